@@ -1,0 +1,1 @@
+"""A Singer target that delivers conversion events to LiveIntent's Conversions API."""

@@ -1,0 +1,332 @@
+"""The settings: their schema, for `--about` and Meltano, and their frozen form for everything else.
+
+Below this module nobody sees a dict. What is wrong with a setting is said in one line that names it
+and what it must be, never its value, which may be a mistyped secret.
+"""
+
+from __future__ import annotations
+
+import ast
+import dataclasses
+import difflib
+import ipaddress
+import zoneinfo
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from singer_sdk import typing as th
+from singer_sdk.helpers.capabilities import STREAM_MAPS_CONFIG
+
+from target_liveintent.coerce import SOURCES
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.events import Defaults
+from target_liveintent.identity import NORMALIZATIONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+CUSTOMER_ID = "^[a-b]-[0-9a-z]{4}$"
+"""Source: LiveIntent's guide."""
+MAX_BATCH = 100
+"""Events a request. Source: LiveIntent's guide."""
+
+
+def _setting(name: str, kind: Any, description: str, **more: Any) -> th.Property[Any]:
+    return th.Property(name, kind, description=description, **more)
+
+
+_OWN_SETTINGS = th.PropertiesList(
+    _setting(
+        "customer_id",
+        th.StringType(pattern=CUSTOMER_ID),
+        "Your LiveIntent customer ID, such as `a-1b2c`; from your account manager.",
+        required=True,
+    ),
+    _setting(
+        "auth_token",
+        th.StringType(min_length=1),
+        "The API token; from your account manager, and rotated from time to time.",
+        required=True,
+        secret=True,
+    ),
+    _setting(
+        "pixel_id",
+        th.IntegerType(minimum=1),
+        "The pixel that conversions belong to, where the record names none.",
+    ),
+    _setting(
+        "api_url",
+        th.StringType,
+        "Base URL; `/conversions/{customer_id}` is appended, unless it contains `{customer_id}`:"
+        " then it is the whole URL. Plain http for loopback only.",
+        default="https://conversions.liveintent.com",
+    ),
+    _setting(
+        "default_source",
+        th.StringType,
+        "The source of events whose record has none.",
+        allowed_values=list(SOURCES),
+    ),
+    _setting(
+        "timezone",
+        th.StringType,
+        "IANA name of the zone of times that come without one, such as `America/New_York`.",
+        default="UTC",
+    ),
+    _setting(
+        "email_normalization",
+        th.StringType,
+        "What is dropped before hashing, beside spaces and case: dots and `+…` for Gmail only,"
+        " for all domains, or nothing.",
+        allowed_values=list(NORMALIZATIONS),
+        default="gmail",
+    ),
+    _setting(
+        "batch_size_rows",
+        th.IntegerType(minimum=1, maximum=MAX_BATCH),
+        "Events a request, 1 to 100.",
+        default=MAX_BATCH,
+    ),
+    _setting(
+        "max_concurrent_requests",
+        th.IntegerType(minimum=1, maximum=64),
+        "Requests in flight at the same time, 1 to 64.",
+        default=8,
+    ),
+    _setting(
+        "flush_interval_seconds",
+        th.IntegerType(minimum=1),
+        "Events wait at most this long for their batch to fill.",
+        default=60,
+    ),
+    _setting(
+        "request_timeout_seconds",
+        th.IntegerType(minimum=1),
+        "How long an answer may take.",
+        default=30,
+    ),
+    _setting(
+        "max_retry_seconds",
+        th.IntegerType(minimum=0),
+        "How long a batch is retried before the run fails.",
+        default=300,
+    ),
+    _setting(
+        "on_invalid",
+        th.StringType,
+        "What a record that cannot be sent means: a dead letter, or the end of the run.",
+        allowed_values=["dead_letter", "fail"],
+        default="dead_letter",
+    ),
+    _setting(
+        "max_dead_letter_percent",
+        th.IntegerType(minimum=0, maximum=100),
+        "The run fails when more of its records than this become dead letters, once 100 were seen."
+        " Guests and events that are too old do not count.",
+        default=50,
+    ),
+    _setting(
+        "dead_letter_path",
+        th.StringType(min_length=1),
+        "The file that takes what could not be sent, and can be piped back.",
+        default="liveintent-dead-letters.singer",
+    ),
+    _setting(
+        "validate_records",
+        th.BooleanType,
+        "Check each record against the tap's schema; a failure is a dead letter.",
+        default=False,
+    ),
+    _setting(
+        "dry_run",
+        th.BooleanType,
+        "Do everything but the sending: no STATE, no dead letters; shows the first events.",
+        default=False,
+    ),
+).to_dict()
+
+_SDK_SETTINGS = ("stream_maps", "stream_map_config")
+"""Settings of the SDK that do something here."""
+
+SCHEMA: dict[str, Any] = {
+    **_OWN_SETTINGS,
+    "properties": {
+        **_OWN_SETTINGS["properties"],
+        **{name: STREAM_MAPS_CONFIG["properties"][name] for name in _SDK_SETTINGS},
+    },
+}
+"""The JSON schema of all settings."""
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The settings of a run, checked and ready to use.
+
+    Attributes:
+        url: Where events are posted.
+        events: What the settings say about events.
+
+    The others are described in `SCHEMA`.
+    """
+
+    customer_id: str
+    auth_token: str = dataclasses.field(repr=False)
+    api_url: str
+    url: str
+    events: Defaults
+    batch_size_rows: int
+    max_concurrent_requests: int
+    flush_interval_seconds: int
+    request_timeout_seconds: int
+    max_retry_seconds: int
+    fail_on_invalid: bool
+    max_dead_letter_percent: int
+    dead_letter_path: str
+    validate_records: bool
+    dry_run: bool
+
+    @classmethod
+    def from_config(cls, config: Mapping[str, Any]) -> Settings:
+        """Make settings of a configuration that `problems` found nothing wrong with."""
+        values = {
+            name: schema.get("default") for name, schema in _OWN_SETTINGS["properties"].items()
+        } | {name: value for name, value in config.items() if value is not None}
+        same = {field.name for field in dataclasses.fields(cls)} & set(values)
+        return cls(
+            **{name: values[name] for name in same},
+            url=endpoint(values["api_url"], values["customer_id"]),
+            events=Defaults(
+                pixel_id=values["pixel_id"],
+                source=values["default_source"],
+                zone=zoneinfo.ZoneInfo(values["timezone"]),
+                normalization=values["email_normalization"],
+            ),
+            fail_on_invalid=values["on_invalid"] == "fail",
+        )
+
+
+def endpoint(api_url: str, customer_id: str) -> str:
+    """The URL that events are posted to."""
+    if "{customer_id}" in api_url:
+        return api_url.replace("{customer_id}", customer_id)
+    return f"{api_url.rstrip('/')}/conversions/{customer_id}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine by its loopback address or name."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")
+
+
+def problems(config: Mapping[str, Any]) -> list[str]:
+    """Everything that is wrong with a configuration, a line each, without any value of it."""
+    found = [
+        f"setting '{name}' is required: {SCHEMA['properties'][name]['description']}"
+        for name in SCHEMA["required"]
+        if config.get(name) is None
+    ]
+    validator = th.DEFAULT_JSONSCHEMA_VALIDATOR(SCHEMA)
+    given = {name: value for name, value in config.items() if value is not None}
+    for error in validator.iter_errors(given):
+        if error.path:
+            path = ".".join(str(step) for step in error.path)
+            found.append(f"setting '{path}' must be {_expected(error.schema)}")
+    if found:
+        return found
+    return [*_url_problems(given), *_zone_problems(given), *_map_problems(given)]
+
+
+def _expected(schema: Mapping[str, Any]) -> str:
+    """What a setting must be, in words, from its schema."""
+    if "enum" in schema:
+        return "one of " + ", ".join(str(value) for value in schema["enum"] if value is not None)
+    if "pattern" in schema:
+        return f"text of the form {schema['pattern']}"
+    if "anyOf" in schema:
+        return "an object, or null or '__NULL__'; a stream or column map is text or an object"
+    kinds = schema.get("type", "valid")
+    kind = next((k for k in kinds if k != "null"), "") if isinstance(kinds, list) else kinds
+    bounds = [
+        f"{word} {schema[key]}"
+        for key, word in (("minimum", "at least"), ("maximum", "at most"))
+        if key in schema
+    ]
+    if schema.get("minLength"):
+        bounds.append("not empty")
+    article = "an" if kind[:1] in "aeio" else "a"
+    return " and ".join([f"{article} {kind}", *bounds])
+
+
+def _url_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    url = config.get("api_url", _OWN_SETTINGS["properties"]["api_url"]["default"])
+    try:
+        parts = urlsplit(url)
+        valid = (
+            bool(parts.hostname) and (parts.port or 1) > 0 and not (parts.query or parts.fragment)
+        )
+    except ValueError:
+        valid = False
+    if not valid or parts.scheme not in {"http", "https"}:
+        yield "setting 'api_url' must be an https URL with a host and without a query"
+    elif parts.username or parts.password:
+        yield "setting 'api_url' must not hold a user name or password; use auth_token"
+    elif parts.scheme == "http" and not is_loopback(url):
+        yield (
+            "setting 'api_url' must use https, so that the token stays secret; plain http is for"
+            " loopback only"
+        )
+
+
+def _zone_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        zoneinfo.ZoneInfo(config.get("timezone", "UTC"))
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        yield "setting 'timezone' must be an IANA name such as Europe/Berlin or UTC"
+
+
+def _map_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    """What the SDK would only find when a stream's SCHEMA arrives."""
+    for stream, definition in config.get("stream_maps", {}).items():
+        where = f"setting 'stream_maps.{stream}"
+        if stream.startswith("__"):
+            if stream != "__else__":
+                yield f"{where}' is no stream; the only option at this level is __else__"
+            continue
+        if not isinstance(definition, dict):
+            continue
+        for column, expression in definition.items():
+            is_option = column.startswith("__") and column != "__filter__"
+            if isinstance(expression, str) and not is_option and expression != "__NULL__":
+                try:
+                    ast.parse(expression.strip(), mode="eval")
+                except (SyntaxError, ValueError, RecursionError):
+                    yield (
+                        f"{where}.{column}' must be a Python expression; a text constant needs"
+                        " quotes of its own, such as \"'web'\""
+                    )
+            elif column == "__else__" and expression not in {None, "__NULL__"}:
+                yield f"{where}.__else__' must be null or '__NULL__'"
+
+
+def unknown_settings(config: Mapping[str, Any]) -> Iterator[str]:
+    """A warning for each setting that does nothing, with the nearest name that does."""
+    known = list(SCHEMA["properties"])
+    for name in config:
+        if name not in known:
+            near = difflib.get_close_matches(name, known, 1)
+            hint = f"; did you mean '{near[0]}'?" if near else ""
+            yield f"setting '{name}' is unknown and does nothing{hint}"
+
+
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """Check a configuration and freeze it.
+
+    Raises:
+        ConfigurationError: With everything that is wrong, in one line.
+    """
+    if found := problems(config):
+        raise ConfigurationError("; ".join(found))
+    return Settings.from_config(config)

@@ -1,0 +1,191 @@
+"""The dead-letter file: a Singer stream of what could not be sent, durable and replayable.
+
+Piped back into the target with the same configuration, it keeps every event ID and sends what has
+become sendable. It holds no address and nothing that came from the settings, so that a corrected
+setting takes effect.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import os
+import sys
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.events import COLUMNS, letter_columns
+from target_liveintent.identity import scrub
+from target_liveintent.reasons import REASONS
+
+if sys.platform != "win32":
+    import fcntl
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from target_liveintent.events import Rejection
+
+STREAM = "liveintent_dead_letters"
+"""The stream's name; stream maps never touch it."""
+
+_TEXT = {"type": ["string", "null"]}
+_SCHEMA = {
+    "type": "SCHEMA",
+    "stream": STREAM,
+    "key_properties": [],
+    "schema": {
+        "type": "object",
+        "properties": {
+            **{column.name: {} for column in COLUMNS if column.name != "email"},
+            **dict.fromkeys(("reason", "field", "detail", "stream", "time"), _TEXT),
+            "keys": {"type": ["object", "null"]},
+        },
+    },
+}
+# "keys" holds the tap's key properties where there is nothing else to find the row by.
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+def letter(rejection: Rejection) -> bytes:
+    """A rejection as a line with a RECORD message, without an address."""
+    record = {"event_id": rejection.event_id, **letter_columns(rejection.columns)}
+    record |= {
+        "reason": rejection.reason,
+        "field": rejection.field,
+        "stream": rejection.stream,
+        "time": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+    }
+    if rejection.detail is not None:
+        record["detail"] = scrub(rejection.detail)
+    if rejection.keys is not None:
+        record["keys"] = letter_columns(rejection.keys)
+    return _encode({"type": "RECORD", "stream": STREAM, "record": record}) + b"\n"
+
+
+def is_replayed(record: Mapping[str, Any]) -> bool:
+    """Whether a letter that is read back is to be sent again."""
+    reason = REASONS.get(str(record.get("reason")))
+    return reason is None or reason.replayed
+
+
+class DeadLetters:
+    """Appends letters to a file that only its owner can read.
+
+    Args:
+        path: The file; made when the first letter is written.
+    """
+
+    def __init__(self, path: str) -> None:
+        """Open nothing yet: a clean run leaves no file behind."""
+        self._path = path
+        self._file: int | None = None
+        self._unsynced = False
+
+    def write(self, rejection: Rejection) -> None:
+        """Append the letter of a rejection.
+
+        Raises:
+            ConfigurationError: If the file cannot be written.
+        """
+        try:
+            if self._file is None:
+                self._file = self._open()
+            self._append(letter(rejection))
+        except OSError as error:
+            raise self._failure(error) from None
+        self._unsynced = True
+
+    def sync(self) -> None:
+        """Make what was written survive a power cut."""
+        if self._unsynced and self._file is not None:
+            try:
+                os.fsync(self._file)
+            except OSError as error:
+                raise self._failure(error) from None
+            self._unsynced = False
+
+    def close(self) -> None:
+        """Sync and close."""
+        self.sync()
+        if self._file is not None:
+            os.close(self._file)
+            self._file = None
+
+    def _open(self) -> int:
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
+        with _locked(file):
+            _cut_torn_line(file)
+        os.write(file, _encode(_SCHEMA) + b"\n")
+        _sync_folder(self._path)
+        return file
+
+    def _append(self, line: bytes) -> None:
+        assert self._file is not None  # noqa: S101 (opened by the caller)
+        with _locked(self._file):
+            while line:
+                line = line[os.write(self._file, line) :]
+
+    def _failure(self, error: OSError) -> ConfigurationError:
+        msg = f"dead_letter_path '{self._path}' cannot be written: {error.strerror}"
+        return ConfigurationError(msg)
+
+
+_BINARY = getattr(os, "O_BINARY", 0)
+
+
+def _sync_folder(path: str) -> None:
+    with contextlib.suppress(OSError):  # Not every system can open a folder.
+        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)  # noqa: PTH100,PTH120
+        try:
+            os.fsync(folder)
+        finally:
+            os.close(folder)
+
+
+@contextlib.contextmanager
+def _locked(file: int) -> Iterator[None]:
+    """Keep other runs that share the file from writing in between."""
+    if sys.platform == "win32":  # Nothing of the kind: runs must not share a file there.
+        yield
+        return
+    fcntl.flock(file, fcntl.LOCK_EX)
+    try:
+        yield
+    finally:
+        fcntl.flock(file, fcntl.LOCK_UN)
+
+
+def _cut_torn_line(file: int) -> None:
+    """Drop a last line that a crash left unfinished: no STATE ever covered it."""
+    size = end = os.lseek(file, 0, os.SEEK_END)
+    while end > 0:
+        start = max(0, end - 65_536)
+        os.lseek(file, start, os.SEEK_SET)
+        newline = os.read(file, end - start).rfind(b"\n")
+        if newline >= 0:
+            end = start + newline + 1
+            break
+        end = start
+    if end < size:
+        os.ftruncate(file, end)
+
+
+def refuse_own_file(input_file: int, path: str) -> None:
+    """Refuse to read from the very file that dead letters are appended to.
+
+    Raises:
+        ConfigurationError: If that is what the input is.
+    """
+    try:
+        same = os.path.samestat(os.fstat(input_file), os.stat(path))  # noqa: PTH116
+    except OSError:
+        return
+    if same:
+        msg = (
+            f"the input is the dead-letter file '{path}' itself, which would grow while it is read:"
+            " move it, pipe the moved file, then delete it"
+        )
+        raise ConfigurationError(msg)

@@ -1,0 +1,52 @@
+"""The exceptions that end a run, named by what to do about them.
+
+RunError
+├── ConfigurationError      change a setting (exit 2, or 1 once input was read)
+├── InputError              the tap's output cannot be read: mend the tap
+├── StreamMappingError      a stream can never give an event: map it
+├── DeliveryError           the API does not take the events
+│   ├── AccessDeniedError   the token or the customer ID is wrong, or the token was rotated
+│   ├── OutageError         the API was not reachable for `max_retry_seconds`: run again later
+│   └── RefusedError        the API refuses everything: pixel ID or customer ID may be wrong
+└── RejectedError           records were rejected, and the settings say that this ends the run
+
+Their messages are one line for people, and never hold personal data or the token.
+"""
+
+from __future__ import annotations
+
+
+class RunError(Exception):
+    """Ends the run; the message is the last line that the user reads."""
+
+
+class ConfigurationError(RunError):
+    """A setting is absent or wrong."""
+
+
+class InputError(RunError):
+    """What the tap sends is no Singer stream."""
+
+
+class StreamMappingError(RunError):
+    """A stream can never give an event as it is mapped."""
+
+
+class DeliveryError(RunError):
+    """Events could not be delivered."""
+
+
+class AccessDeniedError(DeliveryError):
+    """The API answered 401 or 403."""
+
+
+class OutageError(DeliveryError):
+    """Retrying did not help within `max_retry_seconds`."""
+
+
+class RefusedError(DeliveryError):
+    """The API refuses whatever is sent."""
+
+
+class RejectedError(RunError):
+    """Rejections end the run: `on_invalid` is `fail`, or there are too many."""

@@ -1,0 +1,468 @@
+"""A mapped record in, a conversion or a rejection out.
+
+`EventBuilder` is made once for each stream, when its SCHEMA arrives: it resolves which columns
+there are, so that a record costs no look-ups by name that cannot succeed. Everything here is pure;
+the clock is an argument.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from target_liveintent import coerce
+from target_liveintent.coerce import UNUSABLE
+from target_liveintent.identity import (
+    NORMALIZATIONS,
+    Identity,
+    derive_event_id,
+    holds_address,
+    identify,
+    pseudonym,
+    scrub,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+DAY = 86_400
+WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
+"""Seconds before sending in which an event must have happened. Source: LiveIntent's guide."""
+MARGIN = 60
+"""Seconds by which events are cut inside the window, and clock skew that is forgiven."""
+
+
+class Column(NamedTuple):
+    """A column of a mapped record.
+
+    Attributes:
+        name: Its name in stream maps and dead letters.
+        path: The API's own spelling, which is accepted as well; empty for `email`, which never
+            leaves the machine.
+        meaning: For the README.
+    """
+
+    name: str
+    path: tuple[str, ...]
+    meaning: str
+
+
+COLUMNS = (
+    Column(
+        "event_id",
+        ("eventId",),
+        "Your own ID of the conversion. Derived from stream and key properties where absent.",
+    ),
+    Column(
+        "event_time",
+        ("eventTime",),
+        "When it happened: ISO 8601, or Unix seconds, milliseconds, microseconds. Required.",
+    ),
+    Column("pixel_id", ("pixelId",), "Integer; the setting `pixel_id` where the record has none."),
+    Column(
+        "source",
+        ("source",),
+        "`web`, `app` or `offline`; the setting `default_source` where the record has none.",
+    ),
+    Column(
+        "decision_id",
+        ("decisionId",),
+        "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
+    ),
+    Column("email", (), "Address or hash. An address is normalised and hashed here, never sent."),
+    Column("md5", ("userData", "md5"), "MD5 of the normalised address."),
+    Column("sha2", ("userData", "sha2"), "SHA-256 of the normalised address."),
+    Column("ip", ("userData", "ip"), "IPv4 or IPv6 address of the buyer."),
+    Column("user_agent", ("userData", "ua"), "The buyer's browser."),
+    Column("idfa", ("userData", "idfa"), "Apple's advertising ID, a UUID."),
+    Column("aaid", ("userData", "aaid"), "Android's advertising ID, a UUID."),
+    Column("tracking_enabled", ("userData", "trackingEnabled"), "Boolean, or 0 and 1."),
+    Column("currency", ("purchaseData", "currency"), "Three letters, such as `USD`."),
+    Column("value", ("purchaseData", "value"), "The amount: `87.28`, `$12.50`, `1,234.50`."),
+    Column("order_id", ("purchaseData", "orderId"), "Your order number."),
+    Column(
+        "source_url", ("purchaseData", "sourceUrl"), "The page of the conversion or of the landing."
+    ),
+    Column("app_bundle", ("purchaseData", "appBundle"), "The app's bundle ID."),
+)
+COLUMN_NAMES = frozenset(column.name for column in COLUMNS)
+_IDENTITY_COLUMNS = ("email", "md5", "sha2")
+_IDENTITY_SOURCES = (*_IDENTITY_COLUMNS, "decision_id", "source_url")
+
+
+class UserData(msgspec.Struct, frozen=True, omit_defaults=True):
+    """`userData` on the wire."""
+
+    md5: str | None = None
+    sha2: str | None = None
+    ip: str | None = None
+    ua: str | None = None
+    idfa: str | None = None
+    aaid: str | None = None
+    tracking_enabled: int | None = msgspec.field(default=None, name="trackingEnabled")
+
+
+class PurchaseData(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """`purchaseData` on the wire."""
+
+    currency: str | None = None
+    value: int | float | Decimal | None = None
+    order_id: str | None = None
+    source_url: str | None = None
+    app_bundle: str | None = None
+
+
+class ConversionEvent(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+    """An event on the wire, as LiveIntent's guide has it."""
+
+    event_id: str
+    event_time: int
+    pixel_id: int
+    source: str
+    user_data: UserData
+    purchase_data: PurchaseData
+    decision_id: str | None = None
+
+
+# A Decimal is written as a JSON number with the digits that it came with.
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class Conversion(msgspec.Struct, frozen=True):
+    """An event that is ready to be sent.
+
+    Attributes:
+        stream: The tap's name of the stream that it came from.
+        event_id: The ID under which the API may name it.
+        expires_at: Unix time from which on it is too old to be sent.
+        body: The event's JSON.
+        columns: What was mapped, for a dead letter; hashes in place of the address.
+    """
+
+    stream: str
+    event_id: str
+    expires_at: int
+    body: bytes
+    columns: dict[str, Any]
+
+
+class Rejection(msgspec.Struct, frozen=True):
+    """A record that cannot be sent.
+
+    Attributes:
+        stream: The tap's name of the stream that it came from.
+        event_id: Its ID; derived where the record has none, so that a replay keeps it.
+        reason: A code of `reasons.REASONS`.
+        field: The column at fault, if it is one.
+        columns: What was mapped, for the dead letter; hashes in place of the address.
+        detail: What else is known, without addresses.
+        keys: The tap's key properties, where the columns are not known.
+    """
+
+    stream: str
+    event_id: str
+    reason: str
+    field: str | None
+    columns: dict[str, Any]
+    detail: str | None = None
+    keys: dict[str, Any] | None = None
+
+
+class Defaults(NamedTuple):
+    """What the settings say about events.
+
+    Attributes:
+        pixel_id: Where the record has none.
+        source: Where the record has none.
+        zone: The zone of times without one.
+        normalization: A key of `NORMALIZATIONS`.
+    """
+
+    pixel_id: int | None
+    source: str | None
+    zone: dt.tzinfo
+    normalization: str
+
+
+class _NoEvent(Exception):  # noqa: N818 (an early way out, not an error)
+    """Leaves the builder's steps early; it never leaves the builder."""
+
+    def __init__(self, reason: str, field: str | None) -> None:
+        """Say why, and which column is at fault."""
+        super().__init__(reason)
+        self.reason = reason
+        self.field = field
+
+
+def missing_columns(properties: Iterable[str], defaults: Defaults) -> list[str]:
+    """What a stream lacks to ever give an event.
+
+    Args:
+        properties: The names of its columns after mapping.
+        defaults: What the settings fill in.
+
+    Returns:
+        One phrase for each thing that is missing; empty if events can come of it.
+    """
+    there = set(_resolve(properties))
+    missing = []
+    if "event_time" not in there:
+        missing.append("event_time")
+    if there.isdisjoint(_IDENTITY_SOURCES):
+        missing.append("one of " + ", ".join(_IDENTITY_SOURCES))
+    if "pixel_id" not in there and defaults.pixel_id is None:
+        missing.append("pixel_id (column or setting)")
+    if "source" not in there and defaults.source is None:
+        missing.append("source (column, or the setting default_source)")
+    return missing
+
+
+def _resolve(properties: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """For each column that the stream has, the places to look, ours before the API's spelling."""
+    there = set(properties)
+    found = {
+        column.name: tuple(
+            place for place in ((column.name,), column.path) if place and place[0] in there
+        )
+        for column in COLUMNS
+    }
+    # `source` is spelled the same in both ways.
+    return {name: tuple(dict.fromkeys(places)) for name, places in found.items() if places}
+
+
+class EventBuilder:
+    """Builds the conversions of one stream.
+
+    Args:
+        stream: The tap's name of the stream: derived event IDs depend on it.
+        properties: The names of the columns after mapping.
+        key_properties: The tap's key properties, looked up in the record before mapping.
+        defaults: What the settings say.
+    """
+
+    def __init__(
+        self,
+        stream: str,
+        properties: Iterable[str],
+        key_properties: Sequence[str],
+        defaults: Defaults,
+    ) -> None:
+        """Resolve the columns once."""
+        self._stream = stream
+        self._keys = tuple(key_properties)
+        self._defaults = defaults
+        self._normalize = NORMALIZATIONS[defaults.normalization]
+        self._places = tuple(_resolve(properties).items())
+
+    def build(
+        self,
+        mapped: Mapping[str, Any],
+        raw: Mapping[str, Any],
+        now: float,
+        left_out: dict[str, int],
+    ) -> Conversion | Rejection:
+        """Turn one mapped record into what becomes of it.
+
+        Args:
+            mapped: The record after the stream map.
+            raw: The record as the tap sent it, for the key properties.
+            now: Unix time.
+            left_out: Counts columns that were left out because they could not be used; the keys
+                `identity` and `conflict` count junk hashes and hashes that contradict the address.
+
+        Returns:
+            The conversion, or why there is none.
+        """
+        columns = self._columns(mapped)
+        identity = self._identify(columns, left_out)
+        event_id, keyed = self._event_id(columns, mapped, raw, left_out)
+        try:
+            if not keyed:
+                raise _NoEvent("missing_key", "event_id")  # noqa: TRY301 (one exit for all)
+            return self._conversion(event_id, columns, identity, now, left_out)
+        except _NoEvent as rejected:
+            return Rejection(self._stream, event_id, rejected.reason, rejected.field, columns)
+
+    def reject(
+        self, reason: str, mapped: Mapping[str, Any], raw: Mapping[str, Any], detail: str
+    ) -> Rejection:
+        """Reject a record for a reason that lies outside of its columns."""
+        columns = self._columns(mapped)
+        self._identify(columns, {})
+        event_id, _ = self._event_id(columns, mapped, raw, {})
+        return Rejection(self._stream, event_id, reason, None, columns, detail)
+
+    def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
+        """Reject a record of which the map made nothing; only its keys are known."""
+        event_id, _ = self._event_id({}, raw, raw, {})
+        keys = {name: raw[name] for name in self._keys if name in raw}
+        return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
+
+    def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
+        columns = {}
+        for name, places in self._places:
+            for place in places:
+                value: Any = mapped
+                for step in place:
+                    value = value.get(step) if isinstance(value, dict) else None
+                if value is not None:
+                    columns[name] = value
+                    break
+        return columns
+
+    def _identify(self, columns: dict[str, Any], left_out: dict[str, int]) -> Identity:
+        """The identity, with `columns` relieved of everything that it was made of."""
+        candidates = [columns.pop(name, None) for name in _IDENTITY_COLUMNS]
+        identity = identify(candidates, self._normalize)
+        if identity.md5 is not None:
+            columns["md5"] = identity.md5
+        if identity.sha2 is not None:
+            columns["sha2"] = identity.sha2
+        for note in identity.notes:
+            _count(left_out, "conflict" if note == "conflict" else "identity")
+        return identity
+
+    def _event_id(
+        self,
+        columns: dict[str, Any],
+        mapped: Mapping[str, Any],
+        raw: Mapping[str, Any],
+        left_out: dict[str, int],
+    ) -> tuple[str, bool]:
+        """The event's ID, and whether it tells the record from all others."""
+        given = coerce.text(columns.pop("event_id", None))
+        if given is UNUSABLE:
+            _count(left_out, "event_id")
+        elif given is not None:
+            return (pseudonym(given) if holds_address(given) else given), True
+        keys = [coerce.text(raw.get(key)) for key in self._keys]
+        if not self._keys:
+            return derive_event_id(self._stream, [_without_sdc(mapped)]), True
+        if any(key not in raw for key in self._keys) or all(key is None for key in keys):
+            return derive_event_id(self._stream, [_without_sdc(mapped)]), False
+        values = [
+            raw[name] if key is UNUSABLE else key
+            for name, key in zip(self._keys, keys, strict=True)
+        ]
+        return derive_event_id(self._stream, values), True
+
+    def _conversion(
+        self,
+        event_id: str,
+        columns: dict[str, Any],
+        identity: Identity,
+        now: float,
+        left_out: dict[str, int],
+    ) -> Conversion:
+        event_time = self._event_time(columns, now)
+        source = self._required(columns, "source", coerce.source, self._defaults.source)
+        pixel_id = self._required(
+            columns, "pixel_id", coerce.positive_integer, self._defaults.pixel_id
+        )
+        expires_at = event_time + WINDOWS[source] - MARGIN
+        if now >= expires_at:
+            raise _NoEvent("event_too_old", "event_time")
+        optional = _optional(columns, left_out)
+        decision_id = _plain_text(columns, "decision_id", left_out)
+        if decision_id is None and not identity.known:
+            decision_id = coerce.decision_id_of_url(optional.get("source_url", ""))
+            if decision_id is None:
+                raise _NoEvent("no_identity", None)
+        event = ConversionEvent(
+            event_id=event_id,
+            event_time=event_time,
+            pixel_id=pixel_id,
+            source=source,
+            user_data=UserData(
+                identity.md5,
+                identity.sha2,
+                optional.get("ip"),
+                optional.get("user_agent"),
+                optional.get("idfa"),
+                optional.get("aaid"),
+                optional.get("tracking_enabled"),
+            ),
+            purchase_data=PurchaseData(
+                optional.get("currency"),
+                optional.get("value"),
+                optional.get("order_id"),
+                optional.get("source_url"),
+                optional.get("app_bundle"),
+            ),
+            decision_id=decision_id,
+        )
+        return Conversion(self._stream, event_id, expires_at, _encode(event), columns)
+
+    def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
+        event_time = coerce.unix_time(columns.get("event_time"), self._defaults.zone)
+        if event_time is None:
+            raise _NoEvent("missing_event_time", "event_time")
+        if event_time is UNUSABLE:
+            raise _NoEvent("invalid_event_time", "event_time")
+        if event_time > now + MARGIN:
+            raise _NoEvent("event_in_future", "event_time")
+        # The API wants a moment before that of sending; a clock that is ahead by less is forgiven.
+        return min(event_time, int(now) - 1)
+
+    @staticmethod
+    def _required(
+        columns: Mapping[str, Any], name: str, read: Callable[[Any], Any], default: Any
+    ) -> Any:
+        value = read(columns.get(name))
+        if value is None:
+            value = default
+        if value is None or value is UNUSABLE:
+            reason = f"invalid_{name}"
+            raise _NoEvent(reason, name)
+        return value
+
+
+def _optional(columns: Mapping[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
+    used = {}
+    for name, read in coerce.OPTIONAL.items():
+        if name not in columns:
+            continue
+        value = read(columns[name])
+        if value is UNUSABLE or (isinstance(value, str) and holds_address(value)):
+            _count(left_out, name)
+        elif value is not None:
+            used[name] = value
+    return used
+
+
+def _plain_text(columns: Mapping[str, Any], name: str, left_out: dict[str, int]) -> str | None:
+    value = coerce.text(columns.get(name))
+    if value is UNUSABLE or (value is not None and holds_address(value)):
+        _count(left_out, name)
+        return None
+    return value
+
+
+def _count(left_out: dict[str, int], name: str) -> None:
+    left_out[name] = left_out.get(name, 0) + 1
+
+
+def _without_sdc(record: Mapping[str, Any]) -> dict[str, Any]:
+    return {name: value for name, value in record.items() if not name.startswith("_sdc_")}
+
+
+def letter_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+    """The columns as a dead letter may hold them: JSON values, every address replaced."""
+    return {name: _letter_value(value) for name, value in columns.items()}
+
+
+def _letter_value(value: Any) -> Any:
+    if isinstance(value, str):
+        return scrub(value if value.isascii() else value.encode(errors="replace").decode())
+    if isinstance(value, (dt.date, dt.time)):
+        return value.isoformat()
+    if isinstance(value, dict):
+        return {scrub(str(name)): _letter_value(inner) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_letter_value(inner) for inner in value]
+    if value is None or isinstance(value, (bool, int, float, Decimal)):
+        return value
+    return scrub(str(value))

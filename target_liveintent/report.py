@@ -1,0 +1,123 @@
+"""Counts by fate: what the run's last lines say, and whether too many records were rejected."""
+
+from __future__ import annotations
+
+import dataclasses
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from target_liveintent.reasons import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+_FEW = 100
+"""Records below which no percentage is judged."""
+
+
+@dataclasses.dataclass
+class StreamCounts:
+    """The records of one stream by fate; `read` is the sum of the others once all is settled.
+
+    Attributes:
+        read: Records that came; one that several maps use counts once for each.
+        filtered: Dropped by the user's map.
+        unmapped: Of streams that no map names.
+        not_replayed: Dead letters that a replay does not send by itself.
+        delivered: Processed by the API.
+        rejected: Dead letters by reason.
+        left_out: Columns that were left out of events because they could not be used, by column.
+    """
+
+    read: int = 0
+    filtered: int = 0
+    unmapped: int = 0
+    not_replayed: int = 0
+    delivered: int = 0
+    rejected: Counter[str] = dataclasses.field(default_factory=Counter)
+    left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+
+    @property
+    def unsettled(self) -> int:
+        """Records whose fate is not known: none after a run that ended well."""
+        settled = self.filtered + self.unmapped + self.not_replayed + self.delivered
+        return self.read - settled - self.rejected.total()
+
+    def add(self, other: StreamCounts) -> None:
+        """Add another stream's counts."""
+        for name in ("read", "filtered", "unmapped", "not_replayed", "delivered"):
+            setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.rejected.update(other.rejected)
+        self.left_out.update(other.left_out)
+
+
+class Report:
+    """The counts of a run."""
+
+    def __init__(self, *, dry_run: bool = False) -> None:
+        """Start the clock."""
+        self.streams: dict[str, StreamCounts] = {}
+        self.requests = 0
+        self.retries = 0
+        self._delivered = "would be delivered" if dry_run else "delivered"
+        self._started = time.monotonic()
+
+    def of(self, stream: str) -> StreamCounts:
+        """The counts of one stream."""
+        return self.streams.setdefault(stream, StreamCounts())
+
+    @property
+    def total(self) -> StreamCounts:
+        """The counts of all streams."""
+        total = StreamCounts()
+        for counts in self.streams.values():
+            total.add(counts)
+        return total
+
+    def too_many_rejected(self, percent: int) -> str | None:
+        """Why the run must fail, if more than this share of its records became dead letters."""
+        total = self.total
+        wanted = total.read - total.filtered - total.unmapped - total.not_replayed
+        bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].counts})
+        if wanted < _FEW or bad.total() * 100 <= wanted * percent:
+            return None
+        reason, most = bad.most_common(1)[0]
+        return (
+            f"{bad.total()} of {wanted} records became dead letters, more than"
+            f" max_dead_letter_percent ({percent}) allows; {most} of them {reason}:"
+            f" {REASONS[reason].meaning}"
+        )
+
+    def lines(self) -> Iterator[str]:
+        """The summary: a line a stream, then the total."""
+        for stream, counts in self.streams.items():
+            yield f"{stream}: {self._words(counts)}"
+        seconds = time.monotonic() - self._started
+        yield (
+            f"total: {self._words(self.total)}; {self.requests} requests, {self.retries} retries,"
+            f" {seconds:.1f} s"
+        )
+
+    def _words(self, counts: StreamCounts) -> str:
+        parts = [
+            f"read {counts.read}",
+            f"filtered {counts.filtered}",
+            f"unmapped {counts.unmapped}",
+            f"{self._delivered} {counts.delivered}",
+            f"dead-lettered {counts.rejected.total()}{_in_brackets(counts.rejected)}",
+        ]
+        if counts.not_replayed:
+            parts.append(f"not replayed {counts.not_replayed}")
+        if counts.unsettled:
+            parts.append(f"not settled {counts.unsettled}")
+        words = ", ".join(parts)
+        if counts.left_out:
+            words += f"; unusable and left out{_in_brackets(counts.left_out)}"
+        return words
+
+
+def _in_brackets(counter: Counter[str]) -> str:
+    if not counter:
+        return ""
+    return " (" + ", ".join(f"{name} {count}" for name, count in counter.most_common()) + ")"

@@ -1,0 +1,238 @@
+"""The books of a run: open batches, fates, dead letters, and which STATE may be written.
+
+Free of Singer and of the SDK: it is told of conversions, rejections and states, sees to it that
+each record has its fate, and lets no STATE out before. All of it runs on the main thread.
+"""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING
+
+from target_liveintent.breaker import refused_as_a_whole
+from target_liveintent.dead_letters import DeadLetters
+from target_liveintent.delivery import Batch, Delivered, Delivery
+from target_liveintent.errors import DeliveryError, RefusedError, RejectedError
+from target_liveintent.reasons import REASONS
+from target_liveintent.report import Report
+from target_liveintent.state import StateKeeper
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from target_liveintent.config import Settings
+    from target_liveintent.events import Conversion, Rejection
+
+_TICK = 1.0
+"""Seconds between looks at what is due."""
+_SHOWN = 5
+"""Events that a dry run shows."""
+_FAILED_GRACE = 5.0
+"""Seconds for which a run that has failed waits for requests that are on their way."""
+_STOP_RETRIES = 5.0
+"""Seconds for which a stopped run still retries."""
+_STOP_GRACE = 20.0
+"""Seconds after which a stopped run ends in any case."""
+
+
+class Run:
+    """One run: what is read goes in, what is settled comes out.
+
+    Args:
+        settings: The settings.
+        write_state: Writes a STATE; called when everything before it has its fate.
+        logger: Where a dry run shows its events.
+    """
+
+    def __init__(
+        self, settings: Settings, write_state: Callable[[str], None], logger: logging.Logger
+    ) -> None:
+        """Start with nothing read."""
+        self.report = Report(dry_run=settings.dry_run)
+        self.state_barred = settings.dry_run
+        self._settings = settings
+        self._write_state = write_state
+        self._logger = logger
+        self._states = StateKeeper()
+        self._letters = DeadLetters(settings.dead_letter_path)
+        self._delivery = Delivery(settings, self._settle)
+        self._open: dict[str, Batch] = {}
+        self._accepted = False
+        self._unproven: list[Delivered] = []
+        self._failed = False
+        self._next_look = 0.0
+        self._shown = 0
+        self._stop_requested_at: float | None = None
+
+    # What comes in
+
+    def deliver(self, stream: str, conversion: Conversion) -> None:
+        """Put a conversion into its stream's batch; hand the batch over when it is full."""
+        batch = self._open.get(stream)
+        if batch is None:
+            batch = Batch(self._states.open(), stream, time.monotonic(), [])
+            self._open[stream] = batch
+        batch.conversions.append(conversion)
+        if len(batch.conversions) >= self._settings.batch_size_rows:
+            self.submit(stream)
+
+    def reject(self, stream: str, rejection: Rejection) -> None:
+        """Give a record the fate of a dead letter.
+
+        Args:
+            stream: Under which name it is counted.
+            rejection: Why.
+
+        Raises:
+            RejectedError: If `on_invalid` says that this ends the run.
+        """
+        if self._settings.fail_on_invalid:
+            raise RejectedError(_explain(rejection))
+        if not self._settings.dry_run:
+            self._letters.write(rejection)
+        self.report.of(stream).rejected[rejection.reason] += 1
+
+    def hold_state(self, state: str) -> None:
+        """Remember a STATE until everything before it has its fate."""
+        self._states.hold(state)
+
+    def submit(self, stream: str) -> None:
+        """Hand over a stream's open batch, if there is one."""
+        batch = self._open.pop(stream, None)
+        if batch is None:
+            return
+        if self._settings.dry_run:
+            self._show(batch)
+        else:
+            self._delivery.submit(batch, self._look)
+            self._delivery.collect()
+
+    # What is due
+
+    def tick(self) -> None:
+        """Do what is due. Cheap between seconds, so it may be called after every message."""
+        now = time.monotonic()
+        if now < self._next_look:
+            return
+        self._next_look = now + _TICK
+        for stream, batch in list(self._open.items()):
+            if now - batch.opened_at >= self._settings.flush_interval_seconds:
+                self.submit(stream)
+        self._look()
+
+    def _look(self) -> None:
+        self._obey_stop()
+        self._delivery.collect()
+        self._advance_state()
+
+    def _advance_state(self) -> None:
+        """Write what may be written. The one place from which STATE goes out."""
+        if self.state_barred:
+            return
+        if problem := self.report.too_many_rejected(self._settings.max_dead_letter_percent):
+            self.state_barred = True
+            raise RejectedError(problem)
+        if (state := self._states.due()) is not None:
+            self._letters.sync()
+            self._write_state(state)
+
+    # How it ends
+
+    def request_stop(self) -> None:
+        """Stop soon. Safe in a signal handler: it takes no lock."""
+        if self._stop_requested_at is None:
+            self._stop_requested_at = time.monotonic()
+        self._delivery.wake()
+
+    @property
+    def stop_requested(self) -> bool:
+        """Whether nothing more should be read."""
+        return self._stop_requested_at is not None
+
+    def _obey_stop(self) -> None:
+        if self._stop_requested_at is None or self._failed:
+            return
+        passed = time.monotonic() - self._stop_requested_at
+        self._delivery.stop(_STOP_RETRIES - passed)
+        if passed > _STOP_GRACE:
+            msg = f"stopped while {self._delivery.in_flight} batches were still on their way"
+            raise DeliveryError(msg)
+
+    def finish(self) -> None:
+        """Deliver what was read and write the last STATE.
+
+        Raises:
+            RunError: If not everything that was read has its fate.
+        """
+        for stream in list(self._open):
+            self.submit(stream)
+        self._look()
+        while not self._delivery.join(_TICK):
+            self._look()
+        self._look()
+        if self._unproven:
+            said = str(self._unproven[0].refusals[0].detail)
+            raise RefusedError(refused_as_a_whole("the API took nothing of this run", said))
+        self._letters.close()
+
+    def abandon(self, failure: BaseException) -> None:
+        """End a run that has failed: settle what can be settled, write the STATE that is true.
+
+        Args:
+            failure: Why. If delivery itself is not at fault, what was read before is delivered.
+
+        Raises:
+            RunError: If that fails as well.
+        """
+        if isinstance(failure, DeliveryError):
+            self._failed = True
+            self._delivery.stop(0.0)
+            self._delivery.join(_FAILED_GRACE)
+            self._look()
+            self._letters.close()
+        else:
+            self.finish()
+
+    def _settle(self, done: Delivered) -> None:
+        """Book what became of a batch."""
+        self.report.requests += done.requests
+        self.report.retries += done.retries
+        self.report.of(done.batch.stream).delivered += len(done.delivered)
+        self._accepted = self._accepted or done.accepted
+        if done.failure is not None:
+            # Refusals of an isolation that was cut short are no verdicts yet: the batch stays
+            # unfinished, and so no STATE passes it.
+            if not self._failed:
+                raise done.failure
+            return
+        if not self._accepted and any(r.reason == "refused_by_api" for r in done.refusals):
+            self._unproven.append(done)
+            return
+        self._conclude(done)
+        if self._accepted:
+            while self._unproven:
+                self._conclude(self._unproven.pop())
+
+    def _conclude(self, done: Delivered) -> None:
+        for refusal in done.refusals:
+            self.reject(done.batch.stream, refusal.rejection)
+        self._states.finish(done.batch.number)
+
+    def _show(self, batch: Batch) -> None:
+        """Settle a batch of a dry run: show it instead of sending it."""
+        for conversion in batch.conversions[: _SHOWN - self._shown]:
+            self._shown += 1
+            self._logger.info("would send: %s", conversion.body.decode())
+        self.report.of(batch.stream).delivered += len(batch.conversions)
+        self._states.finish(batch.number)
+
+
+def _explain(rejection: Rejection) -> str:
+    where = f", column {rejection.field}" if rejection.field else ""
+    said = f" ({rejection.detail})" if rejection.detail else ""
+    return (
+        f"a record of stream '{rejection.stream}' was rejected as {rejection.reason}{where}{said},"
+        f" event ID {rejection.event_id}, and on_invalid is 'fail'."
+        f" {REASONS[rejection.reason].meaning}"
+    )

@@ -1,0 +1,170 @@
+"""One stream: a record in, and by way of map and event builder into a batch or a dead letter."""
+
+from __future__ import annotations
+
+import copy
+import time
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import msgspec
+from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPropertiesError
+from singer_sdk.sinks import Sink
+from singer_sdk.sinks.core import BaseJSONSchemaValidator
+
+from target_liveintent.dead_letters import STREAM as DEAD_LETTERS
+from target_liveintent.dead_letters import is_replayed
+from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.identity import scrub
+from target_liveintent.stream_maps import MappingFailedError
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from target_liveintent.stream_maps import Treatment
+    from target_liveintent.target import TargetLiveIntent
+
+
+class RecordValidator(BaseJSONSchemaValidator):
+    """Judges records by the tap's schema, with jsonschema-rs for its speed."""
+
+    def __init__(self, schema: dict[str, Any]) -> None:
+        """Compile the schema.
+
+        Raises:
+            InvalidJSONSchema: If it is none.
+        """
+        super().__init__(schema)
+        try:
+            self._validator = jsonschema_rs.validator_for(schema)
+        except ValueError:
+            msg = "the tap's SCHEMA is no JSON schema"
+            raise InvalidJSONSchema(msg) from None
+
+    def validate(self, record: dict[str, Any]) -> None:
+        """Check a record.
+
+        Raises:
+            InvalidRecord: Names the place and the rule, never the value.
+        """
+        for error in self._validator.iter_errors(record):
+            place = ".".join(str(step) for step in error.instance_path) or "the record"
+            rule = ".".join(str(step) for step in error.schema_path[-1:])
+            msg = f"{place} breaks the rule '{rule}'"
+            raise InvalidRecord(msg, {})
+
+
+class LiveIntentSink(Sink):
+    """Takes the records of one stream, as the tap sent them, through one map."""
+
+    treatment: Treatment
+    builder: EventBuilder | None
+
+    def __init__(
+        self,
+        target: TargetLiveIntent,
+        stream_name: str,
+        schema: dict[str, Any],
+        key_properties: Sequence[str] | None,
+    ) -> None:
+        """Make a sink for a stream; `use` says how its records are treated.
+
+        Args:
+            target: The target, whose run takes the events.
+            stream_name: The tap's name of the stream.
+            schema: The tap's schema.
+            key_properties: The tap's key properties.
+        """
+        super().__init__(target, stream_name, copy.deepcopy(schema), key_properties)
+        self._run = target.run
+        self._settings = target.settings
+
+    def use(self, treatment: Treatment, *, gives_events: bool) -> None:
+        """Set how records are treated, and resolve the columns once.
+
+        Args:
+            treatment: The map.
+            gives_events: Whether events can come of it; if not, records are only counted.
+        """
+        self.treatment = treatment
+        self.builder = None
+        if gives_events:
+            self.builder = EventBuilder(
+                self.stream_name, treatment.properties, self.key_properties, self._settings.events
+            )
+
+    def get_validator(self) -> BaseJSONSchemaValidator | None:
+        """Validate only where the user asks for it: the event builder judges each value it uses."""
+        return RecordValidator(self.schema) if self.config.get("validate_records") else None
+
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:  # noqa: ARG002
+        """Give one record its fate, or put its event on the way.
+
+        Args:
+            record: As the tap sent it.
+            context: The SDK's; not used.
+
+        Raises:
+            MissingKeyPropertiesError: If `on_invalid` is `fail` and that is what is wrong.
+        """
+        name = self.treatment.stream
+        counts = self._run.report.of(name)
+        counts.read += 1
+        if self.builder is None or self.treatment.transform is None:
+            if self.treatment.named and self.treatment.transform is None:
+                counts.filtered += 1
+            else:
+                counts.unmapped += 1
+            return
+        if self.stream_name == DEAD_LETTERS and not is_replayed(record):
+            counts.not_replayed += 1
+            return
+        result = self._event(record, self.builder, counts.left_out)
+        if result is None:
+            counts.filtered += 1
+            return
+        if self.stream_name == DEAD_LETTERS:
+            result = msgspec.structs.replace(result, stream=str(record.get("stream")))
+        if isinstance(result, Conversion):
+            self._run.deliver(name, result)
+        elif result.reason == "missing_key" and self._settings.fail_on_invalid:
+            msg = (
+                f"a record of stream '{self.stream_name}' lacks key properties"
+                f" ({', '.join(self.key_properties)}) and has no event_id"
+            )
+            raise MissingKeyPropertiesError(msg)
+        else:
+            self._run.reject(name, result)
+
+    def _event(
+        self, record: dict[str, Any], builder: EventBuilder, left_out: dict[str, int]
+    ) -> Conversion | Rejection | None:
+        """The event of a record, why there is none, or None if the map's filter drops it."""
+        violation = self._violation(record)
+        assert self.treatment.transform is not None  # noqa: S101 (the caller has looked)
+        try:
+            mapped = self.treatment.transform(record)
+        except MappingFailedError as failure:
+            return builder.reject_unmapped(failure.column, record, failure.kind)
+        if mapped is None:
+            return None
+        if violation is not None:
+            return builder.reject("schema_violation", mapped, record, violation)
+        return builder.build(mapped, record, time.time(), left_out)
+
+    def _violation(self, record: dict[str, Any]) -> str | None:
+        if self._validator is None:
+            return None
+        try:
+            self._validator.validate(record)
+        except InvalidRecord as error:
+            return scrub(error.error_message)
+        return None
+
+    def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002
+        """Hand over what waits for its batch to fill.
+
+        Args:
+            context: The SDK's; not used.
+        """
+        self._run.submit(self.treatment.stream)

@@ -1,0 +1,193 @@
+"""The SDK's stream maps: which of them a stream goes through, and what comes out.
+
+The expressions, their evaluator and the schema of what they give are the SDK's. What is different
+here: the configuration is not changed by reading it; an expression that fails rejects one record
+and not the run; a mapped stream needs no `__key_properties__`; and whether a map names a stream at
+all is known, so that a misspelled name does not send a whole table.
+"""
+
+from __future__ import annotations
+
+import copy
+import fnmatch
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from singer_sdk.mapper import CustomStreamMap, PluginMapper
+
+from target_liveintent.dead_letters import STREAM as DEAD_LETTERS
+from target_liveintent.errors import StreamMappingError
+
+if TYPE_CHECKING:
+    import ast
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+_NULL = (None, "__NULL__")
+
+
+class MappingFailedError(Exception):
+    """An expression failed for one record.
+
+    Attributes:
+        column: The column that it computes, or `__filter__`.
+        kind: The name of the exception. Its text could hold what is in the record.
+    """
+
+    def __init__(self, column: str, kind: str) -> None:
+        """Say where and how."""
+        super().__init__(column, kind)
+        self.column = column
+        self.kind = kind
+
+
+class _Map(CustomStreamMap):
+    """One entry of `stream_maps`, applied to one stream."""
+
+    def _eval(
+        self, expr: str, expr_parsed: ast.Expr, record: dict[str, Any], property_name: str | None
+    ) -> Any:
+        try:
+            return super()._eval(expr, expr_parsed, record, property_name)
+        except Exception as failure:  # noqa: BLE001 (expressions are the user's, and may do anything)
+            cause = failure.__cause__ or failure
+            raise MappingFailedError(property_name or "__filter__", type(cause).__name__) from None
+
+    def _init_faker_instance(self) -> None:
+        """Invented people are no conversions."""
+
+
+class Treatment(NamedTuple):
+    """What is done with the records of a stream.
+
+    Attributes:
+        stream: Under which name they are counted.
+        named: Whether the user's configuration names the stream, or there are no maps at all.
+        properties: The columns that come out; empty if records are dropped.
+        transform: Gives a mapped record, or None if the map's filter drops it; None itself if all
+            records are dropped.
+    """
+
+    stream: str
+    named: bool
+    properties: tuple[str, ...]
+    transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None
+
+
+class StreamMaps:
+    """The configured maps.
+
+    Args:
+        definitions: The setting `stream_maps`.
+        config: The setting `stream_map_config`.
+    """
+
+    def __init__(self, definitions: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+        """Copy what is given: the SDK's mapper would take `__else__` out of it."""
+        self._definitions = copy.deepcopy(dict(definitions))
+        self._config = dict(config)
+        self._drops_others = "__else__" in self._definitions
+        self._definitions.pop("__else__", None)
+
+    @property
+    def names(self) -> list[str]:
+        """The streams that the maps name; patterns included."""
+        sources = (
+            definition.get("__source__", name) if isinstance(definition, dict) else name
+            for name, definition in self._definitions.items()
+        )
+        return list(dict.fromkeys(sources))
+
+    def treatments(self, stream: str, schema: dict[str, Any]) -> list[Treatment]:
+        """What is done with a stream: one treatment for itself, one for each `__source__` copy.
+
+        Raises:
+            StreamMappingError: If a map does not fit.
+        """
+        if stream == DEAD_LETTERS:
+            return [_as_it_is(stream, schema, named=True)]
+        own = self._unnamed(stream, schema)
+        copies = []
+        for name, definition in self._definitions.items():
+            options = dict(definition) if isinstance(definition, dict) else {}
+            source = options.pop("__source__", None)
+            if not fnmatch.fnmatch(stream, source or name):
+                continue
+            if definition in _NULL:
+                own = Treatment(stream, named=True, properties=(), transform=None)
+                continue
+            alias = options.pop("__alias__", None)
+            counted_as = stream if source is None else name
+            if alias is not None:
+                counted_as = PluginMapper._eval_stream(alias, stream)  # noqa: SLF001 (the SDK's rule)
+            treatment = self._mapped(stream, counted_as, options, schema)
+            if source is None:
+                own = treatment
+            else:
+                copies.append(treatment)
+        return [own, *copies]
+
+    def _unnamed(self, stream: str, schema: dict[str, Any]) -> Treatment:
+        if self._drops_others:
+            return Treatment(stream, named=False, properties=(), transform=None)
+        return _as_it_is(stream, schema, named=not self._definitions)
+
+    def _mapped(
+        self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
+    ) -> Treatment:
+        try:
+            stream_map = _Map(
+                stream_alias=counted_as,
+                map_config=self._config,
+                faker_config={},
+                raw_schema=schema,
+                # Only whoever writes tables needs key properties after mapping.
+                key_properties=[],
+                map_transform=options,
+                flattening_options=None,
+                stream_name=stream,
+            )
+        except Exception as error:  # noqa: BLE001 (the SDK raises many kinds)
+            msg = f"the stream map of '{stream}' does not fit: {error}"
+            raise StreamMappingError(msg) from None
+        properties = tuple(stream_map.transformed_schema.get("properties", {}))
+        return Treatment(
+            counted_as, named=True, properties=properties, transform=stream_map.transform
+        )
+
+
+def _as_it_is(stream: str, schema: Mapping[str, Any], *, named: bool) -> Treatment:
+    return Treatment(stream, named, tuple(schema.get("properties", {})), dict)
+
+
+_LIKELY = {
+    "event_time": (
+        "processed_at",
+        "created_at",
+        "createdat",
+        "created",
+        "date",
+        "timestamp",
+        "time",
+    ),
+    "email": ("email", "customer_email", "contact_email", "receipt_email", "email_address"),
+    "value": ("total_price", "total", "amount", "value", "price", "revenue"),
+    "currency": ("currency", "currency_code", "currencycode", "currencyisocode"),
+    "order_id": ("order_id", "order_number", "order_no", "number", "name"),
+    "ip": ("client_ip", "browser_ip", "ip", "clientip", "ip_address"),
+    "user_agent": ("user_agent", "useragent", "ua"),
+    "source_url": ("landing_url", "landing_site", "source_url", "page_url", "url"),
+}
+
+
+def suggest(stream: str, properties: Iterable[str], keys: Sequence[str]) -> str:
+    """A `stream_maps` block to start from, as YAML to paste."""
+    by_name = {name.lower(): name for name in properties}
+    rows = [f"event_id: {keys[0]}"] if len(keys) == 1 else []
+    for column, likely in _LIKELY.items():
+        found = next((by_name[name] for name in likely if name in by_name), None)
+        if found is not None:
+            rows.append(f"{column}: {found}")
+        elif column in {"event_time", "email"}:
+            rows.append(f"{column}: <the column with it>")
+    rows += ["source: \"'web'\"", "__else__: __NULL__"]
+    escaped = stream.replace(".", "\\.")
+    return "\n".join(["stream_maps:", f"  {escaped}:", *(f"    {row}" for row in rows)])

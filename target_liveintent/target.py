@@ -1,0 +1,374 @@
+"""The run: settings into parts, messages to their sinks, signals, the summary, the exit code.
+
+The way of a record, from here: `MessageReader` (reader.py) → `LiveIntentSink` (sinks.py), which
+puts it through a stream map (stream_maps.py) and the event builder (events.py) → `Run` (run.py),
+which fills batches and keeps the books → `Delivery` (delivery.py) → `Client` (client.py).
+"""
+
+from __future__ import annotations
+
+import difflib
+import os
+import signal
+import sys
+import time
+import traceback
+from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
+
+from singer_sdk.exceptions import (
+    ConfigValidationError,
+    InvalidJSONSchema,
+    MissingKeyPropertiesError,
+    RecordsWithoutSchemaException,
+)
+from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
+from singer_sdk.plugin_base import SingerCommand, _ConfigInput
+from singer_sdk.target_base import Target
+
+from target_liveintent import batch_files, config
+from target_liveintent.dead_letters import STREAM as DEAD_LETTERS
+from target_liveintent.dead_letters import refuse_own_file
+from target_liveintent.errors import (
+    ConfigurationError,
+    InputError,
+    RunError,
+    StreamMappingError,
+)
+from target_liveintent.events import missing_columns
+from target_liveintent.reader import MessageReader, decode_object
+from target_liveintent.run import Run
+from target_liveintent.sinks import LiveIntentSink
+from target_liveintent.stream_maps import StreamMaps, suggest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+    from types import FrameType
+
+    import click
+
+    from target_liveintent.reader import Message
+    from target_liveintent.stream_maps import Treatment
+
+MELTANO_TEST_STREAM = "meltano_test_stream"
+"""What `meltano config test target-liveintent` sends: read, never sent on."""
+
+_SECOND_SIGNAL = 2.0
+"""Seconds after which another signal means "at once"; Meltano sends two for one Ctrl-C."""
+_EXPECTED = (RunError, MissingKeyPropertiesError, RecordsWithoutSchemaException, InvalidJSONSchema)
+"""Failures whose message is all that the user needs."""
+
+
+class Command(SingerCommand):
+    """The command line, with one readable last line for whatever ends a run."""
+
+    def main(self, *args: Any, **kwargs: Any) -> Any:
+        """Run; a wrong setting is exit code 2, any other failure 1."""
+        try:
+            return super().main(*args, **kwargs)
+        except ConfigurationError as error:
+            self._end(str(error), 2)
+        except BrokenPipeError:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Nothing is left to flush at exit.
+            self._end("nobody reads this target's STATE any more", 1)
+        except _EXPECTED as error:
+            self._end(str(error), 1)
+        except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
+            frames = "".join(traceback.format_tb(error.__traceback__))
+            self.logger.error(  # noqa: TRY400 (without the exception's text)
+                "this is a bug, please report it with these lines:\n%s", frames
+            )
+            self._end(f"the run ended on an unforeseen {type(error).__name__}", 1)
+
+    def _end(self, message: str, code: int) -> NoReturn:
+        self.logger.error("%s", message)
+        sys.exit(code)
+
+
+class TargetLiveIntent(Target):
+    """Delivers conversion events to LiveIntent's Conversions API."""
+
+    name = "target-liveintent"
+    config_jsonschema = config.SCHEMA
+    default_sink_class = LiveIntentSink
+    capabilities: ClassVar[list[Any]] = [
+        PluginCapabilities.ABOUT,
+        PluginCapabilities.BATCH,
+        PluginCapabilities.STREAM_MAPS,
+        PluginCapabilities.STRUCTURED_LOGGING,
+        TargetCapabilities.VALIDATE_RECORDS,
+    ]
+
+    def __init__(self, **kwargs: Any) -> None:
+        """Check the settings and make the parts.
+
+        Args:
+            kwargs: As the SDK's `Target` takes them.
+
+        Raises:
+            ConfigurationError: If a setting is absent or wrong.
+        """
+        self._signal: int | None = None
+        self._signal_at = 0.0
+        try:
+            super().__init__(**kwargs)
+        except ConfigValidationError as error:
+            raise ConfigurationError("; ".join(error.errors)) from None
+        for warning in config.unknown_settings(self.config):
+            self.logger.warning(warning)
+        self.settings = config.Settings.from_config(self.config)
+        self.run = Run(self.settings, self._write_state, self.logger)
+        self.message_reader: MessageReader = MessageReader(self.run.tick)
+        self._sinks: dict[str, list[LiveIntentSink]] = {}
+        self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
+        self._warned: set[str] = set()
+        self._gives_events = False
+
+    # The command line
+
+    @classmethod
+    def get_singer_command(cls) -> click.Command:
+        """The SDK's command, with our way to end."""
+        command = super().get_singer_command()
+        return Command(
+            name=command.name,
+            callback=command.callback,
+            params=command.params,
+            context_settings=command.context_settings,
+            help=command.help,
+            logger=cls.logger,
+        )
+
+    @classmethod
+    def cb_config(
+        cls,
+        ctx: click.Context,  # noqa: ARG003 (the SDK's signature)
+        param: click.Option,  # noqa: ARG003
+        value: tuple[str, ...],
+    ) -> _ConfigInput:
+        """Read the configuration files.
+
+        Raises:
+            ConfigurationError: If one of them cannot be read; its content is not shown.
+        """
+        try:
+            return _ConfigInput.from_cli_args(*value)
+        except OSError as error:
+            msg = f"the configuration file '{error.filename}' cannot be read: {error.strerror}"
+        except (ValueError, TypeError):
+            msg = f"a configuration file is no JSON object: {', '.join(value)}"
+        raise ConfigurationError(msg)
+
+    @classmethod
+    def invoke(  # type: ignore[override]  # (as the SDK's Target does)
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: IO[str] | None = None,
+    ) -> None:
+        """Run from start to end.
+
+        Args:
+            about: Print the settings and end.
+            about_format: `json` or `markdown`.
+            config: What `cb_config` read.
+            file_input: Where messages come from, instead of standard input.
+
+        Raises:
+            RunError: If not everything that was read has its fate.
+        """
+        if about:
+            cls.print_about(about_format)
+            return
+        cls.print_version(print_fn=cls.logger.info)
+        given = config or _ConfigInput()
+        target = cls(config=given.config, parse_env_config=given.parse_env)
+        target.process(file_input)
+
+    def process(self, file_input: IO[str] | None) -> None:
+        """Read to the end, or to a signal, and settle everything.
+
+        Raises:
+            RunError: If not everything that was read has its fate.
+            SystemExit: After a signal, with 128 plus its number.
+        """
+        self._refuse_own_dead_letters(file_input)
+        try:
+            self.listen(file_input)
+        except BaseException as failure:
+            self._abandon(failure)
+            if self._signal is None:
+                raise
+            self.logger.warning("%s", failure)
+        finally:
+            for line in self.run.report.lines():
+                self.logger.info(line)
+        if self._signal is not None:
+            name = signal.Signals(self._signal).name
+            self.logger.warning("stopped by %s; the next run goes on where STATE stands", name)
+            sys.exit(128 + self._signal)
+
+    def _abandon(self, failure: BaseException) -> None:
+        try:
+            self.run.abandon(failure)
+        except Exception as second:  # noqa: BLE001 (the first one is what the user must mend)
+            what = str(second) if isinstance(second, _EXPECTED) else type(second).__name__
+            self.logger.warning("and then: %s", what)
+
+    def _refuse_own_dead_letters(self, file_input: IO[str] | None) -> None:
+        try:
+            descriptor = (file_input or sys.stdin).fileno()
+        except (OSError, ValueError, AttributeError):
+            return
+        refuse_own_file(descriptor, self.settings.dead_letter_path)
+
+    # Settings
+
+    @classmethod
+    def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
+        """Add nothing: the schema names each setting that does something, the SDK's included."""
+
+    def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
+        """Check the settings without showing a value: it may be a mistyped token."""
+        errors = config.problems(self._config)
+        if errors and raise_errors:
+            msg = "; ".join(errors)
+            raise ConfigurationError(msg)
+        return errors
+
+    def setup_mapper(self) -> None:
+        """Make the stream maps of the settings."""
+        self._stream_maps = StreamMaps(
+            self.config.get("stream_maps") or {}, self.config.get("stream_map_config") or {}
+        )
+
+    # Messages
+
+    def _process_schema_message(self, message: Message) -> None:  # type: ignore[override]
+        stream = _stream_of(message)
+        known = (bytes(message.schema), message.key_properties)
+        if self._schemas.get(stream) == known:
+            return
+        schema = decode_object(message.schema) if message.schema else None
+        if schema is None or not isinstance(schema.get("properties"), dict):
+            msg = f"the SCHEMA of stream '{stream}' names no properties"
+            raise InputError(msg)
+        self._sinks[stream] = [
+            self._make_sink(stream, schema, message.key_properties or [], treatment)
+            for treatment in self._stream_maps.treatments(stream, schema)
+        ]
+        self._schemas[stream] = known
+
+    def _make_sink(
+        self, stream: str, schema: dict[str, Any], keys: list[str], treatment: Treatment
+    ) -> LiveIntentSink:
+        sink = LiveIntentSink(self, stream, schema, keys)
+        gives_events = self._check(stream, schema, keys, treatment)
+        sink.use(treatment, gives_events=gives_events)
+        # Dead letters alone prove nothing about the maps; Meltano's test stream is not sent.
+        self._gives_events |= gives_events or stream == MELTANO_TEST_STREAM
+        return sink
+
+    def _check(
+        self, stream: str, schema: dict[str, Any], keys: list[str], treatment: Treatment
+    ) -> bool:
+        """Whether events can come of a stream.
+
+        Raises:
+            StreamMappingError: If the user wants them to, but they never can.
+        """
+        if treatment.transform is None or stream == MELTANO_TEST_STREAM:
+            return False
+        missing = missing_columns(treatment.properties, self.settings.events)
+        if not missing or stream == DEAD_LETTERS:
+            return True
+        if treatment.named:
+            msg = (
+                f"stream '{treatment.stream}' can never give an event: it lacks"
+                f" {'; '.join(missing)}. Its columns are: {', '.join(treatment.properties)}."
+                f" A map to start from:\n{suggest(stream, schema['properties'], keys)}"
+            )
+            raise StreamMappingError(msg)
+        if stream not in self._warned:
+            self._warned.add(stream)
+            near = difflib.get_close_matches(stream, self._stream_maps.names, 1)
+            hint = f"; is it '{near[0]}'?" if near and near[0] != stream else ""
+            self.logger.warning("stream '%s' is skipped: no stream map names it%s", stream, hint)
+        return False
+
+    def _process_record_message(self, message: Message) -> None:  # type: ignore[override]
+        stream = _stream_of(message)
+        if not message.record:
+            msg = "a RECORD message without a record"
+            raise InputError(msg)
+        self._process_record(stream, decode_object(message.record))
+
+    def _process_record(self, stream: str, record: dict[str, Any]) -> None:
+        sinks = self._sinks.get(stream)
+        if sinks is None:
+            msg = f"stream '{stream}' sends a record before its SCHEMA: the tap is at fault"
+            raise RecordsWithoutSchemaException(msg)
+        for sink in sinks:
+            sink.process_record(record, {})
+
+    def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
+        stream = _stream_of(message)
+        for record in batch_files.records(message.encoding or {}, message.manifest or []):
+            self._process_record(stream, record)
+            self.run.tick()
+            if self.message_reader.stopped:
+                return
+
+    def _process_state_message(self, message: Message) -> None:  # type: ignore[override]
+        # STATE goes out with the bytes that came in: no number in it can change.
+        if not message.value:
+            msg = "a STATE message without a value"
+            raise InputError(msg)
+        self.run.hold_state(bytes(message.value).decode())
+
+    def _process_activate_version_message(self, message: Message) -> None:  # type: ignore[override]
+        """A table's version means nothing to conversions."""
+
+    def process_endofpipe(self) -> None:
+        """Settle everything that was read.
+
+        Raises:
+            RunError: If that is not possible, or no stream was mapped at all.
+        """
+        if not self._gives_events and self.run.report.total.read:
+            self.run.state_barred = True
+            msg = (
+                f"not one of the streams that came ({', '.join(self._sinks)}) is mapped to events;"
+                f" the stream maps are for: {', '.join(self._stream_maps.names)}"
+            )
+            raise StreamMappingError(msg)
+        self.run.finish()
+        for sink in self._all_sinks():
+            sink.clean_up()
+
+    def _all_sinks(self) -> Iterable[LiveIntentSink]:
+        return (sink for sinks in self._sinks.values() for sink in sinks)
+
+    def _write_state(self, state: str) -> None:
+        sys.stdout.write(f"{state}\n")
+        sys.stdout.flush()
+
+    # Signals
+
+    def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
+        """Remember a signal; the main loop obeys it where nothing is half done."""
+        now = time.monotonic()
+        if self._signal is None:
+            self._signal, self._signal_at = signum, now
+            self.message_reader.stopped = True
+            self.run.request_stop()
+        elif now - self._signal_at > _SECOND_SIGNAL:
+            os._exit(128 + signum)
+
+
+def _stream_of(message: Message) -> str:
+    if not message.stream:
+        msg = f"a {message.type} message without a stream"
+        raise InputError(msg)
+    return message.stream
