@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import difflib
 import ipaddress
+import pathlib
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -193,7 +194,8 @@ class Settings:
         } | {name: value for name, value in config.items() if value is not None}
         same = {field.name for field in dataclasses.fields(cls)} & set(values)
         return cls(
-            **{name: values[name] for name in same},
+            **{name: values[name] for name in same - {"auth_token"}},
+            auth_token=values["auth_token"].strip(),
             url=endpoint(values["api_url"], values["customer_id"]),
             events=Defaults(
                 pixel_id=values["pixel_id"],
@@ -236,7 +238,13 @@ def problems(config: Mapping[str, Any]) -> list[str]:
             found.append(f"setting '{path}' must be {_expected(error.schema)}")
     if found:
         return found
-    return [*_url_problems(given), *_zone_problems(given), *_map_problems(given)]
+    return [
+        *_token_problems(given),
+        *_url_problems(given),
+        *_zone_problems(given),
+        *_path_problems(given),
+        *_map_problems(given),
+    ]
 
 
 def _expected(schema: Mapping[str, Any]) -> str:
@@ -278,6 +286,20 @@ def _url_problems(config: Mapping[str, Any]) -> Iterator[str]:
             "setting 'api_url' must use https, so that the token stays secret; plain http is for"
             " loopback only"
         )
+
+
+def _token_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    token = config["auth_token"].strip()
+    if not token or not token.isascii() or not token.isprintable() or " " in token:
+        yield "setting 'auth_token' must be printable ASCII without spaces"
+
+
+def _path_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    path = pathlib.Path(config.get("dead_letter_path", "."))
+    if not path.absolute().parent.is_dir():
+        yield "setting 'dead_letter_path' must name a file in a folder that exists"
+    elif "dead_letter_path" in config and path.is_dir():
+        yield "setting 'dead_letter_path' must name a file, not a folder"
 
 
 def _zone_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_liveintent.errors import ConfigurationError
+from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.events import COLUMNS, letter_columns
 from target_liveintent.identity import scrub
 from target_liveintent.reasons import REASONS
@@ -88,7 +88,7 @@ class DeadLetters:
         """Append the letter of a rejection.
 
         Raises:
-            ConfigurationError: If the file cannot be written.
+            StorageError: If the file cannot be written.
         """
         try:
             if self._file is None:
@@ -125,12 +125,16 @@ class DeadLetters:
     def _append(self, line: bytes) -> None:
         assert self._file is not None  # noqa: S101 (opened by the caller)
         with _locked(self._file):
-            while line:
-                line = line[os.write(self._file, line) :]
+            end = os.lseek(self._file, 0, os.SEEK_END)
+            try:
+                while line:
+                    line = line[os.write(self._file, line) :]
+            except OSError:  # A full disk: leave no half line for the next letter to go on with.
+                os.ftruncate(self._file, end)
+                raise
 
-    def _failure(self, error: OSError) -> ConfigurationError:
-        msg = f"dead_letter_path '{self._path}' cannot be written: {error.strerror}"
-        return ConfigurationError(msg)
+    def _failure(self, error: OSError) -> StorageError:
+        return StorageError(f"dead_letter_path '{self._path}' cannot be written: {error.strerror}")
 
 
 _BINARY = getattr(os, "O_BINARY", 0)

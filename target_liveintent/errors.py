@@ -1,8 +1,9 @@
 """The exceptions that end a run, named by what to do about them.
 
 RunError
-├── ConfigurationError      change a setting (exit 2, or 1 once input was read)
+├── ConfigurationError      change a setting (exit 2)
 ├── InputError              the tap's output cannot be read: mend the tap
+├── StorageError            a file cannot be written: space, permissions
 ├── StreamMappingError      a stream can never give an event: map it
 ├── DeliveryError           the API does not take the events
 │   ├── AccessDeniedError   the token or the customer ID is wrong, or the token was rotated
@@ -26,6 +27,10 @@ class ConfigurationError(RunError):
 
 class InputError(RunError):
     """What the tap sends is no Singer stream."""
+
+
+class StorageError(RunError):
+    """A file that the run needs cannot be written."""
 
 
 class StreamMappingError(RunError):

@@ -65,7 +65,10 @@ class Report:
 
     def of(self, stream: str) -> StreamCounts:
         """The counts of one stream."""
-        return self.streams.setdefault(stream, StreamCounts())
+        counts = self.streams.get(stream)
+        if counts is None:
+            counts = self.streams[stream] = StreamCounts()
+        return counts
 
     @property
     def total(self) -> StreamCounts:

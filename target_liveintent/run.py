@@ -43,6 +43,10 @@ class Run:
         settings: The settings.
         write_state: Writes a STATE; called when everything before it has its fate.
         logger: Where a dry run shows its events.
+
+    Attributes:
+        report: The counts.
+        awaits_mapping: Set while no stream that gives events has come; no STATE is written then.
     """
 
     def __init__(
@@ -50,7 +54,8 @@ class Run:
     ) -> None:
         """Start with nothing read."""
         self.report = Report(dry_run=settings.dry_run)
-        self.state_barred = settings.dry_run
+        self.awaits_mapping = False
+        self._state_barred = settings.dry_run
         self._settings = settings
         self._write_state = write_state
         self._logger = logger
@@ -61,6 +66,7 @@ class Run:
         self._accepted = False
         self._unproven: list[Delivered] = []
         self._failed = False
+        self._delivery_failure: Exception | None = None
         self._next_look = 0.0
         self._shown = 0
         self._stop_requested_at: float | None = None
@@ -128,10 +134,10 @@ class Run:
 
     def _advance_state(self) -> None:
         """Write what may be written. The one place from which STATE goes out."""
-        if self.state_barred:
+        if self._state_barred or self.awaits_mapping:
             return
         if problem := self.report.too_many_rejected(self._settings.max_dead_letter_percent):
-            self.state_barred = True
+            self._state_barred = True
             raise RejectedError(problem)
         if (state := self._states.due()) is not None:
             self._letters.sync()
@@ -174,6 +180,8 @@ class Run:
         if self._unproven:
             said = str(self._unproven[0].refusals[0].detail)
             raise RefusedError(refused_as_a_whole("the API took nothing of this run", said))
+        if self._delivery_failure is not None:
+            raise self._delivery_failure
         self._letters.close()
 
     def abandon(self, failure: BaseException) -> None:
@@ -185,10 +193,10 @@ class Run:
         Raises:
             RunError: If that fails as well.
         """
+        self._failed = True
         if isinstance(failure, DeliveryError):
-            self._failed = True
             self._delivery.stop(0.0)
-            self._delivery.join(_FAILED_GRACE)
+            self._delivery.join(0.0 if self.stop_requested else _FAILED_GRACE)
             self._look()
             self._letters.close()
         else:
@@ -203,6 +211,7 @@ class Run:
         if done.failure is not None:
             # Refusals of an isolation that was cut short are no verdicts yet: the batch stays
             # unfinished, and so no STATE passes it.
+            self._delivery_failure = self._delivery_failure or done.failure
             if not self._failed:
                 raise done.failure
             return
@@ -215,6 +224,8 @@ class Run:
                 self._conclude(self._unproven.pop())
 
     def _conclude(self, done: Delivered) -> None:
+        if self._failed and self._settings.fail_on_invalid and done.refusals:
+            return  # The first rejection has ended the run; this batch has no fate.
         for refusal in done.refusals:
             self.reject(done.batch.stream, refusal.rejection)
         self._states.finish(done.batch.number)

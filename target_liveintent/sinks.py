@@ -21,6 +21,7 @@ from target_liveintent.stream_maps import MappingFailedError
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from target_liveintent.report import StreamCounts
     from target_liveintent.stream_maps import Treatment
     from target_liveintent.target import TargetLiveIntent
 
@@ -58,6 +59,7 @@ class LiveIntentSink(Sink):
     """Takes the records of one stream, as the tap sent them, through one map."""
 
     treatment: Treatment
+    counts: StreamCounts
     builder: EventBuilder | None
 
     def __init__(
@@ -87,6 +89,7 @@ class LiveIntentSink(Sink):
             gives_events: Whether events can come of it; if not, records are only counted.
         """
         self.treatment = treatment
+        self.counts = self._run.report.of(treatment.stream)
         self.builder = None
         if gives_events:
             self.builder = EventBuilder(
@@ -107,9 +110,9 @@ class LiveIntentSink(Sink):
         Raises:
             MissingKeyPropertiesError: If `on_invalid` is `fail` and that is what is wrong.
         """
-        name = self.treatment.stream
-        counts = self._run.report.of(name)
+        name, counts = self.treatment.stream, self.counts
         counts.read += 1
+        self.tally_record_read()
         if self.builder is None or self.treatment.transform is None:
             if self.treatment.named and self.treatment.transform is None:
                 counts.filtered += 1
@@ -168,3 +171,8 @@ class LiveIntentSink(Sink):
             context: The SDK's; not used.
         """
         self._run.submit(self.treatment.stream)
+
+    def clean_up(self) -> None:
+        """Log the SDK's metric of records, once: a line for each batch would drown the rest."""
+        self.record_counter_metric.increment(self._total_records_read)
+        super().clean_up()

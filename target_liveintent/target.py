@@ -122,6 +122,7 @@ class TargetLiveIntent(Target):
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self._warned: set[str] = set()
         self._gives_events = False
+        self.run.awaits_mapping = True
 
     # The command line
 
@@ -194,6 +195,7 @@ class TargetLiveIntent(Target):
             SystemExit: After a signal, with 128 plus its number.
         """
         self._refuse_own_dead_letters(file_input)
+        super()._setup_signal_handlers()
         try:
             self.listen(file_input)
         except BaseException as failure:
@@ -254,6 +256,8 @@ class TargetLiveIntent(Target):
         if schema is None or not isinstance(schema.get("properties"), dict):
             msg = f"the SCHEMA of stream '{stream}' names no properties"
             raise InputError(msg)
+        for replaced in self._sinks.get(stream, []):
+            replaced.clean_up()
         self._sinks[stream] = [
             self._make_sink(stream, schema, message.key_properties or [], treatment)
             for treatment in self._stream_maps.treatments(stream, schema)
@@ -266,8 +270,8 @@ class TargetLiveIntent(Target):
         sink = LiveIntentSink(self, stream, schema, keys)
         gives_events = self._check(stream, schema, keys, treatment)
         sink.use(treatment, gives_events=gives_events)
-        # Dead letters alone prove nothing about the maps; Meltano's test stream is not sent.
         self._gives_events |= gives_events or stream == MELTANO_TEST_STREAM
+        self.run.awaits_mapping = not self._gives_events
         return sink
 
     def _check(
@@ -336,8 +340,8 @@ class TargetLiveIntent(Target):
         Raises:
             RunError: If that is not possible, or no stream was mapped at all.
         """
-        if not self._gives_events and self.run.report.total.read:
-            self.run.state_barred = True
+        self.run.awaits_mapping = not self._gives_events and self.run.report.total.read > 0
+        if self.run.awaits_mapping:
             msg = (
                 f"not one of the streams that came ({', '.join(self._sinks)}) is mapped to events;"
                 f" the stream maps are for: {', '.join(self._stream_maps.names)}"
@@ -355,6 +359,9 @@ class TargetLiveIntent(Target):
         sys.stdout.flush()
 
     # Signals
+
+    def _setup_signal_handlers(self) -> None:
+        """Leave signals alone until `process`: only there is something to stop."""
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Remember a signal; the main loop obeys it where nothing is half done."""

@@ -1,0 +1,49 @@
+"""The README's tables, made from the code: `scripts/lint` checks them, `scripts/readme` renews them."""
+
+from __future__ import annotations
+
+from target_liveintent.config import SCHEMA
+from target_liveintent.events import COLUMNS
+from target_liveintent.reasons import REASONS
+
+
+def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+    lines = [heads, ("---",) * len(heads), *rows]
+    return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def settings() -> str:
+    """The settings, in the schema's order."""
+    rows = []
+    for name, schema in SCHEMA["properties"].items():
+        default = "required" if name in SCHEMA["required"] else schema.get("default")
+        shown = "–" if default is None else f"`{str(default).lower()}`"
+        if name in SCHEMA["required"]:
+            shown = "required"
+        options = ", ".join(f"`{option}`" for option in schema.get("enum", []))
+        description = schema.get("description", "").split(" For more information")[0]
+        rows.append((f"`{name}`", shown, description + (f" One of {options}." if options else "")))
+    return _table(("setting", "default", ""), rows)
+
+
+def columns() -> str:
+    """The columns that an event is made of."""
+    rows = [
+        (f"`{column.name}`", f"`{'.'.join(column.path)}`" if column.path else "–", column.meaning)
+        for column in COLUMNS
+    ]
+    return _table(("column", "also as", ""), rows)
+
+
+def reasons() -> str:
+    """Why a record was not delivered."""
+    rows = [
+        (
+            f"`{code}`",
+            reason.meaning,
+            "yes" if reason.counts else "no",
+            "yes" if reason.replayed else "no",
+        )
+        for code, reason in REASONS.items()
+    ]
+    return _table(("reason", "what happened, and what to do", "counts¹", "replayed²"), rows)
