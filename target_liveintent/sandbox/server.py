@@ -1,0 +1,230 @@
+"""The running sandbox: the application on a loopback port, in a thread of its own."""
+
+from __future__ import annotations
+
+import ipaddress
+import os
+import re
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import uvicorn
+
+from target_liveintent.sandbox.app import App
+from target_liveintent.sandbox.contract import Contract
+from target_liveintent.sandbox.faults import parse_faults
+from target_liveintent.sandbox.rules import SCHEMAS
+from target_liveintent.sandbox.script import FaultQueue
+from target_liveintent.sandbox.store import RequestRecord, Stats, Store
+from target_liveintent.sandbox.transport import AbortableProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from target_liveintent.sandbox.answers import Event
+
+_CUSTOMER_ID: str = SCHEMAS["CustomerId"]["pattern"]
+_START_SECONDS = 10.0
+_STOP_SECONDS = 5.0
+
+
+class Sandbox:
+    """A local Conversions API, started by `with` and stopped when the block ends.
+
+        with Sandbox() as sandbox:
+            ...  # send events to f"{sandbox.url}/conversions/a-1b2c"
+            assert sandbox.stats.accepted == 3
+
+    What arrived stays readable after the block, and the same sandbox can be started again.
+
+    Args:
+        host: Loopback address to listen on.
+        port: Port to listen on; 0 takes a free one.
+        customer_id: The customer ID it knows.
+        auth_token: The token it accepts.
+        clock: Returns the time in Unix seconds; events' windows count from it.
+        seed: Makes faults with a probability strike the same requests in every run.
+        echo_values: Whether error messages repeat the offending value.
+        max_events: Most accepted events to keep; counts stay exact beyond.
+        max_requests: Most requests to keep; counts stay exact beyond.
+
+    Raises:
+        ValueError: If the host is not loopback or the customer ID is not one.
+    """
+
+    def __init__(  # noqa: PLR0913 - options, by keyword
+        self,
+        *,
+        host: str = "127.0.0.1",
+        port: int = 0,
+        customer_id: str = "a-1b2c",
+        auth_token: str = "sandbox-token",  # noqa: S107 - made up
+        clock: Callable[[], float] = time.time,
+        seed: int | None = None,
+        echo_values: bool = True,
+        max_events: int = 100_000,
+        max_requests: int = 10_000,
+    ) -> None:
+        """Check the options; nothing is started yet."""
+        self._address = _loopback(host)
+        if not re.fullmatch(_CUSTOMER_ID, customer_id):
+            msg = f"customer ID {customer_id!r} does not match {_CUSTOMER_ID}"
+            raise ValueError(msg)
+        self._port = port
+        self._clock = clock
+        self._contract = Contract(
+            customer_id=customer_id, auth_token=auth_token, echo_values=echo_values
+        )
+        self._faults = FaultQueue(seed)
+        self._store = Store(max_events=max_events, max_requests=max_requests)
+        self._running: _Running | None = None
+
+    def __enter__(self) -> Self:
+        """Start to serve.
+
+        Raises:
+            OSError: If the port is taken.
+        """
+        app = App(self._contract, self._faults, self._store, self._clock)
+        self._running = _Running(app, self._address, self._port)
+        return self
+
+    def __exit__(
+        self,
+        exc_type: type[BaseException] | None,
+        exc: BaseException | None,
+        traceback: TracebackType | None,
+    ) -> None:
+        """Stop, within a second or two; requests under way are answered first."""
+        if self._running is not None:
+            self._running.stop()
+            self._running = None
+
+    @property
+    def url(self) -> str:
+        """Address of the running sandbox, without a slash at the end."""
+        if self._running is None:
+            msg = "the sandbox is not running"
+            raise RuntimeError(msg)
+        return self._running.url
+
+    @property
+    def events(self) -> list[Event]:
+        """Accepted events as they came, oldest first; the newest `max_events`."""
+        return self._store.events
+
+    @property
+    def requests(self) -> list[RequestRecord]:
+        """Requests with events, oldest first; the newest `max_requests`."""
+        return self._store.requests
+
+    @property
+    def stats(self) -> Stats:
+        """Counts since the start or the last reset."""
+        return self._store.stats
+
+    @property
+    def faults(self) -> list[dict[str, Any]]:
+        """Faults that are still to happen, with the times left of each."""
+        return self._faults.described
+
+    def add_faults(self, *faults: dict[str, Any]) -> None:
+        """Script faults, described as in POST /faults.
+
+        Raises:
+            FaultError: If any of them is not described as it must be; none is added then.
+        """
+        self._faults.add(parse_faults(list(faults)))
+
+    def reset(self) -> None:
+        """Forget what arrived, and all faults."""
+        self._store.reset()
+        self._faults.clear()
+
+
+class _Running:
+    """A server in its thread, up once constructed."""
+
+    def __init__(self, app: App, address: str, port: int) -> None:
+        # Bound here and not by uvicorn, which would end the process where the port is taken.
+        listener = _listen(address, port)
+        host = f"[{address}]" if ":" in address else address
+        self.url = f"http://{host}:{listener.getsockname()[1]}"
+        self._server = _Server(app)
+        self._thread = threading.Thread(
+            target=self._server.run,
+            args=([listener],),
+            name="liveintent-sandbox",
+            daemon=True,  # a sandbox that nobody stops must not keep the process alive
+        )
+        self._thread.start()
+        if not self._server.up.wait(_START_SECONDS):
+            listener.close()
+            msg = "the sandbox did not start"
+            raise RuntimeError(msg)
+
+    def stop(self) -> None:
+        self._server.should_exit = True
+        self._thread.join(_STOP_SECONDS)
+
+
+class _Server(uvicorn.Server):
+    """uvicorn's server, which tells when it is up and the application when it stops."""
+
+    def __init__(self, app: App) -> None:
+        super().__init__(
+            uvicorn.Config(
+                app.asgi,
+                http=AbortableProtocol,
+                ws="none",
+                loop="asyncio",  # the same with and without uvloop
+                lifespan="off",
+                access_log=False,
+                log_config=None,  # leaves the logging of the process alone
+                log_level="error",
+                server_header=False,
+                timeout_graceful_shutdown=1,
+            )
+        )
+        self.up = threading.Event()
+        self._app = app
+
+    async def startup(self, sockets: list[socket.socket] | None = None) -> None:
+        await super().startup(sockets)
+        self.up.set()
+
+    async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
+        self._app.close()
+        await super().shutdown(sockets)
+
+
+def _loopback(host: str) -> str:
+    address = "127.0.0.1" if host == "localhost" else host
+    try:
+        if ipaddress.ip_address(address).is_loopback:
+            return address
+    except ValueError:
+        pass
+    msg = f"host {host!r} is not loopback: the sandbox is for this machine only"
+    raise ValueError(msg)
+
+
+def _listen(address: str, port: int) -> socket.socket:
+    family = socket.AF_INET6 if ":" in address else socket.AF_INET
+    # Unlike that of socket.create_server, it says that it speaks TCP: asyncio then turns off
+    # Nagle's algorithm, which holds back the body of an answer for some 40 ms.
+    listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
+    try:
+        if os.name == "posix":  # elsewhere, it would let two sandboxes share a port
+            listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
+        listener.bind((address, port))
+        listener.listen(128)
+    except OSError:
+        listener.close()
+        raise
+    return listener

@@ -1,0 +1,41 @@
+"""Closing a connection without an answer, which ASGI has no message for."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+from starlette.responses import Response
+from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
+
+_EXTENSION = "liveintent.sandbox.abort"
+
+
+class AbortableProtocol(H11Protocol):
+    """uvicorn's HTTP protocol, which also hands the application a way to cut the connection."""
+
+    def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Wrap the application."""
+        super().__init__(*args, **kwargs)
+        application = self.app
+
+        async def abortable(scope: Any, receive: Any, send: Any) -> None:
+            scope.setdefault("extensions", {})[_EXTENSION] = self.transport.abort
+            await application(scope, receive, send)
+
+        self.app = abortable
+
+
+class ConnectionDrop(Response):
+    """A response that is none: the client sees its connection closed."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Cut the connection, and wait until uvicorn knows: it then expects no answer."""
+        abort: Callable[[], None] = scope["extensions"][_EXTENSION]
+        abort()
+        while (await receive())["type"] != "http.disconnect":
+            pass

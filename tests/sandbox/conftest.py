@@ -1,0 +1,57 @@
+"""A running sandbox."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from sandbox_support import JSON, NOW, TOKEN, MakeEvent, Post, make_event
+
+from target_liveintent.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def http() -> Iterator[requests.Session]:
+    with requests.Session() as session:
+        session.trust_env = False  # a proxy has no part in loopback
+        yield session
+
+
+@pytest.fixture(scope="session")
+def _served() -> Iterator[Sandbox]:
+    with Sandbox(clock=lambda: NOW, seed=7) as sandbox:
+        yield sandbox
+
+
+@pytest.fixture
+def sandbox(_served: Sandbox) -> Sandbox:
+    _served.reset()
+    return _served
+
+
+@pytest.fixture
+def event() -> MakeEvent:
+    return make_event
+
+
+@pytest.fixture
+def post(sandbox: Sandbox, http: requests.Session) -> Post:
+    """Send a body, encoded where it is not bytes, as the sandbox's customer."""
+
+    def send(
+        body: Any,
+        *,
+        to: Sandbox = sandbox,
+        path: str = "/conversions/a-1b2c",
+        token: str | None = TOKEN,
+        content_type: str | None = JSON,
+    ) -> requests.Response:
+        content = {"data": body} if isinstance(body, bytes) else {"json": body}
+        headers = {"Authorization": token, "Content-Type": content_type}
+        return http.post(to.url + path, headers=headers, timeout=5, **content)
+
+    return send

@@ -1,0 +1,48 @@
+"""What the tests of the sandbox send to it, and read from its answers."""
+
+from __future__ import annotations
+
+import copy
+from collections.abc import Callable
+from typing import Any
+
+import requests
+
+NOW = 1_800_000_000.5
+DAY = 86_400
+JSON = "application/json"
+TOKEN = "Bearer sandbox-token"
+
+VALID: dict[str, Any] = {
+    "eventId": "order-1001",
+    "eventTime": 1_799_999_000,
+    "pixelId": 12345,
+    "source": "web",
+    "userData": {"md5": "29a1df4646cb3417c19994a59a3e022a"},
+    "purchaseData": {"currency": "USD", "value": 42.5, "orderId": "1001"},
+}
+
+MISSING = ...
+
+MakeEvent = Callable[..., dict[str, Any]]
+Post = Callable[..., requests.Response]
+
+
+def make_event(changes: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """Return a valid event with changes by dotted path; `...` removes a field."""
+    event = copy.deepcopy(VALID)
+    for path, value in {**(changes or {}), **fields}.items():
+        *parents, name = path.split(".")
+        target = event
+        for parent in parents:
+            target = target[parent]
+        if value is MISSING:
+            del target[name]
+        else:
+            target[name] = value
+    return event
+
+
+def messages(answer: requests.Response) -> list[str]:
+    """Return the messages of an error body."""
+    return [entry["message"] for entry in answer.json()["errors"]]

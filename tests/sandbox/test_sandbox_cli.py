@@ -1,0 +1,121 @@
+"""`liveintent-sandbox`, run as a program."""
+
+from __future__ import annotations
+
+import os
+import re
+import signal
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+from target_liveintent.sandbox import cli
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    import requests
+
+    from target_liveintent.sandbox import Sandbox
+
+START = "from target_liveintent.sandbox.cli import main; sys.exit(main())"
+BLOCK = """
+import sys
+class Blocker:
+    def find_spec(self, name, path=None, target=None):
+        if name.partition(".")[0] == {name!r}:
+            raise ModuleNotFoundError(f"No module named {{name!r}}", name=name)
+sys.meta_path.insert(0, Blocker())
+"""
+
+
+def command(arguments: Sequence[str], code: str | None = None) -> dict[str, Any]:
+    program = ["-c", code] if code else ["-m", "target_liveintent.sandbox"]
+    return {
+        "args": [sys.executable, "-W", "error", *program, *arguments],
+        "env": {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))},
+        "text": True,
+    }
+
+
+def run(*arguments: str, code: str | None = None) -> tuple[int, str, str]:
+    options = command(arguments, code)
+    done = subprocess.run(**options, capture_output=True, timeout=20, check=False)
+    return done.returncode, done.stdout, done.stderr
+
+
+@pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
+@pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
+def test_serves_until_told(http: requests.Session, number: signal.Signals) -> None:
+    """It prints one line with its address, serves there, and ends with 0 at a signal."""
+    options = command(["--port", "0", "--customer-id", "b-0000", "--auth-token", "t0", "--seed=1"])
+    with subprocess.Popen(**options, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
+        assert process.stdout is not None
+        line = process.stdout.readline()
+        found = re.fullmatch(
+            r"Sandbox of the LiveIntent Conversions API on (http://127\.0\.0\.1:\d+) "
+            r"\(customer b-0000, token t0\)\. Page: \1/\n",
+            line,
+        )
+        assert found, line
+        assert http.get(f"{found[1]}/stats", timeout=5).json()["requests"] == 0
+        process.send_signal(number)
+        rest, errors = process.communicate(timeout=5)
+    assert (process.returncode, rest, errors) == (0, "", "")
+
+
+@pytest.mark.parametrize(
+    ("arguments", "message"),
+    [
+        (["--host", "0.0.0.0"], "host '0.0.0.0' is not loopback"),  # noqa: S104 - refused
+        (["--host", "example.com"], "host 'example.com' is not loopback"),
+        (["--customer-id", "x"], "customer ID 'x' does not match"),
+    ],
+)
+def test_refuses_to_start(
+    arguments: list[str],
+    message: str,
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+) -> None:
+    """What makes no sense is refused with one line and exit code 2."""
+    monkeypatch.setattr(signal, "signal", lambda *_: None)
+    assert cli.main(arguments) == 2
+    shown = capsys.readouterr()
+    assert message in shown.err
+    assert (shown.out, shown.err.count("\n")) == ("", 1)
+
+
+@pytest.mark.parametrize("port", ["-1", "65536", "http"])
+def test_port_is_a_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """A port that cannot be is a usage error."""
+    with pytest.raises(SystemExit) as raised:
+        cli.main(["--port", port])
+    assert raised.value.code == 2
+    assert "--port" in capsys.readouterr().err
+
+
+def test_port_in_use(sandbox: Sandbox) -> None:
+    """A port that is taken is one line and exit code 2."""
+    port = str(urlsplit(sandbox.url).port)
+    code, output, errors = run("--port", port)
+    assert (code, output, errors.count("\n")) == (2, "", 1)
+    assert f"cannot listen on 127.0.0.1 port {port}: " in errors
+
+
+@pytest.mark.parametrize("name", ["starlette", "uvicorn"])
+def test_without_the_extra(name: str) -> None:
+    """Without the extra's packages it says how to install them."""
+    code, output, errors = run(code=BLOCK.format(name=name) + START)
+    assert (code, output, errors.count("\n")) == (2, "", 1)
+    assert "pip install 'target-liveintent[sandbox]'" in errors
+
+
+def test_does_not_hide_other_mistakes() -> None:
+    """A module that is missing for another reason is no question of the extra."""
+    code, _, errors = run(code=BLOCK.format(name="h11") + START)
+    assert code == 1
+    assert "No module named 'h11'" in errors

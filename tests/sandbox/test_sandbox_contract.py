@@ -1,0 +1,433 @@
+"""What the sandbox answers to a request, by the rules of the API."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import jsonschema_rs
+import msgspec
+import pytest
+from sandbox_support import DAY, NOW, make_event, messages
+
+from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox.rules import SCHEMAS, other_violations, schema_violations
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    import requests
+    from sandbox_support import MakeEvent, Post
+
+UUID = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
+NO_HASH = {"userData": {"ip": "192.0.2.1"}}
+
+ACCEPTED: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "app": {"source": "app", "purchaseData.appBundle": "com.example.shop"},
+    "offline": {"source": "offline"},
+    "web page": {"purchaseData.sourceUrl": "https://shop.example/thanks"},
+    "decision instead of hash": {**NO_HASH, "decisionId": "d-1"},
+    "decision beside hash": {"decisionId": "d-1"},
+    "sha2 alone": {"userData": {"sha2": "ab" * 32}},
+    "no user data but a decision": {"userData": {}, "decisionId": "d-1"},
+    "no purchase data": {"purchaseData": {}},
+    "ipv4": {"userData.ip": "192.0.2.1"},
+    "ipv6": {"userData.ip": "2001:db8::1"},
+    "user agent": {"userData.ua": "Mozilla/5.0 (π)"},
+    "idfa": {"userData.idfa": UUID},
+    "aaid in lower case": {"userData.aaid": UUID.lower()},
+    "tracking on": {"userData.trackingEnabled": 1},
+    "tracking off": {"userData.trackingEnabled": 0},
+    "whole value": {"purchaseData.value": 42},
+    "negative value": {"purchaseData.value": -1.25},
+    "just now": {"eventTime": int(NOW)},
+    "7 days old": {"eventTime": int(NOW) + 1 - 7 * DAY},
+    "30 days old offline": {"source": "offline", "eventTime": int(NOW) + 1 - 30 * DAY},
+}
+
+# changes, and the message of the one entry, after "events[0]." and before the eventId
+REFUSED: list[tuple[dict[str, Any], str]] = [
+    ({"eventTime": ...}, "eventTime: required"),
+    ({"eventTime": "1799999000"}, 'eventTime: must be of type integer, got "1799999000"'),
+    (
+        {"eventTime": 1799999000.5},
+        (
+            "eventTime: must be of type integer, got 1799999000.5; "
+            "events[0].eventTime: must be an integer without a fraction, got 1799999000.5"
+        ),
+    ),
+    (
+        {"eventTime": 1799999000.0},
+        "eventTime: must be an integer without a fraction, got 1799999000.0",
+    ),
+    (
+        {"eventTime": 2**63},
+        (
+            "eventTime: must be at most 9223372036854775807, got 9223372036854775808; "
+            "events[0].eventTime: must be earlier than the moment of sending, "
+            "got 9223372036854775808"
+        ),
+    ),
+    (
+        {"eventTime": -(2**64)},
+        (
+            "eventTime: must be at least -9223372036854775808, got -18446744073709551616; "
+            "events[0].eventTime: older than 7 days, got -18446744073709551616"
+        ),
+    ),
+    (
+        {"eventTime": int(NOW) + 1},
+        "eventTime: must be earlier than the moment of sending, got 1800000001",
+    ),
+    ({"eventTime": int(NOW) - 7 * DAY}, "eventTime: older than 7 days, got 1799395200"),
+    (
+        {"eventTime": int(NOW) - 30 * DAY, "source": "offline"},
+        "eventTime: older than 30 days, got 1797408000",
+    ),
+    ({"pixelId": ...}, "pixelId: required"),
+    ({"pixelId": "12345"}, 'pixelId: must be of type integer, got "12345"'),
+    ({"pixelId": True}, "pixelId: must be of type integer, got true"),
+    ({"pixelId": 12345.0}, "pixelId: must be an integer without a fraction, got 12345.0"),
+    ({"source": ...}, "source: required"),
+    ({"source": "store"}, 'source: must be one of web, app, offline, got "store"'),
+    (
+        {"source": 1},
+        (
+            "source: must be of type string, got 1; "
+            "events[0].source: must be one of web, app, offline, got 1"
+        ),
+    ),
+    ({**NO_HASH}, "decisionId: required"),
+    ({**NO_HASH, "decisionId": ""}, 'decisionId: must not be empty, got ""'),
+    ({"decisionId": 7}, "decisionId: must be of type string, got 7"),
+    ({"userData": ...}, "userData: required"),
+    ({"userData": []}, "userData: must be of type object, got []"),
+    ({"userData.email": "a@b.example"}, 'userData.email: unknown field, got "a@b.example"'),
+    (
+        {"userData.md5": "29A1DF4646CB3417C19994A59A3E022A"},
+        'userData.md5: must match ^[0-9a-f]{32}$, got "29A1DF4646CB3417C19994A59A3E022A"',
+    ),
+    ({"userData.md5": "29a1"}, 'userData.md5: must match ^[0-9a-f]{32}$, got "29a1"'),
+    ({"userData.md5": 29}, "userData.md5: must be of type string, got 29"),
+    (
+        {"userData.sha2": "ab" * 16},
+        'userData.sha2: must match ^[0-9a-f]{64}$, got "abababababababababababababababab"',
+    ),
+    ({"userData.sha2": 1}, "userData.sha2: must be of type string, got 1"),
+    (
+        {"userData.ip": "192.0.2.256"},
+        'userData.ip: must be an IPv4 or IPv6 address, got "192.0.2.256"',
+    ),
+    (
+        {"userData.ip": "2001:db8:::1"},
+        'userData.ip: must be an IPv4 or IPv6 address, got "2001:db8:::1"',
+    ),
+    ({"userData.ip": 1}, "userData.ip: must be of type string, got 1"),
+    ({"userData.ua": 1}, "userData.ua: must be of type string, got 1"),
+    ({"userData.idfa": "6D92078A"}, 'userData.idfa: must be a uuid, got "6D92078A"'),
+    ({"userData.idfa": 6}, "userData.idfa: must be of type string, got 6"),
+    ({"userData.aaid": "6D92078A"}, 'userData.aaid: must be a uuid, got "6D92078A"'),
+    ({"userData.aaid": 6}, "userData.aaid: must be of type string, got 6"),
+    ({"userData.trackingEnabled": 2}, "userData.trackingEnabled: must be one of 0, 1, got 2"),
+    (
+        {"userData.trackingEnabled": True},
+        (
+            "userData.trackingEnabled: must be of type integer, got true; "
+            "events[0].userData.trackingEnabled: must be one of 0, 1, got true"
+        ),
+    ),
+    (
+        {"userData.trackingEnabled": 1.0},
+        "userData.trackingEnabled: must be an integer without a fraction, got 1.0",
+    ),
+    ({"purchaseData": ...}, "purchaseData: required"),
+    ({"purchaseData": 9}, "purchaseData: must be of type object, got 9"),
+    ({"purchaseData.tax": 1}, "purchaseData.tax: unknown field, got 1"),
+    ({"purchaseData.currency": "usd"}, 'purchaseData.currency: must match ^[A-Z]{3}$, got "usd"'),
+    (
+        {"purchaseData.currency": "USD\n"},
+        'purchaseData.currency: must match ^[A-Z]{3}$, got "USD\\n"',
+    ),
+    ({"purchaseData.currency": 840}, "purchaseData.currency: must be of type string, got 840"),
+    ({"purchaseData.value": "42.50"}, 'purchaseData.value: must be of type number, got "42.50"'),
+    ({"purchaseData.orderId": 1001}, "purchaseData.orderId: must be of type string, got 1001"),
+    ({"purchaseData.appBundle": 1}, "purchaseData.appBundle: must be of type string, got 1"),
+    ({"purchaseData.sourceUrl": 1}, "purchaseData.sourceUrl: must be of type string, got 1"),
+    ({"amount": 1}, "amount: unknown field, got 1"),
+]
+NAMELESS: list[tuple[Any, str]] = [
+    ({"eventId": ...}, "events[0].eventId: required"),
+    ({"eventId": 5}, "events[0].eventId: must be of type string, got 5"),
+    ({"eventId": None}, "events[0].eventId: must not be null"),
+]
+FIELDS = [
+    "eventTime",
+    "pixelId",
+    "source",
+    "decisionId",
+    "userData",
+    "purchaseData",
+    *(f"userData.{name}" for name in SCHEMAS["UserData"]["properties"]),
+    *(f"purchaseData.{name}" for name in SCHEMAS["PurchaseData"]["properties"]),
+]
+
+
+@pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED)
+def test_accepts(sandbox: Sandbox, post: Post, event: MakeEvent, changes: dict[str, Any]) -> None:
+    """An event within the rules is answered with an empty 204 and kept as it came."""
+    answer = post([event(changes)])
+    assert (answer.status_code, answer.content) == (204, b"")
+    assert sandbox.events == [event(changes)]
+
+
+@pytest.mark.parametrize(("changes", "rule"), REFUSED)
+def test_refuses(sandbox: Sandbox, post: Post, event: MakeEvent, changes: Any, rule: str) -> None:
+    """An event that breaks a rule is refused, and the message names event, field and rule."""
+    answer = post([event(changes)])
+    assert answer.status_code == 400
+    assert messages(answer) == [f"events[0].{rule} (eventId order-1001)"]
+    assert sandbox.events == []
+
+
+@pytest.mark.parametrize(("changes", "message"), NAMELESS)
+def test_refuses_without_id(post: Post, event: MakeEvent, changes: Any, message: str) -> None:
+    """An event without a usable eventId is told by its place alone."""
+    assert messages(post([event(changes)])) == [message]
+
+
+def test_refuses_an_empty_id(post: Post, event: MakeEvent) -> None:
+    """An empty eventId names nothing."""
+    answer = post([event(eventId="")])
+    assert messages(answer) == ['events[0].eventId: must not be empty, got "" (eventId )']
+
+
+@pytest.mark.parametrize(
+    ("source", "age", "codes"),
+    [
+        ("web", 0, ["NOT_IN_THE_PAST"]),
+        ("web", 1, []),
+        ("app", 7 * DAY, []),
+        ("app", 7 * DAY + 1, ["TOO_OLD"]),
+        ("offline", 30 * DAY, []),
+        ("offline", 30 * DAY + 1, ["TOO_OLD"]),
+        (["offline"], 7 * DAY + 1, ["TOO_OLD"]),
+    ],
+)
+def test_windows_to_the_second(source: Any, age: int, codes: list[str]) -> None:
+    """The event must be earlier than now, and its last second is that of 7 or 30 days."""
+    event = make_event(source=source, eventTime=1_800_000_000 - age)
+    assert [found.code for found in other_violations(event, 1_800_000_000)] == codes
+
+
+@pytest.mark.parametrize("path", FIELDS)
+def test_refuses_null(post: Post, event: MakeEvent, path: str) -> None:
+    """No field may be null."""
+    [message] = messages(post([event({path: None})]))
+    assert f"events[0].{path}: must not be null" in message
+
+
+@pytest.mark.parametrize("item", [None, 1, "text", [], True])
+def test_refuses_what_is_no_event(post: Post, item: Any) -> None:
+    """An array may hold nothing but objects."""
+    [message] = messages(post([item]))
+    assert message.startswith("events[0]: must ")
+
+
+def test_every_keyword_of_the_schema_is_tested() -> None:
+    """Without any one keyword of the event's schema, a case above would come out otherwise."""
+    broken = [make_event(changes) for changes, _ in [*REFUSED, *NAMELESS]]
+    events = [*broken, make_event(eventId=""), None, *map(make_event, ACCEPTED.values())]
+
+    def verdicts(schemas: Any) -> list[Any]:
+        schema = {"$ref": "#/schemas/ConversionEvent", "schemas": schemas}
+        text = json.dumps(schema).replace("#/components/", "#/")
+        compiled = jsonschema_rs.Draft202012Validator(json.loads(text), validate_formats=True)
+        return [list(schema_violations(compiled, event)) for event in events]
+
+    expected = verdicts(SCHEMAS)
+    untested = [
+        path
+        for name in ("ConversionEvent", "UserData", "PurchaseData")
+        for path in _keywords(SCHEMAS[name], (name,))
+        if verdicts(_without(SCHEMAS, path)) == expected
+    ]
+    assert untested == []
+
+
+@pytest.mark.parametrize(
+    ("token", "customer", "status", "code"),
+    [
+        (None, "a-1b2c", 401, "UNAUTHORIZED"),
+        ("Bearer wrong", "a-1b2c", 401, "UNAUTHORIZED"),
+        ("sandbox-token", "a-1b2c", 401, "UNAUTHORIZED"),
+        ("Bearer sandbox-token", "b-1b2c", 403, "FORBIDDEN"),
+    ],
+)
+def test_lets_in_one_customer(
+    sandbox: Sandbox,
+    post: Post,
+    event: MakeEvent,
+    *,
+    token: str,
+    customer: str,
+    status: int,
+    code: str,
+) -> None:
+    """Without the right token and customer ID nothing is accepted."""
+    answer = post([event()], token=token, path=f"/conversions/{customer}")
+    [entry] = answer.json()["errors"]
+    assert (answer.status_code, entry["httpStatus"], entry["errorCode"]) == (status, status, code)
+    assert (sandbox.stats.accepted, sandbox.stats.requests) == (0, 1)
+
+
+def test_serves_the_older_path(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """The path of the guide's older page works too."""
+    assert post([event()], path="/a-1b2c/events").status_code == 204
+    assert sandbox.stats.accepted == 1
+
+
+@pytest.mark.parametrize(
+    ("content_type", "status"),
+    [
+        ("application/json; charset=utf-8", 204),
+        ("Application/JSON", 204),
+        ("text/plain", 415),
+        (None, 415),
+    ],
+)
+def test_takes_json_only(
+    post: Post, event: MakeEvent, content_type: str | None, status: int
+) -> None:
+    """The body must be declared as JSON."""
+    body = json.dumps([event()]).encode()
+    assert post(body, content_type=content_type).status_code == status
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"",
+        b"[",
+        b"[1,]",
+        b'[{"purchaseData": {"value": NaN}}]',
+        b"[Infinity]",
+        b"[1e999]",
+        b'["\xff"]',
+        b'["\\ud800"]',
+        b"[" * 100_000,
+    ],
+    ids=lambda body: repr(body[:40]),
+)
+def test_refuses_what_is_no_json(post: Post, body: bytes) -> None:
+    """A body that is not JSON is refused, not a number among them."""
+    answer = post(body)
+    assert (answer.status_code, answer.json()["errors"][0]["errorCode"]) == (400, "INVALID_JSON")
+
+
+@pytest.mark.parametrize("body", [{}, "text", 1, None, True])
+def test_refuses_what_is_no_array(post: Post, body: Any) -> None:
+    """A body of another type than an array is refused."""
+    answer = post(json.dumps(body).encode())
+    assert (answer.status_code, messages(answer)) == (400, ["body: must be an array of events"])
+
+
+@pytest.mark.parametrize(("size", "status"), [(0, 400), (1, 204), (100, 204), (101, 400)])
+def test_limits_the_batch(
+    sandbox: Sandbox, post: Post, event: MakeEvent, size: int, status: int
+) -> None:
+    """A request holds 1 to 100 events."""
+    answer = post([event(eventId=f"e-{n}") for n in range(size)])
+    assert answer.status_code == status
+    assert sandbox.stats.accepted == (size if status == 204 else 0)
+    assert sandbox.stats.largest_batch == size
+
+
+def test_refuses_the_whole_batch(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """One invalid event fails its batch; each failing event has an entry, the others none."""
+    batch = [event(eventId=f"e-{n}") for n in range(4)]
+    batch[1]["eventTime"], batch[3]["source"] = int(NOW) - 8 * DAY, "shop"
+    answer = post(batch)
+    assert sandbox.events == []
+    assert answer.json()["errors"] == [
+        {
+            "httpStatus": 400,
+            "message": "events[1].eventTime: older than 7 days, got 1799308800 (eventId e-1)",
+            "errorCode": "TOO_OLD",
+        },
+        {
+            "httpStatus": 400,
+            "message": 'events[3].source: must be one of web, app, offline, got "shop" '
+            "(eventId e-3)",
+            "errorCode": "NOT_ALLOWED",
+        },
+    ]
+
+
+def test_tells_of_ten_events(post: Post, event: MakeEvent) -> None:
+    """An error body has at most ten entries."""
+    answer = post([event(eventId=f"e-{n}", eventTime=1) for n in range(12)])
+    assert [entry.partition(".")[0] for entry in messages(answer)] == [
+        f"events[{n}]" for n in range(10)
+    ]
+
+
+def test_cuts_long_values(post: Post, event: MakeEvent) -> None:
+    """A message repeats the start of a long value, and tells of five fields at most."""
+    [message] = messages(post([event({f"x{n}": "v" * 1000 for n in range(9)})]))
+    assert message.count("unknown field") == 5
+    assert len(message) < 1000
+
+
+def test_keeps_values_to_itself(post: Post, event: MakeEvent) -> None:
+    """Without `echo_values` no message repeats what was sent."""
+    with Sandbox(echo_values=False, clock=lambda: NOW) as quiet:
+        answer = post([event({"userData.ip": "secret"})], to=quiet)
+    assert messages(answer) == [
+        "events[0].userData.ip: must be an IPv4 or IPv6 address (eventId order-1001)"
+    ]
+
+
+def test_serves_the_document(sandbox: Sandbox, http: requests.Session) -> None:
+    """The OpenAPI document is served, and all its references lead somewhere."""
+    answer = http.get(f"{sandbox.url}/openapi.json", timeout=5)
+    document = answer.json()
+    assert answer.headers["Content-Type"] == "application/json"
+    assert document["openapi"].startswith("3.1.")
+    for reference in _references(document):
+        found = document
+        for key in reference.removeprefix("#/").split("/"):
+            found = found[key]
+
+
+def _keywords(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
+    """Yield where keywords that forbid something are: all but notes and containers."""
+    for key, value in schema.items():
+        if key in ("description", "$ref", "then") or value == "int64":
+            continue
+        if key == "properties":
+            for name, nested in value.items():
+                yield from _keywords(nested, (*path, key, name))
+        else:
+            yield (*path, key)
+
+
+def _without(schemas: Any, path: tuple[str, ...]) -> Any:
+    copied = json.loads(msgspec.json.encode(schemas))
+    *parents, last = path
+    target = copied
+    for key in parents:
+        target = target[key]
+    del target[last]
+    return copied
+
+
+def _references(node: Any) -> Iterator[str]:
+    if isinstance(node, list):
+        node = dict(enumerate(node))
+    if isinstance(node, dict):
+        for key, value in node.items():
+            if key == "$ref":
+                yield value
+            else:
+                yield from _references(value)

@@ -1,0 +1,256 @@
+"""Scripted faults, seen by a client."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from sandbox_support import NOW, messages
+
+from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox.faults import FaultError
+
+if TYPE_CHECKING:
+    from sandbox_support import MakeEvent, Post
+
+
+def statuses(post: Post, event: MakeEvent, times: int, **options: Any) -> list[int]:
+    return [post([event()], **options).status_code for _ in range(times)]
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "text"),
+    [
+        ({"body": {"why": "tired"}}, "application/json", '{"why":"tired"}'),
+        ({"body": None}, "application/json", "null"),
+        ({"body": "<h1>busy</h1>"}, "text/plain; charset=utf-8", "<h1>busy</h1>"),
+        ({"body": "<i>", "headers": {"Content-Type": "text/html"}}, "text/html", "<i>"),
+        (
+            {},
+            "application/json",
+            (
+                '{"errors":[{"httpStatus":503,"message":"scripted fault: status 503",'
+                '"errorCode":"SCRIPTED_FAULT"}]}'
+            ),
+        ),
+    ],
+)
+def test_status(
+    sandbox: Sandbox, post: Post, event: MakeEvent, *, body: Any, content_type: str, text: str
+) -> None:
+    """A status fault answers as told and accepts nothing."""
+    sandbox.add_faults({"kind": "status", "status": 503, **body})
+    answer = post([event()])
+    assert (answer.status_code, answer.text) == (503, text)
+    assert answer.headers["Content-Type"] == content_type
+    assert sandbox.events == []
+
+
+def test_status_headers_and_times(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """A status fault sends its headers, and ends after its times."""
+    headers = {"Retry-After": "2"}
+    sandbox.add_faults({"kind": "status", "status": 429, "headers": headers, "times": 2})
+    assert post([event()]).headers["Retry-After"] == "2"
+    assert statuses(post, event, 3) == [429, 204, 204]
+
+
+def test_status_without_body(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """A scripted 204 has no body, and accepts nothing either."""
+    sandbox.add_faults({"kind": "status", "status": 204})
+    answer = post([event()])
+    assert (answer.status_code, answer.content, sandbox.stats.accepted) == (204, b"", 0)
+
+
+def test_status_comes_before_the_contract(sandbox: Sandbox, post: Post) -> None:
+    """A gateway that is down answers whatever is sent, and by whom."""
+    sandbox.add_faults({"kind": "status", "status": 502, "times": None})
+    assert post(b"no json").status_code == 502
+    assert post([], token=None).status_code == 502
+
+
+@pytest.mark.parametrize(("when", "accepted"), [("before", 0), ("after", 1)])
+def test_drop(sandbox: Sandbox, post: Post, event: MakeEvent, when: str, accepted: int) -> None:
+    """A drop closes the connection unanswered, before or after the events are accepted."""
+    sandbox.add_faults({"kind": "drop", "when": when})
+    with pytest.raises(requests.ConnectionError):
+        post([event()])
+    assert sandbox.stats.accepted == accepted
+    assert sandbox.stats.by_status == {"dropped": 1}
+    assert post([event()]).status_code == 204
+
+
+def test_drop_after_a_refusal(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """What is refused is not accepted because the connection drops."""
+    sandbox.add_faults({"kind": "drop", "when": "after"})
+    with pytest.raises(requests.ConnectionError):
+        post([event(source="shop")])
+    assert sandbox.stats.accepted == 0
+
+
+def test_latency_adds_up(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """Latencies add up, combine with another fault, and show in the log."""
+    delay = {"kind": "latency", "seconds": 0.03}
+    sandbox.add_faults(delay, {"kind": "status", "status": 500}, delay)
+    started = time.monotonic()
+    assert post([event()]).status_code == 500
+    assert time.monotonic() - started >= 0.06
+    assert sandbox.requests[0].latency >= 0.06
+    assert sandbox.faults == []
+
+
+def test_latency_ends_with_the_sandbox(
+    http: requests.Session, caplog: pytest.LogCaptureFixture
+) -> None:
+    """A sandbox that stops does not wait for a long scripted latency."""
+    with Sandbox() as sandbox:
+        sandbox.add_faults({"kind": "latency", "seconds": 600})
+        with pytest.raises(requests.Timeout):
+            http.post(f"{sandbox.url}/conversions/a-1b2c", timeout=0.05)
+        started = time.monotonic()
+    assert time.monotonic() - started < 2
+    assert caplog.records == []
+
+
+@pytest.mark.parametrize(
+    "meant",
+    [
+        {"event_ids": ["e-2"]},
+        {"where": {"purchaseData.orderId": "X-7"}},
+        {"where": {"purchaseData.orderId": "X-7", "source": "web"}},
+        {"event_ids": ["other"], "where": {"purchaseData.orderId": "X-7"}},
+    ],
+)
+def test_refuse(sandbox: Sandbox, post: Post, event: MakeEvent, meant: Any) -> None:
+    """A batch is refused as long as it holds an event that is meant, and by name."""
+    sandbox.add_faults({"kind": "refuse", "times": None, **meant})
+    others = [event(eventId="e-1"), event(eventId="e-3")]
+    bad = event({"eventId": "e-2", "purchaseData.orderId": "X-7"})
+    for _ in range(2):
+        answer = post([others[0], bad, others[1]])
+        assert answer.status_code == 400
+        assert messages(answer) == ["events[1]: refused by a scripted fault (eventId e-2)"]
+    assert post(others).status_code == 204
+    assert sandbox.events == others
+
+
+def test_refuse_means_all_of_where(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """An event is meant only if it has every value of `where`."""
+    where = {"purchaseData.orderId": "1001", "source": "app", "userData.ip.x": 1}
+    sandbox.add_faults({"kind": "refuse", "where": where})
+    assert post([event()]).status_code == 204
+
+
+def test_partial(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """A partial success names the events left out that are in the batch; the rest counts."""
+    sandbox.add_faults({"kind": "partial", "event_ids": ["e-9", "e-2", "e-1"]})
+    assert post([event(eventId="e-0")]).status_code == 204
+    answer = post([event(eventId=f"e-{n}") for n in range(4)])
+    assert (answer.status_code, answer.json()) == (200, ["e-1", "e-2"])
+    assert [kept["eventId"] for kept in sandbox.events] == ["e-0", "e-0", "e-3"]
+    assert statuses(post, event, 1) == [204]
+
+
+def test_contract_comes_before_refuse_and_partial(
+    sandbox: Sandbox, post: Post, event: MakeEvent
+) -> None:
+    """A batch that is invalid anyway leaves faults about single events as they are."""
+    faults = [
+        {"kind": "refuse", "event_ids": ["order-1001"]},
+        {"kind": "partial", "event_ids": ["order-1001"]},
+    ]
+    sandbox.add_faults(*faults)
+    assert "older" in messages(post([event(eventTime=1)]))[0]
+    assert len(sandbox.faults) == 2
+
+
+def test_first_match_wins(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """Faults strike in the order they were added, one at a time."""
+    sandbox.add_faults(
+        {"kind": "refuse", "event_ids": ["other"]},
+        {"kind": "status", "status": 500, "times": 2},
+        {"kind": "status", "status": 503},
+    )
+    assert statuses(post, event, 4) == [500, 500, 503, 204]
+
+
+def test_probability_is_seeded(post: Post, event: MakeEvent) -> None:
+    """Two sandboxes with one seed fail the same requests; a miss uses up no times."""
+    fault = {"kind": "status", "status": 500, "probability": 0.5, "times": 10}
+    runs = []
+    for _ in range(2):
+        with Sandbox(seed=3, clock=lambda: NOW) as sandbox:
+            sandbox.add_faults(fault)
+            runs.append(statuses(post, event, 60, to=sandbox))
+    assert runs[0] == runs[1]
+    assert runs[0].count(500) == 10
+    assert 204 in runs[0][: 60 - runs[0][::-1].index(500)]
+
+
+def test_over_http(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
+    """Faults are added, listed with the times left, and cleared over HTTP."""
+    url = f"{sandbox.url}/faults"
+    fault = {"kind": "status", "status": 503, "times": 3}
+    assert http.post(url, json=[fault], timeout=5).json()["count"] == 1
+    assert statuses(post, event, 1) == [503]
+    [listed] = http.get(url, timeout=5).json()["faults"]
+    assert listed.items() >= {**fault, "times": 2}.items()
+    assert http.delete(url, timeout=5).status_code == 204
+    assert http.get(url, timeout=5).json() == {"count": 0, "faults": []}
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"kind": "fire"}, "Invalid value 'fire'"),
+    ({"status": 500}, "missing required field `kind`"),
+    ({"kind": "status"}, "missing required field `status`"),
+    ({"kind": "status", "status": 99}, "`int` >= 200"),
+    ({"kind": "status", "status": 600}, "`int` <= 599"),
+    ({"kind": "status", "status": 500, "header": {}}, "unknown field `header`"),
+    ({"kind": "status", "status": 500, "headers": {"Retry-After": 2}}, "Expected `str`"),
+    ({"kind": "status", "status": 500, "headers": {"a b": "c"}}, "`a b` is no valid header"),
+    ({"kind": "status", "status": 500, "headers": {"a": "b\r\nc: d"}}, "not printable ASCII"),
+    ({"kind": "status", "status": 500, "headers": {"Content-Length": "1"}}, "server's to set"),
+    ({"kind": "status", "status": 204, "body": "x"}, "204 has no `body`"),
+    ({"kind": "status", "status": 500, "times": 0}, "`int` >= 1"),
+    ({"kind": "status", "status": 500, "probability": 1.5}, "`float` <= 1"),
+    ({"kind": "status", "status": 500, "probability": 0}, "`float` > 0"),
+    ({"kind": "latency", "seconds": -1}, "`float` >= 0"),
+    ({"kind": "drop", "when": "later"}, "Invalid enum value 'later'"),
+    ({"kind": "refuse"}, "`event_ids` and `where` must name an event"),
+    ({"kind": "partial", "event_ids": []}, "length >= 1"),
+]
+
+
+@pytest.mark.parametrize(("fault", "message"), WRONG, ids=[str(fault) for fault, _ in WRONG])
+def test_says_what_is_wrong(
+    sandbox: Sandbox, http: requests.Session, fault: dict[str, Any], message: str
+) -> None:
+    """A fault that makes no sense is refused, with its place, and none of the list is added."""
+    good = {"kind": "status", "status": 500}
+    answer = http.post(f"{sandbox.url}/faults", json=[good, fault], timeout=5)
+    assert answer.status_code == 422
+    assert message in answer.json()["error"]
+    assert "$[1]" in answer.json()["error"]
+    with pytest.raises(FaultError):
+        sandbox.add_faults(good, fault)
+    assert sandbox.faults == []
+
+
+@pytest.mark.parametrize(
+    ("body", "content_type", "status"),
+    [
+        (b"[", "application/json", 422),
+        (b"\xff", "application/json", 422),
+        (b"{}", "application/json", 422),
+        (b"[]", "text/plain", 415),
+    ],
+)
+def test_takes_an_array_of_faults(
+    sandbox: Sandbox, http: requests.Session, body: bytes, content_type: str, status: int
+) -> None:
+    """Faults come as a JSON array, declared as JSON."""
+    headers = {"Content-Type": content_type}
+    answer = http.post(f"{sandbox.url}/faults", data=body, headers=headers, timeout=5)
+    assert answer.status_code == status
+    assert answer.json()["error"]

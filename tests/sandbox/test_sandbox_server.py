@@ -1,0 +1,132 @@
+"""Starting and stopping, from Python."""
+
+from __future__ import annotations
+
+import os
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+import pytest
+
+import target_liveintent.sandbox
+from target_liveintent.sandbox import Sandbox
+
+if TYPE_CHECKING:
+    import requests
+    from sandbox_support import MakeEvent, Post
+
+
+def test_starts_again_and_again(http: requests.Session) -> None:
+    """One process can start many sandboxes, one object many times; each ends its thread."""
+    before = threading.active_count()
+    again = Sandbox()
+    for sandbox in (again, again, Sandbox()):
+        with sandbox:
+            url = sandbox.url
+            assert http.get(f"{url}/stats", timeout=5).status_code == 200
+        address = urlsplit(url)
+        with socket.socket() as probe:
+            assert probe.connect_ex((address.hostname, address.port)) != 0
+    assert threading.active_count() == before
+
+
+def test_stops_soon(http: requests.Session) -> None:
+    """Connections that clients keep open do not delay the end."""
+    with Sandbox() as sandbox:
+        http.get(f"{sandbox.url}/stats", timeout=5)
+        started = time.monotonic()
+    assert time.monotonic() - started < 2
+
+
+def test_takes_its_port_again(http: requests.Session) -> None:
+    """A port is free again at once, though its last connections linger in the system."""
+    with Sandbox() as first:
+        port = urlsplit(first.url).port or 0
+        http.get(f"{first.url}/stats", timeout=5)
+    with Sandbox(port=port) as second:
+        assert http.get(f"{second.url}/stats", timeout=5).status_code == 200
+
+
+def test_survives_a_client_that_leaves(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that goes away halfway through its body is neither an error nor a request."""
+    head = "POST /conversions/a-1b2c HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n["
+    with Sandbox() as sandbox:
+        address = urlsplit(sandbox.url)
+        with socket.create_connection((address.hostname or "", address.port or 0)) as client:
+            client.sendall(head.encode())
+    assert sandbox.requests == []
+    assert caplog.records == []
+
+
+def test_customer_and_token_can_be_chosen(post: Post, event: MakeEvent) -> None:
+    """The sandbox knows the customer ID and the token it was given."""
+    with Sandbox(customer_id="b-9z9z", auth_token="other") as chosen:
+        sent = [event(eventTime=int(time.time()) - 60)]
+        answer = post(sent, to=chosen, path="/conversions/b-9z9z", token="Bearer other")
+    assert answer.status_code == 204
+
+
+@pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
+def test_loopback(http: requests.Session, host: str) -> None:
+    """Any loopback address will do."""
+    try:
+        with Sandbox(host=host) as sandbox:
+            assert http.get(f"{sandbox.url}/stats", timeout=5).status_code == 200
+    except OSError as error:
+        pytest.skip(f"this machine has no {host}: {error}")
+
+
+@pytest.mark.parametrize(
+    ("options", "message"),
+    [
+        ({"host": "0.0.0.0"}, "not loopback"),  # noqa: S104 - refused
+        ({"host": "::"}, "not loopback"),
+        ({"host": "192.0.2.1"}, "not loopback"),
+        ({"host": "example.com"}, "not loopback"),
+        ({"host": ""}, "not loopback"),
+        ({"customer_id": "c-1b2c"}, "customer ID 'c-1b2c'"),
+        ({"customer_id": "a-1b2c\n"}, "customer ID"),
+    ],
+)
+def test_refuses_options(options: dict[str, Any], message: str) -> None:
+    """Hosts that others can reach and customer IDs that cannot be are refused."""
+    with pytest.raises(ValueError, match=message):
+        Sandbox(**options)
+
+
+def test_port_in_use(sandbox: Sandbox) -> None:
+    """A port that is taken is an OSError, with nothing left behind."""
+    with pytest.raises(OSError, match=r".*"), Sandbox(port=urlsplit(sandbox.url).port or 0):
+        pass
+
+
+def test_has_no_address_when_stopped() -> None:
+    """A sandbox that is not running has no address."""
+    with pytest.raises(RuntimeError, match="not running"):
+        _ = Sandbox().url
+
+
+def test_has_no_other_names() -> None:
+    """The package exports the sandbox alone."""
+    with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
+        _ = target_liveintent.sandbox.Nothing
+
+
+def test_is_independent() -> None:
+    """The sandbox imports nothing of the target, so that each finds the other's mistakes."""
+    code = (
+        "import sys, target_liveintent; before = set(sys.modules)\n"
+        "import target_liveintent.sandbox.server, target_liveintent.sandbox.cli\n"
+        "print([m for m in sys.modules.keys() - before if m.startswith('target_liveintent.')\n"
+        "       and not m.startswith('target_liveintent.sandbox')])"
+    )
+    environment = {**os.environ, "PYTHONPATH": os.pathsep.join(filter(None, sys.path))}
+    done = subprocess.run(
+        [sys.executable, "-c", code], capture_output=True, text=True, check=True, env=environment
+    )
+    assert done.stdout.strip() == "[]"
