@@ -1,4 +1,4 @@
-"""The README's tables, made from the code: `scripts/lint` checks them, `scripts/readme` renews them."""
+"""The README's tables, from the code: `scripts/lint` checks them, `scripts/readme` renews them."""
 
 from __future__ import annotations
 
@@ -16,8 +16,8 @@ def settings() -> str:
     """The settings, in the schema's order."""
     rows = []
     for name, schema in SCHEMA["properties"].items():
-        default = "required" if name in SCHEMA["required"] else schema.get("default")
-        shown = "–" if default is None else f"`{str(default).lower()}`"
+        default = schema.get("default")
+        shown = "" if default is None else f"`{str(default).lower()}`"
         if name in SCHEMA["required"]:
             shown = "required"
         options = ", ".join(f"`{option}`" for option in schema.get("enum", []))
@@ -29,7 +29,7 @@ def settings() -> str:
 def columns() -> str:
     """The columns that an event is made of."""
     rows = [
-        (f"`{column.name}`", f"`{'.'.join(column.path)}`" if column.path else "–", column.meaning)
+        (f"`{column.name}`", f"`{'.'.join(column.path)}`" if column.path else "", column.meaning)
         for column in COLUMNS
     ]
     return _table(("column", "also as", ""), rows)

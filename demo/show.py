@@ -1,0 +1,90 @@
+"""Show what a run of the demo did: what the target says, what arrived, and what could not be sent.
+
+Fails if an order has been lost: each must have arrived, have a dead letter, or have been left out
+by the stream map.
+
+    python3 demo/show.py SANDBOX_URL
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+import urllib.request
+from collections import Counter
+from pathlib import Path
+from typing import Any
+
+Row = dict[str, Any]
+
+ORDERS = Path("demo/data/orders.jsonl")
+LOG = Path("demo/output/run.log")
+DEAD_LETTERS = Path("demo/output/dead-letters.singer")
+
+
+def fetch(url: str) -> Any:
+    with urllib.request.urlopen(url, timeout=10) as answer:  # noqa: S310 (the sandbox's, http)
+        return json.load(answer)
+
+
+def read_lines(path: Path) -> list[Any]:
+    if not path.exists():
+        return []
+    return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def listed(counts: Counter[str] | dict[str, int]) -> str:
+    return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
+
+
+def show(title: str, *values: Any) -> None:
+    print(f"\n{title}")
+    for value in values:
+        text = value if isinstance(value, str) else json.dumps(value, indent=2)
+        print("  " + text.replace("\n", "\n  "))
+
+
+def example(orders: dict[str, Row], events: list[Row]) -> tuple[Row, Row]:
+    """An order of somebody who typed the address in their own way, and the event that it became."""
+    pairs = [(orders[event["eventId"]], event) for event in events]
+    return max(pairs, key=lambda pair: any(c.isupper() for c in (pair[0].get("email") or "")))
+
+
+def main(url: str) -> int:
+    """Show it; returns the exit code."""
+    orders = {order["id"]: order for order in read_lines(ORDERS)}
+    wanted = [o for o in orders.values() if o["status"] == "paid" and not o["is_test"]]
+    letters = [line["record"] for line in read_lines(DEAD_LETTERS) if line["type"] == "RECORD"]
+    stats = fetch(f"{url}/stats")
+    events = fetch(f"{url}/events?limit={len(orders)}")["events"]
+
+    said = [line.partition("total: ")[2] for line in LOG.read_text(encoding="utf-8").splitlines()]
+    show("What the target says", *filter(None, said))
+    if events:
+        order, event = example(orders, events)
+        show("An order, as the shop has it", order)
+        show("The same, as it arrived: no address, only its hashes", event)
+    statuses = {f"answered {status}": count for status, count in stats["by_status"].items()}
+    show(
+        f"What arrived: {stats['accepted']} conversions, in {stats['requests']} requests",
+        f"by source: {listed(Counter(event['source'] for event in events))}",
+        f"requests: {listed(statuses)}",
+    )
+    show(
+        f"What could not be sent: {len(letters)} dead letters, in {DEAD_LETTERS}",
+        *(f"{n:3} {reason}" for reason, n in Counter(r["reason"] for r in letters).most_common()),
+        'the README says what to do about them, in "When something was not sent"',
+    )
+    show(
+        f"What the stream map left out: {len(orders) - len(wanted)} orders, unpaid ones and tests",
+        'the map is in meltano.yml; what one can fill is in the README, "Columns"',
+    )
+    print()
+    if not events or stats["accepted"] + len(letters) != len(wanted):
+        print(f"These do not add up to {len(orders)} orders: something is wrong.", file=sys.stderr)
+        return 1
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1]))
