@@ -25,7 +25,7 @@ def records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[di
     Raises:
         InputError: If a file cannot be read or is of a kind that is not supported.
     """
-    kind, compression = encoding.get("format"), encoding.get("compression") or "none"
+    kind, compression = str(encoding.get("format")), str(encoding.get("compression") or "none")
     for url in manifest:
         path = _path(url)
         try:

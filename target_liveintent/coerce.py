@@ -35,6 +35,7 @@ SOURCES = ("web", "app", "offline")
 # A stream map's str(null) is the text None; taps write null and NaN.
 _NOTHING = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _INT64 = 2**63
+_LONGEST_ID_BITS = 128
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
@@ -64,7 +65,7 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
     if isinstance(value, bool):
         return "true" if value else "false"
     if isinstance(value, int):
-        return str(value)
+        return str(value) if value.bit_length() < _LONGEST_ID_BITS else UNUSABLE
     if isinstance(value, (float, Decimal)):
         return _number_text(value)
     if isinstance(value, (dt.date, uuid.UUID)):
@@ -84,7 +85,7 @@ def _number_text(value: float | Decimal) -> str | Unusable | None:
     number = Decimal(repr(value)) if isinstance(value, float) else value
     if number.is_nan():
         return None
-    if not number.is_finite() or number.adjusted() > 30:  # noqa: PLR2004 (no ID is that long)
+    if not number.is_finite() or number.adjusted() > 38:  # noqa: PLR2004 (128 bits)
         return UNUSABLE
     return str(int(number)) if number == number.to_integral_value() else format(number, "f")
 
@@ -148,12 +149,18 @@ def _seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
 
 
 def _time_of_number(value: float | Decimal) -> int | Unusable | None:
-    if value != value:  # noqa: PLR0124 (NaN)
+    if _is_nan(value):
         return None
     for limit, unit in _UNITS:
         if 0 < value < limit:
             return int(value // unit)
     return UNUSABLE
+
+
+def _is_nan(value: float | Decimal) -> bool:
+    if isinstance(value, Decimal):
+        return value.is_nan()
+    return isinstance(value, float) and math.isnan(value)
 
 
 def amount(value: Any) -> float | Decimal | Unusable | None:
@@ -164,9 +171,7 @@ def amount(value: Any) -> float | Decimal | Unusable | None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return UNUSABLE
-    if value != value:  # noqa: PLR0124 (NaN)
-        return None
-    return _finite(value)
+    return None if _is_nan(value) else _finite(value)
 
 
 def _amount_of_text(value: str) -> float | Decimal | Unusable | None:
@@ -183,12 +188,14 @@ def _amount_of_text(value: str) -> float | Decimal | Unusable | None:
 
 def _finite(value: float | Decimal) -> float | Decimal | Unusable:
     """The number, if a JSON reader that uses doubles can hold it."""
-    if isinstance(value, int):
-        return value if abs(value) < _INT64 else UNUSABLE
     try:
-        return value if math.isfinite(float(value)) else UNUSABLE
-    except (OverflowError, ValueError):  # A signalling NaN
+        finite = math.isfinite(float(value))
+    except OverflowError:
         return UNUSABLE
+    if not finite:
+        return UNUSABLE
+    # The JSON encoder takes integers of 64 bits only.
+    return Decimal(value) if isinstance(value, int) and abs(value) >= _INT64 else value
 
 
 def positive_integer(value: Any) -> int | Unusable | None:
@@ -215,7 +222,8 @@ def currency(value: Any) -> str | Unusable | None:
     plain = text(value)
     if not isinstance(plain, str):
         return plain
-    return plain.upper() if _CURRENCY.fullmatch(plain.upper()) else UNUSABLE
+    code = plain.upper()
+    return code if plain.isascii() and _CURRENCY.fullmatch(code) else UNUSABLE
 
 
 def ip(value: Any) -> str | Unusable | None:

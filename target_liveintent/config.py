@@ -16,7 +16,6 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from singer_sdk import typing as th
-from singer_sdk.helpers.capabilities import STREAM_MAPS_CONFIG
 
 from target_liveintent.coerce import SOURCES
 from target_liveintent.errors import ConfigurationError
@@ -36,7 +35,7 @@ def _setting(name: str, kind: Any, description: str, **more: Any) -> th.Property
     return th.Property(name, kind, description=description, **more)
 
 
-_OWN_SETTINGS = th.PropertiesList(
+_SETTINGS = th.PropertiesList(
     _setting(
         "customer_id",
         th.StringType(pattern=CUSTOMER_ID),
@@ -52,7 +51,7 @@ _OWN_SETTINGS = th.PropertiesList(
     ),
     _setting(
         "pixel_id",
-        th.IntegerType(minimum=1),
+        th.IntegerType(minimum=1, maximum=2**63 - 1),
         "The pixel that conversions belong to, where the record names none.",
     ),
     _setting(
@@ -144,18 +143,22 @@ _OWN_SETTINGS = th.PropertiesList(
         "Do everything but the sending: no STATE, no dead letters; shows the first events.",
         default=False,
     ),
+    # The SDK's schema of stream maps cannot be used: a part of it is no JSON schema, so a wrong
+    # `__else__` would end in a traceback. What they must be is checked in `_map_problems`.
+    _setting(
+        "stream_maps",
+        th.ObjectType(additional_properties=True),
+        "How columns become those of an event, and which records are left out, stream by stream:"
+        " https://sdk.meltano.com/en/latest/stream_maps.html",
+    ),
+    _setting(
+        "stream_map_config",
+        th.ObjectType(additional_properties=True),
+        "Values that stream maps use, as `config['name']`.",
+    ),
 ).to_dict()
 
-_SDK_SETTINGS = ("stream_maps", "stream_map_config")
-"""Settings of the SDK that do something here."""
-
-SCHEMA: dict[str, Any] = {
-    **_OWN_SETTINGS,
-    "properties": {
-        **_OWN_SETTINGS["properties"],
-        **{name: STREAM_MAPS_CONFIG["properties"][name] for name in _SDK_SETTINGS},
-    },
-}
+SCHEMA: dict[str, Any] = _SETTINGS
 """The JSON schema of all settings."""
 
 
@@ -190,12 +193,11 @@ class Settings:
     def from_config(cls, config: Mapping[str, Any]) -> Settings:
         """Make settings of a configuration that `problems` found nothing wrong with."""
         values = {
-            name: schema.get("default") for name, schema in _OWN_SETTINGS["properties"].items()
-        } | {name: value for name, value in config.items() if value is not None}
+            name: schema.get("default") for name, schema in _SETTINGS["properties"].items()
+        } | {name: _plain(value) for name, value in config.items() if value is not None}
         same = {field.name for field in dataclasses.fields(cls)} & set(values)
         return cls(
-            **{name: values[name] for name in same - {"auth_token"}},
-            auth_token=values["auth_token"].strip(),
+            **{name: values[name] for name in same},
             url=endpoint(values["api_url"], values["customer_id"]),
             events=Defaults(
                 pixel_id=values["pixel_id"],
@@ -205,6 +207,13 @@ class Settings:
             ),
             fail_on_invalid=values["on_invalid"] == "fail",
         )
+
+
+def _plain(value: Any) -> Any:
+    """A value without what files and JSON add to it: a secret's line end, a `12345.0`."""
+    if isinstance(value, str):
+        return value.strip()
+    return int(value) if isinstance(value, float) else value
 
 
 def endpoint(api_url: str, customer_id: str) -> str:
@@ -253,8 +262,6 @@ def _expected(schema: Mapping[str, Any]) -> str:
         return "one of " + ", ".join(str(value) for value in schema["enum"] if value is not None)
     if "pattern" in schema:
         return f"text of the form {schema['pattern']}"
-    if "anyOf" in schema:
-        return "an object, or null or '__NULL__'; a stream or column map is text or an object"
     kinds = schema.get("type", "valid")
     kind = next((k for k in kinds if k != "null"), "") if isinstance(kinds, list) else kinds
     bounds = [
@@ -269,12 +276,12 @@ def _expected(schema: Mapping[str, Any]) -> str:
 
 
 def _url_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    url = config.get("api_url", _OWN_SETTINGS["properties"]["api_url"]["default"])
+    url = config.get("api_url", _SETTINGS["properties"]["api_url"]["default"]).strip()
     try:
         parts = urlsplit(url)
-        valid = (
-            bool(parts.hostname) and (parts.port or 1) > 0 and not (parts.query or parts.fragment)
-        )
+        has_port = parts.port is None or parts.port > 0  # (`port` raises for what is none.)
+        is_plain = url.isprintable() and " " not in url and not (parts.query or parts.fragment)
+        valid = bool(parts.hostname) and has_port and is_plain
     except ValueError:
         valid = False
     if not valid or parts.scheme not in {"http", "https"}:
@@ -296,7 +303,7 @@ def _token_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 def _path_problems(config: Mapping[str, Any]) -> Iterator[str]:
     path = pathlib.Path(config.get("dead_letter_path", "."))
-    if not path.absolute().parent.is_dir():
+    if "\0" in str(path) or not path.absolute().parent.is_dir():
         yield "setting 'dead_letter_path' must name a file in a folder that exists"
     elif "dead_letter_path" in config and path.is_dir():
         yield "setting 'dead_letter_path' must name a file, not a folder"
@@ -310,27 +317,45 @@ def _zone_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _map_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    """What the SDK would only find when a stream's SCHEMA arrives."""
-    for stream, definition in config.get("stream_maps", {}).items():
-        where = f"setting 'stream_maps.{stream}"
-        if stream.startswith("__"):
-            if stream != "__else__":
-                yield f"{where}' is no stream; the only option at this level is __else__"
-            continue
-        if not isinstance(definition, dict):
-            continue
-        for column, expression in definition.items():
-            is_option = column.startswith("__") and column != "__filter__"
-            if isinstance(expression, str) and not is_option and expression != "__NULL__":
-                try:
-                    ast.parse(expression.strip(), mode="eval")
-                except (SyntaxError, ValueError, RecursionError):
-                    yield (
-                        f"{where}.{column}' must be a Python expression; a text constant needs"
-                        " quotes of its own, such as \"'web'\""
-                    )
-            elif column == "__else__" and expression not in {None, "__NULL__"}:
-                yield f"{where}.__else__' must be null or '__NULL__'"
+    """What is wrong with stream maps; most of it the SDK would only find at a stream's SCHEMA."""
+    for name, definition in config.get("stream_maps", {}).items():
+        where = f"stream_maps.{name}"
+        if name == "__else__":
+            if definition not in _NULL:
+                yield f"setting '{where}' must be null or '__NULL__'"
+        elif str(name).startswith("__"):
+            yield f"setting '{where}' is no stream; the only option at this level is __else__"
+        elif isinstance(definition, dict):
+            for column, value in definition.items():
+                if problem := _column_problem(str(column), value):
+                    yield f"setting '{where}.{column}' must be {problem}"
+        elif definition not in _NULL:
+            yield f"setting '{where}' must be an object of columns, or null or '__NULL__'"
+
+
+_NULL: tuple[Any, ...] = (None, "__NULL__")
+
+
+def _column_problem(column: str, value: Any) -> str | None:
+    """What a part of a stream's map must be, if it is not."""
+    if column == "__else__":
+        return None if value in _NULL else "null or '__NULL__'"
+    if column in {"__source__", "__alias__"}:
+        return None if isinstance(value, str) and value else "text"
+    if column == "__key_properties__":
+        is_list = isinstance(value, list) and all(isinstance(key, str) for key in value)
+        return None if value is None or is_list else "a list of column names"
+    if value in _NULL or (isinstance(value, str) and _is_expression(value)):
+        return None
+    return "a Python expression; a text constant needs quotes of its own, such as \"'web'\""
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
 
 
 def unknown_settings(config: Mapping[str, Any]) -> Iterator[str]:

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.events import COLUMNS, letter_columns
+from target_liveintent.events import COLUMNS, DEAD_LETTERS, letter_columns
 from target_liveintent.identity import scrub
 from target_liveintent.reasons import REASONS
 
@@ -28,13 +28,10 @@ if TYPE_CHECKING:
 
     from target_liveintent.events import Rejection
 
-STREAM = "liveintent_dead_letters"
-"""The stream's name; stream maps never touch it."""
-
 _TEXT = {"type": ["string", "null"]}
 _SCHEMA = {
     "type": "SCHEMA",
-    "stream": STREAM,
+    "stream": DEAD_LETTERS,
     "key_properties": [],
     "schema": {
         "type": "object",
@@ -62,7 +59,7 @@ def letter(rejection: Rejection) -> bytes:
         record["detail"] = scrub(rejection.detail)
     if rejection.keys is not None:
         record["keys"] = letter_columns(rejection.keys)
-    return _encode({"type": "RECORD", "stream": STREAM, "record": record}) + b"\n"
+    return _encode({"type": "RECORD", "stream": DEAD_LETTERS, "record": record}) + b"\n"
 
 
 def is_replayed(record: Mapping[str, Any]) -> bool:
@@ -93,8 +90,8 @@ class DeadLetters:
         try:
             if self._file is None:
                 self._file = self._open()
-            self._append(letter(rejection))
-        except OSError as error:
+            _append(self._file, letter(rejection))
+        except (OSError, ValueError) as error:  # (ValueError: a path with a NUL.)
             raise self._failure(error) from None
         self._unsynced = True
 
@@ -118,23 +115,24 @@ class DeadLetters:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
         with _locked(file):
             _cut_torn_line(file)
-        os.write(file, _encode(_SCHEMA) + b"\n")
+        _append(file, _encode(_SCHEMA) + b"\n")
         _sync_folder(self._path)
         return file
 
-    def _append(self, line: bytes) -> None:
-        assert self._file is not None  # noqa: S101 (opened by the caller)
-        with _locked(self._file):
-            end = os.lseek(self._file, 0, os.SEEK_END)
-            try:
-                while line:
-                    line = line[os.write(self._file, line) :]
-            except OSError:  # A full disk: leave no half line for the next letter to go on with.
-                os.ftruncate(self._file, end)
-                raise
+    def _failure(self, error: OSError | ValueError) -> StorageError:
+        reason = getattr(error, "strerror", error)
+        return StorageError(f"dead_letter_path '{self._path}' cannot be written: {reason}")
 
-    def _failure(self, error: OSError) -> StorageError:
-        return StorageError(f"dead_letter_path '{self._path}' cannot be written: {error.strerror}")
+
+def _append(file: int, line: bytes) -> None:
+    with _locked(file):
+        end = os.lseek(file, 0, os.SEEK_END)
+        try:
+            while line:
+                line = line[os.write(file, line) :]
+        except OSError:  # A full disk: leave no half line for the next letter to go on with.
+            os.ftruncate(file, end)
+            raise
 
 
 _BINARY = getattr(os, "O_BINARY", 0)

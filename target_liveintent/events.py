@@ -20,6 +20,7 @@ from target_liveintent.identity import (
     Identity,
     derive_event_id,
     holds_address,
+    holds_digest,
     identify,
     pseudonym,
     scrub,
@@ -28,6 +29,8 @@ from target_liveintent.identity import (
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
+DEAD_LETTERS = "liveintent_dead_letters"
+"""The stream of dead letters; stream maps never touch it."""
 DAY = 86_400
 WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 """Seconds before sending in which an event must have happened. Source: LiveIntent's guide."""
@@ -89,6 +92,8 @@ COLUMNS = (
     Column("app_bundle", ("purchaseData", "appBundle"), "The app's bundle ID."),
 )
 COLUMN_NAMES = frozenset(column.name for column in COLUMNS)
+_DEEPEST = 50
+"""Levels of nesting that a letter shows."""
 _IDENTITY_COLUMNS = ("email", "md5", "sha2")
 _IDENTITY_SOURCES = (*_IDENTITY_COLUMNS, "decision_id", "source_url")
 
@@ -255,6 +260,7 @@ class EventBuilder:
         self._keys = tuple(key_properties)
         self._defaults = defaults
         self._normalize = NORMALIZATIONS[defaults.normalization]
+        self._replays = stream == DEAD_LETTERS
         self._places = tuple(_resolve(properties).items())
 
     def build(
@@ -365,10 +371,11 @@ class EventBuilder:
         expires_at = event_time + WINDOWS[source] - MARGIN
         if now >= expires_at:
             raise _NoEvent("event_too_old", "event_time")
-        optional = _optional(columns, left_out)
-        decision_id = _plain_text(columns, "decision_id", left_out)
+        optional = self._optional(columns, left_out)
+        decision_id = self._usable(columns, "decision_id", coerce.text, left_out)
         if decision_id is None and not identity.known:
-            decision_id = coerce.decision_id_of_url(optional.get("source_url", ""))
+            # Of a URL that is left out for the address in it, too.
+            decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
             if decision_id is None:
                 raise _NoEvent("no_identity", None)
         event = ConversionEvent(
@@ -419,26 +426,31 @@ class EventBuilder:
             raise _NoEvent(reason, name)
         return value
 
+    def _optional(self, columns: Mapping[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
+        return {
+            name: value
+            for name, read in coerce.OPTIONAL.items()
+            if name in columns
+            and (value := self._usable(columns, name, read, left_out)) is not None
+        }
 
-def _optional(columns: Mapping[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
-    used = {}
-    for name, read in coerce.OPTIONAL.items():
-        if name not in columns:
-            continue
-        value = read(columns[name])
-        if value is UNUSABLE or (isinstance(value, str) and holds_address(value)):
+    def _usable(
+        self,
+        columns: Mapping[str, Any],
+        name: str,
+        read: Callable[[Any], Any],
+        left_out: dict[str, int],
+    ) -> Any:
+        """A column's value; None where it is absent, unusable, or holds an address."""
+        value = read(columns.get(name))
+        if value is UNUSABLE or (isinstance(value, str) and self._is_personal(value)):
             _count(left_out, name)
-        elif value is not None:
-            used[name] = value
-    return used
+            return None
+        return value
 
-
-def _plain_text(columns: Mapping[str, Any], name: str, left_out: dict[str, int]) -> str | None:
-    value = coerce.text(columns.get(name))
-    if value is UNUSABLE or (value is not None and holds_address(value)):
-        _count(left_out, name)
-        return None
-    return value
+    def _is_personal(self, value: str) -> bool:
+        # A letter has hashes where the record had addresses, and they are left out all the same.
+        return holds_address(value) or (self._replays and holds_digest(value))
 
 
 def _count(left_out: dict[str, int], name: str) -> None:
@@ -451,18 +463,26 @@ def _without_sdc(record: Mapping[str, Any]) -> dict[str, Any]:
 
 def letter_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """The columns as a dead letter may hold them: JSON values, every address replaced."""
-    return {name: _letter_value(value) for name, value in columns.items()}
+    return {name: _letter_value(value, 0) for name, value in columns.items()}
 
 
-def _letter_value(value: Any) -> Any:
-    if isinstance(value, str):
-        return scrub(value if value.isascii() else value.encode(errors="replace").decode())
+def _letter_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 (a table of types)
+    if depth > _DEEPEST:
+        return None
+    if isinstance(value, dict):
+        return {_letter_text(str(k)): _letter_value(v, depth + 1) for k, v in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_letter_value(inner, depth + 1) for inner in value]
+    if value is None or isinstance(value, float):
+        return value
+    if isinstance(value, Decimal):
+        return value if value.is_finite() else str(value)
+    if isinstance(value, int):
+        return value if abs(value) < 2**63 else Decimal(value)
     if isinstance(value, (dt.date, dt.time)):
         return value.isoformat()
-    if isinstance(value, dict):
-        return {scrub(str(name)): _letter_value(inner) for name, inner in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_letter_value(inner) for inner in value]
-    if value is None or isinstance(value, (bool, int, float, Decimal)):
-        return value
-    return scrub(str(value))
+    return _letter_text(str(value))
+
+
+def _letter_text(value: str) -> str:
+    return scrub(value if value.isascii() else value.encode(errors="replace").decode())

@@ -20,13 +20,20 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/t
 
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 _HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
-_DOMAIN = r"(?:[\w-]+\.)+(?:[^\W\d_]{2,63}|xn--[\w-]{2,59})"
-_ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\]{{1,128}}@{_DOMAIN}")
+_DOT = "[.]"
+_DOMAIN = rf"(?:[\w-]{{1,63}}{_DOT}){{1,10}}(?:[^\W\d_]{{2,63}}|xn--[\w-]{{2,59}})"
+_LOCAL = r"[\w\u0300-\u036f.%+'!#$*^`{}~-]"
+# The last character is one that `_ADDRESS_WITHIN` finds, so whatever is hashed is found as well.
+_ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\]{{0,127}}{_LOCAL}@{_DOMAIN}")
 # Bounded, so that a long text without an address costs linear time. %40 is an @ inside a URL, and
-# %2540 one inside a URL that is itself a parameter.
+# %2540 one inside a URL that is itself a parameter; %2E is a dot.
 _ADDRESS_WITHIN = re.compile(
-    rf"(?:\"[^\"\n]{{1,64}}\"|[\w.%+'!#$*^`{{}}~-]{{1,128}})(?:@|%(?:25)*40){_DOMAIN}"
+    rf"(?:\"[^\"\n]{{1,64}}\"|{_LOCAL}{{1,128}})(?:@|%(?:25)*40)"
+    rf"{_DOMAIN.replace(_DOT, '(?:[.]|%(?:25)*2[eE])')}"
 )
+_DIGEST_WITHIN = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
+_DEEPEST = 50
+_DIGITS = 1_000
 _JUNK_TEXTS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
 
 
@@ -150,6 +157,11 @@ def holds_address(text: str) -> bool:
     return ("@" in text or "40" in text) and _ADDRESS_WITHIN.search(text) is not None
 
 
+def holds_digest(text: str) -> bool:
+    """Whether there is what `scrub` leaves in place of an address."""
+    return _DIGEST_WITHIN.search(text) is not None
+
+
 def scrub(text: str) -> str:
     """Replace each e-mail address in a text by the SHA-256 of its lower-case form."""
     if "@" not in text and "40" not in text:
@@ -174,5 +186,22 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
     Returns:
         A UUIDv5 as text.
     """
-    name = json.dumps([stream, *values], sort_keys=True, separators=(",", ":"), default=str)
+    name = json.dumps(
+        [stream, *(_canonical(value, 0) for value in values)],
+        sort_keys=True,
+        separators=(",", ":"),
+        default=str,
+    )
     return str(uuid.uuid5(NAMESPACE, name))
+
+
+def _canonical(value: Any, depth: int) -> Any:
+    """JSON with text for keys; what is nested deeper than any row's column is left out."""
+    if depth > _DEEPEST:
+        return None
+    if isinstance(value, dict):
+        return {str(name): _canonical(inner, depth + 1) for name, inner in value.items()}
+    if isinstance(value, (list, tuple)):
+        return [_canonical(inner, depth + 1) for inner in value]
+    # Python refuses to write integers of thousands of digits.
+    return hex(value) if isinstance(value, int) and value.bit_length() > _DIGITS else value

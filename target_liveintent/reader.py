@@ -189,13 +189,13 @@ def decode_object(text: bytes | msgspec.Raw) -> dict[str, Any]:
 def _decode(decode: Callable[[Any], Any], text: bytes | msgspec.Raw) -> Any:
     try:
         return decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
         strict = strict_json(bytes(text))
     try:
         return decode(strict)
     except msgspec.ValidationError as error:
         msg = f"not what a tap sends: {error}"  # It names types and places, never a value.
-    except (msgspec.DecodeError, RecursionError):
+    except (msgspec.DecodeError, RecursionError, ArithmeticError):
         msg = "nested too deeply, or a number that is too long"
     raise InputError(msg)
 
@@ -215,7 +215,7 @@ def strict_json(line: bytes) -> bytes:
         msg = "nested too deeply"
     except json.JSONDecodeError as error:
         msg = f"not valid JSON: {error.msg} (character {error.pos})"
-    except ValueError:
+    except (ValueError, ArithmeticError):
         msg = "a number that is too long"
     raise InputError(msg)
 

@@ -12,9 +12,8 @@ from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPr
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
-from target_liveintent.dead_letters import STREAM as DEAD_LETTERS
 from target_liveintent.dead_letters import is_replayed
-from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.events import DEAD_LETTERS, Conversion, EventBuilder, Rejection
 from target_liveintent.identity import scrub
 from target_liveintent.stream_maps import MappingFailedError
 

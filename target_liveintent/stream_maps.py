@@ -10,12 +10,15 @@ from __future__ import annotations
 
 import copy
 import fnmatch
+import json
+import keyword
+import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
-from target_liveintent.dead_letters import STREAM as DEAD_LETTERS
 from target_liveintent.errors import StreamMappingError
+from target_liveintent.events import DEAD_LETTERS
 
 if TYPE_CHECKING:
     import ast
@@ -109,7 +112,7 @@ class StreamMaps:
         for name, definition in self._definitions.items():
             options = dict(definition) if isinstance(definition, dict) else {}
             source = options.pop("__source__", None)
-            if not fnmatch.fnmatch(stream, source or name):
+            if stream != (source or name) and not fnmatch.fnmatch(stream, source or name):
                 continue
             if definition in _NULL:
                 own = Treatment(stream, named=True, properties=(), transform=None)
@@ -117,7 +120,7 @@ class StreamMaps:
             alias = options.pop("__alias__", None)
             counted_as = stream if source is None else name
             if alias is not None:
-                counted_as = PluginMapper._eval_stream(alias, stream)  # noqa: SLF001 (the SDK's rule)
+                counted_as = _alias(alias, stream)
             treatment = self._mapped(stream, counted_as, options, schema)
             if source is None:
                 own = treatment
@@ -154,6 +157,14 @@ class StreamMaps:
         )
 
 
+def _alias(expression: str, stream: str) -> str:
+    try:
+        return PluginMapper._eval_stream(expression, stream)  # noqa: SLF001 (the SDK's rule)
+    except Exception as error:  # noqa: BLE001 (expressions may do anything)
+        msg = f"the __alias__ of stream '{stream}' cannot be computed: {type(error).__name__}"
+        raise StreamMappingError(msg) from None
+
+
 def _as_it_is(stream: str, schema: Mapping[str, Any], *, named: bool) -> Treatment:
     return Treatment(stream, named, tuple(schema.get("properties", {})), dict)
 
@@ -181,13 +192,32 @@ _LIKELY = {
 def suggest(stream: str, properties: Iterable[str], keys: Sequence[str]) -> str:
     """A `stream_maps` block to start from, as YAML to paste."""
     by_name = {name.lower(): name for name in properties}
-    rows = [f"event_id: {keys[0]}"] if len(keys) == 1 else []
+    rows = {"event_id": _expression(keys[0])} if len(keys) == 1 else {}
     for column, likely in _LIKELY.items():
         found = next((by_name[name] for name in likely if name in by_name), None)
         if found is not None:
-            rows.append(f"{column}: {found}")
+            rows[column] = _expression(found)
         elif column in {"event_time", "email"}:
-            rows.append(f"{column}: <the column with it>")
-    rows += ["source: \"'web'\"", "__else__: __NULL__"]
-    escaped = stream.replace(".", "\\.")
-    return "\n".join(["stream_maps:", f"  {escaped}:", *(f"    {row}" for row in rows)])
+            rows[column] = "<the column with it>"
+    rows |= {"source": "'web'", "__else__": "__NULL__"}
+    name = _yaml(stream.replace(".", "\\."))
+    lines = (f"    {column}: {_yaml(expression)}" for column, expression in rows.items())
+    return "\n".join(["stream_maps:", f"  {name}:", *lines])
+
+
+def _expression(column: str) -> str:
+    """The expression for a column: its name, if that is one."""
+    plain = column.isidentifier() and not keyword.iskeyword(column)
+    return column if plain and column not in _TAKEN else f"_.get({column!r})"
+
+
+def _yaml(text: str) -> str:
+    plain = re.fullmatch(r"[A-Za-z_][\w.\\-]*", text) and text.lower() not in _YAML_WORDS
+    return text if plain else json.dumps(text)
+
+
+_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
+
+
+_TAKEN = {"_", "record", "config", "self"}
+"""Names that mean something else in an expression."""

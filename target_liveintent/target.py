@@ -26,7 +26,6 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
 
 from target_liveintent import batch_files, config
-from target_liveintent.dead_letters import STREAM as DEAD_LETTERS
 from target_liveintent.dead_letters import refuse_own_file
 from target_liveintent.errors import (
     ConfigurationError,
@@ -34,7 +33,7 @@ from target_liveintent.errors import (
     RunError,
     StreamMappingError,
 )
-from target_liveintent.events import missing_columns
+from target_liveintent.events import DEAD_LETTERS, missing_columns
 from target_liveintent.reader import MessageReader, decode_object
 from target_liveintent.run import Run
 from target_liveintent.sinks import LiveIntentSink

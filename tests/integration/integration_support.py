@@ -1,0 +1,586 @@
+"""The target as a process of its own, Singer messages for it, and servers that misbehave."""
+
+from __future__ import annotations
+
+import contextlib
+import http.server
+import json
+import os
+import re
+import socket
+import subprocess
+import sys
+import threading
+import time
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+    from pathlib import Path
+
+    from integration_forks import Forked, Forks
+
+Message = dict[str, Any]
+
+CUSTOMER = "a-1b2c"
+TOKEN = "sandbox-token"
+LETTERS = "liveintent-dead-letters.singer"
+DAY = 86_400
+PATIENCE = 20.0
+"""Seconds after which a condition that a test waits for counts as missed."""
+
+SETTINGS: dict[str, Any] = {
+    "customer_id": CUSTOMER,
+    "auth_token": TOKEN,
+    "pixel_id": 12345,
+    "default_source": "web",
+}
+
+# The SDK says at import that Python 3.10 is at its end of life.
+_WARNINGS = ["error"] if sys.version_info >= (3, 11) else ["error", "ignore::FutureWarning"]
+OPTIONS = [part for warning in _WARNINGS for part in ("-W", warning)]
+"""Options of the interpreter: warnings are errors in the target as well."""
+
+# Messages
+
+
+def schema(
+    stream: str = "orders",
+    columns: Iterable[str] = ("id", "event_time", "email", "value"),
+    keys: Iterable[str] = ("id",),
+    **typed: Any,
+) -> Message:
+    """Return a SCHEMA message; `typed` gives columns with a schema of their own."""
+    properties = {**{column: {} for column in columns}, **typed}
+    return {
+        "type": "SCHEMA",
+        "stream": stream,
+        "schema": {"type": "object", "properties": properties},
+        "key_properties": list(keys),
+    }
+
+
+def order(number: int | str, stream: str = "orders", **columns: Any) -> Message:
+    """Return a RECORD message of an order of an hour ago; `...` leaves a column out."""
+    record = {
+        "id": number,
+        "event_time": int(time.time()) - 3600,
+        "email": f"buyer{number}@example.com",
+        "value": 12.5,
+    } | columns
+    return {
+        "type": "RECORD",
+        "stream": stream,
+        "record": {name: value for name, value in record.items() if value is not ...},
+    }
+
+
+def orders(*numbers: int, **columns: Any) -> list[Message]:
+    """Return the RECORD messages of orders; with one number, of that many, from 0."""
+    return [order(n, **columns) for n in (range(*numbers))]
+
+
+def numbered(count: int, **columns: Any) -> list[Message]:
+    """Return that many orders whose event IDs are `order-0`, `order-1` and so on."""
+    return [order(n, event_id=f"order-{n}", **columns) for n in range(count)]
+
+
+WITH_ID = ("id", "event_id", "event_time", "email", "value")
+"""The columns of `numbered`."""
+
+
+def state(value: Any) -> Message:
+    """Return a STATE message."""
+    return {"type": "STATE", "value": value}
+
+
+def lines(messages: Iterable[Message | str | bytes]) -> bytes:
+    """Return messages as a tap writes them; text and bytes go as they are."""
+    raw = (m if isinstance(m, (str, bytes)) else json.dumps(m) for m in messages)
+    return b"".join((m.encode() if isinstance(m, str) else m) + b"\n" for m in raw)
+
+
+def address_words(address: str) -> set[str]:
+    """Return the ways in which an address must appear nowhere."""
+    local, _, domain = address.partition("@")
+    return {address.lower(), f"{local}%40{domain}".lower(), local.lower()}
+
+
+# Waiting
+
+
+def wait_until(condition: Callable[[], Any], what: str, patience: float = PATIENCE) -> Any:
+    """Wait until a condition holds, and return what it gave."""
+    end = time.monotonic() + patience
+    never = threading.Event()
+    while not (found := condition()):
+        assert time.monotonic() < end, f"waited in vain: {what}"
+        never.wait(0.01)
+    return found
+
+
+# The process
+
+
+class Line(NamedTuple):
+    """A line of output, and when it appeared, by `time.monotonic()`."""
+
+    text: str
+    at: float
+
+
+class Running:
+    """A target in a process of its own.
+
+    Args:
+        arguments: Of `python -m target_liveintent`.
+        folder: Where it runs.
+        env: Its environment.
+        on_stdout: Called with each line of standard output the moment it appears.
+        stdin: A file to read from, in place of a pipe.
+        read_stdout: Whether anybody reads what it writes to standard output.
+        forks: What to fork it from; without it, a new interpreter is started.
+    """
+
+    def __init__(
+        self,
+        arguments: Iterable[str],
+        folder: Path,
+        env: Mapping[str, str],
+        *,
+        on_stdout: Callable[[str], None] | None = None,
+        stdin: IO[bytes] | None = None,
+        read_stdout: bool = True,
+        forks: Forks | None = None,
+    ) -> None:
+        self.folder = folder
+        pipes = [os.pipe() for _ in range(3)]
+        if not read_stdout:
+            os.close(pipes[1][0])
+            pipes[1] = (os.open(os.devnull, os.O_RDONLY), pipes[1][1])
+        theirs = (pipes[0][0] if stdin is None else stdin.fileno(), pipes[1][1], pipes[2][1])
+        self.process: subprocess.Popen[bytes] | Forked
+        if forks is not None:
+            self.process = forks.start(list(arguments), folder, env, theirs)
+        else:
+            self.process = subprocess.Popen(
+                [sys.executable, *OPTIONS, "-m", "target_liveintent", *arguments],
+                cwd=folder,
+                env=dict(env),
+                stdin=theirs[0],
+                stdout=theirs[1],
+                stderr=theirs[2],
+            )
+        for descriptor in (pipes[0][0], pipes[1][1], pipes[2][1]):
+            os.close(descriptor)
+        self.stdin = os.fdopen(pipes[0][1], "wb")
+        self.stdout_pipe = os.fdopen(pipes[1][0], "rb")
+        self.stderr_pipe = os.fdopen(pipes[2][0], "rb")
+        self.out: list[Line] = []
+        self.err: list[Line] = []
+        self._on_stdout = on_stdout
+        self._readers = [
+            threading.Thread(target=self._read, args=pair, daemon=True)
+            for pair in ((self.stdout_pipe, self.out), (self.stderr_pipe, self.err))
+        ]
+        for reader in self._readers:
+            reader.start()
+
+    def _read(self, stream: IO[bytes], into: list[Line]) -> None:
+        for raw in stream:
+            text = raw.decode().rstrip("\n")
+            if into is self.out and self._on_stdout is not None:
+                self._on_stdout(text)
+            into.append(Line(text, time.monotonic()))
+
+    def send(self, *messages: Message | str | bytes) -> Self:
+        """Write messages to standard input, which stays open."""
+        self.stdin.write(lines(messages))
+        self.stdin.flush()
+        return self
+
+    def close_input(self) -> Self:
+        """End the input."""
+        self.stdin.close()
+        return self
+
+    def signal(self, number: int) -> Self:
+        """Send a signal."""
+        self.process.send_signal(number)
+        return self
+
+    def wait(self, patience: float = PATIENCE) -> Self:
+        """Wait for the process to end by itself."""
+        try:
+            self.process.wait(patience)
+        except subprocess.TimeoutExpired:
+            msg = f"still running; its output:\n{self.stdout}\n{self.log}"
+            raise AssertionError(msg) from None
+        for reader in self._readers:
+            reader.join(5)
+        return self
+
+    def kill(self) -> None:
+        """End the process, if it has not ended, and close its pipes."""
+        if self.process.poll() is None:
+            self.process.kill()
+        self.process.wait(5)
+        for reader in self._readers:
+            reader.join(5)
+        for pipe in (self.stdin, self.stdout_pipe, self.stderr_pipe):
+            with contextlib.suppress(OSError):
+                pipe.close()
+
+    def started(self) -> Self:
+        """Wait until the target has read its settings and is about to read messages."""
+        wait_until(lambda: "Skipping parse of env var settings" in self.log, "the start")
+        return self
+
+    # What came out
+
+    @property
+    def code(self) -> int:
+        """The exit code."""
+        assert self.process.returncode is not None
+        return self.process.returncode
+
+    @property
+    def stdout(self) -> str:
+        """Standard output so far."""
+        return "\n".join(line.text for line in list(self.out))
+
+    @property
+    def states(self) -> list[Any]:
+        """The STATEs written so far."""
+        return [json.loads(line.text) for line in list(self.out)]
+
+    @property
+    def log(self) -> str:
+        """Standard error so far."""
+        return "\n".join(line.text for line in list(self.err))
+
+    @property
+    def last_line(self) -> str:
+        """The last line of standard error, without the logger's prefix."""
+        return list(self.err)[-1].text.split("|", 3)[-1].strip()
+
+    @property
+    def warnings(self) -> list[str]:
+        """The log lines at WARNING and above, in words."""
+        rows = [line.text.split("|", 3) for line in list(self.err)]
+        return [row[3].strip() for row in rows if len(row) == 4 and row[1].strip() != "INFO"]
+
+    @property
+    def letters(self) -> list[dict[str, Any]]:
+        """The records of the dead-letter file."""
+        return read_letters(self.folder / LETTERS)
+
+    @property
+    def summary(self) -> dict[str, Counts]:
+        """The summary at the end, by stream, and `total`."""
+        found = {}
+        for line in list(self.err):
+            if " read " in line.text and (parsed := _SUMMARY.search(line.text)):
+                found[parsed["stream"]] = Counts.parse(parsed["counts"])
+        return found
+
+    @property
+    def requests(self) -> int:
+        """The requests of the summary."""
+        found = re.search(r"(\d+) requests?\b", self.log)
+        assert found, self.log
+        return int(found[1])
+
+
+_SUMMARY = re.compile(r"\| (?P<stream>[^|]+?): (?P<counts>read \d+.*)$")
+_COUNT = re.compile(
+    r"(read|filtered|unmapped|not replayed|not settled|would be delivered|delivered|dead-lettered)"
+    r" (\d+)"
+)
+
+
+class Counts(NamedTuple):
+    """A line of the summary."""
+
+    read: int
+    filtered: int
+    unmapped: int
+    not_replayed: int
+    not_settled: int
+    delivered: int
+    dead_lettered: int
+    reasons: dict[str, int]
+
+    @classmethod
+    def parse(cls, text: str) -> Counts:
+        """Read the words of a line."""
+        counts = {
+            name: int(number) for name, number in _COUNT.findall(text.split(";", maxsplit=1)[0])
+        }
+        inside = re.search(r"dead-lettered \d+ \(([^)]*)\)", text)
+        reasons = dict(part.split() for part in inside[1].split(", ")) if inside else {}
+        return cls(
+            counts["read"],
+            counts["filtered"],
+            counts["unmapped"],
+            counts.get("not replayed", 0),
+            counts.get("not settled", 0),
+            counts.get("delivered", counts.get("would be delivered", 0)),
+            counts["dead-lettered"],
+            {name: int(number) for name, number in reasons.items()},
+        )
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether each record that was read has one fate."""
+        fates = self.filtered + self.unmapped + self.not_replayed + self.delivered
+        return (
+            self.read == fates + self.dead_lettered + self.not_settled
+            and sum(self.reasons.values()) == self.dead_lettered
+        )
+
+
+def read_letters(path: Path) -> list[dict[str, Any]]:
+    """Return the records of a dead-letter file, having checked that it is Singer."""
+    if not path.exists():
+        return []
+    known: set[str] = set()
+    records = []
+    for raw in path.read_text(encoding="utf-8").splitlines():
+        message = json.loads(raw)
+        if message["type"] == "SCHEMA":
+            assert isinstance(message["schema"]["properties"], dict)
+            assert isinstance(message["key_properties"], list)
+            known.add(message["stream"])
+        else:
+            assert message["type"] == "RECORD"
+            assert message["stream"] in known
+            records.append(message["record"])
+    return records
+
+
+class Launcher:
+    """Starts targets in a folder of their own, and sees to it that none is left over.
+
+    Args:
+        folder: Where they run, and their home.
+        api_url: The setting, unless a test gives another.
+        forks: What to fork them from.
+    """
+
+    def __init__(self, folder: Path, api_url: str, forks: Forks) -> None:
+        self.forks = forks
+        self.folder = folder
+        self.api_url = api_url
+        self._started: list[Running] = []
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.upper().startswith("TARGET_LIVEINTENT_")
+            and not name.lower().endswith("_proxy")
+            and name not in {"NETRC", "LOGLEVEL", "SINGER_SDK_LOG_CONFIG"}
+        }
+        self.env = {**kept, "HOME": str(folder), "PYTHONIOENCODING": "utf-8"}
+        if "PYTHONPATH" in kept:  # may be relative to where the tests started
+            paths = [os.path.abspath(p) for p in kept["PYTHONPATH"].split(os.pathsep) if p]  # noqa: PTH100
+            self.env["PYTHONPATH"] = os.pathsep.join(paths)
+
+    def config(self, **settings: Any) -> Path:
+        """Write a configuration file: the usual settings with changes; `...` leaves one out."""
+        values = {**SETTINGS, "api_url": self.api_url, "max_retry_seconds": 20, **settings}
+        path = self.folder / f"config-{len(self._started)}.json"
+        path.write_text(json.dumps({k: v for k, v in values.items() if v is not ...}))
+        return path
+
+    def command(self, *arguments: str, env: Mapping[str, str] | None = None, **how: Any) -> Running:
+        """Start a target with any arguments, in a new interpreter."""
+        how.setdefault("forks", None)
+        running = Running(arguments, self.folder, {**self.env, **(env or {})}, **how)
+        self._started.append(running)
+        return running
+
+    def start(
+        self,
+        *,
+        env: Mapping[str, str] | None = None,
+        on_stdout: Callable[[str], None] | None = None,
+        stdin: IO[bytes] | None = None,
+        read_stdout: bool = True,
+        **settings: Any,
+    ) -> Running:
+        """Start a target that waits for messages."""
+        config = self.config(**settings)
+        how = {"on_stdout": on_stdout, "stdin": stdin, "read_stdout": read_stdout}
+        return self.command("--config", str(config), env=env, forks=self.forks, **how)
+
+    def run(
+        self,
+        *messages: Message | str | bytes,
+        env: Mapping[str, str] | None = None,
+        on_stdout: Callable[[str], None] | None = None,
+        patience: float = PATIENCE,
+        **settings: Any,
+    ) -> Running:
+        """Run a target over messages, to its end."""
+        source = self.folder / f"input-{len(self._started)}.singer"
+        source.write_bytes(lines(messages))
+        with source.open("rb") as stdin:
+            running = self.start(env=env, on_stdout=on_stdout, stdin=stdin, **settings)
+            return running.wait(patience)
+
+    def close(self) -> None:
+        """End what is left over."""
+        for running in self._started:
+            running.kill()
+
+
+# Servers
+
+
+class Posted(NamedTuple):
+    """A request as it arrived."""
+
+    at: float
+    path: str
+    headers: dict[str, str]
+    events: list[dict[str, Any]]
+    size: int
+
+    @property
+    def ids(self) -> list[str]:
+        """The event IDs."""
+        return [event["eventId"] for event in self.events]
+
+
+class Reply(NamedTuple):
+    """What a server answers; a status of 0 closes the connection without an answer."""
+
+    status: int = 204
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+
+
+class Server:
+    """An HTTP server whose answers a test writes itself; it keeps connections alive.
+
+    Args:
+        answer: Called, in a thread of each connection, with each request; it may wait.
+    """
+
+    def __init__(self, answer: Callable[[Posted], Reply] = lambda _: Reply()) -> None:
+        self.answer = answer
+        self.posted: list[Posted] = []
+        self.accepted: list[str] = []
+        self.connections = 0
+        self.busy = 0
+        self.busiest = 0
+        self._lock = threading.Lock()
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        outer = self
+
+        class Handler(http.server.BaseHTTPRequestHandler):
+            protocol_version = "HTTP/1.1"
+            disable_nagle_algorithm = True
+            # One write for head and body.
+            wbufsize = -1
+
+            def setup(self) -> None:
+                super().setup()
+                with outer._lock:
+                    outer.connections += 1
+
+            def do_POST(self) -> None:
+                outer._post(self)
+
+            do_GET = do_POST  # noqa: N815 (the names that http.server looks for)
+
+            def log_message(self, *_: Any) -> None:
+                pass
+
+        class Listener(http.server.ThreadingHTTPServer):
+            daemon_threads = True
+            request_queue_size = 128
+
+            def handle_error(self, request: Any, client_address: Any) -> None:
+                """Say nothing of clients that went away."""
+
+        self._httpd = Listener(("127.0.0.1", 0), Handler)
+        self._thread = threading.Thread(
+            target=self._httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
+        )
+        self._thread.start()
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._httpd.shutdown()
+        self._thread.join(5)
+        self._httpd.server_close()
+
+    @property
+    def url(self) -> str:
+        """The address, without a slash at the end."""
+        return f"http://127.0.0.1:{self._httpd.server_address[1]}"
+
+    def hold(self, gate: threading.Event) -> None:
+        """Wait for a gate, or for the end of the test."""
+        while not gate.wait(0.02) and not self._closed.is_set():
+            pass
+
+    def _post(self, handler: http.server.BaseHTTPRequestHandler) -> None:
+        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
+        try:
+            events = json.loads(body)
+        except ValueError:
+            events = []
+        headers = dict(handler.headers.items())
+        posted = Posted(time.monotonic(), handler.path, headers, events, len(body))
+        with self._lock:
+            self.posted.append(posted)
+            self.busy += 1
+            self.busiest = max(self.busiest, self.busy)
+        try:
+            reply = self.answer(posted)
+        finally:
+            with self._lock:
+                self.busy -= 1
+        if reply.status == 0:
+            handler.close_connection = True
+            handler.connection.shutdown(socket.SHUT_RDWR)
+            return
+        if reply.status == 204:
+            with self._lock:
+                self.accepted += posted.ids
+        handler.send_response(reply.status)
+        for name, value in reply.headers.items():
+            handler.send_header(name, value)
+        if reply.status != 204:
+            handler.send_header("Content-Length", str(len(reply.body)))
+        handler.end_headers()
+        handler.wfile.write(reply.body)
+        handler.wfile.flush()
+
+
+def refusing(*bad: str, status: int = 400, body: bytes = b"") -> Callable[[Posted], Reply]:
+    """Return an answer that refuses each batch with any of these event IDs."""
+
+    def answer(posted: Posted) -> Reply:
+        return Reply(status, body) if set(bad) & set(posted.ids) else Reply()
+
+    return answer
+
+
+def in_turn(*replies: Reply, then: Reply | None = None) -> Callable[[Posted], Reply]:
+    """Return an answer that gives each of these once, and then another for ever (204)."""
+    left = list(replies)
+    lock = threading.Lock()
+
+    def answer(_: Posted) -> Reply:
+        with lock:
+            return left.pop(0) if left else (then or Reply())
+
+    return answer

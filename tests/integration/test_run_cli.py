@@ -1,0 +1,431 @@
+"""The command line and the settings."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import json
+import re
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from integration_support import (
+    LETTERS,
+    SETTINGS,
+    TOKEN,
+    WITH_ID,
+    lines,
+    numbered,
+    order,
+    read_letters,
+    schema,
+    state,
+)
+
+if TYPE_CHECKING:
+    from integration_support import Launcher, Running, Server
+
+    from target_liveintent.sandbox import Sandbox
+
+OWN_SETTINGS = {
+    "customer_id",
+    "auth_token",
+    "pixel_id",
+    "api_url",
+    "default_source",
+    "timezone",
+    "email_normalization",
+    "batch_size_rows",
+    "max_concurrent_requests",
+    "flush_interval_seconds",
+    "request_timeout_seconds",
+    "max_retry_seconds",
+    "on_invalid",
+    "max_dead_letter_percent",
+    "dead_letter_path",
+    "validate_records",
+    "dry_run",
+}
+DEFAULTS = {
+    "api_url": "https://conversions.liveintent.com",
+    "timezone": "UTC",
+    "email_normalization": "gmail",
+    "batch_size_rows": 100,
+    "max_concurrent_requests": 8,
+    "flush_interval_seconds": 60,
+    "request_timeout_seconds": 30,
+    "max_retry_seconds": 300,
+    "on_invalid": "dead_letter",
+    "max_dead_letter_percent": 50,
+    "dead_letter_path": LETTERS,
+    "validate_records": False,
+    "dry_run": False,
+}
+MAP_SETTINGS = {"stream_maps", "stream_map_config"}
+INTEGERS = {
+    "pixel_id",
+    "batch_size_rows",
+    "max_concurrent_requests",
+    "flush_interval_seconds",
+    "request_timeout_seconds",
+    "max_retry_seconds",
+    "max_dead_letter_percent",
+}
+
+
+def test_version(target: Launcher) -> None:
+    """--version prints name and version, and needs no settings."""
+    run = target.command("--version").wait()
+    assert run.code == 0
+    assert run.stdout.startswith("target-liveintent v")
+
+
+def test_about_json(target: Launcher) -> None:
+    """--about --format=json shows exactly the settings that do something, with descriptions."""
+    run = target.command("--about", "--format=json").wait()
+    assert run.code == 0
+    about = json.loads(run.stdout)
+    properties = about["settings"]["properties"]
+    assert set(properties) == OWN_SETTINGS | MAP_SETTINGS
+    assert all(properties[name].get("description") for name in properties)
+    shown = {n: p["default"] for n, p in properties.items() if "default" in p}
+    assert {n: v for n, v in shown.items() if v is not None} == DEFAULTS
+    assert set(about["settings"]["required"]) == {"customer_id", "auth_token"}
+    assert properties["auth_token"]["secret"] is True
+    for name in INTEGERS:
+        assert "integer" in properties[name]["type"]
+        assert "number" not in properties[name]["type"]
+
+
+def test_about_markdown(target: Launcher) -> None:
+    """--about --format=markdown shows the same settings as a table."""
+    run = target.command("--about", "--format=markdown").wait()
+    assert run.code == 0
+    rows = {line.split("|")[1].strip() for line in run.stdout.splitlines() if "|" in line}
+    assert rows >= OWN_SETTINGS | MAP_SETTINGS
+    assert {row.split(".")[0] for row in rows if re.fullmatch("[a-z_.]+", row)} == (
+        OWN_SETTINGS | MAP_SETTINGS
+    )
+
+
+# Environment variables
+
+
+def env_of(settings: dict[str, Any]) -> dict[str, str]:
+    return {
+        f"TARGET_LIVEINTENT_{name.upper()}": value if isinstance(value, str) else json.dumps(value)
+        for name, value in settings.items()
+    }
+
+
+def with_env(target: Launcher, settings: dict[str, Any], *messages: Any) -> Running:
+    run = target.command("--config=ENV", env=env_of(settings), forks=target.forks)
+    return run.send(*messages).close_input().wait()
+
+
+def test_environment(to_server: Launcher, server: Server) -> None:
+    """Every setting can come from the environment, stream maps as JSON."""
+    settings = {
+        **SETTINGS,
+        "api_url": server.url + "/{customer_id}/events",
+        "pixel_id": 777,
+        "default_source": "offline",
+        "timezone": "America/New_York",
+        "email_normalization": "all_domains",
+        "batch_size_rows": 2,
+        "max_concurrent_requests": 1,
+        "flush_interval_seconds": 5,
+        "request_timeout_seconds": 3,
+        "max_retry_seconds": 1,
+        "on_invalid": "dead_letter",
+        "max_dead_letter_percent": 100,
+        "dead_letter_path": "letters-of-env.singer",
+        "validate_records": True,
+        "dry_run": False,
+        "stream_maps": {
+            "orders": {
+                "event_id": "config['prefix'] + str(id)",
+                "event_time": "event_time",
+                "email": "email",
+                "__else__": "__NULL__",
+            }
+        },
+        "stream_map_config": {"prefix": "web-"},
+    }
+    assert set(settings) == OWN_SETTINGS | MAP_SETTINGS
+    # Twenty days ago, which only the source offline allows, in New York's own time.
+    local = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=20)).replace(microsecond=0)
+    told = {"event_time": local.strftime("%Y-%m-%d %H:%M:%S"), "email": "J.D+x@Example.com"}
+    run = with_env(
+        to_server,
+        settings,
+        schema("orders", ("event_time", "email"), id={"type": "integer"}),
+        *(order(n, **told) for n in range(3)),
+        order("four", **told),
+        state(1),
+    )
+    assert (run.code, run.states) == (0, [1])
+    assert [p.path for p in server.posted] == ["/a-1b2c/events"] * 2
+    assert server.busiest == 1
+    event = server.posted[0].events[0]
+    assert (event["eventId"], event["pixelId"], event["source"]) == ("web-0", 777, "offline")
+    assert event["eventTime"] - int(local.timestamp()) in {4 * 3600, 5 * 3600}
+    assert event["userData"]["md5"] == hashlib.md5(b"jd@example.com").hexdigest()  # noqa: S324
+    (letter,) = read_letters(to_server.folder / "letters-of-env.singer")
+    assert letter["reason"] == "schema_violation"
+
+
+def test_dry_run_from_environment(target: Launcher, sandbox: Sandbox) -> None:
+    """A boolean setting can come from the environment."""
+    settings = {**SETTINGS, "api_url": sandbox.url, "dry_run": "true"}
+    run = with_env(target, settings, schema(), order(1), state(1))
+    assert (run.code, run.states, sandbox.stats.requests) == (0, [], 0)
+
+
+@pytest.mark.parametrize(
+    ("name", "value"),
+    [
+        ("batch_size_rows", "s3cr3t"),
+        ("batch_size_rows", "1000"),
+        ("pixel_id", "s3cr3t"),
+        ("max_retry_seconds", "1.5"),
+        ("dry_run", "s3cr3t"),
+        ("stream_maps", "{s3cr3t"),
+        ("stream_maps", '["s3cr3t"]'),
+        ("default_source", "s3cr3t"),
+    ],
+)
+def test_wrong_environment(target: Launcher, name: str, value: str) -> None:
+    """A wrong value in the environment is told as one in a file is."""
+    settings = {**SETTINGS, name: value}
+    run = target.command("--config=ENV", env=env_of(settings), forks=target.forks).wait(8)
+    assert (run.code, run.stdout) == (2, "")
+    assert name in run.last_line
+    assert value not in run.last_line
+    assert "s3cr3t" not in run.log
+    assert "bug" not in run.log
+
+
+# Wrong settings
+
+WRONG: list[tuple[str, Any]] = [
+    ("customer_id", ...),
+    ("customer_id", "c-1b2c"),
+    ("customer_id", "a-1B2c"),
+    ("customer_id", "xa-1b2c"),
+    ("customer_id", "a-1b2c\n"),
+    ("customer_id", 12),
+    ("auth_token", ...),
+    ("auth_token", ""),
+    ("auth_token", ["s3cr3t-token"]),
+    ("pixel_id", "s3cr3t-token"),
+    ("pixel_id", 1.5),
+    ("pixel_id", True),
+    ("api_url", "http://conversions.example.com"),
+    ("api_url", "http://127.0.0.1.example.com"),
+    ("api_url", "ftp://127.0.0.1"),
+    ("api_url", "conversions.example.com"),
+    ("api_url", "https://"),
+    ("api_url", "https://s3cr3t:token@conversions.example.com"),
+    ("api_url", "http://[::1"),
+    ("default_source", "shop"),
+    ("default_source", ""),
+    ("timezone", "Mars/Olympus"),
+    ("timezone", "../../etc/passwd"),
+    ("email_normalization", "none"),
+    ("batch_size_rows", 0),
+    ("batch_size_rows", 101),
+    ("batch_size_rows", "ten"),
+    ("max_concurrent_requests", 0),
+    ("max_concurrent_requests", 65),
+    ("flush_interval_seconds", -1),
+    ("request_timeout_seconds", 0),
+    ("max_retry_seconds", -1),
+    ("on_invalid", "ignore"),
+    ("max_dead_letter_percent", -1),
+    ("max_dead_letter_percent", 101),
+    ("dead_letter_path", 5),
+    ("validate_records", "perhaps"),
+    ("dry_run", 5),
+    ("stream_maps", "orders"),
+    ("stream_maps", ["orders"]),
+    ("stream_maps", {"orders": {"email": "s3cr3t token"}}),
+    ("stream_maps", {"orders": {"email": "lower(("}}),
+    ("stream_maps", {"orders": {"__filter__": "s3cr3t token"}}),
+    ("stream_map_config", "s3cr3t"),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), WRONG, ids=[f"{n}={str(v)[:20]}" for n, v in WRONG])
+def test_wrong_value(target: Launcher, sandbox: Sandbox, name: str, value: Any) -> None:
+    """A wrong value ends the run with exit 2 before any input, in one line that names it."""
+    run = target.start(**{name: value})
+    run.wait(8)  # standard input is still open and empty
+    assert (run.code, run.stdout) == (2, "")
+    assert len([line for line in run.err if "INFO" not in line.text]) == 1
+    assert name in run.last_line
+    assert "Traceback" not in run.log
+    shown = str(value) if isinstance(value, (str, float)) and len(str(value)) > 3 else "s3cr3t"
+    if name != "customer_id" or value is not ...:
+        assert shown.strip() not in run.log.replace(str(target.folder), "")
+    assert TOKEN not in run.log
+    assert sandbox.stats.requests == 0
+    assert not (target.folder / LETTERS).exists()
+
+
+def test_several_wrong_values(target: Launcher) -> None:
+    """What is wrong is told all at once, in one line."""
+    run = target.start(batch_size_rows=0, on_invalid="no", customer_id=...).wait()
+    assert run.code == 2
+    assert all(n in run.last_line for n in ("batch_size_rows", "on_invalid", "customer_id"))
+
+
+@pytest.mark.parametrize("value", ["s3cr3t\n", "s3cr3t\r\nX-Evil: 1", "s3cr3té☃", " s3cr3t "])
+def test_strange_tokens(to_server: Launcher, server: Server, value: str) -> None:
+    """A token that no header can hold ends the run readably, and is shown nowhere."""
+    run = to_server.run(schema(), order(1), state(1), auth_token=value, max_retry_seconds=1)
+    assert "s3cr3t" not in run.log
+    assert "bug" not in run.log
+    assert "Traceback" not in run.log
+    assert all("X-Evil" not in p.headers for p in server.posted)
+    if run.code == 0:
+        assert all(p.headers["Authorization"].startswith("Bearer s3cr3t") for p in server.posted)
+    else:
+        assert run.states == []
+        assert "auth_token" in run.last_line
+
+
+def test_null_settings(target: Launcher, sandbox: Sandbox) -> None:
+    """A setting that is null, as Meltano may send it, counts as not set."""
+    nulls: dict[str, Any] = dict.fromkeys((OWN_SETTINGS | MAP_SETTINGS) - set(SETTINGS))
+    run = target.run(schema(), order(1), state(1), **{**nulls, "api_url": sandbox.url})
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 1)
+
+
+def test_missing_file(target: Launcher) -> None:
+    """A configuration file that is not there ends the run with exit 2 and is named."""
+    run = target.command("--config", "nowhere.json").wait()
+    assert run.code == 2
+    assert "nowhere.json" in run.last_line
+    assert "Traceback" not in run.log
+
+
+@pytest.mark.parametrize("text", ['{"auth_token": "s3cr3t",', '["s3cr3t"]', '"s3cr3t"', "", "\xff"])
+def test_broken_file(target: Launcher, text: str) -> None:
+    """A configuration file that is no JSON object ends the run with exit 2, and is not shown."""
+    (target.folder / "broken.json").write_bytes(text.encode("latin-1"))
+    run = target.command("--config", "broken.json", forks=target.forks).wait()
+    assert run.code == 2
+    assert "broken.json" in run.last_line
+    assert "s3cr3t" not in run.log
+    assert "Traceback" not in run.log
+
+
+def test_no_config(target: Launcher) -> None:
+    """Without any configuration, the run ends with exit 2 and names what it needs."""
+    run = target.command(forks=target.forks).wait()
+    assert run.code == 2
+    assert "customer_id" in run.last_line
+    assert "auth_token" in run.last_line
+
+
+def test_two_config_files(target: Launcher, sandbox: Sandbox) -> None:
+    """Several configuration files are merged."""
+    (target.folder / "more.json").write_text(json.dumps({"pixel_id": 99}))
+    run = target.command(
+        "--config", str(target.config()), "--config", "more.json", forks=target.forks
+    )
+    run.send(schema(), order(1)).close_input().wait()
+    assert run.code == 0
+    assert [e["pixelId"] for e in sandbox.events] == [99]
+
+
+def test_unknown_setting(target: Launcher) -> None:
+    """A setting that does nothing is warned about, without its value, and the near one is named."""
+    run = target.run(schema(), order(1), batch_size_row="s3cr3t")
+    assert run.code == 0
+    (warning,) = run.warnings
+    assert "'batch_size_row'" in warning
+    assert "'batch_size_rows'" in warning
+    assert "s3cr3t" not in run.log
+
+
+# Other settings
+
+
+def test_dry_run(target: Launcher, sandbox: Sandbox) -> None:
+    """A dry run posts nothing, writes no STATE and no letters, and shows events and summary."""
+    messages = numbered(20)
+    messages[3]["record"]["event_time"] = "?"
+    run = target.run(schema(columns=WITH_ID), *messages, state(1), dry_run=True)
+    assert (run.code, run.stdout, sandbox.stats.requests) == (0, "", 0)
+    assert not (target.folder / LETTERS).exists()
+    shown = [
+        json.loads(found)
+        for found in re.findall(r"INFO .*?(\{\"eventId.*\})$", run.log, re.MULTILINE)
+    ]
+    assert [e["eventId"] for e in shown[:3]] == ["order-0", "order-1", "order-2"]
+    first = messages[0]["record"]
+    assert shown[0] == {
+        "eventId": "order-0",
+        "eventTime": first["event_time"],
+        "pixelId": 12345,
+        "source": "web",
+        "userData": {
+            "md5": hashlib.md5(first["email"].encode()).hexdigest(),  # noqa: S324
+            "sha2": hashlib.sha256(first["email"].encode()).hexdigest(),
+        },
+        "purchaseData": {"value": 12.5},
+    }
+    assert "@" not in run.log
+    assert TOKEN not in run.log
+    total = run.summary["total"]
+    assert (total.read, total.reasons, total.adds_up) == (20, {"invalid_event_time": 1}, True)
+
+
+def test_dry_run_without_a_network(target: Launcher) -> None:
+    """A dry run needs no API: nothing listens at the address."""
+    run = target.run(schema(), order(1), state(1), dry_run=True, api_url="http://127.0.0.1:9")
+    assert (run.code, run.states) == (0, [])
+
+
+def test_validate_records(target: Launcher, sandbox: Sandbox) -> None:
+    """With validate_records, a record that breaks the tap's schema is a schema_violation."""
+    typed = schema(
+        "orders", ("event_time", "email"), id={"type": "integer"}, value={"type": "number"}
+    )
+    bad = order(2, value="12 for jane@example.com")
+    run = target.run(typed, order(1), bad, order("three"), state(1), validate_records=True)
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 1)
+    assert [x["reason"] for x in run.letters] == ["schema_violation"] * 2
+    text = json.dumps(run.letters) + run.log
+    assert "value" in json.dumps(run.letters[0])
+    assert "jane" not in text
+    again = target.run(typed, order(1), bad, order("three"), state(1))
+    assert again.summary["total"].delivered == 3  # not validated unless asked for
+
+
+def test_input_file(target: Launcher, sandbox: Sandbox) -> None:
+    """--input reads messages from a file instead of standard input."""
+    (target.folder / "messages.singer").write_bytes(lines([schema(), order(1), state({"a": 1.0})]))
+    run = target.command("--config", str(target.config()), "--input", "messages.singer").wait()
+    assert (run.code, run.stdout, sandbox.stats.accepted) == (0, '{"a": 1.0}', 1)
+
+
+def test_missing_input_file(target: Launcher) -> None:
+    """An --input that is not there ends the run with exit 2, and is named."""
+    run = target.command(
+        "--config", str(target.config()), "--input", "nowhere.singer", forks=target.forks
+    ).wait()
+    assert run.code == 2
+    assert "nowhere.singer" in run.log
+    assert "Traceback" not in run.log
+
+
+def test_start_is_quick(target: Launcher) -> None:
+    """Nothing of the network is asked before there is something to send."""
+    started = time.monotonic()
+    run = target.run(api_url="https://nowhere.invalid")
+    assert run.code == 0
+    assert time.monotonic() - started < 5

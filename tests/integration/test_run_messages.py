@@ -1,0 +1,436 @@
+"""What each kind of message does, and what is said of streams that cannot be sent."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from integration_support import (
+    WITH_ID,
+    lines,
+    numbered,
+    order,
+    schema,
+    state,
+    wait_until,
+)
+
+if TYPE_CHECKING:
+    from integration_support import Launcher, Server
+
+    from target_liveintent.sandbox import Sandbox
+
+SHOP = ("id", "created_at", "customer_email", "total", "currency", "client_ip")
+SHOP_MAP = {
+    "event_time": "created_at",
+    "email": "customer_email",
+    "value": "total",
+    "__else__": "__NULL__",
+}
+
+
+def shop_order(number: int, stream: str = "public-orders", **columns: Any) -> dict[str, Any]:
+    """Return the RECORD of an order in the shape of a shop's table."""
+    plain = order(number)["record"]
+    record = {
+        "id": number,
+        "created_at": plain["event_time"],
+        "customer_email": plain["email"],
+        "total": 87.28,
+        "currency": "usd",
+        "client_ip": "203.0.113.7",
+    }
+    return {"type": "RECORD", "stream": stream, "record": record | columns}
+
+
+# Streams that can never give an event
+
+
+@pytest.mark.parametrize(
+    ("columns", "settings", "missing", "there"),
+    [
+        (("id", "email"), {}, ["event_time"], ["email", "source", "pixel_id"]),
+        (("id", "event_time"), {}, ["email", "md5", "sha2", "decision_id", "source_url"], []),
+        (("event_time", "email"), {"pixel_id": ...}, ["pixel_id"], ["event_time"]),
+        (("event_time", "md5"), {"default_source": ...}, ["source", "default_source"], []),
+        (("id", "total"), {"pixel_id": ...}, ["event_time", "email", "pixel_id"], ["source"]),
+    ],
+)
+def test_never_an_event(
+    target: Launcher,
+    sandbox: Sandbox,
+    *,
+    columns: tuple[str, ...],
+    settings: dict[str, Any],
+    missing: list[str],
+    there: list[str],
+) -> None:
+    """A stream that can never give an event ends the run at its SCHEMA and says what it lacks."""
+    run = target.start(**settings).send(schema("orders", columns))
+    run.wait()  # standard input is still open
+    assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
+    message = run.log[run.log.index("can never") :]
+    lacks, _, rest = message.partition("columns are")
+    assert all(re.search(rf"\b{name}\b", lacks) for name in missing)
+    assert not any(re.search(rf"\b{name}\b", lacks) for name in there)
+    listed = rest.partition("stream_maps:")[0]
+    assert all(re.search(rf"\b{name}\b", listed) for name in columns)
+    assert "'orders'" in run.log
+    assert "Traceback" not in run.log
+
+
+@pytest.mark.parametrize(
+    ("stream", "columns", "key"),
+    [
+        ("public-orders", SHOP, "id"),
+        ("shop.orders", SHOP, "id"),
+        ("orders", ("order-id", "created_at", "email", "total"), "order-id"),
+        ("orders", ("class", "created_at", "email", "total"), "class"),
+        ("orders", ("Order ID", "createdAt", "Email"), "Order ID"),
+    ],
+    ids=["plain", "dotted", "dashed-key", "keyword-key", "spaced-key"],
+)
+def test_block_to_paste(
+    target: Launcher, sandbox: Sandbox, stream: str, columns: tuple[str, ...], key: str
+) -> None:
+    """The block of the message, pasted as it is into the settings, sends the stream."""
+    messages = [schema(stream, columns, [key]), shop_order(7, stream)]
+    record = messages[1]["record"]
+    filled = {key: 7, "createdAt": record["created_at"]} | dict.fromkeys(
+        ("email", "Email"), record["customer_email"]
+    )
+    messages[1]["record"] = {name: ({**record, **filled})[name] for name in columns}
+    failed = target.run(*messages)
+    assert failed.code == 1
+    block = failed.log[failed.log.index("stream_maps:") :]
+    maps = yaml.safe_load(block)["stream_maps"]
+    # Meltano reads a dot in a name only where a backslash stands before it.
+    maps = {name.replace("\\.", "."): definition for name, definition in maps.items()}
+    run = target.run(*messages, state(1), stream_maps=maps)
+    assert (run.code, run.states, run.letters) == (0, [1], [])
+    (event,) = sandbox.events
+    assert event["eventId"] == "7"
+    assert event["userData"].keys() >= {"md5", "sha2"}
+
+
+def test_mapped_but_incomplete(target: Launcher) -> None:
+    """A stream whose map drops what an event needs ends the run, with the columns of the map."""
+    run = target.run(
+        schema("public-orders", SHOP),
+        shop_order(1),
+        state(1),
+        stream_maps={"public-orders": {"total": "total", "__else__": "__NULL__"}},
+    )
+    assert (run.code, run.states) == (1, [])
+    assert "event_time" in run.log
+    assert "stream_maps:" in run.log
+
+
+def test_pattern_names_streams(target: Launcher) -> None:
+    """A pattern such as `*` names a stream as its full name does."""
+    run = target.run(
+        schema("orders", ("id", "total")), stream_maps={"*": {"email": "'x@example.com'"}}
+    )
+    assert run.code == 1
+    assert "event_time" in run.log
+
+
+# Streams that no map names
+
+
+def test_unmapped(target: Launcher, sandbox: Sandbox) -> None:
+    """Streams that no map names are skipped with one warning each, and counted."""
+    customers = [schema("customers", ("id", "email", "name"))] * 2
+    changed = schema("customers", ("id", "email", "name", "phone"))
+    people = [order(n, "customers", name="Jane") for n in range(3)]
+    run = target.run(
+        schema("public-orders", SHOP),
+        *customers,
+        people[0],
+        shop_order(1),
+        changed,
+        *people[1:],
+        state(1),
+        stream_maps={"public-orders": SHOP_MAP},
+    )
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 1)
+    (warning,) = run.warnings
+    assert "customers" in warning
+    assert run.summary["customers"].unmapped == run.summary["total"].unmapped == 3
+    assert run.summary["total"].delivered == 1
+
+
+@pytest.mark.parametrize("drop_others", [False, True])
+def test_source_copy(target: Launcher, sandbox: Sandbox, drop_others: bool) -> None:
+    """The raw half of a `__source__` copy is counted as unmapped, and sends nothing."""
+    maps: dict[str, Any] = {"conversions": {"__source__": "public-orders", **SHOP_MAP}}
+    if drop_others:
+        maps["__else__"] = "__NULL__"
+    run = target.run(
+        schema("public-orders", SHOP), shop_order(1), shop_order(2), state(1), stream_maps=maps
+    )
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 2)
+    assert run.summary["conversions"].delivered == 2
+    assert run.summary["total"].adds_up
+    assert run.summary["total"].unmapped == 2
+
+
+def test_source_copy_of_events(target: Launcher, sandbox: Sandbox) -> None:
+    """A raw stream that carries event columns by itself is events, beside its copy."""
+    maps = {"refunds": {"__source__": "orders", "event_id": "'r-' + str(id)"}}
+    run = target.run(schema(), order(1), state(1), stream_maps=maps)
+    assert (run.code, sandbox.stats.accepted) == (0, 2)
+    assert run.summary["total"].read == run.summary["total"].delivered == 2
+
+
+def test_null_map(target: Launcher, sandbox: Sandbox) -> None:
+    """A stream that the user's map drops is filtered, without a warning."""
+    maps = {"public-orders": SHOP_MAP, "customers": "__NULL__"}
+    run = target.run(
+        schema("public-orders", SHOP),
+        schema("customers", ("id",)),
+        shop_order(1),
+        order(1, "customers"),
+        state(1),
+        stream_maps=maps,
+    )
+    assert (run.code, run.warnings, sandbox.stats.accepted) == (0, [], 1)
+    assert run.summary["total"].filtered == 1
+    assert run.summary["total"].adds_up
+
+
+def test_filter(target: Launcher, sandbox: Sandbox) -> None:
+    """Records that the filter of a map drops are counted as filtered."""
+    maps = {"public-orders": {**SHOP_MAP, "__filter__": "total > 50"}}
+    run = target.run(
+        schema("public-orders", SHOP),
+        *(shop_order(n, total=40 + n) for n in range(20)),
+        state(1),
+        stream_maps=maps,
+    )
+    assert (run.code, sandbox.stats.accepted) == (0, 9)
+    assert run.summary["public-orders"].filtered == 11
+
+
+def test_nothing_else_leaves(to_server: Launcher, server: Server) -> None:
+    """Columns that are none of an event's never leave the machine."""
+    columns = (*WITH_ID, "note", "phone", "userData")
+    extra = {"note": "call Jane", "phone": "+1-555-0100", "userData": {"name": "Jane"}}
+    run = to_server.run(schema(columns=columns), *numbered(1, **extra))
+    assert run.code == 0
+    text = str(server.posted[0].events)
+    assert not any(word in text for word in ("Jane", "555", "note", "phone", "@", "buyer"))
+
+
+@pytest.mark.parametrize(
+    "settings",
+    [
+        {},
+        {"pixel_id": ..., "default_source": ...},
+        {"stream_maps": {"public-orders": SHOP_MAP}},
+        {"stream_maps": {"*": SHOP_MAP, "__else__": "__NULL__"}, "on_invalid": "fail"},
+    ],
+    ids=["plain", "bare", "maps", "star"],
+)
+def test_meltano_test(target: Launcher, sandbox: Sandbox, settings: dict[str, Any]) -> None:
+    """Meltano's test of a loader's settings succeeds, sends nothing, and has no alarming word."""
+    stream = "meltano_test_stream"
+    typed = {"id": {"type": "integer"}, "name": {"type": "string"}, "value": {"type": "number"}}
+    run = target.run(
+        schema(stream, (), **typed),
+        {"type": "RECORD", "stream": stream, "record": {"id": 1, "name": "Test", "value": 0.5}},
+        {"type": "RECORD", "stream": stream, "record": {"id": 2, "name": "Test", "value": 1.5}},
+        **settings,
+    )
+    assert (run.code, run.letters, sandbox.stats.requests) == (0, [], 0)
+    assert not re.search("error|exception", run.log + run.stdout, re.IGNORECASE)
+
+
+# The order of messages
+
+
+@pytest.mark.parametrize("kind", ["RECORD", "BATCH"])
+def test_before_schema(target: Launcher, kind: str) -> None:
+    """A record or a batch before its SCHEMA ends the run, in a line that names the stream."""
+    path = target.folder / "rows.jsonl"
+    path.write_text('{"id": 1}\n')
+    batch = {
+        "type": "BATCH",
+        "stream": "orders",
+        "encoding": {"format": "jsonl", "compression": "none"},
+        "manifest": [path.as_uri()],
+    }
+    run = target.run(order(1) if kind == "RECORD" else batch, state(1))
+    assert (run.code, run.states) == (1, [])
+    assert "orders" in run.last_line
+    assert "SCHEMA" in run.last_line
+    assert "Traceback" not in run.log
+
+
+def test_before_schema_settles_the_rest(target: Launcher, sandbox: Sandbox) -> None:
+    """What was read before a tap's mistake is delivered, and its STATE written."""
+    run = target.run(schema(), order(1), state(1), order(2, "returns"), state(2))
+    assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
+
+
+def test_activate_version(target: Launcher, sandbox: Sandbox) -> None:
+    """ACTIVATE_VERSION is ignored quietly, wherever it stands."""
+    activate = [
+        {"type": "ACTIVATE_VERSION", "stream": stream, "version": 1795559945402}
+        for stream in ("orders", "customers")
+    ]
+    run = target.run(*activate, schema(), *activate, order(1), *activate, state(1))
+    assert (run.code, run.states, run.warnings, sandbox.stats.accepted) == (0, [1], [], 1)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        '{"type": "RECORD", "stream": "orders", "record": {"email": "jane@example.com"}',
+        "Traceback: jane@example.com",
+        '["jane@example.com"]',
+        '{"type": "jane@example.com"}',
+        '{"type": "RECORD", "stream": "orders", "record": ["jane@example.com"]}',
+        '{"type": "RECORD", "record": {"email": "jane@example.com"}}',
+        '{"type": "STATE", "stream": "jane@example.com"}',
+        '{"type": "SCHEMA", "stream": "orders", "schema": {"title": "jane@example.com"}}',
+        b'{"type": "RECORD", "stream": "orders", "record": {"email": "jane@example.com\xff"}}',
+        '{"type": "RECORD", "stream": "orders", "record": {"jane@example.com": '
+        + "[" * 50_000
+        + "]" * 50_000
+        + "}}",
+    ],
+    ids=[
+        "torn",
+        "text",
+        "array",
+        "type",
+        "record",
+        "streamless",
+        "state",
+        "schema",
+        "utf8",
+        "deep",
+    ],
+)  # fmt: skip
+def test_bad_line(target: Launcher, sandbox: Sandbox, line: str | bytes) -> None:
+    """A line that is no message ends the run with its number and never shows what is in it."""
+    run = target.run(schema(), order(1), state(1), line, state(2))
+    assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
+    assert "line 4" in run.last_line
+    assert "jane" not in run.log
+    assert "Traceback" not in run.log.replace("Traceback: jane", "")
+    assert len(run.last_line) < 300
+
+
+def test_loose_json(target: Launcher, sandbox: Sandbox) -> None:
+    """NaN, blank lines, Windows line ends and lone surrogates, as some taps write, are read."""
+    record = '{"type":"RECORD","stream":"orders","record":{"id":%d,"event_time":%d,"email":"%s"%s}}'
+    now = order(1)["record"]["event_time"]
+    run = target.run(
+        schema(),
+        "",
+        record % (1, now, "a@example.com", ', "value": NaN') + "\r",
+        "   ",
+        record % (2, now, "b@example.com", ', "value": "\\ud800"'),
+        record % (3, now, "c@example.com", ', "note": -Infinity, "time_extracted": 1e400'),
+        state(1),
+    )
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 3)
+    assert all("value" not in e["purchaseData"] for e in sandbox.events)
+
+
+def test_last_line_without_an_end(target: Launcher, sandbox: Sandbox) -> None:
+    """An input whose last line has no line end is read to its end."""
+    messages = lines([schema(), order(1), state(1)]).rstrip(b"\n")
+    run = target.start()
+    run.stdin.write(messages)
+    run.close_input().wait()
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 1)
+
+
+def test_lines_in_pieces(target: Launcher, sandbox: Sandbox) -> None:
+    """Lines that come in pieces, in the middle of a character too, are put together."""
+    messages = lines([schema(), order("ümläut", event_id="ümläut"), state({"n": 1})])
+    messages = messages.replace(b"\\u00fc", "ü".encode()).replace(b"\\u00e4", "ä".encode())
+    run = target.start()
+    for start in range(0, len(messages), 7):
+        run.stdin.write(messages[start : start + 7])
+        run.stdin.flush()
+    run.close_input().wait()
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [{"n": 1}], 1)
+
+
+# A schema that changes
+
+
+def test_schema_change(to_server: Launcher, server: Server) -> None:
+    """A real change of a SCHEMA in mid-stream keeps order, and its new columns are used."""
+    before = schema(columns=("id", "event_id", "event_time", "email"))
+    after = schema(columns=(*WITH_ID, "currency"))
+    messages = numbered(9, currency="EUR")
+    run = to_server.run(
+        before,
+        *messages[:3],
+        state(3),
+        after,
+        *messages[3:6],
+        state(6),
+        before,
+        *messages[6:],
+        state(9),
+        batch_size_rows=2,
+        max_concurrent_requests=1,
+    )
+    assert (run.code, run.states[-1]) == (0, 9)
+    assert server.accepted == [f"order-{n}" for n in range(9)]
+    sent = [e["purchaseData"].get("currency") for p in server.posted for e in p.events]
+    assert sent == [None] * 3 + ["EUR"] * 3 + [None] * 3
+
+
+def test_schema_change_to_no_event(target: Launcher, sandbox: Sandbox) -> None:
+    """A stream that loses its event columns in mid-stream ends the run after what precedes it."""
+    run = target.run(schema(), order(1), state(1), schema(columns=("id",)), order(2), state(2))
+    assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
+    assert "event_time" in run.log
+
+
+def test_two_streams_of_one_name(target: Launcher, sandbox: Sandbox) -> None:
+    """Two streams aliased to one name are sent, with event IDs of their own."""
+    maps = {
+        "public-orders": {"__alias__": "conversions", **SHOP_MAP},
+        "archive-orders": {"__alias__": "conversions", **SHOP_MAP},
+    }
+    messages = [schema("public-orders", SHOP), schema("archive-orders", SHOP)]
+    for n in range(3):
+        messages += [shop_order(n), shop_order(n, "archive-orders")]
+    run = target.run(*messages, state(1), stream_maps=maps)
+    assert (run.code, run.states) == (0, [1])
+    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (6, 0)
+    assert run.summary["total"].delivered == run.summary["total"].read == 6
+
+
+def test_sent_twice_is_the_same(target: Launcher, sandbox: Sandbox) -> None:
+    """A record that a later run sends again, with other columns changed, has the same event ID."""
+    for columns in ({}, {"total": 99.5}):
+        run = target.run(
+            schema("public-orders", SHOP),
+            shop_order(5, **columns),
+            stream_maps={"public-orders": SHOP_MAP},
+        )
+        assert run.code == 0
+    first, second = sandbox.events
+    assert first["eventId"] == second["eventId"]
+    assert first["purchaseData"] != second["purchaseData"]
+
+
+def test_schema_alone_is_quiet_until_records(target: Launcher) -> None:
+    """While standard input is open, a SCHEMA sends nothing and ends nothing."""
+    run = target.start(stream_maps={"public-orders": SHOP_MAP})
+    run.send(schema("public-orders", SHOP), schema("other", ("id",)))
+    wait_until(lambda: "other" in run.log, "the warning")
+    assert run.process.poll() is None
+    run.close_input().wait()
+    assert (run.code, run.states) == (0, [])

@@ -1,0 +1,196 @@
+"""The summary at the end, whose totals add up, and what else a run says."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+from integration_support import (
+    DAY,
+    WITH_ID,
+    Posted,
+    Reply,
+    numbered,
+    order,
+    orders,
+    schema,
+    state,
+)
+
+if TYPE_CHECKING:
+    from integration_support import Launcher, Running, Server
+
+    from target_liveintent.sandbox import Sandbox
+
+
+def totals_of_streams(run: Running) -> Counter[str]:
+    """Return the sums over the lines of the streams."""
+    sums: Counter[str] = Counter()
+    for name, counts in run.summary.items():
+        if name != "total":
+            sums.update({k: v for k, v in counts._asdict().items() if isinstance(v, int)})
+            sums.update({f"reason {reason}": n for reason, n in counts.reasons.items()})
+    return sums
+
+
+def consistent(run: Running) -> bool:
+    """Whether every line adds up, and all lines of streams to the total."""
+    total = run.summary["total"]
+    sums = {k: v for k, v in total._asdict().items() if isinstance(v, int)}
+    sums |= {f"reason {reason}": n for reason, n in total.reasons.items()}
+    return all(counts.adds_up for counts in run.summary.values()) and +Counter(
+        sums
+    ) == +totals_of_streams(run)
+
+
+def test_clean_run(target: Launcher, sandbox: Sandbox) -> None:
+    """A clean run says nothing alarming, nothing for each batch, and what became of each record."""
+    run = target.run(schema(), *orders(1000), state(1), batch_size_rows=10)
+    assert (run.code, run.warnings) == (0, [])
+    assert not re.search("error|exception|fail|traceback", run.log, re.IGNORECASE)
+    assert len(run.err) < 12
+    assert run.summary.keys() == {"orders", "total"}
+    total = run.summary["total"]
+    assert (total.read, total.delivered, total.dead_lettered) == (1000, 1000, 0)
+    assert run.requests == sandbox.stats.requests == 100
+    assert re.search(r"\b0 retries\b", run.log)
+    assert re.search(r"\d+(\.\d+)? s(econds)?\b", run.log)
+    # The number of lines does not grow with the number of batches.
+    small = target.run(schema(), *orders(10), state(1), batch_size_rows=10)
+    assert len(small.err) == len(run.err)
+
+
+def test_every_fate(to_server: Launcher, server: Server) -> None:
+    """With every fate in one run, each line adds up, and the lines add up to the total."""
+
+    def answer(posted: Posted) -> Reply:
+        if "order-20" in posted.ids:
+            return Reply(400)
+        if "order-41" in posted.ids:
+            return Reply(200, b'["order-41"]')
+        if "order-60" in posted.ids:
+            return Reply(200)
+        return Reply()
+
+    server.answer = answer
+    maps = {
+        "orders": {
+            "event_id": "'order-' + str(id)",
+            "event_time": "event_time",
+            "email": "email",
+            "value": "float(value) if id == 73 else value",
+            "__filter__": "id % 10 != 9",
+            "__else__": "__NULL__",
+        },
+        "dropped": "__NULL__",
+    }
+    now = order(0)["record"]["event_time"]
+    changed: dict[int, dict[str, Any]] = {
+        70: {"email": None},
+        71: {"event_time": None},
+        72: {"event_time": now - 20 * DAY},
+        73: {"value": "x"},
+        74: {"event_time": now + 2 * DAY},
+        75: {"email": "junk"},
+    }
+    messages = [order(n, **changed.get(n, {})) for n in range(80)]
+    others = [order(n, stream) for n in range(3) for stream in ("dropped", "customers")]
+    run = to_server.run(
+        schema(),
+        schema("dropped"),
+        schema("customers", ("id", "name")),
+        *messages,
+        *others,
+        state(1),
+        stream_maps=maps,
+        batch_size_rows=5,
+        max_concurrent_requests=1,
+    )
+    assert (run.code, run.states) == (0, [1])
+    assert consistent(run)
+    counts = run.summary["orders"]
+    assert (counts.read, counts.filtered) == (80, 8)
+    reasons = {
+        "refused_by_api": 1, "not_processed": 1, "unconfirmed": 5, "no_identity": 2,
+        "missing_event_time": 1, "event_too_old": 1, "mapping_failed": 1, "event_in_future": 1,
+    }  # fmt: skip
+    assert counts.reasons == reasons
+    assert counts.delivered == 80 - 8 - sum(reasons.values())
+    assert Counter(x["reason"] for x in run.letters) == reasons
+    assert run.summary["dropped"].filtered == 3
+    assert run.summary["customers"].unmapped == 3
+    assert run.summary["total"].read == 86
+    assert run.requests == len(server.posted)
+
+
+def test_record_of_two_maps(target: Launcher, sandbox: Sandbox) -> None:
+    """A record that two maps use counts once for each."""
+    common = {"event_time": "event_time", "email": "email", "__else__": "__NULL__"}
+    maps = {
+        "orders": {"event_id": "'o' + str(id)", **common},
+        "gifts": {
+            "__source__": "orders",
+            "event_id": "'g' + str(id)",
+            "__filter__": "id > 2",
+            **common,
+        },
+        "__else__": "__NULL__",
+    }
+    run = target.run(schema(), *orders(5), state(1), stream_maps=maps)
+    assert (run.code, sandbox.stats.accepted, sandbox.stats.duplicates) == (0, 7, 0)
+    assert consistent(run)
+    assert run.summary["total"].read == 10
+    assert (run.summary["gifts"].read, run.summary["gifts"].filtered) == (5, 3)
+
+
+def test_retries_are_counted(to_server: Launcher, server: Server) -> None:
+    """Requests count retries, and events that were retried count once."""
+    first = iter([Reply(503), Reply(429)])
+    server.answer = lambda _: next(first, Reply())
+    run = to_server.run(schema(), *orders(3), state(1))
+    assert (run.code, run.requests) == (0, 3)
+    assert re.search(r"\b2 retries\b", run.log)
+    assert run.summary["total"].delivered == 3
+
+
+def test_failed_run(to_server: Launcher, server: Server) -> None:
+    """A run that fails still says what was delivered; what has no fate is not passed over."""
+    server.answer = lambda posted: Reply(404) if "order-5" in posted.ids else Reply()
+    run = to_server.run(
+        schema(columns=WITH_ID), *numbered(8), batch_size_rows=2, max_concurrent_requests=1
+    )
+    assert run.code == 1
+    total = run.summary["total"]
+    assert total.delivered == len(server.accepted) >= 4
+    assert total.adds_up
+
+
+def test_summary_of_a_rejecting_run(target: Launcher) -> None:
+    """A run that on_invalid ends adds up as well."""
+    messages = numbered(4)
+    messages[2]["record"]["event_time"] = None
+    run = target.run(schema(columns=WITH_ID), *messages, on_invalid="fail")
+    assert run.code == 1
+    assert run.summary["total"].delivered == 2
+    assert run.summary["total"].adds_up
+
+
+def test_left_out_fields(target: Launcher, sandbox: Sandbox) -> None:
+    """Optional fields that cannot be used are left out and counted, never sent as null."""
+    columns = ("id", "event_time", "email", "value", "currency", "ip", "md5")
+    run = target.run(
+        schema(columns=columns),
+        order(1, value="12,50", currency="dollars", ip="999.1.1.1"),
+        order(2, value="", currency=None, ip=" "),
+        order(3, md5="0" * 31 + "1"),
+        state(1),
+    )
+    assert (run.code, sandbox.stats.accepted) == (0, 3)
+    for event in sandbox.events:
+        assert None not in event["purchaseData"].values()
+        assert None not in event["userData"].values()
+    (line,) = [x.text for x in run.err if "total: read" in x.text]
+    for name in ("value", "currency", "ip", "conflict"):
+        assert re.search(rf"\b{name} \d", line), name
+    assert run.summary["total"].adds_up
