@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import difflib
 import ipaddress
+import json
 import pathlib
 import zoneinfo
 from typing import TYPE_CHECKING, Any
@@ -23,7 +24,7 @@ from target_liveintent.events import Defaults
 from target_liveintent.identity import NORMALIZATIONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Callable, Iterator, Mapping
 
 CUSTOMER_ID = "^[a-b]-[0-9a-z]{4}$"
 """Source: LiveIntent's guide."""
@@ -356,6 +357,37 @@ def _is_expression(text: str) -> bool:
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True
+
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+_FROM_TEXT: dict[str, Callable[[str], Any]] = {
+    "integer": int,
+    "boolean": lambda text: _BOOLEANS[text.lower()],
+    "object": json.loads,
+    "string": str,
+}
+
+
+def from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
+    """The settings that environment variables hold; an empty variable is no setting.
+
+    Raises:
+        ConfigurationError: If a variable is not what its setting must be.
+    """
+    found = {}
+    for name, schema in SCHEMA["properties"].items():
+        variable = prefix + name.upper()
+        if text := environment.get(variable, "").strip():
+            kind = next(kind for kind in schema["type"] if kind != "null")
+            try:
+                found[name] = _FROM_TEXT[kind](text)
+            except (ValueError, KeyError, RecursionError):
+                msg = f"setting '{name}' ({variable}) must be {_expected(schema)}"
+                raise ConfigurationError(msg) from None
+    return found
 
 
 def unknown_settings(config: Mapping[str, Any]) -> Iterator[str]:

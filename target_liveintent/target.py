@@ -15,12 +15,14 @@ import time
 import traceback
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
+from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import (
     ConfigValidationError,
     InvalidJSONSchema,
     MissingKeyPropertiesError,
     RecordsWithoutSchemaException,
 )
+from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
@@ -31,6 +33,7 @@ from target_liveintent.errors import (
     ConfigurationError,
     InputError,
     RunError,
+    StorageError,
     StreamMappingError,
 )
 from target_liveintent.events import DEAD_LETTERS, missing_columns
@@ -66,9 +69,6 @@ class Command(SingerCommand):
             return super().main(*args, **kwargs)
         except ConfigurationError as error:
             self._end(str(error), 2)
-        except BrokenPipeError:
-            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # Nothing is left to flush at exit.
-            self._end("nobody reads this target's STATE any more", 1)
         except _EXPECTED as error:
             self._end(str(error), 1)
         except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
@@ -150,13 +150,20 @@ class TargetLiveIntent(Target):
         Raises:
             ConfigurationError: If one of them cannot be read; its content is not shown.
         """
-        try:
-            return _ConfigInput.from_cli_args(*value)
-        except OSError as error:
-            msg = f"the configuration file '{error.filename}' cannot be read: {error.strerror}"
-        except (ValueError, TypeError):
-            msg = f"a configuration file is no JSON object: {', '.join(value)}"
-        raise ConfigurationError(msg)
+        merged = _ConfigInput()
+        for path in value:
+            try:
+                given = _ConfigInput.from_cli_args(path)
+            except OSError as error:
+                reason = error.strerror or "there is no such file"
+                msg = f"the configuration file '{path}' cannot be read: {reason}"
+                raise ConfigurationError(msg) from None
+            except (ValueError, TypeError):
+                msg = f"the configuration file '{path}' is no JSON object"
+                raise ConfigurationError(msg) from None
+            merged.config |= given.config
+            merged.parse_env |= given.parse_env
+        return merged
 
     @classmethod
     def invoke(  # type: ignore[override]  # (as the SDK's Target does)
@@ -229,6 +236,12 @@ class TargetLiveIntent(Target):
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
         """Add nothing: the schema names each setting that does something, the SDK's included."""
+
+    @classproperty
+    def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 (the SDK's own way)
+        """The settings in the environment, and in a file `.env` as the SDK finds it."""
+        parse_environment_config({}, cls._env_var_prefix)
+        return config.from_environment(os.environ, cls._env_var_prefix)
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings without showing a value: it may be a mistyped token."""
@@ -354,8 +367,13 @@ class TargetLiveIntent(Target):
         return (sink for sinks in self._sinks.values() for sink in sinks)
 
     def _write_state(self, state: str) -> None:
-        sys.stdout.write(f"{state}\n")
-        sys.stdout.flush()
+        try:
+            sys.stdout.write(f"{state}\n")
+            sys.stdout.flush()
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that nothing is flushed at exit.
+            msg = f"STATE cannot be written to standard output: {error.strerror}"
+            raise StorageError(msg) from None
 
     # Signals
 

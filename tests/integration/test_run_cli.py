@@ -214,7 +214,6 @@ WRONG: list[tuple[str, Any]] = [
     ("customer_id", "c-1b2c"),
     ("customer_id", "a-1B2c"),
     ("customer_id", "xa-1b2c"),
-    ("customer_id", "a-1b2c\n"),
     ("customer_id", 12),
     ("auth_token", ...),
     ("auth_token", ""),
