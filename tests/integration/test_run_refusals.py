@@ -76,6 +76,18 @@ def test_what_the_api_said(to_server: Launcher, server: Server) -> None:
     assert TOKEN not in everything
 
 
+@pytest.mark.parametrize("bad", [("order-1",), tuple(ids(*range(4)))], ids=["fail", "nothing"])
+def test_what_the_api_said_last(to_server: Launcher, server: Server, bad: tuple[str, ...]) -> None:
+    """The last line of a run that refusals end holds none of the addresses that they echo."""
+    said = f"jane.roe@example.com and jane.roe%40example.com, {TOKEN}".encode()
+    server.answer = refusing(*bad, body=said)
+    run = to_server.run(schema(columns=WITH_ID), *numbered(4), state(1), on_invalid="fail")
+    assert (run.code, run.states) == (1, [])
+    assert "400" in run.last_line
+    assert "jane" not in run.log
+    assert TOKEN not in run.log
+
+
 STRANGE_BODIES = [
     b"",
     b"<html>\n\nno\n</html>",

@@ -123,15 +123,19 @@ def test_in_back_pressure(to_server: Launcher, server: Server) -> None:
     assert sorted(server.accepted) == [f"order-{n}" for n in range(len(server.accepted))]
 
 
-@both
-def test_in_a_long_back_off(to_server: Launcher, server: Server, number: int, code: int) -> None:
+@pytest.mark.parametrize(
+    ("number", "code", "headers"),
+    [(signal.SIGTERM, 143, {"Retry-After": "200"}), (signal.SIGINT, 130, {})],
+    ids=["one-long-wait", "many-retries"],
+)
+def test_in_a_long_back_off(
+    to_server: Launcher, server: Server, *, number: int, code: int, headers: dict[str, str]
+) -> None:
     """In a long back-off, a run ends within 7 seconds of a signal; STATE stays where it was."""
-    server.answer = lambda posted: (
-        Reply() if "order-0" in posted.ids else Reply(503, headers={"Retry-After": "200"})
-    )
+    server.answer = lambda posted: Reply() if "order-0" in posted.ids else Reply(503, b"", headers)
     run = to_server.start(batch_size_rows=1, stream_maps=MAPS, max_retry_seconds=300)
     run.send(schema(columns=WITH_ID), numbered(2)[0], state(1), numbered(2)[1], state(2))
-    wait_until(lambda: len(server.posted) == 2, "the second request")
+    wait_until(lambda: "order-1" in [i for p in server.posted for i in p.ids], "its request")
     wait_until(lambda: run.states == [1], "the first STATE")
     assert took(run, lambda: run.signal(number)) < 7
     assert (run.code, run.states, run.letters) == (code, [1], [])
