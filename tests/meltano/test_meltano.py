@@ -88,7 +88,7 @@ def test_postgres_to_sandbox(  # noqa: PLR0917 (fixtures)
     sandbox: Sandbox,
     tmp_path: Path,
 ) -> None:
-    """Each of 5,000 rows of PostgreSQL arrives once and exact, by way of Meltano, or in a letter."""
+    """Each of 5,000 rows of PostgreSQL arrives once and exact, or has a dead letter."""
     command = ("run", "--no-install", "--full-refresh", "tap-postgres", "target-liveintent")
     done = project.run(*command, **orders, **account)
     assert done.returncode == 0, done.stderr[-3000:]
