@@ -39,27 +39,48 @@ _SCHEMA = {
             **{column.name: {} for column in COLUMNS if column.name != "email"},
             **dict.fromkeys(("reason", "field", "detail", "stream", "time"), _TEXT),
             "keys": {"type": ["object", "null"]},
+            "scrubbed": {"type": ["array", "null"]},
         },
     },
 }
-# "keys" holds the tap's key properties where there is nothing else to find the row by.
+# "keys" holds the tap's key properties where there is nothing else to find the row by; "scrubbed"
+# names the columns in which a hash stands for an address.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def letter(rejection: Rejection) -> bytes:
     """A rejection as a line with a RECORD message, without an address."""
-    record = {"event_id": rejection.event_id, **letter_columns(rejection.columns)}
+    columns = letter_columns(rejection.columns)
+    record = {"event_id": rejection.event_id, **columns}
     record |= {
         "reason": rejection.reason,
         "field": rejection.field,
         "stream": rejection.stream,
         "time": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
     }
+    if scrubbed := [
+        name for name, value in rejection.columns.items() if _differs(value, columns[name])
+    ]:
+        record["scrubbed"] = scrubbed
     if rejection.detail is not None:
         record["detail"] = scrub(rejection.detail)
     if rejection.keys is not None:
         record["keys"] = letter_columns(rejection.keys)
     return _encode({"type": "RECORD", "stream": DEAD_LETTERS, "record": record}) + b"\n"
+
+
+def _differs(mapped: Any, written: Any) -> bool:
+    return isinstance(mapped, str) and mapped != written
+
+
+def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
+    """A letter that is read back, as a record to be sent.
+
+    Columns that were left out for the address in them are left out again: its hash is no order ID.
+    """
+    scrubbed = record.get("scrubbed")
+    gone = scrubbed if isinstance(scrubbed, list) else []
+    return {name: value for name, value in record.items() if name not in gone}
 
 
 def is_replayed(record: Mapping[str, Any]) -> bool:
@@ -113,6 +134,8 @@ class DeadLetters:
 
     def _open(self) -> int:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
+        with contextlib.suppress(OSError):  # Of somebody else's file the mode is theirs to set.
+            os.chmod(self._path, 0o600)  # noqa: PTH101
         with _locked(file):
             _cut_torn_line(file)
         _append(file, _encode(_SCHEMA) + b"\n")

@@ -20,7 +20,6 @@ from target_liveintent.identity import (
     Identity,
     derive_event_id,
     holds_address,
-    holds_digest,
     identify,
     pseudonym,
     scrub,
@@ -260,7 +259,6 @@ class EventBuilder:
         self._keys = tuple(key_properties)
         self._defaults = defaults
         self._normalize = NORMALIZATIONS[defaults.normalization]
-        self._replays = stream == DEAD_LETTERS
         self._places = tuple(_resolve(properties).items())
 
     def build(
@@ -443,14 +441,10 @@ class EventBuilder:
     ) -> Any:
         """A column's value; None where it is absent, unusable, or holds an address."""
         value = read(columns.get(name))
-        if value is UNUSABLE or (isinstance(value, str) and self._is_personal(value)):
+        if value is UNUSABLE or (isinstance(value, str) and holds_address(value)):
             _count(left_out, name)
             return None
         return value
-
-    def _is_personal(self, value: str) -> bool:
-        # A letter has hashes where the record had addresses, and they are left out all the same.
-        return holds_address(value) or (self._replays and holds_digest(value))
 
 
 def _count(left_out: dict[str, int], name: str) -> None:

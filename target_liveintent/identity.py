@@ -20,18 +20,18 @@ NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/t
 
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 _HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
-_DOT = "[.]"
-_DOMAIN = rf"(?:[\w-]{{1,63}}{_DOT}){{1,10}}(?:[^\W\d_]{{2,63}}|xn--[\w-]{{2,59}})"
+_DOMAIN = r"(?:[\w-]{1,63}[.]){1,10}(?:[^\W\d_]{2,63}|xn--[\w-]{2,59})"
 _LOCAL = r"[\w\u0300-\u036f.%+'!#$*^`{}~-]"
 # The last character is one that `_ADDRESS_WITHIN` finds, so whatever is hashed is found as well.
 _ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\]{{0,127}}{_LOCAL}@{_DOMAIN}")
-# Bounded, so that a long text without an address costs linear time. %40 is an @ inside a URL, and
-# %2540 one inside a URL that is itself a parameter; %2E is a dot.
+# Bounded, so that a long text without an address costs linear time. In a URL, %40 is an @ (%2540 in
+# a URL that is itself a parameter), %2E a dot, and %C3%BC a letter.
+_LETTER_CODE = r"%(?:25)*[89a-fA-F][0-9a-fA-F]"
 _ADDRESS_WITHIN = re.compile(
     rf"(?:\"[^\"\n]{{1,64}}\"|{_LOCAL}{{1,128}})(?:@|%(?:25)*40)"
-    rf"{_DOMAIN.replace(_DOT, '(?:[.]|%(?:25)*2[eE])')}"
+    rf"(?:(?:[\w-]|{_LETTER_CODE}){{1,63}}(?:[.]|%(?:25)*2[eE])){{1,10}}"
+    rf"(?:(?:[^\W\d_]|{_LETTER_CODE}){{2,63}}|xn--[\w-]{{2,59}})"
 )
-_DIGEST_WITHIN = re.compile(r"(?<![0-9a-f])[0-9a-f]{64}(?![0-9a-f])")
 _DEEPEST = 50
 _DIGITS = 1_000
 _JUNK_TEXTS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
@@ -155,11 +155,6 @@ def _is_unicode(text: str) -> bool:
 def holds_address(text: str) -> bool:
     """Whether an e-mail address stands anywhere in the text, percent-encoded or plain."""
     return ("@" in text or "40" in text) and _ADDRESS_WITHIN.search(text) is not None
-
-
-def holds_digest(text: str) -> bool:
-    """Whether there is what `scrub` leaves in place of an address."""
-    return _DIGEST_WITHIN.search(text) is not None
 
 
 def scrub(text: str) -> str:

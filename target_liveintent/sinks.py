@@ -12,7 +12,7 @@ from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPr
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
-from target_liveintent.dead_letters import is_replayed
+from target_liveintent.dead_letters import is_replayed, to_replay
 from target_liveintent.events import DEAD_LETTERS, Conversion, EventBuilder, Rejection
 from target_liveintent.identity import scrub
 from target_liveintent.stream_maps import MappingFailedError
@@ -118,9 +118,11 @@ class LiveIntentSink(Sink):
             else:
                 counts.unmapped += 1
             return
-        if self.stream_name == DEAD_LETTERS and not is_replayed(record):
-            counts.not_replayed += 1
-            return
+        if self.stream_name == DEAD_LETTERS:
+            if not is_replayed(record):
+                counts.not_replayed += 1
+                return
+            record = to_replay(record)
         result = self._event(record, self.builder, counts.left_out)
         if result is None:
             counts.filtered += 1

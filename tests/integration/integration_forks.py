@@ -7,6 +7,7 @@ own. Tests of the command line itself start the interpreter anew.
 
 from __future__ import annotations
 
+import gc
 import json
 import os
 import runpy
@@ -176,6 +177,8 @@ def _reap(control: socket.socket) -> None:
 def _main() -> None:
     import target_liveintent.target  # noqa: F401
 
+    gc.collect()
+    gc.freeze()  # what is imported stays, so that no child looks through it
     what = _serve(socket.socket(fileno=int(sys.argv[1])))
     os.chdir(what["folder"])
     os.environ.clear()

@@ -14,13 +14,12 @@ import threading
 import time
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
-from typing_extensions import Self
-
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from integration_forks import Forked, Forks
+    from typing_extensions import Self
 
 Message = dict[str, Any]
 

@@ -123,22 +123,27 @@ def test_in_back_pressure(to_server: Launcher, server: Server) -> None:
     assert sorted(server.accepted) == [f"order-{n}" for n in range(len(server.accepted))]
 
 
-@pytest.mark.parametrize(
-    ("number", "code", "headers"),
-    [(signal.SIGTERM, 143, {"Retry-After": "200"}), (signal.SIGINT, 130, {})],
-    ids=["one-long-wait", "many-retries"],
-)
-def test_in_a_long_back_off(
-    to_server: Launcher, server: Server, *, number: int, code: int, headers: dict[str, str]
-) -> None:
+def test_in_a_long_back_off(to_server: Launcher, server: Server) -> None:
     """In a long back-off, a run ends within 7 seconds of a signal; STATE stays where it was."""
-    server.answer = lambda posted: Reply() if "order-0" in posted.ids else Reply(503, b"", headers)
-    run = to_server.start(batch_size_rows=1, stream_maps=MAPS, max_retry_seconds=300)
-    run.send(schema(columns=WITH_ID), numbered(2)[0], state(1), numbered(2)[1], state(2))
-    wait_until(lambda: "order-1" in [i for p in server.posted for i in p.ids], "its request")
-    wait_until(lambda: run.states == [1], "the first STATE")
-    assert took(run, lambda: run.signal(number)) < 7
-    assert (run.code, run.states, run.letters) == (code, [1], [])
+    # One run is told to wait for long, the other one goes on to try; at the same time, for speed.
+    server.answer = lambda posted: (
+        Reply()
+        if "order-0" in posted.ids
+        else Reply(503, b"", {"Retry-After": "200"} if posted.events[0]["pixelId"] == 1 else {})
+    )
+    runs = [to_server.start(batch_size_rows=1, max_retry_seconds=300, pixel_id=n) for n in (1, 2)]
+    for run in runs:
+        run.send(schema(columns=WITH_ID), numbered(2)[0], state(1), numbered(2)[1], state(2))
+    for run in runs:
+        wait_until(lambda run=run: run.states == [1], "the first STATE")
+    wait_until(lambda: {e["pixelId"] for p in server.posted for e in p.events} == {1, 2}, "both")
+    wait_until(lambda: sum("order-1" in p.ids for p in server.posted) >= 2, "the second requests")
+    told, trying = runs
+    trying.signal(signal.SIGINT)
+    assert took(told, lambda: told.signal(signal.SIGTERM)) < 7
+    assert took(trying, lambda: None) < 7
+    assert [run.code for run in runs] == [143, 130]
+    assert [(run.states, run.letters) for run in runs] == [([1], [])] * 2
 
 
 def test_retries_after_a_signal(to_server: Launcher, server: Server) -> None:

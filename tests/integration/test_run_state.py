@@ -266,7 +266,7 @@ def test_no_stream_mapped_while_running(target: Launcher) -> None:
     run.send(schema("public-order", columns=("id", "total")), order(1, "public-order"), state(1))
     wait_until(lambda: "skipped" in run.log, "the warning")
     pause = threading.Event()
-    pause.wait(2.2)  # two looks at what is due
+    pause.wait(1.3)  # a look at what is due
     early = run.states
     run.close_input().wait()
     assert (run.code, early, run.states) == (1, [], [])

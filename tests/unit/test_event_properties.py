@@ -187,7 +187,8 @@ def test_a_letter_is_one_line_of_json(
     assert line.count(b"\n") == 1
     written = json.loads(line, parse_constant=_no_constant)["record"]
     assert written["event_id"] == result.event_id
-    assert set(written) <= {*NAMES, "reason", "field", "stream", "time"} - {"email"}
+    extra = {"reason", "field", "stream", "time", "scrubbed"}
+    assert set(written) <= {*NAMES, *extra} - {"email"}
     assert decode_object(decode_message(line).record)["event_id"] == result.event_id
 
 

@@ -27,7 +27,7 @@ from unit_support import (
     sha256,
 )
 
-from target_liveintent.dead_letters import letter
+from target_liveintent.dead_letters import letter, to_replay
 from target_liveintent.events import (
     COLUMN_NAMES,
     Conversion,
@@ -689,7 +689,7 @@ def test_a_letter_shows_the_sha256_of_other_addresses() -> None:
 
 
 def _replayed(result: Conversion | Rejection, **defaults: Any) -> Conversion | Rejection:
-    record = _letter(result)
+    record = to_replay(_letter(result))
     settings = DEFAULTS._replace(**defaults)
     builder = EventBuilder("liveintent_dead_letters", [*COLUMNS - {"email"}], [], settings)
     return builder.build(record, record, NOW, {})

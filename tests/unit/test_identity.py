@@ -299,11 +299,21 @@ def test_what_is_hashed_as_an_address_is_found_as_one(local: str) -> None:
         assert "@example.com" not in scrub(address)
 
 
-def test_a_wholly_percent_encoded_address_is_found() -> None:
-    """An address whose dot is encoded as well is still one."""
-    text = "e=ann%40example%2Ecom"
-    assert holds_address(urllib.parse.unquote(text))
+@pytest.mark.parametrize(
+    "text",
+    [
+        "e=ann%40example%2Ecom",
+        "e=ann%40example%2ecom",
+        "e=ann%40b%C3%BCcher.example",
+        "e=%C3%BCnal%40example.com",
+        "u=%3Fe%3Dann%2540b%25C3%25BCcher.example",
+    ],
+)
+def test_a_wholly_percent_encoded_address_is_found(text: str) -> None:
+    """An address whose dots or other letters are encoded as well is still one."""
+    assert holds_address(urllib.parse.unquote(urllib.parse.unquote(text)))
     assert holds_address(text)
+    assert not holds_address(scrub(text))
 
 
 HOSTILE = {

@@ -1,0 +1,89 @@
+"""The books of a run, with a real delivery to an API that is not there."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+import target_liveintent.run as run_module
+from target_liveintent.config import settings_of
+from target_liveintent.dead_letters import DeadLetters
+from target_liveintent.errors import DeliveryError
+from target_liveintent.events import Conversion, Rejection
+from target_liveintent.run import Run
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def _run(tmp_path: Path, write_state: Any, **settings: Any) -> Run:
+    config = {
+        "customer_id": "a-1b2c",
+        "auth_token": "token",
+        "dead_letter_path": str(tmp_path / "letters.singer"),
+        **settings,
+    }
+    return Run(settings_of(config), write_state, logging.getLogger("test"))
+
+
+def _rejection() -> Rejection:
+    return Rejection("orders", "1", "no_identity", None, {})
+
+
+def test_letters_are_durable_before_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """STATE goes out only after the letters before it were synced to the disk."""
+    happened: list[str] = []
+    real = DeadLetters.sync
+
+    def sync(letters: DeadLetters) -> None:
+        real(letters)
+        happened.append("sync")
+
+    monkeypatch.setattr(DeadLetters, "sync", sync)
+    run = _run(tmp_path, lambda _: happened.append("state"))
+    run.report.of("orders").read += 1
+    run.reject("orders", _rejection())
+    run.hold_state("{}")
+    run.finish()
+    assert happened[:2] == ["sync", "state"]
+
+
+def test_a_letter_that_is_not_written_holds_state_back(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a letter cannot be written, its record has no fate, and nothing after it is told."""
+    states: list[str] = []
+    run = _run(tmp_path, states.append)
+
+    def fail(*_: object) -> int:
+        raise OSError(28, "No space left on device")
+
+    monkeypatch.setattr("os.open", fail)
+    with pytest.raises(Exception, match="dead_letter_path"):
+        run.reject("orders", _rejection())
+    assert states == []
+    assert run.report.of("orders").rejected.total() == 0
+
+
+def test_a_stopped_run_ends_in_any_case(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """After the grace of a stop, requests that hang are left behind, and no STATE covers them."""
+    import socket
+
+    with socket.create_server(("127.0.0.1", 0)) as silent:  # It never answers.
+        port = silent.getsockname()[1]
+        states: list[str] = []
+        run = _run(tmp_path, states.append, api_url=f"http://127.0.0.1:{port}")
+        monkeypatch.setattr(run_module, "_STOP_GRACE", 0.2)
+        body = b'{"eventId":"1"}'
+        run.deliver("orders", Conversion("orders", "1", int(time.time()) + 1000, body, {}))
+        run.hold_state("{}")
+        run.request_stop()
+        start = time.monotonic()
+        with pytest.raises(DeliveryError, match="still on their way") as raised:
+            run.finish()
+        run.abandon(raised.value)
+        assert time.monotonic() - start < 3
+        assert states == []
