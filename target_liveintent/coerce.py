@@ -275,6 +275,15 @@ def decision_id_of_url(url: str) -> str | None:
     return next((value for value in found if _UUID.fullmatch(value)), None)
 
 
+_GRANTED = frozenset({"true", "1", "yes", "granted"})
+
+
+def consent(value: Any) -> bool:
+    """Whether consent is given: true, 1, `yes` or `granted`; everything else is a no."""
+    plain = text(value)
+    return isinstance(plain, str) and plain.lower() in _GRANTED
+
+
 OPTIONAL: dict[str, Callable[[Any], Any]] = {
     "ip": ip,
     "user_agent": text,

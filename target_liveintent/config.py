@@ -133,6 +133,23 @@ _SETTINGS = th.PropertiesList(
         default="liveintent-dead-letters.singer",
     ),
     _setting(
+        "replay_unconfirmed",
+        th.BooleanType,
+        "When dead letters are piped back, send those again that LiveIntent may have counted.",
+        default=False,
+    ),
+    _setting(
+        "ledger_path",
+        th.StringType(min_length=1),
+        "An SQLite file that remembers delivered events until their window closes, so that none is"
+        " sent twice. Off without it.",
+    ),
+    _setting(
+        "suppression_path",
+        th.StringType(min_length=1),
+        "A file of people never to send: addresses or hashes of them, one a line.",
+    ),
+    _setting(
         "validate_records",
         th.BooleanType,
         "Check each record against the tap's schema; a failure is a dead letter.",
@@ -187,6 +204,9 @@ class Settings:
     fail_on_invalid: bool
     max_dead_letter_percent: int
     dead_letter_path: str
+    replay_unconfirmed: bool
+    ledger_path: str | None
+    suppression_path: str | None
     validate_records: bool
     dry_run: bool
 
@@ -303,11 +323,12 @@ def _token_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _path_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    path = pathlib.Path(config.get("dead_letter_path", "."))
-    if "\0" in str(path) or not path.absolute().parent.is_dir():
-        yield "setting 'dead_letter_path' must name a file in a folder that exists"
-    elif "dead_letter_path" in config and path.is_dir():
-        yield "setting 'dead_letter_path' must name a file, not a folder"
+    for name in ("dead_letter_path", "ledger_path"):
+        path = pathlib.Path(config.get(name) or "file")
+        if "\0" in str(path) or not path.absolute().parent.is_dir():
+            yield f"setting '{name}' must name a file in a folder that exists"
+        elif path.is_dir():
+            yield f"setting '{name}' must name a file, not a folder"
 
 
 def _zone_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -83,10 +83,16 @@ def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in gone}
 
 
-def is_replayed(record: Mapping[str, Any]) -> bool:
-    """Whether a letter that is read back is to be sent again."""
-    reason = REASONS.get(str(record.get("reason")))
-    return reason is None or reason.replayed
+def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool) -> bool:
+    """Whether a letter that is read back is to be sent again.
+
+    Args:
+        record: The letter.
+        unconfirmed: Whether the user asks for those that LiveIntent may have already.
+    """
+    code = str(record.get("reason"))
+    reason = REASONS.get(code)
+    return reason is None or reason.replayed or (unconfirmed and code == "unconfirmed")
 
 
 class DeadLetters:

@@ -75,6 +75,7 @@ class Delivered(msgspec.Struct, eq=False):
     Attributes:
         batch: The batch.
         delivered: What the API processed.
+        confirmed: How much of it a 204 confirmed, and not a 200 that named the others.
         refusals: What it did not, each with its reason.
         accepted: Whether the API took any request of it.
         requests: POSTs, retries included.
@@ -84,6 +85,7 @@ class Delivered(msgspec.Struct, eq=False):
 
     batch: Batch
     delivered: list[Conversion] = msgspec.field(default_factory=list)
+    confirmed: list[Conversion] = msgspec.field(default_factory=list)
     refusals: list[Refusal] = msgspec.field(default_factory=list)
     accepted: bool = False
     requests: int = 0
@@ -319,6 +321,8 @@ class _Shipment:
                     self._result.refusals.append(Refusal(conversion, "not_processed"))
                 else:
                     self._result.delivered.append(conversion)
+            if kind is Kind.ACCEPTED:
+                self._result.confirmed += sent
         elif kind is Kind.UNCONFIRMED:
             self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
         elif kind is Kind.REFUSED:

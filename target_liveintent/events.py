@@ -13,7 +13,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from target_liveintent import coerce
+from target_liveintent import coerce, urls
 from target_liveintent.coerce import UNUSABLE
 from target_liveintent.identity import (
     NORMALIZATIONS,
@@ -27,6 +27,8 @@ from target_liveintent.identity import (
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from target_liveintent.suppression import Suppressions
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The stream of dead letters; stream maps never touch it."""
@@ -89,6 +91,11 @@ COLUMNS = (
         "source_url", ("purchaseData", "sourceUrl"), "The page of the conversion or of the landing."
     ),
     Column("app_bundle", ("purchaseData", "appBundle"), "The app's bundle ID."),
+    Column(
+        "consent",
+        (),
+        "Never sent. Where a stream has it, only true, 1, `yes` and `granted` let a record go.",
+    ),
 )
 COLUMN_NAMES = frozenset(column.name for column in COLUMNS)
 _DEEPEST = 50
@@ -141,6 +148,7 @@ class Conversion(msgspec.Struct, frozen=True):
     Attributes:
         stream: The tap's name of the stream that it came from.
         event_id: The ID under which the API may name it.
+        pixel_id: The pixel that it belongs to.
         expires_at: Unix time from which on it is too old to be sent.
         body: The event's JSON.
         columns: What was mapped, for a dead letter; hashes in place of the address.
@@ -148,6 +156,7 @@ class Conversion(msgspec.Struct, frozen=True):
 
     stream: str
     event_id: str
+    pixel_id: int
     expires_at: int
     body: bytes
     columns: dict[str, Any]
@@ -194,11 +203,12 @@ class Defaults(NamedTuple):
 class _NoEvent(Exception):  # noqa: N818 (an early way out, not an error)
     """Leaves the builder's steps early; it never leaves the builder."""
 
-    def __init__(self, reason: str, field: str | None) -> None:
+    def __init__(self, reason: str, field: str | None, detail: str | None = None) -> None:
         """Say why, and which column is at fault."""
         super().__init__(reason)
         self.reason = reason
         self.field = field
+        self.detail = detail
 
 
 def missing_columns(properties: Iterable[str], defaults: Defaults) -> list[str]:
@@ -245,6 +255,7 @@ class EventBuilder:
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, looked up in the record before mapping.
         defaults: What the settings say.
+        suppressions: Whom not to send.
     """
 
     def __init__(
@@ -253,13 +264,17 @@ class EventBuilder:
         properties: Iterable[str],
         key_properties: Sequence[str],
         defaults: Defaults,
+        suppressions: Suppressions | None = None,
     ) -> None:
         """Resolve the columns once."""
         self._stream = stream
         self._keys = tuple(key_properties)
         self._defaults = defaults
         self._normalize = NORMALIZATIONS[defaults.normalization]
+        self._suppressions = suppressions
         self._places = tuple(_resolve(properties).items())
+        # A letter has the column only if its stream had it.
+        self._needs_consent = stream != DEAD_LETTERS and "consent" in dict(self._places)
 
     def build(
         self,
@@ -267,6 +282,7 @@ class EventBuilder:
         raw: Mapping[str, Any],
         now: float,
         left_out: dict[str, int],
+        violation: str | None = None,
     ) -> Conversion | Rejection:
         """Turn one mapped record into what becomes of it.
 
@@ -276,6 +292,7 @@ class EventBuilder:
             now: Unix time.
             left_out: Counts columns that were left out because they could not be used; the keys
                 `identity` and `conflict` count junk hashes and hashes that contradict the address.
+            violation: How the record breaks the tap's schema, if that was asked.
 
         Returns:
             The conversion, or why there is none.
@@ -284,20 +301,23 @@ class EventBuilder:
         identity = self._identify(columns, left_out)
         event_id, keyed = self._event_id(columns, mapped, raw, left_out)
         try:
+            self._check_allowed(columns, identity)
+            if violation is not None:
+                raise _NoEvent("schema_violation", None, violation)  # noqa: TRY301 (one exit)
             if not keyed:
-                raise _NoEvent("missing_key", "event_id")  # noqa: TRY301 (one exit for all)
+                raise _NoEvent("missing_key", "event_id")  # noqa: TRY301
             return self._conversion(event_id, columns, identity, now, left_out)
-        except _NoEvent as rejected:
-            return Rejection(self._stream, event_id, rejected.reason, rejected.field, columns)
+        except _NoEvent as no:
+            return Rejection(self._stream, event_id, no.reason, no.field, columns, no.detail)
 
-    def reject(
-        self, reason: str, mapped: Mapping[str, Any], raw: Mapping[str, Any], detail: str
-    ) -> Rejection:
-        """Reject a record for a reason that lies outside of its columns."""
-        columns = self._columns(mapped)
-        self._identify(columns, {})
-        event_id, _ = self._event_id(columns, mapped, raw, {})
-        return Rejection(self._stream, event_id, reason, None, columns, detail)
+    def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
+        """Whether this person may be sent at all; judged before anything else."""
+        if (self._needs_consent or "consent" in columns) and not coerce.consent(
+            columns.get("consent")
+        ):
+            raise _NoEvent("no_consent", "consent")
+        if self._suppressions and self._suppressions.holds(identity):
+            raise _NoEvent("suppressed", None)
 
     def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
         """Reject a record of which the map made nothing; only its keys are known."""
@@ -315,6 +335,9 @@ class EventBuilder:
                 if value is not None:
                     columns[name] = value
                     break
+        page = columns.get("source_url")
+        if isinstance(page, str):
+            columns["source_url"] = urls.clean(page)
         return columns
 
     def _identify(self, columns: dict[str, Any], left_out: dict[str, int]) -> Identity:
@@ -399,7 +422,7 @@ class EventBuilder:
             ),
             decision_id=decision_id,
         )
-        return Conversion(self._stream, event_id, expires_at, _encode(event), columns)
+        return Conversion(self._stream, event_id, pixel_id, expires_at, _encode(event), columns)
 
     def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
         event_time = coerce.unix_time(columns.get("event_time"), self._defaults.zone)

@@ -138,6 +138,17 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
     return computed._replace(notes=tuple(notes)) if notes else computed
 
 
+def digests(text: str) -> set[str]:
+    """Every hash by which a person may be known: those of an address, or the one that is given.
+
+    An address counts under all normalisations. Empty if the text is neither an address nor a hash.
+    """
+    if _HASH.fullmatch(text):
+        return {text.lower()}
+    hashed = (_hash_address(text, normalize) for normalize in NORMALIZATIONS.values())
+    return {digest for one in hashed if one for digest in (one.md5, one.sha2) if digest}
+
+
 def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
     if not _ADDRESS.fullmatch(text) or not _is_unicode(text):
         return None

@@ -16,11 +16,13 @@ class Reason(NamedTuple):
         counts: Whether it counts towards `max_dead_letter_percent`. What any honest run has (guests
             without an address, rows from before the window) does not.
         replayed: Whether its letter is sent again when the dead-letter file is piped back.
+        letter: Whether there is a letter at all; what must not be kept is only counted.
     """
 
     meaning: str
     counts: bool = True
     replayed: bool = True
+    letter: bool = True
 
 
 REASONS: dict[str, Reason] = {
@@ -69,7 +71,27 @@ REASONS: dict[str, Reason] = {
     "not_processed": Reason("The API took the batch but named this event as not processed."),
     "unconfirmed": Reason(
         "The API answered that it processed a part without saying which. The event may have been"
-        " counted, so a replay does not send it by itself.",
+        " counted, so a replay sends it only with `replay_unconfirmed`.",
         replayed=False,
+    ),
+    "no_consent": Reason(
+        "The stream has a column `consent`, and the record's says neither true, 1, `yes` nor"
+        " `granted`. Dropped and counted, never kept.",
+        counts=False,
+        replayed=False,
+        letter=False,
+    ),
+    "suppressed": Reason(
+        "The person is in the file of `suppression_path`. Dropped and counted, never kept.",
+        counts=False,
+        replayed=False,
+        letter=False,
+    ),
+    "already_sent": Reason(
+        "The ledger (`ledger_path`) knows the event as delivered. A changed record under the same"
+        " event ID is skipped too.",
+        counts=False,
+        replayed=False,
+        letter=False,
     ),
 }

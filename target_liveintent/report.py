@@ -26,6 +26,7 @@ class StreamCounts:
         unmapped: Of streams that no map names.
         not_replayed: Dead letters that a replay does not send by itself.
         delivered: Processed by the API.
+        dropped: Not to be sent, by reason: `no_consent`, `suppressed`, `already_sent`.
         rejected: Dead letters by reason.
         left_out: Columns that were left out of events because they could not be used, by column.
     """
@@ -35,6 +36,7 @@ class StreamCounts:
     unmapped: int = 0
     not_replayed: int = 0
     delivered: int = 0
+    dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     rejected: Counter[str] = dataclasses.field(default_factory=Counter)
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
 
@@ -42,12 +44,13 @@ class StreamCounts:
     def unsettled(self) -> int:
         """Records whose fate is not known: none after a run that ended well."""
         settled = self.filtered + self.unmapped + self.not_replayed + self.delivered
-        return self.read - settled - self.rejected.total()
+        return self.read - settled - self.dropped.total() - self.rejected.total()
 
     def add(self, other: StreamCounts) -> None:
         """Add another stream's counts."""
         for name in ("read", "filtered", "unmapped", "not_replayed", "delivered"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.dropped.update(other.dropped)
         self.rejected.update(other.rejected)
         self.left_out.update(other.left_out)
 
@@ -82,6 +85,7 @@ class Report:
         """Why the run must fail, if more than this share of its records became dead letters."""
         total = self.total
         wanted = total.read - total.filtered - total.unmapped - total.not_replayed
+        wanted -= total.dropped.total()
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].counts})
         if wanted < _FEW or bad.total() * 100 <= wanted * percent:
             return None
@@ -110,6 +114,8 @@ class Report:
             f"{self._delivered} {counts.delivered}",
             f"dead-lettered {counts.rejected.total()}{_in_brackets(counts.rejected)}",
         ]
+        if counts.dropped:
+            parts.append(f"dropped {counts.dropped.total()}{_in_brackets(counts.dropped)}")
         if counts.not_replayed:
             parts.append(f"not replayed {counts.not_replayed}")
         if counts.unsettled:

@@ -13,9 +13,11 @@ from target_liveintent.breaker import refused_as_a_whole
 from target_liveintent.dead_letters import DeadLetters
 from target_liveintent.delivery import Batch, Delivered, Delivery
 from target_liveintent.errors import DeliveryError, RefusedError, RejectedError
+from target_liveintent.ledger import Ledger
 from target_liveintent.reasons import REASONS
 from target_liveintent.report import Report
 from target_liveintent.state import StateKeeper
+from target_liveintent.suppression import Suppressions
 
 if TYPE_CHECKING:
     import logging
@@ -61,8 +63,12 @@ class Run:
         self._logger = logger
         self._states = StateKeeper()
         self._letters = DeadLetters(settings.dead_letter_path)
+        self.suppressions = Suppressions(settings.suppression_path)
+        self._ledger: Ledger | None = None
+        if settings.ledger_path is not None and not settings.dry_run:
+            self._ledger = Ledger(settings.ledger_path, (settings.url, settings.customer_id))
         self._delivery = Delivery(settings, self._settle)
-        self._open: dict[str, Batch] = {}
+        self._open: dict[tuple[str, bool], Batch] = {}
         self._accepted = False
         self._unproven: list[Delivered] = []
         self._failed = False
@@ -74,14 +80,19 @@ class Run:
     # What comes in
 
     def deliver(self, stream: str, conversion: Conversion) -> None:
-        """Put a conversion into its stream's batch; hand the batch over when it is full."""
-        batch = self._open.get(stream)
+        """Put a conversion into its stream's batch; hand the batch over when it is full.
+
+        With a ledger, an event that is already on its way goes into a batch of its own, which waits
+        until the fate of the first is known.
+        """
+        repeated = self._ledger is not None and not self._ledger.begin(conversion)
+        batch = self._open.get((stream, repeated))
         if batch is None:
             batch = Batch(self._states.open(), stream, time.monotonic(), [])
-            self._open[stream] = batch
+            self._open[stream, repeated] = batch
         batch.conversions.append(conversion)
         if len(batch.conversions) >= self._settings.batch_size_rows:
-            self.submit(stream)
+            self._submit(stream, repeated=repeated)
 
     def reject(self, stream: str, rejection: Rejection) -> None:
         """Give a record the fate of a dead letter.
@@ -93,6 +104,9 @@ class Run:
         Raises:
             RejectedError: If `on_invalid` says that this ends the run.
         """
+        if not REASONS[rejection.reason].letter:
+            self.report.of(stream).dropped[rejection.reason] += 1
+            return
         if self._settings.fail_on_invalid:
             raise RejectedError(_explain(rejection))
         if not self._settings.dry_run:
@@ -104,15 +118,36 @@ class Run:
         self._states.hold(state)
 
     def submit(self, stream: str) -> None:
-        """Hand over a stream's open batch, if there is one."""
-        batch = self._open.pop(stream, None)
+        """Hand over what waits for a stream's batches to fill."""
+        for repeated in (False, True):
+            self._submit(stream, repeated=repeated)
+
+    def _submit(self, stream: str, *, repeated: bool) -> None:
+        batch = self._open.pop((stream, repeated), None)
         if batch is None:
             return
+        if repeated:
+            self._submit(stream, repeated=False)
+            self._join()
+        if self._ledger is not None:
+            self._skip_sent(batch, self._ledger)
         if self._settings.dry_run:
             self._show(batch)
-        else:
+        elif batch.conversions:
             self._delivery.submit(batch, self._look)
             self._delivery.collect()
+        else:
+            self._states.finish(batch.number)
+
+    def _skip_sent(self, batch: Batch, ledger: Ledger) -> None:
+        unsent = ledger.unsent(batch.conversions)
+        skipped = len(batch.conversions) - len(unsent)
+        if skipped:
+            self.report.of(batch.stream).dropped["already_sent"] += skipped
+            ledger.end(batch.conversions, confirmed=())
+            batch.conversions = unsent
+            for conversion in unsent:
+                ledger.begin(conversion)
 
     # What is due
 
@@ -122,9 +157,9 @@ class Run:
         if now < self._next_look:
             return
         self._next_look = now + _TICK
-        for stream, batch in list(self._open.items()):
+        for (stream, repeated), batch in list(self._open.items()):
             if now - batch.opened_at >= self._settings.flush_interval_seconds:
-                self.submit(stream)
+                self._submit(stream, repeated=repeated)
         self._look()
 
     def _look(self) -> None:
@@ -171,18 +206,22 @@ class Run:
         Raises:
             RunError: If not everything that was read has its fate.
         """
-        for stream in list(self._open):
-            self.submit(stream)
-        self._look()
-        while not self._delivery.join(_TICK):
-            self._look()
-        self._look()
+        for stream, repeated in list(self._open):
+            self._submit(stream, repeated=repeated)
+        self._join()
         if self._unproven:
             said = str(self._unproven[0].refusals[0].detail)
             raise RefusedError(refused_as_a_whole("the API took nothing of this run", said))
         if self._delivery_failure is not None:
             raise self._delivery_failure
         self._letters.close()
+
+    def _join(self) -> None:
+        """Wait until nothing is in flight."""
+        self._look()
+        while not self._delivery.join(_TICK):
+            self._look()
+        self._look()
 
     def abandon(self, failure: BaseException) -> None:
         """End a run that has failed: settle what can be settled, write the STATE that is true.
@@ -208,6 +247,8 @@ class Run:
         self.report.retries += done.retries
         self.report.of(done.batch.stream).delivered += len(done.delivered)
         self._accepted = self._accepted or done.accepted
+        if self._ledger is not None:
+            self._ledger.end(done.batch.conversions, done.confirmed)
         if done.failure is not None:
             # Refusals of an isolation that was cut short are no verdicts yet: the batch stays
             # unfinished, and so no STATE passes it.

@@ -92,7 +92,11 @@ class LiveIntentSink(Sink):
         self.builder = None
         if gives_events:
             self.builder = EventBuilder(
-                self.stream_name, treatment.properties, self.key_properties, self._settings.events
+                self.stream_name,
+                treatment.properties,
+                self.key_properties,
+                self._settings.events,
+                self._run.suppressions,
             )
 
     def get_validator(self) -> BaseJSONSchemaValidator | None:
@@ -119,7 +123,7 @@ class LiveIntentSink(Sink):
                 counts.unmapped += 1
             return
         if self.stream_name == DEAD_LETTERS:
-            if not is_replayed(record):
+            if not is_replayed(record, unconfirmed=self._settings.replay_unconfirmed):
                 counts.not_replayed += 1
                 return
             record = to_replay(record)
@@ -152,9 +156,7 @@ class LiveIntentSink(Sink):
             return builder.reject_unmapped(failure.column, record, failure.kind)
         if mapped is None:
             return None
-        if violation is not None:
-            return builder.reject("schema_violation", mapped, record, violation)
-        return builder.build(mapped, record, time.time(), left_out)
+        return builder.build(mapped, record, time.time(), left_out, violation)
 
     def _violation(self, record: dict[str, Any]) -> str | None:
         if self._validator is None:
