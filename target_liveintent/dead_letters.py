@@ -83,7 +83,7 @@ def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in gone}
 
 
-def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool) -> bool:
+def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool:
     """Whether a letter that is read back is to be sent again.
 
     Args:
