@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import gzip
 import urllib.request
+import zlib
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -39,18 +40,26 @@ def records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[di
                     " jsonl (plain or gzip) and parquet can be read"
                 )
                 raise InputError(msg)
-        except (OSError, EOFError) as error:
+        except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
             msg = f"the BATCH file '{path}' cannot be read: {reason}"
             raise InputError(msg) from None
 
 
 def _path(url: str) -> Path:
-    parts = urlsplit(url)
+    try:
+        parts = urlsplit(url)
+        path = urllib.request.url2pathname(parts.path)
+    except ValueError:
+        msg = "a BATCH file whose URL is none"
+        raise InputError(msg) from None
     if parts.scheme != "file":
         msg = f"a BATCH file at '{parts.scheme}://'; only file:// can be read"
         raise InputError(msg)
-    return Path(urllib.request.url2pathname(parts.path))
+    if "\0" in path:
+        msg = "a BATCH file whose path holds a NUL"
+        raise InputError(msg)
+    return Path(path)
 
 
 def _json_lines(path: Path, *, compressed: bool) -> Iterator[dict[str, Any]]:

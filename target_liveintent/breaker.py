@@ -24,11 +24,16 @@ MAX_LETTERS = 30
 
 
 class Breaker:
-    """Counts refusals in a row. Shared by all threads; a turn is taken by a batch."""
+    """Counts refusals in a row. Shared by all threads; a turn is taken by a batch.
+
+    Attributes:
+        acceptances: Requests that the API took so far.
+    """
 
     def __init__(self) -> None:
         """Start without suspicion."""
         self._changed = threading.Condition()
+        self.acceptances = 0
         self._refusals = 0
         self._letters = 0
         self._prober: Hashable | None = None
@@ -55,6 +60,7 @@ class Breaker:
     def accepted(self) -> None:
         """The API took something: refusals before it are about the events."""
         with self._changed:
+            self.acceptances += 1
             self._refusals = self._letters = 0
             self._prober = None
             self._changed.notify_all()
@@ -64,7 +70,7 @@ class Breaker:
 
         Args:
             said: What it said, for the verdict.
-            proven: Whether it took another part of the same batch.
+            proven: Whether it took anything since the batch is being delivered.
 
         Raises:
             RefusedError: When that was one too many.
@@ -75,7 +81,7 @@ class Breaker:
                 self._trip(f"{self._refusals} requests", said)
 
     def isolated(self, said: str) -> None:
-        """An event was found bad in a batch of which nothing was accepted.
+        """An event was found bad, and nothing was accepted since its batch is being delivered.
 
         Args:
             said: What the API said, for the verdict.

@@ -26,15 +26,15 @@ import requests
 import urllib3
 from requests.auth import AuthBase
 
-from target_liveintent.config import is_loopback
 from target_liveintent.identity import scrub
+from target_liveintent.settings import is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Collection
 
     from requests.models import PreparedRequest
 
-    from target_liveintent.config import Settings
+    from target_liveintent.settings import Settings
 
 _MAX_ANSWER = 65_536
 """Bytes of an answer that are read; what follows is no answer of this API."""
@@ -144,7 +144,9 @@ class Client:
                 allow_redirects=False,
                 **self._options,
             )
-            answer = _read(response)
+            answer = _read(response, start + self._timeout)
+        except _LOCAL_FAULTS as fault:
+            outcome = Outcome(Kind.UNKNOWN, f"a fault of this machine's set-up: {_fault(fault)}")
         except (requests.RequestException, urllib3.exceptions.HTTPError, OSError) as fault:
             outcome = Outcome(Kind.RETRY, _fault(fault))
         else:
@@ -174,11 +176,21 @@ class Client:
         return scrub(" ".join(text.split()))[:_MAX_DETAIL]
 
 
-def _read(response: requests.Response) -> bytes:
-    """The answer's body, so that the connection can be used again."""
-    answer: bytes = response.raw.read(_MAX_ANSWER, decode_content=True) or b""
-    if len(answer) >= _MAX_ANSWER:
-        response.close()
+def _read(response: requests.Response, deadline: float) -> bytes:
+    """The answer's body, so that the connection can be used again.
+
+    Raises:
+        requests.Timeout: If it is still dripping at the deadline, a `time.monotonic()`.
+    """
+    answer = b""
+    while chunk := response.raw.read1(_MAX_ANSWER, decode_content=True):
+        answer += chunk
+        if len(answer) >= _MAX_ANSWER:
+            response.close()
+            break
+        if time.monotonic() > deadline:
+            response.close()
+            raise requests.Timeout
     return answer
 
 
@@ -201,10 +213,18 @@ def _retry_after(response: requests.Response) -> float | None:
         return None
 
 
+# What no retry can mend: a proxy scheme without its package, a proxy or header that cannot be used.
+_LOCAL_FAULTS = (
+    requests.exceptions.InvalidSchema,
+    requests.exceptions.InvalidURL,
+    requests.exceptions.InvalidHeader,
+)
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (requests.ConnectTimeout, "no connection in time"),
     (requests.Timeout, "no answer in time"),
     (urllib3.exceptions.TimeoutError, "no answer in time"),
+    (_LOCAL_FAULTS[0], "a proxy of a kind for which a package is missing"),
+    (_LOCAL_FAULTS[1], "a proxy URL that cannot be used"),
     (requests.exceptions.ProxyError, "the proxy did not connect"),
     (requests.exceptions.SSLError, "the TLS certificate was not accepted"),
 )

@@ -1,7 +1,7 @@
-"""The settings: their schema, for `--about` and Meltano, and their frozen form for everything else.
+"""The settings: their schema, for `--about` and Meltano, and what is wrong with given ones.
 
-Below this module nobody sees a dict. What is wrong with a setting is said in one line that names it
-and what it must be, never its value, which may be a mistyped secret.
+Below this module nobody sees a dict, but a frozen `Settings`. What is wrong with a setting is said
+in one line that names it and what it must be, never its value, which may be a mistyped secret.
 """
 
 from __future__ import annotations
@@ -9,19 +9,20 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
-import ipaddress
 import json
 import pathlib
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
+import requests
 from singer_sdk import typing as th
 
 from target_liveintent.coerce import SOURCES
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.events import Defaults
 from target_liveintent.identity import NORMALIZATIONS
+from target_liveintent.settings import Settings, endpoint, is_loopback
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
@@ -180,79 +181,6 @@ SCHEMA: dict[str, Any] = _SETTINGS
 """The JSON schema of all settings."""
 
 
-@dataclasses.dataclass(frozen=True)
-class Settings:
-    """The settings of a run, checked and ready to use.
-
-    Attributes:
-        url: Where events are posted.
-        events: What the settings say about events.
-
-    The others are described in `SCHEMA`.
-    """
-
-    customer_id: str
-    auth_token: str = dataclasses.field(repr=False)
-    api_url: str
-    url: str
-    events: Defaults
-    batch_size_rows: int
-    max_concurrent_requests: int
-    flush_interval_seconds: int
-    request_timeout_seconds: int
-    max_retry_seconds: int
-    fail_on_invalid: bool
-    max_dead_letter_percent: int
-    dead_letter_path: str
-    replay_unconfirmed: bool
-    ledger_path: str | None
-    suppression_path: str | None
-    validate_records: bool
-    dry_run: bool
-
-    @classmethod
-    def from_config(cls, config: Mapping[str, Any]) -> Settings:
-        """Make settings of a configuration that `problems` found nothing wrong with."""
-        values = {
-            name: schema.get("default") for name, schema in _SETTINGS["properties"].items()
-        } | {name: _plain(value) for name, value in config.items() if value is not None}
-        same = {field.name for field in dataclasses.fields(cls)} & set(values)
-        return cls(
-            **{name: values[name] for name in same},
-            url=endpoint(values["api_url"], values["customer_id"]),
-            events=Defaults(
-                pixel_id=values["pixel_id"],
-                source=values["default_source"],
-                zone=zoneinfo.ZoneInfo(values["timezone"]),
-                normalization=values["email_normalization"],
-            ),
-            fail_on_invalid=values["on_invalid"] == "fail",
-        )
-
-
-def _plain(value: Any) -> Any:
-    """A value without what files and JSON add to it: a secret's line end, a `12345.0`."""
-    if isinstance(value, str):
-        return value.strip()
-    return int(value) if isinstance(value, float) else value
-
-
-def endpoint(api_url: str, customer_id: str) -> str:
-    """The URL that events are posted to."""
-    if "{customer_id}" in api_url:
-        return api_url.replace("{customer_id}", customer_id)
-    return f"{api_url.rstrip('/')}/conversions/{customer_id}"
-
-
-def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine by its loopback address or name."""
-    host = urlsplit(url).hostname or ""
-    try:
-        return ipaddress.ip_address(host).is_loopback
-    except ValueError:
-        return host == "localhost" or host.endswith(".localhost")
-
-
 def problems(config: Mapping[str, Any]) -> list[str]:
     """Everything that is wrong with a configuration, a line each, without any value of it."""
     found = [
@@ -305,6 +233,11 @@ def _url_problems(config: Mapping[str, Any]) -> Iterator[str]:
         valid = bool(parts.hostname) and has_port and is_plain
     except ValueError:
         valid = False
+    if valid:
+        try:  # What requests cannot call would otherwise fail at the first event.
+            requests.Request("POST", endpoint(url, "a-1b2c")).prepare()
+        except requests.RequestException:
+            valid = False
     if not valid or parts.scheme not in {"http", "https"}:
         yield "setting 'api_url' must be an https URL with a host and without a query"
     elif parts.username or parts.password:
@@ -429,4 +362,24 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """
     if found := problems(config):
         raise ConfigurationError("; ".join(found))
-    return Settings.from_config(config)
+    values = {name: schema.get("default") for name, schema in SCHEMA["properties"].items()}
+    values |= {name: _plain(value) for name, value in config.items() if value is not None}
+    same = {field.name for field in dataclasses.fields(Settings)} & set(values)
+    return Settings(
+        **{name: values[name] for name in same},
+        url=endpoint(values["api_url"], values["customer_id"]),
+        events=Defaults(
+            pixel_id=values["pixel_id"],
+            source=values["default_source"],
+            zone=zoneinfo.ZoneInfo(values["timezone"]),
+            normalization=values["email_normalization"],
+        ),
+        fail_on_invalid=values["on_invalid"] == "fail",
+    )
+
+
+def _plain(value: Any) -> Any:
+    """A value without what files and JSON add to it: a secret's line end, a `12345.0`."""
+    if isinstance(value, str):
+        return value.strip()
+    return int(value) if isinstance(value, float) else value

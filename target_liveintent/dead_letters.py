@@ -50,27 +50,18 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 def letter(rejection: Rejection) -> bytes:
     """A rejection as a line with a RECORD message, without an address."""
-    columns = letter_columns(rejection.columns)
-    record = {"event_id": rejection.event_id, **columns}
+    record = {"event_id": rejection.event_id, **letter_columns(rejection.columns)}
     record |= {
         "reason": rejection.reason,
         "field": rejection.field,
         "stream": rejection.stream,
         "time": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
     }
-    if scrubbed := [
-        name for name, value in rejection.columns.items() if _differs(value, columns[name])
-    ]:
-        record["scrubbed"] = scrubbed
     if rejection.detail is not None:
         record["detail"] = scrub(rejection.detail)
     if rejection.keys is not None:
-        record["keys"] = letter_columns(rejection.keys)
+        record["keys"] = rejection.keys
     return _encode({"type": "RECORD", "stream": DEAD_LETTERS, "record": record}) + b"\n"
-
-
-def _differs(mapped: Any, written: Any) -> bool:
-    return isinstance(mapped, str) and mapped != written
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:

@@ -23,8 +23,8 @@ from target_liveintent.events import Rejection
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from target_liveintent.config import Settings
     from target_liveintent.events import Conversion
+    from target_liveintent.settings import Settings
 
 _FIRST_BACKOFF = 0.5
 _LONGEST_BACKOFF = 30.0
@@ -202,11 +202,16 @@ class Delivery:
         return True
 
     def _work(self) -> None:
-        client = Client(self._settings)
+        client: Client | None = None
         while True:
             batch = self._waiting.get()
-            shipment = _Shipment(batch, client, self._breaker, self._patience, self._settings)
-            self._finished.put(shipment.deliver())
+            try:
+                client = client or Client(self._settings)
+                shipment = _Shipment(batch, client, self._breaker, self._patience, self._settings)
+                done = shipment.deliver()
+            except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
+                done = Delivered(batch, failure=failure)
+            self._finished.put(done)
 
 
 class _Shipment:
@@ -226,6 +231,7 @@ class _Shipment:
         self._patience = patience
         self._settings = settings
         self._budget = float(settings.max_retry_seconds)
+        self._acceptances = breaker.acceptances
 
     def deliver(self) -> Delivered:
         """Deliver what can be delivered, and say what became of each conversion."""
@@ -257,16 +263,26 @@ class _Shipment:
                 if outcome.kind is Kind.REFUSED:
                     unknown.append(right)
                     bad, refusal = sent, outcome
-                elif outcome.kind is Kind.ACCEPTED and sent == left and refusal.proves_bad_event:
+                elif self._all_good(left, sent, outcome) and refusal.proves_bad_event and right[1:]:
                     bad = right  # All of the left is good, so the right holds the bad one.
-                else:  # Too many bytes, an event that grew too old meanwhile, or no clear answer.
+                else:  # No proof, or a single one: no event is given up that was not sent alone.
                     unknown.append(right)
                     break
             else:
                 self._isolate(bad[0], refusal)
 
+    @staticmethod
+    def _all_good(part: list[Conversion], sent: list[Conversion], outcome: Outcome) -> bool:
+        """Whether a part was accepted whole, without one that had grown too old meanwhile."""
+        return outcome.kind is Kind.ACCEPTED and len(sent) == len(part)
+
+    @property
+    def _proven(self) -> bool:
+        """Whether the API has taken anything, of any batch, since this one is being delivered."""
+        return self._breaker.acceptances > self._acceptances
+
     def _isolate(self, conversion: Conversion, refusal: Outcome) -> None:
-        if not self._result.accepted:
+        if not self._proven:
             self._breaker.isolated(refusal.detail)
         self._result.refusals.append(Refusal(conversion, "refused_by_api", refusal.detail))
 
@@ -278,6 +294,7 @@ class _Shipment:
         """
         attempt = 0
         while True:
+            self._breaker.wait_for_turn(self._result.batch.number)  # Events may grow too old here.
             young = self._young_enough(conversions)
             if not young:
                 return young, Outcome(Kind.ACCEPTED, "nothing left to send")
@@ -302,7 +319,6 @@ class _Shipment:
         return young
 
     def _post(self, conversions: list[Conversion]) -> Outcome:
-        self._breaker.wait_for_turn(self._result.batch.number)
         if self._patience.ended:
             msg = "the run was stopped"
             raise DeliveryError(msg)
@@ -326,7 +342,7 @@ class _Shipment:
         elif kind is Kind.UNCONFIRMED:
             self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
         elif kind is Kind.REFUSED:
-            self._breaker.refused(outcome.detail, proven=self._result.accepted)
+            self._breaker.refused(outcome.detail, proven=self._proven)
         elif kind is Kind.DENIED:
             raise AccessDeniedError(
                 self._explain(

@@ -11,7 +11,8 @@ RunError
 │   └── RefusedError        the API refuses everything: pixel ID or customer ID may be wrong
 └── RejectedError           records were rejected, and the settings say that this ends the run
 
-Their messages are one line for people, and never hold personal data or the token.
+Their messages are for people: one line, but for the block to paste of a `StreamMappingError`. They
+never hold personal data or the token.
 """
 
 from __future__ import annotations

@@ -97,7 +97,6 @@ COLUMNS = (
         "Never sent. Where a stream has it, only true, 1, `yes` and `granted` let a record go.",
     ),
 )
-COLUMN_NAMES = frozenset(column.name for column in COLUMNS)
 _DEEPEST = 50
 """Levels of nesting that a letter shows."""
 _IDENTITY_COLUMNS = ("email", "md5", "sha2")
@@ -151,7 +150,7 @@ class Conversion(msgspec.Struct, frozen=True):
         pixel_id: The pixel that it belongs to.
         expires_at: Unix time from which on it is too old to be sent.
         body: The event's JSON.
-        columns: What was mapped, for a dead letter; hashes in place of the address.
+        columns: What was mapped, for a dead letter; hashes in place of addresses.
     """
 
     stream: str
@@ -308,7 +307,8 @@ class EventBuilder:
                 raise _NoEvent("missing_key", "event_id")  # noqa: TRY301
             return self._conversion(event_id, columns, identity, now, left_out)
         except _NoEvent as no:
-            return Rejection(self._stream, event_id, no.reason, no.field, columns, no.detail)
+            scrubbed = letter_columns(columns)
+            return Rejection(self._stream, event_id, no.reason, no.field, scrubbed, no.detail)
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
         """Whether this person may be sent at all; judged before anything else."""
@@ -322,7 +322,7 @@ class EventBuilder:
     def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
         """Reject a record of which the map made nothing; only its keys are known."""
         event_id, _ = self._event_id({}, raw, raw, {})
-        keys = {name: raw[name] for name in self._keys if name in raw}
+        keys = {name: _letter_value(raw[name], 0) for name in self._keys if name in raw}
         return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
 
     def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
@@ -447,7 +447,7 @@ class EventBuilder:
             raise _NoEvent(reason, name)
         return value
 
-    def _optional(self, columns: Mapping[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
+    def _optional(self, columns: dict[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
         return {
             name: value
             for name, read in coerce.OPTIONAL.items()
@@ -457,7 +457,7 @@ class EventBuilder:
 
     def _usable(
         self,
-        columns: Mapping[str, Any],
+        columns: dict[str, Any],
         name: str,
         read: Callable[[Any], Any],
         left_out: dict[str, int],
@@ -466,6 +466,7 @@ class EventBuilder:
         value = read(columns.get(name))
         if value is UNUSABLE or (isinstance(value, str) and holds_address(value)):
             _count(left_out, name)
+            _scrub_column(columns, name)
             return None
         return value
 
@@ -479,8 +480,22 @@ def _without_sdc(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def letter_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns as a dead letter may hold them: JSON values, every address replaced."""
-    return {name: _letter_value(value, 0) for name, value in columns.items()}
+    """The columns as a dead letter may hold them: JSON values, every address replaced.
+
+    Columns in which a hash stands for an address are named in one more, `scrubbed`: a replay leaves
+    them out, as the event did.
+    """
+    written = dict(columns)
+    for name in columns:
+        _scrub_column(written, name)
+    return written
+
+
+def _scrub_column(columns: dict[str, Any], name: str) -> None:
+    before = columns[name]
+    columns[name] = _letter_value(before, 0)
+    if isinstance(before, str) and columns[name] != before:
+        columns["scrubbed"] = [*columns.get("scrubbed", ()), name]
 
 
 def _letter_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 (a table of types)

@@ -56,9 +56,6 @@ class Identity(NamedTuple):
         return self.md5 is not None or self.sha2 is not None
 
 
-NOBODY = Identity(None, None)
-
-
 def _lower(address: str) -> str:
     return address.strip().lower()
 
@@ -111,7 +108,7 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
         normalize: One of `NORMALIZATIONS`.
 
     Returns:
-        The identity, `NOBODY`-like if there is none, with the notes `junk` and `conflict`.
+        The identity, with the notes `junk` and `conflict`.
     """
     computed: Identity | None = None
     given: dict[int, str] = {}

@@ -51,6 +51,9 @@ class Ledger:
                 " (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID"
             )
             self._db.execute("DELETE FROM delivered WHERE expires_at < ?", (int(time.time()),))
+        except ValueError:
+            msg = "ledger_path is no path of a file"
+            raise ConfigurationError(msg) from None
         except (OSError, sqlite3.Error) as error:
             raise ConfigurationError(str(self._failure(error))) from None
 

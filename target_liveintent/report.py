@@ -28,7 +28,8 @@ class StreamCounts:
         delivered: Processed by the API.
         dropped: Not to be sent, by reason: `no_consent`, `suppressed`, `already_sent`.
         rejected: Dead letters by reason.
-        left_out: Columns that were left out of events because they could not be used, by column.
+        left_out: Columns that were left out of events, by column: `value` where it could not be
+            used, `value empty` where it said nothing.
     """
 
     read: int = 0
@@ -63,7 +64,7 @@ class Report:
         self.streams: dict[str, StreamCounts] = {}
         self.requests = 0
         self.retries = 0
-        self._delivered = "would be delivered" if dry_run else "delivered"
+        self._dry_run = dry_run
         self._started = time.monotonic()
 
     def of(self, stream: str) -> StreamCounts:
@@ -100,19 +101,33 @@ class Report:
         """The summary: a line a stream, then the total."""
         for stream, counts in self.streams.items():
             yield f"{stream}: {self._words(counts)}"
+        total = self.total
         seconds = time.monotonic() - self._started
         yield (
-            f"total: {self._words(self.total)}; {self.requests} requests, {self.retries} retries,"
+            f"total: {self._words(total)}; {self.requests} requests, {self.retries} retries,"
             f" {seconds:.1f} s"
         )
 
+    def advice(self, dead_letter_path: str) -> Iterator[str]:
+        """What was not sent and what to do about it: a line a reason, then where the letters are.
+
+        Args:
+            dead_letter_path: The setting.
+        """
+        total = self.total
+        for reason, count in (total.rejected + total.dropped).most_common():
+            yield f"{reason} {count}: {REASONS[reason].meaning}"
+        if total.rejected and not self._dry_run:
+            yield f"dead letters are in {dead_letter_path}; the README says how to send them again"
+
     def _words(self, counts: StreamCounts) -> str:
+        would = "would be " if self._dry_run else ""
         parts = [
             f"read {counts.read}",
             f"filtered {counts.filtered}",
             f"unmapped {counts.unmapped}",
-            f"{self._delivered} {counts.delivered}",
-            f"dead-lettered {counts.rejected.total()}{_in_brackets(counts.rejected)}",
+            f"{would}delivered {counts.delivered}",
+            f"{would}dead-lettered {counts.rejected.total()}{_in_brackets(counts.rejected)}",
         ]
         if counts.dropped:
             parts.append(f"dropped {counts.dropped.total()}{_in_brackets(counts.dropped)}")
@@ -122,7 +137,7 @@ class Report:
             parts.append(f"not settled {counts.unsettled}")
         words = ", ".join(parts)
         if counts.left_out:
-            words += f"; unusable and left out{_in_brackets(counts.left_out)}"
+            words += f"; left out{_in_brackets(counts.left_out)}"
         return words
 
 

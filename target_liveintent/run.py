@@ -23,8 +23,8 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
-    from target_liveintent.config import Settings
     from target_liveintent.events import Conversion, Rejection
+    from target_liveintent.settings import Settings
 
 _TICK = 1.0
 """Seconds between looks at what is due."""
@@ -110,7 +110,9 @@ class Run:
         if self._settings.fail_on_invalid:
             raise RejectedError(_explain(rejection))
         if not self._settings.dry_run:
+            barred, self._state_barred = self._state_barred, True  # If it cannot be written.
             self._letters.write(rejection)
+            self._state_barred = barred
         self.report.of(stream).rejected[rejection.reason] += 1
 
     def hold_state(self, state: str) -> None:
@@ -134,7 +136,11 @@ class Run:
         if self._settings.dry_run:
             self._show(batch)
         elif batch.conversions:
-            self._delivery.submit(batch, self._look)
+            try:
+                self._delivery.submit(batch, self._look)
+            except BaseException:
+                self._open.setdefault((stream, repeated), batch)  # It still waits to be sent.
+                raise
             self._delivery.collect()
         else:
             self._states.finish(batch.number)
@@ -169,14 +175,19 @@ class Run:
 
     def _advance_state(self) -> None:
         """Write what may be written. The one place from which STATE goes out."""
-        if self._state_barred or self.awaits_mapping:
+        if self._state_barred or self.awaits_mapping or (state := self._states.due()) is None:
             return
+        self._judge()
+        self._state_barred = True  # Until it is out: a failed sync must not be passed by a second.
+        self._letters.sync()
+        self._write_state(state)
+        self._state_barred = False
+
+    def _judge(self) -> None:
+        """Fail if too many records became dead letters."""
         if problem := self.report.too_many_rejected(self._settings.max_dead_letter_percent):
             self._state_barred = True
             raise RejectedError(problem)
-        if (state := self._states.due()) is not None:
-            self._letters.sync()
-            self._write_state(state)
 
     # How it ends
 
@@ -214,6 +225,8 @@ class Run:
             raise RefusedError(refused_as_a_whole("the API took nothing of this run", said))
         if self._delivery_failure is not None:
             raise self._delivery_failure
+        if not self._failed:
+            self._judge()
         self._letters.close()
 
     def _join(self) -> None:

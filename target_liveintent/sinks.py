@@ -25,6 +25,12 @@ if TYPE_CHECKING:
     from target_liveintent.target import TargetLiveIntent
 
 
+def _fetch_nothing(uri: str) -> Any:
+    """A tap's schema must not make this machine call anybody."""
+    msg = f"{uri} is not fetched"
+    raise ValueError(msg)
+
+
 class RecordValidator(BaseJSONSchemaValidator):
     """Judges records by the tap's schema, with jsonschema-rs for its speed."""
 
@@ -36,7 +42,7 @@ class RecordValidator(BaseJSONSchemaValidator):
         """
         super().__init__(schema)
         try:
-            self._validator = jsonschema_rs.validator_for(schema)
+            self._validator = jsonschema_rs.validator_for(schema, retriever=_fetch_nothing)
         except ValueError:
             msg = "the tap's SCHEMA is no JSON schema"
             raise InvalidJSONSchema(msg) from None
@@ -153,10 +159,21 @@ class LiveIntentSink(Sink):
         try:
             mapped = self.treatment.transform(record)
         except MappingFailedError as failure:
+            self._warn_of_mapping(failure)
             return builder.reject_unmapped(failure.column, record, failure.kind)
         if mapped is None:
             return None
         return builder.build(mapped, record, time.time(), left_out, violation)
+
+    def _warn_of_mapping(self, failure: MappingFailedError) -> None:
+        if failure.column not in self._warned_missing_fields:
+            self._warned_missing_fields.add(failure.column)
+            self.logger.warning(
+                "the expression for '%s' of stream '%s' failed (%s): a dead letter each time",
+                failure.column,
+                self.treatment.stream,
+                failure.kind,
+            )
 
     def _violation(self, record: dict[str, Any]) -> str | None:
         if self._validator is None:

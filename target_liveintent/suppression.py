@@ -37,12 +37,13 @@ class Suppressions:
         except UnicodeDecodeError:
             msg = f"suppression_path '{path}' is no UTF-8 text"
             raise ConfigurationError(msg) from None
+        except ValueError:
+            msg = "suppression_path is no path of a file"
+            raise ConfigurationError(msg) from None
 
     def _add(self, text: str, number: int) -> None:
-        if not text or text.startswith("#"):
-            return
-        found = digests(text)
-        if not found:
+        found = digests(text) if text else set()
+        if not found and text and not text.startswith("#"):
             msg = f"line {number} of suppression_path is neither an address nor a hash of one"
             raise ConfigurationError(msg)
         self._hashes.update(map(bytes.fromhex, found))

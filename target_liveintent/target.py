@@ -114,7 +114,7 @@ class TargetLiveIntent(Target):
             raise ConfigurationError("; ".join(error.errors)) from None
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
-        self.settings = config.Settings.from_config(self.config)
+        self.settings = config.settings_of(self.config)
         self.run = Run(self.settings, self._write_state, self.logger)
         self.message_reader: MessageReader = MessageReader(self.run.tick)
         self._sinks: dict[str, list[LiveIntentSink]] = {}
@@ -208,9 +208,10 @@ class TargetLiveIntent(Target):
             self._abandon(failure)
             if self._signal is None:
                 raise
-            self.logger.warning("%s", failure)
+            self.logger.warning(_words(failure))
         finally:
-            for line in self.run.report.lines():
+            report = self.run.report
+            for line in (*report.lines(), *report.advice(self.settings.dead_letter_path)):
                 self.logger.info(line)
         if self._signal is not None:
             name = signal.Signals(self._signal).name
@@ -221,8 +222,7 @@ class TargetLiveIntent(Target):
         try:
             self.run.abandon(failure)
         except Exception as second:  # noqa: BLE001 (the first one is what the user must mend)
-            what = str(second) if isinstance(second, _EXPECTED) else type(second).__name__
-            self.logger.warning("and then: %s", what)
+            self.logger.warning("and then: %s", _words(second))
 
     def _refuse_own_dead_letters(self, file_input: IO[str] | None) -> None:
         try:
@@ -294,7 +294,11 @@ class TargetLiveIntent(Target):
         Raises:
             StreamMappingError: If the user wants them to, but they never can.
         """
-        if treatment.transform is None or stream == MELTANO_TEST_STREAM:
+        if stream == MELTANO_TEST_STREAM:
+            return False
+        if treatment.transform is None:
+            if not treatment.named:
+                self._warn_of_skipping(stream)
             return False
         missing = missing_columns(treatment.properties, self.settings.events)
         if not missing or stream == DEAD_LETTERS:
@@ -306,12 +310,15 @@ class TargetLiveIntent(Target):
                 f" A map to start from:\n{suggest(stream, schema['properties'], keys)}"
             )
             raise StreamMappingError(msg)
+        self._warn_of_skipping(stream)
+        return False
+
+    def _warn_of_skipping(self, stream: str) -> None:
         if stream not in self._warned:
             self._warned.add(stream)
             near = difflib.get_close_matches(stream, self._stream_maps.names, 1)
             hint = f"; is it '{near[0]}'?" if near and near[0] != stream else ""
             self.logger.warning("stream '%s' is skipped: no stream map names it%s", stream, hint)
-        return False
 
     def _process_record_message(self, message: Message) -> None:  # type: ignore[override]
         stream = _stream_of(message)
@@ -389,6 +396,11 @@ class TargetLiveIntent(Target):
             self.run.request_stop()
         elif now - self._signal_at > _SECOND_SIGNAL:
             os._exit(128 + signum)
+
+
+def _words(failure: BaseException) -> str:
+    """What ended the run; the text of what is not expected could hold what is in a record."""
+    return str(failure) if isinstance(failure, _EXPECTED) else type(failure).__name__
 
 
 def _stream_of(message: Message) -> str:

@@ -295,8 +295,8 @@ class Running:
 
 _SUMMARY = re.compile(r"\| (?P<stream>[^|]+?): (?P<counts>read \d+.*)$")
 _COUNT = re.compile(
-    r"(read|filtered|unmapped|not replayed|not settled|would be delivered|delivered|dead-lettered)"
-    r" (\d+)"
+    r"(read|filtered|unmapped|not replayed|not settled|would be delivered|delivered|dropped"
+    r"|dead-lettered) (\d+)"
 )
 
 
@@ -311,6 +311,8 @@ class Counts(NamedTuple):
     delivered: int
     dead_lettered: int
     reasons: dict[str, int]
+    dropped: int
+    drops: dict[str, int]
 
     @classmethod
     def parse(cls, text: str) -> Counts:
@@ -318,8 +320,12 @@ class Counts(NamedTuple):
         counts = {
             name: int(number) for name, number in _COUNT.findall(text.split(";", maxsplit=1)[0])
         }
-        inside = re.search(r"dead-lettered \d+ \(([^)]*)\)", text)
-        reasons = dict(part.split() for part in inside[1].split(", ")) if inside else {}
+
+        def inside(what: str) -> dict[str, int]:
+            found = re.search(what + r" \d+ \(([^)]*)\)", text)
+            parts = [part.split() for part in found[1].split(", ")] if found else []
+            return {name: int(number) for name, number in parts}
+
         return cls(
             counts["read"],
             counts["filtered"],
@@ -328,16 +334,19 @@ class Counts(NamedTuple):
             counts.get("not settled", 0),
             counts.get("delivered", counts.get("would be delivered", 0)),
             counts["dead-lettered"],
-            {name: int(number) for name, number in reasons.items()},
+            inside("dead-lettered"),
+            counts.get("dropped", 0),
+            inside("dropped"),
         )
 
     @property
     def adds_up(self) -> bool:
         """Whether each record that was read has one fate."""
-        fates = self.filtered + self.unmapped + self.not_replayed + self.delivered
+        fates = self.filtered + self.unmapped + self.not_replayed + self.delivered + self.dropped
         return (
             self.read == fates + self.dead_lettered + self.not_settled
             and sum(self.reasons.values()) == self.dead_lettered
+            and sum(self.drops.values()) == self.dropped
         )
 
 

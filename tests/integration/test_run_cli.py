@@ -44,6 +44,9 @@ OWN_SETTINGS = {
     "on_invalid",
     "max_dead_letter_percent",
     "dead_letter_path",
+    "replay_unconfirmed",
+    "ledger_path",
+    "suppression_path",
     "validate_records",
     "dry_run",
 }
@@ -59,6 +62,7 @@ DEFAULTS = {
     "on_invalid": "dead_letter",
     "max_dead_letter_percent": 50,
     "dead_letter_path": LETTERS,
+    "replay_unconfirmed": False,
     "validate_records": False,
     "dry_run": False,
 }
@@ -141,6 +145,9 @@ def test_environment(to_server: Launcher, server: Server) -> None:
         "on_invalid": "dead_letter",
         "max_dead_letter_percent": 100,
         "dead_letter_path": "letters-of-env.singer",
+        "replay_unconfirmed": True,
+        "ledger_path": "ledger-of-env.sqlite",
+        "suppression_path": "suppressed-by-env.txt",
         "validate_records": True,
         "dry_run": False,
         "stream_maps": {
@@ -154,6 +161,7 @@ def test_environment(to_server: Launcher, server: Server) -> None:
         "stream_map_config": {"prefix": "web-"},
     }
     assert set(settings) == OWN_SETTINGS | MAP_SETTINGS
+    (to_server.folder / "suppressed-by-env.txt").write_text("gone@example.com\n")
     # Twenty days ago, which only the source offline allows, in New York's own time.
     local = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=20)).replace(microsecond=0)
     told = {"event_time": local.strftime("%Y-%m-%d %H:%M:%S"), "email": "J.D+x@Example.com"}
@@ -163,9 +171,13 @@ def test_environment(to_server: Launcher, server: Server) -> None:
         schema("orders", ("event_time", "email"), id={"type": "integer"}),
         *(order(n, **told) for n in range(3)),
         order("four", **told),
+        order(5, **told | {"email": "gone@example.com"}),
+        order(0, **told),
         state(1),
     )
     assert (run.code, run.states) == (0, [1])
+    assert run.summary["orders"].drops == {"suppressed": 1, "already_sent": 1}
+    assert (to_server.folder / "ledger-of-env.sqlite").exists()
     assert [p.path for p in server.posted] == ["/a-1b2c/events"] * 2
     assert server.busiest == 1
     event = server.posted[0].events[0]
@@ -245,6 +257,14 @@ WRONG: list[tuple[str, Any]] = [
     ("max_dead_letter_percent", -1),
     ("max_dead_letter_percent", 101),
     ("dead_letter_path", 5),
+    ("replay_unconfirmed", "perhaps"),
+    ("ledger_path", 5),
+    ("ledger_path", ""),
+    ("ledger_path", "nowhere/ledger.sqlite"),
+    ("ledger_path", "."),
+    ("suppression_path", 5),
+    ("suppression_path", ""),
+    ("suppression_path", "."),
     ("validate_records", "perhaps"),
     ("dry_run", 5),
     ("stream_maps", "orders"),

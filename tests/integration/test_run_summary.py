@@ -31,6 +31,7 @@ def totals_of_streams(run: Running) -> Counter[str]:
         if name != "total":
             sums.update({k: v for k, v in counts._asdict().items() if isinstance(v, int)})
             sums.update({f"reason {reason}": n for reason, n in counts.reasons.items()})
+            sums.update({f"drop {reason}": n for reason, n in counts.drops.items()})
     return sums
 
 
@@ -39,6 +40,7 @@ def consistent(run: Running) -> bool:
     total = run.summary["total"]
     sums = {k: v for k, v in total._asdict().items() if isinstance(v, int)}
     sums |= {f"reason {reason}": n for reason, n in total.reasons.items()}
+    sums |= {f"drop {reason}": n for reason, n in total.drops.items()}
     return all(counts.adds_up for counts in run.summary.values()) and +Counter(
         sums
     ) == +totals_of_streams(run)

@@ -38,6 +38,9 @@ TABLE: dict[str, tuple[str, Any]] = {
     "on_invalid": ("string", "dead_letter"),
     "max_dead_letter_percent": ("integer", 50),
     "dead_letter_path": ("string", "liveintent-dead-letters.singer"),
+    "replay_unconfirmed": ("boolean", False),
+    "ledger_path": ("string", None),
+    "suppression_path": ("string", None),
     "validate_records": ("boolean", False),
     "dry_run": ("boolean", False),
 }

@@ -291,6 +291,13 @@ def test_which_letters_are_sent_again(reason: str) -> None:
     assert is_replayed({"reason": reason}) == REASONS[reason].replayed
 
 
+@pytest.mark.parametrize("reason", REASONS)
+def test_which_letters_are_sent_again_on_request(reason: str) -> None:
+    """Only those that may have been counted: the others have a reason of their own to stay."""
+    expected = REASONS[reason].replayed or reason == "unconfirmed"
+    assert is_replayed({"reason": reason}, unconfirmed=True) == expected
+
+
 @pytest.mark.parametrize("reason", [None, "", "unknown", 5, ["x"], {}])
 def test_letters_of_other_reasons_are_sent_again(reason: Any) -> None:
     """A hand-written letter is an event like any other."""

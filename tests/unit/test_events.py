@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import pathlib
 import uuid
 import zoneinfo
 from decimal import Decimal
@@ -27,9 +28,9 @@ from unit_support import (
     sha256,
 )
 
+from target_liveintent import events
 from target_liveintent.dead_letters import letter, to_replay
 from target_liveintent.events import (
-    COLUMN_NAMES,
     Conversion,
     Defaults,
     EventBuilder,
@@ -39,6 +40,7 @@ from target_liveintent.events import (
 )
 from target_liveintent.reader import decode_message, decode_object
 from target_liveintent.reasons import REASONS
+from target_liveintent.suppression import Suppressions
 
 COLUMNS = {
     "event_id",
@@ -59,6 +61,7 @@ COLUMNS = {
     "order_id",
     "source_url",
     "app_bundle",
+    "consent",
 }
 FULL: dict[str, Any] = {
     "event_id": "1007",
@@ -82,7 +85,7 @@ FULL: dict[str, Any] = {
 
 def test_the_columns_are_those_of_the_specification() -> None:
     """No column more, none less."""
-    assert COLUMN_NAMES == COLUMNS
+    assert {column.name for column in events.COLUMNS} == COLUMNS
 
 
 def test_the_json_of_a_full_event() -> None:
@@ -502,10 +505,21 @@ def test_an_unusable_decision_id_leaves_the_url(empty: Any) -> None:
 
 
 @pytest.mark.parametrize("address", ["ann@example.com", "ann%40example.com"])
-def test_the_decision_id_of_a_url_that_is_not_sent(address: str) -> None:
-    """Links in e-mails carry the address beside li_did: the URL stays here, its UUID is used."""
+def test_the_decision_id_beside_an_address(address: str) -> None:
+    """Links in e-mails carry the address beside li_did: the address goes, the rest is sent."""
     left_out: dict[str, int] = {}
     made = body(order(email=None, source_url=f"{URL}&e={address}"), left_out=left_out)
+    assert made["decisionId"] == LI_DID
+    assert made["purchaseData"] == {"sourceUrl": URL}
+    assert left_out == {}
+
+
+@pytest.mark.parametrize("address", ["ann@example.com", "ann%40example.com"])
+def test_the_decision_id_of_a_url_that_is_not_sent(address: str) -> None:
+    """With an address in its path, the URL stays here, and its UUID is used."""
+    left_out: dict[str, int] = {}
+    page = f"https://shop.example/for/{address}?a=1&li_did={LI_DID}"
+    made = body(order(email=None, source_url=page), left_out=left_out)
     assert made["decisionId"] == LI_DID
     assert made["purchaseData"] == {}
     assert left_out == {"source_url": 1}
@@ -560,8 +574,10 @@ def test_unusable_optional_columns_are_left_out_and_counted(column: str) -> None
         "ann@example.com",
         "ANN@EXAMPLE.COM",
         "x ann@example.com y",
-        "https://shop.example/?e=ann%40example.com",
-        "https://shop.example/?u=%3Fe%3Dann%2540example.com",
+        "https://shop.example/for/ann%40example.com?a=1",
+        "https://shop.example/for/ann%2540example.com#a",
+        "https://shop.example/?ann%40example.com",
+        "https://shop.example/?ann@example.com=1",
         '"ann lee"@example.com',
     ],
 )
@@ -571,6 +587,40 @@ def test_optional_columns_with_an_address_are_left_out_and_counted(column: str, 
     made = conversion({**FULL, column: value}, left_out=left_out)
     assert b"example.com" not in made.body
     assert left_out == {column: 1}
+
+
+QUERIES = [
+    ("https://shop.example/?e=ann%40example.com", "https://shop.example/"),
+    ("https://shop.example/?a=1&u=%3Fe%3Dann%2540example.com", "https://shop.example/?a=1"),
+    ("https://shop.example/?key=wc_1&a=1", "https://shop.example/?a=1"),
+    ("https://u:p@shop.example/?a=1", "https://shop.example/?a=1"),
+]
+
+
+@pytest.mark.parametrize("column", sorted(OPTIONAL.keys() - {"source_url"}))
+@pytest.mark.parametrize("value", [QUERIES[0][0], QUERIES[1][0]])
+def test_only_the_page_url_is_cleaned(column: str, value: str) -> None:
+    """A URL with an address in any other column is left out whole, and counted."""
+    left_out: dict[str, int] = {}
+    made = conversion({**FULL, column: value}, left_out=left_out)
+    assert b"example.com" not in made.body
+    assert _at(body({**FULL, column: value}), OPTIONAL[column][1]) is ...
+    assert left_out == {column: 1}
+
+
+@pytest.mark.parametrize(("value", "sent"), QUERIES)
+@pytest.mark.parametrize("spelling", ["ours", "theirs"])
+def test_page_urls_lose_what_must_not_travel(value: str, sent: str, spelling: str) -> None:
+    """The rest of the URL is sent; letter and replay have the same rest, in either spelling."""
+    left_out: dict[str, int] = {}
+    page = {"source_url": value} if spelling == "ours" else {"purchaseData": {"sourceUrl": value}}
+    made = conversion(order(**page), left_out=left_out)
+    assert body(order(**page))["purchaseData"] == {"sourceUrl": sent}
+    assert left_out == {}
+    assert _letter(made)["source_url"] == sent
+    again = _replayed(made)
+    assert isinstance(again, Conversion)
+    assert again.body == made.body
 
 
 @pytest.mark.parametrize("column", ["idfa", "aaid"])
@@ -636,6 +686,129 @@ def test_missing_columns(properties: list[str], defaults: Defaults, missing: lis
         assert name in phrase
 
 
+# Consent and suppression
+
+YES: list[Any] = [
+    *(True, 1, 1.0, Decimal("1.0"), "1", "yes", "YES", " Granted ", "granted", "true", "TRUE"),
+]
+NO: list[Any] = [
+    *(None, "", " ", False, 0, 0.0, 2, -1, 1.5, Decimal("1.5"), float("nan"), Decimal("NaN")),
+    *("no", "false", "0", "2", "denied", "y", "on", "t", "ok", "null", "None", "NaN", "yes!"),
+    *("not granted", "unknown", "1.5", "\ud800", ["yes"], [True], {"granted": True}, [], {}, b"1"),
+]
+
+
+@pytest.mark.parametrize("value", YES, ids=repr)
+def test_consent_that_is_given(value: Any) -> None:
+    """True, 1, yes and granted, in any case, let a record go; consent itself is never sent."""
+    made = conversion(order(consent=value))
+    assert made.body == conversion(order()).body
+    assert b"consent" not in made.body
+
+
+@pytest.mark.parametrize("value", NO, ids=repr)
+def test_everything_else_is_no_consent(value: Any) -> None:
+    """Nothing is guessed in favour of sending."""
+    rejected = rejection(order(consent=value))
+    assert (rejected.reason, rejected.field) == ("no_consent", "consent")
+    assert not REASONS[rejected.reason].letter
+
+
+def test_a_stream_with_a_consent_column_needs_it_in_each_record() -> None:
+    """Where the stream has the column, a record without it is a no."""
+    assert rejection(order(), properties=[*order(), "consent"]).reason == "no_consent"
+
+
+def test_a_stream_without_a_consent_column_needs_none() -> None:
+    """The column is the stream's, as mapped: what no SCHEMA names is not read."""
+    conversion(order())
+    conversion(order(consent=False), properties=list(order()))
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [
+        {"event_time": None},
+        {"event_time": int(NOW) - 90 * DAY},
+        {"source": "pos"},
+        {"email": None},
+        {"event_id": ...},
+    ],
+)
+@pytest.mark.parametrize("why", ["consent", "suppressed"])
+def test_both_come_before_any_other_reason(
+    changes: dict[str, Any], why: str, tmp_path: pathlib.Path
+) -> None:
+    """A record that must not be sent is never judged further: no letter could come of it."""
+    record = order(**changes)
+    if why == "consent":
+        rejected = rejection({**record, "consent": "no"}, keys=["id"], violation="x breaks")
+        assert rejected.reason == "no_consent"
+        return
+    people = _suppressing(tmp_path, ADDRESS)
+    rejected = rejection(record, keys=["id"], violation="x breaks", suppressions=people)
+    assert rejected.reason == ("suppressed" if record["email"] else "schema_violation")
+
+
+def test_no_consent_before_suppression(tmp_path: pathlib.Path) -> None:
+    """Whoever gave no consent is counted as that."""
+    people = _suppressing(tmp_path, ADDRESS)
+    assert rejection(order(consent="no"), suppressions=people).reason == "no_consent"
+    assert rejection(order(consent="yes"), suppressions=people).reason == "suppressed"
+
+
+@pytest.mark.parametrize(
+    "identity",
+    [
+        {"email": ADDRESS},
+        {"email": f" {ADDRESS.upper()} "},
+        {"email": MD5},
+        {"email": ..., "md5": MD5.upper()},
+        {"email": ..., "sha2": SHA2},
+        {"email": ..., "md5": ADDRESS},
+        {"email": ..., "userData": {"sha2": SHA2}},
+        {"email": "johndoe@gmail.com", "sha2": "b" * 64},
+    ],
+)
+def test_suppressed_by_whatever_names_the_person(
+    identity: dict[str, Any], tmp_path: pathlib.Path
+) -> None:
+    """In every column and spelling in which an identity may come."""
+    rejected = rejection(order(**identity), suppressions=_suppressing(tmp_path, ADDRESS))
+    assert (rejected.reason, rejected.field) == ("suppressed", None)
+    conversion(order(**identity), suppressions=_suppressing(tmp_path, "other@example.com"))
+
+
+def test_a_click_of_nobody_is_not_suppressed(tmp_path: pathlib.Path) -> None:
+    """A decision ID names a click, and the list names people."""
+    made = conversion(order(email=None, decision_id="d"), suppressions=_suppressing(tmp_path))
+    assert made.event_id == "1007"
+
+
+def _suppressing(folder: pathlib.Path, *people: str) -> Suppressions:
+    path = folder / "people.txt"
+    path.write_text("".join(f"{one}\n" for one in people))
+    return Suppressions(str(path))
+
+
+def test_a_replay_obeys_consent() -> None:
+    """A letter is sent if its record had consent, or its stream no such column."""
+    for record in (order(consent="yes"), order()):
+        again = _replayed(conversion(record))
+        assert isinstance(again, Conversion)
+        assert again.body == conversion(order()).body
+    withdrawn = _replayed(rejection(order(event_time=None), defaults=BARE), consent="no")
+    assert isinstance(withdrawn, Rejection)
+    assert withdrawn.reason == "no_consent"
+
+
+def test_a_replay_obeys_suppression(tmp_path: pathlib.Path) -> None:
+    """Whoever joined the list since is not sent."""
+    again = _replayed(conversion(order()), suppressions=_suppressing(tmp_path, ADDRESS))
+    assert isinstance(again, Rejection)
+    assert again.reason == "suppressed"
+
+
 # Letters
 
 
@@ -688,10 +861,19 @@ def test_a_letter_shows_the_sha256_of_other_addresses() -> None:
     assert _letter(made)["order_id"] == f"for {sha256('ann@example.com')}"
 
 
-def _replayed(result: Conversion | Rejection, **defaults: Any) -> Conversion | Rejection:
+def _replayed(
+    result: Conversion | Rejection,
+    *,
+    consent: Any = ...,
+    suppressions: Suppressions | None = None,
+    **defaults: Any,
+) -> Conversion | Rejection:
     record = to_replay(_letter(result))
+    if consent is not ...:
+        record["consent"] = consent
     settings = DEFAULTS._replace(**defaults)
-    builder = EventBuilder("liveintent_dead_letters", [*COLUMNS - {"email"}], [], settings)
+    stream = "liveintent_dead_letters"
+    builder = EventBuilder(stream, [*COLUMNS - {"email"}], [], settings, suppressions)
     return builder.build(record, record, NOW, {})
 
 
@@ -745,9 +927,10 @@ def test_a_failed_mapping_shows_keys_only() -> None:
 
 def test_a_schema_violation_keeps_id_and_columns() -> None:
     """A record that breaks the tap's schema is as replayable as any other."""
-    builder = EventBuilder("orders", list(FULL), [], DEFAULTS)
-    rejected = builder.reject("schema_violation", FULL, FULL, "value breaks the rule 'type'")
+    rejected = rejection(FULL, violation="value breaks the rule 'type'")
     assert (rejected.reason, rejected.event_id) == ("schema_violation", "1007")
+    assert (rejected.field, rejected.detail) == (None, "value breaks the rule 'type'")
+    assert _letter(rejected)["detail"] == "value breaks the rule 'type'"
     again = _replayed(rejected)
     assert isinstance(again, Conversion)
     assert again.body == conversion(FULL).body

@@ -10,7 +10,7 @@ import pytest
 from unit_support import MD5, SHA2, md5, sha256
 
 from target_liveintent import identity
-from target_liveintent.identity import NOBODY, NORMALIZATIONS, holds_address, identify, scrub
+from target_liveintent.identity import NORMALIZATIONS, Identity, holds_address, identify, scrub
 
 GMAIL = NORMALIZATIONS["gmail"]
 
@@ -182,8 +182,8 @@ def test_values_that_are_no_text_are_junk(value: Any) -> None:
 @pytest.mark.parametrize("nothing", [None, "", "  ", "\t\n"])
 def test_nothing_is_not_junk(nothing: Any) -> None:
     """An empty column is nobody, without a note."""
-    assert identify([nothing] * 3, GMAIL) == NOBODY
-    assert not NOBODY.known
+    assert identify([nothing] * 3, GMAIL) == Identity(None, None)
+    assert not Identity(None, None).known
 
 
 @pytest.mark.parametrize(

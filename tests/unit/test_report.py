@@ -20,7 +20,11 @@ SPECIFIED = {
     "refused_by_api",
     "not_processed",
     "unconfirmed",
+    "no_consent",
+    "suppressed",
+    "already_sent",
 }
+NEVER_KEPT = {"no_consent", "suppressed", "already_sent"}
 
 
 def _report(read: int, delivered: int = 0, **rejected: int) -> Report:
@@ -40,14 +44,20 @@ def test_the_reasons_of_the_specification_are_there() -> None:
 
 def test_which_reasons_count() -> None:
     """What every honest run has does not count towards the limit."""
-    exempt = {"event_too_old", "no_identity", "no_consent", "suppressed"}
-    assert {name for name, reason in REASONS.items() if not reason.counts} == exempt & set(REASONS)
+    exempt = {"event_too_old", "no_identity", *NEVER_KEPT}
+    assert {name for name, reason in REASONS.items() if not reason.counts} == exempt
+
+
+def test_which_reasons_have_no_letter() -> None:
+    """What must not be kept, or need not be, is only counted, and never sent by a replay."""
+    assert {name for name, reason in REASONS.items() if not reason.letter} == NEVER_KEPT
+    assert not any(REASONS[name].replayed for name in NEVER_KEPT)
 
 
 def test_which_letters_are_not_replayed() -> None:
     """What may have been counted already, and what was never mapped, is not sent by itself."""
     kept = {name for name, reason in REASONS.items() if not reason.replayed}
-    assert kept & SPECIFIED == {"mapping_failed", "unconfirmed"}
+    assert kept - NEVER_KEPT == {"mapping_failed", "unconfirmed"}
 
 
 @pytest.mark.parametrize(
@@ -77,6 +87,15 @@ def test_guests_and_old_events_do_not_count(reason: str) -> None:
     assert _report(1_000, **{reason: 1_000}).too_many_rejected(0) is None
 
 
+@pytest.mark.parametrize("reason", sorted(NEVER_KEPT))
+def test_what_is_dropped_is_no_bad_record(reason: str) -> None:
+    """Neither does it count as bad, nor does it dilute the share of what is."""
+    report = _report(1_100, 50, invalid_source=50)
+    report.of("orders").dropped[reason] = 1_000
+    assert report.too_many_rejected(50) is None
+    assert "50 of 100" in str(report.too_many_rejected(49))
+
+
 def test_why_the_run_fails() -> None:
     """The message names the setting, the share, the reason and what to do."""
     problem = _report(200, 50, invalid_source=100, missing_event_time=50).too_many_rejected(50)
@@ -99,7 +118,8 @@ def test_the_limit_is_for_the_run() -> None:
 def test_totals_add_up() -> None:
     """Read is the sum of all fates; what is missing shows."""
     counts = StreamCounts(read=20, filtered=1, unmapped=2, not_replayed=3, delivered=4)
-    counts.rejected.update(no_identity=5, refused_by_api=5)
+    counts.rejected.update(no_identity=5, refused_by_api=2)
+    counts.dropped.update(no_consent=1, suppressed=1, already_sent=1)
     assert counts.unsettled == 0
     counts.read += 1
     assert counts.unsettled == 1
@@ -110,14 +130,16 @@ def test_the_total_is_the_sum_of_streams() -> None:
     report = Report()
     for name in ("a", "b"):
         counts = report.of(name)
-        counts.read, counts.filtered, counts.unmapped = 10, 1, 2
+        counts.read, counts.filtered, counts.unmapped = 15, 1, 2
+        counts.dropped.update(already_sent=3, no_consent=2)
         counts.not_replayed, counts.delivered = 1, 3
         counts.rejected.update(no_identity=2, event_too_old=1)
         counts.left_out.update(value=4)
     total = report.total
-    assert (total.read, total.filtered, total.unmapped) == (20, 2, 4)
+    assert (total.read, total.filtered, total.unmapped) == (30, 2, 4)
     assert (total.not_replayed, total.delivered) == (2, 6)
     assert total.rejected == {"no_identity": 4, "event_too_old": 2}
+    assert total.dropped == {"already_sent": 6, "no_consent": 4}
     assert total.left_out == {"value": 8}
     assert total.unsettled == 0
     assert report.of("a") is report.of("a")
@@ -148,6 +170,19 @@ def test_the_summary() -> None:
     assert "8 requests" in total
     assert "9 retries" in total
     assert total.rstrip().endswith(" s")
+    assert "dropped" not in stream + total
+
+
+def test_the_summary_names_what_was_dropped() -> None:
+    """What was not to be sent is counted by reason, and no dead letter."""
+    report = Report()
+    counts = report.of("orders")
+    counts.read, counts.delivered = 9, 3
+    counts.dropped.update(already_sent=3, no_consent=2, suppressed=1)
+    for line in report.lines():
+        assert "dead-lettered 0," in line
+        assert "dropped 6 (already_sent 3, no_consent 2, suppressed 1)" in line
+        assert "not settled" not in line
 
 
 def test_a_clean_summary_alarms_nobody() -> None:

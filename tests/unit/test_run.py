@@ -78,7 +78,7 @@ def test_a_stopped_run_ends_in_any_case(tmp_path: Path, monkeypatch: pytest.Monk
         run = _run(tmp_path, states.append, api_url=f"http://127.0.0.1:{port}")
         monkeypatch.setattr(run_module, "_STOP_GRACE", 0.2)
         body = b'{"eventId":"1"}'
-        run.deliver("orders", Conversion("orders", "1", int(time.time()) + 1000, body, {}))
+        run.deliver("orders", Conversion("orders", "1", 1, int(time.time()) + 1000, body, {}))
         run.hold_state("{}")
         run.request_stop()
         start = time.monotonic()

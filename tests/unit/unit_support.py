@@ -13,6 +13,8 @@ from target_liveintent.events import Conversion, Defaults, EventBuilder, Rejecti
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
+    from target_liveintent.suppression import Suppressions
+
 NOW = 1_785_600_000.0
 """2026-08-01T16:00:00Z: the clock of these tests."""
 TIME = 1_785_500_000
@@ -52,13 +54,14 @@ def build(
     defaults: Defaults = DEFAULTS,
     now: float = NOW,
     left_out: dict[str, int] | None = None,
+    suppressions: Suppressions | None = None,
+    violation: str | None = None,
 ) -> Conversion | Rejection:
     """Build the event of one record, by a builder of its own."""
-    builder = EventBuilder(
-        stream, list(record) if properties is None else properties, tuple(keys), defaults
-    )
+    columns = list(record) if properties is None else properties
+    builder = EventBuilder(stream, columns, tuple(keys), defaults, suppressions)
     counted: dict[str, int] = {} if left_out is None else left_out
-    return builder.build(record, record if raw is None else raw, now, counted)
+    return builder.build(record, record if raw is None else raw, now, counted, violation)
 
 
 def conversion(record: Mapping[str, Any], **options: Any) -> Conversion:

@@ -1,0 +1,58 @@
+"""The settings of a run in their frozen form, free of the SDK, so that any engine can use them."""
+
+from __future__ import annotations
+
+import dataclasses
+import ipaddress
+from typing import TYPE_CHECKING
+from urllib.parse import urlsplit
+
+if TYPE_CHECKING:
+    from target_liveintent.events import Defaults
+
+
+@dataclasses.dataclass(frozen=True)
+class Settings:
+    """The settings of a run, checked and ready to use.
+
+    Attributes:
+        url: Where events are posted.
+        events: What the settings say about events.
+
+    The others are described in `config.SCHEMA`.
+    """
+
+    customer_id: str
+    auth_token: str = dataclasses.field(repr=False)
+    api_url: str
+    url: str
+    events: Defaults
+    batch_size_rows: int
+    max_concurrent_requests: int
+    flush_interval_seconds: int
+    request_timeout_seconds: int
+    max_retry_seconds: int
+    fail_on_invalid: bool
+    max_dead_letter_percent: int
+    dead_letter_path: str
+    replay_unconfirmed: bool
+    ledger_path: str | None
+    suppression_path: str | None
+    validate_records: bool
+    dry_run: bool
+
+
+def endpoint(api_url: str, customer_id: str) -> str:
+    """The URL that events are posted to."""
+    if "{customer_id}" in api_url:
+        return api_url.replace("{customer_id}", customer_id)
+    return f"{api_url.rstrip('/')}/conversions/{customer_id}"
+
+
+def is_loopback(url: str) -> bool:
+    """Whether a URL names this machine by its loopback address or name."""
+    host = urlsplit(url).hostname or ""
+    try:
+        return ipaddress.ip_address(host).is_loopback
+    except ValueError:
+        return host == "localhost" or host.endswith(".localhost")

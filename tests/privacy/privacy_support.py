@@ -1,0 +1,144 @@
+"""A buyer and a token that can be recognised in any spelling, and a search for them."""
+
+from __future__ import annotations
+
+import base64
+import html
+import json
+import re
+import stat
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+from integration_support import SETTINGS, order, schema
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from integration_support import Launcher, Running, Server
+
+ADDRESS = "Zoe.Q9x7+Tag@Leaky-Shop.Example"
+TOKEN = "t0k/s3cr3t+of-us=="
+WORDS = ("zoe.q9x7", "leaky-shop", "s3cr3t+of-us", "s3cr3t")
+COLUMNS = (
+    "event_id", "event_time", "pixel_id", "source", "decision_id", "email", "md5", "sha2", "ip",
+    "user_agent", "idfa", "aaid", "tracking_enabled", "currency", "value", "order_id",
+    "source_url", "app_bundle", "consent",
+)  # fmt: skip
+LEDGER = "ledger.sqlite"
+
+
+def spellings(text: str) -> Iterator[str]:
+    """Yield a text as it is, and as whoever reads it would decode it."""
+    lowered = text.lower()
+    yield lowered
+    once = urllib.parse.unquote(lowered)
+    yield once
+    yield urllib.parse.unquote(once)
+    yield html.unescape(lowered)
+    yield re.sub(r"\\+u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), lowered).lower()
+    for found in re.findall(r"[A-Za-z0-9+/]{24,}={0,2}", text):
+        yield base64.b64decode(found + "==", validate=False).decode("latin-1").lower()
+
+
+def leaks(text: str) -> list[str]:
+    """Return the words that must not be in a text and are."""
+    return sorted({word for one in spellings(text) for word in WORDS if word in one})
+
+
+def hostile(number: int = 1, **columns: Any) -> dict[str, Any]:
+    """Return a RECORD that holds the address in a form of its own in each column."""
+    quoted = urllib.parse.quote(ADDRESS)
+    record: dict[str, Any] = dict.fromkeys(COLUMNS, ADDRESS)
+    record |= {
+        "id": f"{number} <{ADDRESS}>",
+        "event_time": order(number)["record"]["event_time"],
+        "pixel_id": 1,
+        "source": "web",
+        "consent": True,
+        "decision_id": f"for {ADDRESS.upper()}",
+        "user_agent": f"Agent ({ADDRESS})",
+        "ip": [ADDRESS],
+        "currency": {"a": {ADDRESS: ADDRESS}},
+        "source_url": f"https://u:{TOKEN}@shop.example/{quoted}?a={quoted}&key={TOKEN}#{quoted}",
+        "order_id": {"mail": [ADDRESS, {"deep": quoted}]},
+        "value": f"12 {ADDRESS}",
+        ADDRESS: ADDRESS,
+        "note": ADDRESS,
+    }
+    record |= columns
+    return {
+        "type": "RECORD",
+        "stream": "orders",
+        "record": {name: value for name, value in record.items() if value is not ...},
+    }
+
+
+def hostile_schema(**typed: Any) -> dict[str, Any]:
+    """Return the SCHEMA of such records."""
+    return schema("orders", ("id", *COLUMNS, "note"), ("id",), **typed)
+
+
+class Watched:
+    """A launcher whose targets talk as much as they can.
+
+    Attributes:
+        folder: Where they run.
+    """
+
+    def __init__(self, launcher: Launcher, server: Server) -> None:
+        self._launcher = launcher
+        self._server = server
+        self.folder: Path = launcher.folder
+        self.forks = launcher.forks
+        self.env = {"TARGET_LIVEINTENT_LOGLEVEL": "DEBUG"}
+        self.mine: set[str] = set()
+
+    def settings(self, **changes: Any) -> dict[str, Any]:
+        """Return settings with the token, a ledger, and a short patience."""
+        return {
+            **SETTINGS,
+            "auth_token": TOKEN,
+            "api_url": self._server.url,
+            "ledger_path": LEDGER,
+            "max_dead_letter_percent": 100,
+            "max_retry_seconds": 0,
+            **changes,
+        }
+
+    def write(self, name: str, content: str | bytes) -> Path:
+        """Write a file that the search leaves out: it is the user's own."""
+        path = self.folder / name
+        path.write_bytes(content.encode() if isinstance(content, str) else content)
+        self.mine.add(name)
+        return path
+
+    def run(self, *messages: Any, **settings: Any) -> Running:
+        """Run a target over messages."""
+        running = self._launcher.run(*messages, env=self.env, **self.settings(**settings))
+        self.mine |= {path.name for path in self.folder.glob("config-*")}
+        self.mine |= {path.name for path in self.folder.glob("input-*")}
+        return running
+
+    def command(self, *arguments: str, forked: bool = True, **env: str) -> Running:
+        """Start a target with any arguments."""
+        forks = self.forks if forked else None
+        return self._launcher.command(*arguments, env={**self.env, **env}, forks=forks)
+
+    def config(self, text: str | None = None, **settings: Any) -> str:
+        """Write a configuration file and return its name."""
+        values = {k: v for k, v in self.settings(**settings).items() if v is not ...}
+        return self.write("settings.json", json.dumps(values) if text is None else text).name
+
+    def assert_private(self, run: Running) -> None:
+        """Search output, requests and every file that was written."""
+        places = {"standard error": run.log, "standard output": run.stdout}
+        places["requests"] = json.dumps([p.events for p in self._server.posted])
+        for path in self.folder.rglob("*"):
+            if path.is_file() and path.name not in self.mine:
+                places[path.name] = path.read_bytes().decode("latin-1")
+                assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
+                assert not leaks(path.name)
+        for place, text in places.items():
+            assert leaks(text) == [], (place, text[:5000])

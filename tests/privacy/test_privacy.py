@@ -1,0 +1,647 @@
+"""No raw address and no token surfaces, whatever goes wrong: output and every file are searched."""
+
+from __future__ import annotations
+
+import base64
+import gzip
+import json
+import os
+import stat
+import urllib.parse
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from integration_support import (
+    LETTERS,
+    Posted,
+    Reply,
+    order,
+    orders,
+    schema,
+    state,
+)
+from privacy_support import (
+    ADDRESS,
+    COLUMNS,
+    LEDGER,
+    TOKEN,
+    WORDS,
+    Watched,
+    hostile,
+    hostile_schema,
+    leaks,
+)
+
+from target_liveintent import errors
+from target_liveintent.client import Client, Kind, Outcome
+from target_liveintent.config import settings_of
+from target_liveintent.dead_letters import DeadLetters
+from target_liveintent.delivery import Batch, Delivered, Refusal
+from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.identity import identify
+from target_liveintent.ledger import Ledger
+from target_liveintent.reader import decode_message
+from target_liveintent.suppression import Suppressions
+from target_liveintent.target import TargetLiveIntent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from integration_support import Server
+
+QUOTED = urllib.parse.quote(ADDRESS)
+
+
+def test_the_search_finds_what_it_looks_for() -> None:
+    """In any case and any encoding in which a log or a file could show it."""
+    for text in (
+        ADDRESS,
+        ADDRESS.upper(),
+        QUOTED,
+        urllib.parse.quote(QUOTED),
+        json.dumps({"a": ADDRESS}).replace("@", "\\u0040").replace(".", "\\u002e"),
+        ADDRESS.replace("@", "&#64;").replace(".", "&#46;"),
+        "Wm9lLlE5eDcrVGFnQExlYWt5LVNob3AuRXhhbXBsZQ==",
+        TOKEN,
+        urllib.parse.quote(TOKEN),
+    ):
+        assert leaks(f"x {text} y"), text
+    assert leaks("nothing of the kind") == []
+
+
+# What a tap sends
+
+LINES: dict[str, str | bytes] = {
+    "torn": f'{{"type": "RECORD", "stream": "orders", "record": {{"email": "{ADDRESS}"',
+    "text": f"psycopg2.Error: duplicate key (email)=({ADDRESS})",
+    "control": f'{{"type": "RECORD", "stream": "orders", "record": {{"email": "{ADDRESS}\x01"}}}}',
+    "utf8": b'{"type": "RECORD", "stream": "orders", "record": {"a": "%b\xff"}}' % ADDRESS.encode(),
+    "state-utf8": b'{"type": "STATE", "value": {"%b": "\xff"}}' % ADDRESS.encode(),
+    "array": f'["{ADDRESS}"]',
+    "string": f'"{ADDRESS}"',
+    "type": f'{{"type": "{ADDRESS}"}}',
+    "no-type": f'{{"record": {{"email": "{ADDRESS}"}}}}',
+    "record-text": f'{{"type": "RECORD", "stream": "orders", "record": "{ADDRESS}"}}',
+    "stream-list": f'{{"type": "RECORD", "stream": ["{ADDRESS}"], "record": {{}}}}',
+    "no-stream": f'{{"type": "RECORD", "record": {{"email": "{ADDRESS}"}}}}',
+    "deep": '{"type": "RECORD", "stream": "orders", "record": {"%s": %s}}' % (ADDRESS, "[" * 99_999),
+    "huge": f'{{"type": "RECORD", "stream": "orders", "record": {{"{ADDRESS}": 1{"0" * 9999}}}}}',
+    "huge-float": f'{{"type":"RECORD","stream":"orders","record":{{"{ADDRESS}":1e{"9" * 30}}}}}',
+    "schema-text": f'{{"type": "SCHEMA", "stream": "orders", "schema": "{ADDRESS}"}}',
+    "schema-junk": f'{{"type": "SCHEMA", "stream": "orders", "schema": {{"title": "{ADDRESS}"}}}}',
+    "schema-type": json.dumps(schema("orders", ("id",), email={"type": ADDRESS})),
+    "schema-column": json.dumps(schema("orders", ("id",), email=ADDRESS)),
+    "keys": f'{{"type": "SCHEMA", "stream": "s", "schema": {{}}, "key_properties": "{ADDRESS}"}}',
+    "state": f'{{"type": "STATE", "value": {{"{ADDRESS}": ]}}}}',
+    "batch-encoding": f'{{"type": "BATCH", "stream": "orders", "encoding": "{ADDRESS}"}}',
+    "batch-format": json.dumps(
+        {"type": "BATCH", "stream": "orders", "encoding": {"format": "x"}, "manifest": ["file:///x"]}
+    ),
+    "trailing": f'{{"type": "STATE", "value": 1}} {ADDRESS}',
+}
+
+
+@pytest.mark.parametrize("line", LINES.values(), ids=LINES)
+@pytest.mark.parametrize("validate", [False, True])
+def test_broken_lines(target: Watched, line: str | bytes, validate: bool) -> None:
+    """A line that is no message is named by its number, in one line."""
+    run = target.run(schema(), order(1), line, validate_records=validate)
+    target.assert_private(run)
+    assert run.code in {0, 1}
+    assert "this is a bug" not in run.log
+    loud = [line for line in run.err if "| ERROR" in line.text or "| WARNING" in line.text]
+    assert len(loud) == run.code
+
+
+def test_debug_is_on(target: Watched) -> None:
+    """The other tests would prove little if the level were not what they take it for."""
+    run = target.run(schema(), order(1), state(1))
+    assert "| DEBUG" in run.log
+
+
+WRONG: dict[str, dict[str, Any]] = {
+    "good": {},
+    "no-time": {"event_time": None},
+    "address-as-time": {"event_time": ADDRESS},
+    "bad-time": {"event_time": [ADDRESS]},
+    "date-as-address": {"email": "2026-13-45T99:00:00Z", "md5": ..., "sha2": ...},
+    "number-as-address": {"email": 5, "md5": [ADDRESS], "sha2": {ADDRESS: 1}},
+    "too-old": {"event_time": "2019-01-01"},
+    "source": {"source": ADDRESS},
+    "pixel": {"pixel_id": ADDRESS},
+    "nobody": {"email": f"<{ADDRESS}", "md5": None, "sha2": f"{ADDRESS}; x", "source_url": None},
+    "no-key": {"id": ..., "event_id": None},
+    "key": {"event_id": None},
+    "key-object": {"event_id": None, "id": {ADDRESS: [ADDRESS]}},
+    "id-object": {"event_id": {ADDRESS: ADDRESS}},
+    "surrogate": {"event_id": f"\ud800{ADDRESS}", "order_id": f"{ADDRESS}\udfff"},
+    "nested": {"userData": {"email": ADDRESS, "md5": ADDRESS}, "purchaseData": [ADDRESS]},
+}
+MODES: dict[str, dict[str, Any]] = {
+    "plain": {},
+    "fail": {"on_invalid": "fail"},
+    "dry": {"dry_run": True},
+    "validate": {"validate_records": True},
+}
+
+
+@pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
+def test_wrong_values(target: Watched, server: Server, mode: dict[str, Any]) -> None:
+    """Every reason of a rejection, with the address in every column."""
+    typed = hostile_schema(
+        event_time={"type": ["integer", "null"]},
+        email={"type": "string", "format": "date-time"},
+        note={"maxLength": 3},
+        value={"enum": [1]},
+    )
+    for names in [list(WRONG)] if "on_invalid" not in mode else [[name] for name in WRONG]:
+        messages = [hostile(n, **WRONG[name]) for n, name in enumerate(names)]
+        run = target.run(typed, *messages, state(1), **mode)
+        target.assert_private(run)
+        assert "this is a bug" not in run.log
+        assert run.summary["total"].adds_up
+    if not mode:
+        assert (run.code, run.states) == (0, [1])
+        assert len(run.letters) >= len(WRONG) // 2
+        assert server.accepted
+
+
+MAPS: dict[str, dict[str, Any]] = {
+    "value": {"value": "float(email)"},
+    "key": {"value": "_['nope-' + email]"},
+    "attribute": {"value": "email.nope"},
+    "call": {"value": "email()"},
+    "math": {"value": "email / 2"},
+    "date": {"event_time": "datetime.datetime.fromisoformat(email)"},
+    "json": {"value": "json.loads(email)"},
+    "filter": {"__filter__": "email > 5"},
+    "id": {"event_id": "email + 5"},
+    "config": {"value": "config['token'] + 5"},
+    "into-id": {"event_id": "email + '-' + str(_['note'])"},
+    "into-everything": {"order_id": "email", "currency": "str([email])", "app_bundle": "repr(email)"},
+}
+
+
+@pytest.mark.parametrize("on_invalid", ["dead_letter", "fail"])
+def test_mapping_errors(target: Watched, on_invalid: str) -> None:
+    """An expression that fails for a record says in which column, and not over what."""
+    for name, columns in MAPS.items():
+        maps = {"orders": {"event_time": "event_time", "email": "email", **columns}}
+        run = target.run(
+            hostile_schema(),
+            hostile(1),
+            state(1),
+            stream_maps=maps,
+            stream_map_config={"token": TOKEN},
+            on_invalid=on_invalid,
+        )
+        target.assert_private(run)
+        assert "this is a bug" not in run.log, name
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"orders": {"__alias__": f"'{ADDRESS}'.nope()", "email": "email"}},
+        {"orders": {"__alias__": "config['token'] + 5"}},
+        {"orders": {"__alias__": "__stream_name__ / 2"}},
+        {"orders": {"email": f"'{ADDRESS}"}},
+        {"orders": {"email": f"{ADDRESS}"}},
+        {"orders": {"email": ADDRESS.split("@")}},
+        {"orders": {"__else__": ADDRESS}},
+        {"orders": {"__key_properties__": ADDRESS}},
+        {"orders": TOKEN},
+        {"__else__": TOKEN},
+    ],
+    ids=str,
+)
+def test_maps_that_do_not_fit(target: Watched, maps: dict[str, Any]) -> None:
+    """What is wrong with a map is said without what is in it."""
+    run = target.run(
+        hostile_schema(),
+        hostile(1),
+        stream_maps=maps,
+        stream_map_config={"token": TOKEN},
+    )
+    target.assert_private(run)
+    assert run.code in {1, 2}
+    assert "Traceback" not in run.log
+
+
+NAMES: dict[str, list[Any]] = {
+    "stream": [schema(ADDRESS), order(1, ADDRESS), order(2, ADDRESS, event_time=None)],
+    "stream-never": [schema(ADDRESS, ("id",))],
+    "stream-unknown": [order(1, ADDRESS)],
+    "schema-junk": [{"type": "SCHEMA", "stream": ADDRESS, "schema": {}}],
+    "column": [schema("orders", ("id", ADDRESS))],
+    "key": [schema(keys=(ADDRESS,)), order(1), order(2, event_time=None)],
+    "letter": [
+        schema("liveintent_dead_letters", ("event_id", "event_time", "md5", "stream", "reason")),
+        {
+            "type": "RECORD",
+            "stream": "liveintent_dead_letters",
+            "record": {"event_id": "1", "stream": ADDRESS, "reason": ADDRESS, "field": ADDRESS},
+        },
+    ],
+}
+
+
+@pytest.mark.parametrize("messages", NAMES.values(), ids=NAMES)
+@pytest.mark.parametrize("on_invalid", ["dead_letter", "fail"])
+def test_names_that_are_addresses(target: Watched, messages: list[Any], on_invalid: str) -> None:
+    """Streams and columns may be named after people, by whoever pivots a mailbox."""
+    run = target.run(*messages, state(1), on_invalid=on_invalid)
+    target.assert_private(run)
+    assert "this is a bug" not in run.log
+
+
+# BATCH files
+
+
+def batch(url: str, form: str = "jsonl", compression: str = "none") -> dict[str, Any]:
+    encoding = {"format": form, "compression": compression}
+    return {"type": "BATCH", "stream": "orders", "encoding": encoding, "manifest": [url]}
+
+
+@pytest.mark.parametrize("kind", ["good", "torn", "utf8", "gzip", "cut", "text", "flate", "parquet"])
+def test_batch_files(target: Watched, kind: str) -> None:
+    """What is in a file that cannot be read is not shown either."""
+    line = json.dumps(hostile(1)["record"]).encode()
+    packed = gzip.compress(line * 50, mtime=0)
+    content = {
+        "good": line,
+        "torn": line[:-20],
+        "utf8": line.replace(b"Agent", b"\xff"),
+        "gzip": line,
+        "cut": packed[:-12],
+        "text": ADDRESS.encode(),
+        "flate": packed[:20] + bytes(byte ^ 0x55 for byte in packed[20:40]) + packed[40:],
+        "parquet": b"PAR1" + line,
+    }[kind]
+    path = target.write("rows", content)
+    compression = "gzip" if kind in {"gzip", "cut", "flate"} else "none"
+    form = "parquet" if kind == "parquet" else "jsonl"
+    message = batch(path.as_uri(), form, compression)
+    run = target.run(hostile_schema(), message, state(1))
+    target.assert_private(run)
+    assert run.code == (0 if kind == "good" else 1)
+    assert "this is a bug" not in run.log
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"file:///nowhere/{ADDRESS}.jsonl",
+        f"s3://{ADDRESS}/x",
+        f"https://u:{TOKEN}@127.0.0.1:9/{ADDRESS}",
+        f"file://[{ADDRESS}",
+        f"file:///{QUOTED}%00",
+        f"{ADDRESS}",
+    ],
+    ids=["nowhere", "s3", "https", "bracket", "nul", "no-url"],
+)
+def test_names_of_batch_files(target: Watched, url: str) -> None:
+    """A file may be named after its owner, and a URL may hold a key."""
+    run = target.run(hostile_schema(), batch(url), state(1))
+    target.assert_private(run)
+    assert (run.code, run.states) == (1, [])
+    assert "this is a bug" not in run.log
+
+
+# What the API answers
+
+ECHO = f"{ADDRESS} {QUOTED} Bearer {TOKEN}"
+ESCAPED = json.dumps(ECHO).replace("@", "\\u0040").replace("/", "\\/").replace("+", "\\u002b")
+BODIES: dict[str, bytes] = {
+    "text": ECHO.encode(),
+    "errors": json.dumps({"errors": [{"message": ECHO, "errorCode": ECHO}]}).encode(),
+    "errors-escaped": f'{{"errors": [{{"message": {ESCAPED}}}]}}'.encode(),
+    "other": json.dumps({"error": {"detail": [ECHO]}}).encode(),
+    "other-escaped": f'{{"error": {{"detail": {ESCAPED}}}}}'.encode(),
+    "html": f"<p>{ECHO.replace('@', '&#64;').replace('+', '&#43;')}</p>".encode(),
+    "list": json.dumps([ECHO]).encode(),
+    "spread": ECHO.replace(" ", "\n\t").encode(),
+    "latin": b"\xff" + ECHO.encode() + b"\x80",
+    "long": b"x" * 480 + ECHO.encode() * 2000,
+    "address-upper": f"{ADDRESS.upper()} {QUOTED.upper()}".encode(),
+    "token-quoted": urllib.parse.quote(TOKEN, safe="").encode(),
+    "token-base64": base64.b64encode(f"Bearer {TOKEN}".encode()),
+}
+HEADERS: dict[str, str] = {
+    "X-Echo": ECHO,
+    "Location": f"https://{QUOTED}/{TOKEN}",
+    "Retry-After": ECHO,
+    "WWW-Authenticate": f'Bearer realm="{ECHO}"',
+    "Set-Cookie": f"token={TOKEN}; Comment={ADDRESS}",
+    "Content-Type": f"text/plain; charset={ECHO}",
+    "Link": f"<https://{QUOTED}>",
+}
+
+
+@pytest.mark.parametrize("name", BODIES)
+@pytest.mark.parametrize("status", [400, 200])
+def test_answers_that_echo(target: Watched, server: Server, status: int, name: str) -> None:
+    """What was sent, or who sent it, in the body of a refusal."""
+
+    def answer(posted: Posted) -> Reply:
+        bad = any(event["purchaseData"].get("value") == 1 for event in posted.events)
+        return Reply(status, BODIES[name], HEADERS) if bad else Reply(204, headers=HEADERS)
+
+    server.answer = answer
+    run = target.run(hostile_schema(), hostile(1, value=1, event_id="x"), *orders(3), state(1))
+    target.assert_private(run)
+    assert (run.code, run.states) == (0, [1])
+    assert run.letters
+
+
+@pytest.mark.parametrize("status", [301, 307, 401, 403, 404, 408, 413, 418, 422, 429, 500, 503])
+def test_every_status_that_echoes(target: Watched, server: Server, status: int) -> None:
+    """Whatever ends the run, its last line says the status, and not what came with it."""
+    server.answer = lambda _: Reply(status, BODIES["text"], HEADERS)
+    run = target.run(hostile_schema(), hostile(1), state(1))
+    target.assert_private(run)
+    assert (run.code, run.states) == (1, [])
+    assert str(status) in run.last_line
+    assert "this is a bug" not in run.log
+
+
+@pytest.mark.parametrize(
+    "headers",
+    [
+        {"X-A": f"1\r\n{ECHO}\r\nX-B: 2"},
+        {"X-A": f"1\r\n {ECHO}"},
+        {"X-A": f"\r\n: {ECHO}"},
+        {"Content-Encoding": ECHO},
+        {"Content-Encoding": "gzip"},
+        {"Transfer-Encoding": ECHO},
+        {ADDRESS: TOKEN},
+    ],
+    ids=["no-colon", "folded", "no-name", "encoding", "no-gzip", "transfer", "name"],
+)
+@pytest.mark.parametrize("status", [204, 400, 500])
+def test_broken_headers_that_echo(
+    target: Watched, server: Server, headers: dict[str, str], status: int
+) -> None:
+    """The HTTP library complains of them in words of its own."""
+    server.answer = lambda _: Reply(status, ECHO.encode(), headers)
+    run = target.run(hostile_schema(), hostile(1), state(1), request_timeout_seconds=2)
+    target.assert_private(run)
+    assert "this is a bug" not in run.log
+    assert "Traceback" not in run.log
+
+
+# Faults of our own
+
+BUG = """
+import importlib, os
+place = os.environ["PLANTED_BUG"]
+module, _, path = place.partition(":")
+owner = importlib.import_module(module)
+*outer, name = path.split(".")
+for one in outer:
+    owner = getattr(owner, one)
+
+def broken(*args, **kwargs):
+    shown = [getattr(a, "__dict__", a) for a in args]
+    error = RuntimeError(f"planted with {args!r} {shown!r} {kwargs!r}", *args)
+    if hasattr(error, "add_note"):
+        error.add_note(os.environ["PLANTED_TEXT"])
+    raise error from ValueError(os.environ["PLANTED_TEXT"])
+
+setattr(owner, name, broken)
+"""
+
+
+@pytest.mark.parametrize(
+    "place",
+    [
+        "target_liveintent.events:identify",
+        "target_liveintent.stream_maps:_Map._eval",
+        "target_liveintent.ledger:Ledger.unsent",
+        "target_liveintent.client:Client.__init__",
+        "target_liveintent.client:Client._judge",
+        "target_liveintent.delivery:_Shipment._book",
+        "target_liveintent.dead_letters:letter",
+        "target_liveintent.config:endpoint",
+    ],
+)
+def test_bugs(target: Watched, place: str) -> None:
+    """A fault of the program itself is shown by its place, and not by the text of its exception."""
+    folder = target.folder / "site"
+    folder.mkdir()
+    (folder / "sitecustomize.py").write_text(BUG)
+    (folder / "sitecustomize.py").chmod(0o600)
+    paths = [str(folder), os.environ.get("PYTHONPATH", "")]
+    maps = {"orders": {"event_time": "event_time", "email": "str(email)", "event_id": "'x'"}}
+    config = target.config(stream_maps=maps)
+    run = target.command(
+        "--config",
+        config,
+        forked=False,
+        PLANTED_BUG=place,
+        PLANTED_TEXT=f"{ADDRESS} {TOKEN}",
+        PYTHONPATH=os.pathsep.join(path for path in paths if path),
+        PYTHONDONTWRITEBYTECODE="1",
+    )
+    run.send(hostile_schema(), hostile(1), hostile(2, event_time=None), state(1))
+    run.close_input().wait(10)
+    target.assert_private(run)
+    assert (run.code, run.stdout) == (1, "")
+    assert "unforeseen" in run.last_line or "mapping_failed" in run.log
+
+
+# The command line and the settings
+
+
+@pytest.mark.parametrize("form", ["text", "json", "markdown"])
+def test_about(target: Watched, form: str) -> None:
+    """With the token in a file, in the environment and in `.env`."""
+    target.write(".env", f"TARGET_LIVEINTENT_AUTH_TOKEN={TOKEN}\n")
+    config = target.config()
+    run = target.command(
+        "--about", f"--format={form}", "--config", config, "--config", "ENV",
+        TARGET_LIVEINTENT_AUTH_TOKEN=TOKEN,
+    ).wait()  # fmt: skip
+    target.assert_private(run)
+    assert run.code == 0
+
+
+def test_settings_of_the_environment(target: Watched) -> None:
+    """A run whose token comes from the environment, or from `.env`, does not show it."""
+    for where in ("environment", ".env"):
+        values = {
+            f"TARGET_LIVEINTENT_{name.upper()}": str(value)
+            for name, value in target.settings().items()
+        }
+        if where == ".env":
+            target.write(".env", "".join(f"{name}='{value}'\n" for name, value in values.items()))
+            values = {}
+        run = target.command("--config=ENV", **values)
+        run.send(hostile_schema(), hostile(1), state(1)).close_input().wait()
+        target.assert_private(run)
+        assert run.code == 0, where
+
+
+WRONG_SETTINGS: list[dict[str, Any]] = [
+    {"customer_id": TOKEN},
+    {"auth_token": [TOKEN]},
+    {"auth_token": {TOKEN: ADDRESS}},
+    {"auth_token": f"{TOKEN}\n{TOKEN}"},
+    {"auth_token": f"{TOKEN}é"},
+    {"pixel_id": TOKEN},
+    {"api_url": f"https://user:{TOKEN}@api.example"},
+    {"api_url": f"https://api.example/?token={TOKEN}"},
+    {"api_url": f"{TOKEN}"},
+    {"timezone": ADDRESS},
+    {"on_invalid": TOKEN},
+    {"dry_run": TOKEN},
+    {"stream_maps": TOKEN},
+    {"stream_map_config": TOKEN},
+    {"batch_size_rows": TOKEN},
+    {"default_source": ADDRESS},
+    {"email_normalization": ADDRESS},
+    {"auth_tokne": TOKEN},
+    {"suppression_path": "people.txt"},
+    {"ledger_path": "people.txt"},
+]
+
+
+@pytest.mark.parametrize("settings", WRONG_SETTINGS, ids=lambda s: next(iter(s)))
+def test_wrong_settings(target: Watched, settings: dict[str, Any]) -> None:
+    """What is wrong is named; its value may be the token in the wrong place."""
+    target.write("people.txt", f"a@example.com\n{ADDRESS},\n{ADDRESS}\n")
+    run = target.run(schema(), **settings)
+    target.assert_private(run)
+    assert run.code == (0 if "auth_tokne" in settings else 2)
+    assert next(iter(settings)) in run.log
+
+
+@pytest.mark.parametrize(
+    "text",
+    [f'{{"auth_token": "{TOKEN}",', f'["{TOKEN}"]', f'"{TOKEN}"', TOKEN, f'{{"auth_token": {TOKEN}}}'],
+)
+def test_broken_configuration_files(target: Watched, text: str) -> None:
+    """A file that is no JSON object is named and not shown."""
+    run = target.command("--config", target.config(text)).wait()
+    target.assert_private(run)
+    assert run.code == 2
+
+
+def test_unknown_options(target: Watched) -> None:
+    """A mistyped option does not show the others."""
+    run = target.command("--config", target.config(), "--nope", forked=False).wait()
+    target.assert_private(run)
+    assert run.code == 2
+
+
+# People who must not be sent
+
+
+def test_suppressed_people_are_in_no_file(target: Watched) -> None:
+    """Neither the list nor whoever is on it is written anywhere."""
+    people = target.write("people.txt", f"{ADDRESS}\n")
+    run = target.run(hostile_schema(), hostile(1), state(1), suppression_path=str(people))
+    target.assert_private(run)
+    assert run.summary["total"].drops == {"suppressed": 1}
+    assert not (target.folder / LETTERS).exists()
+
+
+# The files
+
+
+def test_modes(target: Watched) -> None:
+    """Whatever the umask, every file that a run makes is its owner's alone, while it runs too."""
+    before = os.umask(0)
+    try:
+        run = target.command("--config", target.config(batch_size_rows=1))
+        run.send(hostile_schema(), hostile(1), hostile(2, event_time=None), state(1))
+        from integration_support import wait_until
+
+        wait_until(lambda: run.states, "STATE")
+    finally:
+        os.umask(before)
+    made = {path.name for path in target.folder.iterdir()} - target.mine
+    assert made >= {LETTERS, LEDGER, f"{LEDGER}-wal"}
+    target.assert_private(run)
+    run.close_input().wait()
+    target.assert_private(run)
+    assert run.code == 0
+
+
+def test_letters_hold_hashes(target: Watched) -> None:
+    """A letter of a record with the address everywhere has its SHA-256 instead, and nothing else."""
+    run = target.run(hostile_schema(), hostile(1, event_time=ADDRESS), state(1))
+    target.assert_private(run)
+    (found,) = run.letters
+    assert set(found) <= {*COLUMNS, "reason", "field", "stream", "time", "detail"} - {"email"}
+    assert len(found["event_time"]) == 64
+
+
+# Objects
+
+
+def objects(folder: Path) -> dict[str, Any]:
+    """Return one of every kind of object that a debugger, or a traceback with values, could show."""
+    settings = settings_of(
+        {"customer_id": "a-1b2c", "auth_token": TOKEN, "pixel_id": 1, "default_source": "web"}
+    )
+    record = hostile(1)["record"]
+    builder = EventBuilder("orders", list(record), ["id"], settings.events)
+    made = builder.build(record, record, record["event_time"] + 10.0, {})
+    assert isinstance(made, Conversion)
+    bad = {**record, "event_time": ADDRESS}
+    rejected = builder.build(bad, bad, record["event_time"] + 10.0, {})
+    assert isinstance(rejected, Rejection)
+    (folder / "people.txt").write_text(f"{ADDRESS}\n")
+    batch_ = Batch(1, "orders", 0.0, [made])
+    config = {"customer_id": "a-1b2c", "auth_token": TOKEN}
+    ledger = Ledger(str(folder / LEDGER), ("a",))
+    ledger.begin(made)
+    ledger.close()
+    return {
+        "Settings": settings,
+        "Defaults": settings.events,
+        "Conversion": made,
+        "Rejection": rejected,
+        "Rejection of a map": builder.reject_unmapped("value", record, "KeyError"),
+        "Refusal": Refusal(made, "refused_by_api", "no"),
+        "Batch": batch_,
+        "Delivered": Delivered(batch_, [made], [made], [Refusal(made, "unconfirmed")]),
+        "Outcome": Outcome(Kind.REFUSED, "HTTP 400", 400),
+        "Identity": identify([ADDRESS], str.lower),
+        "EventBuilder": builder,
+        "Client": Client(settings),
+        "Target": TargetLiveIntent(config=config),
+        "Run": TargetLiveIntent(config=config).run,
+        "DeadLetters": DeadLetters(str(folder / LETTERS)),
+        "Suppressions": Suppressions(str(folder / "people.txt")),
+        "Ledger": ledger,
+        "Message": decode_message(json.dumps(hostile(1)).encode()),
+    }
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("Settings", "Defaults", "Conversion", "Rejection", "Rejection of a map", "Refusal"),
+        *("Batch", "Delivered", "Outcome", "Identity", "EventBuilder", "Client", "Target", "Run"),
+        *("DeadLetters", "Suppressions", "Ledger", "Message"),
+    ],
+)
+def test_repr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:
+    """What is printed of an object shows neither an address nor the token."""
+    monkeypatch.chdir(tmp_path)
+    shown = objects(tmp_path)[name]
+    assert leaks(f"{shown!r} {shown!s} {[shown]}") == []
+
+
+def test_exceptions_say_one_line() -> None:
+    """All that end a run are of one family, whose text is for people."""
+    family = [one for one in vars(errors).values() if isinstance(one, type)]
+    assert all(issubclass(one, errors.RunError) for one in family)
+
+
+def test_words_are_in_the_hostile_record() -> None:
+    """The record of these tests holds what they search for."""
+    assert set(leaks(json.dumps(hostile(1)))) == set(WORDS)
+    assert stat.S_IMODE(0o100600) == 0o600

@@ -1,0 +1,53 @@
+"""The parent of all targets of the campaigns, and their figures at the end."""
+
+from __future__ import annotations
+
+import os
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING
+from unittest import mock
+
+import pytest
+
+sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
+
+from faulty_server import FaultyServer
+from integration_forks import Forks
+from integration_support import OPTIONS, Launcher
+from reliability_support import FIGURES, ROOT, launcher
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Give the parent of all targets, which imports them from this tree."""
+    with mock.patch.dict(os.environ, PYTHONPATH=str(ROOT)):
+        forks = Forks(OPTIONS)
+    yield forks
+    forks.close()
+
+
+@pytest.fixture
+def server() -> Iterator[FaultyServer]:
+    """Serve an API that takes everything, until a test gives it another rule."""
+    with FaultyServer() as server:
+        yield server
+
+
+@pytest.fixture
+def target(tmp_path: Path, server: FaultyServer, forks: Forks) -> Iterator[Launcher]:
+    """Start targets that send to the server."""
+    target = launcher(tmp_path, server, forks)
+    yield target
+    target.close()
+
+
+def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:
+    """Show what the campaigns have done."""
+    if FIGURES.rows or FIGURES.words:
+        terminalreporter.section("reliability")
+        for line in [*FIGURES.words, *(FIGURES.table() if FIGURES.rows else ())]:
+            terminalreporter.write_line(line)

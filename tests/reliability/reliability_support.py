@@ -1,0 +1,339 @@
+"""What the campaigns share: input, a watch over STATE, and the figures at the end."""
+
+from __future__ import annotations
+
+import dataclasses
+import json
+import os
+import random
+import re
+import threading
+import time
+from concurrent.futures import ThreadPoolExecutor
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+from integration_support import LETTERS, Launcher, read_letters
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping
+
+    from faulty_server import FaultyServer
+    from integration_forks import Forks
+    from integration_support import Running
+
+ROOT = Path(__file__).resolve().parents[2]
+LONG = os.environ.get("LONG", "") not in {"", "0"}
+"""Whether the campaigns run at full length."""
+AT_ONCE = 4
+"""Targets that run at the same time."""
+DAY = 86_400
+LIFE = 200 if LONG else 14
+"""Seconds within which the events of a mixed feed expire that expire at all."""
+
+
+def name(number: int) -> str:
+    """Return the event ID of a record."""
+    return f"e{number}"
+
+
+def number(event_id: str) -> int:
+    """Return the number of a record."""
+    return int(event_id[1:])
+
+
+def in_parallel(jobs: Iterable[Callable[[], Any]], at_once: int = AT_ONCE) -> list[Any]:
+    """Do several things at once, and fail as the first of them fails."""
+    with ThreadPoolExecutor(at_once) as pool:
+        return [future.result() for future in [pool.submit(job) for job in jobs]]
+
+
+# Figures
+
+
+@dataclasses.dataclass
+class Figures:
+    """What a campaign has done.
+
+    Attributes:
+        events: Records that were fed, without those that were fed again.
+        requests: That arrived.
+        faults: That were dealt out.
+        kills: Signals that ended a run.
+        lost: Records without a fate. The point of it all: 0.
+        repeated: Events that the API took more than once, each further time counted.
+        seconds: The time it took.
+    """
+
+    events: int = 0
+    requests: int = 0
+    faults: int = 0
+    kills: int = 0
+    lost: int = 0
+    repeated: int = 0
+    seconds: float = 0.0
+
+    def __add__(self, other: Figures) -> Figures:
+        """Add, field by field."""
+        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
+        return Figures(*(mine + theirs for mine, theirs in pairs))
+
+
+class Book:
+    """The figures of all campaigns of a test session, by campaign."""
+
+    def __init__(self) -> None:
+        self.rows: dict[str, Figures] = {}
+        self.words: list[str] = []
+        self._lock = threading.Lock()
+
+    def add(self, campaign: str, figures: Figures) -> None:
+        """Book what a part of a campaign has done."""
+        with self._lock:
+            self.rows[campaign] = self.rows.get(campaign, Figures()) + figures
+
+    def say(self, words: str) -> None:
+        """Keep a line for the end."""
+        self.words.append(words)
+
+    def table(self) -> Iterator[str]:
+        """The figures, as a table in Markdown."""
+        columns = [field.name for field in dataclasses.fields(Figures)]
+        yield "| campaign | " + " | ".join(columns) + " |"
+        yield "|---" * (len(columns) + 1) + "|"
+        total = Figures()
+        for campaign, figures in self.rows.items():
+            total += figures
+            yield _row(campaign, figures)
+        yield _row("total", total)
+
+
+def _row(campaign: str, figures: Figures) -> str:
+    cells = (f"{value:,.0f}" for value in dataclasses.astuple(figures))
+    return f"| {campaign} | " + " | ".join(cells) + " |"
+
+
+FIGURES = Book()
+
+# Input
+
+COLUMNS = ("id", "event_id", "event_time", "email", "value")
+SCHEMA = json.dumps(
+    {
+        "type": "SCHEMA",
+        "stream": "orders",
+        "schema": {"type": "object", "properties": {column: {} for column in COLUMNS}},
+        "key_properties": ["id"],
+    }
+)
+
+
+class Feed:
+    """Records and STATEs of a tap: the same for the same seed.
+
+    Args:
+        count: Of records.
+        seed: Of what varies between them.
+        every: Records between two STATEs, on average.
+        mixed: Whether some records expire soon, are too old, have nobody, or are poison.
+    """
+
+    def __init__(self, count: int, seed: int, *, every: int = 25, mixed: bool = True) -> None:
+        self.count = count
+        self.every = every
+        self.poison: set[str] = set()
+        self.expected: dict[str, str] = {}
+        self.expires: dict[str, int] = {}
+        self._rng = random.Random(seed)  # noqa: S311
+        self._began = int(time.time())
+        self._mixed = mixed
+        self._lines: list[str] = []
+        self.states: list[int] = []
+        for n in range(count):
+            self._lines.append(self._record(n))
+            if self._rng.random() * every < 1 or n == count - 1:
+                self.states.append(n + 1)
+        self._state_after = set(self.states)
+
+    def _record(self, n: int) -> str:
+        event_time, address = self._began - 3600, f'"buyer{n}@example.com"'
+        kind = self._rng.random() if self._mixed else 1.0
+        if kind < 0.002:
+            self.poison.add(name(n))
+            self.expected[name(n)] = "refused_by_api"
+        elif kind < 0.01:
+            self.expected[name(n)] = "no_identity"
+            address = "null"
+        elif kind < 0.02:
+            self.expected[name(n)] = "event_too_old"
+            event_time -= 8 * DAY
+        elif kind < 0.05:
+            self.expires[name(n)] = self._began + self._rng.randrange(2, LIFE)
+            event_time = self.expires[name(n)] + 60 - 7 * DAY
+        return (
+            f'{{"type":"RECORD","stream":"orders","record":{{"id":{n},"event_id":"{name(n)}",'
+            f'"event_time":{event_time},"email":{address},"value":{n % 9000 / 100}}}}}\n'
+        )
+
+    def lines(self, start: int = 0, end: int | None = None) -> Iterator[str]:
+        """The messages of a tap that goes on from a bookmark."""
+        yield SCHEMA + "\n"
+        for n in range(start, self.count if end is None else end):
+            yield self._lines[n]
+            if n + 1 in self._state_after:
+                yield f'{{"type":"STATE","value":{{"n":{n + 1}}}}}\n'
+
+
+# The watch over STATE
+
+
+class Watch:
+    """Looks, at the moment a STATE appears, whether everything before it has its fate.
+
+    Args:
+        server: Knows what was delivered.
+        folder: Holds the dead letters.
+    """
+
+    def __init__(self, server: FaultyServer, folder: Path) -> None:
+        self.bookmark = 0
+        self.problems: list[str] = []
+        self.count = 0
+        self.folder = folder
+        self._server = server
+        self._path = folder / LETTERS
+        self._letters: set[str] = set()
+        self._read = 0
+
+    def look(self, line: str) -> None:
+        """Judge a STATE line."""
+        stands_for = json.loads(line)["n"]
+        self.count += 1
+        if stands_for <= self.bookmark:
+            self.problems.append(f"STATE {stands_for} after {self.bookmark}")
+        missing = self._missing(stands_for)
+        if missing:
+            self._read_letters()
+            missing = [event for event in missing if event not in self._letters]
+        if missing:
+            self.problems.append(f"STATE {stands_for} is ahead of {len(missing)}: {missing[:3]}")
+        self.bookmark = stands_for
+
+    def _missing(self, end: int) -> list[str]:
+        delivered, letters = self._server.delivered, self._letters
+        return [
+            event
+            for event in map(name, range(self.bookmark, end))
+            if event not in delivered and event not in letters
+        ]
+
+    def _read_letters(self) -> None:
+        if not self._path.exists():
+            return
+        with self._path.open("rb") as file:
+            file.seek(self._read)
+            whole = file.read().rpartition(b"\n")
+        self._read += len(whole[0]) + len(whole[1])
+        for line in whole[0].splitlines():
+            message = json.loads(line)
+            if message["type"] == "RECORD":
+                self._letters.add(message["record"]["event_id"])
+
+
+# Runs
+
+SETTINGS: dict[str, Any] = {"request_timeout_seconds": 1, "max_retry_seconds": 120}
+
+
+def launcher(folder: Path, server: FaultyServer, forks: Forks) -> Launcher:
+    """Return what starts targets in a folder of their own, from this tree."""
+    folder.mkdir(parents=True, exist_ok=True)
+    launcher = Launcher(folder, server.url, forks)
+    launcher.env["PYTHONPATH"] = os.pathsep.join(
+        [str(ROOT), *filter(None, [launcher.env.get("PYTHONPATH")])]
+    )
+    return launcher
+
+
+def start(
+    target: Launcher,
+    *,
+    forked: bool = True,
+    stdin: Any = None,
+    on_stdout: Callable[[str], None] | None = None,
+    env: Mapping[str, str] | None = None,
+    **settings: Any,
+) -> Running:
+    """Start a target: forked, or as `python -m target_liveintent` in a new interpreter."""
+    how = {"stdin": stdin, "on_stdout": on_stdout, "env": env}
+    settings = {**SETTINGS, **settings}
+    if forked:
+        return target.start(**how, **settings)
+    return target.command("--config", str(target.config(**settings)), **how)
+
+
+def run_file(
+    target: Launcher,
+    lines: Iterable[str],
+    *,
+    patience: float = 60.0,
+    **how: Any,
+) -> Running:
+    """Run a target over messages from a file, to its end."""
+    source = target.folder / "input.singer"
+    with source.open("w", encoding="utf-8") as file:
+        file.writelines(lines)
+    with source.open("rb") as stdin:
+        return start(target, stdin=stdin, **how).wait(patience)
+
+
+_PART = re.compile(r"([a-z_-]+(?: [a-z]+)*) (\d+)")
+
+
+def summary(run: Running) -> dict[str, int]:
+    """The last line of the summary, by word; reasons among them."""
+    totals = [line.text for line in list(run.err) if re.search(r"\btotal: read \d", line.text)]
+    assert len(totals) == 1, run.log
+    words = totals[0].partition("total: ")[2]
+    found = {word: int(count) for word, count in _PART.findall(words)}
+    last = re.search(r"; (\d+) requests, (\d+) retries", words)
+    assert last, words
+    return {**found, "requests": int(last[1]), "retries": int(last[2])}
+
+
+def assert_adds_up(run: Running, read: int | None = None) -> dict[str, int]:
+    """Check that each record that was read has one fate, by the run's own account."""
+    totals = summary(run)
+    fates = ("filtered", "unmapped", "delivered", "dead-lettered", "dropped", "not settled")
+    assert totals["read"] == sum(totals.get(fate, 0) for fate in fates), totals
+    assert read is None or totals["read"] == read, totals
+    return totals
+
+
+def letters_by_id(folder: Path) -> dict[str, dict[str, Any]]:
+    """The dead letters of a folder."""
+    return {letter["event_id"]: letter for letter in read_letters(folder / LETTERS)}
+
+
+def assert_true_letters(server: FaultyServer, feed: Feed, folder: Path) -> None:
+    """Check that each dead letter is right: what it blames did happen to that very event."""
+    for event, letter in letters_by_id(folder).items():
+        reason = letter["reason"]
+        if reason == "not_processed":
+            assert event in server.named["named"], letter
+        elif reason == "unconfirmed":
+            assert event in server.named["unclear"], letter
+        elif event in feed.expires:
+            assert reason == "event_too_old", letter
+        else:
+            assert feed.expected.get(event) == reason, letter
+
+
+def lost(server: FaultyServer, feed: Feed, folder: Path) -> list[str]:
+    """The records that are neither delivered nor dead-lettered."""
+    letters = letters_by_id(folder)
+    return [
+        event
+        for event in map(name, range(feed.count))
+        if event not in server.delivered and event not in letters
+    ]

@@ -1,0 +1,208 @@
+"""An API that fails half of all requests: nothing is lost, and nothing repeated in vain."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from faulty_server import KINDS, Faults, FaultyServer, Plan, Request
+from integration_support import DAY, numbered, schema, state
+from reliability_support import (
+    COLUMNS,
+    FIGURES,
+    LONG,
+    Feed,
+    Figures,
+    Watch,
+    assert_adds_up,
+    assert_true_letters,
+    in_parallel,
+    launcher,
+    letters_by_id,
+    lost,
+    name,
+    run_file,
+    start,
+)
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from integration_forks import Forks
+
+RATES = (0.0, 0.1, 0.3, 0.5)
+SEEDS = range(3 if LONG else 1)
+EVENTS = 85_000 if LONG else 4_000
+BATCH = 20
+NOT_RETRIED = {"partial", "unclear"}
+
+
+def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool = True) -> None:
+    """Run a target against faults at a rate, and check all that is promised."""
+    feed = Feed(EVENTS, seed)
+    rule = Faults(seed, rate, in_a_row=5 if LONG else 3, poison=feed.poison)
+    began = time.monotonic()
+    with FaultyServer(rule) as server:
+        target = launcher(folder, server, forks)
+        watch = Watch(server, folder)
+        run = run_file(
+            target,
+            feed.lines(),
+            forked=forked,
+            on_stdout=watch.look,
+            batch_size_rows=BATCH,
+            max_concurrent_requests=64,
+            patience=900 if LONG else 60,
+        )
+        target.close()
+    assert run.code == 0, run.log
+    assert watch.problems == []
+    assert watch.bookmark == EVENTS
+    assert server.problems == []
+    assert server.unexcused == []
+    missing = lost(server, feed, folder)
+    assert missing == []
+    letters = letters_by_id(folder)
+    assert not server.delivered & set(letters)
+    assert_true_letters(server, feed, folder)
+    totals = assert_adds_up(run, EVENTS)
+    assert totals["delivered"] == len(server.delivered) == EVENTS - len(letters)
+    assert totals["dead-lettered"] == len(letters)
+    assert totals["requests"] == len(server.requests)
+    faults = server.faults
+    retried = sum(n for fault, n in faults.items() if fault not in NOT_RETRIED)
+    assert totals["retries"] == retried
+    assert bool(faults) == bool(rate)
+    FIGURES.add(
+        f"faults {rate:.0%}",
+        Figures(
+            EVENTS,
+            len(server.requests),
+            faults.total(),
+            0,
+            len(missing),
+            len(server.repeats),
+            time.monotonic() - began,
+        ),
+    )
+
+
+@pytest.mark.parametrize("seed", SEEDS)
+def test_fault_campaign(tmp_path: Path, forks: Forks, seed: int) -> None:
+    """At fault rates of 0 to 50 %, every promise about events, requests, STATE and totals holds."""
+    in_parallel(
+        [
+            lambda rate=rate: campaign(tmp_path / f"{rate}", forks, rate, seed, forked=rate != 0.3)
+            for rate in RATES
+        ],
+        at_once=2 if LONG else 4,
+    )
+
+
+def test_the_campaign_is_reproducible() -> None:
+    """The same seed fails the same requests in the same way, in whatever order they come."""
+    requests = [Request("", "", [name(n), name(n + 1)], 0, 0.0, 0.0) for n in range(0, 4000, 2)]
+    one, two, other = (Faults(seed, 0.5) for seed in (1, 1, 2))
+    plans = [one(request) for request in requests]
+    backwards = [two(request) for request in reversed(requests)]
+    assert [plan.fault for plan in plans] == [plan.fault for plan in reversed(backwards)]
+    assert [plan.fault for plan in plans] != [other(request).fault for request in requests]
+    assert {plan.fault for plan in plans} == {"", *KINDS}
+    assert 0.45 < sum(bool(plan.fault) for plan in plans) / len(plans) < 0.55
+
+
+def test_every_fault(tmp_path: Path, forks: Forks) -> None:
+    """Each kind of fault alone, twice in a row, costs nothing but time."""
+
+    def try_one(kind: str) -> None:
+        left = itertools.count()
+
+        def rule(request: Request) -> Plan:
+            n = next(left)
+            if n >= 2:
+                return Plan()
+            return KINDS[kind][1](_Seeded(n), request)._replace(fault=kind)
+
+        with FaultyServer(rule) as server:
+            target = launcher(tmp_path / kind, server, forks)
+            watch = Watch(server, target.folder)
+            feed = Feed(4, 1, every=1, mixed=False)
+            run = run_file(target, feed.lines(), on_stdout=watch.look)
+            target.close()
+            assert (run.code, watch.problems, watch.bookmark) == (0, [], 4), (kind, run.log)
+            assert lost(server, feed, target.folder) == []
+            assert server.unexcused == server.problems == []
+            assert_true_letters(server, feed, target.folder)
+            if kind in NOT_RETRIED:
+                assert len(server.requests) == 1
+            else:
+                assert len(server.requests) == 3
+                assert server.delivered == {name(n) for n in range(4)}
+
+    in_parallel([lambda kind=kind: try_one(kind) for kind in KINDS], at_once=8)
+
+
+class _Seeded:
+    """Choices in turn, in place of random ones."""
+
+    def __init__(self, turn: int) -> None:
+        self._turn = turn
+
+    def choice(self, options: tuple[object, ...]) -> object:
+        return options[self._turn % len(options)]
+
+    def randrange(self, start: int, _: int) -> int:
+        return start
+
+    def sample(self, options: list[str], count: int) -> list[str]:
+        return options[:count]
+
+
+def test_redirect(tmp_path: Path, forks: Forks) -> None:
+    """A redirect is neither followed nor taken for success: the run ends, and STATE is true."""
+    feed = Feed(400, 1, every=5, mixed=False)
+
+    def rule(request: Request) -> Plan:
+        if name(200) in request.ids:
+            moved = {"Location": f"{server.url}/elsewhere"}
+            return Plan(301, headers=moved, skipped=None, fault="redirect")
+        return Plan()
+
+    with FaultyServer(rule) as server:
+        target = launcher(tmp_path, server, forks)
+        watch = Watch(server, tmp_path)
+        run = run_file(target, feed.lines(), on_stdout=watch.look, batch_size_rows=10)
+        target.close()
+    assert run.code == 1
+    assert "HTTP 301" in run.last_line
+    assert watch.problems == []
+    assert watch.bookmark <= 200
+    assert {request.path for request in server.requests} == {"/conversions/a-1b2c"}
+    assert name(200) not in server.delivered
+    assert not letters_by_id(tmp_path)
+    assert_adds_up(run)
+
+
+def test_age_before_a_retry(tmp_path: Path, forks: Forks) -> None:
+    """An event that grows too old in a back-off is not sent again, and does not sink the others."""
+
+    def outlive(source: str, days: int) -> None:
+        messages = numbered(10)
+        messages[4]["record"]["event_time"] = int(time.time()) + 2 + 60 - days * DAY
+        replies = iter([Plan(503, headers={"Retry-After": "4"}, skipped=None)])
+        with FaultyServer(lambda _: next(replies, Plan())) as server:
+            target = launcher(tmp_path / source, server, forks)
+            run = start(target, default_source=source)
+            run.send(schema(columns=COLUMNS), *messages, state({"n": 10})).close_input().wait()
+            target.close()
+        assert (run.code, run.states) == (0, [{"n": 10}])
+        first, second = server.requests
+        assert len(first.ids) == 10
+        assert second.ids == [event for event in first.ids if event != "order-4"]
+        assert server.problems == []
+        (letter,) = run.letters
+        assert (letter["event_id"], letter["reason"]) == ("order-4", "event_too_old")
+
+    in_parallel([lambda: outlive("web", 7), lambda: outlive("offline", 30)])

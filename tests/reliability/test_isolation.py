@@ -1,0 +1,340 @@
+"""What it costs to find bad events, and how soon a run ends that is refused as a whole."""
+
+from __future__ import annotations
+
+import itertools
+import json
+import logging
+import random
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from faulty_server import Faults, FaultyServer, Plan, Request
+from integration_support import SETTINGS
+from reliability_support import (
+    FIGURES,
+    LONG,
+    ROOT,
+    Feed,
+    Watch,
+    assert_adds_up,
+    in_parallel,
+    launcher,
+    letters_by_id,
+    name,
+    run_file,
+)
+
+from target_liveintent import delivery
+from target_liveintent.client import Kind, Outcome
+from target_liveintent.config import settings_of
+from target_liveintent.errors import RefusedError
+from target_liveintent.events import Conversion
+from target_liveintent.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable
+    from pathlib import Path
+
+    from integration_forks import Forks
+
+TRIALS = 3_000 if LONG else 300
+MOST_AFTER_THE_SWITCH = 100
+MOST_LETTERS = 30
+REFUSED = Plan(400, b'{"errors": [{"message": "unknown pixel"}]}', skipped=None)
+
+
+# The cost, through the real run and delivery, with an API in memory in place of the client
+
+
+class Api:
+    """Refuses each request that holds a bad event, or that is refused for another reason.
+
+    Args:
+        refuses: Says so of a request, by its number and its events.
+        status: Of refusals.
+    """
+
+    def __init__(self, refuses: Callable[[int, list[str]], bool], status: int = 400) -> None:
+        self.posted: list[list[str]] = []
+        self.accepted: list[str] = []
+        self._refuses = refuses
+        self._status = status
+
+    def __call__(self, _: Any) -> Api:
+        """Be the client of a thread."""
+        return self
+
+    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Outcome:
+        """Answer as the client does."""
+        ids = list(event_ids)
+        self.posted.append(ids)
+        if self._refuses(len(self.posted), ids):
+            return Outcome(Kind.REFUSED, f"HTTP {self._status}: bad", self._status)
+        self.accepted += ids
+        return Outcome(Kind.ACCEPTED, "HTTP 204", 204)
+
+
+class Sent(NamedTuple):
+    """What became of events that were sent.
+
+    Attributes:
+        api: What it got.
+        letters: The events that became dead letters, by ID.
+        states: What was written.
+        failure: What ended the run.
+    """
+
+    api: Api
+    letters: dict[str, dict[str, Any]]
+    states: list[str]
+    failure: RefusedError | None
+
+
+def send(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, api: Api, events: Iterable[str], **settings: Any
+) -> Sent:
+    """Send events through a run of its own; a first batch, of one event, is accepted."""
+    monkeypatch.setattr(delivery, "Client", api)
+    path = folder / f"letters-{next(_COUNT)}"
+    path.mkdir()
+    settings = {
+        **SETTINGS,
+        "max_concurrent_requests": 1,
+        "max_dead_letter_percent": 100,
+        "dead_letter_path": str(path / "liveintent-dead-letters.singer"),
+        **settings,
+    }
+    states: list[str] = []
+    run = Run(settings_of(settings), states.append, logging.getLogger("test"))
+    later = int(time.time()) + 86_400
+    failure = None
+    try:
+        for n, event in enumerate(["first", *events]):
+            run.deliver("orders", Conversion("orders", event, 1, later, b"{}", {"event_id": event}))
+            if n == 0:
+                run.submit("orders")
+                run.hold_state("first")
+        run.hold_state("all")
+        run.finish()
+    except RefusedError as error:
+        failure = error
+        run.abandon(error)
+    return Sent(api, letters_by_id(path), states, failure)
+
+
+_COUNT = itertools.count()
+
+
+def cost(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, bad: set[str], events: list[str]
+) -> tuple[int, Sent]:
+    """Return how many requests a batch takes, having checked what became of its events."""
+    sent = send(folder, monkeypatch, Api(lambda _, ids: not bad.isdisjoint(ids)), events)
+    assert sent.failure is None
+    assert sent.states[-1] == "all"
+    assert set(sent.letters) == bad
+    assert sorted(sent.api.accepted) == sorted({"first", *events} - bad)
+    return len(sent.api.posted) - 1, sent
+
+
+HUNDRED = [name(n) for n in range(100)]
+COSTS = {1: 10.9, 2: 20.0, 5: 40.0, 20: 100.0}
+
+
+def measured(
+    folder: Path, monkeypatch: pytest.MonkeyPatch, count: int, trials: int = TRIALS
+) -> tuple[float, int]:
+    """The mean and the largest cost of finding so many bad events in a batch of 100."""
+    rng = random.Random(count)  # noqa: S311
+    costs = [
+        cost(folder, monkeypatch, set(rng.sample(HUNDRED, count)), HUNDRED)[0]
+        for _ in range(trials)
+    ]
+    return sum(costs) / len(costs), max(costs)
+
+
+@pytest.mark.parametrize("count", COSTS)
+def test_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+    """Finding bad events in a batch of 100 costs what the documentation says."""
+    mean, most = measured(tmp_path, monkeypatch, count)
+    FIGURES.say(f"{count} bad in 100: {mean:.1f} requests on average, {most} at most")
+    assert mean == pytest.approx(COSTS[count], rel=0.05)
+    assert most <= 199
+    docs = ROOT / "docs" / "reliability.md"
+    if docs.exists():  # It is not in the source distribution.
+        assert f"| {count} | {COSTS[count]:.1f} |" in docs.read_text(encoding="utf-8")
+
+
+PATTERNS = {
+    "every second": set(HUNDRED[::2]),
+    "every second, from the other end": set(HUNDRED[1::2]),
+    "every third": set(HUNDRED[::3]),
+    "the first": {HUNDRED[0]},
+    "the last": {HUNDRED[-1]},
+    "a row in the middle": set(HUNDRED[40:60]),
+    "neighbours": {HUNDRED[49], HUNDRED[50]},
+    "all but every fifth": set(HUNDRED) - set(HUNDRED[::5]),
+}
+
+
+@pytest.mark.parametrize("bad", PATTERNS.values(), ids=list(PATTERNS))
+def test_never_over_199(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: set[str]) -> None:
+    """However bad events lie in a batch, no event is asked about twice in vain."""
+    requests, sent = cost(tmp_path, monkeypatch, bad, HUNDRED)
+    assert requests <= 199
+    posted = [tuple(ids) for ids in sent.api.posted]
+    assert len(set(posted)) == len(posted)
+
+
+def test_any_share_of_bad_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Batches of any size with any share of bad events: within the budget, and none is lost."""
+    rng = random.Random(1)  # noqa: S311
+    for _ in range(TRIALS):
+        events = HUNDRED[: rng.randint(1, 100)]
+        share = rng.random()
+        bad = {event for event in events if rng.random() < share}
+        api = Api(lambda _, ids, bad=bad: not bad.isdisjoint(ids))
+        sent = send(tmp_path, monkeypatch, api, events)
+        assert len(api.posted) - 1 <= 2 * len(events) - 1 or not bad
+        assert len(set(api.accepted)) == len(api.accepted)
+        assert not bad & set(api.accepted)
+        assert set(sent.letters) <= bad
+        if sent.failure is None:
+            assert set(sent.letters) == bad
+            assert set(api.accepted) == {"first", *events} - bad
+        else:
+            assert sent.states == ["first"]
+
+
+@pytest.mark.parametrize("limit", [1, 7, 30, 99])
+def test_too_many_bytes_blame_nobody(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
+) -> None:
+    """A 413 says nothing about any event: where one half goes, the other is still asked about."""
+    sent = send(tmp_path, monkeypatch, Api(lambda _, ids: len(ids) > limit, 413), HUNDRED)
+    assert (sent.failure, sent.letters) == (None, {})
+    assert sorted(sent.api.accepted) == sorted(["first", *HUNDRED])
+    assert sent.states[-1] == "all"
+
+
+def test_cost_over_the_wire(tmp_path: Path, forks: Forks) -> None:
+    """The same over HTTP, by a process: one bad event in each of 20 batches."""
+    feed = Feed(2_000, 1, mixed=False)
+    rng = random.Random(5)  # noqa: S311
+    bad = {name(100 * n + rng.randrange(100)) for n in range(20)}
+    with FaultyServer(lambda r: REFUSED if bad.intersection(r.ids) else Plan()) as server:
+        target = launcher(tmp_path, server, forks)
+        watch = Watch(server, tmp_path)
+        run = run_file(target, feed.lines(), on_stdout=watch.look)
+        target.close()
+    assert (run.code, watch.problems, watch.bookmark) == (0, [], 2_000)
+    assert set(letters_by_id(tmp_path)) == bad
+    assert 20 * 8 <= len(server.requests) <= 20 * 15
+    assert server.repeats == []
+
+
+# The breaker
+
+
+class Switch:
+    """An API that refuses everything from one of its requests on.
+
+    Args:
+        at: Which request.
+        poison: Events that it refuses in any case.
+    """
+
+    def __init__(self, at: int, poison: Collection[str] = ()) -> None:
+        self._at = at
+        self._before = Faults(0, 0.0, poison=poison)
+        self._seen = 0
+
+    def __call__(self, request: Request) -> Plan:
+        self._seen += 1
+        return REFUSED if self._seen > self._at else self._before(request)
+
+
+def refused_for_good(
+    folder: Path, forks: Forks, at: int, batch: int, at_once: int, *, poison: bool = False
+) -> None:
+    """Let a run meet an API that refuses everything from one of its requests on."""
+    case = f"from {at}, batch {batch}, {at_once} at once, poison {poison}"
+    feed = Feed(10_000 if batch > 1 else 4_000, 2, every=10, mixed=False)
+    poisoned = {name(n) for n in range(7, feed.count, 50)} if poison else set()
+    with FaultyServer(Switch(at, poisoned)) as server:
+        target = launcher(folder, server, forks)
+        watch = Watch(server, folder)
+        run = run_file(
+            target,
+            feed.lines(),
+            on_stdout=watch.look,
+            batch_size_rows=batch,
+            max_concurrent_requests=at_once,
+        )
+        target.close()
+    assert run.code == 1, (case, run.log)
+    asked = len(server.requests) - at
+    assert asked <= MOST_AFTER_THE_SWITCH, f"{case}: {asked} requests"
+    blamed = set(letters_by_id(folder)) - poisoned
+    assert len(blamed) <= MOST_LETTERS, f"{case}: {len(blamed)} letters"
+    if at == 0:
+        assert (blamed, watch.count) == (set(), 0), case
+    assert watch.problems == [], case
+    assert server.repeats == [], case
+    assert_adds_up(run)
+    assert "pixel_id" in run.last_line, case
+    assert "customer_id" in run.last_line, case
+    assert "unknown pixel" in run.last_line, case
+    assert "Traceback" not in run.log
+
+
+@pytest.mark.parametrize("batch", [1, 100])
+def test_breaker(tmp_path: Path, forks: Forks, batch: int) -> None:
+    """A run that is refused as a whole, from its start or its middle on, ends soon and truly."""
+    in_parallel(
+        [
+            lambda at=at, at_once=at_once: refused_for_good(
+                tmp_path / f"{at}-{at_once}", forks, at, batch, at_once
+            )
+            for at in ((0, 40) if batch > 1 else (0, 40, 400))
+            for at_once in (1, 8, 64)
+        ]
+    )
+
+
+@pytest.mark.parametrize("at_once", [8, 64])
+def test_breaker_among_bad_events(tmp_path: Path, forks: Forks, at_once: int) -> None:
+    """The same, where batches with truly bad events are being halved when it begins."""
+    in_parallel(
+        [
+            lambda at=at: refused_for_good(tmp_path / f"{at}", forks, at, 100, at_once, poison=True)
+            for at in (range(10, 330, 8) if LONG else (35, 120, 230))
+        ]
+    )
+
+
+@pytest.mark.parametrize("at", range(1, 16))
+@pytest.mark.parametrize("bad", [0, 30, 70, 99])
+def test_switch_amid_an_isolation(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, bad: int
+) -> None:
+    """The API begins to refuse everything while the one bad event of a batch is looked for."""
+    api = Api(lambda count, ids: count > at or name(bad) in ids)
+    sent = send(tmp_path, monkeypatch, api, [name(n) for n in range(1_500)])
+    assert len(api.posted) - at <= MOST_AFTER_THE_SWITCH
+    assert len(set(sent.letters) - {name(bad)}) <= MOST_LETTERS
+    assert not set(sent.letters) & set(api.accepted)
+    assert sent.states[-1:] != ["all"]
+    assert sent.failure is not None
+    assert "pixel_id" in str(sent.failure)
+
+
+def test_the_verdict_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What ends the run is one line, and not longer than a person reads."""
+    sent = send(tmp_path, monkeypatch, Api(lambda count, _: count > 1), HUNDRED)
+    assert "\n" not in str(sent.failure)
+    assert len(str(sent.failure)) < 400
+    assert sent.states == ["first"]
+    assert json.dumps(sent.letters) == "{}"

@@ -1,0 +1,431 @@
+"""A target that is killed again and again loses nothing, and repeats no more than it must."""
+
+from __future__ import annotations
+
+import contextlib
+import random
+import signal
+import threading
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from faulty_server import Faults, FaultyServer, Plan, Request
+from integration_support import wait_until
+from reliability_support import (
+    FIGURES,
+    LONG,
+    Feed,
+    Figures,
+    Watch,
+    assert_adds_up,
+    assert_true_letters,
+    in_parallel,
+    launcher,
+    lost,
+    name,
+    number,
+    start,
+    summary,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from integration_forks import Forks
+    from integration_support import Running
+
+EVENTS = 20_000 if LONG else 8_000
+CAMPAIGNS = 7 if LONG else 2
+BATCH = 20
+AT_ONCE = 8
+CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
+ORDERLY = (signal.SIGTERM, signal.SIGINT)
+SOON = 8.0
+"""Seconds within which a signal ends a run: 5 of retrying, and some for a busy machine."""
+LOOKS = 2.5
+"""Seconds within which an answer is booked: a look a second, and some for a busy machine."""
+
+
+class Ended(NamedTuple):
+    """A run that a signal ended.
+
+    Attributes:
+        token: Of the run.
+        bookmark: The last STATE then.
+        at: When the signal was sent.
+        calm: Whether an orderly end was possible: no SIGKILL, and an API that answered.
+    """
+
+    token: str
+    bookmark: int
+    at: float
+    calm: bool
+
+
+def none(_: Request) -> None:
+    """No trouble."""
+
+
+class Campaign:
+    """One input, many runs: each goes on from the last STATE until a signal ends it.
+
+    Args:
+        folder: Where the runs take place.
+        forks: Starts them.
+        seed: Of all choices.
+        settings: Of the target.
+    """
+
+    def __init__(self, folder: Path, forks: Forks, seed: int, **settings: Any) -> None:
+        self.rng = random.Random(seed)  # noqa: S311
+        self.feed = Feed(EVENTS, seed)
+        self.settings = settings
+        # Half of the campaigns have an API that fails now and then.
+        rate = 0.1 if seed % 2 else 0.0
+        self._faults = Faults(seed, rate, in_a_row=2, poison=self.feed.poison)
+        self.server = FaultyServer(self._rule)
+        self._folder = folder
+        self._forks = forks
+        self.trouble: Callable[[Request], Plan | None] = none
+        self.latency = 0.15
+        self.ended: list[Ended] = []
+        self.runs = 0
+
+    def _rule(self, request: Request) -> Plan:
+        if plan := self.trouble(request):
+            poisoned = plan.status == 204 and self.feed.poison.intersection(request.ids)
+            return plan._replace(status=400, skipped=None) if poisoned else plan
+        plan = self._faults(request)
+        return plan if plan.fault else plan._replace(delay=self.rng.uniform(0, self.latency))
+
+    @contextlib.contextmanager
+    def going(self) -> Any:
+        """Run the API."""
+        with self.server:
+            self.target = launcher(self._folder, self.server, self._forks)
+            self.watch = Watch(self.server, self.target.folder)
+            try:
+                yield
+            finally:
+                self.target.close()
+
+    # One run
+
+    def start(self, upto: int = EVENTS, *, close: bool = True) -> tuple[Running, Feeding]:
+        """Start a run that goes on from the last STATE."""
+        self.runs += 1
+        run = start(
+            self.target,
+            on_stdout=self.watch.look,
+            batch_size_rows=BATCH,
+            max_concurrent_requests=AT_ONCE,
+            auth_token=f"run-{self.runs}",
+            max_dead_letter_percent=100,  # Faults pick whole batches, and runs are short.
+            **self.settings,
+        )
+        return run, Feeding(self, run, upto, close=close)
+
+    def plan(self, first: int, plan: Plan) -> Trouble:
+        """Let trouble begin with one of the next run's requests."""
+        self.trouble = trouble = Trouble(first, plan)
+        return trouble
+
+    def fresh(self) -> int:
+        """The first record after STATE that was not delivered yet."""
+        fresh = self.watch.bookmark
+        while name(fresh) in self.server.delivered or name(fresh) in self.feed.expected:
+            fresh += 1
+        return fresh
+
+    def requests(self) -> int:
+        """How many requests of the present run have arrived."""
+        return self.server.arrivals[f"run-{self.runs}"]
+
+    def signal(self, run: Running, *numbers: int, lasting: bool = False) -> None:
+        """End a run by a signal or two, and note where STATE stands then.
+
+        Args:
+            run: The run.
+            numbers: The signals.
+            lasting: Whether the API's trouble lasts; else it passes right after the signal.
+        """
+        at = time.monotonic()
+        for one in numbers:
+            run.signal(one)
+        if signal.SIGKILL not in numbers and not lasting:
+            self.trouble = none
+            self.server.release()
+        run.wait(30)
+        took = time.monotonic() - at
+        assert took < SOON, f"{numbers} took {took:.1f} s: {run.log}"
+        assert run.code in {CODES[one] for one in numbers}, (numbers, run.code, run.log)
+        if run.code > 0:
+            assert_adds_up(run)
+        self.trouble = none
+        self.server.release()
+        calm = signal.SIGKILL not in numbers and not lasting
+        self.ended.append(Ended(f"run-{self.runs}", self.watch.bookmark, at, calm))
+
+    # The verdict
+
+    def finish(self) -> None:
+        """Let the last run come to its end, and judge all of them."""
+        self.latency = 0.0
+        run, feeding = self.start()
+        run.wait(60)
+        feeding.join()
+        assert run.code == 0, run.log
+        assert self.watch.bookmark == EVENTS
+        assert_adds_up(run)
+        self.judge()
+
+    def judge(self) -> None:
+        """Nothing is lost, STATE was true, and what was repeated had to be."""
+        server = self.server
+        assert self.watch.problems == []
+        assert server.problems == []
+        assert lost(server, self.feed, self.target.folder) == []
+        assert_true_letters(server, self.feed, self.target.folder)
+        by_token = {ended.token: ended for ended in self.ended}
+        repeated: dict[str, list[tuple[str, Request]]] = {}
+        for event, before, again in server.repeats:
+            if before.answered_at is None or not before.sure:
+                continue  # The answer was lost.
+            assert before.token != again.token, f"{event} twice in {again.token}"
+            repeated.setdefault(before.token, []).append((event, before))
+        for token, events in repeated.items():
+            self._judge_repeated(by_token[token], events)
+        for ended in self.ended:
+            self._judge_bookmark(ended)
+
+    def _judge_repeated(self, ended: Ended, events: list[tuple[str, Request]]) -> None:
+        """What one run sent and a later one sent again."""
+        sent_again = {number(event) for event, _ in events}
+        assert min(sent_again) >= ended.bookmark
+        if "ledger_path" in self.settings:
+            assert len(sent_again) <= BATCH * AT_ONCE, ended
+            for _, before in events:
+                assert before.answered_at is not None
+                assert before.answered_at > ended.at - LOOKS, (ended, before)
+        if ended.calm:
+            # All was delivered: only what the tap sent after its last STATE comes again.
+            assert self._states_in(ended.bookmark, min(sent_again)) == 0, ended
+
+    def _judge_bookmark(self, ended: Ended) -> None:
+        """STATE follows delivery soon: what was answered a while before the end is covered."""
+        covered = ended.bookmark
+        early = {
+            number(event)
+            for request in self.server.requests
+            if request.answered_at is not None and request.answered_at < ended.at - LOOKS
+            for event in request.processed
+        }
+        while covered in early:
+            covered += 1
+        assert self._states_in(ended.bookmark, covered) == 0, ended
+
+    def _states_in(self, after: int, upto: int) -> int:
+        return sum(after < state <= upto for state in self.feed.states)
+
+
+class Feeding:
+    """Feeds a run, in a thread, as a tap does that starts at the last STATE."""
+
+    def __init__(self, campaign: Campaign, run: Running, upto: int, *, close: bool) -> None:
+        self._run = run
+        self._close = close
+        self._lines = campaign.feed.lines(campaign.watch.bookmark, upto)
+        self.done = threading.Event()
+        self._thread = threading.Thread(target=self._feed, daemon=True)
+        self._thread.start()
+
+    def _feed(self) -> None:
+        with contextlib.suppress(OSError, ValueError):  # It was killed, and its pipe closed.
+            for line in self._lines:
+                self._run.stdin.write(line.encode())
+            self._run.stdin.flush()
+            if self._close:
+                self._run.stdin.close()
+            self.done.set()
+
+    def join(self) -> None:
+        """Wait for its end."""
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+
+
+# The moments
+
+HELD = (Plan(held=True), Plan(None, skipped=None, held=True))
+"""Answers that wait: of an event that is processed already, and of one that never is."""
+
+
+class Trouble:
+    """Something that begins with one of a run's requests, and goes on.
+
+    Args:
+        first: How many requests go well before it.
+        plan: What becomes of those after it.
+    """
+
+    def __init__(self, first: int, plan: Plan) -> None:
+        self.left = first
+        self.plan = plan
+
+    def __call__(self, request: Request) -> Plan | None:
+        self.left -= 1
+        return None if self.left >= 0 else self.plan
+
+    def began(self) -> bool:
+        """Whether it has met a request."""
+        return self.left < 0
+
+
+def mid_parse(campaign: Campaign, number: int) -> None:
+    """While records flow and requests are answered."""
+    first = campaign.rng.randrange(1, 60)
+    run, feeding = campaign.start()
+    wait_until(lambda: campaign.requests() >= first, "requests")
+    campaign.signal(run, number)
+    feeding.join()
+
+
+def mid_request(campaign: Campaign, number: int) -> None:
+    """While requests wait for their answers: processed already, or never to be."""
+    trouble = campaign.plan(campaign.rng.randrange(40), campaign.rng.choice(HELD))
+    run, feeding = campaign.start()
+    wait_until(trouble.began, "a request that waits")
+    campaign.signal(run, number)
+    feeding.join()
+
+
+def in_back_off(campaign: Campaign, number: int) -> None:
+    """While requests wait to be sent again, for seconds or for minutes."""
+    wait = campaign.rng.choice(({}, {"Retry-After": "100"}, {"Retry-After": "2"}))
+    lasting = campaign.rng.random() < 0.5
+    trouble = campaign.plan(campaign.rng.randrange(40), Plan(503, headers=wait, skipped=None))
+    run, feeding = campaign.start()
+    wait_until(trouble.began, "a failure")
+    campaign.signal(run, number, lasting=lasting or bool(wait))
+    feeding.join()
+
+
+def in_the_final_drain(campaign: Campaign, number: int) -> None:
+    """After the end of the input, while the last answers are awaited."""
+    upto = min(EVENTS, campaign.fresh() + campaign.rng.randrange(BATCH, AT_ONCE * BATCH))
+    trouble = campaign.plan(0, campaign.rng.choice(HELD))
+    run, feeding = campaign.start(upto)
+    assert feeding.done.wait(20)
+    wait_until(trouble.began, "the last requests")
+    campaign.signal(run, number)
+    feeding.join()
+
+
+def idle(campaign: Campaign, number: int) -> None:
+    """While the tap is silent: events wait for their batch to fill, or all is done."""
+    before = campaign.watch.bookmark
+    upto = min(EVENTS, before + campaign.rng.randrange(300, 600))
+    run, feeding = campaign.start(upto, close=False)
+    assert feeding.done.wait(20)
+    wait_until(lambda: campaign.requests() or campaign.watch.bookmark > before, "the start")
+    states = [state for state in campaign.feed.states if state <= upto]
+    if campaign.rng.random() < 0.5 and states and states[-1] > campaign.watch.bookmark:
+        wait_until(lambda: campaign.watch.bookmark == states[-1], "STATE on a silent tap")
+    campaign.signal(run, number)
+    feeding.join()
+
+
+def twice_in_a_row(campaign: Campaign, number: int) -> None:
+    """A second signal while the first is obeyed, and the next run killed at its first request."""
+    trouble = campaign.plan(campaign.rng.randrange(20), HELD[0])
+    run, feeding = campaign.start()
+    wait_until(trouble.began, "a request that waits")
+    campaign.signal(run, campaign.rng.choice(ORDERLY), number)
+    feeding.join()
+    run, feeding = campaign.start()
+    wait_until(lambda: campaign.requests() > 0, "the first request after it")
+    campaign.signal(run, signal.SIGKILL)
+    feeding.join()
+
+
+MOMENTS = (mid_parse, mid_request, in_back_off, in_the_final_drain, idle, twice_in_a_row)
+
+
+def kill_and_resume(folder: Path, forks: Forks, seed: int, numbers: tuple[int, ...]) -> None:
+    """Kill a target at each moment, resume it each time, and judge the whole."""
+    began = time.monotonic()
+    ledger = {"ledger_path": "ledger.db"} if "ledger" in folder.name else {}
+    campaign = Campaign(folder, forks, seed, flush_interval_seconds=1, **ledger)
+    moments = [(moment, number) for moment in MOMENTS for number in numbers]
+    campaign.rng.shuffle(moments)
+    with campaign.going():
+        for moment, number in moments:
+            if campaign.watch.bookmark < EVENTS - 1_000:
+                moment(campaign, number)
+        campaign.finish()
+    server = campaign.server
+    FIGURES.add(
+        "kills, with the ledger" if ledger else "kills",
+        Figures(
+            EVENTS,
+            len(server.requests),
+            server.faults.total(),
+            len(campaign.ended),
+            len(lost(server, campaign.feed, campaign.target.folder)),
+            len(server.repeats),
+            time.monotonic() - began,
+        ),
+    )
+
+
+def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
+    """Killed at any moment, by any signal, and resumed from STATE: nothing is lost."""
+    share = [(signal.SIGKILL,), ORDERLY] if not LONG else [(signal.SIGKILL, *ORDERLY)]
+    in_parallel(
+        [
+            lambda seed=seed, kind=kind: kill_and_resume(
+                tmp_path / f"{kind}-{seed}", forks, seed, share[seed % len(share)]
+            )
+            for seed in range(CAMPAIGNS)
+            for kind in ("plain", "ledger")
+        ]
+    )
+
+
+@pytest.mark.parametrize("number", ORDERLY)
+def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) -> None:
+    """A signal in a back-off of minutes, with all requests in it, ends the run within seconds."""
+    campaign = Campaign(tmp_path, forks, 4, max_retry_seconds=3600)
+    wait = {"Retry-After": "600"}
+    with campaign.going():
+        campaign.plan(3, Plan(503, headers=wait, skipped=None))
+        run, feeding = campaign.start()
+        wait_until(lambda: campaign.requests() >= 3 + AT_ONCE, "all requests in back-off")
+        began = time.monotonic()
+        campaign.signal(run, number, lasting=True)
+        assert time.monotonic() - began < 7
+        feeding.join()
+        assert summary(run)["not settled"] > 0
+        campaign.finish()
+
+
+def test_signal_ends_a_run_that_hangs(tmp_path: Path, forks: Forks) -> None:
+    """A second signal two seconds after the first ends a run at once that waits for an answer."""
+    campaign = Campaign(tmp_path, forks, 4, request_timeout_seconds=100)
+    with campaign.going():
+        campaign.plan(2, Plan(held=True))
+        run, feeding = campaign.start()
+        wait_until(lambda: campaign.server.busy == AT_ONCE, "all requests waiting")
+        run.signal(signal.SIGTERM)
+        at = time.monotonic()
+        wait_until(lambda: time.monotonic() > at + 2.2, "two seconds")
+        again = time.monotonic()
+        run.signal(signal.SIGTERM).wait()
+        assert time.monotonic() - again < 1.5
+        assert run.code == 143
+        campaign.trouble = none
+        campaign.ended.append(Ended("run-1", campaign.watch.bookmark, at, calm=False))
+        feeding.join()
+        campaign.finish()

@@ -1,0 +1,341 @@
+"""An API that is away for long, cannot be found, or shuts the door: the run ends soon and truly."""
+
+from __future__ import annotations
+
+import itertools
+import os
+import socket
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+from faulty_server import FaultyServer, Plan, Request
+from reliability_support import (
+    ROOT,
+    Feed,
+    Watch,
+    assert_adds_up,
+    in_parallel,
+    launcher,
+    letters_by_id,
+    name,
+    run_file,
+    start,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from integration_forks import Forks
+    from integration_support import Running
+
+BUDGET = 4
+"""The setting max_retry_seconds."""
+A_FEW = 7.0
+"""Seconds beyond the budget: one answer is awaited for a second, the others for five."""
+
+
+def assert_out(run: Running, watch: Watch, why: str) -> None:
+    """Check how a run ended that got nowhere."""
+    assert run.code == 1, run.log
+    assert "max_retry_seconds" in run.last_line
+    assert why in run.last_line, run.last_line
+    assert watch.problems == []
+    assert not letters_by_id(watch.folder)
+    assert "Traceback" not in run.log
+    totals = assert_adds_up(run)
+    assert totals["not settled"] > 0
+
+
+def test_outage(tmp_path: Path, forks: Forks) -> None:
+    """A total outage ends a run within max_retry_seconds, with many batches and 8 in flight."""
+    outages: dict[str, tuple[Plan, str]] = {
+        "503": (Plan(503, skipped=None), "HTTP 503"),
+        "502 and a body": (Plan(502, b"x" * 100_000, skipped=None), "HTTP 502"),
+        "reset": (Plan(None, skipped=None), "the connection failed"),
+        "no answer": (Plan(held=True, skipped=None), "no answer in time"),
+        "wait": (Plan(429, headers={"Retry-After": "1"}, skipped=None), "HTTP 429"),
+        "wait for long": (Plan(429, headers={"Retry-After": "9999"}, skipped=None), "HTTP 429"),
+    }
+
+    def outlive(kind: str) -> None:
+        plan, why = outages[kind]
+        feed = Feed(4_000, 1, mixed=False)
+        seen = itertools.count()
+        began_at: list[float] = []
+
+        def rule(_: Request) -> Plan:
+            if next(seen) < 5:
+                return Plan()
+            began_at.append(time.monotonic())
+            return plan
+
+        with FaultyServer(rule) as server:
+            target = launcher(tmp_path / kind, server, forks)
+            watch = Watch(server, target.folder)
+            run = run_file(
+                target,
+                feed.lines(),
+                on_stdout=watch.look,
+                batch_size_rows=20,
+                max_retry_seconds=BUDGET,
+            )
+            took = time.monotonic() - began_at[0]
+            target.close()
+        assert took < BUDGET + A_FEW, f"{kind}: {took:.1f} s"
+        assert_out(run, watch, why)
+        assert len({request.ids[0] for request in server.requests}) <= 5 + 8
+        # STATE stands where it truly is: five batches were delivered.
+        covered = next(n for n in range(feed.count) if name(n) not in server.delivered)
+        assert watch.bookmark == max(s for s in (0, *feed.states) if s <= covered)
+
+    in_parallel([lambda kind=kind: outlive(kind) for kind in outages], at_once=6)
+
+
+def test_nobody_listens(tmp_path: Path, forks: Forks) -> None:
+    """A port at which nobody listens is retried, and the run ends as in any outage."""
+    with socket.create_server(("127.0.0.1", 0)) as closed:
+        port = closed.getsockname()[1]
+    feed = Feed(3_000, 1, mixed=False)
+    with FaultyServer() as server:
+        target = launcher(tmp_path, server, forks)
+        watch = Watch(server, tmp_path)
+        began = time.monotonic()
+        run = run_file(
+            target,
+            feed.lines(),
+            on_stdout=watch.look,
+            api_url=f"http://127.0.0.1:{port}",
+            max_retry_seconds=2,
+        )
+        took = time.monotonic() - began
+        target.close()
+    assert took < 2 + A_FEW
+    assert_out(run, watch, "the connection failed")
+    assert watch.count == 0
+
+
+def test_outage_that_passes(tmp_path: Path, forks: Forks) -> None:
+    """An outage shorter than the budget costs time only: nothing is sent twice."""
+    feed = Feed(1_000, 1, mixed=False)
+    until = [0.0]
+
+    def rule(request: Request) -> Plan:
+        if not until[0]:
+            until[0] = time.monotonic() + 2
+        down = time.monotonic() < until[0]
+        return Plan(503, skipped=None) if down else Plan()
+
+    with FaultyServer(rule) as server:
+        target = launcher(tmp_path, server, forks)
+        watch = Watch(server, tmp_path)
+        run = run_file(target, feed.lines(), on_stdout=watch.look, batch_size_rows=10)
+        target.close()
+    assert (run.code, watch.problems, watch.bookmark) == (0, [], 1_000)
+    assert server.repeats == []
+    assert len(server.delivered) == 1_000
+
+
+# Names that are not found. No resolver is asked: the look-up is replaced in the target's process.
+
+LOOK_UP = """
+import itertools
+import socket
+
+_count = itertools.count()
+_really = socket.getaddrinfo
+
+
+def _look_up(host, *args, **kwargs):
+    if host != "api.localhost":
+        return _really(host, *args, **kwargs)
+    if next(_count) < {fails}:
+        raise socket.gaierror(socket.{code}, "told to fail")
+    return _really("127.0.0.1", *args, **kwargs)
+
+
+socket.getaddrinfo = _look_up
+"""
+
+
+def look_up(
+    folder: Path, forks: Forks, server: FaultyServer, fails: int, code: str, **settings: Any
+) -> tuple[Running, Watch]:
+    """Run a target in whose process the API's name is not found for some time."""
+    target = launcher(folder, server, forks)
+    (folder / "sitecustomize.py").write_text(LOOK_UP.format(fails=fails, code=code))
+    watch = Watch(server, folder)
+    run = run_file(
+        target,
+        Feed(50, 1, mixed=False).lines(),
+        on_stdout=watch.look,
+        forked=False,
+        env={"PYTHONPATH": os.pathsep.join([str(folder), str(ROOT)])},
+        api_url=f"http://api.localhost:{server.port}",
+        **settings,
+    )
+    target.close()
+    return run, watch
+
+
+def test_name_that_is_found_at_last(tmp_path: Path, forks: Forks) -> None:
+    """A name that cannot be looked up for a while is retried as any network fault."""
+
+    def find(code: str) -> None:
+        with FaultyServer() as server:
+            run, watch = look_up(tmp_path / code, forks, server, 3, code)
+        assert (run.code, watch.bookmark) == (0, 50), run.log
+        assert len(server.requests) == 1
+        assert assert_adds_up(run, 50)["retries"] == 3
+
+    in_parallel([lambda code=code: find(code) for code in ("EAI_AGAIN", "EAI_NONAME")])
+
+
+def test_name_that_is_never_found(tmp_path: Path, forks: Forks) -> None:
+    """A name that does not exist ends the run within the budget, and the last line says so."""
+    with FaultyServer() as server:
+        began = time.monotonic()
+        folder = tmp_path / "never"
+        run, watch = look_up(folder, forks, server, 1_000, "EAI_NONAME", max_retry_seconds=2)
+    assert time.monotonic() - began < 2 + A_FEW
+    assert_out(run, watch, "host name was not found")
+    assert server.requests == []
+
+
+# Access denied
+
+
+def denied(
+    folder: Path,
+    forks: Forks,
+    status: int,
+    before: Callable[[int], Plan],
+    *,
+    close: bool = True,
+    events: int = 4_000,
+) -> tuple[Running, FaultyServer, list[Request]]:
+    """Run a target whose token is revoked, and return the requests after the first refusal."""
+    feed = Feed(events, 1, mixed=False)
+    first: list[float] = []
+    count = itertools.count()
+
+    def rule(_: Request) -> Plan:
+        plan = before(next(count))
+        if plan.status == 401:
+            plan = plan._replace(status=status)
+            if not first:
+                first.append(time.monotonic())
+        return plan
+
+    with FaultyServer(rule) as server:
+        target = launcher(folder, server, forks)
+        watch = Watch(server, folder)
+        run = start(
+            target,
+            on_stdout=watch.look,
+            batch_size_rows=20,
+            max_concurrent_requests=8,
+        )
+        feeder = threading.Thread(target=_feed, args=(run, feed, close), daemon=True)
+        feeder.start()
+        run.wait(30)
+        target.close()
+        feeder.join(5)
+    assert run.code == 1
+    assert "rotated" in run.last_line
+    assert watch.problems == []
+    assert not letters_by_id(folder)
+    assert_adds_up(run)
+    # The beat is the earliest moment at which a request can have come.
+    after = [request for request in server.requests if request.at > first[0] + 0.1]
+    return run, server, after
+
+
+def _feed(run: Running, feed: Feed, close: bool) -> None:
+    try:
+        run.stdin.write("".join(feed.lines()).encode())
+        run.stdin.flush()
+        if close:
+            run.stdin.close()
+    except (OSError, ValueError):
+        pass  # The run has ended.
+
+
+def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
+    """A token that is revoked in mid-run stops all sending: only what is in flight is denied."""
+    revoked = Plan(401, skipped=None)
+
+    def revoke(status: int) -> None:
+        _, server, after = denied(
+            tmp_path / str(status),
+            forks,
+            status,
+            lambda n: Plan(delay=0.02) if n < 30 else revoked,
+        )
+        assert sum(request.plan.status == status for request in server.requests) <= 8
+        assert after == []
+
+    in_parallel([lambda status=status: revoke(status) for status in (401, 403)])
+
+
+def test_token_revoked_amid_back_offs(tmp_path: Path, forks: Forks) -> None:
+    """Batches that wait to be retried are not sent any more after a token was denied."""
+
+    def before(n: int) -> Plan:
+        if n < 7:
+            return Plan(503, skipped=None)
+        return Plan(401, skipped=None, delay=0.05) if n == 7 else Plan(401, skipped=None)
+
+    def revoke(events: int, *, close: bool) -> None:
+        _, _, after = denied(
+            tmp_path / f"{events} {close}", forks, 401, before, close=close, events=events
+        )
+        assert len(after) == 0, f"{events} events, input closed: {close}: {len(after)} more"
+
+    # While the tap is silent, at the end of the input, and while there is more to send.
+    in_parallel(
+        [
+            lambda: revoke(160, close=False),
+            lambda: revoke(160, close=True),
+            lambda: revoke(4_000, close=True),
+        ]
+    )
+
+
+def test_token_revoked_amid_an_isolation(tmp_path: Path, forks: Forks) -> None:
+    """An isolation that is under way in other threads asks nothing more after a denial."""
+
+    def before(n: int) -> Plan:
+        if n < 16:
+            return Plan() if n < 8 else Plan(400, skipped=None, delay=0.05)
+        return Plan(401, skipped=None) if n == 16 else Plan(400, skipped=None, delay=0.25)
+
+    _, _, after = denied(tmp_path, forks, 401, before)
+    assert after == []
+
+
+def test_stopped_in_an_outage(tmp_path: Path, forks: Forks) -> None:
+    """The run that ends in an outage leaves STATE so that the next run sends the rest, once."""
+    feed = Feed(1_000, 1, every=5, mixed=False)
+    count = itertools.count()
+
+    def rule(_: Request) -> Plan:
+        return Plan() if next(count) < 7 else Plan(503, skipped=None)
+
+    with FaultyServer(rule) as server:
+        target = launcher(tmp_path, server, forks)
+        watch = Watch(server, tmp_path)
+        first = run_file(
+            target, feed.lines(), on_stdout=watch.look, batch_size_rows=20, max_retry_seconds=1
+        )
+        assert first.code == 1
+        server.rule = lambda _: Plan()
+        again = run_file(
+            target, feed.lines(watch.bookmark), on_stdout=watch.look, batch_size_rows=20
+        )
+        target.close()
+    assert (again.code, watch.problems, watch.bookmark) == (0, [], 1_000)
+    assert len(server.delivered) == 1_000
+    # Seven batches of twenty: the last STATE lies in one of them, so few come again.
+    assert len(server.unexcused) <= 7 * 20

@@ -1,0 +1,241 @@
+"""A 200 says that a part was processed: whatever its body is, nothing is delivered by guess."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faulty_server import FaultyServer, Plan, Request
+from integration_support import LETTERS, SETTINGS
+from reliability_support import (
+    Feed,
+    Watch,
+    assert_adds_up,
+    launcher,
+    letters_by_id,
+    name,
+    run_file,
+)
+
+from target_liveintent import dead_letters
+from target_liveintent.config import settings_of
+from target_liveintent.events import Rejection
+from target_liveintent.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from integration_forks import Forks
+
+BATCH = 4
+DEEP = b"[" * 60_000
+BODIES: dict[str, tuple[Callable[[list[str]], bytes], int]] = {
+    "one": (lambda ids: json.dumps(ids[:1]).encode(), 1),
+    "the last": (lambda ids: json.dumps(ids[-1:]).encode(), 1),
+    "all but one": (lambda ids: json.dumps(ids[1:]).encode(), 3),
+    "one, twice": (lambda ids: json.dumps([ids[2], ids[2]]).encode(), 1),
+    "one, in white space": (lambda ids: b'\n [ "' + ids[0].encode() + b'" ] \r\n', 1),
+    "one, escaped": (lambda ids: rb'["\u0065' + ids[0][1:].encode() + b'"]', 1),
+    "all": (lambda ids: json.dumps(ids).encode(), 0),
+    "all, twice": (lambda ids: json.dumps(ids * 2).encode(), 0),
+    "all and another": (lambda ids: json.dumps([*ids, "else"]).encode(), 0),
+    "one and another": (lambda ids: json.dumps([ids[0], "else"]).encode(), 0),
+    "another": (lambda _: b'["else"]', 0),
+    "one in capitals": (lambda ids: json.dumps([ids[0].upper()]).encode(), 0),
+    "one in spaces": (lambda ids: json.dumps([f" {ids[0]} "]).encode(), 0),
+    "none": (lambda _: b"[]", 0),
+    "one and null": (lambda ids: json.dumps([ids[0], None]).encode(), 0),
+    "one and a number": (lambda ids: json.dumps([ids[0], 1]).encode(), 0),
+    "lists": (lambda ids: json.dumps([[ids[0]]]).encode(), 0),
+    "objects": (lambda ids: json.dumps([{"eventId": ids[0]}]).encode(), 0),
+    "an object": (lambda ids: json.dumps({"failed": ids[:1]}).encode(), 0),
+    "a text": (lambda ids: json.dumps(ids[0]).encode(), 0),
+    "no JSON": (lambda ids: ids[0].encode(), 0),
+    "half of it": (lambda ids: json.dumps(ids[:2]).encode()[:-2], 0),
+    "more after it": (lambda ids: json.dumps(ids[:1]).encode() + b" []", 0),
+    "two lines": (lambda ids: f'["{ids[0]}"]\n["{ids[1]}"]'.encode(), 0),
+    "a number": (lambda _: b"4", 0),
+    "true": (lambda _: b"true", 0),
+    "null": (lambda _: b"null", 0),
+    "nothing": (lambda _: b"", 0),
+    "no text": (lambda _: b"\xff\xfe\x00", 0),
+    "UTF-16": (lambda ids: json.dumps(ids[:1]).encode("utf-16"), 0),
+    "lone surrogates": (lambda _: rb'["\ud800"]', 0),
+    "nested deeply": (lambda _: DEEP, 0),
+    "endless": (lambda ids: json.dumps(ids[:1] * 20_000).encode(), 0),
+}
+"""Bodies by name: from the IDs of the batch, and how many of them it names properly."""
+EVENTS = BATCH * (len(BODIES) + 1)
+
+
+def batch_of(event_id: str) -> int:
+    return int(event_id[1:]) // BATCH
+
+
+class Partial:
+    """An API that answers each batch with another 200, and the last one with a 204."""
+
+    def __call__(self, request: Request) -> Plan:
+        number = batch_of(request.ids[0])
+        if number == len(BODIES):
+            return Plan()
+        body, named = list(BODIES.values())[number]
+        text = body(request.ids)
+        skipped = json.loads(text) if named else ()
+        return Plan(200, text, skipped=frozenset(skipped))
+
+
+def test_every_body(tmp_path: Path, forks: Forks) -> None:
+    """What a 200 names properly was not processed; any other 200 leaves its batch unconfirmed."""
+    feed = Feed(EVENTS, 3, every=3, mixed=False)
+    with FaultyServer(Partial()) as server:
+        target = launcher(tmp_path, server, forks)
+        watch = Watch(server, tmp_path)
+        run = run_file(
+            target,
+            feed.lines(),
+            on_stdout=watch.look,
+            batch_size_rows=BATCH,
+            max_dead_letter_percent=100,
+        )
+        target.close()
+    assert (run.code, watch.problems, watch.bookmark) == (0, [], EVENTS), run.log
+    assert len(server.requests) == len(BODIES) + 1
+    letters = letters_by_id(tmp_path)
+    for number, (said, (body, named)) in enumerate(BODIES.items()):
+        ids = [name(n) for n in range(BATCH * number, BATCH * (number + 1))]
+        found = {event: letters[event]["reason"] for event in ids if event in letters}
+        if named:
+            assert found == dict.fromkeys(json.loads(body(ids)), "not_processed"), said
+        else:
+            assert found == dict.fromkeys(ids, "unconfirmed"), said
+    assert len(letters) == sum(named or BATCH for _, named in BODIES.values())
+    totals = assert_adds_up(run, EVENTS)
+    assert totals["delivered"] == EVENTS - len(letters)
+    assert totals["dead-lettered"] == len(letters)
+
+
+@pytest.mark.parametrize("ledger", [{}, {"ledger_path": "ledger.db"}], ids=["plain", "ledger"])
+@pytest.mark.parametrize("asked", [False, True])
+def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, str]) -> None:
+    """A replay sends what was not processed; what is unconfirmed only when it is asked to."""
+    feed = Feed(EVENTS, 3, every=3, mixed=False)
+    settings: dict[str, Any] = {"batch_size_rows": BATCH, "max_dead_letter_percent": 100, **ledger}
+    with FaultyServer(Partial()) as server:
+        target = launcher(tmp_path, server, forks)
+        assert run_file(target, feed.lines(), **settings).code == 0
+        letters = letters_by_id(tmp_path)
+        (tmp_path / LETTERS).rename(tmp_path / "replay.singer")
+        before = len(server.requests)
+        server.rule = lambda _: Plan()
+        wanted = {event for event, x in letters.items() if asked or x["reason"] == "not_processed"}
+        again = run_file(
+            target,
+            (tmp_path / "replay.singer").read_text(encoding="utf-8").splitlines(keepends=True),
+            replay_unconfirmed=asked,
+            **settings,
+        )
+        target.close()
+    assert again.code == 0, again.log
+    sent = [event for request in server.requests[before:] for event in request.ids]
+    assert sorted(sent) == sorted(wanted)
+    assert not (tmp_path / LETTERS).exists()
+    assert again.summary["total"].delivered == len(wanted)
+    assert again.summary["total"].not_replayed == len(letters) - len(wanted)
+    assert again.summary["total"].adds_up
+
+
+def test_the_ledger_knows_only_what_a_204_confirmed(tmp_path: Path, forks: Forks) -> None:
+    """With a ledger, a second run sends all again of which a 200 was the answer, and no more."""
+    feed = Feed(EVENTS, 3, every=3, mixed=False)
+    settings: dict[str, Any] = {
+        "batch_size_rows": BATCH,
+        "max_dead_letter_percent": 100,
+        "ledger_path": "ledger.db",
+    }
+    with FaultyServer(Partial()) as server:
+        target = launcher(tmp_path, server, forks)
+        assert run_file(target, feed.lines(), **settings).code == 0
+        before = len(server.requests)
+        server.rule = lambda _: Plan()
+        again = run_file(target, feed.lines(), **settings)
+        third = run_file(target, feed.lines(), **settings)
+        target.close()
+    assert (again.code, third.code) == (0, 0)
+    sent = [event for request in server.requests[before:] for event in request.ids]
+    assert sorted(sent) == sorted(name(n) for n in range(BATCH * len(BODIES)))
+    assert assert_adds_up(again, EVENTS)["already_sent"] == BATCH
+    assert assert_adds_up(third, EVENTS)["already_sent"] == EVENTS
+
+
+@pytest.mark.parametrize("size", [1, 2])
+def test_a_batch_of_one(tmp_path: Path, forks: Forks, size: int) -> None:
+    """A 200 that names the only event of its batch names no proper part: it is unconfirmed."""
+    feed = Feed(2, 3, every=1, mixed=False)
+
+    def name_the_first(request: Request) -> Plan:
+        return Plan(200, json.dumps(request.ids[:1]).encode(), skipped=request.ids[:1])
+
+    with FaultyServer(name_the_first) as server:
+        target = launcher(tmp_path, server, forks)
+        run = run_file(target, feed.lines(), batch_size_rows=size)
+        target.close()
+    assert run.code == 0
+    reasons = {event: letter["reason"] for event, letter in letters_by_id(tmp_path).items()}
+    if size == 1:
+        assert reasons == {"e0": "unconfirmed", "e1": "unconfirmed"}
+    else:
+        assert reasons == {"e0": "not_processed"}
+
+
+def test_an_id_twice_in_a_batch(tmp_path: Path, forks: Forks) -> None:
+    """Two records with one event ID, of which a 200 names the ID: both are letters."""
+    messages = [*Feed(3, 3, mixed=False).lines()]
+    messages = [line.replace('"e1"', '"e0"') for line in messages]
+
+    def name_it(_: Request) -> Plan:
+        return Plan(200, b'["e0"]', skipped=["e0"])
+
+    with FaultyServer(name_it) as server:
+        target = launcher(tmp_path, server, forks)
+        run = run_file(target, messages)
+        target.close()
+    assert run.code == 0
+    assert run.summary["total"].reasons == {"not_processed": 2}
+    assert run.summary["total"].delivered == 1
+
+
+def test_letters_are_on_the_disk_before_state(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """When a STATE is written, each letter before it is in the file, and the file is synced."""
+    path = tmp_path / LETTERS
+    synced = {"size": 0}
+
+    def fsync(file: int) -> None:
+        if os.path.samestat(os.fstat(file), path.stat()):
+            synced["size"] = os.fstat(file).st_size
+
+    monkeypatch.setattr(dead_letters.os, "fsync", fsync)
+    seen = []
+
+    def write_state(state: str) -> None:
+        seen.append((int(state), len(letters_by_id(tmp_path)), synced["size"], path.stat().st_size))
+
+    settings = settings_of({**SETTINGS, "dead_letter_path": str(path)})
+    run = Run(settings, write_state, logging.getLogger("test"))
+    for n in range(5):
+        run.reject("orders", Rejection("orders", name(n), "no_identity", None, {}))
+        run.hold_state(str(n + 1))
+        run._next_look = time.monotonic()
+        run.tick()
+    run.finish()
+    assert [state for state, *_ in seen] == [1, 2, 3, 4, 5]
+    for state, letters, safe, size in seen:
+        assert letters == state
+        assert safe == size
