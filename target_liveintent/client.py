@@ -18,6 +18,7 @@ unknown and ends the run.
 from __future__ import annotations
 
 import enum
+import html
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -26,7 +27,7 @@ import requests
 import urllib3
 from requests.auth import AuthBase
 
-from target_liveintent.identity import scrub
+from target_liveintent.logs import hide, without_secrets
 from target_liveintent.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -108,7 +109,7 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare all of the request that does not depend on its events."""
-        self._token = settings.auth_token
+        hide(settings.auth_token)
         self._timeout = settings.request_timeout_seconds
         self._session = requests.Session()
         self._template = self._session.prepare_request(
@@ -153,27 +154,28 @@ class Client:
             outcome = self._judge(response, answer, event_ids)
         return msgspec.structs.replace(outcome, seconds=time.monotonic() - start)
 
-    def _judge(
-        self, response: requests.Response, answer: bytes, event_ids: Collection[str]
-    ) -> Outcome:
+    @staticmethod
+    def _judge(response: requests.Response, answer: bytes, event_ids: Collection[str]) -> Outcome:
         status = response.status_code
         kind = _KINDS.get(status, Kind.RETRY if 500 <= status <= 599 else Kind.UNKNOWN)  # noqa: PLR2004
         detail = f"HTTP {status}"
         if kind is Kind.UNCONFIRMED and (named := _partly(answer, event_ids)):
             return Outcome(Kind.PARTLY, detail, status, not_processed=named)
-        if kind is Kind.REFUSED and (said := self._said(answer)):
+        if kind is Kind.REFUSED and (said := _said(answer)):
             detail = f"{detail}: {said}"
         return Outcome(kind, detail, status, _retry_after(response))
 
-    def _said(self, answer: bytes) -> str:
-        """What a refusal says, in one line, without anything that an answer must not leak."""
-        text = answer.decode(errors="replace").replace(self._token, "***")
-        try:
-            errors = msgspec.json.decode(text)["errors"]
-            text = "; ".join(str(error["message"]) for error in errors)
-        except (msgspec.MsgspecError, KeyError, TypeError, RecursionError):
-            pass  # The format is unknown; sister APIs have the one that is tried here.
-        return scrub(" ".join(text.split()))[:_MAX_DETAIL]
+
+def _said(answer: bytes) -> str:
+    """What a refusal says, in one line, without anything that an answer must not leak."""
+    text = answer.decode(errors="replace")
+    try:
+        said = msgspec.json.decode(text)
+        text = msgspec.json.encode(said).decode()  # Escapes could hide an address.
+        text = "; ".join(str(error["message"]) for error in said["errors"])
+    except (msgspec.MsgspecError, KeyError, TypeError, UnicodeError, RecursionError):
+        pass  # The format is unknown; sister APIs have the one that is tried here.
+    return without_secrets(" ".join(html.unescape(text).split()))[:_MAX_DETAIL]
 
 
 def _read(response: requests.Response, deadline: float) -> bytes:

@@ -10,6 +10,7 @@ import ast
 import dataclasses
 import difflib
 import json
+import os
 import pathlib
 import zoneinfo
 from typing import TYPE_CHECKING, Any
@@ -258,9 +259,14 @@ def _token_problems(config: Mapping[str, Any]) -> Iterator[str]:
 def _path_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for name in ("dead_letter_path", "ledger_path"):
         path = pathlib.Path(config.get(name) or "file")
-        if "\0" in str(path) or not path.absolute().parent.is_dir():
+        try:
+            os.fsencode(path)
+            in_folder, is_folder = path.absolute().parent.is_dir(), path.is_dir()
+        except ValueError:  # A NUL, or what no file name can hold.
+            in_folder = is_folder = False
+        if "\0" in str(path) or not in_folder:
             yield f"setting '{name}' must name a file in a folder that exists"
-        elif path.is_dir():
+        elif is_folder:
             yield f"setting '{name}' must name a file, not a folder"
 
 

@@ -53,8 +53,8 @@ def letter(rejection: Rejection) -> bytes:
     record = {"event_id": rejection.event_id, **letter_columns(rejection.columns)}
     record |= {
         "reason": rejection.reason,
-        "field": rejection.field,
-        "stream": rejection.stream,
+        "field": rejection.field and scrub(rejection.field),
+        "stream": scrub(rejection.stream),
         "time": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
     }
     if rejection.detail is not None:

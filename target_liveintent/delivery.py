@@ -242,6 +242,9 @@ class _Shipment:
             self._result.failure = failure
         finally:
             self._breaker.done(batch.number)
+        if self._result.refusals:  # In the order of the records, for whoever reads the letters.
+            place = {id(conversion): n for n, conversion in enumerate(batch.conversions)}
+            self._result.refusals.sort(key=lambda refusal: place[id(refusal.conversion)])
         return self._result
 
     def _deliver(self, conversions: Sequence[Conversion]) -> None:

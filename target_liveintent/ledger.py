@@ -59,7 +59,7 @@ class Ledger:
 
     def begin(self, conversion: Conversion) -> bool:
         """Note that an event is on its way; False if it is already, so that its fate is open."""
-        name = _name(conversion)
+        name = event_key(conversion)
         if name in self._underway:
             return False
         self._underway.add(name)
@@ -71,7 +71,7 @@ class Ledger:
         Raises:
             StorageError: If the file cannot be written.
         """
-        self._underway.difference_update(map(_name, conversions))
+        self._underway.difference_update(map(event_key, conversions))
         rows = [(self._key(conversion), conversion.expires_at) for conversion in confirmed]
         if not rows:
             return
@@ -99,9 +99,8 @@ class Ledger:
         return list(reversed(by_key.values()))
 
     def _key(self, conversion: Conversion) -> bytes:
-        """What tells an event from all others: account, pixel ID, stream and event ID."""
         digest = self._prefix.copy()
-        digest.update("\0".join(map(str, _name(conversion))).encode(errors="replace"))
+        digest.update("\0".join(map(str, event_key(conversion))).encode(errors="replace"))
         return digest.digest()
 
     def close(self) -> None:
@@ -113,5 +112,6 @@ class Ledger:
         return StorageError(f"ledger_path '{self._path}' cannot be used: {reason}")
 
 
-def _name(conversion: Conversion) -> tuple[int, str, str]:
+def event_key(conversion: Conversion) -> tuple[int, str, str]:
+    """What tells an event from all others of an account."""
     return conversion.pixel_id, conversion.stream, conversion.event_id

@@ -13,7 +13,7 @@ from target_liveintent.breaker import refused_as_a_whole
 from target_liveintent.dead_letters import DeadLetters
 from target_liveintent.delivery import Batch, Delivered, Delivery
 from target_liveintent.errors import DeliveryError, RefusedError, RejectedError
-from target_liveintent.ledger import Ledger
+from target_liveintent.ledger import Ledger, event_key
 from target_liveintent.reasons import REASONS
 from target_liveintent.report import Report
 from target_liveintent.state import StateKeeper
@@ -128,32 +128,49 @@ class Run:
         batch = self._open.pop((stream, repeated), None)
         if batch is None:
             return
-        if repeated:
-            self._submit(stream, repeated=False)
-            self._join()
+        try:
+            if repeated:
+                self._submit_repeated(batch)
+            else:
+                self._hand_over(batch)
+        except BaseException:
+            self._open.setdefault((stream, repeated), batch)  # It still waits to be sent.
+            raise
+        self._delivery.collect()
+
+    def _hand_over(self, batch: Batch) -> None:
         if self._ledger is not None:
             self._skip_sent(batch, self._ledger)
         if self._settings.dry_run:
             self._show(batch)
         elif batch.conversions:
-            try:
-                self._delivery.submit(batch, self._look)
-            except BaseException:
-                self._open.setdefault((stream, repeated), batch)  # It still waits to be sent.
-                raise
-            self._delivery.collect()
+            self._delivery.submit(batch, self._look)
         else:
             self._states.finish(batch.number)
 
+    def _submit_repeated(self, batch: Batch) -> None:
+        """Send events again whose first had not been delivered, each once at a time."""
+        for stream, repeated in list(self._open):
+            if not repeated:
+                self._submit(stream, repeated=False)
+        self._join()
+        while batch.conversions:
+            once = {event_key(conversion): conversion for conversion in reversed(batch.conversions)}
+            firsts = [c for c in batch.conversions if once[event_key(c)] is c]
+            for conversion in firsts:
+                batch.conversions.remove(conversion)
+            self._hand_over(Batch(self._states.open(), batch.stream, batch.opened_at, firsts))
+            self._join()
+        self._states.finish(batch.number)
+
     def _skip_sent(self, batch: Batch, ledger: Ledger) -> None:
         unsent = ledger.unsent(batch.conversions)
-        skipped = len(batch.conversions) - len(unsent)
-        if skipped:
+        if skipped := len(batch.conversions) - len(unsent):
             self.report.of(batch.stream).dropped["already_sent"] += skipped
-            ledger.end(batch.conversions, confirmed=())
-            batch.conversions = unsent
-            for conversion in unsent:
-                ledger.begin(conversion)
+        ledger.end(batch.conversions, confirmed=())
+        batch.conversions = unsent
+        for conversion in unsent:
+            ledger.begin(conversion)
 
     # What is due
 

@@ -19,6 +19,7 @@ from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.events import DEAD_LETTERS
+from target_liveintent.identity import scrub
 
 if TYPE_CHECKING:
     import ast
@@ -200,7 +201,7 @@ def suggest(stream: str, properties: Iterable[str], keys: Sequence[str]) -> str:
         elif column in {"event_time", "email"}:
             rows[column] = "<the column with it>"
     rows |= {"source": "'web'", "__else__": "__NULL__"}
-    name = _yaml(stream.replace(".", "\\."))
+    name = _yaml(scrub(stream).replace(".", "\\."))
     lines = (f"    {column}: {_yaml(expression)}" for column, expression in rows.items())
     return "\n".join(["stream_maps:", f"  {name}:", *lines])
 

@@ -27,7 +27,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
 
-from target_liveintent import batch_files, config
+from target_liveintent import batch_files, config, logs
 from target_liveintent.dead_letters import refuse_own_file
 from target_liveintent.errors import (
     ConfigurationError,
@@ -115,6 +115,7 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
+        logs.hide(self.settings.auth_token)
         self.run = Run(self.settings, self._write_state, self.logger)
         self.message_reader: MessageReader = MessageReader(self.run.tick)
         self._sinks: dict[str, list[LiveIntentSink]] = {}
@@ -128,6 +129,7 @@ class TargetLiveIntent(Target):
     @classmethod
     def get_singer_command(cls) -> click.Command:
         """The SDK's command, with our way to end."""
+        logs.protect()
         command = super().get_singer_command()
         return Command(
             name=command.name,
@@ -348,7 +350,11 @@ class TargetLiveIntent(Target):
         if not message.value:
             msg = "a STATE message without a value"
             raise InputError(msg)
-        self.run.hold_state(bytes(message.value).decode())
+        try:
+            self.run.hold_state(bytes(message.value).decode())
+        except UnicodeDecodeError:
+            msg = "not valid UTF-8"
+            raise InputError(msg) from None
 
     def _process_activate_version_message(self, message: Message) -> None:  # type: ignore[override]
         """A table's version means nothing to conversions."""
