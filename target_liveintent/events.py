@@ -97,6 +97,10 @@ COLUMNS = (
         "Never sent. Where a stream has it, only true, 1, `yes` and `granted` let a record go.",
     ),
 )
+READ_COLUMNS = frozenset(
+    place[0] for column in COLUMNS for place in ((column.name,), column.path) if place
+)
+"""The columns of a mapped record that are looked at, in both spellings."""
 _DEEPEST = 50
 """Levels of nesting that a letter shows."""
 _IDENTITY_COLUMNS = ("email", "md5", "sha2")

@@ -105,6 +105,20 @@ class LiveIntentSink(Sink):
                 self._run.suppressions,
             )
 
+    @property
+    def reads(self) -> frozenset[str] | None:
+        """The columns of a record that are needed; None for all."""
+        if self.builder is None:
+            return frozenset()
+        needs_all = (
+            self.treatment.reads is None
+            or self._validator is not None
+            or self.stream_name == DEAD_LETTERS
+            # Without keys, a derived event ID is made of the whole mapped record.
+            or (not self.key_properties and self.treatment.passes_others)
+        )
+        return None if needs_all else self.treatment.reads | set(self.key_properties)  # type: ignore[operator]
+
     def get_validator(self) -> BaseJSONSchemaValidator | None:
         """Validate only where the user asks for it: the event builder judges each value it uses."""
         return RecordValidator(self.schema) if self.config.get("validate_records") else None

@@ -8,8 +8,10 @@ all is known, so that a misspelled name does not send a whole table.
 
 from __future__ import annotations
 
+import ast
 import copy
 import fnmatch
+import functools
 import json
 import keyword
 import re
@@ -18,11 +20,11 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.events import DEAD_LETTERS
+from target_liveintent.events import DEAD_LETTERS, READ_COLUMNS
+from target_liveintent.expressions import Compiled, Expression, Names, compile_row
 from target_liveintent.identity import scrub
 
 if TYPE_CHECKING:
-    import ast
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
 _NULL = (None, "__NULL__")
@@ -44,19 +46,91 @@ class MappingFailedError(Exception):
 
 
 class _Map(CustomStreamMap):
-    """One entry of `stream_maps`, applied to one stream."""
+    """One entry of `stream_maps`, applied to one stream: the SDK's checks and schema, our code.
 
-    def _eval(
-        self, expr: str, expr_parsed: ast.Expr, record: dict[str, Any], property_name: str | None
-    ) -> Any:
+    Attributes:
+        passes_others: Whether columns that it does not name come out as well.
+        reads: The columns of a record that it needs; None for all.
+    """
+
+    def __init__(self, **kwargs: Any) -> None:
+        super().__init__(**kwargs)
+        definitions = dict(kwargs["map_transform"])
+        rule = definitions.pop("__filter__", None)
+        definitions.pop("__key_properties__", None)
+        self.passes_others = "__else__" not in definitions
+        definitions.pop("__else__", None)
+        self._dropped = [column for column, text in definitions.items() if text in _NULL]
+        self._names = Names(
+            self.expr_evaluator.functions,
+            self.map_config,
+            self.stream_alias,
+            kwargs["stream_name"],
+        )
+        self._expressions = [
+            self._expression(column, text)
+            for column, text in definitions.items()
+            if text not in _NULL
+        ]
+        row = compile_row(self._expressions, self._names)
+        self._row, self.reads = row.run, row.reads
+        self._filter = None
+        if rule is not None:
+            self._expressions.insert(0, self._expression(_FILTER, rule))
+            filtering = compile_row(self._expressions[:1], self._names)
+            self._filter = filtering.run
+            self.reads = _union(self.reads, filtering.reads)
+        if self.passes_others:
+            self.reads = _union(self.reads, READ_COLUMNS)
+
+    def _expression(self, column: str, text: str) -> Expression:
+        tree = ast.parse(text).body[0]
+        own = None if column == _FILTER else column
+        return Expression(column, tree, lambda record: self._eval(text, tree, record, own))  # type: ignore[arg-type]
+
+    def transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
+        """Map one record.
+
+        Raises:
+            MappingFailedError: If one of the expressions fails.
+        """
         try:
-            return super()._eval(expr, expr_parsed, record, property_name)
-        except Exception as failure:  # noqa: BLE001 (expressions are the user's, and may do anything)
-            cause = failure.__cause__ or failure
-            raise MappingFailedError(property_name or "__filter__", type(cause).__name__) from None
+            if self._filter is not None and not self._filter(record)[_FILTER]:
+                return None
+            row = self._row(record)
+        except Exception:  # noqa: BLE001 (expressions are the user's, and may do anything)
+            raise self._failure(record) from None
+        if self.passes_others:
+            row = {**record, **row}
+            for column in self._dropped:
+                row.pop(column, None)
+        return row or None
+
+    def _failure(self, record: dict[str, Any]) -> MappingFailedError:
+        """Which expression fails; they are tried one by one."""
+        for column, single in self._singly:
+            try:
+                single.run(record)
+            except Exception as failure:  # noqa: BLE001, PERF203
+                absent = isinstance(failure, KeyError) and failure.args[0] not in record
+                if absent and single.reads and failure.args[0] in single.reads:
+                    return MappingFailedError(column, "NameNotDefined")  # As the SDK calls it.
+                return MappingFailedError(column, type(failure.__cause__ or failure).__name__)
+        return MappingFailedError("?", "now and then")
+
+    @functools.cached_property
+    def _singly(self) -> list[tuple[str, Compiled]]:
+        return [(e.column, compile_row([e], self._names)) for e in self._expressions]
 
     def _init_faker_instance(self) -> None:
         """Invented people are no conversions."""
+
+
+_FILTER = "__filter__"
+
+
+def _union(some: frozenset[str] | None, others: frozenset[str] | None) -> frozenset[str] | None:
+    return None if some is None or others is None else some | others
 
 
 class Treatment(NamedTuple):
@@ -66,6 +140,8 @@ class Treatment(NamedTuple):
         stream: Under which name they are counted.
         named: Whether the user's configuration names the stream, or there are no maps at all.
         properties: The columns that come out; empty if records are dropped.
+        passes_others: Whether columns that the map does not name come out as well.
+        reads: The columns of a record that it needs; None for all.
         transform: Gives a mapped record, or None if the map's filter drops it; None itself if all
             records are dropped.
     """
@@ -73,6 +149,8 @@ class Treatment(NamedTuple):
     stream: str
     named: bool
     properties: tuple[str, ...]
+    passes_others: bool
+    reads: frozenset[str] | None
     transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None
 
 
@@ -116,7 +194,7 @@ class StreamMaps:
             if stream != (source or name) and not fnmatch.fnmatch(stream, source or name):
                 continue
             if definition in _NULL:
-                own = Treatment(stream, named=True, properties=(), transform=None)
+                own = _dropped(stream, named=True)
                 continue
             alias = options.pop("__alias__", None)
             counted_as = stream if source is None else name
@@ -131,7 +209,7 @@ class StreamMaps:
 
     def _unnamed(self, stream: str, schema: dict[str, Any]) -> Treatment:
         if self._drops_others:
-            return Treatment(stream, named=False, properties=(), transform=None)
+            return _dropped(stream, named=False)
         return _as_it_is(stream, schema, named=not self._definitions)
 
     def _mapped(
@@ -154,7 +232,12 @@ class StreamMaps:
             raise StreamMappingError(msg) from None
         properties = tuple(stream_map.transformed_schema.get("properties", {}))
         return Treatment(
-            counted_as, named=True, properties=properties, transform=stream_map.transform
+            counted_as,
+            named=True,
+            properties=properties,
+            passes_others=stream_map.passes_others,
+            reads=stream_map.reads,
+            transform=stream_map.transform,
         )
 
 
@@ -167,7 +250,14 @@ def _alias(expression: str, stream: str) -> str:
 
 
 def _as_it_is(stream: str, schema: Mapping[str, Any], *, named: bool) -> Treatment:
-    return Treatment(stream, named, tuple(schema.get("properties", {})), dict)
+    properties = tuple(schema.get("properties", {}))
+    return Treatment(
+        stream, named, properties, passes_others=True, reads=READ_COLUMNS, transform=dict
+    )
+
+
+def _dropped(stream: str, *, named: bool) -> Treatment:
+    return Treatment(stream, named, (), passes_others=False, reads=frozenset(), transform=None)
 
 
 _LIKELY = {

@@ -37,16 +37,17 @@ from target_liveintent.errors import (
     StreamMappingError,
 )
 from target_liveintent.events import DEAD_LETTERS, missing_columns
-from target_liveintent.reader import MessageReader, decode_object
+from target_liveintent.reader import MessageReader, decode_object, record_decoder
 from target_liveintent.run import Run
 from target_liveintent.sinks import LiveIntentSink
 from target_liveintent.stream_maps import StreamMaps, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from types import FrameType
 
     import click
+    from msgspec import Raw
 
     from target_liveintent.reader import Message
     from target_liveintent.stream_maps import Treatment
@@ -119,6 +120,7 @@ class TargetLiveIntent(Target):
         self.run = Run(self.settings, self._write_state, self.logger)
         self.message_reader: MessageReader = MessageReader(self.run.tick)
         self._sinks: dict[str, list[LiveIntentSink]] = {}
+        self._decoders: dict[str, Callable[[bytes | Raw], dict[str, Any]]] = {}
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self._warned: set[str] = set()
         self._gives_events = False
@@ -276,6 +278,7 @@ class TargetLiveIntent(Target):
             self._make_sink(stream, schema, message.key_properties or [], treatment)
             for treatment in self._stream_maps.treatments(stream, schema)
         ]
+        self._decoders[stream] = record_decoder(_together(self._sinks[stream]))
         self._schemas[stream] = known
 
     def _make_sink(
@@ -327,7 +330,8 @@ class TargetLiveIntent(Target):
         if not message.record:
             msg = "a RECORD message without a record"
             raise InputError(msg)
-        self._process_record(stream, decode_object(message.record))
+        decode = self._decoders.get(stream, decode_object)
+        self._process_record(stream, decode(message.record))
 
     def _process_record(self, stream: str, record: dict[str, Any]) -> None:
         sinks = self._sinks.get(stream)
@@ -407,6 +411,16 @@ class TargetLiveIntent(Target):
 def _words(failure: BaseException) -> str:
     """What ended the run; the text of what is not expected could hold what is in a record."""
     return str(failure) if isinstance(failure, _EXPECTED) else type(failure).__name__
+
+
+def _together(sinks: Iterable[LiveIntentSink]) -> frozenset[str] | None:
+    """The columns that a stream's sinks need; None for all."""
+    needed: frozenset[str] = frozenset()
+    for sink in sinks:
+        if (reads := sink.reads) is None:
+            return None
+        needed |= reads
+    return needed
 
 
 def _stream_of(message: Message) -> str:
