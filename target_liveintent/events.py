@@ -26,7 +26,7 @@ from target_liveintent.identity import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from target_liveintent.suppression import Suppressions
 
@@ -140,6 +140,29 @@ class ConversionEvent(msgspec.Struct, frozen=True, omit_defaults=True, rename="c
     purchase_data: PurchaseData
     decision_id: str | None = None
 
+
+class _Slot(NamedTuple):
+    """Where an optional column goes in an event, and how it is read."""
+
+    name: str
+    read: Callable[[Any], Any]
+    section: int
+    place: int
+
+
+_SECTIONS = {"userData": (0, UserData), "purchaseData": (1, PurchaseData)}
+
+
+def _slots() -> Iterator[_Slot]:
+    for name, path, _ in COLUMNS:
+        if name in coerce.OPTIONAL:
+            section, struct = _SECTIONS[path[0]]
+            place = struct.__struct_encode_fields__.index(path[1])
+            yield _Slot(name, coerce.OPTIONAL[name], section, place)
+    yield _Slot("decision_id", coerce.text, 2, 0)
+
+
+_SLOTS = tuple(_slots())
 
 # A Decimal is written as a JSON number with the digits that it came with.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -275,9 +298,15 @@ class EventBuilder:
         self._defaults = defaults
         self._normalize = NORMALIZATIONS[defaults.normalization]
         self._suppressions = suppressions
-        self._places = tuple(_resolve(properties).items())
+        places = _resolve(properties)
+        self._own = tuple(name for name, found in places.items() if (name,) in found)
+        self._elsewhere = tuple(
+            (name, found) for name, found in places.items() if found != ((name,),)
+        )
+        self._identifying = tuple(name for name in _IDENTITY_COLUMNS if name in places)
+        self._slots = tuple(slot for slot in _SLOTS if slot.name in places)
         # A letter has the column only if its stream had it.
-        self._needs_consent = stream != DEAD_LETTERS and "consent" in dict(self._places)
+        self._needs_consent = stream != DEAD_LETTERS and "consent" in places
 
     def build(
         self,
@@ -330,15 +359,11 @@ class EventBuilder:
         return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
 
     def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
-        columns = {}
-        for name, places in self._places:
-            for place in places:
-                value: Any = mapped
-                for step in place:
-                    value = value.get(step) if isinstance(value, dict) else None
-                if value is not None:
-                    columns[name] = value
-                    break
+        """What the record says, by our names; what is null is absent."""
+        columns = {name: mapped[name] for name in self._own if mapped.get(name) is not None}
+        for name, places in self._elsewhere:
+            if name not in columns and (value := _first(mapped, places)) is not None:
+                columns[name] = value
         page = columns.get("source_url")
         if isinstance(page, str):
             columns["source_url"] = urls.clean(page)
@@ -346,7 +371,7 @@ class EventBuilder:
 
     def _identify(self, columns: dict[str, Any], left_out: dict[str, int]) -> Identity:
         """The identity, with `columns` relieved of everything that it was made of."""
-        candidates = [columns.pop(name, None) for name in _IDENTITY_COLUMNS]
+        candidates = [columns.pop(name, None) for name in self._identifying]
         identity = identify(candidates, self._normalize)
         if identity.md5 is not None:
             columns["md5"] = identity.md5
@@ -396,37 +421,45 @@ class EventBuilder:
         expires_at = event_time + WINDOWS[source] - MARGIN
         if now >= expires_at:
             raise _NoEvent("event_too_old", "event_time")
-        optional = self._optional(columns, left_out)
-        decision_id = self._usable(columns, "decision_id", coerce.text, left_out)
+        user_data, purchase_data, decision = self._optional(columns, left_out)
+        user_data[:2] = identity.md5, identity.sha2
+        decision_id = decision[0]
         if decision_id is None and not identity.known:
             # Of a URL that is left out for the address in it, too.
             decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
             if decision_id is None:
                 raise _NoEvent("no_identity", None)
         event = ConversionEvent(
-            event_id=event_id,
-            event_time=event_time,
-            pixel_id=pixel_id,
-            source=source,
-            user_data=UserData(
-                identity.md5,
-                identity.sha2,
-                optional.get("ip"),
-                optional.get("user_agent"),
-                optional.get("idfa"),
-                optional.get("aaid"),
-                optional.get("tracking_enabled"),
-            ),
-            purchase_data=PurchaseData(
-                optional.get("currency"),
-                optional.get("value"),
-                optional.get("order_id"),
-                optional.get("source_url"),
-                optional.get("app_bundle"),
-            ),
-            decision_id=decision_id,
+            event_id,
+            event_time,
+            pixel_id,
+            source,
+            UserData(*user_data),
+            PurchaseData(*purchase_data),
+            decision_id,
         )
         return Conversion(self._stream, event_id, pixel_id, expires_at, _encode(event), columns)
+
+    def _optional(
+        self, columns: dict[str, Any], left_out: dict[str, int]
+    ) -> tuple[list[Any], list[Any], list[Any]]:
+        """The optional columns, each in its place; what cannot be sent is left out and counted."""
+        sections: tuple[list[Any], list[Any], list[Any]] = ([None] * 7, [None] * 5, [None])
+        for name, read, section, place in self._slots:
+            value = columns.get(name)
+            if value is not None:
+                value = read(value)
+                if value is UNUSABLE or (
+                    # (The call costs more than looking for what each address has.)
+                    type(value) is str and ("@" in value or "%" in value) and holds_address(value)
+                ):
+                    _count(left_out, name)
+                    _scrub_column(columns, name)
+                    continue
+            if value is None and name in self._own:
+                _count(left_out, f"{name} empty")
+            sections[section][place] = value
+        return sections
 
     def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
         event_time = coerce.unix_time(columns.get("event_time"), self._defaults.zone)
@@ -451,28 +484,16 @@ class EventBuilder:
             raise _NoEvent(reason, name)
         return value
 
-    def _optional(self, columns: dict[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
-        return {
-            name: value
-            for name, read in coerce.OPTIONAL.items()
-            if name in columns
-            and (value := self._usable(columns, name, read, left_out)) is not None
-        }
 
-    def _usable(
-        self,
-        columns: dict[str, Any],
-        name: str,
-        read: Callable[[Any], Any],
-        left_out: dict[str, int],
-    ) -> Any:
-        """A column's value; None where it is absent, unusable, or holds an address."""
-        value = read(columns.get(name))
-        if value is UNUSABLE or (isinstance(value, str) and holds_address(value)):
-            _count(left_out, name)
-            _scrub_column(columns, name)
-            return None
-        return value
+def _first(mapped: Mapping[str, Any], places: Sequence[tuple[str, ...]]) -> Any:
+    """The first value that is there, of several places to look."""
+    for place in places:
+        value: Any = mapped
+        for step in place:
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is not None:
+            return value
+    return None
 
 
 def _count(left_out: dict[str, int], name: str) -> None:

@@ -162,12 +162,12 @@ def _is_unicode(text: str) -> bool:
 
 def holds_address(text: str) -> bool:
     """Whether an e-mail address stands anywhere in the text, percent-encoded or plain."""
-    return ("@" in text or "40" in text) and _ADDRESS_WITHIN.search(text) is not None
+    return ("@" in text or "%" in text) and _ADDRESS_WITHIN.search(text) is not None
 
 
 def scrub(text: str) -> str:
     """Replace each e-mail address in a text by the SHA-256 of its lower-case form."""
-    if "@" not in text and "40" not in text:
+    if "@" not in text and "%" not in text:
         return text
     return _ADDRESS_WITHIN.sub(
         lambda found: _sha256(_lower(found[0]).encode(errors="replace").decode()), text

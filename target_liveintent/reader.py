@@ -79,34 +79,29 @@ class MessageReader(GenericSingerReader[str]):
             InputError: If a line is no Singer message; names its number, never its content.
         """
         seen: Counter[str] = Counter()
-        for line in lines(file_input or sys.stdin, self._goes_on):
-            self.line_number += 1
-            if line.isspace() or not line:
-                continue
-            with self._naming_the_line():
+        try:
+            for line in lines(file_input or sys.stdin, self._goes_on):
+                self.line_number += 1
+                if not line or line.isspace():
+                    continue
                 message = decode_message(line)
                 handle = callbacks.get(message.type)
                 if handle is None:
                     kind = message.type if message.type.isidentifier() else "?"
                     msg = f"a message of the unknown type '{kind[:40]}'"
-                    raise InputError(msg)
+                    raise InputError(msg)  # noqa: TRY301 (the line's number is added below)
                 handle(message)
-            seen[message.type] += 1
-            if self.stopped:
-                break
+                seen[message.type] += 1
+                if self.stopped:
+                    break
+        except InputError as error:
+            msg = f"line {self.line_number} of the input: {error}"
+            raise InputError(msg) from None
         return seen
 
     def _goes_on(self) -> bool:
         self._look()
         return not self.stopped
-
-    @contextlib.contextmanager
-    def _naming_the_line(self) -> Iterator[None]:
-        try:
-            yield
-        except InputError as error:
-            msg = f"line {self.line_number} of the input: {error}"
-            raise InputError(msg) from None
 
     def deserialize_json(self, line: str) -> dict[str, Any]:
         """Decode any JSON object (the SDK's interface; messages take `decode_message`)."""

@@ -83,6 +83,7 @@ class LiveIntentSink(Sink):
             key_properties: The tap's key properties.
         """
         super().__init__(target, stream_name, copy.deepcopy(schema), key_properties)
+        self._taken = 0
         self._run = target.run
         self._settings = target.settings
 
@@ -133,14 +134,11 @@ class LiveIntentSink(Sink):
         Raises:
             MissingKeyPropertiesError: If `on_invalid` is `fail` and that is what is wrong.
         """
-        name, counts = self.treatment.stream, self.counts
+        counts = self.counts
         counts.read += 1
-        self.tally_record_read()
-        if self.builder is None or self.treatment.transform is None:
-            if self.treatment.named and self.treatment.transform is None:
-                counts.filtered += 1
-            else:
-                counts.unmapped += 1
+        self._taken += 1
+        if self.builder is None:
+            self._count_unused(counts)
             return
         if self.stream_name == DEAD_LETTERS:
             if not is_replayed(record, unconfirmed=self._settings.replay_unconfirmed):
@@ -148,28 +146,34 @@ class LiveIntentSink(Sink):
                 return
             record = to_replay(record)
         result = self._event(record, self.builder, counts.left_out)
-        if result is None:
-            counts.filtered += 1
-            return
-        if self.stream_name == DEAD_LETTERS:
-            result = msgspec.structs.replace(result, stream=str(record.get("stream")))
         if isinstance(result, Conversion):
-            self._run.deliver(name, result)
-        elif result.reason == "missing_key" and self._settings.fail_on_invalid:
+            self._run.deliver(self.treatment.stream, result)
+        elif result is None:
+            counts.filtered += 1
+        else:
+            self._reject(result)
+
+    def _count_unused(self, counts: StreamCounts) -> None:
+        if self.treatment.named and self.treatment.transform is None:
+            counts.filtered += 1
+        else:
+            counts.unmapped += 1
+
+    def _reject(self, rejection: Rejection) -> None:
+        if rejection.reason == "missing_key" and self._settings.fail_on_invalid:
             msg = (
                 f"a record of stream '{self.stream_name}' lacks key properties"
                 f" ({', '.join(self.key_properties)}) and has no event_id"
             )
             raise MissingKeyPropertiesError(msg)
-        else:
-            self._run.reject(name, result)
+        self._run.reject(self.treatment.stream, rejection)
 
     def _event(
         self, record: dict[str, Any], builder: EventBuilder, left_out: dict[str, int]
     ) -> Conversion | Rejection | None:
         """The event of a record, why there is none, or None if the map's filter drops it."""
-        violation = self._violation(record)
-        assert self.treatment.transform is not None  # noqa: S101 (the caller has looked)
+        assert self.treatment.transform is not None  # noqa: S101 (there is a builder)
+        violation = None if self._validator is None else self._violation(record, self._validator)
         try:
             mapped = self.treatment.transform(record)
         except MappingFailedError as failure:
@@ -177,7 +181,10 @@ class LiveIntentSink(Sink):
             return builder.reject_unmapped(failure.column, record, failure.kind)
         if mapped is None:
             return None
-        return builder.build(mapped, record, time.time(), left_out, violation)
+        result = builder.build(mapped, record, time.time(), left_out, violation)
+        if self.stream_name == DEAD_LETTERS:
+            return msgspec.structs.replace(result, stream=str(record.get("stream")))
+        return result
 
     def _warn_of_mapping(self, failure: MappingFailedError) -> None:
         if failure.column not in self._warned_missing_fields:
@@ -189,11 +196,10 @@ class LiveIntentSink(Sink):
                 failure.kind,
             )
 
-    def _violation(self, record: dict[str, Any]) -> str | None:
-        if self._validator is None:
-            return None
+    @staticmethod
+    def _violation(record: dict[str, Any], validator: BaseJSONSchemaValidator) -> str | None:
         try:
-            self._validator.validate(record)
+            validator.validate(record)
         except InvalidRecord as error:
             return scrub(error.error_message)
         return None
@@ -208,5 +214,5 @@ class LiveIntentSink(Sink):
 
     def clean_up(self) -> None:
         """Log the SDK's metric of records, once: a line for each batch would drown the rest."""
-        self.record_counter_metric.increment(self._total_records_read)
+        self.record_counter_metric.increment(self._taken)
         super().clean_up()
