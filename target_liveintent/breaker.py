@@ -17,30 +17,31 @@ if TYPE_CHECKING:
 
 SUSPICIOUS = 8
 """Refusals in a row after which requests take turns."""
-MAX_REFUSALS = 90
+MAX_REFUSALS = 80
 """Refusals in a row that end the run. With those in flight when turns begin: under 100 requests."""
-MAX_LETTERS = 30
-"""Events refused in a row, in batches of which nothing was accepted, that end the run."""
+MAX_LETTERS = 24
+"""Events found bad in a row that end the run."""
 
 
 class Breaker:
-    """Counts refusals in a row. Shared by all threads; a turn is taken by a batch.
-
-    Attributes:
-        acceptances: Requests that the API took so far.
-    """
+    """Counts refusals in a row. Shared by all threads; a turn is taken by a batch."""
 
     def __init__(self) -> None:
         """Start without suspicion."""
         self._changed = threading.Condition()
-        self.acceptances = 0
-        self._refusals = 0
-        self._letters = 0
+        self._asked = 0
+        # The numbers of the requests that were refused, of events that were found bad by one, since
+        # the last one that was accepted.
+        self._refused: list[int] = []
+        self._isolated: list[int] = []
         self._prober: Hashable | None = None
         self._verdict: str | None = None
 
-    def wait_for_turn(self, batch: Hashable) -> None:
+    def wait_for_turn(self, batch: Hashable) -> int:
         """Wait while there is suspicion and another batch is trying.
+
+        Returns:
+            A number for the request that is about to be made.
 
         Raises:
             RefusedError: If the run is over.
@@ -52,47 +53,55 @@ class Breaker:
                 raise RefusedError(self._verdict)
             if self._suspicious:
                 self._prober = batch
+            self._asked += 1
+            return self._asked
 
     @property
     def _suspicious(self) -> bool:
-        return self._refusals >= SUSPICIOUS
+        return len(self._refused) >= SUSPICIOUS
 
-    def accepted(self) -> None:
-        """The API took something: refusals before it are about the events."""
+    def accepted(self, request: int) -> None:
+        """The API took something: refusals of earlier requests are about the events.
+
+        Args:
+            request: Its number. An answer may come late: it tells nothing of later requests.
+        """
         with self._changed:
-            self.acceptances += 1
-            self._refusals = self._letters = 0
-            self._prober = None
-            self._changed.notify_all()
+            self._refused = [number for number in self._refused if number > request]
+            self._isolated = [number for number in self._isolated if number > request]
+            if not self._suspicious:
+                self._prober = None
+                self._changed.notify_all()
 
-    def refused(self, said: str, *, proven: bool) -> None:
+    def refused(self, request: int, said: str) -> None:
         """The API refused a request.
 
         Args:
-            said: What it said, for the verdict.
-            proven: Whether it took anything since the batch is being delivered.
-
-        Raises:
-            RefusedError: When that was one too many.
-        """
-        with self._changed:
-            self._refusals += 1
-            if self._refusals >= MAX_REFUSALS and not proven:
-                self._trip(f"{self._refusals} requests", said)
-
-    def isolated(self, said: str) -> None:
-        """An event was found bad, and nothing was accepted since its batch is being delivered.
-
-        Args:
+            request: Its number.
             said: What the API said, for the verdict.
 
         Raises:
             RefusedError: When that was one too many.
         """
         with self._changed:
-            self._letters += 1
-            if self._letters >= MAX_LETTERS:
-                self._trip(f"{self._letters} single events", said)
+            self._refused.append(request)
+            if len(self._refused) >= MAX_REFUSALS:
+                self._trip(f"{len(self._refused)} requests", said)
+
+    def isolated(self, request: int, said: str) -> None:
+        """An event was found bad.
+
+        Args:
+            request: The number of the request that showed it.
+            said: What the API said, for the verdict.
+
+        Raises:
+            RefusedError: When that was one too many.
+        """
+        with self._changed:
+            self._isolated.append(request)
+            if len(self._isolated) >= MAX_LETTERS:
+                self._trip(f"{len(self._isolated)} single events", said)
 
     def done(self, batch: Hashable) -> None:
         """A batch is finished and gives up its turn."""
@@ -111,5 +120,5 @@ def refused_as_a_whole(what: str, said: str) -> str:
     """The line that explains a run in which the API takes nothing."""
     return (
         f"{what} ({said}). Not the events but the settings may be wrong: check pixel_id and"
-        " customer_id. Nothing was dead-lettered for it, and the next run sends the events again"
+        " customer_id. The next run sends again what was not delivered and has no dead letter"
     )

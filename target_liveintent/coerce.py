@@ -38,6 +38,8 @@ SOURCES = ("web", "app", "offline")
 _NOTHING = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
+LONGEST_TEXT = 8_192
+"""Characters of a value that is taken for one: no order ID, page or browser is that long."""
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
@@ -68,6 +70,8 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
         stripped = value.strip()
         if stripped in _NOTHING:
             return None
+        if len(stripped) > LONGEST_TEXT:
+            return UNUSABLE
         return stripped if stripped.isascii() or _encodes(stripped) else UNUSABLE
     if value is None:
         return None
@@ -94,7 +98,7 @@ def _number_text(value: float | Decimal) -> str | Unusable | None:
     number = Decimal(repr(value)) if isinstance(value, float) else value
     if number.is_nan():
         return None
-    if not number.is_finite() or number.adjusted() > 38:  # noqa: PLR2004 (128 bits)
+    if not number.is_finite() or not -38 < number.adjusted() < 38:  # noqa: PLR2004 (128 bits)
         return UNUSABLE
     return str(int(number)) if number == number.to_integral_value() else format(number, "f")
 

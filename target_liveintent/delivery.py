@@ -231,7 +231,7 @@ class _Shipment:
         self._patience = patience
         self._settings = settings
         self._budget = float(settings.max_retry_seconds)
-        self._acceptances = breaker.acceptances
+        self._request = 0  # The number of the request that was made last.
 
     def deliver(self) -> Delivered:
         """Deliver what can be delivered, and say what became of each conversion."""
@@ -279,14 +279,8 @@ class _Shipment:
         """Whether a part was accepted whole, without one that had grown too old meanwhile."""
         return outcome.kind is Kind.ACCEPTED and len(sent) == len(part)
 
-    @property
-    def _proven(self) -> bool:
-        """Whether the API has taken anything, of any batch, since this one is being delivered."""
-        return self._breaker.acceptances > self._acceptances
-
     def _isolate(self, conversion: Conversion, refusal: Outcome) -> None:
-        if not self._proven:
-            self._breaker.isolated(refusal.detail)
+        self._breaker.isolated(self._request, refusal.detail)
         self._result.refusals.append(Refusal(conversion, "refused_by_api", refusal.detail))
 
     def _send(self, conversions: list[Conversion]) -> tuple[list[Conversion], Outcome]:
@@ -297,7 +291,8 @@ class _Shipment:
         """
         attempt = 0
         while True:
-            self._breaker.wait_for_turn(self._result.batch.number)  # Events may grow too old here.
+            # Before ages are judged: events may grow too old here.
+            self._request = self._breaker.wait_for_turn(self._result.batch.number)
             young = self._young_enough(conversions)
             if not young:
                 return young, Outcome(Kind.ACCEPTED, "nothing left to send")
@@ -334,7 +329,7 @@ class _Shipment:
         kind = outcome.kind
         if kind in {Kind.ACCEPTED, Kind.PARTLY}:
             self._result.accepted = True
-            self._breaker.accepted()
+            self._breaker.accepted(self._request)
             for conversion in sent:
                 if conversion.event_id in outcome.not_processed:
                     self._result.refusals.append(Refusal(conversion, "not_processed"))
@@ -345,7 +340,7 @@ class _Shipment:
         elif kind is Kind.UNCONFIRMED:
             self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
         elif kind is Kind.REFUSED:
-            self._breaker.refused(outcome.detail, proven=self._proven)
+            self._breaker.refused(self._request, outcome.detail)
         elif kind is Kind.DENIED:
             raise AccessDeniedError(
                 self._explain(

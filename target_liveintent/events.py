@@ -365,7 +365,7 @@ class EventBuilder:
             if name not in columns and (value := _first(mapped, places)) is not None:
                 columns[name] = value
         page = columns.get("source_url")
-        if isinstance(page, str):
+        if isinstance(page, str) and len(page) <= coerce.LONGEST_TEXT:
             columns["source_url"] = urls.clean(page)
         return columns
 
@@ -542,4 +542,6 @@ def _letter_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 (a table of t
 
 
 def _letter_text(value: str) -> str:
+    if len(value) > coerce.LONGEST_TEXT:
+        return f"({len(value)} characters)"
     return scrub(value if value.isascii() else value.encode(errors="replace").decode())

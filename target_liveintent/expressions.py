@@ -11,6 +11,7 @@ test holds the two against each other.
 from __future__ import annotations
 
 import ast
+import copy
 import types
 import warnings
 from typing import TYPE_CHECKING, Any, NamedTuple
@@ -153,7 +154,8 @@ class _Rewriter(ast.NodeTransformer):
     def rewrite(self, tree: ast.stmt) -> ast.expr:
         if not isinstance(tree, ast.Expr):
             raise _NotCompiledError
-        rewritten: ast.expr = self.visit(tree.value)
+        # Of a copy: the evaluator may still need the tree as it was.
+        rewritten: ast.expr = self.visit(copy.deepcopy(tree.value))
         return rewritten
 
     def generic_visit(self, node: ast.AST) -> ast.AST:

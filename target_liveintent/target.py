@@ -268,6 +268,14 @@ class TargetLiveIntent(Target):
         known = (bytes(message.schema), message.key_properties)
         if self._schemas.get(stream) == known:
             return
+        try:
+            self._register(stream, message)
+        except RecursionError:
+            msg = f"the SCHEMA of stream '{stream}' is nested too deeply"
+            raise InputError(msg) from None
+        self._schemas[stream] = known
+
+    def _register(self, stream: str, message: Message) -> None:
         schema = decode_object(message.schema) if message.schema else None
         if schema is None or not isinstance(schema.get("properties"), dict):
             msg = f"the SCHEMA of stream '{stream}' names no properties"
@@ -279,7 +287,6 @@ class TargetLiveIntent(Target):
             for treatment in self._stream_maps.treatments(stream, schema)
         ]
         self._decoders[stream] = record_decoder(_together(self._sinks[stream]))
-        self._schemas[stream] = known
 
     def _make_sink(
         self, stream: str, schema: dict[str, Any], keys: list[str], treatment: Treatment
@@ -426,5 +433,8 @@ def _together(sinks: Iterable[LiveIntentSink]) -> frozenset[str] | None:
 def _stream_of(message: Message) -> str:
     if not message.stream:
         msg = f"a {message.type} message without a stream"
+        raise InputError(msg)
+    if not message.stream.isprintable():  # It would forge lines of the log.
+        msg = f"a {message.type} message whose stream's name cannot be printed"
         raise InputError(msg)
     return message.stream

@@ -57,7 +57,7 @@ def replay(target: Launcher, **settings: Any) -> Running:
 
 
 def test_consent(target: Launcher, sandbox: Sandbox) -> None:
-    """Of a stream with the column, only records that say yes are sent; the others leave no letter."""
+    """Of a stream with the column, only records that say yes go; the others leave no letter."""
     yes = [True, 1, "1", "yes", "Granted", "TRUE", 1.0]
     no = [False, 0, None, ..., "", "no", "denied", "false", 2, "maybe", ["yes"], {"granted": True}]
     messages = [order(n, consent=value) for n, value in enumerate([*yes, *no])]
@@ -160,7 +160,9 @@ def test_never_a_letter_and_never_an_end(
     """Whatever else is wrong with such a record, it is dropped, counted, and the run goes on."""
     people = target.folder / "people.txt"
     people.write_text("gone@example.com\n" if why == "suppressed" else "")
-    bad = bad_records(**({"consent": "no"} if why == "no_consent" else {"email": "gone@example.com"}))
+    bad = bad_records(
+        **({"consent": "no"} if why == "no_consent" else {"email": "gone@example.com"})
+    )
     columns = (*COLUMNS[: 5 if why == "no_consent" else 4], "source", "pixel_id")
     typed = schema("orders", columns, value={"type": "number"})
     run = target.run(

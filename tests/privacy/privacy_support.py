@@ -20,6 +20,7 @@ if TYPE_CHECKING:
 
 ADDRESS = "Zoe.Q9x7+Tag@Leaky-Shop.Example"
 TOKEN = "t0k/s3cr3t+of-us=="
+SECRET = "s3cr3t"
 WORDS = ("zoe.q9x7", "leaky-shop", "s3cr3t+of-us", "s3cr3t")
 COLUMNS = (
     "event_id", "event_time", "pixel_id", "source", "decision_id", "email", "md5", "sha2", "ip",
@@ -39,7 +40,9 @@ def spellings(text: str) -> Iterator[str]:
     yield html.unescape(lowered)
     yield re.sub(r"\\+u([0-9a-f]{4})", lambda found: chr(int(found[1], 16)), lowered).lower()
     for found in re.findall(r"[A-Za-z0-9+/]{24,}={0,2}", text):
-        yield base64.b64decode(found + "==", validate=False).decode("latin-1").lower()
+        whole = found.rstrip("=")
+        whole = whole[: len(whole) // 4 * 4]
+        yield base64.b64decode(whole).decode("latin-1").lower()
 
 
 def leaks(text: str) -> list[str]:
@@ -61,7 +64,7 @@ def hostile(number: int = 1, **columns: Any) -> dict[str, Any]:
         "user_agent": f"Agent ({ADDRESS})",
         "ip": [ADDRESS],
         "currency": {"a": {ADDRESS: ADDRESS}},
-        "source_url": f"https://u:{TOKEN}@shop.example/{quoted}?a={quoted}&key={TOKEN}#{quoted}",
+        "source_url": f"https://u:{SECRET}@shop.example/{quoted}?a={quoted}&key={TOKEN}#{quoted}",
         "order_id": {"mail": [ADDRESS, {"deep": quoted}]},
         "value": f"12 {ADDRESS}",
         ADDRESS: ADDRESS,

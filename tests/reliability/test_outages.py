@@ -10,6 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from faulty_server import FaultyServer, Plan, Request
+from integration_support import SETTINGS
 from reliability_support import (
     ROOT,
     Feed,
@@ -23,14 +24,21 @@ from reliability_support import (
     start,
 )
 
+from target_liveintent import delivery
+from target_liveintent.config import settings_of
+from target_liveintent.delivery import Batch, Delivered, Delivery
+from target_liveintent.errors import OutageError
+from target_liveintent.events import Conversion
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
+    import pytest
     from integration_forks import Forks
     from integration_support import Running
 
-BUDGET = 4
+BUDGET = 3
 """The setting max_retry_seconds."""
 A_FEW = 7.0
 """Seconds beyond the budget: one answer is awaited for a second, the others for five."""
@@ -93,6 +101,28 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
     in_parallel([lambda kind=kind: outlive(kind) for kind in outages], at_once=6)
 
 
+def test_the_budget_is_for_a_whole_batch(
+    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """However short each wait is, a batch is given up when they add up to max_retry_seconds."""
+    monkeypatch.setattr(delivery, "_FIRST_BACKOFF", 0.02)
+    monkeypatch.setattr(delivery, "_LONGEST_BACKOFF", 0.05)
+    count = itertools.count()
+    server.rule = lambda _: Plan(503, skipped=None) if next(count) < 400 else Plan()
+    settings = settings_of({**SETTINGS, "api_url": server.url, "max_retry_seconds": 1})
+    settled: list[Delivered] = []
+    deliveries = Delivery(settings, settled.append)
+    event = b'{"eventId": "e0", "eventTime": 9999999999, "source": "web"}'
+    conversions = [Conversion("orders", "e0", 1, 9_999_999_999, event, {})]
+    began = time.monotonic()
+    deliveries.submit(Batch(0, "orders", began, conversions), lambda: None)
+    assert deliveries.join(20)
+    assert 0.5 < time.monotonic() - began < 3
+    (done,) = settled
+    assert isinstance(done.failure, OutageError)
+    assert done.requests == len(server.requests) == done.retries + 1
+
+
 def test_nobody_listens(tmp_path: Path, forks: Forks) -> None:
     """A port at which nobody listens is retried, and the run ends as in any outage."""
     with socket.create_server(("127.0.0.1", 0)) as closed:
@@ -123,7 +153,7 @@ def test_outage_that_passes(tmp_path: Path, forks: Forks) -> None:
 
     def rule(request: Request) -> Plan:
         if not until[0]:
-            until[0] = time.monotonic() + 2
+            until[0] = time.monotonic() + 1
         down = time.monotonic() < until[0]
         return Plan(503, skipped=None) if down else Plan()
 
@@ -184,10 +214,10 @@ def test_name_that_is_found_at_last(tmp_path: Path, forks: Forks) -> None:
 
     def find(code: str) -> None:
         with FaultyServer() as server:
-            run, watch = look_up(tmp_path / code, forks, server, 3, code)
+            run, watch = look_up(tmp_path / code, forks, server, 2, code)
         assert (run.code, watch.bookmark) == (0, 50), run.log
         assert len(server.requests) == 1
-        assert assert_adds_up(run, 50)["retries"] == 3
+        assert assert_adds_up(run, 50)["retries"] == 2
 
     in_parallel([lambda code=code: find(code) for code in ("EAI_AGAIN", "EAI_NONAME")])
 

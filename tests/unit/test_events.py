@@ -3,11 +3,10 @@
 from __future__ import annotations
 
 import datetime as dt
-import pathlib
 import uuid
 import zoneinfo
 from decimal import Decimal
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from unit_support import (
@@ -41,6 +40,9 @@ from target_liveintent.events import (
 from target_liveintent.reader import decode_message, decode_object
 from target_liveintent.reasons import REASONS
 from target_liveintent.suppression import Suppressions
+
+if TYPE_CHECKING:
+    import pathlib
 
 COLUMNS = {
     "event_id",

@@ -75,6 +75,7 @@ ATOMS = [
     *("'a' * 200000", "'a' * 3", "10 ** 3", "10 ** 5000000", "1 << 3", "1 << 99999", "7 >> 1"),
     *("7 // 2", "7 % 2", "7 / 0", "'%s' % id", "1 @ 2", "5 & 3", "5 | 3", "5 ^ 3", "'a' + 'b'"),
     *("id if is_test else total", "email and email.strip()", "email or customer or 'none'"),
+    *("float(total) if [t for t in tags] else str(id)", "not [t for t in tags or str(id)]"),
     *("id == 7", "id != 7", "0 <= id < 10", "'vip' in tags", "'vip' not in tags", "email is None"),
     *("email is not None", "1 < 2 < 3 < 0", "((_.get('customer') or {}).get('orders') or [0])[0]"),
     *("datetime.__doc__", "json.codecs", "json.decoder", "datetime.sys", "...", "b'x'", "1j"),
@@ -167,6 +168,18 @@ def test_which_columns_are_read(expression: str, reads: set[str] | None) -> None
     maps = StreamMaps({"orders": {"email": expression, "__else__": "__NULL__"}}, {})
     (treatment,) = maps.treatments("orders", copy.deepcopy(SCHEMA))
     assert treatment.reads == (None if reads is None else frozenset(reads))
+
+
+def test_failures_are_named_again_and_again() -> None:
+    """Looking for what fails leaves the expressions as they were."""
+    definition = {"total": "float(total) if id < 5 else [float(t) for t in tags]"}
+    (ours,) = StreamMaps({"orders": definition}, {}).treatments("orders", copy.deepcopy(SCHEMA))
+    assert ours.transform is not None
+    for _ in range(3):
+        with pytest.raises(MappingFailedError) as failure:
+            ours.transform({"total": "x", "id": 1, "tags": []})
+        assert (failure.value.column, failure.value.kind) == ("total", "ValueError")
+        assert ours.transform({"total": "x", "id": 9, "tags": ["1"]}) is not None
 
 
 def test_what_fails_is_named() -> None:

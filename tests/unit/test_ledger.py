@@ -158,7 +158,9 @@ def test_keys_are_pinned(ledgers: Ledgers) -> None:
     assert found == [("5B108EF96CF565A53916BB80DB32854C", LATER)]
 
 
-@pytest.mark.parametrize("text", ["ü", "\x00", "'; DROP TABLE delivered; --", "\ud800", "", "x" * 9999])
+@pytest.mark.parametrize(
+    "text", ["ü", "\x00", "'; DROP TABLE delivered; --", "\ud800", "", "x" * 9999]
+)
 def test_any_text_is_a_key(ledgers: Ledgers, text: str) -> None:
     """Whatever stream and event ID are made of."""
     ledger = ledgers()

@@ -21,7 +21,15 @@ PAGE = "https://shop.example/p"
     "name",
     [
         *("key", "KEY", "Key", "order_key", "order-key", "x.key", "api_key", "apikey", "api-key"),
-        *("token", "Token", "access_token", "access-token", "accesstoken", "accessToken", "id_token"),
+        *(
+            "token",
+            "Token",
+            "access_token",
+            "access-token",
+            "accesstoken",
+            "accessToken",
+            "id_token",
+        ),
         *("authenticity_token", "reset_password_token", "csrf-token", "authtoken"),
         *("signature", "Signature", "X-Amz-Signature", "X-Goog-Signature", "sig", "hub.signature"),
         *("X-Amz-Credential", "X-Amz-Security-Token", "x-amz-date"),
@@ -250,7 +258,9 @@ values = st.text(
 plain = st.tuples(
     st.sampled_from(["li_did", "utm_source", "utm_campaign", "UTM_Term", "gclid", "a"]), values
 ).map("=".join)
-removed = st.sampled_from(["key=s3cr3t", "my_token=s3cr3t", "signature=", "e=a@b.com", "x=a%40b.de"])
+removed = st.sampled_from(
+    ["key=s3cr3t", "my_token=s3cr3t", "signature=", "e=a@b.com", "x=a%40b.de"]
+)
 
 
 @pinned

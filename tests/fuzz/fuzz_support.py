@@ -1,0 +1,188 @@
+"""A whole target in memory, fed with any bytes, and what must hold whatever they are."""
+
+from __future__ import annotations
+
+import json
+import logging
+import os
+import threading
+from typing import TYPE_CHECKING, Any
+from unittest import mock
+
+from singer_sdk.exceptions import (
+    InvalidJSONSchema,
+    MissingKeyPropertiesError,
+    RecordsWithoutSchemaException,
+)
+
+from target_liveintent import batch_files
+from target_liveintent.errors import InputError, RunError, StreamMappingError
+from target_liveintent.target import TargetLiveIntent
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+MARK = "fuzz.q9x7"
+ADDRESS = f"{MARK}@leaky.example"
+_EXPECTED = (RunError, MissingKeyPropertiesError, RecordsWithoutSchemaException, InvalidJSONSchema)
+_SETTINGS = {
+    "customer_id": "a-1b2c",
+    "auth_token": "s3cr3t-token",
+    "pixel_id": 1,
+    "default_source": "web",
+    "dry_run": True,
+}
+MAPS: dict[str, Any] = {
+    "mapped": {
+        "event_id": "str(id)",
+        "event_time": "event_time",
+        "email": "email",
+        "value": "float(value)",
+        "source_url": "_.get('source_url')",
+        "__filter__": "id != 7",
+    }
+}
+COLUMNS = ("id", "event_time", "email", "value", "source_url")
+VARIANTS: list[dict[str, Any]] = [
+    {},
+    {"stream_maps": MAPS},
+    {"validate_records": True},
+    {"on_invalid": "fail", "validate_records": True},
+]
+
+SEEDS = [
+    json.dumps(message).encode()
+    for message in (
+        {
+            "type": "SCHEMA",
+            "stream": "orders",
+            "schema": {"properties": {name: {} for name in COLUMNS}},
+            "key_properties": ["id"],
+        },
+        {
+            "type": "SCHEMA",
+            "stream": "mapped",
+            "schema": {"properties": {**{name: {} for name in COLUMNS}, "consent": {}}},
+            "key_properties": [],
+        },
+        {
+            "type": "RECORD",
+            "stream": "orders",
+            "record": {
+                "id": 1,
+                "event_time": 1_790_000_000,
+                "email": ADDRESS,
+                "value": 87.10,
+                "source_url": "https://u:p@x.example/?key=1&utm_source=a#b",
+            },
+        },
+        {
+            "type": "RECORD",
+            "stream": "mapped",
+            "record": {
+                "id": 1e2,
+                "event_time": "2026-08-01T00:00:00Z",
+                "email": "\ud800",
+                "value": float("nan"),
+                "consent": "yes",
+            },
+        },
+        {
+            "type": "RECORD",
+            "stream": "orders",
+            "record": {"id": [{"a": -1e-9}], "event_time": 9_999_999_999_999},
+        },
+        {"type": "STATE", "value": {"bookmarks": {"orders": {"v": 1.10}}}},
+        {"type": "ACTIVATE_VERSION", "stream": "orders", "version": 5},
+        {
+            "type": "BATCH",
+            "stream": "orders",
+            "encoding": {"format": "jsonl", "compression": "gzip"},
+            "manifest": ["file:///x/%00", "file://[x"],
+        },
+    )
+]
+
+
+class _Heard(logging.Handler):
+    """Keeps what is logged."""
+
+    def __init__(self) -> None:
+        super().__init__(logging.DEBUG)
+        self.lines: list[str] = []
+
+    def emit(self, record: logging.LogRecord) -> None:
+        self.lines.append(record.getMessage())
+
+
+def _no_file(path: Any, **_: Any) -> Iterator[dict[str, Any]]:
+    msg = "no file is opened here"
+    raise InputError(msg)
+
+
+def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
+    """Run a target over an input to its end.
+
+    Args:
+        data: What a tap writes.
+        settings: Beside the usual ones; it is a dry run.
+
+    Returns:
+        The last line, if the run failed, and all that was logged.
+    """
+    heard = _Heard()
+    target = TargetLiveIntent(config={**_SETTINGS, **settings})
+    loggers = [target.logger, logging.getLogger("singer_sdk"), logging.getLogger("py.warnings")]
+    for logger in loggers:
+        logger.addHandler(heard)
+        logger.propagate = False
+    readable, writable = os.pipe()
+
+    def write() -> None:
+        with os.fdopen(writable, "wb") as pipe:
+            try:
+                pipe.write(data)
+            except BrokenPipeError:  # The run ended before.
+                pipe.detach()
+
+    writer = threading.Thread(target=write)
+    writer.start()
+    failure, has_block = None, False
+    try:
+        with (
+            os.fdopen(readable, encoding="utf-8") as source,
+            mock.patch.object(batch_files, "_json_lines", _no_file),
+            mock.patch.object(batch_files, "_parquet_rows", _no_file),
+        ):
+            try:
+                target.process(source)
+            except _EXPECTED as error:
+                failure = str(error)
+                has_block = isinstance(error, StreamMappingError)
+    finally:
+        writer.join()
+        for logger in loggers:
+            logger.removeHandler(heard)
+            logger.propagate = True
+    log = "\n".join(heard.lines)
+    assert has_block or "\n" not in (failure or ""), failure
+    assert len(failure or "") < 5_000 + 3 * len(data), failure
+    assert MARK not in f"{failure} {log}".lower(), (failure, log)
+    total = target.run.report.total
+    assert failure is not None or total.unsettled == 0, total
+    return failure, log
+
+
+def size(value: Any) -> int:
+    """Return about how many bytes a value takes as JSON; numbers as they were written."""
+    if isinstance(value, dict):
+        return 2 + sum(size(name) + size(inner) + 2 for name, inner in _items(value))
+    if isinstance(value, (list, tuple)):
+        return 2 + sum(size(inner) + 1 for inner in value)
+    if isinstance(value, int):
+        return value.bit_length() // 3 + 2
+    return len(str(value).encode(errors="replace")) + 2
+
+
+def _items(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
+    yield from value.items()

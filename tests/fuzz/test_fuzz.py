@@ -1,0 +1,187 @@
+"""Whatever a tap writes: messages, or one clear line; no other exception, and nothing shown."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from fuzz_support import ADDRESS, MARK, SEEDS, VARIANTS, feed, size
+from hypothesis import HealthCheck, example, given, settings
+from hypothesis import strategies as st
+
+from target_liveintent.dead_letters import letter
+from target_liveintent.events import COLUMNS, Conversion, Defaults, EventBuilder, Rejection
+from target_liveintent.reader import decode_message, decode_object
+
+pinned = settings(
+    derandomize=True,
+    deadline=None,
+    max_examples=150,
+    database=None,
+    suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
+)
+NAMES = [column.name for column in COLUMNS]
+NOW = 1_785_600_000
+
+# Bytes
+
+tokens = st.sampled_from(
+    [
+        *(b"{", b"}", b"[", b"]", b'"', b":", b",", b"\\", b"\n", b"\r", b"\x00", b"\xff", b"\t"),
+        *(
+            b"\\ud800",
+            b"\\u0000",
+            b"\xed\xa0\x80",
+            b"\xef\xbb\xbf",
+            b"\xf4\x90\x80\x80",
+            b"\xc0\xaf",
+        ),
+        *(b"NaN", b"-Infinity", b"1e400", b"-0", b"01", b"1e-99999", b"null", b"true", b"9" * 400),
+        *(b"1e" + b"9" * 25, b"0." + b"0" * 400 + b"1", b"[" * 1200, b'{"a":' * 1200, b"]" * 1200),
+        *(b'"type":"RECORD"', b'"type":"SCHEMA"', b'"stream":"orders"', b'"record":{}', b'"x":'),
+        *(b'"schema":{"properties":{"event_time":{},"email":{}}}', ADDRESS.encode(), b"/*", b"//"),
+    ]
+)
+junk = st.one_of(st.binary(max_size=80), st.lists(tokens, max_size=10).map(b"".join))
+
+
+@st.composite
+def mutated(draw: st.DrawFn) -> bytes:
+    """Draw a message with a part cut out, replaced or doubled."""
+    line = draw(st.sampled_from(SEEDS))
+    for _ in range(draw(st.integers(0, 3))):
+        start = draw(st.integers(0, len(line)))
+        end = draw(st.integers(start, min(len(line), start + 40)))
+        line = line[:start] + draw(st.one_of(junk, st.just(line[start:end] * 2))) + line[end:]
+    return line
+
+
+inputs = st.lists(st.one_of(mutated(), mutated(), junk, st.sampled_from(SEEDS)), max_size=6)
+
+
+@pinned
+@given(inputs, st.sampled_from([b"\n", b"\n", b"\r\n", b"\n\n"]), st.sampled_from(VARIANTS))
+@example([b'{"type":"STATE","value":{"a":"\xff"}}'], b"\n", {})
+@example([b"\xff"], b"\n", {})
+def test_any_bytes(lines: list[bytes], end: bytes, variant: dict[str, Any]) -> None:
+    """Every input ends in messages that are handled, or in one of our own exceptions."""
+    feed(end.join([SEEDS[0], *lines]), **variant)
+    feed(end.join(lines), **variant)
+
+
+# Messages
+
+numbers = st.one_of(
+    st.integers(-(10**30), 10**30),
+    st.integers(NOW - 40 * 86_400, NOW + 120),
+    st.floats(allow_nan=True, allow_infinity=True),
+    st.sampled_from([10**18, 2**63, 10**400, 0, -1]),
+)
+leaves = st.one_of(
+    st.none(),
+    st.booleans(),
+    numbers,
+    st.text(st.characters(codec=None), max_size=8),
+    st.sampled_from([ADDRESS, ADDRESS.upper(), "web", "2026-08-01", "integer", "#", "yes", "$"]),
+)
+names = st.one_of(
+    st.sampled_from([*NAMES, "properties", "type", "$ref", "items", "enum", "pattern", "required"]),
+    st.text(st.characters(codec=None), max_size=4),
+)
+anything = st.recursive(
+    leaves,
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=4)),
+    max_leaves=8,
+)
+streams = st.sampled_from(["orders", "mapped", "liveintent_dead_letters", "meltano_test_stream"])
+columns = st.dictionaries(st.one_of(st.sampled_from(NAMES), names), anything, max_size=5)
+event_columns = st.just({"id": {}, "event_time": {}, "email": {}})
+schemas = st.one_of(
+    anything,
+    st.builds(
+        lambda base, more, rest: {**rest, "properties": {**base, **more}},
+        event_columns,
+        columns,
+        columns,
+    ),
+)
+keys = st.one_of(st.just(["id"]), st.just([]), anything)
+messages = st.one_of(
+    st.fixed_dictionaries(
+        {"type": st.just("SCHEMA"), "stream": streams, "schema": schemas, "key_properties": keys}
+    ),
+    st.fixed_dictionaries({"type": st.just("RECORD"), "stream": streams, "record": columns}),
+    st.fixed_dictionaries({"type": st.just("RECORD"), "stream": streams, "record": columns}),
+    st.fixed_dictionaries({"type": st.just("STATE"), "value": anything}),
+    st.fixed_dictionaries(
+        {
+            "type": st.just("BATCH"),
+            "stream": streams,
+            "encoding": st.one_of(anything, st.just({"format": "jsonl"})),
+            "manifest": st.one_of(
+                anything, st.just(["file://["]), st.just(["file:///a%00"]), st.just(["s3://x", "x"])
+            ),
+        }
+    ),
+    st.dictionaries(st.sampled_from(["type", "stream", "record", "schema", "value"]), anything),
+)
+
+
+@pinned
+@given(st.lists(messages, max_size=5), st.sampled_from(VARIANTS))
+def test_any_messages(sent: list[dict[str, Any]], variant: dict[str, Any]) -> None:
+    """Messages of the right kind that hold anything at all, in any order."""
+    started = [json.loads(seed) for seed in SEEDS[:2]]
+    for before in (started, []):
+        lines = [json.dumps(message, ensure_ascii=bool(before)) for message in [*before, *sent]]
+        feed("\n".join(lines).encode(errors="surrogatepass"), **variant)
+
+
+# Records
+
+extremes = st.builds(
+    lambda digits, exponent: Decimal(f"{digits}E{exponent}"),
+    st.integers(-(10**20), 10**20),
+    st.one_of(st.integers(-50, 50), st.sampled_from([-100_000, -5_000, 5_000, 100_000])),
+)
+record_values = st.recursive(
+    st.one_of(leaves, extremes, st.text(max_size=400), st.sampled_from(["%40" * 300, "a" * 3_000])),
+    lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
+    max_leaves=6,
+)
+DEFAULTS = Defaults(pixel_id=1, source="web", zone=dt.timezone.utc, normalization="gmail")
+
+
+@pinned
+@given(
+    st.dictionaries(st.sampled_from([*NAMES, "userData", "purchaseData"]), record_values),
+    st.booleans(),
+)
+@example({"order_id": Decimal("1E-100000")}, True)
+@example({"user_agent": Decimal("-1.5E-100000")}, True)
+def test_any_record(record: dict[str, Any], sendable: bool) -> None:
+    """An event or a letter that is about as long as the record, without the address."""
+    if sendable:
+        record = {**record, "event_time": NOW - 60, "email": ADDRESS}
+        record.pop("consent", None)
+    built = EventBuilder("orders", list(record), (), DEFAULTS).build(record, record, NOW, {})
+    refused = built
+    if isinstance(built, Conversion):
+        assert len(built.body) < 1_000 + 6 * size(record)
+        assert MARK.encode() not in built.body.lower()
+        refused = Rejection("orders", built.event_id, "refused_by_api", None, built.columns)
+    assert isinstance(refused, Rejection)
+    written = letter(refused)
+    assert len(written) < 3_000 + 12 * size(record)
+    assert MARK.encode() not in written.lower()
+    again = decode_object(decode_message(written).record)
+    assert again["event_id"] == built.event_id
+
+
+@pytest.mark.parametrize("seed", SEEDS, ids=range(len(SEEDS)))
+def test_seeds(seed: bytes) -> None:
+    """Each seed of the coverage-guided run passes by itself."""
+    feed(b"\n".join([*SEEDS[:2], seed]))
