@@ -19,8 +19,9 @@ SUSPICIOUS = 8
 """Refusals in a row after which requests take turns."""
 MAX_REFUSALS = 80
 """Refusals in a row that end the run. With those in flight when turns begin: under 100 requests."""
-MAX_LETTERS = 24
-"""Events found bad in a row that end the run."""
+MAX_LETTERS = 22
+"""Events found bad in a row that end the run. Answers overtake each other, so that as many more as
+there are requests at once may have letters."""
 
 
 class Breaker:
