@@ -143,9 +143,9 @@ def test_too_large_and_one_bad(to_server: Launcher, server: Server) -> None:
 
 def test_one_event_too_large(to_server: Launcher, server: Server) -> None:
     """An event that is too large by itself is a dead letter."""
-    server.answer = lambda posted: Reply(413 if posted.size > 20_000 else 204)
+    server.answer = lambda posted: Reply(413 if posted.size > 7_000 else 204)
     messages = numbered(10)
-    messages[6]["record"]["source_url"] = "https://shop.example.com/" + "x" * 30_000
+    messages[6]["record"]["source_url"] = "https://shop.example.com/" + "x" * 7_500
     run = to_server.run(schema(columns=(*WITH_ID, "source_url")), *messages, state(1))
     assert (run.code, run.states) == (0, [1])
     assert [x["event_id"] for x in run.letters] == ["order-6"]
