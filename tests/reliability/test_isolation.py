@@ -208,15 +208,23 @@ def test_any_share_of_bad_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
             assert sent.states == ["first"]
 
 
-@pytest.mark.parametrize("limit", [1, 7, 30, 99])
+@pytest.mark.parametrize("limit", [1, 7, 30, 50, 99])
 def test_too_many_bytes_blame_nobody(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
 ) -> None:
-    """A 413 says nothing about any event: where one half goes, the other is still asked about."""
+    """A 413 says nothing about any event: where one half goes, the other is asked about whole."""
     sent = send(tmp_path, monkeypatch, Api(lambda _, ids: len(ids) > limit, 413), HUNDRED)
     assert (sent.failure, sent.letters) == (None, {})
     assert sorted(sent.api.accepted) == sorted(["first", *HUNDRED])
     assert sent.states[-1] == "all"
+    assert len(sent.api.posted) == 1 + halvings(100, limit)
+
+
+def halvings(size: int, limit: int) -> int:
+    """How many requests events take that go only so many at a time."""
+    if size <= limit:
+        return 1
+    return 1 + halvings(size // 2, limit) + halvings(size - size // 2, limit)
 
 
 def test_cost_over_the_wire(tmp_path: Path, forks: Forks) -> None:
