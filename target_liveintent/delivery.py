@@ -213,8 +213,8 @@ class Delivery:
                 done = Delivered(batch, failure=failure)
             self._finished.put(done)
             if done.failure is not None:
-                # The run is over: nothing more is sent, even before the main thread looks. The cause
-                # is in the queue first, so that it is told and not what comes of it.
+                # The run is over: nothing more is sent, even before the main thread looks.
+                # The cause is in the queue first, so that it is told and not what comes of it.
                 self._patience.end_within(0.0)
 
 
