@@ -57,6 +57,8 @@ class Ledger:
             msg = "ledger_path is no path of a file"
             raise ConfigurationError(msg) from None
         except (OSError, sqlite3.Error) as error:
+            if hasattr(self, "_db"):
+                self._db.close()
             raise ConfigurationError(str(self._failure(error))) from None
 
     def begin(self, conversion: Conversion) -> bool:

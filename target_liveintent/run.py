@@ -244,7 +244,7 @@ class Run:
             raise self._delivery_failure
         if not self._failed:
             self._judge()
-        self._letters.close()
+        self._close()
 
     def _join(self) -> None:
         """Wait until nothing is in flight."""
@@ -267,9 +267,14 @@ class Run:
             self._delivery.stop(0.0)
             self._delivery.join(0.0 if self.stop_requested else _FAILED_GRACE)
             self._look()
-            self._letters.close()
+            self._close()
         else:
             self.finish()
+
+    def _close(self) -> None:
+        self._letters.close()
+        if self._ledger is not None:
+            self._ledger.close()
 
     def _settle(self, done: Delivered) -> None:
         """Book what became of a batch."""
