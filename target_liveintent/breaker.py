@@ -20,8 +20,7 @@ SUSPICIOUS = 8
 MAX_REFUSALS = 80
 """Refusals in a row that end the run. With those in flight when turns begin: under 100 requests."""
 MAX_LETTERS = 22
-"""Events found bad in a row that end the run. Answers overtake each other, so that as many more as
-there are requests at once may have letters."""
+"""Events found bad in a row that end the run."""
 
 
 class Breaker:
@@ -31,8 +30,8 @@ class Breaker:
         """Start without suspicion."""
         self._changed = threading.Condition()
         self._asked = 0
-        # The numbers of the requests that were refused, of events that were found bad by one, since
-        # the last one that was accepted.
+        # For each refusal, and each event found bad, how many requests had been made when it came,
+        # since the last acceptance that says something of it.
         self._refused: list[int] = []
         self._isolated: list[int] = []
         self._prober: Hashable | None = None
@@ -62,45 +61,44 @@ class Breaker:
         return len(self._refused) >= SUSPICIOUS
 
     def accepted(self, request: int) -> None:
-        """The API took something: refusals of earlier requests are about the events.
+        """The API took something: refusals that came before it was asked are about the events.
 
         Args:
-            request: Its number. An answer may come late: it tells nothing of later requests.
+            request: Its number. An answer may come late, and requests overtake each other: it tells
+                nothing of refusals that came after it was made.
         """
         with self._changed:
-            self._refused = [number for number in self._refused if number > request]
-            self._isolated = [number for number in self._isolated if number > request]
+            self._refused = [asked for asked in self._refused if asked >= request]
+            self._isolated = [asked for asked in self._isolated if asked >= request]
             if not self._suspicious:
                 self._prober = None
                 self._changed.notify_all()
 
-    def refused(self, request: int, said: str) -> None:
+    def refused(self, said: str) -> None:
         """The API refused a request.
 
         Args:
-            request: Its number.
             said: What the API said, for the verdict.
 
         Raises:
             RefusedError: When that was one too many.
         """
         with self._changed:
-            self._refused.append(request)
+            self._refused.append(self._asked)
             if len(self._refused) >= MAX_REFUSALS:
                 self._trip(f"{len(self._refused)} requests", said)
 
-    def isolated(self, request: int, said: str) -> None:
+    def isolated(self, said: str) -> None:
         """An event was found bad.
 
         Args:
-            request: The number of the request that showed it.
             said: What the API said, for the verdict.
 
         Raises:
             RefusedError: When that was one too many.
         """
         with self._changed:
-            self._isolated.append(request)
+            self._isolated.append(self._asked)
             if len(self._isolated) >= MAX_LETTERS:
                 self._trip(f"{len(self._isolated)} single events", said)
 

@@ -284,7 +284,7 @@ class _Shipment:
         return outcome.kind is Kind.ACCEPTED and len(sent) == len(part)
 
     def _isolate(self, conversion: Conversion, refusal: Outcome) -> None:
-        self._breaker.isolated(self._request, refusal.detail)
+        self._breaker.isolated(refusal.detail)
         self._result.refusals.append(Refusal(conversion, "refused_by_api", refusal.detail))
 
     def _send(self, conversions: list[Conversion]) -> tuple[list[Conversion], Outcome]:
@@ -344,7 +344,7 @@ class _Shipment:
         elif kind is Kind.UNCONFIRMED:
             self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
         elif kind is Kind.REFUSED:
-            self._breaker.refused(self._request, outcome.detail)
+            self._breaker.refused(outcome.detail)
         elif kind is Kind.DENIED:
             raise AccessDeniedError(
                 self._explain(

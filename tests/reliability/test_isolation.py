@@ -287,9 +287,7 @@ def refused_for_good(
     asked = len(server.requests) - at
     assert asked <= MOST_AFTER_THE_SWITCH, f"{case}: {asked} requests"
     blamed = set(letters_by_id(folder)) - poisoned
-    # Of batches of one event, answers that overtake each other blame a few more.
-    most = MOST_LETTERS if batch > 1 or at_once < 64 else MOST_LETTERS + at_once
-    assert len(blamed) <= most, f"{case}: {len(blamed)} letters"
+    assert len(blamed) <= MOST_LETTERS, f"{case}: {len(blamed)} letters"
     if at == 0:
         assert (blamed, watch.count) == (set(), 0), case
     assert watch.problems == [], case

@@ -33,7 +33,7 @@ def _until_it_trips(step: Callable[[], None], limit: int = 1_000) -> int:
 def test_a_run_that_is_refused_ends_soon() -> None:
     """Nothing but refusals ends the run within a hundred requests, and says what to check."""
     breaker = Breaker()
-    assert _until_it_trips(lambda: breaker.refused(1, "HTTP 400")) <= 100
+    assert _until_it_trips(lambda: breaker.refused("HTTP 400")) <= 100
     with pytest.raises(RefusedError) as raised:
         breaker.wait_for_turn(1)
     message = str(raised.value)
@@ -48,17 +48,46 @@ def test_an_acceptance_clears_the_suspicion() -> None:
     breaker = Breaker()
     for _ in range(20):
         for _ in range(MAX_REFUSALS - 1):
-            breaker.refused(1, "no")
+            breaker.refused("no")
         for _ in range(MAX_LETTERS - 1):
-            breaker.isolated(1, "no")
+            breaker.isolated("no")
         breaker.accepted(breaker.wait_for_turn(1))
     breaker.wait_for_turn(1)
+
+
+def test_a_late_acceptance_proves_nothing() -> None:
+    """Requests overtake each other: one made before the refusals came clears none of them."""
+    breaker = Breaker()
+    requests = [breaker.wait_for_turn(n) for n in range(64)]
+    letters = 0
+
+    def refuse() -> None:
+        nonlocal letters
+        breaker.refused("no")
+        breaker.isolated("no")
+        letters += 1
+
+    for _ in range(MAX_LETTERS - 1):
+        refuse()
+    breaker.accepted(requests[-1])
+    with pytest.raises(RefusedError):
+        refuse()
+    assert letters <= 30
+
+
+def test_an_acceptance_asked_for_later_clears() -> None:
+    """What was asked after the refusals came, and accepted, shows that events are at fault."""
+    breaker = Breaker()
+    for _ in range(MAX_LETTERS - 1):
+        breaker.isolated("no")
+    breaker.accepted(breaker.wait_for_turn(1))
+    breaker.isolated("no")
 
 
 def test_single_events_that_are_all_refused_end_the_run() -> None:
     """An isolation that finds every event bad has found that none is."""
     breaker = Breaker()
-    assert _until_it_trips(lambda: breaker.isolated(1, "no")) <= MAX_LETTERS
+    assert _until_it_trips(lambda: breaker.isolated("no")) <= MAX_LETTERS
 
 
 def _threads(target: Callable[[int], None], count: int) -> list[threading.Thread]:
@@ -71,7 +100,7 @@ def _threads(target: Callable[[int], None], count: int) -> list[threading.Thread
 def _suspicious() -> Breaker:
     breaker = Breaker()
     for _ in range(SUSPICIOUS):
-        breaker.refused(1, "no")
+        breaker.refused("no")
     return breaker
 
 
@@ -79,7 +108,7 @@ def test_without_suspicion_nobody_waits() -> None:
     """Requests run side by side as long as few are refused."""
     breaker = Breaker()
     for _ in range(SUSPICIOUS - 1):
-        breaker.refused(1, "no")
+        breaker.refused("no")
     for batch in range(10):
         breaker.wait_for_turn(batch)
 
@@ -126,7 +155,7 @@ def test_the_verdict_ends_every_wait() -> None:
             ended.append(str(error))
 
     threads = _threads(wait, 4)
-    _until_it_trips(lambda: breaker.refused(1, "no"))
+    _until_it_trips(lambda: breaker.refused("no"))
     for thread in threads:
         thread.join(2)
     assert len(ended) == 4
