@@ -5,42 +5,23 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from integration_forks import Forks
-from integration_support import OPTIONS, Launcher, Server
+from integration_fixtures import forks, server, to_server
+from integration_support import Launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
+    from integration_forks import Forks
+
     from target_liveintent.sandbox import Sandbox
 
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """Give the parent of all targets."""
-    forks = Forks(OPTIONS)
-    yield forks
-    forks.close()
+__all__ = ["forks", "server", "target", "to_server"]
 
 
 @pytest.fixture
 def target(tmp_path: Path, sandbox: Sandbox, forks: Forks) -> Iterator[Launcher]:
     """Start targets that send to the sandbox."""
     launcher = Launcher(tmp_path, sandbox.url, forks)
-    yield launcher
-    launcher.close()
-
-
-@pytest.fixture
-def server() -> Iterator[Server]:
-    """Serve an API that accepts everything, until a test gives it another answer."""
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture
-def to_server(tmp_path: Path, server: Server, forks: Forks) -> Iterator[Launcher]:
-    """Start targets that send to the server."""
-    launcher = Launcher(tmp_path, server.url, forks)
     yield launcher
     launcher.close()

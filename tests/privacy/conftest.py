@@ -2,40 +2,19 @@
 
 from __future__ import annotations
 
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
-
-from integration_forks import Forks
-from integration_support import OPTIONS, Launcher, Server
+from integration_fixtures import forks, server, to_server
 from privacy_support import Watched
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from integration_support import Launcher, Server
 
-
-@pytest.fixture(scope="session")
-def forks() -> Iterator[Forks]:
-    """Give the parent of all targets."""
-    forks = Forks(OPTIONS)
-    yield forks
-    forks.close()
+__all__ = ["forks", "server", "target", "to_server"]
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
-    """Serve an API that accepts everything, until a test gives it another answer."""
-    with Server() as server:
-        yield server
-
-
-@pytest.fixture
-def target(tmp_path: Path, server: Server, forks: Forks) -> Iterator[Watched]:
+def target(to_server: Launcher, server: Server) -> Watched:
     """Start targets that send to the server, and search what they leave behind."""
-    launcher = Launcher(tmp_path, server.url, forks)
-    yield Watched(launcher, server)
-    launcher.close()
+    return Watched(to_server, server)

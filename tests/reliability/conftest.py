@@ -3,15 +3,10 @@
 from __future__ import annotations
 
 import os
-import sys
-from pathlib import Path
 from typing import TYPE_CHECKING
 from unittest import mock
 
 import pytest
-
-sys.path.insert(0, str(Path(__file__).parents[1] / "integration"))
-
 from faulty_server import FaultyServer
 from integration_forks import Forks
 from integration_support import OPTIONS, Launcher
@@ -19,6 +14,7 @@ from reliability_support import FIGURES, ROOT, launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
 
 
 @pytest.fixture(scope="session")

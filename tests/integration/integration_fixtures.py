@@ -1,0 +1,36 @@
+"""Fixtures for every folder whose tests start targets: their parent, and an API that takes all."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from integration_forks import Forks
+from integration_support import OPTIONS, Launcher, Server
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+@pytest.fixture(scope="session")
+def forks() -> Iterator[Forks]:
+    """Give the parent of all targets."""
+    forks = Forks(OPTIONS)
+    yield forks
+    forks.close()
+
+
+@pytest.fixture
+def server() -> Iterator[Server]:
+    """Serve an API that accepts everything, until a test gives it another answer."""
+    with Server() as server:
+        yield server
+
+
+@pytest.fixture
+def to_server(tmp_path: Path, server: Server, forks: Forks) -> Iterator[Launcher]:
+    """Start targets that send to the server."""
+    launcher = Launcher(tmp_path, server.url, forks)
+    yield launcher
+    launcher.close()
