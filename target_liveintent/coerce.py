@@ -48,9 +48,9 @@ _TIME = re.compile(
 # What the fast way may read: ASCII, a full time with seconds, and Z or an offset in hours and
 # minutes. It takes more forms than the pattern (week dates, hour 24); those are the pattern's.
 _FAST_ISO = sys.version_info >= (3, 11)
-_ISO_MARKS = frozenset({"T::", " ::"})
+_ISO_MARKS = frozenset({"--T::", "-- ::"})
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-_SECOND = dt.timedelta(seconds=1)
+_DAY = 86_400
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
 _AMOUNT = re.compile(
     r"([+-]?)(\D?)\s?([+-]?)((?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)",
@@ -58,7 +58,7 @@ _AMOUNT = re.compile(
 )
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ZERO_UUID = str(uuid.UUID(int=0))
-_CURRENCY = re.compile(r"[A-Z]{3}")
+_CURRENCY_LENGTH = 3
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
 # Unix times by size: seconds up to the year 5138, then milliseconds, then microseconds.
 _UNITS = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
@@ -112,7 +112,9 @@ def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:
         zone: The zone of times that bring none; a date is its midnight there.
     """
     if isinstance(value, str):
-        return _time_of_text(value.strip(), zone)
+        value = value.strip()
+        fast = _time_of_usual_text(value)
+        return _time_of_text(value, zone) if fast is None else fast
     if value is None:
         return None
     if isinstance(value, dt.datetime):
@@ -124,15 +126,25 @@ def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:
     return _time_of_number(value)
 
 
+def _time_of_usual_text(value: str) -> int | None:
+    """The time of a text of the usual form; None does not mean that it has none.
+
+    C code reads it, in a fifth of the time that the pattern takes, and to the same end.
+    """
+    if not _FAST_ISO or value[4:17:3] not in _ISO_MARKS:
+        return None
+    if (value[-1] != "Z" and value[-6] not in "+-") or value[11:13] == "24" or not value.isascii():
+        return None
+    try:
+        passed = dt.datetime.fromisoformat(value) - _EPOCH
+    except (ValueError, TypeError):  # (TypeError: no zone.)
+        return None
+    return passed.days * _DAY + passed.seconds
+
+
 def _time_of_text(value: str, zone: dt.tzinfo) -> int | Unusable | None:
     if value in _NOTHING:
         return None
-    if _FAST_ISO and value[10:19:3] in _ISO_MARKS and (value[-1] == "Z" or value[-6] in "+-"):
-        try:  # C code that reads the same as the pattern below, at a fifth of the time.
-            if value.isascii() and value[5] != "W" and value[11:13] != "24":
-                return (dt.datetime.fromisoformat(value) - _EPOCH) // _SECOND
-        except (ValueError, TypeError):  # (TypeError: no zone.)
-            pass
     if found := _TIME.fullmatch(value):
         year, month, day, hour, minute, second, fraction, offset = found.groups()
         try:
@@ -186,6 +198,8 @@ def amount(value: Any) -> float | Decimal | Unusable | None:
     """A finite number that keeps its digits: `"$12.50"`, `"1,234.50"`, but not `"12,50"`."""
     if isinstance(value, str):
         return _amount_of_text(value.strip())
+    if isinstance(value, float) and math.isfinite(value):
+        return value
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
@@ -231,7 +245,7 @@ def positive_integer(value: Any) -> int | Unusable | None:
 def source(value: Any) -> str | Unusable | None:
     """`web`, `app` or `offline`, in any case."""
     plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain, str) or plain in SOURCES:
         return plain
     return plain.lower() if plain.lower() in SOURCES else UNUSABLE
 
@@ -241,8 +255,8 @@ def currency(value: Any) -> str | Unusable | None:
     plain = text(value)
     if not isinstance(plain, str):
         return plain
-    code = plain.upper()
-    return code if plain.isascii() and _CURRENCY.fullmatch(code) else UNUSABLE
+    fits = len(plain) == _CURRENCY_LENGTH and plain.isascii() and plain.isalpha()
+    return plain.upper() if fits else UNUSABLE
 
 
 def ip(value: Any) -> str | Unusable | None:

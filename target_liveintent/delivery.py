@@ -141,6 +141,7 @@ class Delivery:
         """Start without threads; each is started when a batch has to wait for one."""
         self._settings = settings
         self._settle = settle
+        self._client = Client(settings)
         self._breaker = Breaker()
         self._patience = Patience()
         self._waiting: queue.SimpleQueue[Batch] = queue.SimpleQueue()
@@ -202,13 +203,12 @@ class Delivery:
         return True
 
     def _work(self) -> None:
-        client: Client | None = None
         while True:
             batch = self._waiting.get()
             try:
-                client = client or Client(self._settings)
-                shipment = _Shipment(batch, client, self._breaker, self._patience, self._settings)
-                done = shipment.deliver()
+                done = _Shipment(
+                    batch, self._client, self._breaker, self._patience, self._settings
+                ).deliver()
             except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
                 done = Delivered(batch, failure=failure)
             self._finished.put(done)
@@ -334,13 +334,15 @@ class _Shipment:
         if kind in {Kind.ACCEPTED, Kind.PARTLY}:
             self._result.accepted = True
             self._breaker.accepted(self._request)
+            if kind is Kind.ACCEPTED:
+                self._result.delivered += sent
+                self._result.confirmed += sent
+                return
             for conversion in sent:
                 if conversion.event_id in outcome.not_processed:
                     self._result.refusals.append(Refusal(conversion, "not_processed"))
                 else:
                     self._result.delivered.append(conversion)
-            if kind is Kind.ACCEPTED:
-                self._result.confirmed += sent
         elif kind is Kind.UNCONFIRMED:
             self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
         elif kind is Kind.REFUSED:

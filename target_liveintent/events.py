@@ -107,7 +107,7 @@ _IDENTITY_COLUMNS = ("email", "md5", "sha2")
 _IDENTITY_SOURCES = (*_IDENTITY_COLUMNS, "decision_id", "source_url")
 
 
-class UserData(msgspec.Struct, frozen=True, omit_defaults=True):
+class UserData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
     """`userData` on the wire."""
 
     md5: str | None = None
@@ -119,7 +119,7 @@ class UserData(msgspec.Struct, frozen=True, omit_defaults=True):
     tracking_enabled: int | None = msgspec.field(default=None, name="trackingEnabled")
 
 
-class PurchaseData(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class PurchaseData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
     """`purchaseData` on the wire."""
 
     currency: str | None = None
@@ -129,7 +129,7 @@ class PurchaseData(msgspec.Struct, frozen=True, omit_defaults=True, rename="came
     app_bundle: str | None = None
 
 
-class ConversionEvent(msgspec.Struct, frozen=True, omit_defaults=True, rename="camel"):
+class ConversionEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
     """An event on the wire, as LiveIntent's guide has it."""
 
     event_id: str
@@ -168,7 +168,7 @@ _SLOTS = tuple(_slots())
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
-class Conversion(msgspec.Struct, frozen=True):
+class Conversion(msgspec.Struct, frozen=True, gc=False):
     """An event that is ready to be sent.
 
     Attributes:
@@ -299,14 +299,15 @@ class EventBuilder:
         self._normalize = NORMALIZATIONS[defaults.normalization]
         self._suppressions = suppressions
         places = _resolve(properties)
-        self._own = tuple(name for name, found in places.items() if (name,) in found)
+        self._own = frozenset(name for name, found in places.items() if (name,) in found)
         self._elsewhere = tuple(
             (name, found) for name, found in places.items() if found != ((name,),)
         )
         self._identifying = tuple(name for name in _IDENTITY_COLUMNS if name in places)
         self._slots = tuple(slot for slot in _SLOTS if slot.name in places)
+        self._has_consent = "consent" in places
         # A letter has the column only if its stream had it.
-        self._needs_consent = stream != DEAD_LETTERS and "consent" in places
+        self._needs_consent = stream != DEAD_LETTERS and self._has_consent
 
     def build(
         self,
@@ -345,8 +346,10 @@ class EventBuilder:
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
         """Whether this person may be sent at all; judged before anything else."""
-        if (self._needs_consent or "consent" in columns) and not coerce.consent(
-            columns.get("consent")
+        if (
+            self._has_consent
+            and (self._needs_consent or columns.get("consent") is not None)
+            and not coerce.consent(columns.get("consent"))
         ):
             raise _NoEvent("no_consent", "consent")
         if self._suppressions and self._suppressions.holds(identity):
@@ -359,10 +362,13 @@ class EventBuilder:
         return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
 
     def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
-        """What the record says, by our names; what is null is absent."""
-        columns = {name: mapped[name] for name in self._own if mapped.get(name) is not None}
+        """What the record says, by our names."""
+        if self._own.issuperset(mapped):
+            columns = dict(mapped)  # The usual case, in a third of the time.
+        else:
+            columns = {name: value for name, value in mapped.items() if name in self._own}
         for name, places in self._elsewhere:
-            if name not in columns and (value := _first(mapped, places)) is not None:
+            if columns.get(name) is None and (value := _first(mapped, places)) is not None:
                 columns[name] = value
         page = columns.get("source_url")
         if isinstance(page, str) and len(page) <= coerce.LONGEST_TEXT:
@@ -470,13 +476,15 @@ class EventBuilder:
         if event_time > now + MARGIN:
             raise _NoEvent("event_in_future", "event_time")
         # The API wants a moment before that of sending; a clock that is ahead by less is forgiven.
-        return min(event_time, int(now) - 1)
+        return event_time if event_time < now - 1 else int(now) - 1
 
     @staticmethod
     def _required(
         columns: Mapping[str, Any], name: str, read: Callable[[Any], Any], default: Any
     ) -> Any:
-        value = read(columns.get(name))
+        value = columns.get(name)
+        if value is not None:
+            value = read(value)
         if value is None:
             value = default
         if value is None or value is UNUSABLE:
@@ -505,13 +513,13 @@ def _without_sdc(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def letter_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns as a dead letter may hold them: JSON values, every address replaced.
+    """The columns as a dead letter may hold them: JSON values that say something, no address.
 
     Columns in which a hash stands for an address are named in one more, `scrubbed`: a replay leaves
     them out, as the event did.
     """
-    written = dict(columns)
-    for name in columns:
+    written = {name: value for name, value in columns.items() if value is not None}
+    for name in list(written):
         _scrub_column(written, name)
     return written
 

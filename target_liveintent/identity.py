@@ -10,7 +10,9 @@ import hashlib
 import json
 import re
 import uuid
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
+
+import msgspec
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable
@@ -37,7 +39,7 @@ _DIGITS = 1_000
 _JUNK_TEXTS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
 
 
-class Identity(NamedTuple):
+class Identity(msgspec.Struct, frozen=True, gc=False):
     """Who an event is about, in hashes only.
 
     Attributes:
@@ -60,14 +62,19 @@ def _lower(address: str) -> str:
     return address.strip().lower()
 
 
-def _drop_dots_and_plus(address: str) -> str:
+def _without_dots_and_plus(local: str) -> str:
+    return local.partition("+")[0].replace(".", "")
+
+
+def _all_domains(address: str) -> str:
     local, _, domain = _lower(address).rpartition("@")
-    return f"{local.partition('+')[0].replace('.', '')}@{domain}"
+    return f"{_without_dots_and_plus(local)}@{domain}"
 
 
 def _gmail(address: str) -> str:
     lowered = _lower(address)
-    return _drop_dots_and_plus(lowered) if lowered.rpartition("@")[2] in _GMAIL else lowered
+    local, _, domain = lowered.rpartition("@")
+    return f"{_without_dots_and_plus(local)}@{domain}" if domain in _GMAIL else lowered
 
 
 NORMALIZATIONS: dict[str, Callable[[str], str]] = {
@@ -75,7 +82,7 @@ NORMALIZATIONS: dict[str, Callable[[str], str]] = {
     # `John.Doe+office@gmail.com`. For other domains the guide is silent, so nothing is dropped.
     "gmail": _gmail,
     # A sister product of LiveIntent's drops dots and `+…` in every domain.
-    "all_domains": _drop_dots_and_plus,
+    "all_domains": _all_domains,
     # LiveIntent's own privacy tool only trims and lower-cases.
     "lowercase": _lower,
 }
@@ -118,7 +125,7 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
         if not text:
             if candidate is not None and candidate != "" and not isinstance(candidate, str):
                 notes.append("junk")
-        elif _HASH.fullmatch(text):
+        elif "@" not in text and _HASH.fullmatch(text):
             digest = text.lower()
             if digest in _JUNK_HASHES:
                 notes.append("junk")
@@ -132,7 +139,7 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
         return Identity(given.get(32), given.get(64), tuple(notes))
     if given.get(32, computed.md5) != computed.md5 or given.get(64, computed.sha2) != computed.sha2:
         notes.append("conflict")
-    return computed._replace(notes=tuple(notes)) if notes else computed
+    return Identity(computed.md5, computed.sha2, tuple(notes)) if notes else computed
 
 
 def digests(text: str) -> set[str]:
@@ -152,7 +159,11 @@ def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None
     normalized = normalize(text)
     if normalized.startswith("@"):  # Nothing is left of the local part: `+tag@gmail.com`.
         return None
-    return Identity(_md5(normalized), _sha256(normalized))
+    address = normalized.encode()
+    return Identity(
+        hashlib.md5(address, usedforsecurity=False).hexdigest(),
+        hashlib.sha256(address).hexdigest(),
+    )
 
 
 def _is_unicode(text: str) -> bool:

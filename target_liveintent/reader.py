@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import Counter
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
 
 import msgspec
 from singer_sdk.io_base import GenericSingerReader
@@ -45,9 +45,33 @@ class Message(msgspec.Struct):
     manifest: list[str] | None = None
 
 
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
 _decode_message = msgspec.json.Decoder(Message).decode
 # Decimal keeps the digits that the tap sent, as the SDK's reader does.
 _decode_object = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
+
+
+class Record(msgspec.Struct, gc=False):
+    """A RECORD message, with as much of its record as is needed."""
+
+    type: str
+    stream: str
+    record: dict[str, Any]
+
+
+class _Taken(NamedTuple):
+    """How the RECORDs of a stream are decoded, and what is done with them."""
+
+    decode_line: Callable[[bytes], Record]
+    decode_record: Callable[[msgspec.Raw], dict[str, Any]]
+    handle: Callable[[dict[str, Any]], None]
+
+
+def _fail(_: Any) -> Any:
+    raise msgspec.DecodeError
+
+
+_NONE = _Taken(_fail, _fail, _fail)
 
 
 class MessageReader(GenericSingerReader[str]):
@@ -67,37 +91,78 @@ class MessageReader(GenericSingerReader[str]):
         """Remember what to call."""
         super().__init__()
         self._look = look
+        self._taken: dict[str, _Taken] = {}
         self.stopped = False
         self.line_number = 0
+
+    def take(
+        self,
+        stream: str,
+        columns: frozenset[str] | None,
+        handle: Callable[[dict[str, Any]], None],
+    ) -> None:
+        """Hand the records of a stream, from now on, to a callback of their own.
+
+        Args:
+            stream: The stream.
+            columns: The columns to decode; None for all. What the record lacks, the result lacks.
+            handle: Called with each record.
+        """
+        self._taken[stream] = _Taken(
+            line_decoder(stream, columns), functools.partial(_decode, _decoder(columns)), handle
+        )
 
     def process_lines(
         self, file_input: IO[str] | None, callbacks: dict[str, Callable[[Any], None]]
     ) -> Counter[str]:
         """Read all messages.
 
+        Args:
+            file_input: Where they come from; standard input if None.
+            callbacks: By type, for all but the RECORDs of streams that are taken.
+
         Raises:
             InputError: If a line is no Singer message; names its number, never its content.
         """
         seen: Counter[str] = Counter()
+        likely = _NONE
         try:
             for line in lines(file_input or sys.stdin, self._goes_on):
                 self.line_number += 1
-                if not line or line.isspace():
-                    continue
-                message = decode_message(line)
-                handle = callbacks.get(message.type)
-                if handle is None:
-                    kind = message.type if message.type.isidentifier() else "?"
-                    msg = f"a message of the unknown type '{kind[:40]}'"
-                    raise InputError(msg)  # noqa: TRY301 (the line's number is added below)
-                handle(message)
-                seen[message.type] += 1
+                try:
+                    # Nearly every line is a RECORD of the same stream as the last. Such a line is
+                    # decoded in one pass: 0.8 µs, and not 1.2; with 200 columns 6, and not 10.
+                    record = likely.decode_line(line).record
+                except _UNREADABLE:
+                    if line and not line.isspace():
+                        message = decode_message(line)
+                        likely = self._handle(message, callbacks) or likely
+                        seen[message.type] += 1
+                else:
+                    likely.handle(record)
+                    seen["RECORD"] += 1
                 if self.stopped:
                     break
         except InputError as error:
             msg = f"line {self.line_number} of the input: {error}"
             raise InputError(msg) from None
         return seen
+
+    def _handle(
+        self, message: Message, callbacks: dict[str, Callable[[Any], None]]
+    ) -> _Taken | None:
+        """Hand over any message; returns how to decode the next line, if that has changed."""
+        taken = self._taken.get(message.stream or "")
+        if message.type == "RECORD" and taken is not None and message.record:
+            taken.handle(taken.decode_record(message.record))
+            return taken
+        handle = callbacks.get(message.type)
+        if handle is None:
+            kind = message.type if message.type.isidentifier() else "?"
+            msg = f"a message of the unknown type '{kind[:40]}'"
+            raise InputError(msg)
+        handle(message)
+        return _NONE if message.type == "SCHEMA" else None
 
     def _goes_on(self) -> bool:
         self._look()
@@ -172,23 +237,28 @@ def decode_message(line: bytes) -> Message:
     return message
 
 
-def record_decoder(
-    columns: frozenset[str] | None,
-) -> Callable[[bytes | msgspec.Raw], dict[str, Any]]:
-    """A decoder of records that skips what no map names.
+def _decoder(columns: frozenset[str] | None) -> Callable[[Any], dict[str, Any]]:
+    return msgspec.json.Decoder(_kind(columns), float_hook=Decimal).decode
+
+
+def line_decoder(stream: str, columns: frozenset[str] | None) -> Callable[[bytes], Record]:
+    """A decoder of the lines with RECORDs of one stream that fails on all others.
 
     Args:
-        columns: The columns to decode; None for all. What the record lacks, the result lacks.
-
-    Returns:
-        A function like `decode_object`. Of 200 columns with 10 named it costs a third.
+        stream: The stream.
+        columns: The columns to decode: of 200 with 10 named, it costs a third to skip the others.
     """
+    fields = [("type", Literal["RECORD"]), ("stream", Literal[stream]), ("record", _kind(columns))]
+    line: type[Record] = msgspec.defstruct("Line", fields, bases=(Record,), gc=False)  # type: ignore[assignment]
+    return msgspec.json.Decoder(line, float_hook=Decimal).decode
+
+
+def _kind(columns: frozenset[str] | None) -> Any:
     if columns is None:
-        return decode_object
+        return dict[str, Any]
     members = dict.fromkeys(sorted(columns), Any)
-    kind = TypedDict("Record", members, total=False)  # type: ignore[misc] # (made at run time)
-    decode = msgspec.json.Decoder(kind, float_hook=Decimal).decode
-    return functools.partial(_decode, decode)
+    # (The type checker wants to see the columns.)
+    return TypedDict("Columns", members, total=False)  # type: ignore[operator]
 
 
 def decode_object(text: bytes | msgspec.Raw) -> dict[str, Any]:
@@ -204,7 +274,7 @@ def decode_object(text: bytes | msgspec.Raw) -> dict[str, Any]:
 def _decode(decode: Callable[[Any], Any], text: bytes | msgspec.Raw) -> Any:
     try:
         return decode(text)
-    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError):
+    except _UNREADABLE:
         strict = strict_json(bytes(text))
     try:
         return decode(strict)

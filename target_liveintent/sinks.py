@@ -13,7 +13,7 @@ from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
 from target_liveintent.dead_letters import is_replayed, to_replay
-from target_liveintent.events import DEAD_LETTERS, Conversion, EventBuilder, Rejection
+from target_liveintent.events import Conversion, EventBuilder, Rejection
 from target_liveintent.identity import scrub
 from target_liveintent.stream_maps import MappingFailedError
 
@@ -114,7 +114,6 @@ class LiveIntentSink(Sink):
         needs_all = (
             self.treatment.reads is None
             or self._validator is not None
-            or self.stream_name == DEAD_LETTERS
             # Without keys, a derived event ID is made of the whole mapped record.
             or (not self.key_properties and self.treatment.passes_others)
         )
@@ -140,12 +139,7 @@ class LiveIntentSink(Sink):
         if self.builder is None:
             self._count_unused(counts)
             return
-        if self.stream_name == DEAD_LETTERS:
-            if not is_replayed(record, unconfirmed=self._settings.replay_unconfirmed):
-                counts.not_replayed += 1
-                return
-            record = to_replay(record)
-        result = self._event(record, self.builder, counts.left_out)
+        result = self._event(record, self.builder)
         if isinstance(result, Conversion):
             self._run.deliver(self.treatment.stream, result)
         elif result is None:
@@ -169,7 +163,7 @@ class LiveIntentSink(Sink):
         self._run.reject(self.treatment.stream, rejection)
 
     def _event(
-        self, record: dict[str, Any], builder: EventBuilder, left_out: dict[str, int]
+        self, record: dict[str, Any], builder: EventBuilder
     ) -> Conversion | Rejection | None:
         """The event of a record, why there is none, or None if the map's filter drops it."""
         assert self.treatment.transform is not None  # noqa: S101 (there is a builder)
@@ -181,10 +175,7 @@ class LiveIntentSink(Sink):
             return builder.reject_unmapped(failure.column, record, failure.kind)
         if mapped is None:
             return None
-        result = builder.build(mapped, record, time.time(), left_out, violation)
-        if self.stream_name == DEAD_LETTERS:
-            return msgspec.structs.replace(result, stream=str(record.get("stream")))
-        return result
+        return builder.build(mapped, record, time.time(), self.counts.left_out, violation)
 
     def _warn_of_mapping(self, failure: MappingFailedError) -> None:
         if failure.column not in self._warned_missing_fields:
@@ -216,3 +207,32 @@ class LiveIntentSink(Sink):
         """Log the SDK's metric of records, once: a line for each batch would drown the rest."""
         self.record_counter_metric.increment(self._taken)
         super().clean_up()
+
+
+class DeadLetterSink(LiveIntentSink):
+    """Takes dead letters that are piped back; they go through no map."""
+
+    @property
+    def reads(self) -> None:
+        """All columns: a letter is more than a mapped record."""
+
+    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+        """Put a letter on the way again, unless that would be in vain or a double.
+
+        Args:
+            record: The letter.
+            context: The SDK's; not used.
+        """
+        if is_replayed(record, unconfirmed=self._settings.replay_unconfirmed):
+            super().process_record(to_replay(record), context)
+        else:
+            self.counts.read += 1
+            self._taken += 1
+            self.counts.not_replayed += 1
+
+    def _event(
+        self, record: dict[str, Any], builder: EventBuilder
+    ) -> Conversion | Rejection | None:
+        result = super()._event(record, builder)
+        # Should it be refused again, its letter names the stream that it came from.
+        return result and msgspec.structs.replace(result, stream=str(record.get("stream")))

@@ -8,6 +8,7 @@ which fills batches and keeps the books → `Delivery` (delivery.py) → `Client
 from __future__ import annotations
 
 import difflib
+import functools
 import os
 import signal
 import sys
@@ -37,17 +38,16 @@ from target_liveintent.errors import (
     StreamMappingError,
 )
 from target_liveintent.events import DEAD_LETTERS, missing_columns
-from target_liveintent.reader import MessageReader, decode_object, record_decoder
+from target_liveintent.reader import MessageReader, decode_object
 from target_liveintent.run import Run
-from target_liveintent.sinks import LiveIntentSink
+from target_liveintent.sinks import DeadLetterSink, LiveIntentSink
 from target_liveintent.stream_maps import StreamMaps, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
+    from collections.abc import Iterable
     from types import FrameType
 
     import click
-    from msgspec import Raw
 
     from target_liveintent.reader import Message
     from target_liveintent.stream_maps import Treatment
@@ -119,8 +119,7 @@ class TargetLiveIntent(Target):
         logs.hide(self.settings.auth_token)
         self.run = Run(self.settings, self._write_state, self.logger)
         self.message_reader: MessageReader = MessageReader(self.run.tick)
-        self._sinks: dict[str, list[LiveIntentSink]] = {}
-        self._decoders: dict[str, Callable[[bytes | Raw], dict[str, Any]]] = {}
+        self._sinks: dict[str, tuple[LiveIntentSink, ...]] = {}
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self._warned: set[str] = set()
         self._gives_events = False
@@ -280,18 +279,20 @@ class TargetLiveIntent(Target):
         if schema is None or not isinstance(schema.get("properties"), dict):
             msg = f"the SCHEMA of stream '{stream}' names no properties"
             raise InputError(msg)
-        for replaced in self._sinks.get(stream, []):
+        for replaced in self._sinks.get(stream, ()):
             replaced.clean_up()
-        self._sinks[stream] = [
+        self._sinks[stream] = sinks = tuple(
             self._make_sink(stream, schema, message.key_properties or [], treatment)
             for treatment in self._stream_maps.treatments(stream, schema)
-        ]
-        self._decoders[stream] = record_decoder(_together(self._sinks[stream]))
+        )
+        handle = functools.partial(_process, sinks)
+        self.message_reader.take(stream, _together(sinks), handle)
 
     def _make_sink(
         self, stream: str, schema: dict[str, Any], keys: list[str], treatment: Treatment
     ) -> LiveIntentSink:
-        sink = LiveIntentSink(self, stream, schema, keys)
+        kind = DeadLetterSink if stream == DEAD_LETTERS else LiveIntentSink
+        sink = kind(self, stream, schema, keys)
         gives_events = self._check(stream, schema, keys, treatment)
         sink.use(treatment, gives_events=gives_events)
         self._gives_events |= gives_events or stream == MELTANO_TEST_STREAM
@@ -333,25 +334,29 @@ class TargetLiveIntent(Target):
             self.logger.warning("stream '%s' is skipped: no stream map names it%s", stream, hint)
 
     def _process_record_message(self, message: Message) -> None:  # type: ignore[override]
+        """Refuse a record that is none: the reader hands those of registered streams on itself.
+
+        Raises:
+            InputError: If it lacks its stream or its record.
+            RecordsWithoutSchemaException: If its SCHEMA did not come before.
+        """
         stream = _stream_of(message)
         if not message.record:
             msg = "a RECORD message without a record"
             raise InputError(msg)
-        decode = self._decoders.get(stream, decode_object)
-        self._process_record(stream, decode(message.record))
+        decode_object(message.record)
+        self._sinks_of(stream)
 
-    def _process_record(self, stream: str, record: dict[str, Any]) -> None:
-        sinks = self._sinks.get(stream)
-        if sinks is None:
+    def _sinks_of(self, stream: str) -> tuple[LiveIntentSink, ...]:
+        if stream not in self._sinks:
             msg = f"stream '{stream}' sends a record before its SCHEMA: the tap is at fault"
             raise RecordsWithoutSchemaException(msg)
-        for sink in sinks:
-            sink.process_record(record, {})
+        return self._sinks[stream]
 
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
         stream = _stream_of(message)
         for record in batch_files.records(message.encoding or {}, message.manifest or []):
-            self._process_record(stream, record)
+            _process(self._sinks_of(stream), record)
             self.run.tick()
             if self.message_reader.stopped:
                 return
@@ -418,6 +423,11 @@ class TargetLiveIntent(Target):
 def _words(failure: BaseException) -> str:
     """What ended the run; the text of what is not expected could hold what is in a record."""
     return str(failure) if isinstance(failure, _EXPECTED) else type(failure).__name__
+
+
+def _process(sinks: tuple[LiveIntentSink, ...], record: dict[str, Any]) -> None:
+    for sink in sinks:
+        sink.process_record(record, {})
 
 
 def _together(sinks: Iterable[LiveIntentSink]) -> frozenset[str] | None:

@@ -26,7 +26,7 @@ from target_liveintent.client import Client, Kind, Outcome
 from target_liveintent.config import settings_of
 from target_liveintent.dead_letters import letter
 from target_liveintent.delivery import Batch, Delivered, Delivery
-from target_liveintent.errors import RejectedError, StorageError
+from target_liveintent.errors import DeliveryError, RejectedError, StorageError
 from target_liveintent.events import Conversion, EventBuilder, Rejection
 from target_liveintent.run import Run
 from target_liveintent.target import TargetLiveIntent
@@ -145,14 +145,14 @@ def test_age_is_judged_after_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
-def test_a_client_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A thread that cannot make its client gives its batch back as failed, and goes on."""
+def test_a_client_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A thread whose client fails gives its batch back as failed, and goes on to the next."""
     problem = ValueError("no client")
 
-    def fail(_: Any) -> Client:
+    def fail(*_: Any) -> Outcome:
         raise problem
 
-    monkeypatch.setattr(delivery, "Client", fail)
+    monkeypatch.setattr(Client, "post", fail)
     done: list[Delivered] = []
     one = Delivery(settings(tmp_path, max_concurrent_requests=1), done.append)
     end = time.monotonic() + PATIENCE
@@ -163,7 +163,9 @@ def test_a_client_that_cannot_be_made(tmp_path: Path, monkeypatch: pytest.Monkey
     for number in range(3):
         one.submit(Batch(number, "orders", 0.0, [conversion("1")]), tick)
     assert one.join(PATIENCE), "the delivery hangs"
-    assert [x.failure for x in done] == [problem] * 3
+    assert len(done) == 3
+    assert done[0].failure is problem
+    assert all(isinstance(x.failure, DeliveryError) for x in done[1:])  # "The run was stopped."
 
 
 @pytest.mark.parametrize("proxy", ["http://:80", "https://", "foo://127.0.0.1:9"])

@@ -96,7 +96,7 @@ def test_a_hash_goes_where_it_belongs(given: str, column: int) -> None:
 
 def test_swapped_hashes_are_put_right() -> None:
     """MD5 in the column sha2 and the other way round is understood."""
-    assert identify([None, SHA2, MD5], GMAIL) == (MD5, SHA2, ())
+    assert identify([None, SHA2, MD5], GMAIL) == Identity(MD5, SHA2)
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -112,7 +112,7 @@ def test_a_raw_address_wins_over_hashes(place: int) -> None:
 @pytest.mark.parametrize("given", [MD5, MD5.upper(), SHA2, SHA2.upper()])
 def test_an_agreeing_hash_is_no_conflict(given: str) -> None:
     """The hash of the very address beside it is no conflict."""
-    assert identify(["john.doe@gmail.com", given, None], GMAIL) == (MD5, SHA2, ())
+    assert identify(["john.doe@gmail.com", given, None], GMAIL) == Identity(MD5, SHA2)
 
 
 @pytest.mark.parametrize("nothing", ["", "null", "none", "undefined", "NULL", "None"])
@@ -192,7 +192,7 @@ def test_nothing_is_not_junk(nothing: Any) -> None:
 )
 def test_addresses_beyond_ascii(address: str) -> None:
     """Addresses in other scripts are hashed as UTF-8, in lower case."""
-    assert identify([address.upper()], GMAIL)[:2] == (md5(address), sha256(address))
+    assert identify([address.upper()], GMAIL) == Identity(md5(address), sha256(address))
 
 
 FOUND = [
