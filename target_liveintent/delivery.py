@@ -18,12 +18,11 @@ import msgspec
 from target_liveintent.breaker import Breaker
 from target_liveintent.client import Client, Kind, Outcome
 from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError
-from target_liveintent.events import Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from target_liveintent.events import Conversion
+    from target_liveintent.events import Conversion, Rejection
     from target_liveintent.settings import Settings
 
 _FIRST_BACKOFF = 0.5
@@ -42,15 +41,8 @@ class Refusal(NamedTuple):
     @property
     def rejection(self) -> Rejection:
         """The same as the fate of a record."""
-        conversion, field = self.conversion, _FIELDS.get(self.reason)
-        return Rejection(
-            conversion.stream,
-            conversion.event_id,
-            self.reason,
-            field,
-            conversion.columns,
-            self.detail,
-        )
+        field = _FIELDS.get(self.reason)
+        return self.conversion.rejected(self.reason, field, self.detail)
 
 
 class Batch(msgspec.Struct, eq=False):

@@ -26,7 +26,7 @@ from target_liveintent.identity import (
 )
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Mapping, Sequence
 
     from target_liveintent.suppression import Suppressions
 
@@ -142,27 +142,30 @@ class ConversionEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True,
 
 
 class _Slot(NamedTuple):
-    """Where an optional column goes in an event, and how it is read."""
+    """Where an optional column goes in the list of an event's optional values."""
 
     name: str
     read: Callable[[Any], Any]
-    section: int
     place: int
 
 
-_SECTIONS = {"userData": (0, UserData), "purchaseData": (1, PurchaseData)}
-
-
-def _slots() -> Iterator[_Slot]:
-    for name, path, _ in COLUMNS:
-        if name in coerce.OPTIONAL:
-            section, struct = _SECTIONS[path[0]]
-            place = struct.__struct_encode_fields__.index(path[1])
-            yield _Slot(name, coerce.OPTIONAL[name], section, place)
-    yield _Slot("decision_id", coerce.text, 2, 0)
-
-
-_SLOTS = tuple(_slots())
+_PURCHASE = len(UserData.__struct_fields__)
+"""Where the list's values of `purchaseData` begin; the decision ID is the last."""
+_DECISION = _PURCHASE + len(PurchaseData.__struct_fields__)
+_PLACES: dict[tuple[str, ...], int] = {
+    **{("userData", name): n for n, name in enumerate(UserData.__struct_encode_fields__)},
+    **{
+        ("purchaseData", name): n
+        for n, name in enumerate(PurchaseData.__struct_encode_fields__, _PURCHASE)
+    },
+    ("decisionId",): _DECISION,
+}
+_SLOTS = tuple(
+    _Slot(name, coerce.OPTIONAL[name], _PLACES[path])
+    for name, path, _ in COLUMNS
+    if name in coerce.OPTIONAL
+)
+_EMPTY = [None] * (_DECISION + 1)
 
 # A Decimal is written as a JSON number with the digits that it came with.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -177,7 +180,8 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
         pixel_id: The pixel that it belongs to.
         expires_at: Unix time from which on it is too old to be sent.
         body: The event's JSON.
-        columns: What was mapped, for a dead letter; hashes in place of addresses.
+        columns: What was mapped, for a dead letter, but for what the identity was made of.
+        identity: Who it is about.
     """
 
     stream: str
@@ -186,6 +190,12 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     expires_at: int
     body: bytes
     columns: dict[str, Any]
+    identity: Identity = Identity(None, None)
+
+    def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
+        """The same as the fate of a record that cannot be sent after all."""
+        columns = _with_hashes(self.columns, self.identity)
+        return Rejection(self.stream, self.event_id, reason, field, columns, detail)
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -308,6 +318,7 @@ class EventBuilder:
         self._has_consent = "consent" in places
         # A letter has the column only if its stream had it.
         self._needs_consent = stream != DEAD_LETTERS and self._has_consent
+        self._forbids = self._has_consent or bool(suppressions)
 
     def build(
         self,
@@ -334,14 +345,15 @@ class EventBuilder:
         identity = self._identify(columns, left_out)
         event_id, keyed = self._event_id(columns, mapped, raw, left_out)
         try:
-            self._check_allowed(columns, identity)
+            if self._forbids:
+                self._check_allowed(columns, identity)
             if violation is not None:
                 raise _NoEvent("schema_violation", None, violation)  # noqa: TRY301 (one exit)
             if not keyed:
                 raise _NoEvent("missing_key", "event_id")  # noqa: TRY301
             return self._conversion(event_id, columns, identity, now, left_out)
         except _NoEvent as no:
-            scrubbed = letter_columns(columns)
+            scrubbed = letter_columns(_with_hashes(columns, identity))
             return Rejection(self._stream, event_id, no.reason, no.field, scrubbed, no.detail)
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
@@ -379,10 +391,6 @@ class EventBuilder:
         """The identity, with `columns` relieved of everything that it was made of."""
         candidates = [columns.pop(name, None) for name in self._identifying]
         identity = identify(candidates, self._normalize)
-        if identity.md5 is not None:
-            columns["md5"] = identity.md5
-        if identity.sha2 is not None:
-            columns["sha2"] = identity.sha2
         for note in identity.notes:
             _count(left_out, "conflict" if note == "conflict" else "identity")
         return identity
@@ -427,9 +435,9 @@ class EventBuilder:
         expires_at = event_time + WINDOWS[source] - MARGIN
         if now >= expires_at:
             raise _NoEvent("event_too_old", "event_time")
-        user_data, purchase_data, decision = self._optional(columns, left_out)
-        user_data[:2] = identity.md5, identity.sha2
-        decision_id = decision[0]
+        optional = self._optional(columns, left_out)
+        optional[:2] = identity.md5, identity.sha2
+        decision_id = optional[_DECISION]
         if decision_id is None and not identity.known:
             # Of a URL that is left out for the address in it, too.
             decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
@@ -440,18 +448,17 @@ class EventBuilder:
             event_time,
             pixel_id,
             source,
-            UserData(*user_data),
-            PurchaseData(*purchase_data),
+            UserData(*optional[:_PURCHASE]),
+            PurchaseData(*optional[_PURCHASE:_DECISION]),
             decision_id,
         )
-        return Conversion(self._stream, event_id, pixel_id, expires_at, _encode(event), columns)
+        body = _encode(event)
+        return Conversion(self._stream, event_id, pixel_id, expires_at, body, columns, identity)
 
-    def _optional(
-        self, columns: dict[str, Any], left_out: dict[str, int]
-    ) -> tuple[list[Any], list[Any], list[Any]]:
-        """The optional columns, each in its place; what cannot be sent is left out and counted."""
-        sections: tuple[list[Any], list[Any], list[Any]] = ([None] * 7, [None] * 5, [None])
-        for name, read, section, place in self._slots:
+    def _optional(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
+        """The optional values, each in its place; what cannot be sent is left out and counted."""
+        values = _EMPTY.copy()
+        for name, read, place in self._slots:
             value = columns.get(name)
             if value is not None:
                 value = read(value)
@@ -464,8 +471,8 @@ class EventBuilder:
                     continue
             if value is None and name in self._own:
                 _count(left_out, f"{name} empty")
-            sections[section][place] = value
-        return sections
+            values[place] = value
+        return values
 
     def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
         event_time = coerce.unix_time(columns.get("event_time"), self._defaults.zone)
@@ -510,6 +517,10 @@ def _count(left_out: dict[str, int], name: str) -> None:
 
 def _without_sdc(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if not name.startswith("_sdc_")}
+
+
+def _with_hashes(columns: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
+    return {**columns, "md5": identity.md5, "sha2": identity.sha2}
 
 
 def letter_columns(columns: Mapping[str, Any]) -> dict[str, Any]:

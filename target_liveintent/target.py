@@ -9,6 +9,7 @@ from __future__ import annotations
 
 import difflib
 import functools
+import gc
 import os
 import signal
 import sys
@@ -204,6 +205,7 @@ class TargetLiveIntent(Target):
             SystemExit: After a signal, with 128 plus its number.
         """
         self._refuse_own_dead_letters(file_input)
+        _spare_the_garbage_collector()
         super()._setup_signal_handlers()
         try:
             self.listen(file_input)
@@ -418,6 +420,20 @@ class TargetLiveIntent(Target):
             self.run.request_stop()
         elif now - self._signal_at > _SECOND_SIGNAL:
             os._exit(128 + signum)
+
+
+def _spare_the_garbage_collector() -> None:
+    """Look for garbage less often: 0.6 µs an event.
+
+    A record makes no reference cycles, so there is none to be found; what the imports left is not
+    looked at again at all.
+    """
+    gc.freeze()
+    gc.set_threshold(_COLLECT_AFTER)
+
+
+_COLLECT_AFTER = 50_000
+"""Containers; by default it is 700, which is seven batches."""
 
 
 def _words(failure: BaseException) -> str:

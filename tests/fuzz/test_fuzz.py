@@ -172,7 +172,7 @@ def test_any_record(record: dict[str, Any], sendable: bool) -> None:
     if isinstance(built, Conversion):
         assert len(built.body) < 1_000 + 6 * size(record)
         assert MARK.encode() not in built.body.lower()
-        refused = Rejection("orders", built.event_id, "refused_by_api", None, built.columns)
+        refused = built.rejected("refused_by_api", None, None)
     assert isinstance(refused, Rejection)
     written = letter(refused)
     assert len(written) < 3_000 + 12 * size(record)

@@ -141,7 +141,7 @@ def _build(
 
 def _letter(result: Conversion | Rejection) -> bytes:
     if isinstance(result, Conversion):
-        result = Rejection(result.stream, result.event_id, "refused_by_api", None, result.columns)
+        result = result.rejected("refused_by_api", None, None)
     return letter(result)
 
 

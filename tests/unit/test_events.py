@@ -144,7 +144,7 @@ def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
         Email="hush@example.com",
     )
     made = conversion(record)
-    refused = Rejection("orders", made.event_id, "refused_by_api", None, made.columns)
+    refused = made.rejected("refused_by_api", None, None)
     assert b"hush" not in made.body
     assert b"hush" not in letter(refused)
 
@@ -816,7 +816,7 @@ def test_a_replay_obeys_suppression(tmp_path: pathlib.Path) -> None:
 
 def _letter(result: Conversion | Rejection) -> dict[str, Any]:
     if isinstance(result, Conversion):
-        result = Rejection(result.stream, result.event_id, "refused_by_api", None, result.columns)
+        result = result.rejected("refused_by_api", None, None)
     return decode_object(decode_message(letter(result)).record)
 
 
