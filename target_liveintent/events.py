@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from target_liveintent import coerce, urls
-from target_liveintent.coerce import UNUSABLE
+from target_liveintent.coerce import UNUSABLE, Unusable
 from target_liveintent.identity import (
     NORMALIZATIONS,
     Identity,
@@ -149,6 +149,15 @@ class _Slot(NamedTuple):
     place: int
 
 
+def _without_address(value: Any) -> str | Unusable | None:
+    """Text, unless it holds an address: that is never sent. Only free text can."""
+    plain = coerce.text(value)
+    # (The call costs more than looking for what each address has.)
+    if isinstance(plain, str) and ("@" in plain or "%" in plain) and holds_address(plain):
+        return UNUSABLE
+    return plain
+
+
 _PURCHASE = len(UserData.__struct_fields__)
 """Where the list's values of `purchaseData` begin; the decision ID is the last."""
 _DECISION = _PURCHASE + len(PurchaseData.__struct_fields__)
@@ -161,9 +170,9 @@ _PLACES: dict[tuple[str, ...], int] = {
     ("decisionId",): _DECISION,
 }
 _SLOTS = tuple(
-    _Slot(name, coerce.OPTIONAL[name], _PLACES[path])
+    _Slot(name, _without_address if read is coerce.text else read, _PLACES[path])
     for name, path, _ in COLUMNS
-    if name in coerce.OPTIONAL
+    if (read := coerce.OPTIONAL.get(name)) is not None
 )
 _EMPTY = [None] * (_DECISION + 1)
 
@@ -462,10 +471,7 @@ class EventBuilder:
             value = columns.get(name)
             if value is not None:
                 value = read(value)
-                if value is UNUSABLE or (
-                    # (The call costs more than looking for what each address has.)
-                    type(value) is str and ("@" in value or "%" in value) and holds_address(value)
-                ):
+                if value is UNUSABLE:
                     _count(left_out, name)
                     _scrub_column(columns, name)
                     continue

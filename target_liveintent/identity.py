@@ -157,7 +157,7 @@ def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None
     if not _ADDRESS.fullmatch(text) or not _is_unicode(text):
         return None
     normalized = normalize(text)
-    if normalized.startswith("@"):  # Nothing is left of the local part: `+tag@gmail.com`.
+    if normalized[0] == "@":  # Nothing is left of the local part: `+tag@gmail.com`.
         return None
     address = normalized.encode()
     return Identity(

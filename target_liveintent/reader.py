@@ -126,6 +126,7 @@ class MessageReader(GenericSingerReader[str]):
             InputError: If a line is no Singer message; names its number, never its content.
         """
         seen: Counter[str] = Counter()
+        records = 0
         likely = _NONE
         try:
             for line in lines(file_input or sys.stdin, self._goes_on):
@@ -141,12 +142,13 @@ class MessageReader(GenericSingerReader[str]):
                         seen[message.type] += 1
                 else:
                     likely.handle(record)
-                    seen["RECORD"] += 1
+                    records += 1
                 if self.stopped:
                     break
         except InputError as error:
             msg = f"line {self.line_number} of the input: {error}"
             raise InputError(msg) from None
+        seen["RECORD"] += records
         return seen
 
     def _handle(

@@ -83,7 +83,6 @@ class LiveIntentSink(Sink):
             key_properties: The tap's key properties.
         """
         super().__init__(target, stream_name, copy.deepcopy(schema), key_properties)
-        self._taken = 0
         self._run = target.run
         self._settings = target.settings
 
@@ -96,6 +95,7 @@ class LiveIntentSink(Sink):
         """
         self.treatment = treatment
         self.counts = self._run.report.of(treatment.stream)
+        self._read_before = self.counts.read
         self.builder = None
         if gives_events:
             self.builder = EventBuilder(
@@ -135,7 +135,6 @@ class LiveIntentSink(Sink):
         """
         counts = self.counts
         counts.read += 1
-        self._taken += 1
         if self.builder is None:
             self._count_unused(counts)
             return
@@ -205,7 +204,7 @@ class LiveIntentSink(Sink):
 
     def clean_up(self) -> None:
         """Log the SDK's metric of records, once: a line for each batch would drown the rest."""
-        self.record_counter_metric.increment(self._taken)
+        self.record_counter_metric.increment(self.counts.read - self._read_before)
         super().clean_up()
 
 
@@ -227,7 +226,6 @@ class DeadLetterSink(LiveIntentSink):
             super().process_record(to_replay(record), context)
         else:
             self.counts.read += 1
-            self._taken += 1
             self.counts.not_replayed += 1
 
     def _event(
