@@ -7,7 +7,8 @@
     200            a part was processed; the body is an array of strings (inferred: the event IDs
                    of what was not)
     400 413 422    the whole batch is refused because of at least one event
-    401 403        the token or the customer ID is wrong, or the token was rotated
+    401 403        the token or the customer ID is wrong, or the token was rotated: a token file
+                   is read once more
     408 425 429 5xx, no answer    try again, not before `Retry-After`
 
 Source: LiveIntent's guide for the request and the refusal of whole batches, a CDP vendor's
@@ -29,6 +30,8 @@ import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from target_liveintent import tokens
+from target_liveintent.errors import ConfigurationError
 from target_liveintent.logs import hide, without_secrets
 from target_liveintent.settings import is_loopback
 
@@ -50,6 +53,7 @@ class Kind(enum.Enum):
     UNCONFIRMED = "unconfirmed"
     REFUSED = "refused"
     DENIED = "denied"
+    ROTATED = "denied, but there is a new token now"
     RETRY = "retry"
     UNKNOWN = "unknown"
 
@@ -93,6 +97,15 @@ class Outcome(msgspec.Struct, frozen=True):
         return self.kind is Kind.REFUSED and self.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
+def _headers(token: str) -> dict[str, str]:
+    """What stands above each body. Not made by requests: a netrc entry would replace the token."""
+    return {
+        "Authorization": f"Bearer {token}",
+        "Content-Type": "application/json",
+        "User-Agent": "target-liveintent",
+    }
+
+
 class _Route(NamedTuple):
     """The way to the API.
 
@@ -116,12 +129,8 @@ class Client:
         """Prepare all of the request that does not depend on its events."""
         hide(settings.auth_token)
         self._settings = settings
-        # Not by way of requests, which would replace the token by a netrc entry.
-        self._headers = {
-            "Authorization": f"Bearer {settings.auth_token}",
-            "Content-Type": "application/json",
-            "User-Agent": "target-liveintent",
-        }
+        self._headers = _headers(settings.auth_token)
+        self._rotating = threading.Lock()
         self._route: _Route | None = None
         self._finding = threading.Lock()
 
@@ -133,7 +142,7 @@ class Client:
             event_ids: Their IDs, which a 200 may name.
             within: Seconds after which the caller has no use for an answer.
         """
-        longest = self._settings.request_timeout_seconds
+        headers, longest = self._headers, self._settings.request_timeout_seconds
         start = time.monotonic()
         try:
             with self._finding:
@@ -142,7 +151,7 @@ class Client:
                 "POST",
                 self._route.target,
                 body,
-                self._headers,
+                headers,
                 retries=False,
                 redirect=False,
                 assert_same_host=False,
@@ -156,7 +165,27 @@ class Client:
             outcome = Outcome(Kind.RETRY, _fault(fault))
         else:
             outcome = self._judge(response, answer, event_ids)
+        if outcome.kind is Kind.DENIED and self._has_rotated(headers):
+            outcome = msgspec.structs.replace(outcome, kind=Kind.ROTATED)
         return msgspec.structs.replace(outcome, seconds=time.monotonic() - start)
+
+    def _has_rotated(self, denied: dict[str, str]) -> bool:
+        """Whether there is another token than the one that was denied; reads it if need be."""
+        with self._rotating:
+            if self._headers is not denied:  # Another thread has read it meanwhile.
+                return True
+            if self._settings.auth_token_path is None:
+                return False
+            try:
+                token = tokens.read(self._settings.auth_token_path)
+            except ConfigurationError:  # Just being replaced, or gone: nothing new.
+                return False
+            hide(token)
+            present = _headers(token)
+            if present == denied:
+                return False
+            self._headers = present
+            return True
 
     @staticmethod
     def _judge(

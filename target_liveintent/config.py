@@ -19,6 +19,7 @@ from urllib.parse import urlsplit
 import requests
 from singer_sdk import typing as th
 
+from target_liveintent import tokens
 from target_liveintent.coerce import SOURCES
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.events import Defaults
@@ -48,9 +49,15 @@ _SETTINGS = th.PropertiesList(
     _setting(
         "auth_token",
         th.StringType(min_length=1),
-        "The API token; from your account manager, and rotated from time to time.",
-        required=True,
+        "The API token; from your account manager, and rotated from time to time. Required, unless"
+        " `auth_token_path` is set.",
         secret=True,
+    ),
+    _setting(
+        "auth_token_path",
+        th.StringType(min_length=1),
+        "A file or mounted secret with the token, in place of `auth_token`. When the API denies"
+        " access it is read again, and a token that has changed is used at once.",
     ),
     _setting(
         "pixel_id",
@@ -189,6 +196,8 @@ def problems(config: Mapping[str, Any]) -> list[str]:
         for name in SCHEMA["required"]
         if config.get(name) is None
     ]
+    if config.get("auth_token") is None and config.get("auth_token_path") is None:
+        found.append("setting 'auth_token' is required, or 'auth_token_path' in its place")
     validator = th.DEFAULT_JSONSCHEMA_VALIDATOR(SCHEMA)
     given = {name: value for name, value in config.items() if value is not None}
     for error in validator.iter_errors(given):
@@ -251,8 +260,14 @@ def _url_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _token_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    token = config["auth_token"].strip()
-    if not token or not token.isascii() or not token.isprintable() or " " in token:
+    if "auth_token" in config and "auth_token_path" in config:
+        yield "setting 'auth_token_path' takes the place of 'auth_token': remove one of them"
+    elif "auth_token_path" in config:
+        try:
+            tokens.read(config["auth_token_path"])
+        except ConfigurationError as error:
+            yield str(error)
+    elif not tokens.is_usable(config["auth_token"].strip()):
         yield "setting 'auth_token' must be printable ASCII without spaces"
 
 
@@ -370,6 +385,8 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
         raise ConfigurationError("; ".join(found))
     values = {name: schema.get("default") for name, schema in SCHEMA["properties"].items()}
     values |= {name: _plain(value) for name, value in config.items() if value is not None}
+    if values["auth_token_path"] is not None:
+        values["auth_token"] = tokens.read(values["auth_token_path"])
     same = {field.name for field in dataclasses.fields(Settings)} & set(values)
     return Settings(
         **{name: values[name] for name in same},

@@ -293,6 +293,9 @@ class _Shipment:
             if not young:
                 return young, Outcome(Kind.ACCEPTED, "nothing left to send")
             outcome = self._post(young)
+            if outcome.kind is Kind.ROTATED:
+                self._result.retries += 1
+                continue
             if outcome.kind is not Kind.RETRY:
                 self._book(young, outcome)
                 return young, outcome
@@ -343,7 +346,7 @@ class _Shipment:
             raise AccessDeniedError(
                 self._explain(
                     f"the API denied access ({outcome.detail}). The token may have been rotated:"
-                    " ask your account manager for the present auth_token"
+                    f" {self._advice_on_token()}"
                 )
             )
         else:
@@ -353,6 +356,14 @@ class _Shipment:
                     " not known to do. Check api_url and customer_id"
                 )
             )
+
+    def _advice_on_token(self) -> str:
+        if self._settings.auth_token_path is None:
+            return "ask your account manager for the present auth_token"
+        return (
+            "the file that auth_token_path names was read again and holds no other. Ask your"
+            " account manager for the present token"
+        )
 
     def _explain(self, what: str) -> str:
         return (

@@ -17,6 +17,7 @@ class Settings:
 
     Attributes:
         url: Where events are posted.
+        auth_token: The token; of `auth_token_path`, as it was when the run began.
         events: What the settings say about events.
 
     The others are described in `config.SCHEMA`.
@@ -24,6 +25,7 @@ class Settings:
 
     customer_id: str
     auth_token: str = dataclasses.field(repr=False)
+    auth_token_path: str | None
     api_url: str
     url: str
     events: Defaults

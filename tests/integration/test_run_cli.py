@@ -31,6 +31,7 @@ if TYPE_CHECKING:
 OWN_SETTINGS = {
     "customer_id",
     "auth_token",
+    "auth_token_path",
     "pixel_id",
     "api_url",
     "default_source",
@@ -95,7 +96,7 @@ def test_about_json(target: Launcher) -> None:
     assert all(properties[name].get("description") for name in properties)
     shown = {n: p["default"] for n, p in properties.items() if "default" in p}
     assert {n: v for n, v in shown.items() if v is not None} == DEFAULTS
-    assert set(about["settings"]["required"]) == {"customer_id", "auth_token"}
+    assert set(about["settings"]["required"]) == {"customer_id"}
     assert properties["auth_token"]["secret"] is True
     for name in INTEGERS:
         assert "integer" in properties[name]["type"]
@@ -131,7 +132,8 @@ def with_env(target: Launcher, settings: dict[str, Any], *messages: Any) -> Runn
 def test_environment(to_server: Launcher, server: Server) -> None:
     """Every setting can come from the environment, stream maps as JSON."""
     settings = {
-        **SETTINGS,
+        "customer_id": SETTINGS["customer_id"],
+        "auth_token_path": "token-of-env",
         "api_url": server.url + "/{customer_id}/events",
         "pixel_id": 777,
         "default_source": "offline",
@@ -160,7 +162,8 @@ def test_environment(to_server: Launcher, server: Server) -> None:
         },
         "stream_map_config": {"prefix": "web-"},
     }
-    assert set(settings) == OWN_SETTINGS | MAP_SETTINGS
+    assert set(settings) == (OWN_SETTINGS | MAP_SETTINGS) - {"auth_token"}
+    (to_server.folder / "token-of-env").write_text(SETTINGS["auth_token"])
     (to_server.folder / "suppressed-by-env.txt").write_text("gone@example.com\n")
     # Twenty days ago, which only the source offline allows, in New York's own time.
     local = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=20)).replace(microsecond=0)

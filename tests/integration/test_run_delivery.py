@@ -336,6 +336,65 @@ def test_denied(to_server: Launcher, server: Server, status: int) -> None:
     assert TOKEN not in run.log
 
 
+@pytest.mark.parametrize("status", [401, 403])
+@pytest.mark.parametrize("at_once", [1, 8])
+def test_a_rotated_token(to_server: Launcher, server: Server, status: int, at_once: int) -> None:
+    """A token file is read once more, and the run goes on with the new token."""
+    file = to_server.folder / "token"
+    file.write_text(f"{TOKEN}\n")
+    new = "a-new-token-after-rotation"
+    lock, rotated = threading.Lock(), False
+
+    def answer(posted: Posted) -> Reply:
+        nonlocal rotated
+        with lock:
+            if not rotated and len(server.posted) > at_once:
+                file.write_text(f"{new}\n")
+                rotated = True
+        valid = new if rotated else TOKEN
+        return Reply() if posted.headers["Authorization"] == f"Bearer {valid}" else Reply(status)
+
+    server.answer = answer
+    run = to_server.run(
+        schema(),
+        *orders(2_000),
+        state(1),
+        auth_token=...,
+        auth_token_path=str(file),
+        max_concurrent_requests=at_once,
+    )
+    assert (run.code, run.states, run.letters) == (0, [1], [])
+    used = [p.headers["Authorization"] for p in server.posted]
+    assert set(used) == {f"Bearer {TOKEN}", f"Bearer {new}"}
+    accepted = 20
+    assert len(used) <= accepted + at_once  # Each request in flight was denied at most once.
+    assert TOKEN not in run.log
+    assert new not in run.log
+
+
+@pytest.mark.parametrize("content", [TOKEN, "", None])
+def test_a_token_file_without_a_new_token(
+    to_server: Launcher, server: Server, content: str | None
+) -> None:
+    """It is read once, and the run ends as it does without a file."""
+    file = to_server.folder / "token"
+    file.write_text(TOKEN)
+
+    def answer(_: Posted) -> Reply:
+        if content is None:
+            file.unlink()
+        else:
+            file.write_text(content)
+        return Reply(401)
+
+    server.answer = answer
+    run = to_server.run(schema(), order(1), state(1), auth_token=..., auth_token_path=str(file))
+    assert (run.code, run.states, run.letters) == (1, [], [])
+    assert len(server.posted) == 1
+    assert "auth_token_path" in run.last_line
+    assert TOKEN not in run.log
+
+
 @pytest.mark.parametrize(
     "reply",
     [

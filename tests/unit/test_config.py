@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from unit_support import body, order
@@ -19,12 +19,16 @@ from target_liveintent.config import (
 )
 from target_liveintent.errors import ConfigurationError
 
+if TYPE_CHECKING:
+    from pathlib import Path
+
 SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
 
 TABLE: dict[str, tuple[str, Any]] = {
     "customer_id": ("string", None),
     "auth_token": ("string", None),
+    "auth_token_path": ("string", None),
     "pixel_id": ("integer", None),
     "api_url": ("string", "https://conversions.liveintent.com"),
     "default_source": ("string", None),
@@ -49,7 +53,7 @@ TABLE: dict[str, tuple[str, Any]] = {
 def test_the_settings_are_those_of_the_specification() -> None:
     """Exactly these, and the SDK's stream maps; nothing that does nothing."""
     assert set(SCHEMA["properties"]) == {*TABLE, "stream_maps", "stream_map_config"}
-    assert set(SCHEMA["required"]) == {"customer_id", "auth_token"}
+    assert set(SCHEMA["required"]) == {"customer_id"}  # And one of two ways to give the token.
 
 
 @pytest.mark.parametrize("name", TABLE)
@@ -354,6 +358,39 @@ def test_a_token_that_no_header_can_hold(token: str) -> None:
     (line,) = problems({**GOOD, "auth_token": token})
     assert "'auth_token'" in line
     assert token not in line or not token.strip()
+
+
+def test_a_token_in_a_file(tmp_path: Path) -> None:
+    """It stands in for the token; the space around it, and a byte-order mark, are not in it."""
+    file = tmp_path / "token"
+    for content in (SECRET, f"{SECRET}\n", f"\ufeff {SECRET}\r\n"):
+        file.write_text(content, encoding="utf-8")
+        settings = settings_of({"customer_id": "a-1b2c", "auth_token_path": str(file)})
+        assert settings.auth_token == SECRET
+        assert SECRET not in repr(settings)
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"to ken", b"a\nb", b"\xff", b"t\xc3\xb6k"])
+def test_a_token_file_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
+    """It is named by its setting, and its content is not shown."""
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    (line,) = problems({"customer_id": "a-1b2c", "auth_token_path": str(file)})
+    assert "'auth_token_path'" in line
+    assert (
+        not content or content.decode(errors="replace").strip() not in line or not content.strip()
+    )
+    for path in (str(tmp_path), "a\0b"):
+        (line,) = problems({"customer_id": "a-1b2c", "auth_token_path": path})
+        assert "'auth_token_path'" in line
+
+
+def test_both_ways_to_give_the_token() -> None:
+    """Which one is meant cannot be known."""
+    (line,) = problems({**GOOD, "auth_token_path": "token"})
+    assert "'auth_token'" in line
+    assert "'auth_token_path'" in line
 
 
 @pytest.mark.parametrize(
