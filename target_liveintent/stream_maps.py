@@ -303,9 +303,13 @@ def suggest(stream: str, properties: Iterable[str], keys: Sequence[str]) -> str:
         elif column in {"event_time", "email"}:
             rows[column] = "<the column with it>"
     rows |= {"source": "'web'", "__else__": "__NULL__"}
-    name = _yaml(scrub(stream).replace(".", "\\."))
     lines = (f"    {column}: {_yaml(expression)}" for column, expression in rows.items())
-    return "\n".join(["stream_maps:", f"  {name}:", *lines])
+    return "\n".join(["stream_maps:", f"  {setting_name(stream)}:", *lines])
+
+
+def setting_name(stream: str) -> str:
+    """A stream's name as a key in `meltano.yml`, where a dot would mean a level."""
+    return _yaml(scrub(stream).replace(".", "\\."))
 
 
 def _expression(column: str) -> str:
