@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from target_liveintent.config import SCHEMA
 from target_liveintent.events import COLUMNS
+from target_liveintent.functions import FUNCTIONS
+from target_liveintent.presets import PRESETS
 from target_liveintent.reasons import REASONS
 
 
@@ -33,6 +35,18 @@ def columns() -> str:
         for column in COLUMNS
     ]
     return _table(("column", "also as", ""), rows)
+
+
+def presets() -> str:
+    """The ready stream maps."""
+    rows = [(f"`{name}`", preset.source) for name, preset in PRESETS.items()]
+    return _table(("preset", "for"), rows)
+
+
+def functions() -> str:
+    """The helper functions of expressions."""
+    rows = [(f"`{function.signature}`", function.meaning) for function in FUNCTIONS]
+    return _table(("function", ""), rows)
 
 
 def reasons() -> str:

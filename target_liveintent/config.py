@@ -24,10 +24,11 @@ from target_liveintent.coerce import SOURCES
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.events import Defaults
 from target_liveintent.identity import NORMALIZATIONS
+from target_liveintent.presets import PRESETS
 from target_liveintent.settings import Settings, endpoint, is_loopback
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 CUSTOMER_ID = "^[a-b]-[0-9a-z]{4}$"
 """Source: LiveIntent's guide."""
@@ -170,6 +171,12 @@ _SETTINGS = th.PropertiesList(
         "Do everything but the sending: no STATE, no dead letters; shows the first events.",
         default=False,
     ),
+    _setting(
+        "presets",
+        th.ObjectType(additional_properties=th.StringType(allowed_values=list(PRESETS))),
+        "Ready stream maps for known taps, by stream: `{orders: shopify}`. What `stream_maps` says"
+        " of the same stream goes first, column by column.",
+    ),
     # The SDK's schema of stream maps cannot be used: a part of it is no JSON schema, so a wrong
     # `__else__` would end in a traceback. What they must be is checked in `_map_problems`.
     _setting(
@@ -203,7 +210,8 @@ def problems(config: Mapping[str, Any]) -> list[str]:
     for error in validator.iter_errors(given):
         if error.path:
             path = ".".join(str(step) for step in error.path)
-            found.append(f"setting '{path}' must be {_expected(error.schema)}")
+            near = _near(error.instance, error.schema.get("enum", []))
+            found.append(f"setting '{path}' must be {_expected(error.schema)}{near}")
     if found:
         return found
     return [
@@ -211,6 +219,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
         *_url_problems(given),
         *_zone_problems(given),
         *_path_problems(given),
+        *_preset_problems(given),
         *_map_problems(given),
     ]
 
@@ -292,6 +301,12 @@ def _zone_problems(config: Mapping[str, Any]) -> Iterator[str]:
         yield "setting 'timezone' must be an IANA name such as Europe/Berlin or UTC"
 
 
+def _preset_problems(config: Mapping[str, Any]) -> Iterator[str]:
+    for name in config.get("presets", {}):
+        if str(name).startswith("__"):
+            yield f"setting 'presets.{name}' is no stream; give presets by the streams' names"
+
+
 def _map_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """What is wrong with stream maps; most of it the SDK would only find at a stream's SCHEMA."""
     for name, definition in config.get("stream_maps", {}).items():
@@ -370,9 +385,14 @@ def unknown_settings(config: Mapping[str, Any]) -> Iterator[str]:
     known = list(SCHEMA["properties"])
     for name in config:
         if name not in known:
-            near = difflib.get_close_matches(name, known, 1)
-            hint = f"; did you mean '{near[0]}'?" if near else ""
-            yield f"setting '{name}' is unknown and does nothing{hint}"
+            yield f"setting '{name}' is unknown and does nothing{_near(name, known)}"
+
+
+def _near(given: Any, known: Iterable[Any]) -> str:
+    """A hint at the nearest of the words that would have been right, without what was given."""
+    words = [word for word in known if isinstance(word, str)]
+    near = difflib.get_close_matches(str(given), words, 1)
+    return f"; did you mean '{near[0]}'?" if near else ""
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:

@@ -18,6 +18,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import simpleeval
 
+from target_liveintent.functions import GET, getter, steps_of, walk
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
@@ -39,7 +41,7 @@ class Names(NamedTuple):
     """What expressions may refer to beside columns.
 
     Attributes:
-        functions: The functions of the SDK's evaluator.
+        functions: The functions of the SDK's evaluator, and our helpers.
         config: The setting `stream_map_config`.
         stream: `__stream_name__`.
         source: `__original_stream_name__`.
@@ -92,6 +94,8 @@ def compile_row(expressions: Iterable[Expression], names: Names) -> Compiled:
         "__builtins__": {},
         "_attribute": _attribute,
         "_config": names.config,
+        "_getter": getter,
+        "_walk": walk,
         **{f"_{operator.__name__}": guard for operator, guard in _GUARDS.items()},
         **{f"_f_{name}": function for name, function in names.functions.items()},
     }
@@ -204,9 +208,16 @@ class _Rewriter(ast.NodeTransformer):
             return ast.Constant(self._names.source)
         if node.id == "self":
             return self._if_there(self._column, self._look_up("self"))
+        if node.id == GET and GET in self._names.functions:
+            return self._if_there(GET, self._getter())
         if node.id in self._names.functions:
             return self._if_there(node.id, ast.Name(f"_f_{node.id}", ast.Load()))
         return self._look_up(node.id)
+
+    def _getter(self) -> ast.expr:
+        """The function `get` of the record, which may be called with any path."""
+        self.reads_all = True
+        return _call("_getter", ast.Name("record", ast.Load()))
 
     def _look_up(self, column: str) -> ast.expr:
         self.columns.add(column)
@@ -231,6 +242,8 @@ class _Rewriter(ast.NodeTransformer):
         return _call("_attribute", self.visit(node.value), ast.Constant(node.attr))
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
+        if (path := self._path(node)) is not None:
+            return self._look_along(path)
         arguments = [self.visit(argument) for argument in node.args]
         keywords = []
         for keyword in node.keywords:
@@ -238,6 +251,23 @@ class _Rewriter(ast.NodeTransformer):
                 raise _NotCompiledError
             keywords.append(ast.keyword(keyword.arg, self.visit(keyword.value)))
         return ast.Call(self._function(node), arguments, keywords)
+
+    def _path(self, node: ast.Call) -> str | None:
+        """The path of a call `get('a.b')`; None if it is none, or if the path is computed."""
+        is_get = isinstance(node.func, ast.Name) and node.func.id == GET
+        if not is_get or GET not in self._names.functions:
+            return None
+        return _constant_text(node.args[0]) if len(node.args) == 1 and not node.keywords else None
+
+    def _look_along(self, path: str) -> ast.expr:
+        """`get` with a path that is known: of the columns, it reads the first step's alone."""
+        column, *steps = steps_of(path)
+        self.columns.add(column)
+        record = ast.Name("record", ast.Load())
+        get = ast.Attribute(record, "get", ast.Load())
+        value = ast.Call(get, [ast.Constant(column)], [])
+        rest = ast.Tuple([ast.Constant(step) for step in steps], ast.Load())
+        return _call("_walk", value, rest) if steps else value
 
     def _function(self, node: ast.Call) -> ast.expr:
         function = node.func
@@ -253,6 +283,8 @@ class _Rewriter(ast.NodeTransformer):
             raise _NotCompiledError
         if self._names.functions[function.id] in simpleeval.DISALLOW_FUNCTIONS:
             raise _NotCompiledError
+        if function.id == GET:
+            return self._getter()
         return ast.Name(f"_f_{function.id}", ast.Load())
 
 

@@ -22,6 +22,7 @@ from singer_sdk.mapper import CustomStreamMap, PluginMapper
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.events import DEAD_LETTERS, READ_COLUMNS
 from target_liveintent.expressions import Compiled, Expression, Names, compile_row
+from target_liveintent.functions import FUNCTIONS, GET, getter
 from target_liveintent.identity import scrub
 
 if TYPE_CHECKING:
@@ -87,6 +88,17 @@ class _Map(CustomStreamMap):
         tree = ast.parse(text).body[0]
         own = None if column == _FILTER else column
         return Expression(column, tree, lambda record: self._eval(text, tree, record, own))  # type: ignore[arg-type]
+
+    @property
+    def functions(self) -> dict[str, Callable[..., Any]]:
+        """The SDK's functions and our helpers."""
+        return {**super().functions, **{name: call for name, _, _, call in FUNCTIONS}}
+
+    def _eval(
+        self, expr: str, expr_parsed: ast.Expr, record: dict[str, Any], property_name: str | None
+    ) -> Any:
+        self.expr_evaluator.functions[GET] = getter(record)
+        return super()._eval(expr, expr_parsed, record, property_name)
 
     def transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Map one record.
@@ -291,9 +303,13 @@ def suggest(stream: str, properties: Iterable[str], keys: Sequence[str]) -> str:
         elif column in {"event_time", "email"}:
             rows[column] = "<the column with it>"
     rows |= {"source": "'web'", "__else__": "__NULL__"}
-    name = _yaml(scrub(stream).replace(".", "\\."))
     lines = (f"    {column}: {_yaml(expression)}" for column, expression in rows.items())
-    return "\n".join(["stream_maps:", f"  {name}:", *lines])
+    return "\n".join(["stream_maps:", f"  {setting_name(stream)}:", *lines])
+
+
+def setting_name(stream: str) -> str:
+    """A stream's name as a key in `meltano.yml`, where a dot would mean a level."""
+    return _yaml(scrub(stream).replace(".", "\\."))
 
 
 def _expression(column: str) -> str:

@@ -17,6 +17,7 @@ import time
 import traceback
 from typing import IO, TYPE_CHECKING, Any, ClassVar, NoReturn
 
+import click
 from singer_sdk.configuration._dict_config import parse_environment_config
 from singer_sdk.exceptions import (
     ConfigValidationError,
@@ -29,7 +30,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
 
-from target_liveintent import batch_files, config, logs
+from target_liveintent import batch_files, config, logs, presets
 from target_liveintent.dead_letters import refuse_own_file
 from target_liveintent.errors import (
     ConfigurationError,
@@ -42,13 +43,11 @@ from target_liveintent.events import DEAD_LETTERS, missing_columns
 from target_liveintent.reader import MessageReader, decode_object
 from target_liveintent.run import Run
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink
-from target_liveintent.stream_maps import StreamMaps, suggest
+from target_liveintent.stream_maps import StreamMaps, setting_name, suggest
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Iterable, Mapping
     from types import FrameType
-
-    import click
 
     from target_liveintent.reader import Message
     from target_liveintent.stream_maps import Treatment
@@ -130,9 +129,15 @@ class TargetLiveIntent(Target):
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
-        """The SDK's command, with our way to end."""
+        """The SDK's command, with one option more, and our way to end."""
         logs.protect()
         command = super().get_singer_command()
+        option = click.Option(
+            ["--preset"],
+            type=click.Choice(list(presets.PRESETS)),
+            help="Display a preset as stream_maps to paste and to change.",
+        )
+        command.params.append(option)
         return Command(
             name=command.name,
             callback=command.callback,
@@ -177,6 +182,7 @@ class TargetLiveIntent(Target):
         about_format: str | None = None,
         config: _ConfigInput | None = None,
         file_input: IO[str] | None = None,
+        preset: str | None = None,
     ) -> None:
         """Run from start to end.
 
@@ -185,12 +191,16 @@ class TargetLiveIntent(Target):
             about_format: `json` or `markdown`.
             config: What `cb_config` read.
             file_input: Where messages come from, instead of standard input.
+            preset: Print this preset and end.
 
         Raises:
             RunError: If not everything that was read has its fate.
         """
         if about:
             cls.print_about(about_format)
+            return
+        if preset is not None:
+            click.echo(presets.text(preset), nl=False)
             return
         cls.print_version(print_fn=cls.logger.info)
         given = config or _ConfigInput()
@@ -258,9 +268,10 @@ class TargetLiveIntent(Target):
 
     def setup_mapper(self) -> None:
         """Make the stream maps of the settings."""
-        self._stream_maps = StreamMaps(
-            self.config.get("stream_maps") or {}, self.config.get("stream_map_config") or {}
+        maps = presets.expand(
+            self.config.get("presets") or {}, self.config.get("stream_maps") or {}
         )
+        self._stream_maps = StreamMaps(maps, self.config.get("stream_map_config") or {})
 
     # Messages
 
@@ -322,7 +333,7 @@ class TargetLiveIntent(Target):
             msg = (
                 f"stream '{treatment.stream}' can never give an event: it lacks"
                 f" {'; '.join(missing)}. Its columns are: {', '.join(treatment.properties)}."
-                f" A map to start from:\n{suggest(stream, schema['properties'], keys)}"
+                f" {_way_out(stream, schema['properties'], keys)}"
             )
             raise StreamMappingError(msg)
         self._warn_of_skipping(stream)
@@ -434,6 +445,17 @@ def _spare_the_garbage_collector() -> None:
 
 _COLLECT_AFTER = 50_000
 """Containers; by default it is 700, which is seven batches."""
+
+
+def _way_out(stream: str, columns: Mapping[str, Any], keys: list[str]) -> str:
+    """What to map a stream with: a preset that was made for it, or what its columns suggest."""
+    if preset := presets.likely_preset(columns):
+        name = setting_name(stream)
+        return (
+            f"They look like those of a preset: `presets: {{{name}: {preset}}}` would do, and"
+            f" `target-liveintent --preset {preset}` shows what it does."
+        )
+    return f"A map to start from:\n{suggest(stream, columns, keys)}"
 
 
 def _words(failure: BaseException) -> str:

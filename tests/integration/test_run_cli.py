@@ -67,7 +67,7 @@ DEFAULTS = {
     "validate_records": False,
     "dry_run": False,
 }
-MAP_SETTINGS = {"stream_maps", "stream_map_config"}
+MAP_SETTINGS = {"presets", "stream_maps", "stream_map_config"}
 INTEGERS = {
     "pixel_id",
     "batch_size_rows",
@@ -152,6 +152,7 @@ def test_environment(to_server: Launcher, server: Server) -> None:
         "suppression_path": "suppressed-by-env.txt",
         "validate_records": True,
         "dry_run": False,
+        "presets": {"other-orders": "shopify"},
         "stream_maps": {
             "orders": {
                 "event_id": "config['prefix'] + str(id)",

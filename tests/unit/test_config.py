@@ -51,8 +51,8 @@ TABLE: dict[str, tuple[str, Any]] = {
 
 
 def test_the_settings_are_those_of_the_specification() -> None:
-    """Exactly these, and the SDK's stream maps; nothing that does nothing."""
-    assert set(SCHEMA["properties"]) == {*TABLE, "stream_maps", "stream_map_config"}
+    """Exactly these, and those of stream maps; nothing that does nothing."""
+    assert set(SCHEMA["properties"]) == {*TABLE, "presets", "stream_maps", "stream_map_config"}
     assert set(SCHEMA["required"]) == {"customer_id"}  # And one of two ways to give the token.
 
 

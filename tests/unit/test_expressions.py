@@ -4,15 +4,20 @@ from __future__ import annotations
 
 import copy
 import itertools
+import types
 from decimal import Decimal
 from typing import Any
 
 import pytest
 from singer_sdk.mapper import CustomStreamMap
 
+from target_liveintent.functions import FUNCTIONS, getter
 from target_liveintent.stream_maps import MappingFailedError, StreamMaps
 
-COLUMNS = ("id", "total", "email", "customer", "tags", "is_test", "self", "int", "a b", "config")
+COLUMNS = (
+    *("id", "total", "email", "customer", "tags", "is_test", "self", "int", "a b", "config"),
+    *("get", "lower", "items"),
+)
 SCHEMA = {"type": "object", "properties": {name: {} for name in COLUMNS}}
 RECORDS: list[dict[str, Any]] = [
     {
@@ -34,6 +39,14 @@ RECORDS: list[dict[str, Any]] = [
     },
     {"id": 0, "total": 3, "email": "", "customer": {}, "tags": None, "is_test": None},
     {"self": "mine", "int": "no function", "config": "a column", "total": 1.5, "id": -1},
+    {
+        "get": "got",
+        "lower": {"b": "Low"},
+        "items": [{"sku": "A-1", "prices": [1, 2]}, None, {"sku": ""}],
+        "id": 1250,
+        "email": "  Kwd",
+        "total": Decimal("1250.0"),
+    },
     {},
 ]
 ATOMS = [
@@ -80,6 +93,41 @@ ATOMS = [
     *("email is not None", "1 < 2 < 3 < 0", "((_.get('customer') or {}).get('orders') or [0])[0]"),
     *("datetime.__doc__", "json.codecs", "json.decoder", "datetime.sys", "...", "b'x'", "1j"),
     *("customer.get('email')", "customer.nobody", "customer.orders[1]", "customer['orders'][::-1]"),
+    # The helper functions, where a column may have the name of one.
+    *(
+        "get('id')",
+        "get('customer.email')",
+        "get('customer.name.first')",
+        "get('customer.orders.1')",
+    ),
+    *("get('customer.orders.-1')", "get('customer.orders.9')", "get('customer.orders.x')"),
+    *("get('items.0.sku')", "get('items.1.sku')", "get('items.0.prices.-2')", "get('nobody.a')"),
+    *("get('')", "get('.')", "get('a b')", "get('id.0')", "get('email.0')", "get('get')", "get"),
+    *("get('customer.' + 'email')", "get(config['shop'])", "get(email)", "get(id)", "get()"),
+    *(
+        "get(path='id')",
+        "get('id', 1)",
+        "get(*tags)",
+        "[get('id') for t in tags]",
+        "f\"{get('id')}\"",
+    ),
+    *("{'a': get}.a('customer.email')", "{'a': coalesce}.a(None, 1)", "get.__globals__", "get.x"),
+    *("coalesce(email, customer.email)", "coalesce(get('email'), get('customer.email'), id)"),
+    *(
+        "coalesce()",
+        "coalesce(None, '', '  ', 0)",
+        "coalesce(is_test)",
+        "[coalesce(t) for t in tags]",
+    ),
+    *(
+        "minor_units(id, 'usd')",
+        "minor_units(total, email)",
+        "minor_units(get('id'), get('email'))",
+    ),
+    *("minor_units(id)", "minor_units(1250, 'JPY') + 1", "[minor_units(1250, c) for c in ['eur']]"),
+    *("lower(email)", "strip(email)", "lower(strip(get('email')))", "lower(id)", "strip(customer)"),
+    *("lower", "lower.b", "strip", "strip(lower)", "str(lower)[:2]", "coalesce.__code__"),
+    *("getter(record)", "walk(record, ['id'])", "_walk(record, ['id'])", "_getter(record)('id')"),
 ]
 OPERATORS = ["+", "-", "*", "%", "and", "or", "==", "<", "in", "is"]
 PAIRS = ["id", "total", "email", "'a'", "2", "tags", "customer", "None"]
@@ -90,8 +138,18 @@ EXPRESSIONS = ATOMS + [
 
 
 class _Theirs(CustomStreamMap):
+    """The SDK's own map, which is given the helper functions and nothing else of ours."""
+
     def _init_faker_instance(self) -> None:
         """Without invented people, as here."""
+
+    @property
+    def functions(self) -> dict[str, Any]:
+        return {**super().functions, **{name: call for name, _, _, call in FUNCTIONS}}
+
+    def _eval(self, expr: Any, expr_parsed: Any, record: Any, property_name: Any) -> Any:
+        self.expr_evaluator.functions["get"] = getter(record)
+        return super()._eval(expr, expr_parsed, record, property_name)
 
 
 def theirs(definition: dict[str, str]) -> CustomStreamMap:
@@ -114,7 +172,12 @@ def outcome(transform: Any, record: dict[str, Any]) -> Any:
         made = transform(copy.deepcopy(record))
     except Exception:  # noqa: BLE001 (any failure rejects the record)
         return "failed"
-    return made if made is None else {name: (type(v), repr(v)) for name, v in made.items()}
+    return made if made is None else {name: (type(v), shown(v)) for name, v in made.items()}
+
+
+def shown(value: Any) -> str:
+    """A value in words; functions of the same name are alike."""
+    return value.__name__ if isinstance(value, types.FunctionType) else repr(value)
 
 
 @pytest.mark.filterwarnings("ignore::SyntaxWarning")
@@ -161,6 +224,15 @@ def test_most_is_compiled() -> None:
         ("record", None),
         ("_.items()", None),
         ("[t for t in tags]", None),
+        ("get('customer.email')", {"customer"}),
+        ("get('tags.0.sku')", {"tags"}),
+        ("coalesce(get('email'), get('customer.email'), total)", {"email", "customer", "total"}),
+        ("minor_units(total, lower(get('a b')))", {"total", "a b"}),
+        ("lower", {"lower"}),
+        ("lower(strip)", {"strip"}),
+        ("get(email)", None),
+        ("get", None),
+        ("[get('id') for t in tags]", None),
     ],
 )
 def test_which_columns_are_read(expression: str, reads: set[str] | None) -> None:
@@ -168,6 +240,59 @@ def test_which_columns_are_read(expression: str, reads: set[str] | None) -> None
     maps = StreamMaps({"orders": {"email": expression, "__else__": "__NULL__"}}, {})
     (treatment,) = maps.treatments("orders", copy.deepcopy(SCHEMA))
     assert treatment.reads == (None if reads is None else frozenset(reads))
+
+
+def test_a_path_is_walked_without_the_other_columns() -> None:
+    """What `reads` promises is enough: of a record with these columns alone comes the same."""
+    definition = {
+        "email": "coalesce(get('customer.email'), get('tags.0'))",
+        "total": "minor_units(get('total'), get('customer.currency'))",
+        "__else__": "__NULL__",
+    }
+    (ours,) = StreamMaps({"orders": definition}, {}).treatments("orders", copy.deepcopy(SCHEMA))
+    assert ours.reads == {"customer", "tags", "total"}
+    record = {"id": 7, "tags": ["x"], "total": 1250, "customer": {"currency": "kwd"}, "email": "y"}
+    assert ours.transform is not None
+    wanted = {"email": "x", "total": Decimal("1.250")}
+    assert ours.transform(record) == wanted
+    assert ours.transform({name: record[name] for name in ours.reads}) == wanted
+
+
+@pytest.mark.parametrize("name", [function.name for function in FUNCTIONS])
+def test_a_column_with_the_name_of_a_helper(name: str) -> None:
+    """The bare name is the column, as before there were helpers; a call is the helper."""
+    definition = {"email": name, "id": f"[{name} for t in 'x'][0]", "total": "lower(strip(' A'))"}
+    schema = {"type": "object", "properties": {name: {}}}
+    (ours,) = StreamMaps({"orders": definition}, {}).treatments("orders", schema)
+    assert ours.transform is not None
+    mapped = ours.transform({name: "mine"})
+    assert mapped == {name: "mine", "email": "mine", "id": "mine", "total": "a"}
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "get.__globals__",
+        "get.__closure__",
+        "coalesce.__globals__",
+        "minor_units.__code__",
+        "coalesce(get).__globals__",
+        "lower(get).__closure__",
+        "[f.__globals__ for f in [get]]",
+        "coalesce(json.codecs)",
+        "get('__class__').mro",
+        "get('customer.__class__.__mro__').x",
+        "walk",
+        "re",
+        "Decimal(1)",
+    ],
+)
+def test_nothing_unsafe_is_reachable(expression: str) -> None:
+    """Helpers open no door that the evaluator keeps shut."""
+    (ours,) = StreamMaps({"orders": {"email": expression}}, {}).treatments("orders", SCHEMA)
+    assert ours.transform is not None
+    with pytest.raises(MappingFailedError):
+        ours.transform({"id": 1, "customer": {"email": "x"}})
 
 
 def test_failures_are_named_again_and_again() -> None:

@@ -1,0 +1,195 @@
+"""Presets in the running target: records in their taps' shapes, to the sandbox and its rules."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from integration_support import schema, state
+from preset_records import changed, sample
+
+from target_liveintent import presets
+from target_liveintent.presets import PRESETS
+
+if TYPE_CHECKING:
+    from integration_support import Launcher, Message, Running
+    from preset_records import Record, Sample
+
+    from target_liveintent.sandbox import Sandbox
+
+NAMES = list(PRESETS)
+
+
+def messages(of: Sample, *records: Record) -> list[Message]:
+    """A tap's output; Stripe's way to type a root included."""
+    opening = schema(of.stream, of.record, of.keys)
+    opening["schema"]["type"] = ["null", "object"]
+    rows = [{"type": "RECORD", "stream": of.stream, "record": record} for record in records]
+    return [opening, *rows, state({"done": True})]
+
+
+def run(target: Launcher, of: Sample, name: str, *records: Record, **settings: Any) -> Running:
+    """A run over records of a preset's stream, with no setting that could fill in for it."""
+    done = target.run(
+        *messages(of, *records),
+        **{"presets": {of.stream: name}, "default_source": ..., **settings},
+    )
+    assert done.summary["total"].adds_up
+    return done
+
+
+def arrived(sandbox: Sandbox) -> list[dict[str, Any]]:
+    """The events that arrived, without their pixel."""
+    events = [dict(event) for event in sandbox.events]
+    assert {event.pop("pixelId") for event in events} <= {12345}
+    return events
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_an_event_arrives(target: Launcher, sandbox: Sandbox, name: str) -> None:
+    """A preset alone makes of the tap's record the event that is meant, by the API's rules."""
+    of = sample(name, time.time())
+    done = run(target, of, name, of.record)
+    assert done.code == 0, done.log
+    assert arrived(sandbox) == [of.event]
+    assert done.states == [{"done": True}]
+
+
+DROPPED: dict[str, dict[str, Any]] = {
+    "shopify": {"displayFinancialStatus": "VOIDED"},
+    "shopify_rest": {"cancelled_at": "2026-07-31T21:51:39-04:00"},
+    "salesforce_opportunity": {"IsWon": False},
+    "salesforce_lead": {"IsDeleted": True},
+    "stripe_charges": {"status": "failed"},
+    "postgres_orders": {"status": "pending"},
+}
+GUEST: dict[str, dict[str, Any]] = {
+    "shopify": {"email": "", "customer": None, "customerJourneySummary": None},
+    "shopify_rest": {"email": "", "contact_email": None, "customer": ..., "landing_site": None},
+    "salesforce_opportunity": {"Contact_Email__c": None, "LI_Decision_Id__c": None},
+    "salesforce_lead": {"Email": None},
+    "stripe_charges": {"receipt_email": None, "billing_details.email": None, "metadata": {}},
+    "postgres_orders": {"customer_email": None, "landing_url": None},
+}
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_fates(target: Launcher, sandbox: Sandbox, name: str) -> None:
+    """What is no conversion is filtered, who is nobody is a dead letter, the rest arrives."""
+    of = sample(name, time.time())
+    others = [changed(of.record, DROPPED[name]), changed(of.record, GUEST[name])]
+    done = run(target, of, name, of.record, *others)
+    assert done.code == 0, done.log
+    counts = done.summary[of.stream]
+    assert (counts.read, counts.filtered, counts.delivered) == (3, 1, 1)
+    assert counts.reasons == {"no_identity": 1}
+    assert arrived(sandbox) == [of.event]
+
+
+def test_money(target: Launcher, sandbox: Sandbox) -> None:
+    """Minor units by the currency, exact in the request; nothing where it is not known."""
+    of = sample("stripe_charges", time.time())
+    currencies = ["usd", "jpy", "kwd", "isk", None, "usdc"]
+    records = [{**of.record, "id": f"ch_{c}", "currency": c} for c in currencies]
+    assert run(target, of, "stripe_charges", *records).code == 0
+    money = [
+        (event["purchaseData"].get("currency"), event["purchaseData"].get("value"))
+        for event in arrived(sandbox)
+    ]
+    known = [("USD", 125.5), ("JPY", 12550), ("KWD", 12.55), ("ISK", 125.5)]
+    assert money == [*known, (None, None), (None, None)]
+
+
+def test_who_opted_out_is_not_sent(target: Launcher, sandbox: Sandbox) -> None:
+    """Nor is who does not say; neither is kept."""
+    of = sample("salesforce_lead", time.time())
+    records = [{**of.record, "HasOptedOutOfEmail": said} for said in (True, None)]
+    done = run(target, of, "salesforce_lead", *records)
+    assert done.summary["total"].drops == {"no_consent": 2}
+    assert (arrived(sandbox), done.letters) == ([], [])
+
+
+def test_sources(target: Launcher, sandbox: Sandbox) -> None:
+    """A till is offline, an app an app, the rest the web; what is not said is the setting's."""
+    of = sample("shopify", time.time())
+    names = enumerate(["web", "pos", "iphone", "3890849", None])
+    records = [{**of.record, "id": f"gid-{n}", "sourceName": name} for n, name in names]
+    done = run(target, of, "shopify", *records, default_source="offline")
+    assert done.code == 0
+    sources = [event["source"] for event in arrived(sandbox)]
+    assert sources == ["web", "offline", "app", "web", "offline"]
+
+
+def test_own_columns(target: Launcher, sandbox: Sandbox) -> None:
+    """The user's own map of the stream goes first, column by column."""
+    of = sample("shopify", time.time())
+    own = {"orders": {"order_id": "legacyResourceId", "ip": "__NULL__"}}
+    assert run(target, of, "shopify", of.record, stream_maps=own).code == 0
+    wanted = changed(
+        of.event, {"purchaseData.orderId": of.record["legacyResourceId"], "userData.ip": ...}
+    )
+    assert arrived(sandbox) == [wanted]
+
+
+def test_from_the_environment(target: Launcher, sandbox: Sandbox) -> None:
+    """The setting is JSON there, like the maps."""
+    of = sample("shopify", time.time())
+    env = {"TARGET_LIVEINTENT_PRESETS": json.dumps({"orders": "shopify"})}
+    config = target.config(default_source=...)
+    done = target.command("--config", str(config), "--config=ENV", env=env, forks=target.forks)
+    done.send(*messages(of, of.record)).close_input().wait()
+    assert done.code == 0, done.log
+    assert arrived(sandbox) == [of.event]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_printed(target: Launcher, sandbox: Sandbox, name: str) -> None:
+    """--preset needs no settings; what it prints, pasted, does the same as the preset."""
+    printed = target.command("--preset", name).wait()
+    assert printed.code == 0
+    assert printed.stdout + "\n" == presets.text(name)
+    assert "#" in printed.stdout
+    of = sample(name, time.time())
+    pasted = yaml.safe_load(printed.stdout)
+    assert run(target, of, name, of.record, presets=..., **pasted).code == 0
+    assert arrived(sandbox) == [of.event]
+
+
+def test_an_unknown_preset_is_not_printed(target: Launcher) -> None:
+    """The command line says which there are."""
+    done = target.command("--preset", "shopfy").wait()
+    assert done.code == 2
+    assert all(f"'{name}'" in done.log for name in NAMES)
+
+
+def test_an_unknown_preset(target: Launcher) -> None:
+    """A wrong setting: exit code 2, with the setting, the nearest preset and all there are."""
+    done = target.run(schema(), presets={"orders": "shopfy"})
+    assert done.code == 2
+    wanted = f"setting 'presets.orders' must be one of {', '.join(NAMES)}; did you mean 'shopify'?"
+    assert done.last_line == wanted
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_suggested(target: Launcher, sandbox: Sandbox, name: str) -> None:
+    """A stream that can give no event is recognised, and what the message says would do."""
+    of = sample(name, time.time())
+    done = target.run(*messages(of, of.record), default_source=...)
+    assert done.code == 1
+    offer = f"`presets: {{{of.stream}: {name}}}` would do"
+    assert offer in done.last_line
+    assert f"`target-liveintent --preset {name}` shows" in done.last_line
+    given = yaml.safe_load(offer.split("`")[1])
+    assert run(target, of, name, of.record, **given).code == 0
+    assert arrived(sandbox) == [of.event]
+
+
+def test_a_map_is_suggested_for_other_streams(target: Launcher) -> None:
+    """Where no preset fits, a map to start from is shown, as before."""
+    done = target.run(schema("orders", ["id", "created_at", "email"]))
+    assert done.code == 1
+    assert "A map to start from:" in done.log
+    assert "presets" not in done.log
