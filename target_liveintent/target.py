@@ -333,11 +333,23 @@ class TargetLiveIntent(Target):
             msg = (
                 f"stream '{treatment.stream}' can never give an event: it lacks"
                 f" {'; '.join(missing)}. Its columns are: {', '.join(treatment.properties)}."
-                f" {_way_out(stream, schema['properties'], keys)}"
+                f" {self._way_out(stream, schema['properties'], keys)}"
             )
             raise StreamMappingError(msg)
         self._warn_of_skipping(stream)
         return False
+
+    def _way_out(self, stream: str, columns: Mapping[str, Any], keys: list[str]) -> str:
+        """What to map a stream with: a preset that was made for it, or what its columns suggest."""
+        preset = presets.likely_preset(columns)
+        if preset is None or stream in (self.config.get("presets") or {}):
+            return f"A map to start from:\n{suggest(stream, columns, keys)}"
+        still = missing_columns(presets.columns_of(preset), self.settings.events)
+        return (
+            f"They look like those of a preset: `presets: {{{setting_name(stream)}: {preset}}}`"
+            f" would do{''.join(f', with {what}' for what in still)};"
+            f" `target-liveintent --preset {preset}` shows what it does."
+        )
 
     def _warn_of_skipping(self, stream: str) -> None:
         if stream not in self._warned:
@@ -431,31 +443,6 @@ class TargetLiveIntent(Target):
             self.run.request_stop()
         elif now - self._signal_at > _SECOND_SIGNAL:
             os._exit(128 + signum)
-
-
-def _spare_the_garbage_collector() -> None:
-    """Look for garbage less often: 0.6 µs an event.
-
-    A record makes no reference cycles, so there is none to be found; what the imports left is not
-    looked at again at all.
-    """
-    gc.freeze()
-    gc.set_threshold(_COLLECT_AFTER)
-
-
-_COLLECT_AFTER = 50_000
-"""Containers; by default it is 700, which is seven batches."""
-
-
-def _way_out(stream: str, columns: Mapping[str, Any], keys: list[str]) -> str:
-    """What to map a stream with: a preset that was made for it, or what its columns suggest."""
-    if preset := presets.likely_preset(columns):
-        name = setting_name(stream)
-        return (
-            f"They look like those of a preset: `presets: {{{name}: {preset}}}` would do, and"
-            f" `target-liveintent --preset {preset}` shows what it does."
-        )
-    return f"A map to start from:\n{suggest(stream, columns, keys)}"
 
 
 def _words(failure: BaseException) -> str:

@@ -77,7 +77,7 @@ def expand(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[s
     for stream, name in presets.items():
         own = stream_maps.get(stream, {})
         if isinstance(own, dict):  # (Null drops the stream, preset or not.)
-            expanded[stream] = _merged(_columns(name), own)
+            expanded[stream] = _merged(columns_of(name), own)
     return expanded
 
 
@@ -88,11 +88,13 @@ def _merged(columns: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 @functools.cache
-def _columns(name: str) -> dict[str, Any]:
-    import yaml  # noqa: PLC0415 (a third of the target's own start-up)
+def columns_of(name: str) -> Mapping[str, Any]:
+    """The entry of `stream_maps` that a preset stands for."""
+    import yaml  # noqa: PLC0415 (its import takes longer than that of all our modules)
 
+    columns: Mapping[str, Any]
     ((_, columns),) = yaml.safe_load(text(name))["stream_maps"].items()
-    return dict(columns)
+    return columns
 
 
 def likely_preset(columns: Iterable[str]) -> str | None:

@@ -187,6 +187,17 @@ def test_a_preset_is_suggested(target: Launcher, sandbox: Sandbox, name: str) ->
     assert arrived(sandbox) == [of.event]
 
 
+def test_what_a_preset_cannot_do(target: Launcher) -> None:
+    """The pixel is the account's: a preset is suggested with it, and never twice."""
+    of = sample("shopify", time.time())
+    done = target.run(*messages(of), pixel_id=...)
+    assert "`presets: {orders: shopify}` would do, with pixel_id (column or" in done.last_line
+    done = target.run(*messages(of), presets={"orders": "shopify"}, pixel_id=...)
+    assert done.code == 1
+    assert "it lacks pixel_id (column or setting)" in done.log
+    assert "would do" not in done.log
+
+
 def test_a_map_is_suggested_for_other_streams(target: Launcher) -> None:
     """Where no preset fits, a map to start from is shown, as before."""
     done = target.run(schema("orders", ["id", "created_at", "email"]))

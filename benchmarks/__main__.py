@@ -1,0 +1,74 @@
+"""The command line: `scripts/benchmark` makes what it needs, then comes here."""
+
+from __future__ import annotations
+
+import argparse
+import os
+import signal
+import subprocess
+import sys
+import tempfile
+import time
+from pathlib import Path
+
+from benchmarks import aims, measure, results, series, tables
+from benchmarks.bench import Bench, say
+
+_BUILD = measure.ROOT / "build"
+"""Git ignores it. It takes quick results, which are too rough to be kept."""
+_MATPLOTLIB = _BUILD / "site-packages"
+_QUICK_SHARE = 0.02
+"""Of the counts of the series."""
+
+
+def main() -> int:
+    """Measure; returns the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/benchmark", allow_abbrev=False)
+    parser.add_argument("--quick", action="store_true", help="rough figures, soon")
+    parser.add_argument("--plots", action="store_true", help="the series and plots instead")
+    given = parser.parse_args()
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that all children are ended.
+    began = time.perf_counter()
+    path = _BUILD / "benchmarks" / "results.json" if given.quick else results.RESULTS
+    path.parent.mkdir(parents=True, exist_ok=True)
+    with tempfile.TemporaryDirectory(prefix="target-liveintent-benchmark-") as folder:
+        bench = Bench(Path(folder))
+        try:
+            if given.plots:
+                _measure_series(bench, path, quick=given.quick)
+            else:
+                _measure_aims(bench, path, quick=given.quick)
+        except measure.FailedRunError as error:
+            print(f"benchmark: {error}", file=sys.stderr)
+            return 1
+    say(f"{path.relative_to(measure.ROOT)} is new, after {time.perf_counter() - began:.0f} s")
+    return 0
+
+
+def _measure_aims(bench: Bench, path: Path, *, quick: bool) -> None:
+    sizes = aims.QUICK if quick else aims.FULL
+    measured = aims.measure(bench, sizes, results.this_machine())
+    known = results.load(path)
+    known.measured = measured
+    results.save(known, path)
+    print(tables.terminal(measured))
+    if quick:
+        print("\nThese are rough: few events, few runs. Without --quick they count.")
+
+
+def _measure_series(bench: Bench, path: Path, *, quick: bool) -> None:
+    share = _QUICK_SHARE if quick else 1
+    for found in series.measure(bench, results.this_machine(), share):
+        known = results.load(path)
+        known.series = found
+        results.save(known, path)
+    # In a process of its own: what is measured must not find what plots need.
+    command = measure.module("plots", "--results", path)
+    if quick:
+        command += ["--out", str(path.parent)]
+    places = os.pathsep.join((str(measure.ROOT), str(_MATPLOTLIB)))
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": places})
+
+
+if __name__ == "__main__":
+    sys.exit(main())

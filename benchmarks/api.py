@@ -1,0 +1,90 @@
+"""A Conversions API on loopback that takes everything after a set time, and tallies what it took.
+
+Its first line of output is its URL. For each line of input it writes the tally since the last one,
+as JSON; at the end of its input it ends, so that it never outlives the benchmark.
+
+    python -m benchmarks.api [--latency SECONDS]
+"""
+
+from __future__ import annotations
+
+import argparse
+import asyncio
+import re
+import sys
+from typing import Any
+
+import msgspec
+
+from benchmarks.tally import Tally
+
+_LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
+_TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
+_REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
+
+
+class Server:
+    """The API.
+
+    Args:
+        latency: Seconds before each answer.
+
+    Attributes:
+        tally: What has arrived since it was last told.
+    """
+
+    def __init__(self, latency: float) -> None:
+        """Start from nothing."""
+        self.latency = latency
+        self.tally = Tally()
+
+    async def serve(self) -> None:
+        """Take requests until standard input ends."""
+        loop = asyncio.get_running_loop()
+        server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
+        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+        end = asyncio.Event()
+        loop.add_reader(sys.stdin, lambda: self._tell() if sys.stdin.readline() else end.set())
+        await end.wait()
+        loop.remove_reader(sys.stdin)
+
+    def _tell(self) -> None:
+        print(msgspec.json.encode(self.tally).decode(), flush=True)
+        self.tally = Tally()
+
+
+class _Connection(asyncio.Protocol):
+    """One client's connection; its requests come one after the other."""
+
+    def __init__(self, server: Server) -> None:
+        self._server = server
+        self._buffer = b""
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, _, body = self._buffer.partition(b"\r\n\r\n")
+        length = _LENGTH.search(head)
+        if length is None or len(body) < int(length[1]):
+            return
+        self._buffer = b""
+        try:
+            self._server.tally.add(body)
+        except msgspec.MsgspecError:
+            self._transport.write(_REFUSED)
+        else:
+            loop = asyncio.get_running_loop()
+            loop.call_later(self._server.latency, self._transport.write, _TAKEN)
+
+
+def main() -> None:
+    """Serve."""
+    parser = argparse.ArgumentParser(description="Take everything, and tally it.")
+    parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
+    asyncio.run(Server(parser.parse_args().latency).serve())
+
+
+if __name__ == "__main__":
+    main()

@@ -1,0 +1,88 @@
+"""The series of the plots: throughput by latency and concurrency, cost by the count of events."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from benchmarks.aims import LATENCY
+from benchmarks.bench import Bench, Entry, Stream
+from benchmarks.results import Machine, Point, Series
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+LATENCIES = (0, 10, 30, 100, 300)
+"""Milliseconds."""
+CONCURRENCIES = (1, 2, 4, 8, 16, 32, 64)
+COUNTS = (10_000, 100_000, 1_000_000, 10_000_000)
+
+_RUNS = 3
+_LONG = 1_000_000
+"""Events from which on one run tells enough."""
+_EVENTS = 50_000
+_NAIVE_EVENTS = 5_000
+_EVENTS_EACH = 10_000
+"""Events for each request in flight, where those are few: ten seconds or so."""
+
+
+def measure(bench: Bench, machine: Machine, share: float = 1.0) -> Iterator[Series]:
+    """Measure all series.
+
+    Args:
+        bench: Makes the runs.
+        machine: What they run on.
+        share: Of all counts: less than 1 gives rough figures, soon.
+
+    Yields:
+        All that there is, each time that a series is complete.
+
+    Raises:
+        FailedRunError: If a run does not count.
+    """
+    runs = _RUNS if share >= 1 else 1
+
+    def orders(count: int, *, piped: bool = False) -> Stream:
+        return Stream(max(int(count * share), 1), piped=piped)
+
+    latency = [
+        Point(
+            milliseconds,
+            bench.compare(
+                milliseconds / 1_000,
+                runs,
+                target=Entry("target", orders(_EVENTS)),
+                naive=Entry("naive", orders(_NAIVE_EVENTS)),
+            ),
+        )
+        for milliseconds in LATENCIES
+    ]
+    yield Series(machine, latency)
+    concurrency = [
+        Point(
+            requests,
+            bench.compare(
+                LATENCY,
+                runs,
+                target=Entry(
+                    "target",
+                    orders(min(_EVENTS, _EVENTS_EACH * requests)),
+                    {"max_concurrent_requests": requests},
+                ),
+            ),
+        )
+        for requests in CONCURRENCIES
+    ]
+    yield Series(machine, latency, concurrency)
+    growth = [
+        Point(
+            stream.size,
+            bench.compare(
+                0,
+                1 if stream.size >= _LONG else runs,
+                floor=Entry("floor", stream),
+                target=Entry("target", stream),
+            ),
+        )
+        for stream in (orders(count, piped=True) for count in COUNTS)
+    ]
+    yield Series(machine, latency, concurrency, growth)

@@ -1,0 +1,355 @@
+"""`--explain`: how each stream would become events, and what its first records would become.
+
+Reads a Singer stream or a tap's catalog and prints; nothing is sent, written or remembered. It goes
+the way of a record with the parts that a run has: stream maps and event builder.
+"""
+
+from __future__ import annotations
+
+import difflib
+import fnmatch
+import re
+from collections import Counter
+from typing import IO, TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+
+from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent.events import (
+    COLUMNS,
+    DEAD_LETTERS,
+    Conversion,
+    EventBuilder,
+    Rejection,
+    missing_columns,
+)
+from target_liveintent.identity import scrub
+from target_liveintent.presets import likely_preset
+from target_liveintent.reader import decode_message, decode_object, lines
+from target_liveintent.reasons import REASONS
+from target_liveintent.sinks import event_of
+from target_liveintent.stream_maps import FILTER, setting_name, suggest
+from target_liveintent.suppression import Suppressions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+
+    from target_liveintent.reader import Message
+    from target_liveintent.settings import Settings
+    from target_liveintent.stream_maps import Source, StreamMaps, Treatment
+
+MAX_RECORDS = 10_000
+"""Records that are looked at: enough to see what a map does, and soon read."""
+_EXAMPLES = 3
+_SHOWN_COLUMNS = 12
+_HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
+
+
+class Stream(NamedTuple):
+    """What a tap says of a stream.
+
+    Attributes:
+        name: The stream's name.
+        schema: Its JSON schema.
+        keys: Its key properties.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    keys: tuple[str, ...]
+
+
+class Explained(msgspec.Struct):
+    """One stream by way of one map, and what became of its records.
+
+    Attributes:
+        stream: The stream.
+        treatment: The map.
+        builder: Makes the events; None if there can be none.
+        lacks: What the stream lacks to give events.
+        fates: Records by what would become of them: `sent`, `filtered`, or a reason's code.
+        left_out: How often a column could not be used.
+        examples: The JSON of the first events.
+        rejected: The first rejection for each reason.
+    """
+
+    stream: Stream
+    treatment: Treatment
+    builder: EventBuilder | None
+    lacks: list[str]
+    fates: Counter[str] = msgspec.field(default_factory=Counter)
+    left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    examples: list[str] = msgspec.field(default_factory=list)
+    rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
+
+    def take(self, record: dict[str, Any]) -> None:
+        """See what becomes of a record."""
+        if self.builder is None:
+            return
+        result = event_of(record, self.treatment, self.builder, self.left_out)
+        if isinstance(result, Conversion):
+            self.fates["sent"] += 1
+            if len(self.examples) < _EXAMPLES:
+                self.examples.append(_HASH.sub(r'"\1":"\2…"', result.body.decode()))
+        elif isinstance(result, Rejection):
+            self.fates[result.reason] += 1
+            self.rejected.setdefault(result.reason, result)
+        else:
+            self.fates["filtered"] += 1
+
+
+def explain(
+    source: IO[str], settings: Settings, maps: StreamMaps, presets: Mapping[str, str]
+) -> Iterator[str]:
+    """Explain what comes in.
+
+    Args:
+        source: A Singer stream, or a tap's catalog.
+        settings: The settings.
+        maps: The stream maps.
+        presets: The setting `presets`.
+
+    Yields:
+        Lines to print.
+
+    Raises:
+        InputError: If it is neither; names a line's number, never its content.
+    """
+    explainer = _Explainer(settings, maps)
+    yield from explainer.read(source)
+    for stream in explainer.streams.values():
+        for explained in stream:
+            yield from _paragraph(explained, settings, presets)
+    yield from _absent(maps, explainer.streams)
+
+
+class _Explainer:
+    """Reads streams and their first records."""
+
+    def __init__(self, settings: Settings, maps: StreamMaps) -> None:
+        self._settings = settings
+        self._maps = maps
+        self._suppressions = Suppressions(settings.suppression_path)
+        self.streams: dict[str, list[Explained]] = {}
+
+    def read(self, source: IO[str]) -> Iterator[str]:
+        """Read a Singer stream, or else a catalog; yields what is to be said of the reading."""
+        records = 0
+        unread: list[bytes] = []
+        for number, line in enumerate(lines(source, lambda: True), 1):
+            if not line.strip():
+                continue
+            if unread:
+                unread.append(line)
+                continue
+            try:
+                message = decode_message(line)
+                records += self._take(message)
+            except InputError as error:
+                if self.streams:
+                    msg = f"line {number} of the input: {error}"
+                    raise InputError(msg) from None
+                unread.append(line)  # The first line of a catalog, if the input is one.
+            if records >= MAX_RECORDS:
+                yield f"Only the first {records:,} records were looked at."
+                return
+        if unread:
+            for stream in _catalog(b"\n".join(unread)):
+                self._register(stream)
+            yield "The input is a catalog: it has no records to try the maps on."
+
+    def _take(self, message: Message) -> bool:
+        """Take a message; returns whether it was a record."""
+        name = message.stream or ""
+        if message.type == "SCHEMA":
+            schema = decode_object(message.schema)
+            self._register(Stream(name, schema, tuple(message.key_properties or ())))
+        elif message.type == "RECORD":
+            record = decode_object(message.record)
+            for explained in self.streams.get(name, []):
+                explained.take(record)
+            return True
+        return False
+
+    def _register(self, stream: Stream) -> None:
+        if stream.name in self.streams or not isinstance(stream.schema.get("properties"), dict):
+            return
+        self.streams[stream.name] = [
+            self._explained(stream, treatment)
+            for treatment in self._maps.treatments(stream.name, stream.schema)
+        ]
+
+    def _explained(self, stream: Stream, treatment: Treatment) -> Explained:
+        if treatment.transform is None:
+            return Explained(stream, treatment, None, [])
+        lacks = missing_columns(treatment.properties, self._settings.events)
+        if lacks and stream.name != DEAD_LETTERS:
+            return Explained(stream, treatment, None, lacks)
+        builder = EventBuilder(
+            stream.name,
+            treatment.properties,
+            stream.keys,
+            self._settings.events,
+            self._suppressions,
+        )
+        return Explained(stream, treatment, builder, [])
+
+
+def _catalog(text: bytes) -> Iterator[Stream]:
+    """The streams of a catalog, as taps print it with `--discover`.
+
+    Raises:
+        InputError: If it is none.
+    """
+    try:
+        entries = msgspec.json.decode(text)["streams"]
+        for entry in entries:
+            keys = entry.get("key_properties") or ()
+            yield Stream(entry["tap_stream_id"], entry["schema"], tuple(keys))
+    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        msg = "the input is neither a Singer stream nor a tap's catalog"
+        raise InputError(msg) from None
+
+
+# What is printed
+
+
+def _paragraph(
+    explained: Explained, settings: Settings, presets: Mapping[str, str]
+) -> Iterator[str]:
+    stream, treatment = explained.stream, explained.treatment
+    preset = f" (preset {presets[stream.name]})" if stream.name in presets else ""
+    copied = f", counted as {treatment.stream}" if treatment.stream != stream.name else ""
+    yield ""
+    yield f"Stream {stream.name}{copied}{preset}"
+    if treatment.transform is None:
+        yield from _skipped(stream, treatment)
+        return
+    yield from _fields(explained, settings)
+    if explained.lacks:
+        yield f"  It can never give an event: it lacks {'; '.join(explained.lacks)}."
+        yield from _way_out(stream)
+    elif explained.fates:
+        yield from _fates(explained)
+
+
+def _skipped(stream: Stream, treatment: Treatment) -> Iterator[str]:
+    if treatment.named:
+        yield "  Your map drops it."
+        return
+    yield "  It is skipped: no stream map names it."
+    if likely_preset(stream.schema["properties"]):
+        yield from _way_out(stream)
+
+
+def _way_out(stream: Stream) -> Iterator[str]:
+    for line in way_out(stream.name, stream.schema["properties"], stream.keys).splitlines():
+        yield f"  {line}"
+
+
+def way_out(stream: str, columns: Iterable[str], keys: Sequence[str]) -> str:
+    """What to map a stream with: a preset that was made for it, or what its columns suggest."""
+    if preset := likely_preset(columns):
+        return (
+            f"They look like those of a preset: `presets: {{{setting_name(stream)}: {preset}}}`"
+            f" would do, and `target-liveintent --preset {preset}` shows what it does."
+        )
+    return f"A map to start from:\n{suggest(stream, columns, keys)}"
+
+
+def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
+    """How each field of the event is filled."""
+    treatment = explained.treatment
+    sources = treatment.map.sources if treatment.map is not None else {}
+    if FILTER in sources:
+        yield f"  only if          {_one_line(sources[FILTER].expression)}"
+    for column in COLUMNS:
+        filled = _filled(column.name, column.path, explained, sources)
+        filled = filled or _otherwise(column.name, explained, settings)
+        yield f"  {column.name:16} {filled or '-'}"
+    unused = set(explained.stream.schema["properties"]) - (treatment.reads or frozenset())
+    if treatment.reads is not None and unused:
+        names = sorted(unused)
+        more = f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else ""
+        yield f"  Not used: {', '.join(names[:_SHOWN_COLUMNS])}{more}."
+    yield from _misspelled(explained.stream, sources)
+
+
+def _filled(
+    name: str, path: tuple[str, ...], explained: Explained, sources: Mapping[str, Source]
+) -> str:
+    """Of which expressions and columns a field is made, the first that has a value."""
+    ways = []
+    for place in (name, path[0] if path else name):
+        if place in sources:
+            ways.append(_one_line(sources[place].expression))
+        elif place in explained.treatment.properties:
+            ways.append("the column of that name" if place == name else f"the column {place}")
+    return ", else ".join(dict.fromkeys(ways)) + (_NOTES.get(name, "") if ways else "")
+
+
+_NOTES = {
+    "email": "  (normalised and hashed, never sent)",
+    "consent": "  (never sent)",
+}
+
+
+def _otherwise(name: str, explained: Explained, settings: Settings) -> str:
+    """What a field is made of where no column gives it."""
+    events, keys = settings.events, explained.stream.keys
+    derived = f"key properties {', '.join(keys)}" if keys else "the whole mapped record"
+    there = {
+        "event_id": f"derived from the stream's name and {derived}",
+        "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
+        "source": f"'{events.source}' (setting default_source)" if events.source else "",
+        "decision_id": "li_did of source_url, where there is no e-mail"
+        if "source_url" in explained.treatment.properties
+        else "",
+    }
+    return there.get(name, "")
+
+
+def _one_line(expression: str) -> str:
+    return " ".join(expression.split())
+
+
+def _misspelled(stream: Stream, sources: Mapping[str, Source]) -> Iterator[str]:
+    """Columns that an expression reads and the tap does not have."""
+    there = stream.schema["properties"]
+    for column, source in sources.items():
+        for read in sorted((source.reads or frozenset()) - set(there)):
+            near = difflib.get_close_matches(read, there, 1)
+            hint = f"; is it '{near[0]}'?" if near else "."
+            yield f"  {column} reads '{read}', which the tap's SCHEMA does not have{hint}"
+
+
+def _fates(explained: Explained) -> Iterator[str]:
+    fates = explained.fates
+    rejected = {reason: count for reason, count in fates.most_common() if reason in REASONS}
+    yield (
+        f"  Of {sum(fates.values()):,} records, {fates['sent']:,} would be sent,"
+        f" {fates['filtered']:,} filtered, {sum(rejected.values()):,} rejected."
+    )
+    for reason, count in rejected.items():
+        first = explained.rejected[reason]
+        about = f", {first.field}" if first.field else ""
+        about += f" ({scrub(first.detail)})" if first.detail else ""
+        yield f"  {reason} ({count:,}), event {first.event_id} first{about}:"
+        yield f"    {REASONS[reason].meaning}"
+    for column, count in sorted(explained.left_out.items()):
+        yield f"  Left out of events: {column}, {count:,} times."
+    for example in explained.examples:
+        yield f"  {example}"
+
+
+def _absent(maps: StreamMaps, streams: Mapping[str, Any]) -> Iterator[str]:
+    """Streams that the maps name and that did not come."""
+    for name in maps.names:
+        if not any(fnmatch.fnmatch(stream, name) for stream in streams):
+            near = difflib.get_close_matches(name, streams, 1)
+            hint = f"; is it '{near[0]}'?" if near else ""
+            yield ""
+            yield f"Stream {name}"
+            yield f"  A map names it, but it did not come{hint}"
+
+
