@@ -14,7 +14,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent import presets
+from target_liveintent.errors import InputError
 from target_liveintent.events import (
     COLUMNS,
     DEAD_LETTERS,
@@ -24,7 +25,6 @@ from target_liveintent.events import (
     missing_columns,
 )
 from target_liveintent.identity import scrub
-from target_liveintent.presets import likely_preset
 from target_liveintent.reader import decode_message, decode_object, lines
 from target_liveintent.reasons import REASONS
 from target_liveintent.sinks import event_of
@@ -32,8 +32,9 @@ from target_liveintent.stream_maps import FILTER, setting_name, suggest
 from target_liveintent.suppression import Suppressions
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Iterable, Iterator, Mapping, Sequence
 
+    from target_liveintent.events import Defaults
     from target_liveintent.reader import Message
     from target_liveintent.settings import Settings
     from target_liveintent.stream_maps import Source, StreamMaps, Treatment
@@ -99,7 +100,7 @@ class Explained(msgspec.Struct):
 
 
 def explain(
-    source: IO[str], settings: Settings, maps: StreamMaps, presets: Mapping[str, str]
+    source: IO[str], settings: Settings, maps: StreamMaps, in_use: Mapping[str, str]
 ) -> Iterator[str]:
     """Explain what comes in.
 
@@ -107,7 +108,7 @@ def explain(
         source: A Singer stream, or a tap's catalog.
         settings: The settings.
         maps: The stream maps.
-        presets: The setting `presets`.
+        in_use: The setting `presets`.
 
     Yields:
         Lines to print.
@@ -119,7 +120,7 @@ def explain(
     yield from explainer.read(source)
     for stream in explainer.streams.values():
         for explained in stream:
-            yield from _paragraph(explained, settings, presets)
+            yield from _paragraph(explained, settings, in_use)
     yield from _absent(maps, explainer.streams)
 
 
@@ -215,46 +216,50 @@ def _catalog(text: bytes) -> Iterator[Stream]:
 
 
 def _paragraph(
-    explained: Explained, settings: Settings, presets: Mapping[str, str]
+    explained: Explained, settings: Settings, in_use: Mapping[str, str]
 ) -> Iterator[str]:
     stream, treatment = explained.stream, explained.treatment
-    preset = f" (preset {presets[stream.name]})" if stream.name in presets else ""
+    preset = f" (preset {in_use[stream.name]})" if stream.name in in_use else ""
     copied = f", counted as {treatment.stream}" if treatment.stream != stream.name else ""
     yield ""
     yield f"Stream {stream.name}{copied}{preset}"
     if treatment.transform is None:
-        yield from _skipped(stream, treatment)
-        return
-    yield from _fields(explained, settings)
+        yield "  Your map drops it." if treatment.named else "  It is skipped: no map names it."
+    else:
+        yield from _fields(explained, settings)
     if explained.lacks:
         yield f"  It can never give an event: it lacks {'; '.join(explained.lacks)}."
-        yield from _way_out(stream)
-    elif explained.fates:
+    columns = stream.schema["properties"]
+    if explained.lacks or (not treatment.named and presets.likely_preset(columns)):
+        out = way_out(
+            stream.name, columns, stream.keys, settings.events, in_use=stream.name in in_use
+        )
+        yield from (f"  {line}" for line in out.splitlines())
+    if explained.fates:
         yield from _fates(explained)
 
 
-def _skipped(stream: Stream, treatment: Treatment) -> Iterator[str]:
-    if treatment.named:
-        yield "  Your map drops it."
-        return
-    yield "  It is skipped: no stream map names it."
-    if likely_preset(stream.schema["properties"]):
-        yield from _way_out(stream)
+def way_out(
+    stream: str, columns: Iterable[str], keys: Sequence[str], defaults: Defaults, *, in_use: bool
+) -> str:
+    """What to map a stream with: a preset that was made for it, or what its columns suggest.
 
-
-def _way_out(stream: Stream) -> Iterator[str]:
-    for line in way_out(stream.name, stream.schema["properties"], stream.keys).splitlines():
-        yield f"  {line}"
-
-
-def way_out(stream: str, columns: Iterable[str], keys: Sequence[str]) -> str:
-    """What to map a stream with: a preset that was made for it, or what its columns suggest."""
-    if preset := likely_preset(columns):
-        return (
-            f"They look like those of a preset: `presets: {{{setting_name(stream)}: {preset}}}`"
-            f" would do, and `target-liveintent --preset {preset}` shows what it does."
-        )
-    return f"A map to start from:\n{suggest(stream, columns, keys)}"
+    Args:
+        stream: The stream's name.
+        columns: The tap's columns.
+        keys: Its key properties.
+        defaults: What the settings say about events.
+        in_use: Whether a preset is in use already.
+    """
+    preset = None if in_use else presets.likely_preset(columns)
+    if preset is None:
+        return f"A map to start from:\n{suggest(stream, columns, keys)}"
+    still = missing_columns(presets.columns_of(preset), defaults)
+    return (
+        f"They look like those of a preset: `presets: {{{setting_name(stream)}: {preset}}}`"
+        f" would do{''.join(f', with {what}' for what in still)};"
+        f" `target-liveintent --preset {preset}` shows what it does."
+    )
 
 
 def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
@@ -263,13 +268,18 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     sources = treatment.map.sources if treatment.map is not None else {}
     if FILTER in sources:
         yield f"  only if          {_one_line(sources[FILTER].expression)}"
+    empty = []
     for column in COLUMNS:
         filled = _filled(column.name, column.path, explained, sources)
         filled = filled or _otherwise(column.name, explained, settings)
-        yield f"  {column.name:16} {filled or '-'}"
-    unused = set(explained.stream.schema["properties"]) - (treatment.reads or frozenset())
-    if treatment.reads is not None and unused:
-        names = sorted(unused)
+        if filled:
+            yield f"  {column.name:16} {filled}"
+        else:
+            empty.append(column.name)
+    yield f"  Empty: {', '.join(empty)}."
+    used = (treatment.reads or frozenset()) | set(explained.stream.keys)
+    names = sorted(set(explained.stream.schema["properties"]) - used)
+    if treatment.reads is not None and names:
         more = f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else ""
         yield f"  Not used: {', '.join(names[:_SHOWN_COLUMNS])}{more}."
     yield from _misspelled(explained.stream, sources)
@@ -351,5 +361,3 @@ def _absent(maps: StreamMaps, streams: Mapping[str, Any]) -> Iterator[str]:
             yield ""
             yield f"Stream {name}"
             yield f"  A map names it, but it did not come{hint}"
-
-

@@ -58,7 +58,7 @@ REASONS: dict[str, Reason] = {
     ),
     "mapping_failed": Reason(
         "A stream-map expression failed for this record. Make it null-safe, for instance"
-        " `_.get('total')`. The letter holds the key properties only; mend the map and let the tap"
+        " `get('total')`. The letter holds the key properties only; mend the map and let the tap"
         " send the rows again.",
         replayed=False,
     ),

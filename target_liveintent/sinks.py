@@ -60,6 +60,35 @@ class RecordValidator(BaseJSONSchemaValidator):
             raise InvalidRecord(msg, {})
 
 
+def event_of(
+    record: dict[str, Any],
+    treatment: Treatment,
+    builder: EventBuilder,
+    left_out: dict[str, int],
+    violation: str | None = None,
+) -> Conversion | Rejection | None:
+    """What becomes of a record.
+
+    Args:
+        record: As the tap sent it.
+        treatment: Its stream's map, which lets records through.
+        builder: Its stream's builder.
+        left_out: Counts columns that could not be used.
+        violation: How the record breaks the tap's schema, if that was asked.
+
+    Returns:
+        Its event, why there is none, or None if the map's filter drops it.
+    """
+    assert treatment.transform is not None  # noqa: S101 (there is a builder)
+    try:
+        mapped = treatment.transform(record)
+    except MappingFailedError as failure:
+        return builder.reject_unmapped(failure.column, record, failure.kind)
+    if mapped is None:
+        return None
+    return builder.build(mapped, record, time.time(), left_out, violation)
+
+
 class LiveIntentSink(Sink):
     """Takes the records of one stream, as the tap sent them, through one map."""
 
@@ -123,7 +152,11 @@ class LiveIntentSink(Sink):
         """Validate only where the user asks for it: the event builder judges each value it uses."""
         return RecordValidator(self.schema) if self.config.get("validate_records") else None
 
-    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:  # noqa: ARG002
+    def process_record(
+        self,
+        record: dict[str, Any],
+        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
+    ) -> None:
         """Give one record its fate, or put its event on the way.
 
         Args:
@@ -138,13 +171,17 @@ class LiveIntentSink(Sink):
         if self.builder is None:
             self._count_unused(counts)
             return
-        result = self._event(record, self.builder)
-        if isinstance(result, Conversion):
+        violation = None if self._validator is None else self._violation(record, self._validator)
+        self._give(event_of(record, self.treatment, self.builder, counts.left_out, violation))
+
+    def _give(self, result: Conversion | Rejection | None) -> None:
+        """Put an event on the way, or give the record the fate that it has instead."""
+        if type(result) is Conversion:
             self._run.deliver(self.treatment.stream, result)
-        elif result is None:
-            counts.filtered += 1
-        else:
+        elif isinstance(result, Rejection):
             self._reject(result)
+        else:
+            self.counts.filtered += 1
 
     def _count_unused(self, counts: StreamCounts) -> None:
         if self.treatment.named and self.treatment.transform is None:
@@ -159,31 +196,19 @@ class LiveIntentSink(Sink):
                 f" ({', '.join(self.key_properties)}) and has no event_id"
             )
             raise MissingKeyPropertiesError(msg)
+        if rejection.reason == "mapping_failed":
+            self._warn_of_mapping(rejection)
         self._run.reject(self.treatment.stream, rejection)
 
-    def _event(
-        self, record: dict[str, Any], builder: EventBuilder
-    ) -> Conversion | Rejection | None:
-        """The event of a record, why there is none, or None if the map's filter drops it."""
-        assert self.treatment.transform is not None  # noqa: S101 (there is a builder)
-        violation = None if self._validator is None else self._violation(record, self._validator)
-        try:
-            mapped = self.treatment.transform(record)
-        except MappingFailedError as failure:
-            self._warn_of_mapping(failure)
-            return builder.reject_unmapped(failure.column, record, failure.kind)
-        if mapped is None:
-            return None
-        return builder.build(mapped, record, time.time(), self.counts.left_out, violation)
-
-    def _warn_of_mapping(self, failure: MappingFailedError) -> None:
-        if failure.column not in self._warned_missing_fields:
-            self._warned_missing_fields.add(failure.column)
+    def _warn_of_mapping(self, rejection: Rejection) -> None:
+        column = str(rejection.field)
+        if column not in self._warned_missing_fields:
+            self._warned_missing_fields.add(column)
             self.logger.warning(
                 "the expression for '%s' of stream '%s' failed (%s): a dead letter each time",
-                failure.column,
+                column,
                 self.treatment.stream,
-                failure.kind,
+                rejection.detail,
             )
 
     @staticmethod
@@ -215,22 +240,24 @@ class DeadLetterSink(LiveIntentSink):
     def reads(self) -> None:
         """All columns: a letter is more than a mapped record."""
 
-    def process_record(self, record: dict[str, Any], context: dict[str, Any]) -> None:
+    def process_record(
+        self,
+        record: dict[str, Any],
+        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
+    ) -> None:
         """Put a letter on the way again, unless that would be in vain or a double.
 
         Args:
             record: The letter.
             context: The SDK's; not used.
         """
-        if is_replayed(record, unconfirmed=self._settings.replay_unconfirmed):
-            super().process_record(to_replay(record), context)
-        else:
-            self.counts.read += 1
+        self.counts.read += 1
+        if self.builder is None or not is_replayed(
+            record, unconfirmed=self._settings.replay_unconfirmed
+        ):
             self.counts.not_replayed += 1
-
-    def _event(
-        self, record: dict[str, Any], builder: EventBuilder
-    ) -> Conversion | Rejection | None:
-        result = super()._event(record, builder)
+            return
+        letter = to_replay(record)
+        result = event_of(letter, self.treatment, self.builder, self.counts.left_out)
         # Should it be refused again, its letter names the stream that it came from.
-        return result and msgspec.structs.replace(result, stream=str(record.get("stream")))
+        self._give(result and msgspec.structs.replace(result, stream=str(record.get("stream"))))

@@ -46,7 +46,19 @@ class MappingFailedError(Exception):
         self.kind = kind
 
 
-class _Map(CustomStreamMap):
+class Source(NamedTuple):
+    """Where a column of a mapped record comes from.
+
+    Attributes:
+        expression: As the user wrote it.
+        reads: The columns that it reads; None if that cannot be told.
+    """
+
+    expression: str
+    reads: frozenset[str] | None
+
+
+class StreamMap(CustomStreamMap):
     """One entry of `stream_maps`, applied to one stream: the SDK's checks and schema, our code.
 
     Attributes:
@@ -55,12 +67,15 @@ class _Map(CustomStreamMap):
     """
 
     def __init__(self, **kwargs: Any) -> None:
+        """Compile the map; takes what the SDK's own class takes."""
         super().__init__(**kwargs)
         definitions = dict(kwargs["map_transform"])
         rule = definitions.pop("__filter__", None)
+        rule = None if rule in _NULL else rule
         definitions.pop("__key_properties__", None)
         self.passes_others = "__else__" not in definitions
         definitions.pop("__else__", None)
+        self._texts = {FILTER: rule, **definitions}
         self._dropped = [column for column, text in definitions.items() if text in _NULL]
         self._names = Names(
             self.expr_evaluator.functions,
@@ -77,7 +92,7 @@ class _Map(CustomStreamMap):
         self._row, self.reads = row.run, row.reads
         self._filter = None
         if rule is not None:
-            self._expressions.insert(0, self._expression(_FILTER, rule))
+            self._expressions.insert(0, self._expression(FILTER, rule))
             filtering = compile_row(self._expressions[:1], self._names)
             self._filter = filtering.run
             self.reads = _union(self.reads, filtering.reads)
@@ -86,7 +101,7 @@ class _Map(CustomStreamMap):
 
     def _expression(self, column: str, text: str) -> Expression:
         tree = ast.parse(text).body[0]
-        own = None if column == _FILTER else column
+        own = None if column == FILTER else column
         return Expression(column, tree, lambda record: self._eval(text, tree, record, own))  # type: ignore[arg-type]
 
     @property
@@ -107,7 +122,7 @@ class _Map(CustomStreamMap):
             MappingFailedError: If one of the expressions fails.
         """
         try:
-            if self._filter is not None and not self._filter(record)[_FILTER]:
+            if self._filter is not None and not self._filter(record)[FILTER]:
                 return None
             row = self._row(record)
         except Exception:  # noqa: BLE001 (expressions are the user's, and may do anything)
@@ -120,7 +135,7 @@ class _Map(CustomStreamMap):
 
     def _failure(self, record: dict[str, Any]) -> MappingFailedError:
         """Which expression fails; they are tried one by one."""
-        for column, single in self._singly:
+        for column, single in self._singly.items():
             try:
                 single.run(record)
             except Exception as failure:  # noqa: BLE001, PERF203
@@ -131,14 +146,23 @@ class _Map(CustomStreamMap):
         return MappingFailedError("?", "now and then")
 
     @functools.cached_property
-    def _singly(self) -> list[tuple[str, Compiled]]:
-        return [(e.column, compile_row([e], self._names)) for e in self._expressions]
+    def _singly(self) -> dict[str, Compiled]:
+        return {e.column: compile_row([e], self._names) for e in self._expressions}
+
+    @property
+    def sources(self) -> dict[str, Source]:
+        """What each column is computed of, the filter first if there is one."""
+        return {
+            column: Source(self._texts[column].strip(), single.reads)
+            for column, single in self._singly.items()
+        }
 
     def _init_faker_instance(self) -> None:
         """Invented people are no conversions."""
 
 
-_FILTER = "__filter__"
+FILTER = "__filter__"
+"""The rule that a record must meet, among a map's columns."""
 
 
 def _union(some: frozenset[str] | None, others: frozenset[str] | None) -> frozenset[str] | None:
@@ -156,6 +180,7 @@ class Treatment(NamedTuple):
         reads: The columns of a record that it needs; None for all.
         transform: Gives a mapped record, or None if the map's filter drops it; None itself if all
             records are dropped.
+        map: The map that it is; None if there is none.
     """
 
     stream: str
@@ -164,6 +189,7 @@ class Treatment(NamedTuple):
     passes_others: bool
     reads: frozenset[str] | None
     transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None
+    map: StreamMap | None = None
 
 
 class StreamMaps:
@@ -228,7 +254,7 @@ class StreamMaps:
         self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
     ) -> Treatment:
         try:
-            stream_map = _Map(
+            stream_map = StreamMap(
                 stream_alias=counted_as,
                 map_config=self._config,
                 faker_config={},
@@ -250,6 +276,7 @@ class StreamMaps:
             passes_others=stream_map.passes_others,
             reads=stream_map.reads,
             transform=stream_map.transform,
+            map=stream_map,
         )
 
 

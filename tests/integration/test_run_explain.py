@@ -1,0 +1,199 @@
+"""`--explain`: what is said of streams and their first records, and that nothing comes of it."""
+
+from __future__ import annotations
+
+import json
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from integration_support import lines, order, schema, state
+from preset_records import changed, sample
+
+from target_liveintent.explain import MAX_RECORDS
+
+if TYPE_CHECKING:
+    from integration_support import Launcher, Message, Running, Server
+
+COLUMNS = ("id", "created", "email", "total", "page", "note")
+MAP = {
+    "__filter__": "total > 0",
+    "__else__": "__NULL__",
+    "event_time": "created",
+    "email": "email",
+    "value": "total",
+    "source_url": "page",
+}
+
+
+def explain(
+    launcher: Launcher, *messages: Message | str, config: dict[str, Any] | None = None
+) -> Running:
+    """Explain messages, with a configuration that names no account."""
+    settings = {"stream_maps": {"orders": MAP}, "pixel_id": 7, "default_source": "web"}
+    path = launcher.folder / "explain.json"
+    path.write_text(json.dumps(settings if config is None else config))
+    running = launcher.command("--config", str(path), "--explain", forks=launcher.forks)
+    return running.send(*messages).close_input().wait()
+
+
+def sale(number: int, **changes: Any) -> dict[str, Any]:
+    made = {
+        "id": number,
+        "created": int(time.time()) - 60,
+        "email": "Jane.Doe@Example.com",
+        "total": 12.5,
+        "page": "https://shop.example.com/?utm_source=mail",
+    }
+    return {"type": "RECORD", "stream": "orders", "record": {**made, **changes}}
+
+
+def test_fields(to_server: Launcher) -> None:
+    """Each field is told with its expression, its column or its setting, or as empty."""
+    run = explain(to_server, schema("orders", COLUMNS))
+    said = {line.split()[0]: line for line in run.stdout.splitlines() if line.startswith("  ")}
+    assert run.code == 0
+    assert "total > 0" in said["only"]
+    assert "derived" in said["event_id"]
+    assert said["event_id"].endswith("id")
+    assert said["event_time"].endswith(" created")
+    assert "7 (setting pixel_id)" in said["pixel_id"]
+    assert "'web' (setting default_source)" in said["source"]
+    assert "li_did" in said["decision_id"]
+    assert "never sent" in said["email"]
+    assert {"md5", "ip", "currency", "app_bundle"} <= set(said["Empty:"].replace(",", "").split())
+    assert said["Not"] == "  Not used: note."
+
+
+def test_records(to_server: Launcher, server: Server) -> None:
+    """Its first records are shown as events, or counted by reason with what to do about it."""
+    run = explain(
+        to_server,
+        schema("orders", COLUMNS),
+        *(sale(n) for n in range(5)),
+        sale(6, total=0),
+        sale(7, email=None),
+        sale(8, email=""),
+        sale(9, created="yesterday"),
+        sale(10, total="free"),
+        state(1),
+    )
+    assert run.code == 0
+    assert "Of 10 records, 5 would be sent, 1 filtered, 4 rejected." in run.stdout
+    assert "no_identity (2)" in run.stdout
+    assert "invalid_event_time (1), event " in run.stdout
+    assert "event_time:" in run.stdout
+    assert "mapping_failed (1)" in run.stdout
+    examples = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("  {")]
+    assert len(examples) == 3
+    assert [len(event["userData"]["md5"]) for event in examples] == [7] * 3
+    assert [len(event["userData"]["sha2"]) for event in examples] == [7] * 3
+    assert "example.com" in examples[0]["purchaseData"]["sourceUrl"]
+    assert "jane" not in (run.stdout + run.log).lower()
+    assert server.posted == []
+    assert [path.name for path in to_server.folder.iterdir()] == ["explain.json"]
+
+
+def test_a_misspelled_column(to_server: Launcher) -> None:
+    """A column that the tap does not have is named, with the nearest that it has."""
+    config = {"stream_maps": {"orders": {**MAP, "email": "emial", "ip": "zzz"}}, "pixel_id": 7}
+    run = explain(to_server, schema("orders", COLUMNS), config={**config, "default_source": "web"})
+    assert "email reads 'emial'" in run.stdout
+    assert "is it 'email'?" in run.stdout
+    assert "ip reads 'zzz', which the tap's SCHEMA does not have." in run.stdout
+
+
+def test_a_misspelled_stream(to_server: Launcher) -> None:
+    """A map whose stream does not come is named, with the nearest that does."""
+    config = {"stream_maps": {"ordres": MAP, "__else__": None}, "pixel_id": 7}
+    run = explain(to_server, schema("orders", COLUMNS), config=config)
+    assert "It is skipped: no map names it." in run.stdout
+    assert "Stream ordres\n  A map names it, but it did not come; is it 'orders'?" in run.stdout
+
+
+def test_what_a_stream_lacks(to_server: Launcher) -> None:
+    """A stream that cannot give events is told what it lacks, with a map to start from."""
+    run = explain(to_server, schema("orders", COLUMNS), config={})
+    assert run.code == 0
+    assert "It can never give an event: it lacks event_time;" in run.stdout
+    assert "stream_maps:\n    orders:\n      event_id: id" in run.stdout
+
+
+def test_a_preset(to_server: Launcher) -> None:
+    """Columns that look like a preset's suggest it; one that is in use is named."""
+    of = sample("stripe_charges", time.time())
+    opening = schema(of.stream, of.record, of.keys)
+    record = {"type": "RECORD", "stream": of.stream, "record": of.record}
+    run = explain(to_server, opening, config={})
+    assert "`presets: {charges: stripe_charges}`" in run.stdout
+    config = {"presets": {"charges": "stripe_charges"}, "stream_maps": {"charges": {"ip": None}}}
+    run = explain(to_server, opening, record, config={**config, "pixel_id": 7})
+    assert "Stream charges (preset stripe_charges)" in run.stdout
+    assert "Of 1 records, 1 would be sent" in run.stdout
+    assert "ip, " in next(x for x in run.stdout.splitlines() if x.startswith("  Empty:"))
+    refunded = changed(of.record, {"status": "failed"})
+    run = explain(
+        to_server, opening, {**record, "record": refunded}, config={**config, "pixel_id": 7}
+    )
+    assert "0 would be sent, 1 filtered" in run.stdout
+
+
+@pytest.mark.parametrize("indent", [None, 2])
+def test_a_catalog(to_server: Launcher, indent: int | None) -> None:
+    """A tap's catalog tells of all its streams, without records."""
+    streams = [
+        {"tap_stream_id": name, "schema": schema(name, COLUMNS)["schema"], "key_properties": ["id"]}
+        for name in ("orders", "people")
+    ]
+    run = explain(to_server, json.dumps({"streams": streams}, indent=indent) + "\n")
+    assert run.code == 0, run.log
+    assert "Stream orders\n" in run.stdout
+    assert "Stream people\n" in run.stdout
+    assert "The input is a catalog" in run.stdout
+
+
+@pytest.mark.parametrize("text", ["no JSON\n", "{}\n", "[1]\n", '{"streams": [1]}\n', "{\n\n"])
+def test_neither_a_stream_nor_a_catalog(to_server: Launcher, text: str) -> None:
+    """Anything else is refused in one line."""
+    run = explain(to_server, text)
+    assert run.code == 1
+    assert "neither a Singer stream nor a tap's catalog" in run.last_line
+
+
+def test_a_line_that_is_no_message(to_server: Launcher) -> None:
+    """A broken line in a stream is named by its number, and not shown."""
+    run = explain(to_server, schema("orders", COLUMNS), "jane@example.com\n")
+    assert run.code == 1
+    assert "line 2" in run.last_line
+    assert "jane" not in run.log
+
+
+def test_a_long_stream(to_server: Launcher) -> None:
+    """A tap that goes on and on is not read to its end."""
+    run = explain(
+        to_server,
+        lines([schema("orders", COLUMNS)]).decode() + json.dumps(sale(1)) + "\n",
+        *[json.dumps(sale(1)) + "\n"] * MAX_RECORDS,
+    )
+    assert f"Only the first {MAX_RECORDS:,} records" in run.stdout
+    assert f"Of {MAX_RECORDS:,} records" in run.stdout
+
+
+def test_the_account_is_not_needed_but_the_rest_is_checked(to_server: Launcher) -> None:
+    """Settings are checked as for a run, but for the account."""
+    run = explain(to_server, schema("orders", COLUMNS), config={"pixel_id": -1, "pixl_id": 3})
+    assert run.code == 2
+    assert "'pixel_id'" in run.last_line
+    run = explain(to_server, schema("orders", COLUMNS), config={"customer_id": "wrong"})
+    assert run.code == 2
+    run = explain(to_server, schema("orders", COLUMNS), config={"pixl_id": 3})
+    assert "did you mean 'pixel_id'?" in run.stdout
+
+
+def test_dead_letters(to_server: Launcher) -> None:
+    """A dead-letter file can be explained as well."""
+    to_server.run(schema(), order(1, event_time="nonsense"))
+    (letters,) = to_server.folder.glob("*dead-letters.singer")
+    run = explain(to_server, letters.read_text())
+    assert run.code == 0
+    assert "invalid_event_time (1)" in run.stdout
