@@ -172,6 +172,11 @@ _SETTINGS = th.PropertiesList(
         default=False,
     ),
     _setting(
+        "limit",
+        th.IntegerType(minimum=1),
+        "Send the first so many events and stop: no STATE, so the next run sends all of them.",
+    ),
+    _setting(
         "presets",
         th.ObjectType(additional_properties=th.StringType(allowed_values=list(PRESETS))),
         "Ready stream maps for known taps, by stream: `{orders: shopify}`. What `stream_maps` says"

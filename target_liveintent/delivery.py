@@ -86,12 +86,17 @@ class Delivered(msgspec.Struct, eq=False):
 
 
 class Patience:
-    """How long the run may still wait for the API; shared by all threads."""
+    """How long the run may still wait for the API; shared by all threads.
+
+    Attributes:
+        waiting: Threads that wait now.
+    """
 
     def __init__(self) -> None:
         """Wait for as long as each batch's own budget allows."""
         self._changed = threading.Condition()
         self._gives_up_at = _NEVER
+        self.waiting = 0
 
     def end_within(self, seconds: float) -> None:
         """Let nobody wait for longer than this from now on."""
@@ -112,11 +117,15 @@ class Patience:
         """
         end = time.monotonic() + seconds
         with self._changed:
-            while end < self._gives_up_at:
-                left = end - time.monotonic()
-                if left <= 0:
-                    return True
-                self._changed.wait(left)
+            self.waiting += 1
+            try:
+                while end < self._gives_up_at:
+                    left = end - time.monotonic()
+                    if left <= 0:
+                        return True
+                    self._changed.wait(left)
+            finally:
+                self.waiting -= 1
         return False
 
 
@@ -140,6 +149,11 @@ class Delivery:
         self._finished: queue.SimpleQueue[Delivered | None] = queue.SimpleQueue()
         self._threads = 0
         self.in_flight = 0
+
+    @property
+    def waiting(self) -> int:
+        """How many of the batches in flight wait to be tried again."""
+        return self._patience.waiting
 
     def submit(self, batch: Batch, tick: Callable[[], None]) -> None:
         """Hand over a batch; blocks while `max_concurrent_requests` are in flight.

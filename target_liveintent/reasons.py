@@ -87,6 +87,12 @@ REASONS: dict[str, Reason] = {
         replayed=False,
         letter=False,
     ),
+    "over_limit": Reason(
+        "Not sent: the setting `limit` was reached. The next run without it sends everything.",
+        counts=False,
+        replayed=False,
+        letter=False,
+    ),
     "already_sent": Reason(
         "The ledger (`ledger_path`) knows the event as delivered. A changed record under the same"
         " event ID is skipped too.",

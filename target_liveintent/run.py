@@ -45,6 +45,9 @@ class Run:
         settings: The settings.
         write_state: Writes a STATE; called when everything before it has its fate.
         logger: Where a dry run shows its events.
+        stop_reading: Called when the setting `limit` is reached.
+        watch: Called about once a second with the counts, the batches in flight, and how many of
+            them wait to be tried again.
 
     Attributes:
         report: The counts.
@@ -52,12 +55,21 @@ class Run:
     """
 
     def __init__(
-        self, settings: Settings, write_state: Callable[[str], None], logger: logging.Logger
+        self,
+        settings: Settings,
+        write_state: Callable[[str], None],
+        logger: logging.Logger,
+        stop_reading: Callable[[], None] = lambda: None,
+        watch: Callable[[Report, int, int], None] = lambda *_: None,
     ) -> None:
         """Start with nothing read."""
         self.report = Report(dry_run=settings.dry_run)
         self.awaits_mapping = False
-        self._state_barred = settings.dry_run
+        # A canary's events are sent again with all the others.
+        self._state_barred = settings.dry_run or settings.limit is not None
+        self._stop_reading = stop_reading
+        self._watch = watch
+        self._left = settings.limit
         self._settings = settings
         self._write_state = write_state
         self._logger = logger
@@ -85,6 +97,9 @@ class Run:
         With a ledger, an event that is already on its way goes into a batch of its own, which waits
         until the fate of the first is known.
         """
+        if self._left == 0:
+            self.report.of(stream).dropped["over_limit"] += 1
+            return
         repeated = self._ledger is not None and not self._ledger.begin(conversion)
         batch = self._open.get((stream, repeated))
         if batch is None:
@@ -92,6 +107,20 @@ class Run:
             self._open[stream, repeated] = batch
         batch.conversions.append(conversion)
         if len(batch.conversions) >= self._settings.batch_size_rows:
+            self._submit(stream, repeated=repeated)
+        if self._left is not None:
+            self._count_down()
+
+    def _count_down(self) -> None:
+        """Stop reading once as many events as `limit` says are on their way."""
+        self._left = self._left - 1 if self._left else 0
+        if self._left == 0:
+            self._submit_all()  # What the ledger skips makes room for others.
+        if self._left == 0:
+            self._stop_reading()
+
+    def _submit_all(self) -> None:
+        for stream, repeated in list(self._open):
             self._submit(stream, repeated=repeated)
 
     def reject(self, stream: str, rejection: Rejection) -> None:
@@ -167,6 +196,7 @@ class Run:
         unsent = ledger.unsent(batch.conversions)
         if skipped := len(batch.conversions) - len(unsent):
             self.report.of(batch.stream).dropped["already_sent"] += skipped
+            self._left = None if self._left is None else self._left + skipped
         ledger.end(batch.conversions, confirmed=())
         batch.conversions = unsent
         for conversion in unsent:
@@ -189,6 +219,7 @@ class Run:
         self._obey_stop()
         self._delivery.collect()
         self._advance_state()
+        self._watch(self.report, self._delivery.in_flight, self._delivery.waiting)
 
     def _advance_state(self) -> None:
         """Write what may be written. The one place from which STATE goes out."""
@@ -234,8 +265,7 @@ class Run:
         Raises:
             RunError: If not everything that was read has its fate.
         """
-        for stream, repeated in list(self._open):
-            self._submit(stream, repeated=repeated)
+        self._submit_all()
         self._join()
         if self._unproven:
             said = str(self._unproven[0].refusals[0].detail)

@@ -42,6 +42,7 @@ class Settings:
     suppression_path: str | None
     validate_records: bool
     dry_run: bool
+    limit: int | None
 
 
 def endpoint(api_url: str, customer_id: str) -> str:

@@ -40,6 +40,7 @@ from target_liveintent.errors import (
     StreamMappingError,
 )
 from target_liveintent.events import DEAD_LETTERS, missing_columns
+from target_liveintent.progress import Progress
 from target_liveintent.reader import MessageReader, decode_object
 from target_liveintent.run import Run
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink
@@ -117,7 +118,14 @@ class TargetLiveIntent(Target):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         logs.hide(self.settings.auth_token)
-        self.run = Run(self.settings, self._write_state, self.logger)
+        self._progress = Progress(self.logger, sys.stderr, self.settings.flush_interval_seconds)
+        self.run = Run(
+            self.settings,
+            self._write_state,
+            self.logger,
+            stop_reading=self._stop_reading,
+            watch=self._progress.show,
+        )
         self.message_reader: MessageReader = MessageReader(self.run.tick)
         self._sinks: dict[str, tuple[LiveIntentSink, ...]] = {}
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
@@ -256,6 +264,7 @@ class TargetLiveIntent(Target):
                 raise
             self.logger.warning(_words(failure))
         finally:
+            self._progress.close()
             report = self.run.report
             for line in (*report.lines(), *report.advice(self.settings.dead_letter_path)):
                 self.logger.info(line)
@@ -263,6 +272,14 @@ class TargetLiveIntent(Target):
             name = signal.Signals(self._signal).name
             self.logger.warning("stopped by %s; the next run goes on where STATE stands", name)
             sys.exit(128 + self._signal)
+
+    def _stop_reading(self) -> None:
+        self.message_reader.stopped = True
+        self.logger.info(
+            "%s events are on their way, as many as the setting 'limit' allows; no STATE is"
+            " written, so the next run sends them again",
+            self.settings.limit,
+        )
 
     def _abandon(self, failure: BaseException) -> None:
         try:

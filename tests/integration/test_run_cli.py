@@ -50,6 +50,7 @@ OWN_SETTINGS = {
     "suppression_path",
     "validate_records",
     "dry_run",
+    "limit",
 }
 DEFAULTS = {
     "api_url": "https://conversions.liveintent.com",
@@ -163,7 +164,10 @@ def test_environment(to_server: Launcher, server: Server) -> None:
         },
         "stream_map_config": {"prefix": "web-"},
     }
-    assert set(settings) == (OWN_SETTINGS | MAP_SETTINGS) - {"auth_token"}
+    assert set(settings) == (OWN_SETTINGS | MAP_SETTINGS) - {
+        "auth_token",
+        "limit",
+    }  # (It would bar STATE.)
     (to_server.folder / "token-of-env").write_text(SETTINGS["auth_token"])
     (to_server.folder / "suppressed-by-env.txt").write_text("gone@example.com\n")
     # Twenty days ago, which only the source offline allows, in New York's own time.

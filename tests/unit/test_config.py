@@ -47,6 +47,7 @@ TABLE: dict[str, tuple[str, Any]] = {
     "suppression_path": ("string", None),
     "validate_records": ("boolean", False),
     "dry_run": ("boolean", False),
+    "limit": ("integer", None),
 }
 
 

@@ -23,8 +23,9 @@ SPECIFIED = {
     "no_consent",
     "suppressed",
     "already_sent",
+    "over_limit",
 }
-NEVER_KEPT = {"no_consent", "suppressed", "already_sent"}
+NEVER_KEPT = {"no_consent", "suppressed", "already_sent", "over_limit"}
 
 
 def _report(read: int, delivered: int = 0, **rejected: int) -> Report:

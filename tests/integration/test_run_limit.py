@@ -1,0 +1,144 @@
+"""The setting `limit`: a canary sends a few events and leaves the rest, and STATE, alone."""
+
+from __future__ import annotations
+
+import os
+import pty
+import subprocess
+import sys
+import threading
+from typing import TYPE_CHECKING
+
+import pytest
+from integration_support import Reply, lines, order, orders, schema, state, wait_until
+
+if TYPE_CHECKING:
+    from integration_support import Launcher, Posted, Server
+
+
+@pytest.mark.parametrize("limit", [1, 99, 100, 101, 250])
+def test_limit(to_server: Launcher, server: Server, limit: int) -> None:
+    """The first events go, no more and no fewer; nothing else is read, and no STATE is written."""
+    run = to_server.run(schema(), state(0), *orders(1_000), state(1), limit=limit)
+    assert (run.code, run.states, run.letters) == (0, [], [])
+    assert sum(len(posted.ids) for posted in server.posted) == limit
+    assert max(len(posted.ids) for posted in server.posted) <= 100
+    assert run.summary["orders"].read == limit
+    assert run.summary["total"].adds_up
+    assert "'limit'" in run.log
+
+
+def test_fewer_than_the_limit(to_server: Launcher, server: Server) -> None:
+    """A stream that is shorter is sent whole, and still without STATE."""
+    run = to_server.run(schema(), *orders(5), state(1), limit=10)
+    assert (run.code, run.states) == (0, [])
+    assert [len(posted.ids) for posted in server.posted] == [5]
+
+
+def test_the_next_run_sends_all(to_server: Launcher, server: Server) -> None:
+    """With the same IDs, so that the canary's events can be told from new ones."""
+    stream = [schema(), *orders(20), state(1)]
+    to_server.run(*stream, limit=5)
+    canary = [name for posted in server.posted for name in posted.ids]
+    run = to_server.run(*stream)
+    assert run.states == [1]
+    assert len(canary) == 5
+    sent = [name for posted in server.posted for name in posted.ids]
+    assert sent[:5] == canary
+    assert len(set(sent)) == 20
+
+
+def test_rejections_do_not_count(to_server: Launcher, server: Server) -> None:
+    """Only what can be sent counts towards the limit."""
+    bad = [order(n, event_time="never") for n in range(50)]
+    run = to_server.run(schema(), *bad, *orders(50), limit=10, max_dead_letter_percent=100)
+    assert run.code == 0
+    assert sum(len(posted.ids) for posted in server.posted) == 10
+    assert len(run.letters) == 50
+
+
+def test_copies_of_a_record(to_server: Launcher, server: Server) -> None:
+    """Of a record that two maps use, the second event may be over the limit; the totals add up."""
+    maps = {"orders": {"event_time": "event_time"}, "copy": {"__source__": "orders"}}
+    run = to_server.run(schema(), *orders(10), limit=3, stream_maps=maps)
+    assert run.code == 0
+    assert sum(len(posted.ids) for posted in server.posted) == 3
+    assert run.summary["total"].adds_up
+    assert run.summary["copy"].drops == {"over_limit": 1}
+
+
+def test_with_a_ledger(to_server: Launcher, server: Server) -> None:
+    """What was sent before does not count: the next canary sends the next events."""
+    for expected in (10, 20):
+        run = to_server.run(schema(), *orders(50), limit=10, ledger_path="ledger.sqlite")
+        assert run.code == 0
+        sent = {name for posted in server.posted for name in posted.ids}
+        assert len(sent) == expected
+    assert run.summary["orders"].drops == {"already_sent": 10}
+
+
+def test_a_refused_canary(to_server: Launcher, server: Server) -> None:
+    """A canary that finds a wrong token fails as any run does."""
+    server.answer = lambda _: Reply(401)
+    run = to_server.run(schema(), *orders(50), state(1), limit=10)
+    assert (run.code, run.states) == (1, [])
+
+
+# Progress
+
+
+def test_progress_in_a_log(to_server: Launcher, server: Server) -> None:
+    """Without a terminal, a line comes every `flush_interval_seconds` while a run goes on."""
+    run = to_server.start(flush_interval_seconds=1)
+    run.send(schema(), *orders(150))
+    wait_until(lambda: "so far: 150 read" in run.log, "a line of progress")
+    run.close_input().wait()
+    assert run.code == 0
+    line = next(x for x in run.log.splitlines() if "so far" in x)
+    for words in ("delivered", "/s", "in flight", "waiting", "retries", "0 rejected"):
+        assert words in line
+
+
+def test_progress_on_a_terminal(to_server: Launcher, server: Server) -> None:
+    """On a terminal, one line is drawn again and again, and is gone at the end."""
+    waiting = threading.Event()
+
+    def answer(_: Posted) -> Reply:
+        waiting.wait(20)
+        return Reply()
+
+    server.answer = answer
+    ours, theirs = pty.openpty()
+    config = to_server.config()
+    source = to_server.folder / "input.singer"
+    source.write_bytes(lines([schema(), *orders(150), state(1)]))
+    command = [sys.executable, "-m", "target_liveintent", "--config", str(config)]
+    with source.open("rb") as stdin:
+        child = subprocess.Popen(
+            command,
+            stdin=stdin,
+            stdout=subprocess.DEVNULL,
+            stderr=theirs,
+            cwd=to_server.folder,
+            env={**to_server.env, "TERM": "xterm", "COLUMNS": "120"},
+        )
+    os.close(theirs)
+    shown = b""
+    try:
+        while b"150 read" not in shown or b"in flight" not in shown:
+            shown += os.read(ours, 65_536)
+        waiting.set()
+        assert child.wait(20) == 0
+    finally:
+        waiting.set()
+        child.kill()
+    try:
+        while more := os.read(ours, 65_536):
+            shown += more
+    except OSError:  # What a terminal says when the other end is closed.
+        pass
+    os.close(ours)
+    assert b"so far" not in shown
+    last = shown.decode().splitlines()[-1]
+    assert "total: read 150" in shown.decode()
+    assert "in flight" not in last
