@@ -167,6 +167,12 @@ class MessageReader(GenericSingerReader[str]):
         handle(message)
         return _NONE if message.type == "SCHEMA" else None
 
+    @staticmethod
+    def drain(file_input: IO[str] | None, goes_on: Callable[[], bool]) -> None:
+        """Read what is left of the input, for as long as `goes_on`, and do nothing with it."""
+        for _ in lines(file_input or sys.stdin, goes_on):
+            pass
+
     def _goes_on(self) -> bool:
         self._look()
         return not self.stopped

@@ -246,6 +246,11 @@ class Run:
         self._delivery.wake()
 
     @property
+    def limit_reached(self) -> bool:
+        """Whether as many events were sent as `limit` says."""
+        return self._left == 0
+
+    @property
     def stop_requested(self) -> bool:
         """Whether nothing more should be read."""
         return self._stop_requested_at is not None

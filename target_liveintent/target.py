@@ -258,6 +258,9 @@ class TargetLiveIntent(Target):
         super()._setup_signal_handlers()
         try:
             self.listen(file_input)
+            if self.run.limit_reached and self._signal is None:
+                # Meltano fails a run whose tap has nobody left to write to.
+                self.message_reader.drain(file_input, lambda: self._signal is None)
         except BaseException as failure:
             self._abandon(failure)
             if self._signal is None:
@@ -276,8 +279,8 @@ class TargetLiveIntent(Target):
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True
         self.logger.info(
-            "%s events are on their way, as many as the setting 'limit' allows; no STATE is"
-            " written, so the next run sends them again",
+            "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
+            " input is left alone, and no STATE is written, so the next run sends all of it",
             self.settings.limit,
         )
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import pty
+import signal
 import subprocess
 import sys
 import threading
@@ -26,6 +27,23 @@ def test_limit(to_server: Launcher, server: Server, limit: int) -> None:
     assert run.summary["orders"].read == limit
     assert run.summary["total"].adds_up
     assert "'limit'" in run.log
+
+
+def test_a_tap_that_is_not_done(to_server: Launcher, server: Server) -> None:
+    """The canary's events go at once; the tap may write on, and is not cut off."""
+    run = to_server.start(limit=5)
+    run.send(schema(), *orders(20))
+    wait_until(lambda: server.posted, "the canary's events")
+    for _ in range(20):
+        run.send(*orders(2_000))  # More than a pipe holds.
+    run.close_input().wait()
+    assert (run.code, run.states) == (0, [])
+    assert [len(posted.ids) for posted in server.posted] == [5]
+    run = to_server.start(limit=5)
+    run.send(schema(), *orders(20))
+    wait_until(lambda: len(server.posted) == 2, "the canary's events")
+    run.signal(signal.SIGTERM).wait()
+    assert run.code == 128 + signal.SIGTERM
 
 
 def test_fewer_than_the_limit(to_server: Launcher, server: Server) -> None:
