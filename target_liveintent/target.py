@@ -222,7 +222,7 @@ class TargetLiveIntent(Target):
         given = config or _ConfigInput()
         if explained:
             for line in cls._explain(given, file_input or sys.stdin):
-                click.echo(line)
+                click.echo(logs.without_secrets(line))
             return
         cls.print_version(print_fn=cls.logger.info)
         target = cls(config=given.config, parse_env_config=given.parse_env)
@@ -242,6 +242,7 @@ class TargetLiveIntent(Target):
         account = {} if settings.get("auth_token_path") else _NO_ACCOUNT
         given_ones = {name: value for name, value in settings.items() if value is not None}
         checked = config.settings_of(account | given_ones)
+        logs.hide(checked.auth_token)
         yield from explain.explain(
             file_input, checked, _stream_maps(settings), settings.get("presets") or {}
         )
