@@ -237,7 +237,7 @@ class TargetLiveIntent(Target):
             InputError: If the input is neither a Singer stream nor a catalog.
         """
         environment = cls._env_var_config if given.parse_env else {}
-        settings = {**environment, **given.config}
+        settings = {**given.config, **environment}  # As in a run.
         yield from config.unknown_settings(settings)
         account = {} if settings.get("auth_token_path") else _NO_ACCOUNT
         given_ones = {name: value for name, value in settings.items() if value is not None}

@@ -190,6 +190,18 @@ def test_the_account_is_not_needed_but_the_rest_is_checked(to_server: Launcher) 
     assert "did you mean 'pixel_id'?" in run.stdout
 
 
+def test_the_environment(to_server: Launcher) -> None:
+    """Environment variables go over the file, as in a run."""
+    path = to_server.folder / "explain.json"
+    path.write_text(json.dumps({"pixel_id": 7, "stream_maps": {"orders": MAP}}))
+    env = {"TARGET_LIVEINTENT_PIXEL_ID": "8", "TARGET_LIVEINTENT_DEFAULT_SOURCE": "app"}
+    options = ("--config", str(path), "--config=ENV", "--explain")
+    run = to_server.command(*options, env=env, forks=to_server.forks)
+    run.send(schema("orders", COLUMNS)).close_input().wait()
+    assert "8 (setting pixel_id)" in run.stdout
+    assert "'app' (setting default_source)" in run.stdout
+
+
 def test_dead_letters(to_server: Launcher) -> None:
     """A dead-letter file can be explained as well."""
     to_server.run(schema(), order(1, event_time="nonsense"))
