@@ -14,7 +14,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from target_liveintent import coerce, urls
-from target_liveintent.coerce import UNUSABLE, Unusable
+from target_liveintent.coerce import UNUSABLE
 from target_liveintent.identity import (
     NORMALIZATIONS,
     Identity,
@@ -24,6 +24,7 @@ from target_liveintent.identity import (
     pseudonym,
     scrub,
 )
+from target_liveintent.wire import ConversionEvent, compile_details, encode
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
@@ -104,80 +105,8 @@ READ_COLUMNS = frozenset(
 _DEEPEST = 50
 """Levels of nesting that a letter shows."""
 _IDENTITY_COLUMNS = ("email", "md5", "sha2")
+_ABSENT = (None,) * len(_IDENTITY_COLUMNS)
 _IDENTITY_SOURCES = (*_IDENTITY_COLUMNS, "decision_id", "source_url")
-
-
-class UserData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True):
-    """`userData` on the wire."""
-
-    md5: str | None = None
-    sha2: str | None = None
-    ip: str | None = None
-    ua: str | None = None
-    idfa: str | None = None
-    aaid: str | None = None
-    tracking_enabled: int | None = msgspec.field(default=None, name="trackingEnabled")
-
-
-class PurchaseData(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
-    """`purchaseData` on the wire."""
-
-    currency: str | None = None
-    value: int | float | Decimal | None = None
-    order_id: str | None = None
-    source_url: str | None = None
-    app_bundle: str | None = None
-
-
-class ConversionEvent(msgspec.Struct, frozen=True, gc=False, omit_defaults=True, rename="camel"):
-    """An event on the wire, as LiveIntent's guide has it."""
-
-    event_id: str
-    event_time: int
-    pixel_id: int
-    source: str
-    user_data: UserData
-    purchase_data: PurchaseData
-    decision_id: str | None = None
-
-
-class _Slot(NamedTuple):
-    """Where an optional column goes in the list of an event's optional values."""
-
-    name: str
-    read: Callable[[Any], Any]
-    place: int
-
-
-def _without_address(value: Any) -> str | Unusable | None:
-    """Text, unless it holds an address: that is never sent. Only free text can."""
-    plain = coerce.text(value)
-    # (The call costs more than looking for what each address has.)
-    if isinstance(plain, str) and ("@" in plain or "%" in plain) and holds_address(plain):
-        return UNUSABLE
-    return plain
-
-
-_PURCHASE = len(UserData.__struct_fields__)
-"""Where the list's values of `purchaseData` begin; the decision ID is the last."""
-_DECISION = _PURCHASE + len(PurchaseData.__struct_fields__)
-_PLACES: dict[tuple[str, ...], int] = {
-    **{("userData", name): n for n, name in enumerate(UserData.__struct_encode_fields__)},
-    **{
-        ("purchaseData", name): n
-        for n, name in enumerate(PurchaseData.__struct_encode_fields__, _PURCHASE)
-    },
-    ("decisionId",): _DECISION,
-}
-_SLOTS = tuple(
-    _Slot(name, _without_address if read is coerce.text else read, _PLACES[path])
-    for name, path, _ in COLUMNS
-    if (read := coerce.OPTIONAL.get(name)) is not None
-)
-_EMPTY = [None] * (_DECISION + 1)
-
-# A Decimal is written as a JSON number with the digits that it came with.
-_encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class Conversion(msgspec.Struct, frozen=True, gc=False):
@@ -323,7 +252,9 @@ class EventBuilder:
             (name, found) for name, found in places.items() if found != ((name,),)
         )
         self._identifying = tuple(name for name in _IDENTITY_COLUMNS if name in places)
-        self._slots = tuple(slot for slot in _SLOTS if slot.name in places)
+        self._pixel_id = None if "pixel_id" in places else defaults.pixel_id
+        self._source = None if "source" in places else defaults.source
+        self._details = compile_details(places, self._look_again)
         self._has_consent = "consent" in places
         # A letter has the column only if its stream had it.
         self._needs_consent = stream != DEAD_LETTERS and self._has_consent
@@ -351,7 +282,10 @@ class EventBuilder:
             The conversion, or why there is none.
         """
         columns = self._columns(mapped)
-        identity = self._identify(columns, left_out)
+        # What the identity is made of leaves the columns.
+        identity = identify(map(columns.pop, self._identifying, _ABSENT), self._normalize)
+        for note in identity.notes:
+            _count(left_out, "conflict" if note == "conflict" else "identity")
         event_id, keyed = self._event_id(columns, mapped, raw, left_out)
         try:
             if self._forbids:
@@ -396,14 +330,6 @@ class EventBuilder:
             columns["source_url"] = urls.clean(page)
         return columns
 
-    def _identify(self, columns: dict[str, Any], left_out: dict[str, int]) -> Identity:
-        """The identity, with `columns` relieved of everything that it was made of."""
-        candidates = [columns.pop(name, None) for name in self._identifying]
-        identity = identify(candidates, self._normalize)
-        for note in identity.notes:
-            _count(left_out, "conflict" if note == "conflict" else "identity")
-        return identity
-
     def _event_id(
         self,
         columns: dict[str, Any],
@@ -437,48 +363,38 @@ class EventBuilder:
         left_out: dict[str, int],
     ) -> Conversion:
         event_time = self._event_time(columns, now)
-        source = self._required(columns, "source", coerce.source, self._defaults.source)
-        pixel_id = self._required(
-            columns, "pixel_id", coerce.positive_integer, self._defaults.pixel_id
-        )
+        source = self._source or self._required(columns, "source", coerce.source)
+        pixel_id = self._pixel_id or self._required(columns, "pixel_id", coerce.positive_integer)
         expires_at = event_time + WINDOWS[source] - MARGIN
         if now >= expires_at:
             raise _NoEvent("event_too_old", "event_time")
-        optional = self._optional(columns, left_out)
-        optional[:2] = identity.md5, identity.sha2
-        decision_id = optional[_DECISION]
+        user_data, purchase_data, decision_id = self._details(
+            columns, identity.md5, identity.sha2, left_out
+        )
         if decision_id is None and not identity.known:
             # Of a URL that is left out for the address in it, too.
             decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
             if decision_id is None:
                 raise _NoEvent("no_identity", None)
         event = ConversionEvent(
-            event_id,
-            event_time,
-            pixel_id,
-            source,
-            UserData(*optional[:_PURCHASE]),
-            PurchaseData(*optional[_PURCHASE:_DECISION]),
-            decision_id,
+            event_id, event_time, pixel_id, source, user_data, purchase_data, decision_id
         )
-        body = _encode(event)
+        body = encode(event)
         return Conversion(self._stream, event_id, pixel_id, expires_at, body, columns, identity)
 
-    def _optional(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
-        """The optional values, each in its place; what cannot be sent is left out and counted."""
-        values = _EMPTY.copy()
-        for name, read, place in self._slots:
-            value = columns.get(name)
-            if value is not None:
-                value = read(value)
-                if value is UNUSABLE:
-                    _count(left_out, name)
-                    _scrub_column(columns, name)
-                    continue
-            if value is None and name in self._own:
+    def _look_again(
+        self, name: str, value: Any, columns: dict[str, Any], left_out: dict[str, int]
+    ) -> Any:
+        """What is sent of an optional column that is not plainly good; mostly nothing."""
+        if value is None:
+            if name in self._own:
                 _count(left_out, f"{name} empty")
-            values[place] = value
-        return values
+        elif value is UNUSABLE or holds_address(value):
+            _count(left_out, name)
+            _scrub_column(columns, name)
+        else:
+            return value
+        return None
 
     def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
         event_time = coerce.unix_time(columns.get("event_time"), self._defaults.zone)
@@ -486,20 +402,19 @@ class EventBuilder:
             raise _NoEvent("missing_event_time", "event_time")
         if event_time is UNUSABLE:
             raise _NoEvent("invalid_event_time", "event_time")
+        if event_time < now - 1:
+            return event_time
         if event_time > now + MARGIN:
             raise _NoEvent("event_in_future", "event_time")
         # The API wants a moment before that of sending; a clock that is ahead by less is forgiven.
-        return event_time if event_time < now - 1 else int(now) - 1
+        return int(now) - 1
 
-    @staticmethod
-    def _required(
-        columns: Mapping[str, Any], name: str, read: Callable[[Any], Any], default: Any
-    ) -> Any:
+    def _required(self, columns: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
         value = columns.get(name)
         if value is not None:
             value = read(value)
         if value is None:
-            value = default
+            value = getattr(self._defaults, name)
         if value is None or value is UNUSABLE:
             reason = f"invalid_{name}"
             raise _NoEvent(reason, name)

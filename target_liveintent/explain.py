@@ -27,7 +27,7 @@ from target_liveintent.events import (
 from target_liveintent.identity import scrub
 from target_liveintent.reader import decode_message, decode_object, lines
 from target_liveintent.reasons import REASONS
-from target_liveintent.sinks import event_of
+from target_liveintent.sinks import Converter, converter
 from target_liveintent.stream_maps import FILTER, setting_name, suggest
 from target_liveintent.suppression import Suppressions
 
@@ -66,7 +66,7 @@ class Explained(msgspec.Struct):
     Attributes:
         stream: The stream.
         treatment: The map.
-        builder: Makes the events; None if there can be none.
+        convert: Makes the events; None if there can be none.
         lacks: What the stream lacks to give events.
         fates: Records by what would become of them: `sent`, `filtered`, or a reason's code.
         left_out: How often a column could not be used.
@@ -76,7 +76,7 @@ class Explained(msgspec.Struct):
 
     stream: Stream
     treatment: Treatment
-    builder: EventBuilder | None
+    convert: Converter | None
     lacks: list[str]
     fates: Counter[str] = msgspec.field(default_factory=Counter)
     left_out: dict[str, int] = msgspec.field(default_factory=dict)
@@ -85,9 +85,9 @@ class Explained(msgspec.Struct):
 
     def take(self, record: dict[str, Any]) -> None:
         """See what becomes of a record."""
-        if self.builder is None:
+        if self.convert is None:
             return
-        result = event_of(record, self.treatment, self.builder, self.left_out)
+        result = self.convert(record, None)
         if isinstance(result, Conversion):
             self.fates["sent"] += 1
             if len(self.examples) < _EXAMPLES:
@@ -193,7 +193,9 @@ class _Explainer:
             self._settings.events,
             self._suppressions,
         )
-        return Explained(stream, treatment, builder, [])
+        left_out: dict[str, int] = {}
+        convert = converter(treatment, builder, left_out)
+        return Explained(stream, treatment, convert, [], left_out=left_out)
 
 
 def _catalog(text: bytes) -> Iterator[Stream]:

@@ -71,11 +71,11 @@ class Compiled(NamedTuple):
     """Expressions as one function.
 
     Attributes:
-        run: The record → a dict with all columns.
+        run: The record → a dict with all columns; None if the filter drops it.
         reads: The columns that it reads; None if that cannot be told.
     """
 
-    run: Callable[[Row], Row]
+    run: Callable[[Row], Row | None]
     reads: frozenset[str] | None
 
 
@@ -83,12 +83,15 @@ class _NotCompiledError(Exception):
     """Left to the SDK's evaluator."""
 
 
-def compile_row(expressions: Iterable[Expression], names: Names) -> Compiled:
+def compile_row(
+    expressions: Iterable[Expression], names: Names, rule: Expression | None = None
+) -> Compiled:
     """Compile expressions to one function that gives a new dict.
 
     Args:
         expressions: The expressions; each has a column.
         names: What they may refer to.
+        rule: The filter: where it gives nothing true, there is no dict.
     """
     environment: dict[str, Any] = {
         "__builtins__": {},
@@ -99,11 +102,10 @@ def compile_row(expressions: Iterable[Expression], names: Names) -> Compiled:
         **{f"_{operator.__name__}": guard for operator, guard in _GUARDS.items()},
         **{f"_f_{name}": function for name, function in names.functions.items()},
     }
-    keys: list[ast.expr | None] = []
-    values: list[ast.expr] = []
+    compiled: dict[str, ast.expr] = {}
     columns: set[str] = set()
     reads_all = False
-    for number, expression in enumerate(expressions):
+    for number, expression in enumerate([*expressions, *([rule] if rule else [])]):
         rewriter = _Rewriter(names, expression.column)
         try:
             value = rewriter.rewrite(expression.tree)
@@ -113,10 +115,13 @@ def compile_row(expressions: Iterable[Expression], names: Names) -> Compiled:
             environment[f"_e_{number}"] = expression.evaluate
             value = _call(f"_e_{number}", ast.Name("record", ast.Load()))
             reads_all = True
-        keys.append(ast.Constant(expression.column))
-        values.append(value)
+        compiled[expression.column] = value
+    test = compiled.pop(rule.column) if rule else None
+    row: ast.expr = ast.Dict([ast.Constant(column) for column in compiled], [*compiled.values()])
+    if test is not None:
+        row = ast.IfExp(test, row, ast.Constant(None))
     parameters = ast.arguments([], [ast.arg("record")], None, [], [], None, [])
-    body = ast.Expression(ast.Lambda(parameters, ast.Dict(keys, values)))
+    body = ast.Expression(ast.Lambda(parameters, row))
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # `x is 'a'` is the user's business.
         code = compile(ast.fix_missing_locations(body), "<stream map>", "eval")

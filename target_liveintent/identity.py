@@ -10,6 +10,7 @@ import hashlib
 import json
 import re
 import uuid
+from types import NoneType
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -72,7 +73,7 @@ def _all_domains(address: str) -> str:
 
 
 def _gmail(address: str) -> str:
-    lowered = _lower(address)
+    lowered = address.strip().lower()
     local, _, domain = lowered.rpartition("@")
     return f"{_without_dots_and_plus(local)}@{domain}" if domain in _GMAIL else lowered
 
@@ -122,19 +123,15 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
     notes: list[str] = []
     for candidate in candidates:
         text = candidate.strip() if isinstance(candidate, str) else ""
-        if not text:
-            if candidate is not None and candidate != "" and not isinstance(candidate, str):
-                notes.append("junk")
-        elif "@" not in text and _HASH.fullmatch(text):
-            digest = text.lower()
-            if digest in _JUNK_HASHES:
-                notes.append("junk")
-            else:
-                given.setdefault(len(digest), digest)
-        elif (hashed := _hash_address(text, normalize)) is None:
-            notes.append("junk")
-        else:
+        if "@" in text:
+            hashed = _hash_address(text, normalize)
             computed = computed or hashed
+            if hashed is None:
+                notes.append("junk")
+        elif _HASH.fullmatch(text) and (digest := text.lower()) not in _JUNK_HASHES:
+            given.setdefault(len(digest), digest)
+        elif text or not isinstance(candidate, (str, NoneType)):
+            notes.append("junk")
     if computed is None:
         return Identity(given.get(32), given.get(64), tuple(notes))
     if given.get(32, computed.md5) != computed.md5 or given.get(64, computed.sha2) != computed.sha2:
@@ -154,7 +151,7 @@ def digests(text: str) -> set[str]:
 
 
 def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
-    if not _ADDRESS.fullmatch(text) or not _is_unicode(text):
+    if not _ADDRESS.fullmatch(text) or not (text.isascii() or _is_unicode(text)):
         return None
     normalized = normalize(text)
     if normalized[0] == "@":  # Nothing is left of the local part: `+tag@gmail.com`.
@@ -168,7 +165,7 @@ def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None
 
 def _is_unicode(text: str) -> bool:
     """Whether the text can be encoded: JSON may bring lone surrogates, which UTF-8 lacks."""
-    return text.isascii() or not any("\ud800" <= character <= "\udfff" for character in text)
+    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def holds_address(text: str) -> bool:

@@ -27,7 +27,7 @@ from target_liveintent.errors import InputError
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator
 
-_CHUNK = 65_536
+_CHUNK = 262_144
 _WAIT = 1.0
 _TEXT_LINES = 100
 """Lines of an input that cannot be waited for, such as a file in memory, between two looks."""

@@ -70,6 +70,7 @@ class Run:
         self._stop_reading = stop_reading
         self._watch = watch
         self._left = settings.limit
+        self._batch_size = settings.batch_size_rows
         self._settings = settings
         self._write_state = write_state
         self._logger = logger
@@ -105,8 +106,9 @@ class Run:
         if batch is None:
             batch = Batch(self._states.open(), stream, time.monotonic(), [])
             self._open[stream, repeated] = batch
-        batch.conversions.append(conversion)
-        if len(batch.conversions) >= self._settings.batch_size_rows:
+        conversions = batch.conversions
+        conversions.append(conversion)
+        if len(conversions) >= self._batch_size:
             self._submit(stream, repeated=repeated)
         if self._left is not None:
             self._count_down()

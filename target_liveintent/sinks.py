@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import copy
 import time
+from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -60,33 +61,32 @@ class RecordValidator(BaseJSONSchemaValidator):
             raise InvalidRecord(msg, {})
 
 
-def event_of(
-    record: dict[str, Any],
-    treatment: Treatment,
-    builder: EventBuilder,
-    left_out: dict[str, int],
-    violation: str | None = None,
-) -> Conversion | Rejection | None:
-    """What becomes of a record.
+Converter = Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
+"""A record as the tap sent it, and how it breaks the tap's schema if that was asked → its event, or
+why there is none; None if the map's filter drops it."""
+
+
+def converter(treatment: Treatment, builder: EventBuilder, left_out: dict[str, int]) -> Converter:
+    """Join a stream's map and its builder.
 
     Args:
-        record: As the tap sent it.
-        treatment: Its stream's map, which lets records through.
-        builder: Its stream's builder.
+        treatment: The stream's map, which lets records through.
+        builder: The stream's builder.
         left_out: Counts columns that could not be used.
-        violation: How the record breaks the tap's schema, if that was asked.
-
-    Returns:
-        Its event, why there is none, or None if the map's filter drops it.
     """
-    assert treatment.transform is not None  # noqa: S101 (there is a builder)
-    try:
-        mapped = treatment.transform(record)
-    except MappingFailedError as failure:
-        return builder.reject_unmapped(failure.column, record, failure.kind)
-    if mapped is None:
-        return None
-    return builder.build(mapped, record, time.time(), left_out, violation)
+    transform, build = treatment.transform, builder.build
+    assert transform is not None  # noqa: S101 (there is a builder)
+
+    def convert(record: dict[str, Any], violation: str | None) -> Conversion | Rejection | None:
+        try:
+            mapped = transform(record)
+        except MappingFailedError as failure:
+            return builder.reject_unmapped(failure.column, record, failure.kind)
+        if mapped is None:
+            return None
+        return build(mapped, record, time.time(), left_out, violation)
+
+    return convert
 
 
 class LiveIntentSink(Sink):
@@ -94,7 +94,7 @@ class LiveIntentSink(Sink):
 
     treatment: Treatment
     counts: StreamCounts
-    builder: EventBuilder | None
+    convert: Converter | None
 
     def __init__(
         self,
@@ -123,22 +123,24 @@ class LiveIntentSink(Sink):
             gives_events: Whether events can come of it; if not, records are only counted.
         """
         self.treatment = treatment
+        self._counted_as = treatment.stream
         self.counts = self._run.report.of(treatment.stream)
         self._read_before = self.counts.read
-        self.builder = None
+        self.convert = None
         if gives_events:
-            self.builder = EventBuilder(
+            builder = EventBuilder(
                 self.stream_name,
                 treatment.properties,
                 self.key_properties,
                 self._settings.events,
                 self._run.suppressions,
             )
+            self.convert = converter(treatment, builder, self.counts.left_out)
 
     @property
     def reads(self) -> frozenset[str] | None:
         """The columns of a record that are needed; None for all."""
-        if self.builder is None:
+        if self.convert is None:
             return frozenset()
         needs_all = (
             self.treatment.reads is None
@@ -168,16 +170,16 @@ class LiveIntentSink(Sink):
         """
         counts = self.counts
         counts.read += 1
-        if self.builder is None:
+        if self.convert is None:
             self._count_unused(counts)
             return
         violation = None if self._validator is None else self._violation(record, self._validator)
-        self._give(event_of(record, self.treatment, self.builder, counts.left_out, violation))
+        self._give(self.convert(record, violation))
 
     def _give(self, result: Conversion | Rejection | None) -> None:
         """Put an event on the way, or give the record the fate that it has instead."""
         if type(result) is Conversion:
-            self._run.deliver(self.treatment.stream, result)
+            self._run.deliver(self._counted_as, result)
         elif isinstance(result, Rejection):
             self._reject(result)
         else:
@@ -252,12 +254,11 @@ class DeadLetterSink(LiveIntentSink):
             context: The SDK's; not used.
         """
         self.counts.read += 1
-        if self.builder is None or not is_replayed(
+        if self.convert is None or not is_replayed(
             record, unconfirmed=self._settings.replay_unconfirmed
         ):
             self.counts.not_replayed += 1
             return
-        letter = to_replay(record)
-        result = event_of(letter, self.treatment, self.builder, self.counts.left_out)
+        result = self.convert(to_replay(record), None)
         # Should it be refused again, its letter names the stream that it came from.
         self._give(result and msgspec.structs.replace(result, stream=str(record.get("stream"))))

@@ -83,21 +83,16 @@ class StreamMap(CustomStreamMap):
             self.stream_alias,
             kwargs["stream_name"],
         )
-        self._expressions = [
+        columns = [
             self._expression(column, text)
             for column, text in definitions.items()
             if text not in _NULL
         ]
-        row = compile_row(self._expressions, self._names)
-        self._row, self.reads = row.run, row.reads
-        self._filter = None
-        if rule is not None:
-            self._expressions.insert(0, self._expression(FILTER, rule))
-            filtering = compile_row(self._expressions[:1], self._names)
-            self._filter = filtering.run
-            self.reads = _union(self.reads, filtering.reads)
+        filtering = None if rule is None else self._expression(FILTER, rule)
+        self._expressions = [filtering, *columns] if filtering else columns
+        self._row, self.reads = compile_row(columns, self._names, filtering)
         if self.passes_others:
-            self.reads = _union(self.reads, READ_COLUMNS)
+            self.reads = None if self.reads is None else self.reads | READ_COLUMNS
 
     def _expression(self, column: str, text: str) -> Expression:
         tree = ast.parse(text).body[0]
@@ -122,12 +117,10 @@ class StreamMap(CustomStreamMap):
             MappingFailedError: If one of the expressions fails.
         """
         try:
-            if self._filter is not None and not self._filter(record)[FILTER]:
-                return None
             row = self._row(record)
         except Exception:  # noqa: BLE001 (expressions are the user's, and may do anything)
             raise self._failure(record) from None
-        if self.passes_others:
+        if row is not None and self.passes_others:
             row = {**record, **row}
             for column in self._dropped:
                 row.pop(column, None)
@@ -163,10 +156,6 @@ class StreamMap(CustomStreamMap):
 
 FILTER = "__filter__"
 """The rule that a record must meet, among a map's columns."""
-
-
-def _union(some: frozenset[str] | None, others: frozenset[str] | None) -> frozenset[str] | None:
-    return None if some is None or others is None else some | others
 
 
 class Treatment(NamedTuple):
