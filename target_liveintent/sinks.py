@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import msgspec
+from singer_sdk import metrics
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
@@ -126,6 +127,7 @@ class LiveIntentSink(Sink):
         self._counted_as = treatment.stream
         self.counts = self._run.report.of(treatment.stream)
         self._read_before = self.counts.read
+        self.record_counter_metric.tags[metrics.Tag.STREAM] = treatment.stream
         self.convert = None
         if gives_events:
             builder = EventBuilder(
@@ -231,7 +233,8 @@ class LiveIntentSink(Sink):
 
     def clean_up(self) -> None:
         """Log the SDK's metric of records, once: a line for each batch would drown the rest."""
-        self.record_counter_metric.increment(self.counts.read - self._read_before)
+        # (`increment` would log by itself after a minute, and then nought would follow.)
+        self.record_counter_metric.value = self.counts.read - self._read_before
         super().clean_up()
 
 
