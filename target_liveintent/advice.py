@@ -48,7 +48,6 @@ GAPS = (
     ),
     Gap("order_id", _ALL, "have no order ID, by which they could be reconciled: map `order_id`."),
     Gap("value", _ALL, "have no value: map `value`."),
-    Gap("currency", _ALL, "have no currency: map `currency`."),
 )
 """The most useful first."""
 
@@ -62,6 +61,7 @@ def gaps(facts: Facts) -> Iterator[str]:
         if missing > events * _TOLD_FROM:
             of = "events" if gap.sources == _ALL else f"{' and '.join(gap.sources)} events"
             yield f"{percent(missing, events)} of {of} {gap.words}{_mostly(groups, gap, missing)}"
+    yield from _unpriced(facts)
     yield from _unusable(facts)
     yield from _stale(facts)
 
@@ -75,23 +75,32 @@ def _mostly(groups: list[Covered], gap: Gap, missing: int) -> str:
     stream = max(by_stream, key=by_stream.__getitem__)
     if len(by_stream) == 1:
         return ""
-    return f" ({percent(by_stream[stream], missing)} of them are of stream {stream}.)"
+    part = by_stream[stream]
+    share = "All" if part == missing else percent(part, missing)
+    return f" ({share} of them are of stream {stream}.)"
+
+
+def _unpriced(facts: Facts) -> Iterator[str]:
+    valued = sum(one.events for one in facts.value)
+    bare = sum(one.events for one in facts.value if not one.currency)
+    if bare > valued * _TOLD_FROM:
+        yield f"{percent(bare, valued)} of values have no currency: map `currency`."
 
 
 _NOT_COLUMNS = {
-    "identity": "held an e-mail address or a hash that is none: map a column that has one.",
-    "conflict": "held a hash that is not the address's: map `email` alone.",
+    "identity": "an e-mail address or a hash that is none: map a column that has one.",
+    "conflict": "a hash that is not the address's: map `email` alone.",
 }
 
 
 def _unusable(facts: Facts) -> Iterator[str]:
     for column, records in facts.total.left_out.items():
         if column in _NOT_COLUMNS:
-            yield f"{_records(records)} {_NOT_COLUMNS[column]}"
+            yield f"{_records(records)} held {_NOT_COLUMNS[column]}"
         elif not column.endswith(" empty"):
             yield (
-                f"{_records(records)} had a `{column}` that could not be used and was left out:"
-                " look at what is mapped to it."
+                f"In {_records(records)}, `{column}` could not be used and was left out: look at"
+                " what is mapped to it."
             )
 
 

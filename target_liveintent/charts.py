@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.facts import Facts
 
-_WIDTH, _HEIGHT = 440, 250
+_WIDTH, _HEIGHT = 380, 230
 _ROW = 24
 """The height of a horizontal bar, with what is between it and the next."""
 _FONT = 12
@@ -29,7 +29,7 @@ _STYLE: Any = Style(
     # (Not used, but pygal would compute some from colours that it cannot read.)
     value_colors=("black",) * 8,
 )
-_UNWANTED = {"defs", "script"}
+_UNWANTED = {"defs", "desc", "script", "title"}
 _EVERY = 6
 """About so many steps of time have a label."""
 
@@ -129,33 +129,38 @@ def _strip(element: Any) -> None:
     for child in list(element):
         name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else "comment"
         kinds = str(child.get("class", ""))
-        if name == "desc" and kinds == "value":
+        if name == "desc" and kinds == "value" and element.get("class") == "bar":
             child.tag = child.tag.replace("desc", "title")
             child.attrib.clear()
-        elif name in {*_UNWANTED, "comment", "desc"} or "overlay" in kinds or kinds == "titles":
+        elif name in {*_UNWANTED, "comment"} or "overlay" in kinds or kinds == "titles":
             element.remove(child)
         else:
             _strip(child)
 
 
 def ticks(low: float, high: float) -> list[float]:
-    """About five round numbers from one to the other; whole ones, unless they are small amounts."""
+    """About five round numbers from one to the other; whole ones for counts."""
     span = high - low
     if span <= 0:
         return [0, 1]
     rough = span / 4
+    if float(low).is_integer() and float(high).is_integer():
+        rough = max(rough, 1)
     power = 10 ** math.floor(math.log10(rough))
-    step = next(n * power for n in (1, 2, 2.5, 5, 10) if n * power >= rough)
-    step = max(step, 1) if float(high).is_integer() and float(low).is_integer() else step
+    step = next(n * power for n in (1, 2, 5, 10) if n * power >= rough)
     first, last = math.floor(low / step), math.ceil(high / step)
     return [n * step for n in range(first, last + 1)]
 
 
+_UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
+"""From which number on, which unit."""
+
+
 def short(number: float) -> str:
     """A number in a few characters: 1.2 M."""
-    for unit, name in ((1e12, " T"), (1e9, " G"), (1e6, " M"), (1e3, " k")):
-        if abs(number) >= unit:
-            return f"{number / unit:,.4g}{name}"
+    for least, unit, name in _UNITS:
+        if abs(number) >= least:
+            return f"{number / unit:,.3g} {name}"
     return f"{number:,.4g}"
 
 

@@ -290,12 +290,14 @@ def _did_not_go(facts: Facts) -> str:
     if not missing:
         return "Nothing that your maps select was held back." if facts.total.read else "No records."
     reasons = [
-        f"{one.records:,} {one.reason}" for one in facts.not_sent if one.reason != "already_sent"
+        f"{one.records:,} `{one.reason}`" for one in facts.not_sent if one.reason != "already_sent"
     ]
     if facts.total.unsettled:
         reasons.append(f"{facts.total.unsettled:,} without a fate, which the next run sends")
     would = "would not go" if facts.dry_run else "did not go"
-    return f"{missing:,} record{'' if missing == 1 else 's'} {would}: {', '.join(reasons)}."
+    words = f"{missing:,} record{'' if missing == 1 else 's'} {would}: {', '.join(reasons)}."
+    first = next((one.what_to_do for one in facts.not_sent if one.reason != "already_sent"), "")
+    return f"{words} {'Of the most: ' if len(reasons) > 1 else ''}{first}".strip()
 
 
 def _how_late(facts: Facts) -> str:

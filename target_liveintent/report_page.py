@@ -6,9 +6,10 @@ text) is escaped in one place, `_text`.
 
 from __future__ import annotations
 
+import datetime as dt
 import html
 import re
-from decimal import Decimal, InvalidOperation
+from decimal import Decimal
 from importlib import resources
 from typing import TYPE_CHECKING, NamedTuple
 
@@ -29,8 +30,8 @@ _MOST_ROWS = 40
 _MOST_GROUPS = 6
 """Columns of streams and sources."""
 _MOST_CURRENCIES = 4
-_MOST_DAYS = 31
-_HUGE = Decimal(10) ** 15
+_LEAST_DAYS, _MOST_DAYS = 7, 31
+_HUGE, _ROUND = Decimal(10) ** 15, 10_000
 _FIELD_NAMES = {
     "md5": "MD5 of the e-mail address",
     "sha2": "SHA-256 of it",
@@ -101,14 +102,15 @@ def _head(facts: Facts) -> str:
     lines = "".join(f"<li>{_text(line)}</li>" for line in facts.conclusions)
     return (
         "<header><h1>Conversions sent to LiveIntent</h1>"
-        f'<p class="quiet">{badge} {_clock(facts.started_at)} to {_clock(facts.ended_at)} UTC,'
+        f'<p class="quiet">{badge} {_span(facts.started_at, facts.ended_at)},'
         f" {_seconds(facts.seconds)}</p>{_message(facts)}"
         f'<ul class="conclusions">{lines}</ul></header>'
     )
 
 
-def _clock(moment: str) -> str:
-    return moment.replace("T", " ").removesuffix("Z")
+def _span(start: str, end: str) -> str:
+    (day, began), (last, ended) = (moment.removesuffix("Z").split("T") for moment in (start, end))
+    return f"{day} {began} to {'' if last == day else f'{last} '}{ended} UTC"
 
 
 def _message(facts: Facts) -> str:
@@ -148,7 +150,8 @@ def _worth(facts: Facts) -> Iterator[tuple[str, str, str]]:
     if totals:
         currency, (events, total) = next(iter(totals.items()))
         more = f" (and {len(totals) - 1} other currencies)" if len(totals) > 1 else ""
-        yield "", f"{_amount(total)} {currency}".strip(), f"value of {events:,} of them{more}"
+        amount = _amount(total).partition(".")[0] if abs(total) > _ROUND else _amount(total)
+        yield "", f"{amount} {currency}".strip(), f"value of {events:,} of them{more}"
 
 
 def _advice(facts: Facts) -> str:
@@ -162,17 +165,24 @@ def _advice(facts: Facts) -> str:
 
 
 class _Row(NamedTuple):
-    """A row of a table: its head, and its cells as HTML."""
+    """A row of a table: its head, its cells as HTML, and whether it is the sum of the others."""
 
     head: str
     cells: Sequence[str]
+    is_sum: bool = False
+
+
+_ALL = ' class="all"'
+_WORDS = ' class="text"'
 
 
 def _table(caption: str, heads: Sequence[str], rows: Iterable[_Row]) -> str:
     body = "".join(
-        f'<tr><th scope="row">{row.head}</th>{"".join(map(_cell, row.cells))}</tr>' for row in rows
+        f'<tr{_ALL * row.is_sum}><th scope="row">{row.head}</th>'
+        f"{''.join(map(_cell, row.cells))}</tr>"
+        for row in rows
     )
-    top = "".join(f'<th scope="col">{head}</th>' for head in heads)
+    top = "".join(f'<th scope="col"{_WORDS * (head == "what to do")}>{head}</th>' for head in heads)
     return (
         f'<div class="scroll" tabindex="0"><table><caption>{caption}</caption>'
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
@@ -207,8 +217,12 @@ def _fates(facts: Facts) -> str:
     open_ = facts.total.unsettled > 0
     rows = [_fate_row(one, open_=open_) for one in [*facts.streams[:_MOST_ROWS], facts.total]]
     table = _table("Records by stream", [*heads, *["without a fate"] * open_], rows)
-    keys = [(name, colour) for _, name, colour in charts.FATES]
     steps = facts.over_time.steps
+    keys = [
+        (name, colour)
+        for kind, name, colour in charts.FATES
+        if any(getattr(step, kind) for step in steps)
+    ]
     if len(steps) > 1:
         width = facts.over_time.seconds_a_step
         words = f"Records by fate over the run, in steps of {_seconds(width)}"
@@ -220,10 +234,12 @@ def _fates(facts: Facts) -> str:
 
 
 def _fate_row(one: Fates, *, open_: bool) -> _Row:
-    name = "<b>all</b>" if one.stream is None else _text(one.stream)
+    name = "all" if one.stream is None else _text(one.stream)
     unused = one.filtered + one.unmapped + one.not_replayed
     counts = [one.read, one.delivered, one.rejected, one.dropped, unused]
-    return _Row(name, [f"{count:,}" for count in [*counts, *[one.unsettled] * open_]])
+    if open_:
+        counts.append(one.unsettled)
+    return _Row(name, [f"{count:,}" for count in counts], is_sum=one.stream is None)
 
 
 def _not_sent(facts: Facts) -> str:
@@ -236,13 +252,16 @@ def _not_sent(facts: Facts) -> str:
             [
                 f"{one.records:,}",
                 percent(one.records, whole),
-                f'<td class="text">{_text(one.what_to_do)}</td>',
+                f"<td{_WORDS}>{_text(one.what_to_do)}</td>",
             ],
         )
         for one in facts.not_sent
     ]
     table = _table("By reason", ["reason", "records", "of all", "what to do"], rows)
-    keys = [("dead letters", "bad"), ("not to be sent", "hold")]
+    kept = {one.dead_letter for one in facts.not_sent}
+    keys = [("dead letters", "bad")] * (True in kept) + [("not to be sent", "hold")] * (
+        False in kept
+    )
     figure = _figure(charts.rejections(facts), "Records that did not go, by reason", keys)
     return _section("What did not go, and why", "", figure, table)
 
@@ -311,8 +330,8 @@ def _freshness_row(one: Freshness) -> _Row:
 def _short_age(seconds: float) -> str:
     for unit, name in ((DAY, "d"), (HOUR, "h")):
         if seconds >= unit:
-            return f"{seconds / unit:g} {name}"
-    return f"{seconds / 60:g} m"
+            return f"{seconds / unit:g}{name}"
+    return f"{seconds / 60:g}m"
 
 
 def _value(facts: Facts) -> str:
@@ -326,13 +345,23 @@ def _value(facts: Facts) -> str:
     table = _table("By currency", ["currency", "conversions", "value"], rows)
     figures = []
     for currency in [name for name in totals if name != OTHER_CURRENCIES][:_MOST_CURRENCIES]:
-        days = [one for one in facts.value if one.currency == currency][-_MOST_DAYS:]
-        labels = [one.day[5:] for one in days]
-        chart = charts.values(labels, [float(one.value) for one in days])
+        days = _by_day([one for one in facts.value if one.currency == currency])
+        chart = charts.values([day[5:] for day in days], list(days.values()))
         named = currency or "without a currency"
         figures.append(_figure(chart, f"Value by day, {html.escape(named)}"))
     words = f"By the day of the conversion, in the time zone {_text(facts.timezone)}."
     return _section("What they are worth", words, *figures, table)
+
+
+def _by_day(values: Sequence[ValueOfDay]) -> dict[str, float]:
+    """The value of each of the last days, of those without any as well."""
+    worth = {one.day: float(one.value) for one in values}
+    last = dt.date.fromisoformat(max(worth))
+    first = dt.date.fromisoformat(min(worth))
+    first = min(first, last - dt.timedelta(days=_LEAST_DAYS - 1))
+    first = max(first, last - dt.timedelta(days=_MOST_DAYS - 1))
+    days = ((first + dt.timedelta(days=n)).isoformat() for n in range((last - first).days + 1))
+    return {day: worth.get(day, 0.0) for day in days}
 
 
 def _totals(values: Sequence[ValueOfDay]) -> dict[str, tuple[int, Decimal]]:
@@ -345,12 +374,7 @@ def _totals(values: Sequence[ValueOfDay]) -> dict[str, tuple[int, Decimal]]:
 
 
 def _amount(amount: Decimal) -> str:
-    if abs(amount) >= _HUGE:
-        return f"{amount:.3e}"
-    try:
-        return f"{amount.quantize(Decimal('0.01')):,}"
-    except InvalidOperation:  # More digits than a context has.
-        return f"{amount:.3e}"
+    return f"{amount:.3e}" if abs(amount) >= _HUGE else f"{amount:,.2f}"
 
 
 def _requests(facts: Facts) -> str:

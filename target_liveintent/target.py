@@ -314,6 +314,8 @@ class TargetLiveIntent(Target):
             self.logger.warning(
                 "report_path '%s' cannot be written: %s", path, why or type(failure).__name__
             )
+        else:
+            self.logger.info("a report to look at is in %s", self.settings.report_path)
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True
