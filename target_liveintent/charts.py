@@ -108,7 +108,7 @@ def _options(number: Callable[[float], str]) -> dict[str, Any]:
 
 
 def _drawn(chart: Any, rows: Sequence[Bars]) -> str:
-    shown = [row for row in rows if any(row.heights)]
+    shown = [row for row in rows if any(row.heights)] or rows[:1]
     for row in shown:
         chart.add(row.name, list(row.heights))
     root = chart.render_tree()
