@@ -1,4 +1,4 @@
-"""The tables of the documentation, from the code: `scripts/lint` checks them, `scripts/readme` renews them."""
+"""The documentation's tables, from code: `scripts/lint` checks, `scripts/readme` writes them."""
 
 from __future__ import annotations
 

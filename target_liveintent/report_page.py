@@ -1,26 +1,24 @@
 """The run report as one page: what `Facts` hold, in words, tables and charts.
 
-It needs no network and no script, and whatever comes from outside (names of streams, an error's
-text) is escaped in one place, `_text`.
+It needs no network and no script.
 """
 
 from __future__ import annotations
 
 import datetime as dt
-import html
-import re
 from decimal import Decimal
 from importlib import resources
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
-from target_liveintent import charts
+from target_liveintent import charts, markup
 from target_liveintent.advice import age_words, percent
 from target_liveintent.events import DAY
 from target_liveintent.facts import HOUR, STOPPED, not_gone
+from target_liveintent.markup import Row, text
 from target_liveintent.tally import FIELDS, OTHER_CURRENCIES
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+    from collections.abc import Iterator, Sequence
 
     from target_liveintent.facts import Facts, Fates, Freshness, ValueOfDay
 
@@ -46,11 +44,6 @@ _FIELD_NAMES = {
 }
 
 
-def _text(text: str) -> str:
-    """Text as HTML; what is between backticks as code."""
-    return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(text))
-
-
 def page(facts: Facts) -> str:
     """The report of a run, as a page of HTML."""
     css = resources.files("target_liveintent").joinpath("report_page.css").read_text("utf-8")
@@ -63,7 +56,7 @@ def page(facts: Facts) -> str:
 <meta name="color-scheme" content="light dark">
 <meta http-equiv="Content-Security-Policy" content="{_POLICY}">
 <meta name="robots" content="noindex">
-<title>Conversions sent to LiveIntent, {_text(facts.ended_at)}</title>
+<title>Conversions sent to LiveIntent, {text(facts.ended_at)}</title>
 <style>
 {css}</style>
 </head>
@@ -85,7 +78,7 @@ def _parts(facts: Facts) -> Iterator[str]:
     yield _value(facts)
     yield _requests(facts)
     yield (
-        f'<footer class="quiet">Written by {_text(facts.target)}. No personal data is in it. The'
+        f'<footer class="quiet">Written by {text(facts.target)}. No personal data is in it. The'
         " file of the same name that ends in .json holds the same, complete.</footer>"
     )
 
@@ -99,7 +92,7 @@ def _head(facts: Facts) -> str:
         badge += '<span class="badge dry">dry run</span>'
     if facts.limit is not None:
         badge += f'<span class="badge dry">canary: limit {facts.limit:,}</span>'
-    lines = "".join(f"<li>{_text(line)}</li>" for line in facts.conclusions)
+    lines = "".join(f"<li>{text(line)}</li>" for line in facts.conclusions)
     return (
         "<header><h1>Conversions sent to LiveIntent</h1>"
         f'<p class="quiet">{badge} {_span(facts.started_at, facts.ended_at)},'
@@ -116,7 +109,7 @@ def _span(start: str, end: str) -> str:
 def _message(facts: Facts) -> str:
     if not facts.message:
         return ""
-    said = _text(facts.message).replace("\n", "<br>")
+    said = text(facts.message).replace("\n", "<br>")
     after = (
         "The next run goes on where STATE stands."
         if facts.ending == STOPPED
@@ -139,7 +132,7 @@ def _tiles(facts: Facts) -> str:
         *_worth(facts),
     ]
     cells = "".join(
-        f'<div class="tile {kind}"><b>{_text(figure)}</b><span>{words}</span></div>'
+        f'<div class="tile {kind}"><b>{text(figure)}</b><span>{words}</span></div>'
         for kind, figure, words in tiles
     )
     return f'<div class="tiles">{cells}</div>'
@@ -157,54 +150,8 @@ def _worth(facts: Facts) -> Iterator[tuple[str, str, str]]:
 def _advice(facts: Facts) -> str:
     if not facts.advice:
         return ""
-    lines = "".join(f"<li>{_text(line)}</li>" for line in facts.advice)
+    lines = "".join(f"<li>{text(line)}</li>" for line in facts.advice)
     return f'<section class="advice"><h2>To match more</h2><ul>{lines}</ul></section>'
-
-
-# Parts of sections
-
-
-class _Row(NamedTuple):
-    """A row of a table: its head, its cells as HTML, and whether it is the sum of the others."""
-
-    head: str
-    cells: Sequence[str]
-    is_sum: bool = False
-
-
-_ALL = ' class="all"'
-_WORDS = ' class="text"'
-
-
-def _table(caption: str, heads: Sequence[str], rows: Iterable[_Row]) -> str:
-    body = "".join(
-        f'<tr{_ALL * row.is_sum}><th scope="row">{row.head}</th>'
-        f"{''.join(map(_cell, row.cells))}</tr>"
-        for row in rows
-    )
-    top = "".join(f'<th scope="col"{_WORDS * (head == "what to do")}>{head}</th>' for head in heads)
-    return (
-        f'<div class="scroll" tabindex="0"><table><caption>{caption}</caption>'
-        f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
-    )
-
-
-def _cell(content: str) -> str:
-    return content if content.startswith("<td") else f"<td>{content}</td>"
-
-
-def _figure(svg: str, words: str, keys: Iterable[tuple[str, str]] = ()) -> str:
-    legend = "".join(f'<span class="key {colour}">{name}</span>' for name, colour in keys)
-    return (
-        f'<figure role="img" aria-label="{html.escape(words)}">{svg}'
-        f"<figcaption>{legend or words}</figcaption></figure>"
-    )
-
-
-def _section(title: str, words: str, *parts: str) -> str:
-    inner = "".join(f"<div>{part}</div>" for part in parts)
-    intro = f"<p>{words}</p>" if words else ""
-    return f'<section><h2>{title}</h2>{intro}<div class="pair">{inner}</div></section>'
 
 
 # Sections
@@ -216,7 +163,7 @@ def _fates(facts: Facts) -> str:
         heads[2] = "would be sent"
     open_ = facts.total.unsettled > 0
     rows = [_fate_row(one, open_=open_) for one in [*facts.streams[:_MOST_ROWS], facts.total]]
-    table = _table("Records by stream", [*heads, *["without a fate"] * open_], rows)
+    table = markup.table("Records by stream", [*heads, *["without a fate"] * open_], rows)
     steps = facts.over_time.steps
     keys = [
         (name, colour)
@@ -226,20 +173,20 @@ def _fates(facts: Facts) -> str:
     if len(steps) > 1:
         width = facts.over_time.seconds_a_step
         words = f"Records by fate over the run, in steps of {_seconds(width)}"
-        figure = _figure(charts.fates_over_time(facts), words, keys)
+        figure = markup.figure(charts.fates_over_time(facts), words, keys)
     else:
-        figure = _figure(charts.fates(facts), "Records by fate")
+        figure = markup.figure(charts.fates(facts), "Records by fate")
     words = "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
-    return _section("What became of the records", words, figure, table)
+    return markup.section("What became of the records", words, figure, table)
 
 
-def _fate_row(one: Fates, *, open_: bool) -> _Row:
-    name = "all" if one.stream is None else _text(one.stream)
+def _fate_row(one: Fates, *, open_: bool) -> Row:
+    name = "all" if one.stream is None else text(one.stream)
     unused = one.filtered + one.unmapped + one.not_replayed
     counts = [one.read, one.delivered, one.rejected, one.dropped, unused]
     if open_:
         counts.append(one.unsettled)
-    return _Row(name, [f"{count:,}" for count in counts], is_sum=one.stream is None)
+    return Row(name, [f"{count:,}" for count in counts], is_sum=one.stream is None)
 
 
 def _not_sent(facts: Facts) -> str:
@@ -247,23 +194,23 @@ def _not_sent(facts: Facts) -> str:
         return ""
     whole = facts.total.read
     rows = [
-        _Row(
+        Row(
             f"<code>{one.reason}</code>",
             [
                 f"{one.records:,}",
                 percent(one.records, whole),
-                f"<td{_WORDS}>{_text(one.what_to_do)}</td>",
+                text(one.what_to_do),
             ],
         )
         for one in facts.not_sent
     ]
-    table = _table("By reason", ["reason", "records", "of all", "what to do"], rows)
+    table = markup.table("By reason", ["reason", "records", "of all", markup.SENTENCES], rows)
     kept = {one.dead_letter for one in facts.not_sent}
     keys = [("dead letters", "bad")] * (True in kept) + [("not to be sent", "hold")] * (
         False in kept
     )
-    figure = _figure(charts.rejections(facts), "Records that did not go, by reason", keys)
-    return _section("What did not go, and why", "", figure, table)
+    figure = markup.figure(charts.rejections(facts), "Records that did not go, by reason", keys)
+    return markup.section("What did not go, and why", "", figure, table)
 
 
 def _coverage(facts: Facts) -> str:
@@ -273,22 +220,22 @@ def _coverage(facts: Facts) -> str:
     groups = sorted(facts.coverage, key=lambda one: -one.events)[:_MOST_GROUPS]
     totals = [sum(one.having[field] for one in facts.coverage) for field in FIELDS]
     rows = [
-        _Row(name, [_share(one.having[field], one.events) for one in groups])
+        Row(name, [_share(one.having[field], one.events) for one in groups])
         for field, name in _FIELD_NAMES.items()
     ]
-    rows.append(_Row("events", [f"{one.events:,}" for one in groups]))
-    heads = ["", *(f"{_text(one.stream)}, {_text(one.source)}" for one in groups)]
+    rows.append(Row("events", [f"{one.events:,}" for one in groups]))
+    heads = ["", *(f"{text(one.stream)}, {text(one.source)}" for one in groups)]
     left = len(facts.coverage) - len(groups)
     caption = "By stream and source" + (f"; {left} more are in the JSON" if left else "")
     shares = [100 * total / events for total in totals]
     names = [_FIELD_NAMES[field] for field in FIELDS]
-    figure = _figure(charts.coverage(names, shares), "Share of events that have it")
+    figure = markup.figure(charts.coverage(names, shares), "Share of events that have it")
     words = "The more of these an event has, the more likely LiveIntent finds whom it is about."
-    return _section("What the events hold", words, figure, _table(caption, heads, rows))
+    return markup.section("What the events hold", words, figure, markup.table(caption, heads, rows))
 
 
 def _share(part: int, whole: int) -> str:
-    return percent(part, whole) if part else '<td class="none">0 %</td>'
+    return percent(part, whole) if part else '<span class="none">0 %</span>'
 
 
 def _freshness(facts: Facts) -> str:
@@ -306,16 +253,16 @@ def _freshness(facts: Facts) -> str:
     keys = [("within an hour", "good"), ("within 7 days", "hold"), ("older, offline only", "bad")]
     words = (
         "Age is the time from the conversion to its sending. LiveIntent advises an hour; it takes"
-        " 7 days at most, 30 of source <code>offline</code>."
+        " 7 days at most, 30 of source `offline`."
     )
     heads = ["source", "events", "within an hour", "within a day", "oldest", "window"]
-    table = _table("By source", heads, map(_freshness_row, facts.freshness))
-    figure = _figure(chart, "Events by age at sending, up to so old", keys)
-    return _section("How late they were", words, figure, table)
+    table = markup.table("By source", heads, map(_freshness_row, facts.freshness))
+    figure = markup.figure(chart, "Events by age at sending, up to so old", keys)
+    return markup.section("How late they were", words, figure, table)
 
 
-def _freshness_row(one: Freshness) -> _Row:
-    return _Row(
+def _freshness_row(one: Freshness) -> Row:
+    return Row(
         one.source,
         [
             f"{one.events:,}",
@@ -339,18 +286,18 @@ def _value(facts: Facts) -> str:
     if not totals:
         return ""
     rows = [
-        _Row(_text(currency) or "none", [f"{events:,}", _amount(total)])
+        Row(text(currency) or "none", [f"{events:,}", _amount(total)])
         for currency, (events, total) in list(totals.items())[:_MOST_ROWS]
     ]
-    table = _table("By currency", ["currency", "conversions", "value"], rows)
+    table = markup.table("By currency", ["currency", "conversions", "value"], rows)
     figures = []
     for currency in [name for name in totals if name != OTHER_CURRENCIES][:_MOST_CURRENCIES]:
         days = _by_day([one for one in facts.value if one.currency == currency])
         chart = charts.values([day[5:] for day in days], list(days.values()))
         named = currency or "without a currency"
-        figures.append(_figure(chart, f"Value by day, {html.escape(named)}"))
-    words = f"By the day of the conversion, in the time zone {_text(facts.timezone)}."
-    return _section("What they are worth", words, *figures, table)
+        figures.append(markup.figure(chart, f"Value by day, {named}"))
+    words = f"By the day of the conversion, in the time zone {facts.timezone}."
+    return markup.section("What they are worth", words, *figures, table)
 
 
 def _by_day(values: Sequence[ValueOfDay]) -> dict[str, float]:
@@ -384,7 +331,7 @@ def _requests(facts: Facts) -> str:
     used = [n for n, step in enumerate(asked.steps) if step.requests]
     shown = asked.steps[max(used[0] - 1, 0) : used[-1] + 2] if used else []
     labels = ["more" if step.up_to is None else _seconds(step.up_to) for step in shown]
-    figure = _figure(
+    figure = markup.figure(
         charts.latencies(labels, [step.requests for step in shown]),
         "Requests by how long they took, up to",
     )
@@ -395,8 +342,8 @@ def _requests(facts: Facts) -> str:
         "95 of 100 took at most": _seconds(asked.most_within),
         "the longest took": _seconds(asked.longest),
     }
-    table = _table("", ["", ""], [_Row(name, [cell]) for name, cell in cells.items()])
-    return _section("Requests", "", figure, table)
+    table = markup.table("", ["", ""], [Row(name, [cell]) for name, cell in cells.items()])
+    return markup.section("Requests", "", figure, table)
 
 
 def _seconds(seconds: float) -> str:

@@ -40,7 +40,7 @@ from target_liveintent.errors import (
     StreamMappingError,
 )
 from target_liveintent.events import DEAD_LETTERS, missing_columns
-from target_liveintent.facts import DONE, FAILED, STOPPED, Ending, gather
+from target_liveintent.facts import DONE, FAILED, STOPPED, Ending
 from target_liveintent.metrics import MetricsFile
 from target_liveintent.progress import Progress
 from target_liveintent.reader import MessageReader, decode_object
@@ -302,20 +302,8 @@ class TargetLiveIntent(Target):
             ending = Ending(STOPPED, "; ".join(said))
         if self._metrics is not None:
             self._metrics.end(report, success=ending.kind == DONE)
-        if self.run.tally is None:
-            return
-        self.run.tally.timeline.look(report)
         program = f"{self.name} {self.plugin_version}"
-        try:
-            facts = gather(report, self.run.tally, self.settings, ending, program)
-            run_report.write(facts, str(self.settings.report_path))
-        except Exception as failure:  # noqa: BLE001 (all is sent and STATE is out: no reason to fail)
-            path, why = self.settings.report_path, getattr(failure, "strerror", None)
-            self.logger.warning(
-                "report_path '%s' cannot be written: %s", path, why or type(failure).__name__
-            )
-        else:
-            self.logger.info("a report to look at is in %s", self.settings.report_path)
+        run_report.tell(self.run, self.settings, ending, program, self.logger)
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True

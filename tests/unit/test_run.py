@@ -125,7 +125,7 @@ def test_a_row_that_is_not_written_holds_state_back(
 
     real = os.write
     monkeypatch.setattr("os.write", fill)
-    with pytest.raises(StorageError, match="delivered_path.*No space left") as raised:
+    with pytest.raises(StorageError, match=r"delivered_path.*No space left") as raised:
         run._settle(done)
     run.abandon(raised.value)
     assert (states, ended) == ([], [])
