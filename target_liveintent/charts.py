@@ -7,11 +7,15 @@ pages that it does not know (scripts, style sheets, places for pop-ups) is taken
 from __future__ import annotations
 
 import math
+import sys
 from typing import TYPE_CHECKING, Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import pygal
 from pygal.style import Style
+
+# pygal hooks into every import for its maps, in a way of which Python 3.11 warns: not needed here.
+sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, pygal.PluginImportFixer)]
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
