@@ -126,7 +126,7 @@ def test_report_of_a_run_that_never_began(to_server: Launcher) -> None:
 
 def test_report_of_a_stopped_run(to_server: Launcher, server: Server) -> None:
     """After SIGTERM, the page tells what was sent until then."""
-    run = to_server.start(**REPORT).started()
+    run = to_server.start(**REPORT)
     run.send(schema(), *orders(120), state(1))
     wait_until(lambda: len(server.accepted) == 100, "the first batch")
     run.signal(signal.SIGTERM).wait()
@@ -160,9 +160,11 @@ def test_report_that_cannot_be_written(to_server: Launcher, server: Server) -> N
     """All is delivered and STATE is out: it is a warning, and the exit code is that of the run."""
     folder = to_server.folder / "gone"
     folder.mkdir()
-    run = to_server.start(report_path="gone/run.html", metrics_path="gone/run.prom").started()
+    paths = {"report_path": "gone/run.html", "metrics_path": "gone/run.prom"}
+    run = to_server.start(**paths, batch_size_rows=3).send(schema(), *orders(3))
+    wait_until(lambda: len(server.accepted) == 3, "the batch")
     shutil.rmtree(folder)
-    run.send(schema(), *orders(3), state(1)).close_input().wait()
+    run.send(state(1)).close_input().wait()
     assert (run.code, run.states) == (0, [1])
     report_line, metrics_line = sorted(run.warnings, reverse=True)
     assert report_line.startswith("report_path 'gone/run.html' cannot be written: No such file")
@@ -290,7 +292,9 @@ def test_metrics_of_a_run_that_ends_badly(to_server: Launcher, server: Server, h
         server.answer = lambda _: Reply(401)
         run = to_server.run(schema(), *orders(3), metrics_path="run.prom")
     else:
-        run = to_server.start(metrics_path="run.prom").started().send(schema(), *orders(3))
+        run = to_server.start(metrics_path="run.prom", batch_size_rows=3)
+        run.send(schema(), *orders(3))
+        wait_until(lambda: len(server.accepted) == 3, "the batch")
         run.signal(signal.SIGTERM).wait()
     assert run.code
     assert samples(run.folder / "run.prom")["success",] == 0

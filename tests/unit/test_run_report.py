@@ -402,7 +402,7 @@ def test_ticks(low: float, high: float, expected: list[float]) -> None:
 
 
 def test_imports_are_left_alone() -> None:
-    """pygal's hook into all imports is gone: Python 3.11 warns of it at each that fails."""
+    """The hook of pygal into all imports is gone: Python 3.11 warns of it at each that fails."""
     assert not [one for one in sys.meta_path if not hasattr(one, "find_spec")]
 
 
