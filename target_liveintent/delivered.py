@@ -79,15 +79,16 @@ COLUMNS = (
     Column("value", "The amount, with the digits that were sent."),
     Column("currency", "Three letters."),
 )
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (the rows say that it is UTC)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
 """What a spreadsheet takes for the start of a formula, and the mark that stops it."""
 
 
 def _row(event: SentEvent) -> tuple[str | None, ...]:
     user, purchase = event.user_data, event.purchase_data
-    happened = dt.datetime.fromtimestamp(event.event_time, dt.timezone.utc)
+    happened = _EPOCH + dt.timedelta(seconds=event.event_time)
     return (
-        happened.strftime("%Y-%m-%dT%H:%M:%SZ"),
+        f"{happened.isoformat()}Z",
         _defused(purchase.order_id or ""),
         event.source,
         user.idfa or user.aaid,
