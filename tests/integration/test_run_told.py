@@ -11,6 +11,7 @@ import stat
 import subprocess
 import sys
 import threading
+import time
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
@@ -98,11 +99,14 @@ def test_age_is_that_at_sending(to_server: Launcher, server: Server) -> None:
     """What waited for a retry was older when it was sent, and latencies are of every request."""
     answers = iter([Reply(503, headers={"Retry-After": "2"})])
     server.answer = lambda _: next(answers, Reply())
-    run = to_server.run(schema(), order(1, event_time=order(1)["record"]["event_time"]), **REPORT)
+    event_time = order(1)["record"]["event_time"]
+    run = to_server.run(schema(), order(1, event_time=event_time), **REPORT)
     facts = report(run)
+    first, last = (time.time() - (time.monotonic() - posted.at) for posted in server.posted)
+    assert last - first >= 2
     assert (facts["requests"]["count"], facts["requests"]["retries"]) == (2, 1)
     assert sum(step["requests"] for step in facts["requests"]["steps"]) == 2
-    assert facts["freshness"][0]["oldest_seconds"] >= 3_602
+    assert facts["freshness"][0]["oldest_seconds"] == pytest.approx(last - event_time, abs=0.9)
 
 
 def test_report_of_a_failed_run(to_server: Launcher, server: Server) -> None:
@@ -197,8 +201,9 @@ def test_delivered(to_server: Launcher, server: Server) -> None:
     messages = [
         order(n, event_id=f"order-{n}", order_id=f"#{n}", currency="EUR") for n in range(300)
     ]
-    run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **DELIVERED)
+    run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **DELIVERED, **REPORT)
     assert (run.code, run.states) == (0, [1])
+    assert report(run)["freshness"][0]["events"] == 197
     expected = {f"#{n}" for n in range(200)} - {"#7", "#150", "#151"}
     found = rows(run.folder)
     assert Counter(row["order_id"] for row in found) == Counter(expected)
@@ -230,8 +235,8 @@ def test_rows_are_there_before_state(to_server: Launcher, server: Server) -> Non
 def test_killed_before_state(to_server: Launcher, server: Server) -> None:
     """What was delivered and not covered comes again, and has its row twice: the same row."""
     run = to_server.start(batch_size_rows=5, **DELIVERED)
-    time = order(0)["record"]["event_time"]
-    messages = [schema(columns=COLUMNS), *(order(n, order_id=n, event_time=time) for n in range(5))]
+    told = {"event_time": order(0)["record"]["event_time"]}
+    messages = [schema(columns=COLUMNS), *(order(n, order_id=n, **told) for n in range(5))]
     run.send(*messages)
     path = run.folder / "sent.csv"
     wait_until(lambda: path.exists() and path.read_text().count("\n") == 6, "rows")

@@ -318,6 +318,23 @@ def test_the_figures_are_on_the_page() -> None:
         assert words in text
 
 
+@pytest.mark.parametrize(
+    ("age", "source", "colour"),
+    [
+        (60, "web", "good"),
+        (3_600, "web", "good"),
+        (3_601, "web", "hold"),
+        (7 * DAY, "offline", "hold"),
+        (8 * DAY, "offline", "bad"),
+    ],
+)
+def test_colours_of_ages(age: int, source: str, colour: str) -> None:
+    """A bar's colour says which window it is in."""
+    text = Made().deliver(source=source, at=TIME + age).page()
+    chart = text.partition("<h2>How late they were</h2>")[2].partition("</svg>")[0]
+    assert re.findall('class="bars ([a-z]+)"', chart) == [colour]
+
+
 def test_nothing_is_fetched_or_run() -> None:
     """The page needs no network and has no script; its own policy would stop both."""
     text = everything().page()
