@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import json
 import logging
 import os
 import time
@@ -10,11 +11,13 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 import target_liveintent.run as run_module
+from target_liveintent import run_report
 from target_liveintent.config import settings_of
 from target_liveintent.dead_letters import DeadLetters
 from target_liveintent.delivery import Batch, Delivered
 from target_liveintent.errors import DeliveryError, StorageError
 from target_liveintent.events import Conversion, Rejection
+from target_liveintent.facts import DONE, Ending
 from target_liveintent.ledger import Ledger
 from target_liveintent.run import Run
 
@@ -69,6 +72,21 @@ def test_a_letter_that_is_not_written_holds_state_back(
         run.reject("orders", _rejection())
     assert states == []
     assert run.report.of("orders").rejected.total() == 0
+
+
+def test_the_report_follows_a_run(tmp_path: Path) -> None:
+    """At each look, and once more at its end, what has happened since goes into its time-line."""
+    path = tmp_path / "run.html"
+    run = _run(tmp_path, print, report_path=str(path))
+    assert run.tally is not None
+    run.report.of("orders").filtered = 3
+    run.tick()
+    assert [step.unused for step in run.tally.timeline.steps] == [3]
+    run.report.of("orders").filtered = 5
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "x", "report_path": str(path)})
+    run_report.tell(run, settings, Ending(DONE), "target-liveintent 0", logging.getLogger("test"))
+    steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
+    assert sum(step["unused"] for step in steps) == 5
 
 
 def _delivered(tmp_path: Path, write_state: Any, **settings: Any) -> tuple[Run, Delivered]:
