@@ -296,8 +296,8 @@ def _did_not_go(facts: Facts) -> str:
         reasons.append(f"{facts.total.unsettled:,} without a fate, which the next run sends")
     would = "would not go" if facts.dry_run else "did not go"
     words = f"{missing:,} record{'' if missing == 1 else 's'} {would}: {', '.join(reasons)}."
-    first = next((one.what_to_do for one in facts.not_sent if one.reason != "already_sent"), "")
-    return f"{words} {'Of the most: ' if len(reasons) > 1 else ''}{first}".strip()
+    most = next((one for one in facts.not_sent if one.reason != "already_sent"), None)
+    return f"{words} `{most.reason}`: {most.what_to_do}" if most else words
 
 
 def _how_late(facts: Facts) -> str:
@@ -306,11 +306,12 @@ def _how_late(facts: Facts) -> str:
     day = percent(sum(one.within_a_day for one in facts.freshness), events)
     oldest = max((one.oldest_seconds for one in facts.freshness), default=0.0)
     late = sum(one.records for one in facts.not_sent if one.reason == "event_too_old")
+    were = "would be" if facts.dry_run else "were"
     words = (
-        f"{hour} were sent within an hour of happening, {day} within a day; the oldest was"
+        f"{hour} {were} sent within an hour of happening, {day} within a day; the oldest was"
         f" {age_words(oldest)} old."
     )
-    return words + (f" {late:,} more came too late to be sent at all." if late else "")
+    return words + (f" {late:,} more come too late to be sent at all." if late else "")
 
 
 assert HOUR in AGES  # noqa: S101 (steps that `up_to` is asked for)

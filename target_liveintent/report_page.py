@@ -123,10 +123,12 @@ def _tiles(facts: Facts) -> str:
     events = sum(one.events for one in facts.freshness)
     hour = sum(one.within_an_hour for one in facts.freshness)
     having = sum(one.having["both"] for one in facts.coverage)
-    would = "would be sent" if facts.dry_run else "LiveIntent has"
+    has, gone = "LiveIntent has", "did not go"
+    if facts.dry_run:
+        has, gone = "would be sent", "would not go"
     tiles = [
-        ("good" if sent else "", f"{sent:,}", would),
-        ("bad" if missing else "", f"{missing:,}", "did not go"),
+        ("good" if sent else "", f"{sent:,}", has),
+        ("bad" if missing else "", f"{missing:,}", gone),
         ("", percent(having, events) if events else "-", "with both hashes of an e-mail address"),
         ("", percent(hour, events) if events else "-", "sent within an hour"),
         *_worth(facts),

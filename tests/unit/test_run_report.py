@@ -103,9 +103,9 @@ def test_what_did_not_go() -> None:
     )
     assert missing.startswith(
         "6 records did not go: 3 `no_identity`, 2 `event_too_old`, 1 `unconfirmed`."
-        " Of the most: Neither an e-mail address"
+        " `no_identity`: Neither an e-mail address"
     )
-    assert late.endswith("2 more came too late to be sent at all.")
+    assert late.endswith("2 more come too late to be sent at all.")
 
 
 def test_without_a_fate() -> None:
@@ -141,6 +141,7 @@ def test_a_dry_run() -> None:
         "A dry run: 3 conversions would be sent. LiveIntent has none of them."
     )
     assert "1 record would not go" in facts.conclusions[1]
+    assert "would be sent within an hour" in facts.conclusions[2]
     assert "dry run" in made.page()
     assert ">LiveIntent has<" not in made.page()
 
@@ -394,7 +395,7 @@ def test_a_run_of_nothing() -> None:
 
 def test_all_rejected() -> None:
     text = read(Made().reject(no_identity=500).page()).text
-    assert "500 records did not go: 500 no_identity. Neither an e-mail address" in text
+    assert "500 records did not go: 500 no_identity. no_identity: Neither an e-mail address" in text
 
 
 def test_negative_amounts() -> None:
