@@ -124,6 +124,7 @@ def test_rows_are_durable_before_the_ledger(
     happened.clear()
     run._settle(done)
     assert happened == ["sync", "ledger"]
+    run._close()
 
 
 def test_a_row_that_is_not_written_holds_state_back(
