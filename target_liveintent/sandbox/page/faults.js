@@ -10,7 +10,7 @@ const SWITCHES = [
   ["Too many requests", "429, Retry-After: 2", { kind: "status", status: 429, headers: { "Retry-After": "2" } }],
   ["Token rejected", "answers 401", { kind: "status", status: 401 }],
   ["Slow", "answers 2 s later", { kind: "latency", seconds: 2 }],
-  ["Lost request", "drops the connection before", { kind: "drop", when: "before" }],
+  ["Lost request", "drops, accepts nothing", { kind: "drop", when: "before" }],
   ["Lost answer", "accepts, then drops", { kind: "drop", when: "after" }],
 ];
 
