@@ -11,7 +11,7 @@ from target_liveintent.sandbox.masks import masked
 from target_liveintent.sandbox.rules import lookup
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from target_liveintent.sandbox.script import FaultQueue
     from target_liveintent.sandbox.store import Arrival, RequestRecord, Store
@@ -63,7 +63,7 @@ def snapshot(store: Store, faults: FaultQueue, query: Query) -> bytes:
     """Return all that the page shows but single events, as JSON."""
     stats, arrivals, requests = store.stats, store.arrivals, store.requests
     batches = [r for r in requests if query.batch_outcome in (None, r.outcome)]
-    events = list(_found(arrivals, query))
+    events = _found(arrivals, query)
     return _safe(
         {
             "stats": stats,
@@ -99,17 +99,20 @@ def one_event(store: Store, number: int) -> bytes | None:
     )
 
 
-def _found(arrivals: list[Arrival], query: Query) -> Iterator[Arrival]:
-    needle = msgspec.json.encode(query.search)[1:-1]
-    for arrival in arrivals:
-        if (
-            query.outcome in (None, arrival.outcome)
-            and query.source in (None, arrival.source)
-            and query.pixel in (None, arrival.pixel_id)
-            and query.request in (None, arrival.request)
-            and needle in arrival.body
-        ):
-            yield arrival
+def _found(arrivals: list[Arrival], query: Query) -> list[Arrival]:
+    # One filter after the other: most of them are not set, and there may be many events.
+    if query.outcome is not None:
+        arrivals = [arrival for arrival in arrivals if arrival.outcome is query.outcome]
+    if query.source is not None:
+        arrivals = [arrival for arrival in arrivals if arrival.source == query.source]
+    if query.pixel is not None:
+        arrivals = [arrival for arrival in arrivals if arrival.pixel_id == query.pixel]
+    if query.request is not None:
+        arrivals = [arrival for arrival in arrivals if arrival.request == query.request]
+    if query.search:
+        part = msgspec.json.encode(query.search)[1:-1]
+        arrivals = [arrival for arrival in arrivals if part in arrival.body]
+    return arrivals
 
 
 def _batch(record: RequestRecord) -> dict[str, Any]:

@@ -4,7 +4,9 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from typing import TYPE_CHECKING, Any
+from itertools import chain
+from operator import attrgetter
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
@@ -87,21 +89,51 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     coverage: dict[str, int]
 
 
+_Numbered = TypeVar("_Numbered", RequestRecord, Arrival)
+
+
+class Newest(Generic[_Numbered]):
+    """The newest of many: so many accepted ones, and as many others.
+
+    A refused batch is what somebody looks for; a million accepted events do not push it out.
+    """
+
+    def __init__(self, most: int) -> None:
+        """Start empty; `most` is how many of both to keep."""
+        self._accepted: deque[_Numbered] = deque(maxlen=most)
+        self._others: deque[_Numbered] = deque(maxlen=most)
+
+    def add(self, item: _Numbered) -> None:
+        """Add the newest."""
+        (self._accepted if item.outcome is Outcome.ACCEPTED else self._others).append(item)
+
+    def clear(self) -> None:
+        """Forget all."""
+        self._accepted.clear()
+        self._others.clear()
+
+    @property
+    def all(self) -> list[_Numbered]:
+        """What is kept, oldest first."""
+        return sorted(chain(self._accepted, self._others), key=attrgetter("number"))
+
+
 class Store:
     """Holds what arrived. Safe to read from other threads than the one that writes.
 
     `version` grows with each change.
 
     Args:
-        max_events: Most events to keep; older ones are forgotten, but counted.
+        max_events: Most accepted events to keep, and as many others; older ones are forgotten,
+            but counted.
         max_requests: The same for requests.
     """
 
     def __init__(self, *, max_events: int, max_requests: int) -> None:
         """Start empty."""
         self._lock = threading.Lock()
-        self._arrivals: deque[Arrival] = deque(maxlen=max_events)
-        self._requests: deque[RequestRecord] = deque(maxlen=max_requests)
+        self._arrivals = Newest[Arrival](max_events)
+        self._requests = Newest[RequestRecord](max_requests)
         self.version = 0
         self._empty()
 
@@ -134,10 +166,10 @@ class Store:
         with self._lock:
             number = self._by_status.total() + 1
             request = msgspec.structs.replace(request, number=number, event_ids=ids)
-            self._requests.append(request)
+            self._requests.add(request)
             for index, (event, body) in enumerate(zip(events, bodies, strict=True)):
                 outcome = Outcome.ACCEPTED if id(event) in taken else request.outcome
-                self._arrivals.append(
+                self._arrivals.add(
                     Arrival(
                         number=self._arrived + index + 1,
                         request=number,
@@ -177,7 +209,7 @@ class Store:
     def arrivals(self) -> list[Arrival]:
         """The events that are kept, accepted or not, oldest first."""
         with self._lock:
-            return list(self._arrivals)
+            return self._arrivals.all
 
     @property
     def accepted(self) -> list[Arrival]:
@@ -193,7 +225,7 @@ class Store:
     def requests(self) -> list[RequestRecord]:
         """The requests that are kept, oldest first."""
         with self._lock:
-            return list(self._requests)
+            return self._requests.all
 
     @property
     def pixels(self) -> list[int]:
