@@ -88,7 +88,10 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             return refuse(400, Refusal("BATCH_SIZE", f"body: {rule}"))
         # One call for the whole batch is several times as fast as one for each event; which
         # event breaks which rule is asked only where one does.
-        well_formed = _BATCH.is_valid(batch)
+        try:
+            well_formed = _BATCH.is_valid(batch)
+        except ValueError:  # the validator's limit, some 250 levels: no event is like that
+            return refuse(400, Refusal("INVALID_JSON", "body: nested too deep"))
         refusals = [
             self._entry(index, event, violations)
             for index, event in enumerate(batch)

@@ -1,5 +1,5 @@
 // The list of batches, with why they were refused.
-import { button, element, keep, number, pill, plural, problem, row, time } from "./dom.js";
+import { button, element, extent, keep, number, pill, plural, problem, row, time } from "./dom.js";
 
 const MOST_PROBLEMS = 3;
 const section = document.getElementById("batches");
@@ -45,14 +45,13 @@ export function batches(refresh, showEvents) {
   more.addEventListener("click", () => { limit += 40; refresh(); });
   return {
     query: () => ({ batch_outcome: filter.batch_outcome.value, batch_limit: Math.min(limit, 500) }),
-    show({ batches: { count, kept, rows } }) {
+    show({ batches: { count, kept, rows }, stats }) {
       keep(section.querySelector("tbody"), rows, batch => row(cells, batch));
       section.querySelector("table").hidden = !rows.length;
       empty.hidden = rows.length > 0;
       empty.textContent = kept ? "No batch is like that." : "No batch has arrived yet.";
       more.hidden = rows.length >= count || limit >= 500;
-      section.querySelector(".head .soft").textContent =
-        count > rows.length ? `newest ${number(rows.length)} of ${number(count)}` : "";
+      section.querySelector(".head .soft").textContent = extent(rows.length, count, kept, stats.requests);
     },
   };
 }

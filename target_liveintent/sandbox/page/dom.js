@@ -18,6 +18,13 @@ export const number = value => Number(value).toLocaleString("en-US");
 
 export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
+// How much of a list is shown: of those that match, of those that are kept, of all there were.
+export function extent(shown, matching, kept, all) {
+  const rest = kept < all ? ` kept, ${number(all)} arrived` : "";
+  if (matching > shown) return `newest ${number(shown)} of ${number(matching)}${rest}`;
+  return shown < all ? `${number(shown)} of ${number(kept)}${rest}` : "";
+}
+
 export function time(seconds) {
   const moment = new Date(typeof seconds === "number" ? seconds * 1000 : NaN);
   if (isNaN(moment)) return text(seconds);

@@ -1,5 +1,5 @@
 // The list of events, its filters, and one event in full.
-import { button, element, keep, number, pill, plural, problem, request, row, text, time } from "./dom.js";
+import { button, element, extent, keep, number, pill, problem, request, row, text, time } from "./dom.js";
 
 const section = document.getElementById("events");
 const dialog = document.getElementById("event");
@@ -98,11 +98,7 @@ export function events(refresh) {
       empty.hidden = rows.length > 0;
       empty.textContent = kept ? "No event is like that." : "No event has arrived yet.";
       more.hidden = rows.length >= count || limit >= 500;
-      const notes = [];
-      if (count > rows.length) notes.push(`newest ${number(rows.length)} of ${number(count)}`);
-      else if (count < kept) notes.push(plural(count, "event"));
-      if (kept < stats.arrived) notes.push(`the last ${number(kept)} are kept`);
-      section.querySelector(".head .soft").textContent = notes.join("; ");
+      section.querySelector(".head .soft").textContent = extent(rows.length, count, kept, stats.arrived);
       filter.querySelector("[type=reset]").hidden = !Object.values(values()).some(Boolean);
     },
   };
