@@ -104,6 +104,7 @@ class Page:
         return StreamingResponse(self._changes(), headers=HEADERS, media_type="text/event-stream")
 
     async def _changes(self) -> AsyncIterator[str]:
+        yield "retry: 1000\n\n"  # when the connection is lost; a browser's own wait is longer
         told = None
         while not self._closing.is_set():
             now = version(self._store, self._faults)

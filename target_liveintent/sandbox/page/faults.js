@@ -14,14 +14,16 @@ const SWITCHES = [
   ["Lost answer", "accepts, then drops", { kind: "drop", when: "after" }],
 ];
 
+const named = fault => [...fault.event_ids ?? []].sort();
+
 const WHAT = {
   status: fault => `Answers ${[fault.status, ...Object.entries(fault.headers ?? {}).map(pair => pair.join(": "))].join(", ")}`,
   latency: fault => `Answers ${number(fault.seconds)} s later`,
   drop: fault => `Drops the connection ${fault.when} processing`,
   refuse: fault => `Refuses batches with ${[
-    ...fault.event_ids ?? [], ...Object.entries(fault.where ?? {}).map(([path, value]) => `${path} = ${JSON.stringify(value)}`),
+    ...named(fault), ...Object.entries(fault.where ?? {}).map(([path, value]) => `${path} = ${JSON.stringify(value)}`),
   ].join(", ")}`,
-  partial: fault => `Leaves out ${fault.event_ids.join(", ")}`,
+  partial: fault => `Leaves out ${named(fault).join(", ")}`,
 };
 
 function described({ times, probability, ...fault }) {

@@ -4,7 +4,7 @@ import { element, number, plural, request } from "./dom.js";
 import { events } from "./events.js";
 import { faults } from "./faults.js";
 
-const QUIET_MS = 1500;
+const QUIET_MS = 1000;
 const byId = id => document.getElementById(id);
 const sum = (counts, ...names) => names.reduce((total, name) => total + counts[name], 0);
 
