@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -25,6 +26,7 @@ from playwright.sync_api import expect
 pytestmark = pytest.mark.browser
 
 ADDRESS = "jane.doe@example.com"
+ROLES = "button|combobox|searchbox|spinbutton|switch|textbox"
 HOSTILE = "<img src=x onerror=alert(1)>&amp;</td><script>alert(2)</script>"
 
 
@@ -365,11 +367,9 @@ def test_fields_have_names(sandbox: Sandbox, open_page: OpenPage) -> None:
     with open_page(sandbox.url) as page:
         expect(page.get_by_role("status")).to_have_text("live")
         page.locator("#faults summary").click()
-        nameless = page.evaluate(
-            "[...document.querySelectorAll('input, select, textarea, button')]"
-            ".filter(it => !(it.labels?.length ? it.labels[0] : it).textContent.trim())"
-            ".map(it => it.outerHTML)"
-        )
+        tree = page.locator("body").aria_snapshot()
+        nameless = re.findall(rf"^ *- (?:{ROLES})(?! \").*$", tree, re.MULTILINE)
+        assert len(re.findall(rf"^ *- (?:{ROLES}) \"", tree, re.MULTILINE)) > 15
         assert nameless == []
 
 
@@ -382,10 +382,11 @@ def test_many_events_do_not_weigh_down_the_page(
     with Sandbox(clock=lambda: 1_800_000_000.5) as sandbox, open_page(sandbox.url) as page:
         expect(page.get_by_role("status")).to_have_text("live")
         page.on("request", lambda request: asked.append(request.url))
+        started = time.monotonic()
         for _ in range(200):
             post(batch, to=sandbox)
         expect(tile(page, "events accepted")).to_have_text("20,000")
         expect(tile(page, "duplicate events")).to_have_text("19,900")
         expect(rows(page, "events")).to_have_count(25)
-        assert len(asked) < 100
+        assert len(asked) <= 4 * (time.monotonic() - started) + 2
         assert page.evaluate("document.querySelectorAll('*').length") < 1500

@@ -199,9 +199,9 @@ def test_problems(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests
 def test_shows_no_address(
     sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
 ) -> None:
-    """Wherever an event holds an address, nothing that the page asks for has it."""
-    post([event({"purchaseData.orderId": "x" * 70 + ADDRESS}, eventId=ADDRESS)])
-    post([event(userData={ADDRESS: "x" * 50 + ADDRESS}, source=ADDRESS, eventId=ADDRESS)])
+    """Wherever an event holds an address, nothing that the page asks for has a part of it."""
+    post([event({"purchaseData.orderId": f"{'x' * 74} {ADDRESS}"}, eventId=ADDRESS)])
+    post([event(userData={ADDRESS: f"{'x' * 53} {ADDRESS}"}, source=ADDRESS, eventId=ADDRESS)])
     sandbox.add_faults({"kind": "refuse", "event_ids": [ADDRESS], "times": 2})
     post([event(eventId=ADDRESS)])
     asked = ["/look", *(f"/look/events/{n}" for n in (1, 2, 3))]
