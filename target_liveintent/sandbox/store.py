@@ -15,7 +15,7 @@ from target_liveintent.sandbox.contract import event_id_of
 from target_liveintent.sandbox.coverage import Coverage
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+    from collections.abc import Container, Iterable, Sequence
 
 OTHER = "other"
 """The source of an event that has none of the API's."""
@@ -156,30 +156,17 @@ class Store:
         """Add a request.
 
         Args:
-            request: The request; its number, its size and its event IDs are filled in here.
+            request: The request; its number and its event IDs are filled in here.
             events: What its body held, events or not.
             accepted: Those of `events`, the same objects, that were accepted.
         """
-        taken = set(map(id, accepted))
         bodies = [_encode(event) for event in events]
         ids = tuple(found for event in events if (found := event_id_of(event)) is not None)
         with self._lock:
             number = self._by_status.total() + 1
             request = msgspec.structs.replace(request, number=number, event_ids=ids)
             self._requests.add(request)
-            for index, (event, body) in enumerate(zip(events, bodies, strict=True)):
-                outcome = Outcome.ACCEPTED if id(event) in taken else request.outcome
-                self._arrivals.add(
-                    Arrival(
-                        number=self._arrived + index + 1,
-                        request=number,
-                        index=index,
-                        outcome=outcome,
-                        source=_source(event),
-                        pixel_id=self._pixel(event),
-                        body=body,
-                    )
-                )
+            self._keep(request, events, bodies, set(map(id, accepted)))
             # The hashes of all IDs are kept, so that the count of duplicates stays exact: the
             # one thing that grows, by some 70 bytes an event. Two IDs of a million share one
             # once in thirty million runs.
@@ -191,6 +178,26 @@ class Store:
             self._by_outcome[request.outcome.value] += 1
             self._largest_batch = max(self._largest_batch, len(events))
             self.version += 1
+
+    def _keep(
+        self,
+        request: RequestRecord,
+        events: Sequence[object],
+        bodies: Sequence[bytes],
+        accepted: Container[int],
+    ) -> None:
+        for index, (event, body) in enumerate(zip(events, bodies, strict=True)):
+            self._arrivals.add(
+                Arrival(
+                    number=self._arrived + index + 1,
+                    request=request.number,
+                    index=index,
+                    outcome=Outcome.ACCEPTED if id(event) in accepted else request.outcome,
+                    source=_source(event),
+                    pixel_id=self._pixel(event),
+                    body=body,
+                )
+            )
 
     def _pixel(self, event: object) -> int | None:
         pixel_id = event.get("pixelId") if isinstance(event, dict) else None
