@@ -115,9 +115,14 @@ def lock(pip_url: str = PIP_URL) -> dict[str, Any]:
     return {"plugin_type": "loaders", **definition(pip_url)}
 
 
-def add_command() -> str:
-    """The command that adds the target to a project."""
-    return f"meltano add --from-ref {FILES}/{DEFINITION} {NAME}"
+def commands() -> str:
+    """How a project with the target is made, for the README."""
+    lines = [
+        "pip install 'meltano>=4.4'",
+        "meltano init shop && cd shop",
+        f"meltano add --from-ref {FILES}/{DEFINITION} {NAME}",
+    ]
+    return "\n".join(["```sh", *lines, "```"])
 
 
 def files() -> dict[Path, str]:

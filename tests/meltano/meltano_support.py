@@ -2,29 +2,46 @@
 
 from __future__ import annotations
 
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from preset_records import Sample
 
 ROOT = Path(__file__).parents[2]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
+CONSTRAINED = f"--constraint {ROOT}/constraints.txt"
+"""What pip is told, beside the package, to install tested versions."""
 
 
 class Project:
-    """A copy of the repository's Meltano project, with its own state and installed plugins."""
+    """A folder to run Meltano in, with state and plugins of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-        assert "--editable ." in text
-        text = text.replace("--constraint constraints.txt", f"--constraint {ROOT}/constraints.txt")
-        text = text.replace("--editable .", f"--editable {ROOT}")
-        (folder / "meltano.yml").write_text(text, encoding="utf-8")
 
     def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run Meltano in the project; its exit code is for the test to judge."""
+        return self._call([MELTANO, *args], settings)
+
+    def shell(self, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a line for the shell, as documentation has it, in the project."""
+        return self._call(["bash", "-euo", "pipefail", "-c", command], settings)
+
+    def _call(
+        self, command: Sequence[str | Path], settings: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -35,10 +52,11 @@ class Project:
             "MELTANO_CLI_DISABLE_VERSION_CHECK": "1",
             "NO_COLOR": "1",
             "NO_PROXY": "127.0.0.1",
+            "PATH": f"{MELTANO.parent}:{environment['PATH']}",
             **settings,
         }
         return subprocess.run(
-            [MELTANO, *args],
+            command,
             cwd=self.folder,
             env=environment,
             capture_output=True,
@@ -46,6 +64,53 @@ class Project:
             timeout=300,
             check=False,
         )
+
+
+def copy_of_the_repositorys(folder: Path) -> Project:
+    """The repository's own Meltano project, with the target as it is in the repository."""
+    text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+    text = changed_text(
+        text, {"--constraint constraints.txt": CONSTRAINED, "--editable .": f"--editable {ROOT}"}
+    )
+    (folder / "meltano.yml").write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "plugins", folder / "plugins")
+    return Project(folder)
+
+
+def copy_of_an_example(name: str, folder: Path, pip_url: str) -> Project:
+    """An example, with the target installed from elsewhere than the public location."""
+    shutil.copytree(ROOT / "examples" / name, folder, ignore=shutil.ignore_patterns(".meltano"))
+    (folder / hub.LOCK).write_text(json.dumps(hub.lock(pip_url)), encoding="utf-8")
+    return Project(folder)
+
+
+def changed_text(text: str, changes: Mapping[str, str]) -> str:
+    """Text with other words, all of which it must have had."""
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def blocks(document: Path, kind: str = "sh") -> list[list[str]]:
+    """The lines of each code block of a kind in a document."""
+    text = document.read_text(encoding="utf-8")
+    return [block.splitlines() for block in re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S)]
+
+
+def replaying_tap(folder: Path, samples: Iterable[Sample]) -> Path:
+    """A program that stands in for a tap: it sends samples, where Meltano selects them."""
+    data = folder / "replayed.json"
+    streams: dict[str, Any] = {}
+    for sample in samples:
+        stream = streams.setdefault(sample.stream, {"keys": sample.keys, "records": []})
+        stream["records"].append(sample.record)
+    data.write_text(json.dumps(streams), encoding="utf-8")
+    program = folder / "replaying-tap"
+    replay = Path(__file__).with_name("replay_tap.py")
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{replay}" "{data}" "$@"\n')
+    program.chmod(0o755)
+    return program
 
 
 class Postgres:
