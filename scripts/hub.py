@@ -1,8 +1,8 @@
 """What Meltano is told of the target, made from its settings.
 
 The definition for Meltano Hub is what `meltano add --from-ref` takes; a lock file is the same for a
-project that names the target by its variant. `scripts/readme` renews the files, `scripts/lint` checks
-them (`--check`).
+project that names the target by its variant. `scripts/readme` renews the files, `scripts/lint`
+checks them (`--check`).
 """
 
 from __future__ import annotations
@@ -35,8 +35,8 @@ MAINTAINERS = "hub/maintainers.yml"
 LOGO = "hub/target-liveintent.svg"
 LOCK = f"plugins/loaders/{NAME}--{MAINTAINER}.lock"
 
-# Tools that make definitions take a setting with one of these in its name for a secret, `on_invalid`
-# for its `id` too. All of those say whether they are one.
+# Tools that make definitions take a setting with one of these in its name for a secret, even
+# `on_invalid` for its `id`. So each of those says whether it is one.
 _LOOKS_SECRET = ("id", "key", "password", "secret", "token")
 _ACRONYMS = ("api", "id", "url")
 # The SDK knows it, the schemas of Meltano and its Hub do not.

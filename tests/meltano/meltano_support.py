@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
 import os
 import re
@@ -19,6 +20,8 @@ if TYPE_CHECKING:
 
     from preset_records import Sample
 
+    from target_liveintent.sandbox import Sandbox
+
 ROOT = Path(__file__).parents[2]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 CONSTRAINED = f"--constraint {ROOT}/constraints.txt"
@@ -30,6 +33,7 @@ class Project:
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
+        self.settings = folder / "meltano.yml"
 
     def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run Meltano in the project; its exit code is for the test to judge."""
@@ -95,7 +99,8 @@ def changed_text(text: str, changes: Mapping[str, str]) -> str:
 def blocks(document: Path, kind: str = "sh") -> list[list[str]]:
     """The lines of each code block of a kind in a document."""
     text = document.read_text(encoding="utf-8")
-    return [block.splitlines() for block in re.findall(rf"^```{kind}\n(.*?)^```", text, re.M | re.S)]
+    found = re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block.splitlines() for block in found]
 
 
 def replaying_tap(folder: Path, samples: Iterable[Sample]) -> Path:
@@ -111,6 +116,16 @@ def replaying_tap(folder: Path, samples: Iterable[Sample]) -> Path:
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{replay}" "{data}" "$@"\n')
     program.chmod(0o755)
     return program
+
+
+def replace_tap(project: Project, requirement: str, program: Path) -> None:
+    """Let a program stand in for the tap that a project installs; all else stays."""
+    name = requirement.partition("==")[0]
+    text = changed_text(
+        project.settings.read_text(encoding="utf-8"),
+        {f"pip_url: {requirement}\n": "\n", f"executable: {name}": f"executable: {program}"},
+    )
+    project.settings.write_text(text, encoding="utf-8")
 
 
 class Postgres:
@@ -166,3 +181,61 @@ class Postgres:
             "psql", "-h", "127.0.0.1", "-p", self.port, "-U", "tester", "-d", "postgres",
             "-v", "ON_ERROR_STOP=1", "-qtAc", text,
         )  # fmt: skip
+
+
+ROWS = 5_000
+TABLE = f"""
+CREATE TABLE orders (
+    id uuid PRIMARY KEY, order_no integer, created_at timestamptz, paid_at timestamptz,
+    updated_at timestamptz, status text, customer_email text, channel text, currency char(3),
+    total numeric(12, 2), client jsonb, client_ip text, landing_url text, is_test boolean
+);
+INSERT INTO orders SELECT
+    md5('order ' || n)::uuid, 100000 + n,
+    now() - n * interval '1 minute', now() - n * interval '1 minute',
+    now() - n * interval '1 minute',
+    CASE WHEN n % 10 = 0 THEN 'cancelled' ELSE 'paid' END,
+    CASE WHEN n % 7 = 0 THEN NULL ELSE '  User' || n || '+shop@Example.COM ' END,
+    CASE WHEN n % 3 = 0 THEN 'pos' ELSE 'web' END, 'usd', n + 0.1,
+    jsonb_build_object('ua', 'Agent/' || n), '192.0.2.' || (n % 250 + 1),
+    CASE WHEN n % 14 = 0 THEN 'https://shop.example.com/?li_did=' || md5('did ' || n)::uuid END,
+    n % 20 = 1
+FROM generate_series(1, {ROWS}) AS n;
+"""  # noqa: S608 (a constant)
+
+
+def expected(postgres: Postgres) -> dict[str, dict[str, object]]:
+    """What must arrive, by SQL and plain Python; nothing of the target has a part in it."""
+    rows = postgres.sql(
+        "SELECT json_agg(json_build_object('id', id, 'at', floor(extract(epoch FROM paid_at)),"
+        " 'mail', lower(trim(customer_email)), 'no', order_no, 'total', total,"
+        " 'channel', channel, 'did', substring(landing_url FROM 'li_did=(.*)'))) FROM orders"
+        " WHERE status = 'paid' AND NOT is_test"
+        " AND (customer_email IS NOT NULL OR landing_url IS NOT NULL)"
+    )
+    return {
+        row["id"]: {
+            "eventTime": row["at"],
+            "sha2": row["mail"] and hashlib.sha256(row["mail"].encode()).hexdigest(),
+            "orderId": str(row["no"]),
+            "value": row["total"],
+            "source": "offline" if row["channel"] == "pos" else "web",
+            "decisionId": None if row["mail"] else row["did"],
+        }
+        for row in json.loads(rows)
+    }
+
+
+def seen(sandbox: Sandbox) -> dict[str, dict[str, object]]:
+    """What arrived, as `expected` has it."""
+    return {
+        event["eventId"]: {
+            "eventTime": event["eventTime"],
+            "sha2": event["userData"].get("sha2"),
+            "orderId": event["purchaseData"]["orderId"],
+            "value": event["purchaseData"]["value"],
+            "source": event["source"],
+            "decisionId": event.get("decisionId"),
+        }
+        for event in sandbox.events
+    }
