@@ -47,6 +47,7 @@ def test_secrets() -> None:
 @pytest.mark.parametrize("group", DEFINITION["settings_group_validation"])
 def test_groups(group: list[str], tmp_path: Path) -> None:
     """Each group of settings is enough to run, and nothing in it can be left out."""
+    assert len(DEFINITION["settings_group_validation"]) == 2
     (tmp_path / "token").write_text("token", encoding="utf-8")
     given = {name: WORKING[name] for name in group}
     if "auth_token_path" in given:
