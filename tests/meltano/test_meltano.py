@@ -49,13 +49,14 @@ def test_next_run_goes_on(
     account: dict[str, str],
     sandbox: Sandbox,
 ) -> None:
-    """A second run of the job sends no more than the row on the bookmark: Meltano has STATE."""
-    command = ("run", "--no-install", "orders-to-liveintent")
-    first = project.run(*command[:2], "--full-refresh", *command[2:], **orders, **account)
+    """The next run by the schedule sends at most the row on the bookmark: Meltano has STATE."""
+    command = ("run", "--no-install", "--full-refresh", "orders-to-liveintent")
+    first = project.run(*command, **orders, **account)
     assert first.returncode == 0, first.stderr[-3000:]
     sandbox.reset()
-    second = project.run(*command, **orders, **account)
+    second = project.run("schedule", "run", "daily-orders", **orders, **account)
     assert second.returncode == 0, second.stderr[-3000:]
+    assert "total: read 1," in second.stdout + second.stderr
     assert sandbox.stats.accepted <= 1
 
 

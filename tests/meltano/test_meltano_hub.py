@@ -124,7 +124,7 @@ def test_lock_file(hub_url: str, tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("path", PROJECTS, ids=lambda path: path.parent.name)
 def test_projects_are_valid(path: Path) -> None:
-    """The projects, with the target's definition in place, are what Meltano's own schema takes."""
+    """Meltano's schema takes each project, the target's definition in place, and its schedule."""
     (found,) = MELTANO.parents[1].glob(
         "lib/python*/site-packages/meltano/schemas/meltano.schema.json"
     )
@@ -136,6 +136,10 @@ def test_projects_are_valid(path: Path) -> None:
     }
     loader |= {**definition, **loader}
     jsonschema.Draft202012Validator(schema).validate(project)
+    (job,), (schedule,) = project["jobs"], project["schedules"]
+    tap = project["plugins"]["extractors"][-1]
+    assert schedule["job"] == job["name"]
+    assert job["tasks"] == [f"{tap['name']} {loader['name']}"]
 
 
 def test_daily_run(tmp_path: Path) -> None:
