@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+from typing import TYPE_CHECKING
+
 from target_liveintent.config import SCHEMA
 from target_liveintent.events import COLUMNS
 from target_liveintent.functions import FUNCTIONS
 from target_liveintent.presets import PRESETS
 from target_liveintent.reasons import REASONS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join("| " + " | ".join(row) + " |" for row in lines)
 
