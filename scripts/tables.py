@@ -1,6 +1,8 @@
-"""The documentation's tables, from code: `scripts/lint` checks, `scripts/readme` writes them."""
+"""The README's tables, from the code: `scripts/lint` checks them, `scripts/readme` renews them."""
 
 from __future__ import annotations
+
+from typing import TYPE_CHECKING
 
 from target_liveintent import delivered as delivered_file
 from target_liveintent.config import SCHEMA
@@ -10,8 +12,11 @@ from target_liveintent.metrics import METRICS
 from target_liveintent.presets import PRESETS
 from target_liveintent.reasons import REASONS
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def _table(heads: tuple[str, ...], rows: list[tuple[str, ...]]) -> str:
+
+def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join("| " + " | ".join(row) + " |" for row in lines)
 

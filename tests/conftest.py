@@ -2,14 +2,19 @@
 
 from __future__ import annotations
 
+import functools
 from typing import TYPE_CHECKING
 
 import pytest
+from browser_support import launch, opened
 
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+
+    from browser_support import OpenPage
+    from playwright.sync_api import Browser
 
 
 @pytest.fixture(scope="session")
@@ -30,3 +35,16 @@ def own_sandbox() -> Iterator[Sandbox]:
     """Give a local Conversions API of its own to a test whose requests may outlive it."""
     with Sandbox(seed=7) as sandbox:
         yield sandbox
+
+
+# Not for the session: while it runs, no other test of this thread could use asyncio.
+@pytest.fixture(scope="module")
+def browser() -> Iterator[Browser]:
+    """Give a real browser."""
+    yield from launch()
+
+
+@pytest.fixture
+def open_page(browser: Browser) -> OpenPage:
+    """Return how to open a page, as a context manager: `browser_support.opened`."""
+    return functools.partial(opened, browser)

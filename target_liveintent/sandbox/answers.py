@@ -29,18 +29,37 @@ class Outcome(str, Enum):
     DROPPED = "dropped"
 
 
+class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
+    """A rule that a request broke, in its parts, for the page.
+
+    `index` and `event_id` say which event it was, where it was one; `field` is a dotted path,
+    `value` what was there, as JSON without e-mail addresses.
+    """
+
+    rule: str
+    index: int | None = None
+    event_id: str | None = None
+    field: str | None = None
+    value: str | None = None
+
+
 class Refusal(msgspec.Struct, frozen=True):
-    """One entry of an error body: a code for programs and a message for people."""
+    """One entry of an error body: a code for programs and a message for people.
+
+    `problems` says the same as the message, in its parts; where the message has none, nothing.
+    """
 
     code: str
     message: str
+    problems: tuple[Problem, ...] = ()
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """An answer to one request.
 
     `status` is None where the connection is closed without one; `accepted` holds the events
-    that count as received; `reasons` says to a person why the answer is not a plain 204.
+    that count as received; `reasons` says to a person why the answer is not a plain 204, and
+    `problems` the same in its parts.
     """
 
     outcome: Outcome
@@ -50,6 +69,7 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
     headers: Mapping[str, str] = {}
     accepted: Sequence[Event] = ()
     reasons: tuple[str, ...] = ()
+    problems: tuple[Problem, ...] = ()
 
 
 def accept(events: Sequence[Event]) -> Answer:
@@ -70,6 +90,11 @@ def refuse(status: int, *refusals: Refusal, headers: Mapping[str, str] | None = 
         media_type=JSON,
         headers=headers or {},
         reasons=tuple(refusal.message for refusal in refusals),
+        problems=tuple(
+            problem
+            for refusal in refusals
+            for problem in refusal.problems or (Problem(rule=refusal.message),)
+        ),
     )
 
 

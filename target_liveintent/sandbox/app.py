@@ -6,34 +6,30 @@ import asyncio
 import contextlib
 import re
 import time
-from importlib.resources import files
-from typing import TYPE_CHECKING, Any, TypeVar
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
 from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
-from starlette.responses import HTMLResponse, Response
+from starlette.responses import Response
 from starlette.routing import Route
 
 from target_liveintent.sandbox.answers import JSON
 from target_liveintent.sandbox.contract import Call, Contract, is_json
 from target_liveintent.sandbox.faults import FaultError, parse_faults
+from target_liveintent.sandbox.page import Page
 from target_liveintent.sandbox.rules import OPENAPI
-from target_liveintent.sandbox.store import RequestRecord, Store
+from target_liveintent.sandbox.store import RequestRecord, Store, decoded
 from target_liveintent.sandbox.transport import ConnectionDrop
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
+    from collections.abc import Callable
 
     from target_liveintent.sandbox.script import FaultQueue
 
 DEFAULT_LIMIT = 100
 """How many events or requests are listed where the query does not say."""
-
-_PAGE = (files(__package__) / "page.html").read_text(encoding="utf-8")
-
-_Listed = TypeVar("_Listed")
 
 
 class App:
@@ -55,12 +51,12 @@ class App:
         self._store = store
         self._clock = clock
         self._closing = asyncio.Event()
-        self._page = _PAGE.replace("{{customer_id}}", contract.customer_id)
+        page = Page(store, faults, contract.customer_id, self._closing)
         self.asgi = Starlette(
             routes=[
                 Route("/conversions/{customer_id}", self._receive, methods=["POST"]),
                 Route("/{customer_id}/events", self._receive, methods=["POST"]),
-                Route("/", self._show_page),
+                *page.routes,
                 Route("/openapi.json", self._show_openapi),
                 Route("/stats", self._show_stats),
                 Route("/requests", self._list_requests),
@@ -69,6 +65,7 @@ class App:
                 Route("/faults", self._list_faults),
                 Route("/faults", self._add_faults, methods=["POST"]),
                 Route("/faults", self._clear_faults, methods=["DELETE"]),
+                Route("/faults/{number:int}", self._remove_fault, methods=["DELETE"]),
             ],
             exception_handlers={HTTPException: _explain},
         )
@@ -101,17 +98,14 @@ class App:
             latency=time.perf_counter() - started,
             status=answer.status,
             outcome=answer.outcome,
-            events=judgement.size,
-            event_ids=judgement.event_ids,
+            events=None if judgement.events is None else len(judgement.events),
             reasons=answer.reasons,
+            problems=answer.problems,
         )
-        self._store.record(record, answer.accepted)
+        self._store.record(record, judgement.events or (), answer.accepted)
         if answer.status is None:
             return ConnectionDrop()
         return Response(answer.body, answer.status, answer.headers, answer.media_type)
-
-    async def _show_page(self, _: Request) -> Response:
-        return HTMLResponse(self._page)
 
     async def _show_openapi(self, _: Request) -> Response:
         return Response(OPENAPI, media_type=JSON)
@@ -120,16 +114,21 @@ class App:
         return _json(self._store.stats)
 
     async def _list_events(self, request: Request) -> Response:
-        events, event_id = self._store.events, request.query_params.get("event_id")
-        if event_id is None:
-            return _listing(request, "events", events, count=self._store.stats.accepted)
-        return _listing(request, "events", [e for e in events if e["eventId"] == event_id])
+        limit, event_id = _limit(request), request.query_params.get("event_id")
+        found, count = self._store.accepted, self._store.stats.accepted
+        if event_id is not None:
+            part = msgspec.json.encode(event_id)
+            found = [e for e in found if part in e.body and e.event["eventId"] == event_id]
+            count = len(found)
+        return _json({"count": count, "events": decoded(found[::-1][:limit])})
 
     async def _list_requests(self, request: Request) -> Response:
-        requests, event_id = self._store.requests, request.query_params.get("event_id")
-        if event_id is None:
-            return _listing(request, "requests", requests, count=self._store.stats.requests)
-        return _listing(request, "requests", [r for r in requests if event_id in r.event_ids])
+        limit, event_id = _limit(request), request.query_params.get("event_id")
+        found, count = self._store.requests, self._store.stats.requests
+        if event_id is not None:
+            found = [r for r in found if event_id in r.event_ids]
+            count = len(found)
+        return _json({"count": count, "requests": found[::-1][:limit]})
 
     async def _reset(self, _: Request) -> Response:
         self._store.reset()
@@ -155,15 +154,17 @@ class App:
         self._faults.clear()
         return Response(status_code=204)
 
+    async def _remove_fault(self, request: Request) -> Response:
+        if not self._faults.remove(request.path_params["number"]):
+            raise HTTPException(404, "there is no such fault, or no longer")
+        return Response(status_code=204)
 
-def _listing(
-    request: Request, name: str, found: Sequence[_Listed], *, count: int | None = None
-) -> Response:
+
+def _limit(request: Request) -> int:
     text = request.query_params.get("limit", str(DEFAULT_LIMIT))
     if not re.fullmatch("[0-9]{1,9}", text):
         raise HTTPException(422, f"limit: must be a whole number of up to 9 digits, got {text!r}")
-    newest_first = found[::-1][: int(text)]
-    return _json({"count": len(found) if count is None else count, name: newest_first})
+    return int(text)
 
 
 def _json(content: object) -> Response:

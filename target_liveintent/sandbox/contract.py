@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_liveintent.sandbox.answers import JSON, Answer, Refusal, accept, refuse
+from target_liveintent.sandbox.answers import JSON, Answer, Problem, Refusal, accept, refuse
+from target_liveintent.sandbox.masks import masked
 from target_liveintent.sandbox.rules import (
     SCHEMAS,
     Violation,
@@ -39,12 +40,11 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
 class Judgement(msgspec.Struct, frozen=True):
     """An answer, with what is known of the batch it answers.
 
-    `size` is None where the body is no array, or was not looked at.
+    `events` is None where the body is no array, or was not looked at.
     """
 
     answer: Answer
-    size: int | None = None
-    event_ids: tuple[str, ...] = ()
+    events: Sequence[object] | None = None
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
@@ -70,7 +70,10 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             return Judgement(refuse(400, Refusal("INVALID_JSON", f"body: invalid JSON: {error}")))
         if not isinstance(batch, list):
             return Judgement(refuse(400, Refusal("TYPE", "body: must be an array of events")))
-        return Judgement(self._checked(batch, now), len(batch), _event_ids(batch))
+        try:
+            return Judgement(self._checked(batch, now), batch)
+        except ValueError:  # the validator's limit, some 250 levels
+            return Judgement(refuse(400, Refusal("INVALID_JSON", "body: nested too deep")))
 
     def _barred(self, call: Call) -> Answer | None:
         if call.authorization != f"Bearer {self.auth_token}":
@@ -98,18 +101,25 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
 
     def _entry(self, index: int, event: object, violations: Sequence[Violation]) -> Refusal:
         place = f"events[{index}]"
-        texts = [self._text(place, violation) for violation in violations[:_MAX_VIOLATIONS]]
-        named = _event_ids([event])
-        suffix = f" (eventId {named[0]})" if named else ""
-        return Refusal(violations[0].code, "; ".join(texts) + suffix)
+        violations = violations[:_MAX_VIOLATIONS]
+        texts = [self._text(place, violation) for violation in violations]
+        event_id = event_id_of(event)
+        suffix = "" if event_id is None else f" (eventId {event_id})"
+        problems = tuple(_problem(index, event_id, violation) for violation in violations)
+        return Refusal(violations[0].code, "; ".join(texts) + suffix, problems)
 
     def _text(self, place: str, violation: Violation) -> str:
         where = f"{place}.{violation.field}" if violation.field else place
         text = f"{where}: {violation.rule}"
         if not self.echo_values or violation.value is msgspec.UNSET:
             return text
-        echo = msgspec.json.encode(violation.value).decode()
-        return f"{text}, got {echo if len(echo) <= _MAX_ECHO else echo[:_MAX_ECHO] + '…'}"
+        return f"{text}, got {_cut(msgspec.json.encode(violation.value).decode())}"
+
+
+def event_id_of(event: object) -> str | None:
+    """Return the ID of what may be no event, or have none."""
+    event_id = event.get("eventId") if isinstance(event, dict) else None
+    return event_id if isinstance(event_id, str) else None
 
 
 def is_json(content_type: str | None) -> bool:
@@ -124,9 +134,19 @@ def _violations(event: Any, now: float, *, well_formed: bool) -> Iterator[Violat
         yield from other_violations(event, now)
 
 
-def _event_ids(batch: Sequence[object]) -> tuple[str, ...]:
-    return tuple(
-        event_id
-        for event in batch
-        if isinstance(event, dict) and isinstance(event_id := event.get("eventId"), str)
+def _problem(index: int, event_id: str | None, violation: Violation) -> Problem:
+    value = None
+    if violation.value is not msgspec.UNSET:
+        # Cut after it is masked: the first half of an address must not be left.
+        value = _cut(masked(msgspec.json.encode(violation.value).decode()))
+    return Problem(
+        rule=violation.rule,
+        index=index,
+        event_id=event_id,
+        field=violation.field or None,
+        value=value,
     )
+
+
+def _cut(echo: str) -> str:
+    return echo if len(echo) <= _MAX_ECHO else echo[:_MAX_ECHO] + "…"

@@ -11,7 +11,15 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
-from target_liveintent.sandbox.answers import JSON, Answer, Event, Outcome, Refusal, error_body
+from target_liveintent.sandbox.answers import (
+    JSON,
+    Answer,
+    Event,
+    Outcome,
+    Problem,
+    Refusal,
+    error_body,
+)
 from target_liveintent.sandbox.answers import refuse as refused
 from target_liveintent.sandbox.rules import lookup
 
@@ -86,6 +94,7 @@ class Status(_Fault, frozen=True, kw_only=True, tag="status"):
             media_type=media_type,
             headers=self.headers,
             reasons=(reason,),
+            problems=(Problem(rule=reason),),
         )
 
 
@@ -96,11 +105,13 @@ class Drop(_Fault, frozen=True, kw_only=True, tag="drop"):
 
     def answer(self, judged: Answer) -> Answer:
         """Return no answer, with the events accepted where it comes after."""
+        reason = f"scripted fault: connection dropped {self.when} processing"
         return Answer(
             outcome=Outcome.DROPPED,
             status=None,
             accepted=judged.accepted if self.when == "after" else (),
-            reasons=(f"scripted fault: connection dropped {self.when} processing",),
+            reasons=(reason,),
+            problems=(Problem(rule=reason),),
         )
 
 
@@ -126,10 +137,12 @@ class Refuse(_Fault, frozen=True, kw_only=True, tag="refuse"):
 
     def answer(self, judged: Answer) -> Answer:
         """Return the refusal, which names the events meant."""
+        rule = "refused by a scripted fault"
         refusals = (
             Refusal(
                 "SCRIPTED_FAULT",
-                f"events[{index}]: refused by a scripted fault (eventId {event['eventId']})",
+                f"events[{index}]: {rule} (eventId {event['eventId']})",
+                (Problem(rule=rule, index=index, event_id=event["eventId"]),),
             )
             for index, event in enumerate(judged.accepted)
             if self._means(event)
@@ -154,15 +167,22 @@ class Partial(_Fault, frozen=True, kw_only=True, tag="partial"):
 
     def answer(self, judged: Answer) -> Answer:
         """Return the partial success."""
-        ids = [event["eventId"] for event in judged.accepted]
-        left = [event_id for event_id in ids if event_id in self.event_ids]
+        left_out = [
+            (index, event_id)
+            for index, event in enumerate(judged.accepted)
+            if (event_id := event["eventId"]) in self.event_ids
+        ]
+        rule = "scripted fault: not processed"
         return Answer(
             outcome=Outcome.PARTIAL,
             status=200,
-            body=msgspec.json.encode(left),
+            body=msgspec.json.encode([event_id for _, event_id in left_out]),
             media_type=JSON,
             accepted=[e for e in judged.accepted if e["eventId"] not in self.event_ids],
-            reasons=tuple(f"scripted fault: not processed (eventId {i})" for i in left),
+            reasons=tuple(f"{rule} (eventId {event_id})" for _, event_id in left_out),
+            problems=tuple(
+                Problem(rule=rule, index=index, event_id=event_id) for index, event_id in left_out
+            ),
         )
 
 

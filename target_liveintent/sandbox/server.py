@@ -50,8 +50,8 @@ class Sandbox:
         clock: Returns the time in Unix seconds; events' windows count from it.
         seed: Makes faults with a probability strike the same requests in every run.
         echo_values: Whether error messages repeat the offending value.
-        max_events: Most accepted events to keep; counts stay exact beyond.
-        max_requests: Most requests to keep; counts stay exact beyond.
+        max_events: Most accepted events to keep, and as many others; counts stay exact beyond.
+        max_requests: The same for requests.
 
     Raises:
         ValueError: If the host is not loopback or the customer ID is not one.
@@ -67,8 +67,8 @@ class Sandbox:
         clock: Callable[[], float] = time.time,
         seed: int | None = None,
         echo_values: bool = True,
-        max_events: int = 100_000,
-        max_requests: int = 10_000,
+        max_events: int = 20_000,
+        max_requests: int = 2_000,
     ) -> None:
         """Check the options; nothing is started yet."""
         self._address = _loopback(host)

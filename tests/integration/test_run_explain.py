@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import tempfile
 import time
 from typing import TYPE_CHECKING, Any
 
@@ -33,8 +34,12 @@ def explain(
     settings = {"stream_maps": {"orders": MAP}, "pixel_id": 7, "default_source": "web"}
     path = launcher.folder / "explain.json"
     path.write_text(json.dumps(settings if config is None else config))
-    running = launcher.command("--config", str(path), "--explain", forks=launcher.forks)
-    return running.send(*messages).close_input().wait()
+    # From a file: a pipe breaks if the settings are wrong, as then nothing is read.
+    with tempfile.TemporaryFile() as stdin:
+        stdin.write(lines(messages))
+        stdin.seek(0)
+        options = ("--config", str(path), "--explain")
+        return launcher.command(*options, forks=launcher.forks, stdin=stdin).wait()
 
 
 def sale(number: int, **changes: Any) -> dict[str, Any]:

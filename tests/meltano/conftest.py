@@ -3,12 +3,22 @@
 from __future__ import annotations
 
 import shutil
+import subprocess
+import sys
 import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
 import pytest
-from meltano_support import MELTANO, Postgres, Project
+from meltano_support import (
+    CONSTRAINED,
+    MELTANO,
+    ROOT,
+    TABLE,
+    Postgres,
+    Project,
+    copy_of_the_repositorys,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,12 +26,26 @@ if TYPE_CHECKING:
     from target_liveintent.sandbox import Sandbox
 
 
+@pytest.fixture(scope="session", autouse=True)
+def _meltano() -> None:
+    if not MELTANO.exists():
+        pytest.skip("Meltano is not set up: scripts/setup meltano")
+
+
+@pytest.fixture(scope="session")
+def wheel(tmp_path_factory: pytest.TempPathFactory) -> str:
+    """The target, built as it is released, as Meltano's pip_url."""
+    folder = tmp_path_factory.mktemp("wheel")
+    command = [sys.executable, "-m", "pip", "wheel", "--quiet", "--no-deps", "-w", folder, ROOT]
+    subprocess.run([*command, "--disable-pip-version-check"], check=True, timeout=120)
+    (built,) = folder.glob("target_liveintent-*.whl")
+    return f"{CONSTRAINED} {built}"
+
+
 @pytest.fixture(scope="session")
 def project(tmp_path_factory: pytest.TempPathFactory) -> Project:
     """The project, with the tap and the target installed."""
-    if not MELTANO.exists():
-        pytest.skip("Meltano is not set up: scripts/setup meltano")
-    project = Project(tmp_path_factory.mktemp("meltano"))
+    project = copy_of_the_repositorys(tmp_path_factory.mktemp("meltano"))
     installed = project.run("install", "tap-postgres", "target-liveintent")
     assert installed.returncode == 0, installed.stderr
     return project
@@ -57,3 +81,17 @@ def postgres() -> Iterator[Postgres]:
             server.stop()
     finally:
         shutil.rmtree(folder)
+
+
+@pytest.fixture
+def orders(postgres: Postgres) -> dict[str, str]:
+    """The table of orders, and how the tap gets to it."""
+    postgres.sql("DROP TABLE IF EXISTS orders")
+    postgres.sql(TABLE)
+    return {
+        "TAP_POSTGRES_HOST": "127.0.0.1",
+        "TAP_POSTGRES_PORT": postgres.port,
+        "TAP_POSTGRES_USER": "tester",
+        "TAP_POSTGRES_PASSWORD": "not used",
+        "TAP_POSTGRES_DATABASE": "postgres",
+    }

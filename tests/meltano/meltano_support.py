@@ -2,29 +2,50 @@
 
 from __future__ import annotations
 
+import hashlib
+import json
 import os
+import re
 import shutil
 import socket
 import subprocess
+import sys
 from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Mapping, Sequence
+
+    from preset_records import Sample
+
+    from target_liveintent.sandbox import Sandbox
 
 ROOT = Path(__file__).parents[2]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
+CONSTRAINED = f"--constraint {ROOT}/constraints.txt"
+"""What pip is told, beside the package, to install tested versions."""
 
 
 class Project:
-    """A copy of the repository's Meltano project, with its own state and installed plugins."""
+    """A folder to run Meltano in, with state and plugins of its own."""
 
     def __init__(self, folder: Path) -> None:
         self.folder = folder
-        text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
-        assert "--editable ." in text
-        text = text.replace("--constraint constraints.txt", f"--constraint {ROOT}/constraints.txt")
-        text = text.replace("--editable .", f"--editable {ROOT}")
-        (folder / "meltano.yml").write_text(text, encoding="utf-8")
+        self.settings = folder / "meltano.yml"
 
     def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run Meltano in the project; its exit code is for the test to judge."""
+        return self._call([MELTANO, *args], settings)
+
+    def shell(self, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
+        """Run a line for the shell, as documentation has it, in the project."""
+        return self._call(["bash", "-euo", "pipefail", "-c", command], settings)
+
+    def _call(
+        self, command: Sequence[str | Path], settings: Mapping[str, str]
+    ) -> subprocess.CompletedProcess[str]:
         environment = {
             name: value
             for name, value in os.environ.items()
@@ -35,10 +56,11 @@ class Project:
             "MELTANO_CLI_DISABLE_VERSION_CHECK": "1",
             "NO_COLOR": "1",
             "NO_PROXY": "127.0.0.1",
+            "PATH": f"{MELTANO.parent}:{environment['PATH']}",
             **settings,
         }
         return subprocess.run(
-            [MELTANO, *args],
+            command,
             cwd=self.folder,
             env=environment,
             capture_output=True,
@@ -46,6 +68,64 @@ class Project:
             timeout=300,
             check=False,
         )
+
+
+def copy_of_the_repositorys(folder: Path) -> Project:
+    """The repository's own Meltano project, with the target as it is in the repository."""
+    text = (ROOT / "meltano.yml").read_text(encoding="utf-8")
+    text = changed_text(
+        text, {"--constraint constraints.txt": CONSTRAINED, "--editable .": f"--editable {ROOT}"}
+    )
+    (folder / "meltano.yml").write_text(text, encoding="utf-8")
+    shutil.copytree(ROOT / "plugins", folder / "plugins")
+    return Project(folder)
+
+
+def copy_of_an_example(name: str, folder: Path, pip_url: str) -> Project:
+    """An example, with the target installed from elsewhere than the public location."""
+    shutil.copytree(ROOT / "examples" / name, folder, ignore=shutil.ignore_patterns(".meltano"))
+    (folder / hub.LOCK).write_text(json.dumps(hub.lock(pip_url)), encoding="utf-8")
+    return Project(folder)
+
+
+def changed_text(text: str, changes: Mapping[str, str]) -> str:
+    """Text with other words, all of which it must have had."""
+    for old, new in changes.items():
+        assert old in text, old
+        text = text.replace(old, new)
+    return text
+
+
+def blocks(document: Path, kind: str = "sh") -> list[list[str]]:
+    """The lines of each code block of a kind in a document."""
+    text = document.read_text(encoding="utf-8")
+    found = re.findall(rf"^```{kind}\n(.*?)^```", text, re.MULTILINE | re.DOTALL)
+    return [block.splitlines() for block in found]
+
+
+def replaying_tap(folder: Path, samples: Iterable[Sample]) -> Path:
+    """A program that stands in for a tap: it sends samples, where Meltano selects them."""
+    data = folder / "replayed.json"
+    streams: dict[str, Any] = {}
+    for sample in samples:
+        stream = streams.setdefault(sample.stream, {"keys": sample.keys, "records": []})
+        stream["records"].append(sample.record)
+    data.write_text(json.dumps(streams), encoding="utf-8")
+    program = folder / "replaying-tap"
+    replay = Path(__file__).with_name("replay_tap.py")
+    program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{replay}" "{data}" "$@"\n')
+    program.chmod(0o755)
+    return program
+
+
+def replace_tap(project: Project, requirement: str, program: Path) -> None:
+    """Let a program stand in for the tap that a project installs; all else stays."""
+    name = requirement.partition("==")[0]
+    text = changed_text(
+        project.settings.read_text(encoding="utf-8"),
+        {f"pip_url: {requirement}\n": "\n", f"executable: {name}": f"executable: {program}"},
+    )
+    project.settings.write_text(text, encoding="utf-8")
 
 
 class Postgres:
@@ -101,3 +181,61 @@ class Postgres:
             "psql", "-h", "127.0.0.1", "-p", self.port, "-U", "tester", "-d", "postgres",
             "-v", "ON_ERROR_STOP=1", "-qtAc", text,
         )  # fmt: skip
+
+
+ROWS = 5_000
+TABLE = f"""
+CREATE TABLE orders (
+    id uuid PRIMARY KEY, order_no integer, created_at timestamptz, paid_at timestamptz,
+    updated_at timestamptz, status text, customer_email text, channel text, currency char(3),
+    total numeric(12, 2), client jsonb, client_ip text, landing_url text, is_test boolean
+);
+INSERT INTO orders SELECT
+    md5('order ' || n)::uuid, 100000 + n,
+    now() - n * interval '1 minute', now() - n * interval '1 minute',
+    now() - n * interval '1 minute',
+    CASE WHEN n % 10 = 0 THEN 'cancelled' ELSE 'paid' END,
+    CASE WHEN n % 7 = 0 THEN NULL ELSE '  User' || n || '+shop@Example.COM ' END,
+    CASE WHEN n % 3 = 0 THEN 'pos' ELSE 'web' END, 'usd', n + 0.1,
+    jsonb_build_object('ua', 'Agent/' || n), '192.0.2.' || (n % 250 + 1),
+    CASE WHEN n % 14 = 0 THEN 'https://shop.example.com/?li_did=' || md5('did ' || n)::uuid END,
+    n % 20 = 1
+FROM generate_series(1, {ROWS}) AS n;
+"""  # noqa: S608 (a constant)
+
+
+def expected(postgres: Postgres) -> dict[str, dict[str, object]]:
+    """What must arrive, by SQL and plain Python; nothing of the target has a part in it."""
+    rows = postgres.sql(
+        "SELECT json_agg(json_build_object('id', id, 'at', floor(extract(epoch FROM paid_at)),"
+        " 'mail', lower(trim(customer_email)), 'no', order_no, 'total', total,"
+        " 'channel', channel, 'did', substring(landing_url FROM 'li_did=(.*)'))) FROM orders"
+        " WHERE status = 'paid' AND NOT is_test"
+        " AND (customer_email IS NOT NULL OR landing_url IS NOT NULL)"
+    )
+    return {
+        row["id"]: {
+            "eventTime": row["at"],
+            "sha2": row["mail"] and hashlib.sha256(row["mail"].encode()).hexdigest(),
+            "orderId": str(row["no"]),
+            "value": row["total"],
+            "source": "offline" if row["channel"] == "pos" else "web",
+            "decisionId": None if row["mail"] else row["did"],
+        }
+        for row in json.loads(rows)
+    }
+
+
+def seen(sandbox: Sandbox) -> dict[str, dict[str, object]]:
+    """What arrived, as `expected` has it."""
+    return {
+        event["eventId"]: {
+            "eventTime": event["eventTime"],
+            "sha2": event["userData"].get("sha2"),
+            "orderId": event["purchaseData"]["orderId"],
+            "value": event["purchaseData"]["value"],
+            "source": event["source"],
+            "decisionId": event.get("decisionId"),
+        }
+        for event in sandbox.events
+    }

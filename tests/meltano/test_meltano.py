@@ -3,17 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
-import hashlib
-import json
 import re
 import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-import yaml
-from meltano_support import ROOT, Postgres, Project
-
-from target_liveintent.config import SCHEMA
+from meltano_support import ROOT, Postgres, Project, expected, seen
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -21,62 +16,6 @@ if TYPE_CHECKING:
     from target_liveintent.sandbox import Sandbox
 
 pytestmark = pytest.mark.meltano
-
-ROWS = 5_000
-TABLE = f"""
-CREATE TABLE orders (
-    id uuid PRIMARY KEY, order_no integer, created_at timestamptz, paid_at timestamptz,
-    updated_at timestamptz, status text, customer_email text, channel text, currency char(3),
-    total numeric(12, 2), client jsonb, client_ip text, landing_url text, is_test boolean
-);
-INSERT INTO orders SELECT
-    md5('order ' || n)::uuid, 100000 + n,
-    now() - n * interval '1 minute', now() - n * interval '1 minute',
-    now() - n * interval '1 minute',
-    CASE WHEN n % 10 = 0 THEN 'cancelled' ELSE 'paid' END,
-    CASE WHEN n % 7 = 0 THEN NULL ELSE '  User' || n || '+shop@Example.COM ' END,
-    CASE WHEN n % 3 = 0 THEN 'pos' ELSE 'web' END, 'usd', n + 0.1,
-    jsonb_build_object('ua', 'Agent/' || n), '192.0.2.' || (n % 250 + 1),
-    CASE WHEN n % 14 = 0 THEN 'https://shop.example.com/?li_did=' || md5('did ' || n)::uuid END,
-    n % 20 = 1
-FROM generate_series(1, {ROWS}) AS n;
-"""  # noqa: S608 (a constant)
-
-
-@pytest.fixture
-def orders(postgres: Postgres) -> dict[str, str]:
-    """The table of orders, and how the tap gets to it."""
-    postgres.sql("DROP TABLE IF EXISTS orders")
-    postgres.sql(TABLE)
-    return {
-        "TAP_POSTGRES_HOST": "127.0.0.1",
-        "TAP_POSTGRES_PORT": postgres.port,
-        "TAP_POSTGRES_USER": "tester",
-        "TAP_POSTGRES_PASSWORD": "not used",
-        "TAP_POSTGRES_DATABASE": "postgres",
-    }
-
-
-def expected(postgres: Postgres) -> dict[str, dict[str, object]]:
-    """What must arrive, by SQL and plain Python; nothing of the target has a part in it."""
-    rows = postgres.sql(
-        "SELECT json_agg(json_build_object('id', id, 'at', floor(extract(epoch FROM paid_at)),"
-        " 'mail', lower(trim(customer_email)), 'no', order_no, 'total', total,"
-        " 'channel', channel, 'did', substring(landing_url FROM 'li_did=(.*)'))) FROM orders"
-        " WHERE status = 'paid' AND NOT is_test"
-        " AND (customer_email IS NOT NULL OR landing_url IS NOT NULL)"
-    )
-    return {
-        row["id"]: {
-            "eventTime": row["at"],
-            "sha2": row["mail"] and hashlib.sha256(row["mail"].encode()).hexdigest(),
-            "orderId": str(row["no"]),
-            "value": row["total"],
-            "source": "offline" if row["channel"] == "pos" else "web",
-            "decisionId": None if row["mail"] else row["did"],
-        }
-        for row in json.loads(rows)
-    }
 
 
 @pytest.mark.postgres
@@ -93,17 +32,7 @@ def test_postgres_to_sandbox(  # noqa: PLR0917 (fixtures)
     done = project.run(*command, **orders, **account)
     assert done.returncode == 0, done.stderr[-3000:]
 
-    arrived = {
-        event["eventId"]: {
-            "eventTime": event["eventTime"],
-            "sha2": event["userData"].get("sha2"),
-            "orderId": event["purchaseData"]["orderId"],
-            "value": event["purchaseData"]["value"],
-            "source": event["source"],
-            "decisionId": event.get("decisionId"),
-        }
-        for event in sandbox.events
-    }
+    arrived = seen(sandbox)
     assert arrived == expected(postgres)
     assert sandbox.stats.duplicates == 0
     letters = (tmp_path / "letters.singer").read_text(encoding="utf-8")
@@ -120,13 +49,14 @@ def test_next_run_goes_on(
     account: dict[str, str],
     sandbox: Sandbox,
 ) -> None:
-    """A second run sends no more than the row on the bookmark: STATE reached Meltano."""
-    command = ("run", "--no-install", "tap-postgres", "target-liveintent")
-    first = project.run(*command[:2], "--full-refresh", *command[2:], **orders, **account)
+    """The next run by the schedule sends at most the row on the bookmark: Meltano has STATE."""
+    command = ("run", "--no-install", "--full-refresh", "orders-to-liveintent")
+    first = project.run(*command, **orders, **account)
     assert first.returncode == 0, first.stderr[-3000:]
     sandbox.reset()
-    second = project.run(*command, **orders, **account)
+    second = project.run("schedule", "run", "daily-orders", **orders, **account)
     assert second.returncode == 0, second.stderr[-3000:]
+    assert "total: read 1," in second.stdout + second.stderr
     assert sandbox.stats.accepted <= 1
 
 
@@ -151,22 +81,6 @@ def test_config_test_fails(project: Project, account: dict[str, str]) -> None:
     )
     assert done.returncode != 0
     assert "Test data was written" not in done.stdout + done.stderr
-
-
-def test_project_lists_every_setting() -> None:
-    """meltano.yml declares the settings of the code, as kinds that fit, secrets as sensitive."""
-    meltano = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
-    (loader,) = meltano["plugins"]["loaders"]
-    declared = {setting["name"]: setting for setting in loader["settings"]}
-    assert list(declared) == list(SCHEMA["properties"])
-    for name, schema in SCHEMA["properties"].items():
-        kind = next(k for k in schema["type"] if k != "null")
-        fits = "options" if "enum" in schema else kind
-        assert declared[name]["kind"] == fits, name
-        assert declared[name].get("value") == schema.get("default"), name
-        assert bool(declared[name].get("sensitive")) is bool(schema.get("secret")), name
-        if name not in {"stream_maps", "stream_map_config"}:
-            assert " ".join(declared[name]["description"].split()) == schema["description"], name
 
 
 @pytest.mark.slow

@@ -6,12 +6,19 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
+from integration_fixtures import forks
+from integration_support import Launcher
 from sandbox_support import JSON, NOW, TOKEN, MakeEvent, Post, make_event
 
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
+    from pathlib import Path
+
+    from integration_forks import Forks
+
+__all__ = ["forks", "target"]
 
 
 @pytest.fixture(scope="session")
@@ -55,3 +62,11 @@ def post(sandbox: Sandbox, http: requests.Session) -> Post:
         return http.post(to.url + path, headers=headers, timeout=5, **content)
 
     return send
+
+
+@pytest.fixture
+def target(tmp_path: Path, own_sandbox: Sandbox, forks: Forks) -> Iterator[Launcher]:
+    """Start targets that send to a sandbox of their own, whose clock is the real one."""
+    launcher = Launcher(tmp_path, own_sandbox.url, forks)
+    yield launcher
+    launcher.close()

@@ -1,0 +1,161 @@
+"""What Meltano is told of the target, made from its settings.
+
+The definition for Meltano Hub is what `meltano add --from-ref` takes; a lock file is the same for a
+project that names the target by its variant. `scripts/readme` renews the files, `scripts/lint`
+checks them (`--check`).
+"""
+
+from __future__ import annotations
+
+import json
+import sys
+from importlib import metadata
+from pathlib import Path
+from typing import Any
+
+import yaml
+
+from target_liveintent.config import SCHEMA
+from target_liveintent.target import TargetLiveIntent
+
+PIP_URL = "target-liveintent"
+"""Where the target is installed from: the public location, said here alone."""
+
+ROOT = Path(__file__).parents[1]
+NAME = "target-liveintent"
+_ABOUT = metadata.metadata(NAME)
+REPOSITORY = _ABOUT["Project-URL"].removeprefix("Homepage, ")
+"""As pyproject.toml has it."""
+ACCOUNT, _, _ = REPOSITORY.rpartition("/")
+MAINTAINER = ACCOUNT.rpartition("/")[2]
+"""The Hub's variant, too."""
+FILES = f"{REPOSITORY}/raw/main"
+DEFINITION = "hub/target-liveintent.yml"
+MAINTAINERS = "hub/maintainers.yml"
+LOGO = "hub/target-liveintent.svg"
+LOCK = f"plugins/loaders/{NAME}--{MAINTAINER}.lock"
+
+# Tools that make definitions take a setting with one of these in its name for a secret, even
+# `on_invalid` for its `id`. So each of those says whether it is one.
+_LOOKS_SECRET = ("id", "key", "password", "secret", "token")
+_ACRONYMS = ("api", "id", "url")
+# The SDK knows it, the schemas of Meltano and its Hub do not.
+_NO_CAPABILITY = "validate-records"
+
+_HEAD = """\
+# The definition for Meltano Hub, made from the settings by scripts/readme. In a project:
+# meltano add --from-ref hub/target-liveintent.yml target-liveintent
+# The Hub keeps maintainers by variant, in a file of their own: maintainers.yml.
+"""
+_NEXT_STEPS = (
+    "Say which of the tap's streams are conversions: a preset (`presets: {orders: shopify}`) or a"
+    " stream map, and `__else__: __NULL__` in `stream_maps` so that no other stream is sent. Then"
+    " `TARGET_LIVEINTENT_DRY_RUN=true meltano run <tap> target-liveintent` shows the first events,"
+    " and sends nothing."
+)
+
+
+def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
+    """The target as Meltano Hub defines a loader."""
+    return {
+        "name": NAME,
+        "variant": MAINTAINER,
+        "namespace": NAME.replace("-", "_"),
+        "label": "LiveIntent",
+        "description": _ABOUT["Summary"],
+        "domain_url": "https://www.liveintent.com",
+        "docs": f"{REPOSITORY}#readme",
+        "repo": REPOSITORY,
+        "logo_url": f"{FILES}/{LOGO}",
+        "pip_url": pip_url,
+        "executable": NAME,
+        "maintenance_status": "beta",
+        "quality": "unknown",  # The Hub's to judge.
+        "keywords": ["meltano_sdk", "api", "reverse_etl", "advertising", "conversions"],
+        "supported_python_versions": _python_versions(),
+        "capabilities": _capabilities(),
+        "settings_group_validation": [
+            [*SCHEMA["required"], "auth_token"],
+            [*SCHEMA["required"], "auth_token_path"],
+        ],
+        "settings": [_setting(name, schema) for name, schema in SCHEMA["properties"].items()],
+        "next_steps": _NEXT_STEPS,
+    }
+
+
+def _python_versions() -> list[str]:
+    words = [c.split(" :: ") for c in _ABOUT.get_all("Classifier") or []]
+    return [w[-1] for w in words if w[:2] == ["Programming Language", "Python"] and "." in w[-1]]
+
+
+def _capabilities() -> list[str]:
+    found = sorted(capability.value for capability in TargetLiveIntent.capabilities)
+    return [capability for capability in found if capability != _NO_CAPABILITY]
+
+
+def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
+    words = name.split("_")
+    label = " ".join(w.upper() if w in _ACRONYMS else w.capitalize() for w in words)
+    kind = "options" if "enum" in schema else next(k for k in schema["type"] if k != "null")
+    setting = {"name": name, "label": label, "kind": kind, "description": schema["description"]}
+    if "default" in schema:
+        setting["value"] = schema["default"]
+    if kind == "options":
+        values = [value for value in schema["enum"] if value is not None]
+        setting["options"] = [
+            {"label": value.replace("_", " ").capitalize(), "value": value} for value in values
+        ]
+    if schema.get("secret") or any(word in name for word in _LOOKS_SECRET):
+        setting["sensitive"] = bool(schema.get("secret"))
+    return setting
+
+
+def lock(pip_url: str = PIP_URL) -> dict[str, Any]:
+    """The target as a project's lock file defines it."""
+    return {"plugin_type": "loaders", **definition(pip_url)}
+
+
+def commands() -> str:
+    """How a project with the target is made, for the README."""
+    lines = [
+        "pip install 'meltano>=4.4'",
+        "meltano init shop && cd shop",
+        f"meltano add --from-ref {FILES}/{DEFINITION} {NAME}",
+    ]
+    return "\n".join(["```sh", *lines, "```"])
+
+
+def files() -> dict[Path, str]:
+    """All generated files, and what is in them."""
+    projects = [ROOT, *(path.parent for path in sorted(ROOT.glob("examples/*/meltano.yml")))]
+    maintainer = {"label": MAINTAINER, "name": MAINTAINER, "url": ACCOUNT}
+    locked = json.dumps(lock(), indent=2) + "\n"
+    return {
+        ROOT / DEFINITION: _HEAD + _yaml(definition()),
+        ROOT / MAINTAINERS: _yaml({MAINTAINER: maintainer}),
+        **{project / LOCK: locked for project in projects},
+    }
+
+
+def _yaml(value: dict[str, Any]) -> str:
+    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+
+
+def main(*, check: bool) -> int:
+    """Write the files, or say which are not what they would be; returns the exit code."""
+    stale = {
+        path: text
+        for path, text in files().items()
+        if not path.exists() or path.read_text(encoding="utf-8") != text
+    }
+    for path, text in stale.items():
+        if check:
+            print(f"{path.relative_to(ROOT)} is stale: run scripts/readme", file=sys.stderr)
+        else:
+            path.parent.mkdir(parents=True, exist_ok=True)
+            path.write_text(text, encoding="utf-8")
+    return int(check and bool(stale))
+
+
+if __name__ == "__main__":
+    sys.exit(main(check="--check" in sys.argv[1:]))

@@ -1,0 +1,57 @@
+// The list of batches, with why they were refused.
+import { button, element, extent, keep, number, pill, plural, problem, row, time } from "./dom.js";
+
+const MOST_PROBLEMS = 3;
+const section = document.getElementById("batches");
+
+function problems(found) {
+  if (!found.length) return "";
+  const list = element("ul", "problems", ...found.slice(0, MOST_PROBLEMS).map(problem));
+  const rest = found.slice(MOST_PROBLEMS);
+  if (!rest.length) return list;
+  const more = button(`${rest.length} more`, "link", () => {
+    more.closest("ul").append(...rest.map(problem));
+    more.parentElement.remove();
+  });
+  list.append(element("li", "", more));
+  return list;
+}
+
+function answer({ status, outcome }) {
+  return pill(outcome, [status, outcome].filter(Boolean).join(" "));
+}
+
+const columns = showEvents => [
+  ["No.", "number", batch => number(batch.number)],
+  ["Arrived (UTC)", "time", batch => time(batch.received_at)],
+  ["Answer", "", answer],
+  ["Events", "number", batch => {
+    if (!batch.events) return batch.events === null ? "" : "0";
+    const open = button(number(batch.events), "link", () => showEvents(batch.number));
+    open.setAttribute("aria-label", `Show ${plural(batch.events, "event")} of batch ${batch.number}`);
+    return open;
+  }],
+  ["Took", "number", batch => `${(batch.latency * 1000).toFixed(1)} ms`],
+  ["Why", "why", batch => problems(batch.problems)],
+];
+
+// `refresh` is called where the filter changes, `showEvents` with the number of a batch.
+export function batches(refresh, showEvents) {
+  const [filter, more, empty] = [".filters", ".more", ".empty"].map(name => section.querySelector(name));
+  const cells = columns(showEvents);
+  let limit = 10;
+  filter.addEventListener("input", refresh);
+  filter.addEventListener("submit", event => event.preventDefault());
+  more.addEventListener("click", () => { limit += 40; refresh(); });
+  return {
+    query: () => ({ batch_outcome: filter.batch_outcome.value, batch_limit: Math.min(limit, 500) }),
+    show({ batches: { count, kept, rows }, stats }) {
+      keep(section.querySelector("tbody"), rows, batch => row(cells, batch));
+      section.querySelector("table").hidden = !rows.length;
+      empty.hidden = rows.length > 0;
+      empty.textContent = kept ? "No batch is like that." : "No batch has arrived yet.";
+      more.hidden = rows.length >= count || limit >= 500;
+      section.querySelector(".head .soft").textContent = extent(rows.length, count, kept, stats.requests);
+    },
+  };
+}

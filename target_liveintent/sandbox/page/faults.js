@@ -1,0 +1,122 @@
+// Switches for common faults, a form for the others, and the list of those still to happen.
+import { button, element, keep, number, plural, request } from "./dom.js";
+
+const section = document.getElementById("faults");
+const wrong = section.querySelector(".wrong");
+
+// what the switch is called, what it does, and the fault it stands for while it is on
+const SWITCHES = [
+  ["Unavailable", "answers 503", { kind: "status", status: 503 }],
+  ["Too many requests", "429, Retry-After: 2", { kind: "status", status: 429, headers: { "Retry-After": "2" } }],
+  ["Token rejected", "answers 401", { kind: "status", status: 401 }],
+  ["Slow", "answers 2 s later", { kind: "latency", seconds: 2 }],
+  ["Lost request", "drops, accepts nothing", { kind: "drop", when: "before" }],
+  ["Lost answer", "accepts, then drops", { kind: "drop", when: "after" }],
+];
+
+const named = fault => [...fault.event_ids ?? []].sort();
+
+const WHAT = {
+  status: fault => `Answers ${[fault.status, ...Object.entries(fault.headers ?? {}).map(pair => pair.join(": "))].join(", ")}`,
+  latency: fault => `Answers ${number(fault.seconds)} s later`,
+  drop: fault => `Drops the connection ${fault.when} processing`,
+  refuse: fault => `Refuses batches with ${[
+    ...named(fault), ...Object.entries(fault.where ?? {}).map(([path, value]) => `${path} = ${JSON.stringify(value)}`),
+  ].join(", ")}`,
+  partial: fault => `Leaves out ${named(fault).join(", ")}`,
+};
+
+function described({ times, probability, ...fault }) {
+  const often = times === null ? "until removed" : `${plural(times, "time")} more`;
+  const chance = probability < 1 ? `, with ${number(probability * 100)} %` : "";
+  return [WHAT[fault.kind](fault), `${often}${chance}`];
+}
+
+async function attempt(action) {
+  try {
+    await action();
+    wrong.hidden = true;
+  } catch (error) {
+    wrong.textContent = error.message;
+    wrong.hidden = false;
+  }
+}
+
+const add = fault => attempt(() => request("faults", {
+  method: "POST", headers: { "Content-Type": "application/json" }, body: JSON.stringify([fault]),
+}));
+const remove = scripted => attempt(() => request(`faults/${scripted.number}`, { method: "DELETE" }));
+
+// A switch is on while its very fault is among those still to happen, without an end.
+function meant(scripted, fault) {
+  const { times, probability, ...rest } = scripted.fault;
+  if (times !== null || probability !== 1) return false;
+  const same = (a, b) => JSON.stringify(a ?? {}) === JSON.stringify(b ?? {});
+  return ["kind", "status", "seconds", "when", "headers"].every(name => same(rest[name], fault[name])) && !("body" in rest);
+}
+
+function makeSwitch([name, does, fault], scripted) {
+  const made = button("", "switch", () => {
+    const found = scripted().filter(one => meant(one, fault));
+    if (found.length) found.forEach(remove);
+    else add({ ...fault, times: null });
+  });
+  made.append(element("span", "knob"), element("span", "name", name), element("span", "soft", does));
+  made.setAttribute("role", "switch");
+  return made;
+}
+
+function scriptedBy(form) {
+  const { kind, times, percent, ...fields } = Object.fromEntries(new FormData(form));
+  const ids = (fields.event_ids ?? "").split(/[\s,]+/).filter(Boolean);
+  const parsed = value => { try { return JSON.parse(value); } catch { return value; } };
+  return {
+    kind,
+    times: times === "" ? null : Number(times),
+    probability: Number(percent) / 100,
+    ...{
+      status: () => ({ status: Number(fields.status), headers: fields.retry_after ? { "Retry-After": fields.retry_after } : {} }),
+      latency: () => ({ seconds: Number(fields.seconds) }),
+      drop: () => ({ when: fields.when }),
+      refuse: () => ({ event_ids: ids, where: fields.field ? { [fields.field]: parsed(fields.value) } : {} }),
+      partial: () => ({ event_ids: ids }),
+    }[kind](),
+  };
+}
+
+function prepare(form) {
+  const adapt = () => {
+    for (const field of form.querySelectorAll("[data-for]")) {
+      field.hidden = !field.dataset.for.split(" ").includes(form.kind.value);
+      field.querySelector("input, select, textarea").disabled = field.hidden;
+    }
+  };
+  form.kind.addEventListener("input", adapt);
+  form.addEventListener("submit", event => { event.preventDefault(); add(scriptedBy(form)); });
+  adapt();
+}
+
+export function faults() {
+  let scripted = [];
+  const switches = SWITCHES.map(row => [makeSwitch(row, () => scripted), row[2]]);
+  section.querySelector(".switches").append(...switches.map(([made]) => made));
+  prepare(section.querySelector("form"));
+  const clear = section.querySelector(".active button");
+  clear.addEventListener("click", () => attempt(() => request("faults", { method: "DELETE" })));
+  return {
+    show({ faults: found }) {
+      scripted = found;
+      for (const [made, fault] of switches) made.setAttribute("aria-checked", found.some(one => meant(one, fault)));
+      keep(section.querySelector(".active ul"), found, one => {
+        const [what, often] = described(one.fault);
+        const off = button("Remove", "link", () => remove(one));
+        off.setAttribute("aria-label", `Remove: ${what}`);
+        return element("li", "", element("span", "", what), element("span", "soft", often), off);
+      });
+      clear.hidden = found.length < 2;
+      section.classList.toggle("on", found.length > 0);
+      section.querySelector(".head .soft").textContent =
+        found.length ? `${plural(found.length, "fault")} active` : "none active";
+    },
+  };
+}

@@ -1,0 +1,160 @@
+"""The example projects, by their READMEs' own commands; a tap that needs an account is replayed."""
+
+from __future__ import annotations
+
+import re
+import time
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import pytest
+from meltano_support import (
+    ROOT,
+    Postgres,
+    Project,
+    blocks,
+    copy_of_an_example,
+    expected,
+    replace_tap,
+    replaying_tap,
+    seen,
+)
+from preset_records import Record, Sample, changed, sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_liveintent.sandbox import Sandbox
+
+pytestmark = pytest.mark.meltano
+
+CANARY = 10
+
+
+class Walk:
+    """A walk through an example's README, command by command."""
+
+    def __init__(self, example: str, project: Project, sandbox: Sandbox, **tap: str) -> None:
+        self.setup, self.look, self.send = blocks(ROOT / "examples" / example / "README.md")
+        self._project = project
+        self._settings = {"TARGET_LIVEINTENT_API_URL": sandbox.url, **tap}
+
+    def take(self, commands: list[str]) -> str:
+        """Run commands as they are written; return what they said."""
+        said = ""
+        for command in commands:
+            done = self._project.shell(command, **self._settings)
+            assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr[-3000:]}"
+            said += done.stdout + done.stderr
+        return said
+
+
+def numbered(preset: str, count: int) -> list[Sample]:
+    """Samples of a preset under IDs of their own."""
+    of = sample(preset, time.time())
+    key = of.keys[0]
+    return [
+        Sample(of.stream, of.keys, {**of.record, key: f"{n}"}, {**of.event, "eventId": f"{n}"})
+        for n in range(count)
+    ]
+
+
+def without_pixel(events: list[dict[str, Any]]) -> list[dict[str, Any]]:
+    kept = [{name: value for name, value in e.items() if name != "pixelId"} for e in events]
+    assert {event["pixelId"] for event in events} == {12345}
+    return sorted(kept, key=lambda event: int(event["eventId"]))
+
+
+class Replayed(NamedTuple):
+    """What an example's tap sends.
+
+    Attributes:
+        tap: What is installed of it.
+        presets: How many records of which preset make events.
+        no_conversion: What makes a record of the first that the preset filters.
+        nobody: What makes one without an identity.
+    """
+
+    tap: str
+    presets: dict[str, int]
+    no_conversion: Record
+    nobody: Record
+
+    def events(self) -> list[Sample]:
+        """The samples that make events."""
+        found: list[Sample] = []
+        for preset, count in self.presets.items():
+            found += numbered(preset, len(found) + count)[len(found) :]
+        return found
+
+    def others(self) -> list[Sample]:
+        """One that is filtered, one that becomes a dead letter."""
+        of = self.events()[0]
+        changes = [self.no_conversion, self.nobody]
+        return [
+            of._replace(record=changed(of.record, {of.keys[0]: f"other-{n}", **changes}))
+            for n, changes in enumerate(changes)
+        ]
+
+
+REPLAYED = {
+    "shopify": Replayed(
+        "tap-shopify==3.13.0",
+        {"shopify": 12},
+        {"displayFinancialStatus": "PENDING"},
+        {"email": None, "customer": None, "customerJourneySummary": None},
+    ),
+    "salesforce": Replayed(
+        "tap-salesforce==2.8.1",
+        {"salesforce_opportunity": 7, "salesforce_lead": 5},
+        {"IsWon": False},
+        {"Contact_Email__c": None, "LI_Decision_Id__c": None},
+    ),
+}
+
+
+@pytest.mark.parametrize("example", REPLAYED)
+def test_replayed(example: str, sandbox: Sandbox, wheel: str, tmp_path: Path) -> None:
+    """What the README says happens: nothing is sent, then ten events, then the rest, once each."""
+    replayed = REPLAYED[example]
+    wanted = replayed.events()
+    project = copy_of_an_example(example, tmp_path / example, wheel)
+    replace_tap(project, replayed.tap, replaying_tap(tmp_path, [*replayed.others(), *wanted]))
+    walk = Walk(example, project, sandbox)
+
+    walk.take(walk.setup)
+    looked = walk.take(walk.look)
+    assert all(f"(preset {preset})" in looked for preset in replayed.presets)
+    assert f"total: read {len(wanted) + 2}, filtered 1, unmapped 0, would be delivered" in looked
+    assert sandbox.stats.requests == 0
+
+    canary, job = walk.send
+    said = walk.take([canary])
+    assert len(sandbox.events) == CANARY
+    said += walk.take([job])
+    assert without_pixel(sandbox.events) == [each.event for each in wanted]
+    assert sandbox.stats.duplicates == 0
+    assert f"unmapped 0, delivered {len(wanted) - CANARY}, dead-lettered 1 (no_identity 1)" in said
+    letters = (project.folder / "dead-letters.singer").read_text(encoding="utf-8")
+    assert set(re.findall(r'"event_id":"(.*?)"', letters)) == {"other-1"}
+    assert "@" not in said + letters
+
+
+@pytest.mark.postgres
+def test_postgres(
+    postgres: Postgres, orders: dict[str, str], sandbox: Sandbox, wheel: str, tmp_path: Path
+) -> None:
+    """The same with the real tap and a real server."""
+    project = copy_of_an_example("postgres", tmp_path / "postgres", wheel)
+    walk = Walk("postgres", project, sandbox, **orders)
+    walk.take(walk.setup)
+    looked = walk.take(walk.look)
+    assert "public-orders" in looked
+    assert sandbox.stats.requests == 0
+
+    canary, job = walk.send
+    said = walk.take([canary])
+    assert len(sandbox.events) == CANARY
+    said += walk.take([job])
+    assert seen(sandbox) == expected(postgres)
+    assert sandbox.stats.duplicates == 0
+    assert "@" not in said

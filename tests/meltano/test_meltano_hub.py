@@ -1,0 +1,154 @@
+"""Ways to get the target into a project: by reference, from a Hub, by a lock file."""
+
+from __future__ import annotations
+
+import http.server
+import json
+import threading
+import time
+from typing import TYPE_CHECKING, Any
+
+import jsonschema
+import pytest
+import yaml
+from meltano_support import (
+    MELTANO,
+    ROOT,
+    Project,
+    blocks,
+    copy_of_the_repositorys,
+    replaying_tap,
+)
+from preset_records import sample
+
+import hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from target_liveintent.sandbox import Sandbox
+
+pytestmark = pytest.mark.meltano
+
+PROJECTS = [ROOT / "meltano.yml", *sorted(ROOT.glob("examples/*/meltano.yml"))]
+NOT_FOR_PROJECTS = {
+    "domain_url",
+    "keywords",
+    "maintenance_status",
+    "next_steps",
+    "quality",
+    "supported_python_versions",
+}
+"""Of a definition, what is for the Hub and for lock files."""
+
+
+def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> None:
+    """The README alone leads from an empty folder to Shopify's orders in the sandbox.
+
+    Only what is not here is replaced: the public location by a wheel, the shop by a replayed one.
+    """
+    of = sample("shopify", time.time())
+    reference, tap = tmp_path / "target.yml", tmp_path / "tap.yml"
+    reference.write_text(yaml.safe_dump(hub.definition(wheel)), encoding="utf-8")
+    definition = {
+        "name": "tap-shopify",
+        "namespace": "tap_shopify",
+        "executable": str(replaying_tap(tmp_path, [of])),
+        "capabilities": ["catalog", "discover", "state"],
+    }
+    tap.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    all_blocks = blocks(ROOT / "README.md")
+    (install,) = (block for block in all_blocks if any("meltano init" in line for line in block))
+    (first,) = (block for block in all_blocks if any("presets '" in line for line in block))
+    (account,) = blocks(ROOT / "README.md", "ini")
+
+    pip, init, add = install
+    assert pip == "pip install 'meltano>=4.4'"  # What scripts/setup has done.
+    done = Project(tmp_path).shell(init)
+    assert done.returncode == 0, done.stderr
+    project = Project(tmp_path / "shop")
+    (project.folder / ".env").write_text("\n".join(account), encoding="utf-8")
+    url = f"{hub.FILES}/{hub.DEFINITION}"
+    assert url in add
+    add_tap = f"meltano add --from-ref {tap} tap-shopify"
+    *configure, dry, canary, run = first[1:]
+    sent: list[int] = []
+    for command in (add.replace(url, str(reference)), add_tap, *configure, dry, canary, run):
+        done = project.shell(command, TARGET_LIVEINTENT_API_URL=sandbox.url)
+        assert done.returncode == 0, f"{command}\n{done.stdout}\n{done.stderr[-3000:]}"
+        sent.append(sandbox.stats.accepted)
+    assert sent[-3:] == [0, 1, 1]
+    assert [dict(event) for event in sandbox.events] == [of.event | {"pixelId": 12345}]
+    assert (project.folder / "sent.sqlite").exists()
+
+
+@pytest.fixture
+def hub_url() -> Iterator[str]:
+    """A Hub that has the target, at this address."""
+    index = {"variants": {hub.MAINTAINER: {"ref": ""}}, "default_variant": hub.MAINTAINER}
+
+    class Handler(http.server.BaseHTTPRequestHandler):
+        def do_GET(self) -> None:
+            answers: dict[str, Any] = {
+                "/meltano/api/v1/plugins/loaders/index": {
+                    hub.NAME: index | {"logo_url": hub.definition()["logo_url"]}
+                },
+                "/target": yaml.safe_load((ROOT / hub.DEFINITION).read_text(encoding="utf-8")),
+            }
+            self.send_response(200)
+            self.end_headers()
+            self.wfile.write(json.dumps(answers[self.path]).encode())
+
+        def log_message(self, *_: object) -> None:
+            """Say nothing."""
+
+    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
+        threading.Thread(target=server.serve_forever).start()
+        url = f"http://127.0.0.1:{server.server_port}"
+        index["variants"] = {hub.MAINTAINER: {"ref": f"{url}/target"}}
+        yield url
+        server.shutdown()
+
+
+def test_lock_file(hub_url: str, tmp_path: Path) -> None:
+    """The lock files here are what Meltano makes of the definition, once its Hub has it."""
+    settings = "project_id: test\ndefault_environment: dev\nenvironments: [{name: dev}]\n"
+    (tmp_path / "meltano.yml").write_text(settings, encoding="utf-8")
+    cache = {"XDG_CACHE_HOME": str(tmp_path), "MELTANO_HUB_URL": hub_url}
+    done = Project(tmp_path).run("add", "--no-install", hub.NAME, **cache)
+    assert done.returncode == 0, done.stdout + done.stderr
+    locked = json.loads((tmp_path / hub.LOCK).read_text(encoding="utf-8"))
+    assert json.loads((ROOT / hub.LOCK).read_text(encoding="utf-8")) == locked
+
+
+@pytest.mark.parametrize("path", PROJECTS, ids=lambda path: path.parent.name)
+def test_projects_are_valid(path: Path) -> None:
+    """Meltano's schema takes each project, the target's definition in place, and its schedule."""
+    (found,) = MELTANO.parents[1].glob(
+        "lib/python*/site-packages/meltano/schemas/meltano.schema.json"
+    )
+    schema = json.loads(found.read_text(encoding="utf-8"))
+    project = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (loader,) = project["plugins"]["loaders"]
+    definition = {
+        key: value for key, value in hub.definition().items() if key not in NOT_FOR_PROJECTS
+    }
+    loader |= {**definition, **loader}
+    jsonschema.Draft202012Validator(schema).validate(project)
+    (job,), (schedule,) = project["jobs"], project["schedules"]
+    tap = project["plugins"]["extractors"][-1]
+    assert schedule["job"] == job["name"]
+    assert job["tasks"] == [f"{tap['name']} {loader['name']}"]
+
+
+def test_daily_run(tmp_path: Path) -> None:
+    """Meltano knows the repository's job, and that it is to run every day."""
+    project = copy_of_the_repositorys(tmp_path)
+    jobs = json.loads(project.run("job", "list", "--format=json").stdout)["jobs"]
+    assert jobs == [
+        {"job_name": "orders-to-liveintent", "tasks": ["tap-postgres target-liveintent"]}
+    ]
+    schedules = json.loads(project.run("schedule", "list", "--format=json").stdout)["schedules"]
+    (daily,) = schedules["job"]
+    assert (daily["job"]["name"], daily["cron_interval"]) == ("orders-to-liveintent", "0 0 * * *")

@@ -1,0 +1,367 @@
+"""The page and what it asks for, over HTTP: filters, problems, single events, changes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import requests
+from sandbox_support import NOW, TOKEN
+
+from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox.masks import MASK, masked
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+    from sandbox_support import MakeEvent, Post
+
+ADDRESS = "jane.doe@example.com"
+FILES = ("style.css", "main.js", "dom.js", "events.js", "batches.js", "faults.js")
+
+
+def look(sandbox: Sandbox, http: requests.Session, **query: Any) -> Any:
+    answer = http.get(f"{sandbox.url}/look", params=query, timeout=5)
+    assert answer.status_code == 200, answer.text
+    return answer.json()
+
+
+def ids(found: Any) -> list[str]:
+    return [row["id"] for row in found["events"]["rows"]]
+
+
+# The files
+
+
+@pytest.mark.parametrize("path", ["/", *(f"/page/{name}" for name in FILES)])
+def test_files(sandbox: Sandbox, http: requests.Session, path: str) -> None:
+    """The page may load its own files and nothing else, and inserts text as text."""
+    answer = http.get(sandbox.url + path, timeout=5)
+    assert answer.status_code == 200
+    policy = answer.headers["Content-Security-Policy"]
+    assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
+    assert "unsafe" not in policy
+    assert answer.headers["X-Content-Type-Options"] == "nosniff"
+    text = answer.text.replace("http://www.w3.org/2000/svg", "")
+    for unwanted in ("innerHTML", "outerHTML", "insertAdjacentHTML", "document.write", "eval("):
+        assert unwanted not in text
+    for unwanted in ("http:", "https:", "@import", "{{", "<script>", "<style>", " style="):
+        assert unwanted not in text
+
+
+def test_index(sandbox: Sandbox, http: requests.Session) -> None:
+    """The page says where to send to, and names files that are there."""
+    answer = http.get(f"{sandbox.url}/", timeout=5)
+    assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
+    assert "POST /conversions/a-1b2c" in answer.text
+    for name in ("style.css", "main.js"):
+        assert f'"page/{name}"' in answer.text
+
+
+@pytest.mark.parametrize("name", ["index.html", "__init__.py", "nothing", "..%2fapp.py"])
+def test_no_other_files(sandbox: Sandbox, http: requests.Session, name: str) -> None:
+    """Nothing else is served from there."""
+    assert http.get(f"{sandbox.url}/page/{name}", timeout=5).status_code == 404
+
+
+# What there is to show
+
+
+def test_coverage(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """Coverage counts the accepted events that carry a field, and refused ones not at all."""
+    md5, sha2 = "ab" * 16, "ab" * 32
+    post(
+        [
+            event(userData={"md5": md5, "sha2": sha2, "ip": "192.0.2.1"}, decisionId="d"),
+            event(userData={"sha2": sha2, "ua": "x"}, purchaseData={}),
+            event(userData={"idfa": "6D92078A-8246-4BA4-AE5B-76104861E7DC"}, decisionId="d"),
+        ]
+    )
+    post([event(source="shop")])
+    assert sandbox.stats.coverage == {
+        "md5": 1,
+        "sha2": 2,
+        "md5 and sha2": 1,
+        "decisionId": 2,
+        "ip": 1,
+        "ua": 1,
+        "idfa or aaid": 1,
+        "orderId": 2,
+        "value": 2,
+        "currency": 2,
+    }
+    sandbox.reset()
+    assert set(sandbox.stats.coverage.values()) == {0}
+
+
+FILTERS: list[tuple[dict[str, Any], list[str]]] = [
+    ({}, ["fault-1", "late-2", "late-1", "bad-2", "bad-1", "app-1", "web-2", "web-1"]),
+    ({"limit": 2}, ["fault-1", "late-2"]),
+    ({"source": "app"}, ["app-1"]),
+    ({"source": "other"}, ["bad-1"]),
+    ({"outcome": "accepted"}, ["late-2", "app-1", "web-2", "web-1"]),
+    ({"outcome": "refused"}, ["bad-2", "bad-1"]),
+    ({"outcome": "partial"}, ["late-1"]),
+    ({"outcome": "fault"}, ["fault-1"]),
+    ({"pixel": 77}, ["web-2"]),
+    ({"request": 2}, ["bad-2", "bad-1"]),
+    ({"search": "Zürich"}, ["web-1"]),
+    ({"search": 'a"b'}, ["app-1"]),
+    ({"search": "late", "outcome": "accepted"}, ["late-2"]),
+    ({"source": "app", "outcome": "refused"}, []),
+    (
+        {"outcome": "", "source": "", "pixel": "", "request": "", "search": "", "limit": 1},
+        ["fault-1"],
+    ),
+]
+
+
+@pytest.mark.parametrize(("query", "expected"), FILTERS, ids=[str(query) for query, _ in FILTERS])
+def test_filters(
+    sandbox: Sandbox,
+    post: Post,
+    event: MakeEvent,
+    http: requests.Session,
+    *,
+    query: dict[str, Any],
+    expected: list[str],
+) -> None:
+    """Events are listed newest first, by what became of them and by what they hold."""
+    post(
+        [
+            event({"purchaseData.orderId": "Zürich"}, eventId="web-1"),
+            event(eventId="web-2", pixelId=77),
+            event({"purchaseData.orderId": 'a"b'}, eventId="app-1", source="app"),
+        ]
+    )
+    post([event(eventId="bad-1", source="shop"), event(eventId="bad-2")])
+    sandbox.add_faults({"kind": "partial", "event_ids": ["late-1"]})
+    post([event(eventId="late-1"), event(eventId="late-2")])
+    sandbox.add_faults({"kind": "status", "status": 500})
+    post([event(eventId="fault-1")])
+    found = look(sandbox, http, **query)
+    assert ids(found) == expected
+    assert found["events"]["kept"] == 8
+    assert found["events"]["count"] == (len(expected) if "limit" not in query else 8)
+    assert found["pixels"] == [77, 12345]
+
+
+def test_batches_by_outcome(
+    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
+) -> None:
+    """Batches are listed newest first, by outcome."""
+    for n in range(3):
+        post([event()])
+        post([event(source=f"shop-{n}")])
+    found = look(sandbox, http, batch_outcome="refused", batch_limit=2)["batches"]
+    assert (found["count"], found["kept"]) == (3, 6)
+    assert [row["number"] for row in found["rows"]] == [6, 4]
+
+
+@pytest.mark.parametrize(
+    "query", [{"outcome": "x"}, {"limit": 501}, {"limit": 0}, {"pixel": "a"}, {"colour": "red"}]
+)
+def test_says_what_is_wrong(
+    sandbox: Sandbox, http: requests.Session, query: dict[str, Any]
+) -> None:
+    """A query that makes no sense is refused with a reason."""
+    answer = http.get(f"{sandbox.url}/look", params=query, timeout=5)
+    assert (answer.status_code, list(answer.json())) == (422, ["error"])
+
+
+def test_problems(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
+    """A refused batch says which event broke which rule with what; addresses are masked."""
+    bad = event({"eventId": "e-1", "source": "shop", "userData.email": ADDRESS})
+    post([event(eventId="e-0"), bad, event({"eventId": "e-2", "userData.md5": ...})])
+    post([event()], token=None)
+    denied, refused = look(sandbox, http)["batches"]["rows"]
+    assert refused["problems"] == [
+        {
+            "index": 1,
+            "event_id": "e-1",
+            "field": "source",
+            "rule": "must be one of web, app, offline",
+            "value": '"shop"',
+        },
+        {
+            "index": 1,
+            "event_id": "e-1",
+            "field": "userData.email",
+            "rule": "unknown field",
+            "value": f'"{MASK}"',
+        },
+        {"index": 2, "event_id": "e-2", "field": "decisionId", "rule": "required"},
+    ]
+    assert denied["problems"] == [{"event_id": None, "rule": "the token is missing or wrong"}]
+
+
+def test_shows_no_address(
+    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
+) -> None:
+    """Wherever an event holds an address, nothing that the page asks for has a part of it."""
+    post([event({"purchaseData.orderId": f"{'x' * 74} {ADDRESS}"}, eventId=ADDRESS)])
+    post([event(userData={ADDRESS: f"{'x' * 53} {ADDRESS}"}, source=ADDRESS, eventId=ADDRESS)])
+    sandbox.add_faults({"kind": "refuse", "event_ids": [ADDRESS], "times": 2})
+    post([event(eventId=ADDRESS)])
+    asked = ["/look", *(f"/look/events/{n}" for n in (1, 2, 3))]
+    answers = [http.get(sandbox.url + path, timeout=5).text for path in asked]
+    for text in answers:
+        assert MASK in text
+        assert "jane" not in text
+        json.loads(text)
+    assert sandbox.events[0]["eventId"] == ADDRESS  # what a test asks for is as it came
+
+
+@pytest.mark.parametrize(
+    ("text", "shown"),
+    [
+        ("nothing to hide", "nothing to hide"),
+        ("jane@example.com", MASK),
+        ("see <jane@example.com>, or bob@x.example.", f"see <{MASK}>, or {MASK}"),
+        ("https://shop.example/?e=jane%40example.com&x=1", f"https://shop.example/?e={MASK}&x=1"),
+        (r"\njane@example.com", rf"\n{MASK}"),
+        (r"\u00e9jane@example.com", rf"\u00e9{MASK}"),
+        (r"\"jane doe\"@example.com", MASK),
+        ("jäne@exämple.com", MASK),
+        ('{"a": "jane@example.com"}', f'{{"a": "{MASK}"}}'),
+    ],
+)
+def test_masks(text: str, shown: str) -> None:
+    """Addresses are masked in JSON text, which stays JSON; masking again changes nothing."""
+    assert masked(text) == shown
+    assert masked(shown) == shown
+
+
+def test_one_event(sandbox: Sandbox, post: Post, http: requests.Session) -> None:
+    """One event is shown with the numbers that it came with, and its batch."""
+    body = (
+        b'[{"eventId": "e-1", "eventTime": 12345678901234567890, "pixelId": 1, "source": "web",'
+        b' "userData": {"md5": 29}, "purchaseData": {"value": 1e2}}]'
+    )
+    post(body)
+    found = http.get(f"{sandbox.url}/look/events/1", timeout=5).json()
+    assert '"eventTime": 12345678901234567890,\n' in found["json"]
+    assert json.loads(found["json"]) == json.loads(body)[0]
+    assert (found["outcome"], found["index"], found["batch"]["status"]) == ("refused", 0, 400)
+    assert {problem["field"] for problem in found["batch"]["problems"]} >= {"userData.md5"}
+    answer = http.get(f"{sandbox.url}/look/events/2", timeout=5)
+    assert (answer.status_code, list(answer.json())) == (404, ["error"])
+
+
+@pytest.mark.parametrize(
+    "item",
+    [
+        "null",
+        "1",
+        '"text"',
+        "[[]]",
+        "{}",
+        '{"eventId": 5, "userData": [], "purchaseData": "x", "source": ["web"], "pixelId": true}',
+        '{"eventId": "e", "pixelId": 1e300, "eventTime": -1e300, "purchaseData": {"value": {}}}',
+        '{"eventId": "' + "x" * 100_000 + '", "source": {"a": 1}}',
+        '{"pixelId": 1' + "0" * 300 + "}",
+        *("[" * depth + "]" * depth for depth in (50, 240, 250, 260, 400, 900, 1000, 1010)),
+    ],
+    ids=lambda item: item[:40],
+)
+def test_shows_what_is_no_event(
+    sandbox: Sandbox, post: Post, http: requests.Session, item: str
+) -> None:
+    """Whatever a batch holds is answered and listed, and can be looked at."""
+    assert post(f"[{item}]".encode()).status_code == 400
+    found = look(sandbox, http)
+    assert found["batches"]["rows"][0]["problems"]
+    for row in found["events"]["rows"]:
+        assert len(str(row)) < 1000
+        one = http.get(f"{sandbox.url}/look/events/{row['number']}", timeout=5)
+        assert one.status_code == 200
+
+
+def test_remove_a_fault(
+    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
+) -> None:
+    """Each fault has a number, by which it is removed; using it up does not change it."""
+    sandbox.add_faults(
+        {"kind": "latency", "seconds": 0, "times": 2}, {"kind": "drop", "when": "after"}
+    )
+    first, second = look(sandbox, http)["faults"]
+    assert http.delete(f"{sandbox.url}/faults/{second['number']}", timeout=5).status_code == 204
+    assert http.delete(f"{sandbox.url}/faults/{second['number']}", timeout=5).status_code == 404
+    assert post([event()]).status_code == 204
+    [left] = look(sandbox, http)["faults"]
+    assert (left["number"], left["fault"]["times"]) == (first["number"], 1)
+
+
+# Changes
+
+
+def told(sandbox: Sandbox) -> tuple[requests.Response, Iterator[str]]:
+    """Listen to changes; yields each."""
+    answer = requests.get(f"{sandbox.url}/look/changes", stream=True, timeout=5)
+    lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
+    return answer, (line for line in lines if line.startswith("data: "))
+
+
+def test_tells_of_changes(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """It tells at once how things are, and again when something arrives, is scripted, is reset."""
+    answer, changes = told(sandbox)
+    seen = [next(changes)]
+    steps = (
+        lambda: post([event()]),
+        lambda: post([], token=None),
+        lambda: sandbox.add_faults({"kind": "status", "status": 500, "times": 2}),
+        lambda: post([event()]),
+        sandbox.reset,
+    )
+    with answer:
+        for step in steps:
+            step()
+            seen.append(next(changes))
+    assert len(set(seen)) == len(steps) + 1
+
+
+def test_ends_with_the_sandbox() -> None:
+    """Somebody who listens does not delay the end."""
+    with Sandbox() as sandbox:
+        answer, changes = told(sandbox)
+        next(changes)
+    with answer:
+        assert list(changes) == []
+
+
+# Many events
+
+
+def test_a_flood_does_not_push_out_what_was_refused(
+    post: Post, event: MakeEvent, http: requests.Session
+) -> None:
+    """What is kept is bounded, refused batches outlast accepted ones, and totals are exact."""
+    with Sandbox(max_events=10, max_requests=4, clock=lambda: NOW) as small:
+        post([event(source="shop"), event(eventId="beside")], to=small)
+        for n in range(12):
+            post([event(eventId=f"{n}-{i}") for i in range(5)], to=small)
+        found = look(small, http)
+        refused = look(small, http, outcome="refused")
+        events = http.get(f"{small.url}/events?limit=1000", timeout=5).json()
+    assert (found["events"]["kept"], found["batches"]["kept"]) == (12, 5)
+    assert ids(refused) == ["beside", "order-1001"]
+    assert (found["stats"]["accepted"], found["stats"]["arrived"]) == (60, 62)
+    assert found["stats"]["by_outcome"]["accepted"] == 12
+    assert found["stats"]["coverage"]["md5"] == 60
+    assert (events["count"], len(events["events"])) == (60, 10)
+
+
+def test_pixels_are_bounded(
+    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
+) -> None:
+    """However many pixels there are, the page offers some."""
+    post([event(pixelId=n) for n in range(100)])
+    assert look(sandbox, http)["pixels"] == list(range(50))
+    assert ids(look(sandbox, http, pixel=99)) == ["order-1001"]
+
+
+def test_needs_the_token_to_send_only(sandbox: Sandbox, http: requests.Session) -> None:
+    """Looking needs no token, and shows none."""
+    text = http.get(f"{sandbox.url}/look", timeout=5).text + http.get(sandbox.url, timeout=5).text
+    assert TOKEN.partition(" ")[2] not in text
