@@ -1,16 +1,24 @@
-"""The README's tables, from the code: `scripts/lint` checks them, `scripts/readme` renews them."""
+"""The documentation's tables, from the code: `scripts/lint` checks them, `scripts/readme` renews them."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import inspect
+from typing import TYPE_CHECKING, Any
 
+import click
+
+from target_liveintent import config, errors
 from target_liveintent import delivered as delivered_file
+from target_liveintent import presets as ready_maps
 from target_liveintent.config import SCHEMA
 from target_liveintent.events import COLUMNS
 from target_liveintent.functions import FUNCTIONS
 from target_liveintent.metrics import METRICS
 from target_liveintent.presets import PRESETS
 from target_liveintent.reasons import REASONS
+from target_liveintent.sandbox import Sandbox
+from target_liveintent.sandbox.cli import _parser as sandbox_parser
+from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -50,6 +58,13 @@ def presets() -> str:
     return _table(("preset", "for"), rows)
 
 
+def preset_texts() -> str:
+    """The ready stream maps as their users would write them."""
+    return "\n\n".join(
+        f"### {name}\n\n```yaml\n{ready_maps.text(name).rstrip()}\n```" for name in PRESETS
+    )
+
+
 def functions() -> str:
     """The helper functions of expressions."""
     rows = [(f"`{function.signature}`", function.meaning) for function in FUNCTIONS]
@@ -79,3 +94,64 @@ def reasons() -> str:
         for code, reason in REASONS.items()
     ]
     return _table(("reason", "what happened, and what to do", "counts¹", "replayed²"), rows)
+
+
+def options() -> str:
+    """The options of the target's command line."""
+    rows = [
+        (f"`{', '.join((*parameter.opts, *parameter.secondary_opts))}`", parameter.help or "")
+        for parameter in TargetLiveIntent.get_singer_command().params
+        if isinstance(parameter, click.Option)
+    ]
+    return _table(("option", ""), [*rows, ("`--help`", "Show these and exit.")])
+
+
+def sandbox_options() -> str:
+    """The options of the sandbox's command line."""
+    rows = [
+        (f"`{action.option_strings[-1]}`", _shown(action.default), str(action.help))
+        for action in sandbox_parser()._actions
+        if action.dest != "help"
+    ]
+    return _table(("option", "default", ""), rows)
+
+
+def _shown(default: object) -> str:
+    return "" if default is None else f"`{default}`"
+
+
+def endings() -> str:
+    """The exceptions that end a run, with the exit codes that they mean."""
+    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if _is_last(kind)]
+    kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
+    rows = [
+        (f"`{kind.__name__}`", "2" if kind is errors.ConfigurationError else "1", _first(kind))
+        for kind in kinds
+    ]
+    return _table(("exception", "exit code", ""), rows)
+
+
+def _is_last(kind: type[Any]) -> bool:
+    return issubclass(kind, errors.RunError) and kind is not errors.RunError
+
+
+def _first(thing: Any) -> str:
+    return (inspect.getdoc(thing) or "").partition("\n")[0]
+
+
+def python() -> str:
+    """What programs may use."""
+    names = {
+        "target_liveintent.target.TargetLiveIntent": TargetLiveIntent,
+        "target_liveintent.config.problems": config.problems,
+        "target_liveintent.config.settings_of": config.settings_of,
+        "target_liveintent.config.SCHEMA": "The JSON schema of all settings.",
+        "target_liveintent.reasons.REASONS": "What each reason code means.",
+        "target_liveintent.sandbox.Sandbox": Sandbox,
+        "target_liveintent.errors.RunError": errors.RunError,
+    }
+    rows = [
+        (f"`{name}`", thing if isinstance(thing, str) else _first(thing))
+        for name, thing in names.items()
+    ]
+    return _table(("name", ""), rows)

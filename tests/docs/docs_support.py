@@ -1,0 +1,292 @@
+"""The documentation's code blocks, and a project to run them in: a shop's tap, a sandbox, Meltano."""
+
+from __future__ import annotations
+
+import fnmatch
+import json
+import os
+import re
+import signal
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import Any, NamedTuple
+
+import yaml
+from preset_records import sample
+
+import hub
+
+ROOT = Path(__file__).parents[2]
+DOCS = ROOT / "docs"
+PROGRAMS = Path(sys.executable).parent
+MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
+SANDBOX_URL = "http://127.0.0.1:8086"
+"""Where the pages have the sandbox; in tests, it takes a free port."""
+PIXEL = 12345
+
+ELSEWHERE = {
+    "performance.md": "benchmarks",
+    "scale.md": "benchmarks",
+    "spark.md": "tests/spark",
+}
+"""Pages whose commands others run."""
+
+
+def pages() -> list[Path]:
+    """The pages whose blocks run here."""
+    found = [ROOT / "README.md", *sorted(DOCS.rglob("*.md"))]
+    return [page for page in found if page.name not in ELSEWHERE]
+
+
+class Block(NamedTuple):
+    """A fenced block.
+
+    Attributes:
+        kind: Its language.
+        title: The file that it is, if it says so.
+        text: What is in it, without the indentation of the list that it stands in.
+        excuse: Why it cannot run here, from the comment before it.
+        line: Where it stands.
+    """
+
+    kind: str
+    title: str | None
+    text: str
+    excuse: str | None
+    line: int
+
+
+_BLOCK = re.compile(
+    r"(?:^ *<!-- not run: (?P<excuse>.*) -->\n)?"
+    r"^(?P<indent> *)```(?P<kind>[a-z]*)(?: title=\"(?P<title>[^\"]+)\")?\n"
+    r"(?P<text>.*?)^(?P=indent)```$",
+    re.MULTILINE | re.DOTALL,
+)
+
+
+def blocks(page: Path) -> list[Block]:
+    """The fenced blocks of a page."""
+    text = page.read_text(encoding="utf-8")
+    found = []
+    for match in _BLOCK.finditer(text):
+        indent = len(match["indent"])
+        inner = "".join(line[indent:] or "\n" for line in match["text"].splitlines(keepends=True))
+        line = text[: match.start("kind")].count("\n") + 1
+        found.append(Block(match["kind"], match["title"], inner, match["excuse"], line))
+    return found
+
+
+# A project
+
+
+def _shop(now: float) -> list[dict[str, Any]]:
+    """Orders of a shop: three to send, a guest's, one that is not paid, one that is too old."""
+    good = sample("shopify", now).record
+
+    def order(number: int, **changes: Any) -> dict[str, Any]:
+        own = {"id": f"gid://shopify/Order/{number}", "name": f"#{number}"}
+        own |= {"legacyResourceId": number, "email": f"buyer{number}@example.com"}
+        return {**good, **own, **changes}
+
+    guest = {"email": None, "customer": None, "customerJourneySummary": None}
+    old = {"processedAt": "2020-01-01T00:00:00Z", "createdAt": "2020-01-01T00:00:00Z"}
+    return [
+        order(1001),
+        order(1002),
+        order(1003),
+        order(1004, **guest),
+        order(1005, displayFinancialStatus="PENDING"),
+        order(1006, **old),
+    ]
+
+
+class Project:
+    """A folder with what a page takes for granted.
+
+    It has a tap that replays a shop's orders, the settings of the quickstart for Meltano (`meltano.yml`,
+    `.env`) and without it (`liveintent.json`, `shopify.json`, `catalog.json`).
+
+    Args:
+        folder: An empty folder.
+        url: The sandbox that takes the place of the one that the pages start.
+    """
+
+    def __init__(self, folder: Path, url: str) -> None:
+        self.folder = folder
+        self.url = url
+        self._sandboxes: list[subprocess.Popen[str]] = []
+        self._programs = folder / ".programs"
+        self._programs.mkdir()
+        self._make_tap()
+        self._make_pip()
+        self._make_meltano_project()
+        self.write("liveintent.json", json.dumps({**self.account, **SETTINGS}))
+        self.write("shopify.json", "{}")
+
+    @property
+    def account(self) -> dict[str, Any]:
+        """The sandbox's account, as settings."""
+        return {
+            "customer_id": "a-1b2c",
+            "auth_token": "sandbox-token",
+            "pixel_id": PIXEL,
+            "api_url": self.url,
+        }
+
+    def write(self, name: str, text: str) -> None:
+        """Write a file of the project, with the address of this test's sandbox."""
+        (self.folder / name).write_text(text.replace(SANDBOX_URL, self.url), encoding="utf-8")
+
+    def _program(self, name: str, text: str) -> Path:
+        path = self._programs / name
+        path.write_text(text, encoding="utf-8")
+        path.chmod(0o755)
+        return path
+
+    def _make_tap(self) -> None:
+        data = self.folder / ".shop.json"
+        streams = {"orders": {"keys": ["id"], "records": _shop(time.time())}}
+        data.write_text(json.dumps(streams), encoding="utf-8")
+        replay = ROOT / "tests" / "meltano" / "replay_tap.py"
+        command = f'#!/bin/sh\nexec "{sys.executable}" "{replay}" "{data}" "$@"\n'
+        tap = self._program("tap-shopify", command)
+        found = subprocess.run(
+            [tap, "--config", "-", "--discover"], capture_output=True, text=True, check=True
+        )
+        catalog = json.loads(found.stdout)
+        for entry in catalog["streams"][0]["metadata"]:
+            entry["metadata"]["selected"] = True
+        self.write("catalog.json", json.dumps(catalog))
+
+    def _make_pip(self) -> None:
+        """A pip that fails if what it is to install is not what is installed and tested here."""
+        pip = f'-m pip --disable-pip-version-check "$@" --no-index --dry-run'
+        python = MELTANO.with_name("python")
+        self._program(
+            "pip",
+            f"#!/bin/sh\nset -e\n"
+            f'case "$*" in *meltano*) exec {python} {pip};; esac\n'
+            f"said=$({sys.executable} {pip} 2>&1) || {{ echo \"$said\" >&2; exit 1; }}\n"
+            f'case "$said" in *"does not provide the extra"*) echo "$said" >&2; exit 1;; esac\n',
+        )
+
+    def _make_meltano_project(self) -> None:
+        lock = hub.lock() | {"executable": str(PROGRAMS / "target-liveintent"), "pip_url": None}
+        (self.folder / hub.LOCK).parent.mkdir(parents=True)
+        self.write(hub.LOCK, json.dumps(lock))
+        tap = {
+            "name": "tap-shopify",
+            "namespace": "tap_shopify",
+            "executable": str(self._programs / "tap-shopify"),
+            "capabilities": ["catalog", "discover", "state"],
+            "settings": [
+                {"name": "shop"},
+                {"name": "access_token", "sensitive": True},
+                {"name": "start_date"},
+            ],
+            "select": ["orders.*"],
+        }
+        loader = {"name": hub.NAME, "variant": hub.MAINTAINER, "config": SETTINGS}
+        project = {
+            "version": 1,
+            "project_id": "docs",
+            "default_environment": "prod",
+            "send_anonymous_usage_stats": False,
+            "environments": [{"name": "prod"}],
+            "plugins": {"extractors": [tap], "loaders": [loader]},
+        }
+        self.write("meltano.yml", yaml.safe_dump(project, sort_keys=False))
+        prefix = "TARGET_LIVEINTENT_"
+        lines = [f"{prefix}{name.upper()}={value}\n" for name, value in self.account.items()]
+        self.write(".env", "".join(lines))
+
+    # Running
+
+    def run(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Run lines for the shell, as a page has them; output and errors come together."""
+        if command.startswith("liveintent-sandbox"):
+            return self._start_sandbox(command)
+        script = command.replace(SANDBOX_URL, self.url)
+        return subprocess.run(
+            ["bash", "-euo", "pipefail", "-c", script],
+            cwd=self.folder,
+            env=self._environment,
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    @property
+    def _environment(self) -> dict[str, str]:
+        kept = {
+            name: value
+            for name, value in os.environ.items()
+            if not name.startswith(("MELTANO", "TAP_", "TARGET_", "VIRTUAL_ENV", "PYTEST"))
+        }
+        places = (self._programs, PROGRAMS, MELTANO.parent, kept["PATH"])
+        return kept | {
+            "PATH": ":".join(map(str, places)),
+            "MELTANO_SEND_ANONYMOUS_USAGE_STATS": "0",
+            "MELTANO_CLI_DISABLE_VERSION_CHECK": "1",
+            "NO_COLOR": "1",
+            "NO_PROXY": "127.0.0.1",
+        }
+
+    def _start_sandbox(self, command: str) -> subprocess.CompletedProcess[str]:
+        """Leave a sandbox running, on a free port, as in a terminal of its own."""
+        options = command.strip().split()[1:]
+        sandbox = subprocess.Popen(
+            [PROGRAMS / "liveintent-sandbox", *options, "--port", "0"],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+        )
+        self._sandboxes.append(sandbox)
+        assert sandbox.stdout is not None
+        said = sandbox.stdout.readline()
+        found = re.search(r"http://127\.0\.0\.1:\d+", said)
+        assert found, said + sandbox.stdout.read()
+        old, self.url = self.url, found[0]
+        for path in (self.folder / ".env", self.folder / "liveintent.json"):
+            text = path.read_text(encoding="utf-8")
+            path.write_text(text.replace(old, self.url), encoding="utf-8")
+        return subprocess.CompletedProcess(command, 0, said.replace(self.url, SANDBOX_URL))
+
+    def close(self) -> None:
+        """Stop the sandboxes that this project started."""
+        for sandbox in self._sandboxes:
+            sandbox.send_signal(signal.SIGINT)
+            assert sandbox.wait(10) == 0
+            assert sandbox.stdout is not None
+            sandbox.stdout.close()
+
+
+SETTINGS: dict[str, Any] = {
+    "presets": {"orders": "shopify"},
+    "stream_maps": {"__else__": "__NULL__"},
+    "ledger_path": "sent.sqlite",
+}
+"""What the quickstart sets."""
+
+
+def unseen(expected: str, output: str) -> list[str]:
+    """The lines of a block of output that no line of the real output is like; `…` is any text."""
+    there = [_bare(line) for line in output.splitlines()]
+    return [
+        line
+        for line in expected.splitlines()
+        if line.strip() and not fnmatch.filter(there, _pattern(_bare(line)))
+    ]
+
+
+def _bare(line: str) -> str:
+    return " ".join(line.split())
+
+
+def _pattern(line: str) -> str:
+    return "*" + re.sub(r"([\[*?])", r"[\1]", line).replace("…", "*") + "*"

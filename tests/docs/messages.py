@@ -1,0 +1,88 @@
+"""What the program can say, from its source: the texts that end or accompany a run."""
+
+from __future__ import annotations
+
+import ast
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+ROOT = Path(__file__).parents[2] / "target_liveintent"
+_LOGGED = {"debug", "info", "warning", "error", "critical", "exception"}
+_SAYERS = {
+    "_column_problem",
+    "_explain",
+    "_failure",
+    "_fail",
+    "_fault",
+    "_way_out",
+    "advice",
+    "lines",
+    "problems",
+    "refused_as_a_whole",
+    "too_many_rejected",
+    "unknown_settings",
+}
+"""Functions whose texts are said elsewhere."""
+_SAYING_TABLES = {"_FAULTS", "_SET_UP_FAULTS"}
+_SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "report_page.py", "explain.py"}
+"""Pages and `--explain` speak for themselves; only what they raise is looked at."""
+
+
+def messages() -> dict[str, str]:
+    """Each text, with `…` for what is filled in, and where it stands."""
+    found: dict[str, str] = {}
+    for path in sorted([*ROOT.glob("*.py"), ROOT / "sandbox" / "cli.py"]):
+        tree = ast.parse(path.read_text(encoding="utf-8"))
+        for node in _places(tree, path):
+            for text, line in _texts(node):
+                if len(re.sub(r"[^A-Za-z]", "", text)) >= 8 and " " in text.strip():
+                    found.setdefault(text, f"{path.name}:{line}")
+    return found
+
+
+def _places(tree: ast.AST, path: Path) -> Iterator[ast.AST]:
+    for node in ast.walk(tree):
+        match node:
+            case ast.Raise(exc=ast.Call(args=args)):
+                yield from args
+            case ast.Assign(targets=[ast.Name(id="msg")], value=value):
+                yield value
+            case ast.Call(func=ast.Attribute(attr=name), args=[first, *_]) if name in _LOGGED:
+                yield first
+            case ast.Call(func=ast.Name(id="Outcome"), args=[_, said, *_]):
+                yield said
+            case ast.Call(func=ast.Name(id="refused_as_a_whole"), args=[what, *_]):
+                yield what
+            case ast.Call(func=ast.Name(id="_fail"), args=[what, *_]):
+                yield what
+            case ast.FunctionDef(name=name) if path.name not in _SILENT and (
+                name in _SAYERS or name.endswith(("_problems", "_paths"))
+            ):
+                yield from (statement for statement in node.body if not _is_docstring(statement))
+
+
+def _is_docstring(statement: ast.stmt) -> bool:
+    return isinstance(statement, ast.Expr) and isinstance(statement.value, ast.Constant)
+
+
+def _texts(node: ast.AST) -> Iterator[tuple[str, int]]:
+    """The texts in a piece of code, each whole."""
+    if isinstance(node, ast.JoinedStr):
+        parts = (
+            str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
+        )
+        yield _plain("".join(parts)), node.lineno
+        return
+    if isinstance(node, ast.Constant) and isinstance(node.value, str):
+        yield _plain(re.sub(r"%[sdr]", "…", node.value)), node.lineno
+        return
+    for child in ast.iter_child_nodes(node):
+        yield from _texts(child)
+
+
+def _plain(text: str) -> str:
+    return re.sub(r"…(\s*…)*", "…", " ".join(text.split()))
