@@ -59,7 +59,8 @@ class Block(NamedTuple):
 
 
 _BLOCK = re.compile(
-    r"(?:^ *<!-- not run: (?P<excuse>.*) -->\n)?"
+    r"(?:^ *<!-- (?:not run: |(?=run by ))(?P<excuse>[^\n]*) -->\n"
+    r"(?:<!-- \[\[\[cog\n(?:[^\n]*\n){1,5}?\]\]\] -->\n)?)?"
     r"^(?P<indent> *)```(?P<kind>[a-z]*)(?: title=\"(?P<title>[^\"]+)\")?\n"
     r"(?P<text>.*?)^(?P=indent)```$",
     re.MULTILINE | re.DOTALL,

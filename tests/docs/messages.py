@@ -27,7 +27,8 @@ _SAYERS = {
     "unknown_settings",
 }
 """Functions whose texts are said elsewhere."""
-_SAYING_TABLES = {"_FAULTS", "_SET_UP_FAULTS"}
+_TABLES = {"_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
+"""What network faults are called."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "report_page.py", "explain.py"}
 """Pages and `--explain` speak for themselves; only what they raise is looked at."""
 
@@ -39,7 +40,7 @@ def messages() -> dict[str, str]:
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in _places(tree, path):
             for text, line in _texts(node):
-                if len(re.sub(r"[^A-Za-z]", "", text)) >= 8 and " " in text.strip():
+                if len(re.sub(r"[^A-Za-z]", "", text)) >= 5 and " " in text.strip():
                     found.setdefault(text, f"{path.name}:{line}")
     return found
 
@@ -50,6 +51,12 @@ def _places(tree: ast.AST, path: Path) -> Iterator[ast.AST]:
             case ast.Raise(exc=ast.Call(args=args)):
                 yield from args
             case ast.Assign(targets=[ast.Name(id="msg")], value=value):
+                yield value
+            case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if (
+                name in _TABLES
+            ):
+                yield value
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in _TABLES:
                 yield value
             case ast.Call(func=ast.Attribute(attr=name), args=[first, *_]) if name in _LOGGED:
                 yield first

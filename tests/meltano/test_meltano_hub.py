@@ -44,7 +44,7 @@ NOT_FOR_PROJECTS = {
 
 
 def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> None:
-    """The README alone leads from an empty folder to Shopify's orders in the sandbox.
+    """The quickstart alone leads from an empty folder to Shopify's orders in the sandbox.
 
     Only what is not here is replaced: the public location by a wheel, the shop by a replayed one.
     """
@@ -58,10 +58,11 @@ def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> N
         "capabilities": ["catalog", "discover", "state"],
     }
     tap.write_text(yaml.safe_dump(definition), encoding="utf-8")
-    all_blocks = blocks(ROOT / "README.md")
+    page = ROOT / "docs" / "quickstart.md"
+    all_blocks = blocks(page)
     (install,) = (block for block in all_blocks if any("meltano init" in line for line in block))
     (first,) = (block for block in all_blocks if any("presets '" in line for line in block))
-    (account,) = blocks(ROOT / "README.md", "ini")
+    (account,) = blocks(page, "ini")
 
     pip, init, add = install
     assert pip == "pip install 'meltano>=4.4'"  # What scripts/setup has done.
@@ -72,7 +73,7 @@ def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> N
     url = f"{hub.FILES}/{hub.DEFINITION}"
     assert url in add
     add_tap = f"meltano add --from-ref {tap} tap-shopify"
-    *configure, dry, canary, run = first[1:]
+    *configure, dry, canary, run = first
     sent: list[int] = []
     for command in (add.replace(url, str(reference)), add_tap, *configure, dry, canary, run):
         done = project.shell(command, TARGET_LIVEINTENT_API_URL=sandbox.url)

@@ -1,0 +1,214 @@
+"""Every command and configuration of the documentation, run against the sandbox."""
+
+from __future__ import annotations
+
+import json
+import re
+import subprocess
+import sys
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from docs_support import DOCS, ROOT, Block, Project, blocks, pages, unseen
+
+from target_liveintent import config
+from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.explain import Stream
+from target_liveintent.presets import expand
+from target_liveintent.sinks import converter
+from target_liveintent.stream_maps import StreamMaps
+from target_liveintent.suppression import Suppressions
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+PAGES = pages()
+ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 12345}
+NOW = 1_785_603_600
+"""An hour after the conversions of the cookbook."""
+MAX_EXCUSES = 4
+
+
+def _name(page: Path) -> str:
+    return page.relative_to(ROOT).as_posix()
+
+
+# What blocks are, by their language
+
+
+def _is_settings(text: str) -> None:
+    """Settings that are right, whose maps compile."""
+    settings = yaml.safe_load(text)
+    assert set(settings) <= set(config.SCHEMA["properties"])
+    assert config.problems(ACCOUNT | settings) == []
+    definitions = expand(settings.get("presets", {}), settings.get("stream_maps", {}))
+    maps = StreamMaps(definitions, settings.get("stream_map_config", {}))
+    for stream in definitions:
+        if stream != "__else__":
+            maps.treatments(stream, {"properties": {"id": {}}})
+
+
+def _is_ini(text: str) -> None:
+    """A `.env` whose settings are right."""
+    lines = dict(line.split("=", 1) for line in text.splitlines())
+    given = config.from_environment(lines, "TARGET_LIVEINTENT_")
+    assert len(given) == len(lines)
+    assert config.problems(given) == []
+
+
+def _is_crontab(text: str) -> None:
+    """Five fields that name times, and a command that changes to a folder first."""
+    for line in text.splitlines():
+        assert re.fullmatch(r"(?:[\d*/,-]+ ){5}cd \S+ && .+", line), line
+
+
+def _is_gitignore(text: str) -> None:
+    """What the target and Meltano leave behind is covered, as in the examples."""
+    shipped = (ROOT / "examples" / "shopify" / ".gitignore").read_text(encoding="utf-8")
+    assert set(text.split()) == set(shipped.split())
+
+
+def _is_promql(text: str) -> None:
+    """Expressions over metrics that there are."""
+    from target_liveintent.metrics import METRICS
+    from target_liveintent.reasons import REASONS
+
+    there = {metric.name for metric in METRICS}
+    assert set(re.findall(r"target_liveintent_(\w+)", text)) <= there
+    for named in re.findall(r'reason!?~"([^"]+)"', text):
+        assert set(named.split("|")) <= REASONS.keys()
+
+
+CHECKS: dict[str, Callable[[str], Any]] = {
+    "crontab": _is_crontab,
+    "gitignore": _is_gitignore,
+    "ini": _is_ini,
+    "json": json.loads,
+    "promql": _is_promql,
+    "yaml": _is_settings,
+}
+
+
+@pytest.mark.parametrize("page", PAGES, ids=_name)
+def test_page(page: Path, project: Project) -> None:
+    """The blocks of a page, from its beginning to its end, in one project.
+
+    Commands must succeed; a block of output must be like what the commands before it said.
+    """
+    said = ""
+    for block in blocks(page):
+        where = f"{_name(page)}:{block.line}"
+        if block.title and block.title.endswith(".json"):
+            project.write(block.title, block.text)
+        if block.excuse is not None:
+            continue
+        if block.kind == "sh":
+            said = _run(block.text, project, where)
+        elif block.kind == "text":
+            assert unseen(block.text, said) == [], f"{where}\n{said}"
+        elif block.kind == "python":
+            _run_python(block.text, project, where)
+        else:
+            assert block.kind in CHECKS, f"{where}: a block of the kind '{block.kind}'"
+            try:
+                CHECKS[block.kind](block.text)
+            except Exception as failure:
+                failure.add_note(where) if hasattr(failure, "add_note") else None
+                raise
+
+
+def _run(text: str, project: Project, where: str) -> str:
+    own = [line for line in text.splitlines() if line.startswith("scripts/")]
+    for line in own:  # They are what runs this test, or others run them.
+        assert (ROOT / line.split()[0]).exists(), f"{where}: {line}"
+    rest = "\n".join(line for line in text.splitlines() if line not in own)
+    if not rest.strip():
+        return ""
+    done = project.run(rest)
+    assert done.returncode == 0, f"{where}\n{rest}\n{done.stdout[-3000:]}"
+    return done.stdout
+
+
+def _run_python(text: str, project: Project, where: str) -> None:
+    done = subprocess.run(
+        [sys.executable, "-W", "ignore", "-c", text],
+        cwd=project.folder,
+        capture_output=True,
+        text=True,
+        timeout=60,
+        check=False,
+    )
+    assert done.returncode == 0, f"{where}\n{done.stderr}"
+
+
+# The cookbook's recipes: a map, a record, the event
+
+
+def _recipes() -> list[tuple[Block, Block, Block]]:
+    found = blocks(DOCS / "mapping.md")
+    return [
+        (found[index - 2], found[index - 1], block)
+        for index, block in enumerate(found)
+        if block.title == "event"
+    ]
+
+
+@pytest.mark.parametrize("recipe", _recipes(), ids=lambda recipe: f"line {recipe[0].line}")
+def test_recipe(recipe: tuple[Block, Block, Block], monkeypatch: pytest.MonkeyPatch) -> None:
+    """The map makes the event of the record: its named fields, null for none, or the reason."""
+    monkeypatch.setattr(time, "time", lambda: NOW)
+    given, record, event = (block.text for block in recipe)
+    assert [block.title for block in recipe] == [None, "record", "event"]
+    expected = json.loads(event)
+    made = _converted(yaml.safe_load(given), json.loads(record))
+    if isinstance(made, Conversion):
+        got = json.loads(made.body)
+        for field, value in expected.items():
+            if isinstance(value, dict) and value:
+                assert {key: got[field][key] for key in value} == value
+            else:
+                assert got[field] == value
+    else:
+        assert (made.reason if isinstance(made, Rejection) else made) == expected
+
+
+def _converted(settings: dict[str, Any], record: dict[str, Any]) -> Conversion | Rejection | None:
+    checked = config.settings_of(ACCOUNT | settings)
+    maps = StreamMaps(settings["stream_maps"], settings.get("stream_map_config", {}))
+    (name,) = settings["stream_maps"].keys() - {"__else__"}
+    stream = Stream(name, {"properties": dict.fromkeys(record, {})}, ("id",))
+    (treatment,) = maps.treatments(stream.name, stream.schema)
+    builder = EventBuilder(
+        stream.name, treatment.properties, (), checked.events, Suppressions(None)
+    )
+    return converter(treatment, builder, {})(record, None)
+
+
+# Excuses
+
+
+def test_excuses_are_few() -> None:
+    """A block that cannot run says why; and there are few of them."""
+    excused = [block for page in PAGES for block in blocks(page) if block.excuse is not None]
+    excuses = [block.excuse for block in excused if not block.excuse.startswith("run by ")]
+    assert len(excuses) <= MAX_EXCUSES
+    assert all(len(excuse) > 20 for excuse in excuses)
+
+
+def test_blocks_that_others_run() -> None:
+    """A block that another test runs names it, and that test reads the page."""
+    for page in PAGES:
+        for block in blocks(page):
+            if block.excuse is not None and block.excuse.startswith("run by "):
+                other = ROOT / block.excuse.removeprefix("run by ")
+                assert page.name in other.read_text(encoding="utf-8")
+
+
+def test_blocks_are_found() -> None:
+    """No fence escapes the reading of blocks."""
+    for page in PAGES:
+        fences = re.findall(r"^ *```", page.read_text(encoding="utf-8"), re.MULTILINE)
+        assert len(fences) == 2 * len(blocks(page)), page
