@@ -216,6 +216,55 @@ def test_an_answer_that_drips(tmp_path: Path, status: bytes) -> None:
     assert 1.0 <= outcome.seconds < 3.0
 
 
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[tuple[str, list[int]]]:
+    """Give all requests of one connection after the other the same answer; counts them."""
+    seen: list[int] = []
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                seen.append(0)
+                with connection, connection.makefile("rb") as requests:
+                    while any(line == b"\r\n" for line in requests) and requests.read(2):
+                        seen[-1] += 1
+                        connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", seen
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n["1"]',
+    ],
+    ids=["204", "200-empty", "200"],
+)
+def test_a_connection_that_is_taken_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """A thread may send over a connection while another still judges the answer before."""
+    with answering(answer) as (url, seen):
+        client = Client(settings(tmp_path, api_url=url, request_timeout_seconds=5))
+        judge = Client._judge
+        outcomes: list[Outcome] = []
+
+        def judge_late(*given: Any) -> Outcome:
+            monkeypatch.setattr(client, "_judge", judge)
+            outcomes.append(client.post(b"[]", ["1"], 5.0))
+            return judge(*given)
+
+        monkeypatch.setattr(client, "_judge", judge_late)
+        outcomes.append(client.post(b"[]", ["1"], 5.0))
+    assert [outcome.status for outcome in outcomes] == [int(answer[9:12])] * 2
+    assert seen == [2]
+
+
 # The books
 
 
