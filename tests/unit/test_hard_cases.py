@@ -145,6 +145,19 @@ def test_age_is_judged_after_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_one_fate_when_the_token_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that had grown too old before a denied request is not too old twice."""
+    outcomes = [Outcome(Kind.ROTATED, "HTTP 401", 401), Outcome(Kind.ACCEPTED, "HTTP 204", 204)]
+    monkeypatch.setattr(Client, "post", lambda *_: outcomes.pop(0))
+    done: list[Delivered] = []
+    one = Delivery(settings(tmp_path), done.append)
+    events = [conversion("old", time.time() - 10), conversion("young")]
+    one.submit(Batch(0, "orders", 0.0, events), lambda: None)
+    assert one.join(PATIENCE), "the delivery hangs"
+    assert [refusal.conversion.event_id for refusal in done[0].refusals] == ["old"]
+    assert [event.event_id for event in done[0].delivered] == ["young"]
+
+
 def test_a_client_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread whose client fails gives its batch back as failed, and goes on to the next."""
     problem = ValueError("no client")
