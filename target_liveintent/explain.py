@@ -198,20 +198,35 @@ class _Explainer:
         return Explained(stream, treatment, convert, [], left_out=left_out)
 
 
-def _catalog(text: bytes) -> Iterator[Stream]:
-    """The streams of a catalog, as taps print it with `--discover`.
+class _Entry(msgspec.Struct):
+    """A stream in a catalog, with as much of it as is needed."""
+
+    tap_stream_id: str
+    schema: dict[str, Any]
+    key_properties: list[str] | None = None
+
+
+class _Catalog(msgspec.Struct):
+    """What taps print with `--discover`."""
+
+    streams: list[_Entry]
+
+
+def _catalog(text: bytes) -> list[Stream]:
+    """The streams of a catalog.
 
     Raises:
         InputError: If it is none.
     """
     try:
-        entries = msgspec.json.decode(text)["streams"]
-        for entry in entries:
-            keys = entry.get("key_properties") or ()
-            yield Stream(entry["tap_stream_id"], entry["schema"], tuple(keys))
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        entries = msgspec.json.decode(text, type=_Catalog).streams
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         msg = "the input is neither a Singer stream nor a tap's catalog"
         raise InputError(msg) from None
+    return [
+        Stream(entry.tap_stream_id, entry.schema, tuple(entry.key_properties or ()))
+        for entry in entries
+    ]
 
 
 # What is printed
