@@ -214,16 +214,15 @@ def _said(answer: bytes) -> str:
 
 
 def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
-    """The answer's body, and the connection back to the pool.
+    """The answer's body, so that the connection can be used again.
 
     Raises:
         TimeoutError: If it is still dripping at the deadline, a `time.monotonic()`.
     """
     answer = b""
-    # (Looking for a body that cannot be, that of a 204, takes a while.)
-    while response.length_remaining != 0 and (
-        chunk := response.read1(_MAX_ANSWER, decode_content=True)
-    ):
+    # Even where there can be no body, that of a 204: only when it was looked for may the next
+    # request go over this connection.
+    while chunk := response.read1(_MAX_ANSWER, decode_content=True):
         answer += chunk
         if len(answer) >= _MAX_ANSWER:
             response.close()
@@ -231,11 +230,6 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         if time.monotonic() > deadline:
             response.close()
             raise TimeoutError
-    # Before another thread takes the connection: with this answer open it would send its request,
-    # not be let read what comes back, and send it again.
-    assert isinstance(response, urllib3.HTTPResponse)  # noqa: S101 (for the type checker)
-    if response._original_response is not None:  # noqa: SLF001 (`close` ends the connection, too)
-        response._original_response.close()  # noqa: SLF001
     response.release_conn()
     return answer
 
