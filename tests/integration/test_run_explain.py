@@ -240,6 +240,20 @@ def test_names_that_steer_a_terminal(to_server: Launcher) -> None:
     assert r"Stream a\x1b[2J\nStream forged" in run.stdout
 
 
+def test_records_that_break_the_schema(to_server: Launcher) -> None:
+    """With `validate_records`, what a run would reject is not said to be sent."""
+    opening = schema("orders", COLUMNS)
+    opening["schema"]["properties"]["id"] = {"type": "integer"}
+    config = {"stream_maps": {"orders": MAP}, "pixel_id": 7, "default_source": "web"}
+    broken = {**sale(2), "record": {**sale(2)["record"], "id": "jane@example.com"}}
+    checked = {**config, "validate_records": True}
+    run = explain(to_server, opening, sale(1), broken, config=checked)
+    assert "Of 2 records, 1 would be sent, 0 filtered, 1 rejected." in run.stdout
+    assert "(id breaks the rule 'type')" in run.stdout
+    run = explain(to_server, opening, sale(1), broken, config=config)
+    assert "Of 2 records, 2 would be sent" in run.stdout
+
+
 def test_dead_letters(to_server: Launcher) -> None:
     """A dead-letter file can be explained as well."""
     to_server.run(schema(), order(1, event_time="nonsense"))
