@@ -308,19 +308,18 @@ class _Shipment:
         while True:
             # Before ages are judged: events may grow too old here.
             self._request = self._breaker.wait_for_turn(self._result.batch.number)
-            young = self._young_enough(conversions)
-            if not young:
-                return young, Outcome(Kind.ACCEPTED, "nothing left to send")
-            outcome = self._post(young)
+            conversions = self._young_enough(conversions)
+            if not conversions:
+                return conversions, Outcome(Kind.ACCEPTED, "nothing left to send")
+            outcome = self._post(conversions)
             if outcome.kind is Kind.ROTATED:
                 self._result.retries += 1
                 continue
             if outcome.kind is not Kind.RETRY:
-                self._book(young, outcome)
-                return young, outcome
+                self._book(conversions, outcome)
+                return conversions, outcome
             self._back_off(attempt, outcome)
             attempt += 1
-            conversions = young
 
     def _young_enough(self, conversions: list[Conversion]) -> list[Conversion]:
         """What the API still takes: one event outside the window would sink the whole request."""

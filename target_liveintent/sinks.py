@@ -62,6 +62,15 @@ class RecordValidator(BaseJSONSchemaValidator):
             raise InvalidRecord(msg, {})
 
 
+def violation_of(record: dict[str, Any], validator: BaseJSONSchemaValidator) -> str | None:
+    """How a record breaks the tap's schema, without its values; None if it does not."""
+    try:
+        validator.validate(record)
+    except InvalidRecord as error:
+        return scrub(error.error_message)
+    return None
+
+
 Converter = Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
 """A record as the tap sent it, and how it breaks the tap's schema if that was asked → its event, or
 why there is none; None if the map's filter drops it."""
@@ -175,7 +184,7 @@ class LiveIntentSink(Sink):
         if self.convert is None:
             self._count_unused(counts)
             return
-        violation = None if self._validator is None else self._violation(record, self._validator)
+        violation = None if self._validator is None else violation_of(record, self._validator)
         self._give(self.convert(record, violation))
 
     def _give(self, result: Conversion | Rejection | None) -> None:
@@ -214,14 +223,6 @@ class LiveIntentSink(Sink):
                 self.treatment.stream,
                 rejection.detail,
             )
-
-    @staticmethod
-    def _violation(record: dict[str, Any], validator: BaseJSONSchemaValidator) -> str | None:
-        try:
-            validator.validate(record)
-        except InvalidRecord as error:
-            return scrub(error.error_message)
-        return None
 
     def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002
         """Hand over what waits for its batch to fill.
