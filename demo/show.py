@@ -73,11 +73,11 @@ def main(url: str) -> int:
     show(
         f"What could not be sent: {len(letters)} dead letters, in {DEAD_LETTERS}",
         *(f"{n:3} {reason}" for reason, n in Counter(r["reason"] for r in letters).most_common()),
-        'the README says what to do about them, in "When something was not sent"',
+        "what to do about them is in docs/operations.md",
     )
     show(
         f"What the stream map left out: {len(orders) - len(wanted)} orders, unpaid ones and tests",
-        'the map is in meltano.yml; what one can fill is in the README, "Columns"',
+        "the map is in meltano.yml; what one can fill is in docs/reference/columns.md",
     )
     print()
     if not events or stats["accepted"] + len(letters) != len(wanted):

@@ -116,7 +116,7 @@ def lock(pip_url: str = PIP_URL) -> dict[str, Any]:
 
 
 def commands() -> str:
-    """How a project with the target is made, for the README."""
+    """How a project with the target is made, for the documentation."""
     lines = [
         "pip install 'meltano>=4.4'",
         "meltano init shop && cd shop",

@@ -47,7 +47,7 @@ class Column(NamedTuple):
         name: Its name in stream maps and dead letters.
         path: The API's own spelling, which is accepted as well; empty for `email`, which never
             leaves the machine.
-        meaning: For the README.
+        meaning: For the documentation.
     """
 
     name: str

@@ -125,8 +125,8 @@ class Function(NamedTuple):
 
     Attributes:
         name: Its name in expressions.
-        signature: An example of its use, for the README.
-        meaning: For the README.
+        signature: An example of its use, for the documentation.
+        meaning: For the documentation.
         call: What it does; of `get`, without a record.
     """
 
@@ -161,4 +161,4 @@ FUNCTIONS = (
     Function("lower", "lower(x)", "Text in lower case; anything else, null too, as it is.", lower),
     Function("strip", "strip(x)", "Text without the spaces around it; the rest as it is.", strip),
 )
-"""The helper functions, in the README's order."""
+"""The helper functions, in the documentation's order."""

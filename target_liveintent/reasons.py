@@ -1,6 +1,6 @@
 """Why a record did not become a delivered conversion: the stable codes, in one table.
 
-The README's table is generated from it.
+The documentation's table is generated from it.
 """
 
 from __future__ import annotations
@@ -12,7 +12,7 @@ class Reason(NamedTuple):
     """What a reason code means.
 
     Attributes:
-        meaning: What happened, and what to do about it, for the README and the run report.
+        meaning: What happened, and what to do about it, for the documentation and the run report.
         counts: Whether it counts towards `max_dead_letter_percent`. What any honest run has (guests
             without an address, rows from before the window) does not.
         replayed: Whether its letter is sent again when the dead-letter file is piped back.

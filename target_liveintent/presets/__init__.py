@@ -20,7 +20,7 @@ class Preset(NamedTuple):
     """A preset.
 
     Attributes:
-        source: What it is for, for the README.
+        source: What it is for, for the documentation.
         signature: Columns that, together, no other stream has.
     """
 

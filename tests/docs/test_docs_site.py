@@ -1,0 +1,188 @@
+"""The site: built strictly, whole without a network, readable wide and narrow, light and dark."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+import subprocess
+from pathlib import Path
+from typing import TYPE_CHECKING
+from urllib.parse import unquote, urlsplit
+
+import pytest
+import yaml
+from browser_support import faint, overflow
+from docs_support import DOCS, ROOT
+
+import hub
+from target_liveintent.config import SCHEMA
+from target_liveintent.events import COLUMNS
+from target_liveintent.functions import FUNCTIONS
+from target_liveintent.presets import PRESETS
+from target_liveintent.reasons import REASONS
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from browser_support import OpenPage
+
+SITE = ROOT / "build" / "site"
+
+
+@pytest.fixture(scope="session", autouse=True)
+def _site() -> None:
+    if not (ROOT / ".venv-docs" / "bin" / "mkdocs").exists():
+        pytest.skip("MkDocs is not set up: scripts/setup docs")
+    done = subprocess.run(
+        [ROOT / "scripts" / "docs"], capture_output=True, text=True, timeout=120, check=False
+    )
+    assert done.returncode == 0, done.stderr
+
+
+class Links(html.parser.HTMLParser):
+    """What a page loads, where it leads, and which anchors it has."""
+
+    def __init__(self, page: Path) -> None:
+        super().__init__()
+        self.loads: list[str] = []
+        self.leads: list[str] = []
+        self.anchors: set[str] = set()
+        self.feed(page.read_text(encoding="utf-8"))
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        given = dict(attrs)
+        self.anchors |= {value for name in ("id", "name") if (value := given.get(name))}
+        if tag in {"script", "img", "iframe", "source", "video"} and given.get("src"):
+            self.loads.append(given["src"] or "")
+        if tag == "link" and given.get("href") and given.get("rel") not in {"next", "prev"}:
+            self.loads.append(given["href"] or "")
+        if tag == "a" and given.get("href"):
+            self.leads.append(given["href"] or "")
+
+
+def built() -> list[Path]:
+    return sorted(SITE.rglob("*.html"))
+
+
+def test_nothing_is_loaded_from_elsewhere() -> None:
+    """No page asks another host for a script, a style, a font or a picture."""
+    assert len(built()) > 15
+    for page in built():
+        loads = Links(page).loads
+        assert loads, page
+        assert [url for url in loads if urlsplit(url).scheme or url.startswith("//")] == [], page
+    styles = [style.read_text(encoding="utf-8") for style in SITE.rglob("*.css")]
+    for style in styles:
+        assert re.findall(r"(?:url\(|@import\s*)['\"]?(?:https?:)?//[^)'\"]+", style) == []
+
+
+def test_links_lead_somewhere() -> None:
+    """Each link of the built pages leads to a page, and an anchor, that is there."""
+    pages = {page: Links(page) for page in built()}
+    for page, links in pages.items():
+        if page.name == "404.html":  # Its links start at the site's root.
+            continue
+        for link in links.leads:
+            parts = urlsplit(link)
+            if parts.scheme:
+                continue
+            target = page if not parts.path else (page.parent / unquote(parts.path)).resolve()
+            assert target.exists(), f"{page.name}: {link}"
+            if parts.fragment and target.suffix == ".html":
+                assert unquote(parts.fragment) in pages[target].anchors | {"__"}, link
+
+
+_LINK = re.compile(r"\]\(([^)\s]+)\)")
+
+
+def _sources() -> Iterable[Path]:
+    yield from (ROOT / "README.md", ROOT / "ARCHITECTURE.md", ROOT / "CHANGELOG.md")
+    yield from DOCS.rglob("*.md")
+    yield from ROOT.glob("examples/*/README.md")
+
+
+@pytest.mark.parametrize("source", list(_sources()), ids=lambda path: path.relative_to(ROOT).as_posix())
+def test_links_of_the_sources(source: Path) -> None:
+    """Each link of the Markdown itself, as the repository shows it, leads to a file and a heading."""
+    for link in _LINK.findall(source.read_text(encoding="utf-8")):
+        parts = urlsplit(link)
+        if parts.scheme:
+            continue
+        target = source if not parts.path else (source.parent / parts.path).resolve()
+        assert target.exists(), f"{source.name}: {link}"
+        if parts.fragment and target.suffix == ".md":
+            assert parts.fragment in _anchors(target), f"{source.name}: {link}"
+
+
+def _anchors(page: Path) -> set[str]:
+    headings = re.findall(r"^#+ (.+)$", page.read_text(encoding="utf-8"), re.MULTILINE)
+    return {re.sub(r"[^\w\- ]", "", heading.lower()).replace(" ", "-") for heading in headings}
+
+
+def test_the_repository_is_where_it_is_said_to_be() -> None:
+    settings = yaml.safe_load((ROOT / "mkdocs.yml").read_text(encoding="utf-8"))
+    assert settings["extra"]["repository"] == hub.REPOSITORY
+
+
+@pytest.mark.parametrize(
+    ("page", "names"),
+    [
+        ("settings", SCHEMA["properties"]),
+        ("columns", [column.name for column in COLUMNS]),
+        ("expressions", [function.name for function in FUNCTIONS]),
+        ("reasons", REASONS),
+    ],
+)
+def test_reference_is_whole(page: str, names: Iterable[str]) -> None:
+    """Each setting, column, function and reason has its row, in the page as it is built."""
+    text = (SITE / "reference" / f"{page}.html").read_text(encoding="utf-8")
+    assert [name for name in names if f"<td><code>{name}" not in text] == []
+
+
+def test_presets_are_whole() -> None:
+    text = (SITE / "presets.html").read_text(encoding="utf-8")
+    assert [name for name in PRESETS if f">{name}<" not in text] == []
+
+
+# In a browser
+
+LOOKED_AT = ["index", "quickstart", "troubleshooting", "reference/settings"]
+
+
+@pytest.mark.browser
+@pytest.mark.parametrize("scheme", ["light", "dark"])
+@pytest.mark.parametrize("width", [1280, 360])
+@pytest.mark.parametrize("name", LOOKED_AT)
+def test_looks(open_page: OpenPage, name: str, width: int, scheme: str) -> None:
+    """A page opens from the disk, fits its window, and its text stands out."""
+    url = (SITE / f"{name}.html").as_uri()
+    with open_page(url, width=width, color_scheme=scheme) as page:
+        assert page.evaluate("document.body.dataset.mdColorScheme") == (
+            "default" if scheme == "light" else "slate"
+        )
+        assert overflow(page) == 0
+        broken = "[...document.images].filter(i => !i.complete || !i.naturalWidth).map(i => i.src)"
+        page.wait_for_load_state()
+        assert page.evaluate(broken) == []
+        # (A heading's link shows itself only to a pointer above it.)
+        assert [text for text in faint(page) if "¶" not in text] == []
+
+
+@pytest.mark.browser
+def test_pictures_can_be_renewed(tmp_path: Path) -> None:
+    """The script takes the pictures that the pages show, and they are small."""
+    pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
+    done = subprocess.run(
+        [ROOT / "scripts" / "pictures", tmp_path],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    if "no Chromium" in done.stdout + done.stderr:
+        pytest.skip("no Chromium")
+    assert done.returncode == 0, done.stderr
+    taken = {picture.name for picture in tmp_path.glob("*.png")}
+    assert taken == {picture.name for picture in (DOCS / "pictures").glob("*.png")}
+    for picture in (*tmp_path.glob("*.png"), *(DOCS / "pictures").glob("*.png")):
+        assert 10_000 < picture.stat().st_size <= 150_000, picture
