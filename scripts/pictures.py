@@ -30,7 +30,7 @@ def orders(folder: Path) -> str:
     file = folder / "orders.jsonl"
     subprocess.run([sys.executable, ROOT / "demo" / "orders.py", "--out", file], check=True)
     records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
-    columns = {column: {} for record in records for column in record}
+    columns: dict[str, Any] = {column: {} for record in records for column in record}
     schema: dict[str, Any] = {"type": "object", "properties": columns}
     head = {"type": "SCHEMA", "stream": "orders", "key_properties": ["id"], "schema": schema}
     rows = ({"type": "RECORD", "stream": "orders", "record": record} for record in records)

@@ -1,4 +1,4 @@
-"""The documentation's tables, from the code: `scripts/lint` checks them, `scripts/readme` renews them."""
+"""The documentation's tables: `scripts/lint` checks them, `scripts/readme` renews them."""
 
 from __future__ import annotations
 
@@ -88,12 +88,15 @@ def reasons() -> str:
         (
             f"`{code}`",
             reason.meaning,
-            "yes" if reason.counts else "no",
-            "yes" if reason.replayed else "no",
+            "counts" if reason.counts else "does not count",
+            "replayed" if reason.replayed else "not replayed",
         )
         for code, reason in REASONS.items()
     ]
-    return _table(("reason", "what happened, and what to do", "counts¹", "replayed²"), rows)
+    return _table(
+        ("reason", "what happened, and what to do", "towards the limit¹", "by piping it back²"),
+        rows,
+    )
 
 
 def options() -> str:
@@ -110,7 +113,7 @@ def sandbox_options() -> str:
     """The options of the sandbox's command line."""
     rows = [
         (f"`{action.option_strings[-1]}`", _shown(action.default), str(action.help))
-        for action in sandbox_parser()._actions
+        for action in sandbox_parser()._actions  # noqa: SLF001 (argparse has no other list)
         if action.dest != "help"
     ]
     return _table(("option", "default", ""), rows)

@@ -1,4 +1,4 @@
-"""The documentation's code blocks, and a project to run them in: a shop's tap, a sandbox, Meltano."""
+"""The documentation's code blocks, and a project to run them in."""
 
 from __future__ import annotations
 
@@ -106,8 +106,8 @@ def _shop(now: float) -> list[dict[str, Any]]:
 class Project:
     """A folder with what a page takes for granted.
 
-    It has a tap that replays a shop's orders, the settings of the quickstart for Meltano (`meltano.yml`,
-    `.env`) and without it (`liveintent.json`, `shopify.json`, `catalog.json`).
+    It has a tap that replays a shop's orders, the settings of the quickstart for Meltano
+    (`meltano.yml`, `.env`) and without it (`liveintent.json`, `shopify.json`, `catalog.json`).
 
     Args:
         folder: An empty folder.
@@ -163,13 +163,13 @@ class Project:
 
     def _make_pip(self) -> None:
         """A pip that fails if what it is to install is not what is installed and tested here."""
-        pip = f'-m pip --disable-pip-version-check "$@" --no-index --dry-run'
+        pip = '-m pip --disable-pip-version-check "$@" --no-index --dry-run'
         python = MELTANO.with_name("python")
         self._program(
             "pip",
             f"#!/bin/sh\nset -e\n"
             f'case "$*" in *meltano*) exec {python} {pip};; esac\n'
-            f"said=$({sys.executable} {pip} 2>&1) || {{ echo \"$said\" >&2; exit 1; }}\n"
+            f'said=$({sys.executable} {pip} 2>&1) || {{ echo "$said" >&2; exit 1; }}\n'
             f'case "$said" in *"does not provide the extra"*) echo "$said" >&2; exit 1;; esac\n',
         )
 

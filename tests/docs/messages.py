@@ -27,8 +27,8 @@ _SAYERS = {
     "unknown_settings",
 }
 """Functions whose texts are said elsewhere."""
-_TABLES = {"_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
-"""What network faults are called."""
+_NAMES = {"msg", "_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
+"""Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "report_page.py", "explain.py"}
 """Pages and `--explain` speak for themselves; only what they raise is looked at."""
 
@@ -46,30 +46,34 @@ def messages() -> dict[str, str]:
 
 
 def _places(tree: ast.AST, path: Path) -> Iterator[ast.AST]:
+    """The pieces of code whose texts are said to somebody."""
     for node in ast.walk(tree):
         match node:
             case ast.Raise(exc=ast.Call(args=args)):
                 yield from args
-            case ast.Assign(targets=[ast.Name(id="msg")], value=value):
+            case ast.Call():
+                yield from _said_by_a_call(node)
+            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in _NAMES:
                 yield value
             case ast.AnnAssign(target=ast.Name(id=name), value=ast.expr() as value) if (
-                name in _TABLES
+                name in _NAMES
             ):
                 yield value
-            case ast.Assign(targets=[ast.Name(id=name)], value=value) if name in _TABLES:
-                yield value
-            case ast.Call(func=ast.Attribute(attr=name), args=[first, *_]) if name in _LOGGED:
-                yield first
-            case ast.Call(func=ast.Name(id="Outcome"), args=[_, said, *_]):
-                yield said
-            case ast.Call(func=ast.Name(id="refused_as_a_whole"), args=[what, *_]):
-                yield what
-            case ast.Call(func=ast.Name(id="_fail"), args=[what, *_]):
-                yield what
             case ast.FunctionDef(name=name) if path.name not in _SILENT and (
                 name in _SAYERS or name.endswith(("_problems", "_paths"))
             ):
                 yield from (statement for statement in node.body if not _is_docstring(statement))
+
+
+def _said_by_a_call(call: ast.Call) -> list[ast.expr]:
+    match call:
+        case ast.Call(func=ast.Attribute(attr=name), args=[first, *_]) if name in _LOGGED:
+            return [first]
+        case ast.Call(func=ast.Name(id="Outcome"), args=[_, said, *_]):
+            return [said]
+        case ast.Call(func=ast.Name(id="refused_as_a_whole" | "_fail"), args=[first, *_]):
+            return [first]
+    return []
 
 
 def _is_docstring(statement: ast.stmt) -> bool:
@@ -79,9 +83,7 @@ def _is_docstring(statement: ast.stmt) -> bool:
 def _texts(node: ast.AST) -> Iterator[tuple[str, int]]:
     """The texts in a piece of code, each whole."""
     if isinstance(node, ast.JoinedStr):
-        parts = (
-            str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values
-        )
+        parts = (str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
         yield _plain("".join(parts)), node.lineno
         return
     if isinstance(node, ast.Constant) and isinstance(node.value, str):

@@ -7,7 +7,6 @@ import re
 import subprocess
 import sys
 import time
-from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -24,6 +23,7 @@ from target_liveintent.suppression import Suppressions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
+    from pathlib import Path
 
 PAGES = pages()
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 12345}
@@ -179,7 +179,7 @@ def _converted(settings: dict[str, Any], record: dict[str, Any]) -> Conversion |
     checked = config.settings_of(ACCOUNT | settings)
     maps = StreamMaps(settings["stream_maps"], settings.get("stream_map_config", {}))
     (name,) = settings["stream_maps"].keys() - {"__else__"}
-    stream = Stream(name, {"properties": dict.fromkeys(record, {})}, ("id",))
+    stream = Stream(name, {"properties": {key: {} for key in record}}, ("id",))
     (treatment,) = maps.treatments(stream.name, stream.schema)
     builder = EventBuilder(
         stream.name, treatment.properties, (), checked.events, Suppressions(None)

@@ -5,7 +5,6 @@ from __future__ import annotations
 import html.parser
 import re
 import subprocess
-from pathlib import Path
 from typing import TYPE_CHECKING
 from urllib.parse import unquote, urlsplit
 
@@ -23,6 +22,7 @@ from target_liveintent.reasons import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
+    from pathlib import Path
 
     from browser_support import OpenPage
 
@@ -101,9 +101,11 @@ def _sources() -> Iterable[Path]:
     yield from ROOT.glob("examples/*/README.md")
 
 
-@pytest.mark.parametrize("source", list(_sources()), ids=lambda path: path.relative_to(ROOT).as_posix())
+@pytest.mark.parametrize(
+    "source", list(_sources()), ids=lambda path: path.relative_to(ROOT).as_posix()
+)
 def test_links_of_the_sources(source: Path) -> None:
-    """Each link of the Markdown itself, as the repository shows it, leads to a file and a heading."""
+    """Each link of the Markdown, as the repository shows it, leads to a file and a heading."""
     for link in _LINK.findall(source.read_text(encoding="utf-8")):
         parts = urlsplit(link)
         if parts.scheme:
