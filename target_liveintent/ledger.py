@@ -63,12 +63,12 @@ class Ledger:
             raise ConfigurationError(str(self._failure(error))) from None
 
     def _write_ahead(self) -> None:
-        """Switch the journal; where two runs make the file at once, SQLite does not wait by itself."""
+        """Switch the journal; SQLite does not wait where two runs make the file at once."""
         until = time.monotonic() + _BUSY_SECONDS
         while True:
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:
+            except sqlite3.OperationalError as error:  # noqa: PERF203 (rarely twice)
                 if "locked" not in str(error) or time.monotonic() > until:
                     raise
                 time.sleep(_LOOK_AGAIN)
