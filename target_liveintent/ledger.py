@@ -21,6 +21,7 @@ if TYPE_CHECKING:
     from target_liveintent.events import Conversion
 
 _BUSY_SECONDS = 30.0
+_LOOK_AGAIN = 0.05
 
 
 class Ledger:
@@ -44,7 +45,7 @@ class Ledger:
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             # A commit survives SIGKILL without an fsync; a power cut may cost the last ones, and
             # with them no more than a duplicate.
-            self._db.execute("PRAGMA journal_mode = WAL")
+            self._write_ahead()
             self._db.execute("PRAGMA synchronous = NORMAL")
             # Keys land all over the file; fewer checkpoints write each of its pages less often.
             self._db.execute("PRAGMA wal_autocheckpoint = 10000")
@@ -60,6 +61,19 @@ class Ledger:
             if hasattr(self, "_db"):
                 self._db.close()
             raise ConfigurationError(str(self._failure(error))) from None
+
+    def _write_ahead(self) -> None:
+        """Switch the journal; SQLite does not wait where two runs make the file at once."""
+        until = time.monotonic() + _BUSY_SECONDS
+        while True:
+            try:
+                self._db.execute("PRAGMA journal_mode = WAL")
+            except sqlite3.OperationalError as error:  # noqa: PERF203 (rarely twice)
+                if "locked" not in str(error) or time.monotonic() > until:
+                    raise
+                time.sleep(_LOOK_AGAIN)
+            else:
+                return
 
     def begin(self, conversion: Conversion) -> bool:
         """Note that an event is on its way; False if it is already, so that its fate is open."""

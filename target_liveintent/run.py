@@ -17,9 +17,9 @@ from target_liveintent.errors import DeliveryError, RefusedError, RejectedError
 from target_liveintent.ledger import Ledger, event_key
 from target_liveintent.reasons import REASONS
 from target_liveintent.report import Report
+from target_liveintent.run_report.tally import Tally
 from target_liveintent.state import StateKeeper
 from target_liveintent.suppression import Suppressions
-from target_liveintent.tally import Tally
 
 if TYPE_CHECKING:
     import logging

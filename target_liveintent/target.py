@@ -40,11 +40,11 @@ from target_liveintent.errors import (
     StreamMappingError,
 )
 from target_liveintent.events import DEAD_LETTERS, missing_columns
-from target_liveintent.facts import DONE, FAILED, STOPPED, Ending
 from target_liveintent.metrics import MetricsFile
 from target_liveintent.progress import Progress
 from target_liveintent.reader import MessageReader, decode_object
 from target_liveintent.run import Run
+from target_liveintent.run_report.facts import DONE, FAILED, STOPPED, Ending
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink
 from target_liveintent.stream_maps import StreamMaps
 

@@ -17,9 +17,9 @@ from target_liveintent.dead_letters import DeadLetters
 from target_liveintent.delivery import Batch, Delivered
 from target_liveintent.errors import DeliveryError, StorageError
 from target_liveintent.events import Conversion, Rejection
-from target_liveintent.facts import DONE, Ending
 from target_liveintent.ledger import Ledger
 from target_liveintent.run import Run
+from target_liveintent.run_report.facts import DONE, Ending
 
 if TYPE_CHECKING:
     from pathlib import Path

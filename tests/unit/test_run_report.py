@@ -14,15 +14,16 @@ import msgspec
 import pytest
 from unit_support import DAY, MD5, NOW, TIME, conversion, order
 
-from target_liveintent import charts, run_report
-from target_liveintent.advice import age_words, percent
+from target_liveintent import run_report
 from target_liveintent.config import settings_of
 from target_liveintent.delivered import read_back
-from target_liveintent.facts import DONE, FAILED, STOPPED, Ending, Facts, gather
 from target_liveintent.logs import hide
 from target_liveintent.report import Report
-from target_liveintent.report_page import page
-from target_liveintent.tally import Tally
+from target_liveintent.run_report import charts
+from target_liveintent.run_report.advice import age_words, percent
+from target_liveintent.run_report.facts import DONE, FAILED, STOPPED, Ending, Facts, gather
+from target_liveintent.run_report.page import page
+from target_liveintent.run_report.tally import Tally
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,16 @@ from unit_support import ADDRESS, DAY, MD5, NOW, SHA2, TIME, conversion, order
 
 from target_liveintent.delivered import SentEvent, read_back
 from target_liveintent.report import Report
-from target_liveintent.tally import AGES, FIELDS, LATENCIES, Histogram, Step, Tally, Timeline, Value
+from target_liveintent.run_report.tally import (
+    AGES,
+    FIELDS,
+    LATENCIES,
+    Histogram,
+    Step,
+    Tally,
+    Timeline,
+    Value,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -11,18 +11,18 @@ from typing import TYPE_CHECKING
 
 import msgspec
 
-from target_liveintent.advice import age_words, gaps, percent
 from target_liveintent.events import DAY, WINDOWS
 from target_liveintent.logs import without_secrets
 from target_liveintent.reasons import REASONS
-from target_liveintent.tally import AGES
+from target_liveintent.run_report.advice import age_words, gaps, percent
+from target_liveintent.run_report.tally import AGES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from target_liveintent.report import Report, StreamCounts
+    from target_liveintent.run_report.tally import Histogram, Tally
     from target_liveintent.settings import Settings
-    from target_liveintent.tally import Histogram, Tally
 
 VERSION = 1
 HOUR = 3_600

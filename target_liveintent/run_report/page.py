@@ -10,17 +10,17 @@ from decimal import Decimal
 from importlib import resources
 from typing import TYPE_CHECKING
 
-from target_liveintent import charts, markup
-from target_liveintent.advice import age_words, percent
 from target_liveintent.events import DAY
-from target_liveintent.facts import HOUR, STOPPED, not_gone
-from target_liveintent.markup import Row, text
-from target_liveintent.tally import FIELDS, OTHER_CURRENCIES
+from target_liveintent.run_report import charts, markup
+from target_liveintent.run_report.advice import age_words, percent
+from target_liveintent.run_report.facts import HOUR, STOPPED, not_gone
+from target_liveintent.run_report.markup import Row, text
+from target_liveintent.run_report.tally import FIELDS, OTHER_CURRENCIES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
-    from target_liveintent.facts import Facts, Fates, Freshness, ValueOfDay
+    from target_liveintent.run_report.facts import Facts, Fates, Freshness, ValueOfDay
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_ROWS = 40
@@ -46,7 +46,7 @@ _FIELD_NAMES = {
 
 def page(facts: Facts) -> str:
     """The report of a run, as a page of HTML."""
-    css = resources.files("target_liveintent").joinpath("report_page.css").read_text("utf-8")
+    css = resources.files("target_liveintent.run_report").joinpath("page.css").read_text("utf-8")
     body = "\n".join(part for part in _parts(facts) if part)
     return f"""<!doctype html>
 <html lang="en">

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from target_liveintent.facts import Covered, Facts
+    from target_liveintent.run_report.facts import Covered, Facts
 
 _TOLD_FROM = 0.05
 """The share of events that may lack something without a word."""

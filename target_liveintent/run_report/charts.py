@@ -20,7 +20,7 @@ sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, pygal.Pl
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from target_liveintent.facts import Facts
+    from target_liveintent.run_report.facts import Facts
 
 _WIDTH, _HEIGHT = 380, 230
 _ROW = 24

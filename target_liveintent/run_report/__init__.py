@@ -7,15 +7,15 @@ from typing import TYPE_CHECKING
 import msgspec
 
 from target_liveintent import files
-from target_liveintent.facts import gather
 from target_liveintent.logs import without_secrets
+from target_liveintent.run_report.facts import gather
 from target_liveintent.settings import report_json
 
 if TYPE_CHECKING:
     import logging
 
-    from target_liveintent.facts import Ending, Facts
     from target_liveintent.run import Run
+    from target_liveintent.run_report.facts import Ending, Facts
     from target_liveintent.settings import Settings
 
 
@@ -55,7 +55,7 @@ def write(facts: Facts, path: str) -> None:
     Raises:
         OSError: If one cannot be written.
     """
-    from target_liveintent.report_page import page  # noqa: PLC0415 (it imports what draws)
+    from target_liveintent.run_report.page import page  # noqa: PLC0415 (it imports what draws)
 
     text = msgspec.json.format(msgspec.json.encode(facts), indent=1).decode()
     files.replace(report_json(path), without_secrets(text) + "\n")
