@@ -29,14 +29,16 @@ _SAYERS = {
 """Functions whose texts are said elsewhere."""
 _NAMES = {"msg", "_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
 """Names of texts and of tables of them."""
-_SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "report_page.py", "explain.py"}
+_SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py", "explain.py"}
 """Pages and `--explain` speak for themselves; only what they raise is looked at."""
 
 
 def messages() -> dict[str, str]:
     """Each text, with `…` for what is filled in, and where it stands."""
     found: dict[str, str] = {}
-    for path in sorted([*ROOT.glob("*.py"), ROOT / "sandbox" / "cli.py"]):
+    for path in sorted(ROOT.rglob("*.py")):
+        if "sandbox" in path.parts and path.name != "cli.py":
+            continue  # What a request to it is answered is the API's part.
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in _places(tree, path):
             for text, line in _texts(node):
