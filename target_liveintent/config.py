@@ -12,6 +12,7 @@ import difflib
 import json
 import os
 import pathlib
+import types
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
@@ -40,8 +41,8 @@ def _setting(
     name: str, kind: Mapping[str, Any], description: str, *, required: bool = False, **more: Any
 ) -> tuple[str, dict[str, Any]]:
     """An entry of the schema. Null is as good as not set, so what is not required may be null."""
-    types = [kind["type"]] if required else [kind["type"], "null"]
-    return name, {**kind, "type": types, **more, "description": description}
+    kinds = [kind["type"]] if required else [kind["type"], "null"]
+    return name, {**kind, "type": kinds, **more, "description": description}
 
 
 def _schema(*settings: tuple[str, dict[str, Any]]) -> dict[str, Any]:
@@ -386,15 +387,31 @@ def from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, A
     Raises:
         ConfigurationError: If a variable is not what its setting must be.
     """
+    variables = {name: prefix + name.upper() for name in SCHEMA["properties"]}
+    texts = {name: environment.get(variable, "") for name, variable in variables.items()}
+    return from_texts(texts, {name: f" ({variable})" for name, variable in variables.items()})
+
+
+def from_texts(
+    texts: Mapping[str, str], also: Mapping[str, str] = types.MappingProxyType({})
+) -> dict[str, Any]:
+    """The settings that come as texts; an empty text is no setting.
+
+    Args:
+        texts: The texts by the settings' names; what is no setting is passed over.
+        also: What a message says after a setting's name.
+
+    Raises:
+        ConfigurationError: If a text is not what its setting must be.
+    """
     found = {}
     for name, schema in SCHEMA["properties"].items():
-        variable = prefix + name.upper()
-        if text := environment.get(variable, "").strip():
+        if text := texts.get(name, "").strip():
             kind = next(kind for kind in schema["type"] if kind != "null")
             try:
                 found[name] = _FROM_TEXT[kind](text)
             except (ValueError, KeyError, RecursionError):
-                msg = f"setting '{name}' ({variable}) must be {_expected(schema)}"
+                msg = f"setting '{name}'{also.get(name, '')} must be {_expected(schema)}"
                 raise ConfigurationError(msg) from None
     return found
 

@@ -11,7 +11,7 @@ import contextlib
 import datetime as dt
 import os
 import sys
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -46,6 +46,8 @@ _SCHEMA = {
 # "keys" holds the tap's key properties where there is nothing else to find the row by; "scrubbed"
 # names the columns in which a hash stands for an address.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+HEAD = _encode(_SCHEMA) + b"\n"
+"""The line with the SCHEMA message, before the first letter."""
 
 
 def letter(rejection: Rejection) -> bytes:
@@ -84,6 +86,19 @@ def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool
     code = str(record.get("reason"))
     reason = REASONS.get(code)
     return reason is None or reason.replayed or (unconfirmed and code == "unconfirmed")
+
+
+class Letters(Protocol):
+    """Where a run leaves its dead letters."""
+
+    def write(self, rejection: Rejection) -> None:
+        """Keep the letter of a rejection; raises `StorageError` if that is not possible."""
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+
+    def close(self) -> None:
+        """Write nothing more."""
 
 
 class DeadLetters:
@@ -135,7 +150,7 @@ class DeadLetters:
             os.chmod(self._path, 0o600)  # noqa: PTH101
         with _locked(file):
             _cut_torn_line(file)
-        _append(file, _encode(_SCHEMA) + b"\n")
+        _append(file, HEAD)
         _sync_folder(self._path)
         return file
 
