@@ -67,8 +67,8 @@ def query(
 ) -> str:
     """A query of that many orders; `time` and `email` are other expressions of these columns."""
     return (
-        f"SELECT id, {time} AS event_time, {email} AS email,"
-        f" CAST(id % 100 + 0.25 AS DECIMAL(10, 2)) AS value,"
+        f"SELECT id, {time} AS event_time, {email} AS email,"  # noqa: S608 (constants)
+        " CAST(id % 100 + 0.25 AS DECIMAL(10, 2)) AS value,"
         f" 'usd' AS currency{more} FROM range(0, {rows}, 1, {partitions})"
     )
 
@@ -230,7 +230,7 @@ class Cluster:
         below = [pid for worker in self.workers for pid in children(worker.pid)]
         return [pid for pid in below if "CoarseGrainedExecutor" in _command(pid)]
 
-    def python_workers(self) -> list[int]:
+    def tasks(self) -> list[int]:
         """The processes of the tasks: what the executors' daemons forked."""
         daemons = [pid for executor in self.executors() for pid in children(executor)]
         return [pid for daemon in daemons for pid in children(daemon)]

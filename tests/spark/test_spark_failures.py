@@ -44,7 +44,7 @@ def slowly(_: Request) -> Plan:
 
 
 def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, folder: Path) -> None:
-    """A task and an executor are killed in mid-partition: nothing is lost, IDs are the same."""
+    """Tasks and an executor are killed in mid-partition: nothing is lost, IDs are the same."""
     busy = []
 
     def slowly_at_once(request: Request) -> Plan:
@@ -53,11 +53,13 @@ def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, folder
 
     server.rule = slowly_at_once
     given = options(server.url, folder, max_concurrent_requests=2)
-    together = {"spark.scheduler.minRegisteredResourcesRatio": "1.0"}  # Start with both executors.
+    # Start with both executors.
+    together = {"spark.cores.max": "2", "spark.scheduler.minRegisteredResourcesRatio": "1.0"}
     with closing(Spark(tmp_path / "app", cluster.url, **together)) as spark:
         spark.begin("write", sql=query(8_000, 4, email=GUESTS), options=given)
         wait_until(lambda: len(server.requests) > 8, "the first requests", 60)
-        os.kill(cluster.python_workers()[0], signal.SIGKILL)
+        for task in cluster.tasks():
+            os.kill(task, signal.SIGKILL)
         killed_at = len(server.requests)
         wait_until(lambda: len(server.requests) > killed_at + 8, "more requests", 60)
         os.kill(cluster.executors()[0], signal.SIGKILL)
