@@ -21,6 +21,10 @@ WITHOUT_THE_SDK = (
     "report",
     "run",
     "settings",
+    "spark",
+    "spark.letters",
+    "spark.options",
+    "spark.task",
     "suppression",
     "tokens",
 )
@@ -41,6 +45,7 @@ def test_the_core_does_not_load_the_sdk() -> None:
     loaded = loaded_by(*WITHOUT_THE_SDK)
     assert "target_liveintent" in loaded
     assert "singer_sdk" not in loaded
+    assert "pyspark" not in loaded
 
 
 @pytest.mark.parametrize("module", ["sinks", "stream_maps"])
