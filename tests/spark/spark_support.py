@@ -98,7 +98,8 @@ def letters(folder: Path) -> list[dict[str, Any]]:
     return [message["record"] for message in messages if message["type"] == "RECORD"]
 
 
-def _environment() -> dict[str, str]:
+def environment() -> dict[str, str]:
+    """The environment of Spark's processes."""
     kept = {name: value for name, value in os.environ.items() if not name.startswith("SPARK")}
     here = {"SPARK_LOCAL_IP": "127.0.0.1", "PYSPARK_PYTHON": str(PYTHON), "NO_PROXY": "127.0.0.1"}
     return kept | here
@@ -131,7 +132,7 @@ class Spark:
                 stdout=subprocess.PIPE,
                 stderr=log,
                 cwd=folder,
-                env=_environment(),
+                env=environment(),
                 start_new_session=True,  # So that it can be killed whole.
                 text=True,
             )
@@ -216,7 +217,7 @@ class Cluster:
                 stdin=subprocess.DEVNULL,
                 stdout=log,
                 stderr=log,
-                env=_environment() | {"SPARK_DAEMON_MEMORY": "256m", "SPARK_HOME": _home()},
+                env=environment() | {"SPARK_DAEMON_MEMORY": "256m", "SPARK_HOME": _home()},
                 start_new_session=True,
             )
 
