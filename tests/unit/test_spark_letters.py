@@ -3,10 +3,11 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, ClassVar
 
 import fsspec
 import pytest
+from fsspec.implementations.memory import MemoryFileSystem
 
 from target_liveintent.errors import StorageError
 from target_liveintent.events import Rejection
@@ -18,14 +19,30 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-@pytest.fixture(params=["file", "memory"])
+class Strict(MemoryFileSystem):
+    """A storage that, as HDFS, moves no file onto another."""
+
+    protocol = "strict"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    def mv(self, path1: str, path2: str, **kwargs: Any) -> None:
+        if self.exists(path2):
+            raise FileExistsError(path2)
+        super().mv(path1, path2, **kwargs)
+
+
+fsspec.register_implementation("strict", Strict, clobber=True)
+
+
+@pytest.fixture(params=["file", "memory", "strict"])
 def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     """Name a folder on a disk, or in a storage that knows neither owners nor syncing."""
     if request.param == "file":
         yield str(tmp_path / "deep" / "letters")
         return
-    yield "memory://bucket/letters"
-    fsspec.filesystem("memory").rm("/bucket", recursive=True)
+    yield f"{request.param}://bucket/letters"
+    fsspec.filesystem(request.param).rm("/bucket", recursive=True)
 
 
 def rejection(event_id: str = "1") -> Rejection:
