@@ -26,6 +26,10 @@ class Strict(MemoryFileSystem):
     store: ClassVar[dict[str, Any]] = {}
     pseudo_dirs: ClassVar[list[str]] = [""]
 
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("strict:/"))
+
     def mv(self, path1: str, path2: str, **kwargs: Any) -> None:
         if self.exists(path2):
             raise FileExistsError(path2)
