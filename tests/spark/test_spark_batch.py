@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 import pytest
 from faulty_server import Plan
+from integration_support import wait_until
 from spark_support import NOW, TOKEN, Recorder, Spark, ids, letters, options, query
 
 from target_liveintent.identity import derive_event_id
@@ -160,13 +161,17 @@ def test_requests_in_flight(spark: Spark, server: Recorder, folder: Path) -> Non
     for allowed, most in ((4, 4), (1, 2)):
         busy: list[int] = []
 
-        def watch(_: Any, busy: list[int] = busy) -> Plan:
+        def watch(_: Any, most: int = most, busy: list[int] = busy) -> Plan:
             busy.append(server.busy)
-            return Plan(delay=0.05)
+            # The first wait until all are there, so that both tasks are at work.
+            return Plan(held=True) if max(busy) < most else Plan(delay=0.05)
 
         server.rule = watch
         given = options(server.url, folder, max_concurrent_requests=allowed)
-        spark.do("write", sql=query(4_000, 2), options=given)
+        spark.begin("write", sql=query(6_000, 2), options=given)
+        wait_until(lambda busy=busy, most=most: most in busy, "requests of both tasks", 60)
+        server.release()
+        spark.end()
         assert max(busy) == most
 
 
