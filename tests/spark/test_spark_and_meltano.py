@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from meltano_support import MELTANO, Project
+from meltano_support import MELTANO, changed_text, copy_of_the_repositorys
 from spark_support import ROOT, Recorder, Spark, letters, options
 
 if TYPE_CHECKING:
@@ -42,10 +42,10 @@ def test_same_events(
     """Events and dead letters are the same; the IDs are derived from the stream and its key."""
     if not MELTANO.exists():
         pytest.skip("Meltano is not set up: scripts/setup meltano")
-    project = Project(tmp_path)
-    maps = (tmp_path / "meltano.yml").read_text(encoding="utf-8")
-    assert maps.count("            event_id: id\n") == 2
-    (tmp_path / "meltano.yml").write_text(maps.replace("            event_id: id\n", ""))
+    project = copy_of_the_repositorys(tmp_path)
+    maps = project.settings.read_text(encoding="utf-8")
+    derived = changed_text(maps, {"            event_id: id\n": ""})
+    project.settings.write_text(derived, encoding="utf-8")
     installed = project.run("install", "tap-jsonl", "target-liveintent")
     assert installed.returncode == 0, installed.stderr
     of_target = tmp_path / "of-target"
