@@ -4,9 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+from target_liveintent import delivered as delivered_file
 from target_liveintent.config import SCHEMA
 from target_liveintent.events import COLUMNS
 from target_liveintent.functions import FUNCTIONS
+from target_liveintent.metrics import METRICS
 from target_liveintent.presets import PRESETS
 from target_liveintent.reasons import REASONS
 from target_liveintent.spark.options import OWN, REFUSED
@@ -65,6 +67,17 @@ def functions() -> str:
     """The helper functions of expressions."""
     rows = [(f"`{function.signature}`", function.meaning) for function in FUNCTIONS]
     return _table(("function", ""), rows)
+
+
+def delivered() -> str:
+    """The columns of the file of delivered events."""
+    rows = [(f"`{column.name}`", column.meaning) for column in delivered_file.COLUMNS]
+    return _table(("column", ""), rows)
+
+
+def metrics() -> str:
+    """The file of metrics."""
+    return _table(("metric", ""), [(f"`{metric.name}`", metric.meaning) for metric in METRICS])
 
 
 def reasons() -> str:

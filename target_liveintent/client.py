@@ -220,10 +220,9 @@ def _read(response: urllib3.BaseHTTPResponse, deadline: float) -> bytes:
         TimeoutError: If it is still dripping at the deadline, a `time.monotonic()`.
     """
     answer = b""
-    # (Looking for a body that cannot be, that of a 204, would cost 30 µs.)
-    while response.length_remaining != 0 and (
-        chunk := response.read1(_MAX_ANSWER, decode_content=True)
-    ):
+    # Even where there can be no body, that of a 204: only when it was looked for may the next
+    # request go over this connection.
+    while chunk := response.read1(_MAX_ANSWER, decode_content=True):
         answer += chunk
         if len(answer) >= _MAX_ANSWER:
             response.close()

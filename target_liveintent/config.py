@@ -9,6 +9,7 @@ from __future__ import annotations
 import ast
 import dataclasses
 import difflib
+import importlib.util
 import json
 import os
 import pathlib
@@ -26,7 +27,7 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.events import Defaults
 from target_liveintent.identity import NORMALIZATIONS
 from target_liveintent.presets import PRESETS
-from target_liveintent.settings import Settings, endpoint, is_loopback
+from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -35,6 +36,8 @@ CUSTOMER_ID = "^[a-b]-[0-9a-z]{4}$"
 """Source: LiveIntent's guide."""
 MAX_BATCH = 100
 """Events a request. Source: LiveIntent's guide."""
+REPORT_NAME = r"^.+\.html$"
+"""The JSON beside the page has its name, and `.json` at the end."""
 
 
 def _setting(
@@ -175,6 +178,24 @@ _SETTINGS = _schema(
         "A file of people never to send: addresses or hashes of them, one a line.",
     ),
     _setting(
+        "report_path",
+        {"type": "string", "pattern": REPORT_NAME},
+        "The run's report is written there: one page, such as `liveintent-report.html`, and beside"
+        " it the same as JSON. Needs `pip install 'target-liveintent[report]'`.",
+    ),
+    _setting(
+        "delivered_path",
+        {"type": "string", "minLength": 1},
+        "A CSV file to which each delivered event is appended, for the reconciliation with what"
+        " LiveIntent has counted.",
+    ),
+    _setting(
+        "metrics_path",
+        {"type": "string", "minLength": 1},
+        "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`; written"
+        " at the end and every `flush_interval_seconds`.",
+    ),
+    _setting(
         "validate_records",
         {"type": "boolean"},
         "Check each record against the tap's schema; a failure is a dead letter.",
@@ -301,7 +322,7 @@ def _token_problems(config: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _path_problems(config: Mapping[str, Any]) -> Iterator[str]:
-    for name in ("dead_letter_path", "ledger_path"):
+    for name in _WRITTEN:
         path = pathlib.Path(config.get(name) or "file")
         try:
             os.fsencode(path)
@@ -312,6 +333,31 @@ def _path_problems(config: Mapping[str, Any]) -> Iterator[str]:
             yield f"setting '{name}' must name a file in a folder that exists"
         elif is_folder:
             yield f"setting '{name}' must name a file, not a folder"
+    yield from _shared_paths(config)
+    if "report_path" in config and importlib.util.find_spec("pygal") is None:
+        yield (
+            "setting 'report_path' needs a library that draws:"
+            " pip install 'target-liveintent[report]'"
+        )
+
+
+_WRITTEN = ("dead_letter_path", "ledger_path", "report_path", "delivered_path", "metrics_path")
+_READ = ("auth_token_path", "suppression_path")
+
+
+def _shared_paths(config: Mapping[str, Any]) -> Iterator[str]:
+    """No two settings may name one file: a file is of one kind, and some are replaced whole."""
+    defaults = {"dead_letter_path": SCHEMA["properties"]["dead_letter_path"]["default"]}
+    given = {**defaults, **config}
+    paths = [(name, given[name].strip()) for name in (*_READ, *_WRITTEN) if name in given]
+    if "report_path" in given:
+        paths.append(("report_path", report_json(given["report_path"].strip())))
+    seen: dict[str, str] = {}
+    for name, path in paths:
+        place = os.path.abspath(path)  # noqa: PTH100 (no matter whether it is there)
+        other = seen.setdefault(place, name)
+        if other != name:
+            yield f"settings '{other}' and '{name}' must not name the same file"
 
 
 def _zone_problems(config: Mapping[str, Any]) -> Iterator[str]:

@@ -7,24 +7,20 @@ setting takes effect.
 
 from __future__ import annotations
 
-import contextlib
 import datetime as dt
 import os
-import sys
 from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.errors import ConfigurationError
 from target_liveintent.events import COLUMNS, DEAD_LETTERS, letter_columns
+from target_liveintent.files import AppendedFile
 from target_liveintent.identity import scrub
 from target_liveintent.reasons import REASONS
 
-if sys.platform != "win32":
-    import fcntl
-
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from collections.abc import Mapping
 
     from target_liveintent.events import Rejection
 
@@ -105,14 +101,12 @@ class DeadLetters:
     """Appends letters to a file that only its owner can read.
 
     Args:
-        path: The file; made when the first letter is written.
+        path: The file; made when the first letter is written: a clean run leaves no file behind.
     """
 
     def __init__(self, path: str) -> None:
-        """Open nothing yet: a clean run leaves no file behind."""
-        self._path = path
-        self._file: int | None = None
-        self._unsynced = False
+        """Open nothing yet."""
+        self._file = AppendedFile("dead_letter_path", path, HEAD, repeat_head=True)
 
     def write(self, rejection: Rejection) -> None:
         """Append the letter of a rejection.
@@ -120,94 +114,15 @@ class DeadLetters:
         Raises:
             StorageError: If the file cannot be written.
         """
-        try:
-            if self._file is None:
-                self._file = self._open()
-            _append(self._file, letter(rejection))
-        except (OSError, ValueError) as error:  # (ValueError: a path with a NUL.)
-            raise self._failure(error) from None
-        self._unsynced = True
+        self._file.write(letter(rejection))
 
     def sync(self) -> None:
         """Make what was written survive a power cut."""
-        if self._unsynced and self._file is not None:
-            try:
-                os.fsync(self._file)
-            except OSError as error:
-                raise self._failure(error) from None
-            self._unsynced = False
+        self._file.sync()
 
     def close(self) -> None:
         """Sync and close."""
-        self.sync()
-        if self._file is not None:
-            os.close(self._file)
-            self._file = None
-
-    def _open(self) -> int:
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
-        with contextlib.suppress(OSError):  # Of somebody else's file the mode is theirs to set.
-            os.chmod(self._path, 0o600)  # noqa: PTH101
-        with _locked(file):
-            _cut_torn_line(file)
-        _append(file, HEAD)
-        _sync_folder(self._path)
-        return file
-
-    def _failure(self, error: OSError | ValueError) -> StorageError:
-        reason = getattr(error, "strerror", error)
-        return StorageError(f"dead_letter_path '{self._path}' cannot be written: {reason}")
-
-
-def _append(file: int, line: bytes) -> None:
-    with _locked(file):
-        end = os.lseek(file, 0, os.SEEK_END)
-        try:
-            while line:
-                line = line[os.write(file, line) :]
-        except OSError:  # A full disk: leave no half line for the next letter to go on with.
-            os.ftruncate(file, end)
-            raise
-
-
-_BINARY = getattr(os, "O_BINARY", 0)
-
-
-def _sync_folder(path: str) -> None:
-    with contextlib.suppress(OSError):  # Not every system can open a folder.
-        folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)  # noqa: PTH100,PTH120
-        try:
-            os.fsync(folder)
-        finally:
-            os.close(folder)
-
-
-@contextlib.contextmanager
-def _locked(file: int) -> Iterator[None]:
-    """Keep other runs that share the file from writing in between."""
-    if sys.platform == "win32":  # Nothing of the kind: runs must not share a file there.
-        yield
-        return
-    fcntl.flock(file, fcntl.LOCK_EX)
-    try:
-        yield
-    finally:
-        fcntl.flock(file, fcntl.LOCK_UN)
-
-
-def _cut_torn_line(file: int) -> None:
-    """Drop a last line that a crash left unfinished: no STATE ever covered it."""
-    size = end = os.lseek(file, 0, os.SEEK_END)
-    while end > 0:
-        start = max(0, end - 65_536)
-        os.lseek(file, start, os.SEEK_SET)
-        newline = os.read(file, end - start).rfind(b"\n")
-        if newline >= 0:
-            end = start + newline + 1
-            break
-        end = start
-    if end < size:
-        os.ftruncate(file, end)
+        self._file.close()
 
 
 def refuse_own_file(input_file: int, path: str) -> None:

@@ -67,21 +67,25 @@ class Delivered(msgspec.Struct, eq=False):
     Attributes:
         batch: The batch.
         delivered: What the API processed.
+        sent_at: Unix time at which each of them was sent.
         confirmed: How much of it a 204 confirmed, and not a 200 that named the others.
         refusals: What it did not, each with its reason.
         accepted: Whether the API took any request of it.
         requests: POSTs, retries included.
         retries: How many of them were retries.
+        latencies: Seconds that each POST took.
         failure: What ended it early; what is neither delivered nor refused has no fate then.
     """
 
     batch: Batch
     delivered: list[Conversion] = msgspec.field(default_factory=list)
+    sent_at: list[float] = msgspec.field(default_factory=list)
     confirmed: list[Conversion] = msgspec.field(default_factory=list)
     refusals: list[Refusal] = msgspec.field(default_factory=list)
     accepted: bool = False
     requests: int = 0
     retries: int = 0
+    latencies: list[float] = msgspec.field(default_factory=list)
     failure: Exception | None = None
 
 
@@ -246,6 +250,7 @@ class _Shipment:
         self._settings = settings
         self._budget = float(settings.max_retry_seconds)
         self._request = 0  # The number of the request that was made last.
+        self._sent_at = 0.0  # And when: Unix time.
 
     def deliver(self) -> Delivered:
         """Deliver what can be delivered, and say what became of each conversion."""
@@ -307,19 +312,18 @@ class _Shipment:
         while True:
             # Before ages are judged: events may grow too old here.
             self._request = self._breaker.wait_for_turn(self._result.batch.number)
-            young = self._young_enough(conversions)
-            if not young:
-                return young, Outcome(Kind.ACCEPTED, "nothing left to send")
-            outcome = self._post(young)
+            conversions = self._young_enough(conversions)
+            if not conversions:
+                return conversions, Outcome(Kind.ACCEPTED, "nothing left to send")
+            outcome = self._post(conversions)
             if outcome.kind is Kind.ROTATED:
                 self._result.retries += 1
                 continue
             if outcome.kind is not Kind.RETRY:
-                self._book(young, outcome)
-                return young, outcome
+                self._book(conversions, outcome)
+                return conversions, outcome
             self._back_off(attempt, outcome)
             attempt += 1
-            conversions = young
 
     def _young_enough(self, conversions: list[Conversion]) -> list[Conversion]:
         """What the API still takes: one event outside the window would sink the whole request."""
@@ -340,7 +344,10 @@ class _Shipment:
         body = b"[" + b",".join(conversion.body for conversion in conversions) + b"]"
         event_ids = [conversion.event_id for conversion in conversions]
         self._result.requests += 1
-        return self._client.post(body, event_ids, self._budget)
+        self._sent_at = time.time()
+        outcome = self._client.post(body, event_ids, self._budget)
+        self._result.latencies.append(outcome.seconds)
+        return outcome
 
     def _book(self, sent: list[Conversion], outcome: Outcome) -> None:
         kind = outcome.kind
@@ -350,12 +357,14 @@ class _Shipment:
             if kind is Kind.ACCEPTED:
                 self._result.delivered += sent
                 self._result.confirmed += sent
+                self._result.sent_at += [self._sent_at] * len(sent)
                 return
             for conversion in sent:
                 if conversion.event_id in outcome.not_processed:
                     self._result.refusals.append(Refusal(conversion, "not_processed"))
                 else:
                     self._result.delivered.append(conversion)
+                    self._result.sent_at.append(self._sent_at)
         elif kind is Kind.UNCONFIRMED:
             self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
         elif kind is Kind.REFUSED:

@@ -27,7 +27,7 @@ from target_liveintent.events import (
 from target_liveintent.identity import scrub
 from target_liveintent.reader import decode_message, decode_object, lines
 from target_liveintent.reasons import REASONS
-from target_liveintent.sinks import Converter, converter
+from target_liveintent.sinks import Converter, RecordValidator, converter, violation_of
 from target_liveintent.stream_maps import FILTER, setting_name, suggest
 from target_liveintent.suppression import Suppressions
 
@@ -68,6 +68,7 @@ class Explained(msgspec.Struct):
         treatment: The map.
         convert: Makes the events; None if there can be none.
         lacks: What the stream lacks to give events.
+        validator: Judges records by the tap's schema; None if that was not asked.
         fates: Records by what would become of them: `sent`, `filtered`, or a reason's code.
         left_out: How often a column could not be used.
         examples: The JSON of the first events.
@@ -78,6 +79,7 @@ class Explained(msgspec.Struct):
     treatment: Treatment
     convert: Converter | None
     lacks: list[str]
+    validator: RecordValidator | None = None
     fates: Counter[str] = msgspec.field(default_factory=Counter)
     left_out: dict[str, int] = msgspec.field(default_factory=dict)
     examples: list[str] = msgspec.field(default_factory=list)
@@ -87,7 +89,8 @@ class Explained(msgspec.Struct):
         """See what becomes of a record."""
         if self.convert is None:
             return
-        result = self.convert(record, None)
+        violation = None if self.validator is None else violation_of(record, self.validator)
+        result = self.convert(record, violation)
         if isinstance(result, Conversion):
             self.fates["sent"] += 1
             if len(self.examples) < _EXAMPLES:
@@ -195,23 +198,40 @@ class _Explainer:
         )
         left_out: dict[str, int] = {}
         convert = converter(treatment, builder, left_out)
-        return Explained(stream, treatment, convert, [], left_out=left_out)
+        judged = self._settings.validate_records and stream.name != DEAD_LETTERS
+        validator = RecordValidator(stream.schema) if judged else None
+        return Explained(stream, treatment, convert, [], validator, left_out=left_out)
 
 
-def _catalog(text: bytes) -> Iterator[Stream]:
-    """The streams of a catalog, as taps print it with `--discover`.
+class _Entry(msgspec.Struct):
+    """A stream in a catalog, with as much of it as is needed."""
+
+    tap_stream_id: str
+    schema: dict[str, Any]
+    key_properties: list[str] | None = None
+
+
+class _Catalog(msgspec.Struct):
+    """What taps print with `--discover`."""
+
+    streams: list[_Entry]
+
+
+def _catalog(text: bytes) -> list[Stream]:
+    """The streams of a catalog.
 
     Raises:
         InputError: If it is none.
     """
     try:
-        entries = msgspec.json.decode(text)["streams"]
-        for entry in entries:
-            keys = entry.get("key_properties") or ()
-            yield Stream(entry["tap_stream_id"], entry["schema"], tuple(keys))
-    except (msgspec.DecodeError, KeyError, TypeError, AttributeError, UnicodeDecodeError):
+        entries = msgspec.json.decode(text, type=_Catalog).streams
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         msg = "the input is neither a Singer stream nor a tap's catalog"
         raise InputError(msg) from None
+    return [
+        Stream(entry.tap_stream_id, entry.schema, tuple(entry.key_properties or ()))
+        for entry in entries
+    ]
 
 
 # What is printed

@@ -14,6 +14,8 @@ if TYPE_CHECKING:
 
 
 _USUAL_SIZE = (80, 24)
+_REDRAW = 0.5
+"""Seconds between two live lines: a busy run looks up more often, and no rate would hold."""
 
 
 class Progress:
@@ -30,14 +32,14 @@ class Progress:
         self._logger = logger
         self._stream = stream
         self._on_terminal = stream.isatty()
-        self._interval = interval
+        self._interval = _REDRAW if self._on_terminal else interval
         self._started = time.monotonic()
         self._told_at, self._told = self._started, 0
         self._line: Any = None
         self._redirected = contextlib.ExitStack()
 
     def show(self, report: Report, in_flight: int, waiting: int) -> None:
-        """Tell how far the run is; called about once a second.
+        """Tell how far the run is, if it is time; called at least about once a second.
 
         Args:
             report: The counts.
@@ -45,10 +47,10 @@ class Progress:
             waiting: How many of them wait to be tried again.
         """
         now = time.monotonic()
-        if not self._on_terminal and now - self._told_at < self._interval:
+        if now - self._told_at < self._interval:
             return
         total = report.total
-        rate = (total.delivered - self._told) / max(now - self._told_at, 0.001)
+        rate = (total.delivered - self._told) / (now - self._told_at)
         words = (
             f"{total.read:,} read, {total.delivered:,} delivered ({rate:,.0f}/s),"
             f" {total.rejected.total():,} rejected, {in_flight} in flight"

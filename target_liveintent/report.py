@@ -64,7 +64,7 @@ class Report:
         self.streams: dict[str, StreamCounts] = {}
         self.requests = 0
         self.retries = 0
-        self._dry_run = dry_run
+        self.dry_run = dry_run
         self._started = time.monotonic() - seconds
 
     def of(self, stream: str) -> StreamCounts:
@@ -89,6 +89,11 @@ class Report:
             total.add(counts)
         return total
 
+    @property
+    def seconds(self) -> float:
+        """How long the run has taken so far."""
+        return time.monotonic() - self._started
+
     def too_many_rejected(self, percent: int) -> str | None:
         """Why the run must fail, if more than this share of its records became dead letters."""
         total = self.total
@@ -109,10 +114,9 @@ class Report:
         for stream, counts in self.streams.items():
             yield f"{stream}: {self._words(counts)}"
         total = self.total
-        seconds = time.monotonic() - self._started
         yield (
             f"total: {self._words(total)}; {self.requests} requests, {self.retries} retries,"
-            f" {seconds:.1f} s"
+            f" {self.seconds:.1f} s"
         )
 
     def advice(self, dead_letter_path: str) -> Iterator[str]:
@@ -124,11 +128,11 @@ class Report:
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
             yield f"{reason} {count}: {REASONS[reason].meaning}"
-        if total.rejected and not self._dry_run:
+        if total.rejected and not self.dry_run:
             yield f"dead letters are in {dead_letter_path}; the README says how to send them again"
 
     def _words(self, counts: StreamCounts) -> str:
-        would = "would be " if self._dry_run else ""
+        would = "would be " if self.dry_run else ""
         parts = [
             f"read {counts.read}",
             f"filtered {counts.filtered}",

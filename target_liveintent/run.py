@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING
 
 from target_liveintent.breaker import refused_as_a_whole
 from target_liveintent.dead_letters import DeadLetters
+from target_liveintent.delivered import DeliveredFile, read_back
 from target_liveintent.delivery import Batch, Delivered, Delivery
 from target_liveintent.errors import DeliveryError, RefusedError, RejectedError
 from target_liveintent.ledger import Ledger, event_key
@@ -18,6 +19,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.report import Report
 from target_liveintent.state import StateKeeper
 from target_liveintent.suppression import Suppressions
+from target_liveintent.tally import Tally
 
 if TYPE_CHECKING:
     import logging
@@ -55,6 +57,7 @@ class Run:
         report: The counts.
         accepted: Whether the API took anything. Until then, events that it refuses have no fate:
             the settings may be at fault. Whoever judges that over several runs sets it.
+        tally: What was delivered, in numbers; None if no run report is asked for.
         awaits_mapping: Set while no stream that gives events has come; no STATE is written then.
     """
 
@@ -87,6 +90,10 @@ class Run:
         self._ledger: Ledger | None = None
         if settings.ledger_path is not None and not settings.dry_run:
             self._ledger = Ledger(settings.ledger_path, (settings.url, settings.customer_id))
+        self.tally = None if settings.report_path is None else Tally(settings.events.zone)
+        self._delivered_file: DeliveredFile | None = None
+        if settings.delivered_path is not None and not settings.dry_run:
+            self._delivered_file = DeliveredFile(settings.delivered_path, logger)
         self._delivery = Delivery(settings, self._settle)
         self._open: dict[tuple[str, bool], Batch] = {}
         self._unproven: list[Delivered] = []
@@ -227,6 +234,8 @@ class Run:
         self._obey_stop()
         self._delivery.collect()
         self._advance_state()
+        if self.tally is not None:
+            self.tally.timeline.look(self.report)
         self._watch(self.report, self._delivery.in_flight, self._delivery.waiting)
 
     def _advance_state(self) -> None:
@@ -236,6 +245,8 @@ class Run:
         self._judge()
         self._state_barred = True  # Until it is out: a failed sync must not be passed by a second.
         self._letters.sync()
+        if self._delivered_file is not None:
+            self._delivered_file.sync()
         self._write_state(state)
         self._state_barred = False
 
@@ -317,6 +328,8 @@ class Run:
     def _close(self) -> None:
         self._delivery.close()
         self._letters.close()
+        if self._delivered_file is not None:
+            self._delivered_file.close()
         if self._ledger is not None:
             self._ledger.close()
 
@@ -326,6 +339,8 @@ class Run:
         self.report.retries += done.retries
         self.report.of(done.batch.stream).delivered += len(done.delivered)
         self.accepted = self.accepted or done.accepted
+        if self.tally is not None or self._delivered_file is not None:
+            self._tell_of(done)
         if self._ledger is not None:
             self._ledger.end(done.batch.conversions, done.confirmed)
         if done.failure is not None:
@@ -343,6 +358,17 @@ class Run:
             while self._unproven:
                 self._conclude(self._unproven.pop())
 
+    def _tell_of(self, done: Delivered) -> None:
+        """Write and count what was delivered, for the settings that ask for it."""
+        events = read_back(done.delivered)
+        if self.tally is not None:
+            self.tally.add(done.batch.stream, events, done.sent_at)
+            self.tally.add_latencies(done.latencies)
+        if self._delivered_file is not None and events:
+            self._delivered_file.write(events)
+            if self._ledger is not None:  # What it knows is not sent again, so no row may be lost.
+                self._delivered_file.sync()
+
     def _conclude(self, done: Delivered) -> None:
         if self._failed and self._settings.fail_on_invalid and done.refusals:
             return  # The first rejection has ended the run; this batch has no fate.
@@ -356,6 +382,9 @@ class Run:
             self._shown += 1
             self._logger.info("would send: %s", conversion.body.decode())
         self.report.of(batch.stream).delivered += len(batch.conversions)
+        if self.tally is not None:
+            sent_at = [time.time()] * len(batch.conversions)
+            self.tally.add(batch.stream, read_back(batch.conversions), sent_at)
         self._states.finish(batch.number)
 
 

@@ -40,6 +40,9 @@ class Settings:
     replay_unconfirmed: bool
     ledger_path: str | None
     suppression_path: str | None
+    report_path: str | None
+    delivered_path: str | None
+    metrics_path: str | None
     validate_records: bool
     dry_run: bool
     limit: int | None
@@ -50,6 +53,11 @@ def endpoint(api_url: str, customer_id: str) -> str:
     if "{customer_id}" in api_url:
         return api_url.replace("{customer_id}", customer_id)
     return f"{api_url.rstrip('/')}/conversions/{customer_id}"
+
+
+def report_json(report_path: str) -> str:
+    """The file beside the page of the run report."""
+    return report_path.removesuffix(".html") + ".json"
 
 
 def is_loopback(url: str) -> bool:

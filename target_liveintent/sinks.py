@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
 import msgspec
+from singer_sdk import metrics
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
@@ -59,6 +60,15 @@ class RecordValidator(BaseJSONSchemaValidator):
             rule = ".".join(str(step) for step in error.schema_path[-1:])
             msg = f"{place} breaks the rule '{rule}'"
             raise InvalidRecord(msg, {})
+
+
+def violation_of(record: dict[str, Any], validator: BaseJSONSchemaValidator) -> str | None:
+    """How a record breaks the tap's schema, without its values; None if it does not."""
+    try:
+        validator.validate(record)
+    except InvalidRecord as error:
+        return scrub(error.error_message)
+    return None
 
 
 Converter = Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
@@ -126,6 +136,7 @@ class LiveIntentSink(Sink):
         self._counted_as = treatment.stream
         self.counts = self._run.report.of(treatment.stream)
         self._read_before = self.counts.read
+        self.record_counter_metric.tags[metrics.Tag.STREAM] = treatment.stream
         self.convert = None
         if gives_events:
             builder = EventBuilder(
@@ -173,7 +184,7 @@ class LiveIntentSink(Sink):
         if self.convert is None:
             self._count_unused(counts)
             return
-        violation = None if self._validator is None else self._violation(record, self._validator)
+        violation = None if self._validator is None else violation_of(record, self._validator)
         self._give(self.convert(record, violation))
 
     def _give(self, result: Conversion | Rejection | None) -> None:
@@ -213,14 +224,6 @@ class LiveIntentSink(Sink):
                 rejection.detail,
             )
 
-    @staticmethod
-    def _violation(record: dict[str, Any], validator: BaseJSONSchemaValidator) -> str | None:
-        try:
-            validator.validate(record)
-        except InvalidRecord as error:
-            return scrub(error.error_message)
-        return None
-
     def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002
         """Hand over what waits for its batch to fill.
 
@@ -231,7 +234,8 @@ class LiveIntentSink(Sink):
 
     def clean_up(self) -> None:
         """Log the SDK's metric of records, once: a line for each batch would drown the rest."""
-        self.record_counter_metric.increment(self.counts.read - self._read_before)
+        # (`increment` would log by itself after a minute, and then nought would follow.)
+        self.record_counter_metric.value = self.counts.read - self._read_before
         super().clean_up()
 
 

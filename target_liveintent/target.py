@@ -30,7 +30,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
 
-from target_liveintent import batch_files, config, explain, logs, presets
+from target_liveintent import batch_files, config, explain, logs, presets, run_report
 from target_liveintent.dead_letters import refuse_own_file
 from target_liveintent.errors import (
     ConfigurationError,
@@ -40,6 +40,8 @@ from target_liveintent.errors import (
     StreamMappingError,
 )
 from target_liveintent.events import DEAD_LETTERS, missing_columns, never_an_event
+from target_liveintent.facts import DONE, FAILED, STOPPED, Ending
+from target_liveintent.metrics import MetricsFile
 from target_liveintent.progress import Progress
 from target_liveintent.reader import MessageReader, decode_object
 from target_liveintent.run import Run
@@ -51,6 +53,7 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from target_liveintent.reader import Message
+    from target_liveintent.report import Report
     from target_liveintent.stream_maps import Treatment
 
 MELTANO_TEST_STREAM = "meltano_test_stream"
@@ -78,7 +81,7 @@ class Command(SingerCommand):
             self.logger.error(  # noqa: TRY400 (without the exception's text)
                 "this is a bug, please report it with these lines:\n%s", frames
             )
-            self._end(f"the run ended on an unforeseen {type(error).__name__}", 1)
+            self._end(_words(error), 1)
 
     def _end(self, message: str, code: int) -> NoReturn:
         self.logger.error("%s", message)
@@ -118,13 +121,17 @@ class TargetLiveIntent(Target):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         logs.hide(self.settings.auth_token)
-        self._progress = Progress(self.logger, sys.stderr, self.settings.flush_interval_seconds)
+        interval = self.settings.flush_interval_seconds
+        self._progress = Progress(self.logger, sys.stderr, interval)
+        self._metrics: MetricsFile | None = None
+        if self.settings.metrics_path is not None:
+            self._metrics = MetricsFile(self.settings.metrics_path, interval, self.logger)
         self.run = Run(
             self.settings,
             self._write_state,
             self.logger,
             stop_reading=self._stop_reading,
-            watch=self._progress.show,
+            watch=self._watch,
         )
         self.message_reader: MessageReader = MessageReader(self.run.tick)
         self._sinks: dict[str, tuple[LiveIntentSink, ...]] = {}
@@ -222,7 +229,7 @@ class TargetLiveIntent(Target):
         given = config or _ConfigInput()
         if explained:
             for line in cls._explain(given, file_input or sys.stdin):
-                click.echo(logs.without_secrets(line))
+                click.echo(_printable(logs.without_secrets(line)))
             return
         cls.print_version(print_fn=cls.logger.info)
         target = cls(config=given.config, parse_env_config=given.parse_env)
@@ -239,7 +246,9 @@ class TargetLiveIntent(Target):
         environment = cls._env_var_config if given.parse_env else {}
         settings = {**given.config, **environment}  # As in a run.
         yield from config.unknown_settings(settings)
-        account = {} if settings.get("auth_token_path") else _NO_ACCOUNT
+        account = dict(_NO_ACCOUNT)
+        if settings.get("auth_token_path"):
+            del account["auth_token"]
         given_ones = {name: value for name, value in settings.items() if value is not None}
         checked = config.settings_of(account | given_ones)
         logs.hide(checked.auth_token)
@@ -257,25 +266,46 @@ class TargetLiveIntent(Target):
         self._refuse_own_dead_letters(file_input)
         _spare_the_garbage_collector()
         super()._setup_signal_handlers()
+        ending = Ending(DONE)
         try:
             self.listen(file_input)
             if self.run.limit_reached and self._signal is None:
                 # Meltano fails a run whose tap has nobody left to write to.
                 self.message_reader.drain(file_input, lambda: self._signal is None)
         except BaseException as failure:
+            ending = Ending(FAILED, _words(failure))
             self._abandon(failure)
             if self._signal is None:
                 raise
             self.logger.warning(_words(failure))
         finally:
             self._progress.close()
-            report = self.run.report
-            for line in (*report.lines(), *report.advice(self.settings.dead_letter_path)):
-                self.logger.info(line)
+            self._tell(ending)
         if self._signal is not None:
-            name = signal.Signals(self._signal).name
-            self.logger.warning("stopped by %s; the next run goes on where STATE stands", name)
+            self.logger.warning("%s; the next run goes on where STATE stands", self._stopped_by)
             sys.exit(128 + self._signal)
+
+    @property
+    def _stopped_by(self) -> str:
+        return f"stopped by {signal.Signals(self._signal or 0).name}"
+
+    def _watch(self, report: Report, in_flight: int, waiting: int) -> None:
+        self._progress.show(report, in_flight, waiting)
+        if self._metrics is not None:
+            self._metrics.show(report, in_flight)
+
+    def _tell(self, ending: Ending) -> None:
+        """Say how the run went: in the log, and in the files that the settings ask for."""
+        report = self.run.report
+        for line in (*report.lines(), *report.advice(self.settings.dead_letter_path)):
+            self.logger.info(line)
+        if self._signal is not None:
+            said = [self._stopped_by, *([ending.message] if ending.message else [])]
+            ending = Ending(STOPPED, "; ".join(said))
+        if self._metrics is not None:
+            self._metrics.end(report, success=ending.kind == DONE)
+        program = f"{self.name} {self.plugin_version}"
+        run_report.tell(self.run, self.settings, ending, program, self.logger)
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True
@@ -495,7 +525,7 @@ def _spare_the_garbage_collector() -> None:
 
 
 _COLLECT_AFTER = 50_000
-"""Containers; by default it is 700, which is seven batches."""
+"""Containers; by default it is 700, or 2000 since Python 3.13: a few batches."""
 
 
 _NO_ACCOUNT = {"customer_id": "a-0000", "auth_token": "none"}
@@ -507,9 +537,16 @@ def _stream_maps(settings: Mapping[str, Any]) -> StreamMaps:
     return StreamMaps(maps, settings.get("stream_map_config") or {})
 
 
+def _printable(line: str) -> str:
+    """A line whose names, which are the tap's, cannot forge another or steer a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+
+
 def _words(failure: BaseException) -> str:
     """What ended the run; the text of what is not expected could hold what is in a record."""
-    return str(failure) if isinstance(failure, _EXPECTED) else type(failure).__name__
+    if isinstance(failure, _EXPECTED):
+        return str(failure)
+    return f"the run ended on an unforeseen {type(failure).__name__}"
 
 
 def _process(sinks: tuple[LiveIntentSink, ...], record: dict[str, Any]) -> None:

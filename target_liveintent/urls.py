@@ -40,7 +40,9 @@ def clean(url: str) -> str:
     """
     if "@" in url:
         url = _USER_INFO.sub(r"\1", url)
-    if "=" not in url or _HARMLESS.fullmatch(url, url.find("?") + 1):
+    if "=" not in url:
+        return url
+    if "#" not in url and _HARMLESS.fullmatch(url, url.find("?") + 1):
         return url
     page, hash_mark, fragment = url.partition("#")
     page, question_mark, query = page.partition("?")

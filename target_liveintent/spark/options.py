@@ -35,11 +35,15 @@ OWN = {
 }
 """The options that only Spark has."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
+_IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
     "stream_map_config": _BY_COLUMNS,
     "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
+    "report_path": _IN_LOG,
+    "delivered_path": _IN_LOG,
+    "metrics_path": _IN_LOG,
     "limit": "use .limit() of the DataFrame",
     "validate_records": "a DataFrame's columns have types",
     "replay_unconfirmed": "dead letters are piped back into target-liveintent",

@@ -48,6 +48,9 @@ OWN_SETTINGS = {
     "replay_unconfirmed",
     "ledger_path",
     "suppression_path",
+    "report_path",
+    "delivered_path",
+    "metrics_path",
     "validate_records",
     "dry_run",
     "limit",
@@ -151,6 +154,9 @@ def test_environment(to_server: Launcher, server: Server) -> None:
         "replay_unconfirmed": True,
         "ledger_path": "ledger-of-env.sqlite",
         "suppression_path": "suppressed-by-env.txt",
+        "report_path": "report-of-env.html",
+        "delivered_path": "delivered-by-env.csv",
+        "metrics_path": "metrics-of-env.prom",
         "validate_records": True,
         "dry_run": False,
         "presets": {"other-orders": "shopify"},
@@ -185,7 +191,9 @@ def test_environment(to_server: Launcher, server: Server) -> None:
     )
     assert (run.code, run.states) == (0, [1])
     assert run.summary["orders"].drops == {"suppressed": 1, "already_sent": 1}
-    assert (to_server.folder / "ledger-of-env.sqlite").exists()
+    made = {"ledger-of-env.sqlite", "report-of-env.html", "report-of-env.json"}
+    made |= {"delivered-by-env.csv", "metrics-of-env.prom"}
+    assert made <= {path.name for path in to_server.folder.iterdir()}
     assert [p.path for p in server.posted] == ["/a-1b2c/events"] * 2
     assert server.busiest == 1
     event = server.posted[0].events[0]

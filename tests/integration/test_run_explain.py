@@ -157,7 +157,23 @@ def test_a_catalog(to_server: Launcher, indent: int | None) -> None:
     assert "The input is a catalog" in run.stdout
 
 
-@pytest.mark.parametrize("text", ["no JSON\n", "{}\n", "[1]\n", '{"streams": [1]}\n', "{\n\n"])
+def entry(**changes: Any) -> str:
+    made = {"tap_stream_id": "orders", "schema": schema("orders", COLUMNS)["schema"], **changes}
+    return json.dumps({"streams": [made]}) + "\n"
+
+
+@pytest.mark.parametrize(
+    "text",
+    [
+        *("no JSON\n", "{}\n", "[1]\n", '{"streams": [1]}\n', "{\n\n"),
+        *(entry(schema=5), entry(schema=None), entry(tap_stream_id=5), entry(tap_stream_id=[])),
+        *(entry(key_properties=[1]), '{"streams": ' + "[" * 100_000 + "]" * 100_000 + "}\n"),
+    ],
+    ids=[
+        *("text", "object", "list", "no-entry", "open", "schema-number", "schema-null"),
+        *("name-number", "name-list", "key-number", "deep"),
+    ],
+)
 def test_neither_a_stream_nor_a_catalog(to_server: Launcher, text: str) -> None:
     """Anything else is refused in one line."""
     run = explain(to_server, text)
@@ -205,6 +221,37 @@ def test_the_environment(to_server: Launcher) -> None:
     run.send(schema("orders", COLUMNS)).close_input().wait()
     assert "8 (setting pixel_id)" in run.stdout
     assert "'app' (setting default_source)" in run.stdout
+
+
+def test_a_token_file_without_a_customer(to_server: Launcher) -> None:
+    """Whoever keeps the token in a file need not say the customer either."""
+    path = to_server.folder / "token"
+    path.write_text("s3cr3t-token\n")
+    run = explain(to_server, schema("orders", COLUMNS), config={"auth_token_path": str(path)})
+    assert run.code == 0, run.log
+
+
+def test_names_that_steer_a_terminal(to_server: Launcher) -> None:
+    """What is no printable character of a name comes out escaped, on the line where it stands."""
+    run = explain(to_server, schema("a\x1b[2J\nStream forged", (*COLUMNS, "no\x1b[31mte")))
+    assert run.code == 0, run.log
+    assert "\x1b" not in run.stdout
+    assert "\nStream forged" not in run.stdout
+    assert r"Stream a\x1b[2J\nStream forged" in run.stdout
+
+
+def test_records_that_break_the_schema(to_server: Launcher) -> None:
+    """With `validate_records`, what a run would reject is not said to be sent."""
+    opening = schema("orders", COLUMNS)
+    opening["schema"]["properties"]["id"] = {"type": "integer"}
+    config = {"stream_maps": {"orders": MAP}, "pixel_id": 7, "default_source": "web"}
+    broken = {**sale(2), "record": {**sale(2)["record"], "id": "jane@example.com"}}
+    checked = {**config, "validate_records": True}
+    run = explain(to_server, opening, sale(1), broken, config=checked)
+    assert "Of 2 records, 1 would be sent, 0 filtered, 1 rejected." in run.stdout
+    assert "(id breaks the rule 'type')" in run.stdout
+    run = explain(to_server, opening, sale(1), broken, config=config)
+    assert "Of 2 records, 2 would be sent" in run.stdout
 
 
 def test_dead_letters(to_server: Launcher) -> None:

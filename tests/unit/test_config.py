@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import json
+import sys
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -45,6 +46,9 @@ TABLE: dict[str, tuple[str, Any]] = {
     "replay_unconfirmed": ("boolean", False),
     "ledger_path": ("string", None),
     "suppression_path": ("string", None),
+    "report_path": ("string", None),
+    "delivered_path": ("string", None),
+    "metrics_path": ("string", None),
     "validate_records": ("boolean", False),
     "dry_run": ("boolean", False),
     "limit": ("integer", None),
@@ -178,6 +182,14 @@ WRONG: list[tuple[str, Any, str]] = [
     ("max_dead_letter_percent", -1, "0"),
     ("max_dead_letter_percent", 101, "100"),
     ("dead_letter_path", "", "empty"),
+    ("report_path", "report.htm", ".html"),
+    ("report_path", "report.json", ".html"),
+    ("report_path", ".html", ".html"),
+    ("report_path", "nowhere/report.html", "folder"),
+    ("delivered_path", "", "empty"),
+    ("delivered_path", "nowhere/sent.csv", "folder"),
+    ("delivered_path", "/", "folder"),
+    ("metrics_path", "nowhere/run.prom", "folder"),
     ("validate_records", "yes", "boolean"),
     ("dry_run", 1, "boolean"),
     ("stream_maps", "x", "object"),
@@ -448,3 +460,47 @@ def test_a_pixel_id_is_sent_as_an_integer(pixel_id: Any) -> None:
 def test_a_pixel_id_fits_where_the_record_s_own_would() -> None:
     """A setting that is too large for the API is found before any input is read."""
     assert problems({**GOOD, "pixel_id": 2**63})
+
+
+@pytest.mark.parametrize(
+    ("settings", "both"),
+    [
+        ({"delivered_path": "a", "metrics_path": "a"}, ("delivered_path", "metrics_path")),
+        ({"delivered_path": "./a", "ledger_path": "b/../a"}, ("ledger_path", "delivered_path")),
+        (
+            {"delivered_path": "liveintent-dead-letters.singer"},
+            ("dead_letter_path", "delivered_path"),
+        ),
+        ({"report_path": "a.html", "metrics_path": "a.json"}, ("metrics_path", "report_path")),
+        ({"report_path": "a.html", "suppression_path": "a.html"}, ("suppression", "report")),
+    ],
+)
+def test_settings_that_name_the_same_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, str],
+    both: tuple[str, str],
+) -> None:
+    """One of them would destroy what the other keeps."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b").mkdir()
+    (line,) = problems({**GOOD, **settings})
+    assert line.endswith("must not name the same file")
+    assert all(name in line for name in both)
+
+
+def test_settings_that_name_files_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"delivered_path": "a.csv", "metrics_path": "a.prom", "ledger_path": "a.sqlite"}
+    assert problems({**GOOD, **names, "report_path": "a.html"}) == []
+
+
+def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is told before anything is sent, with the command that helps."""
+    monkeypatch.setitem(sys.modules, "pygal", None)
+    (line,) = problems({**GOOD, "report_path": "a.html"})
+    assert line.startswith("setting 'report_path'")
+    assert "pip install 'target-liveintent[report]'" in line
+    assert problems(GOOD) == []

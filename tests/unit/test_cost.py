@@ -34,10 +34,9 @@ COLUMNS = {
     "source": "'web'",
 }
 MAP = {"__filter__": "financial_status == 'paid' and not test", "__else__": None, **COLUMNS}
-_OLD = sys.version_info < (3, 11)  # There, times are read by a pattern and not in C.
-PYTHON_CALLS = 45 if _OLD else 43
+PYTHON_CALLS = 33
 """Calls of Python functions an event, from its line to its batch."""
-C_CALLS = 90 if _OLD else 83
+C_CALLS = 75
 """Calls of functions in C an event that Python's profiler sees."""
 
 

@@ -145,6 +145,19 @@ def test_age_is_judged_after_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     ]
 
 
+def test_one_fate_when_the_token_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """An event that had grown too old before a denied request is not too old twice."""
+    outcomes = [Outcome(Kind.ROTATED, "HTTP 401", 401), Outcome(Kind.ACCEPTED, "HTTP 204", 204)]
+    monkeypatch.setattr(Client, "post", lambda *_: outcomes.pop(0))
+    done: list[Delivered] = []
+    one = Delivery(settings(tmp_path), done.append)
+    events = [conversion("old", time.time() - 10), conversion("young")]
+    one.submit(Batch(0, "orders", 0.0, events), lambda: None)
+    assert one.join(PATIENCE), "the delivery hangs"
+    assert [refusal.conversion.event_id for refusal in done[0].refusals] == ["old"]
+    assert [event.event_id for event in done[0].delivered] == ["young"]
+
+
 def test_a_client_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A thread whose client fails gives its batch back as failed, and goes on to the next."""
     problem = ValueError("no client")
@@ -214,6 +227,55 @@ def test_an_answer_that_drips(tmp_path: Path, status: bytes) -> None:
         outcome = client.post(b"[]", ["1"], 60.0)
     assert (outcome.kind, outcome.detail) == (Kind.RETRY, "no answer in time")
     assert 1.0 <= outcome.seconds < 3.0
+
+
+@contextlib.contextmanager
+def answering(answer: bytes) -> Iterator[tuple[str, list[int]]]:
+    """Give all requests of one connection after the other the same answer; counts them."""
+    seen: list[int] = []
+
+    def serve(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):
+            while True:
+                connection, _ = listener.accept()
+                seen.append(0)
+                with connection, connection.makefile("rb") as requests:
+                    while any(line == b"\r\n" for line in requests) and requests.read(2):
+                        seen[-1] += 1
+                        connection.sendall(answer)
+
+    with socket.create_server(("127.0.0.1", 0)) as listener:
+        threading.Thread(target=serve, args=(listener,), daemon=True).start()
+        yield f"http://127.0.0.1:{listener.getsockname()[1]}", seen
+
+
+@pytest.mark.parametrize(
+    "answer",
+    [
+        b"HTTP/1.1 204 No Content\r\n\r\n",
+        b"HTTP/1.1 200 OK\r\nContent-Length: 0\r\n\r\n",
+        b'HTTP/1.1 200 OK\r\nContent-Length: 5\r\n\r\n["1"]',
+    ],
+    ids=["204", "200-empty", "200"],
+)
+def test_a_connection_that_is_taken_at_once(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, answer: bytes
+) -> None:
+    """A thread may send over a connection while another still judges the answer before."""
+    with answering(answer) as (url, seen):
+        client = Client(settings(tmp_path, api_url=url, request_timeout_seconds=5))
+        judge = Client._judge
+        outcomes: list[Outcome] = []
+
+        def judge_late(*given: Any) -> Outcome:
+            monkeypatch.setattr(client, "_judge", judge)
+            outcomes.append(client.post(b"[]", ["1"], 5.0))
+            return judge(*given)
+
+        monkeypatch.setattr(client, "_judge", judge_late)
+        outcomes.append(client.post(b"[]", ["1"], 5.0))
+    assert [outcome.status for outcome in outcomes] == [int(answer[9:12])] * 2
+    assert seen == [2]
 
 
 # The books

@@ -327,7 +327,11 @@ VARIANTS: list[tuple[str, dict[str, Any], Any]] = [
     ("postgres_orders", {"channel": "phone"}, "invalid_source"),
     ("postgres_orders", {"channel": None}, "invalid_source"),
     ("postgres_orders", {"total": "$12.50"}, {"purchaseData.value": 12.5}),
-    ("postgres_orders", {"client.session.consent": False}, "no_consent"),
+    *(
+        ("postgres_orders", {"client.session.consent": no}, "no_consent")
+        for no in (False, 0, "false", "no", "denied")
+    ),
+    *(("postgres_orders", {"client.session.consent": open_}, {}) for open_ in (None, "", "yes")),
     (
         "postgres_orders",
         {"client": None},

@@ -65,6 +65,7 @@ def test_credentials_go(name: str, url: str, left: str) -> None:
         f"{PAGE}?a=1?key=s3cr3t",
         f"{PAGE}?return_to=/orders/1?key=s3cr3t",
         f"{PAGE}#a=1?token=s3cr3t",
+        f"{PAGE}#token=s3cr3t?utm_source=x",
         "/checkout/order-received/17/?key=wc_order_s3cr3t",
         "?key=s3cr3t",
         "//shop.example/?token=s3cr3t",
