@@ -19,6 +19,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.cli import _parser as sandbox_parser
 from target_liveintent.target import TargetLiveIntent
+from target_liveintent.spark.options import OWN, REFUSED
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -41,6 +42,18 @@ def settings() -> str:
         description = schema.get("description", "").split(" For more information")[0]
         rows.append((f"`{name}`", shown, description + (f" One of {options}." if options else "")))
     return _table(("setting", "default", ""), rows)
+
+
+def spark_options() -> str:
+    """The options that only Spark has."""
+    return _table(("option", ""), [(f"`{name}`", meaning) for name, meaning in OWN.items()])
+
+
+def spark_refused() -> str:
+    """The settings that Spark refuses."""
+    return _table(
+        ("setting", "instead"), [(f"`{name}`", instead) for name, instead in REFUSED.items()]
+    )
 
 
 def columns() -> str:

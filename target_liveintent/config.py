@@ -13,12 +13,13 @@ import importlib.util
 import json
 import os
 import pathlib
+import types
 import zoneinfo
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import requests
-from singer_sdk import typing as th
+from jsonschema import Draft202012Validator
 
 from target_liveintent import tokens
 from target_liveintent.coerce import SOURCES
@@ -39,167 +40,181 @@ REPORT_NAME = r"^.+\.html$"
 """The JSON beside the page has its name, and `.json` at the end."""
 
 
-def _setting(name: str, kind: Any, description: str, **more: Any) -> th.Property[Any]:
-    return th.Property(name, kind, description=description, **more)
+def _setting(
+    name: str, kind: Mapping[str, Any], description: str, *, required: bool = False, **more: Any
+) -> tuple[str, dict[str, Any]]:
+    """An entry of the schema. Null is as good as not set, so what is not required may be null."""
+    kinds = [kind["type"]] if required else [kind["type"], "null"]
+    return name, {**kind, "type": kinds, **more, "description": description}
 
 
-_SETTINGS = th.PropertiesList(
+def _schema(*settings: tuple[str, dict[str, Any]]) -> dict[str, Any]:
+    return {
+        "type": "object",
+        "properties": dict(settings),
+        "required": [name for name, schema in settings if "null" not in schema["type"]],
+        "$schema": "https://json-schema.org/draft/2020-12/schema",
+    }
+
+
+_SETTINGS = _schema(
     _setting(
         "customer_id",
-        th.StringType(pattern=CUSTOMER_ID),
+        {"type": "string", "pattern": CUSTOMER_ID},
         "Your LiveIntent customer ID, such as `a-1b2c`; from your account manager.",
         required=True,
     ),
     _setting(
         "auth_token",
-        th.StringType(min_length=1),
+        {"type": "string", "minLength": 1},
         "The API token; from your account manager, and rotated from time to time. Required, unless"
         " `auth_token_path` is set.",
         secret=True,
+        writeOnly=True,
     ),
     _setting(
         "auth_token_path",
-        th.StringType(min_length=1),
+        {"type": "string", "minLength": 1},
         "A file or mounted secret with the token, in place of `auth_token`. When the API denies"
         " access it is read again, and a token that has changed is used at once.",
     ),
     _setting(
         "pixel_id",
-        th.IntegerType(minimum=1, maximum=2**63 - 1),
+        {"type": "integer", "minimum": 1, "maximum": 2**63 - 1},
         "The pixel that conversions belong to, where the record names none.",
     ),
     _setting(
         "api_url",
-        th.StringType,
+        {"type": "string"},
         "Base URL; `/conversions/{customer_id}` is appended, unless it contains `{customer_id}`:"
         " then it is the whole URL. Plain http for loopback only.",
         default="https://conversions.liveintent.com",
     ),
     _setting(
         "default_source",
-        th.StringType,
+        {"type": "string"},
         "The source of events whose record has none.",
-        allowed_values=list(SOURCES),
+        enum=list(SOURCES),
     ),
     _setting(
         "timezone",
-        th.StringType,
+        {"type": "string"},
         "IANA name of the zone of times that come without one, such as `America/New_York`.",
         default="UTC",
     ),
     _setting(
         "email_normalization",
-        th.StringType,
+        {"type": "string"},
         "What is dropped before hashing, beside spaces and case: dots and `+…` for Gmail only,"
         " for all domains, or nothing.",
-        allowed_values=list(NORMALIZATIONS),
+        enum=list(NORMALIZATIONS),
         default="gmail",
     ),
     _setting(
         "batch_size_rows",
-        th.IntegerType(minimum=1, maximum=MAX_BATCH),
+        {"type": "integer", "minimum": 1, "maximum": MAX_BATCH},
         "Events a request, 1 to 100.",
         default=MAX_BATCH,
     ),
     _setting(
         "max_concurrent_requests",
-        th.IntegerType(minimum=1, maximum=64),
+        {"type": "integer", "minimum": 1, "maximum": 64},
         "Requests in flight at the same time, 1 to 64.",
         default=8,
     ),
     _setting(
         "flush_interval_seconds",
-        th.IntegerType(minimum=1),
+        {"type": "integer", "minimum": 1},
         "Events wait at most this long for their batch to fill.",
         default=60,
     ),
     _setting(
         "request_timeout_seconds",
-        th.IntegerType(minimum=1),
+        {"type": "integer", "minimum": 1},
         "How long an answer may take.",
         default=30,
     ),
     _setting(
         "max_retry_seconds",
-        th.IntegerType(minimum=0),
+        {"type": "integer", "minimum": 0},
         "How long a batch is retried before the run fails.",
         default=300,
     ),
     _setting(
         "on_invalid",
-        th.StringType,
+        {"type": "string"},
         "What a record that cannot be sent means: a dead letter, or the end of the run.",
-        allowed_values=["dead_letter", "fail"],
+        enum=["dead_letter", "fail"],
         default="dead_letter",
     ),
     _setting(
         "max_dead_letter_percent",
-        th.IntegerType(minimum=0, maximum=100),
+        {"type": "integer", "minimum": 0, "maximum": 100},
         "The run fails when more of its records than this become dead letters, once 100 were seen."
         " Guests and events that are too old do not count.",
         default=50,
     ),
     _setting(
         "dead_letter_path",
-        th.StringType(min_length=1),
+        {"type": "string", "minLength": 1},
         "The file that takes what could not be sent, and can be piped back.",
         default="liveintent-dead-letters.singer",
     ),
     _setting(
         "replay_unconfirmed",
-        th.BooleanType,
+        {"type": "boolean"},
         "When dead letters are piped back, send those again that LiveIntent may have counted.",
         default=False,
     ),
     _setting(
         "ledger_path",
-        th.StringType(min_length=1),
+        {"type": "string", "minLength": 1},
         "An SQLite file that remembers delivered events until their window closes, so that none is"
         " sent twice. Off without it.",
     ),
     _setting(
         "suppression_path",
-        th.StringType(min_length=1),
+        {"type": "string", "minLength": 1},
         "A file of people never to send: addresses or hashes of them, one a line.",
     ),
     _setting(
         "report_path",
-        th.StringType(pattern=REPORT_NAME),
+        {"type": "string", "pattern": REPORT_NAME},
         "The run's report is written there: one page, such as `liveintent-report.html`, and beside"
         " it the same as JSON. Needs `pip install 'target-liveintent[report]'`.",
     ),
     _setting(
         "delivered_path",
-        th.StringType(min_length=1),
+        {"type": "string", "minLength": 1},
         "A CSV file to which each delivered event is appended, for the reconciliation with what"
         " LiveIntent has counted.",
     ),
     _setting(
         "metrics_path",
-        th.StringType(min_length=1),
+        {"type": "string", "minLength": 1},
         "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`; written"
         " at the end and every `flush_interval_seconds`.",
     ),
     _setting(
         "validate_records",
-        th.BooleanType,
+        {"type": "boolean"},
         "Check each record against the tap's schema; a failure is a dead letter.",
         default=False,
     ),
     _setting(
         "dry_run",
-        th.BooleanType,
+        {"type": "boolean"},
         "Do everything but the sending: no STATE, no dead letters; shows the first events.",
         default=False,
     ),
     _setting(
         "limit",
-        th.IntegerType(minimum=1),
+        {"type": "integer", "minimum": 1},
         "Send the first so many events and stop: no STATE, so the next run sends all of them.",
     ),
     _setting(
         "presets",
-        th.ObjectType(additional_properties=th.StringType(allowed_values=list(PRESETS))),
+        {"type": "object", "additionalProperties": {"type": "string", "enum": list(PRESETS)}},
         "Ready stream maps for known taps, by stream: `{orders: shopify}`. What `stream_maps` says"
         " of the same stream goes first, column by column.",
     ),
@@ -207,16 +222,16 @@ _SETTINGS = th.PropertiesList(
     # `__else__` would end in a traceback. What they must be is checked in `_map_problems`.
     _setting(
         "stream_maps",
-        th.ObjectType(additional_properties=True),
+        {"type": "object", "additionalProperties": True},
         "How columns become those of an event, and which records are left out, stream by stream:"
         " https://sdk.meltano.com/en/latest/stream_maps.html",
     ),
     _setting(
         "stream_map_config",
-        th.ObjectType(additional_properties=True),
+        {"type": "object", "additionalProperties": True},
         "Values that stream maps use, as `config['name']`.",
     ),
-).to_dict()
+)
 
 SCHEMA: dict[str, Any] = _SETTINGS
 """The JSON schema of all settings."""
@@ -231,7 +246,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
     ]
     if config.get("auth_token") is None and config.get("auth_token_path") is None:
         found.append("setting 'auth_token' is required, or 'auth_token_path' in its place")
-    validator = th.DEFAULT_JSONSCHEMA_VALIDATOR(SCHEMA)
+    validator = Draft202012Validator(SCHEMA)
     given = {name: value for name, value in config.items() if value is not None}
     for error in validator.iter_errors(given):
         if error.path:
@@ -418,15 +433,31 @@ def from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, A
     Raises:
         ConfigurationError: If a variable is not what its setting must be.
     """
+    variables = {name: prefix + name.upper() for name in SCHEMA["properties"]}
+    texts = {name: environment.get(variable, "") for name, variable in variables.items()}
+    return from_texts(texts, {name: f" ({variable})" for name, variable in variables.items()})
+
+
+def from_texts(
+    texts: Mapping[str, str], also: Mapping[str, str] = types.MappingProxyType({})
+) -> dict[str, Any]:
+    """The settings that come as texts; an empty text is no setting.
+
+    Args:
+        texts: The texts by the settings' names; what is no setting is passed over.
+        also: What a message says after a setting's name.
+
+    Raises:
+        ConfigurationError: If a text is not what its setting must be.
+    """
     found = {}
     for name, schema in SCHEMA["properties"].items():
-        variable = prefix + name.upper()
-        if text := environment.get(variable, "").strip():
+        if text := texts.get(name, "").strip():
             kind = next(kind for kind in schema["type"] if kind != "null")
             try:
                 found[name] = _FROM_TEXT[kind](text)
             except (ValueError, KeyError, RecursionError):
-                msg = f"setting '{name}' ({variable}) must be {_expected(schema)}"
+                msg = f"setting '{name}'{also.get(name, '')} must be {_expected(schema)}"
                 raise ConfigurationError(msg) from None
     return found
 

@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
@@ -42,6 +42,8 @@ _SCHEMA = {
 # "keys" holds the tap's key properties where there is nothing else to find the row by; "scrubbed"
 # names the columns in which a hash stands for an address.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+HEAD = _encode(_SCHEMA) + b"\n"
+"""The line with the SCHEMA message, before the first letter."""
 
 
 def letter(rejection: Rejection) -> bytes:
@@ -82,6 +84,19 @@ def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool
     return reason is None or reason.replayed or (unconfirmed and code == "unconfirmed")
 
 
+class Letters(Protocol):
+    """Where a run leaves its dead letters."""
+
+    def write(self, rejection: Rejection) -> None:
+        """Keep the letter of a rejection; raises `StorageError` if that is not possible."""
+
+    def sync(self) -> None:
+        """Make what was written durable."""
+
+    def close(self) -> None:
+        """Write nothing more."""
+
+
 class DeadLetters:
     """Appends letters to a file that only its owner can read.
 
@@ -91,8 +106,7 @@ class DeadLetters:
 
     def __init__(self, path: str) -> None:
         """Open nothing yet."""
-        head = _encode(_SCHEMA) + b"\n"
-        self._file = AppendedFile("dead_letter_path", path, head, repeat_head=True)
+        self._file = AppendedFile("dead_letter_path", path, HEAD, repeat_head=True)
 
     def write(self, rejection: Rejection) -> None:
         """Append the letter of a rejection.

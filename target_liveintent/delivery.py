@@ -149,7 +149,7 @@ class Delivery:
         self._client = Client(settings)
         self._breaker = Breaker()
         self._patience = Patience()
-        self._waiting: queue.SimpleQueue[Batch] = queue.SimpleQueue()
+        self._waiting: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[Delivered | None] = queue.SimpleQueue()
         self._threads = 0
         self.in_flight = 0
@@ -200,6 +200,11 @@ class Delivery:
         """Send nothing any more after that many seconds."""
         self._patience.end_within(seconds)
 
+    def close(self) -> None:
+        """Let the threads end: the process may outlive this delivery by far."""
+        for _ in range(self._threads):
+            self._waiting.put(None)
+
     def _take(self, timeout: float) -> bool:
         """Settle one finished batch; False if there was none in time."""
         try:
@@ -213,8 +218,7 @@ class Delivery:
         return True
 
     def _work(self) -> None:
-        while True:
-            batch = self._waiting.get()
+        while (batch := self._waiting.get()) is not None:
             try:
                 done = _Shipment(
                     batch, self._client, self._breaker, self._patience, self._settings

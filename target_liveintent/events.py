@@ -208,6 +208,20 @@ def missing_columns(properties: Iterable[str], defaults: Defaults) -> list[str]:
     return missing
 
 
+def never_an_event(stream: str, missing: Iterable[str], properties: Iterable[str]) -> str:
+    """Why a stream can never give an event, in a sentence.
+
+    Args:
+        stream: The stream's name.
+        missing: What `missing_columns` says.
+        properties: The names of its columns after mapping.
+    """
+    return (
+        f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}. Its columns"
+        f" are: {', '.join(properties)}."
+    )
+
+
 def _resolve(properties: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
     """For each column that the stream has, the places to look, ours before the API's spelling."""
     there = set(properties)

@@ -44,10 +44,10 @@ class _Formatter(logging.Formatter):
         return without_secrets(self._inner.format(record))
 
 
-def protect() -> None:
-    """Scrub what all handlers of the root logger write from now on."""
+def protect(logger: logging.Logger | None = None) -> None:
+    """Scrub what all handlers of a logger, or else of the root logger, write from now on."""
     # What urllib3 says at WARNING holds an answer's headers, and every outcome is told anyway.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
-    for handler in logging.getLogger().handlers:
+    for handler in (logger or logging.getLogger()).handlers:
         if not isinstance(handler.formatter, _Formatter):
             handler.setFormatter(_Formatter(handler.formatter or logging.Formatter()))

@@ -59,13 +59,13 @@ class StreamCounts:
 class Report:
     """The counts of a run."""
 
-    def __init__(self, *, dry_run: bool = False) -> None:
-        """Start the clock."""
+    def __init__(self, *, dry_run: bool = False, seconds: float = 0.0) -> None:
+        """Start the clock, at the seconds that have passed already."""
         self.streams: dict[str, StreamCounts] = {}
         self.requests = 0
         self.retries = 0
         self.dry_run = dry_run
-        self._started = time.monotonic()
+        self._started = time.monotonic() - seconds
 
     def of(self, stream: str) -> StreamCounts:
         """The counts of one stream."""
@@ -73,6 +73,13 @@ class Report:
         if counts is None:
             counts = self.streams[stream] = StreamCounts()
         return counts
+
+    def add(self, other: Report) -> None:
+        """Add what another run did."""
+        self.requests += other.requests
+        self.retries += other.retries
+        for stream, counts in other.streams.items():
+            self.of(stream).add(counts)
 
     @property
     def total(self) -> StreamCounts:

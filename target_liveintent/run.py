@@ -25,6 +25,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Callable
 
+    from target_liveintent.dead_letters import Letters
     from target_liveintent.events import Conversion, Rejection
     from target_liveintent.settings import Settings
 
@@ -50,24 +51,30 @@ class Run:
         stop_reading: Called when the setting `limit` is reached.
         watch: Called about once a second with the counts, the batches in flight, and how many of
             them wait to be tried again.
+        letters: Takes the dead letters, instead of the file of `dead_letter_path`.
 
     Attributes:
         report: The counts.
+        accepted: Whether the API took anything. Until then, events that it refuses have no fate:
+            the settings may be at fault. Whoever judges that over several runs sets it.
         tally: What was delivered, in numbers; None if no run report is asked for.
         awaits_mapping: Set while no stream that gives events has come; no STATE is written then.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (an argument for each of a run's edges)
         self,
         settings: Settings,
         write_state: Callable[[str], None],
         logger: logging.Logger,
         stop_reading: Callable[[], None] = lambda: None,
         watch: Callable[[Report, int, int], None] = lambda *_: None,
+        *,
+        letters: Letters | None = None,
     ) -> None:
         """Start with nothing read."""
         self.report = Report(dry_run=settings.dry_run)
         self.awaits_mapping = False
+        self.accepted = False
         # A canary's events are sent again with all the others.
         self._state_barred = settings.dry_run or settings.limit is not None
         self._stop_reading = stop_reading
@@ -78,7 +85,7 @@ class Run:
         self._write_state = write_state
         self._logger = logger
         self._states = StateKeeper()
-        self._letters = DeadLetters(settings.dead_letter_path)
+        self._letters = letters or DeadLetters(settings.dead_letter_path)
         self.suppressions = Suppressions(settings.suppression_path)
         self._ledger: Ledger | None = None
         if settings.ledger_path is not None and not settings.dry_run:
@@ -89,7 +96,6 @@ class Run:
             self._delivered_file = DeliveredFile(settings.delivered_path, logger)
         self._delivery = Delivery(settings, self._settle)
         self._open: dict[tuple[str, bool], Batch] = {}
-        self._accepted = False
         self._unproven: list[Delivered] = []
         self._failed = False
         self._delivery_failure: Exception | None = None
@@ -320,6 +326,7 @@ class Run:
             self.finish()
 
     def _close(self) -> None:
+        self._delivery.close()
         self._letters.close()
         if self._delivered_file is not None:
             self._delivered_file.close()
@@ -331,7 +338,7 @@ class Run:
         self.report.requests += done.requests
         self.report.retries += done.retries
         self.report.of(done.batch.stream).delivered += len(done.delivered)
-        self._accepted = self._accepted or done.accepted
+        self.accepted = self.accepted or done.accepted
         if self.tally is not None or self._delivered_file is not None:
             self._tell_of(done)
         if self._ledger is not None:
@@ -343,11 +350,11 @@ class Run:
             if not self._failed:
                 raise done.failure
             return
-        if not self._accepted and any(r.reason == "refused_by_api" for r in done.refusals):
+        if not self.accepted and any(r.reason == "refused_by_api" for r in done.refusals):
             self._unproven.append(done)
             return
         self._conclude(done)
-        if self._accepted:
+        if self.accepted:
             while self._unproven:
                 self._conclude(self._unproven.pop())
 

@@ -39,7 +39,7 @@ from target_liveintent.errors import (
     StorageError,
     StreamMappingError,
 )
-from target_liveintent.events import DEAD_LETTERS, missing_columns
+from target_liveintent.events import DEAD_LETTERS, missing_columns, never_an_event
 from target_liveintent.metrics import MetricsFile
 from target_liveintent.progress import Progress
 from target_liveintent.reader import MessageReader, decode_object
@@ -410,11 +410,8 @@ class TargetLiveIntent(Target):
         if not missing or stream == DEAD_LETTERS:
             return True
         if treatment.named:
-            msg = (
-                f"stream '{treatment.stream}' can never give an event: it lacks"
-                f" {'; '.join(missing)}. Its columns are: {', '.join(treatment.properties)}."
-                f" {self._way_out(stream, schema['properties'], keys)}"
-            )
+            why = never_an_event(treatment.stream, missing, treatment.properties)
+            msg = f"{why} {self._way_out(stream, schema['properties'], keys)}"
             raise StreamMappingError(msg)
         self._warn_of_skipping(stream)
         return False

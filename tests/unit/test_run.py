@@ -5,10 +5,12 @@ from __future__ import annotations
 import json
 import logging
 import os
+import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from integration_support import wait_until
 
 import target_liveintent.run as run_module
 from target_liveintent import run_report
@@ -72,6 +74,18 @@ def test_a_letter_that_is_not_written_holds_state_back(
         run.reject("orders", _rejection())
     assert states == []
     assert run.report.of("orders").rejected.total() == 0
+
+
+def test_a_run_leaves_no_threads(tmp_path: Path) -> None:
+    """A process that makes one run after the other, as Spark's does, gathers no threads."""
+    before = threading.active_count()
+    run = _run(tmp_path, lambda _: None, api_url="http://127.0.0.1:9", max_retry_seconds=0)
+    body = b'{"eventId":"1"}'
+    run.deliver("orders", Conversion("orders", "1", 1, int(time.time()) + 1000, body, {}))
+    with pytest.raises(DeliveryError) as raised:
+        run.finish()
+    run.abandon(raised.value)
+    wait_until(lambda: threading.active_count() == before, "the end of the threads")
 
 
 def test_the_report_follows_a_run(tmp_path: Path) -> None:

@@ -1,0 +1,47 @@
+"""Send the orders of a Parquet folder to LiveIntent with Spark.
+
+    python parquet_to_liveintent.py ORDERS DEAD_LETTERS [API_URL]
+
+The account is in the environment: CUSTOMER_ID, PIXEL_ID, and TOKEN_PATH, a file with the token.
+"""
+
+import os
+import sys
+
+from pyspark.sql import SparkSession
+from pyspark.sql import functions as f
+
+from target_liveintent.spark import LiveIntentDataSource
+
+orders, dead_letters, *url = sys.argv[1:]
+os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Tasks need this Python's packages too.
+spark = SparkSession.builder.appName("conversions").getOrCreate()
+spark.dataSource.register(LiveIntentDataSource)
+
+conversions = (
+    spark.read.parquet(orders)
+    .where("status = 'paid' AND NOT is_test")
+    .select(
+        "id",
+        f.col("created_at").alias("event_time"),
+        f.when(f.col("channel") == "store", "offline").otherwise(f.col("channel")).alias("source"),
+        "email",  # Hashed in the tasks, never sent.
+        f.col("client_ip").alias("ip"),
+        "user_agent",
+        "currency",
+        f.col("total").alias("value"),
+        f.col("order_number").alias("order_id"),
+        f.col("landing_url").alias("source_url"),
+    )
+)
+conversions.write.format("liveintent").options(
+    customer_id=os.environ["CUSTOMER_ID"],
+    pixel_id=os.environ["PIXEL_ID"],
+    auth_token_path=os.environ["TOKEN_PATH"],
+    stream_name="orders",
+    key_properties="id",
+    concurrent_tasks=spark.sparkContext.defaultParallelism,  # All cores of all executors.
+    dead_letter_path=dead_letters,
+    **({"api_url": url[0]} if url else {}),
+).mode("append").save()
+spark.stop()

@@ -1,0 +1,27 @@
+"""LiveIntent as a Spark data source: conversions from a DataFrame, batch or streaming.
+
+    spark.dataSource.register(LiveIntentDataSource)
+    df.write.format("liveintent").options(**options).mode("append").save()
+
+docs/spark.md says what the options are and what is guaranteed. Events, delivery and dead letters
+are the target's own modules; there is no Singer here, and PySpark only in `source`.
+"""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from target_liveintent.spark.source import LiveIntentDataSource
+
+__all__ = ["LiveIntentDataSource"]
+
+
+def __getattr__(name: str) -> object:
+    """Import the data source, and with it PySpark, on first use."""
+    if name == "LiveIntentDataSource":
+        from target_liveintent.spark.source import LiveIntentDataSource  # noqa: PLC0415
+
+        return LiveIntentDataSource
+    msg = f"module {__name__!r} has no attribute {name!r}"
+    raise AttributeError(msg)

@@ -1,0 +1,160 @@
+"""The options of a write, checked on the driver before any task starts.
+
+They are the target's settings as text, and three of Spark's own. A `Job` goes to each task. It
+holds what was given, not what is in the files that it names: a token is read where it is used.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from target_liveintent import config
+from target_liveintent.errors import ConfigurationError, StreamMappingError
+from target_liveintent.events import (
+    DEAD_LETTERS,
+    READ_COLUMNS,
+    missing_columns,
+    never_an_event,
+)
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from target_liveintent.settings import Settings
+
+OWN = {
+    "stream_name": "Under which name records are counted; derived event IDs depend on it. The tap's"
+    " name of the stream, where the same records come through the target as well. Required.",
+    "key_properties": "The columns that tell a record from all others, with commas between them:"
+    " event IDs are derived from them where there is no `event_id`. Without both, from the whole"
+    " record.",
+    "concurrent_tasks": "How many tasks of the write run at the same time, at most: the cores that"
+    " Spark gives it. They share `max_concurrent_requests`; each has one at least. Required.",
+}
+"""The options that only Spark has."""
+_BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
+_IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
+REFUSED = {
+    "presets": _BY_COLUMNS,
+    "stream_maps": _BY_COLUMNS,
+    "stream_map_config": _BY_COLUMNS,
+    "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
+    "report_path": _IN_LOG,
+    "delivered_path": _IN_LOG,
+    "metrics_path": _IN_LOG,
+    "limit": "use .limit() of the DataFrame",
+    "validate_records": "a DataFrame's columns have types",
+    "replay_unconfirmed": "dead letters are piped back into target-liveintent",
+}
+"""The settings that do nothing here, and what to do instead."""
+_OF_SPARK = {"checkpointlocation", "path"}
+
+
+@dataclasses.dataclass(frozen=True)
+class Job:
+    """A write, as its options and its schema describe it.
+
+    Attributes:
+        given: The target's settings, as they were given.
+        stream: The stream's name.
+        keys: The columns that event IDs are derived from.
+        columns: The columns that are needed, in the DataFrame's order.
+        tasks: How many tasks run at the same time.
+        letters: The folder of dead letters.
+        dry_run: Whether nothing is sent.
+        allowed_percent: The setting `max_dead_letter_percent`.
+    """
+
+    given: dict[str, Any] = dataclasses.field(repr=False)
+    stream: str
+    keys: tuple[str, ...]
+    columns: tuple[str, ...]
+    tasks: int
+    letters: str
+    dry_run: bool
+    allowed_percent: int
+
+    def settings(self) -> Settings:
+        """The settings of one task, which has its share of `max_concurrent_requests`.
+
+        Raises:
+            ConfigurationError: If one is absent or wrong, on this machine.
+        """
+        settings = config.settings_of(self.given)
+        return dataclasses.replace(
+            settings,
+            max_concurrent_requests=max(1, settings.max_concurrent_requests // self.tasks),
+            max_dead_letter_percent=100,  # That is judged over all tasks, when they are done.
+        )
+
+
+def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
+    """Check the options of a write and the columns of its DataFrame.
+
+    Raises:
+        ConfigurationError: With everything that is wrong with the options, in one line.
+        StreamMappingError: If the columns can never give an event.
+    """
+    given = config.from_texts(options)
+    letters = str(given.pop("dead_letter_path", ""))
+    keys = tuple(key.strip() for key in options.get("key_properties", "").split(",") if key.strip())
+    found = [*_problems(options, letters), *config.problems(given)]
+    if unknown := [key for key in keys if key not in columns]:
+        found.append(
+            f"option 'key_properties' names columns that are not there: {', '.join(unknown)}"
+        )
+    if found:
+        raise ConfigurationError("; ".join(found))
+    settings = config.settings_of(given)
+    stream = options["stream_name"].strip()
+    if missing := missing_columns(columns, settings.events):
+        why = never_an_event(stream, missing, columns)
+        msg = f"{why} Map with DataFrame columns, such as .withColumn('event_time', …)"
+        raise StreamMappingError(msg)
+    return Job(
+        given=given,
+        stream=stream,
+        keys=keys,
+        # Without keys, a derived event ID is made of the whole record.
+        columns=tuple(c for c in columns if not keys or c in READ_COLUMNS or c in keys),
+        tasks=int(options["concurrent_tasks"]),
+        letters=letters,
+        dry_run=settings.dry_run,
+        allowed_percent=settings.max_dead_letter_percent,
+    )
+
+
+def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
+    """A warning for each option that does nothing."""
+    known = {*OWN, *_OF_SPARK}
+    yield from config.unknown_settings({name: "" for name in options if name.lower() not in known})
+
+
+def _problems(options: Mapping[str, str], letters: str) -> Iterator[str]:
+    for name, instead in REFUSED.items():
+        if name in options:
+            yield f"option '{name}' does nothing in Spark: {instead}"
+    stream = options.get("stream_name", "").strip()
+    if not stream:
+        yield "option 'stream_name' is required: derived event IDs depend on it"
+    elif stream == DEAD_LETTERS or not stream.isprintable():
+        yield "option 'stream_name' must be the name of a stream of records"
+    tasks = options.get("concurrent_tasks", "").strip()
+    if not (tasks.isascii() and tasks.isdigit() and int(tasks)):
+        yield (
+            "option 'concurrent_tasks' is required, an integer and at least 1: how many tasks run"
+            " at the same time, which share max_concurrent_requests"
+        )
+    if not letters:
+        yield "option 'dead_letter_path' is required: a folder that all machines share"
+    elif _holds_password(letters):
+        yield "option 'dead_letter_path' must not hold a password"
+
+
+def _holds_password(url: str) -> bool:
+    try:
+        return urlsplit(url).password is not None
+    except ValueError:
+        return True

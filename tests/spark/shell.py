@@ -1,0 +1,85 @@
+"""A Spark application that does what it is told: a JSON line in, a JSON line out.
+
+Runs in .venv-spark. Its arguments are the Spark master and the configuration, as JSON.
+"""
+
+from __future__ import annotations
+
+import json
+import os
+import sys
+from typing import Any
+
+from pyspark.sql import SparkSession
+
+from target_liveintent.spark import LiveIntentDataSource
+
+
+def write(spark: SparkSession, sql: str, options: dict[str, Any], mode: str = "append") -> None:
+    """Send what a query gives."""
+    spark.sql(sql).write.format("liveintent").options(**options).mode(mode).save()
+
+
+def configure(spark: SparkSession, name: str, value: str) -> None:
+    """Change the session."""
+    spark.conf.set(name, value)
+
+
+def save(spark: SparkSession, sql: str, path: str) -> None:
+    """Keep what a query gives, as Parquet."""
+    spark.sql(sql).write.mode("append").parquet(path)
+
+
+def plan(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
+    """What Spark says of writes so far, in its pages and its API, and of one as it is planned."""
+    import urllib.request
+
+    write(spark, sql, options)
+    web = spark.sparkContext.uiWebUrl
+    application = f"api/v1/applications/{spark.sparkContext.applicationId}"
+    pages = ["environment/", "SQL/", "jobs/", "stages/", f"{application}/environment"]
+    pages += [f"{application}/sql?details=true&planDescription=true", f"{application}/stages"]
+    pages += [f"SQL/execution/?id={number}" for number in range(3)]
+    texts = [urllib.request.urlopen(f"{web}/{page}").read().decode() for page in pages]  # noqa: S310
+    return "\n".join(texts)
+
+
+def stream(
+    spark: SparkSession, folder: str, columns: list[str], options: dict[str, Any], checkpoint: str
+) -> int:
+    """Send what is in a folder, a file a micro-batch; returns how many there were."""
+    schema = spark.read.parquet(folder).schema
+    reader = spark.readStream.schema(schema).option("maxFilesPerTrigger", 1).parquet(folder)
+    query = (
+        reader.selectExpr(*columns)
+        .repartition(2)
+        .writeStream.format("liveintent")
+        .options(**options)
+        .option("checkpointLocation", checkpoint)
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    return len(query.recentProgress)
+
+
+def main() -> None:
+    """Serve until the input ends."""
+    answers = os.fdopen(os.dup(1), "w")
+    os.dup2(2, 1)  # What Spark prints is no answer.
+    master, conf = sys.argv[1], json.loads(sys.argv[2])
+    spark = SparkSession.builder.master(master).config(map=conf).getOrCreate()
+    spark.dataSource.register(LiveIntentDataSource)
+    print(json.dumps({"value": spark.version}), file=answers, flush=True)
+    for line in sys.stdin:
+        command = json.loads(line)
+        try:
+            answer = {"value": globals()[command.pop("do")](spark, **command)}
+        except Exception as error:  # noqa: BLE001 (whatever Spark raises)
+            answer = {"error": str(error)}
+        print(json.dumps(answer), file=answers, flush=True)
+    spark.stop()
+
+
+if __name__ == "__main__":
+    main()

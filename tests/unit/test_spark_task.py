@@ -1,0 +1,93 @@
+"""One task of a Spark write, without Spark: a partition in, counts out."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from target_liveintent.errors import RunError, StorageError
+from target_liveintent.spark.letters import LetterFolder
+from target_liveintent.spark.options import job_of
+from target_liveintent.spark.task import Attempt, deliver
+
+pa = pytest.importorskip("pyarrow", reason="an extra")
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from target_liveintent.sandbox import Sandbox
+    from target_liveintent.spark.options import Job
+
+ATTEMPT = Attempt("job", 0, 1)
+COLUMNS = ["id", "event_time", "email"]
+
+
+@pytest.fixture
+def job(sandbox: Sandbox, tmp_path: Path) -> Job:
+    """Make a write to the sandbox, whose folder is not prepared yet."""
+    options = {
+        "customer_id": "a-1b2c",
+        "auth_token": "sandbox-token",
+        "pixel_id": "12345",
+        "default_source": "web",
+        "api_url": sandbox.url,
+        "stream_name": "orders",
+        "key_properties": "id",
+        "concurrent_tasks": "1",
+        "dead_letter_path": str(tmp_path / "letters"),
+    }
+    return job_of(options, COLUMNS)
+
+
+def batch(first: int, count: int, **columns: list[Any]) -> pa.RecordBatch:
+    """Return the rows of some orders."""
+    numbers = range(first, first + count)
+    rows = {
+        "id": list(numbers),
+        "event_time": [int(time.time()) - 3600] * count,
+        "email": [f"buyer{n}@example.com" for n in numbers],
+        **columns,
+    }
+    return pa.RecordBatch.from_pydict(rows)
+
+
+def test_a_partition(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
+    """Each row is counted by its fate; batches of Arrow are not those of the API."""
+    LetterFolder(job.letters).prepare()
+    batches = [batch(0, 150), batch(150, 60), batch(210, 1, email=[None])]
+    done = deliver(job, ATTEMPT, batches)
+    counts = done.report.streams["orders"]
+    assert (counts.read, counts.delivered, counts.unsettled) == (211, 210, 0)
+    assert counts.rejected == {"no_identity": 1}
+    assert sandbox.stats.accepted == 210
+    assert sorted(len(request.event_ids) for request in sandbox.requests) == [10, 100, 100]
+    assert done.letters
+    assert (tmp_path / "letters" / "_pending" / ATTEMPT.pending).exists()
+
+
+def test_a_folder_that_is_not_shared(job: Job, sandbox: Sandbox) -> None:
+    """A task that does not see the driver's folder sends nothing."""
+    with pytest.raises(StorageError, match="a folder that all machines share"):
+        deliver(job, ATTEMPT, [batch(0, 10)])
+    assert sandbox.stats.requests == 0
+
+
+def test_what_is_not_foreseen_is_not_shown(job: Job, caplog: pytest.LogCaptureFixture) -> None:
+    """The text of an exception could hold what is in a row, so neither error nor log has it."""
+    LetterFolder(job.letters).prepare()
+
+    secret = "somebody@example.com"
+
+    def broken() -> Iterator[pa.RecordBatch]:
+        yield batch(0, 1)
+        raise ValueError(secret)
+
+    with pytest.raises(RunError, match="unforeseen ValueError") as raised:
+        deliver(job, ATTEMPT, broken())
+    assert "broken" in caplog.text  # Where it was raised.
+    for hidden in (secret, "sandbox-token"):
+        assert hidden not in caplog.text + repr(raised.value)
+    assert raised.value.__context__ is None  # Spark shows a chain whole.
