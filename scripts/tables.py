@@ -18,8 +18,8 @@ from target_liveintent.presets import PRESETS
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.cli import _parser as sandbox_parser
-from target_liveintent.target import TargetLiveIntent
 from target_liveintent.spark.options import OWN, REFUSED
+from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -164,6 +164,7 @@ def python() -> str:
         "target_liveintent.config.SCHEMA": "The JSON schema of all settings.",
         "target_liveintent.reasons.REASONS": "What each reason code means.",
         "target_liveintent.sandbox.Sandbox": Sandbox,
+        "target_liveintent.spark.LiveIntentDataSource": "[Spark's data source](../spark.md).",
         "target_liveintent.errors.RunError": errors.RunError,
     }
     rows = [

@@ -21,6 +21,7 @@ _SAYERS = {
     "_way_out",
     "advice",
     "lines",
+    "never_an_event",
     "problems",
     "refused_as_a_whole",
     "too_many_rejected",
@@ -75,6 +76,8 @@ def _said_by_a_call(call: ast.Call) -> list[ast.expr]:
             return [said]
         case ast.Call(func=ast.Name(id="refused_as_a_whole" | "_fail"), args=[first, *_]):
             return [first]
+        case ast.Call(func=ast.Attribute(value=ast.Name(id="found"), attr="append"), args=args):
+            return args
     return []
 
 

@@ -17,6 +17,7 @@ UNSAID = {
     "not available": "the kind of an error inside an expression, of which only the name is shown",
     "… is not fetched": "jsonschema's own question, caught where the schema is compiled",
     ", column …": "part of a message",
+    "module … has no attribute …": "what Python says of a name that a program misspells",
     "now and then": "part of a hint, not a message",
 }
 """Texts in the places of messages that nobody reads."""
