@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import json
 import re
+import shutil
 import subprocess
 import sys
 import time
@@ -29,7 +30,9 @@ PAGES = pages()
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 12345}
 NOW = 1_785_603_600
 """An hour after the conversions of the cookbook."""
-MAX_EXCUSES = 4
+MAX_EXCUSES = 2
+NOT_EVERYWHERE = {"curl", "jq"}
+"""Programs whose blocks run where they are; CI has them."""
 
 
 def _name(page: Path) -> str:
@@ -116,14 +119,18 @@ def test_page(page: Path, project: Project) -> None:
             try:
                 CHECKS[block.kind](block.text)
             except Exception as failure:
-                failure.add_note(where) if hasattr(failure, "add_note") else None
-                raise
+                raise AssertionError(where) from failure
 
 
 def _run(text: str, project: Project, where: str) -> str:
     own = [line for line in text.splitlines() if line.startswith("scripts/")]
     for line in own:  # They are what runs this test, or others run them.
         assert (ROOT / line.split()[0]).exists(), f"{where}: {line}"
+    if (
+        text.split(maxsplit=1)[0] in NOT_EVERYWHERE
+        and shutil.which(text.split(maxsplit=1)[0]) is None
+    ):
+        return ""
     rest = "\n".join(line for line in text.splitlines() if line not in own)
     if not rest.strip():
         return ""
