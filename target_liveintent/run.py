@@ -7,7 +7,7 @@ each record has its fate, and lets no STATE out before. All of it runs on the ma
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any, TypeVar
 
 from target_liveintent.breaker import refused_as_a_whole
 from target_liveintent.dead_letters import DeadLetters
@@ -23,11 +23,12 @@ from target_liveintent.tally import Tally
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from target_liveintent.events import Conversion, Rejection
     from target_liveintent.settings import Settings
 
+_Letter = TypeVar("_Letter")
 _TICK = 1.0
 """Seconds between looks at what is due."""
 _SHOWN = 5
@@ -147,11 +148,24 @@ class Run:
             return
         if self._settings.fail_on_invalid:
             raise RejectedError(_explain(rejection))
+        self._write_letter(self._letters.write, rejection)
+        self.report.of(stream).rejected[rejection.reason] += 1
+
+    def keep(self, stream: str, letter: Mapping[str, Any]) -> None:
+        """Keep a letter that is not replayed, in the file of this run's letters.
+
+        Args:
+            stream: Under which name it is counted.
+            letter: As it was read.
+        """
+        self._write_letter(self._letters.keep, letter)
+        self.report.of(stream).not_replayed[str(letter["reason"])] += 1
+
+    def _write_letter(self, write: Callable[[_Letter], None], letter: _Letter) -> None:
         if not self._settings.dry_run:
             barred, self._state_barred = self._state_barred, True  # If it cannot be written.
-            self._letters.write(rejection)
+            write(letter)
             self._state_barred = barred
-        self.report.of(stream).rejected[rejection.reason] += 1
 
     def hold_state(self, state: str) -> None:
         """Remember a STATE until everything before it has its fate."""
