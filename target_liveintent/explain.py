@@ -6,8 +6,6 @@ the way of a record with the parts that a run has: stream maps and event builder
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 import re
 from collections import Counter
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -15,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from target_liveintent import presets
-from target_liveintent.errors import InputError
+from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.events import (
     COLUMNS,
     DEAD_LETTERS,
@@ -24,6 +22,7 @@ from target_liveintent.events import (
     Rejection,
     missing_columns,
 )
+from target_liveintent.hints import absent_streams, unknown_read
 from target_liveintent.identity import scrub
 from target_liveintent.reader import decode_message, decode_object, lines
 from target_liveintent.reasons import REASONS
@@ -72,6 +71,7 @@ class Explained(msgspec.Struct):
         left_out: How often a column could not be used.
         examples: The JSON of the first events.
         rejected: The first rejection for each reason.
+        mistake: What would end a run, if something would.
     """
 
     stream: Stream
@@ -82,12 +82,17 @@ class Explained(msgspec.Struct):
     left_out: dict[str, int] = msgspec.field(default_factory=dict)
     examples: list[str] = msgspec.field(default_factory=list)
     rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
+    mistake: str | None = None
 
     def take(self, record: dict[str, Any]) -> None:
         """See what becomes of a record."""
-        if self.convert is None:
+        if self.convert is None or self.mistake:
             return
-        result = self.convert(record, None)
+        try:
+            result = self.convert(record, None)
+        except StreamMappingError as mistake:
+            self.mistake = str(mistake)
+            return
         if isinstance(result, Conversion):
             self.fates["sent"] += 1
             if len(self.examples) < _EXAMPLES:
@@ -239,6 +244,8 @@ def _paragraph(
         yield from (f"  {line}" for line in out.splitlines())
     if explained.fates:
         yield from _fates(explained)
+    if explained.mistake:
+        yield f"  A run would end at a record: {explained.mistake}"
 
 
 def way_out(
@@ -326,13 +333,11 @@ def _one_line(expression: str) -> str:
 
 
 def _misspelled(stream: Stream, sources: Mapping[str, Source]) -> Iterator[str]:
-    """Columns that an expression reads and the tap does not have."""
-    there = stream.schema["properties"]
+    """What an expression reads and the tap does not have."""
     for column, source in sources.items():
-        for read in sorted((source.reads or frozenset()) - set(there)):
-            near = difflib.get_close_matches(read, there, 1)
-            hint = f"; is it '{near[0]}'?" if near else "."
-            yield f"  {column} reads '{read}', which the tap's SCHEMA does not have{hint}"
+        for path in sorted(source.paths):
+            if wrong := unknown_read(column, path, stream.schema):
+                yield f"  {wrong}"
 
 
 def _fates(explained: Explained) -> Iterator[str]:
@@ -356,10 +361,7 @@ def _fates(explained: Explained) -> Iterator[str]:
 
 def _absent(maps: StreamMaps, streams: Mapping[str, Any]) -> Iterator[str]:
     """Streams that the maps name and that did not come."""
-    for name in maps.names:
-        if not any(fnmatch.fnmatch(stream, name) for stream in streams):
-            near = difflib.get_close_matches(name, streams, 1)
-            hint = f"; is it '{near[0]}'?" if near else ""
-            yield ""
-            yield f"Stream {name}"
-            yield f"  A map names it, but it did not come{hint}"
+    for name, hint in absent_streams(maps.names, streams):
+        yield ""
+        yield f"Stream {name}"
+        yield f"  A map names it, but it did not come{hint}"

@@ -108,6 +108,42 @@ def test_a_misspelled_column(to_server: Launcher) -> None:
     assert "ip reads 'zzz', which the tap's SCHEMA does not have." in run.stdout
 
 
+def test_a_run_would_end(to_server: Launcher) -> None:
+    """A column that neither tap nor record has would end a run; that is told in its words."""
+    config = {"stream_maps": {"orders": {**MAP, "ip": "zzz"}}, "pixel_id": 7}
+    run = explain(
+        to_server,
+        schema("orders", COLUMNS),
+        sale(1),
+        sale(2),
+        config={**config, "default_source": "web"},
+    )
+    assert run.code == 0
+    assert "A run would end at a record: a mistake in the map of 'orders': ip reads" in run.stdout
+
+
+def test_a_misspelled_path(to_server: Launcher) -> None:
+    """The steps of a path are looked up too, as far as the SCHEMA says what objects hold."""
+    money = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"}}}
+    price = {"type": "object", "properties": {"shopMoney": money}}
+    paths = {
+        "value": "get('price.shopMoney.amout')",
+        "currency": "get('price.shopMoney.amount')",
+        "order_id": "get('price.shopMoney.any.thing')",
+        "ip": "get('price.shopMony.amount')",
+        "user_agent": "record.get('emial')",
+    }
+    config = {"stream_maps": {"orders": {**MAP, **paths}}, "pixel_id": 7, "default_source": "web"}
+    run = explain(to_server, schema("orders", COLUMNS, price=price), config=config)
+    said = [line.strip() for line in run.stdout.splitlines() if " reads " in line]
+    does_not = "which the tap's SCHEMA does not have; is it"
+    assert said == [
+        f"value reads 'price.shopMoney.amout', {does_not} 'amount'?",
+        f"ip reads 'price.shopMony.amount', {does_not} 'shopMoney'?",
+        f"user_agent reads 'emial', {does_not} 'email'?",
+    ]
+
+
 def test_a_misspelled_stream(to_server: Launcher) -> None:
     """A map whose stream does not come is named, with the nearest that does."""
     config = {"stream_maps": {"ordres": MAP, "__else__": None}, "pixel_id": 7}

@@ -137,6 +137,21 @@ def test_pattern_names_streams(target: Launcher) -> None:
     assert "event_time" in run.log
 
 
+def test_a_misspelled_column(target: Launcher, sandbox: Sandbox) -> None:
+    """A name that neither record nor SCHEMA has ends the run after what precedes it."""
+    maps = {"public-orders": {**SHOP_MAP, "order_id": "id if total > 50 else legacyResourcId"}}
+    columns = (*SHOP, "legacyResourceId")
+    messages = [schema("public-orders", columns), shop_order(1), state(1), shop_order(2, total=9)]
+    run = target.run(*messages, shop_order(3), state(2), stream_maps=maps)
+    assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
+    assert run.letters == []
+    assert run.last_line == (
+        "a mistake in the map of 'public-orders': order_id reads 'legacyResourcId', which the tap's"
+        " SCHEMA does not have; is it 'legacyResourceId'? (For a column that only some records"
+        " have, write get('legacyResourcId').)"
+    )
+
+
 # Streams that no map names
 
 
