@@ -202,10 +202,16 @@ def missing_columns(properties: Iterable[str], defaults: Defaults) -> list[str]:
     if there.isdisjoint(_IDENTITY_SOURCES):
         missing.append("one of " + ", ".join(_IDENTITY_SOURCES))
     if "pixel_id" not in there and defaults.pixel_id is None:
-        missing.append("pixel_id (column or setting)")
+        missing.append(_LACKS_PIXEL)
     if "source" not in there and defaults.source is None:
-        missing.append("source (column, or the setting default_source)")
+        missing.append(_LACKS_SOURCE)
     return missing
+
+
+_LACKS_PIXEL = "pixel_id (column or setting)"
+_LACKS_SOURCE = "source (column, or the setting default_source)"
+GIVEN_BY_SETTINGS = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
+"""What of that a setting can give, and which."""
 
 
 def _resolve(properties: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:

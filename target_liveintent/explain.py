@@ -17,12 +17,13 @@ from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.events import (
     COLUMNS,
     DEAD_LETTERS,
+    GIVEN_BY_SETTINGS,
     Conversion,
     EventBuilder,
     Rejection,
     missing_columns,
 )
-from target_liveintent.hints import absent_streams, unknown_read
+from target_liveintent.hints import absent_streams, unknown_columns, unknown_read
 from target_liveintent.identity import scrub
 from target_liveintent.reader import decode_message, decode_object, lines
 from target_liveintent.reasons import REASONS
@@ -237,7 +238,9 @@ def _paragraph(
     if explained.lacks:
         yield f"  It can never give an event: it lacks {'; '.join(explained.lacks)}."
     columns = stream.schema["properties"]
-    if explained.lacks or (not treatment.named and presets.likely_preset(columns)):
+    if explained.lacks and (advice := settings_to_set(explained.lacks)):
+        yield f"  {advice}"
+    elif explained.lacks or (not treatment.named and presets.likely_preset(columns)):
         out = way_out(
             stream.name, columns, stream.keys, settings.events, in_use=stream.name in in_use
         )
@@ -246,6 +249,15 @@ def _paragraph(
         yield from _fates(explained)
     if explained.mistake:
         yield f"  A run would end at a record: {explained.mistake}"
+
+
+def settings_to_set(lacks: Sequence[str]) -> str | None:
+    """Which settings give all that a stream lacks; None if they cannot."""
+    if not GIVEN_BY_SETTINGS.keys() >= set(lacks):
+        return None
+    settings = (GIVEN_BY_SETTINGS[lacking] for lacking in lacks)
+    named = (f"{name} (TARGET_LIVEINTENT_{name.upper()} in the environment)" for name in settings)
+    return f"Set {' and '.join(named)}."
 
 
 def way_out(
@@ -291,7 +303,7 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     if treatment.reads is not None and names:
         more = f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else ""
         yield f"  Not used: {', '.join(names[:_SHOWN_COLUMNS])}{more}."
-    yield from _misspelled(explained.stream, sources)
+    yield from _misspelled(explained, sources)
 
 
 def _filled(
@@ -332,11 +344,15 @@ def _one_line(expression: str) -> str:
     return " ".join(expression.split())
 
 
-def _misspelled(stream: Stream, sources: Mapping[str, Source]) -> Iterator[str]:
-    """What an expression reads and the tap does not have."""
+def _misspelled(explained: Explained, sources: Mapping[str, Source]) -> Iterator[str]:
+    """What an expression reads and the tap does not have; what it computes for nothing."""
+    treatment = explained.treatment
+    computed = treatment.map.columns if treatment.map is not None else ()
+    for unknown in unknown_columns(treatment.stream, computed):
+        yield f"  {unknown[0].upper()}{unknown[1:]}"
     for column, source in sources.items():
         for path in sorted(source.paths):
-            if wrong := unknown_read(column, path, stream.schema):
+            if wrong := unknown_read(column, path, explained.stream.schema):
                 yield f"  {wrong}"
 
 

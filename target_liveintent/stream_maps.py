@@ -64,6 +64,7 @@ class StreamMap(CustomStreamMap):
     """One entry of `stream_maps`, applied to one stream: the SDK's checks and schema, our code.
 
     Attributes:
+        columns: Those that it computes.
         passes_others: Whether columns that it does not name come out as well.
         reads: The columns of a record that it needs; None for all.
     """
@@ -91,6 +92,7 @@ class StreamMap(CustomStreamMap):
             if text not in _NULL
         ]
         filtering = None if rule is None else self._expression(FILTER, rule)
+        self.columns = tuple(expression.column for expression in columns)
         self._expressions = [filtering, *columns] if filtering else columns
         compiled = compile_row(columns, self._names, filtering)
         self._row, self.reads = compiled.run, compiled.reads

@@ -108,6 +108,14 @@ def test_a_misspelled_column(to_server: Launcher) -> None:
     assert "ip reads 'zzz', which the tap's SCHEMA does not have." in run.stdout
 
 
+def test_a_column_that_no_event_has(to_server: Launcher) -> None:
+    """A column of the map that goes nowhere is named, with the nearest that there is."""
+    config = {"stream_maps": {"orders": {**MAP, "pixel": "7", "note": None}}, "pixel_id": 7}
+    run = explain(to_server, schema("orders", COLUMNS), config=config)
+    wanted = "  The map of 'orders' has a column 'pixel' that no event has; is it 'pixel_id'?"
+    assert [line for line in run.stdout.splitlines() if "no event has" in line] == [wanted]
+
+
 def test_a_run_would_end(to_server: Launcher) -> None:
     """A column that neither tap nor record has would end a run; that is told in its words."""
     config = {"stream_maps": {"orders": {**MAP, "ip": "zzz"}}, "pixel_id": 7}
@@ -158,6 +166,9 @@ def test_what_a_stream_lacks(to_server: Launcher) -> None:
     assert run.code == 0
     assert "It can never give an event: it lacks event_time;" in run.stdout
     assert "stream_maps:\n    orders:\n      event_id: id" in run.stdout
+    run = explain(to_server, schema("orders", COLUMNS), config={"stream_maps": {"orders": MAP}})
+    assert "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and" in run.stdout
+    assert "A map to start from" not in run.stdout
 
 
 def test_a_preset(to_server: Launcher) -> None:
