@@ -254,6 +254,8 @@ class EventBuilder:
         self._suppressions = suppressions
         places = _resolve(properties)
         self._own = frozenset(name for name, found in places.items() if (name,) in found)
+        # A letter's SCHEMA has all columns, its record only those that said something.
+        self._told_if_empty = frozenset() if stream == DEAD_LETTERS else self._own
         self._elsewhere = tuple(
             (name, found) for name, found in places.items() if found != ((name,),)
         )
@@ -393,7 +395,7 @@ class EventBuilder:
     ) -> Any:
         """What is sent of an optional column that is not plainly good; mostly nothing."""
         if value is None:
-            if name in self._own:
+            if name in self._told_if_empty:
                 _count(left_out, f"{name} empty")
         elif value is UNUSABLE or holds_address(value):
             _count(left_out, name)

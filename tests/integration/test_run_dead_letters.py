@@ -257,6 +257,20 @@ def test_everything_survives_a_replay(to_server: Launcher, server: Server) -> No
     assert [p.events for p in server.posted] == [[sent]]
 
 
+def test_empty_columns_of_letters_are_not_told(to_server: Launcher, server: Server) -> None:
+    """A letter lacks what its record did not say; what cannot be used is still told."""
+    server.answer = refusing("order-0")
+    columns = schema(columns=(*WITH_ID, "idfa", "ip"))
+    first = to_server.run(columns, *numbered(2, ip="nowhere", idfa=None))
+    assert "; left out (" in first.log
+    assert "idfa empty 2" in first.log
+    server.answer = lambda _: Reply()
+    again = replay(to_server)
+    assert (again.code, server.accepted) == (0, ["order-1", "order-0"])
+    assert "; left out (ip 1)" in again.log
+    assert " empty " not in again.log
+
+
 def test_what_is_not_replayed(to_server: Launcher, server: Server) -> None:
     """mapping_failed and unconfirmed letters are counted, but not sent by themselves."""
 
