@@ -23,6 +23,7 @@ from target_liveintent.events import (
     Rejection,
     missing_columns,
 )
+from target_liveintent.functions import coalesce
 from target_liveintent.hints import absent_streams, unknown_columns, unknown_read
 from target_liveintent.identity import scrub
 from target_liveintent.reader import decode_message, decode_object, lines
@@ -32,17 +33,20 @@ from target_liveintent.stream_maps import FILTER, setting_name, suggest
 from target_liveintent.suppression import Suppressions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from target_liveintent.events import Defaults
     from target_liveintent.reader import Message
     from target_liveintent.settings import Settings
     from target_liveintent.stream_maps import Source, StreamMaps, Treatment
 
+    Transform = Callable[[dict[str, Any]], dict[str, Any] | None]
+
 MAX_RECORDS = 10_000
 """Records that are looked at: enough to see what a map does, and soon read."""
 _EXAMPLES = 3
 _SHOWN_COLUMNS = 12
+_json = msgspec.json.Encoder(decimal_format="number").encode
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 
@@ -70,6 +74,7 @@ class Explained(msgspec.Struct):
         lacks: What the stream lacks to give events.
         fates: Records by what would become of them: `sent`, `filtered`, or a reason's code.
         left_out: How often a column could not be used.
+        filled: Columns of the map that said something in at least one record.
         examples: The JSON of the first events.
         rejected: The first rejection for each reason.
         mistake: What would end a run, if something would.
@@ -81,6 +86,7 @@ class Explained(msgspec.Struct):
     lacks: list[str]
     fates: Counter[str] = msgspec.field(default_factory=Counter)
     left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    filled: set[str] = msgspec.field(default_factory=set)
     examples: list[str] = msgspec.field(default_factory=list)
     rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
     mistake: str | None = None
@@ -199,9 +205,21 @@ class _Explainer:
             self._settings.events,
             self._suppressions,
         )
-        left_out: dict[str, int] = {}
-        convert = converter(treatment, builder, left_out)
-        return Explained(stream, treatment, convert, [], left_out=left_out)
+        explained = Explained(stream, treatment, None, [])
+        seen = treatment._replace(transform=_noting(treatment.transform, explained.filled))
+        explained.convert = converter(seen, builder, explained.left_out)
+        return explained
+
+
+def _noting(transform: Transform, filled: set[str]) -> Transform:
+    """The same, noting which columns say something."""
+
+    def noting(record: dict[str, Any]) -> dict[str, Any] | None:
+        mapped = transform(record)
+        filled.update(name for name, value in (mapped or {}).items() if coalesce(value) is not None)
+        return mapped
+
+    return noting
 
 
 def _catalog(text: bytes) -> Iterator[Stream]:
@@ -344,11 +362,14 @@ def _one_line(expression: str) -> str:
     return " ".join(expression.split())
 
 
+def _computed(treatment: Treatment) -> tuple[str, ...]:
+    return treatment.map.columns if treatment.map is not None else ()
+
+
 def _misspelled(explained: Explained, sources: Mapping[str, Source]) -> Iterator[str]:
     """What an expression reads and the tap does not have; what it computes for nothing."""
     treatment = explained.treatment
-    computed = treatment.map.columns if treatment.map is not None else ()
-    for unknown in unknown_columns(treatment.stream, computed):
+    for unknown in unknown_columns(treatment.stream, _computed(treatment)):
         yield f"  {unknown[0].upper()}{unknown[1:]}"
     for column, source in sources.items():
         for path in sorted(source.paths):
@@ -367,10 +388,17 @@ def _fates(explained: Explained) -> Iterator[str]:
         first = explained.rejected[reason]
         about = f", {first.field}" if first.field else ""
         about += f" ({scrub(first.detail)})" if first.detail else ""
+        about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
         yield f"  {reason} ({count:,}), event {first.event_id} first{about}:"
         yield f"    {REASONS[reason].meaning}"
+    mapped = sum(fates.values()) - fates["filtered"] - fates["mapping_failed"]
+    empty = [column for column in _computed(explained.treatment) if column not in explained.filled]
+    if mapped:
+        yield from (f"  {column} is empty in all {mapped:,} records." for column in empty)
+    told = {f"{column} empty" for column in empty}
     for column, count in sorted(explained.left_out.items()):
-        yield f"  Left out of events: {column}, {count:,} times."
+        if column not in told:
+            yield f"  Left out of events: {column}, {count:,} times."
     for example in explained.examples:
         yield f"  {example}"
 

@@ -88,7 +88,8 @@ def test_records(to_server: Launcher, server: Server) -> None:
     assert "no_identity (2)" in run.stdout
     assert "invalid_event_time (1), event " in run.stdout
     assert "event_time:" in run.stdout
-    assert "mapping_failed (1)" in run.stdout
+    assert "mapping_failed (1), event " in run.stdout
+    assert '__filter__ (TypeError), key properties {"id":10}:' in run.stdout
     examples = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("  {")]
     assert len(examples) == 3
     assert [len(event["userData"]["md5"]) for event in examples] == [7] * 3
@@ -114,6 +115,24 @@ def test_a_column_that_no_event_has(to_server: Launcher) -> None:
     run = explain(to_server, schema("orders", COLUMNS), config=config)
     wanted = "  The map of 'orders' has a column 'pixel' that no event has; is it 'pixel_id'?"
     assert [line for line in run.stdout.splitlines() if "no event has" in line] == [wanted]
+
+
+def test_an_empty_column(to_server: Launcher) -> None:
+    """A mapped column that no record fills has its own line; one that some fill is counted."""
+    maps = {**MAP, "email": "get('emial')", "ip": "note", "source_url": "page", "eventId": "id"}
+    config = {"stream_maps": {"orders": {**maps, "sha2": "'0' * 64"}}, "pixel_id": 7}
+    sales = [sale(n, note="", page=None if n else "https://shop.example.com/") for n in range(3)]
+    others = [sale(3, total=0, note="192.0.2.1"), sale(4, total="x", note="192.0.2.1")]
+    messages = [schema("orders", COLUMNS), *sales, *others]
+    run = explain(to_server, *messages, config={**config, "default_source": "web"})
+    said = [line.strip() for line in run.stdout.splitlines() if " empty" in line]
+    assert said == [
+        "email is empty in all 3 records.",
+        "ip is empty in all 3 records.",
+        "Left out of events: source_url empty, 2 times.",
+    ]
+    run = explain(to_server, schema("orders", COLUMNS), config=config)
+    assert " empty in all" not in run.stdout
 
 
 def test_a_run_would_end(to_server: Launcher) -> None:
