@@ -202,24 +202,26 @@ def missing_columns(properties: Iterable[str], defaults: Defaults) -> list[str]:
     if there.isdisjoint(_IDENTITY_SOURCES):
         missing.append("one of " + ", ".join(_IDENTITY_SOURCES))
     if "pixel_id" not in there and defaults.pixel_id is None:
-        missing.append("pixel_id (column or setting)")
+        missing.append(_LACKS_PIXEL)
     if "source" not in there and defaults.source is None:
-        missing.append("source (column, or the setting default_source)")
+        missing.append(_LACKS_SOURCE)
     return missing
 
 
-def never_an_event(stream: str, missing: Iterable[str], properties: Iterable[str]) -> str:
+_LACKS_PIXEL = "pixel_id (column or setting)"
+_LACKS_SOURCE = "source (column, or the setting default_source)"
+GIVEN_BY_SETTINGS = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
+"""What of that a setting can give, and which."""
+
+
+def never_an_event(stream: str, missing: Iterable[str]) -> str:
     """Why a stream can never give an event, in a sentence.
 
     Args:
         stream: The stream's name.
         missing: What `missing_columns` says.
-        properties: The names of its columns after mapping.
     """
-    return (
-        f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}. Its columns"
-        f" are: {', '.join(properties)}."
-    )
+    return f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}."
 
 
 def _resolve(properties: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -262,6 +264,8 @@ class EventBuilder:
         self._suppressions = suppressions
         places = _resolve(properties)
         self._own = frozenset(name for name, found in places.items() if (name,) in found)
+        # A letter's SCHEMA has all columns, its record only those that said something.
+        self._told_if_empty = frozenset() if stream == DEAD_LETTERS else self._own
         self._elsewhere = tuple(
             (name, found) for name, found in places.items() if found != ((name,),)
         )
@@ -401,7 +405,7 @@ class EventBuilder:
     ) -> Any:
         """What is sent of an optional column that is not plainly good; mostly nothing."""
         if value is None:
-            if name in self._own:
+            if name in self._told_if_empty:
                 _count(left_out, f"{name} empty")
         elif value is UNUSABLE or holds_address(value):
             _count(left_out, name)
