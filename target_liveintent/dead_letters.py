@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.events import COLUMNS, DEAD_LETTERS, letter_columns
+from target_liveintent.events import COLUMNS, DEAD_LETTERS
 from target_liveintent.files import AppendedFile
 from target_liveintent.identity import scrub
+from target_liveintent.letters import letter_columns
 from target_liveintent.reasons import REASONS
 
 if TYPE_CHECKING:

@@ -13,13 +13,13 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from target_liveintent import presets
+from target_liveintent.builder import EventBuilder
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.events import (
     COLUMNS,
     DEAD_LETTERS,
     GIVEN_BY_SETTINGS,
     Conversion,
-    EventBuilder,
     Rejection,
     missing_columns,
 )

@@ -14,8 +14,9 @@ from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPr
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
+from target_liveintent.builder import EventBuilder
 from target_liveintent.dead_letters import is_replayed, to_replay
-from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.events import Conversion, Rejection
 from target_liveintent.identity import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.stream_maps import MappingFailedError

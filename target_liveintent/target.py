@@ -1,7 +1,7 @@
 """The run: settings into parts, messages to their sinks, signals, the summary, the exit code.
 
 The way of a record, from here: `MessageReader` (reader.py) → `LiveIntentSink` (sinks.py), which
-puts it through a stream map (stream_maps.py) and the event builder (events.py) → `Run` (run.py),
+puts it through a stream map (stream_maps.py) and the event builder (builder.py) → `Run` (run.py),
 which fills batches and keeps the books → `Delivery` (delivery.py) → `Client` (client.py).
 """
 
