@@ -20,6 +20,7 @@ from __future__ import annotations
 
 import enum
 import html
+import logging
 import threading
 import time
 from http import HTTPStatus
@@ -40,6 +41,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.settings import Settings
 
+_logger = logging.getLogger(__name__)
 _MAX_ANSWER = 65_536
 """Bytes of an answer that are read; what follows is no answer of this API."""
 _MAX_DETAIL = 500
@@ -185,6 +187,9 @@ class Client:
             if present == denied:
                 return False
             self._headers = present
+            _logger.info(
+                "the API denied access; auth_token_path holds another token now, which is used"
+            )
             return True
 
     @staticmethod

@@ -14,9 +14,10 @@ from typing import TYPE_CHECKING, Any, Protocol
 import msgspec
 
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.events import COLUMNS, DEAD_LETTERS, letter_columns
+from target_liveintent.events import COLUMNS, DEAD_LETTERS
 from target_liveintent.files import AppendedFile
 from target_liveintent.identity import scrub
+from target_liveintent.letters import letter_columns
 from target_liveintent.reasons import REASONS
 
 if TYPE_CHECKING:
@@ -25,22 +26,20 @@ if TYPE_CHECKING:
     from target_liveintent.events import Rejection
 
 _TEXT = {"type": ["string", "null"]}
+_MEMBERS: dict[str, Any] = {
+    **{column.name: {} for column in COLUMNS if column.name != "email"},
+    **dict.fromkeys(("reason", "field", "detail", "stream", "time"), _TEXT),
+    "keys": {"type": ["object", "null"]},
+    "scrubbed": {"type": ["array", "null"]},
+}
+# "keys" holds the tap's key properties where there is nothing else to find the row by; "scrubbed"
+# names the columns in which a hash stands for an address.
 _SCHEMA = {
     "type": "SCHEMA",
     "stream": DEAD_LETTERS,
     "key_properties": [],
-    "schema": {
-        "type": "object",
-        "properties": {
-            **{column.name: {} for column in COLUMNS if column.name != "email"},
-            **dict.fromkeys(("reason", "field", "detail", "stream", "time"), _TEXT),
-            "keys": {"type": ["object", "null"]},
-            "scrubbed": {"type": ["array", "null"]},
-        },
-    },
+    "schema": {"type": "object", "properties": _MEMBERS},
 }
-# "keys" holds the tap's key properties where there is nothing else to find the row by; "scrubbed"
-# names the columns in which a hash stands for an address.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 HEAD = _encode(_SCHEMA) + b"\n"
 """The line with the SCHEMA message, before the first letter."""
@@ -59,6 +58,21 @@ def letter(rejection: Rejection) -> bytes:
         record["detail"] = scrub(rejection.detail)
     if rejection.keys is not None:
         record["keys"] = rejection.keys
+    return _line(record)
+
+
+def kept(record: Mapping[str, Any]) -> bytes:
+    """A letter that is read back and not replayed, as a line: as it was.
+
+    Anybody may have changed it, so addresses are looked for again.
+    """
+    known = {name: value for name, value in record.items() if name in _MEMBERS}
+    if not isinstance(known.get("scrubbed", []), list):
+        del known["scrubbed"]
+    return _line({**known, **letter_columns(known)})
+
+
+def _line(record: Mapping[str, Any]) -> bytes:
     return _encode({"type": "RECORD", "stream": DEAD_LETTERS, "record": record}) + b"\n"
 
 
@@ -87,8 +101,8 @@ def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool
 class Letters(Protocol):
     """Where a run leaves its dead letters."""
 
-    def write(self, rejection: Rejection) -> None:
-        """Keep the letter of a rejection; raises `StorageError` if that is not possible."""
+    def write(self, line: bytes) -> None:
+        """Keep a letter, as a line; raises `StorageError` if that is not possible."""
 
     def sync(self) -> None:
         """Make what was written durable."""
@@ -108,13 +122,13 @@ class DeadLetters:
         """Open nothing yet."""
         self._file = AppendedFile("dead_letter_path", path, HEAD, repeat_head=True)
 
-    def write(self, rejection: Rejection) -> None:
-        """Append the letter of a rejection.
+    def write(self, line: bytes) -> None:
+        """Append a letter, as `letter` or `kept` has written it.
 
         Raises:
             StorageError: If the file cannot be written.
         """
-        self._file.write(letter(rejection))
+        self._file.write(line)
 
     def sync(self) -> None:
         """Make what was written survive a power cut."""

@@ -4,7 +4,7 @@ RunError
 ├── ConfigurationError      change a setting (exit 2)
 ├── InputError              the tap's output cannot be read: mend the tap
 ├── StorageError            a file cannot be written: space, permissions
-├── StreamMappingError      a stream can never give an event: map it
+├── StreamMappingError      a stream can never give an event, or its map has a mistake: mend it
 ├── DeliveryError           the API does not take the events
 │   ├── AccessDeniedError   the token or the customer ID is wrong, or the token was rotated
 │   ├── OutageError         the API was not reachable for `max_retry_seconds`: run again later
@@ -35,7 +35,7 @@ class StorageError(RunError):
 
 
 class StreamMappingError(RunError):
-    """A stream can never give an event as it is mapped."""
+    """A stream can never give an event as it is mapped, or a map reads what nobody knows."""
 
 
 class DeliveryError(RunError):

@@ -1,35 +1,19 @@
-"""A mapped record in, a conversion or a rejection out.
+"""What events are: their columns and windows, and the two things that a record can become.
 
-`EventBuilder` is made once for each stream, when its SCHEMA arrives: it resolves which columns
-there are, so that a record costs no look-ups by name that cannot succeed. Everything here is pure;
-the clock is an argument.
+Plain values; `EventBuilder` (builder.py) makes them.
 """
 
 from __future__ import annotations
 
-import datetime as dt
-from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from target_liveintent import coerce, urls
-from target_liveintent.coerce import UNUSABLE
-from target_liveintent.identity import (
-    NORMALIZATIONS,
-    Identity,
-    derive_event_id,
-    holds_address,
-    identify,
-    pseudonym,
-    scrub,
-)
-from target_liveintent.wire import ConversionEvent, compile_details, encode
+from target_liveintent.identity import Identity
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from target_liveintent.suppression import Suppressions
+    import datetime as dt
+    from collections.abc import Iterable, Mapping
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The stream of dead letters; stream maps never touch it."""
@@ -102,11 +86,8 @@ READ_COLUMNS = frozenset(
     place[0] for column in COLUMNS for place in ((column.name,), column.path) if place
 )
 """The columns of a mapped record that are looked at, in both spellings."""
-_DEEPEST = 50
-"""Levels of nesting that a letter shows."""
-_IDENTITY_COLUMNS = ("email", "md5", "sha2")
-_ABSENT = (None,) * len(_IDENTITY_COLUMNS)
-_IDENTITY_SOURCES = (*_IDENTITY_COLUMNS, "decision_id", "source_url")
+IDENTITY_COLUMNS = ("email", "md5", "sha2")
+_IDENTITY_SOURCES = (*IDENTITY_COLUMNS, "decision_id", "source_url")
 
 
 class Conversion(msgspec.Struct, frozen=True, gc=False):
@@ -132,7 +113,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
 
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
         """The same as the fate of a record that cannot be sent after all."""
-        columns = _with_hashes(self.columns, self.identity)
+        columns = with_hashes(self.columns, self.identity)
         return Rejection(self.stream, self.event_id, reason, field, columns, detail)
 
 
@@ -174,17 +155,6 @@ class Defaults(NamedTuple):
     normalization: str
 
 
-class _NoEvent(Exception):  # noqa: N818 (an early way out, not an error)
-    """Leaves the builder's steps early; it never leaves the builder."""
-
-    def __init__(self, reason: str, field: str | None, detail: str | None = None) -> None:
-        """Say why, and which column is at fault."""
-        super().__init__(reason)
-        self.reason = reason
-        self.field = field
-        self.detail = detail
-
-
 def missing_columns(properties: Iterable[str], defaults: Defaults) -> list[str]:
     """What a stream lacks to ever give an event.
 
@@ -195,34 +165,36 @@ def missing_columns(properties: Iterable[str], defaults: Defaults) -> list[str]:
     Returns:
         One phrase for each thing that is missing; empty if events can come of it.
     """
-    there = set(_resolve(properties))
+    there = set(places_of(properties))
     missing = []
     if "event_time" not in there:
         missing.append("event_time")
     if there.isdisjoint(_IDENTITY_SOURCES):
         missing.append("one of " + ", ".join(_IDENTITY_SOURCES))
     if "pixel_id" not in there and defaults.pixel_id is None:
-        missing.append("pixel_id (column or setting)")
+        missing.append(_LACKS_PIXEL)
     if "source" not in there and defaults.source is None:
-        missing.append("source (column, or the setting default_source)")
+        missing.append(_LACKS_SOURCE)
     return missing
 
 
-def never_an_event(stream: str, missing: Iterable[str], properties: Iterable[str]) -> str:
+_LACKS_PIXEL = "pixel_id (column or setting)"
+_LACKS_SOURCE = "source (column, or the setting default_source)"
+GIVEN_BY_SETTINGS = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
+"""What of that a setting can give, and which."""
+
+
+def never_an_event(stream: str, missing: Iterable[str]) -> str:
     """Why a stream can never give an event, in a sentence.
 
     Args:
         stream: The stream's name.
         missing: What `missing_columns` says.
-        properties: The names of its columns after mapping.
     """
-    return (
-        f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}. Its columns"
-        f" are: {', '.join(properties)}."
-    )
+    return f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}."
 
 
-def _resolve(properties: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+def places_of(properties: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
     """For each column that the stream has, the places to look, ours before the API's spelling."""
     there = set(properties)
     found = {
@@ -235,267 +207,6 @@ def _resolve(properties: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]
     return {name: tuple(dict.fromkeys(places)) for name, places in found.items() if places}
 
 
-class EventBuilder:
-    """Builds the conversions of one stream.
-
-    Args:
-        stream: The tap's name of the stream: derived event IDs depend on it.
-        properties: The names of the columns after mapping.
-        key_properties: The tap's key properties, looked up in the record before mapping.
-        defaults: What the settings say.
-        suppressions: Whom not to send.
-    """
-
-    def __init__(
-        self,
-        stream: str,
-        properties: Iterable[str],
-        key_properties: Sequence[str],
-        defaults: Defaults,
-        suppressions: Suppressions | None = None,
-    ) -> None:
-        """Resolve the columns once."""
-        self._stream = stream
-        self._keys = tuple(key_properties)
-        self._defaults = defaults
-        self._normalize = NORMALIZATIONS[defaults.normalization]
-        self._suppressions = suppressions
-        places = _resolve(properties)
-        self._own = frozenset(name for name, found in places.items() if (name,) in found)
-        self._elsewhere = tuple(
-            (name, found) for name, found in places.items() if found != ((name,),)
-        )
-        self._identifying = tuple(name for name in _IDENTITY_COLUMNS if name in places)
-        self._pixel_id = None if "pixel_id" in places else defaults.pixel_id
-        self._source = None if "source" in places else defaults.source
-        self._details = compile_details(places, self._look_again)
-        self._has_consent = "consent" in places
-        # A letter has the column only if its stream had it.
-        self._needs_consent = stream != DEAD_LETTERS and self._has_consent
-        self._forbids = self._has_consent or bool(suppressions)
-
-    def build(
-        self,
-        mapped: Mapping[str, Any],
-        raw: Mapping[str, Any],
-        now: float,
-        left_out: dict[str, int],
-        violation: str | None = None,
-    ) -> Conversion | Rejection:
-        """Turn one mapped record into what becomes of it.
-
-        Args:
-            mapped: The record after the stream map.
-            raw: The record as the tap sent it, for the key properties.
-            now: Unix time.
-            left_out: Counts columns that were left out because they could not be used; the keys
-                `identity` and `conflict` count junk hashes and hashes that contradict the address.
-            violation: How the record breaks the tap's schema, if that was asked.
-
-        Returns:
-            The conversion, or why there is none.
-        """
-        columns = self._columns(mapped)
-        # What the identity is made of leaves the columns.
-        identity = identify(map(columns.pop, self._identifying, _ABSENT), self._normalize)
-        for note in identity.notes:
-            _count(left_out, "conflict" if note == "conflict" else "identity")
-        event_id, keyed = self._event_id(columns, mapped, raw, left_out)
-        try:
-            if self._forbids:
-                self._check_allowed(columns, identity)
-            if violation is not None:
-                raise _NoEvent("schema_violation", None, violation)  # noqa: TRY301 (one exit)
-            if not keyed:
-                raise _NoEvent("missing_key", "event_id")  # noqa: TRY301
-            return self._conversion(event_id, columns, identity, now, left_out)
-        except _NoEvent as no:
-            scrubbed = letter_columns(_with_hashes(columns, identity))
-            return Rejection(self._stream, event_id, no.reason, no.field, scrubbed, no.detail)
-
-    def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
-        """Whether this person may be sent at all; judged before anything else."""
-        if (
-            self._has_consent
-            and (self._needs_consent or columns.get("consent") is not None)
-            and not coerce.consent(columns.get("consent"))
-        ):
-            raise _NoEvent("no_consent", "consent")
-        if self._suppressions and self._suppressions.holds(identity):
-            raise _NoEvent("suppressed", None)
-
-    def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
-        """Reject a record of which the map made nothing; only its keys are known."""
-        event_id, _ = self._event_id({}, raw, raw, {})
-        keys = {name: _letter_value(raw[name], 0) for name in self._keys if name in raw}
-        return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
-
-    def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
-        """What the record says, by our names."""
-        if self._own.issuperset(mapped):
-            columns = dict(mapped)  # The usual case, in a third of the time.
-        else:
-            columns = {name: value for name, value in mapped.items() if name in self._own}
-        for name, places in self._elsewhere:
-            if columns.get(name) is None and (value := _first(mapped, places)) is not None:
-                columns[name] = value
-        page = columns.get("source_url")
-        if isinstance(page, str) and len(page) <= coerce.LONGEST_TEXT:
-            columns["source_url"] = urls.clean(page)
-        return columns
-
-    def _event_id(
-        self,
-        columns: dict[str, Any],
-        mapped: Mapping[str, Any],
-        raw: Mapping[str, Any],
-        left_out: dict[str, int],
-    ) -> tuple[str, bool]:
-        """The event's ID, and whether it tells the record from all others."""
-        given = coerce.text(columns.pop("event_id", None))
-        if given is UNUSABLE:
-            _count(left_out, "event_id")
-        elif given is not None:
-            return (pseudonym(given) if holds_address(given) else given), True
-        keys = [coerce.text(raw.get(key)) for key in self._keys]
-        if not self._keys:
-            return derive_event_id(self._stream, [_without_sdc(mapped)]), True
-        if any(key not in raw for key in self._keys) or all(key is None for key in keys):
-            return derive_event_id(self._stream, [_without_sdc(mapped)]), False
-        values = [
-            raw[name] if key is UNUSABLE else key
-            for name, key in zip(self._keys, keys, strict=True)
-        ]
-        return derive_event_id(self._stream, values), True
-
-    def _conversion(
-        self,
-        event_id: str,
-        columns: dict[str, Any],
-        identity: Identity,
-        now: float,
-        left_out: dict[str, int],
-    ) -> Conversion:
-        event_time = self._event_time(columns, now)
-        source = self._source or self._required(columns, "source", coerce.source)
-        pixel_id = self._pixel_id or self._required(columns, "pixel_id", coerce.positive_integer)
-        expires_at = event_time + WINDOWS[source] - MARGIN
-        if now >= expires_at:
-            raise _NoEvent("event_too_old", "event_time")
-        user_data, purchase_data, decision_id = self._details(
-            columns, identity.md5, identity.sha2, left_out
-        )
-        if decision_id is None and not identity.known:
-            # Of a URL that is left out for the address in it, too.
-            decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
-            if decision_id is None:
-                raise _NoEvent("no_identity", None)
-        event = ConversionEvent(
-            event_id, event_time, pixel_id, source, user_data, purchase_data, decision_id
-        )
-        body = encode(event)
-        return Conversion(self._stream, event_id, pixel_id, expires_at, body, columns, identity)
-
-    def _look_again(
-        self, name: str, value: Any, columns: dict[str, Any], left_out: dict[str, int]
-    ) -> Any:
-        """What is sent of an optional column that is not plainly good; mostly nothing."""
-        if value is None:
-            if name in self._own:
-                _count(left_out, f"{name} empty")
-        elif value is UNUSABLE or holds_address(value):
-            _count(left_out, name)
-            _scrub_column(columns, name)
-        else:
-            return value
-        return None
-
-    def _event_time(self, columns: Mapping[str, Any], now: float) -> int:
-        event_time = coerce.unix_time(columns.get("event_time"), self._defaults.zone)
-        if event_time is None:
-            raise _NoEvent("missing_event_time", "event_time")
-        if event_time is UNUSABLE:
-            raise _NoEvent("invalid_event_time", "event_time")
-        if event_time < now - 1:
-            return event_time
-        if event_time > now + MARGIN:
-            raise _NoEvent("event_in_future", "event_time")
-        # The API wants a moment before that of sending; a clock that is ahead by less is forgiven.
-        return int(now) - 1
-
-    def _required(self, columns: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
-        value = columns.get(name)
-        if value is not None:
-            value = read(value)
-        if value is None:
-            value = getattr(self._defaults, name)
-        if value is None or value is UNUSABLE:
-            reason = f"invalid_{name}"
-            raise _NoEvent(reason, name)
-        return value
-
-
-def _first(mapped: Mapping[str, Any], places: Sequence[tuple[str, ...]]) -> Any:
-    """The first value that is there, of several places to look."""
-    for place in places:
-        value: Any = mapped
-        for step in place:
-            value = value.get(step) if isinstance(value, dict) else None
-        if value is not None:
-            return value
-    return None
-
-
-def _count(left_out: dict[str, int], name: str) -> None:
-    left_out[name] = left_out.get(name, 0) + 1
-
-
-def _without_sdc(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if not name.startswith("_sdc_")}
-
-
-def _with_hashes(columns: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
+def with_hashes(columns: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
+    """Columns with the identity that was taken out of them, as hashes."""
     return {**columns, "md5": identity.md5, "sha2": identity.sha2}
-
-
-def letter_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
-    """The columns as a dead letter may hold them: JSON values that say something, no address.
-
-    Columns in which a hash stands for an address are named in one more, `scrubbed`: a replay leaves
-    them out, as the event did.
-    """
-    written = {name: value for name, value in columns.items() if value is not None}
-    for name in list(written):
-        _scrub_column(written, name)
-    return written
-
-
-def _scrub_column(columns: dict[str, Any], name: str) -> None:
-    before = columns[name]
-    columns[name] = _letter_value(before, 0)
-    if isinstance(before, str) and columns[name] != before:
-        columns["scrubbed"] = [*columns.get("scrubbed", ()), name]
-
-
-def _letter_value(value: Any, depth: int) -> Any:  # noqa: PLR0911 (a table of types)
-    if depth > _DEEPEST:
-        return None
-    if isinstance(value, dict):
-        return {_letter_text(str(k)): _letter_value(v, depth + 1) for k, v in value.items()}
-    if isinstance(value, (list, tuple)):
-        return [_letter_value(inner, depth + 1) for inner in value]
-    if value is None or isinstance(value, float):
-        return value
-    if isinstance(value, Decimal):
-        return value if value.is_finite() else str(value)
-    if isinstance(value, int):
-        return value if abs(value) < 2**63 else Decimal(value)
-    if isinstance(value, (dt.date, dt.time)):
-        return value.isoformat()
-    return _letter_text(str(value))
-
-
-def _letter_text(value: str) -> str:
-    if len(value) > coerce.LONGEST_TEXT:
-        return f"({len(value)} characters)"
-    return scrub(value if value.isascii() else value.encode(errors="replace").decode())

@@ -6,8 +6,6 @@ the way of a record with the parts that a run has: stream maps and event builder
 
 from __future__ import annotations
 
-import difflib
-import fnmatch
 import re
 from collections import Counter
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
@@ -15,15 +13,18 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from target_liveintent import presets
-from target_liveintent.errors import InputError
+from target_liveintent.builder import EventBuilder
+from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.events import (
     COLUMNS,
     DEAD_LETTERS,
+    GIVEN_BY_SETTINGS,
     Conversion,
-    EventBuilder,
     Rejection,
     missing_columns,
 )
+from target_liveintent.functions import coalesce
+from target_liveintent.hints import absent_streams, unknown_columns, unknown_read
 from target_liveintent.identity import scrub
 from target_liveintent.reader import decode_message, decode_object, lines
 from target_liveintent.reasons import REASONS
@@ -32,17 +33,20 @@ from target_liveintent.stream_maps import FILTER, setting_name, suggest
 from target_liveintent.suppression import Suppressions
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping, Sequence
+    from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 
     from target_liveintent.events import Defaults
     from target_liveintent.reader import Message
     from target_liveintent.settings import Settings
     from target_liveintent.stream_maps import Source, StreamMaps, Treatment
 
+    Transform = Callable[[dict[str, Any]], dict[str, Any] | None]
+
 MAX_RECORDS = 10_000
 """Records that are looked at: enough to see what a map does, and soon read."""
 _EXAMPLES = 3
 _SHOWN_COLUMNS = 12
+_json = msgspec.json.Encoder(decimal_format="number").encode
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 
@@ -71,8 +75,10 @@ class Explained(msgspec.Struct):
         validator: Judges records by the tap's schema; None if that was not asked.
         fates: Records by what would become of them: `sent`, `filtered`, or a reason's code.
         left_out: How often a column could not be used.
+        filled: Columns of the map that said something in at least one record.
         examples: The JSON of the first events.
         rejected: The first rejection for each reason.
+        mistake: What would end a run, if something would.
     """
 
     stream: Stream
@@ -82,15 +88,21 @@ class Explained(msgspec.Struct):
     validator: RecordValidator | None = None
     fates: Counter[str] = msgspec.field(default_factory=Counter)
     left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    filled: set[str] = msgspec.field(default_factory=set)
     examples: list[str] = msgspec.field(default_factory=list)
     rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
+    mistake: str | None = None
 
     def take(self, record: dict[str, Any]) -> None:
         """See what becomes of a record."""
-        if self.convert is None:
+        if self.convert is None or self.mistake:
             return
         violation = None if self.validator is None else violation_of(record, self.validator)
-        result = self.convert(record, violation)
+        try:
+            result = self.convert(record, violation)
+        except StreamMappingError as mistake:
+            self.mistake = str(mistake)
+            return
         if isinstance(result, Conversion):
             self.fates["sent"] += 1
             if len(self.examples) < _EXAMPLES:
@@ -196,11 +208,23 @@ class _Explainer:
             self._settings.events,
             self._suppressions,
         )
-        left_out: dict[str, int] = {}
-        convert = converter(treatment, builder, left_out)
         judged = self._settings.validate_records and stream.name != DEAD_LETTERS
         validator = RecordValidator(stream.schema) if judged else None
-        return Explained(stream, treatment, convert, [], validator, left_out=left_out)
+        explained = Explained(stream, treatment, None, [], validator)
+        seen = treatment._replace(transform=_noting(treatment.transform, explained.filled))
+        explained.convert = converter(seen, builder, explained.left_out)
+        return explained
+
+
+def _noting(transform: Transform, filled: set[str]) -> Transform:
+    """The same, noting which columns say something."""
+
+    def noting(record: dict[str, Any]) -> dict[str, Any] | None:
+        mapped = transform(record)
+        filled.update(name for name, value in (mapped or {}).items() if coalesce(value) is not None)
+        return mapped
+
+    return noting
 
 
 class _Entry(msgspec.Struct):
@@ -252,13 +276,26 @@ def _paragraph(
     if explained.lacks:
         yield f"  It can never give an event: it lacks {'; '.join(explained.lacks)}."
     columns = stream.schema["properties"]
-    if explained.lacks or (not treatment.named and presets.likely_preset(columns)):
+    if explained.lacks and (advice := settings_to_set(explained.lacks)):
+        yield f"  {advice}"
+    elif explained.lacks or (not treatment.named and presets.likely_preset(columns)):
         out = way_out(
             stream.name, columns, stream.keys, settings.events, in_use=stream.name in in_use
         )
         yield from (f"  {line}" for line in out.splitlines())
     if explained.fates:
         yield from _fates(explained)
+    if explained.mistake:
+        yield f"  A run would end at a record: {explained.mistake}"
+
+
+def settings_to_set(lacks: Sequence[str]) -> str | None:
+    """Which settings give all that a stream lacks; None if they cannot."""
+    if not GIVEN_BY_SETTINGS.keys() >= set(lacks):
+        return None
+    settings = (GIVEN_BY_SETTINGS[lacking] for lacking in lacks)
+    named = (f"{name} (TARGET_LIVEINTENT_{name.upper()} in the environment)" for name in settings)
+    return f"Set {' and '.join(named)}."
 
 
 def way_out(
@@ -304,7 +341,7 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     if treatment.reads is not None and names:
         more = f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else ""
         yield f"  Not used: {', '.join(names[:_SHOWN_COLUMNS])}{more}."
-    yield from _misspelled(explained.stream, sources)
+    yield from _misspelled(explained, sources)
 
 
 def _filled(
@@ -345,14 +382,19 @@ def _one_line(expression: str) -> str:
     return " ".join(expression.split())
 
 
-def _misspelled(stream: Stream, sources: Mapping[str, Source]) -> Iterator[str]:
-    """Columns that an expression reads and the tap does not have."""
-    there = stream.schema["properties"]
+def _computed(treatment: Treatment) -> tuple[str, ...]:
+    return treatment.map.columns if treatment.map is not None else ()
+
+
+def _misspelled(explained: Explained, sources: Mapping[str, Source]) -> Iterator[str]:
+    """What an expression reads and the tap does not have; what it computes for nothing."""
+    treatment = explained.treatment
+    for unknown in unknown_columns(treatment.stream, _computed(treatment)):
+        yield f"  {unknown[0].upper()}{unknown[1:]}"
     for column, source in sources.items():
-        for read in sorted((source.reads or frozenset()) - set(there)):
-            near = difflib.get_close_matches(read, there, 1)
-            hint = f"; is it '{near[0]}'?" if near else "."
-            yield f"  {column} reads '{read}', which the tap's SCHEMA does not have{hint}"
+        for path in sorted(source.paths):
+            if wrong := unknown_read(column, path, explained.stream.schema):
+                yield f"  {wrong}"
 
 
 def _fates(explained: Explained) -> Iterator[str]:
@@ -366,20 +408,24 @@ def _fates(explained: Explained) -> Iterator[str]:
         first = explained.rejected[reason]
         about = f", {first.field}" if first.field else ""
         about += f" ({scrub(first.detail)})" if first.detail else ""
+        about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
         yield f"  {reason} ({count:,}), event {first.event_id} first{about}:"
         yield f"    {REASONS[reason].meaning}"
+    mapped = sum(fates.values()) - fates["filtered"] - fates["mapping_failed"]
+    empty = [column for column in _computed(explained.treatment) if column not in explained.filled]
+    if mapped:
+        yield from (f"  {column} is empty in all {mapped:,} records." for column in empty)
+    told = {f"{column} empty" for column in empty}
     for column, count in sorted(explained.left_out.items()):
-        yield f"  Left out of events: {column}, {count:,} times."
+        if column not in told:
+            yield f"  Left out of events: {column}, {count:,} times."
     for example in explained.examples:
         yield f"  {example}"
 
 
 def _absent(maps: StreamMaps, streams: Mapping[str, Any]) -> Iterator[str]:
     """Streams that the maps name and that did not come."""
-    for name in maps.names:
-        if not any(fnmatch.fnmatch(stream, name) for stream in streams):
-            near = difflib.get_close_matches(name, streams, 1)
-            hint = f"; is it '{near[0]}'?" if near else ""
-            yield ""
-            yield f"Stream {name}"
-            yield f"  A map names it, but it did not come{hint}"
+    for name, hint in absent_streams(maps.names, streams):
+        yield ""
+        yield f"Stream {name}"
+        yield f"  A map names it, but it did not come{hint}"

@@ -14,7 +14,7 @@ import ast
 import copy
 import types
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
 
 import simpleeval
 
@@ -24,6 +24,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
 
 Row = dict[str, Any]
+_T = TypeVar("_T")
 
 _RECORD = ("_", "record")
 """What the SDK calls the record."""
@@ -73,10 +74,14 @@ class Compiled(NamedTuple):
     Attributes:
         run: The record → a dict with all columns; None if the filter drops it.
         reads: The columns that it reads; None if that cannot be told.
+        names: Those that must be there, or it fails.
+        paths: Where it looks, as far as that is known: a column, and the steps into it.
     """
 
     run: Callable[[Row], Row | None]
     reads: frozenset[str] | None
+    names: frozenset[str]
+    paths: frozenset[tuple[str, ...]]
 
 
 class _NotCompiledError(Exception):
@@ -103,18 +108,16 @@ def compile_row(
         **{f"_f_{name}": function for name, function in names.functions.items()},
     }
     compiled: dict[str, ast.expr] = {}
-    columns: set[str] = set()
-    reads_all = False
+    rewriters: list[_Rewriter] = []
     for number, expression in enumerate([*expressions, *([rule] if rule else [])]):
         rewriter = _Rewriter(names, expression.column)
         try:
             value = rewriter.rewrite(expression.tree)
-            reads_all |= rewriter.reads_all
-            columns |= rewriter.columns
         except (_NotCompiledError, RecursionError):
             environment[f"_e_{number}"] = expression.evaluate
             value = _call(f"_e_{number}", ast.Name("record", ast.Load()))
-            reads_all = True
+            rewriter.reads_all = True
+        rewriters.append(rewriter)
         compiled[expression.column] = value
     test = compiled.pop(rule.column) if rule else None
     row: ast.expr = ast.Dict([ast.Constant(column) for column in compiled], [*compiled.values()])
@@ -127,8 +130,14 @@ def compile_row(
         code = compile(ast.fix_missing_locations(body), "<stream map>", "eval")
     return Compiled(
         eval(code, environment),  # noqa: S307 (of nodes that `_Rewriter` let through, no builtins)
-        None if reads_all else frozenset(columns),
+        None if any(r.reads_all for r in rewriters) else _union(r.columns for r in rewriters),
+        _union(r.names for r in rewriters),
+        _union(r.paths for r in rewriters),
     )
+
+
+def _union(sets: Iterable[set[_T]]) -> frozenset[_T]:
+    return frozenset[_T]().union(*sets)
 
 
 def _call(function: str, *arguments: ast.expr) -> ast.Call:
@@ -158,6 +167,8 @@ class _Rewriter(ast.NodeTransformer):
         self._names = names
         self._column = column
         self.columns: set[str] = set()
+        self.names: set[str] = set()
+        self.paths: set[tuple[str, ...]] = set()
         self.reads_all = False
 
     def rewrite(self, tree: ast.stmt) -> ast.expr:
@@ -212,7 +223,7 @@ class _Rewriter(ast.NodeTransformer):
         if node.id == "__original_stream_name__":
             return ast.Constant(self._names.source)
         if node.id == "self":
-            return self._if_there(self._column, self._look_up("self"))
+            return self._if_there(self._column, self._at("self"))
         if node.id == GET and GET in self._names.functions:
             return self._if_there(GET, self._getter())
         if node.id in self._names.functions:
@@ -225,13 +236,18 @@ class _Rewriter(ast.NodeTransformer):
         return _call("_getter", ast.Name("record", ast.Load()))
 
     def _look_up(self, column: str) -> ast.expr:
+        self.names.add(column)
+        self.paths.add((column,))
+        return self._at(column)
+
+    def _at(self, column: str) -> ast.expr:
         self.columns.add(column)
         record = ast.Name("record", ast.Load())
         return ast.Subscript(record, ast.Constant(column), ast.Load())
 
     def _if_there(self, column: str, otherwise: ast.expr) -> ast.expr:
         there = ast.Compare(ast.Constant(column), [ast.In()], [ast.Name("record", ast.Load())])
-        return ast.IfExp(there, self._look_up(column), otherwise)
+        return ast.IfExp(there, self._at(column), otherwise)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         column = _constant_text(node.slice)
@@ -268,6 +284,7 @@ class _Rewriter(ast.NodeTransformer):
         """`get` with a path that is known: of the columns, it reads the first step's alone."""
         column, *steps = steps_of(path)
         self.columns.add(column)
+        self.paths.add((column, *steps))
         record = ast.Name("record", ast.Load())
         get = ast.Attribute(record, "get", ast.Load())
         value = ast.Call(get, [ast.Constant(column)], [])
@@ -280,6 +297,7 @@ class _Rewriter(ast.NodeTransformer):
             column = _constant_text(node.args[0]) if node.args else None
             if function.attr == "get" and _is_record(function.value) and column is not None:
                 self.columns.add(column)
+                self.paths.add((column,))
                 return ast.Attribute(ast.Name("record", ast.Load()), "get", ast.Load())
             attribute: ast.expr = self.visit(function)
             return attribute

@@ -111,7 +111,7 @@ class MetricsFile:
 
 
 def _fates(counts: StreamCounts) -> Iterator[tuple[str, int]]:
-    for fate in ("read", "delivered", "filtered", "unmapped", "not_replayed"):
+    for fate in ("read", "delivered", "filtered", "unmapped"):
         yield fate, getattr(counts, fate)
-    yield "rejected", counts.rejected.total()
-    yield "dropped", counts.dropped.total()
+    for fate in ("not_replayed", "rejected", "dropped"):
+        yield fate, getattr(counts, fate).total()

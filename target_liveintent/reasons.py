@@ -58,8 +58,9 @@ REASONS: dict[str, Reason] = {
     ),
     "mapping_failed": Reason(
         "A stream-map expression failed for this record. Make it null-safe, for instance"
-        " `get('total')`. The letter holds the key properties only; mend the map and let the tap"
-        " send the rows again.",
+        " `get('total')`. The letter holds the key properties only: mend the map and let the tap"
+        " send the rows again, with `meltano run --full-refresh …`; with `ledger_path`, nothing is"
+        " sent twice.",
         replayed=False,
     ),
     "schema_violation": Reason(

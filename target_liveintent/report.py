@@ -24,7 +24,7 @@ class StreamCounts:
         read: Records that came; one that several maps use counts once for each.
         filtered: Dropped by the user's map.
         unmapped: Of streams that no map names.
-        not_replayed: Dead letters that a replay does not send by itself.
+        not_replayed: Dead letters that a replay does not send by itself, by reason.
         delivered: Processed by the API.
         dropped: Not to be sent, by reason: `no_consent`, `suppressed`, `already_sent`.
         rejected: Dead letters by reason.
@@ -35,8 +35,8 @@ class StreamCounts:
     read: int = 0
     filtered: int = 0
     unmapped: int = 0
-    not_replayed: int = 0
     delivered: int = 0
+    not_replayed: Counter[str] = dataclasses.field(default_factory=Counter)
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     rejected: Counter[str] = dataclasses.field(default_factory=Counter)
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
@@ -44,13 +44,15 @@ class StreamCounts:
     @property
     def unsettled(self) -> int:
         """Records whose fate is not known: none after a run that ended well."""
-        settled = self.filtered + self.unmapped + self.not_replayed + self.delivered
-        return self.read - settled - self.dropped.total() - self.rejected.total()
+        settled = self.filtered + self.unmapped + self.delivered
+        others = (self.not_replayed, self.dropped, self.rejected)
+        return self.read - settled - sum(counter.total() for counter in others)
 
     def add(self, other: StreamCounts) -> None:
         """Add another stream's counts."""
-        for name in ("read", "filtered", "unmapped", "not_replayed", "delivered"):
+        for name in ("read", "filtered", "unmapped", "delivered"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
+        self.not_replayed.update(other.not_replayed)
         self.dropped.update(other.dropped)
         self.rejected.update(other.rejected)
         self.left_out.update(other.left_out)
@@ -97,8 +99,8 @@ class Report:
     def too_many_rejected(self, percent: int) -> str | None:
         """Why the run must fail, if more than this share of its records became dead letters."""
         total = self.total
-        wanted = total.read - total.filtered - total.unmapped - total.not_replayed
-        wanted -= total.dropped.total()
+        wanted = total.read - total.filtered - total.unmapped
+        wanted -= total.not_replayed.total() + total.dropped.total()
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].counts})
         if wanted < _FEW or bad.total() * 100 <= wanted * percent:
             return None
@@ -128,6 +130,8 @@ class Report:
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
             yield f"{reason} {count}: {REASONS[reason].meaning}"
+        if total.not_replayed and not self.dry_run:
+            yield f"{_not_replayed(total)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:
             yield f"dead letters are in {dead_letter_path}; the README says how to send them again"
 
@@ -143,13 +147,17 @@ class Report:
         if counts.dropped:
             parts.append(f"dropped {counts.dropped.total()}{_in_brackets(counts.dropped)}")
         if counts.not_replayed:
-            parts.append(f"not replayed {counts.not_replayed}")
+            parts.append(_not_replayed(counts))
         if counts.unsettled:
             parts.append(f"not settled {counts.unsettled}")
         words = ", ".join(parts)
         if counts.left_out:
             words += f"; left out{_in_brackets(counts.left_out)}"
         return words
+
+
+def _not_replayed(counts: StreamCounts) -> str:
+    return f"not replayed {counts.not_replayed.total()}{_in_brackets(counts.not_replayed)}"
 
 
 def _in_brackets(counter: Counter[str]) -> str:

@@ -7,10 +7,10 @@ each record has its fate, and lets no STATE out before. All of it runs on the ma
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 from target_liveintent.breaker import refused_as_a_whole
-from target_liveintent.dead_letters import DeadLetters
+from target_liveintent.dead_letters import DeadLetters, kept, letter
 from target_liveintent.delivered import DeliveredFile, read_back
 from target_liveintent.delivery import Batch, Delivered, Delivery
 from target_liveintent.errors import DeliveryError, RefusedError, RejectedError
@@ -23,7 +23,7 @@ from target_liveintent.suppression import Suppressions
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable
+    from collections.abc import Callable, Mapping
 
     from target_liveintent.dead_letters import Letters
     from target_liveintent.events import Conversion, Rejection
@@ -153,11 +153,24 @@ class Run:
             return
         if self._settings.fail_on_invalid:
             raise RejectedError(_explain(rejection))
+        self._write_letter(letter(rejection))
+        self.report.of(stream).rejected[rejection.reason] += 1
+
+    def keep(self, stream: str, record: Mapping[str, Any]) -> None:
+        """Keep a letter that is not replayed, in the file of this run's letters.
+
+        Args:
+            stream: Under which name it is counted.
+            record: The letter as it was read.
+        """
+        self._write_letter(kept(record))
+        self.report.of(stream).not_replayed[str(record["reason"])] += 1
+
+    def _write_letter(self, line: bytes) -> None:
         if not self._settings.dry_run:
             barred, self._state_barred = self._state_barred, True  # If it cannot be written.
-            self._letters.write(rejection)
+            self._letters.write(line)
             self._state_barred = barred
-        self.report.of(stream).rejected[rejection.reason] += 1
 
     def hold_state(self, state: str) -> None:
         """Remember a STATE until everything before it has its fate."""

@@ -14,9 +14,11 @@ from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPr
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
+from target_liveintent.builder import EventBuilder
 from target_liveintent.dead_letters import is_replayed, to_replay
-from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.events import Conversion, Rejection
 from target_liveintent.identity import scrub
+from target_liveintent.reasons import REASONS
 from target_liveintent.stream_maps import MappingFailedError
 
 if TYPE_CHECKING:
@@ -251,18 +253,19 @@ class DeadLetterSink(LiveIntentSink):
         record: dict[str, Any],
         context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
     ) -> None:
-        """Put a letter on the way again, unless that would be in vain or a double.
+        """Put a letter on the way again; keep it, if that would be in vain or a double.
 
         Args:
             record: The letter.
             context: The SDK's; not used.
         """
         self.counts.read += 1
-        if self.convert is None or not is_replayed(
-            record, unconfirmed=self._settings.replay_unconfirmed
-        ):
-            self.counts.not_replayed += 1
-            return
+        assert self.convert is not None  # noqa: S101 (letters give events)
         result = self.convert(to_replay(record), None)
+        forbidden = isinstance(result, Rejection) and not REASONS[result.reason].letter
+        asked = is_replayed(record, unconfirmed=self._settings.replay_unconfirmed)
+        if not asked and not forbidden:
+            self._run.keep(self._counted_as, record)
+            return
         # Should it be refused again, its letter names the stream that it came from.
         self._give(result and msgspec.structs.replace(result, stream=str(record.get("stream"))))

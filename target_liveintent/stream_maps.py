@@ -17,12 +17,14 @@ import keyword
 import re
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.events import DEAD_LETTERS, READ_COLUMNS
 from target_liveintent.expressions import Compiled, Expression, Names, compile_row
 from target_liveintent.functions import FUNCTIONS, GET, getter
+from target_liveintent.hints import unknown_read
 from target_liveintent.identity import scrub
 
 if TYPE_CHECKING:
@@ -51,17 +53,18 @@ class Source(NamedTuple):
 
     Attributes:
         expression: As the user wrote it.
-        reads: The columns that it reads; None if that cannot be told.
+        paths: Where it looks, as far as that is known: a column, and the steps into it.
     """
 
     expression: str
-    reads: frozenset[str] | None
+    paths: frozenset[tuple[str, ...]]
 
 
 class StreamMap(CustomStreamMap):
     """One entry of `stream_maps`, applied to one stream: the SDK's checks and schema, our code.
 
     Attributes:
+        columns: Those that it computes.
         passes_others: Whether columns that it does not name come out as well.
         reads: The columns of a record that it needs; None for all.
     """
@@ -89,10 +92,12 @@ class StreamMap(CustomStreamMap):
             if text not in _NULL
         ]
         filtering = None if rule is None else self._expression(FILTER, rule)
+        self.columns = tuple(expression.column for expression in columns)
         self._expressions = [filtering, *columns] if filtering else columns
-        self._row, self.reads = compile_row(columns, self._names, filtering)
-        if self.passes_others:
-            self.reads = None if self.reads is None else self.reads | READ_COLUMNS
+        compiled = compile_row(columns, self._names, filtering)
+        self._row, self.reads = compiled.run, compiled.reads
+        if self.passes_others and self.reads is not None:
+            self.reads |= READ_COLUMNS
 
     def _expression(self, column: str, text: str) -> Expression:
         tree = ast.parse(text).body[0]
@@ -115,6 +120,7 @@ class StreamMap(CustomStreamMap):
 
         Raises:
             MappingFailedError: If one of the expressions fails.
+            StreamMappingError: If it names a column that the tap does not know either.
         """
         try:
             row = self._row(record)
@@ -132,11 +138,22 @@ class StreamMap(CustomStreamMap):
             try:
                 single.run(record)
             except Exception as failure:  # noqa: BLE001, PERF203
-                absent = isinstance(failure, KeyError) and failure.args[0] not in record
-                if absent and single.reads and failure.args[0] in single.reads:
-                    return MappingFailedError(column, "NameNotDefined")  # As the SDK calls it.
-                return MappingFailedError(column, type(failure.__cause__ or failure).__name__)
+                name = _absent_name(failure, single)
+                if name is None or name in record:
+                    return MappingFailedError(column, type(failure.__cause__ or failure).__name__)
+                self._refuse_unknown(column, name)
+                return MappingFailedError(column, "NameNotDefined")  # As the SDK calls it.
         return MappingFailedError("?", "now and then")
+
+    def _refuse_unknown(self, column: str, name: str) -> None:
+        """End the run if no record can be expected to have a column."""
+        wrong = unknown_read(column, (name,), self.raw_schema)
+        if wrong is not None and name != "self":
+            msg = (
+                f"a mistake in the map of '{self.stream_alias}': {wrong} (For a column that only"
+                f" some records have, write get({name!r}).)"
+            )
+            raise StreamMappingError(msg) from None
 
     @functools.cached_property
     def _singly(self) -> dict[str, Compiled]:
@@ -146,12 +163,21 @@ class StreamMap(CustomStreamMap):
     def sources(self) -> dict[str, Source]:
         """What each column is computed of, the filter first if there is one."""
         return {
-            column: Source(self._texts[column].strip(), single.reads)
+            column: Source(self._texts[column].strip(), single.paths)
             for column, single in self._singly.items()
         }
 
     def _init_faker_instance(self) -> None:
         """Invented people are no conversions."""
+
+
+def _absent_name(failure: Exception, single: Compiled) -> str | None:
+    """The name whose absence is why an expression failed; None if it failed otherwise."""
+    if isinstance(failure, KeyError):
+        name = failure.args[0]
+        return name if name in single.names or name == "self" else None
+    cause = failure.__cause__  # Of the SDK's evaluator.
+    return cause.name if isinstance(cause, simpleeval.NameNotDefined) else None
 
 
 FILTER = "__filter__"

@@ -1,13 +1,12 @@
 """The run: settings into parts, messages to their sinks, signals, the summary, the exit code.
 
 The way of a record, from here: `MessageReader` (reader.py) → `LiveIntentSink` (sinks.py), which
-puts it through a stream map (stream_maps.py) and the event builder (events.py) → `Run` (run.py),
+puts it through a stream map (stream_maps.py) and the event builder (builder.py) → `Run` (run.py),
 which fills batches and keeps the books → `Delivery` (delivery.py) → `Client` (client.py).
 """
 
 from __future__ import annotations
 
-import difflib
 import functools
 import gc
 import os
@@ -40,6 +39,7 @@ from target_liveintent.errors import (
     StreamMappingError,
 )
 from target_liveintent.events import DEAD_LETTERS, missing_columns, never_an_event
+from target_liveintent.hints import absent_streams, is_it, unknown_columns
 from target_liveintent.metrics import MetricsFile
 from target_liveintent.progress import Progress
 from target_liveintent.reader import MessageReader, decode_object
@@ -386,6 +386,9 @@ class TargetLiveIntent(Target):
     ) -> LiveIntentSink:
         kind = DeadLetterSink if stream == DEAD_LETTERS else LiveIntentSink
         sink = kind(self, stream, schema, keys)
+        if treatment.map is not None:
+            for wrong in unknown_columns(treatment.stream, treatment.map.columns):
+                self._warn_once(wrong)
         gives_events = self._check(stream, schema, keys, treatment)
         sink.use(treatment, gives_events=gives_events)
         self._gives_events |= gives_events or stream == MELTANO_TEST_STREAM
@@ -410,8 +413,11 @@ class TargetLiveIntent(Target):
         if not missing or stream == DEAD_LETTERS:
             return True
         if treatment.named:
-            why = never_an_event(treatment.stream, missing, treatment.properties)
-            msg = f"{why} {self._way_out(stream, schema['properties'], keys)}"
+            advice = explain.settings_to_set(missing) or (
+                f"Its columns are: {', '.join(treatment.properties)}."
+                f" {self._way_out(stream, schema['properties'], keys)}"
+            )
+            msg = f"{never_an_event(treatment.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         self._warn_of_skipping(stream)
         return False
@@ -421,11 +427,18 @@ class TargetLiveIntent(Target):
         return explain.way_out(stream, columns, keys, self.settings.events, in_use=in_use)
 
     def _warn_of_skipping(self, stream: str) -> None:
-        if stream not in self._warned:
-            self._warned.add(stream)
-            near = difflib.get_close_matches(stream, self._stream_maps.names, 1)
-            hint = f"; is it '{near[0]}'?" if near and near[0] != stream else ""
-            self.logger.warning("stream '%s' is skipped: no stream map names it%s", stream, hint)
+        hint = is_it(stream, [name for name in self._stream_maps.names if name != stream])
+        self._warn_once(f"stream '{stream}' is skipped: no stream map names it{hint}")
+
+    def _warn_of_absent_streams(self) -> None:
+        for name, hint in absent_streams(self._stream_maps.names, self._sinks):
+            if hint:
+                self._warn_once(f"a map names stream '{name}', which did not come{hint}")
+
+    def _warn_once(self, words: str) -> None:
+        if words not in self._warned:
+            self._warned.add(words)
+            self.logger.warning("%s", words)
 
     def _process_record_message(self, message: Message) -> None:  # type: ignore[override]
         """Refuse a record that is none: the reader hands those of registered streams on itself.
@@ -475,6 +488,8 @@ class TargetLiveIntent(Target):
         Raises:
             RunError: If that is not possible, or no stream was mapped at all.
         """
+        if not self.message_reader.stopped:
+            self._warn_of_absent_streams()
         self.run.awaits_mapping = not self._gives_events and self.run.report.total.read > 0
         if self.run.awaits_mapping:
             msg = (

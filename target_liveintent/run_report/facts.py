@@ -222,7 +222,7 @@ def _fates(stream: str | None, counts: StreamCounts) -> Fates:
         dropped=counts.dropped.total(),
         filtered=counts.filtered,
         unmapped=counts.unmapped,
-        not_replayed=counts.not_replayed,
+        not_replayed=counts.not_replayed.total(),
         unsettled=counts.unsettled,
         left_out=dict(counts.left_out.most_common()),
     )

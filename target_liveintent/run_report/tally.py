@@ -121,7 +121,7 @@ class Timeline:
             total.delivered,
             total.rejected.total(),
             total.dropped.total(),
-            total.filtered + total.unmapped + total.not_replayed,
+            total.filtered + total.unmapped + total.not_replayed.total(),
         )
         self._book(time.monotonic() - self._started, now)
 

@@ -1,6 +1,7 @@
 """Scripted faults: their kinds, and what each makes of an answer.
 
-A fault applies `times` times, for ever where `times` is null; with a `probability` below 1 it
+A fault applies `times` times, for ever where `times` is null: by default once, but certain events
+are refused for ever, as the API's rules do not change. With a `probability` below 1 it
 is passed over now and then, which uses up none of its times.
 """
 
@@ -122,6 +123,7 @@ class Refuse(_Fault, frozen=True, kw_only=True, tag="refuse"):
     mapping of dotted paths to values.
     """
 
+    times: Annotated[int, msgspec.Meta(ge=1)] | None = None
     event_ids: frozenset[str] = frozenset()
     where: dict[str, Any] = {}
 

@@ -13,13 +13,11 @@ from typing import IO, TYPE_CHECKING, Any
 
 import fsspec
 
-from target_liveintent.dead_letters import HEAD, letter
+from target_liveintent.dead_letters import HEAD
 from target_liveintent.errors import StorageError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
-
-    from target_liveintent.events import Rejection
 
 _NOTE = b"Dead letters of tasks that are not committed yet. To be deleted when no job runs.\n"
 
@@ -114,8 +112,8 @@ class TaskLetters:
         self._file: IO[bytes] | None = None
         self.written: str | None = None
 
-    def write(self, rejection: Rejection) -> None:
-        """Add the letter of a rejection.
+    def write(self, line: bytes) -> None:
+        """Add a letter.
 
         Raises:
             StorageError: If the file cannot be written.
@@ -126,7 +124,7 @@ class TaskLetters:
             with _told():
                 self._file.write(HEAD)
         with _told():
-            self._file.write(letter(rejection))
+            self._file.write(line)
 
     def sync(self) -> None:
         """Wait for `close`: nothing rests on a letter before its task is done."""

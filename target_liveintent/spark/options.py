@@ -110,7 +110,7 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     settings = config.settings_of(given)
     stream = options["stream_name"].strip()
     if missing := missing_columns(columns, settings.events):
-        why = never_an_event(stream, missing, columns)
+        why = f"{never_an_event(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = f"{why} Map with DataFrame columns, such as .withColumn('event_time', …)"
         raise StreamMappingError(msg)
     return Job(

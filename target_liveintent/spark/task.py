@@ -11,8 +11,9 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from target_liveintent import logs
+from target_liveintent.builder import EventBuilder
 from target_liveintent.errors import RunError
-from target_liveintent.events import Conversion, EventBuilder
+from target_liveintent.events import Conversion
 from target_liveintent.run import Run
 from target_liveintent.spark.letters import LetterFolder, TaskLetters
 

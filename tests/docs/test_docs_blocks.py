@@ -126,10 +126,8 @@ def _run(text: str, project: Project, where: str) -> str:
     own = [line for line in text.splitlines() if line.startswith("scripts/")]
     for line in own:  # They are what runs this test, or others run them.
         assert (ROOT / line.split()[0]).exists(), f"{where}: {line}"
-    if (
-        text.split(maxsplit=1)[0] in NOT_EVERYWHERE
-        and shutil.which(text.split(maxsplit=1)[0]) is None
-    ):
+    program, *_ = text.split(maxsplit=1)
+    if program in NOT_EVERYWHERE and shutil.which(program) is None:
         return ""
     rest = "\n".join(line for line in text.splitlines() if line not in own)
     if not rest.strip():

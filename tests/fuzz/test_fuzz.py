@@ -12,8 +12,9 @@ from fuzz_support import ADDRESS, MARK, SEEDS, VARIANTS, feed, size
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from target_liveintent.builder import EventBuilder
 from target_liveintent.dead_letters import letter
-from target_liveintent.events import COLUMNS, Conversion, Defaults, EventBuilder, Rejection
+from target_liveintent.events import COLUMNS, Conversion, Defaults, Rejection
 from target_liveintent.reader import decode_message, decode_object
 
 pinned = settings(

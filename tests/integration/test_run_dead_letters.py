@@ -26,6 +26,8 @@ from integration_support import (
     state,
 )
 
+from target_liveintent.events import DEAD_LETTERS
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -255,6 +257,20 @@ def test_everything_survives_a_replay(to_server: Launcher, server: Server) -> No
     assert [p.events for p in server.posted] == [[sent]]
 
 
+def test_empty_columns_of_letters_are_not_told(to_server: Launcher, server: Server) -> None:
+    """A letter lacks what its record did not say; what cannot be used is still told."""
+    server.answer = refusing("order-0")
+    columns = schema(columns=(*WITH_ID, "idfa", "ip"))
+    first = to_server.run(columns, *numbered(2, ip="nowhere", idfa=None))
+    assert "; left out (" in first.log
+    assert "idfa empty 2" in first.log
+    server.answer = lambda _: Reply()
+    again = replay(to_server)
+    assert (again.code, server.accepted) == (0, ["order-1", "order-0"])
+    assert "; left out (ip 1)" in again.log
+    assert " empty " not in again.log
+
+
 def test_what_is_not_replayed(to_server: Launcher, server: Server) -> None:
     """mapping_failed and unconfirmed letters are counted, but not sent by themselves."""
 
@@ -281,6 +297,48 @@ def test_what_is_not_replayed(to_server: Launcher, server: Server) -> None:
     total = again.summary["total"]
     assert (total.read, total.not_replayed, total.delivered) == (2, 2, 0)
     assert total.adds_up
+    kept = f"not replayed 2 (mapping_failed 1, unconfirmed 1): kept in {LETTERS}"
+    assert kept in again.log
+    assert again.letters == first.letters  # So that the moved file may be deleted.
+
+
+def test_what_is_not_replayed_is_kept_before_state(target: Launcher) -> None:
+    """No STATE passes a letter that cannot be kept, and a dry run keeps none."""
+    letter = {"event_id": "1", "reason": "mapping_failed", "keys": {"id": 2**70}, "field": None}
+    messages = (
+        schema(DEAD_LETTERS, ("event_id", "reason", "keys"), ()),
+        {
+            "type": "RECORD",
+            "stream": DEAD_LETTERS,
+            "record": {**letter, "order_id": "jane@example.com", "scrubbed": 1, "unknown": "x"},
+        },
+    )
+    dry = target.run(*messages, state(1), dry_run=True)
+    assert (dry.code, dry.letters, dry.summary["total"].not_replayed) == (0, [], 1)
+    assert "kept in" not in dry.log
+    (target.folder / "link.singer").symlink_to("nowhere/letters.singer")
+    failed = target.run(*messages, state(1), dead_letter_path="link.singer")
+    assert (failed.code, failed.states) == (1, [])
+    assert "dead_letter_path 'link.singer' cannot be written" in failed.last_line
+    run = target.run(*messages, state(1))
+    assert (run.code, run.states) == (0, [1])
+    (kept,) = run.letters
+    assert "jane" not in kept.pop("order_id")
+    assert kept == {**letter, "scrubbed": ["order_id"]}
+
+
+def test_who_is_suppressed_since_is_not_kept(target: Launcher) -> None:
+    """A letter that is not replayed is dropped, if its person is not to be sent any more."""
+    (target.folder / "people.txt").write_text("jane@example.com\n")
+    letter = {"event_id": "1", "reason": "unconfirmed", "event_time": "2026-01-01"}
+    sha2 = hashlib.sha256(b"jane@example.com").hexdigest()
+    record = {"type": "RECORD", "stream": DEAD_LETTERS, "record": {**letter, "sha2": sha2}}
+    run = target.run(
+        schema(DEAD_LETTERS, ("event_id", "reason", "sha2"), ()),
+        record,
+        suppression_path="people.txt",
+    )
+    assert (run.code, run.letters, run.summary["total"].drops) == (0, [], {"suppressed": 1})
 
 
 def json_leaves(value: Any) -> list[Any]:

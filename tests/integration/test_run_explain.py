@@ -88,7 +88,8 @@ def test_records(to_server: Launcher, server: Server) -> None:
     assert "no_identity (2)" in run.stdout
     assert "invalid_event_time (1), event " in run.stdout
     assert "event_time:" in run.stdout
-    assert "mapping_failed (1)" in run.stdout
+    assert "mapping_failed (1), event " in run.stdout
+    assert '__filter__ (TypeError), key properties {"id":10}:' in run.stdout
     examples = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("  {")]
     assert len(examples) == 3
     assert [len(event["userData"]["md5"]) for event in examples] == [7] * 3
@@ -108,6 +109,68 @@ def test_a_misspelled_column(to_server: Launcher) -> None:
     assert "ip reads 'zzz', which the tap's SCHEMA does not have." in run.stdout
 
 
+def test_a_column_that_no_event_has(to_server: Launcher) -> None:
+    """A column of the map that goes nowhere is named, with the nearest that there is."""
+    config = {"stream_maps": {"orders": {**MAP, "pixel": "7", "note": None}}, "pixel_id": 7}
+    run = explain(to_server, schema("orders", COLUMNS), config=config)
+    wanted = "  The map of 'orders' has a column 'pixel' that no event has; is it 'pixel_id'?"
+    assert [line for line in run.stdout.splitlines() if "no event has" in line] == [wanted]
+
+
+def test_an_empty_column(to_server: Launcher) -> None:
+    """A mapped column that no record fills has its own line; one that some fill is counted."""
+    maps = {**MAP, "email": "get('emial')", "ip": "note", "source_url": "page", "eventId": "id"}
+    config = {"stream_maps": {"orders": {**maps, "sha2": "'0' * 64"}}, "pixel_id": 7}
+    sales = [sale(n, note="", page=None if n else "https://shop.example.com/") for n in range(3)]
+    others = [sale(3, total=0, note="192.0.2.1"), sale(4, total="x", note="192.0.2.1")]
+    messages = [schema("orders", COLUMNS), *sales, *others]
+    run = explain(to_server, *messages, config={**config, "default_source": "web"})
+    said = [line.strip() for line in run.stdout.splitlines() if " empty" in line]
+    assert said == [
+        "email is empty in all 3 records.",
+        "ip is empty in all 3 records.",
+        "Left out of events: source_url empty, 2 times.",
+    ]
+    run = explain(to_server, schema("orders", COLUMNS), config=config)
+    assert " empty in all" not in run.stdout
+
+
+def test_a_run_would_end(to_server: Launcher) -> None:
+    """A column that neither tap nor record has would end a run; that is told in its words."""
+    config = {"stream_maps": {"orders": {**MAP, "ip": "zzz"}}, "pixel_id": 7}
+    run = explain(
+        to_server,
+        schema("orders", COLUMNS),
+        sale(1),
+        sale(2),
+        config={**config, "default_source": "web"},
+    )
+    assert run.code == 0
+    assert "A run would end at a record: a mistake in the map of 'orders': ip reads" in run.stdout
+
+
+def test_a_misspelled_path(to_server: Launcher) -> None:
+    """The steps of a path are looked up too, as far as the SCHEMA says what objects hold."""
+    money = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"}}}
+    price = {"type": "object", "properties": {"shopMoney": money}}
+    paths = {
+        "value": "get('price.shopMoney.amout')",
+        "currency": "get('price.shopMoney.amount')",
+        "order_id": "get('price.shopMoney.any.thing')",
+        "ip": "get('price.shopMony.amount')",
+        "user_agent": "record.get('emial')",
+    }
+    config = {"stream_maps": {"orders": {**MAP, **paths}}, "pixel_id": 7, "default_source": "web"}
+    run = explain(to_server, schema("orders", COLUMNS, price=price), config=config)
+    said = [line.strip() for line in run.stdout.splitlines() if " reads " in line]
+    does_not = "which the tap's SCHEMA does not have; is it"
+    assert said == [
+        f"value reads 'price.shopMoney.amout', {does_not} 'amount'?",
+        f"ip reads 'price.shopMony.amount', {does_not} 'shopMoney'?",
+        f"user_agent reads 'emial', {does_not} 'email'?",
+    ]
+
+
 def test_a_misspelled_stream(to_server: Launcher) -> None:
     """A map whose stream does not come is named, with the nearest that does."""
     config = {"stream_maps": {"ordres": MAP, "__else__": None}, "pixel_id": 7}
@@ -122,6 +185,9 @@ def test_what_a_stream_lacks(to_server: Launcher) -> None:
     assert run.code == 0
     assert "It can never give an event: it lacks event_time;" in run.stdout
     assert "stream_maps:\n    orders:\n      event_id: id" in run.stdout
+    run = explain(to_server, schema("orders", COLUMNS), config={"stream_maps": {"orders": MAP}})
+    assert "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and" in run.stdout
+    assert "A map to start from" not in run.stdout
 
 
 def test_a_preset(to_server: Launcher) -> None:

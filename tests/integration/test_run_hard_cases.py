@@ -275,7 +275,8 @@ def test_a_failing_map_is_warned_of_once(target: Launcher, sandbox: Sandbox) -> 
     messages = numbered(10)
     for n in (0, 1, 2):
         messages[n]["record"]["value"] = f"jane{n}@example.com"
-    run = target.run(schema(columns=WITH_ID), *messages, state(1), stream_maps=maps)
+    columns = (*WITH_ID, "secret_of")
+    run = target.run(schema(columns=columns), *messages, state(1), stream_maps=maps)
     assert (run.code, len(run.letters), sandbox.stats.accepted) == (0, 7, 3)
     warned = [x for x in run.warnings if "expression" in x]
     assert len(warned) == 3

@@ -12,6 +12,7 @@ from integration_support import (
     lines,
     numbered,
     order,
+    orders,
     schema,
     state,
     wait_until,
@@ -53,8 +54,6 @@ def shop_order(number: int, stream: str = "public-orders", **columns: Any) -> di
     [
         (("id", "email"), {}, ["event_time"], ["email", "source", "pixel_id"]),
         (("id", "event_time"), {}, ["email", "md5", "sha2", "decision_id", "source_url"], []),
-        (("event_time", "email"), {"pixel_id": ...}, ["pixel_id"], ["event_time"]),
-        (("event_time", "md5"), {"default_source": ...}, ["source", "default_source"], []),
         (("id", "total"), {"pixel_id": ...}, ["event_time", "email", "pixel_id"], ["source"]),
     ],
 )
@@ -79,6 +78,30 @@ def test_never_an_event(
     assert all(re.search(rf"\b{name}\b", listed) for name in columns)
     assert "'orders'" in run.log
     assert "Traceback" not in run.log
+
+
+@pytest.mark.parametrize(
+    ("lacking", "advice"),
+    [
+        (["pixel_id"], "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment)."),
+        (
+            ["pixel_id", "default_source"],
+            (
+                "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and default_source"
+                " (TARGET_LIVEINTENT_DEFAULT_SOURCE in the environment)."
+            ),
+        ),
+    ],
+)
+def test_only_a_setting_is_missing(target: Launcher, lacking: list[str], advice: str) -> None:
+    """Where settings would do, the message names them, and no map that would be in vain."""
+    maps = {"public-orders": SHOP_MAP}
+    settings = {**dict.fromkeys(lacking, ...), "stream_maps": maps}
+    run = target.run(schema("public-orders", SHOP), shop_order(1), state(1), **settings)
+    assert (run.code, run.states) == (1, [])
+    assert run.last_line.startswith("stream 'public-orders' can never give an event: it lacks")
+    assert run.last_line.endswith(advice)
+    assert "stream_maps" not in run.log
 
 
 @pytest.mark.parametrize(
@@ -137,7 +160,50 @@ def test_pattern_names_streams(target: Launcher) -> None:
     assert "event_time" in run.log
 
 
+def test_a_misspelled_column(target: Launcher, sandbox: Sandbox) -> None:
+    """A name that neither record nor SCHEMA has ends the run after what precedes it."""
+    maps = {"public-orders": {**SHOP_MAP, "order_id": "id if total > 50 else legacyResourcId"}}
+    columns = (*SHOP, "legacyResourceId")
+    messages = [schema("public-orders", columns), shop_order(1), state(1), shop_order(2, total=9)]
+    run = target.run(*messages, shop_order(3), state(2), stream_maps=maps)
+    assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
+    assert run.letters == []
+    assert run.last_line == (
+        "a mistake in the map of 'public-orders': order_id reads 'legacyResourcId', which the tap's"
+        " SCHEMA does not have; is it 'legacyResourceId'? (For a column that only some records"
+        " have, write get('legacyResourcId').)"
+    )
+
+
+def test_a_column_that_no_event_has(target: Launcher, sandbox: Sandbox) -> None:
+    """A misspelled column of the map itself is warned of once a stream; spellings are free."""
+    own = {"valeu": "total", "zzz": "id", "client_ip": "__NULL__", "__filter__": "True"}
+    api = {"eventId": "str(id)", "userData": "{'ip': client_ip}", "consent": "True"}
+    maps = {"public-orders": {**SHOP_MAP, **own, **api, "__alias__": "'orders'"}}
+    again = schema("public-orders", (*SHOP, "more"))
+    run = target.run(
+        schema("public-orders", SHOP), shop_order(1), again, shop_order(2), stream_maps=maps
+    )
+    assert (run.code, sandbox.stats.accepted) == (0, 2)
+    assert run.warnings == [
+        "the map of 'orders' has a column 'valeu' that no event has; is it 'value'?",
+        "the map of 'orders' has a column 'zzz' that no event has",
+    ]
+
+
 # Streams that no map names
+
+
+@pytest.mark.parametrize("name", ["ORDERS", "ordres"])
+def test_a_misspelled_stream(target: Launcher, sandbox: Sandbox, name: str) -> None:
+    """A map whose stream did not come is told at the end, if one that came is near it."""
+    maps = {name: {"value": "value"}, "refunds": {"value": "value"}}
+    run = target.run(schema(), order(1), state(1), stream_maps=maps)
+    assert (run.code, sandbox.stats.accepted) == (0, 1)
+    assert run.warnings == [f"a map names stream '{name}', which did not come; is it 'orders'?"]
+    both = {name: {"value": "value"}, "orders": {"value": "value"}}
+    assert target.run(schema(), order(1), stream_maps=both).warnings == []
+    assert target.run(schema(), *orders(3), stream_maps=maps, limit=1).warnings == []
 
 
 def test_unmapped(target: Launcher, sandbox: Sandbox) -> None:

@@ -196,6 +196,7 @@ def test_what_a_preset_cannot_do(target: Launcher) -> None:
     assert done.code == 1
     assert "it lacks pixel_id (column or setting)" in done.log
     assert "would do" not in done.log
+    assert done.last_line.endswith("Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment).")
 
 
 def test_a_map_is_suggested_for_other_streams(target: Launcher) -> None:

@@ -34,11 +34,12 @@ from privacy_support import (
 )
 
 from target_liveintent import errors
+from target_liveintent.builder import EventBuilder
 from target_liveintent.client import Client, Kind, Outcome
 from target_liveintent.config import settings_of
 from target_liveintent.dead_letters import DeadLetters
 from target_liveintent.delivery import Batch, Delivered, Refusal
-from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.events import Conversion, Rejection
 from target_liveintent.identity import identify
 from target_liveintent.ledger import Ledger
 from target_liveintent.reader import decode_message
@@ -440,7 +441,7 @@ setattr(owner, name, broken)
 @pytest.mark.parametrize(
     "place",
     [
-        "target_liveintent.events:identify",
+        "target_liveintent.builder:identify",
         "target_liveintent.stream_maps:StreamMaps.treatments",
         "target_liveintent.ledger:Ledger.unsent",
         "target_liveintent.client:Client.__init__",

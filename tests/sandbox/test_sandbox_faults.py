@@ -124,7 +124,7 @@ def test_latency_ends_with_the_sandbox(
 )
 def test_refuse(sandbox: Sandbox, post: Post, event: MakeEvent, meant: Any) -> None:
     """A batch is refused as long as it holds an event that is meant, and by name."""
-    sandbox.add_faults({"kind": "refuse", "times": None, **meant})
+    sandbox.add_faults({"kind": "refuse", **meant})
     others = [event(eventId="e-1"), event(eventId="e-3")]
     bad = event({"eventId": "e-2", "purchaseData.orderId": "X-7"})
     for _ in range(2):

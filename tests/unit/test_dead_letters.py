@@ -33,7 +33,7 @@ def _rejection(number: int = 1, **columns: Any) -> Rejection:
 def _write(path: Path, *numbers: int) -> None:
     letters = DeadLetters(str(path))
     for number in numbers:
-        letters.write(_rejection(number))
+        letters.write(letter(_rejection(number)))
     letters.close()
 
 
@@ -149,13 +149,13 @@ def test_sync_reaches_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 
     monkeypatch.setattr(os, "fsync", fsync)
     letters = DeadLetters(str(path))
-    letters.write(_rejection())
+    letters.write(letter(_rejection()))
     synced.clear()
     letters.sync()
     assert synced == [True]
     letters.sync()
     assert synced == [True]
-    letters.write(_rejection(2))
+    letters.write(letter(_rejection(2)))
     letters.close()
     assert synced == [True, True]
 
@@ -163,7 +163,7 @@ def test_sync_reaches_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
 def test_a_letter_is_in_the_file_at_once(path: Path) -> None:
     """It is written through, not kept in a buffer that a SIGKILL would lose."""
     letters = DeadLetters(str(path))
-    letters.write(_rejection(1))
+    letters.write(letter(_rejection(1)))
     assert _ids(path) == ["1"]
     letters.close()
 
@@ -182,13 +182,13 @@ def test_short_writes_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch)
 def test_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """The run ends with a message that names the setting."""
     letters = DeadLetters(str(path))
-    letters.write(_rejection(1))
+    letters.write(letter(_rejection(1)))
 
     def fail(*args: object) -> int:
         raise OSError(28, "No space left on device")
 
     def write_or_sync() -> None:
-        letters.write(_rejection(2))
+        letters.write(letter(_rejection(2)))
         letters.sync()
 
     monkeypatch.setattr(os, call, fail)
@@ -201,7 +201,7 @@ def test_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> 
 def test_a_disk_that_fills_within_a_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fitted of a line is taken back, so that the next one stands alone."""
     letters = DeadLetters(str(path))
-    letters.write(_rejection(1))
+    letters.write(letter(_rejection(1)))
     real = os.write
     room = [20, 0]
 
@@ -213,9 +213,9 @@ def test_a_disk_that_fills_within_a_line(path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "write", write)
     with pytest.raises(StorageError):
-        letters.write(_rejection(2))
+        letters.write(letter(_rejection(2)))
     monkeypatch.undo()
-    letters.write(_rejection(3))
+    letters.write(letter(_rejection(3)))
     letters.close()
     assert _ids(path) == ["1", "3"]
 
@@ -225,7 +225,7 @@ def test_a_path_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     """A folder that is not there, a folder itself, no name at all: one readable line."""
     letters = DeadLetters(os.path.join(tmp_path, place))  # noqa: PTH118 (Path drops the slash)
     with pytest.raises(StorageError) as raised:
-        letters.write(_rejection())
+        letters.write(letter(_rejection()))
     assert "dead_letter_path" in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -236,7 +236,7 @@ def test_two_runs_may_share_the_file(path: Path) -> None:
     def write(first: int) -> None:
         letters = DeadLetters(str(path))
         for number in range(first, first + 200):
-            letters.write(_rejection(number, user_agent="x" * 3_000))
+            letters.write(letter(_rejection(number, user_agent="x" * 3_000)))
         letters.close()
 
     threads = [threading.Thread(target=write, args=(n * 1_000,)) for n in range(4)]

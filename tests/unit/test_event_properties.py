@@ -15,8 +15,9 @@ from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
 from unit_support import BARE, DAY, DEFAULTS, LI_DID, MD5, NOW, SHA2, TIME
 
+from target_liveintent.builder import EventBuilder
 from target_liveintent.dead_letters import letter
-from target_liveintent.events import COLUMNS, Conversion, Defaults, EventBuilder, Rejection
+from target_liveintent.events import COLUMNS, Conversion, Defaults, Rejection
 from target_liveintent.reader import decode_message, decode_object
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.rules import other_violations, schema_violations, validator

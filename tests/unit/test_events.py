@@ -28,15 +28,10 @@ from unit_support import (
 )
 
 from target_liveintent import events
+from target_liveintent.builder import EventBuilder
 from target_liveintent.dead_letters import letter, to_replay
-from target_liveintent.events import (
-    Conversion,
-    Defaults,
-    EventBuilder,
-    Rejection,
-    letter_columns,
-    missing_columns,
-)
+from target_liveintent.events import Conversion, Defaults, Rejection, missing_columns
+from target_liveintent.letters import letter_columns
 from target_liveintent.reader import decode_message, decode_object
 from target_liveintent.reasons import REASONS
 from target_liveintent.suppression import Suppressions

@@ -22,12 +22,13 @@ from unit_support import build as build_one
 
 from target_liveintent import delivery
 from target_liveintent.breaker import SUSPICIOUS, Breaker
+from target_liveintent.builder import EventBuilder
 from target_liveintent.client import Client, Kind, Outcome
 from target_liveintent.config import settings_of
 from target_liveintent.dead_letters import letter
 from target_liveintent.delivery import Batch, Delivered, Delivery
 from target_liveintent.errors import DeliveryError, RejectedError, StorageError
-from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.events import Conversion, Rejection
 from target_liveintent.run import Run
 from target_liveintent.target import TargetLiveIntent
 

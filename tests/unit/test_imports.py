@@ -8,6 +8,7 @@ import sys
 import pytest
 
 WITHOUT_THE_SDK = (
+    "builder",
     "client",
     "coerce",
     "config",
@@ -17,6 +18,7 @@ WITHOUT_THE_SDK = (
     "events",
     "identity",
     "ledger",
+    "letters",
     "logs",
     "report",
     "run",

@@ -18,8 +18,9 @@ from preset_records import LI_DID, OTHER_DID, PAGE, Record, Sample, changed, has
 from unit_support import BARE, NOW
 
 from target_liveintent import presets
+from target_liveintent.builder import EventBuilder
 from target_liveintent.config import SCHEMA, problems
-from target_liveintent.events import COLUMNS, Conversion, EventBuilder, Rejection
+from target_liveintent.events import COLUMNS, Conversion, Rejection
 from target_liveintent.presets import PRESETS, expand, likely_preset
 from target_liveintent.stream_maps import StreamMaps, Treatment
 

@@ -118,7 +118,8 @@ def test_the_limit_is_for_the_run() -> None:
 
 def test_totals_add_up() -> None:
     """Read is the sum of all fates; what is missing shows."""
-    counts = StreamCounts(read=20, filtered=1, unmapped=2, not_replayed=3, delivered=4)
+    counts = StreamCounts(read=20, filtered=1, unmapped=2, delivered=4)
+    counts.not_replayed.update(unconfirmed=1, mapping_failed=2)
     counts.rejected.update(no_identity=5, refused_by_api=2)
     counts.dropped.update(no_consent=1, suppressed=1, already_sent=1)
     assert counts.unsettled == 0
@@ -133,12 +134,13 @@ def test_the_total_is_the_sum_of_streams() -> None:
         counts = report.of(name)
         counts.read, counts.filtered, counts.unmapped = 15, 1, 2
         counts.dropped.update(already_sent=3, no_consent=2)
-        counts.not_replayed, counts.delivered = 1, 3
+        counts.delivered = 3
+        counts.not_replayed.update(unconfirmed=1)
         counts.rejected.update(no_identity=2, event_too_old=1)
         counts.left_out.update(value=4)
     total = report.total
     assert (total.read, total.filtered, total.unmapped) == (30, 2, 4)
-    assert (total.not_replayed, total.delivered) == (2, 6)
+    assert (total.not_replayed, total.delivered) == ({"unconfirmed": 2}, 6)
     assert total.rejected == {"no_identity": 4, "event_too_old": 2}
     assert total.dropped == {"already_sent": 6, "no_consent": 4}
     assert total.left_out == {"value": 8}

@@ -9,6 +9,7 @@ import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
 
+from target_liveintent.dead_letters import letter
 from target_liveintent.errors import StorageError
 from target_liveintent.events import Rejection
 from target_liveintent.spark.letters import LetterFolder, TaskLetters
@@ -65,7 +66,7 @@ def written(folder: LetterFolder, attempt: Attempt, *event_ids: str) -> TaskLett
     """Write the letters of an attempt to their end."""
     letters = TaskLetters(folder, attempt.pending)
     for event_id in event_ids:
-        letters.write(rejection(event_id))
+        letters.write(letter(rejection(event_id)))
     letters.close()
     return letters
 
@@ -98,7 +99,7 @@ def test_attempts_do_not_meet(url: str) -> None:
     folder.prepare()
     loser, winner = Attempt("job", 0, 1), Attempt("job", 0, 2)
     half = TaskLetters(folder, loser.pending)
-    half.write(rejection("lost"))
+    half.write(letter(rejection("lost")))
     written(folder, winner, "won")
     folder.publish(winner.pending, winner.final)
     half.close()

@@ -209,9 +209,7 @@ def test_stream_map_config_is_at_hand() -> None:
 
 
 FAILING: list[tuple[dict[str, Any], str]] = [
-    ({"x": "missing_column"}, "x"),
     ({"x": "customer['name']['first']"}, "x"),
-    ({"x": "_['nope']"}, "x"),
     ({"x": "sha256(total)"}, "x"),
     ({"x": "1 / (id - 7)"}, "x"),
     ({"x": "email + 5"}, "x"),
@@ -238,6 +236,32 @@ def test_failing_expressions(columns: dict[str, Any], column: str) -> None:
     assert failure.__cause__ is None
     assert failure.__suppress_context__
     assert "ann@" not in f"{failure}{failure!r}{failure.args}"
+
+
+@pytest.mark.parametrize("expression", ["emial", "_['emial']", "[emial for e in email][0]"])
+def test_a_name_that_nobody_knows(expression: str) -> None:
+    """Ends the run if neither record nor SCHEMA has it, and says which is near and what to do."""
+    for column in ("x", "__filter__"):
+        (own,) = treatments({"orders": {column: expression}})
+        assert own.transform is not None
+        with pytest.raises(StreamMappingError) as raised:
+            own.transform(copy.deepcopy(RECORD))
+        said = str(raised.value)
+        assert f"the map of 'orders': {column} reads 'emial', which the tap's SCHEMA does" in said
+        assert "is it 'email'?" in said
+        assert "get('emial')" in said
+        assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("expression", ["total", "_['total']", "[total for e in email][0]"])
+def test_a_name_that_only_the_schema_knows(expression: str) -> None:
+    """Rejects the record that lacks it, and no other."""
+    (own,) = treatments({"orders": {"x": expression}})
+    assert own.transform is not None
+    record = {name: value for name, value in RECORD.items() if name != "total"}
+    with pytest.raises(MappingFailedError) as raised:
+        own.transform(record)
+    assert (raised.value.column, raised.value.kind) == ("x", "NameNotDefined")
 
 
 def test_a_failure_is_of_one_record() -> None:

@@ -130,7 +130,8 @@ def test_a_look_at_the_counts() -> None:
     report.of("b").rejected["no_identity"] = 2
     report.of("b").dropped["suppressed"] = 1
     counts = report.of("c")
-    counts.filtered, counts.unmapped, counts.not_replayed = 1, 2, 4
+    counts.filtered, counts.unmapped = 1, 2
+    counts.not_replayed["unconfirmed"] = 4
     timeline.look(report)
     timeline.look(report)
     assert timeline.steps == [Step(5, 2, 1, 7)]

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_liveintent.events import Conversion, Defaults, EventBuilder, Rejection
+from target_liveintent.builder import EventBuilder
+from target_liveintent.events import Conversion, Defaults, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
