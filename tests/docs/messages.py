@@ -11,7 +11,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2] / "target_liveintent"
-_LOGGED = {"debug", "info", "warning", "error", "critical", "exception"}
+_LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
     "_column_problem",
     "_explain",
@@ -25,6 +25,8 @@ _SAYERS = {
     "problems",
     "refused_as_a_whole",
     "too_many_rejected",
+    "unknown_columns",
+    "unknown_read",
     "unknown_settings",
 }
 """Functions whose texts are said elsewhere."""

@@ -15,7 +15,8 @@ import yaml
 from docs_support import DOCS, ROOT, Block, Project, blocks, pages, unseen
 
 from target_liveintent import config
-from target_liveintent.events import Conversion, EventBuilder, Rejection
+from target_liveintent.builder import EventBuilder
+from target_liveintent.events import Conversion, Rejection
 from target_liveintent.explain import Stream
 from target_liveintent.presets import expand
 from target_liveintent.sinks import converter
