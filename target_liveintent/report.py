@@ -133,7 +133,10 @@ class Report:
         if total.not_replayed and not self.dry_run:
             yield f"{_not_replayed(total)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:
-            yield f"dead letters are in {dead_letter_path}; the documentation (operations) says how to send them again"
+            yield (
+                f"dead letters are in {dead_letter_path}; the documentation (operations) says how to"
+                " send them again"
+            )
 
     def _words(self, counts: StreamCounts) -> str:
         would = "would be " if self.dry_run else ""
