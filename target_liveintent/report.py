@@ -134,8 +134,8 @@ class Report:
             yield f"{_not_replayed(total)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:
             yield (
-                f"dead letters are in {dead_letter_path}; the documentation (operations) says how to"
-                " send them again"
+                f"dead letters are in {dead_letter_path}; the documentation (operations) says how"
+                " to send them again"
             )
 
     def _words(self, counts: StreamCounts) -> str:
