@@ -29,7 +29,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
 
-from target_liveintent import batch_files, config, explain, logs, presets, run_report
+from target_liveintent import batch_files, config, explain, explanation, logs, presets, run_report
 from target_liveintent.dead_letters import refuse_own_file
 from target_liveintent.errors import (
     ConfigurationError,
@@ -413,7 +413,7 @@ class TargetLiveIntent(Target):
         if not missing or stream == DEAD_LETTERS:
             return True
         if treatment.named:
-            advice = explain.settings_to_set(missing) or (
+            advice = explanation.settings_to_set(missing) or (
                 f"Its columns are: {', '.join(treatment.properties)}."
                 f" {self._way_out(stream, schema['properties'], keys)}"
             )
@@ -424,7 +424,7 @@ class TargetLiveIntent(Target):
 
     def _way_out(self, stream: str, columns: Mapping[str, Any], keys: list[str]) -> str:
         in_use = stream in (self.config.get("presets") or {})
-        return explain.way_out(stream, columns, keys, self.settings.events, in_use=in_use)
+        return explanation.way_out(stream, columns, keys, self.settings.events, in_use=in_use)
 
     def _warn_of_skipping(self, stream: str) -> None:
         hint = is_it(stream, [name for name in self._stream_maps.names if name != stream])

@@ -32,7 +32,7 @@ _SAYERS = {
 """Functions whose texts are said elsewhere."""
 _NAMES = {"msg", "_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
 """Names of texts and of tables of them."""
-_SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py", "explain.py"}
+_SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py", "explanation.py"}
 """Pages and `--explain` speak for themselves; only what they raise is looked at."""
 
 
