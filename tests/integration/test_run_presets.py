@@ -76,6 +76,11 @@ GUEST: dict[str, dict[str, Any]] = {
 }
 
 
+def test_each_preset_has_its_records() -> None:
+    """A new preset has a record that it drops, and one of somebody who is not known."""
+    assert set(DROPPED) == set(GUEST) == set(NAMES)
+
+
 @pytest.mark.parametrize("name", NAMES)
 def test_fates(target: Launcher, sandbox: Sandbox, name: str) -> None:
     """What is no conversion is filtered, who is nobody is a dead letter, the rest arrives."""
