@@ -119,5 +119,6 @@ def refused_as_a_whole(what: str, said: str) -> str:
     """The line that explains a run in which the API takes nothing."""
     return (
         f"{what} ({said}). Not the events but the settings may be wrong: check pixel_id and"
-        " customer_id. The next run sends again what was not delivered and has no dead letter"
+        " customer_id. The next run sends again what was not delivered and has no dead letter; of a"
+        " replay, keep the file and pipe it in again"
     )

@@ -169,8 +169,9 @@ _SETTINGS = _schema(
     _setting(
         "ledger_path",
         {"type": "string", "minLength": 1},
-        "An SQLite file that remembers delivered events until their window closes, so that none is"
-        " sent twice. Off without it.",
+        "An SQLite file that remembers delivered events until their window closes, so that what was"
+        " confirmed is not sent again; what is in flight when a run is killed may be. Off without"
+        " it.",
     ),
     _setting(
         "suppression_path",

@@ -372,8 +372,8 @@ class _Shipment:
         elif kind is Kind.DENIED:
             raise AccessDeniedError(
                 self._explain(
-                    f"the API denied access ({outcome.detail}). The token may have been rotated:"
-                    f" {self._advice_on_token()}"
+                    f"the API denied access ({outcome.detail}). The token may have been rotated,"
+                    f" or be that of another customer_id: {self._advice_on_token()}"
                 )
             )
         else:

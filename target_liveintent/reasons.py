@@ -27,7 +27,8 @@ class Reason(NamedTuple):
 
 REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
-        "The record has no event time. Map `event_time` to a column that is always filled."
+        "The record has no event time. Map `event_time` to a column that is always filled, and let"
+        " the tap send the rows again: a letter stays as it was mapped."
     ),
     "invalid_event_time": Reason(
         "The event time cannot be read. ISO 8601, or Unix seconds, milliseconds or microseconds."
@@ -67,7 +68,8 @@ REASONS: dict[str, Reason] = {
         "The record breaks the tap's own schema (only with `validate_records`)."
     ),
     "refused_by_api": Reason(
-        "The API refused this event alone; `detail` holds what it said, without addresses."
+        "The API refused this event alone; `detail` holds what it said, without addresses. Ask your"
+        " account manager what is wrong with it; replay it once that is mended."
     ),
     "not_processed": Reason("The API took the batch but named this event as not processed."),
     "unconfirmed": Reason(

@@ -12,6 +12,8 @@ from target_liveintent.reasons import REASONS
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
+_SOME = 10
+"""Events from which on a column that is always empty looks like a mistake."""
 _FEW = 100
 """Records below which no percentage is judged."""
 
@@ -47,6 +49,15 @@ class StreamCounts:
         settled = self.filtered + self.unmapped + self.delivered
         others = (self.not_replayed, self.dropped, self.rejected)
         return self.read - settled - sum(counter.total() for counter in others)
+
+    @property
+    def always_empty(self) -> list[str]:
+        """Columns of the map that said nothing in any delivered event, if those are many."""
+        return [
+            name.removesuffix(" empty")
+            for name, count in self.left_out.items()
+            if name.endswith(" empty") and count >= self.delivered >= _SOME
+        ]
 
     def add(self, other: StreamCounts) -> None:
         """Add another stream's counts."""
@@ -127,6 +138,12 @@ class Report:
         Args:
             dead_letter_path: The setting.
         """
+        for stream, counts in self.streams.items():
+            for column in counts.always_empty:
+                yield (
+                    f"{stream}: {column} is empty in all events; --explain says how it is filled,"
+                    " and which names are misspelled"
+                )
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
             yield f"{reason} {count}: {REASONS[reason].meaning}"

@@ -150,8 +150,8 @@ class StreamMap(CustomStreamMap):
         wrong = unknown_read(column, (name,), self.raw_schema)
         if wrong is not None and name != "self":
             msg = (
-                f"a mistake in the map of '{self.stream_alias}': {wrong} (For a column that only"
-                f" some records have, write get({name!r}).)"
+                f"a mistake in the map of '{self.stream_alias}': {wrong} (A column that only some"
+                " records have is read with get, its name in quotes.)"
             )
             raise StreamMappingError(msg) from None
 

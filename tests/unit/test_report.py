@@ -201,3 +201,13 @@ def test_a_dry_run_does_not_say_delivered() -> None:
     report = Report(dry_run=True)
     report.of("orders").delivered = 3
     assert "would be delivered 3" in next(report.lines())
+
+
+def test_a_column_that_is_always_empty_is_told() -> None:
+    """A value that no event has is a mistake in the map, most times."""
+    report = _report(read=20, delivered=20)
+    report.of("orders").left_out.update({"value empty": 20, "ip empty": 19, "currency": 20})
+    (said,) = report.advice("letters")
+    assert said.startswith("orders: value is empty in all events; ")
+    report.of("orders").delivered = 9
+    assert list(report.advice("letters")) == []
