@@ -170,8 +170,8 @@ def test_a_misspelled_column(target: Launcher, sandbox: Sandbox) -> None:
     assert run.letters == []
     assert run.last_line == (
         "a mistake in the map of 'public-orders': order_id reads 'legacyResourcId', which the tap's"
-        " SCHEMA does not have; is it 'legacyResourceId'? (For a column that only some records"
-        " have, write get('legacyResourcId').)"
+        " SCHEMA does not have; is it 'legacyResourceId'? (A column that only some records"
+        " have is read with get, its name in quotes.)"
     )
 
 
