@@ -8,17 +8,17 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from target_liveintent import config, errors
-from target_liveintent import delivered as delivered_file
-from target_liveintent import presets as ready_maps
 from target_liveintent.config import SCHEMA
-from target_liveintent.events import COLUMNS
-from target_liveintent.functions import FUNCTIONS
-from target_liveintent.metrics import METRICS
-from target_liveintent.presets import PRESETS
+from target_liveintent.conversions.model import COLUMNS
+from target_liveintent.mapping import presets as ready_maps
+from target_liveintent.mapping.functions import FUNCTIONS
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.metrics import METRICS
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.cli import _parser as sandbox_parser
 from target_liveintent.spark.options import OWN, REFUSED
+from target_liveintent.storage import delivered as delivered_file
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from target_liveintent.events import Defaults
+    from target_liveintent.conversions.model import Defaults
 
 
 @dataclasses.dataclass(frozen=True)

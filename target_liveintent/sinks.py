@@ -14,18 +14,18 @@ from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPr
 from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
-from target_liveintent.builder import EventBuilder
-from target_liveintent.dead_letters import is_replayed, to_replay
-from target_liveintent.events import Conversion, Rejection
-from target_liveintent.identity import scrub
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.privacy.identity import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.stream_maps import MappingFailedError
+from target_liveintent.singer.stream_maps import MappingFailedError
+from target_liveintent.storage.dead_letters import is_replayed, to_replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
-    from target_liveintent.report import StreamCounts
-    from target_liveintent.stream_maps import Treatment
+    from target_liveintent.run.counts import StreamCounts
+    from target_liveintent.singer.stream_maps import Treatment
     from target_liveintent.target import TargetLiveIntent
 
 

@@ -29,8 +29,8 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
 
-from target_liveintent import batch_files, config, explain, explanation, logs, presets, run_report
-from target_liveintent.dead_letters import refuse_own_file
+from target_liveintent.config import schema as config
+from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns, never_an_event
 from target_liveintent.errors import (
     ConfigurationError,
     InputError,
@@ -38,23 +38,29 @@ from target_liveintent.errors import (
     StorageError,
     StreamMappingError,
 )
-from target_liveintent.events import DEAD_LETTERS, missing_columns, never_an_event
-from target_liveintent.hints import absent_streams, is_it, unknown_columns
-from target_liveintent.metrics import MetricsFile
-from target_liveintent.progress import Progress
-from target_liveintent.reader import MessageReader, decode_object
-from target_liveintent.run import Run
-from target_liveintent.run_report.facts import DONE, FAILED, STOPPED, Ending
+from target_liveintent.mapping import presets
+from target_liveintent.mapping.suggestions import absent_streams, is_it, unknown_columns
+from target_liveintent.privacy import logs
+from target_liveintent.reporting import run_report
+from target_liveintent.reporting.metrics import MetricsFile
+from target_liveintent.reporting.progress import Progress
+from target_liveintent.reporting.run_report.facts import DONE, FAILED, STOPPED, Ending
+from target_liveintent.run.run import Run
+from target_liveintent.singer import batch_files
+from target_liveintent.singer.explain import inspect as explain
+from target_liveintent.singer.explain import render as explanation
+from target_liveintent.singer.reader import MessageReader, decode_object
+from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink
-from target_liveintent.stream_maps import StreamMaps
+from target_liveintent.storage.dead_letters import refuse_own_file
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import FrameType
 
-    from target_liveintent.reader import Message
-    from target_liveintent.report import Report
-    from target_liveintent.stream_maps import Treatment
+    from target_liveintent.run.counts import Report
+    from target_liveintent.singer.reader import Message
+    from target_liveintent.singer.stream_maps import Treatment
 
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """What `meltano config test target-liveintent` sends: read, never sent on."""

@@ -13,8 +13,8 @@ from typing import IO, TYPE_CHECKING, Any
 
 import fsspec
 
-from target_liveintent.dead_letters import HEAD
 from target_liveintent.errors import StorageError
+from target_liveintent.storage.dead_letters import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

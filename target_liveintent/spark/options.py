@@ -10,14 +10,14 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from target_liveintent import config
-from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.events import (
+from target_liveintent.config import schema as config
+from target_liveintent.conversions.model import (
     DEAD_LETTERS,
     READ_COLUMNS,
     missing_columns,
     never_an_event,
 )
+from target_liveintent.errors import ConfigurationError, StreamMappingError
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping

@@ -10,9 +10,9 @@ from typing import TYPE_CHECKING
 from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 
-from target_liveintent.breaker import refused_as_a_whole
+from target_liveintent.delivery.breaker import refused_as_a_whole
 from target_liveintent.errors import ConfigurationError, RefusedError, RejectedError, RunError
-from target_liveintent.report import Report
+from target_liveintent.run.counts import Report
 from target_liveintent.spark.letters import LetterFolder
 from target_liveintent.spark.options import job_of, unknown_options
 from target_liveintent.spark.task import LOGGER, Attempt, Done, deliver, tell

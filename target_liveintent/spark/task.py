@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
-from target_liveintent import logs
-from target_liveintent.builder import EventBuilder
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import Conversion
 from target_liveintent.errors import RunError
-from target_liveintent.events import Conversion
-from target_liveintent.run import Run
+from target_liveintent.privacy import logs
+from target_liveintent.run.run import Run
 from target_liveintent.spark.letters import LetterFolder, TaskLetters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from target_liveintent.report import Report
+    from target_liveintent.run.counts import Report
     from target_liveintent.spark.options import Job
 
 LOGGER = logging.getLogger("target_liveintent.spark")

@@ -14,14 +14,14 @@ import pytest
 import yaml
 from docs_support import DOCS, ROOT, Block, Project, blocks, pages, unseen
 
-from target_liveintent import config
-from target_liveintent.builder import EventBuilder
-from target_liveintent.events import Conversion, Rejection
-from target_liveintent.explain import Stream
-from target_liveintent.presets import expand
+from target_liveintent.config import schema as config
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.mapping.presets import expand
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.singer.explain.inspect import Stream
+from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.sinks import converter
-from target_liveintent.stream_maps import StreamMaps
-from target_liveintent.suppression import Suppressions
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -77,8 +77,8 @@ def _is_gitignore(text: str) -> None:
 
 def _is_promql(text: str) -> None:
     """Expressions over metrics that there are."""
-    from target_liveintent.metrics import METRICS
     from target_liveintent.reasons import REASONS
+    from target_liveintent.reporting.metrics import METRICS
 
     there = {metric.name for metric in METRICS}
     assert set(re.findall(r"target_liveintent_(\w+)", text)) <= there

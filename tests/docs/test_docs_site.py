@@ -14,10 +14,10 @@ from browser_support import faint, overflow
 from docs_support import DOCS, ROOT
 
 import hub
-from target_liveintent.config import SCHEMA
-from target_liveintent.events import COLUMNS
-from target_liveintent.functions import FUNCTIONS
-from target_liveintent.presets import PRESETS
+from target_liveintent.config.schema import SCHEMA
+from target_liveintent.conversions.model import COLUMNS
+from target_liveintent.mapping.functions import FUNCTIONS
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.reasons import REASONS
 
 if TYPE_CHECKING:

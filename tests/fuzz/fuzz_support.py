@@ -15,8 +15,8 @@ from singer_sdk.exceptions import (
     RecordsWithoutSchemaException,
 )
 
-from target_liveintent import batch_files
 from target_liveintent.errors import InputError, RunError, StreamMappingError
+from target_liveintent.singer import batch_files
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:

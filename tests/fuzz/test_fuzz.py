@@ -12,10 +12,10 @@ from fuzz_support import ADDRESS, MARK, SEEDS, VARIANTS, feed, size
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
-from target_liveintent.builder import EventBuilder
-from target_liveintent.dead_letters import letter
-from target_liveintent.events import COLUMNS, Conversion, Defaults, Rejection
-from target_liveintent.reader import decode_message, decode_object
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import COLUMNS, Conversion, Defaults, Rejection
+from target_liveintent.singer.reader import decode_message, decode_object
+from target_liveintent.storage.dead_letters import letter
 
 pinned = settings(
     derandomize=True,

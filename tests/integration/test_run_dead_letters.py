@@ -26,7 +26,7 @@ from integration_support import (
     state,
 )
 
-from target_liveintent.events import DEAD_LETTERS
+from target_liveintent.conversions.model import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -11,7 +11,7 @@ import pytest
 from integration_support import lines, order, schema, state
 from preset_records import changed, sample
 
-from target_liveintent.explain import MAX_RECORDS
+from target_liveintent.singer.explain.inspect import MAX_RECORDS
 
 if TYPE_CHECKING:
     from integration_support import Launcher, Message, Running, Server

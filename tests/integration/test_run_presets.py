@@ -11,8 +11,8 @@ import yaml
 from integration_support import schema, state
 from preset_records import changed, sample
 
-from target_liveintent import presets
-from target_liveintent.presets import PRESETS
+from target_liveintent.mapping import presets
+from target_liveintent.mapping.presets import PRESETS
 
 if TYPE_CHECKING:
     from integration_support import Launcher, Message, Running

@@ -34,16 +34,16 @@ from privacy_support import (
 )
 
 from target_liveintent import errors
-from target_liveintent.builder import EventBuilder
-from target_liveintent.client import Client, Kind, Outcome
-from target_liveintent.config import settings_of
-from target_liveintent.dead_letters import DeadLetters
-from target_liveintent.delivery import Batch, Delivered, Refusal
-from target_liveintent.events import Conversion, Rejection
-from target_liveintent.identity import identify
-from target_liveintent.ledger import Ledger
-from target_liveintent.reader import decode_message
-from target_liveintent.suppression import Suppressions
+from target_liveintent.config.schema import settings_of
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.delivery.client import Client, Kind, Outcome
+from target_liveintent.delivery.pool import Batch, Delivered, Refusal
+from target_liveintent.privacy.identity import identify
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.singer.reader import decode_message
+from target_liveintent.storage.dead_letters import DeadLetters
+from target_liveintent.storage.ledger import Ledger
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -441,12 +441,12 @@ setattr(owner, name, broken)
 @pytest.mark.parametrize(
     "place",
     [
-        "target_liveintent.builder:identify",
-        "target_liveintent.stream_maps:StreamMaps.treatments",
-        "target_liveintent.ledger:Ledger.unsent",
-        "target_liveintent.client:Client.__init__",
-        "target_liveintent.client:Client._judge",
-        "target_liveintent.dead_letters:letter",
+        "target_liveintent.conversions.builder:identify",
+        "target_liveintent.singer.stream_maps:StreamMaps.treatments",
+        "target_liveintent.storage.ledger:Ledger.unsent",
+        "target_liveintent.delivery.client:Client.__init__",
+        "target_liveintent.delivery.client:Client._judge",
+        "target_liveintent.storage.dead_letters:letter",
     ],
 )
 def test_bugs(target: Watched, place: str) -> None:

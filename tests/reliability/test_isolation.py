@@ -26,12 +26,12 @@ from reliability_support import (
     run_file,
 )
 
-from target_liveintent import delivery
-from target_liveintent.client import Kind, Outcome
-from target_liveintent.config import settings_of
+from target_liveintent.config.schema import settings_of
+from target_liveintent.conversions.model import Conversion
+from target_liveintent.delivery import pool as delivery
+from target_liveintent.delivery.client import Kind, Outcome
 from target_liveintent.errors import RefusedError
-from target_liveintent.events import Conversion
-from target_liveintent.run import Run
+from target_liveintent.run.run import Run
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable

@@ -24,11 +24,11 @@ from reliability_support import (
     start,
 )
 
-from target_liveintent import delivery
-from target_liveintent.config import settings_of
-from target_liveintent.delivery import Batch, Delivered, Delivery
+from target_liveintent.config.schema import settings_of
+from target_liveintent.conversions.model import Conversion
+from target_liveintent.delivery import pool as delivery
+from target_liveintent.delivery.pool import Batch, Delivered, Delivery
 from target_liveintent.errors import OutageError
-from target_liveintent.events import Conversion
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -14,7 +14,7 @@ from faulty_server import Plan
 from integration_support import wait_until
 from spark_support import NOW, TOKEN, Recorder, Spark, ids, letters, options, query
 
-from target_liveintent.identity import derive_event_id
+from target_liveintent.privacy.identity import derive_event_id
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -23,7 +23,7 @@ from spark_support import (
     query,
 )
 
-from target_liveintent.identity import derive_event_id
+from target_liveintent.privacy.identity import derive_event_id
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,7 @@ import msgspec
 
 from benchmarks.measure import Api
 from benchmarks.tally import Tally
-from target_liveintent.identity import NORMALIZATIONS, identify
+from target_liveintent.privacy.identity import NORMALIZATIONS, identify
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from target_liveintent.reader import line_decoder
+from target_liveintent.singer.reader import line_decoder
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:

@@ -20,16 +20,16 @@ import pytest
 from unit_support import TIME, order, rejection
 from unit_support import build as build_one
 
-from target_liveintent import delivery
-from target_liveintent.breaker import SUSPICIOUS, Breaker
-from target_liveintent.builder import EventBuilder
-from target_liveintent.client import Client, Kind, Outcome
-from target_liveintent.config import settings_of
-from target_liveintent.dead_letters import letter
-from target_liveintent.delivery import Batch, Delivered, Delivery
+from target_liveintent.config.schema import settings_of
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.delivery import pool as delivery
+from target_liveintent.delivery.breaker import SUSPICIOUS, Breaker
+from target_liveintent.delivery.client import Client, Kind, Outcome
+from target_liveintent.delivery.pool import Batch, Delivered, Delivery
 from target_liveintent.errors import DeliveryError, RejectedError, StorageError
-from target_liveintent.events import Conversion, Rejection
-from target_liveintent.run import Run
+from target_liveintent.run.run import Run
+from target_liveintent.storage.dead_letters import letter
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:

@@ -8,13 +8,13 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_liveintent.builder import EventBuilder
-from target_liveintent.events import Conversion, Defaults, Rejection
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import Conversion, Defaults, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-    from target_liveintent.suppression import Suppressions
+    from target_liveintent.privacy.suppression import Suppressions
 
 NOW = 1_785_600_000.0
 """2026-08-01T16:00:00Z: the clock of these tests."""

@@ -1,0 +1,1 @@
+"""What an event is, and how a mapped record becomes one."""

@@ -1,0 +1,1 @@
+"""How a record of a tap becomes a record with the columns of an event."""

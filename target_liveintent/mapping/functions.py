@@ -1,0 +1,164 @@
+"""Helper functions of stream-map expressions: null-safe, and never guessing.
+
+`FUNCTIONS` is the table of them. All but `get` are plain functions of their arguments; `get` looks
+into the record at hand, so an expression is given one that is bound to it (`getter`).
+"""
+
+from __future__ import annotations
+
+import re
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from target_liveintent.conversions import coerce
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
+
+GET = "get"
+"""The one function that depends on the record."""
+_INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
+_INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
+_INT64 = 2**63
+_CODES = {
+    0: "BIF CLP DJF GNF ISK JPY KMF KRW PYG RWF UGX UYI VND VUV XAF XOF XPF",
+    2: "AED AFN ALL AMD ANG AOA ARS AUD AWG AZN BAM BBD BDT BGN BMD BND BOB BOV BRL BSD BTN BWP"
+    " BYN BZD CAD CDF CHE CHF CHW CNY COP COU CRC CUP CVE CZK DKK DOP DZD EGP ERN ETB EUR FJD FKP"
+    " GBP GEL GHS GIP GMD GTQ GYD HKD HNL HTG HUF IDR ILS INR IRR JMD KES KGS KHR KPW KYD KZT LAK"
+    " LBP LKR LRD LSL MAD MDL MGA MKD MMK MNT MOP MRU MUR MVR MWK MXN MXV MYR MZN NAD NGN NIO NOK"
+    " NPR NZD PAB PEN PGK PHP PKR PLN QAR RON RSD RUB SAR SBD SCR SDG SEK SGD SHP SLE SOS SRD SSP"
+    " STN SVC SYP SZL THB TJS TMT TOP TRY TTD TWD TZS UAH USD USN UYU UZS VED VES WST XCD XCG YER"
+    " ZAR ZMW ZWG",
+    3: "BHD IQD JOD KWD LYD OMR TND",
+    4: "CLF UYW",
+}
+"""Currencies by their decimals; ANG and BGN, whose time is just over, too. Source: ISO 4217."""
+_EXPONENTS = {code: exponent for exponent, codes in _CODES.items() for code in codes.split()}
+
+
+def steps_of(path: str) -> list[str]:
+    """The steps of a path such as `customer.email`, which begins with a column."""
+    return path.split(".")
+
+
+def walk(value: Any, steps: Iterable[str]) -> Any:
+    """Go on through objects by key and through lists by index; None where that leads nowhere."""
+    for step in steps:
+        if isinstance(value, dict):
+            value = value.get(step)
+        elif isinstance(value, list) and _INDEX.fullmatch(step):
+            index = int(step)
+            value = value[index] if -len(value) <= index < len(value) else None
+        else:
+            return None
+    return value
+
+
+def getter(record: Mapping[str, Any]) -> Callable[[str], Any]:
+    """The function `get` of a record.
+
+    Args:
+        record: As the tap sent it.
+
+    Returns:
+        A function of a path. What it raises for anything but text rejects the record: the quotes
+        were forgotten.
+    """
+
+    def get(path: str) -> Any:
+        return walk(record, steps_of(path))
+
+    return get
+
+
+def coalesce(*values: Any) -> Any:
+    """The first value that is neither null nor empty text; None if there is none."""
+    for value in values:
+        if value is not None and not (isinstance(value, str) and not value.strip()):
+            return value
+    return None
+
+
+def minor_units(amount: Any, currency: Any) -> Decimal | None:
+    """An integer amount of minor units as a decimal amount: 1250 and `usd` → 12.50.
+
+    Args:
+        amount: An integer, also where it comes as `1250.0` or as text.
+        currency: A code of ISO 4217, in any case.
+
+    Returns:
+        The exact amount, or None if one of the two cannot be read: nothing is guessed.
+    """
+    code = coerce.currency(currency)
+    exponent = _EXPONENTS.get(code) if isinstance(code, str) else None
+    whole = _whole(amount)
+    if exponent is None or whole is None:
+        return None
+    # Made of text, it is exact whatever the context's precision.
+    return Decimal(f"{whole}E-{exponent}")
+
+
+def _whole(amount: Any) -> int | None:
+    if isinstance(amount, str) and _INTEGER.fullmatch(amount.strip()):
+        return int(amount)
+    if isinstance(amount, bool) or not isinstance(amount, (int, float, Decimal)):
+        return None
+    try:
+        is_small = -_INT64 < amount < _INT64
+    except ArithmeticError:  # A Decimal that is no number, or beyond all bounds.
+        return None
+    return int(amount) if is_small and amount == int(amount) else None
+
+
+def lower(value: Any) -> Any:
+    """Text in lower case; anything else as it is."""
+    return value.lower() if isinstance(value, str) else value
+
+
+def strip(value: Any) -> Any:
+    """Text without the spaces around it; anything else as it is."""
+    return value.strip() if isinstance(value, str) else value
+
+
+class Function(NamedTuple):
+    """A helper function.
+
+    Attributes:
+        name: Its name in expressions.
+        signature: An example of its use, for the documentation.
+        meaning: For the documentation.
+        call: What it does; of `get`, without a record.
+    """
+
+    name: str
+    signature: str
+    meaning: str
+    call: Callable[..., Any]
+
+
+FUNCTIONS = (
+    Function(
+        GET,
+        "get('customer.email')",
+        "What is at a path through objects and lists (`items.0.sku`); null where anything on the"
+        " way is absent or null. The path needs quotes.",
+        getter({}),
+    ),
+    Function(
+        "coalesce",
+        "coalesce(a, b, …)",
+        "The first that is neither null nor empty text.",
+        coalesce,
+    ),
+    Function(
+        "minor_units",
+        "minor_units(amount, currency)",
+        "An integer of minor units as an amount, by the currency's decimals (ISO 4217): 1250 is"
+        " `12.50` in USD, `1250` in JPY, `1.250` in KWD. Null if amount or currency cannot be"
+        " read.",
+        minor_units,
+    ),
+    Function("lower", "lower(x)", "Text in lower case; anything else, null too, as it is.", lower),
+    Function("strip", "strip(x)", "Text without the spaces around it; the rest as it is.", strip),
+)
+"""The helper functions, in the documentation's order."""

@@ -1,0 +1,60 @@
+"""People who must not be sent: a file of addresses or hashes, read once at the start."""
+
+from __future__ import annotations
+
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.privacy.identity import digests
+
+if TYPE_CHECKING:
+    from target_liveintent.privacy.identity import Identity
+
+
+class Suppressions:
+    """Whom not to send, as hashes.
+
+    Args:
+        path: The setting `suppression_path`, or None.
+
+    Raises:
+        ConfigurationError: If the file cannot be read whole: sending without it would be worse.
+    """
+
+    def __init__(self, path: str | None) -> None:
+        """Read the file; an address counts under every normalisation, as md5 and as sha2."""
+        self._hashes: set[bytes] = set()
+        if path is None:
+            return
+        try:
+            with Path(path).open(encoding="utf-8-sig") as lines:
+                for number, line in enumerate(lines, 1):
+                    self._add(line.strip(), number)
+        except OSError as error:
+            msg = f"suppression_path '{path}' cannot be read: {error.strerror}"
+            raise ConfigurationError(msg) from None
+        except UnicodeDecodeError:
+            msg = f"suppression_path '{path}' is no UTF-8 text"
+            raise ConfigurationError(msg) from None
+        except ValueError:
+            msg = "suppression_path is no path of a file"
+            raise ConfigurationError(msg) from None
+
+    def _add(self, text: str, number: int) -> None:
+        found = digests(text) if text else set()
+        if not found and text and not text.startswith("#"):
+            msg = f"line {number} of suppression_path is neither an address nor a hash of one"
+            raise ConfigurationError(msg)
+        self._hashes.update(map(bytes.fromhex, found))
+
+    def __bool__(self) -> bool:
+        """Whether there is anybody not to send."""
+        return bool(self._hashes)
+
+    def holds(self, identity: Identity) -> bool:
+        """Whether this person must not be sent."""
+        return any(
+            digest is not None and bytes.fromhex(digest) in self._hashes
+            for digest in (identity.md5, identity.sha2)
+        )

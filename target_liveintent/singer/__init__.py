@@ -1,0 +1,1 @@
+"""Singer's side: messages in, and the SDK's stream maps."""

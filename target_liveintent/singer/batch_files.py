@@ -1,0 +1,90 @@
+"""The files that BATCH messages name, record by record: JSON lines, plain or gzip, and Parquet."""
+
+from __future__ import annotations
+
+import gzip
+import urllib.request
+import zlib
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+from urllib.parse import urlsplit
+
+from target_liveintent.errors import InputError
+from target_liveintent.singer.reader import decode_object
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Iterator, Mapping
+
+
+def records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """The records of a BATCH message, never a whole file at once.
+
+    Args:
+        encoding: The message's `encoding`: `format` and `compression`.
+        manifest: The files' URLs.
+
+    Raises:
+        InputError: If a file cannot be read or is of a kind that is not supported.
+    """
+    kind, compression = str(encoding.get("format")), str(encoding.get("compression") or "none")
+    for url in manifest:
+        path = _path(url)
+        try:
+            if kind == "jsonl" and compression in {"none", "gzip"}:
+                yield from _json_lines(path, compressed=compression == "gzip")
+            elif kind == "parquet":
+                yield from _parquet_rows(path)
+            else:
+                msg = (
+                    f"a BATCH message of the format '{kind}' with the compression '{compression}';"
+                    " jsonl (plain or gzip) and parquet can be read"
+                )
+                raise InputError(msg)
+        except (OSError, EOFError, zlib.error) as error:
+            reason = getattr(error, "strerror", None) or type(error).__name__
+            msg = f"the BATCH file '{path}' cannot be read: {reason}"
+            raise InputError(msg) from None
+
+
+def _path(url: str) -> Path:
+    try:
+        parts = urlsplit(url)
+        path = urllib.request.url2pathname(parts.path)
+    except ValueError:
+        msg = "a BATCH file whose URL is none"
+        raise InputError(msg) from None
+    if parts.scheme != "file":
+        msg = f"a BATCH file at '{parts.scheme}://'; only file:// can be read"
+        raise InputError(msg)
+    if "\0" in path:
+        msg = "a BATCH file whose path holds a NUL"
+        raise InputError(msg)
+    return Path(path)
+
+
+def _json_lines(path: Path, *, compressed: bool) -> Iterator[dict[str, Any]]:
+    with gzip.open(path) if compressed else path.open("rb") as file:
+        for number, line in enumerate(file, 1):
+            if line.isspace():
+                continue
+            try:
+                yield decode_object(line)
+            except InputError as error:
+                msg = f"line {number} of the BATCH file '{path}': {error}"
+                raise InputError(msg) from None
+
+
+def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+    try:
+        import pyarrow as pa  # noqa: PLC0415 (an extra)
+        import pyarrow.parquet as pq  # noqa: PLC0415
+    except ImportError:
+        msg = "a BATCH file in Parquet; to read it: pip install 'target-liveintent[parquet]'"
+        raise InputError(msg) from None
+    try:
+        with pq.ParquetFile(path) as file:
+            for group in range(file.num_row_groups):
+                yield from file.read_row_group(group).to_pylist()
+    except pa.ArrowInvalid:
+        msg = f"the BATCH file '{path}' is no Parquet file"
+        raise InputError(msg) from None

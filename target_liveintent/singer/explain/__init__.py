@@ -1,0 +1,1 @@
+"""What --explain finds out and prints."""

@@ -1,0 +1,194 @@
+"""The helper functions of expressions: null-safe, exact, and never guessing."""
+
+from __future__ import annotations
+
+import decimal
+import math
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from hypothesis import given
+from hypothesis import strategies as st
+
+from target_liveintent.mapping.functions import (
+    FUNCTIONS,
+    coalesce,
+    getter,
+    lower,
+    minor_units,
+    steps_of,
+    strip,
+    walk,
+)
+
+RECORD: dict[str, Any] = {
+    "customer": {"email": "ann@example.com", "name": None, "0": "zero"},
+    "items": [{"sku": "A-1"}, None, []],
+    "nothing": None,
+    "": "no name",
+}
+
+
+@pytest.mark.parametrize(
+    ("path", "value"),
+    [
+        ("customer.email", "ann@example.com"),
+        ("customer", RECORD["customer"]),
+        ("customer.0", "zero"),
+        ("customer.name", None),
+        ("customer.name.first", None),
+        ("customer.email.0", None),
+        ("customer.phone", None),
+        ("items.0.sku", "A-1"),
+        ("items.-3.sku", "A-1"),
+        ("items.1.sku", None),
+        ("items.2.0", None),
+        ("items.3", None),
+        ("items.-4", None),
+        ("items.sku", None),
+        ("items.\u0660", None),
+        ("items." + "9" * 5000, None),
+        ("nothing.at.all", None),
+        ("nobody", None),
+        ("", "no name"),
+        ("..", None),
+    ],
+)
+def test_get(path: str, value: Any) -> None:
+    """A path leads to what is there, and to None where anything on the way is absent or null."""
+    assert getter(RECORD)(path) == value
+
+
+json_values = st.recursive(
+    st.none() | st.booleans() | st.integers() | st.text(max_size=3),
+    lambda inner: (
+        st.lists(inner, max_size=3) | st.dictionaries(st.sampled_from("ab0"), inner, max_size=3)
+    ),
+)
+
+
+@given(st.dictionaries(st.sampled_from("ab0"), json_values), st.text("ab01.-", max_size=9))
+def test_get_never_fails(record: dict[str, Any], path: str) -> None:
+    """Whatever the record is, any path is walked to its end."""
+    found = getter(record)(path)
+    assert found is None or repr(found) in repr(record)
+    assert walk(record, steps_of(path)) == found
+
+
+@pytest.mark.parametrize("path", [None, 5, {"email": "x"}])
+def test_get_without_quotes(path: Any) -> None:
+    """What is no path is a mistake in the map, and fails."""
+    with pytest.raises(AttributeError):
+        getter(RECORD)(path)
+
+
+@pytest.mark.parametrize(
+    ("values", "first"),
+    [
+        ((), None),
+        ((None, "", " \t", "a", "b"), "a"),
+        ((None, ""), None),
+        ((0, 1), 0),
+        ((False, 1), False),
+        (([], 1), []),
+        ((" a ",), " a "),
+    ],
+)
+def test_coalesce(values: tuple[Any, ...], first: Any) -> None:
+    """The first that says something; 0 and false do."""
+    assert coalesce(*values) == first
+
+
+@pytest.mark.parametrize(
+    ("amount", "currency", "value"),
+    [
+        (1250, "usd", "12.50"),
+        (1250, " EUR ", "12.50"),
+        (1250, "JPY", "1250"),
+        (1250, "krw", "1250"),
+        (1250, "KWD", "1.250"),
+        (1250, "bhd", "1.250"),
+        (1250, "CLF", "0.1250"),
+        (0, "usd", "0.00"),
+        (-5, "usd", "-0.05"),
+        (7, "kwd", "0.007"),
+        (Decimal("1250.0"), "usd", "12.50"),
+        (1250.0, "usd", "12.50"),
+        ("1250", "usd", "12.50"),
+        (" -1250 ", "usd", "-12.50"),
+        (2**63 - 1, "usd", "92233720368547758.07"),
+    ],
+)
+def test_minor_units(amount: Any, currency: str, value: str) -> None:
+    """By the currency's own decimals, and exact to the last digit, also in JSON."""
+    made = minor_units(amount, currency)
+    assert str(made) == value
+    encoded = msgspec.json.Encoder(decimal_format="number").encode(made)
+    assert encoded.decode() == value
+
+
+@pytest.mark.parametrize(
+    "amount",
+    [
+        *(None, "", "x", "12.50", "1e3", "9" * 19, True, [1], {}, 12.5, Decimal("12.5"), 2**63),
+        *(math.nan, math.inf, Decimal("NaN"), Decimal("sNaN"), Decimal("-Infinity")),
+        *(Decimal("1E999999"), Decimal("9E+999999999999"), 10**400),
+    ],
+)
+def test_minor_units_of_no_amount(amount: Any) -> None:
+    """What is no integer of minor units is null: nothing is guessed."""
+    assert minor_units(amount, "USD") is None
+
+
+@pytest.mark.parametrize(
+    "currency",
+    [
+        None,
+        "",
+        "USDT",
+        "XYZ",
+        "XAU",
+        "XXX",
+        "us",
+        "dollars",
+        "$",
+        840,
+        ["USD"],
+        "\uff35\uff33\uff24",
+        "\u0131ls",
+    ],
+)
+def test_minor_units_of_no_currency(currency: Any) -> None:
+    """An unknown currency has no decimals that could be known."""
+    assert minor_units(1250, currency) is None
+
+
+@given(st.integers(-(2**62), 2**62), st.sampled_from(["USD", "JPY", "KWD", "UYW"]))
+def test_minor_units_lose_nothing(amount: int, currency: str) -> None:
+    """No digit is rounded, whatever the context's precision."""
+    decimals = {"USD": 2, "JPY": 0, "KWD": 3, "UYW": 4}[currency]
+    with decimal.localcontext() as context:
+        context.prec = 3
+        made = minor_units(amount, currency)
+    assert made is not None
+    assert int(str(made).replace(".", "")) == amount
+    assert len(str(made).partition(".")[2]) == decimals
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(" Ab ", " ab "), (None, None), (5, 5), ([1], [1])])
+def test_lower(value: Any, wanted: Any) -> None:
+    assert lower(value) == wanted
+
+
+@pytest.mark.parametrize(("value", "wanted"), [(" Ab ", "Ab"), (None, None), (5, 5), ([1], [1])])
+def test_strip(value: Any, wanted: Any) -> None:
+    assert strip(value) == wanted
+
+
+def test_the_table() -> None:
+    """Each helper is there once, and its example of use calls it."""
+    names = [function.name for function in FUNCTIONS]
+    assert names == ["get", "coalesce", "minor_units", "lower", "strip"]
+    assert all(f.signature.startswith(f.name + "(") and f.meaning for f in FUNCTIONS)

@@ -1,0 +1,181 @@
+"""The file of people who must not be sent: what counts, and what is refused."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from unit_support import ADDRESS, MD5, SHA2, md5, sha256
+
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.privacy.identity import NORMALIZATIONS, Identity, identify
+from target_liveintent.privacy.suppression import Suppressions
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "ann.s3cr3t"
+
+
+def load(folder: Path, content: str | bytes) -> Suppressions:
+    path = folder / "people.txt"
+    path.write_bytes(content.encode() if isinstance(content, str) else content)
+    return Suppressions(str(path))
+
+
+def who(address: str, normalization: str = "gmail") -> Identity:
+    return identify([address], NORMALIZATIONS[normalization])
+
+
+def test_nobody_without_a_file() -> None:
+    """Without the setting nobody is suppressed."""
+    people = Suppressions(None)
+    assert not people
+    assert not people.holds(who(ADDRESS))
+
+
+@pytest.mark.parametrize("content", ["", "\n \n", "# comment\n\n", "\ufeff", "\ufeff# x\n"])
+def test_an_empty_file_suppresses_nobody(tmp_path: Path, content: str) -> None:
+    """A list that nobody is on yet is no mistake."""
+    people = load(tmp_path, content)
+    assert not people
+    assert not people.holds(who(ADDRESS))
+
+
+@pytest.mark.parametrize("normalization", NORMALIZATIONS)
+@pytest.mark.parametrize("address", [ADDRESS, "J.D+x@Example.com", "plain@example.com"])
+@pytest.mark.parametrize("spelling", [str, str.upper, "  {}\t".format])
+def test_an_address_counts_under_every_normalisation(
+    tmp_path: Path, normalization: str, address: str, spelling: type[str]
+) -> None:
+    """As md5 and as sha2, whichever of the two the event carries."""
+    people = load(tmp_path, spelling(address) + "\n")
+    identity = who(address, normalization)
+    assert people
+    assert people.holds(identity)
+    assert people.holds(Identity(None, identity.sha2))
+    assert people.holds(Identity(identity.md5, None))
+    assert not people.holds(who("other@example.com", normalization))
+    assert not people.holds(Identity(None, None))
+
+
+@pytest.mark.parametrize(
+    ("line", "stops"),
+    [
+        (MD5, {"md5"}),
+        (MD5.upper(), {"md5"}),
+        (f" {SHA2} ", {"sha2"}),
+        (SHA2.upper(), {"sha2"}),
+    ],
+)
+def test_a_hash_stops_what_carries_it(tmp_path: Path, line: str, stops: set[str]) -> None:
+    """A lone md5 cannot stop an event that carries only a sha2."""
+    people = load(tmp_path, line)
+    assert people.holds(Identity(MD5, SHA2))
+    assert people.holds(Identity(MD5, None)) == ("md5" in stops)
+    assert people.holds(Identity(None, SHA2)) == ("sha2" in stops)
+    assert not people.holds(Identity(md5("x"), sha256("x")))
+
+
+@pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
+@pytest.mark.parametrize("start", ["", "\ufeff", "# head\n", "\n"])
+def test_files_of_any_system(tmp_path: Path, start: str, end: str) -> None:
+    """A byte order mark, Windows line ends, blank lines, and a last line without an end."""
+    lines = ["a@example.com", MD5, "# b@example.com", sha256("c@example.com"), "d@example.com"]
+    people = load(tmp_path, start + end.join(lines))
+    assert people.holds(who("a@example.com"))
+    assert people.holds(who("d@example.com"))
+    assert people.holds(Identity(None, sha256("c@example.com")))
+    assert people.holds(Identity(MD5, None))
+    assert not people.holds(who("b@example.com"))
+
+
+@pytest.mark.parametrize(
+    "address",
+    [
+        "#hash@example.com",
+        "straße@example.com",
+        "ÄNN@exämple.com",
+        "o'neil@example.co.uk",
+        "+@example.com",
+        "a" * 64 + "@example.com",
+    ],
+)
+def test_addresses_out_of_the_ordinary(tmp_path: Path, address: str) -> None:
+    """Whatever is hashed as an address in a record is one in the file."""
+    if not who(address).known:
+        pytest.skip("no address in a record either")
+    assert load(tmp_path, f"{address}\n").holds(who(address))
+
+
+@pytest.mark.parametrize(
+    "line",
+    [
+        f"{SECRET}",
+        f"{SECRET}@",
+        f"{SECRET}@example",
+        f"Ann <{SECRET}@example.com>",
+        f"{SECRET}@example.com,",
+        f"{SECRET}@example.com b@example.com",
+        f"{SECRET}@example.com # left in May",
+        f'"{SECRET}@example.com"',
+        f"mailto:{SECRET}%40example.com",
+        MD5[:-1],
+        MD5 + "0",
+        "g" * 32,
+        f"sha256:{SHA2}",
+        "email",
+        "\x00",
+        "@example.com",
+    ],
+)
+def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
+    """A line that stops nobody would be worse than no run; what is in it is not shown."""
+    with pytest.raises(ConfigurationError) as raised:
+        load(tmp_path, f"a@example.com\n\n# x\n{line}\n{MD5}\n")
+    message = str(raised.value)
+    assert "line 4" in message
+    assert "suppression_path" in message
+    assert "\n" not in message
+    assert line not in message
+    assert SECRET not in message
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
+
+
+@pytest.mark.parametrize("content", [b"a@example.com\n\xff\xfe\n", "a@b.com".encode("utf-16")])
+def test_text_in_another_encoding(tmp_path: Path, content: bytes) -> None:
+    """A file that is no UTF-8 is refused, and not shown."""
+    with pytest.raises(ConfigurationError, match=r"suppression_path '.*people\.txt' is no UTF-8"):
+        load(tmp_path, content)
+
+
+@pytest.mark.parametrize("path", ["nowhere.txt", ".", "people.txt/x", "a\0b", "\ud800", "x" * 300])
+def test_a_file_that_cannot_be_read(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Sending without the list would be worse than not sending."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "people.txt").write_text("a@example.com\n")
+    with pytest.raises(ConfigurationError, match="suppression_path") as raised:
+        Suppressions(path)
+    assert "\n" not in str(raised.value)
+
+
+@pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
+def test_a_file_of_somebody_else(tmp_path: Path) -> None:
+    """A file without the right to read it is refused."""
+    path = tmp_path / "people.txt"
+    path.write_text("a@example.com\n")
+    path.chmod(0)
+    with pytest.raises(ConfigurationError, match="suppression_path"):
+        Suppressions(str(path))
+
+
+def test_it_shows_nobody(tmp_path: Path) -> None:
+    """Neither address nor hash is in what is printed of it."""
+    people = load(tmp_path, f"{SECRET}@example.com\n{MD5}\n")
+    shown = repr(people) + str(people) + repr(vars(people))
+    assert SECRET not in shown
+    assert MD5 not in shown
+    assert sha256(f"{SECRET}@example.com") not in shown

@@ -1,0 +1,291 @@
+"""Page URLs: what must not travel goes, and the rest stays as it came, byte for byte."""
+
+from __future__ import annotations
+
+import time
+
+import pytest
+from hypothesis import example, given, settings
+from hypothesis import strategies as st
+from unit_support import LI_DID
+
+from target_liveintent.privacy.identity import holds_address
+from target_liveintent.privacy.urls import clean
+
+PAGE = "https://shop.example/p"
+
+# Parameters that hold a credential
+
+
+@pytest.mark.parametrize(
+    "name",
+    [
+        *("key", "KEY", "Key", "order_key", "order-key", "x.key", "api_key", "apikey", "api-key"),
+        *(
+            "token",
+            "Token",
+            "access_token",
+            "access-token",
+            "accesstoken",
+            "accessToken",
+            "id_token",
+        ),
+        *("authenticity_token", "reset_password_token", "csrf-token", "authtoken"),
+        *("signature", "Signature", "X-Amz-Signature", "X-Goog-Signature", "sig", "hub.signature"),
+        *("X-Amz-Credential", "X-Amz-Security-Token", "x-amz-date"),
+        *("secret", "client_secret", "password", "passwd", "pwd", "user_password", "auth", "jwt"),
+        *("session", "sessionid", "session_id_token", "sid", "otp", "credential"),
+    ],
+)
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        ("{page}?{name}=s3cr3t", "{page}"),
+        ("{page}?a=1&{name}=s3cr3t&b=2", "{page}?a=1&b=2"),
+        ("{page}?{name}=s3cr3t&a=1", "{page}?a=1"),
+        ("{page}?a=1&{name}=s3cr3t", "{page}?a=1"),
+        ("{page}?a=1&{name}=s3=cr3t=&b", "{page}?a=1&b"),
+        ("{page}?{name}=s3cr3t#top", "{page}#top"),
+        ("{page}#{name}=s3cr3t", "{page}"),
+        ("{page}#{name}=s3cr3t&a=1", "{page}#a=1"),
+        ("{page}?a=1#/route?b=2&{name}=s3cr3t", "{page}?a=1#/route?b=2"),
+    ],
+)
+def test_credentials_go(name: str, url: str, left: str) -> None:
+    """A parameter whose name says that it opens something is not sent; its neighbours are."""
+    assert clean(url.format(page=PAGE, name=name)) == left.format(page=PAGE)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{PAGE}?key=s3cr3t",
+        f"{PAGE}?key=s3cr3t&key=s3cr3t",
+        f"{PAGE}?key=x?s3cr3t",
+        f"{PAGE}?a=1?key=s3cr3t",
+        f"{PAGE}?return_to=/orders/1?key=s3cr3t",
+        f"{PAGE}#a=1?token=s3cr3t",
+        f"{PAGE}#token=s3cr3t?utm_source=x",
+        "/checkout/order-received/17/?key=wc_order_s3cr3t",
+        "?key=s3cr3t",
+        "//shop.example/?token=s3cr3t",
+        "https://shop.example/?utm_source=x&token=s3cr3t",
+        "http://[::1/?token=s3cr3t",
+        "https://user:s3cr3t@shop.example/",
+        "https://s3cr3t@shop.example/",
+        "https://user:p@s3cr3t@shop.example/",
+        "https://user:s3cr3t@10.0.0.1:8080/p",
+        "//user:s3cr3t@localhost/p",
+        "HTTPS://User:s3cr3t@SHOP.example?a=1",
+        "ftp://user:s3cr3t@shop.example",
+        "https://user:s3cr3t@localhost#top",
+        "https://user:s3cr3t@localhost?x=1",
+    ],
+)
+def test_secrets_go_wherever_they_stand(url: str) -> None:
+    """In whole URLs, paths, fragments and what is nearly a URL."""
+    assert "s3cr3t" not in clean(url)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        f"{PAGE}?a=1;key=s3cr3t",
+        f"{PAGE}?a=1&amp;key=s3cr3t",
+        f"{PAGE}?orderKey=s3cr3t",
+        f"{PAGE}?cartToken=s3cr3t",
+        f"{PAGE}?user[token]=s3cr3t",
+        f"{PAGE}?user%5Btoken%5D=s3cr3t",
+        f"{PAGE}?%6Bey=s3cr3t",
+        f"{PAGE}?return_to=%2Forders%2F1%3Fkey%3Ds3cr3t",
+        f"{PAGE}?a=1&return_to=https%3A%2F%2Fx.example%2F%3Fa%3D1%26token%3Ds3cr3t",
+        "https://u:p@shop.example/?next=https://user:s3cr3t@localhost/x",
+        f"{PAGE}?next=https%3A%2F%2Fuser%3As3cr3t%40localhost%2Fx",
+    ],
+    ids=[
+        *("semicolon", "html", "camel-key", "camel-token", "bracket", "encoded-bracket"),
+        *("encoded-name", "encoded-url", "encoded-url-deep", "nested-user", "encoded-user"),
+    ],
+)
+def test_secrets_go_in_other_spellings_too(url: str) -> None:
+    """As separators, brackets, capitals and percent-encoding of real sites have them."""
+    assert "s3cr3t" not in clean(url)
+
+
+@pytest.mark.parametrize(
+    ("url", "left"),
+    [
+        ("https://user:pw@shop.example/p?a=1#x", "https://shop.example/p?a=1#x"),
+        ("https://user@shop.example", "https://shop.example"),
+        ("https://@shop.example/", "https://shop.example/"),
+        ("http://user:p%40w@127.0.0.1:81/", "http://127.0.0.1:81/"),
+        ("//user:pw@shop.example/p", "//shop.example/p"),
+    ],
+)
+def test_user_and_password_go(url: str, left: str) -> None:
+    """Whoever browses with them in the URL does not send them along."""
+    assert clean(url) == left
+
+
+# Attribution, and everything else
+
+KEPT = [
+    "https://shop.example/",
+    f"https://shop.example/p?li_did={LI_DID}",
+    f"https://shop.example/p?li_did={LI_DID}&utm_source=li&utm_medium=e%20mail+x&utm_campaign=%C3%BC",
+    "https://shop.example/p?LI_DID=x&UTM_Source=A",
+    "https://shop.example/p?utm_key=1&utm_token=2&utm_signature=3&utm_id=a%40b",
+    "https://shop.example/p?gclid=Cj0-_x&fbclid=IwAR&msclkid=1&ttclid=2&_kx=a.b",
+    "https://shop.example/p?keyword=a&monkey=b&tokens=3&signatures=4&keys=5&author=d&design=e",
+    "https://shop.example/p?a&b=&=c&&d=1&",
+    "https://shop.example/p?a=%zz&b=%&c=+%20",
+    "https://shop.example/p?a=b?c=d",
+    "https://shop.example/p?q=a;b;c",
+    "https://shop.example/p#a=1&utm_source=x",
+    "https://shop.example/p#top",
+    "https://shop.example/p#/route?x=1",
+    "https://shop.example/p?",
+    "https://shop.example/p#",
+    "https://shop.example/@handle?a=1",
+    "https://shop.example/p?at=a@b",
+    "https://shop.example/ümlaut/☃?é=ü&utm_source=☃",
+    "/collections/all?utm_source=li",
+    "?utm_source=li",
+    "/",
+    "p",
+    "android-app://com.google.android.gm",
+    "a=b",
+    "not a url at all",
+    "",
+    " ",
+    "=",
+    "?",
+    "#",
+    "&",
+    "?=&#=",
+    "\ud800?a=\udfff",
+    "https://[::1]:81/?a=1",
+    "https://[broken/?a=1",
+    "https://shop.example:port/?a=1",
+    "https://shop.example/\n?a=1\n",
+    "https://shop.example/img//big@2x?a=1",
+]
+
+
+@pytest.mark.parametrize("url", KEPT)
+def test_everything_else_stays_byte_for_byte(url: str) -> None:
+    """Attribution above all, whatever its case and encoding, and what is no URL."""
+    assert clean(url) == url
+
+
+# Addresses
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        "ann@example.com",
+        "ANN@EXAMPLE.COM",
+        "ann%40example.com",
+        "ann%40EXAMPLE%2Ecom",
+        "ann%2540example.com",
+        "mailto:ann@example.com",
+        "to-ann%2Bx%40example.com-now",
+        "%3Fe%3Dann%2540example.com",
+        "a;b,ann@example.com",
+    ],
+)
+@pytest.mark.parametrize("name", ["e", "email", "utm_content", "li_did", "", "ann"])
+def test_parameters_with_an_address_go(name: str, value: str) -> None:
+    """Whatever the parameter is called, attribution included; the others stay."""
+    for mark in "?#":
+        url = f"{PAGE}{mark}utm_source=x&{name}={value}&b=1"
+        assert clean(url).replace("?", mark, 1) == f"{PAGE}{mark}utm_source=x&b=1"
+        assert clean(f"{PAGE}{mark}{name}={value}") == PAGE
+
+
+@pytest.mark.parametrize("mark", ["?", "#"])
+def test_an_address_in_a_url_in_a_parameter_goes(mark: str) -> None:
+    """With the inner parameter or with the outer one."""
+    left = clean(f"{PAGE}{mark}a=1&u=https://other.example/?e=ann@example.com&b=1")
+    assert not holds_address(left)
+    assert left.startswith(f"{PAGE}{mark}a=1&")
+    assert left.endswith("b=1")
+
+
+@pytest.mark.parametrize(
+    "url", [f"{PAGE}/ann@example.com?a=1", f"{PAGE}?ann@example.com", f"{PAGE}#ann@example.com"]
+)
+def test_an_address_that_is_no_value_stays_visible(url: str) -> None:
+    """So that the event builder sees it, and leaves the whole URL out."""
+    assert clean(url) == url
+    assert holds_address(clean(url))
+
+
+# Any text
+
+pinned = settings(derandomize=True, deadline=None, max_examples=400, database=None)
+pieces = st.sampled_from(
+    [
+        *("https:", "//", "/", "?", "#", "&", ";", "=", "@", ":", "%40", "%3D", " ", "\n", "."),
+        *("key=", "token=", "signature=", "utm_source=", "li_did=", "user:pw@", "a=1", "a@b.com"),
+        *("shop.example", "localhost", "[::1]", "ü", "\ud800", "x", "utm_", "key", "s3cr3t"),
+    ]
+)
+urls = st.lists(pieces, max_size=14).map("".join)
+
+
+@pinned
+@given(st.one_of(urls, st.text(st.characters(codec=None), max_size=40)))
+@example("https://u@h/?n=https://a@b/?a=1")
+@example("//a@//b@c?a=1")
+def test_cleaning_twice_changes_nothing(url: str) -> None:
+    """The URL of a letter is cleaned again when it is replayed, and must give the same event."""
+    assert clean(clean(url)) == clean(url)
+
+
+@pinned
+@given(urls, urls)
+def test_no_text_at_all_raises(before: str, after: str) -> None:
+    """A secret between anything at all goes, as long as it is a parameter."""
+    left = clean(f"{before}?key=t0p-s3cret&{after}")
+    assert "t0p-s3cret" not in left
+
+
+names = st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=6).map("x{}x".format)
+values = st.text(
+    st.characters(codec="utf-8", exclude_characters="&#?@%", exclude_categories=["Cc", "Zs"])
+)
+plain = st.tuples(
+    st.sampled_from(["li_did", "utm_source", "utm_campaign", "UTM_Term", "gclid", "a"]), values
+).map("=".join)
+removed = st.sampled_from(
+    ["key=s3cr3t", "my_token=s3cr3t", "signature=", "e=a@b.com", "x=a%40b.de"]
+)
+
+
+@pinned
+@given(st.lists(st.one_of(plain, removed), min_size=1, max_size=6), st.sampled_from("?#"))
+def test_what_stays_is_what_came(parameters: list[str], mark: str) -> None:
+    """Any mix of parameters loses exactly those that must go, and keeps order and bytes."""
+    gone = {"key=s3cr3t", "my_token=s3cr3t", "signature=", "e=a@b.com", "x=a%40b.de"}
+    left = "&".join(p for p in parameters if p not in gone)
+    assert clean(PAGE + mark + "&".join(parameters)) == PAGE + (left and mark + left)
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://shop.example/?" + "a_" * 50_000 + "=1",
+        "https://shop.example/?" + "a=1&" * 20_000,
+        "https://shop.example/?" + "?a=1" * 300,
+        "//" + "a@" * 20_000 + "?a=1",
+        "//" * 20_000 + "@?a=1",
+    ],
+    ids=["long-name", "many", "questions", "ats", "slashes"],
+)
+def test_long_urls_take_no_time(url: str) -> None:
+    """No pattern of parameters costs more than its length."""
+    started = time.process_time()
+    clean(url)
+    assert time.process_time() - started < 1.0

@@ -1,0 +1,106 @@
+"""The file of metrics, read as Prometheus reads it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+from prometheus_client.parser import text_string_to_metric_families
+
+from target_liveintent.reporting import metrics as metrics_module
+from target_liveintent.reporting.metrics import METRICS, MetricsFile
+from target_liveintent.run.counts import Report
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def report() -> Report:
+    report = Report()
+    counts = report.of("orders")
+    counts.read, counts.delivered, counts.filtered = 10, 5, 2
+    counts.rejected["no_identity"] = 2
+    counts.dropped["suppressed"] = 1
+    report.of('of "a"\\\n').read = 3
+    report.requests, report.retries = 7, 3
+    return report
+
+
+def read(path: Path) -> dict[tuple[str, ...], float]:
+    """The figures by name and labels, without the prefix."""
+    return {
+        (
+            sample.name.removeprefix("target_liveintent_"),
+            *(
+                sample.labels[name]
+                for name in ("stream", "fate", "reason")
+                if name in sample.labels
+            ),
+        ): sample.value
+        for family in text_string_to_metric_families(path.read_text())
+        for sample in family.samples
+    }
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "run.prom"
+
+
+@pytest.mark.parametrize("success", [True, False])
+def test_at_the_end(path: Path, success: bool) -> None:
+    """Every count is there, and how the run ended."""
+    before = time.time()
+    MetricsFile(str(path), 60, logging.getLogger("test")).end(report(), success=success)
+    found = read(path)
+    assert {name[0] for name in found} == {metric.name for metric in METRICS}
+    assert found["records", "orders", "read"] == 10
+    assert found["records", "orders", "delivered"] == 5
+    assert found["records", "orders", "filtered"] == 2
+    assert found["records", "orders", "rejected"] == 2
+    assert found["records", "orders", "dropped"] == 1
+    assert found["records", 'of "a"\\\n', "read"] == 3
+    assert found["not_sent", "orders", "no_identity"] == 2
+    assert found["not_sent", "orders", "suppressed"] == 1
+    assert (found["requests",], found["retries",], found["in_flight",]) == (7, 3, 0)
+    assert found["success",] == success
+    assert found["dry_run",] == 0
+    assert before <= found["started_at",] <= found["ended_at",] <= time.time()
+
+
+def test_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a run goes on, it is written every so many seconds, and says that it is not over."""
+    now = [100.0]
+    monkeypatch.setattr(metrics_module.time, "monotonic", lambda: now[0])
+    file, counts = MetricsFile(str(path), 60, logging.getLogger("test")), report()
+    for now[0] in (100, 159):
+        file.show(counts, 2)
+        assert not path.exists()
+    now[0] = 160
+    file.show(counts, 2)
+    found = read(path)
+    assert (found["in_flight",], found["ended_at",], found["success",]) == (2, 0, 0)
+    path.unlink()
+    now[0] = 219
+    file.show(counts, 2)
+    assert not path.exists()
+    now[0] = 220
+    file.show(counts, 2)
+    assert path.exists()
+
+
+def test_a_file_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is told once and ends nothing."""
+    file = MetricsFile(str(tmp_path / "gone" / "run.prom"), 60, logging.getLogger("test"))
+    file.end(report(), success=True)
+    file.end(report(), success=True)
+    (line,) = caplog.messages
+    assert "metrics_path" in line
+    assert "No such file" in line
+
+
+def test_nothing_else_is_left_in_the_folder(path: Path) -> None:
+    MetricsFile(str(path), 60, logging.getLogger("test")).end(report(), success=True)
+    assert [found.name for found in path.parent.iterdir()] == ["run.prom"]

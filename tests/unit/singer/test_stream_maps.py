@@ -1,0 +1,446 @@
+"""Stream maps: which records go through which map, as in the SDK, and what a failure means."""
+
+from __future__ import annotations
+
+import copy
+import logging
+from decimal import Decimal
+from typing import Any
+
+import pytest
+import yaml
+from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
+from unit_support import DEFAULTS
+
+from target_liveintent.config.schema import problems
+from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns
+from target_liveintent.errors import StreamMappingError
+from target_liveintent.singer.stream_maps import MappingFailedError, StreamMaps, Treatment, suggest
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer"},
+        "email": {"type": ["string", "null"]},
+        "created_at": {"type": "string", "format": "date-time"},
+        "total": {"type": ["number", "null"]},
+        "paid": {"type": "boolean"},
+        "customer": {"type": ["object", "null"], "properties": {}},
+    },
+}
+RECORD: dict[str, Any] = {
+    "id": 7,
+    "email": "ann@example.com",
+    "created_at": "2026-07-31T12:00:00Z",
+    "total": Decimal("87.10"),
+    "paid": True,
+    "customer": {"email": "bob@example.com"},
+}
+
+
+def treatments(maps: dict[str, Any], stream: str = "orders", **config: Any) -> list[Treatment]:
+    """Return what is done with a stream."""
+    return StreamMaps(maps, config).treatments(stream, copy.deepcopy(SCHEMA))
+
+
+def mapped(treatment: Treatment, record: dict[str, Any] = RECORD) -> dict[str, Any] | None:
+    """Return the mapped record; None where it is dropped."""
+    if treatment.transform is None:
+        return None
+    return treatment.transform(copy.deepcopy(record))
+
+
+def test_without_maps_every_stream_is_named() -> None:
+    """The user wants all of what comes, as it comes."""
+    (own,) = treatments({})
+    assert own.named
+    assert own.stream == "orders"
+    assert set(own.properties) == set(SCHEMA["properties"])
+    assert mapped(own) == RECORD
+
+
+def test_an_exact_name() -> None:
+    """A map adds and replaces columns, the others stay."""
+    (own,) = treatments({"orders": {"order_id": "id", "email": "email.lower()"}})
+    assert own.named
+    assert set(own.properties) == {*SCHEMA["properties"], "order_id"}
+    assert mapped(own) == {**RECORD, "order_id": 7}
+
+
+@pytest.mark.parametrize("null", [None, "__NULL__"])
+def test_columns_are_dropped(null: Any) -> None:
+    """Null drops a column, __else__ null all that the map does not name."""
+    (own,) = treatments({"orders": {"email": null}})
+    assert "email" not in own.properties
+    assert mapped(own) == {name: value for name, value in RECORD.items() if name != "email"}
+    (own,) = treatments({"orders": {"mail": "email", "__else__": null}})
+    assert own.properties == ("mail",)
+    assert mapped(own) == {"mail": "ann@example.com"}
+
+
+def test_a_filter_drops_records() -> None:
+    """What the filter says no to is None."""
+    (own,) = treatments({"orders": {"__filter__": "total > 10"}})
+    assert mapped(own) == RECORD
+    assert mapped(own, {**RECORD, "total": 1}) is None
+
+
+def test_other_streams_are_not_named() -> None:
+    """A misspelled name does not send a whole table: the stream is there, but not named."""
+    (own,) = treatments({"order": {"x": "id"}})
+    assert not own.named
+    assert mapped(own) == RECORD
+
+
+@pytest.mark.parametrize("null", [None, "__NULL__"])
+def test_else_at_the_top_drops_other_streams(null: Any) -> None:
+    """What no map names is dropped."""
+    (own,) = treatments({"order": {"x": "id"}, "__else__": null})
+    assert (own.named, own.transform, own.properties) == (False, None, ())
+    (own,) = treatments({"orders": {"x": "id"}, "__else__": null})
+    assert mapped(own) == {**RECORD, "x": 7}
+
+
+@pytest.mark.parametrize("null", [None, "__NULL__"])
+def test_a_stream_that_is_null_is_dropped_by_name(null: Any) -> None:
+    """The user said so, so it is filtered and not unmapped."""
+    (own,) = treatments({"orders": null})
+    assert (own.named, own.transform) == (True, None)
+
+
+@pytest.mark.parametrize("pattern", ["*", "ord*", "o?ders", "[op]rders"])
+def test_wildcards(pattern: str) -> None:
+    """A pattern names each stream that it fits, under the stream's own name."""
+    (own,) = treatments({pattern: {"x": "id"}})
+    assert own.named
+    assert own.stream == "orders"
+    assert mapped(own) == {**RECORD, "x": 7}
+    (other,) = treatments({pattern.replace("*", "*X"): {"x": "id"}}, "customers")
+    assert not other.named
+
+
+def test_an_alias_renames_the_stream() -> None:
+    """It is counted under its new name; `__stream_name__` may be used in it."""
+    (own,) = treatments({"orders": {"__alias__": "conversions", "x": "id"}})
+    assert own.stream == "conversions"
+    assert mapped(own) == {**RECORD, "x": 7}
+    (own,) = treatments({"*": {"__alias__": "'li_' + __stream_name__"}})
+    assert own.stream == "li_orders"
+
+
+def test_a_copy_of_a_source() -> None:
+    """`__source__` adds a stream; the raw one is still there, and no map names it."""
+    raw, made = treatments({"conversions": {"__source__": "orders", "x": "id"}})
+    assert (raw.named, raw.stream) == (False, "orders")
+    assert (made.named, made.stream) == (True, "conversions")
+    assert mapped(made) == {**RECORD, "x": 7}
+
+
+def test_a_copy_without_its_raw_half() -> None:
+    """With `__else__` null the raw half is dropped, the copy is not."""
+    raw, made = treatments({"conversions": {"__source__": "orders", "x": "id"}, "__else__": None})
+    assert (raw.named, raw.transform) == (False, None)
+    assert mapped(made) == {**RECORD, "x": 7}
+
+
+def test_several_copies_and_a_map_of_its_own() -> None:
+    """A stream may be used by many maps, its own comes first."""
+    names = [
+        treatment.stream
+        for treatment in treatments(
+            {
+                "a": {"__source__": "orders"},
+                "orders": {"x": "id"},
+                "b": {"__source__": "orders"},
+                "c": {"__source__": "customers"},
+            }
+        )
+    ]
+    assert names == ["orders", "a", "b"]
+
+
+def test_the_names_of_the_maps() -> None:
+    """For hints: the streams that are mapped, not the copies' names and no options."""
+    maps = StreamMaps(
+        {"orders": {"x": "id"}, "copy": {"__source__": "leads"}, "x*": None, "__else__": None}, {}
+    )
+    assert set(maps.names) == {"orders", "leads", "x*"}
+
+
+def test_the_configuration_is_not_changed() -> None:
+    """A second mapper over the same settings must see `__else__` and all options."""
+    maps: dict[str, Any] = {
+        "orders": {"x": "id", "__filter__": "paid", "__alias__": "y", "__else__": None},
+        "copy": {"__source__": "orders", "x": "id"},
+        "__else__": None,
+    }
+    config = {"seed": "x"}
+    before = copy.deepcopy((maps, config, SCHEMA))
+    schema = copy.deepcopy(SCHEMA)
+    for _ in range(2):
+        stream_maps = StreamMaps(maps, config)
+        for _ in range(2):
+            first = stream_maps.treatments("orders", schema)
+            assert [treatment.stream for treatment in first] == ["y", "copy"]
+    assert (maps, config, schema) == before
+
+
+def test_the_record_is_not_changed() -> None:
+    """Several maps may use one record, and the keys are read from it afterwards."""
+    record = copy.deepcopy(RECORD)
+    for treatment in treatments(
+        {"orders": {"email": None, "id": "'x'"}, "c": {"__source__": "orders"}}
+    ):
+        assert treatment.transform is not None
+        treatment.transform(record)
+    assert record == RECORD
+
+
+def test_no_key_properties_are_needed() -> None:
+    """A mapped stream may drop its keys; only whoever writes tables needs them."""
+    (own,) = treatments({"orders": {"mail": "email", "__else__": None}})
+    assert mapped(own) == {"mail": "ann@example.com"}
+
+
+def test_stream_map_config_is_at_hand() -> None:
+    """Expressions see `config`."""
+    (own,) = treatments({"orders": {"x": "config['shop']"}}, shop="berlin")
+    assert mapped(own) == {**RECORD, "x": "berlin"}
+
+
+FAILING: list[tuple[dict[str, Any], str]] = [
+    ({"x": "customer['name']['first']"}, "x"),
+    ({"x": "sha256(total)"}, "x"),
+    ({"x": "1 / (id - 7)"}, "x"),
+    ({"x": "email + 5"}, "x"),
+    ({"x": "int(email)"}, "x"),
+    ({"x": "json.loads(email)"}, "x"),
+    ({"x": "email.nope"}, "x"),
+    ({"x": "total * 1.5"}, "x"),
+    ({"x": "'a' * 999999999"}, "x"),
+    ({"x": "9 ** 9 ** 9"}, "x"),
+    ({"__filter__": "int(email) > 1"}, "__filter__"),
+]
+
+
+@pytest.mark.parametrize(("columns", "column"), FAILING)
+def test_failing_expressions(columns: dict[str, Any], column: str) -> None:
+    """One record fails, with column and kind; nothing of the record is in the exception."""
+    (own,) = treatments({"orders": columns})
+    assert own.transform is not None
+    with pytest.raises(MappingFailedError) as raised:
+        own.transform(copy.deepcopy(RECORD))
+    failure = raised.value
+    assert failure.column == column
+    assert failure.kind.isidentifier()
+    assert failure.__cause__ is None
+    assert failure.__suppress_context__
+    assert "ann@" not in f"{failure}{failure!r}{failure.args}"
+
+
+@pytest.mark.parametrize("expression", ["emial", "_['emial']", "[emial for e in email][0]"])
+def test_a_name_that_nobody_knows(expression: str) -> None:
+    """Ends the run if neither record nor SCHEMA has it, and says which is near and what to do."""
+    for column in ("x", "__filter__"):
+        (own,) = treatments({"orders": {column: expression}})
+        assert own.transform is not None
+        with pytest.raises(StreamMappingError) as raised:
+            own.transform(copy.deepcopy(RECORD))
+        said = str(raised.value)
+        assert f"the map of 'orders': {column} reads 'emial', which the tap's SCHEMA does" in said
+        assert "is it 'email'?" in said
+        assert "get('emial')" not in said  # That would hide the mistake.
+        assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize("expression", ["total", "_['total']", "[total for e in email][0]"])
+def test_a_name_that_only_the_schema_knows(expression: str) -> None:
+    """Rejects the record that lacks it, and no other."""
+    (own,) = treatments({"orders": {"x": expression}})
+    assert own.transform is not None
+    record = {name: value for name, value in RECORD.items() if name != "total"}
+    with pytest.raises(MappingFailedError) as raised:
+        own.transform(record)
+    assert (raised.value.column, raised.value.kind) == ("x", "NameNotDefined")
+
+
+def test_a_failure_is_of_one_record() -> None:
+    """The next record goes through the same map."""
+    (own,) = treatments({"orders": {"x": "1 / total"}})
+    assert own.transform is not None
+    with pytest.raises(MappingFailedError):
+        own.transform({**RECORD, "total": 0})
+    assert mapped(own, {**RECORD, "total": 2}) == {**RECORD, "total": 2, "x": 0.5}
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"*": {"email": "'x'", "event_id": None}},
+        {"*": None},
+        {"*": {"__filter__": "1 == 2"}},
+        {"liveintent*": {"reason": "'x'"}},
+        {DEAD_LETTERS: None},
+        {DEAD_LETTERS: {"x": "1"}},
+        {"orders": {"x": "id"}, "__else__": None},
+        {"copy": {"__source__": "*"}},
+        {"copy": {"__source__": DEAD_LETTERS}},
+        {"*": {"__alias__": "y"}},
+        {},
+    ],
+)
+def test_dead_letters_pass_untouched(maps: dict[str, Any]) -> None:
+    """No map touches dead letters: they are mapped already."""
+    (own,) = treatments(maps, DEAD_LETTERS)
+    assert own.stream == DEAD_LETTERS
+    assert own.named
+    assert mapped(own) == RECORD
+    assert set(own.properties) == set(SCHEMA["properties"])
+
+
+@pytest.mark.parametrize(
+    "maps",
+    [
+        {"orders": {"__key_properties__": ["nope"]}},
+        {"orders": {"__else__": "x"}},
+        {"orders": {"x": "a b"}},
+        {"orders": {"__alias__": "x y"}},
+        {"orders": {"__alias__": "1 / 0"}},
+    ],
+)
+def test_maps_that_do_not_fit(maps: dict[str, Any]) -> None:
+    """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
+    with pytest.raises(StreamMappingError) as raised:
+        treatments(maps)
+    assert "orders" in str(raised.value)
+
+
+MAPS: list[dict[str, Any]] = [
+    {},
+    {"orders": {"x": "id", "email": "_.get('email')", "total": "total"}},
+    {"orders": {"event_id": "str(id)", "value": "float(total or 0)", "__else__": None}},
+    {"orders": {"event_id": "str(id)", "__else__": "__NULL__"}},
+    {"orders": {"email": None, "mail": "email", "x": "self if 0 else 1"}},
+    {"orders": {"__filter__": "total is not None and total > 10", "x": "md5(email)"}},
+    {"orders": None},
+    {"orders": "__NULL__"},
+    {"*": {"x": "__stream_name__", "y": "__original_stream_name__"}},
+    {"orders": {"__alias__": "conversions", "x": "__stream_name__", "y": "record['id']"}},
+    {"*": {"__alias__": "'li_' + __stream_name__", "x": "id"}},
+    {"conversions": {"__source__": "orders", "x": "id", "y": "__stream_name__"}},
+    {"conversions": {"__source__": "ord*", "x": "id"}, "__else__": None},
+    {"customers": {"x": "id"}},
+    {"customers": {"x": "id"}, "__else__": None},
+    {"customers": {"x": "id"}, "__else__": "__NULL__"},
+    {"ord*": {"x": "1"}, "orders": {"x": "2"}},
+    {"orders": {"x": "2"}, "ord*": {"x": "1"}},
+    {"orders": {"x": "2"}, "*": None},
+    {"*": None, "orders": {"x": "2"}},
+    {"a": {"__source__": "orders", "x": "1"}, "b": {"__source__": "orders", "x": "2"}},
+    {"orders": {"x": "((_.get('customer') or {}).get('email') or '').lower()"}},
+    {"orders": {"x": "datetime.datetime.fromisoformat('2026-01-01').isoformat()"}},
+    {"orders": {"x": "config['shop']", "__else__": None}},
+    {"orders": {"x": "None", "__else__": None}},
+]
+STREAMS = ["orders", "customers", "public-orders", "a.b", "orders[1]", "x y"]
+
+
+NAMED: list[dict[str, Any]] = [{stream: {"x": "id"}} for stream in STREAMS]
+
+
+@pytest.mark.parametrize("maps", [*MAPS, *NAMED], ids=str)
+@pytest.mark.parametrize("stream", STREAMS)
+def test_the_same_as_the_sdk(maps: dict[str, Any], stream: str) -> None:
+    """Streams, columns and records come out as the SDK's own mapper has them."""
+    config: dict[str, Any] = {"shop": "berlin"}
+    theirs = PluginMapper(
+        {"stream_maps": copy.deepcopy(maps), "stream_map_config": config}, logging.getLogger()
+    )
+    theirs.register_raw_stream_schema(stream, copy.deepcopy(SCHEMA), None)
+    ours = treatments(maps, stream, **config)
+    assert len(ours) == len(theirs.stream_maps[stream])
+    for treatment, stream_map in zip(ours, theirs.stream_maps[stream], strict=False):
+        if isinstance(stream_map, RemoveRecordTransform):
+            assert treatment.transform is None
+            continue
+        assert treatment.transform is not None
+        assert set(treatment.properties) == set(stream_map.transformed_schema["properties"])
+        assert treatment.stream == stream_map.stream_alias
+        for record in (RECORD, {**RECORD, "total": None}, {**RECORD, "customer": None}):
+            wanted = (
+                stream_map.transform(copy.deepcopy(record))
+                if stream_map.get_filter_result(copy.deepcopy(record))
+                else None
+            )
+            assert mapped(treatment, record) == wanted
+
+
+# Suggestions
+
+
+def _accepted(block: str, stream: str, properties: list[str]) -> dict[str, Any]:
+    """Return the block's maps, which must be good settings under which events can come."""
+    settings = yaml.safe_load(block)
+    assert set(settings) == {"stream_maps"}
+    assert problems({"customer_id": "a-1b2c", "auth_token": "x", **settings}) == []
+    schema = {"type": "object", "properties": {name: {} for name in properties}}
+    (own,) = StreamMaps(settings["stream_maps"], {}).treatments(stream, schema)
+    assert own.named
+    assert missing_columns(own.properties, DEFAULTS) == []
+    maps = settings["stream_maps"]
+    assert isinstance(maps, dict)
+    return maps
+
+
+@pytest.mark.parametrize(
+    ("stream", "properties"),
+    [
+        ("orders", ["id", "created_at", "email", "total_price", "currency", "order_number"]),
+        ("public-orders", ["id", "Created_At", "Email", "Amount", "landing_site"]),
+        ("charges", ["id", "created", "receipt_email", "amount", "currency"]),
+        ("my orders", ["id", "timestamp", "email"]),
+        ("orders: all", ["id", "date", "email"]),
+        ("#orders", ["id", "date", "email"]),
+        ("123", ["id", "date", "email"]),
+        ("null", ["id", "date", "email"]),
+    ],
+)
+def test_a_suggestion_can_be_pasted(stream: str, properties: list[str]) -> None:
+    """Where all columns are found, the block is YAML that works as it is."""
+    maps = _accepted(suggest(stream, properties, ["id"]), stream, properties)
+    (columns,) = maps.values()
+    assert columns["event_id"] == "id"
+    assert columns["__else__"] == "__NULL__"
+
+
+@pytest.mark.parametrize(
+    "key", ["id", "Id", "order-id", "Order ID", "order.id", "class", "1", "null"]
+)
+def test_a_suggestion_reads_the_key_by_its_name(key: str) -> None:
+    """A key property with any name gives the event ID, not a failing expression."""
+    properties = [key, "created_at", "email"]
+    maps = _accepted(suggest("orders", properties, [key]), "orders", properties)
+    schema = {"type": "object", "properties": {name: {} for name in properties}}
+    (own,) = StreamMaps(maps, {}).treatments("orders", schema)
+    made = mapped(own, {key: 7, "created_at": "2026-07-31", "email": "ann@example.com"})
+    assert made is not None
+    assert made["event_id"] == 7
+
+
+def test_a_suggestion_escapes_dots() -> None:
+    """Meltano reads a dot in a setting's name as a level."""
+    assert "shop\\.orders" in suggest("shop.orders", ["created_at", "email"], ["id"])
+
+
+@pytest.mark.parametrize("keys", [[], ["a", "b"]])
+def test_a_suggestion_without_a_single_key(keys: list[str]) -> None:
+    """Without one key the event ID is derived, so no column is suggested for it."""
+    assert "event_id" not in suggest("orders", ["a", "b"], keys)
+
+
+def test_a_suggestion_of_what_is_not_found() -> None:
+    """What has to be filled in is there to be seen."""
+    block = suggest("orders", ["id"], ["id"])
+    assert "event_time:" in block
+    assert "email:" in block
+    assert isinstance(yaml.safe_load(block), dict)

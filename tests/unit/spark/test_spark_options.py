@@ -1,0 +1,140 @@
+"""The options of a Spark write: which settings there are, and what goes to the tasks."""
+
+from __future__ import annotations
+
+import pickle
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from target_liveintent.config.schema import SCHEMA
+from target_liveintent.errors import ConfigurationError, StreamMappingError
+from target_liveintent.spark.options import REFUSED, Job, job_of, unknown_options
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+COLUMNS = ["id", "note", "event_time", "email"]
+GOOD = {
+    "customer_id": "a-1b2c",
+    "auth_token": "s3cr3t-token",
+    "pixel_id": "12345",
+    "default_source": "web",
+    "stream_name": "orders",
+    "key_properties": "id",
+    "concurrent_tasks": "4",
+    "dead_letter_path": "s3://bucket/letters",
+}
+USED = {
+    "customer_id",
+    "auth_token",
+    "auth_token_path",
+    "pixel_id",
+    "api_url",
+    "default_source",
+    "timezone",
+    "email_normalization",
+    "batch_size_rows",
+    "max_concurrent_requests",
+    "flush_interval_seconds",
+    "request_timeout_seconds",
+    "max_retry_seconds",
+    "on_invalid",
+    "max_dead_letter_percent",
+    "dead_letter_path",
+    "suppression_path",
+    "dry_run",
+}
+
+
+def job(columns: list[str] = COLUMNS, **changes: str | None) -> Job:
+    """Make a job of good options but for the changes; None leaves one out."""
+    given = {name: text for name, text in {**GOOD, **changes}.items() if text is not None}
+    return job_of(given, columns)
+
+
+def test_each_setting_is_decided() -> None:
+    """A setting of the target is an option, or is refused with what to do instead."""
+    assert set(SCHEMA["properties"]) == USED | set(REFUSED)
+
+
+def test_texts_become_settings() -> None:
+    """Options are text, as environment variables are."""
+    settings = job(pixel_id="7", dry_run="true", max_retry_seconds="5").settings()
+    assert (settings.events.pixel_id, settings.dry_run, settings.max_retry_seconds) == (7, True, 5)
+
+
+@pytest.mark.parametrize(
+    ("allowed", "tasks", "share"), [("8", "4", 2), ("8", "3", 2), ("8", "16", 1), ("64", "1", 64)]
+)
+def test_tasks_share_the_requests(allowed: str, tasks: str, share: int) -> None:
+    """Each has its part, and one at least."""
+    shared = job(max_concurrent_requests=allowed, concurrent_tasks=tasks)
+    assert shared.settings().max_concurrent_requests == share
+
+
+@pytest.mark.parametrize(
+    ("keys", "expected"),
+    [("id", ("id",)), (" id , note,", ("id", "note")), ("", ()), (None, ())],
+)
+def test_key_properties(keys: str | None, expected: tuple[str, ...]) -> None:
+    """Names with commas between them; only columns that matter go through Python."""
+    made = job(key_properties=keys)
+    assert made.keys == expected
+    wanted = COLUMNS if not expected else [c for c in COLUMNS if c != "note" or "note" in expected]
+    assert made.columns == tuple(wanted)
+
+
+def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:
+    """What goes to the tasks holds the path, not the token; a token that is given it must hold."""
+    path = tmp_path / "token"
+    path.write_text("t0ken-of-a-file", encoding="utf-8")
+    made = job(auth_token=None, auth_token_path=str(path))
+    assert b"t0ken-of-a-file" not in pickle.dumps(made)
+    assert pickle.loads(pickle.dumps(made)).settings().auth_token == "t0ken-of-a-file"  # noqa: S301
+    assert "s3cr3t" not in repr(job())
+
+
+@pytest.mark.parametrize("name", REFUSED)
+def test_refused_options(name: str) -> None:
+    """Each says what to do instead."""
+    with pytest.raises(ConfigurationError, match=f"option '{name}' does nothing in Spark: ."):
+        job(**{name: "{}"} if name.startswith(("presets", "stream")) else {name: "1"})
+
+
+WRONG: list[tuple[dict[str, Any], str]] = [
+    ({"stream_name": " "}, "'stream_name' is required"),
+    ({"stream_name": "liveintent_dead_letters"}, "'stream_name' must be the name of a stream"),
+    ({"stream_name": "or\nders"}, "'stream_name' must be the name of a stream"),
+    ({"concurrent_tasks": "many"}, "'concurrent_tasks' is required, an integer and at least 1"),
+    ({"concurrent_tasks": "²"}, "'concurrent_tasks' is required, an integer and at least 1"),
+    ({"dead_letter_path": "sftp://me:pass@host/x"}, "'dead_letter_path' must not hold a password"),
+    ({"key_properties": "order"}, "names columns that are not there: order"),
+    ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
+]
+
+
+@pytest.mark.parametrize(("wrong", "words"), WRONG)
+def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
+    """Named, without any value of them that may be secret."""
+    with pytest.raises(ConfigurationError, match=words) as raised:
+        job(**wrong)
+    assert "pass@" not in str(raised.value)
+
+
+def test_columns_that_never_give_an_event() -> None:
+    """The sentence is the target's."""
+    words = (
+        "stream 'orders' can never give an event: it lacks event_time; one of email, md5, sha2,"
+        " decision_id, source_url. Its columns are: id."
+    )
+    with pytest.raises(StreamMappingError) as raised:
+        job(columns=["id"])
+    assert str(raised.value).startswith(words)
+
+
+def test_unknown_options() -> None:
+    """A misspelled option is named with the nearest that there is; Spark's own are not."""
+    given = {**GOOD, "pixle_id": "1", "checkpointlocation": "x", "path": "y"}
+    (warning,) = unknown_options(given)
+    assert "'pixle_id' is unknown and does nothing; did you mean 'pixel_id'?" in warning

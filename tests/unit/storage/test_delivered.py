@@ -1,0 +1,153 @@
+"""The file of delivered events: its rows, head and mode, and what a spreadsheet makes of it."""
+
+from __future__ import annotations
+
+import csv
+import logging
+import os
+import stat
+import subprocess
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from unit_support import ADDRESS, MD5, SHA2, conversion, order
+
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.storage.delivered import COLUMNS, DeliveredFile, read_back
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+LOGGER = logging.getLogger("test")
+UUID = "6d92078a-8246-4ba4-ae5b-76104861e7dc"
+HEAD = "event_time,order_id,source,device_id,email_hash,value,currency\n"
+
+
+@pytest.fixture
+def path(tmp_path: Path) -> Path:
+    return tmp_path / "delivered.csv"
+
+
+def append(path: Path, *records: dict[str, Any]) -> None:
+    file = DeliveredFile(str(path), LOGGER)
+    file.write(read_back(conversion(order(**record)) for record in records))
+    file.close()
+
+
+def rows(path: Path) -> list[list[str]]:
+    with path.open(newline="", encoding="utf-8") as file:
+        return list(csv.reader(file))
+
+
+def test_the_columns_are_those_of_a_reconciliation() -> None:
+    names = ["event_time", "order_id", "source", "device_id", "email_hash", "value", "currency"]
+    assert [column.name for column in COLUMNS] == names
+
+
+def test_a_row(path: Path) -> None:
+    """Every column of an event that has all of them."""
+    append(path, {"order_id": "A-7", "idfa": UUID, "value": "87.280", "currency": "usd"})
+    expected = ["2026-07-31T12:13:20Z", "A-7", "web", UUID, MD5, "87.280", "USD"]
+    assert path.read_text() == HEAD + ",".join(expected) + "\n"
+
+
+@pytest.mark.parametrize(
+    ("record", "column", "expected"),
+    [
+        ({"aaid": UUID}, 3, UUID),
+        ({"email": None, "sha2": SHA2}, 4, SHA2),
+        ({"source": "offline"}, 2, "offline"),
+        ({"value": -3}, 5, "-3"),
+        ({"order_id": 'two "words", and\na line'}, 1, 'two "words", and\na line'),
+        ({"order_id": "größe"}, 1, "größe"),
+    ],
+)
+def test_a_column(path: Path, record: dict[str, Any], column: int, expected: str) -> None:
+    append(path, record)
+    assert rows(path)[1][column] == expected
+
+
+def test_what_an_event_lacks_is_empty(path: Path) -> None:
+    append(path, {"email": None, "decision_id": UUID})
+    assert rows(path)[1] == ["2026-07-31T12:13:20Z", "", "web", "", "", "", ""]
+
+
+@pytest.mark.parametrize("first", ["=", "+", "-", "@", "'", "=\t", "+1 ", "'="])
+def test_formulas(path: Path, first: str, caplog: pytest.LogCaptureFixture) -> None:
+    """What a spreadsheet would compute has one apostrophe more, and a warning says so once."""
+    name = f"{first}cmd|' /C calc'!A1"
+    append(path, {"order_id": name}, {"order_id": name}, {"order_id": "A=1"})
+    assert [row[1] for row in rows(path)[1:]] == [f"'{name}", f"'{name}", "A=1"]
+    (line,) = caplog.messages
+    assert "apostrophe" in line
+    assert "calc" not in line
+
+
+def test_usual_order_ids_are_as_they_are(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    names = ["#1001", "1001", "A-1", "gid://shopify/Order/1"]
+    append(path, *({"order_id": name} for name in names))
+    assert [row[1] for row in rows(path)[1:]] == names
+    assert caplog.messages == []
+
+
+def test_runs_append(path: Path) -> None:
+    """A file has one head, however many runs there were."""
+    append(path, {"order_id": "1"})
+    append(path)
+    append(path, {"order_id": "2"})
+    assert [row[1] for row in rows(path)] == ["order_id", "1", "2"]
+
+
+def test_it_is_its_owners_alone(path: Path) -> None:
+    """Whatever the umask, and if it was there before."""
+    before = os.umask(0)
+    try:
+        append(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.chmod(0o644)
+        append(path)
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    finally:
+        os.umask(before)
+
+
+def test_a_torn_row_is_cut(path: Path) -> None:
+    """What a power cut left unfinished was covered by no STATE."""
+    append(path, {"order_id": "1"})
+    with path.open("a") as file:
+        file.write("2026-07-31T12:1")
+    append(path, {"order_id": "2"})
+    assert [row[1] for row in rows(path)] == ["order_id", "1", "2"]
+
+
+def test_runs_at_the_same_time(path: Path) -> None:
+    """Runs that share a file do not write into each other's rows."""
+    code = (
+        "import sys, logging\n"
+        "from target_liveintent.storage.delivered import *\n"
+        "from unit_support import conversion, order\n"
+        f"file = DeliveredFile({str(path)!r}, logging.getLogger('x'))\n"
+        "events = read_back([conversion(order(order_id=sys.argv[1] * 2000))] * 50)\n"
+        "for _ in range(20): file.write(events)\n"
+    )
+    paths = os.pathsep.join(["tests/unit", "."])
+    children = [
+        subprocess.Popen([sys.executable, "-c", code, name], env=os.environ | {"PYTHONPATH": paths})
+        for name in "ab"
+    ]
+    assert [child.wait(30) for child in children] == [0, 0]
+    found = rows(path)
+    assert len(found) == 2_001
+    assert {row[1] for row in found[1:]} == {"a" * 2000, "b" * 2000}
+
+
+def test_no_address(path: Path) -> None:
+    append(path, {"order_id": "7", "source_url": f"https://shop.example/?mail={ADDRESS}"})
+    assert "doe" not in path.read_text().lower()
+
+
+def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
+    """It is found before anything is sent, and names the setting."""
+    with pytest.raises(ConfigurationError, match=r"delivered_path.*directory"):
+        DeliveredFile(str(tmp_path), LOGGER)

@@ -1,0 +1,384 @@
+"""The ledger: what was delivered and confirmed is known to the next run, and nothing else is."""
+
+from __future__ import annotations
+
+import os
+import signal
+import sqlite3
+import stat
+import subprocess
+import sys
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from target_liveintent.conversions.model import Conversion
+from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.storage.ledger import Ledger
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+ACCOUNT = ("https://conversions.liveintent.com/conversions/a-1b2c", "a-1b2c")
+LATER = int(time.time()) + 86_400
+
+
+def event(event_id: str = "1", **changes: Any) -> Conversion:
+    values = {"stream": "orders", "pixel_id": 1, "expires_at": LATER, "body": b"{}", "columns": {}}
+    return Conversion(event_id=event_id, **(values | changes))
+
+
+def events(*numbers: int) -> list[Conversion]:
+    return [event(str(n)) for n in range(*numbers)]
+
+
+class Ledgers:
+    """Opens ledgers over one file, and closes them all."""
+
+    def __init__(self, path: Path) -> None:
+        self.path = path
+        self._open: list[Ledger] = []
+
+    def __call__(self, *account: str) -> Ledger:
+        ledger = Ledger(str(self.path), account or ACCOUNT)
+        self._open.append(ledger)
+        return ledger
+
+    def close(self) -> None:
+        for ledger in self._open:
+            ledger.close()
+
+
+@pytest.fixture
+def ledgers(tmp_path: Path) -> Iterator[Ledgers]:
+    made = Ledgers(tmp_path / "ledger.sqlite")
+    yield made
+    made.close()
+
+
+def remember(ledger: Ledger, *delivered: Conversion) -> None:
+    for one in delivered:
+        ledger.begin(one)
+    ledger.end(delivered, delivered)
+
+
+def rows(path: Path) -> int:
+    db = sqlite3.connect(path)
+    try:
+        (count,) = db.execute("SELECT count(*) FROM delivered").fetchone()
+    finally:
+        db.close()
+    return int(count)
+
+
+# What is known
+
+
+def test_delivered_is_known(ledgers: Ledgers) -> None:
+    """To this run and to the next, in the order in which events came."""
+    ledger = ledgers()
+    remember(ledger, *events(3))
+    assert ledger.unsent(events(6)) == events(3, 6)
+    ledger.close()
+    assert ledgers().unsent([*events(6), *events(6)][::-1]) == events(3, 6)[::-1]
+
+
+def test_only_what_is_confirmed(ledgers: Ledgers) -> None:
+    """An event whose batch came to its end without a 204 is unknown."""
+    ledger = ledgers()
+    batch = events(4)
+    for one in batch:
+        assert ledger.begin(one)
+    ledger.end(batch, batch[:1])
+    assert ledger.unsent(batch) == batch[1:]
+    assert rows(ledgers.path) == 1
+
+
+def test_nothing_confirmed_writes_nothing(ledgers: Ledgers) -> None:
+    """A batch of which nothing is certain leaves no trace."""
+    ledger = ledgers()
+    ledger.begin(event())
+    ledger.end([event()], [])
+    assert rows(ledgers.path) == 0
+    assert ledger.unsent([event()]) == [event()]
+
+
+@pytest.mark.parametrize(
+    "other",
+    [
+        {"event_id": "2"},
+        {"stream": "refunds"},
+        {"pixel_id": 2},
+        {"pixel_id": 11, "stream": "orders"},
+        {"stream": "orders\0001", "event_id": ""},
+        {"stream": "1", "event_id": "orders"},
+    ],
+)
+def test_what_tells_events_apart(ledgers: Ledgers, other: dict[str, Any]) -> None:
+    """Pixel ID, source stream and event ID."""
+    ledger = ledgers()
+    remember(ledger, event())
+    different = event(**other)
+    assert ledger.begin(different)
+    assert ledger.unsent([event(), different]) == [different]
+
+
+@pytest.mark.parametrize(
+    "account",
+    [
+        (ACCOUNT[0], "b-1b2c"),
+        ("https://other.example/conversions/a-1b2c", ACCOUNT[1]),
+        (ACCOUNT[0] + "a", "-1b2c"),
+        (ACCOUNT[0] + ACCOUNT[1],),
+    ],
+)
+def test_what_tells_accounts_apart(ledgers: Ledgers, account: tuple[str, ...]) -> None:
+    """API URL and customer ID."""
+    remember(ledgers(), event())
+    assert ledgers(*account).unsent([event()]) == [event()]
+    assert ledgers().unsent([event()]) == []
+
+
+def test_a_changed_event_is_the_same(ledgers: Ledgers) -> None:
+    """Time, amount and columns do not count: a refund that edits an order is not sent."""
+    ledger = ledgers()
+    remember(ledger, event())
+    changed = event(body=b'{"value":5}', columns={"value": 5}, expires_at=LATER + 500)
+    assert ledger.unsent([changed]) == []
+
+
+def test_keys_are_pinned(ledgers: Ledgers) -> None:
+    """A new release must know what the last one delivered."""
+    remember(ledgers(), event("1007"))
+    db = sqlite3.connect(ledgers.path)
+    found = db.execute("SELECT hex(key), expires_at FROM delivered").fetchall()
+    db.close()
+    assert found == [("5B108EF96CF565A53916BB80DB32854C", LATER)]
+
+
+@pytest.mark.parametrize(
+    "text", ["ü", "\x00", "'; DROP TABLE delivered; --", "\ud800", "", "x" * 9999]
+)
+def test_any_text_is_a_key(ledgers: Ledgers, text: str) -> None:
+    """Whatever stream and event ID are made of."""
+    ledger = ledgers()
+    remember(ledger, event(text, stream=text))
+    assert ledger.unsent([event(text, stream=text), event()]) == [event()]
+
+
+def test_a_full_batch_is_asked_at_once(ledgers: Ledgers) -> None:
+    """A hundred events, or none."""
+    ledger = ledgers()
+    remember(ledger, *events(0, 100, 2))
+    assert ledger.unsent(events(100)) == events(1, 100, 2)
+    assert ledger.unsent([]) == []
+
+
+# One event twice
+
+
+def test_underway_once(ledgers: Ledgers) -> None:
+    """An event that is on its way is not begun again before its fate is known."""
+    ledger = ledgers()
+    assert ledger.begin(event())
+    assert not ledger.begin(event())
+    assert not ledger.begin(event(body=b"changed"))
+    assert ledger.begin(event("2"))
+    ledger.end([event()], [])
+    assert ledger.begin(event())
+    assert not ledger.begin(event("2"))
+
+
+def test_within_one_batch_once(ledgers: Ledgers) -> None:
+    """The first of each is kept."""
+    first, second = event(body=b"first"), event(body=b"second")
+    kept = ledgers().unsent([first, event("2"), second])
+    assert sorted(kept, key=lambda one: one.event_id) == [first, event("2")]
+
+
+# The end of a window
+
+
+def test_expired_events_are_forgotten_at_the_next_start(ledgers: Ledgers) -> None:
+    """Once no window can be open any more, the row goes, and the file does not grow for ever."""
+    now = int(time.time())
+    gone, there = event("gone", expires_at=now - 5), event("there", expires_at=now + 500)
+    remember(ledgers(), gone, there)
+    assert rows(ledgers.path) == 2
+    again = ledgers()
+    assert rows(ledgers.path) == 1
+    assert again.unsent([gone, there]) == [gone]
+
+
+# The file
+
+
+@pytest.mark.parametrize("mask", [0, 0o022, 0o077])
+def test_only_the_owner_can_read_it(tmp_path: Path, mask: int) -> None:
+    """The file and those beside it are made with mode 0600, whatever the umask."""
+    before = os.umask(mask)
+    try:
+        ledger = Ledger(str(tmp_path / "ledger.sqlite"), ACCOUNT)
+        remember(ledger, event())
+        made = {path.name: stat.S_IMODE(path.stat().st_mode) for path in tmp_path.iterdir()}
+        ledger.close()
+    finally:
+        os.umask(before)
+    assert "ledger.sqlite" in made
+    assert "ledger.sqlite-wal" in made
+    assert set(made.values()) == {0o600}
+
+
+def test_it_holds_nothing_personal(ledgers: Ledgers) -> None:
+    """Keys only: neither event IDs nor streams nor columns can be read out of it."""
+    ledger = ledgers()
+    remember(ledger, event("ord3r-7", stream="s3cr3t", body=b"b0dy", columns={"a": "c0lumn"}))
+    for path in ledgers.path.parent.iterdir():
+        content = path.read_bytes()
+        for word in (b"ord3r", b"s3cr3t", b"b0dy", b"c0lumn", b"a-1b2c", b"liveintent.com"):
+            assert word not in content
+    assert "ord3r" not in repr(ledger)
+
+
+CORRUPT = {
+    "text": b"not a database, but long enough to be taken for one " * 50,
+    "header": b"SQLite format 3\x00" + b"\xff" * 4096,
+    "letters": b'{"type": "SCHEMA", "stream": "liveintent_dead_letters"}\n' * 20,
+}
+
+
+@pytest.mark.parametrize("kind", CORRUPT)
+def test_a_file_that_is_no_ledger(tmp_path: Path, kind: str) -> None:
+    """A file of another kind is refused, named, and left as it is."""
+    path = tmp_path / "ledger.sqlite"
+    path.write_bytes(CORRUPT[kind])
+    with pytest.raises(ConfigurationError, match=r"ledger_path '.*ledger\.sqlite'") as raised:
+        Ledger(str(path), ACCOUNT)
+    assert "\n" not in str(raised.value)
+    assert path.read_bytes() == CORRUPT[kind]
+
+
+@pytest.mark.parametrize("table", ["delivered (id TEXT)", "delivered (key BLOB PRIMARY KEY)"])
+def test_another_database(tmp_path: Path, table: str) -> None:
+    """A database of something else is refused as well."""
+    path = tmp_path / "ledger.sqlite"
+    db = sqlite3.connect(path)
+    db.execute(f"CREATE TABLE {table}")
+    db.close()
+    with pytest.raises(ConfigurationError, match="ledger_path"):
+        Ledger(str(path), ACCOUNT)
+
+
+@pytest.mark.parametrize("path", [".", "nowhere/ledger.sqlite", "a\0b", "\ud800", "x" * 300])
+def test_a_path_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
+) -> None:
+    """Said as a wrong setting, in one line."""
+    monkeypatch.chdir(tmp_path)
+    with pytest.raises(ConfigurationError, match="ledger_path") as raised:
+        Ledger(path, ACCOUNT)
+    assert "\n" not in str(raised.value)
+
+
+def test_an_empty_file_becomes_a_ledger(ledgers: Ledgers) -> None:
+    """Somebody may have made the file beforehand."""
+    ledgers.path.touch(0o600)
+    remember(ledgers(), event())
+    assert ledgers().unsent([event()]) == []
+
+
+def test_a_file_that_breaks_later(ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What cannot be read or written any more ends the run as a fault of storage."""
+    ledger = ledgers()
+    ledger.close()
+    ledger.begin(event())
+    with pytest.raises(StorageError, match="ledger_path"):
+        ledger.unsent([event()])
+    with pytest.raises(StorageError, match="ledger_path"):
+        ledger.end([event()], [event()])
+
+
+# Several runs
+
+
+def test_two_runs_see_what_the_other_delivered(ledgers: Ledgers) -> None:
+    """Both open at the same time."""
+    one, two = ledgers(), ledgers()
+    remember(one, *events(5))
+    assert two.unsent(events(10)) == events(5, 10)
+    remember(two, *events(10))
+    assert one.unsent(events(10)) == []
+    assert rows(ledgers.path) == 10
+
+
+WRITER = """
+import sys
+sys.path[:0] = {path!r}
+from test_ledger import ACCOUNT, event, remember
+from target_liveintent.storage.ledger import Ledger
+ledger = Ledger(sys.argv[1], ACCOUNT)
+for start in range(int(sys.argv[2]), int(sys.argv[3]), 10):
+    batch = [event(str(n)) for n in range(start, start + 10)]
+    assert ledger.unsent(batch) == batch
+    remember(ledger, *batch)
+    print(start + 10, flush=True)
+"""
+
+
+def writer(path: Path, first: int, end: int) -> subprocess.Popen[bytes]:
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITER.format(path=sys.path), str(path), str(first), str(end)],
+        stdout=subprocess.PIPE,
+        stderr=subprocess.PIPE,
+    )
+
+
+def test_two_processes_share_the_file(ledgers: Ledgers) -> None:
+    """Neither fails for the other, and nothing of either is lost."""
+    both = [writer(ledgers.path, 0, 2_000), writer(ledgers.path, 2_000, 4_000)]
+    for process in both:
+        _, said = process.communicate(timeout=30)
+        assert (process.returncode, said) == (0, b"")
+    assert rows(ledgers.path) == 4_000
+    assert ledgers().unsent([event(str(n)) for n in range(3_950, 4_050)]) == events(4_000, 4_050)
+
+
+def test_a_killed_writer_loses_nothing(ledgers: Ledgers) -> None:
+    """What was said to be remembered when SIGKILL came is there, and the file is whole."""
+    for start in (0, 1_000_000):
+        process = writer(ledgers.path, start, start + 1_000_000)
+        assert process.stdout is not None
+        assert process.stderr is not None
+        for _ in range(30):
+            said = process.stdout.readline()
+        process.send_signal(signal.SIGKILL)
+        said = (process.stdout.read().splitlines() or [said])[-1]
+        process.stdout.close()
+        process.stderr.close()
+        process.wait(10)
+        ledger = ledgers()
+        end = int(said)
+        known = [event(str(n)) for n in range(max(start, end - 100), end)]
+        assert ledger.unsent(known) == []
+        after = [event(str(n)) for n in range(end + 10, end + 20)]  # (one batch may be unsaid)
+        assert ledger.unsent(after) == after
+    db = sqlite3.connect(ledgers.path)
+    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
+    db.close()
+
+
+def test_it_costs_little(ledgers: Ledgers) -> None:
+    """Microseconds an event, of the machine's own time, in batches of 100."""
+    ledger = ledgers()
+    all_events = [event(f"order-{n}") for n in range(20_000)]
+    batches = [all_events[n : n + 100] for n in range(0, len(all_events), 100)]
+    started = time.process_time()
+    for batch in batches:
+        for one in batch:
+            ledger.begin(one)
+        ledger.unsent(batch)
+        ledger.end(batch, batch)
+    spent = (time.process_time() - started) / len(all_events)
+    assert spent < 50e-6  # about 8 on an idle machine
