@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from target_liveintent.conversions.model import Defaults
+    from target_liveintent.conversions.model import EventDefaults
 
 
 @dataclasses.dataclass(frozen=True)
@@ -28,7 +28,7 @@ class Settings:
     auth_token_path: str | None
     api_url: str
     url: str
-    events: Defaults
+    events: EventDefaults
     batch_size_rows: int
     max_concurrent_requests: int
     flush_interval_seconds: int

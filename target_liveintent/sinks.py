@@ -25,7 +25,7 @@ if TYPE_CHECKING:
     from collections.abc import Sequence
 
     from target_liveintent.run.counts import StreamCounts
-    from target_liveintent.singer.stream_maps import Treatment
+    from target_liveintent.singer.stream_maps import StreamPlan
     from target_liveintent.target import TargetLiveIntent
 
 
@@ -78,15 +78,15 @@ Converter = Callable[[dict[str, Any], str | None], Conversion | Rejection | None
 why there is none; None if the map's filter drops it."""
 
 
-def converter(treatment: Treatment, builder: EventBuilder, left_out: dict[str, int]) -> Converter:
+def converter(plan: StreamPlan, builder: EventBuilder, left_out: dict[str, int]) -> Converter:
     """Join a stream's map and its builder.
 
     Args:
-        treatment: The stream's map, which lets records through.
+        plan: The stream's map, which lets records through.
         builder: The stream's builder.
         left_out: Counts columns that could not be used.
     """
-    transform, build = treatment.transform, builder.build
+    transform, build = plan.transform, builder.build
     assert transform is not None  # noqa: S101 (there is a builder)
 
     def convert(record: dict[str, Any], violation: str | None) -> Conversion | Rejection | None:
@@ -104,7 +104,7 @@ def converter(treatment: Treatment, builder: EventBuilder, left_out: dict[str, i
 class LiveIntentSink(Sink):
     """Takes the records of one stream, as the tap sent them, through one map."""
 
-    treatment: Treatment
+    plan: StreamPlan
     counts: StreamCounts
     convert: Converter | None
 
@@ -127,28 +127,28 @@ class LiveIntentSink(Sink):
         self._run = target.run
         self._settings = target.settings
 
-    def use(self, treatment: Treatment, *, gives_events: bool) -> None:
+    def use(self, plan: StreamPlan, *, gives_events: bool) -> None:
         """Set how records are treated, and resolve the columns once.
 
         Args:
-            treatment: The map.
+            plan: The map.
             gives_events: Whether events can come of it; if not, records are only counted.
         """
-        self.treatment = treatment
-        self._counted_as = treatment.stream
-        self.counts = self._run.report.of(treatment.stream)
+        self.plan = plan
+        self._counted_as = plan.stream
+        self.counts = self._run.counts.of(plan.stream)
         self._read_before = self.counts.read
-        self.record_counter_metric.tags[metrics.Tag.STREAM] = treatment.stream
+        self.record_counter_metric.tags[metrics.Tag.STREAM] = plan.stream
         self.convert = None
         if gives_events:
             builder = EventBuilder(
                 self.stream_name,
-                treatment.properties,
+                plan.properties,
                 self.key_properties,
                 self._settings.events,
                 self._run.suppressions,
             )
-            self.convert = converter(treatment, builder, self.counts.left_out)
+            self.convert = converter(plan, builder, self.counts.left_out)
 
     @property
     def reads(self) -> frozenset[str] | None:
@@ -156,12 +156,12 @@ class LiveIntentSink(Sink):
         if self.convert is None:
             return frozenset()
         needs_all = (
-            self.treatment.reads is None
+            self.plan.reads is None
             or self._validator is not None
             # Without keys, a derived event ID is made of the whole mapped record.
-            or (not self.key_properties and self.treatment.passes_others)
+            or (not self.key_properties and self.plan.passes_others)
         )
-        return None if needs_all else self.treatment.reads | set(self.key_properties)  # type: ignore[operator]
+        return None if needs_all else self.plan.reads | set(self.key_properties)  # type: ignore[operator]
 
     def get_validator(self) -> BaseJSONSchemaValidator | None:
         """Validate only where the user asks for it: the event builder judges each value it uses."""
@@ -199,7 +199,7 @@ class LiveIntentSink(Sink):
             self.counts.filtered += 1
 
     def _count_unused(self, counts: StreamCounts) -> None:
-        if self.treatment.named and self.treatment.transform is None:
+        if self.plan.named and self.plan.transform is None:
             counts.filtered += 1
         else:
             counts.unmapped += 1
@@ -213,7 +213,7 @@ class LiveIntentSink(Sink):
             raise MissingKeyPropertiesError(msg)
         if rejection.reason == "mapping_failed":
             self._warn_of_mapping(rejection)
-        self._run.reject(self.treatment.stream, rejection)
+        self._run.reject(self.plan.stream, rejection)
 
     def _warn_of_mapping(self, rejection: Rejection) -> None:
         column = str(rejection.field)
@@ -222,7 +222,7 @@ class LiveIntentSink(Sink):
             self.logger.warning(
                 "the expression for '%s' of stream '%s' failed (%s): a dead letter each time",
                 column,
-                self.treatment.stream,
+                self.plan.stream,
                 rejection.detail,
             )
 
@@ -232,7 +232,7 @@ class LiveIntentSink(Sink):
         Args:
             context: The SDK's; not used.
         """
-        self._run.submit(self.treatment.stream)
+        self._run.submit(self.plan.stream)
 
     def clean_up(self) -> None:
         """Log the SDK's metric of records, once: a line for each batch would drown the rest."""
@@ -265,7 +265,7 @@ class DeadLetterSink(LiveIntentSink):
         forbidden = isinstance(result, Rejection) and not REASONS[result.reason].letter
         asked = is_replayed(record, unconfirmed=self._settings.replay_unconfirmed)
         if not asked and not forbidden:
-            self._run.keep(self._counted_as, record)
+            self._run.carry_over(self._counted_as, record)
             return
         # Should it be refused again, its letter names the stream that it came from.
         self._give(result and msgspec.structs.replace(result, stream=str(record.get("stream"))))

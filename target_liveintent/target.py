@@ -39,7 +39,7 @@ from target_liveintent.errors import (
     StreamMappingError,
 )
 from target_liveintent.mapping import presets
-from target_liveintent.mapping.suggestions import absent_streams, is_it, unknown_columns
+from target_liveintent.mapping.suggestions import absent_streams, did_you_mean, unknown_columns
 from target_liveintent.privacy import logs
 from target_liveintent.reporting import run_report
 from target_liveintent.reporting.metrics import MetricsFile
@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import FrameType
 
-    from target_liveintent.run.counts import Report
+    from target_liveintent.run.counts import RunCounts
     from target_liveintent.singer.reader import Message
-    from target_liveintent.singer.stream_maps import Treatment
+    from target_liveintent.singer.stream_maps import StreamPlan
 
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """What `meltano config test target-liveintent` sends: read, never sent on."""
@@ -126,7 +126,7 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
-        logs.hide(self.settings.auth_token)
+        logs.hide_token(self.settings.auth_token)
         interval = self.settings.flush_interval_seconds
         self._progress = Progress(self.logger, sys.stderr, interval)
         self._metrics: MetricsFile | None = None
@@ -151,7 +151,7 @@ class TargetLiveIntent(Target):
     @classmethod
     def get_singer_command(cls) -> click.Command:
         """The SDK's command, with one option more, and our way to end."""
-        logs.protect()
+        logs.protect_logging()
         command = super().get_singer_command()
         command.params += [
             click.Option(
@@ -257,7 +257,7 @@ class TargetLiveIntent(Target):
             del account["auth_token"]
         given_ones = {name: value for name, value in settings.items() if value is not None}
         checked = config.settings_of(account | given_ones)
-        logs.hide(checked.auth_token)
+        logs.hide_token(checked.auth_token)
         yield from explain.explain(
             file_input, checked, _stream_maps(settings), settings.get("presets") or {}
         )
@@ -295,14 +295,14 @@ class TargetLiveIntent(Target):
     def _stopped_by(self) -> str:
         return f"stopped by {signal.Signals(self._signal or 0).name}"
 
-    def _watch(self, report: Report, in_flight: int, waiting: int) -> None:
+    def _watch(self, report: RunCounts, in_flight: int, waiting: int) -> None:
         self._progress.show(report, in_flight, waiting)
         if self._metrics is not None:
             self._metrics.show(report, in_flight)
 
     def _tell(self, ending: Ending) -> None:
         """Say how the run went: in the log, and in the files that the settings ask for."""
-        report = self.run.report
+        report = self.run.counts
         for line in (*report.lines(), *report.advice(self.settings.dead_letter_path)):
             self.logger.info(line)
         if self._signal is not None:
@@ -380,29 +380,29 @@ class TargetLiveIntent(Target):
         for replaced in self._sinks.get(stream, ()):
             replaced.clean_up()
         self._sinks[stream] = sinks = tuple(
-            self._make_sink(stream, schema, message.key_properties or [], treatment)
-            for treatment in self._stream_maps.treatments(stream, schema)
+            self._make_sink(stream, schema, message.key_properties or [], plan)
+            for plan in self._stream_maps.plans(stream, schema)
         )
         # Nearly always, there is one.
         handle = sinks[0].process_record if len(sinks) == 1 else functools.partial(_process, sinks)
         self.message_reader.take(stream, _together(sinks), handle)
 
     def _make_sink(
-        self, stream: str, schema: dict[str, Any], keys: list[str], treatment: Treatment
+        self, stream: str, schema: dict[str, Any], keys: list[str], plan: StreamPlan
     ) -> LiveIntentSink:
         kind = DeadLetterSink if stream == DEAD_LETTERS else LiveIntentSink
         sink = kind(self, stream, schema, keys)
-        if treatment.map is not None:
-            for wrong in unknown_columns(treatment.stream, treatment.map.columns):
+        if plan.map is not None:
+            for wrong in unknown_columns(plan.stream, plan.map.columns):
                 self._warn_once(wrong)
-        gives_events = self._check(stream, schema, keys, treatment)
-        sink.use(treatment, gives_events=gives_events)
+        gives_events = self._check(stream, schema, keys, plan)
+        sink.use(plan, gives_events=gives_events)
         self._gives_events |= gives_events or stream == MELTANO_TEST_STREAM
         self.run.awaits_mapping = not self._gives_events
         return sink
 
     def _check(
-        self, stream: str, schema: dict[str, Any], keys: list[str], treatment: Treatment
+        self, stream: str, schema: dict[str, Any], keys: list[str], plan: StreamPlan
     ) -> bool:
         """Whether events can come of a stream.
 
@@ -411,29 +411,29 @@ class TargetLiveIntent(Target):
         """
         if stream == MELTANO_TEST_STREAM:
             return False
-        if treatment.transform is None:
-            if not treatment.named:
+        if plan.transform is None:
+            if not plan.named:
                 self._warn_of_skipping(stream)
             return False
-        missing = missing_columns(treatment.properties, self.settings.events)
+        missing = missing_columns(plan.properties, self.settings.events)
         if not missing or stream == DEAD_LETTERS:
             return True
-        if treatment.named:
+        if plan.named:
             advice = explanation.settings_to_set(missing) or (
-                f"Its columns are: {', '.join(treatment.properties)}."
-                f" {self._way_out(stream, schema['properties'], keys)}"
+                f"Its columns are: {', '.join(plan.properties)}."
+                f" {self._advise_map(stream, schema['properties'], keys)}"
             )
-            msg = f"{never_an_event(treatment.stream, missing)} {advice}"
+            msg = f"{never_an_event(plan.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         self._warn_of_skipping(stream)
         return False
 
-    def _way_out(self, stream: str, columns: Mapping[str, Any], keys: list[str]) -> str:
+    def _advise_map(self, stream: str, columns: Mapping[str, Any], keys: list[str]) -> str:
         in_use = stream in (self.config.get("presets") or {})
-        return explanation.way_out(stream, columns, keys, self.settings.events, in_use=in_use)
+        return explanation.advise_map(stream, columns, keys, self.settings.events, in_use=in_use)
 
     def _warn_of_skipping(self, stream: str) -> None:
-        hint = is_it(stream, [name for name in self._stream_maps.names if name != stream])
+        hint = did_you_mean(stream, [name for name in self._stream_maps.names if name != stream])
         self._warn_once(f"stream '{stream}' is skipped: no stream map names it{hint}")
 
     def _warn_of_absent_streams(self) -> None:
@@ -496,7 +496,7 @@ class TargetLiveIntent(Target):
         """
         if not self.message_reader.stopped:
             self._warn_of_absent_streams()
-        self.run.awaits_mapping = not self._gives_events and self.run.report.total.read > 0
+        self.run.awaits_mapping = not self._gives_events and self.run.counts.total.read > 0
         if self.run.awaits_mapping:
             msg = (
                 f"not one of the streams that came ({', '.join(self._sinks)}) is mapped to events;"

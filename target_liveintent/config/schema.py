@@ -22,7 +22,7 @@ import requests
 from jsonschema import Draft202012Validator
 
 from target_liveintent.conversions.coerce import SOURCES
-from target_liveintent.conversions.model import Defaults
+from target_liveintent.conversions.model import EventDefaults
 from target_liveintent.delivery import tokens
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping.presets import PRESETS
@@ -494,7 +494,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     return Settings(
         **{name: values[name] for name in same},
         url=endpoint(values["api_url"], values["customer_id"]),
-        events=Defaults(
+        events=EventDefaults(
             pixel_id=values["pixel_id"],
             source=values["default_source"],
             zone=zoneinfo.ZoneInfo(values["timezone"]),

@@ -30,12 +30,12 @@ from target_liveintent.privacy.identity import (
     identify,
     pseudonym,
 )
-from target_liveintent.privacy.redaction import letter_columns, letter_value, scrub_column
+from target_liveintent.privacy.redaction import redact_column, redact_columns, redact_value
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from target_liveintent.conversions.model import Defaults
+    from target_liveintent.conversions.model import EventDefaults
     from target_liveintent.privacy.identity import Identity
     from target_liveintent.privacy.suppression import Suppressions
 
@@ -69,7 +69,7 @@ class EventBuilder:
         stream: str,
         properties: Iterable[str],
         key_properties: Sequence[str],
-        defaults: Defaults,
+        defaults: EventDefaults,
         suppressions: Suppressions | None = None,
     ) -> None:
         """Resolve the columns once."""
@@ -130,7 +130,7 @@ class EventBuilder:
                 raise _NoEvent("missing_key", "event_id")  # noqa: TRY301
             return self._conversion(event_id, columns, identity, now, left_out)
         except _NoEvent as no:
-            scrubbed = letter_columns(with_hashes(columns, identity))
+            scrubbed = redact_columns(with_hashes(columns, identity))
             return Rejection(self._stream, event_id, no.reason, no.field, scrubbed, no.detail)
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
@@ -147,7 +147,7 @@ class EventBuilder:
     def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
         """Reject a record of which the map made nothing; only its keys are known."""
         event_id, _ = self._event_id({}, raw, raw, {})
-        keys = {name: letter_value(raw[name]) for name in self._keys if name in raw}
+        keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}
         return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
 
     def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
@@ -225,7 +225,7 @@ class EventBuilder:
                 _count(left_out, f"{name} empty")
         elif value is UNUSABLE or holds_address(value):
             _count(left_out, name)
-            scrub_column(columns, name)
+            redact_column(columns, name)
         else:
             return value
         return None

@@ -139,7 +139,7 @@ class Rejection(msgspec.Struct, frozen=True):
     keys: dict[str, Any] | None = None
 
 
-class Defaults(NamedTuple):
+class EventDefaults(NamedTuple):
     """What the settings say about events.
 
     Attributes:
@@ -155,7 +155,7 @@ class Defaults(NamedTuple):
     normalization: str
 
 
-def missing_columns(properties: Iterable[str], defaults: Defaults) -> list[str]:
+def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[str]:
     """What a stream lacks to ever give an event.
 
     Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 import threading
 from typing import TYPE_CHECKING
 
-from target_liveintent.errors import RefusedError
+from target_liveintent.errors import AllRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Hashable
@@ -44,13 +44,13 @@ class Breaker:
             A number for the request that is about to be made.
 
         Raises:
-            RefusedError: If the run is over.
+            AllRefusedError: If the run is over.
         """
         with self._changed:
             while self._suspicious and self._prober not in {None, batch} and not self._verdict:
                 self._changed.wait()
             if self._verdict:
-                raise RefusedError(self._verdict)
+                raise AllRefusedError(self._verdict)
             if self._suspicious:
                 self._prober = batch
             self._asked += 1
@@ -81,7 +81,7 @@ class Breaker:
             said: What the API said, for the verdict.
 
         Raises:
-            RefusedError: When that was one too many.
+            AllRefusedError: When that was one too many.
         """
         with self._changed:
             self._refused.append(self._asked)
@@ -95,7 +95,7 @@ class Breaker:
             said: What the API said, for the verdict.
 
         Raises:
-            RefusedError: When that was one too many.
+            AllRefusedError: When that was one too many.
         """
         with self._changed:
             self._isolated.append(self._asked)
@@ -112,7 +112,7 @@ class Breaker:
     def _trip(self, what: str, said: str) -> None:
         self._verdict = refused_as_a_whole(f"the API refused {what} in a row", said)
         self._changed.notify_all()
-        raise RefusedError(self._verdict)
+        raise AllRefusedError(self._verdict)
 
 
 def refused_as_a_whole(what: str, said: str) -> str:

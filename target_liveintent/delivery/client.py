@@ -33,7 +33,7 @@ from requests.adapters import HTTPAdapter
 
 from target_liveintent.delivery import tokens
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy.logs import hide, without_secrets
+from target_liveintent.privacy.logs import hide_token, without_secrets
 from target_liveintent.settings import is_loopback
 
 if TYPE_CHECKING:
@@ -47,7 +47,7 @@ _MAX_ANSWER = 65_536
 _MAX_DETAIL = 500
 
 
-class Kind(enum.Enum):
+class Verdict(enum.Enum):
     """What an answer means for the events that were sent."""
 
     ACCEPTED = "accepted"
@@ -61,20 +61,20 @@ class Kind(enum.Enum):
 
 
 _KINDS = {
-    204: Kind.ACCEPTED,
-    200: Kind.UNCONFIRMED,  # Unless its body says more, see `_partly`.
-    400: Kind.REFUSED,
-    413: Kind.REFUSED,
-    422: Kind.REFUSED,
-    401: Kind.DENIED,
-    403: Kind.DENIED,
-    408: Kind.RETRY,
-    425: Kind.RETRY,
-    429: Kind.RETRY,
+    204: Verdict.ACCEPTED,
+    200: Verdict.UNCONFIRMED,  # Unless its body says more, see `_partly`.
+    400: Verdict.REFUSED,
+    413: Verdict.REFUSED,
+    422: Verdict.REFUSED,
+    401: Verdict.DENIED,
+    403: Verdict.DENIED,
+    408: Verdict.RETRY,
+    425: Verdict.RETRY,
+    429: Verdict.RETRY,
 }
 
 
-class Outcome(msgspec.Struct, frozen=True):
+class Answer(msgspec.Struct, frozen=True):
     """What became of one POST.
 
     Attributes:
@@ -86,7 +86,7 @@ class Outcome(msgspec.Struct, frozen=True):
         seconds: How long it took.
     """
 
-    kind: Kind
+    kind: Verdict
     detail: str
     status: int | None = None
     retry_after: float | None = None
@@ -96,7 +96,7 @@ class Outcome(msgspec.Struct, frozen=True):
     @property
     def proves_bad_event(self) -> bool:
         """Whether at least one event is at fault, and not the size of the whole."""
-        return self.kind is Kind.REFUSED and self.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return self.kind is Verdict.REFUSED and self.status != HTTPStatus.REQUEST_ENTITY_TOO_LARGE
 
 
 def _headers(token: str) -> dict[str, str]:
@@ -129,14 +129,14 @@ class Client:
 
     def __init__(self, settings: Settings) -> None:
         """Prepare all of the request that does not depend on its events."""
-        hide(settings.auth_token)
+        hide_token(settings.auth_token)
         self._settings = settings
         self._headers = _headers(settings.auth_token)
         self._rotating = threading.Lock()
         self._route: _Route | None = None
         self._finding = threading.Lock()
 
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Outcome:
+    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
         """Send one batch once. Never raises for what the network or the API does.
 
         Args:
@@ -162,13 +162,13 @@ class Client:
             )
             answer = _read(response, start + longest)
         except _SetUpError as fault:
-            outcome = Outcome(Kind.UNKNOWN, f"a fault of this machine's set-up: {fault}")
+            outcome = Answer(Verdict.UNKNOWN, f"a fault of this machine's set-up: {fault}")
         except (urllib3.exceptions.HTTPError, OSError) as fault:
-            outcome = Outcome(Kind.RETRY, _fault(fault))
+            outcome = Answer(Verdict.RETRY, _fault(fault))
         else:
             outcome = self._judge(response, answer, event_ids)
-        if outcome.kind is Kind.DENIED and self._has_rotated(headers):
-            outcome = msgspec.structs.replace(outcome, kind=Kind.ROTATED)
+        if outcome.kind is Verdict.DENIED and self._has_rotated(headers):
+            outcome = msgspec.structs.replace(outcome, kind=Verdict.ROTATED)
         return msgspec.structs.replace(outcome, seconds=time.monotonic() - start)
 
     def _has_rotated(self, denied: dict[str, str]) -> bool:
@@ -182,7 +182,7 @@ class Client:
                 token = tokens.read(self._settings.auth_token_path)
             except ConfigurationError:  # Just being replaced, or gone: nothing new.
                 return False
-            hide(token)
+            hide_token(token)
             present = _headers(token)
             if present == denied:
                 return False
@@ -195,15 +195,15 @@ class Client:
     @staticmethod
     def _judge(
         response: urllib3.BaseHTTPResponse, answer: bytes, event_ids: Collection[str]
-    ) -> Outcome:
+    ) -> Answer:
         status = response.status
-        kind = _KINDS.get(status, Kind.RETRY if 500 <= status <= 599 else Kind.UNKNOWN)  # noqa: PLR2004
+        kind = _KINDS.get(status, Verdict.RETRY if 500 <= status <= 599 else Verdict.UNKNOWN)  # noqa: PLR2004
         detail = f"HTTP {status}"
-        if kind is Kind.UNCONFIRMED and (named := _partly(answer, event_ids)):
-            return Outcome(Kind.PARTLY, detail, status, not_processed=named)
-        if kind is Kind.REFUSED and (said := _said(answer)):
+        if kind is Verdict.UNCONFIRMED and (named := _partly(answer, event_ids)):
+            return Answer(Verdict.PARTLY, detail, status, not_processed=named)
+        if kind is Verdict.REFUSED and (said := _said(answer)):
             detail = f"{detail}: {said}"
-        return Outcome(kind, detail, status, _retry_after(response))
+        return Answer(kind, detail, status, _retry_after(response))
 
 
 def _said(answer: bytes) -> str:

@@ -1,7 +1,7 @@
 """Batches in, their fates out: the pool, back-off, and the isolation of what the API refuses.
 
 The only module with threads. A batch is delivered from start to end by one thread; what became of
-it comes back as one value, `Delivered`, which the main thread collects. So everything that keeps
+it comes back as one value, `BatchResult`, which the main thread collects. So everything that keeps
 books (counts, dead letters, STATE) runs on the main thread alone and needs no locks.
 """
 
@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 
 from target_liveintent.delivery.breaker import Breaker
-from target_liveintent.delivery.client import Client, Kind, Outcome
+from target_liveintent.delivery.client import Answer, Client, Verdict
 from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ class Batch(msgspec.Struct, eq=False):
     conversions: list[Conversion]
 
 
-class Delivered(msgspec.Struct, eq=False):
+class BatchResult(msgspec.Struct, eq=False):
     """What became of a batch.
 
     Attributes:
@@ -89,7 +89,7 @@ class Delivered(msgspec.Struct, eq=False):
     failure: Exception | None = None
 
 
-class Patience:
+class RunDeadline:
     """How long the run may still wait for the API; shared by all threads.
 
     Attributes:
@@ -142,15 +142,15 @@ class Delivery:
             each batch.
     """
 
-    def __init__(self, settings: Settings, settle: Callable[[Delivered], None]) -> None:
+    def __init__(self, settings: Settings, settle: Callable[[BatchResult], None]) -> None:
         """Start without threads; each is started when a batch has to wait for one."""
         self._settings = settings
         self._settle = settle
         self._client = Client(settings)
         self._breaker = Breaker()
-        self._patience = Patience()
+        self._patience = RunDeadline()
         self._waiting: queue.SimpleQueue[Batch | None] = queue.SimpleQueue()
-        self._finished: queue.SimpleQueue[Delivered | None] = queue.SimpleQueue()
+        self._finished: queue.SimpleQueue[BatchResult | None] = queue.SimpleQueue()
         self._threads = 0
         self.in_flight = 0
 
@@ -224,7 +224,7 @@ class Delivery:
                     batch, self._client, self._breaker, self._patience, self._settings
                 ).deliver()
             except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
-                done = Delivered(batch, failure=failure)
+                done = BatchResult(batch, failure=failure)
             self._finished.put(done)
             if done.failure is not None:
                 # The run is over: nothing more is sent, even before the main thread looks.
@@ -240,10 +240,10 @@ class _Shipment:
         batch: Batch,
         client: Client,
         breaker: Breaker,
-        patience: Patience,
+        patience: RunDeadline,
         settings: Settings,
     ) -> None:
-        self._result = Delivered(batch)
+        self._result = BatchResult(batch)
         self._client = client
         self._breaker = breaker
         self._patience = patience
@@ -252,7 +252,7 @@ class _Shipment:
         self._request = 0  # The number of the request that was made last.
         self._sent_at = 0.0  # And when: Unix time.
 
-    def deliver(self) -> Delivered:
+    def deliver(self) -> BatchResult:
         """Deliver what can be delivered, and say what became of each conversion."""
         batch = self._result.batch
         try:
@@ -276,13 +276,13 @@ class _Shipment:
         while unknown:
             unknown.sort(key=len)
             bad, refusal = self._send(unknown.pop())
-            if refusal.kind is not Kind.REFUSED:
+            if refusal.kind is not Verdict.REFUSED:
                 continue
             while len(bad) > 1:
                 half = len(bad) // 2
                 left, right = bad[:half], bad[half:]
                 sent, outcome = self._send(left)
-                if outcome.kind is Kind.REFUSED:
+                if outcome.kind is Verdict.REFUSED:
                     unknown.append(right)
                     bad, refusal = sent, outcome
                 elif self._all_good(left, sent, outcome) and refusal.proves_bad_event and right[1:]:
@@ -294,15 +294,15 @@ class _Shipment:
                 self._isolate(bad[0], refusal)
 
     @staticmethod
-    def _all_good(part: list[Conversion], sent: list[Conversion], outcome: Outcome) -> bool:
+    def _all_good(part: list[Conversion], sent: list[Conversion], outcome: Answer) -> bool:
         """Whether a part was accepted whole, without one that had grown too old meanwhile."""
-        return outcome.kind is Kind.ACCEPTED and len(sent) == len(part)
+        return outcome.kind is Verdict.ACCEPTED and len(sent) == len(part)
 
-    def _isolate(self, conversion: Conversion, refusal: Outcome) -> None:
+    def _isolate(self, conversion: Conversion, refusal: Answer) -> None:
         self._breaker.isolated(refusal.detail)
         self._result.refusals.append(Refusal(conversion, "refused_by_api", refusal.detail))
 
-    def _send(self, conversions: list[Conversion]) -> tuple[list[Conversion], Outcome]:
+    def _send(self, conversions: list[Conversion]) -> tuple[list[Conversion], Answer]:
         """Send until there is an answer, and book all but a refusal.
 
         Returns:
@@ -314,12 +314,12 @@ class _Shipment:
             self._request = self._breaker.wait_for_turn(self._result.batch.number)
             conversions = self._young_enough(conversions)
             if not conversions:
-                return conversions, Outcome(Kind.ACCEPTED, "nothing left to send")
+                return conversions, Answer(Verdict.ACCEPTED, "nothing left to send")
             outcome = self._post(conversions)
-            if outcome.kind is Kind.ROTATED:
+            if outcome.kind is Verdict.ROTATED:
                 self._result.retries += 1
                 continue
-            if outcome.kind is not Kind.RETRY:
+            if outcome.kind is not Verdict.RETRY:
                 self._book(conversions, outcome)
                 return conversions, outcome
             self._back_off(attempt, outcome)
@@ -337,7 +337,7 @@ class _Shipment:
             ]
         return young
 
-    def _post(self, conversions: list[Conversion]) -> Outcome:
+    def _post(self, conversions: list[Conversion]) -> Answer:
         if self._patience.ended:
             msg = "the run was stopped"
             raise DeliveryError(msg)
@@ -349,12 +349,12 @@ class _Shipment:
         self._result.latencies.append(outcome.seconds)
         return outcome
 
-    def _book(self, sent: list[Conversion], outcome: Outcome) -> None:
+    def _book(self, sent: list[Conversion], outcome: Answer) -> None:
         kind = outcome.kind
-        if kind in {Kind.ACCEPTED, Kind.PARTLY}:
+        if kind in {Verdict.ACCEPTED, Verdict.PARTLY}:
             self._result.accepted = True
             self._breaker.accepted(self._request)
-            if kind is Kind.ACCEPTED:
+            if kind is Verdict.ACCEPTED:
                 self._result.delivered += sent
                 self._result.confirmed += sent
                 self._result.sent_at += [self._sent_at] * len(sent)
@@ -365,11 +365,11 @@ class _Shipment:
                 else:
                     self._result.delivered.append(conversion)
                     self._result.sent_at.append(self._sent_at)
-        elif kind is Kind.UNCONFIRMED:
+        elif kind is Verdict.UNCONFIRMED:
             self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
-        elif kind is Kind.REFUSED:
+        elif kind is Verdict.REFUSED:
             self._breaker.refused(outcome.detail)
-        elif kind is Kind.DENIED:
+        elif kind is Verdict.DENIED:
             raise AccessDeniedError(
                 self._explain(
                     f"the API denied access ({outcome.detail}). The token may have been rotated,"
@@ -397,7 +397,7 @@ class _Shipment:
             f"{what} (api_url {self._settings.api_url}, customer_id {self._settings.customer_id})"
         )
 
-    def _back_off(self, attempt: int, outcome: Outcome) -> None:
+    def _back_off(self, attempt: int, outcome: Answer) -> None:
         """Wait before a retry.
 
         Raises:

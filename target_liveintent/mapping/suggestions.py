@@ -12,7 +12,7 @@ if TYPE_CHECKING:
     from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 
 
-def is_it(name: str, there: Iterable[str]) -> str:
+def did_you_mean(name: str, there: Iterable[str]) -> str:
     """The nearest of the names that there are, as the end of a sentence; empty if none is near."""
     names = {known.lower(): known for known in there}
     near = difflib.get_close_matches(name.lower(), names, 1)
@@ -33,7 +33,7 @@ def unknown_read(column: str, path: Sequence[str], schema: Mapping[str, Any]) ->
         if not isinstance(there, dict):
             return None
         if step not in there:
-            hint = is_it(step, there) or "."
+            hint = did_you_mean(step, there) or "."
             return f"{column} reads '{'.'.join(path)}', which the tap's SCHEMA does not have{hint}"
         inner = there[step]
     return None
@@ -43,7 +43,7 @@ def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
     """A sentence for each column of a map that no event has."""
     for column in columns:
         if column not in READ_COLUMNS:
-            hint = is_it(column, [known.name for known in COLUMNS])
+            hint = did_you_mean(column, [known.name for known in COLUMNS])
             yield f"the map of '{stream}' has a column '{column}' that no event has{hint}"
 
 
@@ -57,4 +57,4 @@ def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator
     others = [stream for stream in streams if stream not in names]
     for name in names:
         if not any(fnmatch.fnmatch(stream, name) for stream in streams):
-            yield name, is_it(name, others)
+            yield name, did_you_mean(name, others)

@@ -17,7 +17,7 @@ _SHORTEST = 6
 _spellings: set[str] = set()
 
 
-def hide(token: str) -> None:
+def hide_token(token: str) -> None:
     """Never show this token again, in any of its usual spellings."""
     if len(token) < _SHORTEST:  # It would garble every line, and is no secret.
         return
@@ -44,7 +44,7 @@ class _Formatter(logging.Formatter):
         return without_secrets(self._inner.format(record))
 
 
-def protect(logger: logging.Logger | None = None) -> None:
+def protect_logging(logger: logging.Logger | None = None) -> None:
     """Scrub what all handlers of a logger, or else of the root logger, write from now on."""
     # What urllib3 says at WARNING holds an answer's headers, and every outcome is told anyway.
     logging.getLogger("urllib3").setLevel(logging.ERROR)

@@ -16,7 +16,7 @@ _DEEPEST = 50
 """Levels of nesting that a letter shows."""
 
 
-def letter_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
+def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """The columns as a dead letter may hold them: JSON values that say something, no address.
 
     Columns in which a hash stands for an address are named in one more, `scrubbed`: a replay leaves
@@ -24,26 +24,26 @@ def letter_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
     """
     written = {name: value for name, value in columns.items() if value is not None}
     for name in list(written):
-        scrub_column(written, name)
+        redact_column(written, name)
     return written
 
 
-def scrub_column(columns: dict[str, Any], name: str) -> None:
+def redact_column(columns: dict[str, Any], name: str) -> None:
     """Put what a letter may hold in a column's place, and note where that was another text."""
     before = columns[name]
-    columns[name] = letter_value(before)
+    columns[name] = redact_value(before)
     if isinstance(before, str) and columns[name] != before:
         columns["scrubbed"] = [*columns.get("scrubbed", ()), name]
 
 
-def letter_value(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (a table of types)
+def redact_value(value: Any, depth: int = 0) -> Any:  # noqa: PLR0911 (a table of types)
     """A value as a letter may hold it; what is nested too deeply is left out."""
     if depth > _DEEPEST:
         return None
     if isinstance(value, dict):
-        return {_letter_text(str(k)): letter_value(v, depth + 1) for k, v in value.items()}
+        return {_letter_text(str(k)): redact_value(v, depth + 1) for k, v in value.items()}
     if isinstance(value, (list, tuple)):
-        return [letter_value(inner, depth + 1) for inner in value]
+        return [redact_value(inner, depth + 1) for inner in value]
     if value is None or isinstance(value, float):
         return value
     if isinstance(value, Decimal):

@@ -15,7 +15,7 @@ if TYPE_CHECKING:
     import logging
     from collections.abc import Iterator
 
-    from target_liveintent.run.counts import Report, StreamCounts
+    from target_liveintent.run.counts import RunCounts, StreamCounts
 
 
 class Metric(NamedTuple):
@@ -63,18 +63,18 @@ class MetricsFile:
         self._written_at = time.monotonic()
         self._warned = False
 
-    def show(self, report: Report, in_flight: int) -> None:
+    def show(self, report: RunCounts, in_flight: int) -> None:
         """Write how far the run is, if it is time; called about once a second."""
         now = time.monotonic()
         if now - self._written_at >= self._interval:
             self._written_at = now
             self._write(report, {"in_flight": in_flight, "ended_at": 0, "success": 0})
 
-    def end(self, report: Report, *, success: bool) -> None:
+    def end(self, report: RunCounts, *, success: bool) -> None:
         """Write how the run has ended."""
         self._write(report, {"in_flight": 0, "ended_at": time.time(), "success": float(success)})
 
-    def _write(self, report: Report, figures: dict[str, float]) -> None:
+    def _write(self, report: RunCounts, figures: dict[str, float]) -> None:
         # Only for those who ask for it.
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415
 

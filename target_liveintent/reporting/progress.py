@@ -10,7 +10,7 @@ from typing import IO, TYPE_CHECKING, Any
 if TYPE_CHECKING:
     import logging
 
-    from target_liveintent.run.counts import Report
+    from target_liveintent.run.counts import RunCounts
 
 
 _USUAL_SIZE = (80, 24)
@@ -38,7 +38,7 @@ class Progress:
         self._line: Any = None
         self._redirected = contextlib.ExitStack()
 
-    def show(self, report: Report, in_flight: int, waiting: int) -> None:
+    def show(self, report: RunCounts, in_flight: int, waiting: int) -> None:
         """Tell how far the run is, if it is time; called at least about once a second.
 
         Args:

@@ -10,7 +10,7 @@ from __future__ import annotations
 from collections import deque
 
 
-class StateKeeper:
+class StateGate:
     """Holds STATEs back until everything before them has its fate."""
 
     def __init__(self) -> None:

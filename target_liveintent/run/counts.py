@@ -69,7 +69,7 @@ class StreamCounts:
         self.left_out.update(other.left_out)
 
 
-class Report:
+class RunCounts:
     """The counts of a run."""
 
     def __init__(self, *, dry_run: bool = False, seconds: float = 0.0) -> None:
@@ -87,7 +87,7 @@ class Report:
             counts = self.streams[stream] = StreamCounts()
         return counts
 
-    def add(self, other: Report) -> None:
+    def add(self, other: RunCounts) -> None:
         """Add what another run did."""
         self.requests += other.requests
         self.retries += other.retries

@@ -10,14 +10,14 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from target_liveintent.delivery.breaker import refused_as_a_whole
-from target_liveintent.delivery.pool import Batch, Delivered, Delivery
-from target_liveintent.errors import DeliveryError, RefusedError, RejectedError
+from target_liveintent.delivery.pool import Batch, BatchResult, Delivery
+from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.run_report.tally import Tally
-from target_liveintent.run.checkpoints import StateKeeper
-from target_liveintent.run.counts import Report
-from target_liveintent.storage.dead_letters import DeadLetters, kept, letter
+from target_liveintent.run.checkpoints import StateGate
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.storage.dead_letters import DeadLetterFile, carry_over, dead_letter_line
 from target_liveintent.storage.delivered import DeliveredFile, read_back
 from target_liveintent.storage.ledger import Ledger, event_key
 
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.conversions.model import Conversion, Rejection
     from target_liveintent.settings import Settings
-    from target_liveintent.storage.dead_letters import Letters
+    from target_liveintent.storage.dead_letters import DeadLetterWriter
 
 _TICK = 1.0
 """Seconds between looks at what is due."""
@@ -67,12 +67,12 @@ class Run:
         write_state: Callable[[str], None],
         logger: logging.Logger,
         stop_reading: Callable[[], None] = lambda: None,
-        watch: Callable[[Report, int, int], None] = lambda *_: None,
+        watch: Callable[[RunCounts, int, int], None] = lambda *_: None,
         *,
-        letters: Letters | None = None,
+        letters: DeadLetterWriter | None = None,
     ) -> None:
         """Start with nothing read."""
-        self.report = Report(dry_run=settings.dry_run)
+        self.counts = RunCounts(dry_run=settings.dry_run)
         self.awaits_mapping = False
         self.accepted = False
         # A canary's events are sent again with all the others.
@@ -84,8 +84,8 @@ class Run:
         self._settings = settings
         self._write_state = write_state
         self._logger = logger
-        self._states = StateKeeper()
-        self._letters = letters or DeadLetters(settings.dead_letter_path)
+        self._states = StateGate()
+        self._letters = letters or DeadLetterFile(settings.dead_letter_path)
         self.suppressions = Suppressions(settings.suppression_path)
         self._ledger: Ledger | None = None
         if settings.ledger_path is not None and not settings.dry_run:
@@ -96,7 +96,7 @@ class Run:
             self._delivered_file = DeliveredFile(settings.delivered_path, logger)
         self._delivery = Delivery(settings, self._settle)
         self._open: dict[tuple[str, bool], Batch] = {}
-        self._unproven: list[Delivered] = []
+        self._unproven: list[BatchResult] = []
         self._failed = False
         self._delivery_failure: Exception | None = None
         self._next_look = 0.0
@@ -112,7 +112,7 @@ class Run:
         until the fate of the first is known.
         """
         if self._left == 0:
-            self.report.of(stream).dropped["over_limit"] += 1
+            self.counts.of(stream).dropped["over_limit"] += 1
             return
         repeated = self._ledger is not None and not self._ledger.begin(conversion)
         batch = self._open.get((stream, repeated))
@@ -146,25 +146,25 @@ class Run:
             rejection: Why.
 
         Raises:
-            RejectedError: If `on_invalid` says that this ends the run.
+            TooManyRejectedError: If `on_invalid` says that this ends the run.
         """
         if not REASONS[rejection.reason].letter:
-            self.report.of(stream).dropped[rejection.reason] += 1
+            self.counts.of(stream).dropped[rejection.reason] += 1
             return
         if self._settings.fail_on_invalid:
-            raise RejectedError(_explain(rejection))
-        self._write_letter(letter(rejection))
-        self.report.of(stream).rejected[rejection.reason] += 1
+            raise TooManyRejectedError(_explain(rejection))
+        self._write_letter(dead_letter_line(rejection))
+        self.counts.of(stream).rejected[rejection.reason] += 1
 
-    def keep(self, stream: str, record: Mapping[str, Any]) -> None:
+    def carry_over(self, stream: str, record: Mapping[str, Any]) -> None:
         """Keep a letter that is not replayed, in the file of this run's letters.
 
         Args:
             stream: Under which name it is counted.
             record: The letter as it was read.
         """
-        self._write_letter(kept(record))
-        self.report.of(stream).not_replayed[str(record["reason"])] += 1
+        self._write_letter(carry_over(record))
+        self.counts.of(stream).not_replayed[str(record["reason"])] += 1
 
     def _write_letter(self, line: bytes) -> None:
         if not self._settings.dry_run:
@@ -223,7 +223,7 @@ class Run:
     def _skip_sent(self, batch: Batch, ledger: Ledger) -> None:
         unsent = ledger.unsent(batch.conversions)
         if skipped := len(batch.conversions) - len(unsent):
-            self.report.of(batch.stream).dropped["already_sent"] += skipped
+            self.counts.of(batch.stream).dropped["already_sent"] += skipped
             self._left = None if self._left is None else self._left + skipped
         ledger.end(batch.conversions, confirmed=())
         batch.conversions = unsent
@@ -248,8 +248,8 @@ class Run:
         self._delivery.collect()
         self._advance_state()
         if self.tally is not None:
-            self.tally.timeline.look(self.report)
-        self._watch(self.report, self._delivery.in_flight, self._delivery.waiting)
+            self.tally.timeline.look(self.counts)
+        self._watch(self.counts, self._delivery.in_flight, self._delivery.waiting)
 
     def _advance_state(self) -> None:
         """Write what may be written. The one place from which STATE goes out."""
@@ -265,9 +265,9 @@ class Run:
 
     def _judge(self) -> None:
         """Fail if too many records became dead letters."""
-        if problem := self.report.too_many_rejected(self._settings.max_dead_letter_percent):
+        if problem := self.counts.too_many_rejected(self._settings.max_dead_letter_percent):
             self._state_barred = True
-            raise RejectedError(problem)
+            raise TooManyRejectedError(problem)
 
     # How it ends
 
@@ -306,7 +306,7 @@ class Run:
         self._join()
         if self._unproven:
             said = str(self._unproven[0].refusals[0].detail)
-            raise RefusedError(refused_as_a_whole("the API took nothing of this run", said))
+            raise AllRefusedError(refused_as_a_whole("the API took nothing of this run", said))
         if self._delivery_failure is not None:
             raise self._delivery_failure
         if not self._failed:
@@ -346,11 +346,11 @@ class Run:
         if self._ledger is not None:
             self._ledger.close()
 
-    def _settle(self, done: Delivered) -> None:
+    def _settle(self, done: BatchResult) -> None:
         """Book what became of a batch."""
-        self.report.requests += done.requests
-        self.report.retries += done.retries
-        self.report.of(done.batch.stream).delivered += len(done.delivered)
+        self.counts.requests += done.requests
+        self.counts.retries += done.retries
+        self.counts.of(done.batch.stream).delivered += len(done.delivered)
         self.accepted = self.accepted or done.accepted
         if self.tally is not None or self._delivered_file is not None:
             self._tell_of(done)
@@ -371,7 +371,7 @@ class Run:
             while self._unproven:
                 self._conclude(self._unproven.pop())
 
-    def _tell_of(self, done: Delivered) -> None:
+    def _tell_of(self, done: BatchResult) -> None:
         """Write and count what was delivered, for the settings that ask for it."""
         events = read_back(done.delivered)
         if self.tally is not None:
@@ -382,7 +382,7 @@ class Run:
             if self._ledger is not None:  # What it knows is not sent again, so no row may be lost.
                 self._delivered_file.sync()
 
-    def _conclude(self, done: Delivered) -> None:
+    def _conclude(self, done: BatchResult) -> None:
         if self._failed and self._settings.fail_on_invalid and done.refusals:
             return  # The first rejection has ended the run; this batch has no fate.
         for refusal in done.refusals:
@@ -394,7 +394,7 @@ class Run:
         for conversion in batch.conversions[: _SHOWN - self._shown]:
             self._shown += 1
             self._logger.info("would send: %s", conversion.body.decode())
-        self.report.of(batch.stream).delivered += len(batch.conversions)
+        self.counts.of(batch.stream).delivered += len(batch.conversions)
         if self.tally is not None:
             sent_at = [time.time()] * len(batch.conversions)
             self.tally.add(batch.stream, read_back(batch.conversions), sent_at)

@@ -184,7 +184,7 @@ FILTER = "__filter__"
 """The rule that a record must meet, among a map's columns."""
 
 
-class Treatment(NamedTuple):
+class StreamPlan(NamedTuple):
     """What is done with the records of a stream.
 
     Attributes:
@@ -231,8 +231,8 @@ class StreamMaps:
         )
         return list(dict.fromkeys(sources))
 
-    def treatments(self, stream: str, schema: dict[str, Any]) -> list[Treatment]:
-        """What is done with a stream: one treatment for itself, one for each `__source__` copy.
+    def plans(self, stream: str, schema: dict[str, Any]) -> list[StreamPlan]:
+        """What is done with a stream: one plan for itself, one for each `__source__` copy.
 
         Raises:
             StreamMappingError: If a map does not fit.
@@ -253,21 +253,21 @@ class StreamMaps:
             counted_as = stream if source is None else name
             if alias is not None:
                 counted_as = _alias(alias, stream)
-            treatment = self._mapped(stream, counted_as, options, schema)
+            plan = self._mapped(stream, counted_as, options, schema)
             if source is None:
-                own = treatment
+                own = plan
             else:
-                copies.append(treatment)
+                copies.append(plan)
         return [own, *copies]
 
-    def _unnamed(self, stream: str, schema: dict[str, Any]) -> Treatment:
+    def _unnamed(self, stream: str, schema: dict[str, Any]) -> StreamPlan:
         if self._drops_others:
             return _dropped(stream, named=False)
         return _as_it_is(stream, schema, named=not self._definitions)
 
     def _mapped(
         self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
-    ) -> Treatment:
+    ) -> StreamPlan:
         try:
             stream_map = StreamMap(
                 stream_alias=counted_as,
@@ -284,7 +284,7 @@ class StreamMaps:
             msg = f"the stream map of '{stream}' does not fit: {error}"
             raise StreamMappingError(msg) from None
         properties = tuple(stream_map.transformed_schema.get("properties", {}))
-        return Treatment(
+        return StreamPlan(
             counted_as,
             named=True,
             properties=properties,
@@ -303,15 +303,15 @@ def _alias(expression: str, stream: str) -> str:
         raise StreamMappingError(msg) from None
 
 
-def _as_it_is(stream: str, schema: Mapping[str, Any], *, named: bool) -> Treatment:
+def _as_it_is(stream: str, schema: Mapping[str, Any], *, named: bool) -> StreamPlan:
     properties = tuple(schema.get("properties", {}))
-    return Treatment(
+    return StreamPlan(
         stream, named, properties, passes_others=True, reads=READ_COLUMNS, transform=dict
     )
 
 
-def _dropped(stream: str, *, named: bool) -> Treatment:
-    return Treatment(stream, named, (), passes_others=False, reads=frozenset(), transform=None)
+def _dropped(stream: str, *, named: bool) -> StreamPlan:
+    return StreamPlan(stream, named, (), passes_others=False, reads=frozenset(), transform=None)
 
 
 _LIKELY = {

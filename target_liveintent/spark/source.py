@@ -11,8 +11,13 @@ from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 
 from target_liveintent.delivery.breaker import refused_as_a_whole
-from target_liveintent.errors import ConfigurationError, RefusedError, RejectedError, RunError
-from target_liveintent.run.counts import Report
+from target_liveintent.errors import (
+    AllRefusedError,
+    ConfigurationError,
+    RunError,
+    TooManyRejectedError,
+)
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.spark.letters import LetterFolder
 from target_liveintent.spark.options import job_of, unknown_options
 from target_liveintent.spark.task import LOGGER, Attempt, Done, deliver, tell
@@ -118,13 +123,13 @@ class _Writer:
             raise RunError(msg)
         self._keep_letters(done, report)
         if problem := report.too_many_rejected(self._job.allowed_percent):
-            raise RejectedError(problem)
+            raise TooManyRejectedError(problem)
 
-    def _keep_letters(self, done: Sequence[Done], report: Report) -> None:
+    def _keep_letters(self, done: Sequence[Done], report: RunCounts) -> None:
         total = report.total
         if total.rejected["refused_by_api"] and not total.delivered:
             said = f"{total.rejected['refused_by_api']} events were refused"
-            raise RefusedError(refused_as_a_whole("the API took nothing of this write", said))
+            raise AllRefusedError(refused_as_a_whole("the API took nothing of this write", said))
         folder = LetterFolder(self._job.letters)
         for one in done:
             if one.letters:
@@ -148,9 +153,9 @@ class StreamWriter(_Writer, DataSourceStreamArrowWriter or object):  # type: ign
     """Writes a micro-batch."""
 
 
-def _sum(done: Sequence[Done], *, dry_run: bool) -> Report:
+def _sum(done: Sequence[Done], *, dry_run: bool) -> RunCounts:
     began_at = min((one.began_at for one in done), default=time.time())
-    report = Report(dry_run=dry_run, seconds=time.time() - began_at)
+    report = RunCounts(dry_run=dry_run, seconds=time.time() - began_at)
     for one in done:
         report.add(one.report)
     return report

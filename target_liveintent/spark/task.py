@@ -20,7 +20,7 @@ from target_liveintent.spark.letters import LetterFolder, TaskLetters
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from target_liveintent.run.counts import Report
+    from target_liveintent.run.counts import RunCounts
     from target_liveintent.spark.options import Job
 
 LOGGER = logging.getLogger("target_liveintent.spark")
@@ -61,7 +61,7 @@ class Done(NamedTuple):
     """
 
     attempt: Attempt
-    report: Report
+    report: RunCounts
     began_at: float
     letters: bool
 
@@ -109,12 +109,12 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> D
         except Exception as second:  # noqa: BLE001 (the first one is what the user must mend)
             LOGGER.warning("and then: %s", type(second).__name__)
         raise
-    return Done(attempt, run.report, began_at, letters.written is not None)
+    return Done(attempt, run.counts, began_at, letters.written is not None)
 
 
 def _take(job: Job, builder: EventBuilder, run: Run, batches: Iterable[pa.RecordBatch]) -> None:
     """Give each record its fate, or put its event on the way."""
-    counts = run.report.of(job.stream)
+    counts = run.counts.of(job.stream)
     columns = list(job.columns)
     for batch in batches:
         for record in _in_utc(batch.select(columns)).to_pylist():
@@ -155,5 +155,5 @@ def tell() -> None:
         LOGGER.addHandler(handler)
         LOGGER.setLevel(logging.INFO)
         LOGGER.propagate = False
-    logs.protect()
-    logs.protect(LOGGER)
+    logs.protect_logging()
+    logs.protect_logging(LOGGER)

@@ -16,7 +16,7 @@ import msgspec
 from target_liveintent.conversions.model import COLUMNS, DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.identity import scrub
-from target_liveintent.privacy.redaction import letter_columns
+from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.reasons import REASONS
 from target_liveintent.storage.files import AppendedFile
 
@@ -45,9 +45,9 @@ HEAD = _encode(_SCHEMA) + b"\n"
 """The line with the SCHEMA message, before the first letter."""
 
 
-def letter(rejection: Rejection) -> bytes:
+def dead_letter_line(rejection: Rejection) -> bytes:
     """A rejection as a line with a RECORD message, without an address."""
-    record = {"event_id": rejection.event_id, **letter_columns(rejection.columns)}
+    record = {"event_id": rejection.event_id, **redact_columns(rejection.columns)}
     record |= {
         "reason": rejection.reason,
         "field": rejection.field and scrub(rejection.field),
@@ -61,7 +61,7 @@ def letter(rejection: Rejection) -> bytes:
     return _line(record)
 
 
-def kept(record: Mapping[str, Any]) -> bytes:
+def carry_over(record: Mapping[str, Any]) -> bytes:
     """A letter that is read back and not replayed, as a line: as it was.
 
     Anybody may have changed it, so addresses are looked for again.
@@ -69,7 +69,7 @@ def kept(record: Mapping[str, Any]) -> bytes:
     known = {name: value for name, value in record.items() if name in _MEMBERS}
     if not isinstance(known.get("scrubbed", []), list):
         del known["scrubbed"]
-    return _line({**known, **letter_columns(known)})
+    return _line({**known, **redact_columns(known)})
 
 
 def _line(record: Mapping[str, Any]) -> bytes:
@@ -98,7 +98,7 @@ def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool
     return reason is None or reason.replayed or (unconfirmed and code == "unconfirmed")
 
 
-class Letters(Protocol):
+class DeadLetterWriter(Protocol):
     """Where a run leaves its dead letters."""
 
     def write(self, line: bytes) -> None:
@@ -111,7 +111,7 @@ class Letters(Protocol):
         """Write nothing more."""
 
 
-class DeadLetters:
+class DeadLetterFile:
     """Appends letters to a file that only its owner can read.
 
     Args:
@@ -123,7 +123,7 @@ class DeadLetters:
         self._file = AppendedFile("dead_letter_path", path, HEAD, repeat_head=True)
 
     def write(self, line: bytes) -> None:
-        """Append a letter, as `letter` or `kept` has written it.
+        """Append a letter, as `dead_letter_line` or `carry_over` has written it.
 
         Raises:
             StorageError: If the file cannot be written.

@@ -18,7 +18,7 @@ _SAYERS = {
     "_failure",
     "_fail",
     "_fault",
-    "_way_out",
+    "_advise_map",
     "advice",
     "lines",
     "never_an_event",

@@ -52,7 +52,7 @@ def _is_settings(text: str) -> None:
     maps = StreamMaps(definitions, settings.get("stream_map_config", {}))
     for stream in definitions:
         if stream != "__else__":
-            maps.treatments(stream, {"properties": {"id": {}}})
+            maps.plans(stream, {"properties": {"id": {}}})
 
 
 def _is_ini(text: str) -> None:
@@ -186,11 +186,9 @@ def _converted(settings: dict[str, Any], record: dict[str, Any]) -> Conversion |
     maps = StreamMaps(settings["stream_maps"], settings.get("stream_map_config", {}))
     (name,) = settings["stream_maps"].keys() - {"__else__"}
     stream = Stream(name, {"properties": {key: {} for key in record}}, ("id",))
-    (treatment,) = maps.treatments(stream.name, stream.schema)
-    builder = EventBuilder(
-        stream.name, treatment.properties, (), checked.events, Suppressions(None)
-    )
-    return converter(treatment, builder, {})(record, None)
+    (plan,) = maps.plans(stream.name, stream.schema)
+    builder = EventBuilder(stream.name, plan.properties, (), checked.events, Suppressions(None))
+    return converter(plan, builder, {})(record, None)
 
 
 # Excuses

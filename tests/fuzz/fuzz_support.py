@@ -168,7 +168,7 @@ def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
     assert has_block or "\n" not in (failure or ""), failure
     assert len(failure or "") < 5_000 + 3 * len(data), failure
     assert MARK not in f"{failure} {log}".lower(), (failure, log)
-    total = target.run.report.total
+    total = target.run.counts.total
     assert failure is not None or total.unsettled == 0, total
     return failure, log
 

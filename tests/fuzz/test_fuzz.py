@@ -13,9 +13,9 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, Defaults, Rejection
+from target_liveintent.conversions.model import COLUMNS, Conversion, EventDefaults, Rejection
 from target_liveintent.singer.reader import decode_message, decode_object
-from target_liveintent.storage.dead_letters import letter
+from target_liveintent.storage.dead_letters import dead_letter_line
 
 pinned = settings(
     derandomize=True,
@@ -153,7 +153,7 @@ record_values = st.recursive(
     lambda inner: st.one_of(st.lists(inner, max_size=3), st.dictionaries(names, inner, max_size=3)),
     max_leaves=6,
 )
-DEFAULTS = Defaults(pixel_id=1, source="web", zone=dt.timezone.utc, normalization="gmail")
+DEFAULTS = EventDefaults(pixel_id=1, source="web", zone=dt.timezone.utc, normalization="gmail")
 
 
 @pinned
@@ -175,7 +175,7 @@ def test_any_record(record: dict[str, Any], sendable: bool) -> None:
         assert MARK.encode() not in built.body.lower()
         refused = built.rejected("refused_by_api", None, None)
     assert isinstance(refused, Rejection)
-    written = letter(refused)
+    written = dead_letter_line(refused)
     assert len(written) < 3_000 + 12 * size(record)
     assert MARK.encode() not in written.lower()
     again = decode_object(decode_message(written).record)

@@ -37,12 +37,12 @@ from target_liveintent import errors
 from target_liveintent.config.schema import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.client import Client, Kind, Outcome
-from target_liveintent.delivery.pool import Batch, Delivered, Refusal
+from target_liveintent.delivery.client import Answer, Client, Verdict
+from target_liveintent.delivery.pool import Batch, BatchResult, Refusal
 from target_liveintent.privacy.identity import identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
-from target_liveintent.storage.dead_letters import DeadLetters
+from target_liveintent.storage.dead_letters import DeadLetterFile
 from target_liveintent.storage.ledger import Ledger
 from target_liveintent.target import TargetLiveIntent
 
@@ -442,7 +442,7 @@ setattr(owner, name, broken)
     "place",
     [
         "target_liveintent.conversions.builder:identify",
-        "target_liveintent.singer.stream_maps:StreamMaps.treatments",
+        "target_liveintent.singer.stream_maps:StreamMaps.plans",
         "target_liveintent.storage.ledger:Ledger.unsent",
         "target_liveintent.delivery.client:Client.__init__",
         "target_liveintent.delivery.client:Client._judge",
@@ -624,20 +624,20 @@ def objects(folder: Path) -> dict[str, Any]:
     ledger.close()
     return {
         "Settings": settings,
-        "Defaults": settings.events,
+        "EventDefaults": settings.events,
         "Conversion": made,
         "Rejection": rejected,
         "Rejection of a map": builder.reject_unmapped("value", record, "KeyError"),
         "Refusal": Refusal(made, "refused_by_api", "no"),
         "Batch": batch_,
-        "Delivered": Delivered(batch_, [made], [made], [Refusal(made, "unconfirmed")]),
-        "Outcome": Outcome(Kind.REFUSED, "HTTP 400", 400),
+        "BatchResult": BatchResult(batch_, [made], [made], [Refusal(made, "unconfirmed")]),
+        "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS], str.lower),
         "EventBuilder": builder,
         "Client": Client(settings),
         "Target": TargetLiveIntent(config=config),
         "Run": TargetLiveIntent(config=config).run,
-        "DeadLetters": DeadLetters(str(folder / LETTERS)),
+        "DeadLetterFile": DeadLetterFile(str(folder / LETTERS)),
         "Suppressions": Suppressions(str(folder / "people.txt")),
         "Ledger": ledger,
         "Message": decode_message(json.dumps(hostile(1)).encode()),
@@ -647,9 +647,9 @@ def objects(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("Settings", "Defaults", "Conversion", "Rejection", "Rejection of a map", "Refusal"),
-        *("Batch", "Delivered", "Outcome", "Identity", "EventBuilder", "Client", "Target", "Run"),
-        *("DeadLetters", "Suppressions", "Ledger", "Message"),
+        *("Settings", "EventDefaults", "Conversion", "Rejection", "Rejection of a map", "Refusal"),
+        *("Batch", "BatchResult", "Answer", "Identity", "EventBuilder", "Client", "Target", "Run"),
+        *("DeadLetterFile", "Suppressions", "Ledger", "Message"),
     ],
 )
 def test_repr(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, name: str) -> None:

@@ -29,8 +29,8 @@ from reliability_support import (
 from target_liveintent.config.schema import settings_of
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.delivery import pool as delivery
-from target_liveintent.delivery.client import Kind, Outcome
-from target_liveintent.errors import RefusedError
+from target_liveintent.delivery.client import Answer, Verdict
+from target_liveintent.errors import AllRefusedError
 from target_liveintent.run.run import Run
 
 if TYPE_CHECKING:
@@ -66,14 +66,14 @@ class Api:
         """Be the client of a thread."""
         return self
 
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Outcome:
+    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
         """Answer as the client does."""
         ids = list(event_ids)
         self.posted.append(ids)
         if self._refuses(len(self.posted), ids):
-            return Outcome(Kind.REFUSED, f"HTTP {self._status}: bad", self._status)
+            return Answer(Verdict.REFUSED, f"HTTP {self._status}: bad", self._status)
         self.accepted += ids
-        return Outcome(Kind.ACCEPTED, "HTTP 204", 204)
+        return Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 
 
 class Sent(NamedTuple):
@@ -89,7 +89,7 @@ class Sent(NamedTuple):
     api: Api
     letters: dict[str, dict[str, Any]]
     states: list[str]
-    failure: RefusedError | None
+    failure: AllRefusedError | None
 
 
 def send(
@@ -118,7 +118,7 @@ def send(
                 run.hold_state("first")
         run.hold_state("all")
         run.finish()
-    except RefusedError as error:
+    except AllRefusedError as error:
         failure = error
         run.abandon(error)
     return Sent(api, letters_by_id(path), states, failure)

@@ -27,7 +27,7 @@ from reliability_support import (
 from target_liveintent.config.schema import settings_of
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.delivery import pool as delivery
-from target_liveintent.delivery.pool import Batch, Delivered, Delivery
+from target_liveintent.delivery.pool import Batch, BatchResult, Delivery
 from target_liveintent.errors import OutageError
 
 if TYPE_CHECKING:
@@ -110,7 +110,7 @@ def test_the_budget_is_for_a_whole_batch(
     count = itertools.count()
     server.rule = lambda _: Plan(503, skipped=None) if next(count) < 400 else Plan()
     settings = settings_of({**SETTINGS, "api_url": server.url, "max_retry_seconds": 1})
-    settled: list[Delivered] = []
+    settled: list[BatchResult] = []
     deliveries = Delivery(settings, settled.append)
     event = b'{"eventId": "e0", "eventTime": 9999999999, "source": "web"}'
     conversions = [Conversion("orders", "e0", 1, 9_999_999_999, event, {})]

@@ -143,7 +143,7 @@ def test_the_api_takes_nothing(spark: Spark, server: Recorder, folder: Path) -> 
     """Then the settings are at fault: the write fails, and no event becomes a dead letter."""
     server.rule = lambda _: Plan(400)
     said = spark.failure("write", sql=query(8, 4), options=options(server.url, folder))
-    assert "RefusedError: the API took nothing of this write" in said
+    assert "AllRefusedError: the API took nothing of this write" in said
     assert letters(folder) == []
     assert [path.name for path in folder.glob("_pending/*")] == ["README"]
 
@@ -152,7 +152,7 @@ def test_too_many_dead_letters(spark: Spark, server: Recorder, folder: Path) -> 
     """The share is judged over all tasks; the letters stay, to be looked at."""
     sql = query(400, time=f"IF(id < 300, 'soon', string({NOW - 60}))")
     said = spark.failure("write", sql=sql, options=options(server.url, folder))
-    assert "RejectedError: 300 of 400 records became dead letters" in said
+    assert "TooManyRejectedError: 300 of 400 records became dead letters" in said
     assert len(letters(folder)) == 300
 
 

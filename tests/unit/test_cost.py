@@ -110,7 +110,7 @@ def test_calls(target: TargetLiveIntent) -> None:
     a_hundred = {kind: many[kind] - few[kind] for kind in few}
     assert a_hundred["call"] <= PYTHON_CALLS * 100, a_hundred
     assert a_hundred["c_call"] <= C_CALLS * 100, a_hundred
-    assert target.run.report.total.delivered == 700
+    assert target.run.counts.total.delivered == 700
 
 
 def test_memory(target: TargetLiveIntent) -> None:

@@ -25,11 +25,11 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery import pool as delivery
 from target_liveintent.delivery.breaker import SUSPICIOUS, Breaker
-from target_liveintent.delivery.client import Client, Kind, Outcome
-from target_liveintent.delivery.pool import Batch, Delivered, Delivery
-from target_liveintent.errors import DeliveryError, RejectedError, StorageError
+from target_liveintent.delivery.client import Answer, Client, Verdict
+from target_liveintent.delivery.pool import Batch, BatchResult, Delivery
+from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.run.run import Run
-from target_liveintent.storage.dead_letters import letter
+from target_liveintent.storage.dead_letters import dead_letter_line
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -71,18 +71,18 @@ class Api:
     def __call__(self, _: Any) -> Api:
         return self
 
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Outcome:
+    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
         ids = list(event_ids)
         self.posted.append(ids)
         if self._refuses(ids):
-            return Outcome(Kind.REFUSED, "HTTP 400: bad", 400)
+            return Answer(Verdict.REFUSED, "HTTP 400: bad", 400)
         self.accepted += ids
-        return Outcome(Kind.ACCEPTED, "HTTP 204", 204)
+        return Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 
 
-def deliver(ids: list[str], of: Settings) -> Delivered:
+def deliver(ids: list[str], of: Settings) -> BatchResult:
     """Deliver one batch by a delivery of its own."""
-    done: list[Delivered] = []
+    done: list[BatchResult] = []
     one = Delivery(of, done.append)
     one.submit(Batch(0, "orders", 0.0, [conversion(name) for name in ids]), lambda: None)
     assert one.join(PATIENCE), "the delivery hangs"
@@ -132,7 +132,7 @@ def test_age_is_judged_after_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
     api = Api(lambda _: False)
     monkeypatch.setattr(delivery, "Client", api)
     monkeypatch.setattr(delivery, "Breaker", lambda: breaker)
-    done: list[Delivered] = []
+    done: list[BatchResult] = []
     one = Delivery(settings(tmp_path), done.append)
     short = [conversion("old", now[0] + 100), conversion("young", now[0] + 10_000)]
     one.submit(Batch(0, "orders", 0.0, short), lambda: None)
@@ -148,9 +148,9 @@ def test_age_is_judged_after_a_turn(tmp_path: Path, monkeypatch: pytest.MonkeyPa
 
 def test_one_fate_when_the_token_rotates(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """An event that had grown too old before a denied request is not too old twice."""
-    outcomes = [Outcome(Kind.ROTATED, "HTTP 401", 401), Outcome(Kind.ACCEPTED, "HTTP 204", 204)]
+    outcomes = [Answer(Verdict.ROTATED, "HTTP 401", 401), Answer(Verdict.ACCEPTED, "HTTP 204", 204)]
     monkeypatch.setattr(Client, "post", lambda *_: outcomes.pop(0))
-    done: list[Delivered] = []
+    done: list[BatchResult] = []
     one = Delivery(settings(tmp_path), done.append)
     events = [conversion("old", time.time() - 10), conversion("young")]
     one.submit(Batch(0, "orders", 0.0, events), lambda: None)
@@ -163,11 +163,11 @@ def test_a_client_that_fails(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) ->
     """A thread whose client fails gives its batch back as failed, and goes on to the next."""
     problem = ValueError("no client")
 
-    def fail(*_: Any) -> Outcome:
+    def fail(*_: Any) -> Answer:
         raise problem
 
     monkeypatch.setattr(Client, "post", fail)
-    done: list[Delivered] = []
+    done: list[BatchResult] = []
     one = Delivery(settings(tmp_path, max_concurrent_requests=1), done.append)
     end = time.monotonic() + PATIENCE
 
@@ -226,7 +226,7 @@ def test_an_answer_that_drips(tmp_path: Path, status: bytes) -> None:
     with dripping(head, b"x") as url:
         client = Client(settings(tmp_path, api_url=url, request_timeout_seconds=1))
         outcome = client.post(b"[]", ["1"], 60.0)
-    assert (outcome.kind, outcome.detail) == (Kind.RETRY, "no answer in time")
+    assert (outcome.kind, outcome.detail) == (Verdict.RETRY, "no answer in time")
     assert 1.0 <= outcome.seconds < 3.0
 
 
@@ -266,9 +266,9 @@ def test_a_connection_that_is_taken_at_once(
     with answering(answer) as (url, seen):
         client = Client(settings(tmp_path, api_url=url, request_timeout_seconds=5))
         judge = Client._judge
-        outcomes: list[Outcome] = []
+        outcomes: list[Answer] = []
 
-        def judge_late(*given: Any) -> Outcome:
+        def judge_late(*given: Any) -> Answer:
             monkeypatch.setattr(client, "_judge", judge)
             outcomes.append(client.post(b"[]", ["1"], 5.0))
             return judge(*given)
@@ -289,7 +289,7 @@ def run_of(tmp_path: Path, write_state: Callable[[str], None], **changes: Any) -
 def reject(run: Run, count: int) -> None:
     """Read records that cannot be sent."""
     for n in range(count):
-        run.report.of("orders").read += 1
+        run.counts.of("orders").read += 1
         run.reject("orders", Rejection("orders", str(n), "missing_event_time", "event_time", {}))
 
 
@@ -344,7 +344,7 @@ def test_the_percentage_is_judged_before_a_state(tmp_path: Path) -> None:
     run.tick()
     run.hold_state("1")
     run._next_look = 0.0
-    with pytest.raises(RejectedError, match="120 of 120"):
+    with pytest.raises(TooManyRejectedError, match="120 of 120"):
         run.tick()
     assert states == []
 
@@ -354,7 +354,7 @@ def test_the_percentage_is_judged_at_the_end(tmp_path: Path, dry_run: bool) -> N
     """Without any STATE, and in a dry run, too many dead letters fail the run at its end."""
     run = run_of(tmp_path, lambda _: None, dry_run=dry_run)
     reject(run, 120)
-    with pytest.raises(RejectedError, match="120 of 120"):
+    with pytest.raises(TooManyRejectedError, match="120 of 120"):
         run.finish()
 
 
@@ -428,7 +428,7 @@ def test_repr_holds_no_address(column: str, form: str) -> None:
         result = build_one(order(**{"email": "x@example.com", **changes, column: FORMS[form]}))
         assert "roe" not in repr(result).lower(), (column, changes)
         if isinstance(result, Rejection):
-            assert b"roe" not in letter(result).lower()
+            assert b"roe" not in dead_letter_line(result).lower()
 
 
 def test_both_kinds_are_tested() -> None:
@@ -460,5 +460,7 @@ def test_columns_that_were_left_out_are_named_once() -> None:
     result = build_one(order(order_id=JANE, user_agent=f"curl {JANE}"))
     assert isinstance(result, Conversion)
     assert sorted(result.columns["scrubbed"]) == ["order_id", "user_agent"]
-    record = json.loads(letter(delivery.Refusal(result, "refused_by_api").rejection))["record"]
+    record = json.loads(dead_letter_line(delivery.Refusal(result, "refused_by_api").rejection))[
+        "record"
+    ]
     assert sorted(record["scrubbed"]) == ["order_id", "user_agent"]

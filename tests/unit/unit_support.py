@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, Defaults, Rejection
+from target_liveintent.conversions.model import Conversion, EventDefaults, Rejection
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
@@ -21,7 +21,7 @@ NOW = 1_785_600_000.0
 TIME = 1_785_500_000
 """An event time well inside of every window."""
 DAY = 86_400
-DEFAULTS = Defaults(pixel_id=4711, source="web", zone=dt.timezone.utc, normalization="gmail")
+DEFAULTS = EventDefaults(pixel_id=4711, source="web", zone=dt.timezone.utc, normalization="gmail")
 BARE = DEFAULTS._replace(pixel_id=None, source=None)
 
 ADDRESS = "John.Doe+office@gmail.com"
@@ -52,7 +52,7 @@ def build(
     keys: Iterable[str] = (),
     stream: str = "orders",
     properties: Iterable[str] | None = None,
-    defaults: Defaults = DEFAULTS,
+    defaults: EventDefaults = DEFAULTS,
     now: float = NOW,
     left_out: dict[str, int] | None = None,
     suppressions: Suppressions | None = None,

@@ -35,9 +35,9 @@ def tell(
     path = settings.report_path
     if path is None or run.tally is None:
         return
-    run.tally.timeline.look(run.report)
+    run.tally.timeline.look(run.counts)
     try:
-        write(gather(run.report, run.tally, settings, ending, program), path)
+        write(gather(run.counts, run.tally, settings, ending, program), path)
     except Exception as failure:  # noqa: BLE001 (whatever it is, see above)
         why = getattr(failure, "strerror", None) or type(failure).__name__
         logger.warning("report_path '%s' cannot be written: %s", path, why)

@@ -21,7 +21,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator, Sequence
 
     from target_liveintent.reporting.run_report.tally import Histogram, Tally
-    from target_liveintent.run.counts import Report, StreamCounts
+    from target_liveintent.run.counts import RunCounts, StreamCounts
     from target_liveintent.settings import Settings
 
 VERSION = 1
@@ -162,7 +162,9 @@ class Ending(msgspec.Struct, frozen=True):
     message: str | None = None
 
 
-def gather(report: Report, tally: Tally, settings: Settings, ending: Ending, target: str) -> Facts:
+def gather(
+    report: RunCounts, tally: Tally, settings: Settings, ending: Ending, target: str
+) -> Facts:
     """Say what there is to say of a run.
 
     Args:
@@ -242,7 +244,7 @@ def _freshness(source: str, ages: Histogram) -> Freshness:
     )
 
 
-def _requests(report: Report, latencies: Histogram) -> Requests:
+def _requests(report: RunCounts, latencies: Histogram) -> Requests:
     steps = zip([*latencies.bounds, None], latencies.counts, strict=True)
     return Requests(
         count=report.requests,

@@ -16,7 +16,7 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
-    from target_liveintent.run.counts import Report
+    from target_liveintent.run.counts import RunCounts
     from target_liveintent.storage.delivered import SentEvent
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
@@ -114,7 +114,7 @@ class Timeline:
         self._before = Step()
         self._started = time.monotonic()
 
-    def look(self, report: Report) -> None:
+    def look(self, report: RunCounts) -> None:
         """Book what happened since the last look; called about once a second."""
         total = report.total
         now = Step(

@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.settings import Settings
     from target_liveintent.singer.reader import Message
-    from target_liveintent.singer.stream_maps import StreamMaps, Treatment
+    from target_liveintent.singer.stream_maps import StreamMaps, StreamPlan
 
     Transform = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -60,7 +60,7 @@ class Explained(msgspec.Struct):
 
     Attributes:
         stream: The stream.
-        treatment: The map.
+        plan: The map.
         convert: Makes the events; None if there can be none.
         lacks: What the stream lacks to give events.
         validator: Judges records by the tap's schema; None if that was not asked.
@@ -73,7 +73,7 @@ class Explained(msgspec.Struct):
     """
 
     stream: Stream
-    treatment: Treatment
+    plan: StreamPlan
     convert: Converter | None
     lacks: list[str]
     validator: RecordValidator | None = None
@@ -182,27 +182,26 @@ class _Explainer:
         if stream.name in self.streams or not isinstance(stream.schema.get("properties"), dict):
             return
         self.streams[stream.name] = [
-            self._explained(stream, treatment)
-            for treatment in self._maps.treatments(stream.name, stream.schema)
+            self._explained(stream, plan) for plan in self._maps.plans(stream.name, stream.schema)
         ]
 
-    def _explained(self, stream: Stream, treatment: Treatment) -> Explained:
-        if treatment.transform is None:
-            return Explained(stream, treatment, None, [])
-        lacks = missing_columns(treatment.properties, self._settings.events)
+    def _explained(self, stream: Stream, plan: StreamPlan) -> Explained:
+        if plan.transform is None:
+            return Explained(stream, plan, None, [])
+        lacks = missing_columns(plan.properties, self._settings.events)
         if lacks and stream.name != DEAD_LETTERS:
-            return Explained(stream, treatment, None, lacks)
+            return Explained(stream, plan, None, lacks)
         builder = EventBuilder(
             stream.name,
-            treatment.properties,
+            plan.properties,
             stream.keys,
             self._settings.events,
             self._suppressions,
         )
         judged = self._settings.validate_records and stream.name != DEAD_LETTERS
         validator = RecordValidator(stream.schema) if judged else None
-        explained = Explained(stream, treatment, None, [], validator)
-        seen = treatment._replace(transform=_noting(treatment.transform, explained.filled))
+        explained = Explained(stream, plan, None, [], validator)
+        seen = plan._replace(transform=_noting(plan.transform, explained.filled))
         explained.convert = converter(seen, builder, explained.left_out)
         return explained
 

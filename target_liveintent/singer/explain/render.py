@@ -16,10 +16,10 @@ from target_liveintent.singer.stream_maps import FILTER, setting_name, suggest
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from target_liveintent.conversions.model import Defaults
+    from target_liveintent.conversions.model import EventDefaults
     from target_liveintent.settings import Settings
     from target_liveintent.singer.explain.inspect import Explained
-    from target_liveintent.singer.stream_maps import Source, StreamMaps, Treatment
+    from target_liveintent.singer.stream_maps import Source, StreamMaps, StreamPlan
 
 _SHOWN_COLUMNS = 12
 _json = msgspec.json.Encoder(decimal_format="number").encode
@@ -33,13 +33,13 @@ def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str
         settings: The settings.
         in_use: The setting `presets`.
     """
-    stream, treatment = explained.stream, explained.treatment
+    stream, plan = explained.stream, explained.plan
     preset = f" (preset {in_use[stream.name]})" if stream.name in in_use else ""
-    copied = f", counted as {treatment.stream}" if treatment.stream != stream.name else ""
+    copied = f", counted as {plan.stream}" if plan.stream != stream.name else ""
     yield ""
     yield f"Stream {stream.name}{copied}{preset}"
-    if treatment.transform is None:
-        yield "  Your map drops it." if treatment.named else "  It is skipped: no map names it."
+    if plan.transform is None:
+        yield "  Your map drops it." if plan.named else "  It is skipped: no map names it."
     else:
         yield from _fields(explained, settings)
     if explained.lacks:
@@ -47,8 +47,8 @@ def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str
     columns = stream.schema["properties"]
     if explained.lacks and (advice := settings_to_set(explained.lacks)):
         yield f"  {advice}"
-    elif explained.lacks or (not treatment.named and presets.likely_preset(columns)):
-        out = way_out(
+    elif explained.lacks or (not plan.named and presets.likely_preset(columns)):
+        out = advise_map(
             stream.name, columns, stream.keys, settings.events, in_use=stream.name in in_use
         )
         yield from (f"  {line}" for line in out.splitlines())
@@ -67,8 +67,13 @@ def settings_to_set(lacks: Sequence[str]) -> str | None:
     return f"Set {' and '.join(named)}."
 
 
-def way_out(
-    stream: str, columns: Iterable[str], keys: Sequence[str], defaults: Defaults, *, in_use: bool
+def advise_map(
+    stream: str,
+    columns: Iterable[str],
+    keys: Sequence[str],
+    defaults: EventDefaults,
+    *,
+    in_use: bool,
 ) -> str:
     """What to map a stream with: a preset that was made for it, or what its columns suggest.
 
@@ -92,8 +97,8 @@ def way_out(
 
 def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     """How each field of the event is filled."""
-    treatment = explained.treatment
-    sources = treatment.map.sources if treatment.map is not None else {}
+    plan = explained.plan
+    sources = plan.map.sources if plan.map is not None else {}
     if FILTER in sources:
         yield f"  only if          {_one_line(sources[FILTER].expression)}"
     empty = []
@@ -105,9 +110,9 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
         else:
             empty.append(column.name)
     yield f"  Empty: {', '.join(empty)}."
-    used = (treatment.reads or frozenset()) | set(explained.stream.keys)
+    used = (plan.reads or frozenset()) | set(explained.stream.keys)
     names = sorted(set(explained.stream.schema["properties"]) - used)
-    if treatment.reads is not None and names:
+    if plan.reads is not None and names:
         more = f" and {len(names) - _SHOWN_COLUMNS} more" if len(names) > _SHOWN_COLUMNS else ""
         yield f"  Not used: {', '.join(names[:_SHOWN_COLUMNS])}{more}."
     yield from _misspelled(explained, sources)
@@ -121,7 +126,7 @@ def _filled(
     for place in (name, path[0] if path else name):
         if place in sources:
             ways.append(_one_line(sources[place].expression))
-        elif place in explained.treatment.properties:
+        elif place in explained.plan.properties:
             ways.append("the column of that name" if place == name else f"the column {place}")
     return ", else ".join(dict.fromkeys(ways)) + (_NOTES.get(name, "") if ways else "")
 
@@ -141,7 +146,7 @@ def _otherwise(name: str, explained: Explained, settings: Settings) -> str:
         "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
         "source": f"'{events.source}' (setting default_source)" if events.source else "",
         "decision_id": "li_did of source_url, where there is no e-mail"
-        if "source_url" in explained.treatment.properties
+        if "source_url" in explained.plan.properties
         else "",
     }
     return there.get(name, "")
@@ -151,14 +156,14 @@ def _one_line(expression: str) -> str:
     return " ".join(expression.split())
 
 
-def _computed(treatment: Treatment) -> tuple[str, ...]:
-    return treatment.map.columns if treatment.map is not None else ()
+def _computed(plan: StreamPlan) -> tuple[str, ...]:
+    return plan.map.columns if plan.map is not None else ()
 
 
 def _misspelled(explained: Explained, sources: Mapping[str, Source]) -> Iterator[str]:
     """What an expression reads and the tap does not have; what it computes for nothing."""
-    treatment = explained.treatment
-    for unknown in unknown_columns(treatment.stream, _computed(treatment)):
+    plan = explained.plan
+    for unknown in unknown_columns(plan.stream, _computed(plan)):
         yield f"  {unknown[0].upper()}{unknown[1:]}"
     for column, source in sources.items():
         for path in sorted(source.paths):
@@ -181,7 +186,7 @@ def _fates(explained: Explained) -> Iterator[str]:
         yield f"  {reason} ({count:,}), event {first.event_id} first{about}:"
         yield f"    {REASONS[reason].meaning}"
     mapped = sum(fates.values()) - fates["filtered"] - fates["mapping_failed"]
-    empty = [column for column in _computed(explained.treatment) if column not in explained.filled]
+    empty = [column for column in _computed(explained.plan) if column not in explained.filled]
     if mapped:
         yield from (f"  {column} is empty in all {mapped:,} records." for column in empty)
     told = {f"{column} empty" for column in empty}

@@ -29,12 +29,17 @@ from unit_support import (
 
 from target_liveintent.conversions import model as events
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, Defaults, Rejection, missing_columns
-from target_liveintent.privacy.redaction import letter_columns
+from target_liveintent.conversions.model import (
+    Conversion,
+    EventDefaults,
+    Rejection,
+    missing_columns,
+)
+from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.singer.reader import decode_message, decode_object
-from target_liveintent.storage.dead_letters import letter, to_replay
+from target_liveintent.storage.dead_letters import dead_letter_line, to_replay
 
 if TYPE_CHECKING:
     import pathlib
@@ -141,7 +146,7 @@ def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
     made = conversion(record)
     refused = made.rejected("refused_by_api", None, None)
     assert b"hush" not in made.body
-    assert b"hush" not in letter(refused)
+    assert b"hush" not in dead_letter_line(refused)
 
 
 # Rejections
@@ -374,7 +379,7 @@ def test_an_address_as_key_does_not_show() -> None:
         order(event_id=..., event_time=None), raw={"email": ADDRESS}, keys=["email"]
     )
     assert uuid.UUID(rejected.event_id).version == 5
-    assert b"ohn.Doe" not in letter(rejected)
+    assert b"ohn.Doe" not in dead_letter_line(rejected)
 
 
 def test_a_value_with_members_of_mixed_kinds_gives_an_id() -> None:
@@ -675,7 +680,9 @@ def test_amounts_keep_their_digits_on_the_wire(value: Any, digits: bytes) -> Non
         (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
     ],
 )
-def test_missing_columns(properties: list[str], defaults: Defaults, missing: list[str]) -> None:
+def test_missing_columns(
+    properties: list[str], defaults: EventDefaults, missing: list[str]
+) -> None:
     """What a stream lacks to ever give an event is listed, a phrase each."""
     phrases = missing_columns(properties, defaults)
     assert len(phrases) == len(missing)
@@ -806,13 +813,13 @@ def test_a_replay_obeys_suppression(tmp_path: pathlib.Path) -> None:
     assert again.reason == "suppressed"
 
 
-# Letters
+# DeadLetterWriter
 
 
 def _letter(result: Conversion | Rejection) -> dict[str, Any]:
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    return decode_object(decode_message(letter(result)).record)
+    return decode_object(decode_message(dead_letter_line(result)).record)
 
 
 def test_letter_columns_are_as_mapped() -> None:
@@ -847,7 +854,7 @@ def test_letter_columns_hold_nothing_of_the_settings() -> None:
 )
 def test_letter_columns_hold_no_address(column: str, value: Any) -> None:
     """An address in any column, at any depth, is its SHA-256."""
-    written = letter_columns(build({**FULL, column: value}).columns)
+    written = redact_columns(build({**FULL, column: value}).columns)
     assert "nn@example" not in repr(written).lower()
     assert "nn%40example" not in repr(written).lower()
 
@@ -919,7 +926,7 @@ def test_a_failed_mapping_shows_keys_only() -> None:
     assert record["keys"] == {"id": 7, "who": sha256("ann@example.com")}
     assert record["detail"] == "KeyError"
     assert set(record) == {"event_id", "reason", "field", "stream", "time", "keys", "detail"}
-    assert b"hush" not in letter(rejected)
+    assert b"hush" not in dead_letter_line(rejected)
 
 
 def test_a_schema_violation_keeps_id_and_columns() -> None:
@@ -955,7 +962,7 @@ def test_a_schema_violation_keeps_id_and_columns() -> None:
 )
 def test_any_value_fits_a_letter(value: Any) -> None:
     """Whatever a column holds, its letter is a line of JSON that can be read back."""
-    line = letter(rejection(order(event_time=["x"], order_id=value, ip=value)))
+    line = dead_letter_line(rejection(order(event_time=["x"], order_id=value, ip=value)))
     assert line.count(b"\n") == 1
     assert decode_object(decode_message(line).record)["event_id"] == "1007"
 
@@ -967,4 +974,4 @@ def test_deep_values_fit_a_letter(depth: int, kind: str) -> None:
     opening, closing = (b"[", b"]") if kind == "list" else (b'{"a":', b"}")
     line = b'{"a":' + opening * depth + b"1" + closing * depth + b"}"
     deep = decode_object(line)["a"]
-    assert letter(rejection(order(event_id=..., event_time=deep))).endswith(b"\n")
+    assert dead_letter_line(rejection(order(event_id=..., event_time=deep))).endswith(b"\n")

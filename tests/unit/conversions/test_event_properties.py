@@ -16,11 +16,11 @@ from hypothesis import strategies as st
 from unit_support import BARE, DAY, DEFAULTS, LI_DID, MD5, NOW, SHA2, TIME
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, Defaults, Rejection
+from target_liveintent.conversions.model import COLUMNS, Conversion, EventDefaults, Rejection
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.rules import other_violations, schema_violations, validator
 from target_liveintent.singer.reader import decode_message, decode_object
-from target_liveintent.storage.dead_letters import letter
+from target_liveintent.storage.dead_letters import dead_letter_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -134,7 +134,7 @@ keys = st.sampled_from([(), ("id",), ("id", "note")])
 
 
 def _build(
-    record: Mapping[str, Any], chosen: Defaults, key_properties: tuple[str, ...]
+    record: Mapping[str, Any], chosen: EventDefaults, key_properties: tuple[str, ...]
 ) -> Conversion | Rejection:
     builder = EventBuilder("orders", list(record), key_properties, chosen)
     return builder.build(record, record, NOW, {})
@@ -143,7 +143,7 @@ def _build(
 def _letter(result: Conversion | Rejection) -> bytes:
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    return letter(result)
+    return dead_letter_line(result)
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -157,7 +157,7 @@ def _no_constant(name: str) -> NoReturn:
 @example({"event_time": TIME, "email": "aqz@bb.com", "value": Decimal("sNaN")}, DEFAULTS, ())
 @example({"event_time": TIME, "email": "aqz@bb.com", "order_id": 10**5000}, DEFAULTS, ())
 def test_an_event_or_a_rejection(
-    record: dict[str, Any], chosen: Defaults, key_properties: tuple[str, ...]
+    record: dict[str, Any], chosen: EventDefaults, key_properties: tuple[str, ...]
 ) -> None:
     """Any record gives an event that the contract accepts, or a rejection with a known reason."""
     result = _build(record, chosen, key_properties)
@@ -179,7 +179,7 @@ def test_an_event_or_a_rejection(
 @example({"event_time": Decimal("Infinity"), "email": "aqz@bb.com"}, DEFAULTS, ())
 @example({"event_time": {"\ud800": 1}, "email": "aqz@bb.com"}, DEFAULTS, ())
 def test_a_letter_is_one_line_of_json(
-    record: dict[str, Any], chosen: Defaults, key_properties: tuple[str, ...]
+    record: dict[str, Any], chosen: EventDefaults, key_properties: tuple[str, ...]
 ) -> None:
     """Whatever becomes of a record, its letter is a line of strict JSON with its event ID."""
     result = _build(record, chosen, key_properties)
@@ -224,7 +224,7 @@ def test_no_address_leaves(
 @pinned
 @given(records, defaults, keys)
 def test_twice_is_the_same_event(
-    record: dict[str, Any], chosen: Defaults, key_properties: tuple[str, ...]
+    record: dict[str, Any], chosen: EventDefaults, key_properties: tuple[str, ...]
 ) -> None:
     """A record that is sent twice, its columns in another order, has the same ID and body."""
     first = _build(record, chosen, key_properties)

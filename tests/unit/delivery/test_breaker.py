@@ -15,7 +15,7 @@ from target_liveintent.delivery.breaker import (
     Breaker,
     refused_as_a_whole,
 )
-from target_liveintent.errors import RefusedError
+from target_liveintent.errors import AllRefusedError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -25,7 +25,7 @@ def _until_it_trips(step: Callable[[], None], limit: int = 1_000) -> int:
     for count in range(1, limit):
         try:
             step()
-        except RefusedError:  # noqa: PERF203 (counting is the point)
+        except AllRefusedError:  # noqa: PERF203 (counting is the point)
             return count
     return limit
 
@@ -34,7 +34,7 @@ def test_a_run_that_is_refused_ends_soon() -> None:
     """Nothing but refusals ends the run within a hundred requests, and says what to check."""
     breaker = Breaker()
     assert _until_it_trips(lambda: breaker.refused("HTTP 400")) <= 100
-    with pytest.raises(RefusedError) as raised:
+    with pytest.raises(AllRefusedError) as raised:
         breaker.wait_for_turn(1)
     message = str(raised.value)
     assert "pixel_id" in message
@@ -70,7 +70,7 @@ def test_a_late_acceptance_proves_nothing() -> None:
     for _ in range(MAX_LETTERS - 1):
         refuse()
     breaker.accepted(requests[-1])
-    with pytest.raises(RefusedError):
+    with pytest.raises(AllRefusedError):
         refuse()
     assert letters <= 30
 
@@ -151,7 +151,7 @@ def test_the_verdict_ends_every_wait() -> None:
     def wait(number: int) -> None:
         try:
             breaker.wait_for_turn(number)
-        except RefusedError as error:
+        except AllRefusedError as error:
             ended.append(str(error))
 
     threads = _threads(wait, 4)

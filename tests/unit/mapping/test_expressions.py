@@ -192,7 +192,7 @@ def test_the_same_as_the_evaluator(others: dict[str, str], as_filter: bool) -> N
         definition = {**definition, "id": "id or 5", **others}
         config = {"shop": "berlin"}
         maps = StreamMaps({"orders": {**definition, "__alias__": "'gifts'"}}, config)
-        (ours,) = maps.treatments("orders", copy.deepcopy(SCHEMA))
+        (ours,) = maps.plans("orders", copy.deepcopy(SCHEMA))
         sdk = theirs(definition)
         for record in RECORDS:
             wanted, made = outcome(sdk.transform, record), outcome(ours.transform, record)
@@ -206,9 +206,9 @@ def test_most_is_compiled() -> None:
     maps = StreamMaps(
         {"orders": {"total": "float(total) * 2", "email": "(email or '').lower()"}}, {}
     )
-    (treatment,) = maps.treatments("orders", copy.deepcopy(SCHEMA))
-    assert treatment.reads is not None
-    assert treatment.reads >= {"total", "email"}
+    (plan,) = maps.plans("orders", copy.deepcopy(SCHEMA))
+    assert plan.reads is not None
+    assert plan.reads >= {"total", "email"}
 
 
 @pytest.mark.parametrize(
@@ -239,8 +239,8 @@ def test_most_is_compiled() -> None:
 def test_which_columns_are_read(expression: str, reads: set[str] | None) -> None:
     """What an expression may look at is decoded, and where that cannot be told, everything."""
     maps = StreamMaps({"orders": {"email": expression, "__else__": "__NULL__"}}, {})
-    (treatment,) = maps.treatments("orders", copy.deepcopy(SCHEMA))
-    assert treatment.reads == (None if reads is None else frozenset(reads))
+    (plan,) = maps.plans("orders", copy.deepcopy(SCHEMA))
+    assert plan.reads == (None if reads is None else frozenset(reads))
 
 
 def test_a_path_is_walked_without_the_other_columns() -> None:
@@ -250,7 +250,7 @@ def test_a_path_is_walked_without_the_other_columns() -> None:
         "total": "minor_units(get('total'), get('customer.currency'))",
         "__else__": "__NULL__",
     }
-    (ours,) = StreamMaps({"orders": definition}, {}).treatments("orders", copy.deepcopy(SCHEMA))
+    (ours,) = StreamMaps({"orders": definition}, {}).plans("orders", copy.deepcopy(SCHEMA))
     assert ours.reads == {"customer", "tags", "total"}
     record = {"id": 7, "tags": ["x"], "total": 1250, "customer": {"currency": "kwd"}, "email": "y"}
     assert ours.transform is not None
@@ -264,7 +264,7 @@ def test_a_column_with_the_name_of_a_helper(name: str) -> None:
     """The bare name is the column, as before there were helpers; a call is the helper."""
     definition = {"email": name, "id": f"[{name} for t in 'x'][0]", "total": "lower(strip(' A'))"}
     schema = {"type": "object", "properties": {name: {}}}
-    (ours,) = StreamMaps({"orders": definition}, {}).treatments("orders", schema)
+    (ours,) = StreamMaps({"orders": definition}, {}).plans("orders", schema)
     assert ours.transform is not None
     mapped = ours.transform({name: "mine"})
     assert mapped == {name: "mine", "email": "mine", "id": "mine", "total": "a"}
@@ -290,7 +290,7 @@ def test_a_column_with_the_name_of_a_helper(name: str) -> None:
 )
 def test_nothing_unsafe_is_reachable(expression: str) -> None:
     """Helpers open no door that the evaluator keeps shut."""
-    (ours,) = StreamMaps({"orders": {"email": expression}}, {}).treatments("orders", SCHEMA)
+    (ours,) = StreamMaps({"orders": {"email": expression}}, {}).plans("orders", SCHEMA)
     assert ours.transform is not None
     with pytest.raises((MappingFailedError, StreamMappingError)):
         ours.transform({"id": 1, "customer": {"email": "x"}})
@@ -299,7 +299,7 @@ def test_nothing_unsafe_is_reachable(expression: str) -> None:
 def test_failures_are_named_again_and_again() -> None:
     """Looking for what fails leaves the expressions as they were."""
     definition = {"total": "float(total) if id < 5 else [float(t) for t in tags]"}
-    (ours,) = StreamMaps({"orders": definition}, {}).treatments("orders", copy.deepcopy(SCHEMA))
+    (ours,) = StreamMaps({"orders": definition}, {}).plans("orders", copy.deepcopy(SCHEMA))
     assert ours.transform is not None
     for _ in range(3):
         with pytest.raises(MappingFailedError) as failure:
@@ -311,7 +311,7 @@ def test_failures_are_named_again_and_again() -> None:
 def test_what_fails_is_named() -> None:
     """The failing column is named, with the kind of the failure, and nothing of the record."""
     definition = {"total": "total * 2", "email": "email.strip()", "id": "tags"}
-    (ours,) = StreamMaps({"orders": definition}, {}).treatments("orders", copy.deepcopy(SCHEMA))
+    (ours,) = StreamMaps({"orders": definition}, {}).plans("orders", copy.deepcopy(SCHEMA))
     assert ours.transform is not None
     with pytest.raises(MappingFailedError) as failure:
         ours.transform({"total": 1, "email": 5, "id": "secret"})

@@ -22,7 +22,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.presets import PRESETS, expand, likely_preset
-from target_liveintent.singer.stream_maps import StreamMaps, Treatment
+from target_liveintent.singer.stream_maps import StreamMaps, StreamPlan
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -34,18 +34,18 @@ OPTIONS = {"__filter__", "__else__"}
 _decode = msgspec.json.Decoder(dict[str, Any], float_hook=Decimal).decode
 
 
-def treatment(
+def plan(
     name: str, own: Mapping[str, Any] | None = None, config: Mapping[str, Any] | None = None
-) -> Treatment:
+) -> StreamPlan:
     """What is done with a preset's stream, the user's own columns included."""
     stream, _, record, _ = sample(name, NOW)
     maps = expand({stream: name}, {stream: dict(own)} if own is not None else {})
     schema = {"type": "object", "properties": {column: {} for column in record}}
-    (made,) = StreamMaps(maps, config or {}).treatments(stream, schema)
+    (made,) = StreamMaps(maps, config or {}).plans(stream, schema)
     return made
 
 
-_plain = functools.cache(treatment)
+_plain = functools.cache(plan)
 
 
 def fate(
@@ -56,7 +56,7 @@ def fate(
     source: str | None = None,
 ) -> Any:
     """The event of a record without its pixel, or "filtered", or the reason of its rejection."""
-    made = treatment(name, own, config) if own or config else _plain(name)
+    made = plan(name, own, config) if own or config else _plain(name)
     assert made.transform is not None
     # As the reader does: other columns are not even decoded, and fractions are Decimals.
     decoded = _decode(msgspec.json.encode(record))
@@ -111,7 +111,7 @@ def test_a_file_can_be_pasted(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_keys_to_somebodys_order_are_not_read(name: str) -> None:
     """Pages that open an order or a receipt to whoever has their URL are never mapped."""
-    reads = treatment(name).reads
+    reads = plan(name).reads
     assert reads is not None
     assert reads.isdisjoint({"statusPageUrl", "order_status_url", "receipt_url"})
 
@@ -119,7 +119,7 @@ def test_keys_to_somebodys_order_are_not_read(name: str) -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_presets_are_compiled(name: str) -> None:
     """No expression needs the evaluator or the whole record."""
-    reads = treatment(name).reads
+    reads = plan(name).reads
     assert reads is not None, "only comments may offer what is not compiled: comprehensions, say"
     # What tells the stream apart is read, so that the two cannot drift apart.
     unread = PRESETS[name].signature - reads
@@ -539,19 +539,19 @@ def test_own_columns_go_first() -> None:
 def test_null_takes_a_column_away(null: Any) -> None:
     """A column, or the filter, of the preset; `__else__` stays what it is."""
     _, _, record, event = sample("shopify", NOW)
-    assert "ip" not in treatment("shopify", {"ip": null}).properties
+    assert "ip" not in plan("shopify", {"ip": null}).properties
     assert fate("shopify", record, {"ip": null}) == with_changes(event, {"userData.ip": ...})
     assert fate("shopify", {**record, "test": True}, {"__filter__": null}) == event
-    made = treatment("shopify", {"__else__": null, "nobody": null})
+    made = plan("shopify", {"__else__": null, "nobody": null})
     assert not made.passes_others
-    assert made.properties == treatment("shopify").properties
+    assert made.properties == plan("shopify").properties
 
 
 @pytest.mark.parametrize("null", [None, "__NULL__"])
 def test_null_drops_the_stream(null: Any) -> None:
     """A stream that is null stays out, preset or not."""
     maps = expand({"orders": "shopify"}, {"orders": null})
-    (own,) = StreamMaps(maps, {}).treatments("orders", {"type": "object", "properties": {}})
+    (own,) = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
     assert (own.named, own.transform) == (True, None)
 
 
@@ -560,7 +560,7 @@ def test_any_stream_may_have_any_preset(stream: str) -> None:
     """The tap's name of the stream is the user's to know, with dashes, dots and spaces."""
     maps = expand({stream: "postgres_orders"}, {"other": {"x": "id"}, "__else__": "__NULL__"})
     assert list(maps) == ["other", "__else__", stream]
-    (own,) = StreamMaps(maps, {}).treatments(stream, {"type": "object", "properties": {}})
+    (own,) = StreamMaps(maps, {}).plans(stream, {"type": "object", "properties": {}})
     assert own.named
     assert "event_time" in own.properties
 
@@ -568,7 +568,7 @@ def test_any_stream_may_have_any_preset(stream: str) -> None:
 def test_a_copy_with_a_preset() -> None:
     """`__source__` and `__alias__` are options of an entry like any other."""
     maps = expand({"sales": "shopify"}, {"sales": {"__source__": "orders"}, "__else__": None})
-    raw, copied = StreamMaps(maps, {}).treatments("orders", {"type": "object", "properties": {}})
+    raw, copied = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
     assert (raw.transform, copied.stream) == (None, "sales")
     assert "event_time" in copied.properties
 
@@ -643,6 +643,6 @@ def test_the_samples_are_whole() -> None:
     """Each sample has a value in each column that its preset reads, or a null that means no."""
     for name in NAMES:
         a_sample: Sample = sample(name, NOW)
-        reads = treatment(name).reads or frozenset()
+        reads = plan(name).reads or frozenset()
         nulls = {"cancelledAt", "cancelled_at", "_sdc_deleted_at"}
         assert {c for c in reads if a_sample.record.get(c) is None} <= nulls

@@ -11,14 +11,14 @@ from prometheus_client.parser import text_string_to_metric_families
 
 from target_liveintent.reporting import metrics as metrics_module
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
-from target_liveintent.run.counts import Report
+from target_liveintent.run.counts import RunCounts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 
-def report() -> Report:
-    report = Report()
+def report() -> RunCounts:
+    report = RunCounts()
     counts = report.of("orders")
     counts.read, counts.delivered, counts.filtered = 10, 5, 2
     counts.rejected["no_identity"] = 2

@@ -9,7 +9,7 @@ import pytest
 
 from target_liveintent.reporting import progress as progress_module
 from target_liveintent.reporting.progress import Progress
-from target_liveintent.run.counts import Report
+from target_liveintent.run.counts import RunCounts
 
 
 class Clock:
@@ -23,8 +23,8 @@ def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
     return clock
 
 
-def report(delivered: int) -> Report:
-    report = Report()
+def report(delivered: int) -> RunCounts:
+    report = RunCounts()
     counts = report.of("orders")
     counts.read, counts.delivered = delivered + 7, delivered
     counts.rejected["no_identity"] = 2

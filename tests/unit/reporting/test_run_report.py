@@ -15,7 +15,7 @@ import pytest
 from unit_support import DAY, MD5, NOW, TIME, conversion, order
 
 from target_liveintent.config.schema import settings_of
-from target_liveintent.privacy.logs import hide
+from target_liveintent.privacy.logs import hide_token
 from target_liveintent.reporting import run_report
 from target_liveintent.reporting.run_report import charts
 from target_liveintent.reporting.run_report.advice import age_words, percent
@@ -29,7 +29,7 @@ from target_liveintent.reporting.run_report.facts import (
 )
 from target_liveintent.reporting.run_report.page import page
 from target_liveintent.reporting.run_report.tally import Tally
-from target_liveintent.run.counts import Report
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.storage.delivered import read_back
 
 if TYPE_CHECKING:
@@ -54,7 +54,7 @@ class Made:
     def __init__(self, *, dry_run: bool = False, **settings: Any) -> None:
         account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
         self.settings = settings_of({**account, "dry_run": dry_run, **settings})
-        self.report = Report(dry_run=dry_run)
+        self.report = RunCounts(dry_run=dry_run)
         self.tally = Tally(dt.timezone.utc)
 
     def deliver(
@@ -462,7 +462,7 @@ def test_the_files(tmp_path: Path) -> None:
 
 def test_secrets_are_scrubbed(tmp_path: Path) -> None:
     """Whatever an error says, neither an address nor the token gets into the files."""
-    hide("s3cret-token")
+    hide_token("s3cret-token")
     made = Made().deliver(3, "of jane@example.com").deliver(3)
     ending = Ending(FAILED, "s3cret-token is refused, says joe@example.com")
     run_report.write(made.facts(ending), str(tmp_path / "a.html"))

@@ -20,7 +20,7 @@ from target_liveintent.reporting.run_report.tally import (
     Timeline,
     Value,
 )
-from target_liveintent.run.counts import Report
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.storage.delivered import SentEvent, read_back
 
 if TYPE_CHECKING:
@@ -125,7 +125,7 @@ def test_steps_are_where_things_happened() -> None:
 
 def test_a_look_at_the_counts() -> None:
     """All fates of all streams are in it, each in its kind."""
-    report, timeline = Report(), Timeline()
+    report, timeline = RunCounts(), Timeline()
     report.of("a").delivered = 5
     report.of("b").rejected["no_identity"] = 2
     report.of("b").dropped["suppressed"] = 1

@@ -5,12 +5,12 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from target_liveintent.run.checkpoints import StateKeeper
+from target_liveintent.run.checkpoints import StateGate
 
 
 def test_nothing_held_nothing_due() -> None:
     """Without a STATE from the tap none is written."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     assert keeper.due() is None
     keeper.finish(keeper.open())
     assert keeper.due() is None
@@ -18,7 +18,7 @@ def test_nothing_held_nothing_due() -> None:
 
 def test_a_state_with_nothing_before_it() -> None:
     """With no batch open a STATE may be written at once, and only once."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     keeper.hold("a")
     assert keeper.due() == "a"
     assert keeper.due() is None
@@ -26,7 +26,7 @@ def test_a_state_with_nothing_before_it() -> None:
 
 def test_a_state_waits_for_the_batches_before_it() -> None:
     """An open batch holds back every STATE that came after it was opened."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     batch = keeper.open()
     keeper.hold("a")
     assert keeper.due() is None
@@ -36,7 +36,7 @@ def test_a_state_waits_for_the_batches_before_it() -> None:
 
 def test_a_state_does_not_wait_for_batches_after_it() -> None:
     """What was read after a STATE does not hold it back."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     first = keeper.open()
     keeper.hold("a")
     second = keeper.open()
@@ -50,7 +50,7 @@ def test_a_state_does_not_wait_for_batches_after_it() -> None:
 
 def test_batches_that_finish_out_of_order() -> None:
     """A later batch that finishes first lets nothing out that an earlier one holds."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     first, second = keeper.open(), keeper.open()
     keeper.hold("a")
     keeper.finish(second)
@@ -61,7 +61,7 @@ def test_batches_that_finish_out_of_order() -> None:
 
 def test_only_the_newest_is_written() -> None:
     """Older ones that may be written as well say nothing new."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     batch = keeper.open()
     for state in ("a", "b", "c"):
         keeper.hold(state)
@@ -72,7 +72,7 @@ def test_only_the_newest_is_written() -> None:
 
 def test_the_same_state_again_says_nothing() -> None:
     """Salesforce's tap repeats itself after every record."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     keeper.hold("a")
     assert keeper.due() == "a"
     keeper.hold("a")
@@ -84,7 +84,7 @@ def test_the_same_state_again_says_nothing() -> None:
 
 def test_an_older_state_is_never_written_after_a_newer_one() -> None:
     """STATE only goes forward."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     first = keeper.open()
     keeper.hold("a")
     second = keeper.open()
@@ -104,7 +104,7 @@ steps = st.lists(
 @given(steps)
 def test_against_a_model(sequence: list[tuple[str, int]]) -> None:
     """In any order of events: never too early, never backwards, and at the end the last one."""
-    keeper = StateKeeper()
+    keeper = StateGate()
     unfinished: list[int] = []
     held: list[tuple[str, frozenset[int]]] = []  # each STATE with the batches it waits for
     written = -1

@@ -5,7 +5,7 @@ from __future__ import annotations
 import pytest
 
 from target_liveintent.reasons import REASONS
-from target_liveintent.run.counts import Report, StreamCounts
+from target_liveintent.run.counts import RunCounts, StreamCounts
 
 SPECIFIED = {
     "missing_event_time",
@@ -28,8 +28,8 @@ SPECIFIED = {
 NEVER_KEPT = {"no_consent", "suppressed", "already_sent", "over_limit"}
 
 
-def _report(read: int, delivered: int = 0, **rejected: int) -> Report:
-    report = Report()
+def _report(read: int, delivered: int = 0, **rejected: int) -> RunCounts:
+    report = RunCounts()
     counts = report.of("orders")
     counts.read, counts.delivered = read, delivered
     counts.rejected.update(rejected)
@@ -129,7 +129,7 @@ def test_totals_add_up() -> None:
 
 def test_the_total_is_the_sum_of_streams() -> None:
     """A total per fate, reason and column."""
-    report = Report()
+    report = RunCounts()
     for name in ("a", "b"):
         counts = report.of(name)
         counts.read, counts.filtered, counts.unmapped = 15, 1, 2
@@ -150,7 +150,7 @@ def test_the_total_is_the_sum_of_streams() -> None:
 
 def test_the_summary() -> None:
     """A line for each stream and one for all, with every number that the user needs."""
-    report = Report()
+    report = RunCounts()
     counts = report.of("orders")
     counts.read, counts.filtered, counts.unmapped, counts.delivered = 16, 2, 3, 5
     counts.rejected.update(no_identity=4, event_too_old=2)
@@ -178,7 +178,7 @@ def test_the_summary() -> None:
 
 def test_the_summary_names_what_was_dropped() -> None:
     """What was not to be sent is counted by reason, and no dead letter."""
-    report = Report()
+    report = RunCounts()
     counts = report.of("orders")
     counts.read, counts.delivered = 9, 3
     counts.dropped.update(already_sent=3, no_consent=2, suppressed=1)
@@ -191,14 +191,16 @@ def test_the_summary_names_what_was_dropped() -> None:
 def test_a_clean_summary_alarms_nobody() -> None:
     """Meltano takes the words for a failure, in any case."""
     report = _report(10, 10)
-    text = "\n".join([*report.lines(), *Report().lines(), *Report(dry_run=True).lines()]).lower()
+    text = "\n".join(
+        [*report.lines(), *RunCounts().lines(), *RunCounts(dry_run=True).lines()]
+    ).lower()
     assert "error" not in text
     assert "exception" not in text
 
 
 def test_a_dry_run_does_not_say_delivered() -> None:
     """Nothing was sent, and the summary does not claim it."""
-    report = Report(dry_run=True)
+    report = RunCounts(dry_run=True)
     report.of("orders").delivered = 3
     assert "would be delivered 3" in next(report.lines())
 

@@ -15,12 +15,12 @@ from integration_support import wait_until
 import target_liveintent.run.run as run_module
 from target_liveintent.config.schema import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.pool import Batch, Delivered
+from target_liveintent.delivery.pool import Batch, BatchResult
 from target_liveintent.errors import DeliveryError, StorageError
 from target_liveintent.reporting import run_report
 from target_liveintent.reporting.run_report.facts import DONE, Ending
 from target_liveintent.run.run import Run
-from target_liveintent.storage.dead_letters import DeadLetters
+from target_liveintent.storage.dead_letters import DeadLetterFile
 from target_liveintent.storage.ledger import Ledger
 
 if TYPE_CHECKING:
@@ -44,15 +44,15 @@ def _rejection() -> Rejection:
 def test_letters_are_durable_before_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """STATE goes out only after the letters before it were synced to the disk."""
     happened: list[str] = []
-    real = DeadLetters.sync
+    real = DeadLetterFile.sync
 
-    def sync(letters: DeadLetters) -> None:
+    def sync(letters: DeadLetterFile) -> None:
         real(letters)
         happened.append("sync")
 
-    monkeypatch.setattr(DeadLetters, "sync", sync)
+    monkeypatch.setattr(DeadLetterFile, "sync", sync)
     run = _run(tmp_path, lambda _: happened.append("state"))
-    run.report.of("orders").read += 1
+    run.counts.of("orders").read += 1
     run.reject("orders", _rejection())
     run.hold_state("{}")
     run.finish()
@@ -73,7 +73,7 @@ def test_a_letter_that_is_not_written_holds_state_back(
     with pytest.raises(Exception, match="dead_letter_path"):
         run.reject("orders", _rejection())
     assert states == []
-    assert run.report.of("orders").rejected.total() == 0
+    assert run.counts.of("orders").rejected.total() == 0
 
 
 def test_a_run_leaves_no_threads(tmp_path: Path) -> None:
@@ -93,26 +93,26 @@ def test_the_report_follows_a_run(tmp_path: Path) -> None:
     path = tmp_path / "run.html"
     run = _run(tmp_path, print, report_path=str(path))
     assert run.tally is not None
-    run.report.of("orders").filtered = 3
+    run.counts.of("orders").filtered = 3
     run.tick()
     assert [step.unused for step in run.tally.timeline.steps] == [3]
-    run.report.of("orders").filtered = 5
+    run.counts.of("orders").filtered = 5
     settings = settings_of({"customer_id": "a-1b2c", "auth_token": "x", "report_path": str(path)})
     run_report.tell(run, settings, Ending(DONE), "target-liveintent 0", logging.getLogger("test"))
     steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
     assert sum(step["unused"] for step in steps) == 5
 
 
-def _delivered(tmp_path: Path, write_state: Any, **settings: Any) -> tuple[Run, Delivered]:
+def _delivered(tmp_path: Path, write_state: Any, **settings: Any) -> tuple[Run, BatchResult]:
     """A run with the file of delivered events, and a batch that the API has taken."""
     path = str(tmp_path / "sent.csv")
     run = _run(tmp_path, write_state, delivered_path=path, **settings)
-    run.report.of("orders").read += 1
+    run.counts.of("orders").read += 1
     body = b'{"eventTime":1,"source":"web","userData":{},"purchaseData":{}}'
     sent = [Conversion("orders", "1", 1, int(time.time()) + 1000, body, {})]
     batch = Batch(run._states.open(), "orders", 0.0, sent)
     run.hold_state("{}")
-    return run, Delivered(batch, sent, [1.0], sent, accepted=True)
+    return run, BatchResult(batch, sent, [1.0], sent, accepted=True)
 
 
 def test_rows_are_durable_before_state(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

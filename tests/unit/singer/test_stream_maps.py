@@ -15,7 +15,7 @@ from unit_support import DEFAULTS
 from target_liveintent.config.schema import problems
 from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.singer.stream_maps import MappingFailedError, StreamMaps, Treatment, suggest
+from target_liveintent.singer.stream_maps import MappingFailedError, StreamMaps, StreamPlan, suggest
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -38,21 +38,21 @@ RECORD: dict[str, Any] = {
 }
 
 
-def treatments(maps: dict[str, Any], stream: str = "orders", **config: Any) -> list[Treatment]:
+def plans(maps: dict[str, Any], stream: str = "orders", **config: Any) -> list[StreamPlan]:
     """Return what is done with a stream."""
-    return StreamMaps(maps, config).treatments(stream, copy.deepcopy(SCHEMA))
+    return StreamMaps(maps, config).plans(stream, copy.deepcopy(SCHEMA))
 
 
-def mapped(treatment: Treatment, record: dict[str, Any] = RECORD) -> dict[str, Any] | None:
+def mapped(plan: StreamPlan, record: dict[str, Any] = RECORD) -> dict[str, Any] | None:
     """Return the mapped record; None where it is dropped."""
-    if treatment.transform is None:
+    if plan.transform is None:
         return None
-    return treatment.transform(copy.deepcopy(record))
+    return plan.transform(copy.deepcopy(record))
 
 
 def test_without_maps_every_stream_is_named() -> None:
     """The user wants all of what comes, as it comes."""
-    (own,) = treatments({})
+    (own,) = plans({})
     assert own.named
     assert own.stream == "orders"
     assert set(own.properties) == set(SCHEMA["properties"])
@@ -61,7 +61,7 @@ def test_without_maps_every_stream_is_named() -> None:
 
 def test_an_exact_name() -> None:
     """A map adds and replaces columns, the others stay."""
-    (own,) = treatments({"orders": {"order_id": "id", "email": "email.lower()"}})
+    (own,) = plans({"orders": {"order_id": "id", "email": "email.lower()"}})
     assert own.named
     assert set(own.properties) == {*SCHEMA["properties"], "order_id"}
     assert mapped(own) == {**RECORD, "order_id": 7}
@@ -70,24 +70,24 @@ def test_an_exact_name() -> None:
 @pytest.mark.parametrize("null", [None, "__NULL__"])
 def test_columns_are_dropped(null: Any) -> None:
     """Null drops a column, __else__ null all that the map does not name."""
-    (own,) = treatments({"orders": {"email": null}})
+    (own,) = plans({"orders": {"email": null}})
     assert "email" not in own.properties
     assert mapped(own) == {name: value for name, value in RECORD.items() if name != "email"}
-    (own,) = treatments({"orders": {"mail": "email", "__else__": null}})
+    (own,) = plans({"orders": {"mail": "email", "__else__": null}})
     assert own.properties == ("mail",)
     assert mapped(own) == {"mail": "ann@example.com"}
 
 
 def test_a_filter_drops_records() -> None:
     """What the filter says no to is None."""
-    (own,) = treatments({"orders": {"__filter__": "total > 10"}})
+    (own,) = plans({"orders": {"__filter__": "total > 10"}})
     assert mapped(own) == RECORD
     assert mapped(own, {**RECORD, "total": 1}) is None
 
 
 def test_other_streams_are_not_named() -> None:
     """A misspelled name does not send a whole table: the stream is there, but not named."""
-    (own,) = treatments({"order": {"x": "id"}})
+    (own,) = plans({"order": {"x": "id"}})
     assert not own.named
     assert mapped(own) == RECORD
 
@@ -95,42 +95,42 @@ def test_other_streams_are_not_named() -> None:
 @pytest.mark.parametrize("null", [None, "__NULL__"])
 def test_else_at_the_top_drops_other_streams(null: Any) -> None:
     """What no map names is dropped."""
-    (own,) = treatments({"order": {"x": "id"}, "__else__": null})
+    (own,) = plans({"order": {"x": "id"}, "__else__": null})
     assert (own.named, own.transform, own.properties) == (False, None, ())
-    (own,) = treatments({"orders": {"x": "id"}, "__else__": null})
+    (own,) = plans({"orders": {"x": "id"}, "__else__": null})
     assert mapped(own) == {**RECORD, "x": 7}
 
 
 @pytest.mark.parametrize("null", [None, "__NULL__"])
 def test_a_stream_that_is_null_is_dropped_by_name(null: Any) -> None:
     """The user said so, so it is filtered and not unmapped."""
-    (own,) = treatments({"orders": null})
+    (own,) = plans({"orders": null})
     assert (own.named, own.transform) == (True, None)
 
 
 @pytest.mark.parametrize("pattern", ["*", "ord*", "o?ders", "[op]rders"])
 def test_wildcards(pattern: str) -> None:
     """A pattern names each stream that it fits, under the stream's own name."""
-    (own,) = treatments({pattern: {"x": "id"}})
+    (own,) = plans({pattern: {"x": "id"}})
     assert own.named
     assert own.stream == "orders"
     assert mapped(own) == {**RECORD, "x": 7}
-    (other,) = treatments({pattern.replace("*", "*X"): {"x": "id"}}, "customers")
+    (other,) = plans({pattern.replace("*", "*X"): {"x": "id"}}, "customers")
     assert not other.named
 
 
 def test_an_alias_renames_the_stream() -> None:
     """It is counted under its new name; `__stream_name__` may be used in it."""
-    (own,) = treatments({"orders": {"__alias__": "conversions", "x": "id"}})
+    (own,) = plans({"orders": {"__alias__": "conversions", "x": "id"}})
     assert own.stream == "conversions"
     assert mapped(own) == {**RECORD, "x": 7}
-    (own,) = treatments({"*": {"__alias__": "'li_' + __stream_name__"}})
+    (own,) = plans({"*": {"__alias__": "'li_' + __stream_name__"}})
     assert own.stream == "li_orders"
 
 
 def test_a_copy_of_a_source() -> None:
     """`__source__` adds a stream; the raw one is still there, and no map names it."""
-    raw, made = treatments({"conversions": {"__source__": "orders", "x": "id"}})
+    raw, made = plans({"conversions": {"__source__": "orders", "x": "id"}})
     assert (raw.named, raw.stream) == (False, "orders")
     assert (made.named, made.stream) == (True, "conversions")
     assert mapped(made) == {**RECORD, "x": 7}
@@ -138,7 +138,7 @@ def test_a_copy_of_a_source() -> None:
 
 def test_a_copy_without_its_raw_half() -> None:
     """With `__else__` null the raw half is dropped, the copy is not."""
-    raw, made = treatments({"conversions": {"__source__": "orders", "x": "id"}, "__else__": None})
+    raw, made = plans({"conversions": {"__source__": "orders", "x": "id"}, "__else__": None})
     assert (raw.named, raw.transform) == (False, None)
     assert mapped(made) == {**RECORD, "x": 7}
 
@@ -146,8 +146,8 @@ def test_a_copy_without_its_raw_half() -> None:
 def test_several_copies_and_a_map_of_its_own() -> None:
     """A stream may be used by many maps, its own comes first."""
     names = [
-        treatment.stream
-        for treatment in treatments(
+        plan.stream
+        for plan in plans(
             {
                 "a": {"__source__": "orders"},
                 "orders": {"x": "id"},
@@ -180,31 +180,29 @@ def test_the_configuration_is_not_changed() -> None:
     for _ in range(2):
         stream_maps = StreamMaps(maps, config)
         for _ in range(2):
-            first = stream_maps.treatments("orders", schema)
-            assert [treatment.stream for treatment in first] == ["y", "copy"]
+            first = stream_maps.plans("orders", schema)
+            assert [plan.stream for plan in first] == ["y", "copy"]
     assert (maps, config, schema) == before
 
 
 def test_the_record_is_not_changed() -> None:
     """Several maps may use one record, and the keys are read from it afterwards."""
     record = copy.deepcopy(RECORD)
-    for treatment in treatments(
-        {"orders": {"email": None, "id": "'x'"}, "c": {"__source__": "orders"}}
-    ):
-        assert treatment.transform is not None
-        treatment.transform(record)
+    for plan in plans({"orders": {"email": None, "id": "'x'"}, "c": {"__source__": "orders"}}):
+        assert plan.transform is not None
+        plan.transform(record)
     assert record == RECORD
 
 
 def test_no_key_properties_are_needed() -> None:
     """A mapped stream may drop its keys; only whoever writes tables needs them."""
-    (own,) = treatments({"orders": {"mail": "email", "__else__": None}})
+    (own,) = plans({"orders": {"mail": "email", "__else__": None}})
     assert mapped(own) == {"mail": "ann@example.com"}
 
 
 def test_stream_map_config_is_at_hand() -> None:
     """Expressions see `config`."""
-    (own,) = treatments({"orders": {"x": "config['shop']"}}, shop="berlin")
+    (own,) = plans({"orders": {"x": "config['shop']"}}, shop="berlin")
     assert mapped(own) == {**RECORD, "x": "berlin"}
 
 
@@ -226,7 +224,7 @@ FAILING: list[tuple[dict[str, Any], str]] = [
 @pytest.mark.parametrize(("columns", "column"), FAILING)
 def test_failing_expressions(columns: dict[str, Any], column: str) -> None:
     """One record fails, with column and kind; nothing of the record is in the exception."""
-    (own,) = treatments({"orders": columns})
+    (own,) = plans({"orders": columns})
     assert own.transform is not None
     with pytest.raises(MappingFailedError) as raised:
         own.transform(copy.deepcopy(RECORD))
@@ -242,7 +240,7 @@ def test_failing_expressions(columns: dict[str, Any], column: str) -> None:
 def test_a_name_that_nobody_knows(expression: str) -> None:
     """Ends the run if neither record nor SCHEMA has it, and says which is near and what to do."""
     for column in ("x", "__filter__"):
-        (own,) = treatments({"orders": {column: expression}})
+        (own,) = plans({"orders": {column: expression}})
         assert own.transform is not None
         with pytest.raises(StreamMappingError) as raised:
             own.transform(copy.deepcopy(RECORD))
@@ -256,7 +254,7 @@ def test_a_name_that_nobody_knows(expression: str) -> None:
 @pytest.mark.parametrize("expression", ["total", "_['total']", "[total for e in email][0]"])
 def test_a_name_that_only_the_schema_knows(expression: str) -> None:
     """Rejects the record that lacks it, and no other."""
-    (own,) = treatments({"orders": {"x": expression}})
+    (own,) = plans({"orders": {"x": expression}})
     assert own.transform is not None
     record = {name: value for name, value in RECORD.items() if name != "total"}
     with pytest.raises(MappingFailedError) as raised:
@@ -266,7 +264,7 @@ def test_a_name_that_only_the_schema_knows(expression: str) -> None:
 
 def test_a_failure_is_of_one_record() -> None:
     """The next record goes through the same map."""
-    (own,) = treatments({"orders": {"x": "1 / total"}})
+    (own,) = plans({"orders": {"x": "1 / total"}})
     assert own.transform is not None
     with pytest.raises(MappingFailedError):
         own.transform({**RECORD, "total": 0})
@@ -291,7 +289,7 @@ def test_a_failure_is_of_one_record() -> None:
 )
 def test_dead_letters_pass_untouched(maps: dict[str, Any]) -> None:
     """No map touches dead letters: they are mapped already."""
-    (own,) = treatments(maps, DEAD_LETTERS)
+    (own,) = plans(maps, DEAD_LETTERS)
     assert own.stream == DEAD_LETTERS
     assert own.named
     assert mapped(own) == RECORD
@@ -311,7 +309,7 @@ def test_dead_letters_pass_untouched(maps: dict[str, Any]) -> None:
 def test_maps_that_do_not_fit(maps: dict[str, Any]) -> None:
     """A map that cannot be used ends the run in one of our own exceptions, one readable line."""
     with pytest.raises(StreamMappingError) as raised:
-        treatments(maps)
+        plans(maps)
     assert "orders" in str(raised.value)
 
 
@@ -357,22 +355,22 @@ def test_the_same_as_the_sdk(maps: dict[str, Any], stream: str) -> None:
         {"stream_maps": copy.deepcopy(maps), "stream_map_config": config}, logging.getLogger()
     )
     theirs.register_raw_stream_schema(stream, copy.deepcopy(SCHEMA), None)
-    ours = treatments(maps, stream, **config)
+    ours = plans(maps, stream, **config)
     assert len(ours) == len(theirs.stream_maps[stream])
-    for treatment, stream_map in zip(ours, theirs.stream_maps[stream], strict=False):
+    for plan, stream_map in zip(ours, theirs.stream_maps[stream], strict=False):
         if isinstance(stream_map, RemoveRecordTransform):
-            assert treatment.transform is None
+            assert plan.transform is None
             continue
-        assert treatment.transform is not None
-        assert set(treatment.properties) == set(stream_map.transformed_schema["properties"])
-        assert treatment.stream == stream_map.stream_alias
+        assert plan.transform is not None
+        assert set(plan.properties) == set(stream_map.transformed_schema["properties"])
+        assert plan.stream == stream_map.stream_alias
         for record in (RECORD, {**RECORD, "total": None}, {**RECORD, "customer": None}):
             wanted = (
                 stream_map.transform(copy.deepcopy(record))
                 if stream_map.get_filter_result(copy.deepcopy(record))
                 else None
             )
-            assert mapped(treatment, record) == wanted
+            assert mapped(plan, record) == wanted
 
 
 # Suggestions
@@ -384,7 +382,7 @@ def _accepted(block: str, stream: str, properties: list[str]) -> dict[str, Any]:
     assert set(settings) == {"stream_maps"}
     assert problems({"customer_id": "a-1b2c", "auth_token": "x", **settings}) == []
     schema = {"type": "object", "properties": {name: {} for name in properties}}
-    (own,) = StreamMaps(settings["stream_maps"], {}).treatments(stream, schema)
+    (own,) = StreamMaps(settings["stream_maps"], {}).plans(stream, schema)
     assert own.named
     assert missing_columns(own.properties, DEFAULTS) == []
     maps = settings["stream_maps"]
@@ -421,7 +419,7 @@ def test_a_suggestion_reads_the_key_by_its_name(key: str) -> None:
     properties = [key, "created_at", "email"]
     maps = _accepted(suggest("orders", properties, [key]), "orders", properties)
     schema = {"type": "object", "properties": {name: {} for name in properties}}
-    (own,) = StreamMaps(maps, {}).treatments("orders", schema)
+    (own,) = StreamMaps(maps, {}).plans("orders", schema)
     made = mapped(own, {key: 7, "created_at": "2026-07-31", "email": "ann@example.com"})
     assert made is not None
     assert made["event_id"] == 7

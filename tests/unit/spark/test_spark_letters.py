@@ -13,7 +13,7 @@ from target_liveintent.conversions.model import Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.spark.letters import LetterFolder, TaskLetters
 from target_liveintent.spark.task import Attempt
-from target_liveintent.storage.dead_letters import letter
+from target_liveintent.storage.dead_letters import dead_letter_line
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -66,7 +66,7 @@ def written(folder: LetterFolder, attempt: Attempt, *event_ids: str) -> TaskLett
     """Write the letters of an attempt to their end."""
     letters = TaskLetters(folder, attempt.pending)
     for event_id in event_ids:
-        letters.write(letter(rejection(event_id)))
+        letters.write(dead_letter_line(rejection(event_id)))
     letters.close()
     return letters
 
@@ -99,7 +99,7 @@ def test_attempts_do_not_meet(url: str) -> None:
     folder.prepare()
     loser, winner = Attempt("job", 0, 1), Attempt("job", 0, 2)
     half = TaskLetters(folder, loser.pending)
-    half.write(letter(rejection("lost")))
+    half.write(dead_letter_line(rejection("lost")))
     written(folder, winner, "won")
     folder.publish(winner.pending, winner.final)
     half.close()

@@ -16,9 +16,9 @@ from target_liveintent.conversions.model import COLUMNS, DEAD_LETTERS, Rejection
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.storage.dead_letters import (
-    DeadLetters,
+    DeadLetterFile,
+    dead_letter_line,
     is_replayed,
-    letter,
     refuse_own_file,
 )
 
@@ -31,9 +31,9 @@ def _rejection(number: int = 1, **columns: Any) -> Rejection:
 
 
 def _write(path: Path, *numbers: int) -> None:
-    letters = DeadLetters(str(path))
+    letters = DeadLetterFile(str(path))
     for number in numbers:
-        letters.write(letter(_rejection(number)))
+        letters.write(dead_letter_line(_rejection(number)))
     letters.close()
 
 
@@ -53,7 +53,7 @@ def path(tmp_path: Path) -> Path:
 
 def test_a_clean_run_leaves_no_file(path: Path) -> None:
     """Without a letter there is nothing to look at."""
-    letters = DeadLetters(str(path))
+    letters = DeadLetterFile(str(path))
     letters.sync()
     letters.close()
     assert not path.exists()
@@ -80,7 +80,7 @@ def test_a_letter_says_what_and_why() -> None:
     rejected = Rejection(
         "orders", "7", "invalid_source", "source", {"source": "pos"}, "see ann@example.com"
     )
-    record = json.loads(letter(rejected))["record"]
+    record = json.loads(dead_letter_line(rejected))["record"]
     time = dt.datetime.fromisoformat(record.pop("time"))
     assert before <= time <= dt.datetime.now(dt.timezone.utc)
     assert record == {
@@ -148,22 +148,22 @@ def test_sync_reaches_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
         synced.append(stat.S_ISREG(os.fstat(file).st_mode))
 
     monkeypatch.setattr(os, "fsync", fsync)
-    letters = DeadLetters(str(path))
-    letters.write(letter(_rejection()))
+    letters = DeadLetterFile(str(path))
+    letters.write(dead_letter_line(_rejection()))
     synced.clear()
     letters.sync()
     assert synced == [True]
     letters.sync()
     assert synced == [True]
-    letters.write(letter(_rejection(2)))
+    letters.write(dead_letter_line(_rejection(2)))
     letters.close()
     assert synced == [True, True]
 
 
 def test_a_letter_is_in_the_file_at_once(path: Path) -> None:
     """It is written through, not kept in a buffer that a SIGKILL would lose."""
-    letters = DeadLetters(str(path))
-    letters.write(letter(_rejection(1)))
+    letters = DeadLetterFile(str(path))
+    letters.write(dead_letter_line(_rejection(1)))
     assert _ids(path) == ["1"]
     letters.close()
 
@@ -181,14 +181,14 @@ def test_short_writes_are_continued(path: Path, monkeypatch: pytest.MonkeyPatch)
 @pytest.mark.parametrize("call", ["write", "fsync"])
 def test_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> None:
     """The run ends with a message that names the setting."""
-    letters = DeadLetters(str(path))
-    letters.write(letter(_rejection(1)))
+    letters = DeadLetterFile(str(path))
+    letters.write(dead_letter_line(_rejection(1)))
 
     def fail(*args: object) -> int:
         raise OSError(28, "No space left on device")
 
     def write_or_sync() -> None:
-        letters.write(letter(_rejection(2)))
+        letters.write(dead_letter_line(_rejection(2)))
         letters.sync()
 
     monkeypatch.setattr(os, call, fail)
@@ -200,8 +200,8 @@ def test_a_full_disk(path: Path, monkeypatch: pytest.MonkeyPatch, call: str) -> 
 
 def test_a_disk_that_fills_within_a_line(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """What fitted of a line is taken back, so that the next one stands alone."""
-    letters = DeadLetters(str(path))
-    letters.write(letter(_rejection(1)))
+    letters = DeadLetterFile(str(path))
+    letters.write(dead_letter_line(_rejection(1)))
     real = os.write
     room = [20, 0]
 
@@ -213,9 +213,9 @@ def test_a_disk_that_fills_within_a_line(path: Path, monkeypatch: pytest.MonkeyP
 
     monkeypatch.setattr(os, "write", write)
     with pytest.raises(StorageError):
-        letters.write(letter(_rejection(2)))
+        letters.write(dead_letter_line(_rejection(2)))
     monkeypatch.undo()
-    letters.write(letter(_rejection(3)))
+    letters.write(dead_letter_line(_rejection(3)))
     letters.close()
     assert _ids(path) == ["1", "3"]
 
@@ -223,9 +223,9 @@ def test_a_disk_that_fills_within_a_line(path: Path, monkeypatch: pytest.MonkeyP
 @pytest.mark.parametrize("place", ["missing/letters.singer", "", "letters\x00.singer", "x" * 300])
 def test_a_path_that_cannot_be_written(tmp_path: Path, place: str) -> None:
     """A folder that is not there, a folder itself, no name at all: one readable line."""
-    letters = DeadLetters(os.path.join(tmp_path, place))  # noqa: PTH118 (Path drops the slash)
+    letters = DeadLetterFile(os.path.join(tmp_path, place))  # noqa: PTH118 (Path drops the slash)
     with pytest.raises(StorageError) as raised:
-        letters.write(letter(_rejection()))
+        letters.write(dead_letter_line(_rejection()))
     assert "dead_letter_path" in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -234,9 +234,9 @@ def test_two_runs_may_share_the_file(path: Path) -> None:
     """Lines of several writers do not mix."""
 
     def write(first: int) -> None:
-        letters = DeadLetters(str(path))
+        letters = DeadLetterFile(str(path))
         for number in range(first, first + 200):
-            letters.write(letter(_rejection(number, user_agent="x" * 3_000)))
+            letters.write(dead_letter_line(_rejection(number, user_agent="x" * 3_000)))
         letters.close()
 
     threads = [threading.Thread(target=write, args=(n * 1_000,)) for n in range(4)]
