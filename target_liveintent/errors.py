@@ -8,8 +8,8 @@ RunError
 ├── DeliveryError           the API does not take the events
 │   ├── AccessDeniedError   the token or the customer ID is wrong, or the token was rotated
 │   ├── OutageError         the API was not reachable for `max_retry_seconds`: run again later
-│   └── AllRefusedError        the API refuses everything: pixel ID or customer ID may be wrong
-└── TooManyRejectedError           records were rejected, and the settings say that this ends the run
+│   └── AllRefusedError     the API refuses everything: pixel ID or customer ID may be wrong
+└── TooManyRejectedError    records were rejected, and the settings say that this ends it
 
 Their messages are for people: one line, but for the block to paste of a `StreamMappingError`. They
 never hold personal data or the token.

@@ -4,11 +4,27 @@ from __future__ import annotations
 
 import dataclasses
 import ipaddress
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 from urllib.parse import urlsplit
 
 if TYPE_CHECKING:
-    from target_liveintent.conversions.model import EventDefaults
+    import datetime as dt
+
+
+class EventDefaults(NamedTuple):
+    """What the settings say about events.
+
+    Attributes:
+        pixel_id: Where the record has none.
+        source: Where the record has none.
+        zone: The zone of times without one.
+        normalization: A key of `NORMALIZATIONS`.
+    """
+
+    pixel_id: int | None
+    source: str | None
+    zone: dt.tzinfo
+    normalization: str
 
 
 @dataclasses.dataclass(frozen=True)

@@ -3,102 +3,28 @@
 from __future__ import annotations
 
 import copy
-import time
-from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
-import jsonschema_rs
 import msgspec
 from singer_sdk import metrics
-from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord, MissingKeyPropertiesError
+from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
-from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.privacy.identity import scrub
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.stream_maps import MappingFailedError
+from target_liveintent.singer.validation import RecordValidator, violation_of
 from target_liveintent.storage.dead_letters import is_replayed, to_replay
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
 
+    from singer_sdk.sinks.core import BaseJSONSchemaValidator
+
+    from target_liveintent.mapping.converter import StreamPlan
     from target_liveintent.run.counts import StreamCounts
-    from target_liveintent.singer.stream_maps import StreamPlan
     from target_liveintent.target import TargetLiveIntent
-
-
-def _fetch_nothing(uri: str) -> Any:
-    """A tap's schema must not make this machine call anybody."""
-    msg = f"{uri} is not fetched"
-    raise ValueError(msg)
-
-
-class RecordValidator(BaseJSONSchemaValidator):
-    """Judges records by the tap's schema, with jsonschema-rs for its speed."""
-
-    def __init__(self, schema: dict[str, Any]) -> None:
-        """Compile the schema.
-
-        Raises:
-            InvalidJSONSchema: If it is none.
-        """
-        super().__init__(schema)
-        try:
-            self._validator = jsonschema_rs.validator_for(schema, retriever=_fetch_nothing)
-        except ValueError:
-            msg = "the tap's SCHEMA is no JSON schema"
-            raise InvalidJSONSchema(msg) from None
-
-    def validate(self, record: dict[str, Any]) -> None:
-        """Check a record.
-
-        Raises:
-            InvalidRecord: Names the place and the rule, never the value.
-        """
-        for error in self._validator.iter_errors(record):
-            place = ".".join(str(step) for step in error.instance_path) or "the record"
-            rule = ".".join(str(step) for step in error.schema_path[-1:])
-            msg = f"{place} breaks the rule '{rule}'"
-            raise InvalidRecord(msg, {})
-
-
-def violation_of(record: dict[str, Any], validator: BaseJSONSchemaValidator) -> str | None:
-    """How a record breaks the tap's schema, without its values; None if it does not."""
-    try:
-        validator.validate(record)
-    except InvalidRecord as error:
-        return scrub(error.error_message)
-    return None
-
-
-Converter = Callable[[dict[str, Any], str | None], Conversion | Rejection | None]
-"""A record as the tap sent it, and how it breaks the tap's schema if that was asked → its event, or
-why there is none; None if the map's filter drops it."""
-
-
-def converter(plan: StreamPlan, builder: EventBuilder, left_out: dict[str, int]) -> Converter:
-    """Join a stream's map and its builder.
-
-    Args:
-        plan: The stream's map, which lets records through.
-        builder: The stream's builder.
-        left_out: Counts columns that could not be used.
-    """
-    transform, build = plan.transform, builder.build
-    assert transform is not None  # noqa: S101 (there is a builder)
-
-    def convert(record: dict[str, Any], violation: str | None) -> Conversion | Rejection | None:
-        try:
-            mapped = transform(record)
-        except MappingFailedError as failure:
-            return builder.reject_unmapped(failure.column, record, failure.kind)
-        if mapped is None:
-            return None
-        return build(mapped, record, time.time(), left_out, violation)
-
-    return convert
 
 
 class LiveIntentSink(Sink):
@@ -106,7 +32,7 @@ class LiveIntentSink(Sink):
 
     plan: StreamPlan
     counts: StreamCounts
-    convert: Converter | None
+    converter: RecordConverter | None
 
     def __init__(
         self,
@@ -139,7 +65,7 @@ class LiveIntentSink(Sink):
         self.counts = self._run.counts.of(plan.stream)
         self._read_before = self.counts.read
         self.record_counter_metric.tags[metrics.Tag.STREAM] = plan.stream
-        self.convert = None
+        self.converter = None
         if gives_events:
             builder = EventBuilder(
                 self.stream_name,
@@ -148,12 +74,12 @@ class LiveIntentSink(Sink):
                 self._settings.events,
                 self._run.suppressions,
             )
-            self.convert = converter(plan, builder, self.counts.left_out)
+            self.converter = RecordConverter(plan, builder, self.counts.left_out)
 
     @property
     def reads(self) -> frozenset[str] | None:
         """The columns of a record that are needed; None for all."""
-        if self.convert is None:
+        if self.converter is None:
             return frozenset()
         needs_all = (
             self.plan.reads is None
@@ -183,11 +109,11 @@ class LiveIntentSink(Sink):
         """
         counts = self.counts
         counts.read += 1
-        if self.convert is None:
+        if self.converter is None:
             self._count_unused(counts)
             return
         violation = None if self._validator is None else violation_of(record, self._validator)
-        self._give(self.convert(record, violation))
+        self._give(self.converter.convert(record, violation))
 
     def _give(self, result: Conversion | Rejection | None) -> None:
         """Put an event on the way, or give the record the fate that it has instead."""
@@ -260,8 +186,8 @@ class DeadLetterSink(LiveIntentSink):
             context: The SDK's; not used.
         """
         self.counts.read += 1
-        assert self.convert is not None  # noqa: S101 (letters give events)
-        result = self.convert(to_replay(record), None)
+        assert self.converter is not None  # noqa: S101 (letters give events)
+        result = self.converter.convert(to_replay(record), None)
         forbidden = isinstance(result, Rejection) and not REASONS[result.reason].letter
         asked = is_replayed(record, unconfirmed=self._settings.replay_unconfirmed)
         if not asked and not forbidden:

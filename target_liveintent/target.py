@@ -58,9 +58,9 @@ if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping
     from types import FrameType
 
+    from target_liveintent.mapping.converter import StreamPlan
     from target_liveintent.run.counts import RunCounts
     from target_liveintent.singer.reader import Message
-    from target_liveintent.singer.stream_maps import StreamPlan
 
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """What `meltano config test target-liveintent` sends: read, never sent on."""

@@ -22,12 +22,11 @@ import requests
 from jsonschema import Draft202012Validator
 
 from target_liveintent.conversions.coerce import SOURCES
-from target_liveintent.conversions.model import EventDefaults
 from target_liveintent.delivery import tokens
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.privacy.identity import NORMALIZATIONS
-from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
+from target_liveintent.settings import EventDefaults, Settings, endpoint, is_loopback, report_json
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping

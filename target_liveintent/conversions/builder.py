@@ -35,9 +35,9 @@ from target_liveintent.privacy.redaction import redact_column, redact_columns, r
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping, Sequence
 
-    from target_liveintent.conversions.model import EventDefaults
     from target_liveintent.privacy.identity import Identity
     from target_liveintent.privacy.suppression import Suppressions
+    from target_liveintent.settings import EventDefaults
 
 _ABSENT = (None,) * len(IDENTITY_COLUMNS)
 

@@ -12,8 +12,9 @@ import msgspec
 from target_liveintent.privacy.identity import Identity
 
 if TYPE_CHECKING:
-    import datetime as dt
     from collections.abc import Iterable, Mapping
+
+    from target_liveintent.settings import EventDefaults
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The stream of dead letters; stream maps never touch it."""
@@ -137,22 +138,6 @@ class Rejection(msgspec.Struct, frozen=True):
     columns: dict[str, Any]
     detail: str | None = None
     keys: dict[str, Any] | None = None
-
-
-class EventDefaults(NamedTuple):
-    """What the settings say about events.
-
-    Attributes:
-        pixel_id: Where the record has none.
-        source: Where the record has none.
-        zone: The zone of times without one.
-        normalization: A key of `NORMALIZATIONS`.
-    """
-
-    pixel_id: int | None
-    source: str | None
-    zone: dt.tzinfo
-    normalization: str
 
 
 def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[str]:

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from target_liveintent.delivery.breaker import refused_as_a_whole
-from target_liveintent.delivery.pool import Batch, BatchResult, Delivery
+from target_liveintent.delivery.model import Batch, BatchResult
+from target_liveintent.delivery.pool import Delivery
 from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS

@@ -12,52 +12,22 @@ import ast
 import copy
 import fnmatch
 import functools
-import json
-import keyword
-import re
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, Any
 
 import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
 from target_liveintent.conversions.model import DEAD_LETTERS, READ_COLUMNS
 from target_liveintent.errors import StreamMappingError
+from target_liveintent.mapping.converter import MappingFailedError, Source, StreamPlan
 from target_liveintent.mapping.expressions import Compiled, Expression, Names, compile_row
 from target_liveintent.mapping.functions import FUNCTIONS, GET, getter
 from target_liveintent.mapping.suggestions import unknown_read
-from target_liveintent.privacy.identity import scrub
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
+    from collections.abc import Callable, Mapping
 
 _NULL = (None, "__NULL__")
-
-
-class MappingFailedError(Exception):
-    """An expression failed for one record.
-
-    Attributes:
-        column: The column that it computes, or `__filter__`.
-        kind: The name of the exception. Its text could hold what is in the record.
-    """
-
-    def __init__(self, column: str, kind: str) -> None:
-        """Say where and how."""
-        super().__init__(column, kind)
-        self.column = column
-        self.kind = kind
-
-
-class Source(NamedTuple):
-    """Where a column of a mapped record comes from.
-
-    Attributes:
-        expression: As the user wrote it.
-        paths: Where it looks, as far as that is known: a column, and the steps into it.
-    """
-
-    expression: str
-    paths: frozenset[tuple[str, ...]]
 
 
 class StreamMap(CustomStreamMap):
@@ -184,29 +154,6 @@ FILTER = "__filter__"
 """The rule that a record must meet, among a map's columns."""
 
 
-class StreamPlan(NamedTuple):
-    """What is done with the records of a stream.
-
-    Attributes:
-        stream: Under which name they are counted.
-        named: Whether the user's configuration names the stream, or there are no maps at all.
-        properties: The columns that come out; empty if records are dropped.
-        passes_others: Whether columns that the map does not name come out as well.
-        reads: The columns of a record that it needs; None for all.
-        transform: Gives a mapped record, or None if the map's filter drops it; None itself if all
-            records are dropped.
-        map: The map that it is; None if there is none.
-    """
-
-    stream: str
-    named: bool
-    properties: tuple[str, ...]
-    passes_others: bool
-    reads: frozenset[str] | None
-    transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None
-    map: StreamMap | None = None
-
-
 class StreamMaps:
     """The configured maps.
 
@@ -312,61 +259,3 @@ def _as_it_is(stream: str, schema: Mapping[str, Any], *, named: bool) -> StreamP
 
 def _dropped(stream: str, *, named: bool) -> StreamPlan:
     return StreamPlan(stream, named, (), passes_others=False, reads=frozenset(), transform=None)
-
-
-_LIKELY = {
-    "event_time": (
-        "processed_at",
-        "created_at",
-        "createdat",
-        "created",
-        "date",
-        "timestamp",
-        "time",
-    ),
-    "email": ("email", "customer_email", "contact_email", "receipt_email", "email_address"),
-    "value": ("total_price", "total", "amount", "value", "price", "revenue"),
-    "currency": ("currency", "currency_code", "currencycode", "currencyisocode"),
-    "order_id": ("order_id", "order_number", "order_no", "number", "name"),
-    "ip": ("client_ip", "browser_ip", "ip", "clientip", "ip_address"),
-    "user_agent": ("user_agent", "useragent", "ua"),
-    "source_url": ("landing_url", "landing_site", "source_url", "page_url", "url"),
-}
-
-
-def suggest(stream: str, properties: Iterable[str], keys: Sequence[str]) -> str:
-    """A `stream_maps` block to start from, as YAML to paste."""
-    by_name = {name.lower(): name for name in properties}
-    rows = {"event_id": _expression(keys[0])} if len(keys) == 1 else {}
-    for column, likely in _LIKELY.items():
-        found = next((by_name[name] for name in likely if name in by_name), None)
-        if found is not None:
-            rows[column] = _expression(found)
-        elif column in {"event_time", "email"}:
-            rows[column] = "<the column with it>"
-    rows |= {"source": "'web'", "__else__": "__NULL__"}
-    lines = (f"    {column}: {_yaml(expression)}" for column, expression in rows.items())
-    return "\n".join(["stream_maps:", f"  {setting_name(stream)}:", *lines])
-
-
-def setting_name(stream: str) -> str:
-    """A stream's name as a key in `meltano.yml`, where a dot would mean a level."""
-    return _yaml(scrub(stream).replace(".", "\\."))
-
-
-def _expression(column: str) -> str:
-    """The expression for a column: its name, if that is one."""
-    plain = column.isidentifier() and not keyword.iskeyword(column)
-    return column if plain and column not in _TAKEN else f"_.get({column!r})"
-
-
-def _yaml(text: str) -> str:
-    plain = re.fullmatch(r"[A-Za-z_][\w.\\-]*", text) and text.lower() not in _YAML_WORDS
-    return text if plain else json.dumps(text)
-
-
-_YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-
-
-_TAKEN = {"_", "record", "config", "self"}
-"""Names that mean something else in an expression."""

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, EventDefaults, Rejection
+from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
+from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_message, decode_object
 from target_liveintent.storage.dead_letters import dead_letter_line
 

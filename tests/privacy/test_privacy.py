@@ -38,7 +38,7 @@ from target_liveintent.config.schema import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.client import Answer, Client, Verdict
-from target_liveintent.delivery.pool import Batch, BatchResult, Refusal
+from target_liveintent.delivery.model import Batch, BatchResult, Refusal
 from target_liveintent.privacy.identity import identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message

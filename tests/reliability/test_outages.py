@@ -27,7 +27,8 @@ from reliability_support import (
 from target_liveintent.config.schema import settings_of
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.delivery import pool as delivery
-from target_liveintent.delivery.pool import Batch, BatchResult, Delivery
+from target_liveintent.delivery.model import Batch, BatchResult
+from target_liveintent.delivery.pool import Delivery
 from target_liveintent.errors import OutageError
 
 if TYPE_CHECKING:

@@ -26,7 +26,8 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery import pool as delivery
 from target_liveintent.delivery.breaker import SUSPICIOUS, Breaker
 from target_liveintent.delivery.client import Answer, Client, Verdict
-from target_liveintent.delivery.pool import Batch, BatchResult, Delivery
+from target_liveintent.delivery.model import Batch, BatchResult
+from target_liveintent.delivery.pool import Delivery
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.run.run import Run
 from target_liveintent.storage.dead_letters import dead_letter_line

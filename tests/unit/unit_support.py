@@ -9,7 +9,8 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, EventDefaults, Rejection
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.settings import EventDefaults
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping

@@ -20,18 +20,20 @@ from target_liveintent.conversions.model import (
     missing_columns,
 )
 from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.functions import coalesce
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.explain.render import absent, paragraph
 from target_liveintent.singer.reader import decode_message, decode_object, lines
-from target_liveintent.sinks import Converter, RecordValidator, converter, violation_of
+from target_liveintent.singer.validation import RecordValidator, violation_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator, Mapping
 
+    from target_liveintent.mapping.converter import StreamPlan
     from target_liveintent.settings import Settings
     from target_liveintent.singer.reader import Message
-    from target_liveintent.singer.stream_maps import StreamMaps, StreamPlan
+    from target_liveintent.singer.stream_maps import StreamMaps
 
     Transform = Callable[[dict[str, Any]], dict[str, Any] | None]
 
@@ -61,7 +63,7 @@ class Explained(msgspec.Struct):
     Attributes:
         stream: The stream.
         plan: The map.
-        convert: Makes the events; None if there can be none.
+        converter: Makes the events; None if there can be none.
         lacks: What the stream lacks to give events.
         validator: Judges records by the tap's schema; None if that was not asked.
         fates: Records by what would become of them: `sent`, `filtered`, or a reason's code.
@@ -74,7 +76,7 @@ class Explained(msgspec.Struct):
 
     stream: Stream
     plan: StreamPlan
-    convert: Converter | None
+    converter: RecordConverter | None
     lacks: list[str]
     validator: RecordValidator | None = None
     fates: Counter[str] = msgspec.field(default_factory=Counter)
@@ -86,11 +88,11 @@ class Explained(msgspec.Struct):
 
     def take(self, record: dict[str, Any]) -> None:
         """See what becomes of a record."""
-        if self.convert is None or self.mistake:
+        if self.converter is None or self.mistake:
             return
         violation = None if self.validator is None else violation_of(record, self.validator)
         try:
-            result = self.convert(record, violation)
+            result = self.converter.convert(record, violation)
         except StreamMappingError as mistake:
             self.mistake = str(mistake)
             return
@@ -202,7 +204,7 @@ class _Explainer:
         validator = RecordValidator(stream.schema) if judged else None
         explained = Explained(stream, plan, None, [], validator)
         seen = plan._replace(transform=_noting(plan.transform, explained.filled))
-        explained.convert = converter(seen, builder, explained.left_out)
+        explained.converter = RecordConverter(seen, builder, explained.left_out)
         return explained
 
 

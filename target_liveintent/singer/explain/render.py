@@ -8,18 +8,24 @@ import msgspec
 
 from target_liveintent.conversions.model import COLUMNS, GIVEN_BY_SETTINGS, missing_columns
 from target_liveintent.mapping import presets
-from target_liveintent.mapping.suggestions import absent_streams, unknown_columns, unknown_read
+from target_liveintent.mapping.suggestions import (
+    absent_streams,
+    setting_name,
+    suggest_map,
+    unknown_columns,
+    unknown_read,
+)
 from target_liveintent.privacy.identity import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.stream_maps import FILTER, setting_name, suggest
+from target_liveintent.singer.stream_maps import FILTER
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Mapping, Sequence
 
-    from target_liveintent.conversions.model import EventDefaults
-    from target_liveintent.settings import Settings
+    from target_liveintent.mapping.converter import Source, StreamPlan
+    from target_liveintent.settings import EventDefaults, Settings
     from target_liveintent.singer.explain.inspect import Explained
-    from target_liveintent.singer.stream_maps import Source, StreamMaps, StreamPlan
+    from target_liveintent.singer.stream_maps import StreamMaps
 
 _SHOWN_COLUMNS = 12
 _json = msgspec.json.Encoder(decimal_format="number").encode
@@ -86,7 +92,7 @@ def advise_map(
     """
     preset = None if in_use else presets.likely_preset(columns)
     if preset is None:
-        return f"A map to start from:\n{suggest(stream, columns, keys)}"
+        return f"A map to start from:\n{suggest_map(stream, columns, keys)}"
     still = missing_columns(presets.columns_of(preset), defaults)
     return (
         f"They look like those of a preset: `presets: {{{setting_name(stream)}: {preset}}}`"

@@ -29,12 +29,7 @@ from unit_support import (
 
 from target_liveintent.conversions import model as events
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import (
-    Conversion,
-    EventDefaults,
-    Rejection,
-    missing_columns,
-)
+from target_liveintent.conversions.model import Conversion, Rejection, missing_columns
 from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
@@ -43,6 +38,8 @@ from target_liveintent.storage.dead_letters import dead_letter_line, to_replay
 
 if TYPE_CHECKING:
     import pathlib
+
+    from target_liveintent.settings import EventDefaults
 
 COLUMNS = {
     "event_id",

@@ -16,7 +16,7 @@ from hypothesis import strategies as st
 from unit_support import BARE, DAY, DEFAULTS, LI_DID, MD5, NOW, SHA2, TIME
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, EventDefaults, Rejection
+from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.rules import other_violations, schema_violations, validator
 from target_liveintent.singer.reader import decode_message, decode_object
@@ -24,6 +24,8 @@ from target_liveintent.storage.dead_letters import dead_letter_line
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from target_liveintent.settings import EventDefaults
 
 EVENT = validator("ConversionEvent")
 NAMES = [column.name for column in COLUMNS]

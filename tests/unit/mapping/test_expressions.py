@@ -12,8 +12,9 @@ import pytest
 from singer_sdk.mapper import CustomStreamMap
 
 from target_liveintent.errors import StreamMappingError
+from target_liveintent.mapping.converter import MappingFailedError
 from target_liveintent.mapping.functions import FUNCTIONS, getter
-from target_liveintent.singer.stream_maps import MappingFailedError, StreamMaps
+from target_liveintent.singer.stream_maps import StreamMaps
 
 COLUMNS = (
     *("id", "total", "email", "customer", "tags", "is_test", "self", "int", "a b", "config"),

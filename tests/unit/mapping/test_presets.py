@@ -22,10 +22,12 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.presets import PRESETS, expand, likely_preset
-from target_liveintent.singer.stream_maps import StreamMaps, StreamPlan
+from target_liveintent.singer.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
+
+    from target_liveintent.mapping.converter import StreamPlan
 
 PIXEL = 4711
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "x"}

@@ -15,7 +15,7 @@ from integration_support import wait_until
 import target_liveintent.run.run as run_module
 from target_liveintent.config.schema import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.pool import Batch, BatchResult
+from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.errors import DeliveryError, StorageError
 from target_liveintent.reporting import run_report
 from target_liveintent.reporting.run_report.facts import DONE, Ending

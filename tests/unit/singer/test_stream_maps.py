@@ -15,7 +15,9 @@ from unit_support import DEFAULTS
 from target_liveintent.config.schema import problems
 from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.singer.stream_maps import MappingFailedError, StreamMaps, StreamPlan, suggest
+from target_liveintent.mapping.converter import MappingFailedError, StreamPlan
+from target_liveintent.mapping.suggestions import suggest_map
+from target_liveintent.singer.stream_maps import StreamMaps
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -405,7 +407,7 @@ def _accepted(block: str, stream: str, properties: list[str]) -> dict[str, Any]:
 )
 def test_a_suggestion_can_be_pasted(stream: str, properties: list[str]) -> None:
     """Where all columns are found, the block is YAML that works as it is."""
-    maps = _accepted(suggest(stream, properties, ["id"]), stream, properties)
+    maps = _accepted(suggest_map(stream, properties, ["id"]), stream, properties)
     (columns,) = maps.values()
     assert columns["event_id"] == "id"
     assert columns["__else__"] == "__NULL__"
@@ -417,7 +419,7 @@ def test_a_suggestion_can_be_pasted(stream: str, properties: list[str]) -> None:
 def test_a_suggestion_reads_the_key_by_its_name(key: str) -> None:
     """A key property with any name gives the event ID, not a failing expression."""
     properties = [key, "created_at", "email"]
-    maps = _accepted(suggest("orders", properties, [key]), "orders", properties)
+    maps = _accepted(suggest_map("orders", properties, [key]), "orders", properties)
     schema = {"type": "object", "properties": {name: {} for name in properties}}
     (own,) = StreamMaps(maps, {}).plans("orders", schema)
     made = mapped(own, {key: 7, "created_at": "2026-07-31", "email": "ann@example.com"})
@@ -427,18 +429,18 @@ def test_a_suggestion_reads_the_key_by_its_name(key: str) -> None:
 
 def test_a_suggestion_escapes_dots() -> None:
     """Meltano reads a dot in a setting's name as a level."""
-    assert "shop\\.orders" in suggest("shop.orders", ["created_at", "email"], ["id"])
+    assert "shop\\.orders" in suggest_map("shop.orders", ["created_at", "email"], ["id"])
 
 
 @pytest.mark.parametrize("keys", [[], ["a", "b"]])
 def test_a_suggestion_without_a_single_key(keys: list[str]) -> None:
     """Without one key the event ID is derived, so no column is suggested for it."""
-    assert "event_id" not in suggest("orders", ["a", "b"], keys)
+    assert "event_id" not in suggest_map("orders", ["a", "b"], keys)
 
 
 def test_a_suggestion_of_what_is_not_found() -> None:
     """What has to be filled in is there to be seen."""
-    block = suggest("orders", ["id"], ["id"])
+    block = suggest_map("orders", ["id"], ["id"])
     assert "event_time:" in block
     assert "email:" in block
     assert isinstance(yaml.safe_load(block), dict)
