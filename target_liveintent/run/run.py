@@ -16,7 +16,7 @@ from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyReje
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.run_report.tally import Tally
-from target_liveintent.run.checkpoints import StateGate
+from target_liveintent.run.state_gate import StateGate
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.storage.dead_letters import DeadLetterFile, carry_over, dead_letter_line
 from target_liveintent.storage.delivered import DeliveredFile, read_back

@@ -5,7 +5,7 @@ from __future__ import annotations
 from hypothesis import given, settings
 from hypothesis import strategies as st
 
-from target_liveintent.run.checkpoints import StateGate
+from target_liveintent.run.state_gate import StateGate
 
 
 def test_nothing_held_nothing_due() -> None:
