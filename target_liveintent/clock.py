@@ -9,8 +9,8 @@ from typing import Protocol
 class Waitable(Protocol):
     """A condition whose lock the caller holds, such as `threading.Condition`."""
 
-    def wait(self, timeout: float | None = None) -> bool:
-        """Wait until notified, or for so many seconds; return whether it was notified."""
+    def wait(self, timeout: float) -> bool:
+        """Wait until notified, and for at most so many seconds."""
 
 
 class Clock(Protocol):
@@ -29,15 +29,11 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of this machine."""
 
-    def time(self) -> float:
-        """Return the Unix time in seconds."""
-        return time.time()
+    monotonic = staticmethod(time.monotonic)
+    time = staticmethod(time.time)
 
-    def monotonic(self) -> float:
-        """Return seconds that never go backwards; only differences mean something."""
-        return time.monotonic()
-
-    def wait(self, condition: Waitable, seconds: float) -> None:
+    @staticmethod
+    def wait(condition: Waitable, seconds: float) -> None:
         """Wait until the condition is notified, and for at most so many seconds."""
         condition.wait(seconds)
 

@@ -52,7 +52,7 @@ class DryRun:
         return self._finished.popleft() if self._finished else None
 
     def wake(self) -> None:
-        """Do nothing: nothing waits."""
+        """Do nothing: `take` does not wait."""
 
     def stop(self, seconds: float) -> None:
         """Do nothing: nothing is sent."""

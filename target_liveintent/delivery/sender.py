@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple
 
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.backoff import backoff
@@ -11,20 +11,14 @@ from target_liveintent.delivery.model import Batch, BatchResult, Refusal
 from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Sequence
+    from collections.abc import Callable, Sequence
 
     from target_liveintent.clock import Clock
     from target_liveintent.conversions.model import Conversion
     from target_liveintent.delivery.breaker import Breaker
+    from target_liveintent.delivery.client import Client
     from target_liveintent.delivery.deadline import RunDeadline
     from target_liveintent.settings import Settings
-
-
-class Poster(Protocol):
-    """Sends single requests, as `Client` does."""
-
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
-        """Send one batch once; see `Client.post`."""
 
 
 class SenderParts(NamedTuple):
@@ -40,7 +34,7 @@ class SenderParts(NamedTuple):
     """
 
     settings: Settings
-    client: Poster
+    client: Client
     breaker: Breaker
     deadline: RunDeadline
     clock: Clock

@@ -48,8 +48,7 @@ class Route(NamedTuple):
             seconds: The longest that connecting, sending and each read may take.
 
         Raises:
-            urllib3.exceptions.HTTPError: If the network or the server is at fault.
-            OSError: The same.
+            NETWORK_FAULTS: If the network or the server is at fault.
         """
         return self.pool.urlopen(
             "POST",
@@ -110,8 +109,8 @@ def read_body(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock)
         clock: Tells the time.
 
     Raises:
-        TimeoutError: If the body still comes at the deadline.
-        urllib3.exceptions.HTTPError: If the network or the server is at fault.
+        TimeoutError: If the body is not complete at the deadline.
+        NETWORK_FAULTS: If the network or the server is at fault.
     """
     body = b""
     # A 204 has no body and must be read all the same: only then may the next request use the

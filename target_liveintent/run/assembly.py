@@ -21,7 +21,6 @@ if TYPE_CHECKING:
 
     from target_liveintent.clock import Clock
     from target_liveintent.delivery.model import Batch, BatchResult
-    from target_liveintent.delivery.sender import Poster
     from target_liveintent.settings import Settings
 
 
@@ -49,7 +48,7 @@ def parts_of(settings: Settings, logger: logging.Logger, clock: Clock = SYSTEM_C
     return RunParts(clock, delivery, letters, ledger, delivered_file)
 
 
-def delivery_of(settings: Settings, client: Poster, clock: Clock) -> DeliveryPool:
+def delivery_of(settings: Settings, client: Client, clock: Clock) -> DeliveryPool:
     """Make the threads that deliver the batches of a run.
 
     Args:

@@ -38,11 +38,7 @@ class Rejections:
         self._gate = gate
 
     def reject(self, stream: str, rejection: Rejection) -> None:
-        """Give a record its outcome.
-
-        Args:
-            stream: The name under which it is counted.
-            rejection: Why it cannot be sent.
+        """Give a record its outcome, counted under the name of its stream.
 
         Raises:
             TooManyRejectedError: If `on_invalid` says that a rejection ends the run.
@@ -58,11 +54,7 @@ class Rejections:
         counts.rejected[rejection.reason] += 1
 
     def carry_over(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Keep a dead letter that a replay does not send, among the dead letters of this run.
-
-        Args:
-            stream: The name under which it is counted.
-            record: The dead letter as it was read.
+        """Write a dead letter that was read and is not replayed, and count it as such.
 
         Raises:
             StorageError: If it cannot be written.
@@ -74,18 +66,6 @@ class Rejections:
         if not self._settings.dry_run:
             with self._gate.closed_by_failure():
                 self._letters.write(line)
-
-    def sync(self) -> None:
-        """Make the dead letters durable.
-
-        Raises:
-            StorageError: If that is not possible.
-        """
-        self._letters.sync()
-
-    def close(self) -> None:
-        """Write nothing more."""
-        self._letters.close()
 
 
 def _explain(rejection: Rejection) -> str:

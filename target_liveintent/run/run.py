@@ -13,9 +13,9 @@ from target_liveintent.delivery.breaker import refused_as_a_whole
 from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox
-from target_liveintent.run.receipts import Receipts
 from target_liveintent.run.rejections import Rejections
 from target_liveintent.run.state_gate import Closed, StateGate
+from target_liveintent.storage.delivered import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
@@ -57,7 +57,6 @@ class Run:
         self._settings = settings
         self._parts = parts
         self._rejections = Rejections(settings, parts.letters, self.counts, self.gate)
-        self._receipts = Receipts(parts)
         self._outbox = Outbox(settings, parts, self)
         self._doubted: list[BatchResult] = []
         self._failed = False
@@ -75,7 +74,7 @@ class Run:
             result: What the record was converted to; None if the user's map filters it.
 
         Raises:
-            RunError: If the run ends with it.
+            RunError: If that ends the run.
         """
         if isinstance(result, Conversion):
             self._outbox.add(stream, result)
@@ -85,11 +84,7 @@ class Run:
             self._rejections.reject(stream, result)
 
     def carry_over(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Keep a dead letter that a replay does not send, among the dead letters of this run.
-
-        Args:
-            stream: The name under which it is counted.
-            record: The dead letter as it was read.
+        """Keep a dead letter that a replay does not send, as it was read.
 
         Raises:
             StorageError: If it cannot be written.
@@ -130,8 +125,9 @@ class Run:
             return
         self._judge()
         with self.gate.closed_by_failure():
-            self._rejections.sync()
-            self._receipts.sync()
+            self._parts.letters.sync()
+            if self._parts.delivered_file is not None:
+                self._parts.delivered_file.sync()
             self._parts.write_state(state)
 
     def _judge(self) -> None:
@@ -146,13 +142,13 @@ class Run:
         """Book the result of a batch.
 
         Raises:
-            RunError: If the run ends with it.
+            RunError: If that ends the run.
         """
         self.counts.requests += result.requests
         self.counts.retries += result.retries
         self.counts.of(result.batch.stream).delivered += len(result.delivered)
         self.accepted = self.accepted or result.accepted
-        self._receipts.keep(result)
+        self._keep(result)
         if result.failure is not None:
             # An isolation that was cut short proves nothing about the events that it refused. The
             # batch stays unfinished, so no STATE passes it.
@@ -167,6 +163,24 @@ class Run:
         if self.accepted:
             while self._doubted:
                 self._conclude(self._doubted.pop())
+
+    def _keep(self, result: BatchResult) -> None:
+        """Pass on what was delivered: to the observer, the delivered file and the ledger."""
+        observer, file, ledger = (
+            self._parts.observer,
+            self._parts.delivered_file,
+            self._parts.ledger,
+        )
+        if observer is not None or file is not None:
+            events = read_back(result.delivered)
+            if observer is not None:
+                observer.delivered(result.batch.stream, events, result.sent_at, result.latencies)
+            if file is not None and events:
+                file.write(events)
+                if ledger is not None:  # What it knows is not sent again, so no row may be lost.
+                    file.sync()
+        if ledger is not None:
+            ledger.end(result.batch.conversions, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch."""
@@ -236,6 +250,7 @@ class Run:
             self.finish()
 
     def _close(self) -> None:
-        self._parts.delivery.close()
-        self._rejections.close()
-        self._receipts.close()
+        parts = self._parts
+        for part in (parts.delivery, parts.letters, parts.delivered_file, parts.ledger):
+            if part is not None:
+                part.close()
