@@ -22,7 +22,6 @@ if TYPE_CHECKING:
 
     from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
-    from target_liveintent.conversions.model import Conversion
     from target_liveintent.mapping.converter import StreamPlan
     from target_liveintent.run.counts import StreamCounts
     from target_liveintent.target import TargetLiveIntent
@@ -115,10 +114,7 @@ class LiveIntentSink(Sink):
             self._count_unused(counts)
             return
         violation = None if self._validator is None else violation_of(record, self._validator)
-        self._give(self.converter.convert(record, violation))
-
-    def _give(self, result: Conversion | Rejection | None) -> None:
-        """Put an event on the way, or give the record the outcome that it has instead."""
+        result = self.converter.convert(record, violation)
         if isinstance(result, Rejection):
             self._warn(result)
         self._run.take(self._counted_as, result)
@@ -191,5 +187,8 @@ class DeadLetterSink(LiveIntentSink):
         if not asked and not forbidden:
             self._run.carry_over(self._counted_as, record)
             return
+        if isinstance(result, Rejection):
+            self._warn(result)
         # Should it be refused again, its letter names the stream that it came from.
-        self._give(result and msgspec.structs.replace(result, stream=str(record.get("stream"))))
+        result = result and msgspec.structs.replace(result, stream=str(record.get("stream")))
+        self._run.take(self._counted_as, result)
