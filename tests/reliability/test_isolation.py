@@ -27,7 +27,7 @@ from reliability_support import (
 )
 
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.config.schema import settings_of
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.errors import AllRefusedError

@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unit_support import NOW
 
-from target_liveintent.config.schema import settings_of
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.breaker import Breaker
@@ -27,7 +27,7 @@ if TYPE_CHECKING:
     from target_liveintent.storage.delivered import SentEvent
 
 LOGGER = logging.getLogger("test")
-BODY = b'{"eventTime":1,"source":"web","userData":{},"purchaseData":{}}'
+BODY = b'{"eventId":"1","eventTime":1,"pixelId":1,"source":"web","userData":{},"purchaseData":{}}'
 ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 REFUSED = Answer(Verdict.REFUSED, "HTTP 400: bad", 400)
 BUSY = Answer(Verdict.RETRY, "HTTP 503", 503)
