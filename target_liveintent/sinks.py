@@ -51,7 +51,6 @@ class LiveIntentSink(Sink):
         """
         super().__init__(target, stream_name, copy.deepcopy(schema), key_properties)
         self._run = target.run
-        self._suppressions = target.suppressions
         self._settings = target.settings
 
     def use(self, plan: StreamPlan, *, gives_events: bool) -> None:
@@ -73,7 +72,7 @@ class LiveIntentSink(Sink):
                 plan.properties,
                 self.key_properties,
                 self._settings.events,
-                self._suppressions,
+                self._run.suppressions,
             )
             self.converter = RecordConverter(plan, builder, self.counts.left_out)
 

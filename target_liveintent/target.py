@@ -41,7 +41,6 @@ from target_liveintent.errors import (
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.suggestions import absent_streams, did_you_mean, unknown_columns
 from target_liveintent.privacy import logs
-from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting import run_report
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import Progress
@@ -136,7 +135,6 @@ class TargetLiveIntent(Target):
         self._metrics: MetricsFile | None = None
         if self.settings.metrics_path is not None:
             self._metrics = MetricsFile(self.settings.metrics_path, interval, self.logger)
-        self.suppressions = Suppressions(self.settings.suppression_path)
         report_path, zone = self.settings.report_path, self.settings.events.zone
         self._tally = None if report_path is None else Tally(zone)
         parts = parts_of(self.settings, self.logger)._replace(

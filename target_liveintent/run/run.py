@@ -42,6 +42,7 @@ class Run:
     Attributes:
         counts: The records by outcome.
         gate: Says which STATE may be written.
+        suppressions: The people who must not be sent; the event builders ask for them.
         accepted: Whether the API accepted anything. Until then, refused events have no outcome, as
             the settings may be at fault. A caller that judges this over several runs sets it.
     """
@@ -52,6 +53,7 @@ class Run:
         self.gate = StateGate()
         if settings.dry_run or settings.limit is not None:
             self.gate.close(Closed.TRIAL_RUN)
+        self.suppressions = parts.suppressions
         self.accepted = False
         self._settings = settings
         self._parts = parts

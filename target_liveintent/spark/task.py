@@ -13,7 +13,6 @@ import pyarrow as pa
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.errors import RunError
 from target_liveintent.privacy import logs
-from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.assembly import parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.spark.letters import LetterFolder, TaskLetters
@@ -98,10 +97,9 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> D
     folder = LetterFolder(job.letters)
     folder.check()
     letters = TaskLetters(folder, attempt.pending)
-    suppressions = Suppressions(settings.suppression_path)
     run = Run(settings, parts_of(settings, LOGGER)._replace(letters=letters))
     run.accepted = True  # Whether the API takes anything is judged over all tasks.
-    builder = EventBuilder(job.stream, job.columns, job.keys, settings.events, suppressions)
+    builder = EventBuilder(job.stream, job.columns, job.keys, settings.events, run.suppressions)
     try:
         _take(job, builder, run, batches)
         run.finish()

@@ -16,6 +16,7 @@ from target_liveintent.delivery.deadline import RunDeadline
 from target_liveintent.delivery.model import Batch, BatchResult, Refusal
 from target_liveintent.delivery.sender import Sender, SenderParts
 from target_liveintent.errors import StorageError
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
 
@@ -318,8 +319,10 @@ class FakeRun:
         self.clock = FakeClock()
         self.delivery = FakeDelivery(self.clock, deliver, size)
         self.letters = FakeFile("dead_letter_path", self.happened, failing)
-        given = RunParts(self.clock, self.delivery, self.letters, write_state=self._write_state)
-        self.run = Run(settings(**changes), given._replace(**parts or {}))
+        nobody = Suppressions(None)
+        given = RunParts(self.clock, self.delivery, self.letters, nobody)
+        given = given._replace(**{"write_state": self._write_state, **(parts or {})})
+        self.run = Run(settings(**changes), given)
 
     def _write_state(self, state: str) -> None:
         self.happened.append("state")
