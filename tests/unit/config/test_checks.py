@@ -10,15 +10,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from unit_support import body, order
 
-from target_liveintent.config.schema import (
-    SCHEMA,
-    endpoint,
-    is_loopback,
-    problems,
-    settings_of,
-    unknown_settings,
-)
+from target_liveintent.config import SCHEMA, problems, settings_of, unknown_settings
 from target_liveintent.errors import ConfigurationError
+from target_liveintent.settings import endpoint, is_loopback
 
 if TYPE_CHECKING:
     from pathlib import Path
