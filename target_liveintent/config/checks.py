@@ -180,7 +180,10 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
     for key, value in definition.items():
         column = str(key)
         is_valid, wanted = _MAP_OPTIONS.get(column, _COLUMN)
-        if not is_valid(value):
+        if column not in _MAP_OPTIONS and column.startswith("__") and column.endswith("__"):
+            near = hint(column, _MAP_OPTIONS)
+            yield f"setting '{where}.{column}' is not an option of a stream map{near}"
+        elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
 
 
@@ -219,7 +222,7 @@ _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "__key_properties__": (_is_list_of_texts, "a list of column names"),
     "__filter__": _COLUMN,
 }
-"""What the options of a stream's map must be; every other name in it is a column."""
+"""What the options of one stream's map must be. A misspelled one would pass for a column."""
 _CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     _token_problems,
     _url_problems,
