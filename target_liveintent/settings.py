@@ -21,13 +21,13 @@ MAX_BATCH = 100
 """The most events that a request may hold. Source: LiveIntent's guide."""
 
 
-def setting(description: str, *, default: Any = dataclasses.MISSING, **rules: Any) -> Any:
+def setting(description: str, *, default: Any = None, **rules: Any) -> Any:
     """Define a setting as a field of a dataclass.
 
     Args:
         description: What the setting does, for the user.
         default: The value of a setting that is not given. None and the empty text stand for no
-            value, `dict` for an empty object. A setting without any default is required.
+            value, `dict` for an empty object; `MISSING` makes the setting required.
         rules: The keywords of the JSON schema that apply to the setting, besides its type.
     """
     metadata = {"description": description, "rules": rules}
@@ -63,6 +63,7 @@ class Settings:
 
     customer_id: str = setting(
         "Your LiveIntent customer ID, such as `a-1b2c`; from your account manager.",
+        default=dataclasses.MISSING,
         pattern="^[a-b]-[0-9a-z]{4}$",  # Source: LiveIntent's guide.
     )
     auth_token: str = setting(
@@ -76,12 +77,10 @@ class Settings:
     auth_token_path: str | None = setting(
         "A file or mounted secret with the token, in place of `auth_token`. When the API denies"
         " access it is read again, and a token that has changed is used at once.",
-        default=None,
         minLength=1,
     )
     pixel_id: int | None = setting(
         "The pixel that conversions belong to, where the record names none.",
-        default=None,
         minimum=1,
         maximum=2**63 - 1,
     )
@@ -90,10 +89,7 @@ class Settings:
         " then it is the whole URL. Plain http for loopback only.",
         default="https://conversions.liveintent.com",
     )
-    default_source: str | None = setting(
-        "The source of events whose record has none.",
-        default=None,
-    )
+    default_source: str | None = setting("The source of events whose record has none.")
     timezone: str = setting(
         "IANA name of the zone of times that come without one, such as `America/New_York`.",
         default="UTC",
@@ -104,31 +100,17 @@ class Settings:
         default="gmail",
     )
     batch_size_rows: int = setting(
-        "Events a request, 1 to 100.",
-        default=MAX_BATCH,
-        minimum=1,
-        maximum=MAX_BATCH,
+        "Events a request, 1 to 100.", default=MAX_BATCH, minimum=1, maximum=MAX_BATCH
     )
     max_concurrent_requests: int = setting(
-        "Requests in flight at the same time, 1 to 64.",
-        default=8,
-        minimum=1,
-        maximum=64,
+        "Requests in flight at the same time, 1 to 64.", default=8, minimum=1, maximum=64
     )
     flush_interval_seconds: int = setting(
-        "Events wait at most this long for their batch to fill.",
-        default=60,
-        minimum=1,
+        "Events wait at most this long for their batch to fill.", default=60, minimum=1
     )
-    request_timeout_seconds: int = setting(
-        "How long an answer may take.",
-        default=30,
-        minimum=1,
-    )
+    request_timeout_seconds: int = setting("How long an answer may take.", default=30, minimum=1)
     max_retry_seconds: int = setting(
-        "How long a batch is retried before the run fails.",
-        default=300,
-        minimum=0,
+        "How long a batch is retried before the run fails.", default=300, minimum=0
     )
     on_invalid: str = setting(
         "What a record that cannot be sent means: a dead letter, or the end of the run.",
@@ -155,35 +137,28 @@ class Settings:
         "An SQLite file that remembers delivered events until their window closes, so that what was"
         " confirmed is not sent again; what is in flight when a run is killed may be. Off without"
         " it.",
-        default=None,
         minLength=1,
     )
     suppression_path: str | None = setting(
-        "A file of people never to send: addresses or hashes of them, one a line.",
-        default=None,
-        minLength=1,
+        "A file of people never to send: addresses or hashes of them, one a line.", minLength=1
     )
     report_path: str | None = setting(
         "The run's report is written there: one page, such as `liveintent-report.html`, and beside"
         " it the same as JSON. Needs `pip install 'target-liveintent[report]'`.",
-        default=None,
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
     )
     delivered_path: str | None = setting(
         "A CSV file to which each delivered event is appended, for the reconciliation with what"
         " LiveIntent has counted.",
-        default=None,
         minLength=1,
     )
     metrics_path: str | None = setting(
         "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`; written"
         " at the end and every `flush_interval_seconds`.",
-        default=None,
         minLength=1,
     )
     validate_records: bool = setting(
-        "Check each record against the tap's schema; a failure is a dead letter.",
-        default=False,
+        "Check each record against the tap's schema; a failure is a dead letter.", default=False
     )
     dry_run: bool = setting(
         "Do everything but the sending: no STATE, no dead letters; shows the first events.",
@@ -191,7 +166,6 @@ class Settings:
     )
     limit: int | None = setting(
         "Send the first so many events and stop: no STATE, so the next run sends all of them.",
-        default=None,
         minimum=1,
     )
     presets: Mapping[str, str] = setting(
@@ -208,9 +182,7 @@ class Settings:
         additionalProperties=True,
     )
     stream_map_config: Mapping[str, Any] = setting(
-        "Values that stream maps use, as `config['name']`.",
-        default=dict,
-        additionalProperties=True,
+        "Values that stream maps use, as `config['name']`.", default=dict, additionalProperties=True
     )
 
     @property
