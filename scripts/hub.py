@@ -15,7 +15,7 @@ from typing import Any
 
 import yaml
 
-from target_liveintent.config.schema import SCHEMA
+from target_liveintent.config import SCHEMA
 from target_liveintent.target import TargetLiveIntent
 
 PIP_URL = "target-liveintent"

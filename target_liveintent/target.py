@@ -29,7 +29,7 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
 
-from target_liveintent.config import schema as config
+from target_liveintent import config
 from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns, never_an_event
 from target_liveintent.errors import (
     ConfigurationError,

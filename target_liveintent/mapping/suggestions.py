@@ -18,9 +18,15 @@ if TYPE_CHECKING:
 
 def did_you_mean(name: str, there: Iterable[str]) -> str:
     """The nearest of the names that there are, as the end of a sentence; empty if none is near."""
+    near = nearest(name, there)
+    return f"; is it '{near}'?" if near else ""
+
+
+def nearest(name: str, there: Iterable[str]) -> str | None:
+    """Return the name that is most like another one, regardless of case; None if none is."""
     names = {known.lower(): known for known in there}
     near = difflib.get_close_matches(name.lower(), names, 1)
-    return f"; is it '{names[near[0]]}'?" if near else ""
+    return names[near[0]] if near else None
 
 
 def unknown_read(column: str, path: Sequence[str], schema: Mapping[str, Any]) -> str | None:

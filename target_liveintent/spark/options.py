@@ -10,7 +10,7 @@ import dataclasses
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-from target_liveintent.config import schema as config
+from target_liveintent import config
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
     READ_COLUMNS,

@@ -14,7 +14,7 @@ import pytest
 import yaml
 from docs_support import DOCS, ROOT, Block, Project, blocks, pages, unseen
 
-from target_liveintent.config import schema as config
+from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping.presets import expand

@@ -14,7 +14,7 @@ from browser_support import faint, overflow
 from docs_support import DOCS, ROOT
 
 import hub
-from target_liveintent.config.schema import SCHEMA
+from target_liveintent.config import SCHEMA
 from target_liveintent.conversions.model import COLUMNS
 from target_liveintent.mapping.functions import FUNCTIONS
 from target_liveintent.mapping.presets import PRESETS

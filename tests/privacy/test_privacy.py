@@ -34,7 +34,7 @@ from privacy_support import (
 )
 
 from target_liveintent import errors
-from target_liveintent.config.schema import settings_of
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.client import Answer, Client, Verdict

@@ -24,7 +24,7 @@ from reliability_support import (
     start,
 )
 
-from target_liveintent.config.schema import settings_of
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.delivery import pool as delivery
 from target_liveintent.delivery.model import Batch, BatchResult

@@ -21,7 +21,7 @@ from reliability_support import (
     run_file,
 )
 
-from target_liveintent.config.schema import settings_of
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Rejection
 from target_liveintent.run.run import Run
 from target_liveintent.storage import dead_letters

@@ -20,7 +20,7 @@ import pytest
 from unit_support import TIME, order, rejection
 from unit_support import build as build_one
 
-from target_liveintent.config.schema import settings_of
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery import pool as delivery

@@ -10,8 +10,8 @@ import pytest
 import yaml
 
 import hub
-from target_liveintent.config import schema as config
-from target_liveintent.config.schema import SCHEMA
+from target_liveintent import config
+from target_liveintent.config import SCHEMA
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
 
-_NULL = (None, "__NULL__")
+NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
+"""What stands for null in a stream map: it removes a column, a filter or a stream."""
 
 
 class Preset(NamedTuple):
@@ -83,7 +84,9 @@ def expand(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[s
 
 def _merged(columns: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**columns, **own}
-    removed = {column for column in columns if column != "__else__" and merged[column] in _NULL}
+    removed = {
+        column for column in columns if column != "__else__" and merged[column] in NULL_VALUES
+    }
     return {column: value for column, value in merged.items() if column not in removed}
 
 

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 from unit_support import DAY, MD5, NOW, TIME, conversion, order
 
-from target_liveintent.config.schema import settings_of
+from target_liveintent.config import settings_of
 from target_liveintent.privacy.logs import hide_token
 from target_liveintent.reporting import run_report
 from target_liveintent.reporting.run_report import charts

@@ -13,7 +13,7 @@ import pytest
 from integration_support import wait_until
 
 import target_liveintent.run.run as run_module
-from target_liveintent.config.schema import settings_of
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.errors import DeliveryError, StorageError

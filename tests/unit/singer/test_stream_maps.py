@@ -12,7 +12,7 @@ import yaml
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 from unit_support import DEFAULTS
 
-from target_liveintent.config.schema import problems
+from target_liveintent.config import problems
 from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError, StreamPlan

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from target_liveintent.config.schema import SCHEMA
+from target_liveintent.config import SCHEMA
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.spark.options import REFUSED, Job, job_of, unknown_options
 
