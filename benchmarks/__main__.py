@@ -11,10 +11,10 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import aims, measure, results, series, tables
+from benchmarks import aims, processes, results, series, tables
 from benchmarks.bench import Bench, say
 
-_BUILD = measure.ROOT / "build"
+_BUILD = processes.ROOT / "build"
 """Git ignores it. It takes quick results, which are too rough to be kept."""
 _MATPLOTLIB = _BUILD / "site-packages"
 _QUICK_SHARE = 0.02
@@ -38,10 +38,10 @@ def main() -> int:
                 _measure_series(bench, path, quick=given.quick)
             else:
                 _measure_aims(bench, path, quick=given.quick)
-        except measure.FailedRunError as error:
+        except processes.FailedRunError as error:
             print(f"benchmark: {error}", file=sys.stderr)
             return 1
-    say(f"{path.relative_to(measure.ROOT)} is new, after {time.perf_counter() - began:.0f} s")
+    say(f"{path.relative_to(processes.ROOT)} is new, after {time.perf_counter() - began:.0f} s")
     return 0
 
 
@@ -63,10 +63,10 @@ def _measure_series(bench: Bench, path: Path, *, quick: bool) -> None:
         known.series = found
         results.save(known, path)
     # In a process of its own: what is measured must not find what plots need.
-    command = measure.module("plots", "--results", path)
+    command = processes.module("plots", "--results", path)
     if quick:
         command += ["--out", str(path.parent)]
-    places = os.pathsep.join((str(measure.ROOT), str(_MATPLOTLIB)))
+    places = os.pathsep.join((str(processes.ROOT), str(_MATPLOTLIB)))
     subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": places})
 
 

@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from benchmarks import PIXEL_ID, measure
+from benchmarks import PIXEL_ID, processes
 from benchmarks.orders import COLUMNS
 
 if TYPE_CHECKING:
@@ -108,21 +108,21 @@ class Bench:
         Raises:
             FailedRunError: If one of them fails, or does not send what the floor sends.
         """
-        full: dict[str, list[measure.Usage]] = {name: [] for name in entries}
-        empty: dict[str, list[measure.Usage]] = {name: [] for name in entries}
+        full: dict[str, list[processes.Usage]] = {name: [] for name in entries}
+        empty: dict[str, list[processes.Usage]] = {name: [] for name in entries}
         for turn in range(1, runs + 1):
             for name, (program, stream, settings) in entries.items():
                 given = "".join(f", {key} {value}" for key, value in settings.items())
                 what = f"{program} of {stream.size:,} orders, {latency:g} s latency{given}"
                 say(f"{what}, run {turn} of {runs}")
-                with measure.Api(latency) as api:
+                with processes.Api(latency) as api:
                     command = self.command(program, api.url, settings)
                     empty[name].append(self._run(command, stream._replace(size=0)))
                     api.take()
                     full[name].append(self._run(command, stream))
                     self._check(program, stream, api.take())
         return {
-            name: _figures(measure.median(full[name]), measure.median(empty[name]), stream.size)
+            name: _figures(processes.median(full[name]), processes.median(empty[name]), stream.size)
             for name, (_, stream, _) in entries.items()
         }
 
@@ -130,21 +130,21 @@ class Bench:
         """Seconds that the target takes over no orders, and Python to import the SDK's target."""
         bare = [sys.executable, "-c", "import singer_sdk.target_base"]
         target, imports = [], []
-        with measure.Api() as api:
+        with processes.Api() as api:
             command = self.command("target", api.url, {})
             for turn in range(1, runs + 1):
                 say(f"start-up, run {turn} of {runs}")
                 target.append(self._run(command, Stream(0)))
-                imports.append(measure.run(bare, subprocess.DEVNULL))
-        return measure.median(target).wall, measure.median(imports).wall
+                imports.append(processes.run(bare, subprocess.DEVNULL))
+        return processes.median(target).wall, processes.median(imports).wall
 
     def silence(self, seconds: float) -> float | None:
         """Milliseconds of CPU time that the target takes in a minute in which its tap is silent."""
         say(f"a tap that is silent for {seconds:g} s")
         few = Stream(10)
-        with measure.Api() as api:
+        with processes.Api() as api:
             first = self._file(few).read_bytes()
-            taken = measure.silence(self.command("target", api.url, {}), first, seconds)
+            taken = processes.silence(self.command("target", api.url, {}), first, seconds)
             if taken is None:
                 return None
             self._check("target", few, api.take())
@@ -154,12 +154,12 @@ class Bench:
         """The command line of a program, for an API at a URL; writes its settings to a file."""
         url_of_customer = f"{url}/conversions/{_CUSTOMER}"
         if program == "floor":
-            return measure.module("floor", url_of_customer)
+            return processes.module("floor", url_of_customer)
         given = {"pixel_id": PIXEL_ID, "stream_maps": _STREAM_MAPS, **settings}
         path = self._folder / f"{program}.json"
         if program == "naive":
             path.write_bytes(msgspec.json.encode(given | {"api_url": url_of_customer}))
-            return measure.module("naive", "--config", path)
+            return processes.module("naive", "--config", path)
         given |= {
             "api_url": url,
             "customer_id": _CUSTOMER,
@@ -173,7 +173,7 @@ class Bench:
     def _tally_of_floor(self, stream: Stream) -> Tally:
         """What must arrive of a stream."""
         if stream._replace(piped=False) not in self._right:
-            with measure.Api() as api:
+            with processes.Api() as api:
                 self._run(self.command("floor", api.url, {}), stream)
                 self._check("floor", stream, api.take())
         return self._right[stream._replace(piped=False)]
@@ -190,16 +190,16 @@ class Bench:
             right = self._tally_of_floor(stream)
         if problem := tally.problem(stream.size, right):
             msg = f"{program}: {problem}"
-            raise measure.FailedRunError(msg)
+            raise processes.FailedRunError(msg)
 
-    def _run(self, command: list[str], stream: Stream) -> measure.Usage:
+    def _run(self, command: list[str], stream: Stream) -> processes.Usage:
         with self._open(stream) as source:
-            return measure.run(command, source)
+            return processes.run(command, source)
 
     @contextlib.contextmanager
     def _open(self, stream: Stream) -> Iterator[IO[bytes]]:
         if stream.piped:
-            with measure.orders(stream.size, stream.columns, self._now) as source:
+            with processes.orders(stream.size, stream.columns, self._now) as source:
                 yield source
         else:
             with self._file(stream).open("rb") as source:
@@ -208,17 +208,17 @@ class Bench:
     def _file(self, stream: Stream) -> Path:
         path = self._folder / f"{stream.size}-{stream.columns}.singer"
         if not path.exists():
-            command = measure.module(
+            command = processes.module(
                 "orders", stream.size, "--columns", stream.columns, "--now", self._now
             )
             with path.open("wb") as file:
                 subprocess.run(
-                    command, stdout=file, check=True, cwd=measure.ROOT, timeout=measure.LIMIT
+                    command, stdout=file, check=True, cwd=processes.ROOT, timeout=processes.LIMIT
                 )
         return path
 
 
-def _figures(full: measure.Usage, empty: measure.Usage, count: int) -> Figures:
+def _figures(full: processes.Usage, empty: processes.Usage, count: int) -> Figures:
     return Figures(
         cpu=round((full.cpu - empty.cpu) / count * 1e6, 3),
         rate=round(count / (full.wall - empty.wall), 1),

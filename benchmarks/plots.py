@@ -16,7 +16,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.measure import ROOT
+from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, load
 
 if TYPE_CHECKING:

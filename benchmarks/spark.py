@@ -16,7 +16,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import PIXEL_ID, measure, results
+from benchmarks import PIXEL_ID, processes, results
 from benchmarks.bench import Bench, Entry, Stream, say
 
 RESULTS = Path(__file__).with_name("spark.json")
@@ -116,8 +116,8 @@ class _Spark:
         files = self._session.read.parquet(source).coalesce(tasks)
         if files.rdd.getNumPartitions() != tasks:
             msg = f"Spark makes no {tasks} partitions of the files"
-            raise measure.FailedRunError(msg)
-        with measure.Api(latency) as api:
+            raise processes.FailedRunError(msg)
+        with processes.Api(latency) as api:
             began = time.perf_counter()
             files.write.format("liveintent").options(
                 customer_id="a-1b2c",
@@ -133,7 +133,7 @@ class _Spark:
             took = time.perf_counter() - began
             if (arrived := api.take().events) != rows:
                 msg = f"{arrived:,} of {rows:,} events arrived from Spark"
-                raise measure.FailedRunError(msg)
+                raise processes.FailedRunError(msg)
         return took
 
 

@@ -26,7 +26,7 @@ from target_liveintent.sandbox.transport import ConnectionDrop
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from target_liveintent.sandbox.script import FaultQueue
+    from target_liveintent.sandbox.fault_queue import FaultQueue
 
 DEFAULT_LIMIT = 100
 """How many events or requests are listed where the query does not say."""

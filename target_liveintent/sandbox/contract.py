@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 import msgspec
 
 from target_liveintent.sandbox.answers import JSON, Answer, Problem, Refusal, accept, refuse
-from target_liveintent.sandbox.masks import masked
+from target_liveintent.sandbox.masking import masked
 from target_liveintent.sandbox.rules import (
     SCHEMAS,
     Violation,

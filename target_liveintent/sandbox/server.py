@@ -14,9 +14,9 @@ import uvicorn
 
 from target_liveintent.sandbox.app import App
 from target_liveintent.sandbox.contract import Contract
+from target_liveintent.sandbox.fault_queue import FaultQueue
 from target_liveintent.sandbox.faults import parse_faults
 from target_liveintent.sandbox.rules import SCHEMAS
-from target_liveintent.sandbox.script import FaultQueue
 from target_liveintent.sandbox.store import RequestRecord, Stats, Store
 from target_liveintent.sandbox.transport import AbortableProtocol
 

@@ -10,7 +10,7 @@ import requests
 from sandbox_support import NOW, TOKEN
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.masks import MASK, masked
+from target_liveintent.sandbox.masking import MASK, masked
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -12,7 +12,7 @@ pytest.importorskip("benchmarks", reason="they are not in the source distributio
 
 from benchmarks import aims, floor, orders, results, tables
 from benchmarks.bench import Bench, Entry, Figures, Stream
-from benchmarks.measure import Api, FailedRunError
+from benchmarks.processes import Api, FailedRunError
 from benchmarks.tally import Tally
 
 if TYPE_CHECKING:

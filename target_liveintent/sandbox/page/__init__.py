@@ -16,14 +16,20 @@ from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from target_liveintent.sandbox.answers import JSON
-from target_liveintent.sandbox.look import QueryError, one_event, parse_query, snapshot, version
+from target_liveintent.sandbox.page_data import (
+    QueryError,
+    one_event,
+    parse_query,
+    snapshot,
+    version,
+)
 
 if TYPE_CHECKING:
     from collections.abc import AsyncIterator
 
     from starlette.requests import Request
 
-    from target_liveintent.sandbox.script import FaultQueue
+    from target_liveintent.sandbox.fault_queue import FaultQueue
     from target_liveintent.sandbox.store import Store
 
 BEAT = 0.25

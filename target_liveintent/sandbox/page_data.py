@@ -7,13 +7,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 import msgspec
 
 from target_liveintent.sandbox.answers import Outcome  # noqa: TC001 - msgspec looks it up
-from target_liveintent.sandbox.masks import masked
+from target_liveintent.sandbox.masking import masked
 from target_liveintent.sandbox.rules import lookup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from target_liveintent.sandbox.script import FaultQueue
+    from target_liveintent.sandbox.fault_queue import FaultQueue
     from target_liveintent.sandbox.store import Arrival, RequestRecord, Store
 
 _MAX_TEXT = 80
