@@ -16,7 +16,7 @@ from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.metrics import METRICS
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.cli import _parser as sandbox_parser
+from target_liveintent.sandbox.cli import OPTIONS as SANDBOX_OPTIONS
 from target_liveintent.spark.options import OWN, REFUSED
 from target_liveintent.storage import delivered as delivered_file
 from target_liveintent.target import TargetLiveIntent
@@ -125,15 +125,10 @@ def options() -> str:
 def sandbox_options() -> str:
     """The options of the sandbox's command line."""
     rows = [
-        (f"`{action.option_strings[-1]}`", _shown(action.default), str(action.help))
-        for action in sandbox_parser()._actions  # noqa: SLF001 (argparse has no other list)
-        if action.dest != "help"
+        (f"`{name}`", f"`{option['default']}`" if "default" in option else "", option["help"])
+        for name, option in SANDBOX_OPTIONS.items()
     ]
     return _table(("option", "default", ""), rows)
-
-
-def _shown(default: object) -> str:
-    return "" if default is None else f"`{default}`"
 
 
 def endings() -> str:

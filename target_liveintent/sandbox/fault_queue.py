@@ -1,4 +1,4 @@
-"""The script of faults: which of them strikes which request."""
+"""The queue of scripted faults: decides which of them affect which request."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_liveintent.sandbox.faults import Fault, Latency, TerminalFault
+from target_liveintent.sandbox.faults import AnswerFault, Fault, Latency
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Sequence
@@ -17,27 +17,38 @@ if TYPE_CHECKING:
     from target_liveintent.sandbox.answers import Event
 
 
-class Plan(msgspec.Struct, frozen=True):
-    """What faults do to one request: delay it, and replace its answer."""
+class FaultEffect(msgspec.Struct, frozen=True):
+    """What the faults do to one request.
 
-    seconds: float = 0.0
-    terminal: TerminalFault | None = None
+    Attributes:
+        delay: Seconds to wait before the answer.
+        fault: The fault that replaces the answer, if any.
+    """
+
+    delay: float = 0.0
+    fault: AnswerFault | None = None
 
 
-class Scripted(msgspec.Struct, frozen=True):
-    """A fault that is still to happen, and the number by which it can be removed."""
+class ScriptedFault(msgspec.Struct, frozen=True):
+    """A fault that is still active.
+
+    Attributes:
+        number: Identifies the fault, to remove it.
+        fault: The fault, with the times that are left.
+    """
 
     number: int
     fault: Fault
 
 
 class FaultQueue:
-    """The faults that are still to happen, in the order they were added.
-
-    `version` grows with each change.
+    """The active faults, in the order in which they were added. Safe to use from any thread.
 
     Args:
-        seed: Makes the dice of `probability` roll the same in every run.
+        seed: Makes faults with a `probability` affect the same requests in every run.
+
+    Attributes:
+        version: Grows with each change.
     """
 
     def __init__(self, seed: int | None = None) -> None:
@@ -45,18 +56,18 @@ class FaultQueue:
         self._seed = seed
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)
-        self._queue: list[Scripted] = []
+        self._queue: list[ScriptedFault] = []
         self.version = 0
         self.clear()
 
     def add(self, faults: Iterable[Fault]) -> None:
         """Append faults."""
         with self._lock:
-            self._queue.extend(Scripted(next(self._numbers), fault) for fault in faults)
+            self._queue.extend(ScriptedFault(next(self._numbers), fault) for fault in faults)
             self.version += 1
 
     def remove(self, number: int) -> bool:
-        """Forget one fault; tell whether it was there."""
+        """Remove one fault; return whether it was active."""
         with self._lock:
             left = [scripted for scripted in self._queue if scripted.number != number]
             found = len(left) < len(self._queue)
@@ -65,54 +76,58 @@ class FaultQueue:
         return found
 
     def clear(self) -> None:
-        """Forget all faults and start the dice anew."""
+        """Remove all faults and restart the random numbers."""
         with self._lock:
             self._queue = []
             self.version += 1
             self._random = random.Random(self._seed)  # noqa: S311 - nothing secret
 
     @property
-    def scripted(self) -> list[Scripted]:
-        """The faults that are still to happen, with the times that are left of each."""
+    def active(self) -> list[ScriptedFault]:
+        """The faults that are still active, each with the times that are left."""
         with self._lock:
             return list(self._queue)
 
     @property
-    def described(self) -> list[dict[str, Any]]:
-        """The same, as the JSON objects that describe them."""
-        return [msgspec.to_builtins(scripted.fault) for scripted in self.scripted]
+    def descriptions(self) -> list[dict[str, Any]]:
+        """The active faults as the JSON objects that describe them."""
+        return [msgspec.to_builtins(scripted.fault) for scripted in self.active]
 
-    def plan(self, accepted: Sequence[Event]) -> Plan:
-        """Say what happens to a request of which `accepted` would be accepted, and use it up.
+    def apply(self, accepted: Sequence[Event]) -> FaultEffect:
+        """Return what the faults do to one request, and use each of them up by one time.
 
-        The first fault that matches decides the answer; latencies add up.
+        The first matching fault that replaces the answer applies; latencies add up.
+
+        Args:
+            accepted: The events that are accepted unless a fault prevents it.
         """
         with self._lock:
-            seconds = 0.0
-            terminal: TerminalFault | None = None
-            left: list[Scripted] = []
+            delay = 0.0
+            replacement: AnswerFault | None = None
+            left: list[ScriptedFault] = []
             for scripted in self._queue:
                 fault = scripted.fault
-                undecided = terminal is None or isinstance(fault, Latency)
-                concerned = undecided and fault.matches(accepted)
-                if not concerned or self._random.random() >= fault.probability:
+                may_apply = replacement is None or isinstance(fault, Latency)
+                matches = may_apply and fault.matches(accepted)
+                if not matches or self._random.random() >= fault.probability:
                     left.append(scripted)
                     continue
-                left += _left(scripted)
+                left += _after_one_use(scripted)
                 if isinstance(fault, Latency):
-                    seconds += fault.seconds
+                    delay += fault.seconds
                 else:
-                    terminal = fault
+                    replacement = fault
             self.version += left != self._queue
             self._queue = left
-        return Plan(seconds, terminal)
+        return FaultEffect(delay, replacement)
 
 
-def _left(scripted: Scripted) -> list[Scripted]:
+def _after_one_use(scripted: ScriptedFault) -> list[ScriptedFault]:
+    """Return what is left of a fault: an empty list after its last time."""
     times = scripted.fault.times
     if times is None:
         return [scripted]
     if times == 1:
         return []
     left = msgspec.structs.replace(scripted.fault, times=times - 1)
-    return [Scripted(scripted.number, left)]
+    return [ScriptedFault(scripted.number, left)]

@@ -1,4 +1,4 @@
-"""E-mail addresses out of sight: what the page shows of an event passes through here."""
+"""Masks e-mail addresses in everything that the page shows of an event."""
 
 from __future__ import annotations
 
@@ -6,8 +6,9 @@ import re
 
 MASK = "•••@•••"
 
-# Words of JSON text, with what escapes stand between them. A local part in quotes may hold
-# spaces; in JSON, its quotes are escaped. Each character is looked at once: no text is slow.
+# The words of a JSON text. Escape sequences separate words, except that a quoted local part may
+# contain spaces, and its quotes are escaped in JSON. The expression reads each character once, so
+# its time is linear for every text.
 _WORD = re.compile(
     r"""
     (?P<quoted> \\"[^"\\]{1,64}\\"(?:@|%40)[^\s"\\/?&=,;:<>()\[\]{}]+ )
@@ -18,13 +19,13 @@ _WORD = re.compile(
 )
 
 
-def masked(text: str) -> str:
-    """Return JSON text with whatever looks like an e-mail address replaced, still JSON."""
+def mask_addresses(text: str) -> str:
+    """Replace everything in a JSON text that looks like an e-mail address; return valid JSON."""
     if "@" not in text and "%40" not in text:
         return text
-    return _WORD.sub(_masked_word, text)
+    return _WORD.sub(_mask_word, text)
 
 
-def _masked_word(found: re.Match[str]) -> str:
-    word = found[0]
+def _mask_word(match: re.Match[str]) -> str:
+    word = match[0]
     return MASK if "@" in word or "%40" in word else word

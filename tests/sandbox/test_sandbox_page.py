@@ -10,7 +10,7 @@ import requests
 from sandbox_support import NOW, TOKEN
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.masking import MASK, masked
+from target_liveintent.sandbox.masking import MASK, mask_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -229,8 +229,8 @@ def test_shows_no_address(
 )
 def test_masks(text: str, shown: str) -> None:
     """Addresses are masked in JSON text, which stays JSON; masking again changes nothing."""
-    assert masked(text) == shown
-    assert masked(shown) == shown
+    assert mask_addresses(text) == shown
+    assert mask_addresses(shown) == shown
 
 
 def test_one_event(sandbox: Sandbox, post: Post, http: requests.Session) -> None:
