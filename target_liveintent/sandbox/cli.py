@@ -51,8 +51,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (error.name or "").partition(".")[0] not in _EXTRA_MODULES:
             raise
         return _fail(f"The sandbox needs packages that are not installed. Install: {_EXTRA}")
-    # Both signals raise KeyboardInterrupt, wherever the program is. A shell starts background jobs
-    # with SIGINT ignored, so it needs a handler too.
+    # Both signals raise KeyboardInterrupt, wherever the program is. SIGINT needs a handler because
+    # a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:

@@ -44,7 +44,7 @@ class _Fault(
     times: Annotated[int, msgspec.Meta(ge=1)] | None = 1
     probability: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
 
-    def matches(self, accepted: Sequence[Event]) -> bool:  # noqa: ARG002 - subclasses do
+    def matches(self, accepted: Sequence[Event]) -> bool:  # noqa: ARG002 - subclasses use it
         """Return whether this fault applies to a request with these valid events."""
         return True
 
@@ -56,7 +56,7 @@ class Latency(_Fault, frozen=True, kw_only=True, tag="latency"):
 
 
 class Status(_Fault, frozen=True, kw_only=True, tag="status"):
-    """Answers `status` without reading the request. Accepts no event.
+    """Answers `status` whatever the request contains. Accepts no event.
 
     A `body` that is a string is sent as plain text, any other as JSON. Without a `body`, the answer
     has an error body in the API's format.
@@ -79,7 +79,7 @@ class Status(_Fault, frozen=True, kw_only=True, tag="status"):
                 msg = f"The header `{name}` is the server's to set"
                 raise ValueError(msg)
 
-    def answer(self, regular: Answer) -> Answer:  # noqa: ARG002 - the other kinds do
+    def answer(self, regular: Answer) -> Answer:  # noqa: ARG002 - other kinds use it
         """Return the scripted answer."""
         reason = f"scripted fault: status {self.status}"
         if self.status in _BODILESS:
