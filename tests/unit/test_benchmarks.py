@@ -11,7 +11,7 @@ import requests
 pytest.importorskip("benchmarks", reason="they are not in the source distribution")
 
 from benchmarks import aims, floor, orders, results, tables
-from benchmarks.bench import Bench, Entry, Figures, Stream
+from benchmarks.bench import Bench, Candidate, Figures, Stream
 from benchmarks.processes import Api, FailedRunError
 from benchmarks.tally import Tally
 
@@ -128,16 +128,16 @@ def test_programs_send_the_same(tmp_path: Path) -> None:
     found = Bench(tmp_path).compare(
         0,
         1,
-        floor=Entry("floor", stream),
-        naive=Entry("naive", stream),
-        target=Entry("target", stream._replace(piped=True)),
+        floor=Candidate("floor", stream),
+        naive=Candidate("naive", stream),
+        target=Candidate("target", stream._replace(piped=True)),
     )
     assert found.keys() == {"floor", "naive", "target"}
 
 
 def test_a_program_that_fails(tmp_path: Path) -> None:
     """What it said is shown."""
-    entry = Entry("target", Stream(10), {"max_concurrent_requests": 0})
+    entry = Candidate("target", Stream(10), {"max_concurrent_requests": 0})
     with pytest.raises(FailedRunError, match="max_concurrent_requests"):
         Bench(tmp_path).compare(0, 1, target=entry)
 
