@@ -32,12 +32,8 @@ class Outcome(str, Enum):
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     """A rule that a request broke, in separate fields for the page to show.
 
-    Attributes:
-        rule: The rule in words.
-        index: Position of the event in the batch; None if the request as a whole broke the rule.
-        event_id: The eventId of the event, if it has one.
-        field: Dotted path of the field.
-        value: The offending value as JSON, without e-mail addresses.
+    `index` and `event_id` identify the event, unless the request as a whole broke the rule. `field`
+    is a dotted path; `value` is the offending value as JSON, without e-mail addresses.
     """
 
     rule: str
@@ -50,10 +46,7 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
 class ErrorEntry(msgspec.Struct, frozen=True):
     """One entry of an error body: a code for programs and a message for people.
 
-    Attributes:
-        code: The error code.
-        message: The message.
-        problems: The content of the message in separate fields; empty if it has only one part.
+    `problems` is the message in separate fields; it is empty if the message is a single rule.
     """
 
     code: str
@@ -64,15 +57,9 @@ class ErrorEntry(msgspec.Struct, frozen=True):
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
     """The answer to one request.
 
-    Attributes:
-        outcome: What became of the request.
-        status: The HTTP status; None if the connection is closed without an answer.
-        body: The response body.
-        media_type: Its media type.
-        headers: Additional response headers.
-        accepted: The events that count as received.
-        reasons: Why the answer is not a plain 204, in words.
-        problems: The same reasons in separate fields.
+    `status` is None if the connection is closed without an answer. `accepted` contains the events
+    that count as received. `reasons` says in words why the answer is not a plain 204; `problems`
+    contains these reasons in separate fields.
     """
 
     outcome: Outcome

@@ -40,12 +40,9 @@ class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 
 class CheckResult(msgspec.Struct, frozen=True):
-    """The answer to a request, and the events in its body.
+    """The answer to a request, and the items in its body, which need not be events.
 
-    Attributes:
-        answer: The answer.
-        events: The items in the body, events or not; None if the body is not an array or the
-            request is refused before the body is read.
+    `events` is None if the body is not an array, or if the request is refused before it is read.
     """
 
     answer: Answer
@@ -55,10 +52,7 @@ class CheckResult(msgspec.Struct, frozen=True):
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
     """The rules by which the API answers one customer.
 
-    Attributes:
-        customer_id: The only customer ID that the API knows.
-        auth_token: The only token that it accepts.
-        echo_values: Whether messages repeat the offending value, as a real API's messages may.
+    With `echo_values`, messages repeat the offending value, as the messages of a real API may.
     """
 
     customer_id: str

@@ -18,24 +18,14 @@ if TYPE_CHECKING:
 
 
 class FaultEffect(msgspec.Struct, frozen=True):
-    """What the faults do to one request.
-
-    Attributes:
-        delay: Seconds to wait before the answer.
-        fault: The fault that replaces the answer, if any.
-    """
+    """What the faults do to one request: seconds of delay, and a fault that replaces the answer."""
 
     delay: float = 0.0
     fault: AnswerFault | None = None
 
 
 class ScriptedFault(msgspec.Struct, frozen=True):
-    """A fault that is still active.
-
-    Attributes:
-        number: Identifies the fault, to remove it.
-        fault: The fault, with the times that are left.
-    """
+    """An active fault with the times that are left, and the number by which to remove it."""
 
     number: int
     fault: Fault

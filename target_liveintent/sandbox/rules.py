@@ -40,13 +40,9 @@ _WORDING = {
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """A rule that an event breaks.
+    """A rule that an event breaks: an error code, the dotted path of the field, and the rule.
 
-    Attributes:
-        code: The error code.
-        field: Dotted path of the field.
-        rule: The rule in words.
-        value: The offending value; unset if the field is missing.
+    `value` is the offending value; it is unset if the field is missing.
     """
 
     code: str

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 OTHER = "other"
 """Stands for the source of an event whose `source` is none of the API's."""
 
-_SOURCES = {source: source for source in ("web", "app", "offline")}
+_SOURCES = ("web", "app", "offline")
 _MAX_PIXELS = 50
 """Most pixel IDs to list."""
 
@@ -29,18 +29,15 @@ _decode = msgspec.json.Decoder().decode
 
 
 class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """One request in the log.
+    """One request in the log, numbered from 1.
 
     Attributes:
         received_at: When it arrived, in Unix seconds.
         latency: Seconds until the answer, including scripted latency.
         status: The HTTP status; None if the connection was closed without an answer.
-        outcome: What became of it.
-        number: Its number; requests are numbered from 1.
         events: How many events it contained; None if its body was not read as an array.
-        event_ids: The eventIds of its events.
         reasons: Why the answer is not a plain 204, in words.
-        problems: The same reasons in separate fields.
+        problems: These reasons in separate fields.
     """
 
     received_at: float
@@ -56,15 +53,12 @@ class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
 
 # There are many of these and they contain no cycles, so the garbage collector can ignore them.
 class ReceivedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One item in the body of a request: an event, accepted or not, or any other JSON value.
+    """One item in the body of a request, numbered from 1: an event, or any other JSON value.
 
     Attributes:
-        number: Its number; items are numbered from 1.
         request: The number of its request.
         index: Its position in the request.
         outcome: ACCEPTED if it was accepted, otherwise the outcome of the request.
-        source: The `source` of the event, or `OTHER`.
-        pixel_id: The pixel ID of the event; None if it is not an integer.
         body: Its JSON, which takes a quarter of the memory of the decoded event.
     """
 
@@ -88,9 +82,7 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     Attributes:
         accepted: Accepted events.
         arrived: Events in all requests, accepted or not.
-        requests: Requests.
         by_status: Requests by status, as text, or "dropped".
-        by_outcome: Requests by outcome.
         largest_batch: The most events in one request, including refused requests.
         duplicates: Accepted events whose eventId had been accepted before.
         coverage: The accepted events that have a field, by the names in `coverage.FIELDS`.
@@ -164,7 +156,7 @@ class Store:
         self._seen: set[int] = set()
         self._by_status: Counter[str] = Counter()
         self._by_outcome: Counter[str] = Counter()
-        self._pixels: Counter[int] = Counter()
+        self._pixels: set[int] = set()
         self._coverage = Coverage()
         self._accepted = 0
         self._arrived = 0
@@ -215,17 +207,18 @@ class Store:
                     index=index,
                     outcome=Outcome.ACCEPTED if id(event) in accepted else request.outcome,
                     source=_source_of(event),
-                    pixel_id=self._count_pixel(event),
+                    pixel_id=self._pixel_of(event),
                     body=body,
                 )
             )
 
-    def _count_pixel(self, event: object) -> int | None:
+    def _pixel_of(self, event: object) -> int | None:
+        """Return the pixel ID of an event, if it is an integer, and add it to the list."""
         pixel_id = event.get("pixelId") if isinstance(event, dict) else None
         if type(pixel_id) is not int:
             return None
-        if pixel_id in self._pixels or len(self._pixels) < _MAX_PIXELS:
-            self._pixels[pixel_id] += 1
+        if len(self._pixels) < _MAX_PIXELS:
+            self._pixels.add(pixel_id)
         return pixel_id
 
     def reset(self) -> None:
@@ -279,4 +272,4 @@ def decode_events(received: Iterable[ReceivedEvent]) -> list[Event]:
 
 def _source_of(event: object) -> str:
     source = event.get("source") if isinstance(event, dict) else None
-    return _SOURCES.get(source, OTHER) if isinstance(source, str) else OTHER
+    return source if source in _SOURCES else OTHER

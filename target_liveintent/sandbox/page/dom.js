@@ -18,7 +18,7 @@ export const number = value => Number(value).toLocaleString("en-US");
 
 export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
-// Say how many items a list shows, of those that match the filter, are kept, and ever arrived.
+// Describe how many items a list shows, of those that match the filter, are kept, and arrived.
 export function describeExtent(shown, matching, kept, all) {
   const rest = kept < all ? ` kept, ${number(all)} arrived` : "";
   if (matching > shown) return `newest ${number(shown)} of ${number(matching)}${rest}`;
