@@ -1,4 +1,4 @@
-"""Closing a connection without an answer, which ASGI has no message for."""
+"""Closes a connection without an answer, for which ASGI has no message."""
 
 from __future__ import annotations
 
@@ -16,7 +16,7 @@ _EXTENSION = "liveintent.sandbox.abort"
 
 
 class AbortableProtocol(H11Protocol):
-    """uvicorn's HTTP protocol, which also hands the application a way to cut the connection."""
+    """uvicorn's HTTP protocol, which also gives the application a way to abort the connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
         """Wrap the application."""
@@ -31,10 +31,10 @@ class AbortableProtocol(H11Protocol):
 
 
 class ConnectionDrop(Response):
-    """A response that is none: the client sees its connection closed."""
+    """Closes the client's connection instead of sending a response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Cut the connection, and wait until uvicorn knows: it then expects no answer."""
+        """Abort the connection, then wait until uvicorn notices: it then expects no response."""
         abort: Callable[[], None] = scope["extensions"][_EXTENSION]
         abort()
         while (await receive())["type"] != "http.disconnect":

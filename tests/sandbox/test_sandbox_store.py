@@ -1,4 +1,4 @@
-"""Looking at what arrived: from Python and over HTTP."""
+"""The lists and counts of what arrived, from Python and over HTTP."""
 
 from __future__ import annotations
 
@@ -20,7 +20,7 @@ def get(sandbox: Sandbox, http: requests.Session, path: str) -> Any:
 
 
 def test_stats(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
-    """The counts tell of everything that arrived, repeated events among them."""
+    """The counts include everything that arrived, also repeated events."""
     post([event(eventId="e-1"), event(eventId="e-2"), event(eventId="e-1")])
     post([event(eventId="e-1")])
     post([event(source="shop")] * 5)
@@ -38,7 +38,7 @@ def test_stats(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Se
 
 
 def test_events(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
-    """Events are listed newest first, limited, and found by their ID."""
+    """Events are listed newest first, up to a limit, and can be found by their ID."""
     sent = [event(eventId=f"e-{n}") for n in range(3)]
     post(sent)
     assert sandbox.events == sent
@@ -50,7 +50,7 @@ def test_events(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.S
 
 
 def test_requests(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
-    """Requests are listed newest first, with why they were refused."""
+    """Requests are listed newest first, with the reasons why they were refused."""
     post([event(eventId="e-1")])
     post([event(eventId="e-2", source="shop"), event(eventId="e-1")])
     post([event()], token=None)
@@ -87,8 +87,10 @@ def test_requests(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests
 
 @pytest.mark.parametrize("limit", ["-1", "x", "1.5", "", "²", "9" * 5000])
 @pytest.mark.parametrize("path", ["/events", "/requests"])
-def test_limit_is_a_number(sandbox: Sandbox, http: requests.Session, path: str, limit: str) -> None:
-    """A limit that is no number is refused with a reason."""
+def test_rejects_an_invalid_limit(
+    sandbox: Sandbox, http: requests.Session, path: str, limit: str
+) -> None:
+    """A limit that is not a whole number is rejected with a reason."""
     answer = http.get(sandbox.url + path, params={"limit": limit}, timeout=5)
     assert answer.status_code == 422
     assert answer.json()["error"].startswith("limit: must be a whole number")
@@ -106,7 +108,7 @@ def test_keeps_the_newest(post: Post, event: MakeEvent) -> None:
 
 
 def test_reset(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
-    """DELETE /events forgets events, requests, counts and faults."""
+    """DELETE /events removes events, requests, counts and faults."""
     post([event(), event()])
     sandbox.add_faults({"kind": "status", "status": 500})
     assert http.delete(f"{sandbox.url}/events", timeout=5).status_code == 204
@@ -123,7 +125,7 @@ def test_reset(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Se
 def test_other_paths(
     sandbox: Sandbox, http: requests.Session, method: str, path: str, status: int
 ) -> None:
-    """Other paths and methods are answered, and are no requests with events."""
+    """Requests to other paths and methods are answered, but do not count as requests."""
     answer = http.request(method, sandbox.url + path, timeout=5)
     assert answer.status_code == status
     assert answer.json()["error"]

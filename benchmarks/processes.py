@@ -1,6 +1,6 @@
-"""The children of a benchmark: the API, the generator of orders, the programs that are measured.
+"""Runs the child processes of a benchmark: the API, the order generator, the measured programs.
 
-Whatever happens, each is ended by what started it, and no other process is touched.
+Each function here also ends the processes that it starts, even after an error, and no others.
 """
 
 from __future__ import annotations
@@ -26,13 +26,13 @@ if TYPE_CHECKING:
 
 ROOT = Path(__file__).resolve().parents[1]
 LIMIT = 1_800.0
-"""Seconds after which a program is ended."""
+"""Seconds after which a program is killed."""
 
-_POLL = 0.002
-_SETTLING = 5.0
-"""Seconds after which a target has started, and done what there is to do."""
-_MAXRSS = 1 if sys.platform == "darwin" else 1_024
-"""Bytes of one unit of `ru_maxrss`."""
+_POLL_SECONDS = 0.002
+_SETTLE_SECONDS = 5.0
+"""Time that a target has to start and to process its first orders."""
+_MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1_024
+"""Bytes in one unit of `ru_maxrss`."""
 _ENVIRONMENT = os.environ | {
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
@@ -41,16 +41,16 @@ _ENVIRONMENT = os.environ | {
 
 
 class FailedRunError(Exception):
-    """A run that does not count; says why."""
+    """A run is invalid; the message says why."""
 
 
 class Usage(NamedTuple):
-    """What a run took.
+    """The resources that a run used.
 
     Attributes:
         wall: Seconds from its start to its end.
-        cpu: Seconds of CPU time, in the program and in the kernel for it.
-        peak: The most memory that it held at a time, in MiB.
+        cpu: Seconds of CPU time, in user and kernel mode.
+        peak: Peak memory in MiB.
     """
 
     wall: float
@@ -59,18 +59,18 @@ class Usage(NamedTuple):
 
 
 def median(runs: Iterable[Usage]) -> Usage:
-    """The median of each figure."""
+    """Return the median of each figure."""
     return Usage(*map(statistics.median, zip(*runs, strict=True)))
 
 
 def module(name: str, *arguments: object) -> list[str]:
-    """The command line that runs a module of the benchmarks."""
+    """Return the command line that runs a module of the benchmarks."""
     return [sys.executable, "-m", f"benchmarks.{name}", *map(str, arguments)]
 
 
 @contextlib.contextmanager
-def ended(child: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
-    """A child that is gone afterwards."""
+def ending(child: subprocess.Popen[bytes]) -> Iterator[subprocess.Popen[bytes]]:
+    """Kill a child process, if it is still running, at the end of the context."""
     try:
         yield child
     finally:
@@ -88,50 +88,50 @@ def run(command: list[str], source: IO[bytes] | int, limit: float = LIMIT) -> Us
     Args:
         command: The program.
         source: Its standard input.
-        limit: Seconds after which it is ended.
+        limit: Seconds after which it is killed.
 
     Raises:
-        FailedRunError: If it fails.
+        FailedRunError: If it fails or exceeds the limit.
     """
     with tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         child = subprocess.Popen(
             command, stdin=source, stdout=subprocess.DEVNULL, stderr=errors, env=_ENVIRONMENT
         )
-        with ended(child):
-            # Popen.wait would lose the kernel's account. Its peak is at least that of this process,
-            # of which each child is a copy at first: so little is imported here, and less read.
-            while not (found := os.wait4(child.pid, os.WNOHANG))[0]:
+        with ending(child):
+            # Popen.wait does not return the kernel's figures. Their peak is at least that of this
+            # process, because each child starts as a copy of it; so this process stays small.
+            while not (ended := os.wait4(child.pid, os.WNOHANG))[0]:
                 if time.perf_counter() - began > limit:
                     msg = f"{child.args!r} took longer than {limit:g} s"
                     raise FailedRunError(msg)
-                time.sleep(_POLL)
+                time.sleep(_POLL_SECONDS)
             wall = time.perf_counter() - began
-            child.returncode = os.waitstatus_to_exitcode(found[1])
-        _judge(child, errors)
-    usage = found[2]
-    return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS / 2**20)
+            child.returncode = os.waitstatus_to_exitcode(ended[1])
+        _check_exit_code(child, errors)
+    usage = ended[2]
+    return Usage(wall, usage.ru_utime + usage.ru_stime, usage.ru_maxrss * _MAXRSS_BYTES / 2**20)
 
 
-def _judge(child: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
+def _check_exit_code(child: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
     if child.returncode != 0:
         errors.seek(0)
-        said = errors.read()[-2_000:].decode(errors="replace")
-        msg = f"{child.args!r} ended with {child.returncode}:\n{said}"
+        output = errors.read()[-2_000:].decode(errors="replace")
+        msg = f"{child.args!r} ended with {child.returncode}:\n{output}"
         raise FailedRunError(msg)
 
 
 @contextlib.contextmanager
 def orders(count: int, columns: int, now: int) -> Iterator[IO[bytes]]:
-    """A pipe with a stream of orders, made while they are read."""
+    """Open a pipe from which to read a stream of orders, generated while they are read."""
     command = module("orders", count, "--columns", columns, "--now", now)
-    with ended(subprocess.Popen(command, stdout=subprocess.PIPE, env=_ENVIRONMENT)) as generator:
+    with ending(subprocess.Popen(command, stdout=subprocess.PIPE, env=_ENVIRONMENT)) as generator:
         assert generator.stdout is not None  # noqa: S101 (for the type checker)
         yield generator.stdout
 
 
 class Api:
-    """An API on loopback, in a process of its own, while the context lasts.
+    """An API on loopback, which runs in its own process while the context lasts.
 
     Args:
         latency: Seconds before each answer.
@@ -141,46 +141,46 @@ class Api:
     """
 
     def __init__(self, latency: float = 0.0) -> None:
-        """Remember the latency."""
+        """Start nothing yet."""
         self._latency = latency
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
-        """Start it."""
+        """Start the API."""
         command = module("api", "--latency", self._latency)
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_ENVIRONMENT
         )
-        self._stack.enter_context(ended(self._child))
-        self.url = self._said().decode().strip()
+        self._stack.enter_context(ending(self._child))
+        self.url = self._read_line().decode().strip()
         return self
 
     def __exit__(self, *_: object) -> None:
-        """End it."""
+        """End the API."""
         self._stack.close()
 
     def take(self) -> Tally:
-        """What has arrived since the last time."""
+        """Return the tally of what has arrived since the last call."""
         assert self._child.stdin is not None  # noqa: S101 (for the type checker)
         self._child.stdin.write(b"\n")
         self._child.stdin.flush()
-        return msgspec.json.decode(self._said(), type=Tally)
+        return msgspec.json.decode(self._read_line(), type=Tally)
 
-    def _said(self) -> bytes:
+    def _read_line(self) -> bytes:
         assert self._child.stdout is not None  # noqa: S101 (for the type checker)
         return self._child.stdout.readline()
 
 
 def silence(command: list[str], first: bytes, seconds: float) -> float | None:
-    """The CPU time that a program takes while its input is open, but silent.
+    """Measure the CPU time that a program uses while its input is open, but silent.
 
     Args:
         command: The program.
-        first: What it reads before.
-        seconds: How long the silence is.
+        first: The input before the silence.
+        seconds: The duration of the silence.
 
     Returns:
-        Seconds of CPU time a minute; None where the system does not tell.
+        Seconds of CPU time per minute; None if the operating system does not provide it.
     """
     if sys.platform != "linux":
         return None
@@ -192,21 +192,21 @@ def silence(command: list[str], first: bytes, seconds: float) -> float | None:
             stderr=errors,
             env=_ENVIRONMENT,
         )
-        with ended(child):
+        with ending(child):
             assert child.stdin is not None  # noqa: S101 (for the type checker)
             child.stdin.write(first)
             child.stdin.flush()
-            time.sleep(_SETTLING)
+            time.sleep(_SETTLE_SECONDS)
             before = _cpu_of(child.pid)
             time.sleep(seconds)
             after = _cpu_of(child.pid)
             child.stdin.close()
             with contextlib.suppress(subprocess.TimeoutExpired):
                 child.wait(timeout=30)
-        _judge(child, errors)
+        _check_exit_code(child, errors)
     return (after - before) * 60 / seconds
 
 
 def _cpu_of(pid: int) -> float:
-    """Seconds of CPU time that a process has taken, by the clock of clock_getcpuclockid(3)."""
+    """Return the seconds of CPU time of a process, from the clock of clock_getcpuclockid(3)."""
     return time.clock_gettime((~pid << 3) | 2)
