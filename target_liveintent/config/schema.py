@@ -21,7 +21,7 @@ from urllib.parse import urlsplit
 import requests
 from jsonschema import Draft202012Validator
 
-from target_liveintent.conversions.coerce import SOURCES
+from target_liveintent.conversions.model import SOURCES
 from target_liveintent.delivery import tokens
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping.presets import PRESETS

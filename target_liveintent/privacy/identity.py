@@ -35,7 +35,8 @@ _ADDRESS_WITHIN = re.compile(
     rf"(?:(?:[\w-]|{_LETTER_CODE}){{1,63}}(?:[.]|%(?:25)*2[eE])){{1,10}}"
     rf"(?:(?:[^\W\d_]|{_LETTER_CODE}){{2,63}}|xn--[\w-]{{2,59}})"
 )
-_DEEPEST = 50
+MAX_NESTING = 50
+"""Levels of lists and objects in a value; what lies deeper is left out."""
 _DIGITS = 1_000
 _JUNK_TEXTS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
 
@@ -208,7 +209,7 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
 
 def _canonical(value: Any, depth: int) -> Any:
     """JSON with text for keys; what is nested deeper than any row's column is left out."""
-    if depth > _DEEPEST:
+    if depth > MAX_NESTING:
         return None
     if isinstance(value, dict):
         return {str(name): _canonical(inner, depth + 1) for name, inner in value.items()}

@@ -52,7 +52,7 @@ class Suppressions:
         """Whether there is anybody not to send."""
         return bool(self._hashes)
 
-    def holds(self, identity: Identity) -> bool:
+    def contains(self, identity: Identity) -> bool:
         """Whether this person must not be sent."""
         return any(
             digest is not None and bytes.fromhex(digest) in self._hashes

@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_message, decode_object
 from target_liveintent.storage.dead_letters import dead_letter_line
@@ -25,7 +26,7 @@ pinned = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-NAMES = [column.name for column in COLUMNS]
+NAMES = [field.name for field in FIELDS]
 NOW = 1_785_600_000
 
 # Bytes

@@ -27,9 +27,10 @@ from unit_support import (
     sha256,
 )
 
-from target_liveintent.conversions import model as events
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, Rejection, missing_columns
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.requirements import missing_columns
 from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
@@ -84,7 +85,7 @@ FULL: dict[str, Any] = {
 
 def test_the_columns_are_those_of_the_specification() -> None:
     """No column more, none less."""
-    assert {column.name for column in events.COLUMNS} == COLUMNS
+    assert {field.name for field in FIELDS} == COLUMNS
 
 
 def test_the_json_of_a_full_event() -> None:

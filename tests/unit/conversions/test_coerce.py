@@ -405,7 +405,7 @@ def test_text(value: Any, plain: str) -> None:
         coerce.ip,
         coerce.device_id,
         coerce.flag,
-        *coerce.OPTIONAL.values(),
+        coerce.amount,
     ],
 )
 def test_nothing_is_absent(read: Any, value: Any) -> None:

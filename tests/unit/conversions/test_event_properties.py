@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from unit_support import BARE, DAY, DEFAULTS, LI_DID, MD5, NOW, SHA2, TIME
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.rules import other_violations, schema_violations, validator
 from target_liveintent.singer.reader import decode_message, decode_object
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from target_liveintent.settings import EventDefaults
 
 EVENT = validator("ConversionEvent")
-NAMES = [column.name for column in COLUMNS]
+NAMES = [field.name for field in FIELDS]
 API_NAMES = ["eventId", "eventTime", "pixelId", "decisionId", "userData", "purchaseData"]
 
 pinned = settings(

@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from unit_support import ADDRESS, MD5, SHA2, conversion, order
 
+from target_liveintent.conversions.wire import read_back
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.storage.delivered import COLUMNS, DeliveredFile, read_back
+from target_liveintent.storage.delivered import COLUMNS, DeliveredFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -125,7 +126,8 @@ def test_runs_at_the_same_time(path: Path) -> None:
     """Runs that share a file do not write into each other's rows."""
     code = (
         "import sys, logging\n"
-        "from target_liveintent.storage.delivered import *\n"
+        "from target_liveintent.conversions.wire import read_back\n"
+        "from target_liveintent.storage.delivered import DeliveredFile\n"
         "from unit_support import conversion, order\n"
         f"file = DeliveredFile({str(path)!r}, logging.getLogger('x'))\n"
         "events = read_back([conversion(order(order_id=sys.argv[1] * 2000))] * 50)\n"
