@@ -1,4 +1,4 @@
-"""Builds a conversion of a mapped record, or rejects it.
+"""Builds a conversion from a mapped record, or rejects the record.
 
 There is one `EventBuilder` for each stream. It is made when the SCHEMA arrives and resolves which
 columns the stream has, so that a record costs no look-ups for columns that cannot be there.
@@ -51,6 +51,7 @@ if TYPE_CHECKING:
     from target_liveintent.settings import EventDefaults
 
 _ABSENT = (None,) * len(IDENTITY_COLUMNS)
+_NO_VALUES = (None,) * len(OPTIONAL_FIELDS)
 
 
 class _CannotBuildError(Exception):
@@ -94,6 +95,7 @@ class EventBuilder:
         self._normalize = NORMALIZATIONS[defaults.normalization]
         self._suppressions = suppressions
         places = places_of(properties)
+        # The columns that records have under our names; those that also have the API's spelling.
         self._own = frozenset(name for name, found in places.items() if (name,) in found)
         # The SCHEMA of dead letters has all columns, a dead letter only those that had a value.
         self._counted_if_empty = frozenset() if stream == DEAD_LETTERS else self._own
@@ -121,7 +123,7 @@ class EventBuilder:
         left_out: dict[str, int],
         violation: str | None = None,
     ) -> Conversion | Rejection:
-        """Build the conversion of one mapped record, or reject it.
+        """Build the conversion of one mapped record, or reject the record.
 
         Args:
             mapped: The record after the stream map.
@@ -241,7 +243,7 @@ class EventBuilder:
 
     def _optional_values(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
         """Return a value, or None, for each of `OPTIONAL_FIELDS`."""
-        values = [None] * len(OPTIONAL_FIELDS)
+        values: list[Any] = [*_NO_VALUES]
         for number, name, read, may_hold_address in self._optional:
             value = read(columns.get(name))
             if (
