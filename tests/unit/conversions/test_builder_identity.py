@@ -32,6 +32,22 @@ def test_conflicts_are_counted() -> None:
     assert left_out == {"conflict": 1}
 
 
+@pytest.mark.parametrize("hashes", [{"md5": "a" * 32}, {"sha2": "b" * 64}])
+def test_one_contradicting_hash_is_counted(hashes: dict[str, str]) -> None:
+    """Either hash alone may contradict the address."""
+    left_out: dict[str, int] = {}
+    assert body(order(**hashes), left_out=left_out)["userData"] == {"md5": MD5, "sha2": SHA2}
+    assert left_out == {"conflict": 1}
+
+
+def test_a_junk_hash_is_not_counted_as_a_conflict() -> None:
+    """The hash of an empty text beside an address is junk."""
+    left_out: dict[str, int] = {}
+    record = order(md5="0" * 32, sha2=sha256("null"))
+    assert body(record, left_out=left_out)["userData"] == {"md5": MD5, "sha2": SHA2}
+    assert left_out == {"identity": 2}
+
+
 def test_junk_is_counted_and_not_sent() -> None:
     """Hashes of nothing beside a decision ID leave no trace in the event."""
     left_out: dict[str, int] = {}

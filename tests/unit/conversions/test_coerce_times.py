@@ -96,6 +96,51 @@ def test_forms_of_time(value: Any) -> None:
     assert type(seconds) is int
 
 
+@pytest.mark.parametrize(
+    "value",
+    [
+        "2026-08-01T00:40:35.1234567Z",
+        "2026-08-01T00:40:35.1234567z",
+        "2026-08-01T00:40:35,5Z",
+        "2026-08-01T00:40:35 Z",
+        "2026-08-01 00:40:35 z",
+    ],
+)
+def test_z_means_utc_in_any_zone(value: str) -> None:
+    """Forms of a `Z` time that msgspec does not read do not take the zone of the settings."""
+    assert coerce.unix_time(value, NEW_YORK) == T
+
+
+@pytest.mark.parametrize("value", ["2026-08-01T00:40Z", "2026-08-01 00:40 Z"])
+def test_z_means_utc_without_seconds(value: str) -> None:
+    """Seconds may be absent."""
+    assert coerce.unix_time(value, NEW_YORK) == T - 35
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        (1, 1),
+        (10**11 - 1, 10**11 - 1),
+        (10**11, 10**8),
+        (200_000_000_000, 200_000_000),
+        ("978307199000", 978_307_199),
+        (10**14 - 1, 10**11 - 1),
+        (10**14, 10**8),
+        (10**17 - 1, 10**11 - 1),
+    ],
+)
+def test_the_size_of_a_number_gives_its_unit(value: Any, seconds: int) -> None:
+    """Milliseconds from March 1973 on and microseconds from 1973 on are not read as seconds."""
+    assert coerce.unix_time(value, UTC) == seconds
+
+
+@pytest.mark.parametrize("value", [0, -1, 0.0, Decimal(0), "0", "-5", "0.0", 10**17])
+def test_numbers_that_are_not_times(value: Any) -> None:
+    """Zero means that a source has no time, not 1970."""
+    assert coerce.unix_time(value, UTC) is UNUSABLE
+
+
 @pytest.mark.parametrize("value", ["2026-08-01", dt.date(2026, 8, 1), "2026-08-01T00:00"])
 def test_a_date_is_its_midnight_in_the_zone(value: Any) -> None:
     """A day without a time is midnight where the setting `timezone` says."""

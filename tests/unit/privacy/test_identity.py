@@ -7,10 +7,11 @@ import urllib.parse
 from typing import Any
 
 import pytest
-from unit_support import MD5, SHA2, md5, sha256
+from unit_support import ADDRESS, MD5, SHA2, md5, sha256
 
 from target_liveintent.privacy import identity
 from target_liveintent.privacy.identity import (
+    MAX_NESTING,
     NORMALIZATIONS,
     Identity,
     holds_address,
@@ -115,6 +116,18 @@ def test_a_raw_address_wins_over_hashes(place: int) -> None:
     assert found.notes == ("conflict",)
 
 
+@pytest.mark.parametrize("given", [["a" * 32, None], [None, "b" * 64], [MD5, "b" * 64]])
+def test_each_contradicting_hash_is_noted(given: list[Any]) -> None:
+    """Either hash may contradict the address, alone or beside one that agrees."""
+    assert identify([ADDRESS, *given], GMAIL) == Identity(MD5, SHA2, ("conflict",))
+
+
+@pytest.mark.parametrize("given", [md5(""), sha256("null"), "0" * 32, "0" * 64])
+def test_a_junk_hash_contradicts_nothing(given: str) -> None:
+    """The hash of an empty text beside an address is junk, not a conflict."""
+    assert identify([ADDRESS, given, None], GMAIL) == Identity(MD5, SHA2, ("junk",))
+
+
 @pytest.mark.parametrize("given", [MD5, MD5.upper(), SHA2, SHA2.upper()])
 def test_an_agreeing_hash_is_no_conflict(given: str) -> None:
     """The hash of the very address beside it is no conflict."""
@@ -175,6 +188,13 @@ def test_text_that_is_no_address_is_junk(text: str) -> None:
     """What is neither address nor hash is no identity, and is noted."""
     found = identify([text], GMAIL)
     assert (found.md5, found.sha2, found.notes) == (None, None, ("junk",))
+
+
+@pytest.mark.parametrize("code", [0xD800, 0xDBFF, 0xDC00, 0xDFFF])
+@pytest.mark.parametrize("address", ["{}ann@example.com", "a{}n@example.com", "ann@example.com{}"])
+def test_an_address_with_a_lone_surrogate_is_junk(code: int, address: str) -> None:
+    """UTF-8 cannot encode the first nor the last surrogate, so there is no hash of them."""
+    assert identify([address.format(chr(code))], GMAIL) == Identity(None, None, ("junk",))
 
 
 @pytest.mark.parametrize("value", [["ann@example.com"], {"email": "ann@example.com"}, 5, b"x"])
@@ -381,3 +401,17 @@ def test_derived_ids_do_not_depend_on_the_order_of_members() -> None:
     assert derive("s", [{"a": 1, "b": {"c": 2, "d": 3}}]) == derive(
         "s", [{"b": {"d": 3, "c": 2}, "a": 1}]
     )
+
+
+@pytest.mark.parametrize("wrap", [lambda inner: [inner], lambda inner: {"a": inner}])
+def test_derived_ids_read_values_to_the_limit_of_nesting(wrap: Any) -> None:
+    """A difference at the deepest level counts; what lies deeper is left out."""
+
+    def derived(value: Any, depth: int) -> str:
+        for _ in range(depth):
+            value = wrap(value)
+        return identity.derive_event_id("s", [value])
+
+    assert derived(1, MAX_NESTING) != derived(2, MAX_NESTING)
+    assert derived(1, MAX_NESTING + 1) == derived(2, MAX_NESTING + 1)
+    assert derived(1, 400) == derived(2, 400)

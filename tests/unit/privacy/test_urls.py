@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import time
+from urllib.parse import quote
 
 import pytest
 from hypothesis import example, given, settings
@@ -143,6 +144,10 @@ KEPT = [
     "https://shop.example/p?q=a;b;c",
     "https://shop.example/p#a=1&utm_source=x",
     "https://shop.example/p#top",
+    "https://shop.example/p?x=1#token",
+    "https://shop.example/p?x=1#ann@example.com",
+    "https://shop.example/p?token#a=1",
+    "https://shop.example/p?x=1#",
     "https://shop.example/p#/route?x=1",
     "https://shop.example/p?",
     "https://shop.example/p#",
@@ -220,6 +225,15 @@ def test_an_address_that_is_no_value_stays_visible(url: str) -> None:
     """So that the event builder sees it, and leaves the whole URL out."""
     assert clean(url) == url
     assert holds_address(clean(url))
+
+
+@pytest.mark.parametrize("hidden", ["?key=s3cr3t", "https://user:s3cr3t@localhost/x"])
+def test_how_often_a_url_in_a_parameter_may_be_encoded(hidden: str) -> None:
+    """A credential is found in a URL that is plain, or encoded once or twice, and not deeper."""
+    for _ in range(3):
+        assert clean(f"{PAGE}?a=1&next={hidden}") == f"{PAGE}?a=1"
+        hidden = quote(hidden, safe="")
+    assert clean(f"{PAGE}?a=1&next={hidden}") == f"{PAGE}?a=1&next={hidden}"
 
 
 # Any text
