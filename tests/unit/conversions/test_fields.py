@@ -15,34 +15,79 @@ from unit_support import (
     order,
 )
 
-from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS, first_value, places_of
 
 COLUMNS = {
-    "event_id",
-    "event_time",
-    "pixel_id",
-    "source",
-    "decision_id",
-    "email",
-    "md5",
-    "sha2",
-    "ip",
-    "user_agent",
-    "idfa",
-    "aaid",
-    "tracking_enabled",
-    "currency",
-    "value",
-    "order_id",
-    "source_url",
-    "app_bundle",
-    "consent",
+    "event_id": "eventId",
+    "event_time": "eventTime",
+    "pixel_id": "pixelId",
+    "source": "source",
+    "decision_id": "decisionId",
+    "email": "",
+    "md5": "userData.md5",
+    "sha2": "userData.sha2",
+    "ip": "userData.ip",
+    "user_agent": "userData.ua",
+    "idfa": "userData.idfa",
+    "aaid": "userData.aaid",
+    "tracking_enabled": "userData.trackingEnabled",
+    "currency": "purchaseData.currency",
+    "value": "purchaseData.value",
+    "order_id": "purchaseData.orderId",
+    "source_url": "purchaseData.sourceUrl",
+    "app_bundle": "purchaseData.appBundle",
+    "consent": "",
 }
+"""Our columns, and the fields of the API's guide that they fill."""
 
 
 def test_the_columns_are_those_of_the_specification() -> None:
-    """No column more, none less."""
-    assert {field.name for field in FIELDS} == COLUMNS
+    """The table has exactly these columns, in the order of the documentation."""
+    assert {field.name: ".".join(field.path) for field in FIELDS} == COLUMNS
+    assert [field.name for field in FIELDS] == list(COLUMNS)
+
+
+def test_the_required_fields() -> None:
+    """The API refuses an event without one of these four."""
+    required = [field.name for field in FIELDS if field.required]
+    assert required == ["event_id", "event_time", "pixel_id", "source"]
+
+
+def test_both_spellings_are_read() -> None:
+    """Of the API's objects, the record has the outer name."""
+    theirs = {"eventId", "eventTime", "pixelId", "decisionId", "userData", "purchaseData"}
+    assert {*COLUMNS, *theirs} == READ_COLUMNS
+
+
+def test_places() -> None:
+    """Our name comes before the API's spelling; columns that a stream lacks have no place."""
+    assert places_of(["source", "ip", "userData", "eventId", "note"]) == {
+        "event_id": (("eventId",),),
+        "source": (("source",),),
+        "md5": (("userData", "md5"),),
+        "sha2": (("userData", "sha2"),),
+        "ip": (("ip",), ("userData", "ip")),
+        "user_agent": (("userData", "ua"),),
+        "idfa": (("userData", "idfa"),),
+        "aaid": (("userData", "aaid"),),
+        "tracking_enabled": (("userData", "trackingEnabled"),),
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "value"),
+    [
+        ({"ip": 1, "userData": {"ip": 2}}, 1),
+        ({"ip": None, "userData": {"ip": 2}}, 2),
+        ({"userData": {"ip": 0}}, 0),
+        ({"userData": {"ip": None}}, None),
+        ({"userData": "text"}, None),
+        ({}, None),
+    ],
+)
+def test_the_first_value(record: dict[str, Any], value: Any) -> None:
+    """Null counts as absent, and a place may lead nowhere."""
+    assert first_value(record, [("ip",), ("userData", "ip")]) == value
 
 
 def test_the_api_spelling_is_accepted() -> None:

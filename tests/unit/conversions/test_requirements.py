@@ -1,4 +1,4 @@
-"""What a stream lacks to give events."""
+"""What a stream must have so that events can be built from its records."""
 
 from __future__ import annotations
 
@@ -10,7 +10,11 @@ from unit_support import (
     DEFAULTS,
 )
 
-from target_liveintent.conversions.requirements import missing_columns
+from target_liveintent.conversions.requirements import (
+    SETTING_FOR,
+    missing_columns,
+    missing_columns_message,
+)
 
 if TYPE_CHECKING:
     from target_liveintent.settings import EventDefaults
@@ -41,8 +45,24 @@ if TYPE_CHECKING:
 def test_missing_columns(
     properties: list[str], defaults: EventDefaults, missing: list[str]
 ) -> None:
-    """What a stream lacks to ever give an event is listed, a phrase each."""
+    """Everything that a stream lacks has a phrase of its own."""
     phrases = missing_columns(properties, defaults)
     assert len(phrases) == len(missing)
     for phrase, name in zip(phrases, missing, strict=False):
         assert name in phrase
+
+
+def test_what_a_setting_can_supply() -> None:
+    """Exactly what disappears when the settings are there."""
+    missing = missing_columns([], BARE)
+    supplied = set(missing) - set(missing_columns([], DEFAULTS))
+    assert {phrase: SETTING_FOR[phrase] for phrase in supplied} == SETTING_FOR
+    assert set(SETTING_FOR.values()) == {"pixel_id", "default_source"}
+
+
+def test_the_message() -> None:
+    """It names the stream and everything that is missing."""
+    assert missing_columns_message("orders", missing_columns(["email"], BARE)) == (
+        "stream 'orders' can never give an event: it lacks event_time;"
+        " pixel_id (column or setting); source (column, or the setting default_source)."
+    )
