@@ -59,7 +59,7 @@ def spark_refused() -> str:
 def columns() -> str:
     """The columns that an event is made of."""
     rows = [
-        (f"`{field.name}`", f"`{'.'.join(field.path)}`" if field.path else "", field.meaning)
+        (f"`{field.name}`", f"`{field.wire_name}`" if field.wire_name else "", field.meaning)
         for field in FIELDS
     ]
     return _table(("column", "also as", ""), rows)

@@ -55,17 +55,11 @@ _NO_VALUES = (None,) * len(OPTIONAL_FIELDS)
 
 
 class _CannotBuildError(Exception):
-    """Ends the building of an event at the first reason against it; `build` makes a rejection."""
-
-    def __init__(self, reason: str, field: str | None, detail: str | None) -> None:
-        super().__init__(reason)
-        self.reason = reason
-        self.field = field
-        self.detail = detail
+    """Ends the building of an event; the arguments are those of `_reject`."""
 
 
 def _reject(reason: str, field: str | None, detail: str | None = None) -> NoReturn:
-    """End the building of an event for a reason of `REASONS`; `field` is the column at fault."""
+    """End the building of an event for a reason of `REASONS` and a column at fault."""
     raise _CannotBuildError(reason, field, detail)
 
 
@@ -148,10 +142,9 @@ class EventBuilder:
                 _reject("missing_key", "event_id")
             return self._conversion(event_id, columns, identity, now, left_out)
         except _CannotBuildError as error:
+            reason, field, detail = error.args
             redacted = redact_columns(with_hashes(columns, identity))
-            return Rejection(
-                self._stream, event_id, error.reason, error.field, redacted, error.detail
-            )
+            return Rejection(self._stream, event_id, reason, field, redacted, detail)
 
     def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
         """Reject a record to which the map could not be applied; only its keys are known."""

@@ -20,19 +20,24 @@ class Field(NamedTuple):
 
     Attributes:
         name: The name of the column in stream maps and dead letters.
-        meaning: A sentence for the documentation.
-        path: Where the event has the field. A record may spell the column like this as well. Empty
-            for what is never sent.
+        wire_name: The field of the event, with a dot after the object that it is in. A record may
+            spell the column like this as well. Empty for what is never sent.
         coerce: Makes the API's value of the tap's value; the field is left out where that fails.
             None where the builder needs more than a coercion.
+        meaning: A sentence for the documentation.
         wire_type: The type on the wire; the API requires the field unless it may be None.
     """
 
     name: str
+    wire_name: str
+    coerce: Callable[[Any], Any] | None
     meaning: str
-    path: tuple[str, ...] = ()
-    coerce: Callable[[Any], Any] | None = None
     wire_type: Any = str | None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names that lead to the field from outside in; empty for what is never sent."""
+        return tuple(self.wire_name.split(".")) if self.wire_name else ()
 
     @property
     def required(self) -> bool:
@@ -43,71 +48,74 @@ class Field(NamedTuple):
 FIELDS = (
     Field(
         "event_id",
+        "eventId",
+        None,
         "Your own ID of the conversion. Derived from stream and key properties where absent.",
-        ("eventId",),
-        wire_type=str,
+        str,
     ),
     Field(
         "event_time",
+        "eventTime",
+        None,
         "When it happened: ISO 8601, or Unix seconds, milliseconds, microseconds. Required.",
-        ("eventTime",),
-        wire_type=int,
+        int,
     ),
     Field(
         "pixel_id",
+        "pixelId",
+        None,
         "Integer; the setting `pixel_id` where the record has none.",
-        ("pixelId",),
-        wire_type=int,
+        int,
     ),
     Field(
         "source",
+        "source",
+        None,
         "`web`, `app` or `offline`; the setting `default_source` where the record has none.",
-        ("source",),
-        wire_type=str,
+        str,
     ),
     Field(
         "decision_id",
-        "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
-        ("decisionId",),
+        "decisionId",
         coerce.text,
+        "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
     ),
-    Field("email", "Address or hash. An address is normalised and hashed here, never sent."),
-    Field("md5", "MD5 of the normalised address.", ("userData", "md5")),
-    Field("sha2", "SHA-256 of the normalised address.", ("userData", "sha2")),
-    Field("ip", "IPv4 or IPv6 address of the buyer.", ("userData", "ip"), coerce.ip),
-    Field("user_agent", "The buyer's browser.", ("userData", "ua"), coerce.text),
-    Field("idfa", "Apple's advertising ID, a UUID.", ("userData", "idfa"), coerce.device_id),
-    Field("aaid", "Android's advertising ID, a UUID.", ("userData", "aaid"), coerce.device_id),
+    Field(
+        "email", "", None, "Address or hash. An address is normalised and hashed here, never sent."
+    ),
+    Field("md5", "userData.md5", None, "MD5 of the normalised address."),
+    Field("sha2", "userData.sha2", None, "SHA-256 of the normalised address."),
+    Field("ip", "userData.ip", coerce.ip, "IPv4 or IPv6 address of the buyer."),
+    Field("user_agent", "userData.ua", coerce.text, "The buyer's browser."),
+    Field("idfa", "userData.idfa", coerce.device_id, "Apple's advertising ID, a UUID."),
+    Field("aaid", "userData.aaid", coerce.device_id, "Android's advertising ID, a UUID."),
     Field(
         "tracking_enabled",
-        "Boolean, or 0 and 1.",
-        ("userData", "trackingEnabled"),
+        "userData.trackingEnabled",
         coerce.flag,
+        "Boolean, or 0 and 1.",
         int | None,
     ),
-    Field(
-        "currency",
-        "Three letters, such as `USD`.",
-        ("purchaseData", "currency"),
-        coerce.currency,
-    ),
+    Field("currency", "purchaseData.currency", coerce.currency, "Three letters, such as `USD`."),
     Field(
         "value",
-        "The amount: `87.28`, `$12.50`, `1,234.50`.",
-        ("purchaseData", "value"),
+        "purchaseData.value",
         coerce.amount,
+        "The amount: `87.28`, `$12.50`, `1,234.50`.",
         Decimal | None,
     ),
-    Field("order_id", "Your order number.", ("purchaseData", "orderId"), coerce.text),
+    Field("order_id", "purchaseData.orderId", coerce.text, "Your order number."),
     Field(
         "source_url",
-        "The page of the conversion or of the landing.",
-        ("purchaseData", "sourceUrl"),
+        "purchaseData.sourceUrl",
         coerce.text,
+        "The page of the conversion or of the landing.",
     ),
-    Field("app_bundle", "The app's bundle ID.", ("purchaseData", "appBundle"), coerce.text),
+    Field("app_bundle", "purchaseData.appBundle", coerce.text, "The app's bundle ID."),
     Field(
         "consent",
+        "",
+        None,
         "Never sent. Where a stream has it, only true, 1, `yes` and `granted` let a record go.",
     ),
 )
@@ -118,7 +126,7 @@ IDENTITY_COLUMNS = ("email", "md5", "sha2")
 
 
 def _places(field: Field) -> tuple[tuple[str, ...], ...]:
-    """Where a record may have the column: under our name, or else in the API's spelling."""
+    """Return the paths to the column in a record: our name, and the API's spelling."""
     # `source` has the same name in both spellings.
     return tuple(place for place in dict.fromkeys([(field.name,), field.path]) if place)
 

@@ -39,8 +39,8 @@ PurchaseData = _struct("PurchaseData", ("purchaseData",))
 ConversionEvent = _struct(
     "ConversionEvent",
     (),
-    Field("user_data", "Who bought.", ("userData",), wire_type=UserData),
-    Field("purchase_data", "What was bought.", ("purchaseData",), wire_type=PurchaseData),
+    Field("user_data", "userData", None, "The person.", UserData),
+    Field("purchase_data", "purchaseData", None, "The order.", PurchaseData),
 )
 
 OPTIONAL_FIELDS = sorted(

@@ -43,7 +43,7 @@ COLUMNS = {
 
 def test_the_columns_are_those_of_the_specification() -> None:
     """The table has exactly these columns, in the order of the documentation."""
-    assert {field.name: ".".join(field.path) for field in FIELDS} == COLUMNS
+    assert {field.name: field.wire_name for field in FIELDS} == COLUMNS
     assert [field.name for field in FIELDS] == list(COLUMNS)
 
 
