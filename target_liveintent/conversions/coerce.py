@@ -62,9 +62,8 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
     if isinstance(value, str):
         stripped = value.strip()
         length = len(stripped)
-        if (
-            length <= _LONGEST_EMPTY and stripped in _EMPTY_TEXTS
-        ):  # Hashing a long text takes a while.
+        # Looking up a long text in a set takes a while, because Python hashes it.
+        if length <= _LONGEST_EMPTY and stripped in _EMPTY_TEXTS:
             return None
         if length > LONGEST_TEXT:
             return UNUSABLE

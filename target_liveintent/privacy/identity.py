@@ -39,8 +39,8 @@ _ADDRESS_WITHIN = re.compile(
 MAX_NESTING = 50
 """Levels of lists and objects in a value; what lies deeper is left out."""
 _LONGEST_INTEGER_BITS = 1_000
-_EMPTY_TEXTS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
-"""Texts that sources hash although they have no address."""
+_PLACEHOLDERS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
+"""Texts that sources hash in place of an absent address."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -103,7 +103,7 @@ def _sha256(text: str) -> str:
 
 _JUNK_HASHES = frozenset(
     digest(variant)
-    for text in _EMPTY_TEXTS
+    for text in _PLACEHOLDERS
     for variant in {text, text.upper(), text.capitalize()}
     for digest in (_md5, _sha256)
 ) | {"0" * 32, "0" * 64}
@@ -113,7 +113,7 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
     """Make one identity of the values of the columns `email`, `md5` and `sha2`.
 
     A raw address in any of them wins over a given hash. The length of a hash decides whether it is
-    the md5 or the sha2. All other texts, and the hashes of empty texts, are junk.
+    the md5 or the sha2. All other texts, and the hashes of placeholders, are junk.
 
     Args:
         candidates: The values, the most trusted first.

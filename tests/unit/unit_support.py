@@ -1,4 +1,4 @@
-"""What several unit tests build records and events with."""
+"""Builds the records, events and dead letters of several unit tests."""
 
 from __future__ import annotations
 
@@ -91,7 +91,7 @@ def build(
     suppressions: Suppressions | None = None,
     violation: str | None = None,
 ) -> Conversion | Rejection:
-    """Build the event of one record, by a builder of its own."""
+    """Build the event of one record with a builder of its own."""
     columns = list(record) if properties is None else properties
     builder = EventBuilder(stream, columns, tuple(keys), defaults, suppressions)
     counted: dict[str, int] = {} if left_out is None else left_out
@@ -99,21 +99,21 @@ def build(
 
 
 def conversion(record: Mapping[str, Any], **options: Any) -> Conversion:
-    """Build an event that must come out."""
+    """Build an event of a record that must give one."""
     result = build(record, **options)
     assert isinstance(result, Conversion), result
     return result
 
 
 def rejection(record: Mapping[str, Any], **options: Any) -> Rejection:
-    """Build an event that must not come out."""
+    """Build the rejection of a record that must give one."""
     result = build(record, **options)
     assert isinstance(result, Rejection), result
     return result
 
 
 def body(record: Mapping[str, Any], **options: Any) -> Any:
-    """Return the decoded JSON of an event that must come out."""
+    """Return the decoded JSON of the event of a record that must give one."""
     return msgspec.json.decode(conversion(record, **options).body)
 
 

@@ -79,7 +79,7 @@ def test_neither_record_nor_setting(missing: str, reason: str) -> None:
 
 
 def test_record_before_settings() -> None:
-    """The record's own pixel and source win; an empty one takes the setting's."""
+    """The record's own pixel and source win; the setting replaces an empty one."""
     assert body(order(pixel_id="9", source="APP"))["pixelId"] == 9
     assert body(order(pixel_id="9", source="APP"))["source"] == "app"
     filled = body(order(pixel_id="", source=None))
@@ -87,7 +87,7 @@ def test_record_before_settings() -> None:
 
 
 def test_a_wrong_value_is_not_replaced_by_a_setting() -> None:
-    """Nothing is guessed: a source that is none is a rejection, whatever the default."""
+    """An unknown source is a rejection, also where the settings have a default."""
     assert rejection(order(source="pos")).reason == "invalid_source"
 
 
@@ -97,7 +97,7 @@ def test_a_wrong_value_is_not_replaced_by_a_setting() -> None:
 @pytest.mark.parametrize(("source", "days"), [("web", 7), ("app", 7), ("offline", 30)])
 @pytest.mark.parametrize("fraction", [0.0, 0.001, 0.5, 0.999])
 def test_windows_are_cut_a_minute_inside(source: str, days: int, fraction: float) -> None:
-    """Events are sent up to 60 seconds before their window ends, not later."""
+    """Events are sent until 60 seconds before their window ends, and not later."""
     now = NOW + fraction
     last = int(now) - days * DAY + 60
     assert isinstance(build(order(event_time=last + 1, source=source), now=now), Conversion)
@@ -110,7 +110,7 @@ def test_windows_are_cut_a_minute_inside(source: str, days: int, fraction: float
 
 @pytest.mark.parametrize(("source", "days"), [("web", 7), ("app", 7), ("offline", 30)])
 def test_an_event_knows_when_it_expires(source: str, days: int) -> None:
-    """Age is judged again before each send, by the same line."""
+    """Delivery judges the age again before each send, by this limit."""
     made = conversion(order(source=source))
     assert made.expires_at == TIME + days * DAY - 60
 
@@ -125,14 +125,14 @@ def test_the_default_source_decides_the_window_too() -> None:
 @pytest.mark.parametrize("ahead", [0, 1, 30, 59, 60])
 @pytest.mark.parametrize("fraction", [0.0, 0.5])
 def test_a_clock_that_is_ahead_is_forgiven(ahead: int, fraction: float) -> None:
-    """Up to 60 seconds in the future is one second before now."""
+    """A time up to 60 seconds in the future becomes one second before now."""
     now = NOW + fraction
     assert body(order(event_time=int(NOW) + ahead), now=now)["eventTime"] == int(NOW) - 1
 
 
 @pytest.mark.parametrize("ahead", [61, 62, 3_600])
 def test_the_future_is_not_forgiven(ahead: int) -> None:
-    """More than 60 seconds ahead is a rejection, to the second."""
+    """A time 61 seconds in the future is already a rejection."""
     assert rejection(order(event_time=int(NOW) + ahead)).reason == "event_in_future"
 
 

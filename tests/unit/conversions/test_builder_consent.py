@@ -1,4 +1,4 @@
-"""Consent and suppression: who must not be sent, and that it is judged first."""
+"""Consent and suppression: who must not be sent. They are judged before everything else."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ NO: list[Any] = [
 
 @pytest.mark.parametrize("value", YES, ids=repr)
 def test_consent_that_is_given(value: Any) -> None:
-    """True, 1, yes and granted, in any case, let a record go; consent itself is never sent."""
+    """True, 1, yes and granted, in upper or lower case, give consent; the column is never sent."""
     made = conversion(order(consent=value))
     assert made.body == conversion(order()).body
     assert b"consent" not in made.body
@@ -48,19 +48,19 @@ def test_consent_that_is_given(value: Any) -> None:
 
 @pytest.mark.parametrize("value", NO, ids=repr)
 def test_everything_else_is_no_consent(value: Any) -> None:
-    """Nothing is guessed in favour of sending."""
+    """Every other value means no, so that nothing is sent by mistake."""
     rejected = rejection(order(consent=value))
     assert (rejected.reason, rejected.field) == ("no_consent", "consent")
     assert not REASONS[rejected.reason].letter
 
 
 def test_a_stream_with_a_consent_column_needs_it_in_each_record() -> None:
-    """Where the stream has the column, a record without it is a no."""
+    """Where the stream has the column, a record without it has no consent."""
     assert rejection(order(), properties=[*order(), "consent"]).reason == "no_consent"
 
 
 def test_a_stream_without_a_consent_column_needs_none() -> None:
-    """The column is the stream's, as mapped: what no SCHEMA names is not read."""
+    """Only the mapped SCHEMA decides whether there is the column; otherwise it is not read."""
     conversion(order())
     conversion(order(consent=False), properties=list(order()))
 
@@ -79,7 +79,7 @@ def test_a_stream_without_a_consent_column_needs_none() -> None:
 def test_both_come_before_any_other_reason(
     changes: dict[str, Any], why: str, tmp_path: pathlib.Path
 ) -> None:
-    """A record that must not be sent is never judged further: no letter could come of it."""
+    """A record that must not be sent is not judged further, so that it gives no dead letter."""
     record = order(**changes)
     if why == "consent":
         rejected = rejection({**record, "consent": "no"}, keys=["id"], violation="x breaks")
@@ -91,7 +91,7 @@ def test_both_come_before_any_other_reason(
 
 
 def test_no_consent_before_suppression(tmp_path: pathlib.Path) -> None:
-    """Whoever gave no consent is counted as that."""
+    """A suppressed person without consent counts as one without consent."""
     people = suppressing(tmp_path, ADDRESS)
     assert rejection(order(consent="no"), suppressions=people).reason == "no_consent"
     assert rejection(order(consent="yes"), suppressions=people).reason == "suppressed"
@@ -110,23 +110,23 @@ def test_no_consent_before_suppression(tmp_path: pathlib.Path) -> None:
         {"email": "johndoe@gmail.com", "sha2": "b" * 64},
     ],
 )
-def test_suppressed_by_whatever_names_the_person(
+def test_every_identity_of_a_person_is_suppressed(
     identity: dict[str, Any], tmp_path: pathlib.Path
 ) -> None:
-    """In every column and spelling in which an identity may come."""
+    """The list applies in every column and spelling that an identity may have."""
     rejected = rejection(order(**identity), suppressions=suppressing(tmp_path, ADDRESS))
     assert (rejected.reason, rejected.field) == ("suppressed", None)
     conversion(order(**identity), suppressions=suppressing(tmp_path, "other@example.com"))
 
 
-def test_a_click_of_nobody_is_not_suppressed(tmp_path: pathlib.Path) -> None:
-    """A decision ID names a click, and the list names people."""
+def test_an_event_without_an_address_is_not_suppressed(tmp_path: pathlib.Path) -> None:
+    """A decision ID identifies a click, and the list contains people."""
     made = conversion(order(email=None, decision_id="d"), suppressions=suppressing(tmp_path))
     assert made.event_id == "1007"
 
 
 def test_a_replay_obeys_consent() -> None:
-    """A letter is sent if its record had consent, or its stream no such column."""
+    """A dead letter is sent if its record had consent, or if its stream has no such column."""
     for record in (order(consent="yes"), order()):
         again = replayed(conversion(record))
         assert isinstance(again, Conversion)
@@ -137,7 +137,7 @@ def test_a_replay_obeys_consent() -> None:
 
 
 def test_a_replay_obeys_suppression(tmp_path: pathlib.Path) -> None:
-    """Whoever joined the list since is not sent."""
+    """A person who was added to the list after the first run is not sent."""
     again = replayed(conversion(order()), suppressions=suppressing(tmp_path, ADDRESS))
     assert isinstance(again, Rejection)
     assert again.reason == "suppressed"

@@ -1,4 +1,4 @@
-"""Dead letters of events and rejections, and the events that a replay makes of them."""
+"""Dead letters of events and rejections, and the events that a replay builds from them."""
 
 from __future__ import annotations
 
@@ -32,8 +32,8 @@ from target_liveintent.singer.reader import decode_message, decode_object
 from target_liveintent.storage.dead_letters import dead_letter_line
 
 
-def test_letter_columns_are_as_mapped() -> None:
-    """A letter has the columns as they came, hashes in place of the address."""
+def test_dead_letters_have_the_columns_as_mapped() -> None:
+    """A dead letter has the columns as they came, with hashes in place of the address."""
     record = letter(conversion({**FULL, "value": "$87.10"}))
     wanted = {**FULL, "value": "$87.10", "order_id": 1007, "md5": MD5, "sha2": SHA2}
     del wanted["email"]
@@ -41,7 +41,7 @@ def test_letter_columns_are_as_mapped() -> None:
     assert set(record) == {*wanted, "reason", "field", "stream", "time"}
 
 
-def test_letter_columns_hold_nothing_of_the_settings() -> None:
+def test_dead_letters_contain_no_settings() -> None:
     """A corrected pixel ID must take effect on replay."""
     made = conversion(order())
     assert {"pixel_id", "source"}.isdisjoint(made.columns)
@@ -62,21 +62,21 @@ def test_letter_columns_hold_nothing_of_the_settings() -> None:
         "\ud800Ann@Example.com",
     ],
 )
-def test_letter_columns_hold_no_address(column: str, value: Any) -> None:
-    """An address in any column, at any depth, is its SHA-256."""
+def test_dead_letters_contain_no_address(column: str, value: Any) -> None:
+    """A SHA-256 replaces an address in any column and at any depth."""
     written = redact_columns(build({**FULL, column: value}).columns)
     assert "nn@example" not in repr(written).lower()
     assert "nn%40example" not in repr(written).lower()
 
 
-def test_a_letter_shows_the_sha256_of_other_addresses() -> None:
-    """So that a letter can be compared with what others know."""
+def test_dead_letters_contain_the_sha256_of_other_addresses() -> None:
+    """Support can compare a dead letter with other systems by the hash."""
     made = conversion(order(order_id="for Ann@Example.com"))
     assert letter(made)["order_id"] == f"for {sha256('ann@example.com')}"
 
 
 def test_a_replay_gives_the_same_event() -> None:
-    """The letter of an event that was refused gives that event again, byte for byte."""
+    """The dead letter of an event that was refused gives that event again, byte for byte."""
     for record in (FULL, order(), order(event_id=...), order(email=None, source_url=CLICK_URL)):
         made = conversion(record)
         again = replayed(made)
@@ -85,7 +85,7 @@ def test_a_replay_gives_the_same_event() -> None:
 
 
 def test_a_replay_takes_corrected_settings() -> None:
-    """What was rejected for a setting is sent once the setting is right."""
+    """A record that was rejected because of a setting is sent once the setting is right."""
     rejected = rejection(order(), defaults=BARE)
     again = replayed(rejected, pixel_id=99, source="offline")
     assert isinstance(again, Conversion)
@@ -94,7 +94,7 @@ def test_a_replay_takes_corrected_settings() -> None:
 
 @pytest.mark.parametrize("decision_id", ["ann@example.com", "for ann@example.com"])
 def test_a_replay_does_not_make_an_identity_of_an_address(decision_id: str) -> None:
-    """An address in `decision_id` identified nobody; its hash in the letter must not either."""
+    """An address in `decision_id` is not a decision ID, and neither is its hash."""
     rejected = rejection(order(email=None, decision_id=decision_id))
     again = replayed(rejected)
     assert isinstance(again, Rejection)
@@ -111,7 +111,7 @@ def test_a_replay_does_not_send_what_was_left_out(column: str) -> None:
 
 
 def test_a_failed_mapping_shows_keys_only() -> None:
-    """Of a record that no map fits, only the keys are known, and no address of them is shown."""
+    """The dead letter of a record that the map cannot read has its keys only, without addresses."""
     raw = {"id": 7, "who": "Ann@Example.com", "secret": "hush"}
     builder = EventBuilder("orders", ["event_time"], ["id", "who"], DEFAULTS)
     rejected = builder.reject_unmapped("value", raw, "KeyError")
@@ -124,7 +124,7 @@ def test_a_failed_mapping_shows_keys_only() -> None:
 
 
 def test_a_schema_violation_keeps_id_and_columns() -> None:
-    """A record that breaks the tap's schema is as replayable as any other."""
+    """A record that breaks the tap's schema can be replayed."""
     rejected = rejection(FULL, violation="value breaks the rule 'type'")
     assert (rejected.reason, rejected.event_id) == ("schema_violation", "1007")
     assert (rejected.field, rejected.detail) == (None, "value breaks the rule 'type'")
@@ -154,8 +154,8 @@ def test_a_schema_violation_keeps_id_and_columns() -> None:
     ],
     ids=lambda value: type(value).__name__,
 )
-def test_any_value_fits_a_letter(value: Any) -> None:
-    """Whatever a column holds, its letter is a line of JSON that can be read back."""
+def test_any_value_fits_a_dead_letter(value: Any) -> None:
+    """The dead letter of any value is a line of JSON that can be read back."""
     line = dead_letter_line(rejection(order(event_time=["x"], order_id=value, ip=value)))
     assert line.count(b"\n") == 1
     assert decode_object(decode_message(line).record)["event_id"] == "1007"
@@ -163,8 +163,8 @@ def test_any_value_fits_a_letter(value: Any) -> None:
 
 @pytest.mark.parametrize("depth", [10, 200, 600, 900])
 @pytest.mark.parametrize("kind", ["list", "dict"])
-def test_deep_values_fit_a_letter(depth: int, kind: str) -> None:
-    """What the reader lets in, a letter can hold: no record may end the run."""
+def test_deep_values_fit_a_dead_letter(depth: int, kind: str) -> None:
+    """Every depth that the reader accepts fits, so that no record ends the run."""
     opening, closing = (b"[", b"]") if kind == "list" else (b'{"a":', b"}")
     line = b'{"a":' + opening * depth + b"1" + closing * depth + b"}"
     deep = decode_object(line)["a"]

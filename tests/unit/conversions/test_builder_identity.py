@@ -20,12 +20,12 @@ from unit_support import (
 
 @pytest.mark.parametrize("column", ["email", "md5", "sha2"])
 def test_an_address_in_any_column(column: str) -> None:
-    """A raw address is hashed wherever it stands."""
+    """A raw address is hashed in each of the three columns."""
     assert body({**order(email=...), column: ADDRESS})["userData"] == {"md5": MD5, "sha2": SHA2}
 
 
 def test_conflicts_are_counted() -> None:
-    """A hash that contradicts the address loses, and that is said."""
+    """The address wins over a hash that contradicts it, and the record is counted."""
     left_out: dict[str, int] = {}
     made = body(order(md5="a" * 32, sha2="b" * 64), left_out=left_out)
     assert made["userData"] == {"md5": MD5, "sha2": SHA2}
@@ -49,7 +49,7 @@ def test_a_junk_hash_is_not_counted_as_a_conflict() -> None:
 
 
 def test_junk_is_counted_and_not_sent() -> None:
-    """Hashes of nothing beside a decision ID leave no trace in the event."""
+    """Junk beside a decision ID is not in the event."""
     left_out: dict[str, int] = {}
     record = order(email="guest", md5="0" * 31, decision_id="d")
     made = body(record, left_out=left_out)
@@ -75,13 +75,13 @@ def test_a_decision_id_is_sent_as_given() -> None:
 
 
 def test_the_decision_id_of_the_url() -> None:
-    """A guest who came from an e-mail click is known by the click."""
+    """A guest who came from a click in an e-mail has the decision ID of the click."""
     made = body(order(email=None, source_url=CLICK_URL))
     assert made["decisionId"] == LI_DID
     assert made["purchaseData"]["sourceUrl"] == CLICK_URL
 
 
-def test_the_url_is_not_asked_where_there_is_an_address() -> None:
+def test_the_url_is_not_read_where_there_is_an_address() -> None:
     """With a hashed e-mail no decision ID is inferred."""
     assert "decisionId" not in body(order(source_url=CLICK_URL))
     assert "decisionId" not in body(order(email=None, md5=MD5, source_url=CLICK_URL))
@@ -89,13 +89,13 @@ def test_the_url_is_not_asked_where_there_is_an_address() -> None:
 
 @pytest.mark.parametrize("empty", [None, "", "null", "ann@example.com", ["x"]])
 def test_an_unusable_decision_id_leaves_the_url(empty: Any) -> None:
-    """What is no decision ID does not hide that of the URL."""
+    """An unusable decision ID does not hide the one in the URL."""
     assert body(order(email=None, decision_id=empty, source_url=CLICK_URL))["decisionId"] == LI_DID
 
 
 @pytest.mark.parametrize("address", ["ann@example.com", "ann%40example.com"])
 def test_the_decision_id_beside_an_address(address: str) -> None:
-    """Links in e-mails carry the address beside li_did: the address goes, the rest is sent."""
+    """Links in e-mails have the address beside li_did: it is removed, and the rest is sent."""
     left_out: dict[str, int] = {}
     made = body(order(email=None, source_url=f"{CLICK_URL}&e={address}"), left_out=left_out)
     assert made["decisionId"] == LI_DID
@@ -105,7 +105,7 @@ def test_the_decision_id_beside_an_address(address: str) -> None:
 
 @pytest.mark.parametrize("address", ["ann@example.com", "ann%40example.com"])
 def test_the_decision_id_of_a_url_that_is_not_sent(address: str) -> None:
-    """With an address in its path, the URL stays here, and its UUID is used."""
+    """A URL with an address in its path is left out, but its decision ID is used."""
     left_out: dict[str, int] = {}
     page = f"https://shop.example/for/{address}?a=1&li_did={LI_DID}"
     made = body(order(email=None, source_url=page), left_out=left_out)

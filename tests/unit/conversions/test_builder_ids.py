@@ -39,7 +39,7 @@ def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
 
 @pytest.mark.parametrize("absent", [None, "", " ", "None", "null", "NaN", float("nan"), ...])
 def test_absent_event_ids_are_derived_from_the_keys(absent: Any) -> None:
-    """Stream and key values give the ID, for all time: it is pinned."""
+    """Stream and key values give the ID; it is pinned because it must never change."""
     made = conversion(order(event_id=absent), raw={"id": 7}, keys=["id"])
     assert made.event_id == "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
     assert uuid.UUID(made.event_id).version == 5
@@ -47,7 +47,7 @@ def test_absent_event_ids_are_derived_from_the_keys(absent: Any) -> None:
 
 @pytest.mark.parametrize("unusable", [["x"], {"a": 1}, float("inf"), "\ud800"])
 def test_unusable_event_ids_are_derived_and_counted(unusable: Any) -> None:
-    """An ID that cannot be text is as good as none, but it is said."""
+    """An ID that cannot be text counts as absent, and the record is counted."""
     left_out: dict[str, int] = {}
     made = conversion(order(event_id=unusable), raw={"id": 7}, keys=["id"], left_out=left_out)
     assert made.event_id == "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
@@ -75,14 +75,14 @@ def test_derived_ids_are_pinned(
 
 
 def test_derived_ids_come_from_before_the_mapping() -> None:
-    """What the map makes of the key column, or of any other, does not matter."""
+    """Mapped values, of the key column or of any other, have no influence."""
     one = conversion(order(event_id=..., id="mapped"), raw={"id": 7, "x": 1}, keys=["id"])
     two = conversion(order(event_id=..., value=5), raw={"id": 7, "x": 2}, keys=["id"])
     assert one.event_id == two.event_id == "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
 
 
 def test_without_keys_the_mapped_record_gives_the_id() -> None:
-    """The whole mapped record, without `_sdc_*`, in whatever order."""
+    """The whole mapped record without `_sdc_*`, in any order, gives the ID."""
     plain = order(event_id=..., value=Decimal("87.10"), nested={"a": [1, None], "b": "ü"})
     pinned = conversion(plain).event_id
     assert pinned == "b1f0cb6c-5bfa-5733-a0e5-6e5fa3b3d4cc"
@@ -95,19 +95,19 @@ def test_without_keys_the_mapped_record_gives_the_id() -> None:
 
 @pytest.mark.parametrize("raw", [{}, {"other": 1}, {"id": None}, {"id": ""}, {"id": "null"}])
 def test_missing_keys(raw: dict[str, Any]) -> None:
-    """Without event ID and without a key there is nothing that names the event."""
+    """Without an event ID and without a key nothing identifies the event."""
     rejected = rejection(order(event_id=...), raw=raw, keys=["id"])
     assert rejected.reason == "missing_key"
     assert uuid.UUID(rejected.event_id).version == 5
 
 
 def test_a_given_id_needs_no_keys() -> None:
-    """An ID of its own is enough."""
+    """A record with an event ID needs no key."""
     assert conversion(order(), raw={}, keys=["id"]).event_id == "1007"
 
 
 def test_an_address_as_event_id_becomes_its_uuid() -> None:
-    """Neither the event nor its letter shows the address, and the UUID is pinned."""
+    """Neither the event nor its dead letter shows the address, and the UUID is pinned."""
     made = conversion(order(event_id="ann@example.com"))
     assert made.event_id == "4c7aab8b-f19c-5457-80db-57d99e6ad08f"
     assert b"ann@" not in made.body
@@ -116,7 +116,7 @@ def test_an_address_as_event_id_becomes_its_uuid() -> None:
 
 
 def test_an_address_as_key_does_not_show() -> None:
-    """A table whose key is the address gives UUIDs, and its letters show none."""
+    """A table whose key is the address gives UUIDs, and its dead letters show no address."""
     rejected = rejection(
         order(event_id=..., event_time=None), raw={"email": ADDRESS}, keys=["email"]
     )
@@ -125,6 +125,6 @@ def test_an_address_as_key_does_not_show() -> None:
 
 
 def test_a_value_with_members_of_mixed_kinds_gives_an_id() -> None:
-    """A stream map's dict literal may have keys of several kinds; that is no reason to raise."""
+    """A stream map's dict literal may have keys of several types, which cannot be sorted."""
     record = order(event_id=..., other={1: "x", "a": "y", None: 0})
     assert conversion(record).event_id == conversion(record).event_id

@@ -72,7 +72,7 @@ def test_unusable_optional_columns_are_left_out_and_counted(column: str) -> None
     ],
 )
 def test_optional_columns_with_an_address_are_left_out_and_counted(column: str, value: str) -> None:
-    """An address in any column stays here."""
+    """An address in any column is not sent."""
     left_out: dict[str, int] = {}
     made = conversion({**FULL, column: value}, left_out=left_out)
     assert b"example.com" not in made.body
@@ -100,8 +100,8 @@ def test_only_the_page_url_is_cleaned(column: str, value: str) -> None:
 
 @pytest.mark.parametrize(("value", "sent"), QUERIES)
 @pytest.mark.parametrize("spelling", ["ours", "theirs"])
-def test_page_urls_lose_what_must_not_travel(value: str, sent: str, spelling: str) -> None:
-    """The rest of the URL is sent; letter and replay have the same rest, in either spelling."""
+def test_page_urls_lose_what_must_not_be_sent(value: str, sent: str, spelling: str) -> None:
+    """The rest of the URL is sent; dead letter and replay have this rest, in either spelling."""
     left_out: dict[str, int] = {}
     page = {"source_url": value} if spelling == "ours" else {"purchaseData": {"sourceUrl": value}}
     made = conversion(order(**page), left_out=left_out)
@@ -115,6 +115,6 @@ def test_page_urls_lose_what_must_not_travel(value: str, sent: str, spelling: st
 
 @pytest.mark.parametrize("column", ["idfa", "aaid"])
 def test_the_all_zero_device_id_is_left_out(column: str) -> None:
-    """Phones send it where tracking is off."""
+    """Phones send it when tracking is off."""
     made = body({**FULL, column: "00000000-0000-0000-0000-000000000000"})
     assert column not in made["userData"]

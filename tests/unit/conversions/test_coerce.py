@@ -1,4 +1,4 @@
-"""Every other coercion as a table: what taps send on the left, what the API takes on the right."""
+"""The other coercions as tables: what taps send on the left, what the API takes on the right."""
 
 from __future__ import annotations
 
@@ -57,7 +57,7 @@ UTC = dt.timezone.utc
     ids=lambda value: type(value).__name__,
 )
 def test_nothing_raises(read: Any, value: Any) -> None:
-    """Every coercion answers to every value, with a value, None or UNUSABLE."""
+    """Every coercion returns a value, None or UNUSABLE for every value."""
     read(value)
 
 
@@ -86,7 +86,7 @@ def test_nothing_raises(read: Any, value: Any) -> None:
     ],
 )
 def test_text(value: Any, plain: str) -> None:
-    """Any scalar as text, whole numbers without a fraction."""
+    """Any scalar becomes text, whole numbers without a fraction."""
     assert coerce.text(value) == plain
 
 
@@ -106,8 +106,8 @@ def test_text(value: Any, plain: str) -> None:
         coerce.amount,
     ],
 )
-def test_nothing_is_absent(read: Any, value: Any) -> None:
-    """Null, empty, `None`, `null` and NaN say nothing, in every column."""
+def test_texts_that_mean_nothing_are_absent(read: Any, value: Any) -> None:
+    """Null, empty, `None`, `null` and NaN mean that a column has no value."""
     assert read(value) is None
 
 
@@ -116,7 +116,7 @@ def test_nothing_is_absent(read: Any, value: Any) -> None:
     [[], ["x"], {}, {"a": 1}, b"x", "\ud800", "a\udfffb", float("inf"), Decimal("-Infinity")],
 )
 def test_unusable_text(value: Any) -> None:
-    """Lists, objects, bytes, infinities and lone surrogates are no text."""
+    """Lists, objects, bytes, infinities and lone surrogates cannot be text."""
     assert coerce.text(value) is UNUSABLE
 
 
@@ -166,7 +166,7 @@ def test_currency(value: Any, code: Any) -> None:
     ],
 )
 def test_ip(value: Any, address: Any) -> None:
-    """IPv4 or IPv6, a mapped one as IPv4; an integer is no address."""
+    """IPv4 or IPv6; a mapped address becomes IPv4, and an integer is unusable."""
     assert coerce.ip(value) == address
 
 
@@ -248,7 +248,7 @@ def test_flags(value: Any, bit: Any) -> None:
     ],
 )
 def test_pixel_ids(value: Any, number: Any) -> None:
-    """An integer that fits an int64, in whatever dress it comes."""
+    """An integer that fits an int64, as a number or as text."""
     found = coerce.positive_integer(value)
     assert found == number
     assert found is UNUSABLE or type(found) is int
@@ -268,7 +268,7 @@ def test_pixel_ids(value: Any, number: Any) -> None:
     ],
 )
 def test_source(value: Any, source: Any) -> None:
-    """One of three words; a shop's own word is not translated."""
+    """One of three words; a shop's own words are not translated."""
     assert coerce.source(value) == source
 
 
@@ -289,5 +289,5 @@ def test_source(value: Any, source: Any) -> None:
     ],
 )
 def test_decision_id_of_a_url(url: str, decision: str | None) -> None:
-    """The UUID of a `li_did` parameter, also in a path without a host; nothing else."""
+    """The UUID of a parameter `li_did`, also in a path without a host, and nothing else."""
     assert coerce.decision_id_of_url(url) == decision

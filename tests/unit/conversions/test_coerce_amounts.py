@@ -99,7 +99,7 @@ def test_amounts_keep_their_digits(value: Any, digits: str) -> None:
     ids=name_of_huge,
 )
 def test_unusable_amounts(value: Any) -> None:
-    """What is no finite number in dots and groups of three is unusable, never a guess."""
+    """Only a finite number with dots and groups of three is usable; nothing is guessed."""
     assert coerce.amount(value) is UNUSABLE
 
 
@@ -107,19 +107,19 @@ def test_unusable_amounts(value: Any) -> None:
     "value", [None, "", " ", "None", "null", "NaN", float("nan"), Decimal("NaN")]
 )
 def test_absent_amounts(value: Any) -> None:
-    """Postgres' NaN and a stream map's str(null) are no amounts."""
+    """Postgres' NaN and a stream map's str(null) mean that there is no amount."""
     assert coerce.amount(value) is None
 
 
 def test_a_whole_number_means_the_same_as_its_text() -> None:
-    """An amount is finite or it is not, whether it comes as a number or as text."""
+    """A whole number gives one amount, as a number and as text."""
     for value in (2**63, -(2**63), 10**19, 10**25):
         assert coerce.amount(str(value)) == value
         assert coerce.amount(value) == value
 
 
 def test_floats_are_written_as_they_came() -> None:
-    """No amount turns into a neighbour on its way to JSON."""
+    """No digit of an amount changes on its way to JSON."""
     number = coerce.amount(Decimal("0.10"))
     assert isinstance(number, Decimal)
     assert str(number) == "0.10"

@@ -143,7 +143,7 @@ def test_numbers_that_are_not_times(value: Any) -> None:
 
 @pytest.mark.parametrize("value", ["2026-08-01", dt.date(2026, 8, 1), "2026-08-01T00:00"])
 def test_a_date_is_its_midnight_in_the_zone(value: Any) -> None:
-    """A day without a time is midnight where the setting `timezone` says."""
+    """A day without a time means midnight in the zone of the setting `timezone`."""
     assert coerce.unix_time(value, UTC) == unix(2026, 8, 1)
     assert coerce.unix_time(value, NEW_YORK) == unix(2026, 8, 1, 4)
 
@@ -162,15 +162,15 @@ def test_a_date_is_its_midnight_in_the_zone(value: Any) -> None:
     ],
 )
 def test_daylight_saving(value: str, utc: tuple[int, ...]) -> None:
-    """Times without a zone follow the zone's own calendar; an offset of their own wins."""
+    """Times without an offset follow the calendar of the zone; their own offset wins."""
     assert coerce.unix_time(value, NEW_YORK) == unix(*utc)
     plain = dt.datetime.fromisoformat(value.replace("Z", "+00:00"))
     assert coerce.unix_time(plain, NEW_YORK) == unix(*utc)
 
 
 @pytest.mark.parametrize("value", ["2026-03-08T02:30:00", "2026-11-01T01:30:00"])
-def test_times_that_are_not_or_are_twice(value: str) -> None:
-    """In the gap and in the fold, the answer is off by at most the hour in question."""
+def test_times_that_do_not_exist_or_exist_twice(value: str) -> None:
+    """When the clock changes, the result is off by at most that hour."""
     seconds = coerce.unix_time(value, NEW_YORK)
     assert isinstance(seconds, int)
     assert abs(seconds - unix(*map(int, value.replace("T", "-").replace(":", "-").split("-")))) in {
@@ -183,7 +183,7 @@ def test_times_that_are_not_or_are_twice(value: str) -> None:
     "value", [None, "", " ", "None", "null", "NaN", float("nan"), Decimal("NaN")]
 )
 def test_absent_times(value: Any) -> None:
-    """What says nothing is no time at all."""
+    """Null and texts that stand for it mean that there is no time."""
     assert coerce.unix_time(value, UTC) is None
 
 
@@ -227,7 +227,7 @@ def test_absent_times(value: Any) -> None:
     ids=name_of_huge,
 )
 def test_unusable_times(value: Any) -> None:
-    """What cannot be read is said to be unusable: nothing is guessed, nothing raises."""
+    """Everything that cannot be read is unusable; nothing is guessed, and nothing raises."""
     assert coerce.unix_time(value, UTC) is UNUSABLE
 
 
@@ -247,6 +247,6 @@ def test_unusable_times(value: Any) -> None:
 )
 @pytest.mark.parametrize("zone", [UTC, NEW_YORK, zoneinfo.ZoneInfo("Pacific/Kiritimati")])
 def test_the_ends_of_the_calendar(value: Any, zone: dt.tzinfo) -> None:
-    """The database's infinity, year 9999, and the year 1 end no run in any zone."""
+    """Neither a database's infinity, the year 9999, nor the year 1 ends a run, in any zone."""
     seconds = coerce.unix_time(value, zone)
     assert seconds is UNUSABLE or isinstance(seconds, int)

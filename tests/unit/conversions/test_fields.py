@@ -54,7 +54,7 @@ def test_the_required_fields() -> None:
 
 
 def test_both_spellings_are_read() -> None:
-    """Of the API's objects, the record has the outer name."""
+    """The API's fields within an object are read from the object."""
     theirs = {"eventId", "eventTime", "pixelId", "decisionId", "userData", "purchaseData"}
     assert {*COLUMNS, *theirs} == READ_COLUMNS
 
@@ -86,7 +86,7 @@ def test_places() -> None:
     ],
 )
 def test_the_first_value(record: dict[str, Any], value: Any) -> None:
-    """Null counts as absent, and a place may lead nowhere."""
+    """Null counts as absent, and a record may lack a place."""
     assert first_value(record, [("ip",), ("userData", "ip")]) == value
 
 
@@ -119,7 +119,7 @@ def test_the_api_spelling_is_accepted() -> None:
 
 
 def test_our_column_before_the_api_spelling() -> None:
-    """Where both are there, ours counts; where ours is null, the other."""
+    """Where a record has both, ours counts unless it is null."""
     both = order(eventId="no", userData={"ip": "203.0.113.9"}, ip="203.0.113.7")
     assert body(both)["eventId"] == "1007"
     assert body(both)["userData"]["ip"] == "203.0.113.7"
@@ -128,8 +128,8 @@ def test_our_column_before_the_api_spelling() -> None:
 
 
 @pytest.mark.parametrize("value", [None, "text", 5, [], [{"ip": "203.0.113.7"}], {"ip": None}, {}])
-def test_nested_objects_that_are_none(value: Any) -> None:
-    """A `userData` that is no object holds nothing, and raises nothing."""
+def test_values_in_place_of_nested_objects(value: Any) -> None:
+    """A `userData` that is not an object counts as empty and raises nothing."""
     made = body(order(userData=value, purchaseData=value))
     assert made["userData"] == {"md5": MD5, "sha2": SHA2}
     assert made["purchaseData"] == {}

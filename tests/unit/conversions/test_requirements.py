@@ -53,7 +53,7 @@ def test_missing_columns(
 
 
 def test_what_a_setting_can_supply() -> None:
-    """Exactly what disappears when the settings are there."""
+    """The settings supply exactly the phrases that disappear when they are set."""
     missing = missing_columns([], BARE)
     supplied = set(missing) - set(missing_columns([], DEFAULTS))
     assert {phrase: SETTING_FOR[phrase] for phrase in supplied} == SETTING_FOR

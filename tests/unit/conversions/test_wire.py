@@ -77,7 +77,7 @@ def test_zero_and_negative_amounts_are_sent(value: Any) -> None:
     ],
 )
 def test_amounts_keep_their_digits_on_the_wire(value: Any, digits: bytes) -> None:
-    """A JSON number, not text, with the digits that came."""
+    """An amount is a JSON number, not text, with the digits that came."""
     assert b'"value":' + digits + b"}" in conversion(order(value=value)).body
 
 

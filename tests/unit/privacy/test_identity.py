@@ -1,4 +1,4 @@
-"""E-mail addresses and hashes: what is hashed, taken as it is, thrown away, and found."""
+"""E-mail addresses and hashes: hashing, given hashes, junk, and the search for addresses."""
 
 from __future__ import annotations
 
@@ -76,7 +76,7 @@ def test_golden_vectors(address: str, normalized: str, its_md5: str | None, its_
     ],
 )
 def test_each_normalization(address: str, gmail: str, all_domains: str, lowercase: str) -> None:
-    """Each of the three settings drops what it says, and the domain stays as it came."""
+    """Each setting drops dots and `+…` where it says, and leaves the domain alone."""
     wanted = {"gmail": gmail, "all_domains": all_domains, "lowercase": lowercase}
     for name, normalized in wanted.items():
         found = identify([address], NORMALIZATIONS[name])
@@ -91,7 +91,7 @@ def test_no_other_normalization() -> None:
 @pytest.mark.parametrize("column", [0, 1, 2])
 @pytest.mark.parametrize("given", [MD5, MD5.upper(), f"  {MD5.title()} ", SHA2, SHA2.upper()])
 def test_a_hash_goes_where_it_belongs(given: str, column: int) -> None:
-    """A hash in any column and case is lower-cased, put by its length, never hashed again."""
+    """A hash in any column is lower-cased, taken by its length, and never hashed again."""
     candidates: list[Any] = [None, None, None]
     candidates[column] = given
     found = identify(candidates, GMAIL)
@@ -130,14 +130,14 @@ def test_a_junk_hash_contradicts_nothing(given: str) -> None:
 
 @pytest.mark.parametrize("given", [MD5, MD5.upper(), SHA2, SHA2.upper()])
 def test_an_agreeing_hash_is_no_conflict(given: str) -> None:
-    """The hash of the very address beside it is no conflict."""
+    """The hash of the address beside it does not contradict it."""
     assert identify(["john.doe@gmail.com", given, None], GMAIL) == Identity(MD5, SHA2)
 
 
 @pytest.mark.parametrize("nothing", ["", "null", "none", "undefined", "NULL", "None"])
 @pytest.mark.parametrize("digest", [md5, sha256])
-def test_hashes_of_nothing_are_junk(nothing: str, digest: Any) -> None:
-    """The hash of an empty column's text identifies nobody, and is noted."""
+def test_hashes_of_placeholders_are_junk(nothing: str, digest: Any) -> None:
+    """The hash of a text that stands for an absent address is junk."""
     for given in (digest(nothing), digest(nothing).upper()):
         found = identify([None, given, None], GMAIL)
         assert not found.known
@@ -145,7 +145,7 @@ def test_hashes_of_nothing_are_junk(nothing: str, digest: Any) -> None:
 
 
 def test_junk_does_not_hide_an_identity() -> None:
-    """A hash of nothing in one column leaves that in another usable."""
+    """A junk hash in one column leaves the hash in another usable."""
     found = identify([sha256(""), MD5, None], GMAIL)
     assert (found.md5, found.sha2, found.notes) == (MD5, None, ("junk",))
 
@@ -185,7 +185,7 @@ def test_junk_does_not_hide_an_identity() -> None:
     ],
 )
 def test_text_that_is_no_address_is_junk(text: str) -> None:
-    """What is neither address nor hash is no identity, and is noted."""
+    """Everything that is neither an address nor a hash is junk."""
     found = identify([text], GMAIL)
     assert (found.md5, found.sha2, found.notes) == (None, None, ("junk",))
 
@@ -199,15 +199,15 @@ def test_an_address_with_a_lone_surrogate_is_junk(code: int, address: str) -> No
 
 @pytest.mark.parametrize("value", [["ann@example.com"], {"email": "ann@example.com"}, 5, b"x"])
 def test_values_that_are_no_text_are_junk(value: Any) -> None:
-    """A list or an object is no address, whatever is in it."""
+    """A list or an object is junk, even if it contains an address."""
     found = identify([value], GMAIL)
     assert not found.known
     assert found.notes == ("junk",)
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", "\t\n"])
-def test_nothing_is_not_junk(nothing: Any) -> None:
-    """An empty column is nobody, without a note."""
+def test_empty_columns_are_not_junk(nothing: Any) -> None:
+    """An empty column gives no identity and no note."""
     assert identify([nothing] * 3, GMAIL) == Identity(None, None)
     assert not Identity(None, None).known
 
@@ -246,7 +246,7 @@ FOUND = [
 
 @pytest.mark.parametrize("text", FOUND)
 def test_addresses_are_found_and_scrubbed(text: str) -> None:
-    """Wherever an address stands, it is found, and nothing of it is left after scrubbing."""
+    """An address is found anywhere in a text, and nothing of it is left after scrubbing."""
     assert holds_address(text)
     scrubbed = scrub(text)
     assert not holds_address(scrubbed)
@@ -287,7 +287,7 @@ def test_scrub_takes_each_address() -> None:
     ],
 )
 def test_no_false_alarms(text: str) -> None:
-    """An @ alone makes no address."""
+    """A text with an @ is not yet an address."""
     assert not holds_address(text)
     assert scrub(text) == text
 
@@ -336,7 +336,7 @@ def test_what_is_hashed_as_an_address_is_found_as_one(local: str) -> None:
     ],
 )
 def test_a_wholly_percent_encoded_address_is_found(text: str) -> None:
-    """An address whose dots or other letters are encoded as well is still one."""
+    """An address is also found if its dots or letters are encoded."""
     assert holds_address(urllib.parse.unquote(urllib.parse.unquote(text)))
     assert holds_address(text)
     assert not holds_address(scrub(text))
@@ -362,7 +362,7 @@ HOSTILE = {
 
 @pytest.mark.parametrize("name", HOSTILE)
 def test_hostile_text_costs_linear_time(name: str) -> None:
-    """100,000 characters take a moment; with any square in it they would take minutes."""
+    """100,000 characters take a moment; a quadratic pattern would take minutes."""
     text = HOSTILE[name]
     started = time.perf_counter()
     holds_address(text)
@@ -381,8 +381,8 @@ def test_pseudonym_takes_any_text() -> None:
     assert len(identity.pseudonym("\ud800@example.com")) == 36
 
 
-def test_derived_ids_tell_values_and_streams_apart() -> None:
-    """Neither the split of values nor the stream's name can be confused."""
+def test_derived_ids_differ_by_values_and_streams() -> None:
+    """Different values, orders, nestings and streams have different IDs."""
     derive = identity.derive_event_id
     ids = {
         derive("orders", ["1", "2"]),

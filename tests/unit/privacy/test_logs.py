@@ -1,4 +1,4 @@
-"""Log lines: no address and no token in them, whatever the handler and the formatter."""
+"""Log lines contain no address and no token, with any handler and formatter."""
 
 from __future__ import annotations
 
