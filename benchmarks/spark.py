@@ -90,7 +90,7 @@ class _Spark:
     def __init__(self, folder: Path) -> None:
         from pyspark.sql import SparkSession  # noqa: PLC0415 (its own virtual environment)
 
-        from target_liveintent.spark import LiveIntentDataSource  # noqa: PLC0415
+        from target_liveintent.spark.source import LiveIntentDataSource  # noqa: PLC0415
 
         os.environ["PYSPARK_PYTHON"] = sys.executable
         builder = SparkSession.builder.master(f"local[{max(TASKS)}]")

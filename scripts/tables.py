@@ -9,7 +9,7 @@ import click
 
 from target_liveintent import config, errors
 from target_liveintent.config import SCHEMA
-from target_liveintent.conversions.model import COLUMNS
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping import presets as preset_maps
 from target_liveintent.mapping.functions import FUNCTIONS
 from target_liveintent.mapping.presets import PRESETS
@@ -59,8 +59,8 @@ def spark_refused() -> str:
 def columns() -> str:
     """Return a table of the columns from which an event is built."""
     rows = [
-        (f"`{column.name}`", f"`{'.'.join(column.path)}`" if column.path else "", column.meaning)
-        for column in COLUMNS
+        (f"`{field.name}`", f"`{field.wire_name}`" if field.wire_name else "", field.meaning)
+        for field in FIELDS
     ]
     return _table(("column", "also as", ""), rows)
 

@@ -30,7 +30,8 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 from singer_sdk.target_base import Target
 
 from target_liveintent import config
-from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns, never_an_event
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.requirements import missing_columns, missing_columns_message
 from target_liveintent.errors import (
     ConfigurationError,
     InputError,
@@ -423,7 +424,7 @@ class TargetLiveIntent(Target):
                 f"Its columns are: {', '.join(plan.properties)}."
                 f" {self._advise_map(stream, schema['properties'], keys)}"
             )
-            msg = f"{never_an_event(plan.stream, missing)} {advice}"
+            msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         self._warn_of_skipping(stream)
         return False

@@ -5,7 +5,7 @@ from __future__ import annotations
 import dataclasses
 from typing import TYPE_CHECKING, Any
 
-from target_liveintent.conversions.coerce import SOURCES
+from target_liveintent.conversions.model import SOURCES
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.privacy.identity import NORMALIZATIONS
 from target_liveintent.settings import Settings

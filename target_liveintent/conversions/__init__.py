@@ -1,1 +1,1 @@
-"""What an event is, and how a mapped record becomes one."""
+"""The event model, and the builder that makes events of mapped records."""

@@ -9,7 +9,7 @@ import keyword
 import re
 from typing import TYPE_CHECKING, Any
 
-from target_liveintent.conversions.model import COLUMNS, READ_COLUMNS
+from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS
 from target_liveintent.privacy.identity import scrub
 
 if TYPE_CHECKING:
@@ -53,7 +53,7 @@ def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
     """A sentence for each column of a map that no event has."""
     for column in columns:
         if column not in READ_COLUMNS:
-            hint = did_you_mean(column, [known.name for known in COLUMNS])
+            hint = did_you_mean(column, [field.name for field in FIELDS])
             yield f"the map of '{stream}' has a column '{column}' that no event has{hint}"
 
 

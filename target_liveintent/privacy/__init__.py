@@ -1,1 +1,1 @@
-"""What keeps addresses, tokens and people out of where they must not be."""
+"""Hashing, redaction and suppression: no address and no token leaves this machine."""

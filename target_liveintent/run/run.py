@@ -9,6 +9,7 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any
 
+from target_liveintent.conversions.wire import read_back
 from target_liveintent.delivery.breaker import refused_as_a_whole
 from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.delivery.pool import Delivery
@@ -19,7 +20,7 @@ from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.run.checkpoints import StateGate
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.storage.dead_letters import DeadLetterFile, carry_over, dead_letter_line
-from target_liveintent.storage.delivered import DeliveredFile, read_back
+from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.ledger import Ledger, event_key
 
 if TYPE_CHECKING:

@@ -17,7 +17,8 @@ from typing import TYPE_CHECKING, Any
 import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
-from target_liveintent.conversions.model import DEAD_LETTERS, READ_COLUMNS
+from target_liveintent.conversions.fields import READ_COLUMNS
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError, Source, StreamPlan
 from target_liveintent.mapping.expressions import Compiled, Expression, Names, compile_row

@@ -11,12 +11,9 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from target_liveintent import config
-from target_liveintent.conversions.model import (
-    DEAD_LETTERS,
-    READ_COLUMNS,
-    missing_columns,
-    never_an_event,
-)
+from target_liveintent.conversions.fields import READ_COLUMNS
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.requirements import missing_columns, missing_columns_message
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 
 if TYPE_CHECKING:
@@ -110,7 +107,7 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     settings = config.settings_of(given)
     stream = options["stream_name"].strip()
     if missing := missing_columns(columns, settings.events):
-        why = f"{never_an_event(stream, missing)} Its columns are: {', '.join(columns)}."
+        why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = f"{why} Map with DataFrame columns, such as .withColumn('event_time', …)"
         raise StreamMappingError(msg)
     return Job(

@@ -13,7 +13,8 @@ from typing import TYPE_CHECKING, Any, Protocol
 
 import msgspec
 
-from target_liveintent.conversions.model import COLUMNS, DEAD_LETTERS
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.identity import scrub
 from target_liveintent.privacy.redaction import redact_columns
@@ -27,7 +28,7 @@ if TYPE_CHECKING:
 
 _TEXT = {"type": ["string", "null"]}
 _MEMBERS: dict[str, Any] = {
-    **{column.name: {} for column in COLUMNS if column.name != "email"},
+    **{field.name: {} for field in FIELDS if field.name != "email"},
     **dict.fromkeys(("reason", "field", "detail", "stream", "time"), _TEXT),
     "keys": {"type": ["object", "null"]},
     "scrubbed": {"type": ["array", "null"]},

@@ -20,7 +20,7 @@ _SAYERS = {
     "_advise_map",
     "advice",
     "lines",
-    "never_an_event",
+    "missing_columns_message",
     "problems",
     "refused_as_a_whole",
     "too_many_rejected",

@@ -16,8 +16,8 @@ from typing import TYPE_CHECKING, NamedTuple
 if TYPE_CHECKING:
     from collections.abc import Iterable, Iterator, Sequence
 
+    from target_liveintent.conversions.wire import SentEvent
     from target_liveintent.run.counts import RunCounts
-    from target_liveintent.storage.delivered import SentEvent
 
 _MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
 AGES = (
@@ -216,7 +216,7 @@ class Tally:
                 user.sha2 is not None,
                 event.decision_id is not None,
                 user.ip is not None,
-                user.ua is not None,
+                user.user_agent is not None,
                 user.idfa is not None or user.aaid is not None,
                 purchase.order_id is not None,
                 purchase.value is not None,

@@ -13,12 +13,8 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 import msgspec
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import (
-    DEAD_LETTERS,
-    Conversion,
-    Rejection,
-    missing_columns,
-)
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.requirements import missing_columns
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.functions import coalesce

@@ -6,7 +6,8 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_liveintent.conversions.model import COLUMNS, GIVEN_BY_SETTINGS, missing_columns
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.requirements import SETTING_FOR, missing_columns
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.suggestions import (
     absent_streams,
@@ -66,9 +67,9 @@ def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str
 
 def settings_to_set(lacks: Sequence[str]) -> str | None:
     """Which settings give all that a stream lacks; None if they cannot."""
-    if not GIVEN_BY_SETTINGS.keys() >= set(lacks):
+    if not SETTING_FOR.keys() >= set(lacks):
         return None
-    settings = (GIVEN_BY_SETTINGS[lacking] for lacking in lacks)
+    settings = (SETTING_FOR[lacking] for lacking in lacks)
     named = (f"{name} (TARGET_LIVEINTENT_{name.upper()} in the environment)" for name in settings)
     return f"Set {' and '.join(named)}."
 
@@ -108,13 +109,13 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     if FILTER in sources:
         yield f"  only if          {_one_line(sources[FILTER].expression)}"
     empty = []
-    for column in COLUMNS:
-        filled = _filled(column.name, column.path, explained, sources)
-        filled = filled or _otherwise(column.name, explained, settings)
+    for field in FIELDS:
+        filled = _filled(field.name, field.path, explained, sources)
+        filled = filled or _otherwise(field.name, explained, settings)
         if filled:
-            yield f"  {column.name:16} {filled}"
+            yield f"  {field.name:16} {filled}"
         else:
-            empty.append(column.name)
+            empty.append(field.name)
     yield f"  Empty: {', '.join(empty)}."
     used = (plan.reads or frozenset()) | set(explained.stream.keys)
     names = sorted(set(explained.stream.schema["properties"]) - used)

@@ -19,7 +19,8 @@ from unit_support import BARE, NOW
 
 from target_liveintent.config import SCHEMA, problems
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.presets import PRESETS, expand, likely_preset
 from target_liveintent.singer.stream_maps import StreamMaps
@@ -103,7 +104,7 @@ def test_a_file_can_be_pasted(name: str) -> None:
     ((stream, columns),) = block.pop("stream_maps").items()
     assert block == {}
     assert stream == sample(name, NOW).stream
-    assert set(columns) <= {column.name for column in COLUMNS} | OPTIONS
+    assert set(columns) <= {field.name for field in FIELDS} | OPTIONS
     assert set(columns) > {*OPTIONS, "event_id", "event_time", "source", "email"}
     assert columns["__else__"] == "__NULL__"
     assert max(map(len, text.splitlines())) <= 100

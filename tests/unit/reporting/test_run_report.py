@@ -15,6 +15,7 @@ import pytest
 from unit_support import DAY, MD5, NOW, TIME, conversion, order
 
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.wire import read_back
 from target_liveintent.privacy.logs import hide_token
 from target_liveintent.reporting import run_report
 from target_liveintent.reporting.run_report import charts
@@ -30,7 +31,6 @@ from target_liveintent.reporting.run_report.facts import (
 from target_liveintent.reporting.run_report.page import page
 from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.storage.delivered import read_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from unit_support import ADDRESS, DAY, MD5, NOW, SHA2, TIME, conversion, order
 
+from target_liveintent.conversions.wire import SentEvent, read_back
 from target_liveintent.reporting.run_report.tally import (
     AGES,
     FIELDS,
@@ -21,7 +22,6 @@ from target_liveintent.reporting.run_report.tally import (
     Value,
 )
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.storage.delivered import SentEvent, read_back
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -108,7 +108,9 @@ def _delivered(tmp_path: Path, write_state: Any, **settings: Any) -> tuple[Run, 
     path = str(tmp_path / "sent.csv")
     run = _run(tmp_path, write_state, delivered_path=path, **settings)
     run.counts.of("orders").read += 1
-    body = b'{"eventTime":1,"source":"web","userData":{},"purchaseData":{}}'
+    body = (
+        b'{"eventId":"1","eventTime":1,"pixelId":1,"source":"web","userData":{},"purchaseData":{}}'
+    )
     sent = [Conversion("orders", "1", 1, int(time.time()) + 1000, body, {})]
     batch = Batch(run._states.open(), "orders", 0.0, sent)
     run.hold_state("{}")

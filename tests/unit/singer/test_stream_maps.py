@@ -13,7 +13,8 @@ from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
-from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.requirements import missing_columns
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError, StreamPlan
 from target_liveintent.mapping.suggestions import suggest_map

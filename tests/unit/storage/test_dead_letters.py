@@ -12,7 +12,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from unit_support import sha256
 
-from target_liveintent.conversions.model import COLUMNS, DEAD_LETTERS, Rejection
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.storage.dead_letters import (
@@ -66,7 +67,7 @@ def test_the_file_is_a_singer_stream(path: Path) -> None:
     assert (schema["type"], schema["stream"]) == ("SCHEMA", DEAD_LETTERS)
     assert schema["key_properties"] == []
     names = set(schema["schema"]["properties"])
-    assert names >= {column.name for column in COLUMNS} - {"email"}
+    assert names >= {field.name for field in FIELDS} - {"email"}
     assert "email" not in names
     for record in records:
         assert (record["type"], record["stream"]) == ("RECORD", DEAD_LETTERS)

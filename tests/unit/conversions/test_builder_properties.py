@@ -1,4 +1,4 @@
-"""Any record at all: an event that the sandbox's contract accepts, or a rejection; no exception."""
+"""Any record gives an event that the sandbox's contract accepts, or a rejection."""
 
 from __future__ import annotations
 
@@ -16,7 +16,8 @@ from hypothesis import strategies as st
 from unit_support import BARE, DAY, DEFAULTS, LI_DID, MD5, NOW, SHA2, TIME
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.reasons import REASONS
 from target_liveintent.sandbox.rules import other_violations, schema_violations, validator
 from target_liveintent.singer.reader import decode_message, decode_object
@@ -28,7 +29,7 @@ if TYPE_CHECKING:
     from target_liveintent.settings import EventDefaults
 
 EVENT = validator("ConversionEvent")
-NAMES = [column.name for column in COLUMNS]
+NAMES = [field.name for field in FIELDS]
 API_NAMES = ["eventId", "eventTime", "pixelId", "decisionId", "userData", "purchaseData"]
 
 pinned = settings(
@@ -39,7 +40,7 @@ pinned = settings(
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
 
-# Addresses that can be recognised wherever they turn up.
+# Addresses that can be recognised in any output.
 addresses = st.from_regex(
     re.compile(r"[a-z][a-z0-9.+_'-]{0,12}qz@[a-z]{2,8}\.(?:example|com|co\.uk)", re.ASCII),
     fullmatch=True,
@@ -180,10 +181,10 @@ def test_an_event_or_a_rejection(
 @given(records, defaults, keys)
 @example({"event_time": Decimal("Infinity"), "email": "aqz@bb.com"}, DEFAULTS, ())
 @example({"event_time": {"\ud800": 1}, "email": "aqz@bb.com"}, DEFAULTS, ())
-def test_a_letter_is_one_line_of_json(
+def test_a_dead_letter_is_one_line_of_json(
     record: dict[str, Any], chosen: EventDefaults, key_properties: tuple[str, ...]
 ) -> None:
-    """Whatever becomes of a record, its letter is a line of strict JSON with its event ID."""
+    """The dead letter of any record is a line of strict JSON with its event ID."""
     result = _build(record, chosen, key_properties)
     line = _letter(result)
     assert line.endswith(b"\n")
@@ -204,7 +205,7 @@ def test_no_address_leaves(
     dress: int,
     key_properties: tuple[str, ...],
 ) -> None:
-    """An address in any column is neither in the event nor in the letter, in any spelling."""
+    """An address in any column is neither in the event nor in the dead letter, in any spelling."""
     quoted = urllib.parse.quote(address)
     record[column] = [
         address,
@@ -262,8 +263,8 @@ json_values = st.recursive(
         st.dictionaries(st.sampled_from(NAMES), json_values, max_size=5),
     )
 )
-def test_a_replayed_letter_gives_the_same_result(record: dict[str, Any]) -> None:
-    """The letter of what any tap sends as JSON, piped back, is the same event or rejection."""
+def test_a_replay_gives_the_same_result(record: dict[str, Any]) -> None:
+    """The replayed dead letter of a record that came as JSON gives its event or rejection again."""
     assume("@" not in repr({**record, "email": None}))
     result = _build(record, DEFAULTS, ())
     written = decode_object(decode_message(_letter(result)).record)
