@@ -11,7 +11,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.model import Rejection
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.reasons import REASONS
 from target_liveintent.singer.validation import RecordValidator, violation_of
@@ -22,6 +22,7 @@ if TYPE_CHECKING:
 
     from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
+    from target_liveintent.conversions.model import Conversion
     from target_liveintent.mapping.converter import StreamPlan
     from target_liveintent.run.counts import StreamCounts
     from target_liveintent.target import TargetLiveIntent
@@ -51,6 +52,7 @@ class LiveIntentSink(Sink):
         """
         super().__init__(target, stream_name, copy.deepcopy(schema), key_properties)
         self._run = target.run
+        self._suppressions = target.suppressions
         self._settings = target.settings
 
     def use(self, plan: StreamPlan, *, gives_events: bool) -> None:
@@ -72,7 +74,7 @@ class LiveIntentSink(Sink):
                 plan.properties,
                 self.key_properties,
                 self._settings.events,
-                self._run.suppressions,
+                self._suppressions,
             )
             self.converter = RecordConverter(plan, builder, self.counts.left_out)
 
@@ -116,13 +118,10 @@ class LiveIntentSink(Sink):
         self._give(self.converter.convert(record, violation))
 
     def _give(self, result: Conversion | Rejection | None) -> None:
-        """Put an event on the way, or give the record the fate that it has instead."""
-        if type(result) is Conversion:
-            self._run.deliver(self._counted_as, result)
-        elif isinstance(result, Rejection):
-            self._reject(result)
-        else:
-            self.counts.filtered += 1
+        """Put an event on the way, or give the record the outcome that it has instead."""
+        if isinstance(result, Rejection):
+            self._warn(result)
+        self._run.take(self._counted_as, result)
 
     def _count_unused(self, counts: StreamCounts) -> None:
         if self.plan.named and self.plan.transform is None:
@@ -130,7 +129,7 @@ class LiveIntentSink(Sink):
         else:
             counts.unmapped += 1
 
-    def _reject(self, rejection: Rejection) -> None:
+    def _warn(self, rejection: Rejection) -> None:
         if rejection.reason == "missing_key" and self._settings.fail_on_invalid:
             msg = (
                 f"a record of stream '{self.stream_name}' lacks key properties"
@@ -139,7 +138,6 @@ class LiveIntentSink(Sink):
             raise MissingKeyPropertiesError(msg)
         if rejection.reason == "mapping_failed":
             self._warn_of_mapping(rejection)
-        self._run.reject(self.plan.stream, rejection)
 
     def _warn_of_mapping(self, rejection: Rejection) -> None:
         column = str(rejection.field)

@@ -42,11 +42,15 @@ from target_liveintent.errors import (
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.suggestions import absent_streams, did_you_mean, unknown_columns
 from target_liveintent.privacy import logs
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting import run_report
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import Progress
 from target_liveintent.reporting.run_report.facts import DONE, FAILED, STOPPED, Ending
+from target_liveintent.reporting.run_report.tally import Tally
+from target_liveintent.run.assembly import parts_of
 from target_liveintent.run.run import Run
+from target_liveintent.run.state_gate import Closed
 from target_liveintent.singer import batch_files
 from target_liveintent.singer.explain import inspect as explain
 from target_liveintent.singer.explain import render as explanation
@@ -133,19 +137,22 @@ class TargetLiveIntent(Target):
         self._metrics: MetricsFile | None = None
         if self.settings.metrics_path is not None:
             self._metrics = MetricsFile(self.settings.metrics_path, interval, self.logger)
-        self.run = Run(
-            self.settings,
-            self._write_state,
-            self.logger,
+        self.suppressions = Suppressions(self.settings.suppression_path)
+        report_path, zone = self.settings.report_path, self.settings.events.zone
+        self._tally = None if report_path is None else Tally(zone)
+        parts = parts_of(self.settings, self.logger)._replace(
+            write_state=self._write_state,
             stop_reading=self._stop_reading,
-            watch=self._watch,
+            observer=self._tally,
+            on_progress=self._watch,
         )
+        self.run = Run(self.settings, parts)
         self.message_reader: MessageReader = MessageReader(self.run.tick)
         self._sinks: dict[str, tuple[LiveIntentSink, ...]] = {}
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self._warned: set[str] = set()
         self._gives_events = False
-        self.run.awaits_mapping = True
+        self.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
 
     # The command line
 
@@ -296,10 +303,12 @@ class TargetLiveIntent(Target):
     def _stopped_by(self) -> str:
         return f"stopped by {signal.Signals(self._signal or 0).name}"
 
-    def _watch(self, report: RunCounts, in_flight: int, waiting: int) -> None:
-        self._progress.show(report, in_flight, waiting)
+    def _watch(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
+        if self._tally is not None:
+            self._tally.timeline.look(counts)
+        self._progress.show(counts, in_flight, waiting)
         if self._metrics is not None:
-            self._metrics.show(report, in_flight)
+            self._metrics.show(counts, in_flight)
 
     def _tell(self, ending: Ending) -> None:
         """Say how the run went: in the log, and in the files that the settings ask for."""
@@ -312,7 +321,10 @@ class TargetLiveIntent(Target):
         if self._metrics is not None:
             self._metrics.end(report, success=ending.kind == DONE)
         program = f"{self.name} {self.plugin_version}"
-        run_report.tell(self.run, self.settings, ending, program, self.logger)
+        if self._tally is not None:
+            run_report.tell(
+                report, self._tally, self.settings, ending, program=program, logger=self.logger
+            )
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True
@@ -398,8 +410,9 @@ class TargetLiveIntent(Target):
                 self._warn_once(wrong)
         gives_events = self._check(stream, schema, keys, plan)
         sink.use(plan, gives_events=gives_events)
-        self._gives_events |= gives_events or stream == MELTANO_TEST_STREAM
-        self.run.awaits_mapping = not self._gives_events
+        if gives_events or stream == MELTANO_TEST_STREAM:
+            self._gives_events = True
+            self.run.gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)
         return sink
 
     def _check(
@@ -497,13 +510,13 @@ class TargetLiveIntent(Target):
         """
         if not self.message_reader.stopped:
             self._warn_of_absent_streams()
-        self.run.awaits_mapping = not self._gives_events and self.run.counts.total.read > 0
-        if self.run.awaits_mapping:
+        if not self._gives_events and self.run.counts.total.read > 0:
             msg = (
                 f"not one of the streams that came ({', '.join(self._sinks)}) is mapped to events;"
                 f" the stream maps are for: {', '.join(self._stream_maps.names)}"
             )
             raise StreamMappingError(msg)
+        self.run.gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)
         self.run.finish()
         for sink in self._all_sinks():
             sink.clean_up()

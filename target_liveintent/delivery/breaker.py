@@ -1,8 +1,8 @@
-"""Tells a run that the API refuses as a whole from one that holds bad events.
+"""Tells an API that refuses everything from one that refuses bad events.
 
-A wrong pixel ID makes the API refuse every batch, and halving would "isolate" every event of it. So
-refusals in a row are counted over all threads. After a few, requests take turns, so that many
-threads do not run ahead of the verdict; after many, the run ends.
+With a wrong pixel ID the API refuses every batch, and halving the batches would find every event
+bad. So the breaker counts refusals in a row, over all threads. After a few, batches take turns, so
+that many threads do not run ahead of the answers; after many, the run ends.
 """
 
 from __future__ import annotations
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
     from collections.abc import Hashable
 
 SUSPICIOUS = 8
-"""Refusals in a row after which requests take turns."""
+"""Refusals in a row after which batches take turns."""
 MAX_REFUSALS = 80
 """Refusals in a row that end the run. With those in flight when turns begin: under 100 requests."""
 MAX_LETTERS = 22
@@ -24,34 +24,44 @@ MAX_LETTERS = 22
 
 
 class Breaker:
-    """Counts refusals in a row. Shared by all threads; a turn is taken by a batch."""
+    """Counts refusals in a row. All threads share it."""
 
     def __init__(self) -> None:
-        """Start without suspicion."""
+        """Start without a refusal."""
         self._changed = threading.Condition()
         self._asked = 0
-        # For each refusal, and each event found bad, how many requests had been made when it came,
-        # since the last acceptance that says something of it.
+        # For each refusal, and each event found bad, how many requests had been made when it came.
+        # An acceptance takes out those that came before its own request.
         self._refused: list[int] = []
         self._isolated: list[int] = []
         self._prober: Hashable | None = None
-        self._verdict: str | None = None
+        self._ended: str | None = None
 
     def wait_for_turn(self, batch: Hashable) -> int:
-        """Wait while there is suspicion and another batch is trying.
+        """Wait while batches take turns and another one has the turn.
+
+        Args:
+            batch: The number of the batch that is about to send.
 
         Returns:
-            A number for the request that is about to be made.
+            The number of the request that is about to be made.
 
         Raises:
             AllRefusedError: If the run is over.
         """
         with self._changed:
-            while self._suspicious and self._prober not in {None, batch} and not self._verdict:
+            while (request := self.try_turn(batch)) is None:
                 self._changed.wait()
-            if self._verdict:
-                raise AllRefusedError(self._verdict)
+            return request
+
+    def try_turn(self, batch: Hashable) -> int | None:
+        """Take the turn, as `wait_for_turn` does; return None instead of waiting."""
+        with self._changed:
+            if self._ended:
+                raise AllRefusedError(self._ended)
             if self._suspicious:
+                if self._prober not in {None, batch}:
+                    return None
                 self._prober = batch
             self._asked += 1
             return self._asked
@@ -61,11 +71,11 @@ class Breaker:
         return len(self._refused) >= SUSPICIOUS
 
     def accepted(self, request: int) -> None:
-        """The API took something: refusals that came before it was asked are about the events.
+        """Note that the API accepted a request: refusals that came before it are of bad events.
 
         Args:
-            request: Its number. An answer may come late, and requests overtake each other: it tells
-                nothing of refusals that came after it was made.
+            request: The number of the request. Its answer may come late, as requests overtake each
+                other: it proves nothing about refusals that came after the request was made.
         """
         with self._changed:
             self._refused = [asked for asked in self._refused if asked >= request]
@@ -74,51 +84,56 @@ class Breaker:
                 self._prober = None
                 self._changed.notify_all()
 
-    def refused(self, said: str) -> None:
-        """The API refused a request.
+    def refused(self, detail: str) -> None:
+        """Note that the API refused a request.
 
         Args:
-            said: What the API said, for the verdict.
+            detail: What the API said.
 
         Raises:
-            AllRefusedError: When that was one too many.
+            AllRefusedError: If that makes too many in a row.
         """
         with self._changed:
             self._refused.append(self._asked)
             if len(self._refused) >= MAX_REFUSALS:
-                self._trip(f"{len(self._refused)} requests", said)
+                self._end(f"{len(self._refused)} requests", detail)
 
-    def isolated(self, said: str) -> None:
-        """An event was found bad.
+    def isolated(self, detail: str) -> None:
+        """Note that an event was found bad.
 
         Args:
-            said: What the API said, for the verdict.
+            detail: What the API said.
 
         Raises:
-            AllRefusedError: When that was one too many.
+            AllRefusedError: If that makes too many in a row.
         """
         with self._changed:
             self._isolated.append(self._asked)
             if len(self._isolated) >= MAX_LETTERS:
-                self._trip(f"{len(self._isolated)} single events", said)
+                self._end(f"{len(self._isolated)} single events", detail)
 
     def done(self, batch: Hashable) -> None:
-        """A batch is finished and gives up its turn."""
+        """Let a finished batch give up its turn."""
         with self._changed:
             if self._prober == batch:
                 self._prober = None
                 self._changed.notify_all()
 
-    def _trip(self, what: str, said: str) -> None:
-        self._verdict = refused_as_a_whole(f"the API refused {what} in a row", said)
+    def _end(self, what: str, detail: str) -> None:
+        self._ended = refused_as_a_whole(f"the API refused {what} in a row", detail)
         self._changed.notify_all()
-        raise AllRefusedError(self._verdict)
+        raise AllRefusedError(self._ended)
 
 
-def refused_as_a_whole(what: str, said: str) -> str:
-    """The line that explains a run in which the API takes nothing."""
+def refused_as_a_whole(what: str, detail: str) -> str:
+    """Return the line that explains a run in which the API accepts nothing.
+
+    Args:
+        what: What happened.
+        detail: What the API said.
+    """
     return (
-        f"{what} ({said}). Not the events but the settings may be wrong: check pixel_id and"
+        f"{what} ({detail}). Not the events but the settings may be wrong: check pixel_id and"
         " customer_id. The next run sends again what was not delivered and has no dead letter; of a"
         " replay, keep the file and pipe it in again"
     )

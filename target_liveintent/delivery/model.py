@@ -9,11 +9,17 @@ import msgspec
 if TYPE_CHECKING:
     from target_liveintent.conversions.model import Conversion, Rejection
 
-_FIELDS = {"event_too_old": "event_time"}
+_COLUMNS_AT_FAULT = {"event_too_old": "event_time"}
 
 
 class Refusal(NamedTuple):
-    """A conversion that was not delivered for a reason of its own."""
+    """A conversion that was not delivered for a reason of its own.
+
+    Attributes:
+        conversion: The conversion.
+        reason: A code of `reasons.REASONS`.
+        detail: What the API said, in one line without addresses.
+    """
 
     conversion: Conversion
     reason: str
@@ -21,19 +27,19 @@ class Refusal(NamedTuple):
 
     @property
     def rejection(self) -> Rejection:
-        """The same as the fate of a record."""
-        field = _FIELDS.get(self.reason)
-        return self.conversion.rejected(self.reason, field, self.detail)
+        """The refusal as the rejection of its record."""
+        column = _COLUMNS_AT_FAULT.get(self.reason)
+        return self.conversion.rejected(self.reason, column, self.detail)
 
 
 class Batch(msgspec.Struct, eq=False):
     """Conversions of one stream that are sent together.
 
     Attributes:
-        number: Counts batches in the order in which they were opened.
-        stream: Whose conversions they are, for the counts.
-        opened_at: `time.monotonic()` when its first conversion came.
-        conversions: 1 to 100.
+        number: Its place in the order in which the run opened batches, counted from 0.
+        stream: The name under which its conversions are counted.
+        opened_at: `Clock.monotonic()`, in seconds, when its first conversion came.
+        conversions: 1 to 100 conversions, in the order of their records.
     """
 
     number: int
@@ -43,19 +49,20 @@ class Batch(msgspec.Struct, eq=False):
 
 
 class BatchResult(msgspec.Struct, eq=False):
-    """What became of a batch.
+    """The outcome of a batch.
 
     Attributes:
         batch: The batch.
-        delivered: What the API processed.
-        sent_at: Unix time at which each of them was sent.
-        confirmed: How much of it a 204 confirmed, and not a 200 that named the others.
-        refusals: What it did not, each with its reason.
-        accepted: Whether the API took any request of it.
-        requests: POSTs, retries included.
+        delivered: The conversions that the API processed.
+        sent_at: Unix time, in seconds, at which each of `delivered` was sent.
+        confirmed: Those of `delivered` that a 204 confirmed. A 200 that names the others does not.
+        refusals: The conversions that were not delivered, each with its reason.
+        accepted: Whether the API accepted at least one request of this batch.
+        requests: The number of POSTs, retries included.
         retries: How many of them were retries.
         latencies: Seconds that each POST took.
-        failure: What ended it early; what is neither delivered nor refused has no fate then.
+        failure: The exception that ended the delivery early. A conversion that is then neither
+            delivered nor refused has no outcome.
     """
 
     batch: Batch

@@ -1,37 +1,40 @@
-"""Counts by fate: what the run's last lines say, and whether too many records were rejected."""
+"""Counts records by outcome, writes the summary, and says whether too many were rejected."""
 
 from __future__ import annotations
 
 import dataclasses
-import time
 from collections import Counter
 from typing import TYPE_CHECKING
 
+from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.reasons import REASONS
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-_SOME = 10
-"""Events from which on a column that is always empty looks like a mistake."""
-_FEW = 100
-"""Records below which no percentage is judged."""
+    from target_liveintent.clock import Clock
+
+_LEAST_EVENTS_TO_WARN = 10
+"""Delivered events from which on a column that is always empty is probably a mistake."""
+_LEAST_RECORDS_TO_FAIL = 100
+"""Records from which on the share of dead letters is judged."""
 
 
 @dataclasses.dataclass
 class StreamCounts:
-    """The records of one stream by fate; `read` is the sum of the others once all is settled.
+    """The records of one stream by outcome; `read` is the sum of the others at a good end.
 
     Attributes:
-        read: Records that came; one that several maps use counts once for each.
-        filtered: Dropped by the user's map.
-        unmapped: Of streams that no map names.
-        not_replayed: Dead letters that a replay does not send by itself, by reason.
-        delivered: Processed by the API.
-        dropped: Not to be sent, by reason: `no_consent`, `suppressed`, `already_sent`.
-        rejected: Dead letters by reason.
-        left_out: Columns that were left out of events, by column: `value` where it could not be
-            used, `value empty` where it said nothing.
+        read: Records that came. A record that several maps use counts once for each.
+        filtered: Records that the user's map filters.
+        unmapped: Records of streams that no map names.
+        delivered: Records whose events the API processed.
+        not_replayed: Dead letters that were carried over, by reason.
+        dropped: Records that are not to be sent, by reason: `no_consent`, `suppressed`,
+            `already_sent`, `over_limit`.
+        rejected: Dead letters, by reason.
+        left_out: Events that lack a column, by column: `value` if it could not be used,
+            `value empty` if it was empty.
     """
 
     read: int = 0
@@ -45,22 +48,22 @@ class StreamCounts:
 
     @property
     def unsettled(self) -> int:
-        """Records whose fate is not known: none after a run that ended well."""
+        """The number of records without an outcome: 0 after a run that ended well."""
         settled = self.filtered + self.unmapped + self.delivered
         others = (self.not_replayed, self.dropped, self.rejected)
         return self.read - settled - sum(counter.total() for counter in others)
 
     @property
     def always_empty(self) -> list[str]:
-        """Columns of the map that said nothing in any delivered event, if those are many."""
+        """The columns of the map that were empty in all delivered events, if those are many."""
         return [
             name.removesuffix(" empty")
             for name, count in self.left_out.items()
-            if name.endswith(" empty") and count >= self.delivered >= _SOME
+            if name.endswith(" empty") and count >= self.delivered >= _LEAST_EVENTS_TO_WARN
         ]
 
     def add(self, other: StreamCounts) -> None:
-        """Add another stream's counts."""
+        """Add the counts of another stream."""
         for name in ("read", "filtered", "unmapped", "delivered"):
             setattr(self, name, getattr(self, name) + getattr(other, name))
         self.not_replayed.update(other.not_replayed)
@@ -70,25 +73,40 @@ class StreamCounts:
 
 
 class RunCounts:
-    """The counts of a run."""
+    """The counts of a run.
 
-    def __init__(self, *, dry_run: bool = False, seconds: float = 0.0) -> None:
-        """Start the clock, at the seconds that have passed already."""
+    Args:
+        dry_run: Whether events are only shown.
+        seconds: How long the run has taken already.
+        clock: Measures how long it takes from now on.
+
+    Attributes:
+        streams: The counts of each stream, by the name under which it is counted.
+        requests: The number of POSTs, retries included.
+        retries: How many of them were retries.
+        dry_run: Whether events are only shown.
+    """
+
+    def __init__(
+        self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
+    ) -> None:
+        """Start with nothing counted."""
         self.streams: dict[str, StreamCounts] = {}
         self.requests = 0
         self.retries = 0
         self.dry_run = dry_run
-        self._started = time.monotonic() - seconds
+        self._clock = clock
+        self._started = clock.monotonic() - seconds
 
     def of(self, stream: str) -> StreamCounts:
-        """The counts of one stream."""
+        """Return the counts of one stream, which are made when first asked for."""
         counts = self.streams.get(stream)
         if counts is None:
             counts = self.streams[stream] = StreamCounts()
         return counts
 
     def add(self, other: RunCounts) -> None:
-        """Add what another run did."""
+        """Add the counts of another run."""
         self.requests += other.requests
         self.retries += other.retries
         for stream, counts in other.streams.items():
@@ -104,16 +122,19 @@ class RunCounts:
 
     @property
     def seconds(self) -> float:
-        """How long the run has taken so far."""
-        return time.monotonic() - self._started
+        """How many seconds the run has taken so far."""
+        return self._clock.monotonic() - self._started
 
     def too_many_rejected(self, percent: int) -> str | None:
-        """Why the run must fail, if more than this share of its records became dead letters."""
+        """Return why the run must fail if more than so many percent became dead letters.
+
+        Records that were not to be sent, and reasons that any honest run has, do not count.
+        """
         total = self.total
         wanted = total.read - total.filtered - total.unmapped
         wanted -= total.not_replayed.total() + total.dropped.total()
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].counts})
-        if wanted < _FEW or bad.total() * 100 <= wanted * percent:
+        if wanted < _LEAST_RECORDS_TO_FAIL or bad.total() * 100 <= wanted * percent:
             return None
         reason, most = bad.most_common(1)[0]
         return (
@@ -123,7 +144,7 @@ class RunCounts:
         )
 
     def lines(self) -> Iterator[str]:
-        """The summary: a line a stream, then the total."""
+        """Return the summary: a line for each stream, then the total."""
         for stream, counts in self.streams.items():
             yield f"{stream}: {self._words(counts)}"
         total = self.total
@@ -133,10 +154,10 @@ class RunCounts:
         )
 
     def advice(self, dead_letter_path: str) -> Iterator[str]:
-        """What was not sent and what to do about it: a line a reason, then where the letters are.
+        """Return what was not sent and what to do about it: a line for each reason.
 
         Args:
-            dead_letter_path: The setting.
+            dead_letter_path: Where the dead letters are.
         """
         for stream, counts in self.streams.items():
             for column in counts.always_empty:

@@ -11,9 +11,10 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pyarrow as pa
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion
 from target_liveintent.errors import RunError
 from target_liveintent.privacy import logs
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.run.assembly import parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.spark.letters import LetterFolder, TaskLetters
 
@@ -97,9 +98,10 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> D
     folder = LetterFolder(job.letters)
     folder.check()
     letters = TaskLetters(folder, attempt.pending)
-    run = Run(settings, _no_state, LOGGER, letters=letters)
+    suppressions = Suppressions(settings.suppression_path)
+    run = Run(settings, parts_of(settings, LOGGER)._replace(letters=letters))
     run.accepted = True  # Whether the API takes anything is judged over all tasks.
-    builder = EventBuilder(job.stream, job.columns, job.keys, settings.events, run.suppressions)
+    builder = EventBuilder(job.stream, job.columns, job.keys, settings.events, suppressions)
     try:
         _take(job, builder, run, batches)
         run.finish()
@@ -119,11 +121,7 @@ def _take(job: Job, builder: EventBuilder, run: Run, batches: Iterable[pa.Record
     for batch in batches:
         for record in _in_utc(batch.select(columns)).to_pylist():
             counts.read += 1
-            result = builder.build(record, record, time.time(), counts.left_out)
-            if isinstance(result, Conversion):
-                run.deliver(job.stream, result)
-            else:
-                run.reject(job.stream, result)
+            run.take(job.stream, builder.build(record, record, time.time(), counts.left_out))
         run.tick()
 
 
@@ -141,10 +139,6 @@ def _utc(kind: Any) -> Any:
     if pa.types.is_list(kind):
         return pa.list_(kind.value_field.with_type(_utc(kind.value_type)))
     return kind
-
-
-def _no_state(state: str) -> None:
-    """There is none: Spark remembers what is done."""
 
 
 def tell() -> None:

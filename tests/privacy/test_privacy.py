@@ -34,10 +34,12 @@ from privacy_support import (
 )
 
 from target_liveintent import errors
+from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.client import Answer, Client, Verdict
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.model import Batch, BatchResult, Refusal
 from target_liveintent.privacy.identity import identify
 from target_liveintent.privacy.suppression import Suppressions
@@ -445,7 +447,7 @@ setattr(owner, name, broken)
         "target_liveintent.singer.stream_maps:StreamMaps.plans",
         "target_liveintent.storage.ledger:Ledger.unsent",
         "target_liveintent.delivery.client:Client.__init__",
-        "target_liveintent.delivery.client:Client._judge",
+        "target_liveintent.delivery.client:judge",
         "target_liveintent.storage.dead_letters:letter",
     ],
 )
@@ -634,7 +636,7 @@ def objects(folder: Path) -> dict[str, Any]:
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS], str.lower),
         "EventBuilder": builder,
-        "Client": Client(settings),
+        "Client": Client(settings, SYSTEM_CLOCK),
         "Target": TargetLiveIntent(config=config),
         "Run": TargetLiveIntent(config=config).run,
         "DeadLetterFile": DeadLetterFile(str(folder / LETTERS)),

@@ -26,11 +26,12 @@ from reliability_support import (
     run_file,
 )
 
+from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion
-from target_liveintent.delivery import pool as delivery
-from target_liveintent.delivery.client import Answer, Verdict
+from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.errors import AllRefusedError
+from target_liveintent.run.assembly import delivery_of, parts_of
 from target_liveintent.run.run import Run
 
 if TYPE_CHECKING:
@@ -62,10 +63,6 @@ class Api:
         self._refuses = refuses
         self._status = status
 
-    def __call__(self, _: Any) -> Api:
-        """Be the client of a thread."""
-        return self
-
     def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
         """Answer as the client does."""
         ids = list(event_ids)
@@ -92,11 +89,8 @@ class Sent(NamedTuple):
     failure: AllRefusedError | None
 
 
-def send(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, api: Api, events: Iterable[str], **settings: Any
-) -> Sent:
+def send(folder: Path, api: Api, events: Iterable[str], **settings: Any) -> Sent:
     """Send events through a run of its own; a first batch, of one event, is accepted."""
-    monkeypatch.setattr(delivery, "Client", api)
     path = folder / f"letters-{next(_COUNT)}"
     path.mkdir()
     settings = {
@@ -107,12 +101,15 @@ def send(
         **settings,
     }
     states: list[str] = []
-    run = Run(settings_of(settings), states.append, logging.getLogger("test"))
+    checked = settings_of(settings)
+    delivery = delivery_of(checked, api, SYSTEM_CLOCK)
+    parts = parts_of(checked, logging.getLogger("test"))
+    run = Run(checked, parts._replace(delivery=delivery, write_state=states.append))
     later = int(time.time()) + 86_400
     failure = None
     try:
         for n, event in enumerate(["first", *events]):
-            run.deliver("orders", Conversion("orders", event, 1, later, b"{}", {"event_id": event}))
+            run.take("orders", Conversion("orders", event, 1, later, b"{}", {"event_id": event}))
             if n == 0:
                 run.submit("orders")
                 run.hold_state("first")
@@ -127,11 +124,9 @@ def send(
 _COUNT = itertools.count()
 
 
-def cost(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, bad: set[str], events: list[str]
-) -> tuple[int, Sent]:
+def cost(folder: Path, bad: set[str], events: list[str]) -> tuple[int, Sent]:
     """Return how many requests a batch takes, having checked what became of its events."""
-    sent = send(folder, monkeypatch, Api(lambda _, ids: not bad.isdisjoint(ids)), events)
+    sent = send(folder, Api(lambda _, ids: not bad.isdisjoint(ids)), events)
     assert sent.failure is None
     assert sent.states[-1] == "all"
     assert set(sent.letters) == bad
@@ -143,22 +138,17 @@ HUNDRED = [name(n) for n in range(100)]
 COSTS = {1: 11.2, 2: 19.0, 5: 38.0, 20: 97.8}
 
 
-def measured(
-    folder: Path, monkeypatch: pytest.MonkeyPatch, count: int, trials: int = TRIALS
-) -> tuple[float, int]:
+def measured(folder: Path, count: int, trials: int = TRIALS) -> tuple[float, int]:
     """The mean and the largest cost of finding so many bad events in a batch of 100."""
     rng = random.Random(count)  # noqa: S311
-    costs = [
-        cost(folder, monkeypatch, set(rng.sample(HUNDRED, count)), HUNDRED)[0]
-        for _ in range(trials)
-    ]
+    costs = [cost(folder, set(rng.sample(HUNDRED, count)), HUNDRED)[0] for _ in range(trials)]
     return sum(costs) / len(costs), max(costs)
 
 
 @pytest.mark.parametrize("count", COSTS)
-def test_cost(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, count: int) -> None:
+def test_cost(tmp_path: Path, count: int) -> None:
     """Finding bad events in a batch of 100 costs what the documentation says."""
-    mean, most = measured(tmp_path, monkeypatch, count)
+    mean, most = measured(tmp_path, count)
     FIGURES.say(f"{count} bad in 100: {mean:.1f} requests on average, {most} at most")
     assert mean == pytest.approx(COSTS[count], rel=0.03)
     assert most <= 199
@@ -180,15 +170,15 @@ PATTERNS = {
 
 
 @pytest.mark.parametrize("bad", PATTERNS.values(), ids=list(PATTERNS))
-def test_never_over_199(tmp_path: Path, monkeypatch: pytest.MonkeyPatch, bad: set[str]) -> None:
+def test_never_over_199(tmp_path: Path, bad: set[str]) -> None:
     """However bad events lie in a batch, no event is asked about twice in vain."""
-    requests, sent = cost(tmp_path, monkeypatch, bad, HUNDRED)
+    requests, sent = cost(tmp_path, bad, HUNDRED)
     assert requests <= 199
     posted = [tuple(ids) for ids in sent.api.posted]
     assert len(set(posted)) == len(posted)
 
 
-def test_any_share_of_bad_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_any_share_of_bad_events(tmp_path: Path) -> None:
     """Batches of any size with any share of bad events: within the budget, and none is lost."""
     rng = random.Random(1)  # noqa: S311
     for _ in range(TRIALS):
@@ -196,7 +186,7 @@ def test_any_share_of_bad_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
         share = rng.random()
         bad = {event for event in events if rng.random() < share}
         api = Api(lambda _, ids, bad=bad: not bad.isdisjoint(ids))
-        sent = send(tmp_path, monkeypatch, api, events)
+        sent = send(tmp_path, api, events)
         assert len(api.posted) - 1 <= 2 * len(events) - 1 or not bad
         assert len(set(api.accepted)) == len(api.accepted)
         assert not bad & set(api.accepted)
@@ -209,11 +199,9 @@ def test_any_share_of_bad_events(tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 
 
 @pytest.mark.parametrize("limit", [1, 7, 30, 50, 99])
-def test_too_many_bytes_blame_nobody(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, limit: int
-) -> None:
+def test_too_many_bytes_blame_nobody(tmp_path: Path, limit: int) -> None:
     """A 413 says nothing about any event: where one half goes, the other is asked about whole."""
-    sent = send(tmp_path, monkeypatch, Api(lambda _, ids: len(ids) > limit, 413), HUNDRED)
+    sent = send(tmp_path, Api(lambda _, ids: len(ids) > limit, 413), HUNDRED)
     assert (sent.failure, sent.letters) == (None, {})
     assert sorted(sent.api.accepted) == sorted(["first", *HUNDRED])
     assert sent.states[-1] == "all"
@@ -326,12 +314,10 @@ def test_breaker_among_bad_events(tmp_path: Path, forks: Forks, at_once: int) ->
 
 @pytest.mark.parametrize("at", range(1, 16))
 @pytest.mark.parametrize("bad", [0, 30, 70, 99])
-def test_switch_amid_an_isolation(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, at: int, bad: int
-) -> None:
+def test_switch_amid_an_isolation(tmp_path: Path, at: int, bad: int) -> None:
     """The API begins to refuse everything while the one bad event of a batch is looked for."""
     api = Api(lambda count, ids: count > at or name(bad) in ids)
-    sent = send(tmp_path, monkeypatch, api, [name(n) for n in range(1_500)])
+    sent = send(tmp_path, api, [name(n) for n in range(1_500)])
     assert len(api.posted) - at <= MOST_AFTER_THE_SWITCH
     assert len(set(sent.letters) - {name(bad)}) <= MOST_LETTERS
     assert not set(sent.letters) & set(api.accepted)
@@ -340,9 +326,9 @@ def test_switch_amid_an_isolation(
     assert "pixel_id" in str(sent.failure)
 
 
-def test_the_verdict_is_one_line(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_the_verdict_is_one_line(tmp_path: Path) -> None:
     """What ends the run is one line, and not longer than a person reads."""
-    sent = send(tmp_path, monkeypatch, Api(lambda count, _: count > 1), HUNDRED)
+    sent = send(tmp_path, Api(lambda count, _: count > 1), HUNDRED)
     assert "\n" not in str(sent.failure)
     assert len(str(sent.failure)) < 400
     assert sent.states == ["first"]

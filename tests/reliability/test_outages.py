@@ -9,6 +9,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any
 
+from fakes import FakeClock
 from faulty_server import FaultyServer, Plan, Request
 from integration_support import SETTINGS
 from reliability_support import (
@@ -26,16 +27,15 @@ from reliability_support import (
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion
-from target_liveintent.delivery import pool as delivery
-from target_liveintent.delivery.model import Batch, BatchResult
-from target_liveintent.delivery.pool import Delivery
+from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.model import Batch
 from target_liveintent.errors import OutageError
+from target_liveintent.run.assembly import delivery_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
 
-    import pytest
     from integration_forks import Forks
     from integration_support import Running
 
@@ -102,24 +102,20 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
     in_parallel([lambda kind=kind: outlive(kind) for kind in outages], at_once=6)
 
 
-def test_the_budget_is_for_a_whole_batch(
-    server: FaultyServer, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_the_budget_is_for_a_whole_batch(server: FaultyServer) -> None:
     """However short each wait is, a batch is given up when they add up to max_retry_seconds."""
-    monkeypatch.setattr(delivery, "_FIRST_BACKOFF", 0.02)
-    monkeypatch.setattr(delivery, "_LONGEST_BACKOFF", 0.05)
     count = itertools.count()
     server.rule = lambda _: Plan(503, skipped=None) if next(count) < 400 else Plan()
-    settings = settings_of({**SETTINGS, "api_url": server.url, "max_retry_seconds": 1})
-    settled: list[BatchResult] = []
-    deliveries = Delivery(settings, settled.append)
+    settings = settings_of({**SETTINGS, "api_url": server.url, "max_retry_seconds": 120})
+    clock = FakeClock()
+    began = clock.now
+    deliveries = delivery_of(settings, Client(settings, clock), clock)
     event = b'{"eventId": "e0", "eventTime": 9999999999, "source": "web"}'
     conversions = [Conversion("orders", "e0", 1, 9_999_999_999, event, {})]
-    began = time.monotonic()
-    deliveries.submit(Batch(0, "orders", began, conversions), lambda: None)
-    assert deliveries.join(20)
-    assert 0.5 < time.monotonic() - began < 3
-    (done,) = settled
+    deliveries.submit(Batch(0, "orders", began, conversions))
+    done = deliveries.take(20)
+    assert done is not None
+    assert 60 < clock.now - began <= 120
     assert isinstance(done.failure, OutageError)
     assert done.requests == len(server.requests) == done.retries + 1
 

@@ -5,10 +5,10 @@ from __future__ import annotations
 import json
 import logging
 import os
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes import FakeClock
 from faulty_server import FaultyServer, Plan, Request
 from integration_support import LETTERS, SETTINGS
 from reliability_support import (
@@ -23,6 +23,7 @@ from reliability_support import (
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Rejection
+from target_liveintent.run.assembly import parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.storage import dead_letters
 
@@ -228,11 +229,13 @@ def test_letters_are_on_the_disk_before_state(
         seen.append((int(state), len(letters_by_id(tmp_path)), synced["size"], path.stat().st_size))
 
     settings = settings_of({**SETTINGS, "dead_letter_path": str(path)})
-    run = Run(settings, write_state, logging.getLogger("test"))
+    clock = FakeClock()
+    parts = parts_of(settings, logging.getLogger("test"), clock)
+    run = Run(settings, parts._replace(write_state=write_state))
     for n in range(5):
-        run.reject("orders", Rejection("orders", name(n), "no_identity", None, {}))
+        run.take("orders", Rejection("orders", name(n), "no_identity", None, {}))
         run.hold_state(str(n + 1))
-        run._next_look = time.monotonic()
+        clock.now += 1.0
         run.tick()
     run.finish()
     assert [state for state, *_ in seen] == [1, 2, 3, 4, 5]

@@ -8,6 +8,7 @@ import sys
 import pytest
 
 WITHOUT_THE_SDK = (
+    "clock",
     "conversions.builder",
     "delivery.client",
     "conversions.coerce",
@@ -20,6 +21,7 @@ WITHOUT_THE_SDK = (
     "storage.ledger",
     "privacy.redaction",
     "privacy.logs",
+    "run.assembly",
     "run.counts",
     "run.run",
     "settings",

@@ -15,17 +15,25 @@ if TYPE_CHECKING:
     import logging
 
     from target_liveintent.reporting.run_report.facts import Ending, Facts
-    from target_liveintent.run.run import Run
+    from target_liveintent.reporting.run_report.tally import Tally
+    from target_liveintent.run.counts import RunCounts
     from target_liveintent.settings import Settings
 
 
-def tell(
-    run: Run, settings: Settings, ending: Ending, program: str, logger: logging.Logger
+def tell(  # noqa: PLR0913 (an argument for each thing that the report is about)
+    counts: RunCounts,
+    tally: Tally,
+    settings: Settings,
+    ending: Ending,
+    *,
+    program: str,
+    logger: logging.Logger,
 ) -> None:
     """Write the report of a run that is over, if it is asked for.
 
     Args:
-        run: The run.
+        counts: The counts of the run.
+        tally: What it delivered.
         settings: Its settings.
         ending: How it ended.
         program: Name and version.
@@ -33,11 +41,11 @@ def tell(
             is out, so that is no reason to fail.
     """
     path = settings.report_path
-    if path is None or run.tally is None:
+    if path is None:
         return
-    run.tally.timeline.look(run.counts)
+    tally.timeline.look(counts)
     try:
-        write(gather(run.counts, run.tally, settings, ending, program), path)
+        write(gather(counts, tally, settings, ending, program), path)
     except Exception as failure:  # noqa: BLE001 (whatever it is, see above)
         why = getattr(failure, "strerror", None) or type(failure).__name__
         logger.warning("report_path '%s' cannot be written: %s", path, why)

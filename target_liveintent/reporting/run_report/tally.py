@@ -200,6 +200,24 @@ class Tally:
         self._currencies: set[str] = set()
         self._days: dict[int, dt.date] = {}
 
+    def delivered(
+        self,
+        stream: str,
+        events: Sequence[SentEvent],
+        sent_at: Sequence[float],
+        latencies: Sequence[float],
+    ) -> None:
+        """Count the result of a batch.
+
+        Args:
+            stream: The name under which its events are counted.
+            events: Those of its events that were delivered.
+            sent_at: Unix time, in seconds, at which each of them was sent.
+            latencies: Seconds that each request took.
+        """
+        self.add(stream, events, sent_at)
+        self.add_latencies(latencies)
+
     def add(self, stream: str, events: Sequence[SentEvent], sent_at: Sequence[float]) -> None:
         """Count events.
 

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -90,7 +89,7 @@ def test_single_events_that_are_all_refused_end_the_run() -> None:
     assert _until_it_trips(lambda: breaker.isolated("no")) <= MAX_LETTERS
 
 
-def _threads(target: Callable[[int], None], count: int) -> list[threading.Thread]:
+def _threads(target: Callable[[int], object], count: int) -> list[threading.Thread]:
     threads = [threading.Thread(target=target, args=(n,), daemon=True) for n in range(count)]
     for thread in threads:
         thread.start()
@@ -104,42 +103,82 @@ def _suspicious() -> Breaker:
     return breaker
 
 
+def test_a_refusal_at_the_newest_accepted_request_stays() -> None:
+    """A refusal that came after a request was made is not cleared by its acceptance."""
+    breaker = _suspicious()
+    request = breaker.wait_for_turn("first")
+    breaker.refused("no")
+    breaker.accepted(request)
+    for _ in range(SUSPICIOUS - 2):
+        breaker.refused("no")
+    assert breaker.try_turn("another") is not None  # One short of suspicion: no turns.
+    breaker.refused("no")
+    assert breaker.try_turn("first") is not None
+    assert breaker.try_turn("another") is None
+
+
+def test_a_letter_at_the_newest_accepted_request_stays() -> None:
+    """The same holds for events that were found bad."""
+    breaker = Breaker()
+    request = breaker.wait_for_turn(1)
+    for _ in range(MAX_LETTERS - 1):
+        breaker.isolated("no")
+    breaker.accepted(request)
+    with pytest.raises(AllRefusedError):
+        breaker.isolated("no")
+
+
 def test_without_suspicion_nobody_waits() -> None:
     """Requests run side by side as long as few are refused."""
     breaker = Breaker()
     for _ in range(SUSPICIOUS - 1):
         breaker.refused("no")
     for batch in range(10):
-        breaker.wait_for_turn(batch)
+        assert breaker.try_turn(batch) == batch + 1
 
 
 def test_under_suspicion_batches_take_turns() -> None:
     """One batch at a time; the same batch may go on; done gives the turn away."""
     breaker = _suspicious()
-    breaker.wait_for_turn("first")
+    assert breaker.try_turn("first") == 1
+    assert breaker.try_turn("first") == 2
+    assert breaker.try_turn("second") is None
+    breaker.done("somebody else")
+    assert breaker.try_turn("second") is None
+    breaker.done("first")
+    assert breaker.try_turn("second") == 3
+    assert breaker.try_turn("third") is None
+    breaker.accepted(3)
+    assert [breaker.try_turn(name) for name in ("second", "third")] == [4, 5]
+
+
+def test_waiting_batches_get_their_turns() -> None:
+    """Threads that wait go on one after the other, each when the one before is done."""
+    breaker = _suspicious()
     breaker.wait_for_turn("first")
     got: list[int] = []
-    lock = threading.Event()
 
     def wait(number: int) -> None:
         breaker.wait_for_turn(number)
         got.append(number)
-        lock.set()
+        breaker.done(number)
 
     threads = _threads(wait, 3)
-    time.sleep(0.05)
-    assert got == []
-    breaker.done("somebody else")
-    time.sleep(0.05)
-    assert got == []
     breaker.done("first")
-    assert lock.wait(2)
-    time.sleep(0.05)
-    assert len(got) == 1
-    breaker.accepted(10_000)
     for thread in threads:
-        thread.join(2)
+        thread.join(5)
     assert sorted(got) == [0, 1, 2]
+
+
+def test_an_acceptance_ends_every_wait() -> None:
+    """When the suspicion is over, all threads that wait go on."""
+    breaker = _suspicious()
+    request = breaker.wait_for_turn("first")
+    threads = _threads(breaker.wait_for_turn, 3)
+    breaker.accepted(request)
+    for thread in threads:
+        thread.join(5)
+    assert not any(thread.is_alive() for thread in threads)
 
 
 def test_the_verdict_ends_every_wait() -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import pytest
+from fakes import FakeClock
 
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.counts import RunCounts, StreamCounts
@@ -213,3 +214,33 @@ def test_a_column_that_is_always_empty_is_told() -> None:
     assert said.startswith("orders: value is empty in all events; ")
     report.of("orders").delivered = 9
     assert list(report.advice("letters")) == []
+
+
+def test_advice_on_what_was_not_sent() -> None:
+    """Each reason has its line, the most frequent first, of dead letters and of what is dropped."""
+    report = _report(read=21, invalid_source=3, no_identity=5)
+    report.of("orders").dropped.update(no_consent=4, suppressed=2, already_sent=6, over_limit=1)
+    *reasons, letters = report.advice("letters.singer")
+    assert reasons == [
+        f"{reason} {count}: {REASONS[reason].meaning}"
+        for reason, count in (
+            ("already_sent", 6),
+            ("no_identity", 5),
+            ("no_consent", 4),
+            ("invalid_source", 3),
+            ("suppressed", 2),
+            ("over_limit", 1),
+        )
+    ]
+    assert letters.startswith("dead letters are in letters.singer; ")
+
+
+def test_how_long_a_run_takes() -> None:
+    """The seconds of a run go on from those that had passed before."""
+    clock = FakeClock()
+    report = RunCounts(seconds=5.0, clock=clock)
+    assert report.seconds == 5.0
+    clock.now += 2.5
+    assert report.seconds == 7.5
+    assert [*report.lines()][-1].endswith(" 7.5 s")
+    assert RunCounts(clock=clock).seconds == 0.0

@@ -1,0 +1,137 @@
+"""The Conversions API's contract: what a request is, and what each answer to it means.
+
+    POST {api_url}/conversions/{customer_id}      Authorization: Bearer {token}
+    [event, …]                                    1 to 100 events, a JSON array
+
+    204            every event was processed
+    200            a part was processed; the body is an array of strings (inferred: the event IDs
+                   of what was not)
+    400 413 422    the whole batch is refused because of at least one event
+    401 403        the token or the customer ID is wrong, or the token was rotated: a token file
+                   is read once more
+    408 425 429 5xx, no answer    try again, not before `Retry-After`
+
+Source: LiveIntent's guide for the request and the refusal of whole batches, a CDP vendor's
+documentation for 204 and 200; the rest is inferred from sister APIs. Any other answer is unknown
+and ends the run.
+"""
+
+from __future__ import annotations
+
+import enum
+import html
+from http import HTTPStatus
+from typing import TYPE_CHECKING
+
+import msgspec
+
+from target_liveintent.privacy.logs import without_secrets
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+_MAX_DETAIL = 500
+"""Characters of what a refusal says that are kept."""
+
+
+class Verdict(enum.Enum):
+    """What an answer means for the events that were sent. The module says for which statuses."""
+
+    ACCEPTED = "accepted"
+    """Every event was processed (204). Source: a CDP vendor's documentation."""
+    PARTLY = "partly processed"
+    """Every event was processed but those that the body names (200). Inferred from the same."""
+    UNCONFIRMED = "unconfirmed"
+    """An unknown part was processed (200 with any other body). Inferred."""
+    REFUSED = "refused"
+    """Nothing was processed because of at least one event. Source: LiveIntent's guide for 400."""
+    DENIED = "denied"
+    """The token or the customer ID is wrong. Inferred from sister APIs."""
+    ROTATED = "denied, but there is a new token now"
+    """The token was denied, and its file holds another one: send the request again at once."""
+    RETRY = "retry"
+    """Nothing was processed, and that may change: try again later. Inferred from sister APIs."""
+    UNKNOWN = "unknown"
+    """The contract does not know the answer, or this machine cannot reach the API at all."""
+
+
+_VERDICTS = {
+    204: Verdict.ACCEPTED,
+    200: Verdict.UNCONFIRMED,  # Unless its body says more, see `judge`.
+    400: Verdict.REFUSED,
+    413: Verdict.REFUSED,
+    422: Verdict.REFUSED,
+    401: Verdict.DENIED,
+    403: Verdict.DENIED,
+    408: Verdict.RETRY,
+    425: Verdict.RETRY,
+    429: Verdict.RETRY,
+    **dict.fromkeys(range(500, 600), Verdict.RETRY),
+}
+
+
+class Answer(msgspec.Struct, frozen=True):
+    """What came back for one POST.
+
+    Attributes:
+        verdict: What it means.
+        detail: One line for people, without addresses and without the token.
+        status: The HTTP status; None if there was no answer.
+        retry_after: Seconds that the API asks to wait, by `Retry-After`; None if it does not.
+        not_processed: The event IDs that a 200 names.
+        seconds: How long the POST took.
+    """
+
+    verdict: Verdict
+    detail: str
+    status: int | None = None
+    retry_after: float | None = None
+    not_processed: frozenset[str] = frozenset()
+    seconds: float = 0.0
+
+    @property
+    def proves_bad_event(self) -> bool:
+        """Whether at least one event is at fault, and not the size of the request (413)."""
+        too_large = self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
+        return self.verdict is Verdict.REFUSED and not too_large
+
+
+def judge(
+    status: int, body: bytes, event_ids: Collection[str], retry_after: float | None = None
+) -> Answer:
+    """Return what an HTTP answer means.
+
+    Args:
+        status: Its status.
+        body: Its body, of which nothing is known to be true.
+        event_ids: The IDs of the events that were sent.
+        retry_after: Seconds that it asks to wait.
+    """
+    verdict = _VERDICTS.get(status, Verdict.UNKNOWN)
+    detail = f"HTTP {status}"
+    if verdict is Verdict.UNCONFIRMED and (named := _not_processed(body, event_ids)):
+        return Answer(Verdict.PARTLY, detail, status, not_processed=named)
+    if verdict is Verdict.REFUSED and (said := _detail(body)):
+        detail = f"{detail}: {said}"
+    return Answer(verdict, detail, status, retry_after)
+
+
+def _not_processed(body: bytes, event_ids: Collection[str]) -> frozenset[str]:
+    """Return the event IDs that a 200 names, if they are a proper part of those that were sent."""
+    try:
+        named = frozenset(msgspec.json.decode(body, type=list[str]))
+    except (msgspec.MsgspecError, UnicodeDecodeError, RecursionError):
+        return frozenset()
+    return named if named < frozenset(event_ids) else frozenset()
+
+
+def _detail(body: bytes) -> str:
+    """Return what a refusal says, in one line, without what an answer must not leak."""
+    text = body.decode(errors="replace")
+    try:
+        said = msgspec.json.decode(text)
+        text = msgspec.json.encode(said).decode()  # Escapes could hide an address.
+        text = "; ".join(str(error["message"]) for error in said["errors"])
+    except (msgspec.MsgspecError, KeyError, TypeError, UnicodeError, RecursionError):
+        pass  # The format is unknown. Sister APIs have the one that is tried here.
+    return without_secrets(" ".join(html.unescape(text).split()))[:_MAX_DETAIL]

@@ -1,0 +1,57 @@
+"""How long a run may still send and wait: the same limit for all threads."""
+
+from __future__ import annotations
+
+import threading
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from target_liveintent.clock import Clock
+
+
+class RunDeadline:
+    """The moment after which a run sends nothing more. All threads share it.
+
+    Args:
+        clock: Tells the time.
+
+    Attributes:
+        waiting: How many threads wait now.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        """Start without a limit: each batch has its own budget of time."""
+        self._clock = clock
+        self._changed = threading.Condition()
+        self._ends_at = float("inf")
+        self.waiting = 0
+
+    def end_within(self, seconds: float) -> None:
+        """Send nothing more after so many seconds; an earlier deadline stays."""
+        with self._changed:
+            self._ends_at = min(self._ends_at, self._clock.monotonic() + seconds)
+            self._changed.notify_all()
+
+    @property
+    def passed(self) -> bool:
+        """Whether nothing may be sent any more."""
+        return self._clock.monotonic() >= self._ends_at
+
+    def wait(self, seconds: float) -> bool:
+        """Wait, unless the deadline comes first.
+
+        Returns:
+            True after the wait; False as soon as it is known to end after the deadline.
+        """
+        end = self._clock.monotonic() + seconds
+        with self._changed:
+            self.waiting += 1
+            try:
+                while end < self._ends_at:
+                    left = end - self._clock.monotonic()
+                    if left <= 0:
+                        return True
+                    self._clock.wait(self._changed, left)
+            finally:
+                self.waiting -= 1
+        return False

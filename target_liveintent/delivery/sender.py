@@ -1,0 +1,227 @@
+"""Delivers one batch: sends it, retries it, and isolates the events that the API refuses."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.backoff import backoff
+from target_liveintent.delivery.model import Batch, BatchResult, Refusal
+from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from target_liveintent.clock import Clock
+    from target_liveintent.conversions.model import Conversion
+    from target_liveintent.delivery.breaker import Breaker
+    from target_liveintent.delivery.client import Client
+    from target_liveintent.delivery.deadline import RunDeadline
+    from target_liveintent.settings import Settings
+
+
+class SenderParts(NamedTuple):
+    """What all senders of a run share.
+
+    Attributes:
+        settings: The settings of the run.
+        client: Sends single requests.
+        breaker: Ends a run whose requests are all refused.
+        deadline: The moment after which nothing is sent.
+        clock: Tells the time by which ages are judged.
+        jitter: Returns random numbers from 0 to 1 for the backoff.
+    """
+
+    settings: Settings
+    client: Client
+    breaker: Breaker
+    deadline: RunDeadline
+    clock: Clock
+    jitter: Callable[[], float] = random.random
+
+
+class Sender:
+    """Delivers one batch, in one thread.
+
+    Args:
+        batch: The batch.
+        parts: What all senders of the run share.
+    """
+
+    def __init__(self, batch: Batch, parts: SenderParts) -> None:
+        """Start with the whole budget of time."""
+        self._result = BatchResult(batch)
+        self._parts = parts
+        self._budget = float(parts.settings.max_retry_seconds)
+        self._request = 0  # The number of the last request,
+        self._sent_at = 0.0  # and the Unix time at which it was sent.
+
+    def deliver(self) -> BatchResult:
+        """Deliver what can be delivered, and return the outcome of each conversion."""
+        batch = self._result.batch
+        try:
+            self._deliver(batch.conversions)
+        except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
+            self._result.failure = failure
+        finally:
+            self._parts.breaker.done(batch.number)
+        if self._result.refusals:  # Dead letters are in the order of the records.
+            place = {id(conversion): n for n, conversion in enumerate(batch.conversions)}
+            self._result.refusals.sort(key=lambda refusal: place[id(refusal.conversion)])
+        return self._result
+
+    def _deliver(self, conversions: Sequence[Conversion]) -> None:
+        """Send, and narrow down what is refused: each round isolates one bad event.
+
+        The largest part that was not sent yet comes first, so that a few requests show whether the
+        API accepts anything at all.
+        """
+        unknown = [list(conversions)]
+        while unknown:
+            unknown.sort(key=len)
+            bad, refusal = self._send(unknown.pop())
+            if refusal.verdict is not Verdict.REFUSED:
+                continue
+            while len(bad) > 1:
+                half = len(bad) // 2
+                left, right = bad[:half], bad[half:]
+                sent, answer = self._send(left)
+                if answer.verdict is Verdict.REFUSED:
+                    unknown.append(right)
+                    bad, refusal = sent, answer
+                elif _all_good(left, sent, answer) and refusal.proves_bad_event and right[1:]:
+                    bad = right  # All of the left is good, so the right holds the bad one.
+                else:  # Without proof, or with one event left: it must be refused alone first.
+                    unknown.append(right)
+                    break
+            else:
+                self._isolate(bad[0], refusal)
+
+    def _isolate(self, conversion: Conversion, refusal: Answer) -> None:
+        self._parts.breaker.isolated(refusal.detail)
+        self._result.refusals.append(Refusal(conversion, "refused_by_api", refusal.detail))
+
+    def _send(self, conversions: list[Conversion]) -> tuple[list[Conversion], Answer]:
+        """Send until there is an answer, and book all but a refusal.
+
+        Returns:
+            Those conversions that were young enough to be sent, and the answer.
+        """
+        retries = 0
+        while True:
+            # Ages are judged after the wait for a turn, during which events may grow too old.
+            self._request = self._parts.breaker.wait_for_turn(self._result.batch.number)
+            conversions = self._young_enough(conversions)
+            if not conversions:
+                return conversions, Answer(Verdict.ACCEPTED, "nothing left to send")
+            answer = self._post(conversions)
+            if answer.verdict is Verdict.ROTATED:
+                self._result.retries += 1
+                continue
+            if answer.verdict is not Verdict.RETRY:
+                self._book(conversions, answer)
+                return conversions, answer
+            self._back_off(retries, answer)
+            retries += 1
+
+    def _young_enough(self, conversions: list[Conversion]) -> list[Conversion]:
+        """Take out what is too old: one such event makes the API refuse the whole request."""
+        now = self._parts.clock.time()
+        young = [conversion for conversion in conversions if now < conversion.expires_at]
+        if len(young) < len(conversions):
+            self._result.refusals += [
+                Refusal(conversion, "event_too_old")
+                for conversion in conversions
+                if now >= conversion.expires_at
+            ]
+        return young
+
+    def _post(self, conversions: list[Conversion]) -> Answer:
+        if self._parts.deadline.passed:
+            msg = "the run was stopped"
+            raise DeliveryError(msg)
+        body = b"[" + b",".join(conversion.body for conversion in conversions) + b"]"
+        event_ids = [conversion.event_id for conversion in conversions]
+        self._result.requests += 1
+        self._sent_at = self._parts.clock.time()
+        answer = self._parts.client.post(body, event_ids, self._budget)
+        self._result.latencies.append(answer.seconds)
+        return answer
+
+    def _book(self, sent: list[Conversion], answer: Answer) -> None:
+        """Note what an answer means for the conversions that were sent.
+
+        Raises:
+            DeliveryError: If it ends the run.
+        """
+        verdict = answer.verdict
+        if verdict in {Verdict.ACCEPTED, Verdict.PARTLY}:
+            self._book_accepted(sent, answer)
+        elif verdict is Verdict.UNCONFIRMED:
+            self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
+        elif verdict is Verdict.REFUSED:
+            self._parts.breaker.refused(answer.detail)
+        elif verdict is Verdict.DENIED:
+            raise AccessDeniedError(
+                self._explain(
+                    f"the API denied access ({answer.detail}). The token may have been rotated,"
+                    f" or be that of another customer_id: {self._advice_on_token()}"
+                )
+            )
+        else:
+            raise DeliveryError(
+                self._explain(
+                    f"the API answered with {answer.detail}, which it is"
+                    " not known to do. Check api_url and customer_id"
+                )
+            )
+
+    def _book_accepted(self, sent: list[Conversion], answer: Answer) -> None:
+        result = self._result
+        result.accepted = True
+        self._parts.breaker.accepted(self._request)
+        if answer.verdict is Verdict.ACCEPTED:
+            result.confirmed += sent
+        for conversion in sent:
+            if conversion.event_id in answer.not_processed:
+                result.refusals.append(Refusal(conversion, "not_processed"))
+            else:
+                result.delivered.append(conversion)
+                result.sent_at.append(self._sent_at)
+
+    def _advice_on_token(self) -> str:
+        if self._parts.settings.auth_token_path is None:
+            return "ask your account manager for the present auth_token"
+        return (
+            "the file that auth_token_path names was read again and holds no other. Ask your"
+            " account manager for the present token"
+        )
+
+    def _explain(self, what: str) -> str:
+        settings = self._parts.settings
+        return f"{what} (api_url {settings.api_url}, customer_id {settings.customer_id})"
+
+    def _back_off(self, retries: int, answer: Answer) -> None:
+        """Wait before a retry.
+
+        Raises:
+            OutageError: If the batch's budget would be used up, or the run's deadline would pass.
+        """
+        delay = backoff(retries, self._parts.jitter(), answer.retry_after)
+        self._budget -= answer.seconds + delay
+        if self._budget < 0:
+            raise OutageError(
+                self._explain(
+                    f"no luck within max_retry_seconds"
+                    f" ({self._parts.settings.max_retry_seconds}): {answer.detail}"
+                )
+            )
+        if not self._parts.deadline.wait(delay):
+            raise OutageError(self._explain(f"stopped while retrying: {answer.detail}"))
+        self._result.retries += 1
+
+
+def _all_good(part: list[Conversion], sent: list[Conversion], answer: Answer) -> bool:
+    """Return whether the API accepted all of a part, and none of it had grown too old."""
+    return answer.verdict is Verdict.ACCEPTED and len(sent) == len(part)

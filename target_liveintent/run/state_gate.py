@@ -1,0 +1,91 @@
+"""Which STATE may be written.
+
+Batches are numbered as they are opened. Everything that was read before a STATE is in a batch with
+a smaller number than the next one, or has its outcome already. So a STATE may be written once all
+batches with smaller numbers are finished, unless the gate is closed as a whole.
+"""
+
+from __future__ import annotations
+
+import contextlib
+import enum
+from collections import deque
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Closed(enum.Enum):
+    """Why no STATE at all may be written."""
+
+    TRIAL_RUN = "a dry run sends nothing, and a canary's events are all sent again"
+    NO_STREAM_GIVES_EVENTS = "no stream that gives events has come yet"
+    WRITE_FAILED = "a dead letter, a delivered row or a STATE could not be written"
+    TOO_MANY_REJECTED = "too many records became dead letters"
+
+
+class StateGate:
+    """Holds STATEs back until every record before them has its outcome.
+
+    A batch whose refusals are not believed yet is not finished, so it holds back STATEs like any
+    other batch.
+    """
+
+    def __init__(self) -> None:
+        """Start open, with nothing read."""
+        self._closed: set[Closed] = set()
+        self._next = 0
+        self._unfinished: set[int] = set()
+        self._held: deque[tuple[int, str]] = deque()
+        self._written: str | None = None
+
+    def close(self, reason: Closed) -> None:
+        """Let no STATE pass while there is this reason."""
+        self._closed.add(reason)
+
+    def reopen(self, reason: Closed) -> None:
+        """Take a reason back; the gate is open when there is none."""
+        self._closed.discard(reason)
+
+    @contextlib.contextmanager
+    def closed_by_failure(self) -> Iterator[None]:
+        """Close the gate for good if the block, which writes something, raises."""
+        try:
+            yield
+        except BaseException:
+            self.close(Closed.WRITE_FAILED)
+            raise
+
+    def open_batch(self) -> int:
+        """Return the number of a new batch."""
+        number = self._next
+        self._next += 1
+        self._unfinished.add(number)
+        return number
+
+    def finish_batch(self, number: int) -> None:
+        """Note that all of a batch is delivered, or written as dead letters."""
+        self._unfinished.remove(number)
+
+    def hold(self, state: str) -> None:
+        """Remember a STATE that was just read; it stands for everything read before it."""
+        if self._held and self._held[-1][0] == self._next:
+            self._held.pop()  # It waits for the same batches, so only the newer one matters.
+        self._held.append((self._next, state))
+
+    def due(self) -> str | None:
+        """Return the newest STATE that may be written, unless it was the last to be returned.
+
+        The caller writes it; the gate does not return it a second time.
+        """
+        if self._closed:
+            return None
+        oldest = min(self._unfinished, default=self._next)
+        state = None
+        while self._held and self._held[0][0] <= oldest:
+            state = self._held.popleft()[1]
+        if state is None or state == self._written:
+            return None
+        self._written = state
+        return state

@@ -1,0 +1,92 @@
+"""What each answer of the API means."""
+
+from __future__ import annotations
+
+import json
+
+import pytest
+
+from target_liveintent.delivery.answers import Answer, Verdict, judge
+
+VERDICTS = {
+    204: Verdict.ACCEPTED,
+    200: Verdict.UNCONFIRMED,
+    400: Verdict.REFUSED,
+    413: Verdict.REFUSED,
+    422: Verdict.REFUSED,
+    401: Verdict.DENIED,
+    403: Verdict.DENIED,
+    408: Verdict.RETRY,
+    425: Verdict.RETRY,
+    429: Verdict.RETRY,
+    500: Verdict.RETRY,
+    503: Verdict.RETRY,
+    599: Verdict.RETRY,
+    201: Verdict.UNKNOWN,
+    302: Verdict.UNKNOWN,
+    404: Verdict.UNKNOWN,
+    499: Verdict.UNKNOWN,
+    600: Verdict.UNKNOWN,
+}
+
+
+@pytest.mark.parametrize(("status", "verdict"), VERDICTS.items())
+def test_statuses(status: int, verdict: Verdict) -> None:
+    """Each status has one verdict, and any other status is unknown."""
+    answer = judge(status, b"", ["1"], 3.0)
+    assert answer == Answer(verdict, f"HTTP {status}", status, 3.0)
+
+
+def test_what_proves_a_bad_event() -> None:
+    """A refusal does, unless the request was only too large; no other answer does."""
+    proving = {status for status in VERDICTS if judge(status, b"", ["1"]).proves_bad_event}
+    assert proving == {400, 422}
+
+
+@pytest.mark.parametrize(
+    ("body", "named"),
+    [
+        (["1"], {"1"}),
+        (["1", "1"], {"1"}),
+        (["1", "2"], set()),
+        (["1", "3"], set()),
+        ([], set()),
+        ([1], set()),
+        ("1", set()),
+    ],
+)
+def test_a_200(body: object, named: set[str]) -> None:
+    """A 200 that names a proper part of the events says that the others were processed."""
+    answer = judge(200, json.dumps(body).encode(), ["1", "2"])
+    assert answer.not_processed == named
+    assert answer.verdict is (Verdict.PARTLY if named else Verdict.UNCONFIRMED)
+
+
+@pytest.mark.parametrize(
+    ("body", "detail"),
+    [
+        (b"", "HTTP 400"),
+        (b"bad\n event", "HTTP 400: bad event"),
+        (b'{"errors": [{"message": "no pixel"}, {"message": 7}]}', "HTTP 400: no pixel; 7"),
+        (b'{"error": "x"}', 'HTTP 400: {"error":"x"}'),
+        (b"\xff", "HTTP 400: \N{REPLACEMENT CHARACTER}"),
+        (b"x" * 1_000, "HTTP 400: " + "x" * 500),
+    ],
+)
+def test_what_a_refusal_says(body: bytes, detail: str) -> None:
+    """What a refusal says is one line of a bounded length."""
+    assert judge(400, body, ["1"]).detail == detail
+
+
+@pytest.mark.parametrize(
+    "body",
+    [
+        b"jane.roe@example.com is bad",
+        b'{"errors": [{"message": "jane.roe@example.com is bad"}]}',
+        rb'{"who": "jane.roe\u0040example.com"}',
+        b"jane.roe&#64;example.com",
+    ],
+)
+def test_a_refusal_that_repeats_an_address(body: bytes) -> None:
+    """An address in a refusal is not kept, however it is written."""
+    assert "roe" not in judge(400, body, ["1"]).detail

@@ -1,0 +1,331 @@
+"""Stand-ins for what delivery and runs are given: clock, client, delivery, files."""
+
+from __future__ import annotations
+
+import logging
+from collections import deque
+from typing import TYPE_CHECKING, Any
+
+from unit_support import NOW
+
+from target_liveintent.config import settings_of
+from target_liveintent.conversions.model import Conversion
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.breaker import Breaker
+from target_liveintent.delivery.deadline import RunDeadline
+from target_liveintent.delivery.model import Batch, BatchResult
+from target_liveintent.delivery.sender import Sender, SenderParts
+from target_liveintent.errors import StorageError
+from target_liveintent.run.parts import RunParts
+from target_liveintent.run.run import Run
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Iterable, Sequence
+
+    from target_liveintent.clock import Waitable
+    from target_liveintent.conversions.wire import SentEvent
+    from target_liveintent.settings import Settings
+
+LOGGER = logging.getLogger("test")
+BODY = b'{"eventId":"1","eventTime":1,"pixelId":1,"source":"web","userData":{},"purchaseData":{}}'
+ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)
+REFUSED = Answer(Verdict.REFUSED, "HTTP 400: bad", 400)
+BUSY = Answer(Verdict.RETRY, "HTTP 503", 503)
+
+
+def settings(**changes: Any) -> Settings:
+    """Return settings with an API that is not there."""
+    config = {
+        "customer_id": "a-1b2c",
+        "auth_token": "a-token-of-unit-tests",
+        "api_url": "http://127.0.0.1:9",
+        **changes,
+    }
+    return settings_of(config)
+
+
+def event(name: str, expires_at: float = NOW + 86_400) -> Conversion:
+    """Return a conversion that has a day left on the fake clock, or less."""
+    return Conversion("orders", name, 1, int(expires_at), BODY, {"value": 1})
+
+
+def batch(*names: str, number: int = 0) -> Batch:
+    """Return a batch of events."""
+    return Batch(number, "orders", 0.0, [event(name) for name in names])
+
+
+class FakeClock:
+    """A clock that moves only when something waits, or a test says so.
+
+    Attributes:
+        now: What it shows, as Unix time and as monotonic seconds.
+        waits: The seconds of each wait.
+    """
+
+    def __init__(self) -> None:
+        self.now = NOW
+        self.waits: list[float] = []
+
+    def time(self) -> float:
+        return self.now
+
+    def monotonic(self) -> float:
+        return self.now
+
+    def wait(self, condition: Waitable, seconds: float) -> None:
+        self.waits.append(seconds)
+        self.now += seconds
+
+
+class FakeClient:
+    """Answers requests without a network.
+
+    Args:
+        answer: Returns the answer to a request, from the IDs of its events.
+
+    Attributes:
+        posted: The IDs of the events of each request.
+        accepted: The IDs of the events that were accepted.
+        within: Until when, in seconds, each answer was of use.
+    """
+
+    def __init__(self, answer: Callable[[list[str]], Answer]) -> None:
+        self.posted: list[list[str]] = []
+        self.accepted: list[str] = []
+        self.within: list[float] = []
+        self._answer = answer
+
+    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
+        ids = list(event_ids)
+        self.posted.append(ids)
+        self.within.append(within)
+        answer = self._answer(ids)
+        if answer.verdict is Verdict.ACCEPTED:
+            self.accepted += ids
+        return answer
+
+
+def answers(*given: Answer) -> FakeClient:
+    """Return a client that gives these answers, one after the other."""
+    left = list(given)
+    return FakeClient(lambda _: left.pop(0))
+
+
+def refusing(refuses: Callable[[list[str]], bool]) -> FakeClient:
+    """Return a client that refuses some requests, and accepts the others."""
+    return FakeClient(lambda ids: REFUSED if refuses(ids) else ACCEPTED)
+
+
+def sender_parts(
+    client: Any,
+    clock: FakeClock,
+    *,
+    breaker: Breaker | None = None,
+    deadline: RunDeadline | None = None,
+    jitter: float = 0.0,
+    **changes: Any,
+) -> SenderParts:
+    """Return what senders share."""
+    return SenderParts(
+        settings(**changes),
+        client,
+        breaker or Breaker(),
+        deadline or RunDeadline(clock),
+        clock,
+        lambda: jitter,
+    )
+
+
+def deliver(given: Batch, client: Any, clock: FakeClock | None = None, **how: Any) -> BatchResult:
+    """Deliver a batch by a sender of its own."""
+    return Sender(given, sender_parts(client, clock or FakeClock(), **how)).deliver()
+
+
+class FakeDelivery:
+    """Delivers without threads: at once if it is given how, else when a test says so.
+
+    Attributes:
+        deliver: How a batch is delivered at once; None if it stays in flight.
+        submitted: The batches that were submitted.
+        stopped: The seconds of each call of `stop`.
+        closed: Whether it was closed.
+    """
+
+    waiting = 0
+
+    def __init__(
+        self,
+        clock: FakeClock,
+        deliver: Callable[[Batch], BatchResult] | None = None,
+        size: int = 8,
+    ) -> None:
+        self.submitted: list[Batch] = []
+        self.stopped: list[float] = []
+        self.closed = False
+        self.in_flight = 0
+        self.deliver = deliver
+        self._clock = clock
+        self._size = size
+        self._finished: deque[BatchResult] = deque()
+
+    @property
+    def full(self) -> bool:
+        return self.in_flight >= self._size
+
+    def submit(self, batch: Batch) -> None:
+        assert not self.full
+        self.submitted.append(batch)
+        self.in_flight += 1
+        if self.deliver is not None:
+            self.finish(self.deliver(batch))
+
+    def finish(self, result: BatchResult) -> None:
+        """Let a batch come back."""
+        self._finished.append(result)
+
+    def take(self, seconds: float) -> BatchResult | None:
+        if not self._finished:
+            self._clock.now += seconds
+            return None
+        self.in_flight -= 1
+        return self._finished.popleft()
+
+    def wake(self) -> None:
+        pass
+
+    def stop(self, seconds: float) -> None:
+        self.stopped.append(seconds)
+
+    def close(self) -> None:
+        self.closed = True
+
+
+def deliver_all(given: Batch) -> BatchResult:
+    """Deliver all of a batch with one request."""
+    sent = list(given.conversions)
+    return BatchResult(given, sent, [NOW] * len(sent), sent, accepted=True, requests=1)
+
+
+class FakeFile:
+    """A dead-letter file, or a delivered file, that is only remembered.
+
+    Args:
+        name: The name of its setting.
+        happened: What happens to it is added here.
+        failing: What fails: `write` or `sync`, the first time.
+    """
+
+    def __init__(self, name: str, happened: list[str], failing: str = "") -> None:
+        self.written: list[Any] = []
+        self._name = name
+        self._happened = happened
+        self._failing = failing
+
+    def _do(self, what: str) -> None:
+        if what == self._failing:
+            self._failing = ""
+            msg = f"{self._name} cannot be written"
+            raise StorageError(msg)
+        self._happened.append(f"{self._name} {what}")
+
+    def write(self, what: Any) -> None:
+        self._do("write")
+        self.written.append(what)
+
+    def sync(self) -> None:
+        self._do("sync")
+
+    def close(self) -> None:
+        self._do("close")
+
+
+class FakeLedger:
+    """A ledger that is only remembered.
+
+    Args:
+        happened: What happens to it is added here.
+        known: The IDs of the events that were delivered before.
+    """
+
+    def __init__(self, happened: list[str], known: Iterable[str] = ()) -> None:
+        self.confirmed: list[str] = []
+        self._happened = happened
+        self._known = set(known)
+        self._underway: set[str] = set()
+
+    def begin(self, conversion: Conversion) -> bool:
+        new = conversion.event_id not in self._underway
+        self._underway.add(conversion.event_id)
+        return new
+
+    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
+        self._happened.append("ledger end")
+        self._underway.difference_update(one.event_id for one in conversions)
+        self.confirmed += [one.event_id for one in confirmed]
+
+    def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]:
+        known = self._known.union(self.confirmed)
+        return [one for one in conversions if one.event_id not in known]
+
+    def close(self) -> None:
+        self._happened.append("ledger close")
+
+
+class FakeObserver:
+    """Remembers what was delivered."""
+
+    def __init__(self) -> None:
+        self.results: list[tuple[str, int, list[float], list[float]]] = []
+
+    def delivered(
+        self,
+        stream: str,
+        events: Sequence[SentEvent],
+        sent_at: Sequence[float],
+        latencies: Sequence[float],
+    ) -> None:
+        self.results.append((stream, len(events), list(sent_at), list(latencies)))
+
+
+class FakeRun:
+    """A run whose parts are all fakes.
+
+    Args:
+        deliver: How batches are delivered; None if they stay in flight.
+        size: The most batches in flight.
+        failing: What fails of the dead-letter file: `write` or `sync`, the first time.
+        happened: What happens to its files is added here.
+        parts: Parts that replace the fakes.
+        changes: Settings.
+
+    Attributes:
+        run: The run.
+        happened: What happened to its files, in order, and the STATEs that were written.
+    """
+
+    def __init__(
+        self,
+        *,
+        deliver: Callable[[Batch], BatchResult] | None = deliver_all,
+        size: int = 8,
+        failing: str = "",
+        happened: list[str] | None = None,
+        parts: dict[str, Any] | None = None,
+        **changes: Any,
+    ) -> None:
+        self.happened: list[str] = [] if happened is None else happened
+        self.states: list[str] = []
+        self.clock = FakeClock()
+        self.delivery = FakeDelivery(self.clock, deliver, size)
+        self.letters = FakeFile("dead_letter_path", self.happened, failing)
+        given = RunParts(self.clock, self.delivery, self.letters, write_state=self._write_state)
+        self.run = Run(settings(**changes), given._replace(**parts or {}))
+
+    def _write_state(self, state: str) -> None:
+        self.happened.append("state")
+        self.states.append(state)
+
+    def tick(self) -> None:
+        """Let a second pass."""
+        self.clock.now += 1.0
+        self.run.tick()

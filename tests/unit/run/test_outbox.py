@@ -1,0 +1,132 @@
+"""How conversions become batches, and in which order they are sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import FakeLedger, FakeRun, deliver_all, event
+
+if TYPE_CHECKING:
+    from target_liveintent.delivery.model import Batch, BatchResult
+    from target_liveintent.run.counts import RunCounts
+
+
+def submitted(fake: FakeRun) -> list[list[str]]:
+    """Return the IDs of the events of each batch that was handed over."""
+    return [[one.event_id for one in batch.conversions] for batch in fake.delivery.submitted]
+
+
+def with_ledger(*known: str, **changes: int) -> tuple[FakeRun, FakeLedger]:
+    """Return a run with a ledger that knows some events as delivered."""
+    happened: list[str] = []
+    ledger = FakeLedger(happened, known)
+    return FakeRun(happened=happened, parts={"ledger": ledger}, **changes), ledger
+
+
+def test_a_full_batch_is_handed_over() -> None:
+    """A batch goes as soon as it has `batch_size_rows` events, each stream's for itself."""
+    fake = FakeRun(batch_size_rows=2)
+    for stream, name in (("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")):
+        fake.run.take(stream, event(name))
+    assert submitted(fake) == [["1", "3"]]
+    assert [(batch.stream, batch.number) for batch in fake.delivery.submitted] == [("a", 0)]
+    fake.run.finish()
+    assert submitted(fake) == [["1", "3"], ["2"], ["4"]]
+
+
+def test_a_stream_is_handed_over_when_asked() -> None:
+    """Only the batch of the stream that is asked for goes."""
+    fake = FakeRun()
+    fake.run.take("a", event("1"))
+    fake.run.take("b", event("2"))
+    fake.run.submit("b")
+    fake.run.submit("c")
+    assert submitted(fake) == [["2"]]
+
+
+def test_a_full_delivery_is_waited_for() -> None:
+    """While as many batches are in flight as may be, the run waits, and does what is due."""
+    shown: list[int] = []
+
+    def show(counts: RunCounts, in_flight: int, waiting: int) -> None:
+        shown.append(in_flight)
+        if len(shown) == 3:
+            fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
+
+    fake = FakeRun(deliver=None, size=1, parts={"on_progress": show})
+    start = fake.clock.now
+    fake.run.take("a", event("1"))
+    fake.run.submit("a")
+    fake.run.take("a", event("2"))
+    fake.run.submit("a")
+    assert submitted(fake) == [["1"], ["2"]]
+    assert shown == [1, 1, 1, 0]
+    assert fake.clock.now == start + 3
+
+
+def test_what_the_ledger_knows_is_not_sent() -> None:
+    """Events that were delivered before are dropped, and the others are sent."""
+    fake, ledger = with_ledger("2")
+    for name in "123":
+        fake.run.take("orders", event(name))
+    fake.run.hold_state("1")
+    fake.run.finish()
+    assert submitted(fake) == [["1", "3"]]
+    assert fake.run.counts.of("orders").dropped == {"already_sent": 1}
+    assert (ledger.confirmed, fake.states) == (["1", "3"], ["1"])
+
+
+def test_a_batch_that_the_ledger_knows_whole() -> None:
+    """A batch of which nothing is left to send is finished, and its STATE goes out."""
+    fake, _ = with_ledger("1", "2")
+    for name in "12":
+        fake.run.take("orders", event(name))
+    fake.run.hold_state("1")
+    fake.run.finish()
+    assert (submitted(fake), fake.states) == ([], ["1"])
+
+
+def test_an_event_that_is_on_its_way_already() -> None:
+    """The second of two equal events waits until the first is delivered, and is not sent then."""
+    fake, _ = with_ledger()
+    for name in "1121":
+        fake.run.take("orders", event(name))
+    fake.run.hold_state("1")
+    fake.run.finish()
+    assert submitted(fake) == [["1", "2"]]
+    assert fake.run.counts.of("orders").dropped == {"already_sent": 2}
+    assert fake.states == ["1"]
+
+
+def test_an_event_whose_first_was_not_delivered() -> None:
+    """Equal events are sent one after the other until one of them is delivered."""
+    tries: list[str] = []
+
+    def deliver(given: Batch) -> BatchResult:
+        result = deliver_all(given)
+        tries.append("1")
+        if len(tries) < 3:
+            result.delivered, result.confirmed, result.sent_at = [], [], []
+        return result
+
+    fake, _ = with_ledger()
+    fake.delivery.deliver = deliver
+    for _ in range(4):
+        fake.run.take("orders", event("1"))
+    fake.run.finish()
+    assert submitted(fake) == [["1"], ["1"], ["1"]]
+    counts = fake.run.counts.of("orders")
+    assert (counts.delivered, counts.dropped) == (1, {"already_sent": 1})
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_the_limit_counts_what_is_sent(size: int) -> None:
+    """What the ledger skips makes room for others below the limit."""
+    fake, _ = with_ledger("1", "2", limit=2, batch_size_rows=size)
+    for name in "12345":
+        fake.run.take("orders", event(name))
+    fake.run.finish()
+    assert [name for names in submitted(fake) for name in names] == ["3", "4"]
+    assert fake.run.limit_reached
+    assert fake.run.counts.of("orders").dropped == {"already_sent": 2, "over_limit": 1}
