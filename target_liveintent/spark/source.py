@@ -18,7 +18,7 @@ from target_liveintent.errors import (
     TooManyRejectedError,
 )
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.spark.letters import LetterFolder
+from target_liveintent.spark.dead_letters import LetterFolder
 from target_liveintent.spark.options import job_of, unknown_options
 from target_liveintent.spark.task import LOGGER, Attempt, Done, deliver, tell
 

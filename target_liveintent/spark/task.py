@@ -15,7 +15,7 @@ from target_liveintent.conversions.model import Conversion
 from target_liveintent.errors import RunError
 from target_liveintent.privacy import logs
 from target_liveintent.run.run import Run
-from target_liveintent.spark.letters import LetterFolder, TaskLetters
+from target_liveintent.spark.dead_letters import LetterFolder, TaskLetters
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

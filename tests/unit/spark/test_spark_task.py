@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from target_liveintent.errors import RunError, StorageError
-from target_liveintent.spark.letters import LetterFolder
+from target_liveintent.spark.dead_letters import LetterFolder
 from target_liveintent.spark.options import job_of
 from target_liveintent.spark.task import Attempt, deliver
 

@@ -472,7 +472,7 @@ def test_secrets_are_scrubbed(tmp_path: Path) -> None:
         assert "is refused, says" in text
 
 
-DOCS = Path(__file__).parents[3] / "docs" / "run-report.md"
+DOCS = Path(__file__).parents[4] / "docs" / "run-report.md"
 
 
 @pytest.mark.skipif(not DOCS.exists(), reason="not a checkout")

@@ -11,7 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from target_liveintent.conversions.model import Rejection
 from target_liveintent.errors import StorageError
-from target_liveintent.spark.letters import LetterFolder, TaskLetters
+from target_liveintent.spark.dead_letters import LetterFolder, TaskLetters
 from target_liveintent.spark.task import Attempt
 from target_liveintent.storage.dead_letters import dead_letter_line
 
