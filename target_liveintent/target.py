@@ -41,10 +41,8 @@ from target_liveintent.errors import (
 from target_liveintent.mapping import presets
 from target_liveintent.mapping.suggestions import absent_streams, did_you_mean, unknown_columns
 from target_liveintent.privacy import logs
-from target_liveintent.reporting import run_report
-from target_liveintent.reporting.metrics import MetricsFile
-from target_liveintent.reporting.progress import Progress
-from target_liveintent.reporting.run_report.facts import DONE, FAILED, STOPPED, Ending
+from target_liveintent.reporting.reporter import RunReporter
+from target_liveintent.reporting.run_report.model import DONE, FAILED, STOPPED, Ending
 from target_liveintent.run.run import Run
 from target_liveintent.singer import batch_files
 from target_liveintent.singer.explain import inspect as explain
@@ -59,7 +57,6 @@ if TYPE_CHECKING:
     from types import FrameType
 
     from target_liveintent.mapping.converter import StreamPlan
-    from target_liveintent.run.counts import RunCounts
     from target_liveintent.singer.reader import Message
 
 MELTANO_TEST_STREAM = "meltano_test_stream"
@@ -127,17 +124,15 @@ class TargetLiveIntent(Target):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         logs.hide_token(self.settings.auth_token)
-        interval = self.settings.flush_interval_seconds
-        self._progress = Progress(self.logger, sys.stderr, interval)
-        self._metrics: MetricsFile | None = None
-        if self.settings.metrics_path is not None:
-            self._metrics = MetricsFile(self.settings.metrics_path, interval, self.logger)
+        program = f"{self.name} {self.plugin_version}"
+        self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
         self.run = Run(
             self.settings,
             self._write_state,
             self.logger,
             stop_reading=self._stop_reading,
-            watch=self._watch,
+            watch=self._reporter.progress,
+            observer=self._reporter.tally,
         )
         self.message_reader: MessageReader = MessageReader(self.run.tick)
         self._sinks: dict[str, tuple[LiveIntentSink, ...]] = {}
@@ -285,8 +280,7 @@ class TargetLiveIntent(Target):
                 raise
             self.logger.warning(_words(failure))
         finally:
-            self._progress.close()
-            self._tell(ending)
+            self._report(ending)
         if self._signal is not None:
             self.logger.warning("%s; the next run goes on where STATE stands", self._stopped_by)
             sys.exit(128 + self._signal)
@@ -295,23 +289,11 @@ class TargetLiveIntent(Target):
     def _stopped_by(self) -> str:
         return f"stopped by {signal.Signals(self._signal or 0).name}"
 
-    def _watch(self, report: RunCounts, in_flight: int, waiting: int) -> None:
-        self._progress.show(report, in_flight, waiting)
-        if self._metrics is not None:
-            self._metrics.show(report, in_flight)
-
-    def _tell(self, ending: Ending) -> None:
-        """Say how the run went: in the log, and in the files that the settings ask for."""
-        report = self.run.counts
-        for line in (*report.lines(), *report.advice(self.settings.dead_letter_path)):
-            self.logger.info(line)
+    def _report(self, ending: Ending) -> None:
         if self._signal is not None:
             said = [self._stopped_by, *([ending.message] if ending.message else [])]
             ending = Ending(STOPPED, "; ".join(said))
-        if self._metrics is not None:
-            self._metrics.end(report, success=ending.kind == DONE)
-        program = f"{self.name} {self.plugin_version}"
-        run_report.tell(self.run, self.settings, ending, program, self.logger)
+        self._reporter.end(self.run.counts, ending)
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True

@@ -7,7 +7,7 @@ each record has its fate, and lets no STATE out before. All of it runs on the ma
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, Protocol
 
 from target_liveintent.delivery.breaker import refused_as_a_whole
 from target_liveintent.delivery.model import Batch, BatchResult
@@ -15,7 +15,6 @@ from target_liveintent.delivery.pool import Delivery
 from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.run.checkpoints import StateGate
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.storage.dead_letters import DeadLetterFile, carry_over, dead_letter_line
@@ -24,11 +23,12 @@ from target_liveintent.storage.ledger import Ledger, event_key
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Mapping, Sequence
 
     from target_liveintent.conversions.model import Conversion, Rejection
     from target_liveintent.settings import Settings
     from target_liveintent.storage.dead_letters import DeadLetterWriter
+    from target_liveintent.storage.delivered import SentEvent
 
 _TICK = 1.0
 """Seconds between looks at what is due."""
@@ -42,6 +42,19 @@ _STOP_GRACE = 20.0
 """Seconds after which a stopped run ends in any case."""
 
 
+class Observer(Protocol):
+    """Learns what is delivered."""
+
+    def delivered(
+        self,
+        stream: str,
+        events: Sequence[SentEvent],
+        sent_at: Sequence[float],
+        latencies: Sequence[float],
+    ) -> None:
+        """Take the events of a batch, and the seconds that its requests took."""
+
+
 class Run:
     """One run: what is read goes in, what is settled comes out.
 
@@ -52,13 +65,13 @@ class Run:
         stop_reading: Called when the setting `limit` is reached.
         watch: Called about once a second with the counts, the batches in flight, and how many of
             them wait to be tried again.
+        observer: Learns what is delivered; None if nobody asks.
         letters: Takes the dead letters, instead of the file of `dead_letter_path`.
 
     Attributes:
         report: The counts.
         accepted: Whether the API took anything. Until then, events that it refuses have no fate:
             the settings may be at fault. Whoever judges that over several runs sets it.
-        tally: What was delivered, in numbers; None if no run report is asked for.
         awaits_mapping: Set while no stream that gives events has come; no STATE is written then.
     """
 
@@ -70,6 +83,7 @@ class Run:
         stop_reading: Callable[[], None] = lambda: None,
         watch: Callable[[RunCounts, int, int], None] = lambda *_: None,
         *,
+        observer: Observer | None = None,
         letters: DeadLetterWriter | None = None,
     ) -> None:
         """Start with nothing read."""
@@ -80,6 +94,7 @@ class Run:
         self._state_barred = settings.dry_run or settings.limit is not None
         self._stop_reading = stop_reading
         self._watch = watch
+        self._observer = observer
         self._left = settings.limit
         self._batch_size = settings.batch_size_rows
         self._settings = settings
@@ -91,7 +106,6 @@ class Run:
         self._ledger: Ledger | None = None
         if settings.ledger_path is not None and not settings.dry_run:
             self._ledger = Ledger(settings.ledger_path, (settings.url, settings.customer_id))
-        self.tally = None if settings.report_path is None else Tally(settings.events.zone)
         self._delivered_file: DeliveredFile | None = None
         if settings.delivered_path is not None and not settings.dry_run:
             self._delivered_file = DeliveredFile(settings.delivered_path, logger)
@@ -248,8 +262,6 @@ class Run:
         self._obey_stop()
         self._delivery.collect()
         self._advance_state()
-        if self.tally is not None:
-            self.tally.timeline.look(self.counts)
         self._watch(self.counts, self._delivery.in_flight, self._delivery.waiting)
 
     def _advance_state(self) -> None:
@@ -353,7 +365,7 @@ class Run:
         self.counts.retries += done.retries
         self.counts.of(done.batch.stream).delivered += len(done.delivered)
         self.accepted = self.accepted or done.accepted
-        if self.tally is not None or self._delivered_file is not None:
+        if self._observer is not None or self._delivered_file is not None:
             self._tell_of(done)
         if self._ledger is not None:
             self._ledger.end(done.batch.conversions, done.confirmed)
@@ -375,9 +387,8 @@ class Run:
     def _tell_of(self, done: BatchResult) -> None:
         """Write and count what was delivered, for the settings that ask for it."""
         events = read_back(done.delivered)
-        if self.tally is not None:
-            self.tally.add(done.batch.stream, events, done.sent_at)
-            self.tally.add_latencies(done.latencies)
+        if self._observer is not None:
+            self._observer.delivered(done.batch.stream, events, done.sent_at, done.latencies)
         if self._delivered_file is not None and events:
             self._delivered_file.write(events)
             if self._ledger is not None:  # What it knows is not sent again, so no row may be lost.
@@ -396,9 +407,9 @@ class Run:
             self._shown += 1
             self._logger.info("would send: %s", conversion.body.decode())
         self.counts.of(batch.stream).delivered += len(batch.conversions)
-        if self.tally is not None:
+        if self._observer is not None:
             sent_at = [time.time()] * len(batch.conversions)
-            self.tally.add(batch.stream, read_back(batch.conversions), sent_at)
+            self._observer.delivered(batch.stream, read_back(batch.conversions), sent_at, ())
         self._states.finish(batch.number)
 
 

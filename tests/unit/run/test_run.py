@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import json
 import logging
 import os
 import threading
@@ -17,8 +16,6 @@ from target_liveintent.config.schema import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.errors import DeliveryError, StorageError
-from target_liveintent.reporting import run_report
-from target_liveintent.reporting.run_report.facts import DONE, Ending
 from target_liveintent.run.run import Run
 from target_liveintent.storage.dead_letters import DeadLetterFile
 from target_liveintent.storage.ledger import Ledger
@@ -86,21 +83,6 @@ def test_a_run_leaves_no_threads(tmp_path: Path) -> None:
         run.finish()
     run.abandon(raised.value)
     wait_until(lambda: threading.active_count() == before, "the end of the threads")
-
-
-def test_the_report_follows_a_run(tmp_path: Path) -> None:
-    """At each look, and once more at its end, what has happened since goes into its time-line."""
-    path = tmp_path / "run.html"
-    run = _run(tmp_path, print, report_path=str(path))
-    assert run.tally is not None
-    run.counts.of("orders").filtered = 3
-    run.tick()
-    assert [step.unused for step in run.tally.timeline.steps] == [3]
-    run.counts.of("orders").filtered = 5
-    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "x", "report_path": str(path)})
-    run_report.tell(run, settings, Ending(DONE), "target-liveintent 0", logging.getLogger("test"))
-    steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
-    assert sum(step["unused"] for step in steps) == 5
 
 
 def _delivered(tmp_path: Path, write_state: Any, **settings: Any) -> tuple[Run, BatchResult]:

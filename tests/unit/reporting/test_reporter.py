@@ -1,0 +1,93 @@
+"""The reporter of a run: what the settings ask for is written, and nothing else."""
+
+from __future__ import annotations
+
+import io
+import json
+import logging
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from unit_support import TIME, conversion, order
+
+from target_liveintent.config.schema import settings_of
+from target_liveintent.reporting.reporter import RunReporter
+from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.storage.delivered import read_back
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def reporter(**settings: Any) -> RunReporter:
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
+    return RunReporter(
+        settings_of({**account, **settings}),
+        "target-liveintent 0",
+        logging.getLogger("test"),
+        io.StringIO(),
+    )
+
+
+def test_the_report_follows_a_run(tmp_path: Path) -> None:
+    """The report counts what progress and the end of the run bring, each record once."""
+    path = tmp_path / "run.html"
+    reports = reporter(report_path=str(path))
+    counts = RunCounts()
+    counts.of("orders").filtered = 3
+    reports.progress(counts, 0, 0)
+    counts.of("orders").filtered = 5
+    reports.end(counts, Ending(DONE))
+    steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
+    assert sum(step["unused"] for step in steps) == 5
+
+
+def test_the_report_has_what_was_delivered(tmp_path: Path) -> None:
+    """Conversions, their ages and the latencies of their requests are in the report."""
+    path = tmp_path / "run.html"
+    reports = reporter(report_path=str(path))
+    assert reports.tally is not None
+    events = read_back([conversion(order())] * 2)
+    reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
+    reports.end(RunCounts(), Ending(DONE))
+    facts = json.loads(path.with_suffix(".json").read_text())
+    (freshness,) = facts["freshness"]
+    assert (freshness["events"], freshness["within_an_hour"]) == (2, 1)
+    assert facts["requests"]["longest"] == 0.5
+    assert path.exists()
+
+
+@pytest.mark.parametrize(("kind", "success"), [(DONE, 1), (FAILED, 0)])
+def test_metrics_at_the_end(tmp_path: Path, kind: str, success: int) -> None:
+    """Only a run that is done succeeded."""
+    path = tmp_path / "run.prom"
+    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind))
+    assert f"target_liveintent_success {success}.0\n" in path.read_text()
+
+
+def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Without paths in the settings, the summary in the log is all there is."""
+    caplog.set_level(logging.INFO)
+    counts = RunCounts()
+    counts.of("orders").read = 7
+    reports = reporter(dead_letter_path=str(tmp_path / "dead_letters"))
+    assert reports.tally is None
+    reports.progress(counts, 1, 0)
+    reports.end(counts, Ending(DONE))
+    assert [line.partition(",")[0] for line in caplog.messages] == [
+        "orders: read 7",
+        "total: read 7",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning names the reason, and the run goes on."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "run.html"
+    reports = reporter(report_path=str(path))
+    folder.rmdir()
+    reports.end(RunCounts(), Ending(DONE))
+    assert caplog.messages == [f"report_path '{path}' cannot be written: No such file or directory"]
