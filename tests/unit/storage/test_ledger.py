@@ -18,7 +18,7 @@ from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
     from pathlib import Path
 
 ACCOUNT = ("https://conversions.liveintent.com/conversions/a-1b2c", "a-1b2c")
@@ -77,7 +77,7 @@ def rows(path: Path) -> int:
 
 
 def test_delivered_is_known(ledgers: Ledgers) -> None:
-    """To this run and to the next, in the order in which events came."""
+    """This run and the next one know it; the others keep their order."""
     ledger = ledgers()
     remember(ledger, *events(3))
     assert ledger.unsent(events(6)) == events(3, 6)
@@ -86,7 +86,7 @@ def test_delivered_is_known(ledgers: Ledgers) -> None:
 
 
 def test_only_what_is_confirmed(ledgers: Ledgers) -> None:
-    """An event whose batch came to its end without a 204 is unknown."""
+    """An event whose batch ended without a 204 stays unknown."""
     ledger = ledgers()
     batch = events(4)
     for one in batch:
@@ -97,7 +97,7 @@ def test_only_what_is_confirmed(ledgers: Ledgers) -> None:
 
 
 def test_nothing_confirmed_writes_nothing(ledgers: Ledgers) -> None:
-    """A batch of which nothing is certain leaves no trace."""
+    """A batch without a confirmed event writes no row."""
     ledger = ledgers()
     ledger.begin(event())
     ledger.end([event()], [])
@@ -117,7 +117,7 @@ def test_nothing_confirmed_writes_nothing(ledgers: Ledgers) -> None:
     ],
 )
 def test_what_tells_events_apart(ledgers: Ledgers, other: dict[str, Any]) -> None:
-    """Pixel ID, source stream and event ID."""
+    """Pixel ID, source stream and event ID make an event another one."""
     ledger = ledgers()
     remember(ledger, event())
     different = event(**other)
@@ -135,14 +135,14 @@ def test_what_tells_events_apart(ledgers: Ledgers, other: dict[str, Any]) -> Non
     ],
 )
 def test_what_tells_accounts_apart(ledgers: Ledgers, account: tuple[str, ...]) -> None:
-    """API URL and customer ID."""
+    """API URL and customer ID make an account another one."""
     remember(ledgers(), event())
     assert ledgers(*account).unsent([event()]) == [event()]
     assert ledgers().unsent([event()]) == []
 
 
 def test_a_changed_event_is_the_same(ledgers: Ledgers) -> None:
-    """Time, amount and columns do not count: a refund that edits an order is not sent."""
+    """Time, value and columns do not matter: a refund that changes an order is not sent."""
     ledger = ledgers()
     remember(ledger, event())
     changed = event(body=b'{"value":5}', columns={"value": 5}, expires_at=LATER + 500)
@@ -162,14 +162,14 @@ def test_keys_are_pinned(ledgers: Ledgers) -> None:
     "text", ["ü", "\x00", "'; DROP TABLE delivered; --", "\ud800", "", "x" * 9999]
 )
 def test_any_text_is_a_key(ledgers: Ledgers, text: str) -> None:
-    """Whatever stream and event ID are made of."""
+    """Stream and event ID may hold any characters."""
     ledger = ledgers()
     remember(ledger, event(text, stream=text))
     assert ledger.unsent([event(text, stream=text), event()]) == [event()]
 
 
 def test_a_full_batch_is_asked_at_once(ledgers: Ledgers) -> None:
-    """A hundred events, or none."""
+    """The ledger answers for a hundred events, and for none."""
     ledger = ledgers()
     remember(ledger, *events(0, 100, 2))
     assert ledger.unsent(events(100)) == events(1, 100, 2)
@@ -180,7 +180,7 @@ def test_a_full_batch_is_asked_at_once(ledgers: Ledgers) -> None:
 
 
 def test_underway_once(ledgers: Ledgers) -> None:
-    """An event that is on its way is not begun again before its fate is known."""
+    """An event that is being delivered is not begun again before its outcome is known."""
     ledger = ledgers()
     assert ledger.begin(event())
     assert not ledger.begin(event())
@@ -192,7 +192,7 @@ def test_underway_once(ledgers: Ledgers) -> None:
 
 
 def test_within_one_batch_once(ledgers: Ledgers) -> None:
-    """The first of each is kept."""
+    """Of equal events, the first is kept."""
     first, second = event(body=b"first"), event(body=b"second")
     kept = ledgers().unsent([first, event("2"), second])
     assert sorted(kept, key=lambda one: one.event_id) == [first, event("2")]
@@ -202,14 +202,14 @@ def test_within_one_batch_once(ledgers: Ledgers) -> None:
 
 
 def test_expired_events_are_forgotten_at_the_next_start(ledgers: Ledgers) -> None:
-    """Once no window can be open any more, the row goes, and the file does not grow for ever."""
-    now = int(time.time())
-    gone, there = event("gone", expires_at=now - 5), event("there", expires_at=now + 500)
+    """A row is deleted once its window is closed, so that the file does not grow for ever."""
+    gone, there = event("gone", expires_at=999), event("there", expires_at=1_000)
     remember(ledgers(), gone, there)
     assert rows(ledgers.path) == 2
-    again = ledgers()
+    again = Ledger(str(ledgers.path), ACCOUNT, now=lambda: 1_000.9)
     assert rows(ledgers.path) == 1
     assert again.unsent([gone, there]) == [gone]
+    again.close()
 
 
 # The file
@@ -275,7 +275,7 @@ def test_another_database(tmp_path: Path, table: str) -> None:
 def test_a_path_that_cannot_be_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """Said as a wrong setting, in one line."""
+    """It is a wrong setting, named in one line."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match="ledger_path") as raised:
         Ledger(path, ACCOUNT)
@@ -283,14 +283,14 @@ def test_a_path_that_cannot_be_used(
 
 
 def test_an_empty_file_becomes_a_ledger(ledgers: Ledgers) -> None:
-    """Somebody may have made the file beforehand."""
+    """The user may have created the file beforehand."""
     ledgers.path.touch(0o600)
     remember(ledgers(), event())
     assert ledgers().unsent([event()]) == []
 
 
 def test_a_file_that_breaks_later(ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be read or written any more ends the run as a fault of storage."""
+    """A ledger that can no longer be read or written ends the run with a `StorageError`."""
     ledger = ledgers()
     ledger.close()
     ledger.begin(event())
@@ -303,8 +303,66 @@ def test_a_file_that_breaks_later(ledgers: Ledgers, monkeypatch: pytest.MonkeyPa
 # Several runs
 
 
+class Sleep:
+    """A clock that only sleeping moves, and what happens during the sleeps.
+
+    Args:
+        during: Called with the number of each sleep.
+    """
+
+    def __init__(self, during: Callable[[int], None] = lambda _: None) -> None:
+        self._during = during
+        self.count = 0
+        self.seconds = 1_000.0
+
+    def monotonic(self) -> float:
+        return self.seconds
+
+    def __call__(self, seconds: float) -> None:
+        self.count += 1
+        assert self.count < 10_000, "it waits for ever"
+        self.seconds += seconds
+        self._during(self.count)
+
+
+def open_ledger(path: Path, sleep: Sleep) -> Ledger:
+    return Ledger(str(path), ACCOUNT, monotonic=sleep.monotonic, sleep=sleep)
+
+
+def test_two_runs_create_the_file_at_once(ledgers: Ledgers) -> None:
+    """A run waits while another one, which creates the file, holds its lock."""
+    other = sqlite3.connect(ledgers.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    sleep = Sleep(lambda count: other.close() if count == 3 else None)
+    ledger = open_ledger(ledgers.path, sleep)
+    assert sleep.count == 3
+    remember(ledger, event())
+    assert ledger.unsent([event()]) == []
+    ledger.close()
+
+
+def test_a_lock_that_is_never_released(ledgers: Ledgers) -> None:
+    """After half a minute, a run gives up and says why."""
+    other = sqlite3.connect(ledgers.path, isolation_level=None)
+    other.execute("BEGIN IMMEDIATE")
+    sleep = Sleep()
+    with pytest.raises(ConfigurationError, match=r"ledger_path '.*' cannot be used: .*locked"):
+        open_ledger(ledgers.path, sleep)
+    assert 30 <= sleep.seconds - 1_000 < 31
+    other.close()
+
+
+def test_only_a_lock_is_waited_for(ledgers: Ledgers) -> None:
+    """What will not pass ends the run at once."""
+    ledgers.path.with_name("ledger.sqlite-wal").mkdir()
+    sleep = Sleep()
+    with pytest.raises(ConfigurationError, match="cannot be used: "):
+        open_ledger(ledgers.path, sleep)
+    assert sleep.count == 0
+
+
 def test_two_runs_see_what_the_other_delivered(ledgers: Ledgers) -> None:
-    """Both open at the same time."""
+    """Runs at the same time see each other's events."""
     one, two = ledgers(), ledgers()
     remember(one, *events(5))
     assert two.unsent(events(10)) == events(5, 10)
@@ -336,7 +394,7 @@ def writer(path: Path, first: int, end: int) -> subprocess.Popen[bytes]:
 
 
 def test_two_processes_share_the_file(ledgers: Ledgers) -> None:
-    """Neither fails for the other, and nothing of either is lost."""
+    """Neither process fails because of the other, and no event of either is lost."""
     both = [writer(ledgers.path, 0, 2_000), writer(ledgers.path, 2_000, 4_000)]
     for process in both:
         _, said = process.communicate(timeout=30)
@@ -346,7 +404,7 @@ def test_two_processes_share_the_file(ledgers: Ledgers) -> None:
 
 
 def test_a_killed_writer_loses_nothing(ledgers: Ledgers) -> None:
-    """What was said to be remembered when SIGKILL came is there, and the file is whole."""
+    """What was committed before a SIGKILL is there, and the file is whole."""
     for start in (0, 1_000_000):
         process = writer(ledgers.path, start, start + 1_000_000)
         assert process.stdout is not None
@@ -370,7 +428,7 @@ def test_a_killed_writer_loses_nothing(ledgers: Ledgers) -> None:
 
 
 def test_it_costs_little(ledgers: Ledgers) -> None:
-    """Microseconds an event, of the machine's own time, in batches of 100."""
+    """An event costs a few microseconds of processor time, in batches of 100."""
     ledger = ledgers()
     all_events = [event(f"order-{n}") for n in range(20_000)]
     batches = [all_events[n : n + 100] for n in range(0, len(all_events), 100)]
