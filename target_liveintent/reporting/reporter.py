@@ -26,10 +26,10 @@ class RunReporter:
 
     Args:
         settings: The settings of the run.
-        program: The program's name and version.
         logger: Takes progress, the summary, and warnings about files that cannot be written.
         stream: Standard error; a terminal shows progress as one live line.
         now: Returns the Unix time.
+        monotonic: Returns seconds that only ever rise.
 
     Attributes:
         tally: Counts what is delivered for the run report; None if the settings ask for none.
@@ -38,22 +38,24 @@ class RunReporter:
     def __init__(
         self,
         settings: Settings,
-        program: str,
         logger: logging.Logger,
         stream: IO[str],
         now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Write nothing yet."""
         self._settings = settings
-        self._program = program
         self._logger = logger
         self._now = now
         interval = settings.flush_interval_seconds
-        self._progress = Progress(logger, interval, LiveLine(stream) if stream.isatty() else None)
+        line = LiveLine(stream) if stream.isatty() else None
+        self._progress = Progress(logger, interval, line, monotonic)
         self._metrics: MetricsFile | None = None
         if settings.metrics_path is not None:
-            self._metrics = MetricsFile(settings.metrics_path, interval, logger)
-        self.tally = None if settings.report_path is None else Tally(settings.events.zone)
+            self._metrics = MetricsFile(settings.metrics_path, interval, logger, now, monotonic)
+        self.tally: Tally | None = None
+        if settings.report_path is not None:
+            self.tally = Tally(settings.events.zone, monotonic)
 
     def progress(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
         """Report how far the run is; called about once a second.
@@ -69,21 +71,26 @@ class RunReporter:
         if self._metrics is not None:
             self._metrics.update(counts, in_flight)
 
-    def end(self, counts: RunCounts, ending: Ending) -> None:
-        """Report how the run ended: in the log, and in the files that the settings name."""
+    def end(self, counts: RunCounts, ending: Ending, program: str) -> None:
+        """Report how the run ended: in the log, and in the files that the settings name.
+
+        Args:
+            counts: The counts.
+            ending: How the run ended.
+            program: The program's name and version.
+        """
         self._progress.close()
         for line in (*counts.lines(), *counts.advice(self._settings.dead_letter_path)):
             self._logger.info(line)
         if self._metrics is not None:
             self._metrics.end(counts, success=ending.kind == DONE)
-        if self._settings.report_path is not None and self.tally is not None:
-            self.tally.timeline.update(counts)
-            self._write_report(self._settings.report_path, self.tally, counts, ending)
-
-    def _write_report(self, path: str, tally: Tally, counts: RunCounts, ending: Ending) -> None:
+        path = self._settings.report_path
+        if path is None or self.tally is None:
+            return
+        self.tally.timeline.update(counts)
         try:
             facts = gather(
-                counts, tally, self._settings, ending, target=self._program, now=self._now()
+                counts, self.tally, self._settings, ending, target=program, now=self._now()
             )
             write_report(facts, path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)

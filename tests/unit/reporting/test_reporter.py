@@ -2,9 +2,12 @@
 
 from __future__ import annotations
 
+import contextlib
 import io
 import json
 import logging
+import os
+import pty
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -20,27 +23,76 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def reporter(**settings: Any) -> RunReporter:
+PROGRAM = "target-liveintent 0"
+
+
+class Clock:
+    """Returns the seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def reporter(clock: Clock | None = None, **settings: Any) -> RunReporter:
     account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
     return RunReporter(
         settings_of({**account, **settings}),
-        "target-liveintent 0",
         logging.getLogger("test"),
         io.StringIO(),
+        monotonic=clock or Clock(),
     )
 
 
 def test_the_report_follows_a_run(tmp_path: Path) -> None:
-    """The report counts what progress and the end of the run bring, each record once."""
-    path = tmp_path / "run.html"
-    reports = reporter(report_path=str(path))
+    """The report has the records of each second, those since the last progress included."""
+    path, clock = tmp_path / "run.html", Clock()
+    reports = reporter(clock, report_path=str(path))
     counts = RunCounts()
     counts.of("orders").filtered = 3
     reports.progress(counts, 0, 0)
+    clock.seconds += 2
     counts.of("orders").filtered = 5
-    reports.end(counts, Ending(DONE))
+    reports.end(counts, Ending(DONE), PROGRAM)
     steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
-    assert sum(step["unused"] for step in steps) == 5
+    assert [step["unused"] for step in steps] == [3, 0, 2]
+
+
+def test_progress_and_metrics_follow_a_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both are written once an interval has passed."""
+    caplog.set_level(logging.INFO)
+    path, clock = tmp_path / "run.prom", Clock()
+    reports = reporter(clock, metrics_path=str(path), flush_interval_seconds=60)
+    reports.progress(RunCounts(), 4, 1)
+    assert (caplog.messages, path.exists()) == ([], False)
+    clock.seconds += 60
+    reports.progress(RunCounts(), 4, 1)
+    assert "4 in flight (1 waiting)" in caplog.text
+    assert "target_liveintent_in_flight 4.0\n" in path.read_text()
+
+
+def test_a_terminal_shows_a_live_line() -> None:
+    """The line is drawn while the run goes on, and is cleared at its end."""
+    screen, terminal = pty.openpty()
+    clock = Clock()
+    with open(terminal, "w") as stream:  # noqa: PTH123 (a descriptor)
+        settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+        reports = RunReporter(settings, logging.getLogger("test"), stream, monotonic=clock)
+        clock.seconds += 1
+        reports.progress(RunCounts(), 4, 1)
+        reports.end(RunCounts(), Ending(DONE), PROGRAM)
+    shown = b""
+    with contextlib.suppress(OSError):  # The other end is closed.
+        while more := os.read(screen, 1_000):
+            shown += more
+    os.close(screen)
+    assert b"4 in flight (1 waiting)" in shown
+    assert shown.endswith(b"\r")
+    assert shown.split(b"\r")[-2].isspace()
 
 
 def test_the_report_has_what_was_delivered(tmp_path: Path) -> None:
@@ -50,7 +102,7 @@ def test_the_report_has_what_was_delivered(tmp_path: Path) -> None:
     assert reports.tally is not None
     events = read_back([conversion(order())] * 2)
     reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
-    reports.end(RunCounts(), Ending(DONE))
+    reports.end(RunCounts(), Ending(DONE), PROGRAM)
     facts = json.loads(path.with_suffix(".json").read_text())
     (freshness,) = facts["freshness"]
     assert (freshness["events"], freshness["within_an_hour"]) == (2, 1)
@@ -62,7 +114,7 @@ def test_the_report_has_what_was_delivered(tmp_path: Path) -> None:
 def test_metrics_at_the_end(tmp_path: Path, kind: str, success: int) -> None:
     """Only a run that is done succeeded."""
     path = tmp_path / "run.prom"
-    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind))
+    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind), PROGRAM)
     assert f"target_liveintent_success {success}.0\n" in path.read_text()
 
 
@@ -74,7 +126,7 @@ def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path)
     reports = reporter(dead_letter_path=str(tmp_path / "dead_letters"))
     assert reports.tally is None
     reports.progress(counts, 1, 0)
-    reports.end(counts, Ending(DONE))
+    reports.end(counts, Ending(DONE), PROGRAM)
     assert [line.partition(",")[0] for line in caplog.messages] == [
         "orders: read 7",
         "total: read 7",
@@ -89,5 +141,5 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptu
     path = folder / "run.html"
     reports = reporter(report_path=str(path))
     folder.rmdir()
-    reports.end(RunCounts(), Ending(DONE))
+    reports.end(RunCounts(), Ending(DONE), PROGRAM)
     assert caplog.messages == [f"report_path '{path}' cannot be written: No such file or directory"]
