@@ -124,7 +124,8 @@ class TargetLiveIntent(Target):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         logs.hide_token(self.settings.auth_token)
-        self._reporter = RunReporter(self.settings, self.logger, sys.stderr)
+        program = f"{self.name} {self.plugin_version}"
+        self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
         self.run = Run(
             self.settings,
             self._write_state,
@@ -292,7 +293,7 @@ class TargetLiveIntent(Target):
         if self._signal is not None:
             said = [self._stopped_by, *([ending.message] if ending.message else [])]
             ending = Ending(STOPPED, "; ".join(said))
-        self._reporter.end(self.run.counts, ending, f"{self.name} {self.plugin_version}")
+        self._reporter.end(self.run.counts, ending)
 
     def _stop_reading(self) -> None:
         self.message_reader.stopped = True

@@ -26,9 +26,9 @@ class RunReporter:
 
     Args:
         settings: The settings of the run.
+        program: The program's name and version.
         logger: Takes progress, the summary, and warnings about files that cannot be written.
         stream: Standard error; a terminal shows progress as one live line.
-        now: Returns the Unix time.
         monotonic: Returns seconds that only ever rise.
 
     Attributes:
@@ -38,21 +38,23 @@ class RunReporter:
     def __init__(
         self,
         settings: Settings,
+        program: str,
         logger: logging.Logger,
         stream: IO[str],
-        now: Callable[[], float] = time.time,
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
         """Write nothing yet."""
         self._settings = settings
+        self._program = program
         self._logger = logger
-        self._now = now
         interval = settings.flush_interval_seconds
         line = LiveLine(stream) if stream.isatty() else None
         self._progress = Progress(logger, interval, line, monotonic)
         self._metrics: MetricsFile | None = None
         if settings.metrics_path is not None:
-            self._metrics = MetricsFile(settings.metrics_path, interval, logger, now, monotonic)
+            self._metrics = MetricsFile(
+                settings.metrics_path, interval, logger, monotonic=monotonic
+            )
         self.tally: Tally | None = None
         if settings.report_path is not None:
             self.tally = Tally(settings.events.zone, monotonic)
@@ -71,14 +73,8 @@ class RunReporter:
         if self._metrics is not None:
             self._metrics.update(counts, in_flight)
 
-    def end(self, counts: RunCounts, ending: Ending, program: str) -> None:
-        """Report how the run ended: in the log, and in the files that the settings name.
-
-        Args:
-            counts: The counts.
-            ending: How the run ended.
-            program: The program's name and version.
-        """
+    def end(self, counts: RunCounts, ending: Ending) -> None:
+        """Report how the run ended: in the log, and in the files that the settings name."""
         self._progress.close()
         for line in (*counts.lines(), *counts.advice(self._settings.dead_letter_path)):
             self._logger.info(line)
@@ -90,7 +86,12 @@ class RunReporter:
         self.tally.timeline.update(counts)
         try:
             facts = gather(
-                counts, self.tally, self._settings, ending, target=program, now=self._now()
+                counts,
+                self.tally,
+                self._settings,
+                ending,
+                target=self._program,
+                now=time.time(),
             )
             write_report(facts, path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)

@@ -40,6 +40,7 @@ def reporter(clock: Clock | None = None, **settings: Any) -> RunReporter:
     account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
     return RunReporter(
         settings_of({**account, **settings}),
+        PROGRAM,
         logging.getLogger("test"),
         io.StringIO(),
         monotonic=clock or Clock(),
@@ -55,7 +56,7 @@ def test_the_report_follows_a_run(tmp_path: Path) -> None:
     reports.progress(counts, 0, 0)
     clock.seconds += 2
     counts.of("orders").filtered = 5
-    reports.end(counts, Ending(DONE), PROGRAM)
+    reports.end(counts, Ending(DONE))
     steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
     assert [step["unused"] for step in steps] == [3, 0, 2]
 
@@ -81,10 +82,10 @@ def test_a_terminal_shows_a_live_line() -> None:
     clock = Clock()
     with open(terminal, "w") as stream:  # noqa: PTH123 (a descriptor)
         settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
-        reports = RunReporter(settings, logging.getLogger("test"), stream, monotonic=clock)
+        reports = RunReporter(settings, PROGRAM, logging.getLogger("test"), stream, monotonic=clock)
         clock.seconds += 1
         reports.progress(RunCounts(), 4, 1)
-        reports.end(RunCounts(), Ending(DONE), PROGRAM)
+        reports.end(RunCounts(), Ending(DONE))
     shown = b""
     with contextlib.suppress(OSError):  # The other end is closed.
         while more := os.read(screen, 1_000):
@@ -102,7 +103,7 @@ def test_the_report_has_what_was_delivered(tmp_path: Path) -> None:
     assert reports.tally is not None
     events = read_back([conversion(order())] * 2)
     reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
-    reports.end(RunCounts(), Ending(DONE), PROGRAM)
+    reports.end(RunCounts(), Ending(DONE))
     facts = json.loads(path.with_suffix(".json").read_text())
     (freshness,) = facts["freshness"]
     assert (freshness["events"], freshness["within_an_hour"]) == (2, 1)
@@ -114,7 +115,7 @@ def test_the_report_has_what_was_delivered(tmp_path: Path) -> None:
 def test_metrics_at_the_end(tmp_path: Path, kind: str, success: int) -> None:
     """Only a run that is done succeeded."""
     path = tmp_path / "run.prom"
-    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind), PROGRAM)
+    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind))
     assert f"target_liveintent_success {success}.0\n" in path.read_text()
 
 
@@ -126,7 +127,7 @@ def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path)
     reports = reporter(dead_letter_path=str(tmp_path / "dead_letters"))
     assert reports.tally is None
     reports.progress(counts, 1, 0)
-    reports.end(counts, Ending(DONE), PROGRAM)
+    reports.end(counts, Ending(DONE))
     assert [line.partition(",")[0] for line in caplog.messages] == [
         "orders: read 7",
         "total: read 7",
@@ -141,5 +142,5 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptu
     path = folder / "run.html"
     reports = reporter(report_path=str(path))
     folder.rmdir()
-    reports.end(RunCounts(), Ending(DONE), PROGRAM)
+    reports.end(RunCounts(), Ending(DONE))
     assert caplog.messages == [f"report_path '{path}' cannot be written: No such file or directory"]
