@@ -53,7 +53,7 @@ class MetricsFile:
         interval: Seconds between two writes.
         logger: Takes one warning if the file cannot be written, which does not end the run.
         now: Returns the Unix time.
-        monotonic: Returns seconds that only ever rise.
+        monotonic: Returns seconds that never go backwards.
     """
 
     def __init__(

@@ -70,7 +70,7 @@ class Progress:
         logger: Takes the log lines.
         interval: Seconds between two log lines.
         line: The live line, which replaces the log lines; None if there is no terminal.
-        monotonic: Returns seconds that only ever rise.
+        monotonic: Returns seconds that never go backwards.
     """
 
     def __init__(

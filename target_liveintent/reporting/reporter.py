@@ -29,7 +29,7 @@ class RunReporter:
         program: The program's name and version.
         logger: Takes progress, the summary, and warnings about files that cannot be written.
         stream: Standard error; a terminal shows progress as one live line.
-        monotonic: Returns seconds that only ever rise.
+        monotonic: Returns seconds that never go backwards.
 
     Attributes:
         tally: Counts what is delivered for the run report; None if the settings ask for none.
@@ -52,9 +52,8 @@ class RunReporter:
         self._progress = Progress(logger, interval, line, monotonic)
         self._metrics: MetricsFile | None = None
         if settings.metrics_path is not None:
-            self._metrics = MetricsFile(
-                settings.metrics_path, interval, logger, monotonic=monotonic
-            )
+            path = settings.metrics_path
+            self._metrics = MetricsFile(path, interval, logger, monotonic=monotonic)
         self.tally: Tally | None = None
         if settings.report_path is not None:
             self.tally = Tally(settings.events.zone, monotonic)
@@ -80,19 +79,12 @@ class RunReporter:
             self._logger.info(line)
         if self._metrics is not None:
             self._metrics.end(counts, success=ending.kind == DONE)
-        path = self._settings.report_path
-        if path is None or self.tally is None:
+        path, tally, now = self._settings.report_path, self.tally, time.time()
+        if path is None or tally is None:
             return
-        self.tally.timeline.update(counts)
+        tally.timeline.update(counts)
         try:
-            facts = gather(
-                counts,
-                self.tally,
-                self._settings,
-                ending,
-                target=self._program,
-                now=time.time(),
-            )
+            facts = gather(counts, tally, self._settings, ending, target=self._program, now=now)
             write_report(facts, path)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__

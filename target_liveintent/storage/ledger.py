@@ -32,7 +32,7 @@ class Ledger:
         path: The file; a new one can be read by its owner only.
         account: API URL and customer ID: events of another account have other keys.
         now: Returns the Unix time.
-        monotonic: Returns seconds that only ever rise.
+        monotonic: Returns seconds that never go backwards.
         sleep: Waits for so many seconds.
 
     Raises:

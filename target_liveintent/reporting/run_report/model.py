@@ -51,7 +51,7 @@ class NotSent(msgspec.Struct):
     what_to_do: str
 
 
-class TimeStep(msgspec.Struct):
+class TimeStep(msgspec.Struct, frozen=True):
     """Records by outcome in one step of the run's time.
 
     Attributes:

@@ -198,17 +198,11 @@ _NOT_SENT_KEYS = {True: ("dead letters", "bad"), False: ("not to be sent", "hold
 def _not_sent(facts: Facts) -> str:
     if not facts.not_sent:
         return ""
-    rows = [
-        Row(
-            f"<code>{one.reason}</code>",
-            [
-                f"{one.records:,}",
-                percent(one.records, facts.total.read),
-                text(one.what_to_do),
-            ],
-        )
-        for one in facts.not_sent
-    ]
+    rows = []
+    for one in facts.not_sent:
+        share = percent(one.records, facts.total.read)
+        cells = [f"{one.records:,}", share, text(one.what_to_do)]
+        rows.append(Row(f"<code>{one.reason}</code>", cells))
     table = markup.table("By reason", ["reason", "records", "of all", markup.SENTENCES], rows)
     kinds = {one.dead_letter for one in facts.not_sent}
     keys = [key for dead_letter, key in _NOT_SENT_KEYS.items() if dead_letter in kinds]
@@ -265,16 +259,14 @@ def _freshness(facts: Facts) -> str:
 
 
 def _freshness_row(one: Freshness) -> Row:
-    return Row(
-        one.source,
-        [
-            f"{one.events:,}",
-            percent(one.within_an_hour, one.events),
-            percent(one.within_a_day, one.events),
-            words.age_words(one.oldest_seconds),
-            f"{one.window_days} days",
-        ],
+    cells = (
+        f"{one.events:,}",
+        percent(one.within_an_hour, one.events),
+        percent(one.within_a_day, one.events),
+        words.age_words(one.oldest_seconds),
+        f"{one.window_days} days",
     )
+    return Row(one.source, cells)
 
 
 def _value(facts: Facts) -> str:

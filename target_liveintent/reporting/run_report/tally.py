@@ -96,10 +96,10 @@ class Histogram:
 
 
 class Timeline:
-    """Outcomes over the time of a run, in at most 48 steps: pairs of steps are joined as it grows.
+    """Outcomes over the time of a run, in at most 48 steps; a longer run joins pairs of steps.
 
     Args:
-        monotonic: Returns seconds that only ever rise.
+        monotonic: Returns seconds that never go backwards.
 
     Attributes:
         width: Seconds a step.
@@ -143,7 +143,7 @@ class Tally:
 
     Args:
         zone: The time zone whose days the values are summed by.
-        monotonic: Returns seconds that only ever rise.
+        monotonic: Returns seconds that never go backwards.
 
     Attributes:
         ages: Seconds from the event to its sending, by source.

@@ -7,7 +7,7 @@ from decimal import Decimal
 _AGE_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _SHORT_AGE_UNITS = ((86_400, "d"), (3_600, "h"))
 _NUMBER_UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
-"""The least number that is shown in a unit, the unit, and its name."""
+"""The least number that is shown in a unit, the unit itself, and its name."""
 _HUGE = Decimal(10) ** 15
 
 
