@@ -42,7 +42,7 @@ COLUMNS = (*WITH_ID, "order_id", "ip", "currency", "source")
 
 
 def report(run: Running) -> dict[str, Any]:
-    """Return the JSON of the report; the page must be there and have the first line of it."""
+    """The JSON of the report; the page is there as well and says the same in its first line."""
     facts: dict[str, Any] = json.loads((run.folder / "run.json").read_text())
     page = (run.folder / "run.html").read_text()
     for path in (run.folder / "run.json", run.folder / "run.html"):
@@ -60,7 +60,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_report(to_server: Launcher, server: Server) -> None:
-    """The report says how much LiveIntent has, what did not go and why, and how late it was."""
+    """How many LiveIntent has, what did not go and why, how late: from the report alone."""
     server.answer = refusing("order-3")
     messages = [
         *numbered(150, order_id="A", currency="EUR", value="0.10"),
@@ -96,7 +96,7 @@ def test_report(to_server: Launcher, server: Server) -> None:
 
 
 def test_age_is_that_at_sending(to_server: Launcher, server: Server) -> None:
-    """An event that waited for a retry was older when it was sent; each request has a latency."""
+    """What waited for a retry was older when it was sent, and latencies are of every request."""
     answers = iter([Reply(503, headers={"Retry-After": "2"})])
     server.answer = lambda _: next(answers, Reply())
     event_time = order(1)["record"]["event_time"]
@@ -110,7 +110,7 @@ def test_age_is_that_at_sending(to_server: Launcher, server: Server) -> None:
 
 
 def test_report_of_a_failed_run(to_server: Launcher, server: Server) -> None:
-    """The page of a run whose token is refused has the last line of the log."""
+    """A run whose token is refused says so on its page, in the words of its last line."""
     server.answer = lambda _: Reply(401)
     run = to_server.run(schema(), *orders(50), state(1), **REPORT)
     assert (run.code, run.states) == (1, [])
@@ -129,7 +129,7 @@ def test_report_of_a_run_that_never_began(to_server: Launcher) -> None:
 
 
 def test_report_of_a_stopped_run(to_server: Launcher, server: Server) -> None:
-    """After SIGTERM, the page shows what was sent until then."""
+    """After SIGTERM, the page tells what was sent until then."""
     run = to_server.start(**REPORT)
     run.send(schema(), *orders(120), state(1))
     wait_until(lambda: len(server.accepted) == 100, "the first batch")
@@ -141,7 +141,7 @@ def test_report_of_a_stopped_run(to_server: Launcher, server: Server) -> None:
 
 
 def test_report_of_a_dry_run(to_server: Launcher, server: Server) -> None:
-    """It shows what would be sent, with all details; there are no requests."""
+    """It tells what would be sent, with all that it holds; there are no requests."""
     settings = {**REPORT, **DELIVERED, "dry_run": True}
     run = to_server.run(schema(), *orders(120), order(500, email=None), state(1), **settings)
     assert (run.code, run.states, server.posted) == (0, [], [])
@@ -161,7 +161,7 @@ def test_report_of_a_canary(to_server: Launcher, server: Server) -> None:
 
 
 def test_report_that_cannot_be_written(to_server: Launcher, server: Server) -> None:
-    """It is only a warning: everything is delivered, STATE is written, and the exit code is 0."""
+    """All is delivered and STATE is out: it is a warning, and the exit code is that of the run."""
     folder = to_server.folder / "gone"
     folder.mkdir()
     paths = {"report_path": "gone/run.html", "metrics_path": "gone/run.prom"}
@@ -176,7 +176,7 @@ def test_report_that_cannot_be_written(to_server: Launcher, server: Server) -> N
 
 
 def test_a_report_takes_the_place_of_the_last(to_server: Launcher, server: Server) -> None:
-    """The files are replaced, and no others are left beside them."""
+    """Nothing is left beside it."""
     for count in (3, 2):
         run = to_server.run(schema(), *orders(count), **REPORT)
         assert report(run)["total"]["delivered"] == count
@@ -188,7 +188,7 @@ def test_a_report_takes_the_place_of_the_last(to_server: Launcher, server: Serve
 
 
 def test_delivered(to_server: Launcher, server: Server) -> None:
-    """The file has the events of a 204, and those that a 200 does not name, and no others."""
+    """What a 204 or a 200 that names the others confirmed is in it, and nothing else."""
 
     def answer(posted: Posted) -> Reply:
         if "order-150" in posted.ids:
@@ -220,10 +220,10 @@ def test_rows_are_there_before_state(to_server: Launcher, server: Server) -> Non
     """Whenever a STATE appears, each event that it covers has its row."""
     seen: list[tuple[str, int]] = []
 
-    def count_rows(line: str) -> None:
+    def look(line: str) -> None:
         seen.append((line, len(rows(to_server.folder))))
 
-    run = to_server.start(batch_size_rows=10, on_stdout=count_rows, **DELIVERED)
+    run = to_server.start(batch_size_rows=10, on_stdout=look, **DELIVERED)
     for n in range(4):
         run.send(*([schema()] if n == 0 else []), *orders(10 * n, 10 * n + 10), state(10 * n + 10))
         wait_until(lambda: run.states and run.states[-1] >= 10 * n + 10, "STATE")  # noqa: B023
@@ -233,10 +233,10 @@ def test_rows_are_there_before_state(to_server: Launcher, server: Server) -> Non
 
 
 def test_killed_before_state(to_server: Launcher, server: Server) -> None:
-    """An event that was delivered before a crash comes again, and has the same row twice."""
+    """What was delivered and not covered comes again, and has its row twice: the same row."""
     run = to_server.start(batch_size_rows=5, **DELIVERED)
-    same_time = {"event_time": order(0)["record"]["event_time"]}
-    messages = [schema(columns=COLUMNS), *(order(n, order_id=n, **same_time) for n in range(5))]
+    told = {"event_time": order(0)["record"]["event_time"]}
+    messages = [schema(columns=COLUMNS), *(order(n, order_id=n, **told) for n in range(5))]
     run.send(*messages)
     path = run.folder / "sent.csv"
     wait_until(lambda: path.exists() and path.read_text().count("\n") == 6, "rows")
@@ -249,7 +249,7 @@ def test_killed_before_state(to_server: Launcher, server: Server) -> None:
 
 
 def test_delivered_with_a_ledger(to_server: Launcher, server: Server) -> None:
-    """An event that the ledger knows is not sent again, and gets no second row."""
+    """What the ledger knows is not sent again and gets no second row."""
     settings = {**DELIVERED, "ledger_path": "ledger.sqlite"}
     for count in (5, 8):
         to_server.run(schema(), *orders(count), state(1), **settings)
@@ -257,7 +257,7 @@ def test_delivered_with_a_ledger(to_server: Launcher, server: Server) -> None:
 
 
 def test_delivered_that_cannot_be_opened(to_server: Launcher, server: Server) -> None:
-    """Nothing is sent if the file cannot be written."""
+    """Nothing is sent if what is sent cannot be told."""
     (to_server.folder / "sent.csv").symlink_to(to_server.folder / "nowhere" / "sent.csv")
     run = to_server.run(schema(), *orders(3), state(1), **DELIVERED)
     assert (run.code, run.states, server.posted) == (2, [], [])
@@ -276,7 +276,7 @@ def samples(path: Path) -> dict[tuple[str, ...], float]:
 
 
 def test_metrics(to_server: Launcher, server: Server) -> None:
-    """The file is written while the run goes on, and at its end."""
+    """They are there while the run goes on, and at its end."""
     path = to_server.folder / "run.prom"
     run = to_server.start(metrics_path="run.prom", flush_interval_seconds=1)
     run.send(schema(), *orders(150), order(500, email=None))
@@ -311,7 +311,7 @@ def metric_lines(run: Running) -> list[dict[str, Any]]:
 
 
 def test_metric_lines(to_server: Launcher, server: Server) -> None:
-    """The SDK's counter of records has a line for each stream, and for each copy by a map."""
+    """The SDK's counter of records, a line for each stream, its copies by maps told apart."""
     maps = {
         "orders": {"event_time": "event_time", "email": "email"},
         "copy": {"__source__": "orders", "event_time": "event_time", "email": "email"},
@@ -328,16 +328,16 @@ def test_metric_lines(to_server: Launcher, server: Server) -> None:
 
 
 def test_metric_lines_of_a_schema_that_changes(to_server: Launcher, server: Server) -> None:
-    """Each record is counted once, under the old SCHEMA or the new one."""
+    """Each record is counted once, whatever SCHEMA it came under."""
     run = to_server.run(schema(), *orders(5), schema(columns=COLUMNS), *orders(5, 9))
     assert [line["value"] for line in metric_lines(run)] == [5, 4]
 
 
-# What a run does not need
+# What is not asked for
 
 
-def test_nothing_is_imported_that_is_not_needed() -> None:
-    """A run without report, metrics and terminal does not import what they need."""
+def test_nothing_is_imported_that_is_not_asked_for() -> None:
+    """What draws and what writes metrics cost a run nothing that asks for neither."""
     code = (
         "import sys, target_liveintent.target\n"
         "print([name for name in ('pygal', 'prometheus_client', 'tqdm') if name in sys.modules])"
@@ -353,7 +353,7 @@ def test_nothing_is_written_that_is_not_asked_for(to_server: Launcher, server: S
 
 
 def test_a_report_of_a_busy_run(to_server: Launcher, server: Server) -> None:
-    """With many requests in flight, every event has one row."""
+    """With many requests in flight, every event is told of once."""
     gate = threading.Event()
 
     def answer(posted: Posted) -> Reply:

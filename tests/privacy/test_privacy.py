@@ -446,7 +446,7 @@ setattr(owner, name, broken)
         "target_liveintent.storage.ledger:Ledger.unsent",
         "target_liveintent.delivery.client:Client.__init__",
         "target_liveintent.delivery.client:Client._judge",
-        "target_liveintent.storage.dead_letters:dead_letter_line",
+        "target_liveintent.storage.dead_letters:letter",
     ],
 )
 def test_bugs(target: Watched, place: str) -> None:
