@@ -71,9 +71,10 @@ def stacked(
     )
     chart.x_labels = labels
     chart.x_labels_major = labels[::every]
-    tops = [sum(max(height, 0) for height in column) for column in zip(*_heights(rows))]  # noqa: B905
-    bottoms = [sum(min(height, 0) for height in column) for column in zip(*_heights(rows))]  # noqa: B905
-    chart.y_labels = ticks(min([0.0, *bottoms]), max([0.0, *tops]))
+    columns = list(zip(*(row.heights for row in rows), strict=True))
+    bottom = min((sum(min(height, 0.0) for height in column) for column in columns), default=0.0)
+    top = max((sum(max(height, 0.0) for height in column) for column in columns), default=0.0)
+    chart.y_labels = ticks(bottom, top)
     return _draw(chart, rows)
 
 
@@ -93,10 +94,6 @@ def horizontal(
     chart.x_labels = labels[::-1]  # pygal begins at the bottom.
     chart.y_labels = ticks(0.0, longest)
     return _draw(chart, [row._replace(heights=row.heights[::-1]) for row in rows])
-
-
-def _heights(rows: Sequence[Bars]) -> list[Sequence[float]]:
-    return [row.heights for row in rows]
 
 
 def _options(number: Callable[[float], str]) -> dict[str, Any]:

@@ -151,6 +151,13 @@ def test_a_run_of_nothing() -> None:
     assert "can never give an event" in text
 
 
+def test_requests_without_latencies() -> None:
+    """A run whose requests were counted but not timed has a page as well."""
+    run = MadeUpRun().deliver()
+    run.counts.requests = 3
+    assert "Requests" in read(run.page()).text
+
+
 def test_all_rejected() -> None:
     text = read(MadeUpRun().reject(no_identity=500).page()).text
     assert "500 records did not go: 500 no_identity. no_identity: Neither an e-mail address" in text
