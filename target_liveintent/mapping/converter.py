@@ -5,8 +5,10 @@ from __future__ import annotations
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
 
+from target_liveintent.conversions.model import READ_COLUMNS
+
 if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+    from collections.abc import Callable, Iterable, Mapping
 
     from target_liveintent.conversions.builder import EventBuilder
     from target_liveintent.conversions.model import Conversion, Rejection
@@ -72,6 +74,26 @@ class StreamPlan(NamedTuple):
     reads: frozenset[str] | None
     transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None
     map: ComputedColumns | None = None
+
+    @classmethod
+    def without_map(
+        cls, stream: str, properties: Iterable[str], *, named: bool = True
+    ) -> StreamPlan:
+        """Return the plan of a stream whose records are used as they are.
+
+        Args:
+            stream: The name of the stream.
+            properties: The columns of its records.
+            named: Whether the user wants the records to be sent.
+        """
+        return cls(
+            stream,
+            named,
+            tuple(properties),
+            passes_others=True,
+            reads=READ_COLUMNS,
+            transform=dict,
+        )
 
 
 class RecordConverter:

@@ -1,1 +1,1 @@
-"""What people are told of a run."""
+"""Reports on a run: progress, metrics, the summary in the log, and the run report."""

@@ -252,10 +252,7 @@ def _alias(expression: str, stream: str) -> str:
 
 
 def _as_it_is(stream: str, schema: Mapping[str, Any], *, named: bool) -> StreamPlan:
-    properties = tuple(schema.get("properties", {}))
-    return StreamPlan(
-        stream, named, properties, passes_others=True, reads=READ_COLUMNS, transform=dict
-    )
+    return StreamPlan.without_map(stream, schema.get("properties", {}), named=named)
 
 
 def _dropped(stream: str, *, named: bool) -> StreamPlan:

@@ -1,1 +1,1 @@
-"""What a run writes to disk."""
+"""The files that a run writes, apart from its reports: dead letters, delivered events, ledger."""

@@ -26,7 +26,7 @@ WITHOUT_THE_SDK = (
     "run.run",
     "settings",
     "spark",
-    "spark.letters",
+    "spark.dead_letters",
     "spark.options",
     "spark.task",
     "privacy.suppression",

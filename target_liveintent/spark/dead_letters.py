@@ -1,15 +1,15 @@
-"""Dead letters of many tasks: one file a task, in a folder that all machines share.
+"""The dead letters of many tasks: one file a task, in a folder that all machines share.
 
-A task writes into a folder of what is pending, under a name that no other attempt uses. Only when
-all tasks are done, the driver moves their files to where they count, each in one step: so a task
-that is killed, tried again, or run twice leaves no half file and no second one.
+A task writes into the subfolder of pending files, under a name that no other attempt uses. When all
+tasks are done, the driver publishes their files: it moves each one in a single step. So a task that
+is killed, tried again or run twice leaves neither half a file nor two of them.
 """
 
 from __future__ import annotations
 
 import contextlib
 import os
-from typing import IO, TYPE_CHECKING, Any
+from typing import IO, TYPE_CHECKING
 
 import fsspec
 
@@ -22,42 +22,42 @@ if TYPE_CHECKING:
 _NOTE = b"Dead letters of tasks that are not committed yet. To be deleted when no job runs.\n"
 
 
-class LetterFolder:
+class DeadLetterFolder:
     """The folder that the option `dead_letter_path` names.
 
     Args:
-        url: A path that fsspec knows.
+        url: A path or URL that fsspec understands.
 
     Raises:
-        StorageError: If there is no way to it.
+        StorageError: If fsspec has no file system for it.
     """
 
     def __init__(self, url: str) -> None:
-        """Find the way; nothing is read or written."""
-        with _told():
+        """Find the file system; nothing is read or written."""
+        with _failures_without_path():
             self._files, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
         self._pending = f"{self._root}/_pending"
         self._note = f"{self._pending}/README"
 
     def prepare(self) -> None:
-        """Make the folder, on the driver.
+        """Create the folder; the driver calls this.
 
         Raises:
-            StorageError: If that is not possible.
+            StorageError: If the folder cannot be written.
         """
-        with _told():
+        with _failures_without_path():
             self._files.makedirs(self._pending, exist_ok=True)
             if not self._files.exists(self._note):
                 self._files.pipe_file(self._note, _NOTE)
 
     def check(self) -> None:
-        """See, in a task, whether it is the folder that the driver made.
+        """Check that the driver has prepared the folder; a task calls this.
 
         Raises:
-            StorageError: If it is not.
+            StorageError: If the driver has prepared another one, or the folder cannot be read.
         """
-        with _told():
+        with _failures_without_path():
             if self._files.exists(self._note):
                 return
         msg = (
@@ -67,78 +67,90 @@ class LetterFolder:
         raise StorageError(msg)
 
     def open(self, name: str) -> IO[bytes]:
-        """Open a pending file that only its owner can read, where there are owners."""
-        with _told():
+        """Create a pending file; on a disk, only its owner can read it.
+
+        Raises:
+            StorageError: If the file cannot be written.
+        """
+        with _failures_without_path():
             file: IO[bytes] = self._files.open(f"{self._pending}/{name}", "wb")
             with contextlib.suppress(OSError, AttributeError):  # An object store has neither.
                 os.fchmod(file.fileno(), 0o600)
         return file
 
     def publish(self, name: str, final: str) -> None:
-        """Move a pending file to where it counts; one of the same name is replaced.
+        """Move a pending file into the folder; it replaces a file of the same name.
+
+        Args:
+            name: The name of the pending file.
+            final: Its name in the folder.
 
         Raises:
-            StorageError: If that is not possible.
+            StorageError: If the file cannot be moved.
         """
-        with _told():
+        with _failures_without_path():
             path = f"{self._root}/{final}"
-            if self._files.exists(path):  # The same task of a micro-batch that was begun before.
+            if self._files.exists(path):  # From an earlier attempt at the same micro-batch.
                 self._files.rm(path)
             self._files.mv(f"{self._pending}/{name}", path)
 
     def discard(self, prefix: str) -> None:
-        """Delete the pending files whose names begin like this."""
-        with _told():
+        """Delete the pending files whose names begin with a prefix.
+
+        Raises:
+            StorageError: If a file cannot be deleted.
+        """
+        with _failures_without_path():
             self._files.invalidate_cache(self._pending)
             for path in self._files.glob(f"{self._pending}/{prefix}*"):
                 self._files.rm(path)
 
 
-class TaskLetters:
+class TaskDeadLetters:
     """The dead letters of one attempt at a task.
 
     Args:
         folder: The folder.
-        name: The name of its file, which is made when the first letter is written.
+        name: The name of the pending file. The first write creates it, so a clean task leaves no
+            file.
 
     Attributes:
-        written: The name, once there is a file.
+        written: Whether there is a file.
     """
 
-    def __init__(self, folder: LetterFolder, name: str) -> None:
-        """Open nothing yet: a clean task leaves no file behind."""
+    def __init__(self, folder: DeadLetterFolder, name: str) -> None:
+        """Open nothing yet."""
         self._folder = folder
         self._name = name
         self._file: IO[bytes] | None = None
-        self.written: str | None = None
+        self.written = False
 
     def write(self, line: bytes) -> None:
-        """Add a letter.
+        """Write a dead letter.
 
         Raises:
             StorageError: If the file cannot be written.
         """
         if self._file is None:
             self._file = self._folder.open(self._name)
-            self.written = self._name
-            with _told():
-                self._file.write(HEAD)
-        with _told():
+            self.written = True
+            line = HEAD + line
+        with _failures_without_path():
             self._file.write(line)
 
     def sync(self) -> None:
-        """Wait for `close`: nothing rests on a letter before its task is done."""
+        """Do nothing: until the task is done, nothing depends on its dead letters."""
 
     def close(self) -> None:
-        """Make the file durable.
+        """Make the file survive a power cut, and close it.
 
         Raises:
-            StorageError: If that is not possible.
+            StorageError: If the file cannot be written.
         """
         file, self._file = self._file, None
         if file is None:
             return
-        with _told():
+        with _failures_without_path():
             file.flush()
             with contextlib.suppress(AttributeError, OSError):  # An object store needs no more.
                 os.fsync(file.fileno())
@@ -146,8 +158,8 @@ class TaskLetters:
 
 
 @contextlib.contextmanager
-def _told() -> Iterator[Any]:
-    """Raise what goes wrong with storage as a `StorageError`, without its path or credentials."""
+def _failures_without_path() -> Iterator[None]:
+    """Turn a failure of the storage into a `StorageError` without its path and credentials."""
     try:
         yield
     except ImportError as error:

@@ -1,4 +1,4 @@
-"""The dead letters of many tasks: pending until all are done, then moved in one step."""
+"""The dead letters of tasks: pending until all tasks are done, then published in one step."""
 
 from __future__ import annotations
 
@@ -11,7 +11,7 @@ from fsspec.implementations.memory import MemoryFileSystem
 
 from target_liveintent.conversions.model import Rejection
 from target_liveintent.errors import StorageError
-from target_liveintent.spark.letters import LetterFolder, TaskLetters
+from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
 from target_liveintent.spark.task import Attempt
 from target_liveintent.storage.dead_letters import dead_letter_line
 
@@ -62,22 +62,22 @@ def files(url: str) -> dict[str, bytes]:
     }
 
 
-def written(folder: LetterFolder, attempt: Attempt, *event_ids: str) -> TaskLetters:
-    """Write the letters of an attempt to their end."""
-    letters = TaskLetters(folder, attempt.pending)
+def written(folder: DeadLetterFolder, attempt: Attempt, *event_ids: str) -> bool:
+    """Write the dead letters of an attempt to their end; return whether there is a file."""
+    dead_letters = TaskDeadLetters(folder, attempt.pending)
     for event_id in event_ids:
-        letters.write(dead_letter_line(rejection(event_id)))
-    letters.close()
-    return letters
+        dead_letters.write(dead_letter_line(rejection(event_id)))
+    dead_letters.close()
+    return dead_letters.written
 
 
 def test_a_task_leaves_a_singer_stream(url: str) -> None:
-    """What is moved is a SCHEMA and a RECORD for each letter, as in the target's file."""
-    folder = LetterFolder(url)
+    """The file has a SCHEMA and a RECORD for each dead letter, as the target's file has."""
+    folder = DeadLetterFolder(url)
     folder.prepare()
     folder.check()
     attempt = Attempt("job", 3, 17)
-    assert written(folder, attempt, "1", "2").written
+    assert written(folder, attempt, "1", "2")
     assert "job-00003.singer" not in files(url)
     folder.publish(attempt.pending, attempt.final)
     lines = files(url)["job-00003.singer"].splitlines()
@@ -86,19 +86,19 @@ def test_a_task_leaves_a_singer_stream(url: str) -> None:
 
 
 def test_a_clean_task_leaves_no_file(url: str) -> None:
-    """Without a rejection there is nothing to move."""
-    folder = LetterFolder(url)
+    """Without a rejection there is no file to publish."""
+    folder = DeadLetterFolder(url)
     folder.prepare()
-    assert written(folder, Attempt("job", 0, 1)).written is None
+    assert not written(folder, Attempt("job", 0, 1))
     assert list(files(url)) == ["_pending/README"]
 
 
-def test_attempts_do_not_meet(url: str) -> None:
-    """Two attempts at a task write apart; one counts, and the other is forgotten."""
-    folder = LetterFolder(url)
+def test_attempts_are_apart(url: str) -> None:
+    """Two attempts at a task write two files; one is published, and the other is deleted."""
+    folder = DeadLetterFolder(url)
     folder.prepare()
     loser, winner = Attempt("job", 0, 1), Attempt("job", 0, 2)
-    half = TaskLetters(folder, loser.pending)
+    half = TaskDeadLetters(folder, loser.pending)
     half.write(dead_letter_line(rejection("lost")))
     written(folder, winner, "won")
     folder.publish(winner.pending, winner.final)
@@ -110,9 +110,9 @@ def test_attempts_do_not_meet(url: str) -> None:
     assert b"lost" not in left["job-00000.singer"]
 
 
-def test_a_task_of_a_batch_that_begins_again_replaces_its_letters(url: str) -> None:
-    """A restarted micro-batch has the same name, and so no letter twice."""
-    folder = LetterFolder(url)
+def test_a_task_of_a_batch_that_begins_again_replaces_its_file(url: str) -> None:
+    """A restarted micro-batch has the same name, so no dead letter is there twice."""
+    folder = DeadLetterFolder(url)
     folder.prepare()
     for number, event_id in enumerate(("before", "after")):
         attempt = Attempt("query-7", 0, number)
@@ -122,26 +122,26 @@ def test_a_task_of_a_batch_that_begins_again_replaces_its_letters(url: str) -> N
     assert b"before" not in files(url)["query-7-00000.singer"]
 
 
-def test_a_folder_that_is_not_shared_is_found_out(tmp_path: Path) -> None:
+def test_a_folder_that_is_not_shared(tmp_path: Path) -> None:
     """A machine that does not see what the driver wrote stops before anything is sent."""
-    LetterFolder(str(tmp_path / "driver")).prepare()
+    DeadLetterFolder(str(tmp_path / "driver")).prepare()
     with pytest.raises(StorageError, match="a folder that all machines share"):
-        LetterFolder(str(tmp_path / "executor")).check()
+        DeadLetterFolder(str(tmp_path / "executor")).check()
 
 
 def test_storage_that_fails(tmp_path: Path) -> None:
-    """What is wrong is said without the path, which may hold a secret."""
+    """The message does not have the path, which may hold a secret."""
     (tmp_path / "s3cret").write_text("a file, not a folder", encoding="utf-8")
     with pytest.raises(StorageError, match="cannot be used: ") as raised:
-        LetterFolder(str(tmp_path / "s3cret")).prepare()
+        DeadLetterFolder(str(tmp_path / "s3cret")).prepare()
     assert "s3cret" not in str(raised.value)
     with pytest.raises(StorageError, match="cannot be used: ValueError"):
-        LetterFolder("nope://s3cret/letters")
+        DeadLetterFolder("nope://s3cret/letters")
 
 
 def test_only_the_owner_can_read(tmp_path: Path) -> None:
-    """On a disk, letters are for their owner alone, as those of the target."""
-    folder = LetterFolder(str(tmp_path))
+    """On a disk, only the owner can read dead letters, as with the target's file."""
+    folder = DeadLetterFolder(str(tmp_path))
     folder.prepare()
     attempt = Attempt("job", 0, 1)
     written(folder, attempt, "1")

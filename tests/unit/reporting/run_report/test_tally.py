@@ -1,30 +1,28 @@
-"""What a run delivered, in numbers whose size does not depend on how much it was."""
+"""The tally: what a run delivered, in numbers of bounded size."""
 
 from __future__ import annotations
 
 import datetime as dt
+import pickle
 import zoneinfo
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import pytest
+from msgspec.structs import astuple
 from unit_support import ADDRESS, DAY, MD5, NOW, SHA2, TIME, conversion, order
 
 from target_liveintent.conversions.wire import SentEvent, read_back
+from target_liveintent.reporting.run_report.model import DayValue, TimeStep
 from target_liveintent.reporting.run_report.tally import (
     AGES,
     FIELDS,
     LATENCIES,
     Histogram,
-    Step,
     Tally,
     Timeline,
-    Value,
 )
 from target_liveintent.run.counts import RunCounts
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
 
 UTC = dt.timezone.utc
 
@@ -36,7 +34,7 @@ def sent(*records: dict[str, Any]) -> list[SentEvent]:
 
 def tallied(*records: dict[str, Any], at: float = NOW, zone: dt.tzinfo = UTC) -> Tally:
     tally = Tally(zone)
-    tally.add("orders", sent(*records), [at] * len(records))
+    tally.delivered("orders", sent(*records), [at] * len(records))
     return tally
 
 
@@ -44,7 +42,7 @@ def tallied(*records: dict[str, Any], at: float = NOW, zone: dt.tzinfo = UTC) ->
 
 
 def test_read_back() -> None:
-    """What is told of an event is what was sent, the amount to its last digit."""
+    """An event is read back as it was sent, its value to the last digit."""
     (event,) = sent({"value": "1234567890.123456789", "currency": "usd", "order_id": 7})
     assert event.event_time == TIME
     assert (event.user_data.md5, event.user_data.sha2) == (MD5, SHA2)
@@ -57,18 +55,19 @@ def test_read_back() -> None:
 
 
 def test_steps_of_a_histogram() -> None:
-    """A number belongs to the first step whose bound it does not exceed; none is lost."""
+    """A number belongs to the first step whose bound it does not exceed."""
     histogram = Histogram((1, 10, 100))
     for number in (-5, 0.5, 1, 1.1, 10, 99, 100, 101, 1e9):
         histogram.add(number)
     assert histogram.counts == [3, 2, 2, 2]
+    assert histogram.steps == [(1, 3), (10, 2), (100, 2), (None, 2)]
     assert (histogram.total, histogram.largest) == (9, 1e9)
     assert (histogram.up_to(1), histogram.up_to(100)) == (3, 7)
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95, 1.0])
 def test_quantiles(share: float) -> None:
-    """A quantile is known to a step, which is a third wider than the one before."""
+    """A quantile is exact to a step, which is a third wider than the one before."""
     histogram = Histogram(LATENCIES)
     for n in range(1, 1001):
         histogram.add(n / 1000)
@@ -79,52 +78,66 @@ def test_quantiles(share: float) -> None:
 def test_latencies_above_all_steps() -> None:
     """A request that took longer than the longest step is the longest."""
     tally = Tally(UTC)
-    tally.add_latencies([0.01, 5_000])
+    tally.delivered("orders", [], [], [0.01, 5_000])
     assert tally.latencies.quantile(1.0) == tally.latencies.largest == 5_000
 
 
 # The time-line
 
 
-def _booked(timeline: Timeline, seconds: Iterable[float]) -> int:
-    booked = 0
-    for booked, at in enumerate(seconds, 1):
-        timeline._book(at, Step(booked, 2 * booked, 0, 3 * booked))
-    return booked
+class Clock:
+    """Returns the seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def update(timeline: Timeline, clock: Clock, seconds: float, **counts: int) -> None:
+    """Update a timeline that many seconds after its start."""
+    clock.seconds = 1_000.0 + seconds
+    report = RunCounts()
+    stream = report.of("orders")
+    stream.delivered, stream.filtered = counts.get("delivered", 0), counts.get("filtered", 0)
+    stream.rejected["no_identity"] = counts.get("rejected", 0)
+    timeline.update(report)
 
 
 @pytest.mark.parametrize("length", [1, 47, 48, 49, 1_000, 100_000])
 def test_a_time_line_of_any_length(length: int) -> None:
-    """However long a run is, there are at most 48 steps, and all adds up."""
-    timeline = Timeline()
-    booked = _booked(timeline, range(length))
+    """A run of any length has at most 48 steps, and they add up."""
+    clock = Clock()
+    timeline = Timeline(clock)
+    for n in range(length):
+        update(timeline, clock, n, delivered=n + 1, rejected=2 * (n + 1), filtered=3 * (n + 1))
     steps = timeline.steps
     assert len(steps) <= 48
     assert len(steps) > 24 or timeline.width == 1
     assert timeline.width * (len(steps) - 1) < length <= timeline.width * len(steps)
-    assert Step(*map(sum, zip(*steps, strict=True))) == (booked, 2 * booked, 0, 3 * booked)
+    sums = [sum(counts) for counts in zip(*map(astuple, steps), strict=True)]
+    assert sums == [length, 2 * length, 0, 3 * length]
 
 
 def test_steps_are_where_things_happened() -> None:
-    """What happened after a silence is not spread over it; joined steps keep their place."""
-    timeline = Timeline()
-    timeline._book(0.5, Step(10))
-    timeline._book(40.2, Step(15))
-    assert {n: step.delivered for n, step in enumerate(timeline.steps) if any(step)} == {
-        0: 10,
-        40: 5,
-    }
-    timeline._book(70.0, Step(16))
+    """What happens after a pause is not spread over the pause; joined steps keep their place."""
+    clock = Clock()
+    timeline = Timeline(clock)
+    update(timeline, clock, 0.5, delivered=10)
+    update(timeline, clock, 40.2, delivered=15)
+    assert delivered_by_step(timeline) == {0: 10, 40: 5}
+    update(timeline, clock, 70.0, delivered=16)
     assert timeline.width == 2
-    assert {n: step.delivered for n, step in enumerate(timeline.steps) if any(step)} == {
-        0: 10,
-        20: 5,
-        35: 1,
-    }
+    assert delivered_by_step(timeline) == {0: 10, 20: 5, 35: 1}
 
 
-def test_a_look_at_the_counts() -> None:
-    """All fates of all streams are in it, each in its kind."""
+def delivered_by_step(timeline: Timeline) -> dict[int, int]:
+    return {n: step.delivered for n, step in enumerate(timeline.steps) if any(astuple(step))}
+
+
+def test_an_update_from_the_counts() -> None:
+    """A step has the outcomes of all streams, each counted once."""
     report, timeline = RunCounts(), Timeline()
     report.of("a").delivered = 5
     report.of("b").rejected["no_identity"] = 2
@@ -132,9 +145,9 @@ def test_a_look_at_the_counts() -> None:
     counts = report.of("c")
     counts.filtered, counts.unmapped = 1, 2
     counts.not_replayed["unconfirmed"] = 4
-    timeline.look(report)
-    timeline.look(report)
-    assert timeline.steps == [Step(5, 2, 1, 7)]
+    timeline.update(report)
+    timeline.update(report)
+    assert timeline.steps == [TimeStep(5, 2, 1, 7)]
 
 
 # Coverage
@@ -169,7 +182,7 @@ def test_coverage_of_a_field(field: str) -> None:
 
 
 def test_coverage_by_stream_and_source() -> None:
-    """Streams and sources are told apart; batches add up."""
+    """Streams and sources are counted apart; batches add up."""
     tally = Tally(UTC)
     for stream, source, count in (
         ("b", "web", 2),
@@ -177,7 +190,9 @@ def test_coverage_by_stream_and_source() -> None:
         ("b", "web", 1),
         ("b", "app", 3),
     ):
-        tally.add(stream, sent(*[{"source": source, "ip": "192.0.2.1"}] * count), [NOW] * count)
+        tally.delivered(
+            stream, sent(*[{"source": source, "ip": "192.0.2.1"}] * count), [NOW] * count
+        )
     found = [(one.stream, one.source, one.events, one.having["ip"]) for one in tally.coverage()]
     assert found == [("a", "app", 1, 1), ("b", "app", 3, 3), ("b", "web", 3, 3)]
 
@@ -186,10 +201,10 @@ def test_coverage_by_stream_and_source() -> None:
 
 
 def test_ages_by_source() -> None:
-    """An age is that at sending, each event's own."""
+    """Each event has its own age, at the time when it was sent."""
     tally = Tally(UTC)
     events = sent({"event_time": TIME}, {"event_time": TIME - 60}, {"source": "offline"})
-    tally.add("orders", events, [TIME + 3_600, TIME + 3_600, TIME + 10])
+    tally.delivered("orders", events, [TIME + 3_600, TIME + 3_600, TIME + 10])
     assert tally.ages["web"].up_to(3_600) == 1
     assert tally.ages["web"].largest == 3_660
     assert tally.ages["offline"].up_to(60) == 1
@@ -221,11 +236,11 @@ def test_value_by_day_of_a_zone() -> None:
         ("2026-07-31", 5),
     ]
     new_york = tallied(*records, zone=zoneinfo.ZoneInfo("America/New_York")).values()
-    assert new_york == [Value("EUR", dt.date(2026, 7, 30), 2, Decimal(10))]
+    assert new_york == [DayValue("EUR", dt.date(2026, 7, 30), 2, Decimal(10))]
 
 
 def test_currencies_are_not_mixed() -> None:
-    """Nor is what has none added to what has one; what has no value is not counted."""
+    """Each currency has its sum, and so have values without one."""
     tally = tallied(
         {"value": 1, "currency": "EUR"},
         {"value": 2, "currency": "USD"},
@@ -253,9 +268,8 @@ def test_memory_is_bounded() -> None:
     record = {"value": 1, "currency": "EUR", "ip": "192.0.2.1"}
     tally = tallied(record)
     events = sent(*[record] * 100)
-    size = (len(tally._combinations), len(tally._values), len(tally._days), len(tally.ages))
+    size = len(pickle.dumps(tally))
     for _ in range(100):
-        tally.add("orders", events, [NOW] * 100)
-    again = (len(tally._combinations), len(tally._values), len(tally._days), len(tally.ages))
-    assert size == again == (1, 1, 1, 1)
+        tally.delivered("orders", events, [NOW] * 100)
+    assert len(pickle.dumps(tally)) - size < 50  # (Larger numbers have more bytes.)
     assert next(tally.coverage()).events == 10_001
