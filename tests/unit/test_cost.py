@@ -80,7 +80,10 @@ def target(tmp_path: Path) -> TargetLiveIntent:
 
 
 def callbacks(target: TargetLiveIntent) -> dict[str, Any]:
-    return {"SCHEMA": target._process_schema_message}
+    return {
+        "SCHEMA": target._process_schema_message,
+        "RECORD": target._process_record_message,
+    }
 
 
 def calls(target: TargetLiveIntent, count: int) -> dict[str, int]:
@@ -101,7 +104,7 @@ def calls(target: TargetLiveIntent, count: int) -> dict[str, int]:
 
 def test_calls(target: TargetLiveIntent) -> None:
     """An event takes no more calls than before, and as many each time."""
-    target.message_reader._look = lambda: None  # What is due depends on the clock.
+    target.message_reader._tick = lambda: None  # What is due depends on the clock.
     calls(target, 100)  # What is done once is done, and the first batch with it.
     few, many, again = (calls(target, n) for n in (100, 200, 300))
     assert {kind: again[kind] - many[kind] for kind in few} == {
