@@ -100,14 +100,14 @@ _NOTES = {
 
 def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
     """Return the expressions and columns of which the first with a value fills a field."""
-    found = []
+    sources = []
     for place in (name, *path[:1]):
         if place in plan.sources:
-            found.append(_one_line(plan.sources[place].expression))
+            sources.append(_one_line(plan.sources[place].expression))
         elif place in plan.properties:
-            found.append("the column of that name" if place == name else f"the column {place}")
-    note = _NOTES.get(name, "") if found else ""
-    return ", else ".join(dict.fromkeys(found)) + note
+            sources.append("the column of that name" if place == name else f"the column {place}")
+    note = _NOTES.get(name, "") if sources else ""
+    return ", else ".join(dict.fromkeys(sources)) + note
 
 
 def _default(column: str, explained: Explained, settings: Settings) -> str:

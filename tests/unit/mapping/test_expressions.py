@@ -109,6 +109,7 @@ ATOMS = [
     *(
         "get(path='id')",
         "get('id', 1)",
+        "get('id', key=1)",
         "get(*tags)",
         "[get('id') for t in tags]",
         "f\"{get('id')}\"",
@@ -295,6 +296,18 @@ def test_nothing_unsafe_is_reachable(expression: str) -> None:
     assert ours.transform is not None
     with pytest.raises((MappingFailedError, StreamMappingError)):
         ours.transform({"id": 1, "customer": {"email": "x"}})
+
+
+@pytest.mark.parametrize("call", ["get('id', key=1)", "get('id', 1)", "get()", "get(id)"])
+def test_a_wrong_call_of_get_is_rejected(call: str) -> None:
+    """A call that the function `get` does not accept rejects the record, compiled or not."""
+    for expression in (call, f"[{call} for t in 'x'][0]"):
+        (ours,) = StreamMaps({"orders": {"email": expression}}, {}).plans("orders", SCHEMA)
+        assert ours.transform is not None
+        with pytest.raises(MappingFailedError) as failure:
+            ours.transform({"id": 1})
+        assert failure.value.column == "email"
+        assert failure.value.kind in {"TypeError", "AttributeError"}
 
 
 def test_failures_are_named_again_and_again() -> None:
