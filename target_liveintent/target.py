@@ -14,24 +14,23 @@ import sys
 import time
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
-from singer_sdk.exceptions import ConfigValidationError
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
 
 from target_liveintent.config import schema as config_schema
 from target_liveintent.conversions.model import DEAD_LETTERS
-from target_liveintent.errors import ConfigurationError, InputError, StorageError
+from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.privacy import logs
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.reporting.run_report.facts import DONE, FAILED, STOPPED, Ending
 from target_liveintent.run.run import Run
 from target_liveintent.singer import batch_files, cli
 from target_liveintent.singer.reader import MessageReader, Record, stream_of
+from target_liveintent.singer.standard_io import check_input, write_state
 from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
 from target_liveintent.singer.streams import StreamRegistry
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage.dead_letters import refuse_own_file
 
 if TYPE_CHECKING:
     from types import FrameType
@@ -71,10 +70,7 @@ class TargetLiveIntent(Target):
         Raises:
             ConfigurationError: If a setting is absent or wrong.
         """
-        try:
-            super().__init__(**kwargs)
-        except ConfigValidationError as error:
-            raise ConfigurationError("; ".join(error.errors)) from None
+        super().__init__(**kwargs)
         for warning in config_schema.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config_schema.settings_of(self.config)
@@ -85,7 +81,7 @@ class TargetLiveIntent(Target):
         self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
         self.run = Run(
             self.settings,
-            _write_state,
+            write_state,
             self.logger,
             stop_reading=self._stop_reading,
             watch=self._reporter.progress,
@@ -145,7 +141,7 @@ class TargetLiveIntent(Target):
             RunError: If not every record that was read has an outcome.
             SystemExit: After a signal, with 128 plus its number.
         """
-        _check_input(file_input, self.settings.dead_letter_path)
+        check_input(file_input, self.settings.dead_letter_path)
         super()._setup_signal_handlers()
         ending = Ending(DONE)
         try:
@@ -187,7 +183,7 @@ class TargetLiveIntent(Target):
             self.settings.limit,
         )
 
-    def _make_sink(self, stream: Stream, plan: StreamPlan, gives_events: bool) -> StreamSink:  # noqa: FBT001
+    def _make_sink(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> StreamSink:
         kind: type[SkippedSink | LiveIntentSink] = SkippedSink
         if gives_events:
             kind = DeadLetterSink if stream.name == DEAD_LETTERS else LiveIntentSink
@@ -259,27 +255,3 @@ class TargetLiveIntent(Target):
 
 def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
-
-
-def _check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:
-    """Refuse to read the file that the run's own dead letters are written to."""
-    try:
-        descriptor = (file_input or sys.stdin).fileno()
-    except (OSError, ValueError, AttributeError):
-        return
-    refuse_own_file(descriptor, dead_letter_path)
-
-
-def _write_state(state: str) -> None:
-    """Write a STATE to standard output.
-
-    Raises:
-        StorageError: If that is not possible.
-    """
-    try:
-        sys.stdout.write(f"{state}\n")
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that nothing is flushed at exit.
-        msg = f"STATE cannot be written to standard output: {error.strerror}"
-        raise StorageError(msg) from None

@@ -23,7 +23,7 @@ from target_liveintent.singer.reader import decode_object, stream_of
 
 if TYPE_CHECKING:
     import logging
-    from collections.abc import Callable, Collection
+    from collections.abc import Collection
 
     from target_liveintent.mapping.converter import StreamPlan
     from target_liveintent.settings import EventDefaults
@@ -62,6 +62,13 @@ class StreamSink(Protocol):
         """End the stream."""
 
 
+class SinkFactory(Protocol):
+    """Makes the sink for one plan of a stream."""
+
+    def __call__(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> StreamSink:
+        """Make a sink; `gives_events` says whether events can be built from the records."""
+
+
 class _Sinks(dict[str, list[StreamSink]]):
     """The sinks of each stream."""
 
@@ -75,8 +82,7 @@ class StreamRegistry:
 
     Args:
         maps: The stream maps.
-        make_sink: Makes the sink for a stream and one of its plans; the flag says whether events
-            can be built from the stream's records.
+        make_sink: Makes the sinks.
         defaults: The defaults that the settings give to events.
         preset_streams: The streams that use a preset.
         logger: Takes the warnings.
@@ -90,7 +96,7 @@ class StreamRegistry:
     def __init__(
         self,
         maps: StreamMaps,
-        make_sink: Callable[[Stream, StreamPlan, bool], StreamSink],
+        make_sink: SinkFactory,
         defaults: EventDefaults,
         preset_streams: Collection[str],
         logger: logging.Logger,
@@ -169,7 +175,7 @@ class StreamRegistry:
             for problem in unknown_columns(plan.stream, plan.computed):
                 self._warn_once(problem)
             gives_events = self._check_plan(stream, plan)
-            sinks.append(self._make_sink(stream, plan, gives_events))
+            sinks.append(self._make_sink(stream, plan, gives_events=gives_events))
             self.has_events |= gives_events or stream.name == MELTANO_TEST_STREAM
         self.sinks[stream.name] = sinks
 

@@ -15,7 +15,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from target_liveintent.singer.reader import line_decoder
+from target_liveintent.singer.reader import MessageReader, line_decoder
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -79,13 +79,6 @@ def target(tmp_path: Path) -> TargetLiveIntent:
     )
 
 
-def callbacks(target: TargetLiveIntent) -> dict[str, Any]:
-    return {
-        "SCHEMA": target._process_schema_message,
-        "RECORD": target._process_record_message,
-    }
-
-
 def calls(target: TargetLiveIntent, count: int) -> dict[str, int]:
     """The calls that a stream of so many orders takes."""
     text, found = io.StringIO(stream(count)), {"call": 0, "c_call": 0}
@@ -96,7 +89,7 @@ def calls(target: TargetLiveIntent, count: int) -> dict[str, int]:
 
     sys.setprofile(note)
     try:
-        target.message_reader.process_lines(text, callbacks(target))
+        target.process_lines(text)
     finally:
         sys.setprofile(None)
     return found
@@ -104,7 +97,7 @@ def calls(target: TargetLiveIntent, count: int) -> dict[str, int]:
 
 def test_calls(target: TargetLiveIntent) -> None:
     """An event takes no more calls than before, and as many each time."""
-    target.message_reader._tick = lambda: None  # What is due depends on the clock.
+    target.message_reader = MessageReader(lambda: None)  # What is due depends on the clock.
     calls(target, 100)  # What is done once is done, and the first batch with it.
     few, many, again = (calls(target, n) for n in (100, 200, 300))
     assert {kind: again[kind] - many[kind] for kind in few} == {
@@ -118,11 +111,11 @@ def test_calls(target: TargetLiveIntent) -> None:
 
 def test_memory(target: TargetLiveIntent) -> None:
     """An event that waits in its batch keeps a bounded number of objects, and none for the gc."""
-    target.message_reader.process_lines(io.StringIO(stream(1)), callbacks(target))
+    target.process_lines(io.StringIO(stream(1)))
     text = io.StringIO(stream(90))
     gc.collect()
     tracked, blocks = len(gc.get_objects()), sys.getallocatedblocks()
-    target.message_reader.process_lines(text, callbacks(target))
+    target.process_lines(text)
     assert len(gc.get_objects()) - tracked < 20
     assert sys.getallocatedblocks() - blocks < 25 * 90
 

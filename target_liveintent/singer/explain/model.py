@@ -78,9 +78,10 @@ class Explained(msgspec.Struct):
 
     def _note_filled(self, record: dict[str, Any]) -> None:
         """Map a record once more, to see which columns have a value."""
-        assert self.plan.transform is not None  # noqa: S101 (there is a converter)
         try:
-            mapped = self.plan.transform(record) or {}
+            mapped = self.plan.transform(record) if self.plan.transform else None
         except MappingFailedError:
             return
-        self.filled.update(name for name, value in mapped.items() if coalesce(value) is not None)
+        for column, value in (mapped or {}).items():
+            if coalesce(value) is not None:
+                self.filled.add(column)

@@ -239,7 +239,7 @@ def test_most_is_compiled() -> None:
     ],
 )
 def test_which_columns_are_read(expression: str, reads: set[str] | None) -> None:
-    """What an expression may look at is decoded, and where that cannot be told, everything."""
+    """The columns that an expression reads are decoded; if that is not known, all columns are."""
     maps = StreamMaps({"orders": {"email": expression, "__else__": "__NULL__"}}, {})
     (plan,) = maps.plans("orders", copy.deepcopy(SCHEMA))
     assert plan.reads == (None if reads is None else frozenset(reads))

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from target_liveintent.errors import InputError
 from target_liveintent.singer.reader import (
     Message,
     MessageReader,
+    Record,
     decode_message,
     decode_object,
     lines,
@@ -92,7 +94,7 @@ def test_every_message_type(through: str, end: bytes) -> None:
 
 
 def test_empty_input() -> None:
-    """No line is no message."""
+    """An empty input has no messages."""
     assert Recorder().read("") == []
     assert Recorder().read(b"") == []
 
@@ -203,7 +205,7 @@ JUNK = [
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: repr(junk[:60]))
 @pytest.mark.parametrize("through", ["pipe", "memory"])
 def test_junk_names_its_line_and_shows_nothing(junk: bytes, through: str) -> None:
-    """What is no message ends the run in one line with the line's number and none of its text."""
+    """A malformed line raises an error of one line, with the line's number and none of its text."""
     content = STREAM[0] + b"\n\n" + STREAM[1] + b"\n" + junk + b"\n" + STREAM[2] + b"\n"
     found = Recorder()
     with pytest.raises(InputError) as raised:
@@ -218,7 +220,7 @@ def test_junk_names_its_line_and_shows_nothing(junk: bytes, through: str) -> Non
     assert "STATE" not in [seen.type for seen in found.messages]
 
 
-def test_a_type_that_nobody_knows_is_named() -> None:
+def test_an_unknown_type_is_named() -> None:
     """Where it is a word, the user sees it."""
     with pytest.raises(InputError, match=r"line 1 .*SURPRISE"):
         Recorder().read('{"type":"SURPRISE"}\n')
@@ -258,24 +260,24 @@ def test_a_reader_that_is_stopped_reads_no_further() -> None:
     assert len(taken) == 1
 
 
-def test_a_silent_tap_is_looked_after() -> None:
-    """While no line comes, what is due is looked at about once a second, until stopped."""
+def test_a_silent_tap_does_not_stop_the_clock() -> None:
+    """While no line comes, `goes_on` is called about once a second, until it returns False."""
     readable, writable = os.pipe()
-    looks: list[float] = []
+    calls: list[float] = []
     started = time.monotonic()
 
     def goes_on() -> bool:
-        looks.append(time.monotonic() - started)
-        return len(looks) < 3
+        calls.append(time.monotonic() - started)
+        return len(calls) < 3
 
     with os.fdopen(readable) as source, os.fdopen(writable, "wb"):
         assert list(lines(source, goes_on)) == []
-    assert len(looks) == 3
-    assert looks[-1] < 3.0
+    assert len(calls) == 3
+    assert calls[-1] < 3.0
 
 
-def test_a_busy_tap_is_looked_after_too() -> None:
-    """A long input in memory does not keep what is due from being seen to."""
+def test_a_busy_tap_does_not_stop_the_clock() -> None:
+    """The tick is called during a long input in memory too."""
     found = Recorder()
     found.read((STREAM[2].decode() + "\n") * 1_000)
     assert found.ticks >= 5
@@ -310,3 +312,68 @@ def test_messages_decode_alone() -> None:
     """A line of its own, with fields in any order."""
     message = decode_message(b'{"value":{},"x":[1,{"y":NaN}],"type":"STATE"}')
     assert (message.type, bytes(message.value)) == ("STATE", b"{}")
+
+
+# Records
+
+
+def record(stream: str, **columns: Any) -> str:
+    message = {"type": "RECORD", "stream": stream, "record": columns}
+    return json.dumps(message) + "\n"
+
+
+def test_only_the_columns_that_are_needed() -> None:
+    """Other columns are skipped, in each way in which a record can be read."""
+    found = Recorder()
+    found.reader.select_columns("s", frozenset({"a", "x"}))
+    found.reader.select_columns("t", None)
+    content = "".join(
+        [
+            *(record("s", a=number, b=2) for number in range(3)),
+            *(record("t", a=3, b=4), record("u", a=5, b=6), record("s", a=7, b=8)),
+            *(record("s", a=float("nan"), b=9), record("s", b=10)),
+        ]
+    )
+    assert [(message.stream, message.record) for message in found.read(content)] == [
+        *(("s", {"a": number}) for number in range(3)),
+        *(("t", {"a": 3, "b": 4}), ("u", {"a": 5, "b": 6}), ("s", {"a": 7})),
+        *(("s", {"a": None}), ("s", {})),
+    ]
+
+
+def test_a_schema_changes_the_columns() -> None:
+    """The columns that are selected at a SCHEMA hold from the next record on."""
+    reader = MessageReader(lambda: None)
+    columns = iter([frozenset({"a"}), frozenset({"b"})])
+    records: list[Record] = []
+    content = STREAM[0].decode() + "\n" + record("s", a=1, b=2) * 2
+    counts = reader.process_lines(
+        io.StringIO(content * 2),
+        {
+            "SCHEMA": lambda _: reader.select_columns("s", next(columns)),
+            "RECORD": records.append,
+        },
+    )
+    assert [found.record for found in records] == [{"a": 1}, {"a": 1}, {"b": 2}, {"b": 2}]
+    assert counts == {"SCHEMA": 2, "RECORD": 4}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"type":"RECORD","record":{}}', "a RECORD message without a stream"),
+        ('{"type":"RECORD","stream":"","record":{}}', "a RECORD message without a stream"),
+        ('{"type":"RECORD","stream":"a\\nb","record":{}}', "name cannot be printed"),
+        ('{"type":"RECORD","stream":"s"}', "a RECORD message without a record"),
+        ('{"type":"RECORD","stream":"s","record":null}', "not what a tap sends"),
+    ],
+)
+@pytest.mark.parametrize("is_known", [False, True])
+def test_malformed_records(line: str, said: str, is_known: bool) -> None:
+    """A malformed RECORD is rejected with its line, whether its stream is known or not."""
+    found = Recorder()
+    if is_known:
+        found.reader.select_columns("s", frozenset({"a"}))
+    with pytest.raises(InputError, match=f"line 2 of the input: .*{said}"):
+        found.read(record("s", a=1) + line + "\n")
+    assert len(found.messages) == 1

@@ -193,12 +193,12 @@ def test_the_record_is_not_changed() -> None:
 
 
 def test_no_key_properties_are_needed() -> None:
-    """A mapped stream may drop its keys; only whoever writes tables needs them."""
+    """A mapped stream may drop its keys; only a target that writes tables needs them."""
     (own,) = plans({"orders": {"mail": "email", "__else__": None}})
     assert mapped(own) == {"mail": "ann@example.com"}
 
 
-def test_stream_map_config_is_at_hand() -> None:
+def test_expressions_read_stream_map_config() -> None:
     """Expressions see `config`."""
     (own,) = plans({"orders": {"x": "config['shop']"}}, shop="berlin")
     assert mapped(own) == {**RECORD, "x": "berlin"}
@@ -235,7 +235,7 @@ def test_failing_expressions(columns: dict[str, Any], column: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["emial", "_['emial']", "[emial for e in email][0]"])
-def test_a_name_that_nobody_knows(expression: str) -> None:
+def test_an_unknown_name(expression: str) -> None:
     """Ends the run if neither record nor SCHEMA has it, and says which is near and what to do."""
     for column in ("x", "__filter__"):
         (own,) = plans({"orders": {column: expression}})

@@ -26,7 +26,7 @@ MAP = {"event_time": "created", "email": "mail", "__else__": "__NULL__"}
 class FakeSink:
     """A sink that notes how it was made and how it ended."""
 
-    def __init__(self, stream: Stream, plan: StreamPlan, gives_events: bool) -> None:
+    def __init__(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> None:
         self.stream, self.plan, self.gives_events = stream, plan, gives_events
         self.columns = plan.reads if gives_events else frozenset()
         self.ended = 0
@@ -47,8 +47,8 @@ class Registered:
         logger = logging.getLogger("test-of-streams")
         self.streams = StreamRegistry(stream_maps, self._make, defaults, {"charges"}, logger)
 
-    def _make(self, *arguments: Any) -> FakeSink:
-        self.made.append(FakeSink(*arguments))
+    def _make(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> FakeSink:
+        self.made.append(FakeSink(stream, plan, gives_events=gives_events))
         return self.made[-1]
 
     def send(self, name: str, columns: Any = EVENT, keys: list[str] | None = None) -> bool:
@@ -152,7 +152,7 @@ def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
 
 @pytest.mark.parametrize(("stream", "is_advised"), [("payments", True), ("charges", False)])
 def test_a_preset_is_advised_once(stream: str, is_advised: bool) -> None:
-    """A stream that uses a preset already is not told to use it."""
+    """A stream that uses a preset already is not advised to use it."""
     columns = ("amount_captured", "receipt_email", "livemode", "payment_method_details")
     with pytest.raises(StreamMappingError) as raised:
         Registered().send(stream, columns)
@@ -191,7 +191,7 @@ def test_an_unnamed_stream_with_the_columns_of_events() -> None:
 
 
 def test_dead_letters_and_the_test_of_meltano() -> None:
-    """Both are accepted whatever their columns; the test gives no events, yet nothing is amiss."""
+    """Both are accepted with any columns. The test gives no events, and does not fail the run."""
     found = Registered({"orders": MAP})
     found.send(MELTANO_TEST_STREAM, ("id", "name"))
     assert found.streams.has_events
