@@ -18,7 +18,7 @@ def check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:
         dead_letter_path: The setting.
 
     Raises:
-        RunError: If it is that file.
+        ConfigurationError: If it is that file.
     """
     try:
         descriptor = (file_input or sys.stdin).fileno()

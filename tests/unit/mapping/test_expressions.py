@@ -144,7 +144,7 @@ class _Theirs(CustomStreamMap):
     """The SDK's own map, which is given the helper functions and nothing else of ours."""
 
     def _init_faker_instance(self) -> None:
-        """Without invented people, as here."""
+        """Without Faker, as in the package."""
 
     @property
     def functions(self) -> dict[str, Any]:
