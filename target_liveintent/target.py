@@ -18,7 +18,7 @@ from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
 
-from target_liveintent.config import schema as config_schema
+from target_liveintent import config
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.privacy import logs
@@ -49,7 +49,7 @@ class TargetLiveIntent(Target):
     """Delivers conversion events to LiveIntent's Conversions API."""
 
     name = "target-liveintent"
-    config_jsonschema = config_schema.SCHEMA
+    config_jsonschema = config.SCHEMA
     default_sink_class = LiveIntentSink
     capabilities: ClassVar[list[Any]] = [
         PluginCapabilities.ABOUT,
@@ -71,9 +71,9 @@ class TargetLiveIntent(Target):
             ConfigurationError: If a setting is absent or wrong.
         """
         super().__init__(**kwargs)
-        for warning in config_schema.unknown_settings(self.config):
+        for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
-        self.settings = config_schema.settings_of(self.config)
+        self.settings = config.settings_of(self.config)
         logs.hide_token(self.settings.auth_token)
         self._signal: int | None = None
         self._signal_at = 0.0
@@ -119,7 +119,7 @@ class TargetLiveIntent(Target):
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings without showing a value, because it may be a mistyped token."""
-        errors = config_schema.problems(self._config)
+        errors = config.problems(self._config)
         if errors and raise_errors:
             msg = "; ".join(errors)
             raise ConfigurationError(msg)

@@ -29,9 +29,15 @@ if TYPE_CHECKING:
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
     """Return the end of a sentence that suggests the most similar known name; empty if none is."""
+    similar = nearest(name, known_names)
+    return f"; is it '{similar}'?" if similar else ""
+
+
+def nearest(name: str, known_names: Iterable[str]) -> str | None:
+    """Return the known name that is most similar, regardless of case; None if none is."""
     names = {known.lower(): known for known in known_names}
-    near = difflib.get_close_matches(name.lower(), names, 1)
-    return f"; is it '{names[near[0]]}'?" if near else ""
+    similar = difflib.get_close_matches(name.lower(), names, 1)
+    return names[similar[0]] if similar else None
 
 
 def unknown_read(column: str, path: Sequence[str], schema: Mapping[str, Any]) -> str | None:

@@ -16,7 +16,7 @@ from singer_sdk.exceptions import (
 )
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
-from target_liveintent.config import schema as config_schema
+from target_liveintent.config import from_environment, settings_of, unknown_settings
 from target_liveintent.errors import ConfigurationError, RunError
 from target_liveintent.mapping import presets
 from target_liveintent.privacy import logs
@@ -149,7 +149,7 @@ def read_config_files(
 def environment_settings() -> dict[str, Any]:
     """Return the settings of the environment, and of a file `.env` where the SDK finds one."""
     parse_environment_config({}, _ENVIRONMENT_PREFIX)  # It loads `.env`.
-    return config_schema.from_environment(os.environ, _ENVIRONMENT_PREFIX)
+    return from_environment(os.environ, _ENVIRONMENT_PREFIX)
 
 
 def invoke(  # noqa: PLR0913 (an argument for each option)
@@ -200,12 +200,12 @@ def _explain(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
     """
     environment = environment_settings() if config.parse_env else {}
     given = {**config.config, **environment}  # In the order of a run.
-    yield from config_schema.unknown_settings(given)
+    yield from unknown_settings(given)
     account = dict(_NO_ACCOUNT)
     if given.get("auth_token_path"):
         del account["auth_token"]
     not_null = {name: value for name, value in given.items() if value is not None}
-    checked = config_schema.settings_of(account | not_null)
+    checked = settings_of(account | not_null)
     logs.hide_token(checked.auth_token)
     yield from explain(file_input, checked, stream_maps_of(given), given.get("presets") or {})
 

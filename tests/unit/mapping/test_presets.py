@@ -17,7 +17,7 @@ import yaml
 from preset_records import LI_DID, OTHER_DID, PAGE, Record, Sample, changed, hashes, paths, sample
 from unit_support import BARE, NOW
 
-from target_liveintent.config.schema import SCHEMA, problems
+from target_liveintent.config import SCHEMA, problems
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
 from target_liveintent.mapping import presets

@@ -8,7 +8,7 @@ import pytest
 import yaml
 from unit_support import DEFAULTS
 
-from target_liveintent.config.schema import problems
+from target_liveintent.config import problems
 from target_liveintent.conversions.model import missing_columns
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.suggestions import (
