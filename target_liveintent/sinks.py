@@ -56,11 +56,7 @@ class RunSink(Sink):
         return RecordValidator(self.schema) if self.config.get("validate_records") else None
 
     def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002
-        """Submit the conversions that wait for their batch to fill.
-
-        Args:
-            context: The SDK's; not used.
-        """
+        """Submit the conversions that wait for their batch to fill."""
         self._run.submit(self._plan.stream)
 
     def clean_up(self) -> None:
@@ -81,12 +77,7 @@ class SkippedSink(RunSink):
         record: dict[str, Any],  # noqa: ARG002
         context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
     ) -> None:
-        """Count a record.
-
-        Args:
-            record: The record as the tap sent it.
-            context: The SDK's; not used.
-        """
+        """Count a record."""
         self._counts.read += 1
         if self._plan.named and self._plan.transform is None:
             self._counts.filtered += 1
@@ -121,10 +112,6 @@ class LiveIntentSink(RunSink):
         context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
     ) -> None:
         """Convert a record, and pass the result to the run.
-
-        Args:
-            record: The record as the tap sent it.
-            context: The SDK's; not used.
 
         Raises:
             MissingKeyPropertiesError: If the record lacks them and `on_invalid` is `fail`.
@@ -174,12 +161,7 @@ class DeadLetterSink(LiveIntentSink):
         record: dict[str, Any],
         context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
     ) -> None:
-        """Convert a dead letter, or carry it over if it must not be sent again.
-
-        Args:
-            record: The dead letter.
-            context: The SDK's; not used.
-        """
+        """Convert a dead letter, or carry it over if it must not be sent again."""
         self._counts.read += 1
         result = self._converter.convert(to_replay(record))
         is_dropped = isinstance(result, Rejection) and not REASONS[result.reason].letter

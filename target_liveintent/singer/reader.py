@@ -16,7 +16,7 @@ import sys
 import threading
 from collections import Counter
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any, Literal, NamedTuple, TypedDict
+from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
 
 import msgspec
 from singer_sdk.io_base import GenericSingerReader
@@ -54,13 +54,6 @@ class Record(msgspec.Struct, gc=False):
     record: dict[str, Any]
 
 
-class _Decoders(NamedTuple):
-    """The decoders of one stream's RECORDs: of a whole line, and of a message's record alone."""
-
-    line: Callable[[bytes], Record]
-    record: Callable[[msgspec.Raw], dict[str, Any]]
-
-
 _UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError, ArithmeticError)
 _decode_message = msgspec.json.Decoder(Message).decode
 # Decimal keeps the digits that the tap sent, as the SDK's reader does.
@@ -84,7 +77,8 @@ class MessageReader(GenericSingerReader[str]):
         """Start with no stream known."""
         super().__init__()
         self._tick = tick
-        self._decoders: dict[str, _Decoders] = {}
+        self._line_decoders: dict[str, Callable[[bytes], Record]] = {}
+        self._record_decoders: dict[str, Callable[[Any], dict[str, Any]]] = {}
         self._expected_stream = ""
         self.stopped = False
         self.line_number = 0
@@ -96,8 +90,9 @@ class MessageReader(GenericSingerReader[str]):
             stream: The stream.
             columns: The columns to decode; None for all. A record may lack any of them.
         """
-        decode_record = msgspec.json.Decoder(_record_type(columns), float_hook=Decimal).decode
-        self._decoders[stream] = _Decoders(line_decoder(stream, columns), decode_record)
+        self._line_decoders[stream] = line_decoder(stream, columns)
+        decoder = msgspec.json.Decoder(_record_type(columns), float_hook=Decimal)
+        self._record_decoders[stream] = decoder.decode
 
     def process_lines(
         self, file_input: IO[str] | None, callbacks: dict[str, Callable[[Any], None]]
@@ -118,7 +113,7 @@ class MessageReader(GenericSingerReader[str]):
         """
         counts: Counter[str] = Counter()
         records = 0
-        decode_line = self._line_decoder()
+        decode_line: Callable[[bytes], Record] = _decode_nothing
         try:
             for line in lines(file_input or sys.stdin, self._goes_on):
                 self.line_number += 1
@@ -129,7 +124,9 @@ class MessageReader(GenericSingerReader[str]):
                 except _UNREADABLE:
                     if line and not line.isspace():
                         counts[self._process_line(line, callbacks)] += 1
-                        decode_line = self._line_decoder()
+                        # (The decoder is replaced if the message is a SCHEMA.)
+                        expected = self._expected_stream
+                        decode_line = self._line_decoders.get(expected, _decode_nothing)
                 else:
                     callbacks["RECORD"](record)
                     records += 1
@@ -140,11 +137,6 @@ class MessageReader(GenericSingerReader[str]):
             raise InputError(msg) from None
         counts["RECORD"] += records
         return counts
-
-    def _line_decoder(self) -> Callable[[bytes], Record]:
-        """Return a decoder that fails on all lines but RECORDs of the stream that is expected."""
-        decoders = self._decoders.get(self._expected_stream)
-        return decoders.line if decoders else _decode_nothing
 
     def _process_line(self, line: bytes, callbacks: dict[str, Callable[[Any], None]]) -> str:
         """Pass any message to its callback, and return the message's type."""
@@ -172,8 +164,7 @@ class MessageReader(GenericSingerReader[str]):
         if not message.record:
             msg = "a RECORD message without a record"
             raise InputError(msg)
-        decoders = self._decoders.get(stream)
-        decode = decoders.record if decoders else _decode_object
+        decode = self._record_decoders.get(stream, _decode_object)
         return Record(message.type, stream, _decode(decode, message.record))
 
     @staticmethod
