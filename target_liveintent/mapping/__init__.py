@@ -1,1 +1,1 @@
-"""How a record of a tap becomes a record with the columns of an event."""
+"""Maps the records of a tap to the columns of an event."""

@@ -1,4 +1,4 @@
-"""The files that BATCH messages name, record by record: JSON lines, plain or gzip, and Parquet."""
+"""Reads the files of BATCH messages record by record: JSON lines, plain or gzip, and Parquet."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 
 def records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The records of a BATCH message, never a whole file at once.
+    """Yield the records of a BATCH message, without reading a whole file at once.
 
     Args:
         encoding: The message's `encoding`: `format` and `compression`.

@@ -22,7 +22,6 @@ from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLette
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from target_liveintent.conversions.model import Rejection
     from target_liveintent.run.counts import RunCounts
     from target_liveintent.spark.options import Job
 

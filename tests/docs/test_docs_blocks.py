@@ -19,8 +19,8 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping.presets import expand
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.singer.explain.inspect import Stream
 from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.singer.streams import Stream
 from target_liveintent.sinks import converter
 
 if TYPE_CHECKING:

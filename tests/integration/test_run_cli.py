@@ -178,15 +178,15 @@ def test_environment(to_server: Launcher, server: Server) -> None:
     (to_server.folder / "suppressed-by-env.txt").write_text("gone@example.com\n")
     # Twenty days ago, which only the source offline allows, in New York's own time.
     local = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=20)).replace(microsecond=0)
-    told = {"event_time": local.strftime("%Y-%m-%d %H:%M:%S"), "email": "J.D+x@Example.com"}
+    columns = {"event_time": local.strftime("%Y-%m-%d %H:%M:%S"), "email": "J.D+x@Example.com"}
     run = with_env(
         to_server,
         settings,
         schema("orders", ("event_time", "email"), id={"type": "integer"}),
-        *(order(n, **told) for n in range(3)),
-        order("four", **told),
-        order(5, **told | {"email": "gone@example.com"}),
-        order(0, **told),
+        *(order(n, **columns) for n in range(3)),
+        order("four", **columns),
+        order(5, **columns | {"email": "gone@example.com"}),
+        order(0, **columns),
         state(1),
     )
     assert (run.code, run.states) == (0, [1])
@@ -225,7 +225,7 @@ def test_dry_run_from_environment(target: Launcher, sandbox: Sandbox) -> None:
     ],
 )
 def test_wrong_environment(target: Launcher, name: str, value: str) -> None:
-    """A wrong value in the environment is told as one in a file is."""
+    """A wrong value in the environment is reported like one in a file."""
     settings = {**SETTINGS, name: value}
     run = target.command("--config=ENV", env=env_of(settings), forks=target.forks).wait(8)
     assert (run.code, run.stdout) == (2, "")
@@ -310,7 +310,7 @@ def test_wrong_value(target: Launcher, sandbox: Sandbox, name: str, value: Any) 
 
 
 def test_several_wrong_values(target: Launcher) -> None:
-    """What is wrong is told all at once, in one line."""
+    """All wrong values are reported at once, in one line."""
     run = target.start(batch_size_rows=0, on_invalid="no", customer_id=...).wait()
     assert run.code == 2
     assert all(n in run.last_line for n in ("batch_size_rows", "on_invalid", "customer_id"))
@@ -348,7 +348,7 @@ def test_missing_file(target: Launcher) -> None:
 
 @pytest.mark.parametrize("text", ['{"auth_token": "s3cr3t",', '["s3cr3t"]', '"s3cr3t"', "", "\xff"])
 def test_broken_file(target: Launcher, text: str) -> None:
-    """A configuration file that is no JSON object ends the run with exit 2, and is not shown."""
+    """A configuration file that is not a JSON object ends the run with exit 2, and is not shown."""
     (target.folder / "broken.json").write_bytes(text.encode("latin-1"))
     run = target.command("--config", "broken.json", forks=target.forks).wait()
     assert run.code == 2

@@ -1,4 +1,4 @@
-"""What each kind of message does, and what is said of streams that cannot be sent."""
+"""What each kind of message does, and what is logged about streams that cannot be sent."""
 
 from __future__ import annotations
 
@@ -196,7 +196,7 @@ def test_a_column_that_no_event_has(target: Launcher, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", ["ORDERS", "ordres"])
 def test_a_misspelled_stream(target: Launcher, sandbox: Sandbox, name: str) -> None:
-    """A map whose stream did not come is told at the end, if one that came is near it."""
+    """A map whose stream did not come is reported at the end, if one that came is similar."""
     maps = {name: {"value": "value"}, "refunds": {"value": "value"}}
     run = target.run(schema(), order(1), state(1), stream_maps=maps)
     assert (run.code, sandbox.stats.accepted) == (0, 1)
@@ -382,7 +382,7 @@ def test_activate_version(target: Launcher, sandbox: Sandbox) -> None:
     ],
 )  # fmt: skip
 def test_bad_line(target: Launcher, sandbox: Sandbox, line: str | bytes) -> None:
-    """A line that is no message ends the run with its number and never shows what is in it."""
+    """A malformed line ends the run with its number, and its content is never shown."""
     run = target.run(schema(), order(1), state(1), line, state(2))
     assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
     assert "line 4" in run.last_line

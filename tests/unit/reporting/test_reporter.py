@@ -14,10 +14,10 @@ import pytest
 from unit_support import TIME, conversion, order
 
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.wire import read_back
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.storage.delivered import read_back
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -16,7 +16,6 @@ from fakes import (
     FakeRun,
     deliver_all,
     event,
-    settings,
 )
 from unit_support import NOW
 
@@ -29,9 +28,6 @@ from target_liveintent.errors import (
     StorageError,
     TooManyRejectedError,
 )
-from target_liveintent.reporting import run_report
-from target_liveintent.reporting.run_report.facts import DONE, Ending
-from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.run.state_gate import Closed
 from target_liveintent.storage.delivered import DeliveredFile
 
@@ -314,23 +310,6 @@ def test_progress_is_shown_once_a_second() -> None:
         fake.clock.now += 0.125
         fake.run.tick()
     assert shown == [(read, 1, 0) for read in (1, 9, 17, 25, 33)]
-
-
-def test_the_report_follows_a_run(tmp_path: Path) -> None:
-    """At each look, and once more at its end, what has happened since goes into its time-line."""
-    path = tmp_path / "run.html"
-    given = settings(report_path=str(path))
-    tally = Tally(given.events.zone)
-    fake = FakeRun(parts={"on_progress": lambda counts, *_: tally.timeline.look(counts)})
-    fake.run.counts.of("orders").filtered = 3
-    fake.tick()
-    assert [step.unused for step in tally.timeline.steps] == [3]
-    fake.run.counts.of("orders").filtered = 5
-    run_report.tell(
-        fake.run.counts, tally, given, Ending(DONE), program="target-liveintent 0", logger=LOGGER
-    )
-    steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
-    assert sum(step["unused"] for step in steps) == 5
 
 
 # What was delivered

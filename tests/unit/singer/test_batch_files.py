@@ -44,7 +44,7 @@ def test_gzip(tmp_path: Path) -> None:
 
 
 def test_several_files(tmp_path: Path) -> None:
-    """In the order of the manifest; an empty one is none."""
+    """Files are read in the order of the manifest; an empty file has no records."""
     paths = [_file(tmp_path, b'{"n":%d}' % n, f"{n}") for n in (3, 1)]
     paths.insert(1, _file(tmp_path, b"", "empty"))
     assert list(records(JSONL, [path.as_uri() for path in paths])) == [{"n": 3}, {"n": 1}]
@@ -130,7 +130,7 @@ def test_a_file_that_is_not_there(tmp_path: Path) -> None:
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    """A folder is no file."""
+    """A folder cannot be read."""
     with pytest.raises(InputError, match="cannot be read"):
         list(records(JSONL, [tmp_path.as_uri()]))
 
@@ -153,7 +153,7 @@ PACKED = gzip.compress(b"".join(b'{"n":%d,"x":"%x"}\n' % (n, n * n * 7919) for n
     ids=["plain", "cut", "damaged", "checksum", "header"],
 )
 def test_gzip_that_is_broken(tmp_path: Path, content: bytes) -> None:
-    """A broken file is one readable line, whatever zlib calls it."""
+    """A broken file is one readable line, however zlib describes it."""
     path = _file(tmp_path, content, "broken.gz")
     with pytest.raises(InputError, match=r"broken\.gz"):
         list(records(GZIP, [path.as_uri()]))

@@ -8,12 +8,12 @@ from typing import Any
 from unit_support import DAY, NOW, TIME, conversion, order
 
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.wire import read_back
 from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
 from target_liveintent.reporting.run_report.page import page
 from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.storage.delivered import read_back
 
 FULL = {
     "ip": "192.0.2.1",
