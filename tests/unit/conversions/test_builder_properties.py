@@ -267,7 +267,7 @@ def test_a_replay_gives_the_same_result(record: dict[str, Any]) -> None:
     """The replayed dead letter of a record that came as JSON gives its event or rejection again."""
     assume("@" not in repr({**record, "email": None}))
     result = _build(record, DEFAULTS, ())
-    # A record that must not be kept, such as one without consent, has no dead letter.
+    # A record without consent gives no dead letter.
     assume(isinstance(result, Conversion) or REASONS[result.reason].letter)
     written = decode_object(decode_message(_letter(result)).record)
     properties = [name for name in NAMES if name != "email"]
