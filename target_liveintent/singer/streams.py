@@ -191,7 +191,7 @@ class StreamRegistry:
         if stream.name == DEAD_LETTERS:
             return True
         missing = missing_columns(plan.properties, self._defaults)
-        if plan.transform is not None and not missing:
+        if not missing:
             return True
         if not plan.named:
             others = [name for name in self._maps.names if name != stream.name]

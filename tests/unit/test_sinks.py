@@ -5,14 +5,17 @@ from __future__ import annotations
 import io
 import json
 import logging
+import time
 from typing import TYPE_CHECKING, Any
+from unittest import mock
 
 import pytest
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.singer.streams import Stream
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
 from target_liveintent.target import TargetLiveIntent
@@ -45,16 +48,21 @@ def made(
     return kind(target, stream, plan, target.run, target.settings, *given)
 
 
-def test_one_line_however_long_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_one_metric_line_however_long_the_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
     """The SDK's counter logs by itself after a minute; no line with 0 follows."""
     caplog.set_level(logging.INFO)
-    sink = made(started(tmp_path), SkippedSink, plan=DROPPED)
-    sink.record_counter_metric.last_log_time -= 3_600
-    for number in range(5):
-        sink.process_record({"id": number})
-    sink.clean_up()
-    (line,) = [message for message in caplog.messages if "METRIC" in message]
-    assert '"value":5' in line.replace(" ", "")
+    target = started(tmp_path)
+    for count in (5, 3):  # The second sink is made for a SCHEMA that has changed.
+        sink = made(target, SkippedSink, plan=DROPPED)
+        sink.record_counter_metric.last_log_time -= 3_600
+        for number in range(count):
+            sink.process_record({"id": number})
+        sink.clean_up()
+    lines = [message.replace(" ", "") for message in caplog.messages if "METRIC" in message]
+    assert ['"value":5' in lines[0], '"value":3' in lines[1]] == [True, True]
+    assert len(lines) == 2
 
 
 @pytest.mark.parametrize(
@@ -119,6 +127,41 @@ def test_the_stream_of_a_dead_letter(tmp_path: Path) -> None:
     assert counts.read == 1
     assert counts.not_replayed + counts.rejected
     assert "orders" not in target.run.counts.streams
+
+
+def replayed(tmp_path: Path, **letter: Any) -> mock.Mock:
+    """Return what a run receives when a dead letter is piped back."""
+    target, run = started(tmp_path), mock.Mock(counts=RunCounts())
+    columns = ("event_time", "email", "consent", "stream", "reason", "event_id")
+    stream = Stream(DEAD_LETTERS, {"properties": {name: {} for name in columns}}, ())
+    plan = StreamPlan(DEAD_LETTERS, True, columns, True, None, transform=dict)
+    sink = DeadLetterSink(target, stream, plan, run, target.settings, Suppressions(None))
+    sink.process_record({"stream": "orders", "event_id": "1", **letter})
+    return run
+
+
+def received(run: mock.Mock, kind: type[Any]) -> list[Any]:
+    return [value for call in run.mock_calls for value in call.args if isinstance(value, kind)]
+
+
+def test_a_dead_letter_that_is_rejected_again(tmp_path: Path) -> None:
+    """Its new dead letter names the stream that the record came from."""
+    run = replayed(tmp_path, reason="invalid_event_time", event_time="?", email="ann@example.com")
+    (rejection,) = received(run, Rejection)
+    assert (rejection.stream, rejection.reason) == ("orders", "invalid_event_time")
+    assert not run.carry_over.called
+
+
+def test_a_dead_letter_that_must_not_be_replayed(tmp_path: Path) -> None:
+    """It is carried over, unless the person must not be sent any more: then it is dropped."""
+    letter = {"reason": "unconfirmed", "event_time": int(time.time()) - 60}
+    run = replayed(tmp_path, **letter, email="ann@example.com")
+    assert run.carry_over.called
+    assert received(run, (Conversion, Rejection)) == []
+    run = replayed(tmp_path, **letter, email="ann@example.com", consent=False)
+    (rejection,) = received(run, Rejection)
+    assert rejection.reason == "no_consent"
+    assert not run.carry_over.called
 
 
 def test_a_whole_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -214,6 +214,23 @@ def test_explain(target: type[FakeTarget], capsys: pytest.CaptureFixture[str]) -
     assert r"\x1b[2J" in printed
 
 
+def test_explain_reads_the_environment(
+    target: type[FakeTarget],
+    capsys: pytest.CaptureFixture[str],
+    monkeypatch: pytest.MonkeyPatch,
+    tmp_path: Path,
+) -> None:
+    """As in a run, the environment takes precedence over files."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.setenv("TARGET_LIVEINTENT_PIXEL_ID", "8")
+    given = config_of("ENV")
+    given.config = {"pixel_id": 7}
+    message = {"type": "SCHEMA", "stream": "orders", "schema": {"properties": {"email": {}}}}
+    source = io.StringIO(json.dumps(message))
+    invoke(target, LOGGER, explained=True, config=given, file_input=source)
+    assert "8 (setting pixel_id)" in capsys.readouterr().out
+
+
 def test_explain_checks_the_settings(
     target: type[FakeTarget], capsys: pytest.CaptureFixture[str], tmp_path: Path
 ) -> None:

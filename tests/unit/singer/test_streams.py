@@ -96,12 +96,13 @@ def test_a_record_without_its_schema() -> None:
 
 def test_the_columns_of_a_stream() -> None:
     """They are those of all its sinks together; if one needs all, all are decoded."""
-    maps: dict[str, Any] = {"orders": MAP, "copy": {"__source__": "orders", **MAP, "value": "v"}}
-    columns = ("created", "mail", "v")
+    copied = {**MAP, "__source__": "orders", "ip": "i"}
+    maps: dict[str, Any] = {"orders": {**MAP, "value": "v"}, "copy": copied}
+    columns = ("created", "mail", "v", "i")
     found = Registered(maps)
     found.send("orders", columns)
-    assert found.streams.columns_of("orders") == {"created", "mail", "v"}
-    maps["copy"]["value"] = "str(_)"
+    assert found.streams.columns_of("orders") == {"created", "mail", "v", "i"}
+    copied["ip"] = "str(_)"
     found = Registered(maps)
     found.send("orders", columns)
     assert found.streams.columns_of("orders") is None
@@ -171,6 +172,15 @@ def test_skipped_streams_are_warned_about_once(caplog: pytest.LogCaptureFixture)
     ]
     assert [sink.gives_events for sink in found.made] == [False] * 3
     assert not found.streams.has_events
+
+
+def test_the_raw_half_of_a_copy(caplog: pytest.LogCaptureFixture) -> None:
+    """A stream that only a copy uses is skipped itself, without a hint at its own name."""
+    found = Registered({"copy": {**MAP, "__source__": "orders"}})
+    found.send("orders", ("created", "mail"))
+    assert caplog.messages == ["stream 'orders' is skipped: no stream map names it"]
+    assert [sink.gives_events for sink in found.made] == [False, True]
+    assert found.streams.has_events
 
 
 def test_streams_that_the_user_drops(caplog: pytest.LogCaptureFixture) -> None:
