@@ -29,11 +29,15 @@ class Clock(Protocol):
 class SystemClock:
     """The clock of this machine."""
 
-    monotonic = staticmethod(time.monotonic)
-    time = staticmethod(time.time)
+    def time(self) -> float:
+        """Return the Unix time in seconds."""
+        return time.time()
 
-    @staticmethod
-    def wait(condition: Waitable, seconds: float) -> None:
+    def monotonic(self) -> float:
+        """Return seconds that never go backwards; only differences mean something."""
+        return time.monotonic()
+
+    def wait(self, condition: Waitable, seconds: float) -> None:
         """Wait until the condition is notified, and for at most so many seconds."""
         condition.wait(seconds)
 

@@ -21,7 +21,6 @@ if TYPE_CHECKING:
     from singer_sdk.sinks.core import BaseJSONSchemaValidator
     from singer_sdk.target_base import Target
 
-    from target_liveintent.conversions.model import Conversion
     from target_liveintent.mapping.converter import StreamPlan
     from target_liveintent.privacy.suppression import Suppressions
     from target_liveintent.run.run import Run
@@ -126,10 +125,7 @@ class LiveIntentSink(RunSink):
         """
         self._counts.read += 1
         violation = None if self._validator is None else violation_of(record, self._validator)
-        self._take(self._converter.convert(record, violation))
-
-    def _take(self, result: Conversion | Rejection | None) -> None:
-        """Pass the result of a record to the run."""
+        result = self._converter.convert(record, violation)
         if isinstance(result, Rejection):
             self._check_rejection(result)
         self._run.take(self._plan.stream, result)
@@ -173,5 +169,8 @@ class DeadLetterSink(LiveIntentSink):
         if not replayed and not is_dropped:
             self._run.carry_over(self._plan.stream, record)
             return
+        if isinstance(result, Rejection):
+            self._check_rejection(result)
         # If it is refused again, its new dead letter names the stream that it came from.
-        self._take(result and msgspec.structs.replace(result, stream=str(record.get("stream"))))
+        result = result and msgspec.structs.replace(result, stream=str(record.get("stream")))
+        self._run.take(self._plan.stream, result)

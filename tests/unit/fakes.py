@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING, Any
 from unit_support import NOW
 
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.breaker import Breaker
 from target_liveintent.delivery.deadline import RunDeadline
-from target_liveintent.delivery.model import Batch, BatchResult
+from target_liveintent.delivery.model import Batch, BatchResult, Refusal
 from target_liveintent.delivery.sender import Sender, SenderParts
 from target_liveintent.errors import StorageError
 from target_liveintent.run.parts import RunParts
@@ -329,3 +329,35 @@ class FakeRun:
         """Let a second pass."""
         self.clock.now += 1.0
         self.run.tick()
+
+
+def rejection(name: str = "1", reason: str = "missing_event_time") -> Rejection:
+    """Return a record that cannot be sent."""
+    return Rejection("orders", name, reason, "event_time", {})
+
+
+def reject(fake: FakeRun, count: int) -> None:
+    """Read records that cannot be sent."""
+    for n in range(count):
+        fake.run.counts.of("orders").read += 1
+        fake.run.take("orders", rejection(str(n)))
+
+
+def refuse(given: Batch, *names: str, accepted: bool = True) -> BatchResult:
+    """Deliver a batch of which the API refuses some events."""
+    good = [one for one in given.conversions if one.event_id not in names]
+    refusals = [
+        Refusal(one, "refused_by_api", "HTTP 400: bad")
+        for one in given.conversions
+        if one.event_id in names
+    ]
+    return BatchResult(given, good, [NOW] * len(good), good, refusals, accepted, requests=3)
+
+
+def delivering(*, ledger: bool = False, failing: str = "") -> tuple[FakeRun, FakeFile, FakeLedger]:
+    """Return a run with a delivered file, and the files."""
+    happened: list[str] = []
+    file = FakeFile("delivered_path", happened, failing)
+    known = FakeLedger(happened)
+    parts = {"delivered_file": file, **({"ledger": known} if ledger else {})}
+    return FakeRun(happened=happened, parts=parts), file, known

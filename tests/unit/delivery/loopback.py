@@ -52,7 +52,7 @@ class Loopback:
             while True:
                 connection, _ = self._listener.accept()
                 self.connections.append(0)
-                with connection:
+                with connection, contextlib.suppress(OSError):  # The client may hang up.
                     self._answer(connection)
 
     def _answer(self, connection: socket.socket) -> None:

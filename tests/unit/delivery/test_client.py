@@ -124,8 +124,11 @@ def test_a_body_without_end() -> None:
     """Of a body, only as much is read as an answer of this API can have."""
     with Loopback(answer_with("400 Bad Request", b"x" * 1_000_000)) as server:
         answer = post(server.url)
+        response = find_route(settings(api_url=server.url)).post(b"[]", {}, 5.0)
+        body = read_body(response, float("inf"), SYSTEM_CLOCK)
     assert answer.verdict is Verdict.REFUSED
     assert answer.detail == "HTTP 400: " + "x" * 500
+    assert 65_536 <= len(body) < 2 * 65_536
 
 
 @pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])

@@ -343,14 +343,21 @@ def test_everything_is_refused() -> None:
     assert "single events in a row (HTTP 400: bad)" in str(result.failure)
 
 
-def test_a_batch_gives_up_its_turn() -> None:
+def test_a_request_that_is_too_large_blames_no_event() -> None:
+    """After a 413, what is left of a batch is sent whole once its first half was accepted."""
+    large = Answer(Verdict.REFUSED, "HTTP 413", 413)
+    client = FakeClient(lambda ids: large if len(ids) > 2 else ACCEPTED)
+    result = deliver(batch("1", "2", "3", "4"), client)
+    assert client.posted == [["1", "2", "3", "4"], ["1", "2"], ["3", "4"]]
+    assert (len(result.delivered), result.refusals) == (4, [])
+
+
+@pytest.mark.parametrize("verdict", [Verdict.UNCONFIRMED, Verdict.DENIED])
+def test_a_batch_gives_up_its_turn(verdict: Verdict) -> None:
     """Under suspicion, the next batch has its turn when this one is finished, or has failed."""
     breaker = Breaker()
     for _ in range(8):
         breaker.refused("no")
-    for number, client in enumerate(
-        [refusing(lambda _: False), answers(Answer(Verdict.DENIED, "HTTP 401", 401))]
-    ):
-        deliver(batch("1", number=number), client, breaker=breaker)
-        assert breaker.try_turn("next") is not None
-        breaker.done("next")
+    deliver(batch("1"), answers(Answer(verdict, "HTTP 401", 401)), breaker=breaker)
+    assert breaker.try_turn("next") is not None
+    assert breaker.try_turn("another") is None

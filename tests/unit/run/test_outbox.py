@@ -99,6 +99,16 @@ def test_an_event_that_is_on_its_way_already() -> None:
     assert fake.states == ["1"]
 
 
+def test_the_first_of_equal_events_goes_first() -> None:
+    """Equal events that fill a batch wait until the batch with the first of them was sent."""
+    fake, _ = with_ledger(batch_size_rows=3)
+    for name in "12111":
+        fake.run.take("orders", event(name))
+    assert submitted(fake) == [["1", "2"]]
+    fake.run.finish()
+    assert fake.run.counts.of("orders").dropped == {"already_sent": 3}
+
+
 def test_an_event_whose_first_was_not_delivered() -> None:
     """Equal events are sent one after the other until one of them is delivered."""
     tries: list[str] = []

@@ -1,0 +1,224 @@
+"""What a run makes durable, and in which order: dead letters, rows, the ledger, STATE."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import (
+    LOGGER,
+    FakeObserver,
+    FakeRun,
+    deliver_all,
+    delivering,
+    event,
+    reject,
+    rejection,
+)
+from unit_support import NOW
+
+from target_liveintent.errors import OutageError, StorageError, TooManyRejectedError
+from target_liveintent.run.state_gate import Closed
+from target_liveintent.storage.delivered import DeliveredFile
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_liveintent.delivery.model import Batch, BatchResult
+
+# STATE
+
+
+def test_letters_are_durable_before_state() -> None:
+    """STATE goes out only after the letters before it were synced to the disk."""
+    fake = FakeRun()
+    reject(fake, 1)
+    fake.run.hold_state("{}")
+    fake.run.finish()
+    assert fake.happened[:3] == ["dead_letter_path write", "dead_letter_path sync", "state"]
+
+
+def test_a_letter_that_is_not_written_holds_state_back() -> None:
+    """When a letter cannot be written, its record has no outcome, and no STATE passes it."""
+    fake = FakeRun(failing="write")
+    with pytest.raises(StorageError, match="dead_letter_path") as raised:
+        fake.run.take("orders", rejection())
+    assert fake.run.counts.of("orders").rejected.total() == 0
+    fake.run.hold_state("1")
+    fake.run.abandon(raised.value)
+    assert fake.states == []
+
+
+def test_no_state_after_a_failed_sync() -> None:
+    """Once letters may not be on the disk, no STATE is written, though later syncs succeed."""
+    fake = FakeRun(failing="sync")
+    reject(fake, 1)
+    fake.run.hold_state("1")
+    with pytest.raises(StorageError, match="dead_letter_path") as raised:
+        fake.run.finish()
+    fake.run.hold_state("2")
+    with contextlib.suppress(StorageError):
+        fake.run.abandon(raised.value)
+    assert fake.states == []
+
+
+def test_no_state_after_one_that_failed() -> None:
+    """A STATE that could not be written is not followed by another."""
+    states: list[str] = []
+
+    def write(state: str) -> None:
+        states.append(state)
+        if len(states) == 1:
+            msg = "STATE cannot be written"
+            raise StorageError(msg)
+
+    fake = FakeRun(parts={"write_state": write})
+    fake.run.hold_state("1")
+    with pytest.raises(StorageError) as raised:
+        fake.run.finish()
+    fake.run.hold_state("2")
+    fake.run.abandon(raised.value)
+    assert states == ["1"]
+
+
+def test_the_percentage_is_judged_before_a_state() -> None:
+    """Too many dead letters are no matter until a STATE is due, and then none is written."""
+    fake = FakeRun()
+    reject(fake, 120)
+    fake.tick()
+    fake.run.hold_state("1")
+    with pytest.raises(TooManyRejectedError, match="120 of 120") as raised:
+        fake.tick()
+    fake.run.hold_state("2")
+    fake.run.abandon(raised.value)
+    assert fake.states == []
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_the_percentage_is_judged_at_the_end(dry_run: bool) -> None:
+    """Without any STATE, and in a dry run, too many dead letters fail the run at its end."""
+    fake = FakeRun(dry_run=dry_run)
+    reject(fake, 120)
+    with pytest.raises(TooManyRejectedError, match="120 of 120"):
+        fake.run.finish()
+
+
+def test_a_canary_writes_no_state() -> None:
+    """What a canary sends is sent again with everything else, so its STATE is not true."""
+    stopped: list[bool] = []
+    fake = FakeRun(limit=2, parts={"stop_reading": lambda: stopped.append(True)})
+    for name in "123":
+        fake.run.take("orders", event(name))
+    fake.run.hold_state("1")
+    fake.run.finish()
+    assert (fake.states, stopped, fake.run.limit_reached) == ([], [True], True)
+    counts = fake.run.counts.of("orders")
+    assert (counts.delivered, counts.dropped) == (2, {"over_limit": 1})
+
+
+def test_no_state_before_a_stream_that_gives_events() -> None:
+    """Whoever knows that no stream gives events closes the gate."""
+    fake = FakeRun()
+    fake.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
+    fake.run.hold_state("1")
+    fake.tick()
+    assert fake.states == []
+    fake.run.gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)
+    fake.tick()
+    assert fake.states == ["1"]
+
+
+# What was delivered
+
+
+def test_rows_are_durable_before_state() -> None:
+    """STATE goes out only after the rows of what it covers are on the disk."""
+    fake, file, _ = delivering()
+    fake.run.take("orders", event("1"))
+    fake.run.hold_state("{}")
+    fake.run.finish()
+    assert fake.states == ["{}"]
+    happened = fake.happened
+    assert happened.index("delivered_path write") < happened.index("delivered_path sync")
+    assert happened.index("delivered_path sync") < happened.index("state")
+    assert len(file.written) == 1
+
+
+def test_rows_are_durable_before_the_ledger() -> None:
+    """What the ledger knows is not sent again, so its row may not be lost."""
+    fake, _, ledger = delivering(ledger=True)
+    fake.run.take("orders", event("1"))
+    fake.happened.clear()
+    fake.run.submit("orders")
+    assert fake.happened == [
+        "ledger end",  # (What was found in the ledger, before it is sent.)
+        "delivered_path write",
+        "delivered_path sync",
+        "ledger end",
+    ]
+    assert ledger.confirmed == ["1"]
+
+
+@pytest.mark.parametrize("failing", ["write", "sync"])
+def test_a_row_that_is_not_written_holds_state_back(failing: str) -> None:
+    """A full disk fails the run: no STATE covers what the file lacks, and no ledger knows it."""
+    fake, _, ledger = delivering(ledger=True, failing=failing)
+    fake.run.take("orders", event("1"))
+    fake.run.hold_state("{}")
+    with pytest.raises(StorageError, match="delivered_path") as raised:
+        fake.run.submit("orders")
+    fake.run.abandon(raised.value)
+    assert (fake.states, ledger.confirmed) == ([], [])
+
+
+def test_a_full_disk_leaves_whole_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of a row that could not be written, nothing stays in the delivered file."""
+    path = tmp_path / "sent.csv"
+    fake = FakeRun(parts={"delivered_file": DeliveredFile(str(path), LOGGER)})
+    whole = path.read_text()
+    fake.run.take("orders", event("1"))
+    fake.run.hold_state("{}")
+
+    def fill(file: int, row: bytes) -> int:
+        if len(row) > 20:
+            return real(file, row[:20])
+        raise OSError(28, "No space left on device")
+
+    real = os.write
+    monkeypatch.setattr("os.write", fill)
+    with pytest.raises(StorageError, match=r"delivered_path.*No space left") as raised:
+        fake.run.submit("orders")
+    fake.run.abandon(raised.value)
+    assert fake.states == []
+    assert path.read_text() == whole
+
+
+@pytest.mark.parametrize("fails", [False, True])
+def test_all_files_are_closed_at_the_end(fails: bool) -> None:
+    """However a run ends, its files are closed, and its threads released."""
+    fake, _, _ = delivering(ledger=True)
+    if fails:
+        fake.run.abandon(OutageError("no luck"))
+    else:
+        fake.run.finish()
+    closed = [what for what in fake.happened if what.endswith(" close")]
+    assert closed == ["dead_letter_path close", "delivered_path close", "ledger close"]
+    assert fake.delivery.closed
+
+
+def test_an_observer_follows_deliveries() -> None:
+    """An observer gets the events of each batch, when they were sent, and the latencies."""
+
+    def deliver(given: Batch) -> BatchResult:
+        result = deliver_all(given)
+        result.latencies = [0.5, 0.25]
+        return result
+
+    observer = FakeObserver()
+    fake = FakeRun(deliver=deliver, parts={"observer": observer})
+    fake.run.take("orders", event("1"))
+    fake.run.take("orders", event("2"))
+    fake.run.finish()
+    assert observer.results == [("orders", 2, [NOW, NOW], [0.5, 0.25])]

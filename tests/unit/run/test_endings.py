@@ -1,0 +1,102 @@
+"""How runs end: well, after a failure, and after a stop."""
+
+from __future__ import annotations
+
+import pytest
+from fakes import FakeRun, deliver_all, event, refuse
+
+from target_liveintent.delivery.model import BatchResult
+from target_liveintent.errors import DeliveryError, OutageError, StorageError
+
+
+def test_a_failed_delivery_ends_the_run() -> None:
+    """The failure of a batch ends the run at once; its batch holds STATE back."""
+    problem = OutageError("no luck")
+    fake = FakeRun(deliver=lambda given: BatchResult(given, failure=problem, requests=2))
+    fake.run.take("orders", event("1"))
+    fake.run.hold_state("1")
+    with pytest.raises(OutageError) as raised:
+        fake.run.submit("orders")
+    assert raised.value is problem
+    fake.run.abandon(problem)
+    assert fake.states == []
+    assert fake.delivery.stopped == [0.0]
+    assert (fake.run.counts.requests, fake.delivery.closed) == (2, True)
+
+
+def test_what_is_in_flight_when_delivery_fails() -> None:
+    """Requests that are on their way are waited for, but not for long; the STATE is true."""
+    fake = FakeRun(deliver=None)
+    for name in ("1", "2"):
+        fake.run.take("orders", event(name))
+        fake.run.submit("orders")
+        fake.run.hold_state(name)
+    fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
+    start = fake.clock.now
+    fake.run.abandon(OutageError("no luck"))
+    assert fake.states == ["1"]
+    assert fake.clock.now == start + 5.0
+
+
+def test_a_failure_elsewhere_delivers_what_was_read() -> None:
+    """If delivery is not at fault, what was read before the failure is sent, and its STATE too."""
+    fake = FakeRun()
+    fake.run.take("orders", event("1"))
+    fake.run.hold_state("1")
+    fake.run.abandon(ValueError("a bug"))
+    assert (len(fake.delivery.submitted), fake.states) == (1, ["1"])
+
+
+def test_a_second_failure_while_a_run_ends() -> None:
+    """A delivery that fails while a failed run ends is raised after all else is settled."""
+    problem = OutageError("no luck")
+    fake = FakeRun(deliver=lambda given: BatchResult(given, failure=problem))
+    fake.run.take("orders", event("1"))
+    fake.run.hold_state("1")
+    with pytest.raises(OutageError) as raised:
+        fake.run.abandon(ValueError("a bug"))
+    assert raised.value is problem
+    assert fake.states == []
+
+
+def test_a_stopped_run_ends_in_any_case() -> None:
+    """After the grace of a stop, requests that hang are left behind, and no STATE covers them."""
+    fake = FakeRun(deliver=None)
+    fake.run.take("orders", event("1"))
+    fake.run.hold_state("{}")
+    start = fake.clock.now
+    fake.run.request_stop()
+    with pytest.raises(DeliveryError, match="still on their way") as raised:
+        fake.run.finish()
+    assert 20.0 < fake.clock.now - start <= 22.0
+    fake.run.abandon(raised.value)
+    assert 20.0 < fake.clock.now - start <= 22.0
+    assert fake.states == []
+
+
+def test_a_stopped_run_retries_for_a_while() -> None:
+    """Delivery is stopped five seconds after the first request to stop, and not later."""
+    fake = FakeRun()
+    start = fake.clock.now
+    fake.run.request_stop()
+    fake.tick()
+    fake.run.request_stop()
+    fake.tick()
+    assert fake.clock.now == start + 2.0
+    assert fake.delivery.stopped == [4.0, 3.0]
+
+
+def test_a_batch_whose_hand_over_failed_is_not_lost() -> None:
+    """A batch that waits for its turn while another one fails is sent when the run ends."""
+    fake = FakeRun(deliver=None, size=1, failing="write")
+    fake.run.take("orders", event("1"))
+    fake.run.submit("orders")
+    fake.delivery.finish(refuse(fake.delivery.submitted[0], "1"))
+    fake.run.take("orders", event("2"))
+    with pytest.raises(StorageError) as raised:
+        fake.run.submit("orders")
+    assert len(fake.delivery.submitted) == 1
+    fake.delivery.deliver = deliver_all
+    fake.run.abandon(raised.value)
+    assert [one.conversions[0].event_id for one in fake.delivery.submitted] == ["1", "2"]
+    assert fake.run.counts.of("orders").delivered == 1
