@@ -15,7 +15,8 @@ from integration_support import CUSTOMER, order, schema, state
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_support import Launcher, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher
 
     from target_liveintent.sandbox import Sandbox
 
@@ -54,7 +55,7 @@ def batch(*urls: str, form: str = "jsonl", compression: str | None = "none") -> 
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", None])
-def test_json_lines(to_server: Launcher, server: Server, compression: str | None) -> None:
+def test_json_lines(to_server: Launcher, server: FaultyServer, compression: str | None) -> None:
     """The records of BATCH files go through map and filter, and no raw address is sent."""
     folder = to_server.folder / "some folder"
     folder.mkdir()
@@ -70,13 +71,13 @@ def test_json_lines(to_server: Launcher, server: Server, compression: str | None
     )
     assert (run.code, run.states, run.letters) == (0, [1], [])
     assert sorted(server.accepted) == sorted(f"o-{n}" for n in range(10, 250))
-    assert "@" not in json.dumps([p.events for p in server.posted])
-    assert max(len(p.events) for p in server.posted) == 100
+    assert "@" not in json.dumps([p.events for p in server.requests])
+    assert max(len(p.events) for p in server.requests) == 100
     counts = run.summary["orders"]
     assert (counts.read, counts.filtered, counts.delivered) == (250, 10, 240)
 
 
-def test_parquet(to_server: Launcher, server: Server) -> None:
+def test_parquet(to_server: Launcher, server: FaultyServer) -> None:
     """The rows of a Parquet file go through map and filter, its own kinds of values included."""
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
@@ -95,7 +96,7 @@ def test_parquet(to_server: Launcher, server: Server) -> None:
     )
     assert (run.code, run.states, run.letters) == (0, [1], [])
     assert sorted(server.accepted) == sorted(f"o-{n}" for n in range(10, 30))
-    (event,) = [e for p in server.posted for e in p.events if e["eventId"] == "o-11"]
+    (event,) = [e for p in server.requests for e in p.events if e["eventId"] == "o-11"]
     assert event["eventTime"] == int(now.timestamp())
     assert event["purchaseData"]["value"] == 11.5
 

@@ -10,18 +10,16 @@ import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from faulty_server import Reply, Request, refusing
 from integration_support import (
     LETTERS,
     TOKEN,
     WITH_ID,
-    Posted,
-    Reply,
     address_words,
     numbered,
     order,
     orders,
     read_letters,
-    refusing,
     schema,
     state,
 )
@@ -31,7 +29,8 @@ from target_liveintent.conversions.model import DEAD_LETTERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -196,15 +195,15 @@ def test_corrected_setting(
     assert again.summary["total"].adds_up
 
 
-def test_refused_for_its_pixel(to_server: Launcher, server: Server) -> None:
+def test_refused_for_its_pixel(to_server: Launcher, server: FaultyServer) -> None:
     """Letters that the API refused for a wrong setting go out with the corrected one."""
     server.answer = refusing("order-1")
     first = to_server.run(schema(columns=WITH_ID), *numbered(3), state(1), pixel_id=1)
     assert [x["reason"] for x in first.letters] == ["refused_by_api"]
     server.answer = lambda _: Reply()
-    server.posted.clear()
+    server.requests.clear()
     assert replay(to_server, pixel_id=2).code == 0
-    ((event,),) = [p.events for p in server.posted]
+    ((event,),) = [p.events for p in server.requests]
     assert (event["eventId"], event["pixelId"]) == ("order-1", 2)
     assert event["purchaseData"] == {"value": 12.5}
 
@@ -227,7 +226,7 @@ def test_letters_of_letters(target: Launcher, sandbox: Sandbox) -> None:
     assert again.letters[0]["stream"] == "shop-orders"
 
 
-def test_everything_survives_a_replay(to_server: Launcher, server: Server) -> None:
+def test_everything_survives_a_replay(to_server: Launcher, server: FaultyServer) -> None:
     """A letter that is replayed gives the same event, in every field, as the record would have."""
     record = {
         "event_id": "full",
@@ -249,15 +248,15 @@ def test_everything_survives_a_replay(to_server: Launcher, server: Server) -> No
     other = order(2, event_id="other")
     first = to_server.run(*messages, other, state(1))
     assert [x["reason"] for x in first.letters] == ["not_processed"]
-    sent = next(e for p in server.posted for e in p.events if e["eventId"] == "full")
+    sent = next(e for p in server.requests for e in p.events if e["eventId"] == "full")
     assert len(sent["userData"]) == 7
     server.answer = lambda _: Reply()
-    server.posted.clear()
+    server.requests.clear()
     assert replay(to_server).code == 0
-    assert [p.events for p in server.posted] == [[sent]]
+    assert [p.events for p in server.requests] == [[sent]]
 
 
-def test_empty_columns_of_letters_are_not_told(to_server: Launcher, server: Server) -> None:
+def test_empty_columns_of_letters_are_not_told(to_server: Launcher, server: FaultyServer) -> None:
     """A letter lacks what its record did not say; what cannot be used is still told."""
     server.answer = refusing("order-0")
     columns = schema(columns=(*WITH_ID, "idfa", "ip"))
@@ -271,11 +270,11 @@ def test_empty_columns_of_letters_are_not_told(to_server: Launcher, server: Serv
     assert " empty " not in again.log
 
 
-def test_what_is_not_replayed(to_server: Launcher, server: Server) -> None:
+def test_what_is_not_replayed(to_server: Launcher, server: FaultyServer) -> None:
     """mapping_failed and unconfirmed letters are counted, but not sent by themselves."""
 
-    def answer(posted: Posted) -> Reply:
-        return Reply(200, b"[]") if "shop-1" in posted.ids else Reply()
+    def answer(request: Request) -> Reply:
+        return Reply(200, b"[]") if "shop-1" in request.ids else Reply()
 
     server.answer = answer
     first = to_server.run(
@@ -291,9 +290,9 @@ def test_what_is_not_replayed(to_server: Launcher, server: Server) -> None:
     (failed,) = [x for x in first.letters if x["reason"] == "mapping_failed"]
     assert "mail" not in failed
     assert 2 in json_leaves(failed)  # the key property, to find the row by
-    server.posted.clear()
+    server.requests.clear()
     again = replay(to_server, **STAR)
-    assert (again.code, server.posted) == (0, [])
+    assert (again.code, server.requests) == (0, [])
     total = again.summary["total"]
     assert (total.read, total.not_replayed, total.delivered) == (2, 2, 0)
     assert total.adds_up
@@ -392,16 +391,16 @@ def hostile(number: int) -> dict[str, Any]:
     return record
 
 
-def hostile_answer(posted: Posted) -> Reply:
+def hostile_answer(request: Request) -> Reply:
     """Refuse some events, echoing addresses and the token in every form."""
-    said = f"{ADDRESS} {ADDRESS.replace('@', '%40')} Bearer {TOKEN} {posted.headers}"
+    said = f"{ADDRESS} {ADDRESS.replace('@', '%40')} Bearer {TOKEN} {request.headers}"
     errors = [{"httpStatus": 400, "message": said, "errorCode": ADDRESS}]
-    if any("0" in event_id for event_id in posted.ids):
+    if any("0" in event_id for event_id in request.ids):
         return Reply(400, json.dumps({"errors": errors}).encode())
     return Reply()
 
 
-def test_addresses_nowhere(to_server: Launcher, server: Server) -> None:
+def test_addresses_nowhere(to_server: Launcher, server: FaultyServer) -> None:
     """No address, and no token, appears in output, letters or requests, wherever it stood."""
     server.answer = hostile_answer
     now = order(1)["record"]["event_time"]
@@ -421,7 +420,7 @@ def test_addresses_nowhere(to_server: Launcher, server: Server) -> None:
         "stderr": run.log,
         "stdout": run.stdout,
         "letters": (to_server.folder / LETTERS).read_text(),
-        "requests": json.dumps([p.events for p in server.posted]),
+        "requests": json.dumps([p.events for p in server.requests]),
     }
     for place, text in everything.items():
         for word in address_words(ADDRESS) | {"jane.roe", "shop-mail", TOKEN}:

@@ -8,21 +8,12 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import (
-    WITH_ID,
-    Posted,
-    Reply,
-    numbered,
-    order,
-    orders,
-    refusing,
-    schema,
-    state,
-    wait_until,
-)
+from faulty_server import Reply, Request, refusing
+from integration_support import WITH_ID, numbered, order, orders, schema, state, wait_until
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Message, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Message, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -44,12 +35,14 @@ def events(stream: str, *numbers: int) -> list[Message]:
 # What the API refuses
 
 
-def test_a_batch_of_refused_events_among_good_ones(to_server: Launcher, server: Server) -> None:
+def test_a_batch_of_refused_events_among_good_ones(
+    to_server: Launcher, server: FaultyServer
+) -> None:
     """A row of refused events, amid batches that are accepted, ends no run."""
     bad = {f"order-{n}" for n in range(500, 518)}
 
-    def answer(posted: Posted) -> Reply:
-        if bad & set(posted.ids):
+    def answer(request: Request) -> Reply:
+        if bad & set(request.ids):
             return Reply(400, b"bad")
         return Reply()
 
@@ -65,11 +58,11 @@ def test_a_batch_of_refused_events_among_good_ones(to_server: Launcher, server: 
     assert not bad & set(server.accepted)
 
 
-def test_no_letter_for_what_was_never_sent_alone(to_server: Launcher, server: Server) -> None:
+def test_no_letter_for_what_was_never_sent_alone(to_server: Launcher, server: FaultyServer) -> None:
     """Where an ID twice in a request is what the API refuses, no event becomes a dead letter."""
 
-    def answer(posted: Posted) -> Reply:
-        return Reply(400 if len(set(posted.ids)) < len(posted.ids) else 204)
+    def answer(request: Request) -> Reply:
+        return Reply(400 if len(set(request.ids)) < len(request.ids) else 204)
 
     server.answer = answer
     messages = [order(n, event_id=x) for n, x in enumerate(["k0", "same", "same", "k3"])]
@@ -78,7 +71,9 @@ def test_no_letter_for_what_was_never_sent_alone(to_server: Launcher, server: Se
     assert sorted(server.accepted) == ["k0", "k3", "same", "same"]
 
 
-def test_fail_delivers_what_another_stream_had_read(to_server: Launcher, server: Server) -> None:
+def test_fail_delivers_what_another_stream_had_read(
+    to_server: Launcher, server: FaultyServer
+) -> None:
     """A refusal that ends the run while a full batch waits to be sent does not lose that batch."""
     server.answer = refusing("b-150")
     run = to_server.run(
@@ -114,7 +109,7 @@ def test_a_url_that_cannot_be_called(target: Launcher, url: str) -> None:
 # Too many dead letters
 
 
-def test_the_percentage_waits_for_a_state(to_server: Launcher, server: Server) -> None:
+def test_the_percentage_waits_for_a_state(to_server: Launcher, server: FaultyServer) -> None:
     """Bad records at the start, and then a silence, end no run whose later records are good."""
     run = to_server.start()
     run.send(schema(columns=WITH_ID), *numbered(120, event_time=None))
@@ -221,7 +216,7 @@ def test_streams_that_a_map_drops(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.code, run.warnings, sandbox.stats.accepted) == (0, [], 1)
 
 
-def test_a_schema_is_not_fetched(to_server: Launcher, server: Server) -> None:
+def test_a_schema_is_not_fetched(to_server: Launcher, server: FaultyServer) -> None:
     """With validate_records, a SCHEMA that refers to a URL makes this machine call nobody."""
     server.answer = lambda _: Reply(200, b"{}")
     reference = {"$ref": f"{server.url}/column.json"}
@@ -234,7 +229,7 @@ def test_a_schema_is_not_fetched(to_server: Launcher, server: Server) -> None:
     assert "Traceback" not in run.log
 
 
-def test_the_summary_says_what_to_do(to_server: Launcher, server: Server) -> None:
+def test_the_summary_says_what_to_do(to_server: Launcher, server: FaultyServer) -> None:
     """After the total: a line a reason that says what to do, and then where the letters are."""
     server.answer = refusing("order-9")
     messages = numbered(10)

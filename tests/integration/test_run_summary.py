@@ -6,20 +6,12 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from integration_support import (
-    DAY,
-    WITH_ID,
-    Posted,
-    Reply,
-    numbered,
-    order,
-    orders,
-    schema,
-    state,
-)
+from faulty_server import Reply, Request
+from integration_support import DAY, WITH_ID, numbered, order, orders, schema, state
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -63,15 +55,15 @@ def test_clean_run(target: Launcher, sandbox: Sandbox) -> None:
     assert len(small.err) == len(run.err)
 
 
-def test_every_fate(to_server: Launcher, server: Server) -> None:
+def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
     """With every fate in one run, each line adds up, and the lines add up to the total."""
 
-    def answer(posted: Posted) -> Reply:
-        if "order-20" in posted.ids:
+    def answer(request: Request) -> Reply:
+        if "order-20" in request.ids:
             return Reply(400)
-        if "order-41" in posted.ids:
+        if "order-41" in request.ids:
             return Reply(200, b'["order-41"]')
-        if "order-60" in posted.ids:
+        if "order-60" in request.ids:
             return Reply(200)
         return Reply()
 
@@ -123,7 +115,7 @@ def test_every_fate(to_server: Launcher, server: Server) -> None:
     assert run.summary["dropped"].filtered == 3
     assert run.summary["customers"].unmapped == 3
     assert run.summary["total"].read == 86
-    assert run.requests == len(server.posted)
+    assert run.requests == len(server.requests)
 
 
 def test_record_of_two_maps(target: Launcher, sandbox: Sandbox) -> None:
@@ -146,7 +138,7 @@ def test_record_of_two_maps(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.summary["gifts"].read, run.summary["gifts"].filtered) == (5, 3)
 
 
-def test_retries_are_counted(to_server: Launcher, server: Server) -> None:
+def test_retries_are_counted(to_server: Launcher, server: FaultyServer) -> None:
     """Requests count retries, and events that were retried count once."""
     first = iter([Reply(503), Reply(429)])
     server.answer = lambda _: next(first, Reply())
@@ -156,9 +148,9 @@ def test_retries_are_counted(to_server: Launcher, server: Server) -> None:
     assert run.summary["total"].delivered == 3
 
 
-def test_failed_run(to_server: Launcher, server: Server) -> None:
+def test_failed_run(to_server: Launcher, server: FaultyServer) -> None:
     """A run that fails still says what was delivered; what has no fate is not passed over."""
-    server.answer = lambda posted: Reply(404) if "order-5" in posted.ids else Reply()
+    server.answer = lambda request: Reply(404) if "order-5" in request.ids else Reply()
     run = to_server.run(
         schema(columns=WITH_ID), *numbered(8), batch_size_rows=2, max_concurrent_requests=1
     )
