@@ -5,18 +5,20 @@ from __future__ import annotations
 import contextlib
 import json
 import os
-import re
 import subprocess
 import sys
 import threading
 import time
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from run_counts import RunCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from integration_forks import Forked, Forks
+    from run_counts import Counts
     from typing_extensions import Self
 
 Message = dict[str, Any]
@@ -153,6 +155,7 @@ class Running:
         forks: Forks | None = None,
     ) -> None:
         self.folder = folder
+        self._arguments = list(arguments)
         pipes = [os.pipe() for _ in range(3)]
         if not read_stdout:
             os.close(pipes[1][0])
@@ -160,10 +163,10 @@ class Running:
         theirs = (pipes[0][0] if stdin is None else stdin.fileno(), pipes[1][1], pipes[2][1])
         self.process: subprocess.Popen[bytes] | Forked
         if forks is not None:
-            self.process = forks.start(list(arguments), folder, env, theirs)
+            self.process = forks.start(self._arguments, folder, env, theirs)
         else:
             self.process = subprocess.Popen(
-                [sys.executable, *OPTIONS, "-m", "target_liveintent", *arguments],
+                [sys.executable, *OPTIONS, "-m", "target_liveintent", *self._arguments],
                 cwd=folder,
                 env=dict(env),
                 stdin=theirs[0],
@@ -275,77 +278,26 @@ class Running:
         return read_letters(self.folder / LETTERS)
 
     @property
+    def counts(self) -> RunCounts:
+        """The counts at the end, from the metrics file that the configuration names."""
+        config = self.folder / self._arguments[self._arguments.index("--config") + 1]
+        return RunCounts.read(self.folder / json.loads(config.read_text())["metrics_path"])
+
+    @property
     def summary(self) -> dict[str, Counts]:
-        """The summary at the end, by stream, and `total`."""
-        found = {}
-        for line in list(self.err):
-            if " read " in line.text and (parsed := _SUMMARY.search(line.text)):
-                found[parsed["stream"]] = Counts.parse(parsed["counts"])
-        return found
+        """The counts of records at the end, by stream, and `total`."""
+        return self.counts.streams
 
     @property
     def requests(self) -> int:
-        """The requests of the summary."""
-        found = re.search(r"(\d+) requests?\b", self.log)
-        assert found, self.log
-        return int(found[1])
-
-
-_SUMMARY = re.compile(r"\| (?P<stream>[^|]+?): (?P<counts>read \d+.*)$")
-_COUNT = re.compile(
-    r"(read|filtered|unmapped|not replayed|not settled|would be delivered|delivered|dropped"
-    r"|dead-lettered) (\d+)"
-)
-
-
-class Counts(NamedTuple):
-    """A line of the summary."""
-
-    read: int
-    filtered: int
-    unmapped: int
-    not_replayed: int
-    not_settled: int
-    delivered: int
-    dead_lettered: int
-    reasons: dict[str, int]
-    dropped: int
-    drops: dict[str, int]
-
-    @classmethod
-    def parse(cls, text: str) -> Counts:
-        """Read the words of a line."""
-        counts = {
-            name: int(number) for name, number in _COUNT.findall(text.split(";", maxsplit=1)[0])
-        }
-
-        def inside(what: str) -> dict[str, int]:
-            found = re.search(what + r" \d+ \(([^)]*)\)", text)
-            parts = [part.split() for part in found[1].split(", ")] if found else []
-            return {name: int(number) for name, number in parts}
-
-        return cls(
-            counts["read"],
-            counts["filtered"],
-            counts["unmapped"],
-            counts.get("not replayed", 0),
-            counts.get("not settled", 0),
-            counts.get("delivered", counts.get("would be delivered", 0)),
-            counts["dead-lettered"],
-            inside("dead-lettered"),
-            counts.get("dropped", 0),
-            inside("dropped"),
-        )
+        """The number of requests, retries included."""
+        return self.counts.requests
 
     @property
-    def adds_up(self) -> bool:
-        """Whether each record that was read has one fate."""
-        fates = self.filtered + self.unmapped + self.not_replayed + self.delivered + self.dropped
-        return (
-            self.read == fates + self.dead_lettered + self.not_settled
-            and sum(self.reasons.values()) == self.dead_lettered
-            and sum(self.drops.values()) == self.dropped
-        )
+    def totals(self) -> list[str]:
+        """The words of the summary's last line, in a list: one line after a run that ended."""
+        texts = (line.text.split("|", 3)[-1].strip() for line in list(self.err))
+        return [text for text in texts if text.startswith("total: read ")]
 
 
 def read_letters(path: Path) -> list[dict[str, Any]]:
@@ -395,8 +347,15 @@ class Launcher:
 
     def config(self, **settings: Any) -> Path:
         """Write a configuration file: the usual settings with changes; `...` leaves one out."""
-        values = {**SETTINGS, "api_url": self.api_url, "max_retry_seconds": 20, **settings}
-        path = self.folder / f"config-{len(self._started)}.json"
+        number = len(self._started)
+        values = {
+            **SETTINGS,
+            "api_url": self.api_url,
+            "max_retry_seconds": 20,
+            "metrics_path": f"run-{number}.prom",
+            **settings,
+        }
+        path = self.folder / f"config-{number}.json"
         path.write_text(json.dumps({k: v for k, v in values.items() if v is not ...}))
         return path
 

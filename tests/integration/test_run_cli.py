@@ -22,6 +22,7 @@ from integration_support import (
     schema,
     state,
 )
+from run_counts import RunCounts
 
 if TYPE_CHECKING:
     from faulty_server import FaultyServer
@@ -191,7 +192,8 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         state(1),
     )
     assert (run.code, run.states) == (0, [1])
-    assert run.summary["orders"].drops == {"suppressed": 1, "already_sent": 1}
+    counts = RunCounts.read(run.folder / "metrics-of-env.prom")
+    assert counts.streams["orders"].drops == {"suppressed": 1, "already_sent": 1}
     made = {"ledger-of-env.sqlite", "report-of-env.html", "report-of-env.json"}
     made |= {"delivered-by-env.csv", "metrics-of-env.prom"}
     assert made <= {path.name for path in to_server.folder.iterdir()}

@@ -116,6 +116,18 @@ def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
     assert run.summary["customers"].unmapped == 3
     assert run.summary["total"].read == 86
     assert run.requests == len(server.requests)
+    lines = {x.text.split("|", 3)[-1].strip() for x in run.err if ": read " in x.text}
+    words = ", ".join(f"{reason} {count}" for reason, count in Counter(reasons).most_common())
+    assert lines > {
+        "dropped: read 3, filtered 3, unmapped 0, delivered 0, dead-lettered 0",
+        "customers: read 3, filtered 0, unmapped 3, delivered 0, dead-lettered 0",
+    }
+    (line,) = (x for x in lines if x.startswith("orders: read 80, filtered 8, unmapped 0, "))
+    assert f"delivered {counts.delivered}, dead-lettered 13 (" in line
+    assert sorted(line.partition("(")[2].partition(")")[0].split(", ")) == sorted(words.split(", "))
+    (line,) = run.totals
+    assert line.startswith(f"total: read 86, filtered 11, unmapped 3, delivered {counts.delivered}")
+    assert f"; {run.requests} requests, 0 retries, " in line
 
 
 def test_record_of_two_maps(target: Launcher, sandbox: Sandbox) -> None:
@@ -158,6 +170,8 @@ def test_failed_run(to_server: Launcher, server: FaultyServer) -> None:
     total = run.summary["total"]
     assert total.delivered == len(server.accepted) >= 4
     assert total.adds_up
+    assert total.not_settled >= 2
+    assert f", not settled {total.not_settled}; " in run.totals[0]
 
 
 def test_summary_of_a_rejecting_run(target: Launcher) -> None:

@@ -342,7 +342,7 @@ def test_nothing_is_imported_that_is_not_asked_for() -> None:
 def test_nothing_is_written_that_is_not_asked_for(
     to_server: Launcher, server: FaultyServer
 ) -> None:
-    run = to_server.run(schema(), *orders(3), state(1))
+    run = to_server.run(schema(), *orders(3), state(1), metrics_path=...)
     assert {path.name for path in run.folder.iterdir()} == {"config-0.json", "input-0.singer"}
 
 

@@ -164,7 +164,7 @@ class Campaign:
         assert run.code in {CODES[one] for one in numbers}, (numbers, run.code, run.log)
         self.trouble = none
         self.server.release()
-        settled = run.code > 0 and "not settled" not in assert_adds_up(run)
+        settled = run.code > 0 and not assert_adds_up(run)["not settled"]
         if run.code > 0 and not lasting and not self._failed():
             assert settled, run.log
         self.ended.append(Ended(f"run-{self.runs}", self.watch.bookmark, at, settled))
