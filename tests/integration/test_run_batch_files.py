@@ -10,13 +10,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import CUSTOMER, order, schema, state
+from integration_support import CUSTOMER, WITH_ID, order, schema, state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
     from faulty_server import FaultyServer
-    from integration_support import Launcher
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -187,3 +187,57 @@ def test_rows_that_cannot_be_sent(target: Launcher, sandbox: Sandbox) -> None:
         "mapping_failed": 1,
     }
     assert CUSTOMER not in json.dumps(run.letters)
+
+
+# Files that are damaged, and URLs of no file
+
+
+def _damaged(how: str) -> bytes:
+    whole = gzip.compress("".join(f'{{"id": {n}}}\n' for n in range(500)).encode())
+    return {
+        "cut": whole[:-20],
+        "deflate": whole[:10] + b"\xff" * 64,
+        "checksum": whole[:-8] + b"\0" * 8,
+        "header": b"not gzip at all",
+        "start": whole[:5],
+    }[how]
+
+
+def _assert_one_clear_line(run: Running, *words: str) -> None:
+    assert (run.code, run.states) == (1, [])
+    assert "Traceback" not in run.log
+    assert "this is a bug" not in run.log
+    assert "BATCH" in run.last_line
+    assert "line 2 of the input" in run.last_line
+    for word in words:
+        assert word in run.last_line
+
+
+@pytest.mark.parametrize("how", ["cut", "deflate", "checksum", "header", "start"])
+def test_a_damaged_gzip_file(target: Launcher, how: str) -> None:
+    """A gzip file that is damaged in whatever way ends the run with one line that names it."""
+    path = target.folder / "rows.jsonl.gz"
+    path.write_bytes(_damaged(how))
+    encoding = {"format": "jsonl", "compression": "gzip"}
+    batch = {"type": "BATCH", "stream": "orders", "encoding": encoding, "manifest": [path.as_uri()]}
+    maps = {
+        "orders": {
+            "event_id": "str(id)",
+            "event_time": "event_time",
+            "email": "email",
+            "__filter__": "False",
+            "__else__": "__NULL__",
+        }
+    }
+    run = target.run(schema(columns=WITH_ID), batch, state(1), stream_maps=maps)
+    _assert_one_clear_line(run, "rows.jsonl.gz", "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "url", ["file://[foo/x", "file:///tmp/%00x", "file:///", "http://[::1", ""]
+)
+def test_a_batch_url_that_is_none(target: Launcher, url: str) -> None:
+    """A URL that names no file ends the run with one line."""
+    encoding = {"format": "jsonl", "compression": "none"}
+    batch = {"type": "BATCH", "stream": "orders", "encoding": encoding, "manifest": [url]}
+    _assert_one_clear_line(target.run(schema(), batch, state(1)))

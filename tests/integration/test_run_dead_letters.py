@@ -7,6 +7,7 @@ import json
 import os
 import shutil
 import stat
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -22,6 +23,7 @@ from integration_support import (
     read_letters,
     schema,
     state,
+    wait_until,
 )
 
 from target_liveintent.conversions.model import DEAD_LETTERS
@@ -467,3 +469,27 @@ def test_address_as_a_key(target: Launcher) -> None:
     assert len({x["event_id"] for x in run.letters}) == 1
     text = run.log + (target.folder / LETTERS).read_text()
     assert "shop-mail" not in text.lower()
+
+
+# Too many dead letters
+
+
+def test_the_percentage_waits_for_a_state(to_server: Launcher, server: FaultyServer) -> None:
+    """Bad records at the start, and then a silence, end no run whose later records are good."""
+    run = to_server.start()
+    run.send(schema(columns=WITH_ID), *numbered(120, event_time=None))
+    wait_until(lambda: len(run.letters) == 120, "the dead letters")
+    threading.Event().wait(1.2)  # The silence is the point: the run looks at itself every second.
+    run.send(*numbered(1120)[120:], state(1120)).close_input().wait()
+    assert (run.code, run.states) == (0, [1120])
+    assert (len(run.letters), len(server.accepted)) == (120, 1000)
+
+
+@pytest.mark.parametrize(("bad", "code"), [(60, 1), (40, 0)])
+def test_a_dry_run_judges_the_percentage(target: Launcher, bad: int, code: int) -> None:
+    """A dry run says at its end what the run would have said, by its exit code too."""
+    messages = [*numbered(bad, event_time=None), *numbered(100)[bad:]]
+    run = target.run(schema(columns=WITH_ID), *messages, state(100), dry_run=True)
+    assert (run.code, run.states, run.letters) == (code, [], [])
+    assert ("max_dead_letter_percent (50)" in run.last_line) == bool(code)
+    assert run.summary["total"].adds_up

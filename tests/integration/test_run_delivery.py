@@ -489,3 +489,29 @@ def test_partly_processed_in_the_sandbox(target: Launcher, sandbox: Sandbox) -> 
     assert (run.code, run.states) == (0, [1])
     assert {x["event_id"] for x in run.letters} == {"order-1", "order-7"}
     assert sandbox.stats.accepted == run.summary["total"].delivered == 8
+
+
+# URLs that cannot be called, and URLs that are not
+
+
+@pytest.mark.parametrize("url", ["https://*.example.com", "https://*", "https://.example.com"])
+def test_a_url_that_cannot_be_called(target: Launcher, url: str) -> None:
+    """A URL that cannot be called is a wrong setting, and no run that hangs."""
+    run = target.run(schema(), *orders(3), state(3), api_url=url)
+    assert (run.code, run.states) == (2, [])
+    assert "api_url" in run.last_line
+    assert url not in run.log
+    assert "Traceback" not in run.log
+
+
+def test_a_schema_is_not_fetched(to_server: Launcher, server: FaultyServer) -> None:
+    """With validate_records, a SCHEMA that refers to a URL makes this machine call nobody."""
+    server.answer = lambda _: Reply(200, b"{}")
+    reference = {"$ref": f"{server.url}/column.json"}
+    run = to_server.run(
+        schema(columns=WITH_ID, value=reference), *numbered(2), state(2), validate_records=True
+    )
+    assert server.connections == 0
+    assert (run.code, run.states, run.letters) == (1, [], [])
+    assert "SCHEMA" in run.last_line
+    assert "Traceback" not in run.log

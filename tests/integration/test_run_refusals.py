@@ -9,11 +9,11 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import Reply, Request, refusing
-from integration_support import CUSTOMER, TOKEN, WITH_ID, numbered, schema, state
+from integration_support import CUSTOMER, TOKEN, WITH_ID, numbered, order, schema, state
 
 if TYPE_CHECKING:
     from faulty_server import FaultyServer
-    from integration_support import Launcher
+    from integration_support import Launcher, Message
 
     from target_liveintent.sandbox import Sandbox
 
@@ -267,3 +267,66 @@ def test_fail_on_refusal(to_server: Launcher, server: FaultyServer) -> None:
     assert run.states[-1] == 4
     assert "refused_by_api" in run.last_line
     assert ids(0, 1, 2, 3, 4) <= set(server.accepted)
+
+
+def test_a_batch_of_refused_events_among_good_ones(
+    to_server: Launcher, server: FaultyServer
+) -> None:
+    """A run goes on after a row of refused events if other batches are accepted."""
+    bad = {f"order-{n}" for n in range(500, 518)}
+
+    def answer(request: Request) -> Reply:
+        if bad & set(request.ids):
+            return Reply(400, b"bad")
+        return Reply()
+
+    server.answer = answer
+    good, others = numbered(500), numbered(1000)[500:]
+    run = to_server.run(schema(columns=WITH_ID), *good, state(500), *others, state(1000))
+    assert run.code == 0, run.log
+    assert run.states[-1] == 1000
+    assert {x["event_id"] for x in run.letters} == bad
+    assert len(run.letters) == 18
+    assert {x["reason"] for x in run.letters} == {"refused_by_api"}
+    assert len(server.accepted) == len(set(server.accepted)) == 982
+    assert not bad & set(server.accepted)
+
+
+def test_no_letter_for_what_was_never_sent_alone(to_server: Launcher, server: FaultyServer) -> None:
+    """Where an ID twice in a request is what the API refuses, no event becomes a dead letter."""
+
+    def answer(request: Request) -> Reply:
+        return Reply(400 if len(set(request.ids)) < len(request.ids) else 204)
+
+    server.answer = answer
+    messages = [order(n, event_id=x) for n, x in enumerate(["k0", "same", "same", "k3"])]
+    run = to_server.run(schema(columns=WITH_ID), *messages, state(4))
+    assert (run.code, run.states, run.letters) == (0, [4], [])
+    assert sorted(server.accepted) == ["k0", "k3", "same", "same"]
+
+
+def events(stream: str, *numbers: int) -> list[Message]:
+    """Return RECORD messages whose event IDs name the stream and the number."""
+    return [order(n, stream, event_id=f"{stream}-{n}") for n in range(*numbers)]
+
+
+def test_fail_delivers_what_another_stream_had_read(
+    to_server: Launcher, server: FaultyServer
+) -> None:
+    """A refusal that ends the run while a full batch waits to be sent does not lose that batch."""
+    server.answer = refusing("b-150")
+    run = to_server.run(
+        schema("a", WITH_ID),
+        schema("b", WITH_ID),
+        *events("a", 99),
+        *events("b", 200),
+        *events("a", 99, 100),
+        state("all"),
+        on_invalid="fail",
+        max_concurrent_requests=1,
+    )
+    assert (run.code, run.states) == (1, [])
+    assert "refused_by_api" in run.last_line
+    assert sorted(x for x in server.accepted if x.startswith("a-")) == sorted(
+        f"a-{n}" for n in range(100)
+    )

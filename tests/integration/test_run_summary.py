@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from faulty_server import Reply, Request
+from faulty_server import Reply, Request, refusing
 from integration_support import DAY, WITH_ID, numbered, order, orders, schema, state
 
 if TYPE_CHECKING:
@@ -202,3 +203,63 @@ def test_left_out_fields(target: Launcher, sandbox: Sandbox) -> None:
     for name in ("value", "currency", "ip", "conflict"):
         assert re.search(rf"\b{name} \d", line), name
     assert run.summary["total"].adds_up
+
+
+# What follows the total
+
+
+def advice(run: Running) -> list[str]:
+    """Return the log lines after the line of the total."""
+    texts = [line.text.split("|", 3)[-1].strip() for line in run.err]
+    (total,) = [n for n, text in enumerate(texts) if text.startswith("total: ")]
+    return texts[total + 1 :]
+
+
+def test_the_summary_says_what_to_do(to_server: Launcher, server: FaultyServer) -> None:
+    """After the total: a line a reason that says what to do, and then where the letters are."""
+    server.answer = refusing("order-9")
+    messages = numbered(10)
+    for n in (0, 1):
+        messages[n]["record"]["event_time"] = None
+    messages[2]["record"]["email"] = None
+    run = to_server.run(
+        schema(columns=WITH_ID),
+        *messages,
+        state(1),
+        batch_size_rows=5,
+        dead_letter_path="letters of mine.singer",
+    )
+    assert run.code == 0
+    first, *others, last = advice(run)
+    assert first.startswith("missing_event_time 2: ")
+    assert "Map `event_time`" in first
+    assert {x.split(":")[0] for x in others} == {"no_identity 1", "refused_by_api 1"}
+    assert all(len(x.split(": ", 1)[1]) > 20 for x in others)
+    assert "dead letters are in letters of mine.singer" in last
+
+
+def test_a_clean_summary_says_no_more(target: Launcher) -> None:
+    """Where nothing went wrong, the total is the last line."""
+    assert advice(target.run(schema(), *orders(3), state(1))) == []
+
+
+def test_a_dry_run_only_would_have_letters(target: Launcher) -> None:
+    """A dry run writes no letters, so it says "would be", and names no file of them."""
+    messages = [*numbered(1, event_time=None), *numbered(3)[1:]]
+    run = target.run(schema(columns=WITH_ID), *messages, state(1), dry_run=True)
+    assert run.code == 0
+    lines = [x.text for x in run.err if " read 3, " in x.text]
+    assert len(lines) == 2
+    for line in lines:
+        assert "would be delivered 2" in line
+        assert "would be dead-lettered 1 (missing_event_time 1)" in line
+    (said,) = advice(run)
+    assert said.startswith("missing_event_time 1: ")
+    assert "dead letters are in" not in run.log
+
+
+def test_a_wet_run_has_them(target: Launcher) -> None:
+    """A run that is not dry does not say "would be"."""
+    run = target.run(schema(columns=WITH_ID), *numbered(1, event_time=None), state(1))
+    assert "would be" not in run.log
+    assert json.dumps(run.letters).count("missing_event_time") == 1
