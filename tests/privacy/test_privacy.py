@@ -437,7 +437,7 @@ setattr(owner, name, broken)
         "target_liveintent.singer.stream_maps:StreamMaps.plans",
         "target_liveintent.storage.ledger:Ledger.unsent",
         "target_liveintent.delivery.client:Client.__init__",
-        "target_liveintent.delivery.client:Client._judge",
+        "target_liveintent.delivery.client:Client.post",
         "target_liveintent.storage.dead_letters:dead_letter_line",
     ],
 )
