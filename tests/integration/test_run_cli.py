@@ -22,9 +22,11 @@ from integration_support import (
     schema,
     state,
 )
+from run_counts import RunCounts
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -133,7 +135,7 @@ def with_env(target: Launcher, settings: dict[str, Any], *messages: Any) -> Runn
     return run.send(*messages).close_input().wait()
 
 
-def test_environment(to_server: Launcher, server: Server) -> None:
+def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     """Every setting can come from the environment, stream maps as JSON."""
     settings = {
         "customer_id": SETTINGS["customer_id"],
@@ -190,13 +192,14 @@ def test_environment(to_server: Launcher, server: Server) -> None:
         state(1),
     )
     assert (run.code, run.states) == (0, [1])
-    assert run.summary["orders"].drops == {"suppressed": 1, "already_sent": 1}
+    counts = RunCounts.read(run.folder / "metrics-of-env.prom")
+    assert counts.streams["orders"].drops == {"suppressed": 1, "already_sent": 1}
     made = {"ledger-of-env.sqlite", "report-of-env.html", "report-of-env.json"}
     made |= {"delivered-by-env.csv", "metrics-of-env.prom"}
     assert made <= {path.name for path in to_server.folder.iterdir()}
-    assert [p.path for p in server.posted] == ["/a-1b2c/events"] * 2
+    assert [p.path for p in server.requests] == ["/a-1b2c/events"] * 2
     assert server.busiest == 1
-    event = server.posted[0].events[0]
+    event = server.requests[0].events[0]
     assert (event["eventId"], event["pixelId"], event["source"]) == ("web-0", 777, "offline")
     assert event["eventTime"] - int(local.timestamp()) in {4 * 3600, 5 * 3600}
     assert event["userData"]["md5"] == hashlib.md5(b"jd@example.com").hexdigest()  # noqa: S324
@@ -317,15 +320,15 @@ def test_several_wrong_values(target: Launcher) -> None:
 
 
 @pytest.mark.parametrize("value", ["s3cr3t\n", "s3cr3t\r\nX-Evil: 1", "s3cr3té☃", " s3cr3t "])
-def test_strange_tokens(to_server: Launcher, server: Server, value: str) -> None:
+def test_strange_tokens(to_server: Launcher, server: FaultyServer, value: str) -> None:
     """A token that no header can hold ends the run readably, and is shown nowhere."""
     run = to_server.run(schema(), order(1), state(1), auth_token=value, max_retry_seconds=1)
     assert "s3cr3t" not in run.log
     assert "bug" not in run.log
     assert "Traceback" not in run.log
-    assert all("X-Evil" not in p.headers for p in server.posted)
+    assert all("X-Evil" not in p.headers for p in server.requests)
     if run.code == 0:
-        assert all(p.headers["Authorization"].startswith("Bearer s3cr3t") for p in server.posted)
+        assert all(p.headers["Authorization"].startswith("Bearer s3cr3t") for p in server.requests)
     else:
         assert run.states == []
         assert "auth_token" in run.last_line

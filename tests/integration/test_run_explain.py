@@ -14,7 +14,8 @@ from preset_records import changed, sample
 from target_liveintent.singer.explain.inspect import MAX_RECORDS
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Message, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Message, Running
 
 COLUMNS = ("id", "created", "email", "total", "page", "note")
 MAP = {
@@ -70,7 +71,7 @@ def test_fields(to_server: Launcher) -> None:
     assert said["Not"] == "  Not used: note."
 
 
-def test_records(to_server: Launcher, server: Server) -> None:
+def test_records(to_server: Launcher, server: FaultyServer) -> None:
     """Its first records are shown as events, or counted by reason with what to do about it."""
     run = explain(
         to_server,
@@ -96,7 +97,7 @@ def test_records(to_server: Launcher, server: Server) -> None:
     assert [len(event["userData"]["sha2"]) for event in examples] == [7] * 3
     assert "example.com" in examples[0]["purchaseData"]["sourceUrl"]
     assert "jane" not in (run.stdout + run.log).lower()
-    assert server.posted == []
+    assert server.requests == []
     assert [path.name for path in to_server.folder.iterdir()] == ["explain.json"]
 
 

@@ -16,25 +16,15 @@ from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import (
-    OPTIONS,
-    WITH_ID,
-    Posted,
-    Reply,
-    numbered,
-    order,
-    orders,
-    refusing,
-    schema,
-    state,
-    wait_until,
-)
+from faulty_server import Reply, Request, refusing
+from integration_support import OPTIONS, WITH_ID, numbered, order, orders, schema, state, wait_until
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
 REPORT = {"report_path": "run.html"}
 DELIVERED = {"delivered_path": "sent.csv"}
@@ -59,7 +49,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 # The report
 
 
-def test_report(to_server: Launcher, server: Server) -> None:
+def test_report(to_server: Launcher, server: FaultyServer) -> None:
     """How many LiveIntent has, what did not go and why, how late: from the report alone."""
     server.answer = refusing("order-3")
     messages = [
@@ -85,7 +75,7 @@ def test_report(to_server: Launcher, server: Server) -> None:
     assert all(3_600 <= one["oldest_seconds"] <= 3_700 for one in facts["freshness"])
     (value,) = (one for one in facts["value"] if one["currency"] == "EUR")
     assert (value["events"], value["value"]) == (149, "14.90")
-    assert facts["requests"]["count"] == run.requests == len(server.posted)
+    assert facts["requests"]["count"] == run.requests == len(server.requests)
     assert sum(step["requests"] for step in facts["requests"]["steps"]) == run.requests
     steps = facts["over_time"]["steps"]
     assert sum(step["delivered"] for step in steps) == 154
@@ -95,21 +85,21 @@ def test_report(to_server: Launcher, server: Server) -> None:
     assert "a report to look at is in run.html" in run.log
 
 
-def test_age_is_that_at_sending(to_server: Launcher, server: Server) -> None:
+def test_age_is_that_at_sending(to_server: Launcher, server: FaultyServer) -> None:
     """What waited for a retry was older when it was sent, and latencies are of every request."""
     answers = iter([Reply(503, headers={"Retry-After": "2"})])
     server.answer = lambda _: next(answers, Reply())
     event_time = order(1)["record"]["event_time"]
     run = to_server.run(schema(), order(1, event_time=event_time), **REPORT)
     facts = report(run)
-    first, last = (time.time() - (time.monotonic() - posted.at) for posted in server.posted)
+    first, last = (time.time() - (time.monotonic() - request.seen) for request in server.requests)
     assert last - first >= 2
     assert (facts["requests"]["count"], facts["requests"]["retries"]) == (2, 1)
     assert sum(step["requests"] for step in facts["requests"]["steps"]) == 2
     assert facts["freshness"][0]["oldest_seconds"] == pytest.approx(last - event_time, abs=0.9)
 
 
-def test_report_of_a_failed_run(to_server: Launcher, server: Server) -> None:
+def test_report_of_a_failed_run(to_server: Launcher, server: FaultyServer) -> None:
     """A run whose token is refused says so on its page, in the words of its last line."""
     server.answer = lambda _: Reply(401)
     run = to_server.run(schema(), *orders(50), state(1), **REPORT)
@@ -128,7 +118,7 @@ def test_report_of_a_run_that_never_began(to_server: Launcher) -> None:
     assert "can never give an event" in report(run)["message"]
 
 
-def test_report_of_a_stopped_run(to_server: Launcher, server: Server) -> None:
+def test_report_of_a_stopped_run(to_server: Launcher, server: FaultyServer) -> None:
     """After SIGTERM, the page tells what was sent until then."""
     run = to_server.start(**REPORT)
     run.send(schema(), *orders(120), state(1))
@@ -140,11 +130,11 @@ def test_report_of_a_stopped_run(to_server: Launcher, server: Server) -> None:
     assert facts["total"]["delivered"] == len(server.accepted) == 120
 
 
-def test_report_of_a_dry_run(to_server: Launcher, server: Server) -> None:
+def test_report_of_a_dry_run(to_server: Launcher, server: FaultyServer) -> None:
     """It tells what would be sent, with all that it holds; there are no requests."""
     settings = {**REPORT, **DELIVERED, "dry_run": True}
     run = to_server.run(schema(), *orders(120), order(500, email=None), state(1), **settings)
-    assert (run.code, run.states, server.posted) == (0, [], [])
+    assert (run.code, run.states, server.requests) == (0, [], [])
     facts = report(run)
     assert facts["conclusions"][0].startswith("A dry run: 120 conversions would be sent")
     assert facts["coverage"][0]["having"]["both"] == 120
@@ -153,14 +143,14 @@ def test_report_of_a_dry_run(to_server: Launcher, server: Server) -> None:
     assert not (run.folder / "sent.csv").exists()
 
 
-def test_report_of_a_canary(to_server: Launcher, server: Server) -> None:
+def test_report_of_a_canary(to_server: Launcher, server: FaultyServer) -> None:
     run = to_server.run(schema(), *orders(120), state(1), limit=10, **REPORT, **DELIVERED)
     assert (run.code, run.states) == (0, [])
     assert report(run)["limit"] == 10
     assert len(rows(run.folder)) == report(run)["total"]["delivered"] == 10
 
 
-def test_report_that_cannot_be_written(to_server: Launcher, server: Server) -> None:
+def test_report_that_cannot_be_written(to_server: Launcher, server: FaultyServer) -> None:
     """All is delivered and STATE is out: it is a warning, and the exit code is that of the run."""
     folder = to_server.folder / "gone"
     folder.mkdir()
@@ -175,7 +165,7 @@ def test_report_that_cannot_be_written(to_server: Launcher, server: Server) -> N
     assert metrics_line.startswith("metrics_path 'gone/run.prom' cannot be written: No such file")
 
 
-def test_a_report_takes_the_place_of_the_last(to_server: Launcher, server: Server) -> None:
+def test_a_report_takes_the_place_of_the_last(to_server: Launcher, server: FaultyServer) -> None:
     """Nothing is left beside it."""
     for count in (3, 2):
         run = to_server.run(schema(), *orders(count), **REPORT)
@@ -187,15 +177,15 @@ def test_a_report_takes_the_place_of_the_last(to_server: Launcher, server: Serve
 # The file of delivered events
 
 
-def test_delivered(to_server: Launcher, server: Server) -> None:
+def test_delivered(to_server: Launcher, server: FaultyServer) -> None:
     """What a 204 or a 200 that names the others confirmed is in it, and nothing else."""
 
-    def answer(posted: Posted) -> Reply:
-        if "order-150" in posted.ids:
+    def answer(request: Request) -> Reply:
+        if "order-150" in request.ids:
             return Reply(200, json.dumps(["order-150", "order-151"]).encode())
-        if "order-250" in posted.ids:
+        if "order-250" in request.ids:
             return Reply(200, b"[]")  # Some, it does not say which.
-        return Reply(400) if "order-7" in posted.ids else Reply()
+        return Reply(400) if "order-7" in request.ids else Reply()
 
     server.answer = answer
     messages = [
@@ -211,12 +201,12 @@ def test_delivered(to_server: Launcher, server: Server) -> None:
     assert {(row["source"], row["value"], row["currency"]) for row in found} == {
         ("web", "12.5", "EUR")
     }
-    sent = {e["purchaseData"]["orderId"]: e for posted in server.posted for e in posted.events}
+    sent = {e["purchaseData"]["orderId"]: e for request in server.requests for e in request.events}
     for row in found:
         assert row["email_hash"] == sent[row["order_id"]]["userData"]["md5"]
 
 
-def test_rows_are_there_before_state(to_server: Launcher, server: Server) -> None:
+def test_rows_are_there_before_state(to_server: Launcher, server: FaultyServer) -> None:
     """Whenever a STATE appears, each event that it covers has its row."""
     seen: list[tuple[str, int]] = []
 
@@ -232,7 +222,7 @@ def test_rows_are_there_before_state(to_server: Launcher, server: Server) -> Non
     assert all(int(line) <= count for line, count in seen)
 
 
-def test_killed_before_state(to_server: Launcher, server: Server) -> None:
+def test_killed_before_state(to_server: Launcher, server: FaultyServer) -> None:
     """What was delivered and not covered comes again, and has its row twice: the same row."""
     run = to_server.start(batch_size_rows=5, **DELIVERED)
     told = {"event_time": order(0)["record"]["event_time"]}
@@ -248,7 +238,7 @@ def test_killed_before_state(to_server: Launcher, server: Server) -> None:
     assert found[:5] == found[5:]
 
 
-def test_delivered_with_a_ledger(to_server: Launcher, server: Server) -> None:
+def test_delivered_with_a_ledger(to_server: Launcher, server: FaultyServer) -> None:
     """What the ledger knows is not sent again and gets no second row."""
     settings = {**DELIVERED, "ledger_path": "ledger.sqlite"}
     for count in (5, 8):
@@ -256,11 +246,11 @@ def test_delivered_with_a_ledger(to_server: Launcher, server: Server) -> None:
     assert len(rows(to_server.folder)) == 8
 
 
-def test_delivered_that_cannot_be_opened(to_server: Launcher, server: Server) -> None:
+def test_delivered_that_cannot_be_opened(to_server: Launcher, server: FaultyServer) -> None:
     """Nothing is sent if what is sent cannot be told."""
     (to_server.folder / "sent.csv").symlink_to(to_server.folder / "nowhere" / "sent.csv")
     run = to_server.run(schema(), *orders(3), state(1), **DELIVERED)
-    assert (run.code, run.states, server.posted) == (2, [], [])
+    assert (run.code, run.states, server.requests) == (2, [], [])
     assert "delivered_path 'sent.csv' cannot be written" in run.last_line
 
 
@@ -275,7 +265,7 @@ def samples(path: Path) -> dict[tuple[str, ...], float]:
     }
 
 
-def test_metrics(to_server: Launcher, server: Server) -> None:
+def test_metrics(to_server: Launcher, server: FaultyServer) -> None:
     """They are there while the run goes on, and at its end."""
     path = to_server.folder / "run.prom"
     run = to_server.start(metrics_path="run.prom", flush_interval_seconds=1)
@@ -292,7 +282,9 @@ def test_metrics(to_server: Launcher, server: Server) -> None:
 
 
 @pytest.mark.parametrize("how", ["failed", "stopped"])
-def test_metrics_of_a_run_that_ends_badly(to_server: Launcher, server: Server, how: str) -> None:
+def test_metrics_of_a_run_that_ends_badly(
+    to_server: Launcher, server: FaultyServer, how: str
+) -> None:
     if how == "failed":
         server.answer = lambda _: Reply(401)
         run = to_server.run(schema(), *orders(3), metrics_path="run.prom")
@@ -310,7 +302,7 @@ def metric_lines(run: Running) -> list[dict[str, Any]]:
     return [json.loads(line) for line in found]
 
 
-def test_metric_lines(to_server: Launcher, server: Server) -> None:
+def test_metric_lines(to_server: Launcher, server: FaultyServer) -> None:
     """The SDK's counter of records, a line for each stream, its copies by maps told apart."""
     maps = {
         "orders": {"event_time": "event_time", "email": "email"},
@@ -327,7 +319,7 @@ def test_metric_lines(to_server: Launcher, server: Server) -> None:
     ]
 
 
-def test_metric_lines_of_a_schema_that_changes(to_server: Launcher, server: Server) -> None:
+def test_metric_lines_of_a_schema_that_changes(to_server: Launcher, server: FaultyServer) -> None:
     """Each record is counted once, whatever SCHEMA it came under."""
     run = to_server.run(schema(), *orders(5), schema(columns=COLUMNS), *orders(5, 9))
     assert [line["value"] for line in metric_lines(run)] == [5, 4]
@@ -347,16 +339,18 @@ def test_nothing_is_imported_that_is_not_asked_for() -> None:
     assert done.stdout.strip() == "[]"
 
 
-def test_nothing_is_written_that_is_not_asked_for(to_server: Launcher, server: Server) -> None:
-    run = to_server.run(schema(), *orders(3), state(1))
+def test_nothing_is_written_that_is_not_asked_for(
+    to_server: Launcher, server: FaultyServer
+) -> None:
+    run = to_server.run(schema(), *orders(3), state(1), metrics_path=...)
     assert {path.name for path in run.folder.iterdir()} == {"config-0.json", "input-0.singer"}
 
 
-def test_a_report_of_a_busy_run(to_server: Launcher, server: Server) -> None:
+def test_a_report_of_a_busy_run(to_server: Launcher, server: FaultyServer) -> None:
     """With many requests in flight, every event is told of once."""
     gate = threading.Event()
 
-    def answer(posted: Posted) -> Reply:
+    def answer(request: Request) -> Reply:
         server.hold(gate)
         return Reply()
 

@@ -362,8 +362,8 @@ HOSTILE = {
 def test_hostile_text_costs_linear_time(name: str) -> None:
     """100,000 characters take a moment; a quadratic pattern would take minutes."""
     text = HOSTILE[name]
-    started = time.perf_counter()
+    started = time.process_time()
     holds_address(text)
     scrub(text)
     identify([text], GMAIL)
-    assert time.perf_counter() - started < 5
+    assert time.process_time() - started < 5
