@@ -9,7 +9,7 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.bench import Figures  # noqa: TC001 (msgspec reads the types)
+from benchmarks.bench import Figures
 
 RESULTS = Path(__file__).with_name("results.json")
 

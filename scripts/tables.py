@@ -74,7 +74,7 @@ def presets() -> str:
 def preset_texts() -> str:
     """Return the stream map of each preset, as a user would write it."""
     return "\n\n".join(
-        f"### {name}\n\n```yaml\n{preset_maps.text(name).rstrip()}\n```" for name in PRESETS
+        f"### {name}\n\n```yaml\n{preset_maps.preset_text(name).rstrip()}\n```" for name in PRESETS
     )
 
 

@@ -3,29 +3,25 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from singer_sdk import metrics
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
+from singer_sdk.sinks.core import BaseJSONSchemaValidator
+from singer_sdk.target_base import Target
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Rejection
-from target_liveintent.mapping.converter import RecordConverter
+from target_liveintent.mapping.converter import RecordConverter, StreamPlan
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reasons import REASONS
+from target_liveintent.run.run import Run
+from target_liveintent.settings import Settings
+from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator, violation_of
 from target_liveintent.storage.dead_letters import is_replayed, to_replay
-
-if TYPE_CHECKING:
-    from singer_sdk.sinks.core import BaseJSONSchemaValidator
-    from singer_sdk.target_base import Target
-
-    from target_liveintent.mapping.converter import StreamPlan
-    from target_liveintent.privacy.suppression import Suppressions
-    from target_liveintent.run.run import Run
-    from target_liveintent.settings import Settings
-    from target_liveintent.singer.streams import Stream
 
 
 class RunSink(Sink):
@@ -42,7 +38,6 @@ class RunSink(Sink):
     def __init__(
         self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
     ) -> None:
-        """Make a sink that counts records under the name of the plan."""
         # (The SDK changes the schema.)
         super().__init__(target, stream.name, copy.deepcopy(stream.schema), stream.keys)
         self._plan = plan

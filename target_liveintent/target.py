@@ -3,7 +3,7 @@
 The path of a record: `MessageReader` → `TargetLiveIntent._process_record_message` →
 `LiveIntentSink.process_record` → `RecordConverter.convert` (stream map, then event builder) →
 `Run`, which collects batches and keeps the counts → delivery. The command line is in
-`singer/cli.py`.
+`singer/py`.
 """
 
 from __future__ import annotations
@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from types import FrameType
+from typing import IO, Any, ClassVar
 
+import click
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
@@ -21,28 +23,26 @@ from singer_sdk.target_base import Target
 from target_liveintent import config
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, InputError
-from target_liveintent.privacy import logs
+from target_liveintent.mapping.converter import StreamPlan
+from target_liveintent.privacy.logs import hide_token, protect_logging
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.reporting.run_report.model import DONE, FAILED, STOPPED, Ending
 from target_liveintent.run.assembly import parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import Closed
-from target_liveintent.singer import batch_files, cli
-from target_liveintent.singer.reader import MessageReader, Record, stream_of
+from target_liveintent.singer.batch_files import batch_records
+from target_liveintent.singer.cli import (
+    environment_settings,
+    failure_text,
+    make_command,
+    run_command,
+)
+from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
 from target_liveintent.singer.standard_io import check_input, write_state
 from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
-from target_liveintent.singer.streams import StreamRegistry
+from target_liveintent.singer.streams import Stream, StreamRegistry, StreamSink
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    import click
-
-    from target_liveintent.mapping.converter import StreamPlan
-    from target_liveintent.singer.reader import Message
-    from target_liveintent.singer.streams import Stream, StreamSink
 
 _REPEATED_SIGNAL_SECONDS = 2.0
 """Seconds after which another signal ends the run at once; Meltano sends two for one Ctrl-C."""
@@ -77,7 +77,7 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
-        logs.hide_token(self.settings.auth_token)
+        hide_token(self.settings.auth_token)
         self._signal: int | None = None
         self._signal_at = 0.0
         program = f"{self.name} {self.plugin_version}"
@@ -105,13 +105,13 @@ class TargetLiveIntent(Target):
     @classmethod
     def get_singer_command(cls) -> click.Command:
         """Return the SDK's command, extended by the options of this program."""
-        logs.protect_logging()
-        return cli.make_command(super().get_singer_command(), cls.logger)
+        protect_logging()
+        return make_command(super().get_singer_command(), cls.logger)
 
     @classmethod
     def invoke(cls, **options: Any) -> None:
-        """Do what the options of the command line ask for; `cli.invoke` describes them."""
-        cli.invoke(cls, cls.logger, **options)
+        """Do what the options of the command line ask for; `run_command` describes them."""
+        run_command(cls, cls.logger, **options)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -119,7 +119,7 @@ class TargetLiveIntent(Target):
 
     @classproperty
     def _env_var_config(cls) -> dict[str, Any]:  # noqa: N805 (as in the SDK)
-        return cli.environment_settings()
+        return environment_settings()
 
     def _validate_config(self, *, raise_errors: bool = True) -> list[str]:
         """Check the settings without showing a value, because it may be a mistyped token."""
@@ -154,7 +154,7 @@ class TargetLiveIntent(Target):
                 # Meltano fails a run whose target stops reading before the tap stops writing.
                 self.message_reader.drain(file_input, lambda: self._signal is None)
         except BaseException as failure:
-            ending = Ending(FAILED, cli.failure_text(failure))
+            ending = Ending(FAILED, failure_text(failure))
             self._abandon(failure)
             if self._signal is None:
                 raise
@@ -170,7 +170,7 @@ class TargetLiveIntent(Target):
         try:
             self.run.abandon(failure)
         except Exception as second:  # noqa: BLE001 (the user must fix the first one)
-            self.logger.warning("and then: %s", cli.failure_text(second))
+            self.logger.warning("and then: %s", failure_text(second))
 
     def _report(self, ending: Ending) -> None:
         if self._signal is not None:
@@ -208,7 +208,7 @@ class TargetLiveIntent(Target):
 
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
         stream = stream_of(message)
-        for record in batch_files.records(message.encoding or {}, message.manifest or []):
+        for record in batch_records(message.encoding or {}, message.manifest or []):
             self._process_record_message(Record("RECORD", stream, record))
             self.run.tick()
             if self.message_reader.stopped:

@@ -11,21 +11,19 @@ import importlib.util
 import os
 import pathlib
 import zoneinfo
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
 from jsonschema import Draft202012Validator
 
 from target_liveintent.config.schema import SCHEMA, expected
-from target_liveintent.delivery import tokens
+from target_liveintent.delivery.tokens import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping.presets import NULL_VALUES
 from target_liveintent.mapping.suggestions import nearest
 from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _READ_PATHS = ("auth_token_path", "suppression_path")
 _WRITTEN_PATHS = (
@@ -73,10 +71,10 @@ def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield "setting 'auth_token_path' takes the place of 'auth_token': remove one of them"
     elif "auth_token_path" in given:
         try:
-            tokens.read(given["auth_token_path"])
+            read_token(given["auth_token_path"])
         except ConfigurationError as error:
             yield str(error)
-    elif not tokens.is_usable(given["auth_token"].strip()):
+    elif not is_usable_token(given["auth_token"].strip()):
         yield "setting 'auth_token' must be printable ASCII without spaces"
 
 

@@ -7,7 +7,8 @@ Everything here is pure; the clock is an argument.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE
@@ -28,9 +29,9 @@ from target_liveintent.conversions.wire import (
     UserData,
     encode,
 )
-from target_liveintent.privacy import urls
 from target_liveintent.privacy.identity import (
     NORMALIZATIONS,
+    Identity,
     derive_event_id,
     holds_address,
     identify,
@@ -42,13 +43,9 @@ from target_liveintent.privacy.redaction import (
     redact_columns,
     redact_value,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from target_liveintent.privacy.identity import Identity
-    from target_liveintent.privacy.suppression import Suppressions
-    from target_liveintent.settings import EventDefaults
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.privacy.urls import clean_url
+from target_liveintent.settings import EventDefaults
 
 _ABSENT = (None,) * len(IDENTITY_COLUMNS)
 _NO_VALUES = (None,) * len(OPTIONAL_FIELDS)
@@ -82,7 +79,6 @@ class EventBuilder:
         defaults: EventDefaults,
         suppressions: Suppressions | None = None,
     ) -> None:
-        """Resolve the columns once."""
         self._stream = stream
         self._keys = tuple(key_properties)
         self._defaults = defaults
@@ -174,7 +170,7 @@ class EventBuilder:
                 columns[name] = value
         page = columns.get("source_url")
         if isinstance(page, str) and len(page) <= LONGEST_TEXT:
-            columns["source_url"] = urls.clean(page)
+            columns["source_url"] = clean_url(page)
         return columns
 
     def _event_id(

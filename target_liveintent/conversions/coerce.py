@@ -236,7 +236,7 @@ def source(value: Any) -> str | Unusable | None:
     return plain.lower() if plain.lower() in SOURCES else UNUSABLE
 
 
-def currency(value: Any) -> str | Unusable | None:
+def currency_code(value: Any) -> str | Unusable | None:
     """Return three letters in upper case."""
     plain = text(value)
     if not isinstance(plain, str):

@@ -6,13 +6,11 @@ event (wire.py), which columns the builder may leave out, and the table in the d
 
 from __future__ import annotations
 
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from target_liveintent.conversions import coerce
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
 
 
 class Field(NamedTuple):
@@ -96,7 +94,9 @@ FIELDS = (
         "Boolean, or 0 and 1.",
         int | None,
     ),
-    Field("currency", "purchaseData.currency", coerce.currency, "Three letters, such as `USD`."),
+    Field(
+        "currency", "purchaseData.currency", coerce.currency_code, "Three letters, such as `USD`."
+    ),
     Field(
         "value",
         "purchaseData.value",

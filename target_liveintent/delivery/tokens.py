@@ -10,12 +10,12 @@ _MAX_BYTES = 65_536
 """Bytes of a file that are read; a longer file cannot be a token."""
 
 
-def is_usable(token: str) -> bool:
+def is_usable_token(token: str) -> bool:
     """Return whether a text can stand in an HTTP header as a token."""
     return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
-def read(path: str) -> str:
+def read_token(path: str) -> str:
     """Return the token that a file holds, without the white space around it.
 
     Raises:
@@ -30,7 +30,7 @@ def read(path: str) -> str:
         raise ConfigurationError(msg) from None
     except ValueError:  # The file is not text, or the path cannot be one.
         token = ""
-    if not is_usable(token):
+    if not is_usable_token(token):
         msg = "setting 'auth_token_path' must name a file with a token and nothing else in it"
         raise ConfigurationError(msg)
     return token

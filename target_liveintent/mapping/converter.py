@@ -4,15 +4,12 @@ from __future__ import annotations
 
 import time
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
+from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import READ_COLUMNS
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
-    from target_liveintent.conversions.builder import EventBuilder
-    from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.model import Conversion, Rejection
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
@@ -27,7 +24,6 @@ class MappingFailedError(Exception):
     """
 
     def __init__(self, column: str, kind: str) -> None:
-        """Keep the column and the kind of the failure."""
         super().__init__(column, kind)
         self.column = column
         self.kind = kind
@@ -110,7 +106,6 @@ class RecordConverter:
         left_out: dict[str, int],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Keep what converts a record."""
         assert plan.transform is not None  # noqa: S101 (a dropped stream needs no converter)
         self._transform = plan.transform
         self._builder = builder

@@ -7,13 +7,11 @@ the record, so an expression uses one that `getter` has bound to the record.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from target_liveintent.conversions import coerce
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+from target_liveintent.conversions.coerce import currency_code
 
 GET = "get"
 """The name of the only function that depends on the record."""
@@ -90,7 +88,7 @@ def minor_units(amount: Any, currency: Any) -> Decimal | None:
     Returns:
         The exact amount, or None if one of the two cannot be read.
     """
-    code = coerce.currency(currency)
+    code = currency_code(currency)
     exponent = _EXPONENTS.get(code) if isinstance(code, str) else None
     whole = _whole(amount)
     if exponent is None or whole is None:

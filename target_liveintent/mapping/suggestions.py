@@ -10,17 +10,14 @@ import fnmatch
 import json
 import keyword
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS
 from target_liveintent.conversions.requirements import SETTING_FOR, missing_columns
-from target_liveintent.mapping import presets
+from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.privacy.identity import scrub
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from target_liveintent.settings import EventDefaults
+from target_liveintent.settings import EventDefaults
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
@@ -124,10 +121,10 @@ def advise_map(
         defaults: The defaults that the settings give to events.
         in_use: Whether the stream uses a preset already.
     """
-    preset = None if in_use else presets.likely_preset(columns)
+    preset = None if in_use else likely_preset(columns)
     if preset is None:
         return f"A map to start from:\n{suggest_map(stream, columns, keys)}"
-    still = missing_columns(presets.columns_of(preset), defaults)
+    still = missing_columns(preset_columns(preset), defaults)
     return (
         f"They look like those of a preset: `presets: {{{setting_name(stream)}: {preset}}}`"
         f" would do{''.join(f', with {what}' for what in still)};"

@@ -3,13 +3,9 @@
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy.identity import digests
-
-if TYPE_CHECKING:
-    from target_liveintent.privacy.identity import Identity
+from target_liveintent.privacy.identity import Identity, digests
 
 
 class Suppressions:

@@ -29,7 +29,7 @@ _LEVELS = 3
 """A URL in a parameter is searched as it came, and after each of two percent-decodings."""
 
 
-def clean(url: str) -> str:
+def clean_url(url: str) -> str:
     """Remove credentials, and parameters that contain an address, from a URL.
 
     Args:

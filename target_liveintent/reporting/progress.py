@@ -3,16 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import IO, Any
 
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
-
-    from target_liveintent.run.counts import RunCounts
-
+from target_liveintent.run.counts import RunCounts
 
 _USUAL_SIZE = (80, 24)
 _REDRAW = 0.5
@@ -28,7 +25,6 @@ class LiveLine:
     """
 
     def __init__(self, stream: IO[str]) -> None:
-        """Draw nothing yet."""
         self._stream = stream
         self._line: Any = None
         self._redirected = contextlib.ExitStack()

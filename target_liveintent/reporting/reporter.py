@@ -2,23 +2,19 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable
+from typing import IO
 
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import LiveLine, Progress
 from target_liveintent.reporting.run_report.facts import gather
-from target_liveintent.reporting.run_report.model import DONE
+from target_liveintent.reporting.run_report.model import DONE, Ending
 from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.reporting.run_report.writer import write_report
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
-
-    from target_liveintent.reporting.run_report.model import Ending
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.settings import Settings
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.settings import Settings
 
 
 class RunReporter:
@@ -43,7 +39,6 @@ class RunReporter:
         stream: IO[str],
         monotonic: Callable[[], float] = time.monotonic,
     ) -> None:
-        """Write nothing yet."""
         self._settings = settings
         self._program = program
         self._logger = logger

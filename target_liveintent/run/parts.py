@@ -2,19 +2,17 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from target_liveintent.clock import Clock
-    from target_liveintent.conversions.wire import SentEvent
-    from target_liveintent.delivery.dry_run import DryRun
-    from target_liveintent.delivery.pool import DeliveryPool
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.storage.dead_letters import DeadLetterWriter
-    from target_liveintent.storage.delivered import DeliveredFile
-    from target_liveintent.storage.ledger import Ledger
+from target_liveintent.clock import Clock
+from target_liveintent.conversions.wire import SentEvent
+from target_liveintent.delivery.dry_run import DryRun
+from target_liveintent.delivery.pool import DeliveryPool
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.storage.dead_letters import DeadLetterWriter
+from target_liveintent.storage.delivered import DeliveredFile
+from target_liveintent.storage.ledger import Ledger
 
 
 class DeliveryObserver(Protocol):

@@ -6,23 +6,20 @@ record gets its outcome, and lets no STATE out before. All of it runs on the mai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.conversions.wire import read_back
 from target_liveintent.delivery.breaker import refused_as_a_whole
+from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox
+from target_liveintent.run.parts import RunParts
 from target_liveintent.run.rejections import Rejections
 from target_liveintent.run.state_gate import Closed, StateGate
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.delivery.model import BatchResult
-    from target_liveintent.run.parts import RunParts
-    from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings
 
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests that are on their way."""
@@ -47,7 +44,6 @@ class Run:
     """
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
-        """Start with nothing read."""
         self.counts = RunCounts(dry_run=settings.dry_run, clock=parts.clock)
         self.gate = StateGate()
         if settings.dry_run or settings.limit is not None:

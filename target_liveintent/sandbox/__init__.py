@@ -9,10 +9,7 @@ how to install the extra when it is missing.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from target_liveintent.sandbox.server import Sandbox
+from target_liveintent.sandbox.server import Sandbox
 
 __all__ = ["Sandbox"]
 

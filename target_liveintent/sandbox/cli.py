@@ -6,10 +6,8 @@ import argparse
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING, Any
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
+from typing import Any
 
 _EXTRA = "pip install 'target-liveintent[sandbox]'"
 _EXTRA_MODULES = ("starlette", "uvicorn")

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
@@ -15,9 +16,6 @@ from target_liveintent.sandbox.rules import (
     schema_violations,
     validator,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 _MAX_VIOLATIONS = 5
 """Most violations in one error entry."""

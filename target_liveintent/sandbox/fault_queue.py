@@ -5,16 +5,13 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterable, Sequence
+from typing import Any
 
 import msgspec
 
+from target_liveintent.sandbox.answers import Event
 from target_liveintent.sandbox.faults import AnswerFault, Fault, Latency
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from target_liveintent.sandbox.answers import Event
 
 
 class FaultEffect(msgspec.Struct, frozen=True):
@@ -42,7 +39,6 @@ class FaultQueue:
     """
 
     def __init__(self, seed: int | None = None) -> None:
-        """Start empty."""
         self._seed = seed
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Mapping
+from typing import Annotated, Any, Literal
 
 import msgspec
 
-from target_liveintent.sandbox.answers import Outcome  # noqa: TC001 - msgspec reads the annotation
+from target_liveintent.sandbox.answers import Outcome
+from target_liveintent.sandbox.fault_queue import FaultQueue
 from target_liveintent.sandbox.masking import mask_addresses
 from target_liveintent.sandbox.rules import lookup
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.sandbox.fault_queue import FaultQueue
-    from target_liveintent.sandbox.store import LoggedRequest, ReceivedEvent, Store
+from target_liveintent.sandbox.store import LoggedRequest, ReceivedEvent, Store
 
 _MAX_TEXT = 80
 """Most characters to show of a value."""

@@ -8,10 +8,14 @@ import re
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
 
 import uvicorn
+from typing_extensions import Self
 
+from target_liveintent.sandbox.answers import Event
 from target_liveintent.sandbox.app import App
 from target_liveintent.sandbox.contract import Contract
 from target_liveintent.sandbox.fault_queue import FaultQueue
@@ -19,14 +23,6 @@ from target_liveintent.sandbox.faults import parse_faults
 from target_liveintent.sandbox.rules import SCHEMAS
 from target_liveintent.sandbox.store import LoggedRequest, Stats, Store, decode_events
 from target_liveintent.sandbox.transport import AbortableProtocol
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
-    from typing_extensions import Self
-
-    from target_liveintent.sandbox.answers import Event
 
 _CUSTOMER_ID: str = SCHEMAS["CustomerId"]["pattern"]
 _START_SECONDS = 10.0
@@ -70,7 +66,6 @@ class Sandbox:
         max_events: int = 20_000,
         max_requests: int = 2_000,
     ) -> None:
-        """Check the options without starting the server."""
         self._address = _loopback(host)
         if not re.fullmatch(_CUSTOMER_ID, customer_id):
             msg = f"customer ID {customer_id!r} does not match {_CUSTOMER_ID}"

@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
-from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Callable, Iterator
+from typing import IO, Any, NoReturn, Protocol
 
 import click
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -18,14 +20,10 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
 from target_liveintent.config import from_environment, settings_of, unknown_settings
 from target_liveintent.errors import ConfigurationError, RunError
-from target_liveintent.mapping import presets
-from target_liveintent.privacy import logs
+from target_liveintent.mapping.presets import PRESETS, preset_text
+from target_liveintent.privacy.logs import hide_token, without_secrets
 from target_liveintent.singer.explain.inspect import explain
 from target_liveintent.singer.stream_maps import stream_maps_of
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Iterator
 
 EXPECTED_FAILURES = (
     RunError,
@@ -100,7 +98,7 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
     options = [
         click.Option(
             ["--preset"],
-            type=click.Choice(list(presets.PRESETS)),
+            type=click.Choice(list(PRESETS)),
             help="Display a preset as stream_maps to paste and to change.",
         ),
         click.Option(
@@ -152,7 +150,7 @@ def environment_settings() -> dict[str, Any]:
     return from_environment(os.environ, _ENVIRONMENT_PREFIX)
 
 
-def invoke(  # noqa: PLR0913 (an argument for each option)
+def run_command(  # noqa: PLR0913 (an argument for each option)
     target: type[RunnableTarget],
     logger: logging.Logger,
     *,
@@ -182,10 +180,10 @@ def invoke(  # noqa: PLR0913 (an argument for each option)
     if about:
         target.print_about(about_format)
     elif preset is not None:
-        click.echo(presets.text(preset), nl=False)
+        click.echo(preset_text(preset), nl=False)
     elif explained:
         for line in _explain(config, file_input or sys.stdin):
-            click.echo(printable(logs.without_secrets(line)))
+            click.echo(printable(without_secrets(line)))
     else:
         target.print_version(logger.info)
         target(config=config.config, parse_env_config=config.parse_env).process(file_input)
@@ -206,7 +204,7 @@ def _explain(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
         del account["auth_token"]
     not_null = {name: value for name, value in given.items() if value is not None}
     checked = settings_of(account | not_null)
-    logs.hide_token(checked.auth_token)
+    hide_token(checked.auth_token)
     yield from explain(file_input, checked, stream_maps_of(given), given.get("presets") or {})
 
 

@@ -12,7 +12,8 @@ import ast
 import copy
 import fnmatch
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
@@ -23,11 +24,8 @@ from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import FILTER, MappingFailedError, Source, StreamPlan
 from target_liveintent.mapping.expressions import Compiled, Expression, Names, compile_row
 from target_liveintent.mapping.functions import FUNCTIONS, GET, getter
-from target_liveintent.mapping.presets import NULL_VALUES, expand
+from target_liveintent.mapping.presets import NULL_VALUES, expand_presets
 from target_liveintent.mapping.suggestions import unknown_read
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 class StreamMap(CustomStreamMap):
@@ -234,7 +232,7 @@ class StreamMaps:
 
 def stream_maps_of(settings: Mapping[str, Any]) -> StreamMaps:
     """Return the maps of a configuration, including those of its presets."""
-    maps = expand(settings.get("presets") or {}, settings.get("stream_maps") or {})
+    maps = expand_presets(settings.get("presets") or {}, settings.get("stream_maps") or {})
     return StreamMaps(maps, settings.get("stream_map_config") or {})
 
 

@@ -6,13 +6,16 @@ that are probably misspelled, each once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+import logging
+from collections.abc import Collection
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.conversions.requirements import missing_columns, missing_columns_message
 from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
@@ -20,16 +23,9 @@ from target_liveintent.mapping.suggestions import (
     settings_to_set,
     unknown_columns,
 )
-from target_liveintent.singer.reader import decode_object, stream_of
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Collection
-
-    from target_liveintent.mapping.converter import StreamPlan
-    from target_liveintent.settings import EventDefaults
-    from target_liveintent.singer.reader import Message
-    from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.settings import EventDefaults
+from target_liveintent.singer.reader import Message, decode_object, stream_of
+from target_liveintent.singer.stream_maps import StreamMaps
 
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
@@ -102,7 +98,6 @@ class StreamRegistry:
         preset_streams: Collection[str],
         logger: logging.Logger,
     ) -> None:
-        """Start with no stream."""
         self._maps = maps
         self._make_sink = make_sink
         self._defaults = defaults

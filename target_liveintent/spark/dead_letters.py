@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import IO, TYPE_CHECKING
+from collections.abc import Iterator
+from typing import IO
 
 import fsspec
 
 from target_liveintent.errors import StorageError
 from target_liveintent.storage.dead_letters import HEAD
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NOTE = b"Dead letters of tasks that are not committed yet. To be deleted when no job runs.\n"
 
@@ -119,7 +117,6 @@ class TaskDeadLetters:
     """
 
     def __init__(self, folder: DeadLetterFolder, name: str) -> None:
-        """Open nothing yet."""
         self._folder = folder
         self._name = name
         self._file: IO[bytes] | None = None

@@ -6,24 +6,21 @@ import logging
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.errors import RunError
 from target_liveintent.mapping.converter import RecordConverter, StreamPlan
-from target_liveintent.privacy import logs
+from target_liveintent.privacy.logs import protect_logging
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.assembly import parts_of
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.run import Run
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.spark.options import Job
+from target_liveintent.spark.options import Job
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 
@@ -150,5 +147,5 @@ def configure_logging() -> None:
         LOGGER.addHandler(handler)
         LOGGER.setLevel(logging.INFO)
         LOGGER.propagate = False
-    logs.protect_logging()
-    logs.protect_logging(LOGGER)
+    protect_logging()
+    protect_logging(LOGGER)

@@ -9,22 +9,18 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import msgspec
 
 from target_liveintent.conversions.fields import FIELDS
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy.identity import scrub
 from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.reasons import REASONS
 from target_liveintent.storage.files import AppendedFile
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.conversions.model import Rejection
 
 _TEXT = {"type": ["string", "null"]}
 _PROPERTIES: dict[str, Any] = {
@@ -120,7 +116,6 @@ class DeadLetterFile(AppendedFile):
     """
 
     def __init__(self, path: str) -> None:
-        """Open nothing yet."""
         super().__init__("dead_letter_path", path, HEAD, repeat_head=True)
 
 

@@ -6,15 +6,13 @@ import contextlib
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from target_liveintent.errors import StorageError
 
 if sys.platform != "win32":
     import fcntl
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
@@ -30,7 +28,6 @@ class AppendedFile:
     """
 
     def __init__(self, setting: str, path: str, head: bytes, *, repeat_head: bool) -> None:
-        """Open nothing yet."""
         self._setting = setting
         self._path = path
         self._head = head
@@ -103,7 +100,7 @@ class AppendedFile:
             raise StorageError(msg) from None
 
 
-def replace(path: str, text: str) -> None:
+def replace_file(path: str, text: str) -> None:
     """Replace the text of a file in one step: a reader finds the old text or the new one.
 
     Args:

@@ -10,15 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
+from target_liveintent.conversions.model import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from target_liveintent.conversions.model import Conversion
 
 _BUSY_SECONDS = 30.0
 """Seconds for which a run waits for another one that holds the file."""
@@ -48,7 +44,6 @@ class Ledger:
         monotonic: Callable[[], float] = time.monotonic,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
-        """Open the file, and forget the events whose age window is closed."""
         self._path = path
         self._prefix = blake2b("\0".join((*account, "")).encode(), digest_size=16)
         self._underway: set[tuple[int, str, str]] = set()

@@ -1,18 +1,16 @@
 """Ready stream maps for known taps.
 
 Each preset is a YAML file beside this module, written as a user would write it. `--preset` prints
-the file, and `expand` turns it into an entry of `stream_maps`. YAML is imported only where a preset
-is used.
+the file, and `expand_presets` turns it into an entry of `stream_maps`. YAML is imported only where
+a preset is used.
 """
 
 from __future__ import annotations
 
 import functools
 import pathlib
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
 """The values of a stream map that drop a column, a stream, or the columns that it does not name."""
@@ -59,12 +57,12 @@ PRESETS = {
 """The presets by name, which is also the name of the preset's file."""
 
 
-def text(name: str) -> str:
+def preset_text(name: str) -> str:
     """Return a preset as YAML to read and to paste, with its comments."""
     return pathlib.Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def expand(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[str, Any]:
+def expand_presets(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[str, Any]:
     """Combine the settings `presets` and `stream_maps`.
 
     Args:
@@ -79,7 +77,7 @@ def expand(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[s
     for stream, name in presets.items():
         own = stream_maps.get(stream, {})
         if isinstance(own, dict):  # (Otherwise it is null, which drops the stream.)
-            expanded[stream] = _merged(columns_of(name), own)
+            expanded[stream] = _merged(preset_columns(name), own)
     return expanded
 
 
@@ -90,12 +88,12 @@ def _merged(columns: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any
 
 
 @functools.cache
-def columns_of(name: str) -> Mapping[str, Any]:
+def preset_columns(name: str) -> Mapping[str, Any]:
     """Return the entry of `stream_maps` that a preset stands for."""
     import yaml  # noqa: PLC0415 (importing it takes longer than importing this whole package)
 
     columns: Mapping[str, Any]
-    ((_, columns),) = yaml.safe_load(text(name))["stream_maps"].items()
+    ((_, columns),) = yaml.safe_load(preset_text(name))["stream_maps"].items()
     return columns
 
 

@@ -8,22 +8,20 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import pygal
 from pygal.style import Style
 
+from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.reporting.run_report.words import clock, short_number
 
 # pygal adds a finder to every import, for its maps. They are not needed here, and Python 3.11 warns
 # of such finders.
 sys.meta_path[:] = [one for one in sys.meta_path if not isinstance(one, pygal.PluginImportFixer)]
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from target_liveintent.reporting.run_report.model import Facts
 
 _WIDTH, _HEIGHT = 380, 230
 _ROW = 24

@@ -11,19 +11,15 @@ import operator
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
 from target_liveintent.conversions.model import DAY
+from target_liveintent.conversions.wire import SentEvent
 from target_liveintent.reporting.run_report.model import Coverage, DayValue, TimeStep
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from target_liveintent.conversions.wire import SentEvent
-    from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.counts import RunCounts
 
 _MINUTE, HOUR = 60, 3_600
 AGES = (
@@ -61,7 +57,6 @@ class Histogram:
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """Start with nothing counted."""
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.largest = 0.0
@@ -107,7 +102,6 @@ class Timeline:
     """
 
     def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Start the clock."""
         self.width = 1
         self.steps: list[TimeStep] = []
         self._before = TimeStep()
@@ -152,7 +146,6 @@ class Tally:
     """
 
     def __init__(self, zone: dt.tzinfo, monotonic: Callable[[], float] = time.monotonic) -> None:
-        """Start with nothing."""
         self.ages: dict[str, Histogram] = {}
         self.latencies = Histogram(LATENCIES)
         self.timeline = Timeline(monotonic)

@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from target_liveintent.privacy.logs import without_secrets
+from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.settings import report_json
-from target_liveintent.storage import files
-
-if TYPE_CHECKING:
-    from target_liveintent.reporting.run_report.model import Facts
+from target_liveintent.storage.files import replace_file
 
 
 def write_report(facts: Facts, path: str) -> None:
@@ -28,5 +24,5 @@ def write_report(facts: Facts, path: str) -> None:
     from target_liveintent.reporting.run_report.page import page  # noqa: PLC0415
 
     text = msgspec.json.format(msgspec.json.encode(facts), indent=1).decode()
-    files.replace(report_json(path), without_secrets(text) + "\n")
-    files.replace(path, without_secrets(page(facts)))
+    replace_file(report_json(path), without_secrets(text) + "\n")
+    replace_file(path, without_secrets(page(facts)))

@@ -4,20 +4,16 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import MappingFailedError
+from target_liveintent.mapping.converter import MappingFailedError, RecordConverter, StreamPlan
 from target_liveintent.mapping.functions import coalesce
-from target_liveintent.singer.validation import violation_of
-
-if TYPE_CHECKING:
-    from target_liveintent.mapping.converter import RecordConverter, StreamPlan
-    from target_liveintent.singer.streams import Stream
-    from target_liveintent.singer.validation import RecordValidator
+from target_liveintent.singer.streams import Stream
+from target_liveintent.singer.validation import RecordValidator, violation_of
 
 SENT, FILTERED = "sent", "filtered"
 """Outcomes of a record, beside the reason codes of rejections."""

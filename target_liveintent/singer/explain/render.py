@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions.fields import FIELDS
-from target_liveintent.mapping import presets
-from target_liveintent.mapping.converter import FILTER
+from target_liveintent.mapping.converter import FILTER, StreamPlan
+from target_liveintent.mapping.presets import likely_preset
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
@@ -18,15 +19,9 @@ from target_liveintent.mapping.suggestions import (
 )
 from target_liveintent.privacy.identity import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.explain.model import FILTERED, SENT
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from target_liveintent.mapping.converter import StreamPlan
-    from target_liveintent.settings import Settings
-    from target_liveintent.singer.explain.model import Explained
-    from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.settings import Settings
+from target_liveintent.singer.explain.model import FILTERED, SENT, Explained
+from target_liveintent.singer.stream_maps import StreamMaps
 
 _MAX_UNUSED_COLUMNS = 12
 _json = msgspec.json.Encoder(decimal_format="number").encode
@@ -57,7 +52,7 @@ def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str
     columns = stream.schema["properties"]
     if explained.missing and (advice := settings_to_set(explained.missing)):
         yield f"  {advice}"
-    elif explained.missing or (not plan.named and presets.likely_preset(columns)):
+    elif explained.missing or (not plan.named and likely_preset(columns)):
         advice = advise_map(
             stream.name, columns, stream.keys, settings.events, in_use=stream.name in in_use
         )

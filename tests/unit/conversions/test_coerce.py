@@ -23,7 +23,7 @@ UTC = dt.timezone.utc
         coerce.amount,
         coerce.positive_integer,
         coerce.source,
-        coerce.currency,
+        coerce.currency_code,
         coerce.ip,
         coerce.device_id,
         coerce.flag,
@@ -99,7 +99,7 @@ def test_text(value: Any, plain: str) -> None:
         coerce.text,
         coerce.positive_integer,
         coerce.source,
-        coerce.currency,
+        coerce.currency_code,
         coerce.ip,
         coerce.device_id,
         coerce.flag,
@@ -140,7 +140,7 @@ def test_unusable_text(value: Any) -> None:
 )
 def test_currency(value: Any, code: Any) -> None:
     """Three letters, trimmed and upper-cased; nothing becomes three letters by upper-casing."""
-    assert coerce.currency(value) == code
+    assert coerce.currency_code(value) == code
 
 
 @pytest.mark.parametrize(

@@ -22,7 +22,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping import presets
-from target_liveintent.mapping.presets import PRESETS, expand, likely_preset
+from target_liveintent.mapping.presets import PRESETS, expand_presets, likely_preset
 from target_liveintent.singer.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
@@ -42,7 +42,7 @@ def plan(
 ) -> StreamPlan:
     """What is done with a preset's stream, the user's own columns included."""
     stream, _, record, _ = sample(name, NOW)
-    maps = expand({stream: name}, {stream: dict(own)} if own is not None else {})
+    maps = expand_presets({stream: name}, {stream: dict(own)} if own is not None else {})
     schema = {"type": "object", "properties": {column: {} for column in record}}
     (made,) = StreamMaps(maps, config or {}).plans(stream, schema)
     return made
@@ -98,7 +98,7 @@ def test_each_preset_has_a_file() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_can_be_pasted(name: str) -> None:
     """It is a `stream_maps` block of one stream with columns of an event, and fits on a screen."""
-    text = presets.text(name)
+    text = presets.preset_text(name)
     block = yaml.safe_load(text)
     assert problems({**ACCOUNT, **block}) == []
     ((stream, columns),) = block.pop("stream_maps").items()
@@ -486,7 +486,7 @@ def test_a_whole_landing_page() -> None:
 
 def suggested(name: str) -> dict[str, str]:
     """The columns that a preset's comments offer, as they would be without the comment sign."""
-    text = presets.text(name)
+    text = presets.preset_text(name)
     lines = re.findall(r"^    # ((?:__filter__|[a-z_]+): .*|  .*)$", text, re.MULTILINE)
     offered: dict[str, str] = yaml.safe_load("\n".join(lines))
     return offered
@@ -555,7 +555,7 @@ def test_null_takes_a_column_away(null: Any) -> None:
 @pytest.mark.parametrize("null", [None, "__NULL__"])
 def test_null_drops_the_stream(null: Any) -> None:
     """A stream that is null stays out, preset or not."""
-    maps = expand({"orders": "shopify"}, {"orders": null})
+    maps = expand_presets({"orders": "shopify"}, {"orders": null})
     (own,) = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
     assert (own.named, own.transform) == (True, None)
 
@@ -563,7 +563,9 @@ def test_null_drops_the_stream(null: Any) -> None:
 @pytest.mark.parametrize("stream", ["public-orders", "shop.orders", "Orders 2026", "conversions"])
 def test_any_stream_may_have_any_preset(stream: str) -> None:
     """The tap's name of the stream is the user's to know, with dashes, dots and spaces."""
-    maps = expand({stream: "postgres_orders"}, {"other": {"x": "id"}, "__else__": "__NULL__"})
+    maps = expand_presets(
+        {stream: "postgres_orders"}, {"other": {"x": "id"}, "__else__": "__NULL__"}
+    )
     assert list(maps) == ["other", "__else__", stream]
     (own,) = StreamMaps(maps, {}).plans(stream, {"type": "object", "properties": {}})
     assert own.named
@@ -572,7 +574,9 @@ def test_any_stream_may_have_any_preset(stream: str) -> None:
 
 def test_a_copy_with_a_preset() -> None:
     """`__source__` and `__alias__` are options of an entry like any other."""
-    maps = expand({"sales": "shopify"}, {"sales": {"__source__": "orders"}, "__else__": None})
+    maps = expand_presets(
+        {"sales": "shopify"}, {"sales": {"__source__": "orders"}, "__else__": None}
+    )
     raw, copied = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
     assert (raw.transform, copied.stream) == (None, "sales")
     assert "event_time" in copied.properties
@@ -582,12 +586,12 @@ def test_the_settings_are_not_changed() -> None:
     """Neither the user's, nor what is remembered of the file."""
     own = {"orders": {"ip": None}}
     for _ in range(2):
-        maps = expand({"orders": "shopify", "more": "shopify"}, own)
+        maps = expand_presets({"orders": "shopify", "more": "shopify"}, own)
         assert "ip" not in maps["orders"]
         assert "ip" in maps["more"]
         maps["more"].clear()
     assert own == {"orders": {"ip": None}}
-    assert expand({}, own) == own
+    assert expand_presets({}, own) == own
 
 
 @pytest.mark.parametrize(

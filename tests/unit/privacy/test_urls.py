@@ -11,7 +11,7 @@ from hypothesis import strategies as st
 from unit_support import LI_DID
 
 from target_liveintent.privacy.identity import holds_address
-from target_liveintent.privacy.urls import clean
+from target_liveintent.privacy.urls import clean_url
 
 PAGE = "https://shop.example/p"
 
@@ -54,7 +54,7 @@ PAGE = "https://shop.example/p"
 )
 def test_credentials_are_removed(name: str, url: str, left: str) -> None:
     """A parameter whose name means a credential is removed; its neighbours stay."""
-    assert clean(url.format(page=PAGE, name=name)) == left.format(page=PAGE)
+    assert clean_url(url.format(page=PAGE, name=name)) == left.format(page=PAGE)
 
 
 @pytest.mark.parametrize(
@@ -85,7 +85,7 @@ def test_credentials_are_removed(name: str, url: str, left: str) -> None:
 )
 def test_credentials_are_removed_anywhere(url: str) -> None:
     """They are removed from whole URLs, paths, fragments and almost-URLs."""
-    assert "s3cr3t" not in clean(url)
+    assert "s3cr3t" not in clean_url(url)
 
 
 @pytest.mark.parametrize(
@@ -110,7 +110,7 @@ def test_credentials_are_removed_anywhere(url: str) -> None:
 )
 def test_credentials_are_removed_in_other_spellings(url: str) -> None:
     """Real sites use other separators, brackets, capitals and percent-encoding."""
-    assert "s3cr3t" not in clean(url)
+    assert "s3cr3t" not in clean_url(url)
 
 
 @pytest.mark.parametrize(
@@ -125,7 +125,7 @@ def test_credentials_are_removed_in_other_spellings(url: str) -> None:
 )
 def test_user_and_password_are_removed(url: str, left: str) -> None:
     """User name and password before the host are removed."""
-    assert clean(url) == left
+    assert clean_url(url) == left
 
 
 # Attribution, and everything else
@@ -180,7 +180,7 @@ KEPT = [
 @pytest.mark.parametrize("url", KEPT)
 def test_everything_else_stays_byte_for_byte(url: str) -> None:
     """Attribution in any case and encoding, and texts that are not URLs, stay unchanged."""
-    assert clean(url) == url
+    assert clean_url(url) == url
 
 
 # Addresses
@@ -205,14 +205,14 @@ def test_parameters_with_an_address_are_removed(name: str, value: str) -> None:
     """The name does not matter, even that of attribution; the other parameters stay."""
     for mark in "?#":
         url = f"{PAGE}{mark}utm_source=x&{name}={value}&b=1"
-        assert clean(url).replace("?", mark, 1) == f"{PAGE}{mark}utm_source=x&b=1"
-        assert clean(f"{PAGE}{mark}{name}={value}") == PAGE
+        assert clean_url(url).replace("?", mark, 1) == f"{PAGE}{mark}utm_source=x&b=1"
+        assert clean_url(f"{PAGE}{mark}{name}={value}") == PAGE
 
 
 @pytest.mark.parametrize("mark", ["?", "#"])
 def test_an_address_in_a_url_in_a_parameter_is_removed(mark: str) -> None:
     """The inner or the outer parameter is removed."""
-    left = clean(f"{PAGE}{mark}a=1&u=https://other.example/?e=ann@example.com&b=1")
+    left = clean_url(f"{PAGE}{mark}a=1&u=https://other.example/?e=ann@example.com&b=1")
     assert not holds_address(left)
     assert left.startswith(f"{PAGE}{mark}a=1&")
     assert left.endswith("b=1")
@@ -223,17 +223,17 @@ def test_an_address_in_a_url_in_a_parameter_is_removed(mark: str) -> None:
 )
 def test_an_address_outside_of_values_stays_visible(url: str) -> None:
     """The event builder then finds it, and leaves out the whole URL."""
-    assert clean(url) == url
-    assert holds_address(clean(url))
+    assert clean_url(url) == url
+    assert holds_address(clean_url(url))
 
 
 @pytest.mark.parametrize("hidden", ["?key=s3cr3t", "https://user:s3cr3t@localhost/x"])
 def test_how_often_a_url_in_a_parameter_may_be_encoded(hidden: str) -> None:
     """A credential is found in a URL that is plain, or encoded once or twice, and not deeper."""
     for _ in range(3):
-        assert clean(f"{PAGE}?a=1&next={hidden}") == f"{PAGE}?a=1"
+        assert clean_url(f"{PAGE}?a=1&next={hidden}") == f"{PAGE}?a=1"
         hidden = quote(hidden, safe="")
-    assert clean(f"{PAGE}?a=1&next={hidden}") == f"{PAGE}?a=1&next={hidden}"
+    assert clean_url(f"{PAGE}?a=1&next={hidden}") == f"{PAGE}?a=1&next={hidden}"
 
 
 # Any text
@@ -255,14 +255,14 @@ urls = st.lists(pieces, max_size=14).map("".join)
 @example("//a@//b@c?a=1")
 def test_cleaning_twice_changes_nothing(url: str) -> None:
     """A replay cleans the URL of a dead letter again and must give the event again."""
-    assert clean(clean(url)) == clean(url)
+    assert clean_url(clean_url(url)) == clean_url(url)
 
 
 @pinned
 @given(urls, urls)
 def test_any_text_loses_its_credential(before: str, after: str) -> None:
     """A credential is removed from any text, as long as it is a parameter."""
-    left = clean(f"{before}?key=t0p-s3cret&{after}")
+    left = clean_url(f"{before}?key=t0p-s3cret&{after}")
     assert "t0p-s3cret" not in left
 
 
@@ -284,7 +284,7 @@ def test_what_stays_is_what_came(parameters: list[str], mark: str) -> None:
     """Any mix of parameters loses the credentials and addresses, and keeps order and bytes."""
     gone = {"key=s3cr3t", "my_token=s3cr3t", "signature=", "e=a@b.com", "x=a%40b.de"}
     left = "&".join(p for p in parameters if p not in gone)
-    assert clean(PAGE + mark + "&".join(parameters)) == PAGE + (left and mark + left)
+    assert clean_url(PAGE + mark + "&".join(parameters)) == PAGE + (left and mark + left)
 
 
 @pytest.mark.parametrize(
@@ -301,5 +301,5 @@ def test_what_stays_is_what_came(parameters: list[str], mark: str) -> None:
 def test_long_urls_take_no_time(url: str) -> None:
     """The time is linear in the length of a URL."""
     started = time.process_time()
-    clean(url)
+    clean_url(url)
     assert time.process_time() - started < 1.0

@@ -13,12 +13,12 @@ from click.testing import CliRunner
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 
 from target_liveintent.errors import ConfigurationError, InputError
-from target_liveintent.mapping.presets import PRESETS, text
+from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.singer.cli import (
     Command,
     environment_settings,
     failure_text,
-    invoke,
+    run_command,
     make_command,
     printable,
     read_config_files,
@@ -117,11 +117,11 @@ def test_the_options(tmp_path: Path) -> None:
     command = make_command(sdk_command(seen.update), LOGGER)
     path = tmp_path / "a.json"
     path.write_text('{"a": 1}')
-    result = CliRunner().invoke(command, ["--config", str(path), "--explain", "--preset=shopify"])
+    result = CliRunner().run_command(command, ["--config", str(path), "--explain", "--preset=shopify"])
     assert (result.exit_code, command.name, command.help) == (0, "target-x", "H")
     assert seen.pop("config").config == {"a": 1}
     assert seen == {"explained": True, "preset": "shopify"}
-    assert CliRunner().invoke(command, ["--preset=nothing"]).exit_code == 2
+    assert CliRunner().run_command(command, ["--preset=nothing"]).exit_code == 2
 
 
 @pytest.mark.parametrize(
@@ -164,25 +164,25 @@ def test_a_run(target: type[FakeTarget], caplog: pytest.LogCaptureFixture) -> No
     """Without other options, a target is made of the configuration, and reads the input."""
     caplog.set_level(logging.INFO)
     source = io.StringIO("")
-    invoke(target, LOGGER, config=config_of("ENV"), file_input=source)
+    run_command(target, LOGGER, config=config_of("ENV"), file_input=source)
     assert target.done == [({}, True), source]
     assert caplog.messages == ["version 1"]
-    invoke(target, LOGGER)
+    run_command(target, LOGGER)
     assert target.done[2:] == [({}, False), None]
 
 
 @pytest.mark.parametrize("output_format", [None, "json"])
 def test_about(target: type[FakeTarget], output_format: str | None) -> None:
     """The SDK prints the settings, and nothing is run."""
-    invoke(target, LOGGER, about=True, about_format=output_format)
+    run_command(target, LOGGER, about=True, about_format=output_format)
     assert target.done == [output_format]
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset(target: type[FakeTarget], capsys: pytest.CaptureFixture[str], name: str) -> None:
     """A preset is printed as it is in its file, and nothing is run."""
-    invoke(target, LOGGER, preset=name)
-    assert (capsys.readouterr().out, target.done) == (text(name), [])
+    run_command(target, LOGGER, preset=name)
+    assert (capsys.readouterr().out, target.done) == (preset_text(name), [])
 
 
 def explained(
@@ -196,7 +196,7 @@ def explained(
     given.config = config
     schema = {"properties": {name: {} for name in ("id", "event_time", "email")}}
     message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]}
-    invoke(
+    run_command(
         target, LOGGER, explained=True, config=given, file_input=io.StringIO(json.dumps(message))
     )
     assert target.done == []
@@ -227,7 +227,7 @@ def test_explain_reads_the_environment(
     given.config = {"pixel_id": 7}
     message = {"type": "SCHEMA", "stream": "orders", "schema": {"properties": {"email": {}}}}
     source = io.StringIO(json.dumps(message))
-    invoke(target, LOGGER, explained=True, config=given, file_input=source)
+    run_command(target, LOGGER, explained=True, config=given, file_input=source)
     assert "8 (setting pixel_id)" in capsys.readouterr().out
 
 

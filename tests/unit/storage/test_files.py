@@ -274,7 +274,7 @@ def test_replace(path: Path) -> None:
     """The new text takes the place of the old one, for the owner only, and nothing is left over."""
     path.write_text("a much longer old text")
     path.chmod(0o644)
-    files.replace(str(path), "ü\n")
+    files.replace_file(str(path), "ü\n")
     assert path.read_bytes() == "ü\n".encode()
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(path.parent.iterdir()) == [path]
@@ -283,7 +283,7 @@ def test_replace(path: Path) -> None:
 def test_replace_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """A name without a folder is a file of the working folder."""
     monkeypatch.chdir(tmp_path)
-    files.replace("lines", "text")
+    files.replace_file("lines", "text")
     assert [path.name for path in tmp_path.iterdir()] == ["lines"]
 
 
@@ -294,6 +294,6 @@ def test_a_failing_replace(path: Path, monkeypatch: pytest.MonkeyPatch, fails: s
     if fails == "the rename":
         monkeypatch.setattr(os, "replace", no_space)
     with pytest.raises(OSError if fails == "the rename" else UnicodeEncodeError):
-        files.replace(str(path), "new" if fails == "the rename" else "\ud800")
+        files.replace_file(str(path), "new" if fails == "the rename" else "\ud800")
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
