@@ -12,16 +12,14 @@ from singer_sdk.sinks import Sink
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 from singer_sdk.target_base import Target
 
-from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Rejection
-from target_liveintent.mapping.converter import RecordConverter, StreamPlan
-from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.conversions import EventBuilder, Rejection
+from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.run.run import Run
+from target_liveintent.run import Run
 from target_liveintent.settings import Settings
-from target_liveintent.singer.streams import Stream
-from target_liveintent.singer.validation import RecordValidator, violation_of
-from target_liveintent.storage.dead_letters import is_replayed, to_replay
+from target_liveintent.singer import RecordValidator, Stream, violation_of
+from target_liveintent.storage import is_replayed, to_replay
 
 
 class RunSink(Sink):

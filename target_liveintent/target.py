@@ -21,27 +21,30 @@ from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabiliti
 from singer_sdk.target_base import Target
 
 from target_liveintent import config
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, InputError
-from target_liveintent.mapping.converter import StreamPlan
-from target_liveintent.privacy.logs import hide_token, protect_logging
-from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.reporting.reporter import RunReporter
-from target_liveintent.reporting.run_report.model import DONE, FAILED, STOPPED, Ending
-from target_liveintent.run.assembly import parts_of
-from target_liveintent.run.run import Run
-from target_liveintent.run.state_gate import Closed
-from target_liveintent.singer.batch_files import batch_records
-from target_liveintent.singer.cli import (
+from target_liveintent.mapping import StreamPlan
+from target_liveintent.privacy import Suppressions, hide_token, protect_logging
+from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
+from target_liveintent.run import Closed, Run, parts_of
+from target_liveintent.singer import (
+    Message,
+    MessageReader,
+    Record,
+    Stream,
+    StreamMaps,
+    StreamRegistry,
+    StreamSink,
+    batch_records,
+    check_input,
     environment_settings,
     failure_text,
     make_command,
     run_command,
+    stream_maps_of,
+    stream_of,
+    write_state,
 )
-from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
-from target_liveintent.singer.standard_io import check_input, write_state
-from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
-from target_liveintent.singer.streams import Stream, StreamRegistry, StreamSink
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
 
 _REPEATED_SIGNAL_SECONDS = 2.0

@@ -19,10 +19,9 @@ import requests
 from jsonschema import Draft202012Validator
 
 from target_liveintent.config.schema import SCHEMA, expected
-from target_liveintent.delivery.tokens import is_usable_token, read_token
+from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping.presets import NULL_VALUES
-from target_liveintent.mapping.suggestions import nearest
+from target_liveintent.mapping import NULL_VALUES, nearest
 from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
 
 _READ_PATHS = ("auth_token_path", "suppression_path")

@@ -9,7 +9,7 @@ from typing import Any
 
 from target_liveintent.config.checks import hint, problems
 from target_liveintent.config.schema import SCHEMA, expected
-from target_liveintent.delivery.tokens import read_token
+from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.settings import Settings
 

@@ -6,9 +6,9 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from target_liveintent.conversions.model import SOURCES
-from target_liveintent.mapping.presets import PRESETS
-from target_liveintent.privacy.identity import NORMALIZATIONS
+from target_liveintent.conversions import SOURCES
+from target_liveintent.mapping import PRESETS
+from target_liveintent.privacy import NORMALIZATIONS
 from target_liveintent.settings import Settings
 
 _JSON_TYPES = {

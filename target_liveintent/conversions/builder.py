@@ -29,22 +29,20 @@ from target_liveintent.conversions.wire import (
     UserData,
     encode,
 )
-from target_liveintent.privacy.identity import (
+from target_liveintent.privacy import (
+    LONGEST_TEXT,
     NORMALIZATIONS,
     Identity,
+    Suppressions,
+    clean_url,
     derive_event_id,
     holds_address,
     identify,
     pseudonym,
-)
-from target_liveintent.privacy.redaction import (
-    LONGEST_TEXT,
     redact_column,
     redact_columns,
     redact_value,
 )
-from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.privacy.urls import clean_url
 from target_liveintent.settings import EventDefaults
 
 _ABSENT = (None,) * len(IDENTITY_COLUMNS)

@@ -21,7 +21,7 @@ from urllib.parse import parse_qs, urlsplit
 import msgspec
 
 from target_liveintent.conversions.model import DAY, SOURCES
-from target_liveintent.privacy.redaction import LONGEST_TEXT
+from target_liveintent.privacy import LONGEST_TEXT
 
 
 class _Unusable(enum.Enum):

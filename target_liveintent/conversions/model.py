@@ -10,7 +10,7 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.privacy.identity import Identity
+from target_liveintent.privacy import Identity
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The name of the stream of dead letters; stream maps do not apply to it."""

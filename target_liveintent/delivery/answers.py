@@ -25,7 +25,7 @@ from http import HTTPStatus
 
 import msgspec
 
-from target_liveintent.privacy.logs import without_secrets
+from target_liveintent.privacy import without_secrets
 
 _MAX_DETAIL = 500
 """Characters of what a refusal says that are kept."""

@@ -21,7 +21,7 @@ from target_liveintent.delivery.transport import (
     retry_after,
 )
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy.logs import hide_token
+from target_liveintent.privacy import hide_token
 from target_liveintent.settings import Settings
 
 _logger = logging.getLogger(__name__)

@@ -6,7 +6,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions import Conversion, Rejection
 
 _COLUMNS_AT_FAULT = {"event_too_old": "event_time"}
 

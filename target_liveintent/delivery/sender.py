@@ -7,7 +7,7 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions import Conversion
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.backoff import backoff
 from target_liveintent.delivery.breaker import Breaker

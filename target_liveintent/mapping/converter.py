@@ -7,9 +7,7 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.fields import READ_COLUMNS
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions import READ_COLUMNS, Conversion, EventBuilder, Rejection
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""

@@ -11,7 +11,7 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions.coerce import currency_code
+from target_liveintent.conversions import currency_code
 
 GET = "get"
 """The name of the only function that depends on the record."""

@@ -13,10 +13,9 @@ import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
-from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS
-from target_liveintent.conversions.requirements import SETTING_FOR, missing_columns
+from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
 from target_liveintent.mapping.presets import likely_preset, preset_columns
-from target_liveintent.privacy.identity import scrub
+from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults
 
 

@@ -7,3 +7,41 @@
   hides the token.
 - `suppression` reads the list of people who must not be sent.
 """
+
+from target_liveintent.privacy.identity import (
+    NORMALIZATIONS,
+    Identity,
+    derive_event_id,
+    holds_address,
+    identify,
+    pseudonym,
+    scrub,
+)
+from target_liveintent.privacy.logs import hide_token, protect_logging, without_secrets
+from target_liveintent.privacy.redaction import (
+    LONGEST_TEXT,
+    redact_column,
+    redact_columns,
+    redact_value,
+)
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.privacy.urls import clean_url
+
+__all__ = [
+    "LONGEST_TEXT",
+    "NORMALIZATIONS",
+    "Identity",
+    "Suppressions",
+    "clean_url",
+    "derive_event_id",
+    "hide_token",
+    "holds_address",
+    "identify",
+    "protect_logging",
+    "pseudonym",
+    "redact_column",
+    "redact_columns",
+    "redact_value",
+    "scrub",
+    "without_secrets",
+]

@@ -11,8 +11,8 @@ import time
 from collections.abc import Callable, Iterator
 from typing import NamedTuple
 
-from target_liveintent.privacy.logs import without_secrets
-from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.privacy import without_secrets
+from target_liveintent.run import RunCounts, StreamCounts
 
 
 class Metric(NamedTuple):

@@ -9,7 +9,7 @@ import time
 from collections.abc import Callable
 from typing import IO, Any
 
-from target_liveintent.run.counts import RunCounts
+from target_liveintent.run import RunCounts
 
 _USUAL_SIZE = (80, 24)
 _REDRAW = 0.5

@@ -13,7 +13,7 @@ from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending
 from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.reporting.run_report.writer import write_report
-from target_liveintent.run.counts import RunCounts
+from target_liveintent.run import RunCounts
 from target_liveintent.settings import Settings
 
 

@@ -5,18 +5,20 @@ from __future__ import annotations
 import logging
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.delivery.breaker import Breaker
-from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.deadline import RunDeadline
-from target_liveintent.delivery.dry_run import DryRun
-from target_liveintent.delivery.model import Batch, BatchResult
-from target_liveintent.delivery.pool import DeliveryPool
-from target_liveintent.delivery.sender import Sender, SenderParts
+from target_liveintent.delivery import (
+    Batch,
+    BatchResult,
+    Breaker,
+    Client,
+    DeliveryPool,
+    DryRun,
+    RunDeadline,
+    Sender,
+    SenderParts,
+)
 from target_liveintent.run.parts import RunParts
 from target_liveintent.settings import Settings
-from target_liveintent.storage.dead_letters import DeadLetterFile
-from target_liveintent.storage.delivered import DeliveredFile
-from target_liveintent.storage.ledger import Ledger
+from target_liveintent.storage import DeadLetterFile, DeliveredFile, Ledger
 
 
 def parts_of(settings: Settings, logger: logging.Logger, clock: Clock = SYSTEM_CLOCK) -> RunParts:

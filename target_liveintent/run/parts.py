@@ -6,13 +6,10 @@ from collections.abc import Callable, Sequence
 from typing import NamedTuple, Protocol
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions.wire import SentEvent
-from target_liveintent.delivery.dry_run import DryRun
-from target_liveintent.delivery.pool import DeliveryPool
+from target_liveintent.conversions import SentEvent
+from target_liveintent.delivery import DeliveryPool, DryRun
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.storage.dead_letters import DeadLetterWriter
-from target_liveintent.storage.delivered import DeliveredFile
-from target_liveintent.storage.ledger import Ledger
+from target_liveintent.storage import DeadLetterWriter, DeliveredFile, Ledger
 
 
 class DeliveryObserver(Protocol):

@@ -5,13 +5,13 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from target_liveintent.conversions.model import Rejection
+from target_liveintent.conversions import Rejection
 from target_liveintent.errors import TooManyRejectedError
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.state_gate import StateGate
 from target_liveintent.settings import Settings
-from target_liveintent.storage.dead_letters import DeadLetterWriter, carry_over, dead_letter_line
+from target_liveintent.storage import DeadLetterWriter, carry_over, dead_letter_line
 
 
 class Rejections:

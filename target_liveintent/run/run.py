@@ -9,10 +9,8 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.conversions.wire import read_back
-from target_liveintent.delivery.breaker import refused_as_a_whole
-from target_liveintent.delivery.model import BatchResult
+from target_liveintent.conversions import Conversion, Rejection, read_back
+from target_liveintent.delivery import BatchResult, refused_as_a_whole
 from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox

@@ -20,8 +20,8 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
 from target_liveintent.config import from_environment, settings_of, unknown_settings
 from target_liveintent.errors import ConfigurationError, RunError
-from target_liveintent.mapping.presets import PRESETS, preset_text
-from target_liveintent.privacy.logs import hide_token, without_secrets
+from target_liveintent.mapping import PRESETS, preset_text
+from target_liveintent.privacy import hide_token, without_secrets
 from target_liveintent.singer.explain.inspect import explain
 from target_liveintent.singer.stream_maps import stream_maps_of
 

@@ -7,7 +7,7 @@ import sys
 from typing import IO
 
 from target_liveintent.errors import StorageError
-from target_liveintent.storage.dead_letters import refuse_own_file
+from target_liveintent.storage import refuse_own_file
 
 
 def check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:

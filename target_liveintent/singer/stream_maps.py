@@ -18,14 +18,24 @@ from typing import Any
 import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
-from target_liveintent.conversions.fields import READ_COLUMNS
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions import DEAD_LETTERS, READ_COLUMNS
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import FILTER, MappingFailedError, Source, StreamPlan
-from target_liveintent.mapping.expressions import Compiled, Expression, Names, compile_row
-from target_liveintent.mapping.functions import FUNCTIONS, GET, getter
-from target_liveintent.mapping.presets import NULL_VALUES, expand_presets
-from target_liveintent.mapping.suggestions import unknown_read
+from target_liveintent.mapping import (
+    FILTER,
+    FUNCTIONS,
+    GET,
+    NULL_VALUES,
+    Compiled,
+    Expression,
+    MappingFailedError,
+    Names,
+    Source,
+    StreamPlan,
+    compile_row,
+    expand_presets,
+    getter,
+    unknown_read,
+)
 
 
 class StreamMap(CustomStreamMap):

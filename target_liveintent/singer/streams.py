@@ -12,11 +12,10 @@ from typing import Any, NamedTuple, NoReturn, Protocol
 
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 
-from target_liveintent.conversions.model import DEAD_LETTERS
-from target_liveintent.conversions.requirements import missing_columns, missing_columns_message
+from target_liveintent.conversions import DEAD_LETTERS, missing_columns, missing_columns_message
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping.converter import StreamPlan
-from target_liveintent.mapping.suggestions import (
+from target_liveintent.mapping import (
+    StreamPlan,
     absent_streams,
     advise_map,
     did_you_mean,

@@ -7,7 +7,7 @@ from typing import Any
 from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
 from singer_sdk.sinks.core import BaseJSONSchemaValidator
 
-from target_liveintent.privacy.identity import scrub
+from target_liveintent.privacy import scrub
 
 
 def _fetch_nothing(uri: str) -> Any:

@@ -15,7 +15,7 @@ from typing import IO
 import fsspec
 
 from target_liveintent.errors import StorageError
-from target_liveintent.storage.dead_letters import HEAD
+from target_liveintent.storage import HEAD
 
 _NOTE = b"Dead letters of tasks that are not committed yet. To be deleted when no job runs.\n"
 

@@ -13,9 +13,12 @@ from typing import Any
 from urllib.parse import urlsplit
 
 from target_liveintent import config
-from target_liveintent.conversions.fields import READ_COLUMNS
-from target_liveintent.conversions.model import DEAD_LETTERS
-from target_liveintent.conversions.requirements import missing_columns, missing_columns_message
+from target_liveintent.conversions import (
+    DEAD_LETTERS,
+    READ_COLUMNS,
+    missing_columns,
+    missing_columns_message,
+)
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.settings import Settings
 

@@ -10,14 +10,14 @@ from typing import TYPE_CHECKING
 from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 
-from target_liveintent.delivery.breaker import refused_as_a_whole
+from target_liveintent.delivery import refused_as_a_whole
 from target_liveintent.errors import (
     AllRefusedError,
     ConfigurationError,
     RunError,
     TooManyRejectedError,
 )
-from target_liveintent.run.counts import RunCounts
+from target_liveintent.run import RunCounts
 from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.options import job_of, unknown_options
 from target_liveintent.spark.task import LOGGER, Attempt, TaskResult, configure_logging, deliver

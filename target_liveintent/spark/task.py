@@ -11,14 +11,11 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions import EventBuilder
 from target_liveintent.errors import RunError
-from target_liveintent.mapping.converter import RecordConverter, StreamPlan
-from target_liveintent.privacy.logs import protect_logging
-from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.run.assembly import parts_of
-from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.run import Run
+from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.privacy import Suppressions, protect_logging
+from target_liveintent.run import Run, RunCounts, parts_of
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
 from target_liveintent.spark.options import Job
 

@@ -14,11 +14,9 @@ from typing import Any, Protocol
 
 import msgspec
 
-from target_liveintent.conversions.fields import FIELDS
-from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
+from target_liveintent.conversions import DEAD_LETTERS, FIELDS, Rejection
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy.identity import scrub
-from target_liveintent.privacy.redaction import redact_columns
+from target_liveintent.privacy import redact_columns, scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.storage.files import AppendedFile
 

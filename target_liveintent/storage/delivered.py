@@ -13,7 +13,7 @@ import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
-from target_liveintent.conversions.wire import SentEvent
+from target_liveintent.conversions import SentEvent
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.storage.files import AppendedFile
 

@@ -13,7 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
 
 _BUSY_SECONDS = 30.0

@@ -5,8 +5,8 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterator
 
-from target_liveintent.conversions.model import DAY, WINDOWS
-from target_liveintent.privacy.logs import without_secrets
+from target_liveintent.conversions import DAY, WINDOWS
+from target_liveintent.privacy import without_secrets
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.run_report.advice import advise
 from target_liveintent.reporting.run_report.model import (
@@ -24,7 +24,7 @@ from target_liveintent.reporting.run_report.model import (
 )
 from target_liveintent.reporting.run_report.tally import HOUR, Histogram, Tally
 from target_liveintent.reporting.run_report.words import age_words, counted, percent
-from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run import RunCounts, StreamCounts
 from target_liveintent.settings import Settings
 
 

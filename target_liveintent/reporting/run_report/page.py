@@ -10,7 +10,7 @@ from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from importlib import resources
 
-from target_liveintent.conversions.model import DAY
+from target_liveintent.conversions import DAY
 from target_liveintent.reporting.run_report import charts, markup, words
 from target_liveintent.reporting.run_report.markup import Row, text
 from target_liveintent.reporting.run_report.model import (

@@ -16,10 +16,9 @@ from decimal import Context, Decimal
 
 from msgspec.structs import astuple
 
-from target_liveintent.conversions.model import DAY
-from target_liveintent.conversions.wire import SentEvent
+from target_liveintent.conversions import DAY, SentEvent
 from target_liveintent.reporting.run_report.model import Coverage, DayValue, TimeStep
-from target_liveintent.run.counts import RunCounts
+from target_liveintent.run import RunCounts
 
 _MINUTE, HOUR = 60, 3_600
 AGES = (

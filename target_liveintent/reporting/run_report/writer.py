@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import msgspec
 
-from target_liveintent.privacy.logs import without_secrets
+from target_liveintent.privacy import without_secrets
 from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.settings import report_json
-from target_liveintent.storage.files import replace_file
+from target_liveintent.storage import replace_file
 
 
 def write_report(facts: Facts, path: str) -> None:

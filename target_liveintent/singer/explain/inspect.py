@@ -11,12 +11,10 @@ from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import DEAD_LETTERS
-from target_liveintent.conversions.requirements import missing_columns
+from target_liveintent.conversions import DEAD_LETTERS, EventBuilder, missing_columns
 from target_liveintent.errors import InputError
-from target_liveintent.mapping.converter import RecordConverter, StreamPlan
-from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.privacy import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.model import Explained
 from target_liveintent.singer.explain.render import absent, paragraph

@@ -8,10 +8,9 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import MappingFailedError, RecordConverter, StreamPlan
-from target_liveintent.mapping.functions import coalesce
+from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
 from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator, violation_of
 

@@ -7,17 +7,18 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions.fields import FIELDS
-from target_liveintent.mapping.converter import FILTER, StreamPlan
-from target_liveintent.mapping.presets import likely_preset
-from target_liveintent.mapping.suggestions import (
+from target_liveintent.conversions import FIELDS
+from target_liveintent.mapping import (
+    FILTER,
+    StreamPlan,
     absent_streams,
     advise_map,
+    likely_preset,
     settings_to_set,
     unknown_columns,
     unknown_read,
 )
-from target_liveintent.privacy.identity import scrub
+from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.model import FILTERED, SENT, Explained

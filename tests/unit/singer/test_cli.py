@@ -18,10 +18,10 @@ from target_liveintent.singer.cli import (
     Command,
     environment_settings,
     failure_text,
-    run_command,
     make_command,
     printable,
     read_config_files,
+    run_command,
 )
 
 if TYPE_CHECKING:
@@ -117,11 +117,11 @@ def test_the_options(tmp_path: Path) -> None:
     command = make_command(sdk_command(seen.update), LOGGER)
     path = tmp_path / "a.json"
     path.write_text('{"a": 1}')
-    result = CliRunner().run_command(command, ["--config", str(path), "--explain", "--preset=shopify"])
+    result = CliRunner().invoke(command, ["--config", str(path), "--explain", "--preset=shopify"])
     assert (result.exit_code, command.name, command.help) == (0, "target-x", "H")
     assert seen.pop("config").config == {"a": 1}
     assert seen == {"explained": True, "preset": "shopify"}
-    assert CliRunner().run_command(command, ["--preset=nothing"]).exit_code == 2
+    assert CliRunner().invoke(command, ["--preset=nothing"]).exit_code == 2
 
 
 @pytest.mark.parametrize(
