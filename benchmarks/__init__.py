@@ -1,4 +1,4 @@
-"""The benchmarks of this project: `scripts/benchmark` runs them, docs/performance.md explains."""
+"""The benchmarks. `scripts/benchmark` runs them; docs/performance.md explains them."""
 
 PIXEL_ID = 12345
-"""Of all events that are sent."""
+"""The pixel ID of all events that the benchmarks send."""

@@ -1,4 +1,4 @@
-"""The command line: `scripts/benchmark` makes what it needs, then comes here."""
+"""The command line. `scripts/benchmark` prepares the environment, then runs this module."""
 
 from __future__ import annotations
 
@@ -11,23 +11,23 @@ import tempfile
 import time
 from pathlib import Path
 
-from benchmarks import aims, measure, results, series, tables
-from benchmarks.bench import Bench, say
+from benchmarks import aims, processes, results, series, tables
+from benchmarks.bench import Bench, show_progress
 
-_BUILD = measure.ROOT / "build"
-"""Git ignores it. It takes quick results, which are too rough to be kept."""
+_BUILD = processes.ROOT / "build"
+"""Ignored by Git; for quick results, which are too rough to keep."""
 _MATPLOTLIB = _BUILD / "site-packages"
 _QUICK_SHARE = 0.02
-"""Of the counts of the series."""
+"""The share of the counts of the series that a quick run measures."""
 
 
 def main() -> int:
-    """Measure; returns the exit code."""
+    """Run the benchmarks and return the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/benchmark", allow_abbrev=False)
     parser.add_argument("--quick", action="store_true", help="rough figures, soon")
     parser.add_argument("--plots", action="store_true", help="the series and plots instead")
     given = parser.parse_args()
-    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that all children are ended.
+    signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that all child processes end.
     began = time.perf_counter()
     path = _BUILD / "benchmarks" / "results.json" if given.quick else results.RESULTS
     path.parent.mkdir(parents=True, exist_ok=True)
@@ -38,10 +38,11 @@ def main() -> int:
                 _measure_series(bench, path, quick=given.quick)
             else:
                 _measure_aims(bench, path, quick=given.quick)
-        except measure.FailedRunError as error:
+        except processes.FailedRunError as error:
             print(f"benchmark: {error}", file=sys.stderr)
             return 1
-    say(f"{path.relative_to(measure.ROOT)} is new, after {time.perf_counter() - began:.0f} s")
+    seconds = time.perf_counter() - began
+    show_progress(f"{path.relative_to(processes.ROOT)} is new, after {seconds:.0f} s")
     return 0
 
 
@@ -58,16 +59,16 @@ def _measure_aims(bench: Bench, path: Path, *, quick: bool) -> None:
 
 def _measure_series(bench: Bench, path: Path, *, quick: bool) -> None:
     share = _QUICK_SHARE if quick else 1
-    for found in series.measure(bench, results.this_machine(), share):
+    for measured in series.measure(bench, results.this_machine(), share):
         known = results.load(path)
-        known.series = found
+        known.series = measured
         results.save(known, path)
-    # In a process of its own: what is measured must not find what plots need.
-    command = measure.module("plots", "--results", path)
+    # In its own process, because the measured programs must not find the packages that plots need.
+    command = processes.module("plots", "--results", path)
     if quick:
         command += ["--out", str(path.parent)]
-    places = os.pathsep.join((str(measure.ROOT), str(_MATPLOTLIB)))
-    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": places})
+    python_path = os.pathsep.join((str(processes.ROOT), str(_MATPLOTLIB)))
+    subprocess.run(command, check=True, env=os.environ | {"PYTHONPATH": python_path})
 
 
 if __name__ == "__main__":

@@ -1,20 +1,20 @@
-"""What this project wants its figures to be, and the runs that tell whether they are."""
+"""The aims for the project's performance, and the runs that show whether they are met."""
 
 from __future__ import annotations
 
 import operator
 from typing import TYPE_CHECKING, NamedTuple
 
-from benchmarks.bench import Bench, Entry, Stream
+from benchmarks.bench import Bench, Candidate, Stream
 from benchmarks.results import Machine, Measured, Sizes
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
 WIDE = 200
-"""Columns of wide records."""
+"""The number of columns of wide records."""
 LATENCY = 0.1
-"""Seconds before each answer where throughput is compared."""
+"""Seconds before each answer when throughput is compared."""
 
 FULL = Sizes(
     runs=5,
@@ -41,14 +41,14 @@ QUICK = Sizes(
 
 
 class Aim(NamedTuple):
-    """One of the aims.
+    """One aim: a figure and its limit.
 
     Attributes:
-        what: What is measured; names of `Sizes` stand in braces.
-        sign: How the figure must be to the limit: `≤`, `<` or `≥`.
+        what: What is measured. It may contain names of fields of `Sizes` in braces.
+        sign: How the figure must compare to the limit: `≤`, `<` or `≥`.
         limit: The limit.
-        figure: Takes it from what was measured; None where the system does not tell.
-        unit: Of figure and limit.
+        figure: Returns the figure; None if the operating system does not provide it.
+        unit: The unit of the figure and of the limit.
     """
 
     what: str
@@ -59,16 +59,16 @@ class Aim(NamedTuple):
 
     @property
     def aim(self) -> str:
-        """The aim, for people."""
+        """The aim as text."""
         return f"{self.sign} {self.limit:g}{self.unit}"
 
-    def found(self, measured: Measured) -> str:
-        """The figure, for people."""
+    def figure_text(self, measured: Measured) -> str:
+        """Return the figure as text."""
         figure = self.figure(measured)
         return "" if figure is None else f"{figure:.3g}{self.unit}"
 
     def verdict(self, measured: Measured) -> str:
-        """`met`, `missed` or `not measured`."""
+        """Return `met`, `missed` or `not measured`."""
         figure = self.figure(measured)
         if figure is None:
             return "not measured"
@@ -82,67 +82,67 @@ AIMS = (
         "CPU time an event / naive target's",
         "≤",
         0.18,
-        lambda found: found.cpu["target"].cpu / found.cpu["naive"].cpu,
+        lambda measured: measured.cpu["target"].cpu / measured.cpu["naive"].cpu,
     ),
     Aim(
         "CPU time an event / floor's",
         "≤",
         1.6,
-        lambda found: found.cpu["target"].cpu / found.cpu["floor"].cpu,
+        lambda measured: measured.cpu["target"].cpu / measured.cpu["floor"].cpu,
     ),
     Aim(
         "throughput / naive target's, at 100 ms latency",
         "≥",
         7.5,
-        lambda found: found.throughput["target"].rate / found.throughput["naive"].rate,
+        lambda measured: measured.throughput["target"].rate / measured.throughput["naive"].rate,
     ),
     Aim(
         "the same, with `max_concurrent_requests` 32",
         "≥",
         28,
-        lambda found: found.throughput["target_32"].rate / found.throughput["naive"].rate,
+        lambda measured: measured.throughput["target_32"].rate / measured.throughput["naive"].rate,
     ),
     Aim(
         "peak memory, {many:,} events / {few:,}",
         "≤",
         1.1,
-        lambda found: found.memory["many"].peak / found.memory["few"].peak,
+        lambda measured: measured.memory["many"].peak / measured.memory["few"].peak,
     ),
     Aim(
         "peak memory, {many:,} events",
         "<",
         120,
-        lambda found: found.memory["many"].peak,
+        lambda measured: measured.memory["many"].peak,
         " MiB",
     ),
     Aim(
         "start-up beyond that of `import singer_sdk.target_base`",
         "≤",
         0.15,
-        lambda found: found.start_up - found.bare_start_up,
+        lambda measured: measured.start_up - measured.bare_start_up,
         " s",
     ),
     Aim(
         "CPU time an event / floor's, 200 columns of which 10 are mapped",
         "≤",
         0.7,
-        lambda found: found.wide["target"].cpu / found.wide["floor"].cpu,
+        lambda measured: measured.wide["target"].cpu / measured.wide["floor"].cpu,
     ),
     Aim(
         "CPU time a minute, while a tap is silent",
         "≤",
         50,
-        lambda found: found.silence,
+        lambda measured: measured.silence,
         " ms",
     ),
 )
 
 
 def measure(bench: Bench, sizes: Sizes, machine: Machine) -> Measured:
-    """Make the runs that the aims are judged by.
+    """Make the runs that show whether the aims are met.
 
     Raises:
-        FailedRunError: If one of them does not count.
+        FailedRunError: If a run fails or does not send the expected events.
     """
     events, wide = Stream(sizes.events), Stream(sizes.wide, WIDE)
     sent = Stream(sizes.sent)
@@ -156,18 +156,20 @@ def measure(bench: Bench, sizes: Sizes, machine: Machine) -> Measured:
         cpu=bench.compare(
             0,
             sizes.runs,
-            floor=Entry("floor", events),
-            target=Entry("target", events),
-            naive=Entry("naive", Stream(sizes.naive)),
+            floor=Candidate("floor", events),
+            target=Candidate("target", events),
+            naive=Candidate("naive", Stream(sizes.naive)),
         ),
-        wide=bench.compare(0, sizes.runs, floor=Entry("floor", wide), target=Entry("target", wide)),
+        wide=bench.compare(
+            0, sizes.runs, floor=Candidate("floor", wide), target=Candidate("target", wide)
+        ),
         throughput=bench.compare(
             LATENCY,
             min(sizes.runs, 3),
-            target=Entry("target", sent),
-            target_32=Entry("target", sent, {"max_concurrent_requests": 32}),
-            naive=Entry("naive", Stream(sizes.naive_sent)),
+            target=Candidate("target", sent),
+            target_32=Candidate("target", sent, {"max_concurrent_requests": 32}),
+            naive=Candidate("naive", Stream(sizes.naive_sent)),
         ),
-        memory=bench.compare(0, 1, few=Entry("target", few), many=Entry("target", many)),
+        memory=bench.compare(0, 1, few=Candidate("target", few), many=Candidate("target", many)),
         silence=bench.silence(sizes.silence),
     )

@@ -1,7 +1,8 @@
-"""A Conversions API on loopback that takes everything after a set time, and tallies what it took.
+"""A Conversions API on loopback that accepts every request after a fixed time, and tallies events.
 
-Its first line of output is its URL. For each line of input it writes the tally since the last one,
-as JSON; at the end of its input it ends, so that it never outlives the benchmark.
+Its first line of output is its URL. For each line of input it writes, as JSON, the tally of what
+arrived since the previous line. It exits at the end of its input, and so never outlives the
+benchmark.
 
     python -m benchmarks.api [--latency SECONDS]
 """
@@ -19,42 +20,45 @@ import msgspec
 from benchmarks.tally import Tally
 
 _LENGTH = re.compile(rb"\r\ncontent-length: *(\d+)", re.IGNORECASE)
-_TAKEN = b"HTTP/1.1 204 No Content\r\n\r\n"
+_ACCEPTED = b"HTTP/1.1 204 No Content\r\n\r\n"
 _REFUSED = b"HTTP/1.1 400 Bad Request\r\nContent-Length: 0\r\n\r\n"
 
 
 class Server:
-    """The API.
+    """The API server.
 
     Args:
         latency: Seconds before each answer.
 
     Attributes:
-        tally: What has arrived since it was last told.
+        tally: What has arrived since the last line of input.
     """
 
     def __init__(self, latency: float) -> None:
-        """Start from nothing."""
+        """Start with an empty tally."""
         self.latency = latency
         self.tally = Tally()
 
     async def serve(self) -> None:
-        """Take requests until standard input ends."""
+        """Answer requests until standard input ends."""
         loop = asyncio.get_running_loop()
         server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
         print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
         end = asyncio.Event()
-        loop.add_reader(sys.stdin, lambda: self._tell() if sys.stdin.readline() else end.set())
+        loop.add_reader(sys.stdin, self._read_input, end)
         await end.wait()
         loop.remove_reader(sys.stdin)
 
-    def _tell(self) -> None:
+    def _read_input(self, end: asyncio.Event) -> None:
+        if not sys.stdin.readline():
+            end.set()
+            return
         print(msgspec.json.encode(self.tally).decode(), flush=True)
         self.tally = Tally()
 
 
 class _Connection(asyncio.Protocol):
-    """One client's connection; its requests come one after the other."""
+    """The connection of one client, which sends one request at a time."""
 
     def __init__(self, server: Server) -> None:
         self._server = server
@@ -76,12 +80,12 @@ class _Connection(asyncio.Protocol):
             self._transport.write(_REFUSED)
         else:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._server.latency, self._transport.write, _TAKEN)
+            loop.call_later(self._server.latency, self._transport.write, _ACCEPTED)
 
 
 def main() -> None:
-    """Serve."""
-    parser = argparse.ArgumentParser(description="Take everything, and tally it.")
+    """Run the server."""
+    parser = argparse.ArgumentParser(description="Accept everything, and tally it.")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     asyncio.run(Server(parser.parse_args().latency).serve())
 

@@ -1,4 +1,4 @@
-"""Runs that are compared: the programs take turns on the same orders, and each run is checked."""
+"""Compares programs: they take turns on the same orders, and each run is checked."""
 
 from __future__ import annotations
 
@@ -13,7 +13,7 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 import msgspec
 
-from benchmarks import PIXEL_ID, measure
+from benchmarks import PIXEL_ID, processes
 from benchmarks.orders import COLUMNS
 
 if TYPE_CHECKING:
@@ -39,16 +39,17 @@ _STREAM_MAPS: dict[str, Any] = {
         "source": "'web'",
     }
 }
-"""Of both targets."""
+"""The stream map of both targets."""
 
 
 class Stream(NamedTuple):
-    """What a program reads.
+    """The orders that a program reads.
 
     Attributes:
-        size: How many orders.
-        columns: How many columns each has.
-        piped: Whether they are made while they are read, and not before, in a file.
+        size: The number of orders.
+        columns: The number of columns of each order.
+        piped: Whether the orders are generated while the program reads them, instead of in advance
+            into a file.
     """
 
     size: int
@@ -56,13 +57,13 @@ class Stream(NamedTuple):
     piped: bool = False
 
 
-class Entry(NamedTuple):
+class Candidate(NamedTuple):
     """One of the programs that are compared.
 
     Attributes:
         program: `target`, `naive` or `floor`.
-        stream: What it reads.
-        settings: Of the target, beside those that it needs.
+        stream: The orders that it reads.
+        settings: Settings of the target in addition to the required ones.
     """
 
     program: str
@@ -71,12 +72,12 @@ class Entry(NamedTuple):
 
 
 class Figures(msgspec.Struct, frozen=True):
-    """What came out for a program: medians of its runs.
+    """The results of one program: the medians of its runs.
 
     Attributes:
-        cpu: Microseconds of CPU time an event, without the start-up.
-        rate: Events a second, without the start-up.
-        peak: The most memory that it held at a time, in MiB.
+        cpu: CPU time per event in microseconds, without the start-up.
+        rate: Events per second, without the start-up.
+        peak: Peak memory in MiB.
     """
 
     cpu: float
@@ -88,118 +89,130 @@ class Bench:
     """Makes the runs of a benchmark.
 
     Args:
-        folder: Takes the files: settings, and orders that are not piped.
+        folder: Where to write files: the settings, and the orders that are not piped.
     """
 
     def __init__(self, folder: Path) -> None:
-        """Fix the time that all orders count back from."""
+        """Fix the current time, before which all orders were made."""
         self._folder = folder
         self._now = int(time.time())
-        self._right: dict[Stream, Tally] = {}
+        self._expected: dict[Stream, Tally] = {}
 
-    def compare(self, latency: float, runs: int, **entries: Entry) -> dict[str, Figures]:
-        """Measure programs side by side: in turns, so that a slow minute hits all of them.
+    def compare(self, latency: float, runs: int, **candidates: Candidate) -> dict[str, Figures]:
+        """Measure programs in turns, so that a slow minute of the machine affects all of them.
 
         Args:
-            latency: Of the API, in seconds.
-            runs: How often each has its turn.
-            entries: The programs, by the names that their figures have.
+            latency: Seconds before each answer of the API.
+            runs: The number of runs of each program.
+            candidates: The programs, by the names to use in the result.
 
         Raises:
-            FailedRunError: If one of them fails, or does not send what the floor sends.
+            FailedRunError: If a program fails or sends other events than the floor.
         """
-        full: dict[str, list[measure.Usage]] = {name: [] for name in entries}
-        empty: dict[str, list[measure.Usage]] = {name: [] for name in entries}
+        full: dict[str, list[processes.Usage]] = {name: [] for name in candidates}
+        empty: dict[str, list[processes.Usage]] = {name: [] for name in candidates}
         for turn in range(1, runs + 1):
-            for name, (program, stream, settings) in entries.items():
-                given = "".join(f", {key} {value}" for key, value in settings.items())
-                what = f"{program} of {stream.size:,} orders, {latency:g} s latency{given}"
-                say(f"{what}, run {turn} of {runs}")
-                with measure.Api(latency) as api:
+            for name, (program, stream, settings) in candidates.items():
+                options = "".join(f", {key} {value}" for key, value in settings.items())
+                what = f"{program} of {stream.size:,} orders, {latency:g} s latency{options}"
+                show_progress(f"{what}, run {turn} of {runs}")
+                with processes.Api(latency) as api:
                     command = self.command(program, api.url, settings)
                     empty[name].append(self._run(command, stream._replace(size=0)))
                     api.take()
                     full[name].append(self._run(command, stream))
                     self._check(program, stream, api.take())
         return {
-            name: _figures(measure.median(full[name]), measure.median(empty[name]), stream.size)
-            for name, (_, stream, _) in entries.items()
+            name: _figures(processes.median(full[name]), processes.median(empty[name]), stream.size)
+            for name, (_, stream, _) in candidates.items()
         }
 
     def start_up(self, runs: int) -> tuple[float, float]:
-        """Seconds that the target takes over no orders, and Python to import the SDK's target."""
+        """Return two start-up times in seconds: the target's, and of importing the SDK's target.
+
+        The target reads no orders.
+        """
         bare = [sys.executable, "-c", "import singer_sdk.target_base"]
         target, imports = [], []
-        with measure.Api() as api:
+        with processes.Api() as api:
             command = self.command("target", api.url, {})
             for turn in range(1, runs + 1):
-                say(f"start-up, run {turn} of {runs}")
+                show_progress(f"start-up, run {turn} of {runs}")
                 target.append(self._run(command, Stream(0)))
-                imports.append(measure.run(bare, subprocess.DEVNULL))
-        return measure.median(target).wall, measure.median(imports).wall
+                imports.append(processes.run(bare, subprocess.DEVNULL))
+        return processes.median(target).wall, processes.median(imports).wall
 
     def silence(self, seconds: float) -> float | None:
-        """Milliseconds of CPU time that the target takes in a minute in which its tap is silent."""
-        say(f"a tap that is silent for {seconds:g} s")
+        """Return the target's CPU time, in milliseconds per minute, while its tap is silent.
+
+        The result is None if the operating system does not provide it.
+        """
+        show_progress(f"a tap that is silent for {seconds:g} s")
         few = Stream(10)
-        with measure.Api() as api:
+        with processes.Api() as api:
             first = self._file(few).read_bytes()
-            taken = measure.silence(self.command("target", api.url, {}), first, seconds)
-            if taken is None:
+            cpu = processes.silence(self.command("target", api.url, {}), first, seconds)
+            if cpu is None:
                 return None
             self._check("target", few, api.take())
-        return taken * 1_000
+        return cpu * 1_000
 
     def command(self, program: str, url: str, settings: Mapping[str, Any]) -> list[str]:
-        """The command line of a program, for an API at a URL; writes its settings to a file."""
+        """Write the settings of a program to a file, and return its command line.
+
+        Args:
+            program: `target`, `naive` or `floor`.
+            url: The URL of the API.
+            settings: Additional settings of the target.
+        """
         url_of_customer = f"{url}/conversions/{_CUSTOMER}"
         if program == "floor":
-            return measure.module("floor", url_of_customer)
-        given = {"pixel_id": PIXEL_ID, "stream_maps": _STREAM_MAPS, **settings}
+            return processes.module("floor", url_of_customer)
+        content = {"pixel_id": PIXEL_ID, "stream_maps": _STREAM_MAPS, **settings}
         path = self._folder / f"{program}.json"
         if program == "naive":
-            path.write_bytes(msgspec.json.encode(given | {"api_url": url_of_customer}))
-            return measure.module("naive", "--config", path)
-        given |= {
+            path.write_bytes(msgspec.json.encode(content | {"api_url": url_of_customer}))
+            return processes.module("naive", "--config", path)
+        content |= {
             "api_url": url,
             "customer_id": _CUSTOMER,
             "auth_token": "benchmark-token",
             "dead_letter_path": str(self._folder / "dead-letters.singer"),
         }
-        path.write_bytes(msgspec.json.encode(given))
+        path.write_bytes(msgspec.json.encode(content))
         target = Path(sysconfig.get_path("scripts")) / "target-liveintent"
         return [str(target), "--config", str(path)]
 
     def _tally_of_floor(self, stream: Stream) -> Tally:
-        """What must arrive of a stream."""
-        if stream._replace(piped=False) not in self._right:
-            with measure.Api() as api:
+        """Return the tally of the events that must arrive for a stream."""
+        if stream._replace(piped=False) not in self._expected:
+            with processes.Api() as api:
                 self._run(self.command("floor", api.url, {}), stream)
                 self._check("floor", stream, api.take())
-        return self._right[stream._replace(piped=False)]
+        return self._expected[stream._replace(piped=False)]
 
     def _check(self, program: str, stream: Stream, tally: Tally) -> None:
-        """See that a run counts.
+        """Check what arrived in a run.
 
         Raises:
             FailedRunError: If other events arrived than those of the floor.
         """
         if program == "floor":
-            right = self._right.setdefault(stream._replace(piped=False), tally)
+            expected = self._expected.setdefault(stream._replace(piped=False), tally)
         else:
-            right = self._tally_of_floor(stream)
-        if problem := tally.problem(stream.size, right):
+            expected = self._tally_of_floor(stream)
+        if problem := tally.problem(stream.size, expected):
             msg = f"{program}: {problem}"
-            raise measure.FailedRunError(msg)
+            raise processes.FailedRunError(msg)
 
-    def _run(self, command: list[str], stream: Stream) -> measure.Usage:
+    def _run(self, command: list[str], stream: Stream) -> processes.Usage:
         with self._open(stream) as source:
-            return measure.run(command, source)
+            return processes.run(command, source)
 
     @contextlib.contextmanager
     def _open(self, stream: Stream) -> Iterator[IO[bytes]]:
         if stream.piped:
-            with measure.orders(stream.size, stream.columns, self._now) as source:
+            with processes.orders(stream.size, stream.columns, self._now) as source:
                 yield source
         else:
             with self._file(stream).open("rb") as source:
@@ -208,17 +221,17 @@ class Bench:
     def _file(self, stream: Stream) -> Path:
         path = self._folder / f"{stream.size}-{stream.columns}.singer"
         if not path.exists():
-            command = measure.module(
+            command = processes.module(
                 "orders", stream.size, "--columns", stream.columns, "--now", self._now
             )
             with path.open("wb") as file:
                 subprocess.run(
-                    command, stdout=file, check=True, cwd=measure.ROOT, timeout=measure.LIMIT
+                    command, stdout=file, check=True, cwd=processes.ROOT, timeout=processes.LIMIT
                 )
         return path
 
 
-def _figures(full: measure.Usage, empty: measure.Usage, count: int) -> Figures:
+def _figures(full: processes.Usage, empty: processes.Usage, count: int) -> Figures:
     return Figures(
         cpu=round((full.cpu - empty.cpu) / count * 1e6, 3),
         rate=round(count / (full.wall - empty.wall), 1),
@@ -226,6 +239,6 @@ def _figures(full: measure.Usage, empty: measure.Usage, count: int) -> Figures:
     )
 
 
-def say(text: str) -> None:
-    """Tell what is going on."""
+def show_progress(text: str) -> None:
+    """Print a line about the progress of the benchmarks to standard error."""
     print(f"benchmark: {text}", file=sys.stderr, flush=True)

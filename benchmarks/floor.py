@@ -1,6 +1,6 @@
-"""The floor: the least that Python must do to put the same events on the wire.
+"""The floor: the minimum work that Python must do to send the same events.
 
-It knows its one stream, trusts every value, maps nothing, checks nothing and keeps no books.
+It handles one known stream, trusts every value, maps and checks nothing, and counts nothing.
 
     python -m benchmarks.floor URL < orders.singer
 """
@@ -17,11 +17,11 @@ import requests
 
 from benchmarks import PIXEL_ID
 
-_MOST_EVENTS = 100
+_MAX_EVENTS = 100
 
 
 def event(order: dict[str, Any]) -> dict[str, Any]:
-    """The event of an order."""
+    """Return the event of an order."""
     local, _, domain = order["email"].strip().lower().rpartition("@")
     if domain == "gmail.com":
         local = local.partition("+")[0].replace(".", "")
@@ -47,7 +47,7 @@ def event(order: dict[str, Any]) -> dict[str, Any]:
 
 
 def main(url: str) -> None:
-    """Send the events of standard input."""
+    """Send the events of the orders in standard input."""
     decode, encode = msgspec.json.Decoder().decode, msgspec.json.Encoder().encode
     session = requests.Session()
     session.headers["Content-Type"] = "application/json"
@@ -56,7 +56,7 @@ def main(url: str) -> None:
         message = decode(line)
         if message["type"] == "RECORD":
             batch.append(event(message["record"]))
-            if len(batch) == _MOST_EVENTS:
+            if len(batch) == _MAX_EVENTS:
                 session.post(url, encode(batch)).raise_for_status()
                 batch = []
     if batch:

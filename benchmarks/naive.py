@@ -1,7 +1,8 @@
-"""The naive target: what an hour with the SDK's template gives.
+"""The naive target: what a developer gets from the SDK's template in an hour.
 
-The SDK does all that it does for every target (reading, checks against the schema, stream maps), a
-batch is posted when it is full, and the next records wait meanwhile. No retries, no dead letters.
+The SDK does what it does for every target: it reads messages, validates records against the schema,
+and applies stream maps. A full batch is posted while the next records wait. There are no retries
+and no dead letters.
 
     python -m benchmarks.naive --config naive.json < orders.singer
 """
@@ -19,7 +20,7 @@ from singer_sdk.target_base import Target
 
 
 def normalized(address: str) -> str:
-    """An address as the API wants it hashed."""
+    """Return an address in the form in which the API expects it to be hashed."""
     local, _, domain = address.strip().lower().rpartition("@")
     if domain == "gmail.com":
         local = local.split("+")[0].replace(".", "")
@@ -27,17 +28,17 @@ def normalized(address: str) -> str:
 
 
 class NaiveSink(BatchSink):
-    """Posts a stream, 100 records a time."""
+    """Posts the records of a stream in batches of 100."""
 
     max_size = 100
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Open a session, so that the connection is kept."""
+        """Open a session, so that the connection stays open."""
         super().__init__(*args, **kwargs)
         self.session = requests.Session()
 
     def event(self, record: dict[str, Any]) -> dict[str, Any]:
-        """The event of a mapped record."""
+        """Return the event of a mapped record."""
         address = normalized(record["email"]).encode()
         time = record["event_time"]  # The SDK may have parsed it.
         moment = dt.datetime.fromisoformat(time) if isinstance(time, str) else time
@@ -67,7 +68,7 @@ class NaiveSink(BatchSink):
 
 
 class NaiveTarget(Target):
-    """The target around it."""
+    """The target that uses the sink."""
 
     name = "target-naive"
     config_jsonschema = th.PropertiesList(

@@ -1,9 +1,9 @@
-"""The orders of a fictional web shop as a Singer stream, faster than any target reads them.
+"""Generates the orders of a fictional shop as a Singer stream, faster than any target reads them.
 
-Orders are made once, in blocks, as text with marks in place of what no two orders of a shop share:
-ID, order number, address, and the last digits of time and amount. For each block that goes out, the
-marks are replaced. So ten million orders cost no file and little time, and no cache of a target
-finds more to remember than in a real shop.
+The module generates a few blocks of orders once, as text with placeholders for the parts in which
+the orders of a shop differ: ID, order number, address, and the last digits of time and amount. For
+each block of output it fills in the placeholders. So ten million orders need no file and little
+time, and a target's caches are no more effective than with a real shop.
 
     python -m benchmarks.orders COUNT [--columns 12] [--now UNIX_TIME] [--seed 7] > orders.singer
 """
@@ -26,12 +26,12 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 BLOCK = 1_000
-"""Orders between two STATEs."""
+"""Orders between two STATE messages."""
 _BLOCKS = 20
-"""Blocks that are made; what is not marked repeats after as many."""
-_HOUR = 3_600
-_OLDEST = 5 * 24 * _HOUR
-"""Seconds; the API takes web events of the last 7 days, and a benchmark may run for hours."""
+"""The number of different blocks; apart from the placeholders, the stream repeats after them."""
+_HOUR = 3_600  # seconds
+_MAX_AGE = 5 * 24 * _HOUR
+"""Seconds. The API accepts web events of the last 7 days, and a benchmark may run for hours."""
 
 _WEBKIT = "AppleWebKit/537.36 (KHTML, like Gecko)"
 _BROWSERS = (
@@ -61,19 +61,24 @@ _PROPERTIES: dict[str, dict[str, Any]] = {
 }
 
 COLUMNS = len(_PROPERTIES)
-"""Columns of an order, unless more are asked for."""
-_MARK = re.compile(rb"<(orders|second|cents|more)>")
+"""The default number of columns of an order."""
+_PLACEHOLDER = re.compile(rb"<(orders|second|cents|more)>")
 _encode = msgspec.json.Encoder().encode
 
 
 def blocks(count: int, columns: int = COLUMNS, now: int = 0, seed: int = 7) -> Iterator[bytes]:
-    """Make the stream: a SCHEMA, the RECORDs, a STATE after each 1,000.
+    """Generate the stream: a SCHEMA, the RECORD messages, and a STATE after every 1,000 of them.
+
+    The same arguments give the same bytes.
 
     Args:
-        count: How many orders.
-        columns: How many columns each has; 12 are an order's, all others no map names.
-        now: The Unix time that event times count back from, by an hour to 5 days.
-        seed: The same arguments give the same bytes.
+        count: The number of orders.
+        columns: The number of columns of each order. Columns beyond 12 are not used by any map.
+        now: A Unix time; the events are between an hour and 5 days older.
+        seed: The seed of the random numbers.
+
+    Yields:
+        Whole lines.
     """
     added = {
         f"column_{n}": f"value {n} of a column that no map names" for n in range(COLUMNS, columns)
@@ -82,7 +87,7 @@ def blocks(count: int, columns: int = COLUMNS, now: int = 0, seed: int = 7) -> I
     schema = {"type": "object", "properties": _PROPERTIES | dict.fromkeys(added, _TEXT)}
     yield _line({"type": "SCHEMA", "stream": "orders", "key_properties": ["id"], "schema": schema})
     rng = random.Random(seed)
-    made = [_block(rng, now) for _ in range(min(-(-count // BLOCK), _BLOCKS))]
+    templates = [_block(rng, now) for _ in range(min(-(-count // BLOCK), _BLOCKS))]
     for number, done in enumerate(range(0, count, BLOCK)):
         texts = {
             b"orders": b"%08d" % number,
@@ -90,8 +95,8 @@ def blocks(count: int, columns: int = COLUMNS, now: int = 0, seed: int = 7) -> I
             b"cents": b"%02d" % (number % 100),
             b"more": more,
         }
-        pieces = made[number % len(made)].copy()
-        pieces[1::2] = [texts[mark] for mark in pieces[1::2]]
+        pieces = templates[number % len(templates)].copy()
+        pieces[1::2] = [texts[placeholder] for placeholder in pieces[1::2]]
         block = b"".join(pieces)
         if done + BLOCK > count:
             yield b"".join(block.splitlines(keepends=True)[: count - done])
@@ -105,12 +110,12 @@ def _line(message: dict[str, Any]) -> bytes:
 
 
 def _block(rng: random.Random, now: int) -> list[bytes]:
-    """Text and marks, in turn."""
-    return _MARK.split(b"".join(_record(rng, now, place) for place in range(BLOCK)))
+    """Return a block in pieces that alternate between text and the names of placeholders."""
+    return _PLACEHOLDER.split(b"".join(_record(rng, now, place) for place in range(BLOCK)))
 
 
 def _record(rng: random.Random, now: int, place: int) -> bytes:
-    moment = dt.datetime.fromtimestamp(now - rng.randint(_HOUR, _OLDEST), dt.timezone.utc)
+    moment = dt.datetime.fromtimestamp(now - rng.randint(_HOUR, _MAX_AGE), dt.timezone.utc)
     created_at = f"{moment:%Y-%m-%dT%H:%M}:<second>+00:00"
     tag = rng.choice(("", "", "", "+shop"))
     order = {
@@ -119,7 +124,7 @@ def _record(rng: random.Random, now: int, place: int) -> bytes:
         "email": f"{rng.choice(_NAMES)}.<orders>{place:03d}{tag}@{rng.choice(_DOMAINS)}",
         "total_price": f"{rng.lognormvariate(4, 0.7):.0f}.<cents>",
         "currency": rng.choice(("USD", "USD", "EUR", "GBP")),
-        # The network that is set aside for benchmarks.
+        # 198.18.0.0/15 is reserved for benchmarks (RFC 2544).
         "browser_ip": f"198.{rng.randint(18, 19)}.{rng.randint(0, 255)}.{rng.randint(1, 254)}",
         "user_agent": rng.choice(_BROWSERS),
         "landing_site": f"https://shop.example.com/products/{rng.randint(1, 999)}"
@@ -142,7 +147,8 @@ def main() -> None:
     parser.add_argument("--now", type=int, default=int(time.time()))
     parser.add_argument("--seed", type=int, default=7)
     given = parser.parse_args()
-    signal.signal(signal.SIGPIPE, signal.SIG_DFL)  # Who reads no further ends this, without a word.
+    # End quietly when the reader closes the pipe.
+    signal.signal(signal.SIGPIPE, signal.SIG_DFL)
     for block in blocks(given.count, given.columns, given.now, given.seed):
         sys.stdout.buffer.write(block)
 

@@ -1,6 +1,6 @@
-"""The series as plots: SVG files, the same byte for byte whenever the results are the same.
+"""Draws the series as SVG files. The same results always give the same bytes.
 
-What was measured is drawn again by this, after `scripts/benchmark --plots` has fetched matplotlib:
+After `scripts/benchmark --plots` has installed matplotlib, this draws the results again:
 
     PYTHONPATH=build/site-packages .venv/bin/python -m benchmarks.plots
 """
@@ -16,7 +16,7 @@ import matplotlib as mpl
 from matplotlib.figure import Figure
 from matplotlib.ticker import MaxNLocator
 
-from benchmarks.measure import ROOT
+from benchmarks.processes import ROOT
 from benchmarks.results import RESULTS, load
 
 if TYPE_CHECKING:
@@ -34,14 +34,14 @@ _STYLE: Any = {
     "grid.color": "#d0d7de",
     "legend.frameon": False,
     "lines.marker": "o",
-    "savefig.facecolor": "white",  # Readable on a dark page as well.
+    "savefig.facecolor": "white",  # Readable on a dark page, too.
     "svg.fonttype": "none",
     "svg.hashsalt": "target-liveintent",
 }
 
 
 def draw(series: Series, folder: Path) -> None:
-    """Draw what there is of the series."""
+    """Draw those series that have been measured."""
     folder.mkdir(parents=True, exist_ok=True)
     with mpl.rc_context(_STYLE):
         if series.latency:
@@ -57,7 +57,7 @@ def _draw_latency(points: list[Point], path: Path) -> None:
     axes = figure.subplots()
     _plot(axes, points, ("target", "naive"), "rate", "events a second")
     axes.set_yscale("log")
-    axes.yaxis.set_major_formatter(_whole)
+    axes.yaxis.set_major_formatter(_format_integer)
     axes.set_xlabel("latency of the API, milliseconds")
     _save(figure, path)
 
@@ -68,7 +68,7 @@ def _draw_concurrency(points: list[Point], path: Path) -> None:
     _plot(axes, points, ("target",), "rate", "events a second")
     axes.set_xscale("log", base=2)
     axes.set_xticks([point.at for point in points])
-    axes.xaxis.set_major_formatter(_whole)
+    axes.xaxis.set_major_formatter(_format_integer)
     axes.set_ylim(bottom=0)
     axes.set_xlabel("requests in flight (max_concurrent_requests)")
     _save(figure, path)
@@ -83,7 +83,7 @@ def _draw_growth(points: list[Point], path: Path) -> None:
         axes.set_ylim(bottom=0)
         axes.yaxis.set_major_locator(MaxNLocator(integer=True))
     below.set_xscale("log")
-    below.xaxis.set_major_formatter(_whole)
+    below.xaxis.set_major_formatter(_format_integer)
     below.set_xlabel("events")
     _save(figure, path)
 
@@ -98,23 +98,23 @@ def _plot(axes: Any, points: list[Point], programs: Iterable[str], figure: str, 
         )
     axes.legend()
     axes.set_ylabel(label)
-    axes.yaxis.set_major_formatter(_whole)
+    axes.yaxis.set_major_formatter(_format_integer)
 
 
-def _whole(number: float, _: int) -> str:
+def _format_integer(number: float, _: int) -> str:
     return f"{number:,.0f}"
 
 
 def _save(figure: Figure, path: Path) -> None:
     text = io.StringIO()
-    nothing = dict.fromkeys(("Creator", "Date", "Format", "Type"))
-    figure.savefig(text, format="svg", metadata=nothing)
+    no_metadata = dict.fromkeys(("Creator", "Date", "Format", "Type"))
+    figure.savefig(text, format="svg", metadata=no_metadata)
     lines = (line.rstrip() for line in text.getvalue().splitlines())
     path.write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 def main() -> None:
-    """Draw what is in the results."""
+    """Draw the series in a results file."""
     parser = argparse.ArgumentParser(description="Draw the series that were measured.")
     parser.add_argument("--results", type=Path, default=RESULTS)
     parser.add_argument("--out", type=Path, default=ROOT / "docs" / "performance")

@@ -1,4 +1,4 @@
-"""The results of the benchmarks: a file that docs/performance.md is made from."""
+"""The results of the benchmarks: the file from which docs/performance.md is generated."""
 
 from __future__ import annotations
 
@@ -9,19 +9,19 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks.bench import Figures  # noqa: TC001 (msgspec reads the types)
+from benchmarks.bench import Figures
 
 RESULTS = Path(__file__).with_name("results.json")
 
 
 class Machine(msgspec.Struct, frozen=True):
-    """Where and when something was measured.
+    """The machine and the day of a measurement.
 
     Attributes:
-        date: The day, in UTC.
+        date: The day in UTC, as YYYY-MM-DD.
         python: The version of Python.
         cpu: The model of the CPU.
-        cores: How many there are.
+        cores: The number of cores.
     """
 
     date: str
@@ -34,15 +34,15 @@ class Sizes(msgspec.Struct, frozen=True):
     """How much is measured.
 
     Attributes:
-        runs: Of each program; the median counts.
-        events: Where CPU time is compared.
-        naive: The same, of the naive target.
-        wide: The same, with 200 columns.
-        sent: Where throughput is compared.
-        naive_sent: The same, of the naive target.
-        few: Where memory is compared, the smaller count.
-        many: The larger one.
-        silence: Seconds of a silent tap.
+        runs: Runs of each program; the result is their median.
+        events: Events for the comparison of CPU time.
+        naive: Events of the naive target for that comparison.
+        wide: Events for the comparison of CPU time with 200 columns.
+        sent: Events for the comparison of throughput.
+        naive_sent: Events of the naive target for that comparison.
+        few: The smaller number of events for the comparison of memory.
+        many: The larger number of events for that comparison.
+        silence: Seconds for which the tap is silent.
     """
 
     runs: int
@@ -57,18 +57,20 @@ class Sizes(msgspec.Struct, frozen=True):
 
 
 class Measured(msgspec.Struct, frozen=True):
-    """What the aims are judged by.
+    """The measurements that show whether the aims are met.
 
     Attributes:
-        machine: Where and when.
+        machine: The machine and the day.
         sizes: How much was measured.
-        cpu: Of `floor`, `target` and `naive`, without latency.
-        wide: Of `floor` and `target`, over records of 200 columns.
-        throughput: Of `target`, `target_32` (requests in flight) and `naive`, at 100 ms latency.
-        memory: Of the target over `few` and `many` events.
-        start_up: Seconds that the target takes over no events.
+        cpu: Figures of `floor`, `target` and `naive`, without latency.
+        wide: Figures of `floor` and `target` with records of 200 columns.
+        throughput: Figures of `target`, `target_32` (with 32 requests in flight) and `naive`, at
+            100 ms latency.
+        memory: Figures of the target with `few` and `many` events.
+        start_up: Seconds that the target takes without any events.
         bare_start_up: Seconds that the import of the SDK's target takes.
-        silence: Milliseconds of CPU time a minute while a tap is silent, where the system tells.
+        silence: CPU time in milliseconds per minute while a tap is silent; None if the operating
+            system does not provide it.
     """
 
     machine: Machine
@@ -86,8 +88,8 @@ class Point(msgspec.Struct, frozen=True):
     """A point of a series.
 
     Attributes:
-        at: Where it is: milliseconds, requests in flight, or events.
-        figures: What came out, by program.
+        at: The value on the x axis: milliseconds, requests in flight, or events.
+        figures: The figures by program.
     """
 
     at: int
@@ -95,13 +97,13 @@ class Point(msgspec.Struct, frozen=True):
 
 
 class Series(msgspec.Struct, frozen=True):
-    """What the plots show.
+    """The series that the plots show.
 
     Attributes:
-        machine: Where and when.
+        machine: The machine and the day.
         latency: Throughput by the API's latency.
         concurrency: Throughput by requests in flight.
-        growth: CPU time and memory by events.
+        growth: CPU time and memory by the number of events.
     """
 
     machine: Machine
@@ -111,24 +113,24 @@ class Series(msgspec.Struct, frozen=True):
 
 
 class Results(msgspec.Struct):
-    """All that is known."""
+    """The content of the results file."""
 
     measured: Measured | None = None
     series: Series | None = None
 
 
 def load(path: Path = RESULTS) -> Results:
-    """Read results; there are none where there is no file."""
+    """Read the results; they are empty if there is no file."""
     return msgspec.json.decode(path.read_bytes(), type=Results) if path.exists() else Results()
 
 
 def save(results: Results, path: Path = RESULTS) -> None:
-    """Write results."""
+    """Write the results."""
     path.write_bytes(msgspec.json.format(msgspec.json.encode(results), indent=2) + b"\n")
 
 
 def this_machine() -> Machine:
-    """What this runs on, today."""
+    """Return the machine that this runs on, and today's date."""
     return Machine(
         date=dt.datetime.now(dt.timezone.utc).date().isoformat(),
         python=platform.python_version(),
@@ -139,8 +141,8 @@ def this_machine() -> Machine:
 
 def _cpu() -> str:
     try:
-        facts = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
+        lines = Path("/proc/cpuinfo").read_text(encoding="utf-8").splitlines()
     except OSError:
-        facts = []
-    models = [fact.partition(":")[2].strip() for fact in facts if fact.startswith("model name")]
+        lines = []
+    models = [line.partition(":")[2].strip() for line in lines if line.startswith("model name")]
     return models[0] if models else platform.processor() or platform.machine()

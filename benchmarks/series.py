@@ -1,11 +1,11 @@
-"""The series of the plots: throughput by latency and concurrency, cost by the count of events."""
+"""The series for the plots: throughput by latency and by concurrency, cost by number of events."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 from benchmarks.aims import LATENCY
-from benchmarks.bench import Bench, Entry, Stream
+from benchmarks.bench import Bench, Candidate, Stream
 from benchmarks.results import Machine, Point, Series
 
 if TYPE_CHECKING:
@@ -18,11 +18,11 @@ COUNTS = (10_000, 100_000, 1_000_000, 10_000_000)
 
 _RUNS = 3
 _LONG = 1_000_000
-"""Events from which on one run tells enough."""
+"""Number of events from which a single run is precise enough."""
 _EVENTS = 50_000
 _NAIVE_EVENTS = 5_000
-_EVENTS_EACH = 10_000
-"""Events for each request in flight, where those are few: ten seconds or so."""
+_EVENTS_PER_REQUEST = 10_000
+"""Events per request in flight if there are few of those; they take about ten seconds."""
 
 
 def measure(bench: Bench, machine: Machine, share: float = 1.0) -> Iterator[Series]:
@@ -30,14 +30,14 @@ def measure(bench: Bench, machine: Machine, share: float = 1.0) -> Iterator[Seri
 
     Args:
         bench: Makes the runs.
-        machine: What they run on.
-        share: Of all counts: less than 1 gives rough figures, soon.
+        machine: The machine and the day.
+        share: The share of all counts to measure; less than 1 gives rough figures sooner.
 
     Yields:
-        All that there is, each time that a series is complete.
+        All series so far, each time that one is complete.
 
     Raises:
-        FailedRunError: If a run does not count.
+        FailedRunError: If a run fails or does not send the expected events.
     """
     runs = _RUNS if share >= 1 else 1
 
@@ -50,8 +50,8 @@ def measure(bench: Bench, machine: Machine, share: float = 1.0) -> Iterator[Seri
             bench.compare(
                 milliseconds / 1_000,
                 runs,
-                target=Entry("target", orders(_EVENTS)),
-                naive=Entry("naive", orders(_NAIVE_EVENTS)),
+                target=Candidate("target", orders(_EVENTS)),
+                naive=Candidate("naive", orders(_NAIVE_EVENTS)),
             ),
         )
         for milliseconds in LATENCIES
@@ -63,9 +63,9 @@ def measure(bench: Bench, machine: Machine, share: float = 1.0) -> Iterator[Seri
             bench.compare(
                 LATENCY,
                 runs,
-                target=Entry(
+                target=Candidate(
                     "target",
-                    orders(min(_EVENTS, _EVENTS_EACH * requests)),
+                    orders(min(_EVENTS, _EVENTS_PER_REQUEST * requests)),
                     {"max_concurrent_requests": requests},
                 ),
             ),
@@ -79,8 +79,8 @@ def measure(bench: Bench, machine: Machine, share: float = 1.0) -> Iterator[Seri
             bench.compare(
                 0,
                 1 if stream.size >= _LONG else runs,
-                floor=Entry("floor", stream),
-                target=Entry("target", stream),
+                floor=Candidate("floor", stream),
+                target=Candidate("target", stream),
             ),
         )
         for stream in (orders(count, piped=True) for count in COUNTS)

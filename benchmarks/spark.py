@@ -1,8 +1,8 @@
-"""Throughput of Spark over its tasks, beside one target process; and what an event costs there.
+"""Measures Spark's throughput by number of tasks, beside one target process, and its CPU time.
 
-Runs in .venv-spark: `scripts/benchmark --spark`. Spark has as many threads as tasks, all on this
-machine, so what it can show is that tasks share the API and not the machine: at 100 ms an answer,
-they wait most of the time. Writes `benchmarks/spark.json`, which docs/scale.md is made from.
+Runs in .venv-spark: `scripts/benchmark --spark`. Spark runs each task in a thread on this machine,
+so the result shows how tasks share the API, not how they share the machine: with 100 ms per answer,
+they mostly wait. Writes `benchmarks/spark.json`, from which docs/scale.md is generated.
 """
 
 from __future__ import annotations
@@ -16,27 +16,29 @@ from pathlib import Path
 
 import msgspec
 
-from benchmarks import PIXEL_ID, measure, results
-from benchmarks.bench import Bench, Entry, Stream, say
+from benchmarks import PIXEL_ID, processes, results
+from benchmarks.bench import Bench, Candidate, Stream, show_progress
 
 RESULTS = Path(__file__).with_name("spark.json")
 LATENCY = 0.1
+"""Seconds before each answer."""
 TASKS = (1, 2, 4, 8)
 REQUESTS = 2
-"""Requests in flight, of each task."""
-_A_TASK = 16_000
-_COST = 200_000
-_TICKS = os.sysconf("SC_CLK_TCK")
+"""Requests in flight per task."""
+_ROWS_PER_TASK = 16_000
+_COST_ROWS = 200_000
+"""Rows for the measurement of CPU time."""
+_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
 
 
 class Point(msgspec.Struct):
-    """Events a second.
+    """Throughput with a number of tasks.
 
     Attributes:
-        tasks: Of Spark, at the same time.
-        requests: In flight, of all tasks together or of the one target.
-        spark: Events a second of Spark, of a session that is warm.
-        target: Those of one target process.
+        tasks: Concurrent tasks of Spark.
+        requests: Requests in flight, of all tasks together and of the one target process.
+        spark: Events per second of a warm Spark session.
+        target: Events per second of one target process.
     """
 
     tasks: int
@@ -46,14 +48,14 @@ class Point(msgspec.Struct):
 
 
 class Measured(msgspec.Struct):
-    """What was measured.
+    """The measurements in `spark.json`.
 
     Attributes:
-        machine: Where and when.
-        points: Throughput at 100 ms an answer.
-        python: CPU time an event of Spark's Python workers, in µs.
-        java: That of its JVM.
-        target: That of one target process, with the map of the benchmarks.
+        machine: The machine and the day.
+        points: Throughput with 100 ms per answer.
+        python: CPU time per event of Spark's Python workers, in µs.
+        java: CPU time per event of Spark's JVM, in µs.
+        target: CPU time per event of one target process with the benchmarks' stream map, in µs.
     """
 
     machine: results.Machine
@@ -64,31 +66,31 @@ class Measured(msgspec.Struct):
 
 
 def table() -> str:
-    """The figures, for docs/scale.md."""
+    """Return the figures as Markdown, for docs/scale.md."""
     if not RESULTS.exists():
         return "*Not measured yet.*"
-    found = msgspec.json.decode(RESULTS.read_bytes(), type=Measured)
-    machine = found.machine
+    measured = msgspec.json.decode(RESULTS.read_bytes(), type=Measured)
+    machine = measured.machine
     rows = [
-        f"| {p.tasks} | {p.requests} | {p.spark:,.0f} | {p.target:,.0f} |" for p in found.points
+        f"| {p.tasks} | {p.requests} | {p.spark:,.0f} | {p.target:,.0f} |" for p in measured.points
     ]
     where = f"On {machine.cores} cores ({machine.cpu}), Python {machine.python}, {machine.date}."
     cost = (
-        f"An event costs {found.python:.0f} µs of CPU time in Spark's Python workers and"
-        f" {found.java:.0f} µs in its JVM, from Parquet; {found.target:.0f} µs in the target, from"
-        " JSON lines and through a stream map."
+        f"An event costs {measured.python:.0f} µs of CPU time in Spark's Python workers and"
+        f" {measured.java:.0f} µs in its JVM, from Parquet; {measured.target:.0f} µs in the target,"
+        " from JSON lines and through a stream map."
     )
     heads = "| tasks | requests in flight | Spark | one target process |\n| --- | --- | --- | --- |"
     return "\n".join((f"{where} Events a second:", "", heads, *rows, "", cost))
 
 
 class _Spark:
-    """A session on this machine, with a thread for each of the most tasks."""
+    """A local Spark session with enough threads for the largest number of tasks."""
 
     def __init__(self, folder: Path) -> None:
         from pyspark.sql import SparkSession  # noqa: PLC0415 (its own virtual environment)
 
-        from target_liveintent.spark import LiveIntentDataSource  # noqa: PLC0415
+        from target_liveintent.spark.source import LiveIntentDataSource  # noqa: PLC0415
 
         os.environ["PYSPARK_PYTHON"] = sys.executable
         builder = SparkSession.builder.master(f"local[{max(TASKS)}]")
@@ -98,10 +100,10 @@ class _Spark:
         self._folder = folder
 
     def write(self, rows: int, tasks: int, latency: float) -> float:
-        """Write rows; returns the seconds that it took.
+        """Write rows to the API and return the seconds that it took.
 
         Raises:
-            FailedRunError: If not all of them arrive.
+            FailedRunError: If not all of the rows arrive.
         """
         source = str(self._folder / f"{rows}-{tasks}.parquet")
         query = (
@@ -116,8 +118,8 @@ class _Spark:
         files = self._session.read.parquet(source).coalesce(tasks)
         if files.rdd.getNumPartitions() != tasks:
             msg = f"Spark makes no {tasks} partitions of the files"
-            raise measure.FailedRunError(msg)
-        with measure.Api(latency) as api:
+            raise processes.FailedRunError(msg)
+        with processes.Api(latency) as api:
             began = time.perf_counter()
             files.write.format("liveintent").options(
                 customer_id="a-1b2c",
@@ -133,49 +135,55 @@ class _Spark:
             took = time.perf_counter() - began
             if (arrived := api.take().events) != rows:
                 msg = f"{arrived:,} of {rows:,} events arrived from Spark"
-                raise measure.FailedRunError(msg)
+                raise processes.FailedRunError(msg)
         return took
 
 
 def _cpu() -> tuple[float, float]:
-    """Seconds of CPU time that the JVM's Python processes and the JVM itself have taken."""
-    facts: dict[int, list[str]] = {}
+    """Return the seconds of CPU time of the JVM's Python processes and of the JVM itself."""
+    stats: dict[int, list[str]] = {}
     for process in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # It has just ended.
+        with contextlib.suppress(OSError):  # The process has just ended.
             head, _, tail = process.read_text(encoding="utf-8").rpartition(")")
-            facts[int(process.parent.name)] = [head.rpartition("(")[2], *tail.split()]
+            stats[int(process.parent.name)] = [head.rpartition("(")[2], *tail.split()]
     (jvm,) = (
-        pid for pid, fact in facts.items() if fact[0] == "java" and int(fact[2]) == os.getpid()
+        pid for pid, stat in stats.items() if stat[0] == "java" and int(stat[2]) == os.getpid()
     )
-    below = {jvm}
-    while more := {pid for pid, fact in facts.items() if int(fact[2]) in below} - below:
-        below |= more
-    own, others = sum(map(int, facts[jvm][12:14])), sum(map(int, facts[jvm][14:16]))
-    others += sum(int(ticks) for pid in below - {jvm} for ticks in facts[pid][12:16])
-    return others / _TICKS, own / _TICKS
+    tree = {jvm}
+    while children := {pid for pid, stat in stats.items() if int(stat[2]) in tree} - tree:
+        tree |= children
+    # Items 12 and 13 of a process are its own user and system time; items 14 and 15 are those of
+    # its children that have ended.
+    java, python = sum(map(int, stats[jvm][12:14])), sum(map(int, stats[jvm][14:16]))
+    python += sum(int(ticks) for pid in tree - {jvm} for ticks in stats[pid][12:16])
+    return python / _TICKS_PER_SECOND, java / _TICKS_PER_SECOND
 
 
 def main() -> None:
-    """Measure."""
+    """Measure, and write and print the results."""
     with tempfile.TemporaryDirectory(prefix="target-liveintent-benchmark-") as folder:
         spark, bench = _Spark(Path(folder)), Bench(Path(folder))
-        spark.write(_A_TASK, max(TASKS), 0.0)  # Starts all workers.
+        spark.write(_ROWS_PER_TASK, max(TASKS), 0.0)  # Starts all workers.
         points = []
         for tasks in TASKS:
-            rows, requests = _A_TASK * tasks, tasks * REQUESTS
-            say(f"Spark, {rows:,} rows in {tasks} tasks")
+            rows, requests = _ROWS_PER_TASK * tasks, tasks * REQUESTS
+            show_progress(f"Spark, {rows:,} rows in {tasks} tasks")
             seconds = spark.write(rows, tasks, LATENCY)
-            entry = Entry("target", Stream(rows), {"max_concurrent_requests": requests})
-            target = bench.compare(LATENCY, 1, target=entry)["target"]
+            candidate = Candidate("target", Stream(rows), {"max_concurrent_requests": requests})
+            target = bench.compare(LATENCY, 1, target=candidate)["target"]
             points.append(Point(tasks, requests, rows / seconds, target.rate))
         before = _cpu()
-        spark.write(_COST, 2, 0.0)
+        spark.write(_COST_ROWS, 2, 0.0)
         python, java = (after - b for after, b in zip(_cpu(), before, strict=True))
-        target = bench.compare(0, 1, target=Entry("target", Stream(_COST)))["target"]
-    found = Measured(
-        results.this_machine(), points, python / _COST * 1e6, java / _COST * 1e6, target.cpu
+        target = bench.compare(0, 1, target=Candidate("target", Stream(_COST_ROWS)))["target"]
+    measured = Measured(
+        results.this_machine(),
+        points,
+        python=python / _COST_ROWS * 1e6,
+        java=java / _COST_ROWS * 1e6,
+        target=target.cpu,
     )
-    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(found), indent=2) + b"\n")
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(measured), indent=2) + b"\n")
     print(table())
 
 

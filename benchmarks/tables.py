@@ -1,4 +1,4 @@
-"""Results as tables: for the terminal, and for docs/performance.md, where cog puts them."""
+"""Formats the results as tables: for the terminal, and for docs/performance.md through cog."""
 
 from __future__ import annotations
 
@@ -29,7 +29,7 @@ _PLOTS = {
 
 
 def terminal(measured: Measured) -> str:
-    """All that the aims are judged by, for a terminal."""
+    """Return the figures and the aims as text for a terminal."""
     return "\n\n".join(
         (
             _aligned([_FIGURES_HEADS, *_figures(measured)]),
@@ -43,7 +43,7 @@ def terminal(measured: Measured) -> str:
 
 
 def aims() -> str:
-    """The aims, each beside its figure and what that means."""
+    """Return a table of the aims with their figures and verdicts."""
     measured = load().measured
     if measured is None:
         return _NOT_MEASURED
@@ -51,7 +51,7 @@ def aims() -> str:
 
 
 def figures() -> str:
-    """What the ratios are made of."""
+    """Return a table of the figures from which the ratios in the aims are computed."""
     measured = load().measured
     if measured is None:
         return _NOT_MEASURED
@@ -59,37 +59,38 @@ def figures() -> str:
 
 
 def plots() -> str:
-    """The plots, each with a table of the same figures."""
+    """Return the plots, each with a table of its figures."""
     series = load().series
     if series is None:
         return _NOT_MEASURED
     parts = [_where(series.machine)]
     if series.latency:
         rows: list[Row] = [("latency", "target, events a second", "naive target", "ratio")]
-        for at, by in map(msgspec.structs.astuple, series.latency):
-            ratio = by["target"].rate / by["naive"].rate
-            rows.append((f"{at} ms", _rate(by["target"]), _rate(by["naive"]), f"{ratio:.1f}"))
+        for point in series.latency:
+            target, naive = point.figures["target"], point.figures["naive"]
+            ratio = f"{target.rate / naive.rate:.1f}"
+            rows.append((f"{point.at} ms", _rate(target), _rate(naive), ratio))
         parts += [_plot("latency"), _markdown(rows)]
     if series.concurrency:
         heads = ("requests in flight", "events a second")
-        pairs = [(f"{at.at}", _rate(at.figures["target"])) for at in series.concurrency]
+        pairs = [(f"{point.at}", _rate(point.figures["target"])) for point in series.concurrency]
         parts += [_plot("concurrency"), _markdown([heads, *pairs])]
     if series.growth:
         rows = [("events", "target, CPU an event", "floor", "target, peak memory", "floor")]
-        for at, by in map(msgspec.structs.astuple, series.growth):
-            target, floor = by["target"], by["floor"]
-            rows.append((f"{at:,}", _cpu(target), _cpu(floor), _peak(target), _peak(floor)))
+        for point in series.growth:
+            target, floor = point.figures["target"], point.figures["floor"]
+            rows.append((f"{point.at:,}", _cpu(target), _cpu(floor), _peak(target), _peak(floor)))
         parts += [_plot("growth"), _markdown(rows)]
     return "\n\n".join(parts)
 
 
-# Their parts
+# Parts of the tables
 
 
 def _aims(measured: Measured) -> list[Row]:
     sizes = msgspec.structs.asdict(measured.sizes)
     return [
-        (aim.what.format(**sizes), aim.aim, aim.found(measured), aim.verdict(measured))
+        (aim.what.format(**sizes), aim.aim, aim.figure_text(measured), aim.verdict(measured))
         for aim in AIMS
     ]
 
@@ -108,7 +109,7 @@ def _figures(measured: Measured) -> list[Row]:
         (f"target, {sizes.few:,} events from a pipe", measured.memory["few"]),
         (f"target, {sizes.many:,} events from a pipe", measured.memory["many"]),
     )
-    return [(name, _cpu(of), _rate(of), _peak(of)) for name, of in compared]
+    return [(name, _cpu(found), _rate(found), _peak(found)) for name, found in compared]
 
 
 def _start_up(measured: Measured) -> str:
@@ -118,16 +119,16 @@ def _start_up(measured: Measured) -> str:
     )
 
 
-def _cpu(of: Figures) -> str:
-    return f"{of.cpu:.1f} µs"
+def _cpu(figures: Figures) -> str:
+    return f"{figures.cpu:.1f} µs"
 
 
-def _rate(of: Figures) -> str:
-    return f"{of.rate:,.0f}"
+def _rate(figures: Figures) -> str:
+    return f"{figures.rate:,.0f}"
 
 
-def _peak(of: Figures) -> str:
-    return f"{of.peak:.0f} MiB"
+def _peak(figures: Figures) -> str:
+    return f"{figures.peak:.0f} MiB"
 
 
 def _where(machine: Machine) -> str:

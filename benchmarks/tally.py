@@ -1,4 +1,4 @@
-"""What has arrived at the API, and whether it is what should have."""
+"""Tallies the events that arrive at the API, and checks that they are the expected ones."""
 
 from __future__ import annotations
 
@@ -6,8 +6,8 @@ import zlib
 
 import msgspec
 
-MOST_EVENTS = 100
-"""In one request."""
+MAX_EVENTS = 100
+"""Most events in one request."""
 
 
 class _UserData(msgspec.Struct):
@@ -30,13 +30,14 @@ _events = msgspec.json.Decoder(list[_Event]).decode
 
 
 class Tally(msgspec.Struct):
-    """What has arrived.
+    """A summary of the events that have arrived.
 
     Attributes:
-        events: How many events, each time counted.
-        requests: How many requests.
-        largest: How many events the largest request held.
-        digest: A sum over the IDs, times, hashes and values of all events, whatever their order.
+        events: The number of events; one that arrives twice counts twice.
+        requests: The number of requests.
+        largest: The number of events in the largest request.
+        digest: A checksum of the IDs, times, hashes and values of all events. It does not depend
+            on the order of the events.
     """
 
     events: int = 0
@@ -48,7 +49,7 @@ class Tally(msgspec.Struct):
         """Add a request.
 
         Raises:
-            msgspec.MsgspecError: If it holds no events.
+            msgspec.MsgspecError: If the body is not an array of events.
         """
         events = _events(body)
         self.events += len(events)
@@ -59,17 +60,17 @@ class Tally(msgspec.Struct):
             facts = f"{event.event_id} {event.event_time} {user.md5} {user.sha2} {value}"
             self.digest += zlib.crc32(facts.encode())
 
-    def problem(self, count: int, right: Tally) -> str | None:
-        """What is wrong with a run, if anything is.
+    def problem(self, count: int, expected: Tally) -> str | None:
+        """Return what is wrong with a run, or None.
 
         Args:
-            count: How many events should have arrived, each once.
-            right: What the floor sent.
+            count: The number of events that should have arrived, each once.
+            expected: The tally of the floor's events.
         """
         if self.events != count:
             return f"{self.events:,} events arrived instead of {count:,}"
-        if self.largest > MOST_EVENTS:
+        if self.largest > MAX_EVENTS:
             return f"a request held {self.largest} events"
-        if self.digest != right.digest:
+        if self.digest != expected.digest:
             return "IDs, times, hashes or values differ from those of the floor"
         return None

@@ -1,9 +1,9 @@
-"""Make the orders of a fictional shop, as its warehouse would export them: one JSON object a line.
+"""Generates the orders of a fictional shop as its warehouse exports them: one JSON object a line.
 
-The same seed gives the same orders; their times count back from now, so that they are young enough
-to send. They are like real ones: test orders, cancelled ones, guests, addresses in every spelling
-or hashed already, amounts as text, store sales that arrive weeks later, and some rows that cannot
-be sent at all.
+The same seed gives the same orders. Their times are relative to now, so that they are young enough
+to send. They resemble real orders: test orders, cancelled orders, guests, addresses in every
+spelling or already hashed, amounts as text, store sales that arrive weeks later, and some rows that
+cannot be sent at all.
 
     python3 demo/orders.py [--count 300] [--seed 7] [--out demo/data/orders.jsonl]
 """
@@ -38,7 +38,7 @@ def make_uuid(rng: random.Random) -> str:
 
 
 def make_address(rng: random.Random) -> str:
-    """An address as people type it: some with capitals, a tag or stray spaces."""
+    """Return an address as people type it: some with capitals, a tag or stray spaces."""
     name = f"{rng.choice(FIRST_NAMES)}.{rng.choice(LAST_NAMES)}"
     domain = rng.choice(DOMAINS)
     spellings = {
@@ -53,7 +53,7 @@ def make_address(rng: random.Random) -> str:
 
 
 def make_hash(rng: random.Random) -> str:
-    """What another system hashed: MD5 or SHA-256 of a clean address, in lower or upper case."""
+    """Return a hash from another system: MD5 or SHA-256, in lower or upper case."""
     address = make_address(rng).strip().lower().encode()
     md5, sha256 = hashlib.md5(address, usedforsecurity=False), hashlib.sha256(address)
     digest = rng.choice([md5, sha256]).hexdigest()
@@ -61,7 +61,7 @@ def make_hash(rng: random.Random) -> str:
 
 
 def make_order(rng: random.Random) -> Order:
-    """A paid web order of a known customer; the functions below make others of some of them."""
+    """Return a paid web order of a known customer, which one of the functions below may change."""
     total = round(rng.lognormvariate(4, 0.7), 2)
     return {
         "id": make_uuid(rng),
@@ -82,7 +82,7 @@ def unpaid(order: Order, rng: random.Random) -> None:
     order["status"] = rng.choice(["cancelled", "pending", "refunded"])
 
 
-def try_out(order: Order, _rng: random.Random) -> None:
+def marked_as_test(order: Order, _rng: random.Random) -> None:
     order["is_test"] = True
 
 
@@ -94,7 +94,7 @@ def in_app(order: Order, rng: random.Random) -> None:
 
 
 def in_store(order: Order, rng: random.Random) -> None:
-    """Known by a loyalty card. They come weeks later, and may: offline sales have 30 days."""
+    """A sale to the owner of a loyalty card, exported weeks later: offline sales have 30 days."""
     for column in ("email", "client_ip", "user_agent", "landing_url"):
         del order[column]
     order |= {"channel": "store", "loyalty_hash": make_hash(rng)}
@@ -106,13 +106,13 @@ def hashed(order: Order, rng: random.Random) -> None:
 
 
 def guest_from_newsletter(order: Order, rng: random.Random) -> None:
-    """No address, but the URL of the landing page holds the click's decision ID."""
+    """No address, but the URL of the landing page contains the decision ID of the click."""
     order["email"] = None
     order["landing_url"] += f"&li_did={make_uuid(rng)}"
 
 
 def guest(order: Order, rng: random.Random) -> None:
-    """Nothing tells who it is."""
+    """Nothing identifies the customer."""
     order["email"] = rng.choice([None, "", "n/a"])
 
 
@@ -125,8 +125,8 @@ def by_phone(order: Order, _rng: random.Random) -> None:
     order["channel"] = "phone"
 
 
-def till_ahead(order: Order, rng: random.Random) -> None:
-    """From a till whose clock is a day ahead."""
+def future_dated(order: Order, rng: random.Random) -> None:
+    """A sale from a cash register whose clock is a day ahead."""
     in_store(order, rng)
     order["age_hours"] = -24
 
@@ -135,10 +135,10 @@ def unpriced(order: Order, _rng: random.Random) -> None:
     order |= {"total": "TBD", "currency": None}
 
 
-# Of 100 orders so many are of each kind; the rest are plain web orders.
+# The number of orders of each kind in every 100; the rest are plain web orders.
 KINDS = {
     unpaid: 10,
-    try_out: 3,
+    marked_as_test: 3,
     in_app: 14,
     in_store: 10,
     hashed: 8,
@@ -146,13 +146,13 @@ KINDS = {
     guest: 4,
     too_old: 3,
     by_phone: 1,
-    till_ahead: 1,
+    future_dated: 1,
     unpriced: 1,
 }
 
 
 def make_orders(count: int, seed: int, now: dt.datetime) -> list[Order]:
-    """Make the orders, oldest first."""
+    """Return the orders, oldest first."""
     rng = random.Random(seed)
     orders = [make_order(rng) for _ in range(count)]
     kinds = [kind for kind, share in KINDS.items() for _ in range(round(share * count / 100))]

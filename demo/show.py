@@ -1,7 +1,7 @@
-"""Show what a run of the demo did: what the target says, what arrived, and what could not be sent.
+"""Shows what a run of the demo did: the target's summary, what arrived, and the dead letters.
 
-Fails if an order has been lost: each must have arrived, have a dead letter, or have been left out
-by the stream map.
+Fails if an order is lost: each must have arrived, have a dead letter, or be filtered by the stream
+map.
 
     python3 demo/show.py SANDBOX_URL
 """
@@ -33,7 +33,7 @@ def read_lines(path: Path) -> list[Any]:
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
 
 
-def listed(counts: Counter[str] | dict[str, int]) -> str:
+def format_counts(counts: Counter[str] | dict[str, int]) -> str:
     return ", ".join(f"{count} {name}" for name, count in sorted(counts.items()))
 
 
@@ -45,21 +45,23 @@ def show(title: str, *values: Any) -> None:
 
 
 def example(orders: dict[str, Row], events: list[Row]) -> tuple[Row, Row]:
-    """An order of somebody who typed the address in their own way, and the event that it became."""
+    """Return an order, preferably one whose address has capitals, and the event made from it."""
     pairs = [(orders[event["eventId"]], event) for event in events]
     return max(pairs, key=lambda pair: any(c.isupper() for c in (pair[0].get("email") or "")))
 
 
 def main(url: str) -> int:
-    """Show it; returns the exit code."""
+    """Show the results and return the exit code."""
     orders = {order["id"]: order for order in read_lines(ORDERS)}
     wanted = [o for o in orders.values() if o["status"] == "paid" and not o["is_test"]]
     letters = [line["record"] for line in read_lines(DEAD_LETTERS) if line["type"] == "RECORD"]
     stats = fetch(f"{url}/stats")
     events = fetch(f"{url}/events?limit={len(orders)}")["events"]
 
-    said = [line.partition("total: ")[2] for line in LOG.read_text(encoding="utf-8").splitlines()]
-    show("What the target says", *filter(None, said))
+    summary = [
+        line.partition("total: ")[2] for line in LOG.read_text(encoding="utf-8").splitlines()
+    ]
+    show("What the target says", *filter(None, summary))
     if events:
         order, event = example(orders, events)
         show("An order, as the shop has it", order)
@@ -67,8 +69,8 @@ def main(url: str) -> int:
     statuses = {f"answered {status}": count for status, count in stats["by_status"].items()}
     show(
         f"What arrived: {stats['accepted']} conversions, in {stats['requests']} requests",
-        f"by source: {listed(Counter(event['source'] for event in events))}",
-        f"requests: {listed(statuses)}",
+        f"by source: {format_counts(Counter(event['source'] for event in events))}",
+        f"requests: {format_counts(statuses)}",
     )
     show(
         f"What could not be sent: {len(letters)} dead letters, in {DEAD_LETTERS}",

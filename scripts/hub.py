@@ -1,8 +1,8 @@
-"""What Meltano is told of the target, made from its settings.
+"""Generates the target's definition for Meltano from its settings.
 
-The definition for Meltano Hub is what `meltano add --from-ref` takes; a lock file is the same for a
-project that names the target by its variant. `scripts/readme` renews the files, `scripts/lint`
-checks them (`--check`).
+`meltano add --from-ref` reads the definition for Meltano Hub; a project that names the target by
+its variant reads the same definition from a lock file. `scripts/readme` writes the files;
+`scripts/lint` checks them (`--check`).
 """
 
 from __future__ import annotations
@@ -15,32 +15,32 @@ from typing import Any
 
 import yaml
 
-from target_liveintent.config.schema import SCHEMA
+from target_liveintent.config import SCHEMA
 from target_liveintent.target import TargetLiveIntent
 
 PIP_URL = "target-liveintent"
-"""Where the target is installed from: the public location, said here alone."""
+"""Where pip installs the target from. No other place names the public location."""
 
 ROOT = Path(__file__).parents[1]
 NAME = "target-liveintent"
 _ABOUT = metadata.metadata(NAME)
 REPOSITORY = _ABOUT["Project-URL"].removeprefix("Homepage, ")
-"""As pyproject.toml has it."""
+"""The URL in pyproject.toml."""
 ACCOUNT, _, _ = REPOSITORY.rpartition("/")
 MAINTAINER = ACCOUNT.rpartition("/")[2]
-"""The Hub's variant, too."""
+"""Also the name of the Hub's variant."""
 FILES = f"{REPOSITORY}/raw/main"
 DEFINITION = "hub/target-liveintent.yml"
 MAINTAINERS = "hub/maintainers.yml"
 LOGO = "hub/target-liveintent.svg"
 LOCK = f"plugins/loaders/{NAME}--{MAINTAINER}.lock"
 
-# Tools that make definitions take a setting with one of these in its name for a secret, even
-# `on_invalid` for its `id`. So each of those says whether it is one.
+# Tools that generate definitions treat a setting with one of these words in its name as a secret,
+# even `on_invalid`, because of its `id`. So each of these settings states whether it is a secret.
 _LOOKS_SECRET = ("id", "key", "password", "secret", "token")
 _ACRONYMS = ("api", "id", "url")
-# The SDK knows it, the schemas of Meltano and its Hub do not.
-_NO_CAPABILITY = "validate-records"
+# The SDK has this capability, but the schemas of Meltano and its Hub do not know it.
+_UNKNOWN_CAPABILITY = "validate-records"
 
 _HEAD = """\
 # The definition for Meltano Hub, made from the settings by scripts/readme. In a project:
@@ -56,7 +56,7 @@ _NEXT_STEPS = (
 
 
 def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
-    """The target as Meltano Hub defines a loader."""
+    """Return the target in the form in which Meltano Hub defines a loader."""
     return {
         "name": NAME,
         "variant": MAINTAINER,
@@ -70,7 +70,7 @@ def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
         "pip_url": pip_url,
         "executable": NAME,
         "maintenance_status": "beta",
-        "quality": "unknown",  # The Hub's to judge.
+        "quality": "unknown",  # The Hub decides this.
         "keywords": ["meltano_sdk", "api", "reverse_etl", "advertising", "conversions"],
         "supported_python_versions": _python_versions(),
         "capabilities": _capabilities(),
@@ -84,13 +84,13 @@ def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
 
 
 def _python_versions() -> list[str]:
-    words = [c.split(" :: ") for c in _ABOUT.get_all("Classifier") or []]
-    return [w[-1] for w in words if w[:2] == ["Programming Language", "Python"] and "." in w[-1]]
+    parts = [c.split(" :: ") for c in _ABOUT.get_all("Classifier") or []]
+    return [p[-1] for p in parts if p[:2] == ["Programming Language", "Python"] and "." in p[-1]]
 
 
 def _capabilities() -> list[str]:
-    found = sorted(capability.value for capability in TargetLiveIntent.capabilities)
-    return [capability for capability in found if capability != _NO_CAPABILITY]
+    names = sorted(capability.value for capability in TargetLiveIntent.capabilities)
+    return [name for name in names if name != _UNKNOWN_CAPABILITY]
 
 
 def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -111,12 +111,12 @@ def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
 
 
 def lock(pip_url: str = PIP_URL) -> dict[str, Any]:
-    """The target as a project's lock file defines it."""
+    """Return the target in the form in which a project's lock file defines it."""
     return {"plugin_type": "loaders", **definition(pip_url)}
 
 
 def commands() -> str:
-    """How a project with the target is made, for the documentation."""
+    """Return the commands that create a project with the target, for the documentation."""
     lines = [
         "pip install 'meltano>=4.4'",
         "meltano init shop && cd shop",
@@ -126,7 +126,7 @@ def commands() -> str:
 
 
 def files() -> dict[Path, str]:
-    """All generated files, and what is in them."""
+    """Return the content of each generated file."""
     projects = [ROOT, *(path.parent for path in sorted(ROOT.glob("examples/*/meltano.yml")))]
     maintainer = {"label": MAINTAINER, "name": MAINTAINER, "url": ACCOUNT}
     locked = json.dumps(lock(), indent=2) + "\n"
@@ -142,7 +142,7 @@ def _yaml(value: dict[str, Any]) -> str:
 
 
 def main(*, check: bool) -> int:
-    """Write the files, or say which are not what they would be; returns the exit code."""
+    """Write the files, or with `check` report those that are stale; return the exit code."""
     stale = {
         path: text
         for path, text in files().items()

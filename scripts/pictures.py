@@ -1,4 +1,4 @@
-"""Takes the documentation's screenshots; `scripts/pictures` runs it."""
+"""Takes the screenshots in the documentation. `scripts/pictures` runs this module."""
 
 from __future__ import annotations
 
@@ -26,7 +26,7 @@ HEIGHTS = {"report": 760, "sandbox": 820}
 
 
 def orders(folder: Path) -> str:
-    """The demo's orders as a tap would send them."""
+    """Return the demo's orders as the Singer messages of a tap."""
     file = folder / "orders.jsonl"
     subprocess.run([sys.executable, ROOT / "demo" / "orders.py", "--out", file], check=True)
     records = [json.loads(line) for line in file.read_text(encoding="utf-8").splitlines()]
@@ -38,7 +38,7 @@ def orders(folder: Path) -> str:
 
 
 def run(folder: Path, url: str) -> None:
-    """Send the orders to a sandbox, with the demo's map; the report is in the folder."""
+    """Send the orders to a sandbox with the demo's map, and write the report to the folder."""
     project = yaml.safe_load((ROOT / "meltano.yml").read_text(encoding="utf-8"))
     settings = project["plugins"]["loaders"][0]["config"] | {
         "customer_id": "a-1b2c",
@@ -46,7 +46,7 @@ def run(folder: Path, url: str) -> None:
         "pixel_id": 12345,
         "api_url": url,
         "batch_size_rows": 50,
-        "dead_letter_path": str(folder / "letters.singer"),
+        "dead_letter_path": str(folder / "dead-letters.singer"),
         "report_path": str(folder / "report.html"),
     }
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
@@ -59,8 +59,8 @@ def run(folder: Path, url: str) -> None:
     )
 
 
-def take(browser: Browser, name: str, url: str, folder: Path) -> None:
-    """Take a page's picture, light and dark."""
+def take_screenshots(browser: Browser, name: str, url: str, folder: Path) -> None:
+    """Take a screenshot of a page in light and in dark mode."""
     for scheme in ("light", "dark"):
         height = HEIGHTS[name]
         with opened(browser, url, width=WIDTH, height=height, color_scheme=scheme) as page:
@@ -79,8 +79,8 @@ def main(out: Path) -> None:
     ):
         folder = Path(scratch)
         run(folder, sandbox.url)
-        take(browser, "report", (folder / "report.html").as_uri(), out)
-        take(browser, "sandbox", sandbox.url, out)
+        take_screenshots(browser, "report", (folder / "report.html").as_uri(), out)
+        take_screenshots(browser, "sandbox", sandbox.url, out)
 
 
 if __name__ == "__main__":

@@ -1,4 +1,4 @@
-"""The documentation's tables: `scripts/lint` checks them, `scripts/readme` renews them."""
+"""Generates the documentation's tables; `scripts/readme` writes and `scripts/lint` checks them."""
 
 from __future__ import annotations
 
@@ -9,14 +9,14 @@ import click
 
 from target_liveintent import config, errors
 from target_liveintent.config import SCHEMA
-from target_liveintent.conversions.model import COLUMNS
-from target_liveintent.mapping import presets as ready_maps
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.mapping import presets as preset_maps
 from target_liveintent.mapping.functions import FUNCTIONS
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.metrics import METRICS
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.cli import _parser as sandbox_parser
+from target_liveintent.sandbox.cli import OPTIONS as SANDBOX_OPTIONS
 from target_liveintent.spark.options import OWN, REFUSED
 from target_liveintent.storage import delivered as delivered_file
 from target_liveintent.target import TargetLiveIntent
@@ -31,7 +31,7 @@ def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
 
 
 def settings() -> str:
-    """The settings, in the schema's order."""
+    """Return a table of the settings, in the order of the schema."""
     rows = []
     for name, schema in SCHEMA["properties"].items():
         default = schema.get("default")
@@ -45,58 +45,58 @@ def settings() -> str:
 
 
 def spark_options() -> str:
-    """The options that only Spark has."""
+    """Return a table of the options that only Spark has."""
     return _table(("option", ""), [(f"`{name}`", meaning) for name, meaning in OWN.items()])
 
 
 def spark_refused() -> str:
-    """The settings that Spark refuses."""
+    """Return a table of the settings that Spark refuses."""
     return _table(
         ("setting", "instead"), [(f"`{name}`", instead) for name, instead in REFUSED.items()]
     )
 
 
 def columns() -> str:
-    """The columns that an event is made of."""
+    """Return a table of the columns from which an event is built."""
     rows = [
-        (f"`{column.name}`", f"`{'.'.join(column.path)}`" if column.path else "", column.meaning)
-        for column in COLUMNS
+        (f"`{field.name}`", f"`{field.wire_name}`" if field.wire_name else "", field.meaning)
+        for field in FIELDS
     ]
     return _table(("column", "also as", ""), rows)
 
 
 def presets() -> str:
-    """The ready stream maps."""
+    """Return a table of the presets."""
     rows = [(f"`{name}`", preset.source) for name, preset in PRESETS.items()]
     return _table(("preset", "for"), rows)
 
 
 def preset_texts() -> str:
-    """The ready stream maps as their users would write them."""
+    """Return the stream map of each preset, as a user would write it."""
     return "\n\n".join(
-        f"### {name}\n\n```yaml\n{ready_maps.text(name).rstrip()}\n```" for name in PRESETS
+        f"### {name}\n\n```yaml\n{preset_maps.preset_text(name).rstrip()}\n```" for name in PRESETS
     )
 
 
 def functions() -> str:
-    """The helper functions of expressions."""
+    """Return a table of the helper functions for expressions."""
     rows = [(f"`{function.signature}`", function.meaning) for function in FUNCTIONS]
     return _table(("function", ""), rows)
 
 
 def delivered() -> str:
-    """The columns of the file of delivered events."""
+    """Return a table of the columns in the delivered file."""
     rows = [(f"`{column.name}`", column.meaning) for column in delivered_file.COLUMNS]
     return _table(("column", ""), rows)
 
 
 def metrics() -> str:
-    """The file of metrics."""
+    """Return a table of the metrics."""
     return _table(("metric", ""), [(f"`{metric.name}`", metric.meaning) for metric in METRICS])
 
 
 def reasons() -> str:
-    """Why a record was not delivered."""
+    """Return a table of the reasons why a record was not delivered."""
     rows = [
         (
             f"`{code}`",
@@ -113,7 +113,7 @@ def reasons() -> str:
 
 
 def options() -> str:
-    """The options of the target's command line."""
+    """Return a table of the options of the target's command line."""
     rows = [
         (f"`{', '.join((*parameter.opts, *parameter.secondary_opts))}`", parameter.help or "")
         for parameter in TargetLiveIntent.get_singer_command().params
@@ -123,40 +123,35 @@ def options() -> str:
 
 
 def sandbox_options() -> str:
-    """The options of the sandbox's command line."""
+    """Return a table of the options of the sandbox's command line."""
     rows = [
-        (f"`{action.option_strings[-1]}`", _shown(action.default), str(action.help))
-        for action in sandbox_parser()._actions  # noqa: SLF001 (argparse has no other list)
-        if action.dest != "help"
+        (f"`{name}`", f"`{option['default']}`" if "default" in option else "", option["help"])
+        for name, option in SANDBOX_OPTIONS.items()
     ]
     return _table(("option", "default", ""), rows)
 
 
-def _shown(default: object) -> str:
-    return "" if default is None else f"`{default}`"
-
-
 def endings() -> str:
-    """The exceptions that end a run, with the exit codes that they mean."""
-    kinds = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if _is_last(kind)]
-    kinds.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
+    """Return a table of the exceptions that end a run, with their exit codes."""
+    types = [kind for _, kind in inspect.getmembers(errors, inspect.isclass) if _ends_a_run(kind)]
+    types.sort(key=lambda kind: inspect.getsourcelines(kind)[1])
     rows = [
-        (f"`{kind.__name__}`", "2" if kind is errors.ConfigurationError else "1", _first(kind))
-        for kind in kinds
+        (f"`{kind.__name__}`", "2" if kind is errors.ConfigurationError else "1", _summary(kind))
+        for kind in types
     ]
     return _table(("exception", "exit code", ""), rows)
 
 
-def _is_last(kind: type[Any]) -> bool:
+def _ends_a_run(kind: type[Any]) -> bool:
     return issubclass(kind, errors.RunError) and kind is not errors.RunError
 
 
-def _first(thing: Any) -> str:
+def _summary(thing: Any) -> str:
     return (inspect.getdoc(thing) or "").partition("\n")[0]
 
 
 def python() -> str:
-    """What programs may use."""
+    """Return a table of the names that other programs may use."""
     names = {
         "target_liveintent.target.TargetLiveIntent": TargetLiveIntent,
         "target_liveintent.config.problems": config.problems,
@@ -168,7 +163,7 @@ def python() -> str:
         "target_liveintent.errors.RunError": errors.RunError,
     }
     rows = [
-        (f"`{name}`", thing if isinstance(thing, str) else _first(thing))
+        (f"`{name}`", thing if isinstance(thing, str) else _summary(thing))
         for name, thing in names.items()
     ]
     return _table(("name", ""), rows)

@@ -1,4 +1,4 @@
-"""`python -m target_liveintent` is the same as the command `target-liveintent`."""
+"""Runs the command `target-liveintent` as `python -m target_liveintent`."""
 
 from target_liveintent.target import TargetLiveIntent
 

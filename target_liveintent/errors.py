@@ -1,33 +1,33 @@
-"""The exceptions that end a run, named by what to do about them.
+"""The exceptions that end a run, named by what the user can do about them.
 
 RunError
-├── ConfigurationError      change a setting (exit 2)
-├── InputError              the tap's output cannot be read: mend the tap
-├── StorageError            a file cannot be written: space, permissions
-├── StreamMappingError      a stream can never give an event, or its map has a mistake: mend it
+├── ConfigurationError      a setting is wrong: change it (exit code 2)
+├── InputError              the tap's output cannot be read: fix the tap
+├── StorageError            a file cannot be written: check free space and permissions
+├── StreamMappingError      a stream map does not fit its stream: fix the map
 ├── DeliveryError           the API does not take the events
 │   ├── AccessDeniedError   the token or the customer ID is wrong, or the token was rotated
-│   ├── OutageError         the API was not reachable for `max_retry_seconds`: run again later
-│   └── AllRefusedError     the API refuses everything: pixel ID or customer ID may be wrong
-└── TooManyRejectedError    records were rejected, and the settings say that this ends it
+│   ├── OutageError         the API was down for `max_retry_seconds`: run again later
+│   └── AllRefusedError     the API refuses every event: check the pixel ID and the customer ID
+└── TooManyRejectedError    records were rejected, and the settings say that this ends the run
 
-Their messages are for people: one line, but for the block to paste of a `StreamMappingError`. They
-never hold personal data or the token.
+Their messages are one line for people to read; only a `StreamMappingError` may add a block to
+paste. They never hold personal data or the token.
 """
 
 from __future__ import annotations
 
 
 class RunError(Exception):
-    """Ends the run; the message is the last line that the user reads."""
+    """Ends the run; its message is the last line that the user reads."""
 
 
 class ConfigurationError(RunError):
-    """A setting is absent or wrong."""
+    """A setting is missing or wrong."""
 
 
 class InputError(RunError):
-    """What the tap sends is no Singer stream."""
+    """The input is not a valid Singer stream."""
 
 
 class StorageError(RunError):
@@ -35,7 +35,7 @@ class StorageError(RunError):
 
 
 class StreamMappingError(RunError):
-    """A stream can never give an event as it is mapped, or a map reads what nobody knows."""
+    """A stream can never give an event as it is mapped, or its map reads an unknown column."""
 
 
 class DeliveryError(RunError):
@@ -47,12 +47,12 @@ class AccessDeniedError(DeliveryError):
 
 
 class OutageError(DeliveryError):
-    """Retrying did not help within `max_retry_seconds`."""
+    """The API did not take the events within `max_retry_seconds`, despite retries."""
 
 
 class AllRefusedError(DeliveryError):
-    """The API refuses whatever is sent."""
+    """The API refuses every event that is sent."""
 
 
 class TooManyRejectedError(RunError):
-    """Rejections end the run: `on_invalid` is `fail`, or there are too many."""
+    """Rejected records end the run: `on_invalid` is `fail`, or there are too many."""

@@ -1,6 +1,6 @@
-"""Why a record did not become a delivered conversion: the stable codes, in one table.
+"""The reasons why a record is not delivered, by their codes, which never change.
 
-The documentation's table is generated from it.
+The documentation's table is generated from this one.
 """
 
 from __future__ import annotations
@@ -9,14 +9,15 @@ from typing import NamedTuple
 
 
 class Reason(NamedTuple):
-    """What a reason code means.
+    """The meaning of a reason code, and its consequences.
 
     Attributes:
-        meaning: What happened, and what to do about it, for the documentation and the run report.
-        counts: Whether it counts towards `max_dead_letter_percent`. What any honest run has (guests
-            without an address, rows from before the window) does not.
-        replayed: Whether its letter is sent again when the dead-letter file is piped back.
-        letter: Whether there is a letter at all; what must not be kept is only counted.
+        meaning: What happened and what to do about it, for the log, the documentation and the run
+            report.
+        counts: Whether such records count towards `max_dead_letter_percent`. Those that every
+            healthy run has, such as guests without an address, do not.
+        replayed: Whether the dead letter is sent again when the file is piped back.
+        letter: Whether a dead letter is written; records that must not be kept are only counted.
     """
 
     meaning: str
@@ -28,7 +29,7 @@ class Reason(NamedTuple):
 REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
         "The record has no event time. Map `event_time` to a column that is always filled, and let"
-        " the tap send the rows again: a letter stays as it was mapped."
+        " the tap send the rows again: a dead letter keeps the old mapping."
     ),
     "invalid_event_time": Reason(
         "The event time cannot be read. ISO 8601, or Unix seconds, milliseconds or microseconds."
@@ -40,28 +41,28 @@ REASONS: dict[str, Reason] = {
     ),
     "event_in_future": Reason(
         "More than a minute ahead of this machine's clock. Check `timezone` and the column: a"
-        " planned date is no conversion yet."
+        " planned date is not a conversion."
     ),
     "no_identity": Reason(
-        "Neither an e-mail address nor a hash of one nor a decision ID. Guests are like that; map"
-        " `source_url` to win those who came from an e-mail click.",
+        "Neither an e-mail address nor a hash of one nor a decision ID. Guests often have none; map"
+        " `source_url`: it holds the decision ID of those who came from an e-mail click.",
         counts=False,
     ),
     "invalid_source": Reason(
-        "The source is absent or none of `web`, `app`, `offline`. Map `source`, or set"
+        "The source is absent or not one of `web`, `app`, `offline`. Map `source`, or set"
         " `default_source`."
     ),
     "invalid_pixel_id": Reason(
-        "The pixel ID is absent or no positive integer. Set `pixel_id`, or map the column."
+        "The pixel ID is absent or not a positive integer. Set `pixel_id`, or map the column."
     ),
     "missing_key": Reason(
         "No event ID, and the record lacks the key properties to derive one from. Map `event_id`."
     ),
     "mapping_failed": Reason(
         "A stream-map expression failed for this record. Make it null-safe, for instance"
-        " `get('total')`. The letter holds the key properties only: mend the map and let the tap"
-        " send the rows again, with `meltano run --full-refresh …`; with `ledger_path`, nothing is"
-        " sent twice.",
+        " `get('total')`. The dead letter holds the key properties only: fix the map and let the"
+        " tap send the rows again, with `meltano run --full-refresh …`; with `ledger_path`, nothing"
+        " is sent twice.",
         replayed=False,
     ),
     "schema_violation": Reason(
@@ -69,7 +70,7 @@ REASONS: dict[str, Reason] = {
     ),
     "refused_by_api": Reason(
         "The API refused this event alone; `detail` holds what it said, without addresses. Ask your"
-        " account manager what is wrong with it; replay it once that is mended."
+        " account manager what is wrong with it; replay it once that is fixed."
     ),
     "not_processed": Reason("The API took the batch but named this event as not processed."),
     "unconfirmed": Reason(
@@ -78,8 +79,8 @@ REASONS: dict[str, Reason] = {
         replayed=False,
     ),
     "no_consent": Reason(
-        "The stream has a column `consent`, and the record's says neither true, 1, `yes` nor"
-        " `granted`. Dropped and counted, never kept.",
+        "The stream has a column `consent`, and its value in this record is not true, 1,"
+        " `yes` or `granted`. Dropped and counted, never kept.",
         counts=False,
         replayed=False,
         letter=False,

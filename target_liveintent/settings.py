@@ -1,24 +1,48 @@
-"""The settings of a run in their frozen form, free of the SDK, so that any engine can use them."""
+"""The settings of a run: the definition of each, and the frozen object that holds their values.
+
+The JSON schema for `--about` and Meltano (`config.SCHEMA`) and the documentation's tables are
+generated from the fields of `Settings`.
+"""
 
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
+import functools
 import ipaddress
-from typing import TYPE_CHECKING, NamedTuple
+import zoneinfo
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-if TYPE_CHECKING:
-    import datetime as dt
+MAX_BATCH = 100
+"""The most events that a request may hold. Source: LiveIntent's guide."""
+
+
+def setting(description: str, *, default: Any = None, **rules: Any) -> Any:
+    """Define a setting as a field of a dataclass.
+
+    Args:
+        description: What the setting does, for the user.
+        default: The value of a setting that is not given. None and the empty text stand for no
+            value, `dict` for an empty object; `MISSING` makes the setting required.
+        rules: The keywords of the JSON schema that apply to the setting, besides its type.
+    """
+    metadata = {"description": description, "rules": rules}
+    if default is dict:  # Its values may be secret, such as the salt of a hash in a stream map.
+        return dataclasses.field(default_factory=dict, repr=False, metadata=metadata)
+    return dataclasses.field(default=default, repr="secret" not in rules, metadata=metadata)
 
 
 class EventDefaults(NamedTuple):
-    """What the settings say about events.
+    """What the settings supply to an event.
 
     Attributes:
-        pixel_id: Where the record has none.
-        source: Where the record has none.
-        zone: The zone of times without one.
-        normalization: A key of `NORMALIZATIONS`.
+        pixel_id: The pixel ID of records that have none.
+        source: The source of records that have none.
+        zone: The time zone of times that are written without one.
+        normalization: How addresses are normalized before they are hashed: a key of
+            `NORMALIZATIONS`.
     """
 
     pixel_id: int | None
@@ -29,55 +53,171 @@ class EventDefaults(NamedTuple):
 
 @dataclasses.dataclass(frozen=True)
 class Settings:
-    """The settings of a run, checked and ready to use.
+    """The settings of a run, checked and ready to use; `config.settings_of` makes them.
 
-    Attributes:
-        url: Where events are posted.
-        auth_token: The token; of `auth_token_path`, as it was when the run began.
-        events: What the settings say about events.
-
-    The others are described in `config.SCHEMA`.
+    Each field defines one setting: its name, type, default, rules and description. Where
+    `auth_token_path` is set, `auth_token` holds what that file held when the run began.
     """
 
-    customer_id: str
-    auth_token: str = dataclasses.field(repr=False)
-    auth_token_path: str | None
-    api_url: str
-    url: str
-    events: EventDefaults
-    batch_size_rows: int
-    max_concurrent_requests: int
-    flush_interval_seconds: int
-    request_timeout_seconds: int
-    max_retry_seconds: int
-    fail_on_invalid: bool
-    max_dead_letter_percent: int
-    dead_letter_path: str
-    replay_unconfirmed: bool
-    ledger_path: str | None
-    suppression_path: str | None
-    report_path: str | None
-    delivered_path: str | None
-    metrics_path: str | None
-    validate_records: bool
-    dry_run: bool
-    limit: int | None
+    customer_id: str = setting(
+        "Your LiveIntent customer ID, such as `a-1b2c`; from your account manager.",
+        default=dataclasses.MISSING,
+        pattern="^[a-b]-[0-9a-z]{4}$",  # Source: LiveIntent's guide.
+    )
+    auth_token: str = setting(
+        "The API token; from your account manager, and rotated from time to time. Required, unless"
+        " `auth_token_path` is set.",
+        default="",
+        minLength=1,
+        secret=True,
+        writeOnly=True,
+    )
+    auth_token_path: str | None = setting(
+        "A file or mounted secret with the token, in place of `auth_token`. When the API denies"
+        " access it is read again, and a token that has changed is used at once.",
+        minLength=1,
+    )
+    pixel_id: int | None = setting(
+        "The pixel that conversions belong to, where the record names none.",
+        minimum=1,
+        maximum=2**63 - 1,
+    )
+    api_url: str = setting(
+        "Base URL; `/conversions/{customer_id}` is appended, unless it contains `{customer_id}`:"
+        " then it is the whole URL. Plain http for loopback only.",
+        default="https://conversions.liveintent.com",
+    )
+    default_source: str | None = setting("The source of events whose record has none.")
+    timezone: str = setting(
+        "IANA name of the zone of times that come without one, such as `America/New_York`.",
+        default="UTC",
+    )
+    email_normalization: str = setting(
+        "What is dropped before hashing, beside spaces and case: dots and `+…` for Gmail only,"
+        " for all domains, or nothing.",
+        default="gmail",
+    )
+    batch_size_rows: int = setting(
+        "Events a request, 1 to 100.", default=MAX_BATCH, minimum=1, maximum=MAX_BATCH
+    )
+    max_concurrent_requests: int = setting(
+        "Requests in flight at the same time, 1 to 64.", default=8, minimum=1, maximum=64
+    )
+    flush_interval_seconds: int = setting(
+        "Events wait at most this long for their batch to fill.", default=60, minimum=1
+    )
+    request_timeout_seconds: int = setting("How long an answer may take.", default=30, minimum=1)
+    max_retry_seconds: int = setting(
+        "How long a batch is retried before the run fails.", default=300, minimum=0
+    )
+    on_invalid: str = setting(
+        "What a record that cannot be sent means: a dead letter, or the end of the run.",
+        default="dead_letter",
+        enum=["dead_letter", "fail"],
+    )
+    max_dead_letter_percent: int = setting(
+        "The run fails when more of its records than this become dead letters, once 100 were seen."
+        " Guests and events that are too old do not count.",
+        default=50,
+        minimum=0,
+        maximum=100,
+    )
+    dead_letter_path: str = setting(
+        "The file that takes what could not be sent, and can be piped back.",
+        default="liveintent-dead-letters.singer",
+        minLength=1,
+    )
+    replay_unconfirmed: bool = setting(
+        "When dead letters are piped back, send those again that LiveIntent may have counted.",
+        default=False,
+    )
+    ledger_path: str | None = setting(
+        "An SQLite file that remembers delivered events until their window closes, so that what was"
+        " confirmed is not sent again; what is in flight when a run is killed may be. Off without"
+        " it.",
+        minLength=1,
+    )
+    suppression_path: str | None = setting(
+        "A file of people never to send: addresses or hashes of them, one a line.", minLength=1
+    )
+    report_path: str | None = setting(
+        "The run's report is written there: one page, such as `liveintent-report.html`, and beside"
+        " it the same as JSON. Needs `pip install 'target-liveintent[report]'`.",
+        pattern=r"^.+\.html$",  # So that `report_json` is another file.
+    )
+    delivered_path: str | None = setting(
+        "A CSV file to which each delivered event is appended, for the reconciliation with what"
+        " LiveIntent has counted.",
+        minLength=1,
+    )
+    metrics_path: str | None = setting(
+        "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`; written"
+        " at the end and every `flush_interval_seconds`.",
+        minLength=1,
+    )
+    validate_records: bool = setting(
+        "Check each record against the tap's schema; a failure is a dead letter.", default=False
+    )
+    dry_run: bool = setting(
+        "Do everything but the sending: no STATE, no dead letters; shows the first events.",
+        default=False,
+    )
+    limit: int | None = setting(
+        "Send the first so many events and stop: no STATE, so the next run sends all of them.",
+        minimum=1,
+    )
+    presets: Mapping[str, str] = setting(
+        "Ready stream maps for known taps, by stream: `{orders: shopify}`. What `stream_maps` says"
+        " of the same stream goes first, column by column.",
+        default=dict,
+    )
+    # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so
+    # that a wrong `__else__` would end in a traceback. `config.checks` checks them instead.
+    stream_maps: Mapping[str, Any] = setting(
+        "How columns become those of an event, and which records are left out, stream by stream:"
+        " https://sdk.meltano.com/en/latest/stream_maps.html",
+        default=dict,
+        additionalProperties=True,
+    )
+    stream_map_config: Mapping[str, Any] = setting(
+        "Values that stream maps use, as `config['name']`.", default=dict, additionalProperties=True
+    )
+
+    @property
+    def url(self) -> str:
+        """The URL that events are posted to."""
+        return endpoint(self.api_url, self.customer_id)
+
+    @functools.cached_property
+    def events(self) -> EventDefaults:
+        """What the settings supply to an event."""
+        return EventDefaults(
+            pixel_id=self.pixel_id,
+            source=self.default_source,
+            zone=zoneinfo.ZoneInfo(self.timezone),
+            normalization=self.email_normalization,
+        )
+
+    @property
+    def fail_on_invalid(self) -> bool:
+        """Whether a record that cannot be sent ends the run."""
+        return self.on_invalid == "fail"
 
 
 def endpoint(api_url: str, customer_id: str) -> str:
-    """The URL that events are posted to."""
+    """Return the URL that events are posted to."""
     if "{customer_id}" in api_url:
         return api_url.replace("{customer_id}", customer_id)
     return f"{api_url.rstrip('/')}/conversions/{customer_id}"
 
 
 def report_json(report_path: str) -> str:
-    """The file beside the page of the run report."""
+    """Return the path of the JSON file that is written beside the page of the run report."""
     return report_path.removesuffix(".html") + ".json"
 
 
 def is_loopback(url: str) -> bool:
-    """Whether a URL names this machine by its loopback address or name."""
+    """Return whether a URL names this machine by its loopback address or name."""
     host = urlsplit(url).hostname or ""
     try:
         return ipaddress.ip_address(host).is_loopback

@@ -1,193 +1,169 @@
-"""One stream: a record in, and by way of map and event builder into a batch or a dead letter."""
+"""The sinks: what is done with the records of one stream, for one of its plans."""
 
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from singer_sdk import metrics
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
+from singer_sdk.sinks.core import BaseJSONSchemaValidator
+from singer_sdk.target_base import Target
 
-from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Rejection
-from target_liveintent.mapping.converter import RecordConverter
+from target_liveintent.conversions import EventBuilder, Rejection
+from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.validation import RecordValidator, violation_of
-from target_liveintent.storage.dead_letters import is_replayed, to_replay
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from singer_sdk.sinks.core import BaseJSONSchemaValidator
-
-    from target_liveintent.mapping.converter import StreamPlan
-    from target_liveintent.run.counts import StreamCounts
-    from target_liveintent.target import TargetLiveIntent
+from target_liveintent.run import Run
+from target_liveintent.settings import Settings
+from target_liveintent.singer import RecordValidator, Stream, violation_of
+from target_liveintent.storage import is_replayed, to_replay
 
 
-class LiveIntentSink(Sink):
-    """Takes the records of one stream, as the tap sent them, through one map."""
+class RunSink(Sink):
+    """What all sinks have in common: they count the records of a stream for a run.
 
-    plan: StreamPlan
-    counts: StreamCounts
-    converter: RecordConverter | None
+    Args:
+        target: The SDK's target.
+        stream: The stream, as the tap describes it.
+        plan: What is done with its records.
+        run: The run that takes the results.
+        settings: The settings.
+    """
 
     def __init__(
-        self,
-        target: TargetLiveIntent,
-        stream_name: str,
-        schema: dict[str, Any],
-        key_properties: Sequence[str] | None,
+        self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
     ) -> None:
-        """Make a sink for a stream; `use` says how its records are treated.
-
-        Args:
-            target: The target, whose run takes the events.
-            stream_name: The tap's name of the stream.
-            schema: The tap's schema.
-            key_properties: The tap's key properties.
-        """
-        super().__init__(target, stream_name, copy.deepcopy(schema), key_properties)
-        self._run = target.run
-        self._settings = target.settings
-
-    def use(self, plan: StreamPlan, *, gives_events: bool) -> None:
-        """Set how records are treated, and resolve the columns once.
-
-        Args:
-            plan: The map.
-            gives_events: Whether events can come of it; if not, records are only counted.
-        """
-        self.plan = plan
-        self._counted_as = plan.stream
-        self.counts = self._run.counts.of(plan.stream)
-        self._read_before = self.counts.read
+        # (The SDK changes the schema.)
+        super().__init__(target, stream.name, copy.deepcopy(stream.schema), stream.keys)
+        self._plan = plan
+        self._run = run
+        self._settings = settings
+        self._counts = run.counts.of(plan.stream)
+        self._read_before = self._counts.read
         self.record_counter_metric.tags[metrics.Tag.STREAM] = plan.stream
-        self.converter = None
-        if gives_events:
-            builder = EventBuilder(
-                self.stream_name,
-                plan.properties,
-                self.key_properties,
-                self._settings.events,
-                self._run.suppressions,
-            )
-            self.converter = RecordConverter(plan, builder, self.counts.left_out)
-
-    @property
-    def reads(self) -> frozenset[str] | None:
-        """The columns of a record that are needed; None for all."""
-        if self.converter is None:
-            return frozenset()
-        needs_all = (
-            self.plan.reads is None
-            or self._validator is not None
-            # Without keys, a derived event ID is made of the whole mapped record.
-            or (not self.key_properties and self.plan.passes_others)
-        )
-        return None if needs_all else self.plan.reads | set(self.key_properties)  # type: ignore[operator]
 
     def get_validator(self) -> BaseJSONSchemaValidator | None:
-        """Validate only where the user asks for it: the event builder judges each value it uses."""
+        """Validate records only if the user asks for it: the event builder checks what it uses."""
         return RecordValidator(self.schema) if self.config.get("validate_records") else None
+
+    def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002
+        """Submit the conversions that wait for their batch to fill."""
+        self._run.submit(self._plan.stream)
+
+    def clean_up(self) -> None:
+        """Log the SDK's metric of records, once: a line for each batch would hide the others."""
+        # (`increment` would log by itself after a minute, and this line would then show 0.)
+        self.record_counter_metric.value = self._counts.read - self._read_before
+        super().clean_up()
+
+
+class SkippedSink(RunSink):
+    """Counts the records of a stream that gives no events."""
+
+    columns: frozenset[str] | None = frozenset()
+    """No column of a record is needed."""
+
+    def process_record(
+        self,
+        record: dict[str, Any],  # noqa: ARG002
+        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
+    ) -> None:
+        """Count a record."""
+        self._counts.read += 1
+        if self._plan.named and self._plan.transform is None:
+            self._counts.filtered += 1
+        else:
+            self._counts.unmapped += 1
+
+
+class LiveIntentSink(RunSink):
+    """Converts the records of one stream."""
+
+    def __init__(  # noqa: PLR0913, PLR0917 (what the converter needs comes on top)
+        self,
+        target: Target,
+        stream: Stream,
+        plan: StreamPlan,
+        run: Run,
+        settings: Settings,
+        suppressions: Suppressions,
+    ) -> None:
+        """Make the converter of the stream."""
+        super().__init__(target, stream, plan, run, settings)
+        builder = EventBuilder(
+            stream.name, plan.properties, stream.keys, settings.events, suppressions
+        )
+        self._converter = RecordConverter(plan, builder, self._counts.left_out)
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The columns of a record that are needed; None for all."""
+        reads, keys = self._plan.reads, self.key_properties
+        # Without keys, a derived event ID is made of the whole mapped record.
+        needs_all = self._validator is not None or (not keys and self._plan.passes_others)
+        return None if reads is None or needs_all else reads.union(keys)
 
     def process_record(
         self,
         record: dict[str, Any],
         context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
     ) -> None:
-        """Give one record its fate, or put its event on the way.
-
-        Args:
-            record: As the tap sent it.
-            context: The SDK's; not used.
+        """Convert a record, and pass the result to the run.
 
         Raises:
-            MissingKeyPropertiesError: If `on_invalid` is `fail` and that is what is wrong.
+            MissingKeyPropertiesError: If the record lacks them and `on_invalid` is `fail`.
         """
-        counts = self.counts
-        counts.read += 1
-        if self.converter is None:
-            self._count_unused(counts)
-            return
+        self._counts.read += 1
         violation = None if self._validator is None else violation_of(record, self._validator)
-        result = self.converter.convert(record, violation)
+        result = self._converter.convert(record, violation)
         if isinstance(result, Rejection):
-            self._warn(result)
-        self._run.take(self._counted_as, result)
+            self._check_rejection(result)
+        self._run.take(self._plan.stream, result)
 
-    def _count_unused(self, counts: StreamCounts) -> None:
-        if self.plan.named and self.plan.transform is None:
-            counts.filtered += 1
-        else:
-            counts.unmapped += 1
-
-    def _warn(self, rejection: Rejection) -> None:
+    def _check_rejection(self, rejection: Rejection) -> None:
+        """Fail in the SDK's way if keys are missing; warn once if an expression fails."""
         if rejection.reason == "missing_key" and self._settings.fail_on_invalid:
             msg = (
                 f"a record of stream '{self.stream_name}' lacks key properties"
                 f" ({', '.join(self.key_properties)}) and has no event_id"
             )
             raise MissingKeyPropertiesError(msg)
-        if rejection.reason == "mapping_failed":
-            self._warn_of_mapping(rejection)
-
-    def _warn_of_mapping(self, rejection: Rejection) -> None:
         column = str(rejection.field)
-        if column not in self._warned_missing_fields:
+        if rejection.reason == "mapping_failed" and column not in self._warned_missing_fields:
             self._warned_missing_fields.add(column)
             self.logger.warning(
                 "the expression for '%s' of stream '%s' failed (%s): a dead letter each time",
                 column,
-                self.plan.stream,
+                self._plan.stream,
                 rejection.detail,
             )
 
-    def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002
-        """Hand over what waits for its batch to fill.
-
-        Args:
-            context: The SDK's; not used.
-        """
-        self._run.submit(self.plan.stream)
-
-    def clean_up(self) -> None:
-        """Log the SDK's metric of records, once: a line for each batch would drown the rest."""
-        # (`increment` would log by itself after a minute, and then nought would follow.)
-        self.record_counter_metric.value = self.counts.read - self._read_before
-        super().clean_up()
-
 
 class DeadLetterSink(LiveIntentSink):
-    """Takes dead letters that are piped back; they go through no map."""
+    """Sends dead letters again that are piped back. They go through no map."""
 
     @property
-    def reads(self) -> None:
-        """All columns: a letter is more than a mapped record."""
+    def columns(self) -> None:
+        """All columns: a dead letter has more of them than a mapped record."""
 
     def process_record(
         self,
         record: dict[str, Any],
         context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
     ) -> None:
-        """Put a letter on the way again; keep it, if that would be in vain or a double.
-
-        Args:
-            record: The letter.
-            context: The SDK's; not used.
-        """
-        self.counts.read += 1
-        assert self.converter is not None  # noqa: S101 (letters give events)
-        result = self.converter.convert(to_replay(record), None)
-        forbidden = isinstance(result, Rejection) and not REASONS[result.reason].letter
-        asked = is_replayed(record, unconfirmed=self._settings.replay_unconfirmed)
-        if not asked and not forbidden:
-            self._run.carry_over(self._counted_as, record)
+        """Convert a dead letter, or carry it over if it must not be sent again."""
+        self._counts.read += 1
+        result = self._converter.convert(to_replay(record))
+        is_dropped = isinstance(result, Rejection) and not REASONS[result.reason].letter
+        replayed = is_replayed(record, unconfirmed=self._settings.replay_unconfirmed)
+        if not replayed and not is_dropped:
+            self._run.carry_over(self._plan.stream, record)
             return
         if isinstance(result, Rejection):
-            self._warn(result)
-        # Should it be refused again, its letter names the stream that it came from.
+            self._check_rejection(result)
+        # If it is refused again, its new dead letter names the stream that it came from.
         result = result and msgspec.structs.replace(result, stream=str(record.get("stream")))
-        self._run.take(self._counted_as, result)
+        self._run.take(self._plan.stream, result)

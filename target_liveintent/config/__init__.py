@@ -1,20 +1,18 @@
-"""The settings: their schema, what is wrong with given ones, and their loading."""
+"""The settings: their JSON schema, the checks of given values, and their loading."""
 
-from target_liveintent.config.schema import (
-    CUSTOMER_ID,
-    MAX_BATCH,
-    SCHEMA,
+from target_liveintent import config
+from target_liveintent.config.checks import problems
+from target_liveintent.config.loading import (
     from_environment,
     from_texts,
-    problems,
     settings_of,
     unknown_settings,
 )
+from target_liveintent.config.schema import SCHEMA
 
 __all__ = [
-    "CUSTOMER_ID",
-    "MAX_BATCH",
     "SCHEMA",
+    "config",
     "from_environment",
     "from_texts",
     "problems",

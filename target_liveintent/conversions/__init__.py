@@ -1,1 +1,37 @@
-"""What an event is, and how a mapped record becomes one."""
+"""The event model, and the builder that makes events of mapped records."""
+
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.coerce import currency_code
+from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS
+from target_liveintent.conversions.model import (
+    DAY,
+    DEAD_LETTERS,
+    SOURCES,
+    WINDOWS,
+    Conversion,
+    Rejection,
+)
+from target_liveintent.conversions.requirements import (
+    SETTING_FOR,
+    missing_columns,
+    missing_columns_message,
+)
+from target_liveintent.conversions.wire import SentEvent, read_back
+
+__all__ = [
+    "DAY",
+    "DEAD_LETTERS",
+    "FIELDS",
+    "READ_COLUMNS",
+    "SETTING_FOR",
+    "SOURCES",
+    "WINDOWS",
+    "Conversion",
+    "EventBuilder",
+    "Rejection",
+    "SentEvent",
+    "currency_code",
+    "missing_columns",
+    "missing_columns_message",
+    "read_back",
+]

@@ -1,7 +1,7 @@
-"""What a tap sends, coerced to what the API takes: one pure function a type, never an exception.
+"""Coercions of what a tap sends to what the API takes: one pure function for each type.
 
-Each function answers with the coerced value, with None where the column says nothing, or with
-`UNUSABLE` where it says something that cannot be read. Nothing is guessed.
+Each function returns the coerced value, None where the column is empty, or `UNUSABLE` where it
+holds something that cannot be read. None of them raises, and none of them guesses.
 """
 
 from __future__ import annotations
@@ -15,13 +15,13 @@ import socket
 import unicodedata
 import uuid
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, Final, Literal
+from typing import Any, Final, Literal
 from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+from target_liveintent.conversions.model import DAY, SOURCES
+from target_liveintent.privacy import LONGEST_TEXT
 
 
 class _Unusable(enum.Enum):
@@ -33,22 +33,17 @@ class _Unusable(enum.Enum):
 UNUSABLE: Final = _Unusable.UNUSABLE
 Unusable = Literal[_Unusable.UNUSABLE]
 
-SOURCES = ("web", "app", "offline")
-
-# A stream map's str(null) is the text None; taps write null and NaN.
-_NOTHING = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
-_LONGEST_NOTHING = max(map(len, _NOTHING))
+# Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
+_EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
+_LONGEST_EMPTY = max(map(len, _EMPTY_TEXTS))
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
-LONGEST_TEXT = 8_192
-"""Characters of a value that is taken for one: no order ID, page or browser is that long."""
 _TIME = re.compile(
     r"(\d{4})-(\d\d)-(\d\d)"
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
-_DAY = 86_400
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
 _AMOUNT = re.compile(
     r"([+-]?)(\D?)\s?([+-]?)((?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)",
@@ -58,16 +53,17 @@ _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE
 _ZERO_UUID = str(uuid.UUID(int=0))
 _CURRENCY_LENGTH = 3
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
-# Unix times by size: seconds up to the year 5138, then milliseconds, then microseconds.
+# The units of Unix times, by size: seconds up to the year 5138, milliseconds, microseconds.
 _UNITS = ((10**11, 1), (10**14, 1_000), (10**17, 1_000_000))
 
 
 def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of types)
-    """Any scalar as text: `1007.0` as `1007`. Lists, objects and lone surrogates are unusable."""
+    """Return any scalar as text, `1007.0` as `1007`; lists, objects, surrogates are unusable."""
     if isinstance(value, str):
         stripped = value.strip()
         length = len(stripped)
-        if length <= _LONGEST_NOTHING and stripped in _NOTHING:  # (Hashing a page takes a while.)
+        # Looking up a long text in a set takes a while, because Python hashes it.
+        if length <= _LONGEST_EMPTY and stripped in _EMPTY_TEXTS:
             return None
         if length > LONGEST_TEXT:
             return UNUSABLE
@@ -103,21 +99,21 @@ def _number_text(value: float | Decimal) -> str | Unusable | None:
 
 
 def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:  # noqa: PLR0911 (a table)
-    """A moment as whole Unix seconds, rounded down.
+    """Return a moment as whole Unix seconds, rounded down.
 
     Args:
         value: ISO 8601 text in the forms that taps send, a datetime or date, or Unix seconds,
             milliseconds or microseconds as a number or as text.
-        zone: The zone of times that bring none; a date is its midnight there.
+        zone: The zone of times without an offset; a date means midnight there.
     """
     if isinstance(value, str):
-        if not value[26:27].isdigit():  # A seventh digit would be rounded here, and not cut.
-            try:  # C code that reads the same as the pattern, at a fifth of the time.
+        if not value[26:27].isdigit():  # It would round a seventh digit instead of cutting it.
+            try:  # C code that reads the usual forms in a fifth of the time.
                 passed = msgspec.convert(value, dt.datetime) - _EPOCH
-            except (msgspec.ValidationError, UnicodeError, TypeError):  # (TypeError: no zone.)
+            except (msgspec.ValidationError, UnicodeError, TypeError):  # A TypeError: no zone.
                 pass
             else:
-                return passed.days * _DAY + passed.seconds
+                return passed.days * DAY + passed.seconds
         return _time_of_text(value.strip(), zone)
     if value is None:
         return None
@@ -131,12 +127,12 @@ def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:  # noqa: PL
 
 
 def _time_of_text(value: str, zone: dt.tzinfo) -> int | Unusable | None:
-    if value in _NOTHING:
+    if value in _EMPTY_TEXTS:
         return None
     if found := _TIME.fullmatch(value):
         year, month, day, hour, minute, second, fraction, offset = found.groups()
         try:
-            moment = dt.datetime(  # noqa: DTZ001 (the zone follows)
+            moment = dt.datetime(  # noqa: DTZ001 (the zone is set below)
                 int(year),
                 int(month),
                 int(day),
@@ -151,19 +147,19 @@ def _time_of_text(value: str, zone: dt.tzinfo) -> int | Unusable | None:
     return _time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE
 
 
-def _offset(text_: str) -> dt.timezone:
-    if text_ in "Zz":
+def _offset(offset: str) -> dt.timezone:
+    if offset in "Zz":
         return dt.timezone.utc
-    digits = text_[1:].replace(":", "").ljust(4, "0")
+    digits = offset[1:].replace(":", "").ljust(4, "0")
     gap = dt.timedelta(hours=int(digits[:2]), minutes=int(digits[2:]))
-    return dt.timezone(-gap if text_[0] == "-" else gap)
+    return dt.timezone(-gap if offset[0] == "-" else gap)
 
 
 def _seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
     try:
         aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
         return math.floor(aware.timestamp())
-    except (OverflowError, ValueError):  # The year 1 or 9999 shifted out of the calendar.
+    except (OverflowError, ValueError):  # A zone shifts the year 1 or 9999 out of the calendar.
         return UNUSABLE
 
 
@@ -183,7 +179,7 @@ def _is_nan(value: float | Decimal) -> bool:
 
 
 def amount(value: Any) -> float | Decimal | Unusable | None:
-    """A finite number that keeps its digits: `"$12.50"`, `"1,234.50"`, but not `"12,50"`."""
+    """Return a finite number with its digits: of `"$12.50"`, `"1,234.50"`, but not `"12,50"`."""
     if isinstance(value, str):
         return _amount_of_text(value.strip())
     if isinstance(value, float) and math.isfinite(value):
@@ -196,7 +192,7 @@ def amount(value: Any) -> float | Decimal | Unusable | None:
 
 
 def _amount_of_text(value: str) -> float | Decimal | Unusable | None:
-    if value in _NOTHING:
+    if value in _EMPTY_TEXTS:
         return None
     found = _AMOUNT.fullmatch(value)
     if found is None:
@@ -208,19 +204,19 @@ def _amount_of_text(value: str) -> float | Decimal | Unusable | None:
 
 
 def _finite(value: float | Decimal) -> float | Decimal | Unusable:
-    """The number, if a JSON reader that uses doubles can hold it."""
+    """Return the number if a JSON reader that uses doubles can hold it."""
     try:
         finite = math.isfinite(float(value))
     except OverflowError:
         return UNUSABLE
     if not finite:
         return UNUSABLE
-    # The JSON encoder takes integers of 64 bits only.
+    # The JSON encoder takes integers of at most 64 bits.
     return Decimal(value) if isinstance(value, int) and abs(value) >= _INT64 else value
 
 
 def positive_integer(value: Any) -> int | Unusable | None:
-    """An integer of 1 to 2^63-1, also where it comes as `44489.0` or as text."""
+    """Return an integer from 1 to 2^63-1, which may come as `44489.0` or as text."""
     plain = text(value)
     if not isinstance(plain, str):
         return plain
@@ -231,7 +227,7 @@ def positive_integer(value: Any) -> int | Unusable | None:
 
 
 def source(value: Any) -> str | Unusable | None:
-    """`web`, `app` or `offline`, in any case."""
+    """Return `web`, `app` or `offline`, which may come in upper case."""
     if isinstance(value, str) and value in SOURCES:
         return value
     plain = text(value)
@@ -240,8 +236,8 @@ def source(value: Any) -> str | Unusable | None:
     return plain.lower() if plain.lower() in SOURCES else UNUSABLE
 
 
-def currency(value: Any) -> str | Unusable | None:
-    """Three letters, upper-cased."""
+def currency_code(value: Any) -> str | Unusable | None:
+    """Return three letters in upper case."""
     plain = text(value)
     if not isinstance(plain, str):
         return plain
@@ -251,9 +247,9 @@ def currency(value: Any) -> str | Unusable | None:
 
 
 def ip(value: Any) -> str | Unusable | None:
-    """An IPv4 or IPv6 address; `::ffff:1.2.3.4` as IPv4."""
+    """Return an IPv4 or IPv6 address; `::ffff:1.2.3.4` becomes IPv4."""
     if isinstance(value, str):
-        try:  # The usual case, at a tenth of what the parser in Python below costs.
+        try:  # The usual case, in a tenth of the time of Python's parser below.
             socket.inet_pton(socket.AF_INET, value)
         except (OSError, ValueError):
             pass
@@ -274,7 +270,7 @@ def ip(value: Any) -> str | Unusable | None:
 
 
 def device_id(value: Any) -> str | Unusable | None:
-    """A UUID as it came; the all-zero one, which phones send for "no tracking", is nothing."""
+    """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty."""
     plain = text(value)
     if not isinstance(plain, str):
         return plain
@@ -284,7 +280,7 @@ def device_id(value: Any) -> str | Unusable | None:
 
 
 def flag(value: Any) -> int | Unusable | None:
-    """A boolean, 0, 1, or text of these, as 0 or 1."""
+    """Return 0 or 1 for a boolean, 0, 1, or the text of one."""
     plain = text(value)
     if not isinstance(plain, str):
         return plain
@@ -292,9 +288,9 @@ def flag(value: Any) -> int | Unusable | None:
 
 
 def decision_id_of_url(url: str) -> str | None:
-    """The UUID of a `li_did` parameter.
+    """Return the UUID in the parameter `li_did` of a URL, or None.
 
-    Inferred: LiveIntent's own pixel keeps `li_did` of a click's URL under the name "decision id".
+    This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
     """
     if "li_did=" not in url:
         return None
@@ -309,22 +305,6 @@ _GRANTED = frozenset({"true", "1", "yes", "granted"})
 
 
 def consent(value: Any) -> bool:
-    """Whether consent is given: true, 1, `yes` or `granted`; everything else is a no."""
+    """Return whether consent is given: true, 1, `yes` or `granted`; everything else means no."""
     plain = text(value)
     return isinstance(plain, str) and plain.lower() in _GRANTED
-
-
-OPTIONAL: dict[str, Callable[[Any], Any]] = {
-    "ip": ip,
-    "user_agent": text,
-    "idfa": device_id,
-    "aaid": device_id,
-    "tracking_enabled": flag,
-    "currency": currency,
-    "value": amount,
-    "order_id": text,
-    "source_url": text,
-    "app_bundle": text,
-    "decision_id": text,
-}
-"""The optional columns: what is null, empty or unusable is left out, never sent as null."""

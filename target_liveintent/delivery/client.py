@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 import msgspec
 
-from target_liveintent.delivery import tokens
+from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict, judge
+from target_liveintent.delivery.tokens import read_token
 from target_liveintent.delivery.transport import (
     NETWORK_FAULTS,
     Route,
@@ -20,13 +21,8 @@ from target_liveintent.delivery.transport import (
     retry_after,
 )
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy.logs import hide_token
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from target_liveintent.clock import Clock
-    from target_liveintent.settings import Settings
+from target_liveintent.privacy import hide_token
+from target_liveintent.settings import Settings
 
 _logger = logging.getLogger(__name__)
 _SHORTEST_TIMEOUT = 1.0
@@ -90,7 +86,7 @@ class Client:
             if self._settings.auth_token_path is None:
                 return False
             try:
-                token = tokens.read(self._settings.auth_token_path)
+                token = read_token(self._settings.auth_token_path)
             except ConfigurationError:  # It is being replaced, or gone: there is no new token.
                 return False
             hide_token(token)

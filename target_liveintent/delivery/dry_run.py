@@ -2,15 +2,11 @@
 
 from __future__ import annotations
 
+import logging
 from collections import deque
-from typing import TYPE_CHECKING
 
+from target_liveintent.clock import Clock
 from target_liveintent.delivery.model import Batch, BatchResult
-
-if TYPE_CHECKING:
-    import logging
-
-    from target_liveintent.clock import Clock
 
 _SHOWN = 5
 """Events that a dry run shows."""
@@ -28,7 +24,6 @@ class DryRun:
     waiting = 0
 
     def __init__(self, logger: logging.Logger, clock: Clock) -> None:
-        """Start with nothing shown."""
         self._logger = logger
         self._clock = clock
         self._shown = 0

@@ -1,4 +1,4 @@
-"""The API token in a file or mounted secret, which somebody else may replace during a run."""
+"""The API token in a file or mounted secret, which may be replaced during a run."""
 
 from __future__ import annotations
 
@@ -6,30 +6,31 @@ from pathlib import Path
 
 from target_liveintent.errors import ConfigurationError
 
-_LONGEST = 65_536
-"""Bytes that are read: what is longer is no token."""
+_MAX_BYTES = 65_536
+"""Bytes of a file that are read; a longer file cannot be a token."""
 
 
-def is_usable(token: str) -> bool:
-    """Whether a text can stand in an HTTP header as a token."""
+def is_usable_token(token: str) -> bool:
+    """Return whether a text can stand in an HTTP header as a token."""
     return bool(token) and token.isascii() and token.isprintable() and " " not in token
 
 
-def read(path: str) -> str:
-    """The token that a file holds, without the space around it.
+def read_token(path: str) -> str:
+    """Return the token that a file holds, without the white space around it.
 
     Raises:
-        ConfigurationError: If there is none; its content is not shown.
+        ConfigurationError: If the file holds no usable token; the message does not show its
+            content.
     """
     try:
         with Path(path).open("rb") as file:
-            token = file.read(_LONGEST).decode("utf-8-sig").strip()
+            token = file.read(_MAX_BYTES).decode("utf-8-sig").strip()
     except OSError as error:
         msg = f"the file that setting 'auth_token_path' names cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from None
-    except ValueError:  # No text, or no path of a file.
+    except ValueError:  # The file is not text, or the path cannot be one.
         token = ""
-    if not is_usable(token):
+    if not is_usable_token(token):
         msg = "setting 'auth_token_path' must name a file with a token and nothing else in it"
         raise ConfigurationError(msg)
     return token

@@ -1,1 +1,55 @@
-"""How a record of a tap becomes a record with the columns of an event."""
+"""Maps the records of a tap to the columns of an event."""
+
+from target_liveintent.mapping.converter import (
+    FILTER,
+    MappingFailedError,
+    RecordConverter,
+    Source,
+    StreamPlan,
+)
+from target_liveintent.mapping.expressions import Compiled, Expression, Names, compile_row
+from target_liveintent.mapping.functions import FUNCTIONS, GET, coalesce, getter
+from target_liveintent.mapping.presets import (
+    NULL_VALUES,
+    PRESETS,
+    expand_presets,
+    likely_preset,
+    preset_text,
+)
+from target_liveintent.mapping.suggestions import (
+    absent_streams,
+    advise_map,
+    did_you_mean,
+    nearest,
+    settings_to_set,
+    unknown_columns,
+    unknown_read,
+)
+
+__all__ = [
+    "FILTER",
+    "FUNCTIONS",
+    "GET",
+    "NULL_VALUES",
+    "PRESETS",
+    "Compiled",
+    "Expression",
+    "MappingFailedError",
+    "Names",
+    "RecordConverter",
+    "Source",
+    "StreamPlan",
+    "absent_streams",
+    "advise_map",
+    "coalesce",
+    "compile_row",
+    "did_you_mean",
+    "expand_presets",
+    "getter",
+    "likely_preset",
+    "nearest",
+    "preset_text",
+    "settings_to_set",
+    "unknown_columns",
+    "unknown_read",
+]

@@ -1,27 +1,27 @@
-"""A record as the tap sent it, by way of its stream's plan, to a conversion or a rejection."""
+"""Converts a record of the tap to a conversion or a rejection: stream map, then event builder."""
 
 from __future__ import annotations
 
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple, Protocol
+import types
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
+from target_liveintent.conversions import READ_COLUMNS, Conversion, EventBuilder, Rejection
 
-    from target_liveintent.conversions.builder import EventBuilder
-    from target_liveintent.conversions.model import Conversion, Rejection
+FILTER = "__filter__"
+"""The key of a map's filter, among its columns."""
 
 
 class MappingFailedError(Exception):
     """An expression failed for one record.
 
     Attributes:
-        column: The column that it computes, or `__filter__`.
+        column: The column that the expression computes, or `__filter__`.
         kind: The name of the exception. Its text could hold what is in the record.
     """
 
     def __init__(self, column: str, kind: str) -> None:
-        """Say where and how."""
         super().__init__(column, kind)
         self.column = column
         self.kind = kind
@@ -39,49 +39,62 @@ class Source(NamedTuple):
     paths: frozenset[tuple[str, ...]]
 
 
-class ComputedColumns(Protocol):
-    """What a stream map computes, for messages and for `--explain`."""
-
-    @property
-    def columns(self) -> tuple[str, ...]:
-        """The columns that the map computes."""
-
-    @property
-    def sources(self) -> Mapping[str, Source]:
-        """What each column is computed of, the filter first if there is one."""
-
-
 class StreamPlan(NamedTuple):
-    """What is done with the records of a stream.
+    """What is done with the records of a stream. By default, they are dropped.
 
     Attributes:
-        stream: Under which name they are counted.
-        named: Whether the user's configuration names the stream, or there are no maps at all.
-        properties: The columns that come out; empty if records are dropped.
-        passes_others: Whether columns that the map does not name come out as well.
-        reads: The columns of a record that it needs; None for all.
-        transform: Gives a mapped record, or None if the map's filter drops it; None itself if all
-            records are dropped.
-        map: The map that it is; None if there is none.
+        stream: The name under which the records are counted.
+        named: Whether the user's configuration names the stream, or has no maps at all.
+        properties: The columns of a mapped record.
+        passes_others: Whether columns that the map does not name are passed on.
+        reads: The columns of a record that the map needs; None for all.
+        transform: Returns the mapped record, or None if the map's filter drops it. The attribute
+            itself is None if all records are dropped.
+        sources: What the map computes each column from; the filter comes first if there is one.
     """
 
     stream: str
     named: bool
-    properties: tuple[str, ...]
-    passes_others: bool
-    reads: frozenset[str] | None
-    transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None
-    map: ComputedColumns | None = None
+    properties: tuple[str, ...] = ()
+    passes_others: bool = False
+    reads: frozenset[str] | None = frozenset()
+    transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
+    sources: Mapping[str, Source] = types.MappingProxyType({})
+
+    @property
+    def computed(self) -> tuple[str, ...]:
+        """The columns that the map computes."""
+        return tuple(column for column in self.sources if column != FILTER)
+
+    @classmethod
+    def without_map(
+        cls, stream: str, properties: Iterable[str], *, named: bool = True
+    ) -> StreamPlan:
+        """Return the plan of a stream whose records are used as they are.
+
+        Args:
+            stream: The name of the stream.
+            properties: The columns of its records.
+            named: Whether the user wants the records to be sent.
+        """
+        return cls(
+            stream,
+            named,
+            tuple(properties),
+            passes_others=True,
+            reads=READ_COLUMNS,
+            transform=dict,
+        )
 
 
 class RecordConverter:
-    """Converts the records of one stream: the stream map, then the event builder.
+    """Converts the records of one stream.
 
     Args:
-        plan: The stream's plan; its records are not dropped.
-        builder: The stream's builder.
+        plan: The stream's plan, which must not drop all records.
+        builder: The stream's event builder.
         left_out: Counts the columns that could not be used.
-        now: Returns the Unix time.
+        now: Returns the Unix time in seconds.
     """
 
     def __init__(
@@ -91,11 +104,9 @@ class RecordConverter:
         left_out: dict[str, int],
         now: Callable[[], float] = time.time,
     ) -> None:
-        """Look up once what every record needs."""
         assert plan.transform is not None  # noqa: S101 (a dropped stream needs no converter)
         self._transform = plan.transform
         self._builder = builder
-        self._build = builder.build
         self._left_out = left_out
         self._now = now
 
@@ -106,12 +117,16 @@ class RecordConverter:
 
         Args:
             record: The record as the tap sent it.
-            violation: How the record breaks the tap's schema; None if it does not, or if nobody
-                checked.
+            violation: How the record breaks the tap's schema; None if it does not, or if records
+                are not validated.
 
         Returns:
-            The conversion, the rejection that says why there is none, or None if the map's filter
+            The conversion; the rejection, which gives the reason; or None if the map's filter
             drops the record.
+
+        Raises:
+            StreamMappingError: If the map reads a column that neither the record nor the tap's
+                schema has.
         """
         try:
             mapped = self._transform(record)
@@ -119,4 +134,4 @@ class RecordConverter:
             return self._builder.reject_unmapped(failure.column, record, failure.kind)
         if mapped is None:
             return None
-        return self._build(mapped, record, self._now(), self._left_out, violation)
+        return self._builder.build(mapped, record, self._now(), self._left_out, violation)

@@ -1,11 +1,12 @@
-"""Stream-map expressions, compiled once to Python code with the meaning of the SDK's evaluator.
+"""Compiles stream-map expressions once to Python code that means what the SDK's evaluator does.
 
-The SDK walks each expression's tree for each record: about 3 µs, even for a bare column. Here the
-trees of a stream's map become one function. What the evaluator guards stays a call of the same
-guard (simpleeval's own functions), a name becomes a look-up in the record, and the rest is plain
-Python.
-What is rare (comprehensions, f-strings, starred items) stays the evaluator's work. A differential
-test holds the two against each other.
+For each record, the SDK walks the tree of each expression, which takes about 3 µs even for a bare
+column. This module turns the trees of a stream's map into one function. Operators that the
+evaluator guards become calls of the guards themselves (simpleeval's own functions), a name becomes
+a lookup in the record, and the rest stays plain Python.
+
+The evaluator still handles what is rare: comprehensions, f-strings, starred items. A test compares
+the results of both.
 """
 
 from __future__ import annotations
@@ -14,20 +15,18 @@ import ast
 import copy
 import types
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple, TypeVar
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import simpleeval
 
+from target_liveintent.mapping.converter import FILTER
 from target_liveintent.mapping.functions import GET, getter, steps_of, walk
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
-
 Row = dict[str, Any]
-_T = TypeVar("_T")
 
 _RECORD = ("_", "record")
-"""What the SDK calls the record."""
+"""The names that the SDK gives to the record."""
 _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: simpleeval.safe_add,
     ast.Mult: simpleeval.safe_mult,
@@ -39,13 +38,13 @@ _PLAIN = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.BitXor, ast.BitOr, ast.Bi
 
 
 class Names(NamedTuple):
-    """What expressions may refer to beside columns.
+    """The names, besides columns, that expressions may use.
 
     Attributes:
-        functions: The functions of the SDK's evaluator, and our helpers.
+        functions: The functions of the SDK's evaluator, and the helpers of `mapping.functions`.
         config: The setting `stream_map_config`.
-        stream: `__stream_name__`.
-        source: `__original_stream_name__`.
+        stream: The value of `__stream_name__`.
+        source: The value of `__original_stream_name__`.
     """
 
     functions: Mapping[str, Any]
@@ -58,9 +57,9 @@ class Expression(NamedTuple):
     """One expression of a map.
 
     Attributes:
-        column: What it computes.
-        tree: Its body.
-        evaluate: The SDK's evaluation of it.
+        column: The column that it computes, or `__filter__`.
+        tree: The parsed expression.
+        evaluate: Computes the value for a record with the SDK's evaluator.
     """
 
     column: str
@@ -69,34 +68,33 @@ class Expression(NamedTuple):
 
 
 class Compiled(NamedTuple):
-    """Expressions as one function.
+    """Expressions, compiled to one function.
 
     Attributes:
-        run: The record → a dict with all columns; None if the filter drops it.
-        reads: The columns that it reads; None if that cannot be told.
-        names: Those that must be there, or it fails.
-        paths: Where it looks, as far as that is known: a column, and the steps into it.
+        run: Returns a dict with all columns for a record, or None if the filter drops the record.
+        reads: The columns that the expressions read; None if that is not known.
+        names: The columns without which an expression fails.
+        paths: What each column's expression reads, as far as that is known: a column of the record,
+            and the steps into it.
     """
 
     run: Callable[[Row], Row | None]
     reads: frozenset[str] | None
     names: frozenset[str]
-    paths: frozenset[tuple[str, ...]]
+    paths: Mapping[str, frozenset[tuple[str, ...]]]
 
 
 class _NotCompiledError(Exception):
-    """Left to the SDK's evaluator."""
+    """An expression has to be evaluated by the SDK's evaluator."""
 
 
-def compile_row(
-    expressions: Iterable[Expression], names: Names, rule: Expression | None = None
-) -> Compiled:
-    """Compile expressions to one function that gives a new dict.
+def compile_row(expressions: Iterable[Expression], names: Names) -> Compiled:
+    """Compile expressions to one function that returns a new dict.
 
     Args:
-        expressions: The expressions; each has a column.
-        names: What they may refer to.
-        rule: The filter: where it gives nothing true, there is no dict.
+        expressions: The expressions of the columns, and of the filter if there is one: it drops
+            the records for which its value is not true.
+        names: The names that they may use.
     """
     environment: dict[str, Any] = {
         "__builtins__": {},
@@ -108,8 +106,8 @@ def compile_row(
         **{f"_f_{name}": function for name, function in names.functions.items()},
     }
     compiled: dict[str, ast.expr] = {}
-    rewriters: list[_Rewriter] = []
-    for number, expression in enumerate([*expressions, *([rule] if rule else [])]):
+    rewriters: dict[str, _Rewriter] = {}
+    for number, expression in enumerate(expressions):
         rewriter = _Rewriter(names, expression.column)
         try:
             value = rewriter.rewrite(expression.tree)
@@ -117,27 +115,28 @@ def compile_row(
             environment[f"_e_{number}"] = expression.evaluate
             value = _call(f"_e_{number}", ast.Name("record", ast.Load()))
             rewriter.reads_all = True
-        rewriters.append(rewriter)
+        rewriters[expression.column] = rewriter
         compiled[expression.column] = value
-    test = compiled.pop(rule.column) if rule else None
+    test = compiled.pop(FILTER, None)
     row: ast.expr = ast.Dict([ast.Constant(column) for column in compiled], [*compiled.values()])
     if test is not None:
         row = ast.IfExp(test, row, ast.Constant(None))
     parameters = ast.arguments([], [ast.arg("record")], None, [], [], None, [])
     body = ast.Expression(ast.Lambda(parameters, row))
     with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # `x is 'a'` is the user's business.
+        warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
         code = compile(ast.fix_missing_locations(body), "<stream map>", "eval")
+    parts = rewriters.values()
     return Compiled(
         eval(code, environment),  # noqa: S307 (of nodes that `_Rewriter` let through, no builtins)
-        None if any(r.reads_all for r in rewriters) else _union(r.columns for r in rewriters),
-        _union(r.names for r in rewriters),
-        _union(r.paths for r in rewriters),
+        None if any(part.reads_all for part in parts) else _union(part.columns for part in parts),
+        _union(part.names for part in parts),
+        {column: frozenset(part.paths) for column, part in rewriters.items()},
     )
 
 
-def _union(sets: Iterable[set[_T]]) -> frozenset[_T]:
-    return frozenset[_T]().union(*sets)
+def _union(sets: Iterable[set[str]]) -> frozenset[str]:
+    return frozenset[str]().union(*sets)
 
 
 def _call(function: str, *arguments: ast.expr) -> ast.Call:
@@ -145,7 +144,7 @@ def _call(function: str, *arguments: ast.expr) -> ast.Call:
 
 
 def _attribute(value: Any, name: str) -> Any:
-    """`value.name`, else `value['name']`, guarded as simpleeval guards it."""
+    """Return `value.name`, else `value['name']`, with the guards of simpleeval."""
     try:
         item = getattr(value, name)
     except (AttributeError, TypeError):
@@ -161,7 +160,7 @@ def _attribute(value: Any, name: str) -> Any:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Rewrites one expression. Node types that it does not name are not compiled."""
+    """Rewrites one expression. It raises an error for node types that it has no method for."""
 
     def __init__(self, names: Names, column: str) -> None:
         self._names = names
@@ -174,7 +173,7 @@ class _Rewriter(ast.NodeTransformer):
     def rewrite(self, tree: ast.stmt) -> ast.expr:
         if not isinstance(tree, ast.Expr):
             raise _NotCompiledError
-        # Of a copy: the evaluator may still need the tree as it was.
+        # Rewrite a copy, because the evaluator may still need the original tree.
         rewritten: ast.expr = self.visit(copy.deepcopy(tree.value))
         return rewritten
 
@@ -188,7 +187,7 @@ class _Rewriter(ast.NodeTransformer):
     visit_List = visit_Set = visit_Slice = visit_Tuple = _keep  # noqa: N815
 
     def visit(self, node: ast.AST) -> Any:
-        """Operators and contexts are kept by their family; everything else by its type."""
+        """Keep operators and contexts, by their base class; visit other nodes by their type."""
         if isinstance(node, (ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop)):
             return node
         return super().visit(node)
@@ -212,7 +211,7 @@ class _Rewriter(ast.NodeTransformer):
         raise _NotCompiledError
 
     def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: PLR0911 (a table of names)
-        """A name is, in this order: one of the SDK's own, a column, a function."""
+        """Resolve a name in this order: a name of the SDK, a column, a function."""
         if node.id in _RECORD:
             self.reads_all = True
             return ast.Name("record", ast.Load())
@@ -223,19 +222,19 @@ class _Rewriter(ast.NodeTransformer):
         if node.id == "__original_stream_name__":
             return ast.Constant(self._names.source)
         if node.id == "self":
-            return self._if_there(self._column, self._at("self"))
+            return self._if_present(self._column, self._at("self"))
         if node.id == GET and GET in self._names.functions:
-            return self._if_there(GET, self._getter())
+            return self._if_present(GET, self._getter())
         if node.id in self._names.functions:
-            return self._if_there(node.id, ast.Name(f"_f_{node.id}", ast.Load()))
-        return self._look_up(node.id)
+            return self._if_present(node.id, ast.Name(f"_f_{node.id}", ast.Load()))
+        return self._required(node.id)
 
     def _getter(self) -> ast.expr:
-        """The function `get` of the record, which may be called with any path."""
+        """Return the function `get` of the record, which may be called with any path."""
         self.reads_all = True
         return _call("_getter", ast.Name("record", ast.Load()))
 
-    def _look_up(self, column: str) -> ast.expr:
+    def _required(self, column: str) -> ast.expr:
         self.names.add(column)
         self.paths.add((column,))
         return self._at(column)
@@ -245,14 +244,14 @@ class _Rewriter(ast.NodeTransformer):
         record = ast.Name("record", ast.Load())
         return ast.Subscript(record, ast.Constant(column), ast.Load())
 
-    def _if_there(self, column: str, otherwise: ast.expr) -> ast.expr:
-        there = ast.Compare(ast.Constant(column), [ast.In()], [ast.Name("record", ast.Load())])
-        return ast.IfExp(there, self._at(column), otherwise)
+    def _if_present(self, column: str, otherwise: ast.expr) -> ast.expr:
+        present = ast.Compare(ast.Constant(column), [ast.In()], [ast.Name("record", ast.Load())])
+        return ast.IfExp(present, self._at(column), otherwise)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
         column = _constant_text(node.slice)
         if _is_record(node.value) and column is not None:
-            return self._look_up(column)
+            return self._required(column)
         return ast.Subscript(self.visit(node.value), self.visit(node.slice), ast.Load())
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
@@ -263,8 +262,8 @@ class _Rewriter(ast.NodeTransformer):
         return _call("_attribute", self.visit(node.value), ast.Constant(node.attr))
 
     def visit_Call(self, node: ast.Call) -> ast.AST:
-        if (path := self._path(node)) is not None:
-            return self._look_along(path)
+        if (path := self._constant_path(node)) is not None:
+            return self._get(path)
         arguments = [self.visit(argument) for argument in node.args]
         keywords = []
         for keyword in node.keywords:
@@ -273,15 +272,15 @@ class _Rewriter(ast.NodeTransformer):
             keywords.append(ast.keyword(keyword.arg, self.visit(keyword.value)))
         return ast.Call(self._function(node), arguments, keywords)
 
-    def _path(self, node: ast.Call) -> str | None:
-        """The path of a call `get('a.b')`; None if it is none, or if the path is computed."""
+    def _constant_path(self, node: ast.Call) -> str | None:
+        """Return the path of a call `get('a.b')`; None for other calls and for computed paths."""
         is_get = isinstance(node.func, ast.Name) and node.func.id == GET
         if not is_get or GET not in self._names.functions:
             return None
         return _constant_text(node.args[0]) if len(node.args) == 1 and not node.keywords else None
 
-    def _look_along(self, path: str) -> ast.expr:
-        """`get` with a path that is known: of the columns, it reads the first step's alone."""
+    def _get(self, path: str) -> ast.expr:
+        """Return the code of a `get` with a known path. It reads only the column of its start."""
         column, *steps = steps_of(path)
         self.columns.add(column)
         self.paths.add((column, *steps))
@@ -301,7 +300,7 @@ class _Rewriter(ast.NodeTransformer):
                 return ast.Attribute(ast.Name("record", ast.Load()), "get", ast.Load())
             attribute: ast.expr = self.visit(function)
             return attribute
-        # The evaluator calls functions only, never what a column of the same name holds.
+        # The evaluator calls functions only, never the value of a column of the same name.
         if not isinstance(function, ast.Name) or function.id not in self._names.functions:
             raise _NotCompiledError
         if self._names.functions[function.id] in simpleeval.DISALLOW_FUNCTIONS:

@@ -1,22 +1,20 @@
-"""Helper functions of stream-map expressions: null-safe, and never guessing.
+"""Helper functions of stream-map expressions. They accept nulls and never guess.
 
-`FUNCTIONS` is the table of them. All but `get` are plain functions of their arguments; `get` looks
-into the record at hand, so an expression is given one that is bound to it (`getter`).
+`FUNCTIONS` is the table of them. All but `get` are plain functions of their arguments; `get` reads
+the record, so an expression uses one that `getter` has bound to the record.
 """
 
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
-from target_liveintent.conversions import coerce
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+from target_liveintent.conversions import currency_code
 
 GET = "get"
-"""The one function that depends on the record."""
+"""The name of the only function that depends on the record."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _INT64 = 2**63
@@ -32,17 +30,18 @@ _CODES = {
     3: "BHD IQD JOD KWD LYD OMR TND",
     4: "CLF UYW",
 }
-"""Currencies by their decimals; ANG and BGN, whose time is just over, too. Source: ISO 4217."""
+"""Currencies by their number of decimals, including ANG and BGN, which ended recently. Source: ISO
+4217."""
 _EXPONENTS = {code: exponent for exponent, codes in _CODES.items() for code in codes.split()}
 
 
 def steps_of(path: str) -> list[str]:
-    """The steps of a path such as `customer.email`, which begins with a column."""
+    """Return the steps of a path such as `customer.email`, whose first step is a column."""
     return path.split(".")
 
 
 def walk(value: Any, steps: Iterable[str]) -> Any:
-    """Go on through objects by key and through lists by index; None where that leads nowhere."""
+    """Follow steps through objects by key and lists by index; None if one of them is missing."""
     for step in steps:
         if isinstance(value, dict):
             value = value.get(step)
@@ -55,14 +54,14 @@ def walk(value: Any, steps: Iterable[str]) -> Any:
 
 
 def getter(record: Mapping[str, Any]) -> Callable[[str], Any]:
-    """The function `get` of a record.
+    """Return the function `get` of a record.
 
     Args:
-        record: As the tap sent it.
+        record: The record as the tap sent it.
 
     Returns:
-        A function of a path. What it raises for anything but text rejects the record: the quotes
-        were forgotten.
+        A function of a path. It raises an error for anything but text, which rejects the record:
+        the user forgot the quotes.
     """
 
     def get(path: str) -> Any:
@@ -72,7 +71,7 @@ def getter(record: Mapping[str, Any]) -> Callable[[str], Any]:
 
 
 def coalesce(*values: Any) -> Any:
-    """The first value that is neither null nor empty text; None if there is none."""
+    """Return the first value that is neither null nor empty text; None if there is none."""
     for value in values:
         if value is not None and not (isinstance(value, str) and not value.strip()):
             return value
@@ -80,21 +79,21 @@ def coalesce(*values: Any) -> Any:
 
 
 def minor_units(amount: Any, currency: Any) -> Decimal | None:
-    """An integer amount of minor units as a decimal amount: 1250 and `usd` → 12.50.
+    """Convert an integer number of minor units to a decimal amount: 1250 and `usd` → 12.50.
 
     Args:
-        amount: An integer, also where it comes as `1250.0` or as text.
-        currency: A code of ISO 4217, in any case.
+        amount: An integer, which may also be written as `1250.0` or as text.
+        currency: A code of ISO 4217, in upper or lower case.
 
     Returns:
-        The exact amount, or None if one of the two cannot be read: nothing is guessed.
+        The exact amount, or None if one of the two cannot be read.
     """
-    code = coerce.currency(currency)
+    code = currency_code(currency)
     exponent = _EXPONENTS.get(code) if isinstance(code, str) else None
     whole = _whole(amount)
     if exponent is None or whole is None:
         return None
-    # Made of text, it is exact whatever the context's precision.
+    # A Decimal made from text is exact, regardless of the precision of the context.
     return Decimal(f"{whole}E-{exponent}")
 
 
@@ -105,18 +104,18 @@ def _whole(amount: Any) -> int | None:
         return None
     try:
         is_small = -_INT64 < amount < _INT64
-    except ArithmeticError:  # A Decimal that is no number, or beyond all bounds.
+    except ArithmeticError:  # A Decimal that is NaN or has a huge exponent.
         return None
     return int(amount) if is_small and amount == int(amount) else None
 
 
 def lower(value: Any) -> Any:
-    """Text in lower case; anything else as it is."""
+    """Return text in lower case, and any other value unchanged."""
     return value.lower() if isinstance(value, str) else value
 
 
 def strip(value: Any) -> Any:
-    """Text without the spaces around it; anything else as it is."""
+    """Return text without the spaces around it, and any other value unchanged."""
     return value.strip() if isinstance(value, str) else value
 
 
@@ -126,8 +125,8 @@ class Function(NamedTuple):
     Attributes:
         name: Its name in expressions.
         signature: An example of its use, for the documentation.
-        meaning: For the documentation.
-        call: What it does; of `get`, without a record.
+        meaning: Its description, for the documentation.
+        call: The function itself; `get` is bound to an empty record.
     """
 
     name: str
@@ -161,4 +160,4 @@ FUNCTIONS = (
     Function("lower", "lower(x)", "Text in lower case; anything else, null too, as it is.", lower),
     Function("strip", "strip(x)", "Text without the spaces around it; the rest as it is.", strip),
 )
-"""The helper functions, in the documentation's order."""
+"""The helper functions, in the order of the documentation."""

@@ -1,4 +1,7 @@
-"""What is probably misspelled in a map: said by a run and by `--explain` in the same words."""
+"""Suggestions for maps and settings: misspelled names, maps to start from, settings to set.
+
+A run and `--explain` give them in the same words.
+"""
 
 from __future__ import annotations
 
@@ -7,56 +10,62 @@ import fnmatch
 import json
 import keyword
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
-from target_liveintent.conversions.model import COLUMNS, READ_COLUMNS
-from target_liveintent.privacy.identity import scrub
+from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
+from target_liveintent.mapping.presets import likely_preset, preset_columns
+from target_liveintent.privacy import scrub
+from target_liveintent.settings import EventDefaults
 
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+def did_you_mean(name: str, known_names: Iterable[str]) -> str:
+    """Return the end of a sentence that suggests the most similar known name; empty if none is."""
+    similar = nearest(name, known_names)
+    return f"; is it '{similar}'?" if similar else ""
 
 
-def did_you_mean(name: str, there: Iterable[str]) -> str:
-    """The nearest of the names that there are, as the end of a sentence; empty if none is near."""
-    names = {known.lower(): known for known in there}
-    near = difflib.get_close_matches(name.lower(), names, 1)
-    return f"; is it '{names[near[0]]}'?" if near else ""
+def nearest(name: str, known_names: Iterable[str]) -> str | None:
+    """Return the known name that is most similar, regardless of case; None if none is."""
+    names = {known.lower(): known for known in known_names}
+    similar = difflib.get_close_matches(name.lower(), names, 1)
+    return names[similar[0]] if similar else None
 
 
 def unknown_read(column: str, path: Sequence[str], schema: Mapping[str, Any]) -> str | None:
-    """What is wrong if an expression reads what the tap's SCHEMA does not have; None if it does.
+    """Return a sentence if an expression reads what the tap's SCHEMA does not have; else None.
 
     Args:
-        column: What the expression computes.
-        path: What it reads: a column, and the steps into it.
-        schema: The tap's schema; where it does not say what an object holds, anything may be.
+        column: The column that the expression computes.
+        path: What the expression reads: a column, and the steps into it.
+        schema: The tap's schema. Where it does not list an object's properties, it allows any.
     """
     inner: Any = schema
     for step in path:
-        there = inner.get("properties") if isinstance(inner, dict) else None
-        if not isinstance(there, dict):
+        properties = inner.get("properties") if isinstance(inner, dict) else None
+        if not isinstance(properties, dict):
             return None
-        if step not in there:
-            hint = did_you_mean(step, there) or "."
+        if step not in properties:
+            hint = did_you_mean(step, properties) or "."
             return f"{column} reads '{'.'.join(path)}', which the tap's SCHEMA does not have{hint}"
-        inner = there[step]
+        inner = properties[step]
     return None
 
 
 def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
-    """A sentence for each column of a map that no event has."""
+    """Return a sentence for each column of a map that no event has."""
     for column in columns:
         if column not in READ_COLUMNS:
-            hint = did_you_mean(column, [known.name for known in COLUMNS])
+            hint = did_you_mean(column, [field.name for field in FIELDS])
             yield f"the map of '{stream}' has a column '{column}' that no event has{hint}"
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Streams that the maps name and that did not come, each with a hint, which may be empty.
+    """Return the streams that maps name and the tap did not send, each with a hint or "".
 
     Args:
-        names: The streams that the maps name; patterns included.
-        streams: Those that came.
+        names: The streams that the maps name, including patterns.
+        streams: The streams that the tap sent.
     """
     others = [stream for stream in streams if stream not in names]
     for name in names:
@@ -64,7 +73,7 @@ def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator
             yield name, did_you_mean(name, others)
 
 
-_LIKELY = {
+_LIKELY_COLUMNS = {
     "event_time": (
         "processed_at",
         "created_at",
@@ -82,13 +91,51 @@ _LIKELY = {
     "user_agent": ("user_agent", "useragent", "ua"),
     "source_url": ("landing_url", "landing_site", "source_url", "page_url", "url"),
 }
+"""For columns of an event, the names that taps use, the likeliest first."""
+
+
+def settings_to_set(missing: Sequence[str]) -> str | None:
+    """Return a sentence with the settings that supply all that a stream lacks; None if none can."""
+    if not SETTING_FOR.keys() >= set(missing):
+        return None
+    names = (SETTING_FOR[column] for column in missing)
+    named = (f"{name} (TARGET_LIVEINTENT_{name.upper()} in the environment)" for name in names)
+    return f"Set {' and '.join(named)}."
+
+
+def advise_map(
+    stream: str,
+    columns: Iterable[str],
+    keys: Sequence[str],
+    defaults: EventDefaults,
+    *,
+    in_use: bool,
+) -> str:
+    """Return how to map a stream: with a preset made for it, or with a map made of its columns.
+
+    Args:
+        stream: The stream's name.
+        columns: The tap's columns.
+        keys: The stream's key properties.
+        defaults: The defaults that the settings give to events.
+        in_use: Whether the stream uses a preset already.
+    """
+    preset = None if in_use else likely_preset(columns)
+    if preset is None:
+        return f"A map to start from:\n{suggest_map(stream, columns, keys)}"
+    still = missing_columns(preset_columns(preset), defaults)
+    return (
+        f"They look like those of a preset: `presets: {{{setting_name(stream)}: {preset}}}`"
+        f" would do{''.join(f', with {what}' for what in still)};"
+        f" `target-liveintent --preset {preset}` shows what it does."
+    )
 
 
 def suggest_map(stream: str, properties: Iterable[str], keys: Sequence[str]) -> str:
-    """A `stream_maps` block to start from, as YAML to paste."""
+    """Return a `stream_maps` block to start from, as YAML to paste."""
     by_name = {name.lower(): name for name in properties}
     rows = {"event_id": _expression(keys[0])} if len(keys) == 1 else {}
-    for column, likely in _LIKELY.items():
+    for column, likely in _LIKELY_COLUMNS.items():
         found = next((by_name[name] for name in likely if name in by_name), None)
         if found is not None:
             rows[column] = _expression(found)
@@ -100,14 +147,14 @@ def suggest_map(stream: str, properties: Iterable[str], keys: Sequence[str]) -> 
 
 
 def setting_name(stream: str) -> str:
-    """A stream's name as a key in `meltano.yml`, where a dot would mean a level."""
+    """Return a stream's name as a key in `meltano.yml`, where a dot would separate levels."""
     return _yaml(scrub(stream).replace(".", "\\."))
 
 
 def _expression(column: str) -> str:
-    """The expression for a column: its name, if that is one."""
+    """Return the expression for a column: its name, if Python accepts that as a name."""
     plain = column.isidentifier() and not keyword.iskeyword(column)
-    return column if plain and column not in _TAKEN else f"_.get({column!r})"
+    return column if plain and column not in _RESERVED_NAMES else f"_.get({column!r})"
 
 
 def _yaml(text: str) -> str:
@@ -116,7 +163,5 @@ def _yaml(text: str) -> str:
 
 
 _YAML_WORDS = {"null", "true", "false", "yes", "no", "on", "off", "y", "n"}
-
-
-_TAKEN = {"_", "record", "config", "self"}
-"""Names that mean something else in an expression."""
+_RESERVED_NAMES = {"_", "record", "config", "self"}
+"""Names that have another meaning in an expression."""

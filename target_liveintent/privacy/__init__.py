@@ -1,1 +1,47 @@
-"""What keeps addresses, tokens and people out of where they must not be."""
+"""Hashing, redaction and suppression: no address and no token leaves this machine.
+
+- `identity` hashes addresses; its `scrub` replaces the addresses in a text with hashes.
+- `urls` removes credentials and addresses from page URLs.
+- `redaction` says what dead letters may contain: `redact_columns`, which uses `scrub`.
+- `logs` says what log lines and reports may contain: `without_secrets`, which uses `scrub` and
+  hides the token.
+- `suppression` reads the list of people who must not be sent.
+"""
+
+from target_liveintent.privacy.identity import (
+    NORMALIZATIONS,
+    Identity,
+    derive_event_id,
+    holds_address,
+    identify,
+    pseudonym,
+    scrub,
+)
+from target_liveintent.privacy.logs import hide_token, protect_logging, without_secrets
+from target_liveintent.privacy.redaction import (
+    LONGEST_TEXT,
+    redact_column,
+    redact_columns,
+    redact_value,
+)
+from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.privacy.urls import clean_url
+
+__all__ = [
+    "LONGEST_TEXT",
+    "NORMALIZATIONS",
+    "Identity",
+    "Suppressions",
+    "clean_url",
+    "derive_event_id",
+    "hide_token",
+    "holds_address",
+    "identify",
+    "protect_logging",
+    "pseudonym",
+    "redact_column",
+    "redact_columns",
+    "redact_value",
+    "scrub",
+    "without_secrets",
+]

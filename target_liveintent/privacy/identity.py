@@ -1,7 +1,7 @@
-"""E-mail addresses in, hashes out: the only module that handles a raw address.
+"""Hashing of e-mail addresses: the only module that handles a raw address.
 
-Whatever leaves here is a hash, a UUID, or text with its addresses replaced, so no other module can
-leak one. The normalisation rules are those of LiveIntent's guide (see `NORMALIZATIONS`).
+Every function here returns hashes, a UUID, or text with its addresses replaced, so no other module
+can leak an address. The normalisation rules are those of LiveIntent's guide (see `NORMALIZATIONS`).
 """
 
 from __future__ import annotations
@@ -10,43 +10,45 @@ import hashlib
 import json
 import re
 import uuid
+from collections.abc import Callable, Iterable
 from types import NoneType
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
-"""The namespace of every UUIDv5 made here. Changing it would make every event a new one."""
+"""The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
 
 _GMAIL = frozenset({"gmail.com", "googlemail.com"})
 _HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
 _DOMAIN = r"(?:[\w-]{1,63}[.]){1,10}(?:[^\W\d_]{2,63}|xn--[\w-]{2,59})"
 _LOCAL = r"[\w\u0300-\u036f.%+'!#$*^`{}~-]"
-# The last character is one that `_ADDRESS_WITHIN` finds, so whatever is hashed is found as well.
+# `_ADDRESS_WITHIN` accepts the last character before the @ as well, so that every text that is
+# hashed as an address is also found as one.
 _ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\]{{0,127}}{_LOCAL}@{_DOMAIN}")
-# Bounded, so that a long text without an address costs linear time. In a URL, %40 is an @ (%2540 in
-# a URL that is itself a parameter), %2E a dot, and %C3%BC a letter.
+# All repetitions are bounded, so that a long text without an address costs linear time. In a URL,
+# %40 is an @ (%2540 in a URL that is itself a parameter), %2E a dot, and %C3%BC a letter.
 _LETTER_CODE = r"%(?:25)*[89a-fA-F][0-9a-fA-F]"
 _ADDRESS_WITHIN = re.compile(
     rf"(?:\"[^\"\n]{{1,64}}\"|{_LOCAL}{{1,128}})(?:@|%(?:25)*40)"
     rf"(?:(?:[\w-]|{_LETTER_CODE}){{1,63}}(?:[.]|%(?:25)*2[eE])){{1,10}}"
     rf"(?:(?:[^\W\d_]|{_LETTER_CODE}){{2,63}}|xn--[\w-]{{2,59}})"
 )
-_DEEPEST = 50
-_DIGITS = 1_000
-_JUNK_TEXTS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
+MAX_NESTING = 50
+"""Levels of lists and objects in a value; what lies deeper is left out."""
+_LONGEST_INTEGER_BITS = 1_000
+_PLACEHOLDERS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
+"""Texts that sources hash in place of an absent address."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
-    """Who an event is about, in hashes only.
+    """The person that an event is about, in hashes only.
 
     Attributes:
         md5: 32 lower-case hexadecimal digits, or None.
         sha2: 64 lower-case hexadecimal digits (SHA-256), or None.
-        notes: What was noticed on the way: `junk`, `conflict`.
+        notes: `junk` for each value that is neither an address nor a usable hash; `conflict` if a
+            given hash contradicts the address.
     """
 
     md5: str | None
@@ -55,7 +57,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
     @property
     def known(self) -> bool:
-        """Whether there is a hashed e-mail at all."""
+        """Whether there is a hash."""
         return self.md5 is not None or self.sha2 is not None
 
 
@@ -79,12 +81,12 @@ def _gmail(address: str) -> str:
 
 
 NORMALIZATIONS: dict[str, Callable[[str], str]] = {
-    # Source: the md5 of the guide's example is that of `johndoe@gmail.com`, its address being
-    # `John.Doe+office@gmail.com`. For other domains the guide is silent, so nothing is dropped.
+    # Source: the guide's example gives the md5 of `johndoe@gmail.com` for the address
+    # `John.Doe+office@gmail.com`. It says nothing about other domains, so nothing is dropped there.
     "gmail": _gmail,
-    # A sister product of LiveIntent's drops dots and `+…` in every domain.
+    # A sister product of LiveIntent's drops dots and `+…` in all domains.
     "all_domains": _all_domains,
-    # LiveIntent's own privacy tool only trims and lower-cases.
+    # LiveIntent's own privacy tool only trims the address and makes it lower case.
     "lowercase": _lower,
 }
 
@@ -99,24 +101,21 @@ def _sha256(text: str) -> str:
 
 _JUNK_HASHES = frozenset(
     digest(variant)
-    for text in _JUNK_TEXTS
+    for text in _PLACEHOLDERS
     for variant in {text, text.upper(), text.capitalize()}
     for digest in (_md5, _sha256)
 ) | {"0" * 32, "0" * 64}
 
 
 def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Identity:
-    """Make one identity of what the columns `email`, `md5` and `sha2` hold.
+    """Make one identity of the values of the columns `email`, `md5` and `sha2`.
 
-    A raw address in any of them wins over a given hash. A hash goes where its length says. What is
-    neither, and hashes of nothing, identify nobody.
+    A raw address in any of them wins over a given hash. The length of a hash decides whether it is
+    the md5 or the sha2. All other texts, and the hashes of placeholders, are junk.
 
     Args:
         candidates: The values, the most trusted first.
         normalize: One of `NORMALIZATIONS`.
-
-    Returns:
-        The identity, with the notes `junk` and `conflict`.
     """
     computed: Identity | None = None
     given: dict[int, str] = {}
@@ -140,9 +139,10 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
 
 
 def digests(text: str) -> set[str]:
-    """Every hash by which a person may be known: those of an address, or the one that is given.
+    """Return every hash that may identify a person, from an address or from one given hash.
 
-    An address counts under all normalisations. Empty if the text is neither an address nor a hash.
+    An address has two hashes for each normalisation. The set is empty if the text is neither an
+    address nor a hash.
     """
     if _HASH.fullmatch(text):
         return {text.lower()}
@@ -154,7 +154,7 @@ def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None
     if not _ADDRESS.fullmatch(text) or not (text.isascii() or _is_unicode(text)):
         return None
     normalized = normalize(text)
-    if normalized[0] == "@":  # Nothing is left of the local part: `+tag@gmail.com`.
+    if normalized[0] == "@":  # The local part is empty after normalisation: `+tag@gmail.com`.
         return None
     address = normalized.encode()
     return Identity(
@@ -164,17 +164,17 @@ def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None
 
 
 def _is_unicode(text: str) -> bool:
-    """Whether the text can be encoded: JSON may bring lone surrogates, which UTF-8 lacks."""
+    """Return whether UTF-8 can encode the text; JSON may contain lone surrogates."""
     return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def holds_address(text: str) -> bool:
-    """Whether an e-mail address stands anywhere in the text, percent-encoded or plain."""
+    """Return whether the text contains an e-mail address, plain or percent-encoded."""
     return ("@" in text or "%" in text) and _ADDRESS_WITHIN.search(text) is not None
 
 
 def scrub(text: str) -> str:
-    """Replace each e-mail address in a text by the SHA-256 of its lower-case form."""
+    """Replace each e-mail address in a text with the SHA-256 of its lower-case form."""
     if "@" not in text and "%" not in text:
         return text
     return _ADDRESS_WITHIN.sub(
@@ -183,16 +183,16 @@ def scrub(text: str) -> str:
 
 
 def pseudonym(text: str) -> str:
-    """A UUIDv5 in place of an event ID that is, or holds, an e-mail address."""
+    """Return a UUIDv5 in place of an event ID that contains an e-mail address."""
     return str(uuid.uuid5(NAMESPACE, text.encode(errors="replace").decode()))
 
 
 def derive_event_id(stream: str, values: Iterable[Any]) -> str:
-    """The event ID of a record that brings none: the same whenever the record is the same.
+    """Derive the event ID of a record without one, so that the record has it each time it is sent.
 
     Args:
-        stream: The name that the tap gives the stream.
-        values: JSON-like values that tell the record from all others, in a fixed order.
+        stream: The tap's name of the stream.
+        values: JSON-like values that distinguish the record from all others, in a fixed order.
 
     Returns:
         A UUIDv5 as text.
@@ -207,12 +207,13 @@ def derive_event_id(stream: str, values: Iterable[Any]) -> str:
 
 
 def _canonical(value: Any, depth: int) -> Any:
-    """JSON with text for keys; what is nested deeper than any row's column is left out."""
-    if depth > _DEEPEST:
+    """Return a value that `json.dumps` can sort: keys are text, and what is too deep is None."""
+    if depth > MAX_NESTING:
         return None
     if isinstance(value, dict):
         return {str(name): _canonical(inner, depth + 1) for name, inner in value.items()}
     if isinstance(value, (list, tuple)):
         return [_canonical(inner, depth + 1) for inner in value]
-    # Python refuses to write integers of thousands of digits.
-    return hex(value) if isinstance(value, int) and value.bit_length() > _DIGITS else value
+    # Python refuses to write integers of thousands of digits in decimal.
+    too_long = isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER_BITS
+    return hex(value) if too_long else value

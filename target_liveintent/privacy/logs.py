@@ -1,7 +1,7 @@
-"""The last line of defence: whatever is logged, by whomever, goes out without addresses and token.
+"""Redaction of log lines and reports: no address and no token in them, whoever writes them.
 
-No message of this project holds one. But streams and files can be named after people, and libraries
-log what they please, at DEBUG above all.
+This is the last line of defence. No message of this project contains an address or the token, but
+streams and files can be named after people, and libraries log more than that, above all at DEBUG.
 """
 
 from __future__ import annotations
@@ -12,14 +12,15 @@ from urllib.parse import quote, quote_plus
 
 from target_liveintent.privacy.identity import scrub
 
-_HIDDEN = "***"
-_SHORTEST = 6
+_REPLACEMENT = "***"
+_SHORTEST_TOKEN = 6
+"""Characters."""
 _spellings: set[str] = set()
 
 
 def hide_token(token: str) -> None:
-    """Never show this token again, in any of its usual spellings."""
-    if len(token) < _SHORTEST:  # It would garble every line, and is no secret.
+    """Remove this token, in all its usual spellings, from everything that is logged from now on."""
+    if len(token) < _SHORTEST_TOKEN:  # Its removal would garble every line, and it protects little.
         return
     for text in (token, f"Bearer {token}"):
         encoded = base64.b64encode(text.encode()).decode()
@@ -27,14 +28,14 @@ def hide_token(token: str) -> None:
 
 
 def without_secrets(text: str) -> str:
-    """A text without the token, and with hashes in place of addresses."""
+    """Return a text without the token, and with hashes in place of addresses."""
     for spelling in sorted(_spellings, key=len, reverse=True):
-        text = text.replace(spelling, _HIDDEN)
+        text = text.replace(spelling, _REPLACEMENT)
     return scrub(text)
 
 
 class _Formatter(logging.Formatter):
-    """Scrubs what another formatter makes."""
+    """Redacts the lines of another formatter."""
 
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -45,8 +46,8 @@ class _Formatter(logging.Formatter):
 
 
 def protect_logging(logger: logging.Logger | None = None) -> None:
-    """Scrub what all handlers of a logger, or else of the root logger, write from now on."""
-    # What urllib3 says at WARNING holds an answer's headers, and every outcome is told anyway.
+    """Redact what the handlers of a logger, by default the root logger, write from now on."""
+    # Warnings of urllib3 contain an answer's headers; every outcome is logged elsewhere anyway.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     for handler in (logger or logging.getLogger()).handlers:
         if not isinstance(handler.formatter, _Formatter):

@@ -1,29 +1,25 @@
-"""People who must not be sent: a file of addresses or hashes, read once at the start."""
+"""The suppression list: a file of addresses or hashes of people who must not be sent."""
 
 from __future__ import annotations
 
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy.identity import digests
-
-if TYPE_CHECKING:
-    from target_liveintent.privacy.identity import Identity
+from target_liveintent.privacy.identity import Identity, digests
 
 
 class Suppressions:
-    """Whom not to send, as hashes.
+    """The people who must not be sent, as hashes.
 
     Args:
         path: The setting `suppression_path`, or None.
 
     Raises:
-        ConfigurationError: If the file cannot be read whole: sending without it would be worse.
+        ConfigurationError: If any part of the file cannot be read: a run must not send without it.
     """
 
     def __init__(self, path: str | None) -> None:
-        """Read the file; an address counts under every normalisation, as md5 and as sha2."""
+        """Read the file; an address counts in every normalisation, as md5 and as sha2."""
         self._hashes: set[bytes] = set()
         if path is None:
             return
@@ -49,11 +45,11 @@ class Suppressions:
         self._hashes.update(map(bytes.fromhex, found))
 
     def __bool__(self) -> bool:
-        """Whether there is anybody not to send."""
+        """Return whether the list has any entry."""
         return bool(self._hashes)
 
-    def holds(self, identity: Identity) -> bool:
-        """Whether this person must not be sent."""
+    def contains(self, identity: Identity) -> bool:
+        """Return whether this person must not be sent."""
         return any(
             digest is not None and bytes.fromhex(digest) in self._hashes
             for digest in (identity.md5, identity.sha2)

@@ -1,7 +1,7 @@
-"""Page URLs without what must not travel: user names, passwords, keys, and addresses.
+"""Removes from page URLs what must not be sent: user names, passwords, keys and addresses.
 
-Shops put a buyer's key into status pages (`?key=…`), sites put tokens and addresses into links.
-What means attribution (`li_did`, `utm_*`, click IDs) stays, byte for byte, and so does the rest.
+Shops put a buyer's key into the URL of the status page (`?key=…`); sites put tokens and addresses
+into links. Parameters for attribution (`li_did`, `utm_*`, click IDs) and all others stay unchanged.
 """
 
 from __future__ import annotations
@@ -23,20 +23,20 @@ _SECRET_WORDS = frozenset(
 )
 _SECRET_PREFIXES = ("x-amz-", "x-goog-")
 _ATTRIBUTION = re.compile(r"li_did|utm_.*", re.IGNORECASE)
-# The usual query, of which nothing is to be taken: found out in 0.3 µs instead of 0.9.
+# The usual query, from which nothing is removed: this takes 0.3 µs instead of 0.9.
 _HARMLESS = re.compile(r"(?:(?:li_did|utm_[a-z]+)=[^&#@%=;]*(?:&|$))+")
-_DECODINGS = 3
-"""How often a URL may be encoded as a parameter of another."""
+_LEVELS = 3
+"""A URL in a parameter is searched as it came, and after each of two percent-decodings."""
 
 
-def clean(url: str) -> str:
-    """A URL, or any text in its place, without credentials and without parameters with addresses.
+def clean_url(url: str) -> str:
+    """Remove credentials, and parameters that contain an address, from a URL.
 
     Args:
-        url: As the source has it; a path alone will do.
+        url: A URL as the source has it, or a path, or any other text.
 
     Returns:
-        The rest of it, unchanged. An address that is no parameter's value is still there.
+        The rest, unchanged. An address outside of a parameter's value is still in it.
     """
     if "@" in url:
         url = _USER_INFO.sub(r"\1", url)
@@ -46,30 +46,30 @@ def clean(url: str) -> str:
         return url
     page, hash_mark, fragment = url.partition("#")
     page, question_mark, query = page.partition("?")
-    return page + _parameters(question_mark, query) + _parameters(hash_mark, fragment)
+    return page + _sendable(question_mark, query) + _sendable(hash_mark, fragment)
 
 
-def _parameters(mark: str, text: str) -> str:
-    """What follows a mark, less what must not travel; without the mark if nothing is left."""
+def _sendable(mark: str, text: str) -> str:
+    """Return a mark and the parameters after it that may be sent; empty if there are none."""
     if "=" not in text:
         return mark + text
-    kept = [parameter for parameter in text.split("&") if _travels(parameter)]
+    kept = [parameter for parameter in text.split("&") if _may_be_sent(parameter)]
     return mark + "&".join(kept) if kept else ""
 
 
-def _travels(parameter: str) -> bool:
+def _may_be_sent(parameter: str) -> bool:
     name, _, value = parameter.partition("=")
-    # A fragment may hold a page with a query, and some sites part parameters by a semicolon.
-    if _is_secret(name.rpartition("?")[2].rpartition(";")[2]):
+    # A fragment may contain a page with a query, and some sites separate parameters by semicolons.
+    if _is_credential(name.rpartition("?")[2].rpartition(";")[2]):
         return False
     if "@" not in value and "%" not in value and "=" not in value:
         return True
-    return not holds_address(value) and not _holds_secret(value)
+    return not holds_address(value) and not _contains_credential(value)
 
 
 @functools.lru_cache(maxsize=1024)
-def _is_secret(name: str) -> bool:
-    """Whether a parameter's name says that it opens something: `key`, `orderKey`, `user[token]`."""
+def _is_credential(name: str) -> bool:
+    """Return whether a parameter's name means a credential: `key`, `orderKey`, `user[token]`."""
     plain = unquote(name)
     if _ATTRIBUTION.fullmatch(plain):
         return False
@@ -78,10 +78,10 @@ def _is_secret(name: str) -> bool:
     return last in _SECRET_WORDS or plain.lower().startswith(_SECRET_PREFIXES)
 
 
-def _holds_secret(value: str) -> bool:
-    """Whether a value is a URL, encoded or not, that would lose something here."""
-    for _ in range(_DECODINGS):
-        if _USER_INFO_WITHIN.search(value) or any(map(_is_secret, _NAME_WITHIN.findall(value))):
+def _contains_credential(value: str) -> bool:
+    """Return whether a value is a URL, encoded or not, that contains a credential."""
+    for _ in range(_LEVELS):
+        if _USER_INFO_WITHIN.search(value) or any(map(_is_credential, _NAME_WITHIN.findall(value))):
             return True
         decoded = unquote(value)
         if decoded == value:

@@ -1,29 +1,26 @@
-"""The run's counts for Prometheus, as a file that its node exporter's textfile collector reads.
+"""Writes the counts of a run for Prometheus, whose node exporter has a textfile collector.
 
-They are gauges: of the run that goes on, or of the last one. The file's mode follows the umask, as
-another user reads it; it holds names of streams and numbers.
+The counts are gauges of the present run, or of the last one. Another user must read the file, so
+its mode follows the umask; it holds only numbers and the names of streams.
 """
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
-from target_liveintent.privacy.logs import without_secrets
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Iterator
-
-    from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.privacy import without_secrets
+from target_liveintent.run import RunCounts, StreamCounts
 
 
 class Metric(NamedTuple):
-    """A figure of the whole run.
+    """A gauge of the file.
 
     Attributes:
-        name: Its name, after `target_liveintent_`.
-        meaning: For the file.
+        name: The name, without the prefix `target_liveintent_`.
+        meaning: The help text.
     """
 
     name: str
@@ -46,36 +43,45 @@ _LABELS = {"records": ["stream", "fate"], "not_sent": ["stream", "reason"]}
 
 
 class MetricsFile:
-    """Writes the file.
+    """The file of metrics.
 
     Args:
-        path: The setting.
-        interval: Seconds between two times.
-        logger: Told, once, if it cannot be written: that is no reason to end a run.
+        path: The setting `metrics_path`.
+        interval: Seconds between two writes.
+        logger: Takes one warning if the file cannot be written, which does not end the run.
+        now: Returns the Unix time.
+        monotonic: Returns seconds that never go backwards.
     """
 
-    def __init__(self, path: str, interval: float, logger: logging.Logger) -> None:
-        """Write nothing yet."""
+    def __init__(
+        self,
+        path: str,
+        interval: float,
+        logger: logging.Logger,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
         self._path = path
         self._interval = interval
         self._logger = logger
-        self._started_at = time.time()
-        self._written_at = time.monotonic()
+        self._now, self._monotonic = now, monotonic
+        self._started_at = now()
+        self._written_at = monotonic()
         self._warned = False
 
-    def show(self, report: RunCounts, in_flight: int) -> None:
+    def update(self, counts: RunCounts, in_flight: int) -> None:
         """Write how far the run is, if it is time; called about once a second."""
-        now = time.monotonic()
+        now = self._monotonic()
         if now - self._written_at >= self._interval:
             self._written_at = now
-            self._write(report, {"in_flight": in_flight, "ended_at": 0, "success": 0})
+            self._write(counts, {"in_flight": in_flight, "ended_at": 0, "success": 0})
 
-    def end(self, report: RunCounts, *, success: bool) -> None:
-        """Write how the run has ended."""
-        self._write(report, {"in_flight": 0, "ended_at": time.time(), "success": float(success)})
+    def end(self, counts: RunCounts, *, success: bool) -> None:
+        """Write how the run ended."""
+        self._write(counts, {"in_flight": 0, "ended_at": self._now(), "success": float(success)})
 
-    def _write(self, report: RunCounts, figures: dict[str, float]) -> None:
-        # Only for those who ask for it.
+    def _write(self, counts: RunCounts, figures: dict[str, float]) -> None:
+        # Imported here because only runs with metrics need it.
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415
 
         registry = CollectorRegistry()
@@ -86,19 +92,19 @@ class MetricsFile:
             for name, meaning in METRICS
         }
         figures |= {
-            "requests": report.requests,
-            "retries": report.retries,
-            "seconds": report.seconds,
+            "requests": counts.requests,
+            "retries": counts.retries,
+            "seconds": counts.seconds,
             "started_at": self._started_at,
-            "dry_run": float(report.dry_run),
+            "dry_run": float(counts.dry_run),
         }
         for name, figure in figures.items():
             gauges[name].set(figure)
-        for stream, counts in report.streams.items():
-            shown = without_secrets(stream)
-            for fate, count in _fates(counts):
-                gauges["records"].labels(shown, fate).inc(count)
-            for reason, count in (counts.rejected + counts.dropped).items():
+        for name, stream in counts.streams.items():
+            shown = without_secrets(name)
+            for outcome, count in _outcomes(stream):
+                gauges["records"].labels(shown, outcome).inc(count)
+            for reason, count in (stream.rejected + stream.dropped).items():
                 gauges["not_sent"].labels(shown, reason).inc(count)
         try:
             write_to_textfile(self._path, registry)
@@ -110,8 +116,8 @@ class MetricsFile:
                 )
 
 
-def _fates(counts: StreamCounts) -> Iterator[tuple[str, int]]:
-    for fate in ("read", "delivered", "filtered", "unmapped"):
-        yield fate, getattr(counts, fate)
-    for fate in ("not_replayed", "rejected", "dropped"):
-        yield fate, getattr(counts, fate).total()
+def _outcomes(counts: StreamCounts) -> Iterator[tuple[str, int]]:
+    for outcome in ("read", "delivered", "filtered", "unmapped"):
+        yield outcome, getattr(counts, outcome)
+    for outcome in ("not_replayed", "rejected", "dropped"):
+        yield outcome, getattr(counts, outcome).total()

@@ -1,88 +1,113 @@
-"""How far a run has come: one live line on a terminal, a log line now and then elsewhere."""
+"""Shows how far a run is: one live line on a terminal, otherwise a log line at intervals."""
 
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import IO, Any
 
-if TYPE_CHECKING:
-    import logging
-
-    from target_liveintent.run.counts import RunCounts
-
+from target_liveintent.run import RunCounts
 
 _USUAL_SIZE = (80, 24)
 _REDRAW = 0.5
-"""Seconds between two live lines: a busy run looks up more often, and no rate would hold."""
+"""Seconds between two drawings of the live line. A busy run updates it more often, and a rate over
+a few milliseconds would be random."""
 
 
-class Progress:
-    """Tells of a run while it goes on.
+class LiveLine:
+    """A line at the bottom of a terminal that is drawn again and again.
 
     Args:
-        logger: Takes the log lines.
-        stream: Standard error; if it is a terminal, it takes the live line.
-        interval: Seconds between log lines.
+        stream: The terminal.
     """
 
-    def __init__(self, logger: logging.Logger, stream: IO[str], interval: float) -> None:
-        """Draw nothing yet: short runs need no progress."""
-        self._logger = logger
+    def __init__(self, stream: IO[str]) -> None:
         self._stream = stream
-        self._on_terminal = stream.isatty()
-        self._interval = _REDRAW if self._on_terminal else interval
-        self._started = time.monotonic()
-        self._told_at, self._told = self._started, 0
         self._line: Any = None
         self._redirected = contextlib.ExitStack()
 
-    def show(self, report: RunCounts, in_flight: int, waiting: int) -> None:
-        """Tell how far the run is, if it is time; called at least about once a second.
-
-        Args:
-            report: The counts.
-            in_flight: Batches on their way.
-            waiting: How many of them wait to be tried again.
-        """
-        now = time.monotonic()
-        if now - self._told_at < self._interval:
-            return
-        total = report.total
-        rate = (total.delivered - self._told) / (now - self._told_at)
-        words = (
-            f"{total.read:,} read, {total.delivered:,} delivered ({rate:,.0f}/s),"
-            f" {total.rejected.total():,} rejected, {in_flight} in flight"
-            f" ({waiting} waiting), {report.retries:,} retries"
-        )
-        self._told_at, self._told = now, total.delivered
-        if self._on_terminal:
-            self._draw(words)
-        else:
-            self._logger.info("so far: %s", words)
-
-    def _draw(self, words: str) -> None:
+    def draw(self, words: str) -> None:
+        """Draw the line with new words."""
         if self._line is None:
-            from tqdm import tqdm  # noqa: PLC0415 (only terminals need it)
-            from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
-
-            self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
-            # Of a terminal that does not tell its size, tqdm would use nothing.
-            width, height = os.get_terminal_size(self._stream.fileno())
-            self._line = tqdm(
-                file=self._stream,
-                bar_format="{desc}",
-                leave=False,
-                ncols=None if width else _USUAL_SIZE[0],
-                nrows=None if height else _USUAL_SIZE[1],
-                dynamic_ncols=width > 0,
-            )
+            self._line = self._open()
         self._line.set_description_str(words)
 
+    def _open(self) -> Any:
+        from tqdm import tqdm  # noqa: PLC0415 (only terminals need it)
+        from tqdm.contrib.logging import logging_redirect_tqdm  # noqa: PLC0415
+
+        self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
+        # tqdm draws nothing on a terminal that reports a size of 0.
+        width, height = os.get_terminal_size(self._stream.fileno())
+        return tqdm(
+            file=self._stream,
+            bar_format="{desc}",
+            leave=False,
+            ncols=None if width else _USUAL_SIZE[0],
+            nrows=None if height else _USUAL_SIZE[1],
+            dynamic_ncols=width > 0,
+        )
+
     def close(self) -> None:
-        """Take the live line away."""
+        """Remove the line."""
         if self._line is not None:
             self._line.close()
             self._redirected.close()
             self._line = None
+
+
+class Progress:
+    """Shows how far a run is while it goes on.
+
+    Args:
+        logger: Takes the log lines.
+        interval: Seconds between two log lines.
+        line: The live line, which replaces the log lines; None if there is no terminal.
+        monotonic: Returns seconds that never go backwards.
+    """
+
+    def __init__(
+        self,
+        logger: logging.Logger,
+        interval: float,
+        line: LiveLine | None = None,
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        """Show nothing yet: short runs need no progress."""
+        self._logger = logger
+        self._interval = interval if line is None else _REDRAW
+        self._line = line
+        self._monotonic = monotonic
+        self._shown_at, self._delivered = monotonic(), 0
+
+    def update(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
+        """Show how far the run is, if it is time; called at least about once a second.
+
+        Args:
+            counts: The counts.
+            in_flight: Batches that are being delivered.
+            waiting: How many of them wait for a retry.
+        """
+        now = self._monotonic()
+        if now - self._shown_at < self._interval:
+            return
+        total = counts.total
+        rate = (total.delivered - self._delivered) / (now - self._shown_at)
+        words = (
+            f"{total.read:,} read, {total.delivered:,} delivered ({rate:,.0f}/s),"
+            f" {total.rejected.total():,} rejected, {in_flight} in flight"
+            f" ({waiting} waiting), {counts.retries:,} retries"
+        )
+        self._shown_at, self._delivered = now, total.delivered
+        if self._line is None:
+            self._logger.info("so far: %s", words)
+        else:
+            self._line.draw(words)
+
+    def close(self) -> None:
+        """Remove the live line."""
+        if self._line is not None:
+            self._line.close()

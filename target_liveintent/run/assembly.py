@@ -2,27 +2,23 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
 
-from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.delivery.breaker import Breaker
-from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.deadline import RunDeadline
-from target_liveintent.delivery.dry_run import DryRun
-from target_liveintent.delivery.pool import DeliveryPool
-from target_liveintent.delivery.sender import Sender, SenderParts
-from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.delivery import (
+    Batch,
+    BatchResult,
+    Breaker,
+    Client,
+    DeliveryPool,
+    DryRun,
+    RunDeadline,
+    Sender,
+    SenderParts,
+)
 from target_liveintent.run.parts import RunParts
-from target_liveintent.storage.dead_letters import DeadLetterFile
-from target_liveintent.storage.delivered import DeliveredFile
-from target_liveintent.storage.ledger import Ledger
-
-if TYPE_CHECKING:
-    import logging
-
-    from target_liveintent.clock import Clock
-    from target_liveintent.delivery.model import Batch, BatchResult
-    from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings
+from target_liveintent.storage import DeadLetterFile, DeliveredFile, Ledger
 
 
 def parts_of(settings: Settings, logger: logging.Logger, clock: Clock = SYSTEM_CLOCK) -> RunParts:
@@ -36,18 +32,17 @@ def parts_of(settings: Settings, logger: logging.Logger, clock: Clock = SYSTEM_C
     Raises:
         ConfigurationError: If a file that the settings name cannot be used.
     """
-    suppressions = Suppressions(settings.suppression_path)
     letters = DeadLetterFile(settings.dead_letter_path)
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
-        return RunParts(clock, DryRun(logger, clock), letters, suppressions)
+        return RunParts(clock, DryRun(logger, clock), letters)
     account = (settings.url, settings.customer_id)
     ledger = Ledger(settings.ledger_path, account) if settings.ledger_path is not None else None
     delivered_file = None
     if settings.delivered_path is not None:
         delivered_file = DeliveredFile(settings.delivered_path, logger)
     delivery = delivery_of(settings, client, clock)
-    return RunParts(clock, delivery, letters, suppressions, ledger, delivered_file)
+    return RunParts(clock, delivery, letters, ledger, delivered_file)
 
 
 def delivery_of(settings: Settings, client: Client, clock: Clock) -> DeliveryPool:

@@ -4,15 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
-from target_liveintent.clock import SYSTEM_CLOCK
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.reasons import REASONS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from target_liveintent.clock import Clock
 
 _LEAST_EVENTS_TO_WARN = 10
 """Delivered events from which on a column that is always empty is probably a mistake."""
@@ -90,7 +85,6 @@ class RunCounts:
     def __init__(
         self, *, dry_run: bool = False, seconds: float = 0.0, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        """Start with nothing counted."""
         self.streams: dict[str, StreamCounts] = {}
         self.requests = 0
         self.retries = 0

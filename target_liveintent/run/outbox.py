@@ -2,19 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Protocol
+from typing import Protocol
 
-from target_liveintent.delivery.model import Batch
-from target_liveintent.storage.ledger import event_key
-
-if TYPE_CHECKING:
-    from target_liveintent.conversions.model import Conversion
-    from target_liveintent.delivery.model import BatchResult
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.run.parts import RunParts
-    from target_liveintent.run.state_gate import StateGate
-    from target_liveintent.settings import Settings
-    from target_liveintent.storage.ledger import Ledger
+from target_liveintent.conversions import Conversion
+from target_liveintent.delivery import Batch, BatchResult
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.parts import RunParts
+from target_liveintent.run.state_gate import StateGate
+from target_liveintent.settings import Settings
+from target_liveintent.storage import Ledger, event_key
 
 TICK = 1.0
 """The most seconds between two checks of what is due."""
@@ -46,7 +42,6 @@ class Outbox:
     """
 
     def __init__(self, settings: Settings, parts: RunParts, run: Accounts) -> None:
-        """Start without a batch."""
         self._settings = settings
         self._parts = parts
         self._ledger = parts.ledger

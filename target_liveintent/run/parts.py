@@ -2,19 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from target_liveintent.clock import Clock
-    from target_liveintent.delivery.dry_run import DryRun
-    from target_liveintent.delivery.pool import DeliveryPool
-    from target_liveintent.privacy.suppression import Suppressions
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.storage.dead_letters import DeadLetterWriter
-    from target_liveintent.storage.delivered import DeliveredFile, SentEvent
-    from target_liveintent.storage.ledger import Ledger
+from target_liveintent.clock import Clock
+from target_liveintent.conversions import SentEvent
+from target_liveintent.delivery import DeliveryPool, DryRun
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.storage import DeadLetterWriter, DeliveredFile, Ledger
 
 
 class DeliveryObserver(Protocol):
@@ -44,7 +39,6 @@ class RunParts(NamedTuple):
         clock: Tells the time.
         delivery: Delivers batches.
         letters: Takes the dead letters.
-        suppressions: The people who must not be sent.
         ledger: Knows which events were delivered before; None without the setting.
         delivered_file: Takes what was delivered; None without the setting.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
@@ -57,7 +51,6 @@ class RunParts(NamedTuple):
     clock: Clock
     delivery: DeliveryPool | DryRun
     letters: DeadLetterWriter
-    suppressions: Suppressions
     ledger: Ledger | None = None
     delivered_file: DeliveredFile | None = None
     write_state: Callable[[str], None] = lambda _: None

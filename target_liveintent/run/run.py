@@ -6,23 +6,18 @@ record gets its outcome, and lets no STATE out before. All of it runs on the mai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
-from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.breaker import refused_as_a_whole
+from target_liveintent.conversions import Conversion, Rejection, read_back
+from target_liveintent.delivery import BatchResult, refused_as_a_whole
 from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox
+from target_liveintent.run.parts import RunParts
 from target_liveintent.run.rejections import Rejections
 from target_liveintent.run.state_gate import Closed, StateGate
-from target_liveintent.storage.delivered import read_back
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.delivery.model import BatchResult
-    from target_liveintent.run.parts import RunParts
-    from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings
 
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests that are on their way."""
@@ -42,18 +37,15 @@ class Run:
     Attributes:
         counts: The records by outcome.
         gate: Says which STATE may be written.
-        suppressions: The people who must not be sent; the event builders ask for them.
         accepted: Whether the API accepted anything. Until then, refused events have no outcome, as
             the settings may be at fault. A caller that judges this over several runs sets it.
     """
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
-        """Start with nothing read."""
         self.counts = RunCounts(dry_run=settings.dry_run, clock=parts.clock)
         self.gate = StateGate()
         if settings.dry_run or settings.limit is not None:
             self.gate.close(Closed.TRIAL_RUN)
-        self.suppressions = parts.suppressions
         self.accepted = False
         self._settings = settings
         self._parts = parts

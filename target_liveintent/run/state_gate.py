@@ -10,10 +10,7 @@ from __future__ import annotations
 import contextlib
 import enum
 from collections import deque
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 
 class Closed(enum.Enum):
@@ -33,7 +30,6 @@ class StateGate:
     """
 
     def __init__(self) -> None:
-        """Start open, with nothing read."""
         self._closed: set[Closed] = set()
         self._next = 0
         self._unfinished: set[int] = set()

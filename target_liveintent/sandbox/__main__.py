@@ -1,4 +1,4 @@
-"""`python -m target_liveintent.sandbox`: the same as `liveintent-sandbox`."""
+"""Entry point of `python -m target_liveintent.sandbox`, equivalent to `liveintent-sandbox`."""
 
 from __future__ import annotations
 

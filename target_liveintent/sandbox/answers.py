@@ -1,17 +1,15 @@
-"""What the sandbox answers to a request, as a value: nothing is sent or stored here."""
+"""What the sandbox answers to a request, as values. Nothing is sent or stored here."""
 
 from __future__ import annotations
 
+from collections.abc import Mapping, Sequence
 from enum import Enum
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
-
 Event = dict[str, Any]
-"""One conversion event as it came, decoded from JSON."""
+"""One conversion event as it arrived, decoded from JSON."""
 
 JSON = "application/json"
 
@@ -30,10 +28,10 @@ class Outcome(str, Enum):
 
 
 class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
-    """A rule that a request broke, in its parts, for the page.
+    """A rule that a request broke, in separate fields for the page to show.
 
-    `index` and `event_id` say which event it was, where it was one; `field` is a dotted path,
-    `value` what was there, as JSON without e-mail addresses.
+    `index` and `event_id` identify the event, unless the request as a whole broke the rule. `field`
+    is a dotted path; `value` is the offending value as JSON, without e-mail addresses.
     """
 
     rule: str
@@ -43,10 +41,10 @@ class Problem(msgspec.Struct, frozen=True, kw_only=True, omit_defaults=True):
     value: str | None = None
 
 
-class Refusal(msgspec.Struct, frozen=True):
+class ErrorEntry(msgspec.Struct, frozen=True):
     """One entry of an error body: a code for programs and a message for people.
 
-    `problems` says the same as the message, in its parts; where the message has none, nothing.
+    `problems` is the message in separate fields; it is empty if the message is a single rule.
     """
 
     code: str
@@ -55,11 +53,11 @@ class Refusal(msgspec.Struct, frozen=True):
 
 
 class Answer(msgspec.Struct, frozen=True, kw_only=True):
-    """An answer to one request.
+    """The answer to one request.
 
-    `status` is None where the connection is closed without one; `accepted` holds the events
-    that count as received; `reasons` says to a person why the answer is not a plain 204, and
-    `problems` the same in its parts.
+    `status` is None if the connection is closed without an answer. `accepted` contains the events
+    that count as received. `reasons` says in words why the answer is not a plain 204; `problems`
+    contains these reasons in separate fields.
     """
 
     outcome: Outcome
@@ -73,41 +71,41 @@ class Answer(msgspec.Struct, frozen=True, kw_only=True):
 
 
 def accept(events: Sequence[Event]) -> Answer:
-    """Return the answer to a batch without fault: 204, no body."""
+    """Return the answer to a valid batch: 204 without a body."""
     return Answer(outcome=Outcome.ACCEPTED, status=204, accepted=events)
 
 
-def refuse(status: int, *refusals: Refusal, headers: Mapping[str, str] | None = None) -> Answer:
-    """Return an answer of `status` that refuses the whole request.
+def refuse(status: int, *entries: ErrorEntry, headers: Mapping[str, str] | None = None) -> Answer:
+    """Return an answer with this status that refuses the whole request.
 
-    The body has one entry for each refusal, of the first `MAX_ENTRIES`.
+    The body contains the first `MAX_ENTRIES` entries.
     """
-    refusals = refusals[:MAX_ENTRIES]
+    entries = entries[:MAX_ENTRIES]
     return Answer(
         outcome=Outcome.REFUSED,
         status=status,
-        body=error_body(status, *refusals),
+        body=error_body(status, *entries),
         media_type=JSON,
         headers=headers or {},
-        reasons=tuple(refusal.message for refusal in refusals),
+        reasons=tuple(entry.message for entry in entries),
         problems=tuple(
             problem
-            for refusal in refusals
-            for problem in refusal.problems or (Problem(rule=refusal.message),)
+            for entry in entries
+            for problem in entry.problems or (Problem(rule=entry.message),)
         ),
     )
 
 
-def error_body(status: int, *refusals: Refusal) -> bytes:
-    """Return an error body in the form of LiveIntent's sister APIs.
+def error_body(status: int, *entries: ErrorEntry) -> bytes:
+    """Return an error body in the format of LiveIntent's sister APIs.
 
-    The Conversions API's own form is not published; this one is inferred.
+    The format of the Conversions API itself is not published; this one is inferred.
     """
     return msgspec.json.encode(
         {
             "errors": [
-                {"httpStatus": status, "message": refusal.message, "errorCode": refusal.code}
-                for refusal in refusals
+                {"httpStatus": status, "message": entry.message, "errorCode": entry.code}
+                for entry in entries
             ]
         }
     )

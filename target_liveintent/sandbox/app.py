@@ -1,4 +1,4 @@
-"""The sandbox's routes: the API's own, and those to look at what arrived and to script faults."""
+"""The sandbox's HTTP routes: those of the API, and others to inspect events and script faults."""
 
 from __future__ import annotations
 
@@ -6,7 +6,8 @@ import asyncio
 import contextlib
 import re
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -16,36 +17,31 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from target_liveintent.sandbox.answers import JSON
-from target_liveintent.sandbox.contract import Call, Contract, is_json
+from target_liveintent.sandbox.contract import ApiRequest, Contract, is_json
+from target_liveintent.sandbox.fault_queue import FaultQueue
 from target_liveintent.sandbox.faults import FaultError, parse_faults
 from target_liveintent.sandbox.page import Page
 from target_liveintent.sandbox.rules import OPENAPI
-from target_liveintent.sandbox.store import RequestRecord, Store, decoded
+from target_liveintent.sandbox.store import LoggedRequest, Store, decode_events
 from target_liveintent.sandbox.transport import ConnectionDrop
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from target_liveintent.sandbox.script import FaultQueue
-
 DEFAULT_LIMIT = 100
-"""How many events or requests are listed where the query does not say."""
+"""How many events or requests to list if the query has no `limit`."""
 
 
 class App:
     """The sandbox as an ASGI application, `asgi`.
 
     Args:
-        contract: What is answered to events, faults aside.
+        contract: Answers requests, apart from faults.
         faults: The scripted faults.
-        store: Where what arrives is kept.
+        store: Keeps what arrives.
         clock: Returns the time in Unix seconds.
     """
 
     def __init__(
         self, contract: Contract, faults: FaultQueue, store: Store, clock: Callable[[], float]
     ) -> None:
-        """Set up the routes."""
         self._contract = contract
         self._faults = faults
         self._store = store
@@ -67,11 +63,11 @@ class App:
                 Route("/faults", self._clear_faults, methods=["DELETE"]),
                 Route("/faults/{number:int}", self._remove_fault, methods=["DELETE"]),
             ],
-            exception_handlers={HTTPException: _explain},
+            exception_handlers={HTTPException: _error_response},
         )
 
     def close(self) -> None:
-        """End scripted latencies at once: the server stops."""
+        """End all scripted latencies, because the server is stopping."""
         self._closing.set()
 
     async def _receive(self, request: Request) -> Response:
@@ -81,28 +77,28 @@ class App:
             body = await request.body()
         except ClientDisconnect:
             return ConnectionDrop()
-        call = Call(
+        api_request = ApiRequest(
             customer_id=request.path_params["customer_id"],
             body=body,
             authorization=request.headers.get("Authorization"),
             content_type=request.headers.get("Content-Type"),
         )
-        judgement = self._contract.judge(call, now)
-        plan = self._faults.plan(judgement.answer.accepted)
-        if plan.seconds:
+        checked = self._contract.check(api_request, now)
+        effect = self._faults.apply(checked.answer.accepted)
+        if effect.delay:
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), plan.seconds)
-        answer = plan.terminal.answer(judgement.answer) if plan.terminal else judgement.answer
-        record = RequestRecord(
+                await asyncio.wait_for(self._closing.wait(), effect.delay)
+        answer = effect.fault.answer(checked.answer) if effect.fault else checked.answer
+        logged = LoggedRequest(
             received_at=now,
             latency=time.perf_counter() - started,
             status=answer.status,
             outcome=answer.outcome,
-            events=None if judgement.events is None else len(judgement.events),
+            events=None if checked.events is None else len(checked.events),
             reasons=answer.reasons,
             problems=answer.problems,
         )
-        self._store.record(record, judgement.events or (), answer.accepted)
+        self._store.add(logged, checked.events or (), answer.accepted)
         if answer.status is None:
             return ConnectionDrop()
         return Response(answer.body, answer.status, answer.headers, answer.media_type)
@@ -120,7 +116,7 @@ class App:
             part = msgspec.json.encode(event_id)
             found = [e for e in found if part in e.body and e.event["eventId"] == event_id]
             count = len(found)
-        return _json({"count": count, "events": decoded(found[::-1][:limit])})
+        return _json({"count": count, "events": decode_events(found[::-1][:limit])})
 
     async def _list_requests(self, request: Request) -> Response:
         limit, event_id = _limit(request), request.query_params.get("event_id")
@@ -136,7 +132,7 @@ class App:
         return Response(status_code=204)
 
     async def _list_faults(self, _: Request) -> Response:
-        faults = self._faults.described
+        faults = self._faults.descriptions
         return _json({"count": len(faults), "faults": faults})
 
     async def _add_faults(self, request: Request) -> Response:
@@ -171,8 +167,8 @@ def _json(content: object) -> Response:
     return Response(msgspec.json.encode(content), media_type=JSON)
 
 
-async def _explain(_: Request, error: Any) -> Response:
-    answer = _json({"error": error.detail})
-    answer.status_code = error.status_code
-    answer.headers.update(error.headers or {})
-    return answer
+async def _error_response(_: Request, error: Any) -> Response:
+    response = _json({"error": error.detail})
+    response.status_code = error.status_code
+    response.headers.update(error.headers or {})
+    return response

@@ -1,4 +1,4 @@
-"""`liveintent-sandbox`: the sandbox as a program."""
+"""The command line `liveintent-sandbox`, which runs the sandbox as a program."""
 
 from __future__ import annotations
 
@@ -6,25 +6,41 @@ import argparse
 import signal
 import sys
 import time
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Sequence
+from collections.abc import Sequence
+from typing import Any
 
 _EXTRA = "pip install 'target-liveintent[sandbox]'"
 _EXTRA_MODULES = ("starlette", "uvicorn")
 _USAGE_ERROR = 2
 
 
+def _port(text: str) -> int:
+    port = int(text)
+    if not 0 <= port <= 65535:  # noqa: PLR2004 - the range of ports
+        msg = "must be 0 to 65535"
+        raise argparse.ArgumentTypeError(msg)
+    return port
+
+
+OPTIONS: dict[str, dict[str, Any]] = {
+    "--host": {"default": "127.0.0.1", "help": "loopback address to listen on"},
+    "--port": {"type": _port, "default": 8086, "help": "port; 0 takes a free one"},
+    "--customer-id": {"default": "a-1b2c", "help": "the customer ID it knows"},
+    "--auth-token": {"default": "sandbox-token", "help": "the token it accepts"},
+    "--seed": {"type": int, "help": "for faults that have a probability"},
+}
+"""The arguments of `ArgumentParser.add_argument` for each option of the command line."""
+
+
 def main(argv: Sequence[str] | None = None) -> int:
-    """Serve until interrupted.
+    """Run the sandbox until it is interrupted.
 
     Args:
-        argv: Arguments, those of the process where None.
+        argv: The arguments; None means those of the process.
 
     Returns:
-        0 after an interrupt or SIGTERM, 2 where the sandbox cannot start; standard error then
-        says why, in one line.
+        The exit code: 0 after an interrupt or SIGTERM; 2 if the sandbox cannot start. In that case,
+        one line on standard error says why.
     """
     options = _parser().parse_args(argv)
     try:
@@ -33,8 +49,8 @@ def main(argv: Sequence[str] | None = None) -> int:
         if (error.name or "").partition(".")[0] not in _EXTRA_MODULES:
             raise
         return _fail(f"The sandbox needs packages that are not installed. Install: {_EXTRA}")
-    # Both end in the same exception, wherever the program is; a shell's background job would
-    # otherwise ignore SIGINT.
+    # Both signals raise KeyboardInterrupt, wherever the program is. SIGINT needs a handler because
+    # a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):
         signal.signal(number, signal.default_int_handler)
     try:
@@ -68,20 +84,9 @@ def _parser() -> argparse.ArgumentParser:
         description="A local stand-in for LiveIntent's Conversions API.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
-    parser.add_argument("--host", default="127.0.0.1", help="loopback address to listen on")
-    parser.add_argument("--port", type=_port, default=8086, help="port; 0 takes a free one")
-    parser.add_argument("--customer-id", default="a-1b2c", help="the customer ID it knows")
-    parser.add_argument("--auth-token", default="sandbox-token", help="the token it accepts")
-    parser.add_argument("--seed", type=int, help="for faults that have a probability")
+    for name, arguments in OPTIONS.items():
+        parser.add_argument(name, **arguments)
     return parser
-
-
-def _port(text: str) -> int:
-    port = int(text)
-    if not 0 <= port <= 65535:  # noqa: PLR2004 - the range of ports
-        msg = "must be 0 to 65535"
-        raise argparse.ArgumentTypeError(msg)
-    return port
 
 
 def _fail(reason: str) -> int:

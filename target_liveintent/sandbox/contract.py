@@ -1,13 +1,14 @@
-"""What the API answers to a request, scripted faults aside. Pure: no state, no clock."""
+"""Decides what the API answers to a request, apart from scripted faults. Pure functions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Sequence
+from typing import Any
 
 import msgspec
 
-from target_liveintent.sandbox.answers import JSON, Answer, Problem, Refusal, accept, refuse
-from target_liveintent.sandbox.masks import masked
+from target_liveintent.sandbox.answers import JSON, Answer, ErrorEntry, Problem, accept, refuse
+from target_liveintent.sandbox.masking import mask_addresses
 from target_liveintent.sandbox.rules import (
     SCHEMAS,
     Violation,
@@ -16,11 +17,10 @@ from target_liveintent.sandbox.rules import (
     validator,
 )
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
 _MAX_VIOLATIONS = 5
+"""Most violations in one error entry."""
 _MAX_ECHO = 60
+"""Most characters of an offending value in a message."""
 
 _MIN_EVENTS: int = SCHEMAS["ConversionBatch"]["minItems"]
 _MAX_EVENTS: int = SCHEMAS["ConversionBatch"]["maxItems"]
@@ -28,8 +28,8 @@ _BATCH = validator("ConversionBatch")
 _EVENT = validator("ConversionEvent")
 
 
-class Call(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of a request that decide its answer."""
+class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """The parts of a request that determine its answer."""
 
     customer_id: str
     body: bytes
@@ -37,10 +37,10 @@ class Call(msgspec.Struct, frozen=True, kw_only=True):
     content_type: str | None = None
 
 
-class Judgement(msgspec.Struct, frozen=True):
-    """An answer, with what is known of the batch it answers.
+class CheckResult(msgspec.Struct, frozen=True):
+    """The answer to a request, and the items in its body, which need not be events.
 
-    `events` is None where the body is no array, or was not looked at.
+    `events` is None if the body is not an array, or if the request is refused before it is read.
     """
 
     answer: Answer
@@ -48,83 +48,87 @@ class Judgement(msgspec.Struct, frozen=True):
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """The API's contract with one customer.
+    """The rules by which the API answers one customer.
 
-    With `echo_values`, messages repeat the offending value, as those of a real API may.
+    With `echo_values`, messages repeat the offending value, as the messages of a real API may.
     """
 
     customer_id: str
     auth_token: str
     echo_values: bool = True
 
-    def judge(self, call: Call, now: float) -> Judgement:
-        """Return the answer to `call`, which arrived at `now` in Unix seconds."""
-        barred = self._barred(call)
-        if barred is not None:
-            return Judgement(barred)
+    def check(self, request: ApiRequest, now: float) -> CheckResult:
+        """Return the answer to a request that arrived at `now`, in Unix seconds."""
+        if (denial := self._denial(request)) is not None:
+            return CheckResult(denial)
         try:
-            batch = msgspec.json.decode(call.body)
-        # Of text that is not UTF-8, and of arrays nested thousands deep, msgspec says so in
-        # Python's own exceptions. It refuses NaN and Infinity, which are no JSON.
+            batch = msgspec.json.decode(request.body)
+        # msgspec raises Python's own exceptions for text that is not UTF-8 and for arrays nested
+        # thousands deep. It rejects NaN and Infinity, which are not JSON.
         except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return Judgement(refuse(400, Refusal("INVALID_JSON", f"body: invalid JSON: {error}")))
+            return _refused("INVALID_JSON", f"body: invalid JSON: {error}")
         if not isinstance(batch, list):
-            return Judgement(refuse(400, Refusal("TYPE", "body: must be an array of events")))
+            return _refused("TYPE", "body: must be an array of events")
         try:
-            return Judgement(self._checked(batch, now), batch)
-        except ValueError:  # the validator's limit, some 250 levels
-            return Judgement(refuse(400, Refusal("INVALID_JSON", "body: nested too deep")))
+            return CheckResult(self._check_batch(batch, now), batch)
+        except ValueError:  # The validator stops at some 250 levels.
+            return _refused("INVALID_JSON", "body: nested too deep")
 
-    def _barred(self, call: Call) -> Answer | None:
-        if call.authorization != f"Bearer {self.auth_token}":
-            refusal = Refusal("UNAUTHORIZED", "the token is missing or wrong")
-            return refuse(401, refusal, headers={"WWW-Authenticate": "Bearer"})
-        if call.customer_id != self.customer_id:
-            return refuse(403, Refusal("FORBIDDEN", "the token is not one for this customer ID"))
-        if not is_json(call.content_type):
-            return refuse(415, Refusal("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {JSON}"))
+    def _denial(self, request: ApiRequest) -> Answer | None:
+        """Return the answer to a request whose headers or path are wrong, otherwise None."""
+        if request.authorization != f"Bearer {self.auth_token}":
+            entry = ErrorEntry("UNAUTHORIZED", "the token is missing or wrong")
+            return refuse(401, entry, headers={"WWW-Authenticate": "Bearer"})
+        if request.customer_id != self.customer_id:
+            return refuse(403, ErrorEntry("FORBIDDEN", "the token is not one for this customer ID"))
+        if not is_json(request.content_type):
+            return refuse(415, ErrorEntry("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {JSON}"))
         return None
 
-    def _checked(self, batch: list[Any], now: float) -> Answer:
+    def _check_batch(self, batch: list[Any], now: float) -> Answer:
         if not _MIN_EVENTS <= len(batch) <= _MAX_EVENTS:
             rule = f"must hold {_MIN_EVENTS} to {_MAX_EVENTS} events, holds {len(batch)}"
-            return refuse(400, Refusal("BATCH_SIZE", f"body: {rule}"))
-        # One call for the whole batch is several times as fast as one for each event; which
-        # event breaks which rule is asked only where one does.
+            return refuse(400, ErrorEntry("BATCH_SIZE", f"body: {rule}"))
+        # Validating the whole batch at once is several times as fast as validating each event.
+        # Single events are validated only if that fails, to find which event breaks which rule.
         well_formed = _BATCH.is_valid(batch)
-        refusals = [
+        entries = [
             self._entry(index, event, violations)
             for index, event in enumerate(batch)
             if (violations := tuple(_violations(event, now, well_formed=well_formed)))
         ]
-        return refuse(400, *refusals) if refusals else accept(batch)
+        return refuse(400, *entries) if entries else accept(batch)
 
-    def _entry(self, index: int, event: object, violations: Sequence[Violation]) -> Refusal:
+    def _entry(self, index: int, event: object, violations: Sequence[Violation]) -> ErrorEntry:
         place = f"events[{index}]"
         violations = violations[:_MAX_VIOLATIONS]
         texts = [self._text(place, violation) for violation in violations]
         event_id = event_id_of(event)
         suffix = "" if event_id is None else f" (eventId {event_id})"
         problems = tuple(_problem(index, event_id, violation) for violation in violations)
-        return Refusal(violations[0].code, "; ".join(texts) + suffix, problems)
+        return ErrorEntry(violations[0].code, "; ".join(texts) + suffix, problems)
 
     def _text(self, place: str, violation: Violation) -> str:
         where = f"{place}.{violation.field}" if violation.field else place
         text = f"{where}: {violation.rule}"
         if not self.echo_values or violation.value is msgspec.UNSET:
             return text
-        return f"{text}, got {_cut(msgspec.json.encode(violation.value).decode())}"
+        return f"{text}, got {_shorten(msgspec.json.encode(violation.value).decode())}"
 
 
 def event_id_of(event: object) -> str | None:
-    """Return the ID of what may be no event, or have none."""
+    """Return the eventId of an item; None if it has none or is not an event."""
     event_id = event.get("eventId") if isinstance(event, dict) else None
     return event_id if isinstance(event_id, str) else None
 
 
 def is_json(content_type: str | None) -> bool:
-    """Tell whether a Content-Type header, or its absence, declares JSON."""
+    """Return whether a Content-Type header declares JSON; a missing header does not."""
     return (content_type or "").partition(";")[0].strip().lower() == JSON
+
+
+def _refused(code: str, message: str) -> CheckResult:
+    return CheckResult(refuse(400, ErrorEntry(code, message)))
 
 
 def _violations(event: Any, now: float, *, well_formed: bool) -> Iterator[Violation]:
@@ -137,8 +141,8 @@ def _violations(event: Any, now: float, *, well_formed: bool) -> Iterator[Violat
 def _problem(index: int, event_id: str | None, violation: Violation) -> Problem:
     value = None
     if violation.value is not msgspec.UNSET:
-        # Cut after it is masked: the first half of an address must not be left.
-        value = _cut(masked(msgspec.json.encode(violation.value).decode()))
+        # Mask before shortening: otherwise the first half of an address could remain.
+        value = _shorten(mask_addresses(msgspec.json.encode(violation.value).decode()))
     return Problem(
         rule=violation.rule,
         index=index,
@@ -148,5 +152,5 @@ def _problem(index: int, event_id: str | None, violation: Violation) -> Problem:
     )
 
 
-def _cut(echo: str) -> str:
-    return echo if len(echo) <= _MAX_ECHO else echo[:_MAX_ECHO] + "…"
+def _shorten(value: str) -> str:
+    return value if len(value) <= _MAX_ECHO else value[:_MAX_ECHO] + "…"

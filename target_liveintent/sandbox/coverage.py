@@ -1,15 +1,12 @@
-"""Which fields the accepted events carry."""
+"""Counts which fields the accepted events have."""
 
 from __future__ import annotations
 
 from collections import Counter
+from collections.abc import Sequence
 from itertools import chain
-from typing import TYPE_CHECKING
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
-    from target_liveintent.sandbox.answers import Event
+from target_liveintent.sandbox.answers import Event
 
 FIELDS = (
     "md5",
@@ -23,26 +20,26 @@ FIELDS = (
     "value",
     "currency",
 )
-"""What is counted, in the order to show it: fields, whose names are unique, and two of them."""
+"""What is counted, in the order in which the page shows it: field names, which are unique across
+an event's objects, and two combinations of fields."""
 
 
 class Coverage:
-    """Counts, for each of `FIELDS`, the events that carry it."""
+    """Counts the events that have each of `FIELDS`."""
 
     def __init__(self) -> None:
-        """Start at nought."""
         self._counts: Counter[str] = Counter()
 
     def add(self, events: Sequence[Event]) -> None:
-        """Count events that keep to the contract."""
+        """Count valid events."""
         users = [event["userData"] for event in events]
         purchases = (event["purchaseData"] for event in events)
-        # One pass over all names is several times as fast as a look for each.
+        # Counting all names in one pass is several times as fast as testing for each field.
         self._counts.update(chain.from_iterable(chain(events, users, purchases)))
         self._counts["md5 and sha2"] += sum("md5" in user and "sha2" in user for user in users)
         self._counts["idfa or aaid"] += sum("idfa" in user or "aaid" in user for user in users)
 
     @property
     def counts(self) -> dict[str, int]:
-        """The counts of all fields, in order."""
+        """The counts of all `FIELDS`, in order."""
         return {field: self._counts[field] for field in FIELDS}

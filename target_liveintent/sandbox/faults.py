@@ -1,39 +1,39 @@
-"""Scripted faults: their kinds, and what each makes of an answer.
+"""The kinds of scripted faults, and how each of them changes an answer.
 
-A fault applies `times` times, for ever where `times` is null: by default once, but certain events
-are refused for ever, as the API's rules do not change. With a `probability` below 1 it
-is passed over now and then, which uses up none of its times.
+A fault applies `times` times, or until it is removed if `times` is null. The default is once; only
+`refuse` lasts until it is removed, because the API's rules do not change either. A fault with a
+`probability` below 1 skips some requests, and a skipped request does not use up a time.
 """
 
 from __future__ import annotations
 
 import re
-from typing import TYPE_CHECKING, Annotated, Any, Literal
+from collections.abc import Sequence
+from typing import Annotated, Any, Literal
 
 import msgspec
 
 from target_liveintent.sandbox.answers import (
     JSON,
     Answer,
+    ErrorEntry,
     Event,
     Outcome,
     Problem,
-    Refusal,
     error_body,
+    refuse,
 )
-from target_liveintent.sandbox.answers import refuse as refused
 from target_liveintent.sandbox.rules import lookup
 
-if TYPE_CHECKING:
-    from collections.abc import Sequence
-
 _BODILESS = frozenset({204, 304})
+"""Statuses whose responses have no body."""
 _HEADER_NAME = re.compile(r"[!#$%&'*+.^_`|~0-9A-Za-z-]+")
 _FRAMING = frozenset({"connection", "content-length", "transfer-encoding"})
+"""Headers that only the server may set, because they delimit the body."""
 
 
 class FaultError(ValueError):
-    """A fault is not described as it must be; the message says where and how."""
+    """The description of a fault is invalid; the message says where and why."""
 
 
 class _Fault(
@@ -42,22 +42,22 @@ class _Fault(
     times: Annotated[int, msgspec.Meta(ge=1)] | None = 1
     probability: Annotated[float, msgspec.Meta(gt=0, le=1)] = 1.0
 
-    def matches(self, accepted: Sequence[Event]) -> bool:  # noqa: ARG002 - for those below
-        """Tell whether this fault concerns a request of which `accepted` would be accepted."""
+    def matches(self, accepted: Sequence[Event]) -> bool:  # noqa: ARG002 - subclasses use it
+        """Return whether this fault applies to a request with these valid events."""
         return True
 
 
 class Latency(_Fault, frozen=True, kw_only=True, tag="latency"):
-    """Answers later, by `seconds`. Combines with any other fault."""
+    """Delays the answer by `seconds`. Combines with any other fault."""
 
     seconds: Annotated[float, msgspec.Meta(ge=0, le=600)]
 
 
 class Status(_Fault, frozen=True, kw_only=True, tag="status"):
-    """Answers `status` instead of looking at the request. Nothing is accepted.
+    """Answers `status` whatever the request contains. Accepts no event.
 
-    `body` is sent as plain text where it is a string, else as JSON; without one, it is an
-    error body in the API's form.
+    A `body` that is a string is sent as plain text, any other as JSON. Without a `body`, the answer
+    has an error body in the API's format.
     """
 
     status: Annotated[int, msgspec.Meta(ge=200, le=599)]
@@ -65,7 +65,7 @@ class Status(_Fault, frozen=True, kw_only=True, tag="status"):
     body: Any = msgspec.UNSET
 
     def __post_init__(self) -> None:
-        """Refuse what would break the connection instead of making an answer."""
+        """Reject values that would break the connection instead of producing an answer."""
         if self.status in _BODILESS and self.body is not msgspec.UNSET:
             msg = f"An answer of status {self.status} has no `body`"
             raise ValueError(msg)
@@ -77,13 +77,13 @@ class Status(_Fault, frozen=True, kw_only=True, tag="status"):
                 msg = f"The header `{name}` is the server's to set"
                 raise ValueError(msg)
 
-    def answer(self, judged: Answer) -> Answer:  # noqa: ARG002 - for those below
+    def answer(self, regular: Answer) -> Answer:  # noqa: ARG002 - other kinds use it
         """Return the scripted answer."""
         reason = f"scripted fault: status {self.status}"
         if self.status in _BODILESS:
             body, media_type = b"", None
         elif self.body is msgspec.UNSET:
-            body, media_type = error_body(self.status, Refusal("SCRIPTED_FAULT", reason)), JSON
+            body, media_type = error_body(self.status, ErrorEntry("SCRIPTED_FAULT", reason)), JSON
         elif isinstance(self.body, str):
             body, media_type = self.body.encode(), "text/plain"
         else:
@@ -104,23 +104,23 @@ class Drop(_Fault, frozen=True, kw_only=True, tag="drop"):
 
     when: Literal["before", "after"]
 
-    def answer(self, judged: Answer) -> Answer:
-        """Return no answer, with the events accepted where it comes after."""
+    def answer(self, regular: Answer) -> Answer:
+        """Return an answer without status; it accepts the events if `when` is "after"."""
         reason = f"scripted fault: connection dropped {self.when} processing"
         return Answer(
             outcome=Outcome.DROPPED,
             status=None,
-            accepted=judged.accepted if self.when == "after" else (),
+            accepted=regular.accepted if self.when == "after" else (),
             reasons=(reason,),
             problems=(Problem(rule=reason),),
         )
 
 
 class Refuse(_Fault, frozen=True, kw_only=True, tag="refuse"):
-    """Refuses batches that hold certain events, as the API does for an invalid one.
+    """Refuses batches that contain selected events, as the API does for an invalid event.
 
-    An event is meant if its eventId is in `event_ids`, or if it has all values of `where`, a
-    mapping of dotted paths to values.
+    It selects the events whose eventId is in `event_ids`, and those that have all the values in
+    `where`, which maps dotted paths to values.
     """
 
     times: Annotated[int, msgspec.Meta(ge=1)] | None = None
@@ -128,50 +128,50 @@ class Refuse(_Fault, frozen=True, kw_only=True, tag="refuse"):
     where: dict[str, Any] = {}
 
     def __post_init__(self) -> None:
-        """Refuse a fault that would mean no event, or any."""
+        """Reject a fault that names no events."""
         if not self.event_ids and not self.where:
             msg = "One of `event_ids` and `where` must name an event"
             raise ValueError(msg)
 
     def matches(self, accepted: Sequence[Event]) -> bool:
-        """Tell whether any event of the batch is meant."""
-        return any(map(self._means, accepted))
+        """Return whether any event of the batch is selected."""
+        return any(map(self._selects, accepted))
 
-    def answer(self, judged: Answer) -> Answer:
-        """Return the refusal, which names the events meant."""
+    def answer(self, regular: Answer) -> Answer:
+        """Return a refusal that names the selected events."""
         rule = "refused by a scripted fault"
-        refusals = (
-            Refusal(
+        entries = (
+            ErrorEntry(
                 "SCRIPTED_FAULT",
                 f"events[{index}]: {rule} (eventId {event['eventId']})",
                 (Problem(rule=rule, index=index, event_id=event["eventId"]),),
             )
-            for index, event in enumerate(judged.accepted)
-            if self._means(event)
+            for index, event in enumerate(regular.accepted)
+            if self._selects(event)
         )
-        return refused(400, *refusals)
+        return refuse(400, *entries)
 
-    def _means(self, event: Event) -> bool:
+    def _selects(self, event: Event) -> bool:
         return event["eventId"] in self.event_ids or (
             bool(self.where)
-            and all(lookup(event, tuple(k.split("."))) == v for k, v in self.where.items())
+            and all(lookup(event, path.split(".")) == value for path, value in self.where.items())
         )
 
 
 class Partial(_Fault, frozen=True, kw_only=True, tag="partial"):
-    """Answers 200 with those of `event_ids` that are in the batch; the rest is accepted."""
+    """Answers 200 with those of `event_ids` that are in the batch, and accepts the other events."""
 
     event_ids: Annotated[frozenset[str], msgspec.Meta(min_length=1)]
 
     def matches(self, accepted: Sequence[Event]) -> bool:
-        """Tell whether any event of the batch is meant."""
+        """Return whether any event of the batch is in `event_ids`."""
         return any(event["eventId"] in self.event_ids for event in accepted)
 
-    def answer(self, judged: Answer) -> Answer:
-        """Return the partial success."""
+    def answer(self, regular: Answer) -> Answer:
+        """Return an answer of partial success."""
         left_out = [
             (index, event_id)
-            for index, event in enumerate(judged.accepted)
+            for index, event in enumerate(regular.accepted)
             if (event_id := event["eventId"]) in self.event_ids
         ]
         rule = "scripted fault: not processed"
@@ -180,7 +180,7 @@ class Partial(_Fault, frozen=True, kw_only=True, tag="partial"):
             status=200,
             body=msgspec.json.encode([event_id for _, event_id in left_out]),
             media_type=JSON,
-            accepted=[e for e in judged.accepted if e["eventId"] not in self.event_ids],
+            accepted=[e for e in regular.accepted if e["eventId"] not in self.event_ids],
             reasons=tuple(f"{rule} (eventId {event_id})" for _, event_id in left_out),
             problems=tuple(
                 Problem(rule=rule, index=index, event_id=event_id) for index, event_id in left_out
@@ -188,15 +188,17 @@ class Partial(_Fault, frozen=True, kw_only=True, tag="partial"):
         )
 
 
-TerminalFault = Status | Drop | Refuse | Partial
-Fault = Latency | TerminalFault
+AnswerFault = Status | Drop | Refuse | Partial
+"""A fault that replaces the answer."""
+
+Fault = Latency | AnswerFault
 
 
 def parse_faults(raw: object) -> list[Fault]:
-    """Return the faults that decoded JSON describes, an array of objects.
+    """Return the faults that decoded JSON, an array of objects, describes.
 
     Raises:
-        FaultError: If any of them is not described as it must be.
+        FaultError: If any of the descriptions is invalid.
     """
     try:
         return msgspec.convert(raw, list[Fault])

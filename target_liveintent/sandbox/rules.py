@@ -1,8 +1,8 @@
-"""The rules of a single event: the schema of `openapi.json`, and what no schema can say."""
+"""The API's rules for a single event: the schema in `openapi.json`, and rules beyond schemas."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+from collections.abc import Iterator, Mapping, Sequence
 from importlib.resources import files
 from typing import Any
 
@@ -10,21 +10,21 @@ import jsonschema_rs
 import msgspec
 
 OPENAPI: bytes = (files(__package__) / "openapi.json").read_bytes()
-"""The OpenAPI 3.1 document of the API, as it is served."""
+"""The OpenAPI 3.1 document of the API, as the sandbox serves it."""
 
 _COMPONENTS: dict[str, Any] = msgspec.json.decode(OPENAPI)["components"]
 
 SCHEMAS: Mapping[str, Any] = _COMPONENTS["schemas"]
-"""The document's schemas by name."""
+"""The schemas in the document, by name."""
 
-DAY = 86_400
+DAY = 86_400  # seconds
 WINDOW_DAYS = 7
 OFFLINE_WINDOW_DAYS = 30
 
 _INTEGERS = (("eventTime",), ("pixelId",), ("userData", "trackingEnabled"))
 
-# By JSON Schema keyword: the code of the error entry, and the rule in words. `{}` stands for
-# the keyword's value. Every keyword that an event's schema can fail on has its line here.
+# The error code and the rule in words for each JSON Schema keyword that an event's schema uses.
+# `{}` stands for the keyword's value.
 _WORDING = {
     "additionalProperties": ("UNKNOWN_FIELD", "unknown field"),
     "anyOf": ("FORMAT", "must be an IPv4 or IPv6 address"),
@@ -40,9 +40,9 @@ _WORDING = {
 
 
 class Violation(msgspec.Struct, frozen=True):
-    """A rule that an event breaks: `field` as a dotted path, and the offending `value`.
+    """A rule that an event breaks: an error code, the dotted path of the field, and the rule.
 
-    `value` is unset where there is none: the field is missing.
+    `value` is the offending value; it is unset if the field is missing.
     """
 
     code: str
@@ -52,9 +52,10 @@ class Violation(msgspec.Struct, frozen=True):
 
 
 def validator(name: str) -> jsonschema_rs.Draft202012Validator:
-    """Compile the validator of the document's schema `name`.
+    """Compile a validator for the schema `name` in the document.
 
-    OpenAPI 3.1 schemas are JSON Schema 2020-12; `format` is checked, not only noted.
+    OpenAPI 3.1 schemas are JSON Schema 2020-12. The validator also enforces `format`, which
+    JSON Schema treats as an annotation by default.
     """
     schema = {"$ref": f"#/components/schemas/{name}", "components": {"schemas": SCHEMAS}}
     return jsonschema_rs.Draft202012Validator(schema, validate_formats=True)
@@ -63,24 +64,24 @@ def validator(name: str) -> jsonschema_rs.Draft202012Validator:
 def schema_violations(
     compiled: jsonschema_rs.Draft202012Validator, event: object
 ) -> Iterator[Violation]:
-    """Yield what `event` breaks of its schema."""
+    """Yield the rules of the schema that `event` breaks."""
     for error in compiled.iter_errors(event):
-        yield from _worded(error)
+        yield from _violations(error)
 
 
 def other_violations(event: Mapping[str, Any], now: float) -> Iterator[Violation]:
-    """Yield what `event` breaks of the rules that JSON Schema cannot say.
+    """Yield the rules that `event` breaks and JSON Schema cannot express.
 
-    The windows are those of LiveIntent's guide, and count to the moment the request arrives.
-    The event need not meet its schema: a field of another type is passed over.
+    The age windows are those of LiveIntent's guide, measured when the request arrives. The event
+    does not have to be valid under its schema: a field of the wrong type is ignored here.
 
     Args:
-        event: The event as it came.
+        event: The event as it arrived.
         now: When its request arrived, in Unix seconds.
     """
     for path in _INTEGERS:
         value = lookup(event, path)
-        if type(value) is float:  # to JSON Schema, 1.0 is an integer too
+        if type(value) is float:  # JSON Schema accepts 1.0 as an integer
             yield Violation("TYPE", ".".join(path), "must be an integer without a fraction", value)
     event_time = event.get("eventTime")
     if type(event_time) is not int:
@@ -93,14 +94,14 @@ def other_violations(event: Mapping[str, Any], now: float) -> Iterator[Violation
         yield Violation("TOO_OLD", "eventTime", f"older than {days} days", event_time)
 
 
-def lookup(event: object, path: tuple[str, ...]) -> object:
-    """Return the value at `path` in nested objects, or None where there is none."""
+def lookup(event: object, path: Sequence[str]) -> object:
+    """Return the value at `path` in nested objects, or None if it is missing."""
     for key in path:
         event = event.get(key) if isinstance(event, Mapping) else None
     return event
 
 
-def _worded(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
+def _violations(error: jsonschema_rs.ValidationError) -> Iterator[Violation]:
     keyword, value = error.kind.name, error.kind.value
     code, rule = _WORDING[keyword]
     parents = [str(key) for key in error.instance_path]

@@ -1,4 +1,4 @@
-"""The running sandbox: the application on a loopback port, in a thread of its own."""
+"""Runs the sandbox: the application on a loopback port, in its own thread."""
 
 from __future__ import annotations
 
@@ -8,25 +8,21 @@ import re
 import socket
 import threading
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from types import TracebackType
+from typing import Any
 
 import uvicorn
+from typing_extensions import Self
 
+from target_liveintent.sandbox.answers import Event
 from target_liveintent.sandbox.app import App
 from target_liveintent.sandbox.contract import Contract
+from target_liveintent.sandbox.fault_queue import FaultQueue
 from target_liveintent.sandbox.faults import parse_faults
 from target_liveintent.sandbox.rules import SCHEMAS
-from target_liveintent.sandbox.script import FaultQueue
-from target_liveintent.sandbox.store import RequestRecord, Stats, Store
+from target_liveintent.sandbox.store import LoggedRequest, Stats, Store, decode_events
 from target_liveintent.sandbox.transport import AbortableProtocol
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from types import TracebackType
-
-    from typing_extensions import Self
-
-    from target_liveintent.sandbox.answers import Event
 
 _CUSTOMER_ID: str = SCHEMAS["CustomerId"]["pattern"]
 _START_SECONDS = 10.0
@@ -40,21 +36,21 @@ class Sandbox:
             ...  # send events to f"{sandbox.url}/conversions/a-1b2c"
             assert sandbox.stats.accepted == 3
 
-    What arrived stays readable after the block, and the same sandbox can be started again.
+    What arrived stays readable after the block, and the sandbox can be started again.
 
     Args:
         host: Loopback address to listen on.
         port: Port to listen on; 0 takes a free one.
-        customer_id: The customer ID it knows.
-        auth_token: The token it accepts.
-        clock: Returns the time in Unix seconds; events' windows count from it.
-        seed: Makes faults with a probability strike the same requests in every run.
+        customer_id: The only customer ID that it knows.
+        auth_token: The only token that it accepts.
+        clock: Returns the time in Unix seconds, from which the age of events is measured.
+        seed: Makes faults with a probability affect the same requests in every run.
         echo_values: Whether error messages repeat the offending value.
-        max_events: Most accepted events to keep, and as many others; counts stay exact beyond.
-        max_requests: The same for requests.
+        max_events: Most accepted events to keep, and most others. Counts stay exact beyond it.
+        max_requests: Most accepted requests to keep, and most others.
 
     Raises:
-        ValueError: If the host is not loopback or the customer ID is not one.
+        ValueError: If the host is not a loopback address or the customer ID is malformed.
     """
 
     def __init__(  # noqa: PLR0913 - options, by keyword
@@ -70,7 +66,6 @@ class Sandbox:
         max_events: int = 20_000,
         max_requests: int = 2_000,
     ) -> None:
-        """Check the options; nothing is started yet."""
         self._address = _loopback(host)
         if not re.fullmatch(_CUSTOMER_ID, customer_id):
             msg = f"customer ID {customer_id!r} does not match {_CUSTOMER_ID}"
@@ -82,16 +77,16 @@ class Sandbox:
         )
         self._faults = FaultQueue(seed)
         self._store = Store(max_events=max_events, max_requests=max_requests)
-        self._running: _Running | None = None
+        self._running: _ServerThread | None = None
 
     def __enter__(self) -> Self:
-        """Start to serve.
+        """Start the server.
 
         Raises:
             OSError: If the port is taken.
         """
         app = App(self._contract, self._faults, self._store, self._clock)
-        self._running = _Running(app, self._address, self._port)
+        self._running = _ServerThread(app, self._address, self._port)
         return self
 
     def __exit__(
@@ -100,14 +95,14 @@ class Sandbox:
         exc: BaseException | None,
         traceback: TracebackType | None,
     ) -> None:
-        """Stop, within a second or two; requests under way are answered first."""
+        """Stop within a second or two, after answering the requests in progress."""
         if self._running is not None:
             self._running.stop()
             self._running = None
 
     @property
     def url(self) -> str:
-        """Address of the running sandbox, without a slash at the end."""
+        """Address of the running sandbox, without a trailing slash."""
         if self._running is None:
             msg = "the sandbox is not running"
             raise RuntimeError(msg)
@@ -115,12 +110,12 @@ class Sandbox:
 
     @property
     def events(self) -> list[Event]:
-        """Accepted events as they came, oldest first; the newest `max_events`."""
-        return self._store.events
+        """The newest `max_events` accepted events as they arrived, oldest first."""
+        return decode_events(self._store.accepted)
 
     @property
-    def requests(self) -> list[RequestRecord]:
-        """Requests with events, oldest first; the newest `max_requests`."""
+    def requests(self) -> list[LoggedRequest]:
+        """The requests to the API that are kept, oldest first."""
         return self._store.requests
 
     @property
@@ -130,28 +125,28 @@ class Sandbox:
 
     @property
     def faults(self) -> list[dict[str, Any]]:
-        """Faults that are still to happen, with the times left of each."""
-        return self._faults.described
+        """The faults that are still active, each with the times that are left."""
+        return self._faults.descriptions
 
     def add_faults(self, *faults: dict[str, Any]) -> None:
-        """Script faults, described as in POST /faults.
+        """Script faults, each described by a JSON object as in POST /faults.
 
         Raises:
-            FaultError: If any of them is not described as it must be; none is added then.
+            FaultError: If any description is invalid; none of the faults is added then.
         """
         self._faults.add(parse_faults(list(faults)))
 
     def reset(self) -> None:
-        """Forget what arrived, and all faults."""
+        """Remove everything that arrived, and all faults."""
         self._store.reset()
         self._faults.clear()
 
 
-class _Running:
-    """A server in its thread, up once constructed."""
+class _ServerThread:
+    """A server in its own thread; it accepts connections as soon as this object exists."""
 
     def __init__(self, app: App, address: str, port: int) -> None:
-        # Bound here and not by uvicorn, which would end the process where the port is taken.
+        # Bound here and not by uvicorn, which would exit the process if the port is taken.
         listener = _listen(address, port)
         host = f"[{address}]" if ":" in address else address
         self.url = f"http://{host}:{listener.getsockname()[1]}"
@@ -160,10 +155,10 @@ class _Running:
             target=self._server.run,
             args=([listener],),
             name="liveintent-sandbox",
-            daemon=True,  # a sandbox that nobody stops must not keep the process alive
+            daemon=True,  # a sandbox that is never stopped must not keep the process alive
         )
         self._thread.start()
-        if not self._server.up.wait(_START_SECONDS):
+        if not self._server.started_event.wait(_START_SECONDS):
             listener.close()
             msg = "the sandbox did not start"
             raise RuntimeError(msg)
@@ -174,7 +169,7 @@ class _Running:
 
 
 class _Server(uvicorn.Server):
-    """uvicorn's server, which tells when it is up and the application when it stops."""
+    """uvicorn's server, extended to signal its start and to notify the application of its end."""
 
     def __init__(self, app: App) -> None:
         super().__init__(
@@ -182,21 +177,21 @@ class _Server(uvicorn.Server):
                 app.asgi,
                 http=AbortableProtocol,
                 ws="none",
-                loop="asyncio",  # the same with and without uvloop
+                loop="asyncio",  # behaves the same whether or not uvloop is installed
                 lifespan="off",
                 access_log=False,
-                log_config=None,  # leaves the logging of the process alone
+                log_config=None,  # does not change the logging of the process
                 log_level="error",
                 server_header=False,
                 timeout_graceful_shutdown=1,
             )
         )
-        self.up = threading.Event()
+        self.started_event = threading.Event()
         self._app = app
 
     async def startup(self, sockets: list[socket.socket] | None = None) -> None:
         await super().startup(sockets)
-        self.up.set()
+        self.started_event.set()
 
     async def shutdown(self, sockets: list[socket.socket] | None = None) -> None:
         self._app.close()
@@ -216,11 +211,11 @@ def _loopback(host: str) -> str:
 
 def _listen(address: str, port: int) -> socket.socket:
     family = socket.AF_INET6 if ":" in address else socket.AF_INET
-    # Unlike that of socket.create_server, it says that it speaks TCP: asyncio then turns off
-    # Nagle's algorithm, which holds back the body of an answer for some 40 ms.
+    # Not socket.create_server: its sockets do not name TCP as their protocol, so asyncio leaves
+    # Nagle's algorithm on, which delays the body of an answer by some 40 ms.
     listener = socket.socket(family, socket.SOCK_STREAM, socket.IPPROTO_TCP)
     try:
-        if os.name == "posix":  # elsewhere, it would let two sandboxes share a port
+        if os.name == "posix":  # elsewhere, the option would let two sandboxes share a port
             listener.setsockopt(socket.SOL_SOCKET, socket.SO_REUSEADDR, 1)
         listener.bind((address, port))
         listener.listen(128)

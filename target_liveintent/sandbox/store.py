@@ -1,12 +1,13 @@
-"""What arrived: the newest events and requests, and exact counts of all."""
+"""Keeps the newest events and requests that arrived, and exact counts of all of them."""
 
 from __future__ import annotations
 
 import threading
 from collections import Counter, deque
+from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import TYPE_CHECKING, Any, Generic, TypeVar
+from typing import Any, Generic, TypeVar
 
 import msgspec
 
@@ -14,26 +15,27 @@ from target_liveintent.sandbox.answers import Event, Outcome, Problem
 from target_liveintent.sandbox.contract import event_id_of
 from target_liveintent.sandbox.coverage import Coverage
 
-if TYPE_CHECKING:
-    from collections.abc import Container, Iterable, Sequence
-
 OTHER = "other"
-"""The source of an event that has none of the API's."""
+"""Stands for the source of an event whose `source` is none of the API's."""
 
-_SOURCES = {source: source for source in ("web", "app", "offline")}
+_SOURCES = ("web", "app", "offline")
 _MAX_PIXELS = 50
+"""Most pixel IDs to list."""
 
 _encode = msgspec.json.Encoder().encode
 _decode = msgspec.json.Decoder().decode
 
 
-class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
-    """One request, as the log keeps it.
+class LoggedRequest(msgspec.Struct, frozen=True, kw_only=True):
+    """One request in the log, numbered from 1.
 
-    `number` counts from 1; `received_at` is in Unix seconds and `latency` in seconds, scripted
-    latency included; `events` is None where the body was not read as an array, `status` None
-    where the connection was closed without an answer; `reasons` says why it is not a plain
-    204, and `problems` the same in its parts.
+    Attributes:
+        received_at: When it arrived, in Unix seconds.
+        latency: Seconds until the answer, including scripted latency.
+        status: The HTTP status; None if the connection was closed without an answer.
+        events: How many events it contained; None if its body was not read as an array.
+        reasons: Why the answer is not a plain 204, in words.
+        problems: These reasons in separate fields.
     """
 
     received_at: float
@@ -47,13 +49,15 @@ class RequestRecord(msgspec.Struct, frozen=True, kw_only=True):
     problems: tuple[Problem, ...] = ()
 
 
-# Without cycles, and many: the garbage collector need not look at them.
-class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
-    """One event of a request, accepted or not.
+# There are many of these and they contain no cycles, so the garbage collector can ignore them.
+class ReceivedEvent(msgspec.Struct, frozen=True, kw_only=True, gc=False):
+    """One item in the body of a request, numbered from 1: an event, or any other JSON value.
 
-    `number` counts from 1, `request` is the number of its request and `index` its place there;
-    `outcome` is ACCEPTED, or what became of the request instead; `body` is its JSON, a
-    quarter of the size of the decoded event.
+    Attributes:
+        request: The number of its request.
+        index: Its position in the request.
+        outcome: ACCEPTED if it was accepted, otherwise the outcome of the request.
+        body: Its JSON, which takes a quarter of the memory of the decoded event.
     """
 
     number: int
@@ -66,17 +70,20 @@ class Arrival(msgspec.Struct, frozen=True, kw_only=True, gc=False):
 
     @property
     def event(self) -> Any:
-        """The event as it came, decoded; nothing says that it is one, unless it was accepted."""
+        """The decoded item as it arrived; only accepted items are certain to be events."""
         return _decode(self.body)
 
 
 class Stats(msgspec.Struct, frozen=True, kw_only=True):
     """Counts since the start or the last reset.
 
-    `by_status` counts requests by status as text, or "dropped", and `by_outcome` by outcome;
-    `arrived` counts events in requests, accepted or not; `largest_batch` is the most events
-    that any request held, refused ones included; `duplicates` counts accepted events whose
-    eventId had been accepted before; `coverage` counts the accepted events that carry a field.
+    Attributes:
+        accepted: Accepted events.
+        arrived: Events in all requests, accepted or not.
+        by_status: Requests by status, as text, or "dropped".
+        largest_batch: The most events in one request, including refused requests.
+        duplicates: Accepted events whose eventId had been accepted before.
+        coverage: The accepted events that have a field, by the names in `coverage.FIELDS`.
     """
 
     accepted: int
@@ -89,76 +96,78 @@ class Stats(msgspec.Struct, frozen=True, kw_only=True):
     coverage: dict[str, int]
 
 
-_Numbered = TypeVar("_Numbered", RequestRecord, Arrival)
+_Numbered = TypeVar("_Numbered", LoggedRequest, ReceivedEvent)
 
 
 class Newest(Generic[_Numbered]):
-    """The newest of many: so many accepted ones, and as many others.
+    """Keeps the newest accepted items and, separately, the newest other items.
 
-    A refused batch is what somebody looks for; a million accepted events do not push it out.
+    Accepted events, however many, therefore never displace a refused batch, which users look for.
+
+    Args:
+        limit: Most accepted items to keep, and most others.
     """
 
-    def __init__(self, most: int) -> None:
-        """Start empty; `most` is how many of both to keep."""
-        self._accepted: deque[_Numbered] = deque(maxlen=most)
-        self._others: deque[_Numbered] = deque(maxlen=most)
+    def __init__(self, limit: int) -> None:
+        self._accepted: deque[_Numbered] = deque(maxlen=limit)
+        self._others: deque[_Numbered] = deque(maxlen=limit)
 
     def add(self, item: _Numbered) -> None:
-        """Add the newest."""
+        """Add an item that is newer than all others."""
         (self._accepted if item.outcome is Outcome.ACCEPTED else self._others).append(item)
 
     def clear(self) -> None:
-        """Forget all."""
+        """Remove all items."""
         self._accepted.clear()
         self._others.clear()
 
     @property
     def all(self) -> list[_Numbered]:
-        """What is kept, oldest first."""
+        """The items that are kept, oldest first."""
         return sorted(chain(self._accepted, self._others), key=attrgetter("number"))
 
 
 class Store:
-    """Holds what arrived. Safe to read from other threads than the one that writes.
-
-    `version` grows with each change.
+    """Keeps what arrived. Other threads may read it while one thread writes.
 
     Args:
-        max_events: Most accepted events to keep, and as many others; older ones are forgotten,
-            but counted.
-        max_requests: The same for requests.
+        max_events: Most accepted events to keep, and most others. Older events are removed, but
+            remain in the counts.
+        max_requests: Most accepted requests to keep, and most others.
+
+    Attributes:
+        version: Grows with each change.
     """
 
     def __init__(self, *, max_events: int, max_requests: int) -> None:
-        """Start empty."""
         self._lock = threading.Lock()
-        self._arrivals = Newest[Arrival](max_events)
-        self._requests = Newest[RequestRecord](max_requests)
+        self._received = Newest[ReceivedEvent](max_events)
+        self._requests = Newest[LoggedRequest](max_requests)
         self.version = 0
-        self._empty()
+        self._clear()
 
-    def _empty(self) -> None:
-        self._arrivals.clear()
+    def _clear(self) -> None:
+        self._received.clear()
         self._requests.clear()
         self._seen: set[int] = set()
         self._by_status: Counter[str] = Counter()
         self._by_outcome: Counter[str] = Counter()
-        self._pixels: Counter[int] = Counter()
+        self._pixels: set[int] = set()
         self._coverage = Coverage()
         self._accepted = 0
         self._arrived = 0
         self._largest_batch = 0
         self.version += 1
 
-    def record(
-        self, request: RequestRecord, events: Sequence[object], accepted: Sequence[Event]
+    def add(
+        self, request: LoggedRequest, events: Sequence[object], accepted: Sequence[Event]
     ) -> None:
         """Add a request.
 
         Args:
-            request: The request; its number and its event IDs are filled in here.
-            events: What its body held, events or not.
-            accepted: Those of `events`, the same objects, that were accepted.
+            request: The request; this method fills in its number and its event IDs.
+            events: The items in its body, events or not.
+            accepted: The accepted events; the same objects as in `events`.
         """
         bodies = [_encode(event) for event in events]
         ids = tuple(found for event in events if (found := event_id_of(event)) is not None)
@@ -166,10 +175,10 @@ class Store:
             number = self._by_status.total() + 1
             request = msgspec.structs.replace(request, number=number, event_ids=ids)
             self._requests.add(request)
-            self._keep(request, events, bodies, set(map(id, accepted)))
-            # The hashes of all IDs are kept, so that the count of duplicates stays exact: the
-            # one thing that grows, by some 70 bytes an event. Two IDs of a million share one
-            # once in thirty million runs.
+            self._add_events(request, events, bodies, set(map(id, accepted)))
+            # The hashes of all IDs are kept so that the count of duplicates stays exact. Nothing
+            # else grows without limit; this takes about 70 bytes per event. In a million IDs, two
+            # have the same hash once in thirty million runs.
             self._seen.update(hash(event["eventId"]) for event in accepted)
             self._coverage.add(accepted)
             self._accepted += len(accepted)
@@ -179,64 +188,60 @@ class Store:
             self._largest_batch = max(self._largest_batch, len(events))
             self.version += 1
 
-    def _keep(
+    def _add_events(
         self,
-        request: RequestRecord,
+        request: LoggedRequest,
         events: Sequence[object],
         bodies: Sequence[bytes],
         accepted: Container[int],
     ) -> None:
         for index, (event, body) in enumerate(zip(events, bodies, strict=True)):
-            self._arrivals.add(
-                Arrival(
+            self._received.add(
+                ReceivedEvent(
                     number=self._arrived + index + 1,
                     request=request.number,
                     index=index,
                     outcome=Outcome.ACCEPTED if id(event) in accepted else request.outcome,
-                    source=_source(event),
-                    pixel_id=self._pixel(event),
+                    source=_source_of(event),
+                    pixel_id=self._pixel_of(event),
                     body=body,
                 )
             )
 
-    def _pixel(self, event: object) -> int | None:
+    def _pixel_of(self, event: object) -> int | None:
+        """Return the pixel ID of an event, if it is an integer, and add it to the list."""
         pixel_id = event.get("pixelId") if isinstance(event, dict) else None
         if type(pixel_id) is not int:
             return None
-        if pixel_id in self._pixels or len(self._pixels) < _MAX_PIXELS:
-            self._pixels[pixel_id] += 1
+        if len(self._pixels) < _MAX_PIXELS:
+            self._pixels.add(pixel_id)
         return pixel_id
 
     def reset(self) -> None:
-        """Forget everything."""
+        """Remove all events and requests, and set the counts to zero."""
         with self._lock:
-            self._empty()
+            self._clear()
 
     @property
-    def arrivals(self) -> list[Arrival]:
+    def received(self) -> list[ReceivedEvent]:
         """The events that are kept, accepted or not, oldest first."""
         with self._lock:
-            return self._arrivals.all
+            return self._received.all
 
     @property
-    def accepted(self) -> list[Arrival]:
-        """Those of them that were accepted."""
-        return [kept for kept in self.arrivals if kept.outcome is Outcome.ACCEPTED]
+    def accepted(self) -> list[ReceivedEvent]:
+        """The accepted events that are kept, oldest first."""
+        return [received for received in self.received if received.outcome is Outcome.ACCEPTED]
 
     @property
-    def events(self) -> list[Event]:
-        """The same, as they came."""
-        return decoded(self.accepted)
-
-    @property
-    def requests(self) -> list[RequestRecord]:
+    def requests(self) -> list[LoggedRequest]:
         """The requests that are kept, oldest first."""
         with self._lock:
             return self._requests.all
 
     @property
     def pixels(self) -> list[int]:
-        """The pixels that events named, the first so many."""
+        """The first `_MAX_PIXELS` pixel IDs that arrived, sorted."""
         with self._lock:
             return sorted(self._pixels)
 
@@ -256,11 +261,11 @@ class Store:
             )
 
 
-def decoded(arrivals: Iterable[Arrival]) -> list[Event]:
-    """Return accepted events as they came."""
-    return [arrival.event for arrival in arrivals]
+def decode_events(received: Iterable[ReceivedEvent]) -> list[Event]:
+    """Return accepted events as they arrived."""
+    return [item.event for item in received]
 
 
-def _source(event: object) -> str:
+def _source_of(event: object) -> str:
     source = event.get("source") if isinstance(event, dict) else None
-    return _SOURCES.get(source, OTHER) if isinstance(source, str) else OTHER
+    return source if source in _SOURCES else OTHER

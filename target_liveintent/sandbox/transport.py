@@ -1,25 +1,21 @@
-"""Closing a connection without an answer, which ASGI has no message for."""
+"""Closes a connection without an answer, for which ASGI has no message."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 from starlette.responses import Response
+from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from starlette.types import Receive, Scope, Send
 
 _EXTENSION = "liveintent.sandbox.abort"
 
 
 class AbortableProtocol(H11Protocol):
-    """uvicorn's HTTP protocol, which also hands the application a way to cut the connection."""
+    """uvicorn's HTTP protocol, which also gives the application a way to abort the connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
-        """Wrap the application."""
         super().__init__(*args, **kwargs)
         application = self.app
 
@@ -31,10 +27,10 @@ class AbortableProtocol(H11Protocol):
 
 
 class ConnectionDrop(Response):
-    """A response that is none: the client sees its connection closed."""
+    """Closes the client's connection instead of sending a response."""
 
     async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
-        """Cut the connection, and wait until uvicorn knows: it then expects no answer."""
+        """Abort the connection, then wait until uvicorn notices: it then expects no response."""
         abort: Callable[[], None] = scope["extensions"][_EXTENSION]
         abort()
         while (await receive())["type"] != "http.disconnect":

@@ -1,1 +1,35 @@
 """Singer's side: messages in, and the SDK's stream maps."""
+
+from target_liveintent.singer.batch_files import batch_records
+from target_liveintent.singer.cli import (
+    environment_settings,
+    failure_text,
+    make_command,
+    run_command,
+)
+from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
+from target_liveintent.singer.standard_io import check_input, write_state
+from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
+from target_liveintent.singer.streams import Stream, StreamRegistry, StreamSink
+from target_liveintent.singer.validation import RecordValidator, violation_of
+
+__all__ = [
+    "Message",
+    "MessageReader",
+    "Record",
+    "RecordValidator",
+    "Stream",
+    "StreamMaps",
+    "StreamRegistry",
+    "StreamSink",
+    "batch_records",
+    "check_input",
+    "environment_settings",
+    "failure_text",
+    "make_command",
+    "run_command",
+    "stream_maps_of",
+    "stream_of",
+    "violation_of",
+    "write_state",
+]

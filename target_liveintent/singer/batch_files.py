@@ -1,23 +1,21 @@
-"""The files that BATCH messages name, record by record: JSON lines, plain or gzip, and Parquet."""
+"""Reads the files of BATCH messages record by record: JSON lines, plain or gzip, and Parquet."""
 
 from __future__ import annotations
 
 import gzip
 import urllib.request
 import zlib
+from collections.abc import Iterable, Iterator, Mapping
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import Any
 from urllib.parse import urlsplit
 
 from target_liveintent.errors import InputError
 from target_liveintent.singer.reader import decode_object
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Mapping
 
-
-def records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
-    """The records of a BATCH message, never a whole file at once.
+def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
+    """Yield the records of a BATCH message, without reading a whole file at once.
 
     Args:
         encoding: The message's `encoding`: `format` and `compression`.

@@ -1,9 +1,9 @@
-"""The SDK's stream maps: which of them a stream goes through, and what comes out.
+"""Applies the SDK's stream maps: selects the maps of a stream, and maps its records.
 
-The expressions, their evaluator and the schema of what they give are the SDK's. What is different
-here: the configuration is not changed by reading it; an expression that fails rejects one record
-and not the run; a mapped stream needs no `__key_properties__`; and whether a map names a stream at
-all is known, so that a misspelled name does not send a whole table.
+The expressions, their evaluator and the schema of a mapped stream are the SDK's. The differences:
+reading the configuration does not change it; an expression that fails rejects one record and does
+not end the run; a mapped stream needs no `__key_properties__`; and a plan says whether a map names
+the stream at all, so that a misspelled name does not send a whole table.
 """
 
 from __future__ import annotations
@@ -12,62 +12,71 @@ import ast
 import copy
 import fnmatch
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
-from target_liveintent.conversions.model import DEAD_LETTERS, READ_COLUMNS
+from target_liveintent.conversions import DEAD_LETTERS, READ_COLUMNS
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import MappingFailedError, Source, StreamPlan
-from target_liveintent.mapping.expressions import Compiled, Expression, Names, compile_row
-from target_liveintent.mapping.functions import FUNCTIONS, GET, getter
-from target_liveintent.mapping.suggestions import unknown_read
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
-
-_NULL = (None, "__NULL__")
+from target_liveintent.mapping import (
+    FILTER,
+    FUNCTIONS,
+    GET,
+    NULL_VALUES,
+    Compiled,
+    Expression,
+    MappingFailedError,
+    Names,
+    Source,
+    StreamPlan,
+    compile_row,
+    expand_presets,
+    getter,
+    unknown_read,
+)
 
 
 class StreamMap(CustomStreamMap):
-    """One entry of `stream_maps`, applied to one stream: the SDK's checks and schema, our code.
+    """One entry of `stream_maps`, applied to one stream.
+
+    The SDK's class checks the entry and computes the schema; this class maps the records.
 
     Attributes:
-        columns: Those that it computes.
-        passes_others: Whether columns that it does not name come out as well.
-        reads: The columns of a record that it needs; None for all.
+        passes_others: Whether columns that the map does not name are passed on.
+        reads: The columns of a record that the map needs; None for all.
+        sources: What the map computes each column from; the filter comes first if there is one.
     """
 
     def __init__(self, **kwargs: Any) -> None:
         """Compile the map; takes what the SDK's own class takes."""
         super().__init__(**kwargs)
         definitions = dict(kwargs["map_transform"])
-        rule = definitions.pop("__filter__", None)
-        rule = None if rule in _NULL else rule
         definitions.pop("__key_properties__", None)
         self.passes_others = "__else__" not in definitions
         definitions.pop("__else__", None)
-        self._texts = {FILTER: rule, **definitions}
-        self._dropped = [column for column, text in definitions.items() if text in _NULL]
+        rule = definitions.pop(FILTER, None)
+        texts = {
+            column: text
+            for column, text in {FILTER: rule, **definitions}.items()
+            if text not in NULL_VALUES
+        }
+        self._dropped = definitions.keys() - texts
         self._names = Names(
             self.expr_evaluator.functions,
             self.map_config,
             self.stream_alias,
             kwargs["stream_name"],
         )
-        columns = [
-            self._expression(column, text)
-            for column, text in definitions.items()
-            if text not in _NULL
-        ]
-        filtering = None if rule is None else self._expression(FILTER, rule)
-        self.columns = tuple(expression.column for expression in columns)
-        self._expressions = [filtering, *columns] if filtering else columns
-        compiled = compile_row(columns, self._names, filtering)
+        self._expressions = [self._expression(column, text) for column, text in texts.items()]
+        compiled = compile_row(self._expressions, self._names)
         self._row, self.reads = compiled.run, compiled.reads
         if self.passes_others and self.reads is not None:
             self.reads |= READ_COLUMNS
+        self.sources = {
+            column: Source(text.strip(), compiled.paths[column]) for column, text in texts.items()
+        }
 
     def _expression(self, column: str, text: str) -> Expression:
         tree = ast.parse(text).body[0]
@@ -76,8 +85,8 @@ class StreamMap(CustomStreamMap):
 
     @property
     def functions(self) -> dict[str, Callable[..., Any]]:
-        """The SDK's functions and our helpers."""
-        return {**super().functions, **{name: call for name, _, _, call in FUNCTIONS}}
+        """The SDK's functions, and the helpers of `mapping.functions`."""
+        return {**super().functions, **{helper.name: helper.call for helper in FUNCTIONS}}
 
     def _eval(
         self, expr: str, expr_parsed: ast.Expr, record: dict[str, Any], property_name: str | None
@@ -90,11 +99,12 @@ class StreamMap(CustomStreamMap):
 
         Raises:
             MappingFailedError: If one of the expressions fails.
-            StreamMappingError: If it names a column that the tap does not know either.
+            StreamMappingError: If an expression names a column that neither the record nor the
+                tap's schema has.
         """
         try:
             row = self._row(record)
-        except Exception:  # noqa: BLE001 (expressions are the user's, and may do anything)
+        except Exception:  # noqa: BLE001 (an expression of the user may raise anything)
             raise self._failure(record) from None
         if row is not None and self.passes_others:
             row = {**record, **row}
@@ -103,7 +113,7 @@ class StreamMap(CustomStreamMap):
         return row or None
 
     def _failure(self, record: dict[str, Any]) -> MappingFailedError:
-        """Which expression fails; they are tried one by one."""
+        """Find the expression that fails, by evaluating one after the other."""
         for column, single in self._singly.items():
             try:
                 single.run(record)
@@ -111,12 +121,12 @@ class StreamMap(CustomStreamMap):
                 name = _absent_name(failure, single)
                 if name is None or name in record:
                     return MappingFailedError(column, type(failure.__cause__ or failure).__name__)
-                self._refuse_unknown(column, name)
+                self._check_known(column, name)
                 return MappingFailedError(column, "NameNotDefined")  # As the SDK calls it.
-        return MappingFailedError("?", "now and then")
+        return MappingFailedError("unknown", "intermittent failure")
 
-    def _refuse_unknown(self, column: str, name: str) -> None:
-        """End the run if no record can be expected to have a column."""
+    def _check_known(self, column: str, name: str) -> None:
+        """Raise an error that ends the run if the tap's schema does not have a column either."""
         wrong = unknown_read(column, (name,), self.raw_schema)
         if wrong is not None and name != "self":
             msg = (
@@ -129,20 +139,12 @@ class StreamMap(CustomStreamMap):
     def _singly(self) -> dict[str, Compiled]:
         return {e.column: compile_row([e], self._names) for e in self._expressions}
 
-    @property
-    def sources(self) -> dict[str, Source]:
-        """What each column is computed of, the filter first if there is one."""
-        return {
-            column: Source(self._texts[column].strip(), single.paths)
-            for column, single in self._singly.items()
-        }
-
     def _init_faker_instance(self) -> None:
-        """Invented people are no conversions."""
+        """Disables Faker: fabricated values must never be sent."""
 
 
 def _absent_name(failure: Exception, single: Compiled) -> str | None:
-    """The name whose absence is why an expression failed; None if it failed otherwise."""
+    """Return the name whose absence made an expression fail; None if another reason did."""
     if isinstance(failure, KeyError):
         name = failure.args[0]
         return name if name in single.names or name == "self" else None
@@ -150,12 +152,8 @@ def _absent_name(failure: Exception, single: Compiled) -> str | None:
     return cause.name if isinstance(cause, simpleeval.NameNotDefined) else None
 
 
-FILTER = "__filter__"
-"""The rule that a record must meet, among a map's columns."""
-
-
 class StreamMaps:
-    """The configured maps.
+    """The maps of the configuration.
 
     Args:
         definitions: The setting `stream_maps`.
@@ -163,7 +161,7 @@ class StreamMaps:
     """
 
     def __init__(self, definitions: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Copy what is given: the SDK's mapper would take `__else__` out of it."""
+        """Copy the definitions, because `__else__` is removed from the copy."""
         self._definitions = copy.deepcopy(dict(definitions))
         self._config = dict(config)
         self._drops_others = "__else__" in self._definitions
@@ -171,7 +169,7 @@ class StreamMaps:
 
     @property
     def names(self) -> list[str]:
-        """The streams that the maps name; patterns included."""
+        """The streams that the maps name, including patterns."""
         sources = (
             definition.get("__source__", name) if isinstance(definition, dict) else name
             for name, definition in self._definitions.items()
@@ -179,13 +177,13 @@ class StreamMaps:
         return list(dict.fromkeys(sources))
 
     def plans(self, stream: str, schema: dict[str, Any]) -> list[StreamPlan]:
-        """What is done with a stream: one plan for itself, one for each `__source__` copy.
+        """Return the plan of a stream, followed by one plan for each of its `__source__` copies.
 
         Raises:
             StreamMappingError: If a map does not fit.
         """
         if stream == DEAD_LETTERS:
-            return [_as_it_is(stream, schema, named=True)]
+            return [_pass_through(stream, schema, named=True)]
         own = self._unnamed(stream, schema)
         copies = []
         for name, definition in self._definitions.items():
@@ -193,8 +191,8 @@ class StreamMaps:
             source = options.pop("__source__", None)
             if stream != (source or name) and not fnmatch.fnmatch(stream, source or name):
                 continue
-            if definition in _NULL:
-                own = _dropped(stream, named=True)
+            if definition in NULL_VALUES:
+                own = StreamPlan(stream, named=True)
                 continue
             alias = options.pop("__alias__", None)
             counted_as = stream if source is None else name
@@ -209,8 +207,8 @@ class StreamMaps:
 
     def _unnamed(self, stream: str, schema: dict[str, Any]) -> StreamPlan:
         if self._drops_others:
-            return _dropped(stream, named=False)
-        return _as_it_is(stream, schema, named=not self._definitions)
+            return StreamPlan(stream, named=False)
+        return _pass_through(stream, schema, named=not self._definitions)
 
     def _mapped(
         self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
@@ -221,7 +219,7 @@ class StreamMaps:
                 map_config=self._config,
                 faker_config={},
                 raw_schema=schema,
-                # Only whoever writes tables needs key properties after mapping.
+                # Only a target that writes tables needs key properties after mapping.
                 key_properties=[],
                 map_transform=options,
                 flattening_options=None,
@@ -238,8 +236,14 @@ class StreamMaps:
             passes_others=stream_map.passes_others,
             reads=stream_map.reads,
             transform=stream_map.transform,
-            map=stream_map,
+            sources=stream_map.sources,
         )
+
+
+def stream_maps_of(settings: Mapping[str, Any]) -> StreamMaps:
+    """Return the maps of a configuration, including those of its presets."""
+    maps = expand_presets(settings.get("presets") or {}, settings.get("stream_maps") or {})
+    return StreamMaps(maps, settings.get("stream_map_config") or {})
 
 
 def _alias(expression: str, stream: str) -> str:
@@ -250,12 +254,5 @@ def _alias(expression: str, stream: str) -> str:
         raise StreamMappingError(msg) from None
 
 
-def _as_it_is(stream: str, schema: Mapping[str, Any], *, named: bool) -> StreamPlan:
-    properties = tuple(schema.get("properties", {}))
-    return StreamPlan(
-        stream, named, properties, passes_others=True, reads=READ_COLUMNS, transform=dict
-    )
-
-
-def _dropped(stream: str, *, named: bool) -> StreamPlan:
-    return StreamPlan(stream, named, (), passes_others=False, reads=frozenset(), transform=None)
+def _pass_through(stream: str, schema: Mapping[str, Any], *, named: bool) -> StreamPlan:
+    return StreamPlan.without_map(stream, schema.get("properties", {}), named=named)

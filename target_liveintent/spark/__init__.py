@@ -1,10 +1,10 @@
-"""LiveIntent as a Spark data source: conversions from a DataFrame, batch or streaming.
+"""LiveIntent as a Spark data source: sends conversions from a DataFrame, batch or streaming.
 
     spark.dataSource.register(LiveIntentDataSource)
     df.write.format("liveintent").options(**options).mode("append").save()
 
-docs/spark.md says what the options are and what is guaranteed. Events, delivery and dead letters
-are the target's own modules; there is no Singer here, and PySpark only in `source`.
+docs/spark.md describes the options and the guarantees. Events, delivery and dead letters are the
+same as in the target. Nothing here needs Singer, and only `source` needs PySpark.
 """
 
 from __future__ import annotations

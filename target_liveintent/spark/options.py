@@ -1,28 +1,26 @@
-"""The options of a write, checked on the driver before any task starts.
+"""The options of a write, which the driver checks before any task starts.
 
-They are the target's settings as text, and three of Spark's own. A `Job` goes to each task. It
-holds what was given, not what is in the files that it names: a token is read where it is used.
+They are the target's settings as text, and three that only Spark has. A `Job` goes to each task. It
+holds the options but not the content of the files that they name: each machine reads a token file
+itself.
 """
 
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
-from target_liveintent.config import schema as config
-from target_liveintent.conversions.model import (
+from target_liveintent import config
+from target_liveintent.conversions import (
     DEAD_LETTERS,
     READ_COLUMNS,
     missing_columns,
-    never_an_event,
+    missing_columns_message,
 )
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings
 
 OWN = {
     "stream_name": "Under which name records are counted; derived event IDs depend on it. The tap's"
@@ -33,7 +31,7 @@ OWN = {
     "concurrent_tasks": "How many tasks of the write run at the same time, at most: the cores that"
     " Spark gives it. They share `max_concurrent_requests`; each has one at least. Required.",
 }
-"""The options that only Spark has."""
+"""The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
 _IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
 REFUSED = {
@@ -48,7 +46,7 @@ REFUSED = {
     "validate_records": "a DataFrame's columns have types",
     "replay_unconfirmed": "dead letters are piped back into target-liveintent",
 }
-"""The settings that do nothing here, and what to do instead."""
+"""The settings that do nothing in Spark, and what to do instead."""
 _OF_SPARK = {"checkpointlocation", "path"}
 
 
@@ -57,12 +55,12 @@ class Job:
     """A write, as its options and its schema describe it.
 
     Attributes:
-        given: The target's settings, as they were given.
-        stream: The stream's name.
+        given: The target's settings, as the user gave them.
+        stream: The name of the stream.
         keys: The columns that event IDs are derived from.
-        columns: The columns that are needed, in the DataFrame's order.
+        columns: The columns that are needed, in the order of the DataFrame.
         tasks: How many tasks run at the same time.
-        letters: The folder of dead letters.
+        dead_letter_folder: The option `dead_letter_path`.
         dry_run: Whether nothing is sent.
         allowed_percent: The setting `max_dead_letter_percent`.
     """
@@ -72,35 +70,39 @@ class Job:
     keys: tuple[str, ...]
     columns: tuple[str, ...]
     tasks: int
-    letters: str
+    dead_letter_folder: str
     dry_run: bool
     allowed_percent: int
 
     def settings(self) -> Settings:
-        """The settings of one task, which has its share of `max_concurrent_requests`.
+        """Return the settings of a task, which has its share of `max_concurrent_requests`.
 
         Raises:
-            ConfigurationError: If one is absent or wrong, on this machine.
+            ConfigurationError: If a setting is wrong on this machine.
         """
         settings = config.settings_of(self.given)
         return dataclasses.replace(
             settings,
             max_concurrent_requests=max(1, settings.max_concurrent_requests // self.tasks),
-            max_dead_letter_percent=100,  # That is judged over all tasks, when they are done.
+            max_dead_letter_percent=100,  # The driver judges the share over all tasks.
         )
 
 
 def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     """Check the options of a write and the columns of its DataFrame.
 
+    Args:
+        options: The options.
+        columns: The columns of the DataFrame.
+
     Raises:
-        ConfigurationError: With everything that is wrong with the options, in one line.
+        ConfigurationError: If options are wrong; its one line names all of them.
         StreamMappingError: If the columns can never give an event.
     """
     given = config.from_texts(options)
-    letters = str(given.pop("dead_letter_path", ""))
+    folder = str(given.pop("dead_letter_path", ""))
     keys = tuple(key.strip() for key in options.get("key_properties", "").split(",") if key.strip())
-    found = [*_problems(options, letters), *config.problems(given)]
+    found = [*_problems(options, folder), *config.problems(given)]
     if unknown := [key for key in keys if key not in columns]:
         found.append(
             f"option 'key_properties' names columns that are not there: {', '.join(unknown)}"
@@ -110,29 +112,29 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     settings = config.settings_of(given)
     stream = options["stream_name"].strip()
     if missing := missing_columns(columns, settings.events):
-        why = f"{never_an_event(stream, missing)} Its columns are: {', '.join(columns)}."
+        why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = f"{why} Map with DataFrame columns, such as .withColumn('event_time', …)"
         raise StreamMappingError(msg)
     return Job(
         given=given,
         stream=stream,
         keys=keys,
-        # Without keys, a derived event ID is made of the whole record.
+        # Without keys, event IDs are derived from the whole record.
         columns=tuple(c for c in columns if not keys or c in READ_COLUMNS or c in keys),
         tasks=int(options["concurrent_tasks"]),
-        letters=letters,
+        dead_letter_folder=folder,
         dry_run=settings.dry_run,
         allowed_percent=settings.max_dead_letter_percent,
     )
 
 
 def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
-    """A warning for each option that does nothing."""
+    """Yield a warning for each option that does nothing."""
     known = {*OWN, *_OF_SPARK}
     yield from config.unknown_settings({name: "" for name in options if name.lower() not in known})
 
 
-def _problems(options: Mapping[str, str], letters: str) -> Iterator[str]:
+def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
     for name, instead in REFUSED.items():
         if name in options:
             yield f"option '{name}' does nothing in Spark: {instead}"
@@ -147,9 +149,9 @@ def _problems(options: Mapping[str, str], letters: str) -> Iterator[str]:
             "option 'concurrent_tasks' is required, an integer and at least 1: how many tasks run"
             " at the same time, which share max_concurrent_requests"
         )
-    if not letters:
+    if not folder:
         yield "option 'dead_letter_path' is required: a folder that all machines share"
-    elif _holds_password(letters):
+    elif _holds_password(folder):
         yield "option 'dead_letter_path' must not hold a password"
 
 

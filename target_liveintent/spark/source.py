@@ -1,4 +1,4 @@
-"""The data source: Spark's names for a write, its tasks and its end."""
+"""The data source: implements Spark's interfaces for a write, its tasks and its commit."""
 
 from __future__ import annotations
 
@@ -10,17 +10,17 @@ from typing import TYPE_CHECKING
 from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 
-from target_liveintent.delivery.breaker import refused_as_a_whole
+from target_liveintent.delivery import refused_as_a_whole
 from target_liveintent.errors import (
     AllRefusedError,
     ConfigurationError,
     RunError,
     TooManyRejectedError,
 )
-from target_liveintent.run.counts import RunCounts
-from target_liveintent.spark.letters import LetterFolder
+from target_liveintent.run import RunCounts
+from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.options import job_of, unknown_options
-from target_liveintent.spark.task import LOGGER, Attempt, Done, deliver, tell
+from target_liveintent.spark.task import LOGGER, Attempt, TaskResult, configure_logging, deliver
 
 try:
     from pyspark.sql.datasource import DataSourceStreamArrowWriter
@@ -36,37 +36,37 @@ if TYPE_CHECKING:
     from target_liveintent.spark.options import Job
 
 _QUERY, _BATCH = "sql.streaming.queryId", "streaming.sql.batchId"
-"""What Spark tells the tasks of a micro-batch."""
+"""The local properties in which Spark names a micro-batch to its tasks."""
 
 
 @dataclasses.dataclass
-class Message(WriterCommitMessage):  # type: ignore[misc]
-    """What a task tells the driver."""
+class TaskMessage(WriterCommitMessage):  # type: ignore[misc]
+    """Carries the result of a task to the driver."""
 
-    done: Done
+    result: TaskResult
 
 
 class LiveIntentDataSource(DataSource):  # type: ignore[misc]
-    """Conversions for LiveIntent, from a DataFrame."""
+    """Sends the conversions of a DataFrame to LiveIntent."""
 
     @classmethod
     def name(cls) -> str:
-        """What `format` takes."""
+        """Return the name that `format` takes."""
         return "liveintent"
 
     def writer(self, schema: StructType, overwrite: bool) -> BatchWriter:  # noqa: FBT001 (Spark's)
-        """Make the writer of a batch, on the driver.
+        """Return the writer of a batch; the driver calls this.
 
         Raises:
-            RunError: If no event can come of it.
+            RunError: If the options are wrong, or the columns can never give an event.
         """
         return BatchWriter(self._job(schema, overwrite=overwrite))
 
     def streamWriter(self, schema: StructType, overwrite: bool) -> StreamWriter:  # noqa: FBT001, N802
-        """Make the writer of a micro-batch, on the driver; once more to commit it.
+        """Return the writer of a micro-batch; the driver calls this again for the commit.
 
         Raises:
-            RunError: If no event can come of it.
+            RunError: If the options are wrong, or the columns can never give an event.
         """
         if DataSourceStreamArrowWriter is None:
             msg = "streaming needs PySpark 4.1 or newer; with 4.0, write batches in foreachBatch"
@@ -74,74 +74,74 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
         return StreamWriter(self._job(schema, overwrite=overwrite))
 
     def _job(self, schema: StructType, *, overwrite: bool) -> Job:
-        tell()
+        configure_logging()
         if overwrite:
             msg = "conversions cannot be overwritten: write in the mode 'append'"
             raise ConfigurationError(msg)
         for warning in unknown_options(self.options):
             LOGGER.warning(warning)
         job = job_of(self.options, schema.fieldNames())
-        LetterFolder(job.letters).prepare()
+        DeadLetterFolder(job.dead_letter_folder).prepare()
         return job
 
 
 class _Writer:
-    """What batches and micro-batches have in common."""
+    """What the writers of batches and of micro-batches have in common."""
 
     def __init__(self, job: Job) -> None:
         self._job = job
         self._write = uuid.uuid4().hex
 
-    def write(self, iterator: Iterator[pa.RecordBatch]) -> Message:
+    def write(self, iterator: Iterator[pa.RecordBatch]) -> TaskMessage:
         """Deliver a partition; runs in a task.
 
         Raises:
-            RunError: If a record has no fate.
+            RunError: If a record has no outcome.
         """
-        tell()
+        configure_logging()
         context = TaskContext.get()
         attempt = Attempt(self._name(context), context.partitionId(), context.taskAttemptId())
-        return Message(deliver(self._job, attempt, iterator))
+        return TaskMessage(deliver(self._job, attempt, iterator))
 
     def _name(self, context: TaskContext) -> str:
         query = context.getLocalProperty(_QUERY)
         return f"{query}-{context.getLocalProperty(_BATCH)}" if query else self._write
 
-    def commit(self, messages: list[Message | None], *_: int) -> None:
-        """End a write whose tasks are all done: count, keep the dead letters, judge.
+    def commit(self, messages: list[TaskMessage | None], *_: int) -> None:
+        """End a write whose tasks are all done: log the counts, publish the dead letters.
 
         Raises:
-            RunError: If the write must count as failed after all.
+            RunError: If records are missing, or too many of them were refused or rejected.
         """
-        tell()
-        done = [message.done for message in messages if message is not None]
-        report = _sum(done, dry_run=self._job.dry_run)
-        for line in (*report.lines(), *report.advice("the folder of dead_letter_path")):
+        configure_logging()
+        results = [message.result for message in messages if message is not None]
+        counts = _sum(results, dry_run=self._job.dry_run)
+        for line in (*counts.lines(), *counts.advice("the folder of dead_letter_path")):
             LOGGER.info(line)
-        if len(done) < len(messages) or report.total.unsettled:
+        if len(results) < len(messages) or counts.total.unsettled:
             msg = "not every record has its fate: the counts of the tasks do not add up"
             raise RunError(msg)
-        self._keep_letters(done, report)
-        if problem := report.too_many_rejected(self._job.allowed_percent):
+        self._publish_dead_letters(results, counts)
+        if problem := counts.too_many_rejected(self._job.allowed_percent):
             raise TooManyRejectedError(problem)
 
-    def _keep_letters(self, done: Sequence[Done], report: RunCounts) -> None:
-        total = report.total
+    def _publish_dead_letters(self, results: Sequence[TaskResult], counts: RunCounts) -> None:
+        total = counts.total
         if total.rejected["refused_by_api"] and not total.delivered:
             said = f"{total.rejected['refused_by_api']} events were refused"
             raise AllRefusedError(refused_as_a_whole("the API took nothing of this write", said))
-        folder = LetterFolder(self._job.letters)
-        for one in done:
-            if one.letters:
-                folder.publish(one.attempt.pending, one.attempt.final)
-        for name in {one.attempt.job for one in done}:
+        folder = DeadLetterFolder(self._job.dead_letter_folder)
+        for result in results:
+            if result.has_dead_letters:
+                folder.publish(result.attempt.pending, result.attempt.final)
+        for name in {result.attempt.write for result in results}:
             folder.discard(f"{name}-")
 
-    def abort(self, messages: list[Message | None], *_: int) -> None:
-        """Forget the dead letters of a write that failed: its records come again."""
-        tell()
-        folder = LetterFolder(self._job.letters)
-        for name in {self._write, *(m.done.attempt.job for m in messages if m is not None)}:
+    def abort(self, messages: list[TaskMessage | None], *_: int) -> None:
+        """Delete the dead letters of a write that failed: its records come again."""
+        configure_logging()
+        folder = DeadLetterFolder(self._job.dead_letter_folder)
+        for name in {self._write, *(m.result.attempt.write for m in messages if m is not None)}:
             folder.discard(f"{name}-")
 
 
@@ -153,9 +153,9 @@ class StreamWriter(_Writer, DataSourceStreamArrowWriter or object):  # type: ign
     """Writes a micro-batch."""
 
 
-def _sum(done: Sequence[Done], *, dry_run: bool) -> RunCounts:
-    began_at = min((one.began_at for one in done), default=time.time())
-    report = RunCounts(dry_run=dry_run, seconds=time.time() - began_at)
-    for one in done:
-        report.add(one.report)
-    return report
+def _sum(results: Sequence[TaskResult], *, dry_run: bool) -> RunCounts:
+    began_at = min((result.began_at for result in results), default=time.time())
+    counts = RunCounts(dry_run=dry_run, seconds=time.time() - began_at)
+    for result in results:
+        counts.add(result.counts)
+    return counts

@@ -1,4 +1,4 @@
-"""One task: the records of a partition in, what became of them out."""
+"""Delivers one partition of a write: one task."""
 
 from __future__ import annotations
 
@@ -6,22 +6,18 @@ import logging
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions import EventBuilder
 from target_liveintent.errors import RunError
-from target_liveintent.privacy import logs
-from target_liveintent.run.assembly import parts_of
-from target_liveintent.run.run import Run
-from target_liveintent.spark.letters import LetterFolder, TaskLetters
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.spark.options import Job
+from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.privacy import Suppressions, protect_logging
+from target_liveintent.run import Run, RunCounts, parts_of
+from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
+from target_liveintent.spark.options import Job
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 
@@ -30,55 +26,52 @@ class Attempt(NamedTuple):
     """An attempt at a task.
 
     Attributes:
-        job: Names the write; the same when a micro-batch is begun again.
-        partition: The partition's number.
-        number: Tells attempts apart.
+        write: Names the write; a micro-batch that Spark begins again has the same name.
+        partition: The number of the partition.
+        number: A number that no other attempt of the write has.
     """
 
-    job: str
+    write: str
     partition: int
     number: int
 
     @property
     def pending(self) -> str:
-        """The name of its dead letters while they are pending."""
-        return f"{self.job}-{self.partition:05}-{self.number}"
+        """The name of the task's dead letters while they are pending."""
+        return f"{self.write}-{self.partition:05}-{self.number}"
 
     @property
     def final(self) -> str:
-        """The name of the task's dead letters."""
-        return f"{self.job}-{self.partition:05}.singer"
+        """The name of the task's dead letters once they are published."""
+        return f"{self.write}-{self.partition:05}.singer"
 
 
-class Done(NamedTuple):
+class TaskResult(NamedTuple):
     """What became of a partition.
 
     Attributes:
-        attempt: Who delivered it.
-        report: Its counts.
-        began_at: Unix time.
-        letters: Whether there are dead letters.
+        attempt: The attempt that delivered it.
+        counts: Its records by outcome.
+        began_at: The Unix time at which the attempt began.
+        has_dead_letters: Whether there is a pending file of dead letters.
     """
 
     attempt: Attempt
-    report: RunCounts
+    counts: RunCounts
     began_at: float
-    letters: bool
+    has_dead_letters: bool
 
 
-def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Done:
+def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
     """Deliver a partition.
 
     Args:
         job: The write.
-        attempt: Which attempt this is at which task.
-        batches: The partition.
-
-    Returns:
-        What became of each record, as counts.
+        attempt: The attempt at the task.
+        batches: The records of the partition.
 
     Raises:
-        RunError: If a record has no fate; the message is for people and holds nothing of a record.
+        RunError: If a record has no outcome. The message holds nothing of a record.
     """
     try:
         return _deliver(job, attempt, batches)
@@ -88,43 +81,47 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Do
         frames = "".join(traceback.format_tb(error.__traceback__))
         LOGGER.error("the task ended here:\n%s", frames)  # noqa: TRY400
         msg = f"the task ended on an unforeseen {type(error).__name__}; its log says where"
-    raise RunError(msg)
+    raise RunError(msg)  # Outside of the handler: Spark shows a chain of exceptions whole.
 
 
-def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Done:
+def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
     began_at = time.time()
     settings = job.settings()
-    folder = LetterFolder(job.letters)
+    folder = DeadLetterFolder(job.dead_letter_folder)
     folder.check()
-    letters = TaskLetters(folder, attempt.pending)
-    run = Run(settings, parts_of(settings, LOGGER)._replace(letters=letters))
-    run.accepted = True  # Whether the API takes anything is judged over all tasks.
-    builder = EventBuilder(job.stream, job.columns, job.keys, settings.events, run.suppressions)
+    dead_letters = TaskDeadLetters(folder, attempt.pending)
+    run = Run(settings, parts_of(settings, LOGGER)._replace(letters=dead_letters))
+    run.accepted = True  # The driver judges over all tasks whether the API accepts anything.
+    plan = StreamPlan.without_map(job.stream, job.columns)
+    suppressions = Suppressions(settings.suppression_path)
+    builder = EventBuilder(job.stream, plan.properties, job.keys, settings.events, suppressions)
+    converter = RecordConverter(plan, builder, run.counts.of(job.stream).left_out)
     try:
-        _take(job, builder, run, batches)
+        _convert_all(job, converter, run, batches)
         run.finish()
     except BaseException as failure:
         try:
             run.abandon(failure)
-        except Exception as second:  # noqa: BLE001 (the first one is what the user must mend)
+        except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
             LOGGER.warning("and then: %s", type(second).__name__)
         raise
-    return Done(attempt, run.counts, began_at, letters.written is not None)
+    return TaskResult(attempt, run.counts, began_at, dead_letters.written)
 
 
-def _take(job: Job, builder: EventBuilder, run: Run, batches: Iterable[pa.RecordBatch]) -> None:
-    """Give each record its fate, or put its event on the way."""
+def _convert_all(
+    job: Job, converter: RecordConverter, run: Run, batches: Iterable[pa.RecordBatch]
+) -> None:
     counts = run.counts.of(job.stream)
     columns = list(job.columns)
     for batch in batches:
         for record in _in_utc(batch.select(columns)).to_pylist():
             counts.read += 1
-            run.take(job.stream, builder.build(record, record, time.time(), counts.left_out))
+            run.take(job.stream, converter.convert(record))
         run.tick()
 
 
 def _in_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """A batch whose moments are in UTC: derived event IDs depend on no session's time zone."""
+    """Return a batch with its times in UTC: event IDs must not depend on Spark's time zone."""
     wanted = pa.schema([field.with_type(_utc(field.type)) for field in batch.schema])
     return batch if wanted.equals(batch.schema) else batch.cast(wanted)
 
@@ -139,13 +136,13 @@ def _utc(kind: Any) -> Any:
     return kind
 
 
-def tell() -> None:
-    """Write what is logged to standard error, which is the log of executor or driver; scrubbed."""
+def configure_logging() -> None:
+    """Log to standard error, the log of a driver or an executor, without secrets and addresses."""
     if not LOGGER.handlers:
         handler = logging.StreamHandler(sys.stderr)
         handler.setFormatter(logging.Formatter("%(asctime)s %(levelname)s liveintent: %(message)s"))
         LOGGER.addHandler(handler)
         LOGGER.setLevel(logging.INFO)
         LOGGER.propagate = False
-    logs.protect_logging()
-    logs.protect_logging(LOGGER)
+    protect_logging()
+    protect_logging(LOGGER)

@@ -1,1 +1,30 @@
-"""What a run writes to disk."""
+"""The files that a run writes, apart from its reports: dead letters, delivered events, ledger."""
+
+from target_liveintent.storage.dead_letters import (
+    HEAD,
+    DeadLetterFile,
+    DeadLetterWriter,
+    carry_over,
+    dead_letter_line,
+    is_replayed,
+    refuse_own_file,
+    to_replay,
+)
+from target_liveintent.storage.delivered import DeliveredFile
+from target_liveintent.storage.files import replace_file
+from target_liveintent.storage.ledger import Ledger, event_key
+
+__all__ = [
+    "HEAD",
+    "DeadLetterFile",
+    "DeadLetterWriter",
+    "DeliveredFile",
+    "Ledger",
+    "carry_over",
+    "dead_letter_line",
+    "event_key",
+    "is_replayed",
+    "refuse_own_file",
+    "replace_file",
+    "to_replay",
+]

@@ -1,52 +1,47 @@
-"""The dead-letter file: a Singer stream of what could not be sent, durable and replayable.
+"""Dead letters: the records that could not be sent, as a durable Singer stream for a replay.
 
-Piped back into the target with the same configuration, it keeps every event ID and sends what has
-become sendable. It holds no address and nothing that came from the settings, so that a corrected
-setting takes effect.
+A replay pipes the file back into the target with the same stream maps. It keeps the event IDs and
+sends what can be sent by then. A dead letter holds no address, and nothing that came from the
+settings, so that a corrected setting takes effect.
 """
 
 from __future__ import annotations
 
 import datetime as dt
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import msgspec
 
-from target_liveintent.conversions.model import COLUMNS, DEAD_LETTERS
+from target_liveintent.conversions import DEAD_LETTERS, FIELDS, Rejection
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.privacy.identity import scrub
-from target_liveintent.privacy.redaction import redact_columns
+from target_liveintent.privacy import redact_columns, scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.storage.files import AppendedFile
 
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.conversions.model import Rejection
-
 _TEXT = {"type": ["string", "null"]}
-_MEMBERS: dict[str, Any] = {
-    **{column.name: {} for column in COLUMNS if column.name != "email"},
+_PROPERTIES: dict[str, Any] = {
+    **{field.name: {} for field in FIELDS if field.name != "email"},
     **dict.fromkeys(("reason", "field", "detail", "stream", "time"), _TEXT),
     "keys": {"type": ["object", "null"]},
     "scrubbed": {"type": ["array", "null"]},
 }
-# "keys" holds the tap's key properties where there is nothing else to find the row by; "scrubbed"
-# names the columns in which a hash stands for an address.
+# "keys" has the tap's key properties where nothing else identifies the row; "scrubbed" names the
+# columns in which a hash replaces an address.
 _SCHEMA = {
     "type": "SCHEMA",
     "stream": DEAD_LETTERS,
     "key_properties": [],
-    "schema": {"type": "object", "properties": _MEMBERS},
+    "schema": {"type": "object", "properties": _PROPERTIES},
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode
 HEAD = _encode(_SCHEMA) + b"\n"
-"""The line with the SCHEMA message, before the first letter."""
+"""The line with the SCHEMA message, before the first dead letter."""
 
 
 def dead_letter_line(rejection: Rejection) -> bytes:
-    """A rejection as a line with a RECORD message, without an address."""
+    """Return the line with the RECORD message of a rejection, without addresses."""
     record = {"event_id": rejection.event_id, **redact_columns(rejection.columns)}
     record |= {
         "reason": rejection.reason,
@@ -62,11 +57,11 @@ def dead_letter_line(rejection: Rejection) -> bytes:
 
 
 def carry_over(record: Mapping[str, Any]) -> bytes:
-    """A letter that is read back and not replayed, as a line: as it was.
+    """Return the line of a dead letter that a replay does not send.
 
-    Anybody may have changed it, so addresses are looked for again.
+    The dead letter stays as it was, but a user may have edited it, so addresses are removed again.
     """
-    known = {name: value for name, value in record.items() if name in _MEMBERS}
+    known = {name: value for name, value in record.items() if name in _PROPERTIES}
     if not isinstance(known.get("scrubbed", []), list):
         del known["scrubbed"]
     return _line({**known, **redact_columns(known)})
@@ -77,21 +72,21 @@ def _line(record: Mapping[str, Any]) -> bytes:
 
 
 def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
-    """A letter that is read back, as a record to be sent.
+    """Return the record that a replay sends for a dead letter.
 
-    Columns that were left out for the address in them are left out again: its hash is no order ID.
+    It lacks the columns in which a hash replaced an address: such a hash is not an order ID.
     """
     scrubbed = record.get("scrubbed")
-    gone = scrubbed if isinstance(scrubbed, list) else []
-    return {name: value for name, value in record.items() if name not in gone}
+    left_out = scrubbed if isinstance(scrubbed, list) else []
+    return {name: value for name, value in record.items() if name not in left_out}
 
 
 def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool:
-    """Whether a letter that is read back is to be sent again.
+    """Return whether a replay sends a dead letter.
 
     Args:
-        record: The letter.
-        unconfirmed: Whether the user asks for those that LiveIntent may have already.
+        record: The dead letter.
+        unconfirmed: The setting `replay_unconfirmed`: send what LiveIntent may have already.
     """
     code = str(record.get("reason"))
     reason = REASONS.get(code)
@@ -99,51 +94,38 @@ def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool
 
 
 class DeadLetterWriter(Protocol):
-    """Where a run leaves its dead letters."""
+    """Takes the dead letters of a run; each method raises `StorageError` if it fails."""
 
     def write(self, line: bytes) -> None:
-        """Keep a letter, as a line; raises `StorageError` if that is not possible."""
+        """Write a dead letter, a line of `dead_letter_line` or `carry_over`."""
 
     def sync(self) -> None:
-        """Make what was written durable."""
+        """Make the dead letters survive a power cut."""
 
     def close(self) -> None:
-        """Write nothing more."""
+        """Sync, and take no more dead letters."""
 
 
-class DeadLetterFile:
-    """Appends letters to a file that only its owner can read.
+class DeadLetterFile(AppendedFile):
+    """The dead-letter file. The first write creates it, so a clean run leaves no file.
 
     Args:
-        path: The file; made when the first letter is written: a clean run leaves no file behind.
+        path: The setting `dead_letter_path`.
     """
 
     def __init__(self, path: str) -> None:
-        """Open nothing yet."""
-        self._file = AppendedFile("dead_letter_path", path, HEAD, repeat_head=True)
-
-    def write(self, line: bytes) -> None:
-        """Append a letter, as `dead_letter_line` or `carry_over` has written it.
-
-        Raises:
-            StorageError: If the file cannot be written.
-        """
-        self._file.write(line)
-
-    def sync(self) -> None:
-        """Make what was written survive a power cut."""
-        self._file.sync()
-
-    def close(self) -> None:
-        """Sync and close."""
-        self._file.close()
+        super().__init__("dead_letter_path", path, HEAD, repeat_head=True)
 
 
 def refuse_own_file(input_file: int, path: str) -> None:
-    """Refuse to read from the very file that dead letters are appended to.
+    """Refuse an input that is the dead-letter file: the run would append to what it reads.
+
+    Args:
+        input_file: The file descriptor of the input.
+        path: The setting `dead_letter_path`.
 
     Raises:
-        ConfigurationError: If that is what the input is.
+        ConfigurationError: If both are the same file.
     """
     try:
         same = os.path.samestat(os.fstat(input_file), os.stat(path))  # noqa: PTH116

@@ -1,8 +1,7 @@
-"""What was delivered, read back from the bytes that were sent, and the file of it.
+"""The file of delivered events: a CSV for the reconciliation with what LiveIntent has counted.
 
-The file is a CSV for the reconciliation with what LiveIntent has counted: appended, durable before
-STATE, and for its owner only. An event that is sent again (after a crash before STATE, say) gives
-the same row again.
+Rows are appended and are durable before STATE is written; only the owner may read the file. An
+event that is sent again, for example after a crash before STATE, appends the same row again.
 """
 
 from __future__ import annotations
@@ -10,60 +9,21 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from decimal import Decimal  # noqa: TC003 (msgspec reads it)
-from typing import TYPE_CHECKING, NamedTuple
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
 
-import msgspec
-
+from target_liveintent.conversions import SentEvent
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.storage.files import AppendedFile
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Iterable
-
-    from target_liveintent.conversions.model import Conversion
-
-
-class _UserData(msgspec.Struct, gc=False):
-    md5: str | None = None
-    sha2: str | None = None
-    ip: str | None = None
-    ua: str | None = None
-    idfa: str | None = None
-    aaid: str | None = None
-
-
-class _PurchaseData(msgspec.Struct, gc=False, rename="camel"):
-    currency: str | None = None
-    value: Decimal | None = None
-    order_id: str | None = None
-
-
-class SentEvent(msgspec.Struct, gc=False, rename="camel"):
-    """The parts of an event on the wire that are told of; the value to its last digit."""
-
-    event_time: int
-    source: str
-    user_data: _UserData
-    purchase_data: _PurchaseData
-    decision_id: str | None = None
-
-
-_decode = msgspec.json.Decoder(list[SentEvent]).decode
-
-
-def read_back(conversions: Iterable[Conversion]) -> list[SentEvent]:
-    """The events of conversions, as they were sent."""
-    return _decode(b"[" + b",".join(conversion.body for conversion in conversions) + b"]")
 
 
 class Column(NamedTuple):
     """A column of the file.
 
     Attributes:
-        name: Its heading.
-        meaning: For the documentation.
+        name: The heading.
+        meaning: A sentence for the documentation.
     """
 
     name: str
@@ -81,7 +41,7 @@ COLUMNS = (
 )
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (the rows say that it is UTC)
 _FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
-"""What a spreadsheet takes for the start of a formula, and the mark that stops it."""
+"""The characters that start a formula in a spreadsheet, and the apostrophe that prevents one."""
 
 
 def _row(event: SentEvent) -> tuple[str | None, ...]:
@@ -89,7 +49,7 @@ def _row(event: SentEvent) -> tuple[str | None, ...]:
     happened = _EPOCH + dt.timedelta(seconds=event.event_time)
     return (
         f"{happened.isoformat()}Z",
-        _defused(purchase.order_id or ""),
+        _without_formula(purchase.order_id or ""),
         event.source,
         user.idfa or user.aaid,
         user.md5 or user.sha2,
@@ -98,8 +58,8 @@ def _row(event: SentEvent) -> tuple[str | None, ...]:
     )
 
 
-def _defused(text: str) -> str:
-    """A text that no spreadsheet computes: one apostrophe more, which is to be taken off again."""
+def _without_formula(text: str) -> str:
+    """Put an apostrophe before a text that a spreadsheet would take for a formula."""
     return f"'{text}" if text.startswith(_FORMULA) else text
 
 
@@ -107,15 +67,14 @@ class DeliveredFile:
     """Appends a row for each delivered event.
 
     Args:
-        path: The file; opened at once, so that nothing is sent if it cannot be written.
-        logger: Told once, if an order ID had to be marked.
+        path: The file. It is opened at once, so that nothing is sent if it cannot be written.
+        logger: Gets one warning when an apostrophe is put before an order ID.
 
     Raises:
         ConfigurationError: If the file cannot be written.
     """
 
     def __init__(self, path: str, logger: logging.Logger) -> None:
-        """Open the file."""
         self._path = path
         self._logger = logger
         self._warned = False

@@ -1,4 +1,4 @@
-"""Files that a run writes for its owner: lines appended for good, or the whole replaced at once."""
+"""Writes files that only their owner can read: by appending lines, or by replacing the whole."""
 
 from __future__ import annotations
 
@@ -6,31 +6,28 @@ import contextlib
 import os
 import sys
 import tempfile
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from target_liveintent.errors import StorageError
 
 if sys.platform != "win32":
     import fcntl
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
 class AppendedFile:
-    """A file of lines that runs may share, that only its owner can read.
+    """A file to which several runs may append lines, even at the same time.
 
     Args:
-        setting: The setting that names it, for messages.
-        path: The file; made when it is opened.
-        head: What stands before the lines.
-        repeat_head: Whether the head comes again with each run, and not only in a new file.
+        setting: The setting that names the file, for messages.
+        path: The file, which is created when it is opened.
+        head: The lines before all others.
+        repeat_head: Whether each run writes the head, and not only the one that creates the file.
     """
 
     def __init__(self, setting: str, path: str, head: bytes, *, repeat_head: bool) -> None:
-        """Open nothing yet."""
         self._setting = setting
         self._path = path
         self._head = head
@@ -39,12 +36,12 @@ class AppendedFile:
         self._unsynced = False
 
     def open(self) -> None:
-        """Open the file, if it is not open, and write its head.
+        """Open the file and write its head, unless the file is open already.
 
         Raises:
-            StorageError: If that is not possible.
+            StorageError: If the file cannot be written.
         """
-        with self._named_failure():
+        with self._failures_named():
             if self._file is None:
                 self._file = self._open()
 
@@ -56,23 +53,27 @@ class AppendedFile:
         """
         self.open()
         assert self._file is not None  # noqa: S101 (for the type checker)
-        with self._named_failure():
-            _append(self._file, lines)
+        with self._failures_named(), _locked(self._file):
+            _write(self._file, lines)
         self._unsynced = True
 
     def sync(self) -> None:
-        """Make what was written survive a power cut.
+        """Make the lines survive a power cut.
 
         Raises:
-            StorageError: If that is not possible.
+            StorageError: If the file cannot be written.
         """
         if self._unsynced and self._file is not None:
-            with self._named_failure():
+            with self._failures_named():
                 os.fsync(self._file)
             self._unsynced = False
 
     def close(self) -> None:
-        """Sync and close."""
+        """Sync and close the file.
+
+        Raises:
+            StorageError: If the file cannot be written.
+        """
         self.sync()
         if self._file is not None:
             os.close(self._file)
@@ -80,7 +81,7 @@ class AppendedFile:
 
     def _open(self) -> int:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
-        with contextlib.suppress(OSError):  # Of somebody else's file the mode is theirs to set.
+        with contextlib.suppress(OSError):  # Only the owner of a file can set its mode.
             os.chmod(self._path, 0o600)  # noqa: PTH101
         with _locked(file):
             _cut_torn_line(file)
@@ -90,17 +91,21 @@ class AppendedFile:
         return file
 
     @contextlib.contextmanager
-    def _named_failure(self) -> Iterator[None]:
+    def _failures_named(self) -> Iterator[None]:
         try:
             yield
-        except (OSError, ValueError) as error:  # (ValueError: a path with a NUL.)
+        except (OSError, ValueError) as error:  # A path with a NUL raises ValueError.
             reason = getattr(error, "strerror", error)
             msg = f"{self._setting} '{self._path}' cannot be written: {reason}"
             raise StorageError(msg) from None
 
 
-def replace(path: str, text: str) -> None:
-    """Write a file for its owner only; whoever reads it finds the old or the new one, whole.
+def replace_file(path: str, text: str) -> None:
+    """Replace the text of a file in one step: a reader finds the old text or the new one.
+
+    Args:
+        path: The file, which is created with mode 0600.
+        text: The text, written as UTF-8.
 
     Raises:
         OSError: If it cannot be written.
@@ -116,17 +121,12 @@ def replace(path: str, text: str) -> None:
         raise
 
 
-def _append(file: int, lines: bytes) -> None:
-    with _locked(file):
-        _write(file, lines)
-
-
 def _write(file: int, lines: bytes) -> None:
     end = os.lseek(file, 0, os.SEEK_END)
     try:
         while lines:
             lines = lines[os.write(file, lines) :]
-    except OSError:  # A full disk: leave no half line for the next one to go on with.
+    except OSError:  # The disk is full: remove the part that fitted, so that no line is torn.
         os.ftruncate(file, end)
         raise
 
@@ -142,8 +142,8 @@ def _sync_folder(path: str) -> None:
 
 @contextlib.contextmanager
 def _locked(file: int) -> Iterator[None]:
-    """Keep other runs that share the file from writing in between."""
-    if sys.platform == "win32":  # Nothing of the kind: runs must not share a file there.
+    """Keep other runs that share the file from writing at the same time."""
+    if sys.platform == "win32":  # Windows has no flock, so runs must not share a file there.
         yield
         return
     fcntl.flock(file, fcntl.LOCK_EX)
@@ -154,7 +154,7 @@ def _locked(file: int) -> Iterator[None]:
 
 
 def _cut_torn_line(file: int) -> None:
-    """Drop a last line that a crash left unfinished: no STATE ever covered it."""
+    """Remove a last line that a crash left unfinished: no STATE has covered it."""
     size = end = os.lseek(file, 0, os.SEEK_END)
     while end > 0:
         start = max(0, end - 65_536)

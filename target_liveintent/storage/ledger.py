@@ -1,8 +1,8 @@
-"""What was delivered, remembered across runs, so that nothing is sent twice.
+"""The ledger: remembers across runs which events were delivered, so that none is sent twice.
 
-A crash after sending and before STATE, or a tap that sends its boundary row again each time,
-brings events that LiveIntent has already. The ledger is an SQLite file of their keys, each kept
-until its window closes: after that the API refuses the event anyway.
+Events come again after a crash between sending and STATE, or from a tap that repeats its last row
+in each run. The ledger is an SQLite file with the key of each event. It keeps a key until the
+event's age window closes; after that, the API refuses the event anyway.
 """
 
 from __future__ import annotations
@@ -10,50 +10,58 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
+from target_liveintent.conversions import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
-
-    from target_liveintent.conversions.model import Conversion
-
 _BUSY_SECONDS = 30.0
-_LOOK_AGAIN = 0.05
+"""Seconds for which a run waits for another one that holds the file."""
+_RETRY_SECONDS = 0.05
 
 
 class Ledger:
     """The keys of delivered events.
 
     Args:
-        path: The file; made, for its owner only, if it is not there.
-        account: What else tells events apart: API URL and customer ID.
+        path: The file; a new one can be read by its owner only.
+        account: API URL and customer ID: events of another account have other keys.
+        now: Returns the Unix time.
+        monotonic: Returns seconds that never go backwards.
+        sleep: Waits for so many seconds.
 
     Raises:
         ConfigurationError: If the file cannot be used.
     """
 
-    def __init__(self, path: str, account: Sequence[str]) -> None:
-        """Open the file, and forget what no tap can send again."""
+    def __init__(
+        self,
+        path: str,
+        account: Sequence[str],
+        *,
+        now: Callable[[], float] = time.time,
+        monotonic: Callable[[], float] = time.monotonic,
+        sleep: Callable[[float], None] = time.sleep,
+    ) -> None:
         self._path = path
         self._prefix = blake2b("\0".join((*account, "")).encode(), digest_size=16)
         self._underway: set[tuple[int, str, str]] = set()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
-            # A commit survives SIGKILL without an fsync; a power cut may cost the last ones, and
-            # with them no more than a duplicate.
-            self._write_ahead()
+            # A commit survives SIGKILL without an fsync. A power cut may cost the last commits,
+            # and the events of those are sent twice.
+            self._use_write_ahead_log(monotonic, sleep)
             self._db.execute("PRAGMA synchronous = NORMAL")
-            # Keys land all over the file; fewer checkpoints write each of its pages less often.
+            # Keys are spread over the whole file: with fewer checkpoints, SQLite writes each page
+            # less often.
             self._db.execute("PRAGMA wal_autocheckpoint = 10000")
             self._db.execute(
                 "CREATE TABLE IF NOT EXISTS delivered"
                 " (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID"
             )
-            self._db.execute("DELETE FROM delivered WHERE expires_at < ?", (int(time.time()),))
+            self._db.execute("DELETE FROM delivered WHERE expires_at < ?", (int(now()),))
         except ValueError:
             msg = "ledger_path is no path of a file"
             raise ConfigurationError(msg) from None
@@ -62,29 +70,35 @@ class Ledger:
                 self._db.close()
             raise ConfigurationError(str(self._failure(error))) from None
 
-    def _write_ahead(self) -> None:
-        """Switch the journal; SQLite does not wait where two runs make the file at once."""
-        until = time.monotonic() + _BUSY_SECONDS
+    def _use_write_ahead_log(
+        self, monotonic: Callable[[], float], sleep: Callable[[float], None]
+    ) -> None:
+        """Switch the journal mode; SQLite itself does not wait if two runs create the file."""
+        until = monotonic() + _BUSY_SECONDS
         while True:
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as error:  # noqa: PERF203 (rarely twice)
-                if "locked" not in str(error) or time.monotonic() > until:
+                if "locked" not in str(error) or monotonic() > until:
                     raise
-                time.sleep(_LOOK_AGAIN)
+                sleep(_RETRY_SECONDS)
             else:
                 return
 
     def begin(self, conversion: Conversion) -> bool:
-        """Note that an event is on its way; False if it is already, so that its fate is open."""
-        name = event_key(conversion)
-        if name in self._underway:
+        """Note that an event is being delivered; return False if it was noted already."""
+        key = event_key(conversion)
+        if key in self._underway:
             return False
-        self._underway.add(name)
+        self._underway.add(key)
         return True
 
     def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
-        """Note that events have their fate, and commit which of them were delivered.
+        """Note that events have their outcome, and commit which of them were delivered.
+
+        Args:
+            conversions: The events.
+            confirmed: The events of them that the API confirmed.
 
         Raises:
             StorageError: If the file cannot be written.
@@ -101,7 +115,7 @@ class Ledger:
             raise self._failure(error) from None
 
     def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]:
-        """Those that were not delivered before, each event once.
+        """Return the events that were not delivered before; of equal ones, the first.
 
         Raises:
             StorageError: If the file cannot be read.
@@ -131,5 +145,5 @@ class Ledger:
 
 
 def event_key(conversion: Conversion) -> tuple[int, str, str]:
-    """What tells an event from all others of an account."""
+    """Return what identifies an event among all events of an account."""
     return conversion.pixel_id, conversion.stream, conversion.event_id

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
-    "_column_problem",
     "_explain",
     "_failure",
     "_fail",
@@ -21,7 +20,7 @@ _SAYERS = {
     "_advise_map",
     "advice",
     "lines",
-    "never_an_event",
+    "missing_columns_message",
     "problems",
     "refused_as_a_whole",
     "too_many_rejected",
@@ -30,7 +29,7 @@ _SAYERS = {
     "unknown_settings",
 }
 """Functions whose texts are said elsewhere."""
-_NAMES = {"msg", "_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
+_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py", "explanation.py"}
 """Pages and `--explain` speak for themselves; only what they raise is looked at."""

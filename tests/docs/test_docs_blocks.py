@@ -14,13 +14,13 @@ import pytest
 import yaml
 from docs_support import DOCS, ROOT, Block, Project, blocks, pages, unseen
 
-from target_liveintent.config import schema as config
+from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.mapping.presets import expand
+from target_liveintent.mapping.presets import expand_presets
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.singer.explain.inspect import Stream
 from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.singer.streams import Stream
 from target_liveintent.sinks import converter
 
 if TYPE_CHECKING:
@@ -48,7 +48,7 @@ def _is_settings(text: str) -> None:
     settings = yaml.safe_load(text)
     assert set(settings) <= set(config.SCHEMA["properties"])
     assert config.problems(ACCOUNT | settings) == []
-    definitions = expand(settings.get("presets", {}), settings.get("stream_maps", {}))
+    definitions = expand_presets(settings.get("presets", {}), settings.get("stream_maps", {}))
     maps = StreamMaps(definitions, settings.get("stream_map_config", {}))
     for stream in definitions:
         if stream != "__else__":

@@ -18,7 +18,7 @@ UNSAID = {
     "… is not fetched": "jsonschema's own question, caught where the schema is compiled",
     ", column …": "part of a message",
     "module … has no attribute …": "what Python says of a name that a program misspells",
-    "now and then": "part of a hint, not a message",
+    "intermittent failure": "the kind of a failure that does not happen again, not a message",
 }
 """Texts in the places of messages that nobody reads."""
 

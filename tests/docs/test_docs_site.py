@@ -14,8 +14,8 @@ from browser_support import faint, overflow
 from docs_support import DOCS, ROOT
 
 import hub
-from target_liveintent.config.schema import SCHEMA
-from target_liveintent.conversions.model import COLUMNS
+from target_liveintent.config import SCHEMA
+from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping.functions import FUNCTIONS
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.reasons import REASONS
@@ -130,7 +130,7 @@ def test_the_repository_is_where_it_is_said_to_be() -> None:
     ("page", "names"),
     [
         ("settings", SCHEMA["properties"]),
-        ("columns", [column.name for column in COLUMNS]),
+        ("columns", [field.name for field in FIELDS]),
         ("expressions", [function.name for function in FUNCTIONS]),
         ("reasons", REASONS),
     ],

@@ -1,12 +1,12 @@
-"""A coverage-guided run over the message reader, the event builder and all between.
+"""A coverage-guided run over the message reader, the event builder and everything between them.
 
-Not a part of the suite. To run it, with the package and its requirements importable:
+It is not part of the test suite. To run it, with the package and its requirements importable:
 
     pip install atheris
     python tests/fuzz/fuzz_reader.py -max_total_time=180 [FOLDER_OF_A_CORPUS]
 
 All options are libFuzzer's. An input that breaks a promise of `fuzz_support.feed` ends the run and
-is kept in a file `crash-…`; to try it again: `python tests/fuzz/fuzz_reader.py crash-…`.
+is written to a file `crash-…`; to try it again: `python tests/fuzz/fuzz_reader.py crash-…`.
 """
 
 from __future__ import annotations
@@ -25,7 +25,7 @@ with atheris.instrument_imports(include=["target_liveintent"]):
 
 
 def one_input(data: bytes) -> None:
-    """Feed one input: its first byte says with which settings."""
+    """Feed one input; its first byte selects the settings."""
     if data:
         feed(data[1:], **VARIANTS[data[0] % len(VARIANTS)])
 

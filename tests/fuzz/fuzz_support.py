@@ -1,4 +1,4 @@
-"""A whole target in memory, fed with any bytes, and what must hold whatever they are."""
+"""A whole target in memory that is fed with any bytes, and the promises that must hold for them."""
 
 from __future__ import annotations
 
@@ -6,6 +6,7 @@ import json
 import logging
 import os
 import threading
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 from unittest import mock
 
@@ -15,13 +16,15 @@ from singer_sdk.exceptions import (
     RecordsWithoutSchemaException,
 )
 
-from target_liveintent.errors import InputError, RunError, StreamMappingError
+from target_liveintent.errors import RunError, StreamMappingError
 from target_liveintent.singer import batch_files
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
     from collections.abc import Iterator, Mapping
 
+_NO_FILE = Path(os.devnull) / "not-a-file"
+"""What BATCH messages name instead of the files of this machine."""
 MARK = "fuzz.q9x7"
 ADDRESS = f"{MARK}@leaky.example"
 _EXPECTED = (RunError, MissingKeyPropertiesError, RecordsWithoutSchemaException, InvalidJSONSchema)
@@ -104,8 +107,8 @@ SEEDS = [
 ]
 
 
-class _Heard(logging.Handler):
-    """Keeps what is logged."""
+class _Lines(logging.Handler):
+    """Keeps the lines that are logged."""
 
     def __init__(self) -> None:
         super().__init__(logging.DEBUG)
@@ -115,26 +118,21 @@ class _Heard(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def _no_file(path: Any, **_: Any) -> Iterator[dict[str, Any]]:
-    msg = "no file is opened here"
-    raise InputError(msg)
-
-
 def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
     """Run a target over an input to its end.
 
     Args:
-        data: What a tap writes.
-        settings: Beside the usual ones; it is a dry run.
+        data: The input, as a tap may write it.
+        settings: Settings in addition to the usual ones; it is a dry run.
 
     Returns:
-        The last line, if the run failed, and all that was logged.
+        The last line if the run failed, and everything that was logged.
     """
-    heard = _Heard()
+    logged = _Lines()
     target = TargetLiveIntent(config={**_SETTINGS, **settings})
     loggers = [target.logger, logging.getLogger("singer_sdk"), logging.getLogger("py.warnings")]
     for logger in loggers:
-        logger.addHandler(heard)
+        logger.addHandler(logged)
         logger.propagate = False
     readable, writable = os.pipe()
 
@@ -142,7 +140,7 @@ def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
         with os.fdopen(writable, "wb") as pipe:
             try:
                 pipe.write(data)
-            except BrokenPipeError:  # The run ended before.
+            except BrokenPipeError:  # The run has ended already.
                 pipe.detach()
 
     writer = threading.Thread(target=write)
@@ -151,8 +149,7 @@ def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
     try:
         with (
             os.fdopen(readable, encoding="utf-8") as source,
-            mock.patch.object(batch_files, "_json_lines", _no_file),
-            mock.patch.object(batch_files, "_parquet_rows", _no_file),
+            mock.patch.object(batch_files, "Path", return_value=_NO_FILE),
         ):
             try:
                 target.process(source)
@@ -162,9 +159,9 @@ def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
     finally:
         writer.join()
         for logger in loggers:
-            logger.removeHandler(heard)
+            logger.removeHandler(logged)
             logger.propagate = True
-    log = "\n".join(heard.lines)
+    log = "\n".join(logged.lines)
     assert has_block or "\n" not in (failure or ""), failure
     assert len(failure or "") < 5_000 + 3 * len(data), failure
     assert MARK not in f"{failure} {log}".lower(), (failure, log)
@@ -174,7 +171,7 @@ def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
 
 
 def size(value: Any) -> int:
-    """Return about how many bytes a value takes as JSON; numbers as they were written."""
+    """Return roughly how many bytes a value takes as JSON, with numbers as they were written."""
     if isinstance(value, dict):
         return 2 + sum(size(name) + size(inner) + 2 for name, inner in _items(value))
     if isinstance(value, (list, tuple)):

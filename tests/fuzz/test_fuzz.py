@@ -1,4 +1,4 @@
-"""Whatever a tap writes: messages, or one clear line; no other exception, and nothing shown."""
+"""Any input of a tap is handled, or ends the run in one clear line that shows no address."""
 
 from __future__ import annotations
 
@@ -13,7 +13,8 @@ from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_message, decode_object
 from target_liveintent.storage.dead_letters import dead_letter_line
@@ -25,7 +26,7 @@ pinned = settings(
     database=None,
     suppress_health_check=[HealthCheck.too_slow, HealthCheck.data_too_large],
 )
-NAMES = [column.name for column in COLUMNS]
+NAMES = [field.name for field in FIELDS]
 NOW = 1_785_600_000
 
 # Bytes
@@ -69,7 +70,7 @@ inputs = st.lists(st.one_of(mutated(), mutated(), junk, st.sampled_from(SEEDS)),
 @example([b'{"type":"STATE","value":{"a":"\xff"}}'], b"\n", {})
 @example([b"\xff"], b"\n", {})
 def test_any_bytes(lines: list[bytes], end: bytes, variant: dict[str, Any]) -> None:
-    """Every input ends in messages that are handled, or in one of our own exceptions."""
+    """The target handles every input, or ends with one of its own exceptions."""
     feed(end.join([SEEDS[0], *lines]), **variant)
     feed(end.join(lines), **variant)
 
@@ -135,7 +136,7 @@ messages = st.one_of(
 @pinned
 @given(st.lists(messages, max_size=5), st.sampled_from(VARIANTS))
 def test_any_messages(sent: list[dict[str, Any]], variant: dict[str, Any]) -> None:
-    """Messages of the right kind that hold anything at all, in any order."""
+    """Messages of the right types with any content, in any order."""
     started = [json.loads(seed) for seed in SEEDS[:2]]
     for before in (started, []):
         lines = [json.dumps(message, ensure_ascii=bool(before)) for message in [*before, *sent]]
@@ -165,7 +166,7 @@ DEFAULTS = EventDefaults(pixel_id=1, source="web", zone=dt.timezone.utc, normali
 @example({"order_id": Decimal("1E-100000")}, True)
 @example({"user_agent": Decimal("-1.5E-100000")}, True)
 def test_any_record(record: dict[str, Any], sendable: bool) -> None:
-    """An event or a letter that is about as long as the record, without the address."""
+    """A record gives an event or a dead letter of about its own length, without the address."""
     if sendable:
         record = {**record, "event_time": NOW - 60, "email": ADDRESS}
         record.pop("consent", None)

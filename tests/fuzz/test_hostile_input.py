@@ -15,7 +15,8 @@ from integration_support import TOKEN, WITH_ID, lines, numbered, order, schema, 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
 MEGABYTE = 1_000_000
 SOON = 10.0
@@ -110,7 +111,9 @@ START = [schema(columns=COLUMNS), order(1), state(1)]
     ],
     ids=["unused", "used"],
 )
-def test_a_line_of_50_megabytes(target: Launcher, server: Server, column: str, unit: str) -> None:
+def test_a_line_of_50_megabytes(
+    target: Launcher, server: FaultyServer, column: str, unit: str
+) -> None:
     """A record with a column of 50 MB is an event as any other, in a few copies of the line."""
     count = 50 * MEGABYTE // len(unit)
     running, peak = run(target, *START, full(**{column: f'"{unit * count}"'}), state(2))
@@ -130,7 +133,7 @@ def test_a_line_of_50_megabytes(target: Launcher, server: Server, column: str, u
     ],
 )
 def test_a_line_of_2_megabytes_that_looks_like_addresses(
-    target: Launcher, server: Server, column: str, unit: str
+    target: Launcher, server: FaultyServer, column: str, unit: str
 ) -> None:
     """Searching for addresses takes no time that anybody would notice."""
     text = unit * (2 * MEGABYTE // len(unit))
@@ -153,7 +156,7 @@ def test_a_line_of_2_megabytes_that_looks_like_addresses(
     ],
     ids=["text", "torn", "brackets", "digits", "blanks"],
 )
-def test_junk_of_50_megabytes(target: Launcher, server: Server, line: bytes) -> None:
+def test_junk_of_50_megabytes(target: Launcher, server: FaultyServer, line: bytes) -> None:
     """What is no message is named by its number, in a few copies of the line."""
     running, peak = run(target, *START, line, state(2))
     assert clear(running), running.log[-2000:]
@@ -162,7 +165,7 @@ def test_junk_of_50_megabytes(target: Launcher, server: Server, line: bytes) -> 
     assert peak < SMALL + 6 * 50 * MEGABYTE
 
 
-def test_many_columns(target: Launcher, server: Server) -> None:
+def test_many_columns(target: Launcher, server: FaultyServer) -> None:
     """A record of 200,000 columns, of which few are used."""
     more = ",".join(f'"c{n}":{n}' for n in range(200_000))
     line = full().removesuffix("}}") + "," + more + "}}"
@@ -171,7 +174,7 @@ def test_many_columns(target: Launcher, server: Server) -> None:
     assert peak < SMALL + 100 * MEGABYTE
 
 
-def test_many_long_lines_one_after_the_other(target: Launcher, server: Server) -> None:
+def test_many_long_lines_one_after_the_other(target: Launcher, server: FaultyServer) -> None:
     """Memory is that of one line, not of all."""
     long = [full(note=f'"{"x" * 5 * MEGABYTE}"') for _ in range(15)]
     running, peak = run(target, *START, *long, state(2))
@@ -211,14 +214,14 @@ STRANGE: dict[str, tuple[str, str]] = {
 }
 
 
-def test_strange_values(target: Launcher, server: Server) -> None:
+def test_strange_values(target: Launcher, server: FaultyServer) -> None:
     """Each leaves its record an event, without the column if it cannot be used."""
     strange = [full(**{column: text}) for column, text in STRANGE.values()]
     running, peak = run(target, *START, *strange, state(2), batch_size_rows=1)
     assert (running.code, running.states[-1]) == (0, 2), running.log[-3000:]
     assert running.summary["total"].adds_up
     assert running.summary["total"].delivered == len(strange) + 1
-    assert max(posted.size for posted in server.posted) < MEGABYTE
+    assert max(len(request.body) for request in server.requests) < MEGABYTE
     assert peak < SMALL
 
 
@@ -236,7 +239,7 @@ def test_strange_values(target: Launcher, server: Server) -> None:
     ids=["validate", "fail", "maps"],
 )
 def test_strange_values_in_any_mode(
-    target: Launcher, server: Server, settings: dict[str, Any]
+    target: Launcher, server: FaultyServer, settings: dict[str, Any]
 ) -> None:
     """And so it is in every mode."""
     strange = [full(**{column: text}) for column, text in STRANGE.values()]
@@ -245,7 +248,7 @@ def test_strange_values_in_any_mode(
     assert running.summary["total"].adds_up
 
 
-def test_strange_values_that_are_refused(target: Launcher, server: Server) -> None:
+def test_strange_values_that_are_refused(target: Launcher, server: FaultyServer) -> None:
     """Each fits into a dead letter of its size."""
     strange = [
         full(**{column: text, "event_time": '"?"'}).replace(f'"event_time":{now()},', "")
@@ -309,7 +312,7 @@ BAD: dict[str, str | bytes] = {
 
 
 @pytest.mark.parametrize("line", BAD.values(), ids=BAD)
-def test_lines_that_end_the_run(target: Launcher, server: Server, line: str | bytes) -> None:
+def test_lines_that_end_the_run(target: Launcher, server: FaultyServer, line: str | bytes) -> None:
     """In one clear line, with what was read before delivered and its STATE written."""
     running, peak = run(target, *START, line, state(2))
     assert clear(running), running.log[-3000:]
@@ -330,7 +333,7 @@ EITHER: dict[str, str | bytes] = {
 
 
 @pytest.mark.parametrize("column", ["value", "order_id", "id", "nowhere"])
-def test_lines_that_may_end_the_run(target: Launcher, server: Server, column: str) -> None:
+def test_lines_that_may_end_the_run(target: Launcher, server: FaultyServer, column: str) -> None:
     """What no reader can hold is a clear line, a rejection or left out; unread, it may pass."""
     started = []
     for name, text in EITHER.items():
@@ -354,7 +357,7 @@ def test_lines_that_may_end_the_run(target: Launcher, server: Server, column: st
             assert "s3cr3t" not in running.log, name
 
 
-def test_duplicate_keys_of_a_message(target: Launcher, server: Server) -> None:
+def test_duplicate_keys_of_a_message(target: Launcher, server: FaultyServer) -> None:
     """The last one counts, as in Python."""
     line = '{"type":"STATE","type":"RECORD","stream":"x","stream":"orders","record":{},"record":%s}'
     good = json.dumps(numbered(1)[0]["record"])
@@ -362,7 +365,7 @@ def test_duplicate_keys_of_a_message(target: Launcher, server: Server) -> None:
     assert (running.code, server.accepted) == (0, ["order-0"])
 
 
-def test_a_line_break_in_a_name(target: Launcher, server: Server) -> None:
+def test_a_line_break_in_a_name(target: Launcher, server: FaultyServer) -> None:
     """A stream's name cannot forge a line of the log."""
     running, _ = run(target, *START, record("{}").replace('"orders"', '"a\\nb | ERROR | forged"'))
     assert running.code == 1
@@ -410,7 +413,7 @@ SCHEMAS = dict(bad_schemas())
 
 @pytest.mark.parametrize(("validate", "mapped"), [(False, False), (True, True)])
 def test_schemas_that_are_none(
-    target: Launcher, server: Server, validate: bool, mapped: bool
+    target: Launcher, server: FaultyServer, validate: bool, mapped: bool
 ) -> None:
     """Each gives events all the same, rejections, or one clear line; the API's rules come later."""
     settings: dict[str, Any] = {"validate_records": validate, "max_dead_letter_percent": 100}
@@ -439,9 +442,9 @@ def test_schemas_that_are_none(
             assert len([line for line in one.warnings if line]) == 1, (name, text)
 
 
-def test_schemas_call_nobody(target: Launcher, server: Server) -> None:
+def test_schemas_call_nobody(target: Launcher, server: FaultyServer) -> None:
     """What a tap's SCHEMA refers to is not fetched: the target talks to the API alone."""
     referring = schema(columns=("id", "event_time"), email={"$ref": f"{server.url}/schema.json"})
     running, _ = run(target, referring, order(1), state(1), validate_records=True)
     assert "Traceback" not in running.log
-    assert [p.path for p in server.posted if "schema.json" in p.path] == []
+    assert [p.path for p in server.requests if "schema.json" in p.path] == []

@@ -5,8 +5,9 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
+from faulty_server import FaultyServer
 from integration_forks import Forks
-from integration_support import OPTIONS, Launcher, Server
+from integration_support import OPTIONS, Launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -22,14 +23,14 @@ def forks() -> Iterator[Forks]:
 
 
 @pytest.fixture
-def server() -> Iterator[Server]:
+def server() -> Iterator[FaultyServer]:
     """Serve an API that accepts everything, until a test gives it another answer."""
-    with Server() as server:
+    with FaultyServer(waits=True) as server:
         yield server
 
 
 @pytest.fixture
-def to_server(tmp_path: Path, server: Server, forks: Forks) -> Iterator[Launcher]:
+def to_server(tmp_path: Path, server: FaultyServer, forks: Forks) -> Iterator[Launcher]:
     """Start targets that send to the server."""
     launcher = Launcher(tmp_path, server.url, forks)
     yield launcher

@@ -175,6 +175,8 @@ def _reap(control: socket.socket) -> None:
 
 
 def _main() -> None:
+    import prometheus_client  # noqa: F401 (each run of a test writes metrics)
+
     import target_liveintent.target  # noqa: F401
 
     gc.collect()

@@ -1,24 +1,24 @@
-"""The target as a process of its own, Singer messages for it, and servers that misbehave."""
+"""The target as a process of its own, and Singer messages for it."""
 
 from __future__ import annotations
 
 import contextlib
-import http.server
 import json
 import os
-import re
-import socket
 import subprocess
 import sys
 import threading
 import time
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
+from run_counts import RunCounts
+
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
     from pathlib import Path
 
     from integration_forks import Forked, Forks
+    from run_counts import Counts
     from typing_extensions import Self
 
 Message = dict[str, Any]
@@ -155,6 +155,7 @@ class Running:
         forks: Forks | None = None,
     ) -> None:
         self.folder = folder
+        self._arguments = list(arguments)
         pipes = [os.pipe() for _ in range(3)]
         if not read_stdout:
             os.close(pipes[1][0])
@@ -162,10 +163,10 @@ class Running:
         theirs = (pipes[0][0] if stdin is None else stdin.fileno(), pipes[1][1], pipes[2][1])
         self.process: subprocess.Popen[bytes] | Forked
         if forks is not None:
-            self.process = forks.start(list(arguments), folder, env, theirs)
+            self.process = forks.start(self._arguments, folder, env, theirs)
         else:
             self.process = subprocess.Popen(
-                [sys.executable, *OPTIONS, "-m", "target_liveintent", *arguments],
+                [sys.executable, *OPTIONS, "-m", "target_liveintent", *self._arguments],
                 cwd=folder,
                 env=dict(env),
                 stdin=theirs[0],
@@ -277,77 +278,26 @@ class Running:
         return read_letters(self.folder / LETTERS)
 
     @property
+    def counts(self) -> RunCounts:
+        """The counts at the end, from the metrics file that the configuration names."""
+        config = self.folder / self._arguments[self._arguments.index("--config") + 1]
+        return RunCounts.read(self.folder / json.loads(config.read_text())["metrics_path"])
+
+    @property
     def summary(self) -> dict[str, Counts]:
-        """The summary at the end, by stream, and `total`."""
-        found = {}
-        for line in list(self.err):
-            if " read " in line.text and (parsed := _SUMMARY.search(line.text)):
-                found[parsed["stream"]] = Counts.parse(parsed["counts"])
-        return found
+        """The counts of records at the end, by stream, and `total`."""
+        return self.counts.streams
 
     @property
     def requests(self) -> int:
-        """The requests of the summary."""
-        found = re.search(r"(\d+) requests?\b", self.log)
-        assert found, self.log
-        return int(found[1])
-
-
-_SUMMARY = re.compile(r"\| (?P<stream>[^|]+?): (?P<counts>read \d+.*)$")
-_COUNT = re.compile(
-    r"(read|filtered|unmapped|not replayed|not settled|would be delivered|delivered|dropped"
-    r"|dead-lettered) (\d+)"
-)
-
-
-class Counts(NamedTuple):
-    """A line of the summary."""
-
-    read: int
-    filtered: int
-    unmapped: int
-    not_replayed: int
-    not_settled: int
-    delivered: int
-    dead_lettered: int
-    reasons: dict[str, int]
-    dropped: int
-    drops: dict[str, int]
-
-    @classmethod
-    def parse(cls, text: str) -> Counts:
-        """Read the words of a line."""
-        counts = {
-            name: int(number) for name, number in _COUNT.findall(text.split(";", maxsplit=1)[0])
-        }
-
-        def inside(what: str) -> dict[str, int]:
-            found = re.search(what + r" \d+ \(([^)]*)\)", text)
-            parts = [part.split() for part in found[1].split(", ")] if found else []
-            return {name: int(number) for name, number in parts}
-
-        return cls(
-            counts["read"],
-            counts["filtered"],
-            counts["unmapped"],
-            counts.get("not replayed", 0),
-            counts.get("not settled", 0),
-            counts.get("delivered", counts.get("would be delivered", 0)),
-            counts["dead-lettered"],
-            inside("dead-lettered"),
-            counts.get("dropped", 0),
-            inside("dropped"),
-        )
+        """The number of requests, retries included."""
+        return self.counts.requests
 
     @property
-    def adds_up(self) -> bool:
-        """Whether each record that was read has one fate."""
-        fates = self.filtered + self.unmapped + self.not_replayed + self.delivered + self.dropped
-        return (
-            self.read == fates + self.dead_lettered + self.not_settled
-            and sum(self.reasons.values()) == self.dead_lettered
-            and sum(self.drops.values()) == self.dropped
-        )
+    def totals(self) -> list[str]:
+        """The words of the summary's last line, in a list: one line after a run that ended."""
+        texts = (line.text.split("|", 3)[-1].strip() for line in list(self.err))
+        return [text for text in texts if text.startswith("total: read ")]
 
 
 def read_letters(path: Path) -> list[dict[str, Any]]:
@@ -397,8 +347,15 @@ class Launcher:
 
     def config(self, **settings: Any) -> Path:
         """Write a configuration file: the usual settings with changes; `...` leaves one out."""
-        values = {**SETTINGS, "api_url": self.api_url, "max_retry_seconds": 20, **settings}
-        path = self.folder / f"config-{len(self._started)}.json"
+        number = len(self._started)
+        values = {
+            **SETTINGS,
+            "api_url": self.api_url,
+            "max_retry_seconds": 20,
+            "metrics_path": f"run-{number}.prom",
+            **settings,
+        }
+        path = self.folder / f"config-{number}.json"
         path.write_text(json.dumps({k: v for k, v in values.items() if v is not ...}))
         return path
 
@@ -442,153 +399,3 @@ class Launcher:
         """End what is left over."""
         for running in self._started:
             running.kill()
-
-
-# Servers
-
-
-class Posted(NamedTuple):
-    """A request as it arrived."""
-
-    at: float
-    path: str
-    headers: dict[str, str]
-    events: list[dict[str, Any]]
-    size: int
-
-    @property
-    def ids(self) -> list[str]:
-        """The event IDs."""
-        return [event["eventId"] for event in self.events]
-
-
-class Reply(NamedTuple):
-    """What a server answers; a status of 0 closes the connection without an answer."""
-
-    status: int = 204
-    body: bytes = b""
-    headers: Mapping[str, str] = {}
-
-
-class Server:
-    """An HTTP server whose answers a test writes itself; it keeps connections alive.
-
-    Args:
-        answer: Called, in a thread of each connection, with each request; it may wait.
-    """
-
-    def __init__(self, answer: Callable[[Posted], Reply] = lambda _: Reply()) -> None:
-        self.answer = answer
-        self.posted: list[Posted] = []
-        self.accepted: list[str] = []
-        self.connections = 0
-        self.busy = 0
-        self.busiest = 0
-        self._lock = threading.Lock()
-        self._closed = threading.Event()
-
-    def __enter__(self) -> Self:
-        outer = self
-
-        class Handler(http.server.BaseHTTPRequestHandler):
-            protocol_version = "HTTP/1.1"
-            disable_nagle_algorithm = True
-            # One write for head and body.
-            wbufsize = -1
-
-            def setup(self) -> None:
-                super().setup()
-                with outer._lock:
-                    outer.connections += 1
-
-            def do_POST(self) -> None:
-                outer._post(self)
-
-            do_GET = do_POST  # noqa: N815 (the names that http.server looks for)
-
-            def log_message(self, *_: Any) -> None:
-                pass
-
-        class Listener(http.server.ThreadingHTTPServer):
-            daemon_threads = True
-            request_queue_size = 128
-
-            def handle_error(self, request: Any, client_address: Any) -> None:
-                """Say nothing of clients that went away."""
-
-        self._httpd = Listener(("127.0.0.1", 0), Handler)
-        self._thread = threading.Thread(
-            target=self._httpd.serve_forever, kwargs={"poll_interval": 0.02}, daemon=True
-        )
-        self._thread.start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._closed.set()
-        self._httpd.shutdown()
-        self._thread.join(5)
-        self._httpd.server_close()
-
-    @property
-    def url(self) -> str:
-        """The address, without a slash at the end."""
-        return f"http://127.0.0.1:{self._httpd.server_address[1]}"
-
-    def hold(self, gate: threading.Event) -> None:
-        """Wait for a gate, or for the end of the test."""
-        while not gate.wait(0.02) and not self._closed.is_set():
-            pass
-
-    def _post(self, handler: http.server.BaseHTTPRequestHandler) -> None:
-        body = handler.rfile.read(int(handler.headers.get("Content-Length") or 0))
-        try:
-            events = json.loads(body)
-        except ValueError:
-            events = []
-        headers = dict(handler.headers.items())
-        posted = Posted(time.monotonic(), handler.path, headers, events, len(body))
-        with self._lock:
-            self.posted.append(posted)
-            self.busy += 1
-            self.busiest = max(self.busiest, self.busy)
-        try:
-            reply = self.answer(posted)
-        finally:
-            with self._lock:
-                self.busy -= 1
-        if reply.status == 0:
-            handler.close_connection = True
-            handler.connection.shutdown(socket.SHUT_RDWR)
-            return
-        if reply.status == 204:
-            with self._lock:
-                self.accepted += posted.ids
-        handler.send_response(reply.status)
-        for name, value in reply.headers.items():
-            handler.send_header(name, value)
-        if reply.status != 204:
-            handler.send_header("Content-Length", str(len(reply.body)))
-        handler.end_headers()
-        handler.wfile.write(reply.body)
-        handler.wfile.flush()
-
-
-def refusing(*bad: str, status: int = 400, body: bytes = b"") -> Callable[[Posted], Reply]:
-    """Return an answer that refuses each batch with any of these event IDs."""
-
-    def answer(posted: Posted) -> Reply:
-        return Reply(status, body) if set(bad) & set(posted.ids) else Reply()
-
-    return answer
-
-
-def in_turn(*replies: Reply, then: Reply | None = None) -> Callable[[Posted], Reply]:
-    """Return an answer that gives each of these once, and then another for ever (204)."""
-    left = list(replies)
-    lock = threading.Lock()
-
-    def answer(_: Posted) -> Reply:
-        with lock:
-            return left.pop(0) if left else (then or Reply())
-
-    return answer

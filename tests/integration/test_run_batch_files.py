@@ -10,12 +10,13 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import CUSTOMER, order, schema, state
+from integration_support import CUSTOMER, WITH_ID, order, schema, state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_support import Launcher, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -54,7 +55,7 @@ def batch(*urls: str, form: str = "jsonl", compression: str | None = "none") -> 
 
 
 @pytest.mark.parametrize("compression", ["none", "gzip", None])
-def test_json_lines(to_server: Launcher, server: Server, compression: str | None) -> None:
+def test_json_lines(to_server: Launcher, server: FaultyServer, compression: str | None) -> None:
     """The records of BATCH files go through map and filter, and no raw address is sent."""
     folder = to_server.folder / "some folder"
     folder.mkdir()
@@ -70,13 +71,13 @@ def test_json_lines(to_server: Launcher, server: Server, compression: str | None
     )
     assert (run.code, run.states, run.letters) == (0, [1], [])
     assert sorted(server.accepted) == sorted(f"o-{n}" for n in range(10, 250))
-    assert "@" not in json.dumps([p.events for p in server.posted])
-    assert max(len(p.events) for p in server.posted) == 100
+    assert "@" not in json.dumps([p.events for p in server.requests])
+    assert max(len(p.events) for p in server.requests) == 100
     counts = run.summary["orders"]
     assert (counts.read, counts.filtered, counts.delivered) == (250, 10, 240)
 
 
-def test_parquet(to_server: Launcher, server: Server) -> None:
+def test_parquet(to_server: Launcher, server: FaultyServer) -> None:
     """The rows of a Parquet file go through map and filter, its own kinds of values included."""
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
@@ -95,7 +96,7 @@ def test_parquet(to_server: Launcher, server: Server) -> None:
     )
     assert (run.code, run.states, run.letters) == (0, [1], [])
     assert sorted(server.accepted) == sorted(f"o-{n}" for n in range(10, 30))
-    (event,) = [e for p in server.posted for e in p.events if e["eventId"] == "o-11"]
+    (event,) = [e for p in server.requests for e in p.events if e["eventId"] == "o-11"]
     assert event["eventTime"] == int(now.timestamp())
     assert event["purchaseData"]["value"] == 11.5
 
@@ -186,3 +187,57 @@ def test_rows_that_cannot_be_sent(target: Launcher, sandbox: Sandbox) -> None:
         "mapping_failed": 1,
     }
     assert CUSTOMER not in json.dumps(run.letters)
+
+
+# Files that are damaged, and URLs of no file
+
+
+def _damaged(how: str) -> bytes:
+    whole = gzip.compress("".join(f'{{"id": {n}}}\n' for n in range(500)).encode())
+    return {
+        "cut": whole[:-20],
+        "deflate": whole[:10] + b"\xff" * 64,
+        "checksum": whole[:-8] + b"\0" * 8,
+        "header": b"not gzip at all",
+        "start": whole[:5],
+    }[how]
+
+
+def _assert_one_clear_line(run: Running, *words: str) -> None:
+    assert (run.code, run.states) == (1, [])
+    assert "Traceback" not in run.log
+    assert "this is a bug" not in run.log
+    assert "BATCH" in run.last_line
+    assert "line 2 of the input" in run.last_line
+    for word in words:
+        assert word in run.last_line
+
+
+@pytest.mark.parametrize("how", ["cut", "deflate", "checksum", "header", "start"])
+def test_a_damaged_gzip_file(target: Launcher, how: str) -> None:
+    """A gzip file that is damaged in whatever way ends the run with one line that names it."""
+    path = target.folder / "rows.jsonl.gz"
+    path.write_bytes(_damaged(how))
+    encoding = {"format": "jsonl", "compression": "gzip"}
+    batch = {"type": "BATCH", "stream": "orders", "encoding": encoding, "manifest": [path.as_uri()]}
+    maps = {
+        "orders": {
+            "event_id": "str(id)",
+            "event_time": "event_time",
+            "email": "email",
+            "__filter__": "False",
+            "__else__": "__NULL__",
+        }
+    }
+    run = target.run(schema(columns=WITH_ID), batch, state(1), stream_maps=maps)
+    _assert_one_clear_line(run, "rows.jsonl.gz", "cannot be read")
+
+
+@pytest.mark.parametrize(
+    "url", ["file://[foo/x", "file:///tmp/%00x", "file:///", "http://[::1", ""]
+)
+def test_a_batch_url_that_is_none(target: Launcher, url: str) -> None:
+    """A URL that names no file ends the run with one line."""
+    encoding = {"format": "jsonl", "compression": "none"}
+    batch = {"type": "BATCH", "stream": "orders", "encoding": encoding, "manifest": [url]}
+    _assert_one_clear_line(target.run(schema(), batch, state(1)))

@@ -22,9 +22,11 @@ from integration_support import (
     schema,
     state,
 )
+from run_counts import RunCounts
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -133,7 +135,7 @@ def with_env(target: Launcher, settings: dict[str, Any], *messages: Any) -> Runn
     return run.send(*messages).close_input().wait()
 
 
-def test_environment(to_server: Launcher, server: Server) -> None:
+def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     """Every setting can come from the environment, stream maps as JSON."""
     settings = {
         "customer_id": SETTINGS["customer_id"],
@@ -178,25 +180,26 @@ def test_environment(to_server: Launcher, server: Server) -> None:
     (to_server.folder / "suppressed-by-env.txt").write_text("gone@example.com\n")
     # Twenty days ago, which only the source offline allows, in New York's own time.
     local = (dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=20)).replace(microsecond=0)
-    told = {"event_time": local.strftime("%Y-%m-%d %H:%M:%S"), "email": "J.D+x@Example.com"}
+    columns = {"event_time": local.strftime("%Y-%m-%d %H:%M:%S"), "email": "J.D+x@Example.com"}
     run = with_env(
         to_server,
         settings,
         schema("orders", ("event_time", "email"), id={"type": "integer"}),
-        *(order(n, **told) for n in range(3)),
-        order("four", **told),
-        order(5, **told | {"email": "gone@example.com"}),
-        order(0, **told),
+        *(order(n, **columns) for n in range(3)),
+        order("four", **columns),
+        order(5, **columns | {"email": "gone@example.com"}),
+        order(0, **columns),
         state(1),
     )
     assert (run.code, run.states) == (0, [1])
-    assert run.summary["orders"].drops == {"suppressed": 1, "already_sent": 1}
+    counts = RunCounts.read(run.folder / "metrics-of-env.prom")
+    assert counts.streams["orders"].drops == {"suppressed": 1, "already_sent": 1}
     made = {"ledger-of-env.sqlite", "report-of-env.html", "report-of-env.json"}
     made |= {"delivered-by-env.csv", "metrics-of-env.prom"}
     assert made <= {path.name for path in to_server.folder.iterdir()}
-    assert [p.path for p in server.posted] == ["/a-1b2c/events"] * 2
+    assert [p.path for p in server.requests] == ["/a-1b2c/events"] * 2
     assert server.busiest == 1
-    event = server.posted[0].events[0]
+    event = server.requests[0].events[0]
     assert (event["eventId"], event["pixelId"], event["source"]) == ("web-0", 777, "offline")
     assert event["eventTime"] - int(local.timestamp()) in {4 * 3600, 5 * 3600}
     assert event["userData"]["md5"] == hashlib.md5(b"jd@example.com").hexdigest()  # noqa: S324
@@ -225,7 +228,7 @@ def test_dry_run_from_environment(target: Launcher, sandbox: Sandbox) -> None:
     ],
 )
 def test_wrong_environment(target: Launcher, name: str, value: str) -> None:
-    """A wrong value in the environment is told as one in a file is."""
+    """A wrong value in the environment is reported like one in a file."""
     settings = {**SETTINGS, name: value}
     run = target.command("--config=ENV", env=env_of(settings), forks=target.forks).wait(8)
     assert (run.code, run.stdout) == (2, "")
@@ -310,22 +313,22 @@ def test_wrong_value(target: Launcher, sandbox: Sandbox, name: str, value: Any) 
 
 
 def test_several_wrong_values(target: Launcher) -> None:
-    """What is wrong is told all at once, in one line."""
+    """All wrong values are reported at once, in one line."""
     run = target.start(batch_size_rows=0, on_invalid="no", customer_id=...).wait()
     assert run.code == 2
     assert all(n in run.last_line for n in ("batch_size_rows", "on_invalid", "customer_id"))
 
 
 @pytest.mark.parametrize("value", ["s3cr3t\n", "s3cr3t\r\nX-Evil: 1", "s3cr3té☃", " s3cr3t "])
-def test_strange_tokens(to_server: Launcher, server: Server, value: str) -> None:
+def test_strange_tokens(to_server: Launcher, server: FaultyServer, value: str) -> None:
     """A token that no header can hold ends the run readably, and is shown nowhere."""
     run = to_server.run(schema(), order(1), state(1), auth_token=value, max_retry_seconds=1)
     assert "s3cr3t" not in run.log
     assert "bug" not in run.log
     assert "Traceback" not in run.log
-    assert all("X-Evil" not in p.headers for p in server.posted)
+    assert all("X-Evil" not in p.headers for p in server.requests)
     if run.code == 0:
-        assert all(p.headers["Authorization"].startswith("Bearer s3cr3t") for p in server.posted)
+        assert all(p.headers["Authorization"].startswith("Bearer s3cr3t") for p in server.requests)
     else:
         assert run.states == []
         assert "auth_token" in run.last_line
@@ -348,7 +351,7 @@ def test_missing_file(target: Launcher) -> None:
 
 @pytest.mark.parametrize("text", ['{"auth_token": "s3cr3t",', '["s3cr3t"]', '"s3cr3t"', "", "\xff"])
 def test_broken_file(target: Launcher, text: str) -> None:
-    """A configuration file that is no JSON object ends the run with exit 2, and is not shown."""
+    """A configuration file that is not a JSON object ends the run with exit 2, and is not shown."""
     (target.folder / "broken.json").write_bytes(text.encode("latin-1"))
     run = target.command("--config", "broken.json", forks=target.forks).wait()
     assert run.code == 2

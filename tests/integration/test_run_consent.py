@@ -7,23 +7,14 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import (
-    LETTERS,
-    WITH_ID,
-    Reply,
-    lines,
-    numbered,
-    order,
-    orders,
-    refusing,
-    schema,
-    state,
-)
+from faulty_server import Reply, refusing
+from integration_support import LETTERS, WITH_ID, lines, numbered, order, orders, schema, state
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -183,7 +174,7 @@ def test_never_a_letter_and_never_an_end(
     assert not (target.folder / LETTERS).exists()
 
 
-def test_a_replay_obeys_consent(to_server: Launcher, server: Server) -> None:
+def test_a_replay_obeys_consent(to_server: Launcher, server: FaultyServer) -> None:
     """Letters of people who agreed go out; one whose consent was withdrawn in the file does not."""
     server.answer = refusing("order-1", "order-2")
     messages = numbered(4, consent="granted")
@@ -256,7 +247,7 @@ def test_a_hash_stops_its_own_kind(target: Launcher, sandbox: Sandbox) -> None:
     assert run.summary["total"].drops == {"suppressed": 2}
 
 
-def test_a_replay_obeys_suppression(to_server: Launcher, server: Server) -> None:
+def test_a_replay_obeys_suppression(to_server: Launcher, server: FaultyServer) -> None:
     """Whoever joined the file after the letter was written is not sent."""
     server.answer = refusing("order-1", "order-2")
     first = to_server.run(schema(columns=WITH_ID), *numbered(4), state(1))

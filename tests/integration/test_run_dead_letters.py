@@ -7,23 +7,23 @@ import json
 import os
 import shutil
 import stat
+import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from faulty_server import Reply, Request, refusing
 from integration_support import (
     LETTERS,
     TOKEN,
     WITH_ID,
-    Posted,
-    Reply,
     address_words,
     numbered,
     order,
     orders,
     read_letters,
-    refusing,
     schema,
     state,
+    wait_until,
 )
 
 from target_liveintent.conversions.model import DEAD_LETTERS
@@ -31,7 +31,8 @@ from target_liveintent.conversions.model import DEAD_LETTERS
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -196,15 +197,15 @@ def test_corrected_setting(
     assert again.summary["total"].adds_up
 
 
-def test_refused_for_its_pixel(to_server: Launcher, server: Server) -> None:
+def test_refused_for_its_pixel(to_server: Launcher, server: FaultyServer) -> None:
     """Letters that the API refused for a wrong setting go out with the corrected one."""
     server.answer = refusing("order-1")
     first = to_server.run(schema(columns=WITH_ID), *numbered(3), state(1), pixel_id=1)
     assert [x["reason"] for x in first.letters] == ["refused_by_api"]
     server.answer = lambda _: Reply()
-    server.posted.clear()
+    server.requests.clear()
     assert replay(to_server, pixel_id=2).code == 0
-    ((event,),) = [p.events for p in server.posted]
+    ((event,),) = [p.events for p in server.requests]
     assert (event["eventId"], event["pixelId"]) == ("order-1", 2)
     assert event["purchaseData"] == {"value": 12.5}
 
@@ -227,7 +228,7 @@ def test_letters_of_letters(target: Launcher, sandbox: Sandbox) -> None:
     assert again.letters[0]["stream"] == "shop-orders"
 
 
-def test_everything_survives_a_replay(to_server: Launcher, server: Server) -> None:
+def test_everything_survives_a_replay(to_server: Launcher, server: FaultyServer) -> None:
     """A letter that is replayed gives the same event, in every field, as the record would have."""
     record = {
         "event_id": "full",
@@ -249,15 +250,15 @@ def test_everything_survives_a_replay(to_server: Launcher, server: Server) -> No
     other = order(2, event_id="other")
     first = to_server.run(*messages, other, state(1))
     assert [x["reason"] for x in first.letters] == ["not_processed"]
-    sent = next(e for p in server.posted for e in p.events if e["eventId"] == "full")
+    sent = next(e for p in server.requests for e in p.events if e["eventId"] == "full")
     assert len(sent["userData"]) == 7
     server.answer = lambda _: Reply()
-    server.posted.clear()
+    server.requests.clear()
     assert replay(to_server).code == 0
-    assert [p.events for p in server.posted] == [[sent]]
+    assert [p.events for p in server.requests] == [[sent]]
 
 
-def test_empty_columns_of_letters_are_not_told(to_server: Launcher, server: Server) -> None:
+def test_empty_columns_of_letters_are_not_told(to_server: Launcher, server: FaultyServer) -> None:
     """A letter lacks what its record did not say; what cannot be used is still told."""
     server.answer = refusing("order-0")
     columns = schema(columns=(*WITH_ID, "idfa", "ip"))
@@ -271,11 +272,11 @@ def test_empty_columns_of_letters_are_not_told(to_server: Launcher, server: Serv
     assert " empty " not in again.log
 
 
-def test_what_is_not_replayed(to_server: Launcher, server: Server) -> None:
+def test_what_is_not_replayed(to_server: Launcher, server: FaultyServer) -> None:
     """mapping_failed and unconfirmed letters are counted, but not sent by themselves."""
 
-    def answer(posted: Posted) -> Reply:
-        return Reply(200, b"[]") if "shop-1" in posted.ids else Reply()
+    def answer(request: Request) -> Reply:
+        return Reply(200, b"[]") if "shop-1" in request.ids else Reply()
 
     server.answer = answer
     first = to_server.run(
@@ -291,9 +292,9 @@ def test_what_is_not_replayed(to_server: Launcher, server: Server) -> None:
     (failed,) = [x for x in first.letters if x["reason"] == "mapping_failed"]
     assert "mail" not in failed
     assert 2 in json_leaves(failed)  # the key property, to find the row by
-    server.posted.clear()
+    server.requests.clear()
     again = replay(to_server, **STAR)
-    assert (again.code, server.posted) == (0, [])
+    assert (again.code, server.requests) == (0, [])
     total = again.summary["total"]
     assert (total.read, total.not_replayed, total.delivered) == (2, 2, 0)
     assert total.adds_up
@@ -392,16 +393,16 @@ def hostile(number: int) -> dict[str, Any]:
     return record
 
 
-def hostile_answer(posted: Posted) -> Reply:
+def hostile_answer(request: Request) -> Reply:
     """Refuse some events, echoing addresses and the token in every form."""
-    said = f"{ADDRESS} {ADDRESS.replace('@', '%40')} Bearer {TOKEN} {posted.headers}"
+    said = f"{ADDRESS} {ADDRESS.replace('@', '%40')} Bearer {TOKEN} {request.headers}"
     errors = [{"httpStatus": 400, "message": said, "errorCode": ADDRESS}]
-    if any("0" in event_id for event_id in posted.ids):
+    if any("0" in event_id for event_id in request.ids):
         return Reply(400, json.dumps({"errors": errors}).encode())
     return Reply()
 
 
-def test_addresses_nowhere(to_server: Launcher, server: Server) -> None:
+def test_addresses_nowhere(to_server: Launcher, server: FaultyServer) -> None:
     """No address, and no token, appears in output, letters or requests, wherever it stood."""
     server.answer = hostile_answer
     now = order(1)["record"]["event_time"]
@@ -421,7 +422,7 @@ def test_addresses_nowhere(to_server: Launcher, server: Server) -> None:
         "stderr": run.log,
         "stdout": run.stdout,
         "letters": (to_server.folder / LETTERS).read_text(),
-        "requests": json.dumps([p.events for p in server.posted]),
+        "requests": json.dumps([p.events for p in server.requests]),
     }
     for place, text in everything.items():
         for word in address_words(ADDRESS) | {"jane.roe", "shop-mail", TOKEN}:
@@ -468,3 +469,27 @@ def test_address_as_a_key(target: Launcher) -> None:
     assert len({x["event_id"] for x in run.letters}) == 1
     text = run.log + (target.folder / LETTERS).read_text()
     assert "shop-mail" not in text.lower()
+
+
+# Too many dead letters
+
+
+def test_the_percentage_waits_for_a_state(to_server: Launcher, server: FaultyServer) -> None:
+    """Bad records at the start, and then a silence, end no run whose later records are good."""
+    run = to_server.start()
+    run.send(schema(columns=WITH_ID), *numbered(120, event_time=None))
+    wait_until(lambda: len(run.letters) == 120, "the dead letters")
+    threading.Event().wait(1.2)  # The silence is the point: the run looks at itself every second.
+    run.send(*numbered(1120)[120:], state(1120)).close_input().wait()
+    assert (run.code, run.states) == (0, [1120])
+    assert (len(run.letters), len(server.accepted)) == (120, 1000)
+
+
+@pytest.mark.parametrize(("bad", "code"), [(60, 1), (40, 0)])
+def test_a_dry_run_judges_the_percentage(target: Launcher, bad: int, code: int) -> None:
+    """A dry run says at its end what the run would have said, by its exit code too."""
+    messages = [*numbered(bad, event_time=None), *numbered(100)[bad:]]
+    run = target.run(schema(columns=WITH_ID), *messages, state(100), dry_run=True)
+    assert (run.code, run.states, run.letters) == (code, [], [])
+    assert ("max_dead_letter_percent (50)" in run.last_line) == bool(code)
+    assert run.summary["total"].adds_up

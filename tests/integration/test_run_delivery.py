@@ -10,14 +10,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
+from faulty_server import Reply, Request, in_turn
 from integration_support import (
     CUSTOMER,
     DAY,
     TOKEN,
     WITH_ID,
-    Posted,
-    Reply,
-    in_turn,
     numbered,
     order,
     orders,
@@ -27,7 +25,8 @@ from integration_support import (
 )
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher
 
     from target_liveintent.sandbox import Sandbox
 
@@ -76,11 +75,13 @@ def test_small_batches_keep_their_events(target: Launcher, sandbox: Sandbox) -> 
 
 
 @pytest.mark.parametrize("most", [1, 3])
-def test_concurrency(to_server: Launcher, server: Server, sandbox: Sandbox, most: int) -> None:
+def test_concurrency(
+    to_server: Launcher, server: FaultyServer, sandbox: Sandbox, most: int
+) -> None:
     """Requests in flight reach max_concurrent_requests, never more, on kept connections."""
     together = threading.Event()
 
-    def answer(_: Posted) -> Reply:
+    def answer(_: Request) -> Reply:
         # Each answer waits until as many requests as may be are there, or for a little while.
         if server.busy >= most:
             together.set()
@@ -93,7 +94,7 @@ def test_concurrency(to_server: Launcher, server: Server, sandbox: Sandbox, most
     assert run.code == 0
     assert server.busiest == most
     assert len(server.accepted) == 60
-    assert len(server.posted) == 12
+    assert len(server.requests) == 12
     assert server.connections <= most
 
 
@@ -106,11 +107,11 @@ def test_concurrency_pays(target: Launcher, sandbox: Sandbox) -> None:
     assert max(arrived) - min(arrived) < 1.5  # one at a time: 3.75
 
 
-def test_back_pressure(to_server: Launcher, server: Server) -> None:
+def test_back_pressure(to_server: Launcher, server: FaultyServer) -> None:
     """While no request is answered, the target stops reading instead of piling records up."""
     gate = threading.Event()
 
-    def answer(_: Posted) -> Reply:
+    def answer(_: Request) -> Reply:
         server.hold(gate)
         return Reply()
 
@@ -135,25 +136,25 @@ def test_back_pressure(to_server: Launcher, server: Server) -> None:
     assert len(server.accepted) == 2000
 
 
-def test_request(to_server: Launcher, server: Server) -> None:
+def test_request(to_server: Launcher, server: FaultyServer) -> None:
     """A request goes to the customer's path with the token, as a JSON array."""
     assert to_server.run(schema(), order(1)).code == 0
-    (posted,) = server.posted
-    assert posted.path == f"/conversions/{CUSTOMER}"
-    assert posted.headers["Authorization"] == f"Bearer {TOKEN}"
-    assert posted.headers["Content-Type"] == "application/json"
-    assert len(posted.events) == 1
+    (request,) = server.requests
+    assert request.path == f"/conversions/{CUSTOMER}"
+    assert request.headers["Authorization"] == f"Bearer {TOKEN}"
+    assert request.headers["Content-Type"] == "application/json"
+    assert len(request.events) == 1
 
 
-def test_api_url_with_customer(to_server: Launcher, server: Server) -> None:
+def test_api_url_with_customer(to_server: Launcher, server: FaultyServer) -> None:
     """An api_url that contains {customer_id} is the whole URL."""
     run = to_server.run(schema(), order(1), api_url=server.url + "/v2/{customer_id}/events")
     assert run.code == 0
-    assert [p.path for p in server.posted] == [f"/v2/{CUSTOMER}/events"]
+    assert [p.path for p in server.requests] == [f"/v2/{CUSTOMER}/events"]
 
 
 @pytest.mark.parametrize("env", [False, True])
-def test_netrc(to_server: Launcher, server: Server, env: bool) -> None:
+def test_netrc(to_server: Launcher, server: FaultyServer, env: bool) -> None:
     """A netrc entry, a default one included, does not replace the token."""
     name = "other-netrc" if env else ".netrc"
     netrc = to_server.folder / name
@@ -161,10 +162,10 @@ def test_netrc(to_server: Launcher, server: Server, env: bool) -> None:
     netrc.chmod(0o600)
     run = to_server.run(schema(), order(1), env={"NETRC": str(netrc)} if env else {})
     assert run.code == 0
-    assert [p.headers["Authorization"] for p in server.posted] == [f"Bearer {TOKEN}"]
+    assert [p.headers["Authorization"] for p in server.requests] == [f"Bearer {TOKEN}"]
 
 
-def test_proxies(to_server: Launcher, server: Server) -> None:
+def test_proxies(to_server: Launcher, server: FaultyServer) -> None:
     """Loopback bypasses the proxies of the environment."""
     proxy = "http://127.0.0.1:9"
     names = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY")
@@ -172,19 +173,19 @@ def test_proxies(to_server: Launcher, server: Server) -> None:
         schema(), order(1), env=dict.fromkeys(names, proxy) | {"no_proxy": "", "NO_PROXY": ""}
     )
     assert run.code == 0
-    assert len(server.posted) == 1
+    assert len(server.requests) == 1
 
 
 # Retries
 
 
-def test_retries(to_server: Launcher, server: Server) -> None:
+def test_retries(to_server: Launcher, server: FaultyServer) -> None:
     """Faults of the network and of the moment are retried, and nothing is lost or doubled."""
     statuses = [408, 425, 429, 500, 502, 503, 504, 599, 0]  # 0: the connection drops
     seen: set[str] = set()
 
-    def answer(posted: Posted) -> Reply:
-        (event_id,) = posted.ids
+    def answer(request: Request) -> Reply:
+        (event_id,) = request.ids
         if event_id in seen:
             return Reply()
         seen.add(event_id)
@@ -196,15 +197,15 @@ def test_retries(to_server: Launcher, server: Server) -> None:
     )
     assert (run.code, run.states, run.letters) == (0, [{"n": 9}], [])
     assert sorted(server.accepted) == [f"order-{n}" for n in range(9)]
-    assert len(server.posted) == run.requests == 18
+    assert len(server.requests) == run.requests == 18
     assert "9 retries" in run.log
 
 
-def test_retries_back_off(to_server: Launcher, server: Server) -> None:
+def test_retries_back_off(to_server: Launcher, server: FaultyServer) -> None:
     """The pauses between retries grow."""
     server.answer = in_turn(Reply(503), Reply(503))
     assert to_server.run(schema(), order(1)).code == 0
-    times = [p.at for p in server.posted]
+    times = [p.seen for p in server.requests]
     pauses = [b - a for a, b in itertools.pairwise(times)]
     assert len(pauses) == 2
     assert pauses[1] > pauses[0] > 0.1
@@ -219,12 +220,12 @@ def test_dropped_connections(target: Launcher, sandbox: Sandbox) -> None:
     assert len({r.event_ids for r in sandbox.requests}) == 1
 
 
-def test_no_answer_in_time(to_server: Launcher, server: Server) -> None:
+def test_no_answer_in_time(to_server: Launcher, server: FaultyServer) -> None:
     """An answer that takes longer than request_timeout_seconds is retried."""
     slow = itertools.count()
     never = threading.Event()
 
-    def answer(_: Posted) -> Reply:
+    def answer(_: Request) -> Reply:
         if next(slow) == 0:
             server.hold(never)
         return Reply()
@@ -232,15 +233,15 @@ def test_no_answer_in_time(to_server: Launcher, server: Server) -> None:
     server.answer = answer
     run = to_server.run(schema(), order(1), state(1), request_timeout_seconds=1)
     assert (run.code, run.states) == (0, [1])
-    assert len(server.posted) == 2
+    assert len(server.requests) == 2
 
 
 @pytest.mark.parametrize("form", ["seconds", "date"])
-def test_retry_after(to_server: Launcher, server: Server, form: str) -> None:
+def test_retry_after(to_server: Launcher, server: FaultyServer, form: str) -> None:
     """Retry-After is obeyed, in seconds and as a date."""
     asked = []
 
-    def answer(_: Posted) -> Reply:
+    def answer(_: Request) -> Reply:
         if asked:
             return Reply()
         at = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) + dt.timedelta(seconds=2)
@@ -250,30 +251,30 @@ def test_retry_after(to_server: Launcher, server: Server, form: str) -> None:
 
     server.answer = answer
     assert to_server.run(schema(), order(1)).code == 0
-    first, second = (p.at for p in server.posted)
+    first, second = (p.seen for p in server.requests)
     assert 0.95 <= second - first < 4  # the first back-off by itself is half a second at most
 
 
-def test_retry_after_beyond_the_budget(to_server: Launcher, server: Server) -> None:
+def test_retry_after_beyond_the_budget(to_server: Launcher, server: FaultyServer) -> None:
     """A Retry-After beyond max_retry_seconds ends the run at once: waiting would be in vain."""
     server.answer = lambda _: Reply(503, headers={"Retry-After": "3600"})
     started = time.monotonic()
     run = to_server.run(schema(), order(1), state(1), max_retry_seconds=30)
     assert time.monotonic() - started < 8
     assert (run.code, run.states, run.letters) == (1, [], [])
-    assert len(server.posted) == 1
+    assert len(server.requests) == 1
     assert "max_retry_seconds" in run.last_line
 
 
-def test_senseless_retry_after(to_server: Launcher, server: Server) -> None:
+def test_senseless_retry_after(to_server: Launcher, server: FaultyServer) -> None:
     """A Retry-After that cannot be read, or lies in the past, is no obstacle."""
     values = ("soon", "Wed, 21 Oct 2015 07:28:00 GMT")
     server.answer = in_turn(*(Reply(503, headers={"Retry-After": v}) for v in values))
     assert to_server.run(schema(), order(1)).code == 0
-    assert len(server.posted) == 3
+    assert len(server.requests) == 3
 
 
-def test_max_retry_seconds(to_server: Launcher, server: Server) -> None:
+def test_max_retry_seconds(to_server: Launcher, server: FaultyServer) -> None:
     """After max_retry_seconds the run fails, with STATE for what was delivered and no further."""
     accept = [True]
     server.answer = lambda _: Reply() if accept[0] else Reply(503)
@@ -298,12 +299,12 @@ def test_nobody_listens(target: Launcher) -> None:
     assert "Traceback" not in run.log
 
 
-def test_age_is_judged_again(to_server: Launcher, server: Server) -> None:
+def test_age_is_judged_again(to_server: Launcher, server: FaultyServer) -> None:
     """An event that grows too old in a back-off is left out of the retry and dead-lettered."""
     expires = 0
     grown = threading.Event()
 
-    def answer(_: Posted) -> Reply:
+    def answer(_: Request) -> Reply:
         if grown.is_set():
             return Reply()
         wait_until(lambda: time.time() > expires, "the end of the window")
@@ -317,7 +318,7 @@ def test_age_is_judged_again(to_server: Launcher, server: Server) -> None:
     run.send(schema(columns=WITH_ID), order(0, event_id="young"), old, state(1))
     run.close_input().wait()
     assert (run.code, run.states) == (0, [1])
-    assert [p.ids for p in server.posted] == [["young", "old"], ["young"]]
+    assert [p.ids for p in server.requests] == [["young", "old"], ["young"]]
     assert [(x["event_id"], x["reason"]) for x in run.letters] == [("old", "event_too_old")]
 
 
@@ -325,12 +326,12 @@ def test_age_is_judged_again(to_server: Launcher, server: Server) -> None:
 
 
 @pytest.mark.parametrize("status", [401, 403])
-def test_denied(to_server: Launcher, server: Server, status: int) -> None:
+def test_denied(to_server: Launcher, server: FaultyServer, status: int) -> None:
     """401 and 403 end the run at once, and say that the token may have been rotated."""
     server.answer = lambda _: Reply(status, TOKEN.encode())
     run = to_server.run(schema(), *orders(3), state(1))
     assert (run.code, run.states, run.letters) == (1, [], [])
-    assert len(server.posted) == 1
+    assert len(server.requests) == 1
     assert "token" in run.last_line
     assert "rotated" in run.last_line
     assert TOKEN not in run.log
@@ -338,21 +339,23 @@ def test_denied(to_server: Launcher, server: Server, status: int) -> None:
 
 @pytest.mark.parametrize("status", [401, 403])
 @pytest.mark.parametrize("at_once", [1, 8])
-def test_a_rotated_token(to_server: Launcher, server: Server, status: int, at_once: int) -> None:
+def test_a_rotated_token(
+    to_server: Launcher, server: FaultyServer, status: int, at_once: int
+) -> None:
     """A token file is read once more, and the run goes on with the new token."""
     file = to_server.folder / "token"
     file.write_text(f"{TOKEN}\n")
     new = "a-new-token-after-rotation"
     lock, rotated = threading.Lock(), False
 
-    def answer(posted: Posted) -> Reply:
+    def answer(request: Request) -> Reply:
         nonlocal rotated
         with lock:
-            if not rotated and len(server.posted) > at_once:
+            if not rotated and len(server.requests) > at_once:
                 file.write_text(f"{new}\n")
                 rotated = True
         valid = new if rotated else TOKEN
-        return Reply() if posted.headers["Authorization"] == f"Bearer {valid}" else Reply(status)
+        return Reply() if request.headers["Authorization"] == f"Bearer {valid}" else Reply(status)
 
     server.answer = answer
     run = to_server.run(
@@ -364,7 +367,7 @@ def test_a_rotated_token(to_server: Launcher, server: Server, status: int, at_on
         max_concurrent_requests=at_once,
     )
     assert (run.code, run.states, run.letters) == (0, [1], [])
-    used = [p.headers["Authorization"] for p in server.posted]
+    used = [p.headers["Authorization"] for p in server.requests]
     assert set(used) == {f"Bearer {TOKEN}", f"Bearer {new}"}
     accepted = 20
     assert len(used) <= accepted + at_once  # Each request in flight was denied at most once.
@@ -376,13 +379,13 @@ def test_a_rotated_token(to_server: Launcher, server: Server, status: int, at_on
 
 @pytest.mark.parametrize("content", [TOKEN, "", None])
 def test_a_token_file_without_a_new_token(
-    to_server: Launcher, server: Server, content: str | None
+    to_server: Launcher, server: FaultyServer, content: str | None
 ) -> None:
     """It is read once, and the run ends as it does without a file."""
     file = to_server.folder / "token"
     file.write_text(TOKEN)
 
-    def answer(_: Posted) -> Reply:
+    def answer(_: Request) -> Reply:
         if content is None:
             file.unlink()
         else:
@@ -392,7 +395,7 @@ def test_a_token_file_without_a_new_token(
     server.answer = answer
     run = to_server.run(schema(), order(1), state(1), auth_token=..., auth_token_path=str(file))
     assert (run.code, run.states, run.letters) == (1, [], [])
-    assert len(server.posted) == 1
+    assert len(server.requests) == 1
     assert "auth_token_path" in run.last_line
     assert TOKEN not in run.log
 
@@ -408,20 +411,20 @@ def test_a_token_file_without_a_new_token(
     ],
     ids=lambda reply: str(reply.status),
 )
-def test_unknown_status(to_server: Launcher, server: Server, reply: Reply) -> None:
+def test_unknown_status(to_server: Launcher, server: FaultyServer, reply: Reply) -> None:
     """A status that is not known ends the run and is named; a redirect is not followed."""
-    server.answer = lambda posted: reply if posted.path.startswith("/conv") else Reply()
+    server.answer = lambda request: reply if request.path.startswith("/conv") else Reply()
     run = to_server.run(schema(), *orders(3), state(1))
     assert (run.code, run.states, run.letters) == (1, [], [])
-    assert [p.path for p in server.posted] == [f"/conversions/{CUSTOMER}"]
+    assert [p.path for p in server.requests] == [f"/conversions/{CUSTOMER}"]
     for told in (str(reply.status), server.url, CUSTOMER):
         assert told in run.last_line
     assert run.summary["total"].delivered == 0
 
 
-def test_state_of_what_was_delivered_before(to_server: Launcher, server: Server) -> None:
+def test_state_of_what_was_delivered_before(to_server: Launcher, server: FaultyServer) -> None:
     """A run that fails for good has written the STATE of what was delivered before."""
-    server.answer = lambda posted: Reply(404 if "order-4" in posted.ids else 204)
+    server.answer = lambda request: Reply(404 if "order-4" in request.ids else 204)
     run = to_server.run(
         schema(columns=WITH_ID),
         *itertools.chain.from_iterable((m, state(i)) for i, m in enumerate(numbered(8))),
@@ -456,10 +459,10 @@ UNCLEAR = [
 ]
 
 
-def test_partly_processed(to_server: Launcher, server: Server) -> None:
+def test_partly_processed(to_server: Launcher, server: FaultyServer) -> None:
     """A 200 that names a proper part of the batch is believed; any other leaves all unconfirmed."""
     bodies = [*PARTLY, *UNCLEAR]
-    server.answer = lambda posted: Reply(200, bodies[int(posted.ids[0].split("-")[1]) // 3])
+    server.answer = lambda request: Reply(200, bodies[int(request.ids[0].split("-")[1]) // 3])
     events = 3 * len(bodies)
     run = to_server.run(
         schema(columns=WITH_ID),
@@ -476,7 +479,7 @@ def test_partly_processed(to_server: Launcher, server: Server) -> None:
         [(i, "not_processed") for i in named] + [(i, "unconfirmed") for i in unclear]
     )
     assert run.summary["total"].delivered == events - len(found)
-    assert len(server.posted) == len(bodies)
+    assert len(server.requests) == len(bodies)
 
 
 def test_partly_processed_in_the_sandbox(target: Launcher, sandbox: Sandbox) -> None:
@@ -486,3 +489,29 @@ def test_partly_processed_in_the_sandbox(target: Launcher, sandbox: Sandbox) -> 
     assert (run.code, run.states) == (0, [1])
     assert {x["event_id"] for x in run.letters} == {"order-1", "order-7"}
     assert sandbox.stats.accepted == run.summary["total"].delivered == 8
+
+
+# URLs that cannot be called, and URLs that are not
+
+
+@pytest.mark.parametrize("url", ["https://*.example.com", "https://*", "https://.example.com"])
+def test_a_url_that_cannot_be_called(target: Launcher, url: str) -> None:
+    """A URL that cannot be called is a wrong setting, and no run that hangs."""
+    run = target.run(schema(), *orders(3), state(3), api_url=url)
+    assert (run.code, run.states) == (2, [])
+    assert "api_url" in run.last_line
+    assert url not in run.log
+    assert "Traceback" not in run.log
+
+
+def test_a_schema_is_not_fetched(to_server: Launcher, server: FaultyServer) -> None:
+    """With validate_records, a SCHEMA that refers to a URL makes this machine call nobody."""
+    server.answer = lambda _: Reply(200, b"{}")
+    reference = {"$ref": f"{server.url}/column.json"}
+    run = to_server.run(
+        schema(columns=WITH_ID, value=reference), *numbered(2), state(2), validate_records=True
+    )
+    assert server.connections == 0
+    assert (run.code, run.states, run.letters) == (1, [], [])
+    assert "SCHEMA" in run.last_line
+    assert "Traceback" not in run.log

@@ -1,4 +1,4 @@
-"""`--explain`: what is said of streams and their first records, and that nothing comes of it."""
+"""`--explain`: what it prints about streams and their first records, and that it sends nothing."""
 
 from __future__ import annotations
 
@@ -14,7 +14,8 @@ from preset_records import changed, sample
 from target_liveintent.singer.explain.inspect import MAX_RECORDS
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Message, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Message, Running
 
 COLUMNS = ("id", "created", "email", "total", "page", "note")
 MAP = {
@@ -54,7 +55,7 @@ def sale(number: int, **changes: Any) -> dict[str, Any]:
 
 
 def test_fields(to_server: Launcher) -> None:
-    """Each field is told with its expression, its column or its setting, or as empty."""
+    """Each field is shown with its expression, its column or its setting, or as empty."""
     run = explain(to_server, schema("orders", COLUMNS))
     said = {line.split()[0]: line for line in run.stdout.splitlines() if line.startswith("  ")}
     assert run.code == 0
@@ -70,7 +71,7 @@ def test_fields(to_server: Launcher) -> None:
     assert said["Not"] == "  Not used: note."
 
 
-def test_records(to_server: Launcher, server: Server) -> None:
+def test_records(to_server: Launcher, server: FaultyServer) -> None:
     """Its first records are shown as events, or counted by reason with what to do about it."""
     run = explain(
         to_server,
@@ -96,7 +97,7 @@ def test_records(to_server: Launcher, server: Server) -> None:
     assert [len(event["userData"]["sha2"]) for event in examples] == [7] * 3
     assert "example.com" in examples[0]["purchaseData"]["sourceUrl"]
     assert "jane" not in (run.stdout + run.log).lower()
-    assert server.posted == []
+    assert server.requests == []
     assert [path.name for path in to_server.folder.iterdir()] == ["explain.json"]
 
 
@@ -136,7 +137,7 @@ def test_an_empty_column(to_server: Launcher) -> None:
 
 
 def test_a_run_would_end(to_server: Launcher) -> None:
-    """A column that neither tap nor record has would end a run; that is told in its words."""
+    """A column that neither tap nor record has would end a run; `--explain` prints that error."""
     config = {"stream_maps": {"orders": {**MAP, "ip": "zzz"}}, "pixel_id": 7}
     run = explain(
         to_server,
@@ -150,7 +151,7 @@ def test_a_run_would_end(to_server: Launcher) -> None:
 
 
 def test_a_misspelled_path(to_server: Launcher) -> None:
-    """The steps of a path are looked up too, as far as the SCHEMA says what objects hold."""
+    """The steps of a path are checked too, as far as the SCHEMA says what objects hold."""
     money = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"}}}
     price = {"type": "object", "properties": {"shopMoney": money}}
     paths = {
@@ -180,7 +181,7 @@ def test_a_misspelled_stream(to_server: Launcher) -> None:
 
 
 def test_what_a_stream_lacks(to_server: Launcher) -> None:
-    """A stream that cannot give events is told what it lacks, with a map to start from."""
+    """A stream that cannot give events is printed with what it lacks, and a map to start from."""
     run = explain(to_server, schema("orders", COLUMNS), config={})
     assert run.code == 0
     assert "It can never give an event: it lacks event_time;" in run.stdout
@@ -211,7 +212,7 @@ def test_a_preset(to_server: Launcher) -> None:
 
 @pytest.mark.parametrize("indent", [None, 2])
 def test_a_catalog(to_server: Launcher, indent: int | None) -> None:
-    """A tap's catalog tells of all its streams, without records."""
+    """A tap's catalog is explained with all its streams, without records."""
     streams = [
         {"tap_stream_id": name, "schema": schema(name, COLUMNS)["schema"], "key_properties": ["id"]}
         for name in ("orders", "people")
@@ -298,7 +299,7 @@ def test_a_token_file_without_a_customer(to_server: Launcher) -> None:
 
 
 def test_names_that_steer_a_terminal(to_server: Launcher) -> None:
-    """What is no printable character of a name comes out escaped, on the line where it stands."""
+    """Characters of a name that cannot be printed are escaped, and stay on their line."""
     run = explain(to_server, schema("a\x1b[2J\nStream forged", (*COLUMNS, "no\x1b[31mte")))
     assert run.code == 0, run.log
     assert "\x1b" not in run.stdout

@@ -9,18 +9,15 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from faulty_server import Reply, Request, in_turn, refusing
 from integration_support import (
     DAY,
     LETTERS,
     TOKEN,
     WITH_ID,
-    Posted,
-    Reply,
-    in_turn,
     numbered,
     order,
     orders,
-    refusing,
     schema,
     state,
     wait_until,
@@ -29,7 +26,8 @@ from integration_support import (
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_support import Launcher, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher
 
     from target_liveintent.sandbox import Sandbox
 
@@ -87,12 +85,12 @@ def test_boundary_rows(target: Launcher, sandbox: Sandbox) -> None:
     assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (13, 0)
 
 
-def test_after_a_crash(to_server: Launcher, server: Server) -> None:
+def test_after_a_crash(to_server: Launcher, server: FaultyServer) -> None:
     """SIGKILL between delivery and STATE: the next run sends only what was in flight."""
     gate = threading.Event()
 
-    def answer(posted: Posted) -> Reply:
-        if "order-6" in posted.ids and not gate.is_set():
+    def answer(request: Request) -> Reply:
+        if "order-6" in request.ids and not gate.is_set():
             server.hold(gate)
             return Reply(0)
         return Reply()
@@ -103,7 +101,7 @@ def test_after_a_crash(to_server: Launcher, server: Server) -> None:
     run = to_server.start(**how).send(*messages)
     try:
         # The fourth batch is only sent once the third one has been booked.
-        wait_until(lambda: any("order-6" in p.ids for p in server.posted), "the request")
+        wait_until(lambda: any("order-6" in p.ids for p in server.requests), "the request")
         run.kill()
     finally:
         gate.set()
@@ -137,7 +135,7 @@ def test_remembered_before_state(target: Launcher, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("body", [b'["order-1"]', b"[]", b"", b'["what?"]', b"{}"])
 def test_a_partial_answer_confirms_nothing(
-    to_server: Launcher, server: Server, body: bytes
+    to_server: Launcher, server: FaultyServer, body: bytes
 ) -> None:
     """After a 200 no event of the batch is known as delivered: only a 204 confirms."""
     server.answer = lambda _: Reply(200, body)
@@ -153,7 +151,7 @@ def test_a_partial_answer_confirms_nothing(
     assert rows(to_server.folder) == 3
 
 
-def test_a_refused_event_is_not_remembered(to_server: Launcher, server: Server) -> None:
+def test_a_refused_event_is_not_remembered(to_server: Launcher, server: FaultyServer) -> None:
     """The good of its batch are; with a corrected row the event goes out."""
     server.answer = refusing("order-2")
     messages = [schema(columns=WITH_ID), *numbered(5), state(1)]
@@ -161,19 +159,19 @@ def test_a_refused_event_is_not_remembered(to_server: Launcher, server: Server) 
     assert first.summary["total"].reasons == {"refused_by_api": 1}
     assert rows(to_server.folder) == 4
     server.answer = lambda _: Reply()
-    server.posted.clear()
+    server.requests.clear()
     again = to_server.run(*messages, **KNOWN)
-    assert [p.ids for p in server.posted] == [["order-2"]]
+    assert [p.ids for p in server.requests] == [["order-2"]]
     assert again.summary["total"].drops == {"already_sent": 4}
     assert again.summary["total"].adds_up
 
 
 @pytest.mark.parametrize("status", [404, 401, 503])
 def test_a_failed_run_remembers_what_was_confirmed(
-    to_server: Launcher, server: Server, status: int
+    to_server: Launcher, server: FaultyServer, status: int
 ) -> None:
     """Whatever ended the run, the next one goes on where it stopped."""
-    server.answer = lambda posted: Reply(status) if "order-4" in posted.ids else Reply()
+    server.answer = lambda request: Reply(status) if "order-4" in request.ids else Reply()
     messages = [schema(columns=WITH_ID), *numbered(8), state(1)]
     how = {**KNOWN, "batch_size_rows": 2, "max_concurrent_requests": 1, "max_retry_seconds": 0}
     first = to_server.run(*messages, **how)
@@ -235,7 +233,7 @@ def test_a_changed_event_is_skipped(target: Launcher, sandbox: Sandbox) -> None:
     ids=["all", "token", "others", "pixel", "customer", "stream"],
 )
 def test_what_tells_events_apart(
-    to_server: Launcher, server: Server, settings: dict[str, Any], stream: str, same: bool
+    to_server: Launcher, server: FaultyServer, settings: dict[str, Any], stream: str, same: bool
 ) -> None:
     """Account, pixel ID and source stream do; a rotated token does not."""
     messages = [schema(columns=WITH_ID), *numbered(2)]
@@ -247,13 +245,13 @@ def test_what_tells_events_apart(
     assert len(server.accepted) == (2 if same else 4)
 
 
-def test_another_api_url(to_server: Launcher, server: Server) -> None:
+def test_another_api_url(to_server: Launcher, server: FaultyServer) -> None:
     """What the one API has, the other has not."""
     messages = [schema(columns=WITH_ID), *numbered(2)]
     for url in (server.url, server.url + "/", server.url + "/v2"):
         assert to_server.run(*messages, api_url=url, **KNOWN).code == 0
     assert len(server.accepted) == 4
-    assert [p.path for p in server.posted] == ["/conversions/a-1b2c", "/v2/conversions/a-1b2c"]
+    assert [p.path for p in server.requests] == ["/conversions/a-1b2c", "/v2/conversions/a-1b2c"]
 
 
 def test_the_source_stream_counts(target: Launcher, sandbox: Sandbox) -> None:
@@ -281,9 +279,9 @@ def test_an_event_that_is_too_old_is_forgotten(target: Launcher, sandbox: Sandbo
 # One event twice in a run
 
 
-def refusing_worthless(posted: Posted) -> Reply:
+def refusing_worthless(request: Request) -> Reply:
     """Refuse each batch with an event whose value is 1."""
-    bad = any(event["purchaseData"].get("value") == 1 for event in posted.events)
+    bad = any(event["purchaseData"].get("value") == 1 for event in request.events)
     return Reply(400 if bad else 204)
 
 
@@ -301,7 +299,7 @@ def test_twice_in_one_run(target: Launcher, sandbox: Sandbox, batch_size_rows: i
 
 @pytest.mark.parametrize("batch_size_rows", [1, 2, 100])
 def test_twice_when_the_first_is_refused(
-    to_server: Launcher, server: Server, batch_size_rows: int
+    to_server: Launcher, server: FaultyServer, batch_size_rows: int
 ) -> None:
     """A row that is refused is no reason to skip the next one of the same event."""
     server.answer = refusing_worthless
@@ -326,7 +324,7 @@ def test_twice_when_the_first_is_refused(
 
 @pytest.mark.parametrize("batch_size_rows", [1, 2, 3, 100])
 def test_thrice_when_the_first_two_are_refused(
-    to_server: Launcher, server: Server, batch_size_rows: int
+    to_server: Launcher, server: FaultyServer, batch_size_rows: int
 ) -> None:
     """The third is delivered: skipped is only what was delivered."""
     server.answer = refusing_worthless
@@ -348,12 +346,12 @@ def test_thrice_when_the_first_two_are_refused(
     assert total.adds_up
 
 
-def test_thrice_when_the_first_is_not_processed(to_server: Launcher, server: Server) -> None:
+def test_thrice_when_the_first_is_not_processed(to_server: Launcher, server: FaultyServer) -> None:
     """While the second is on its way, the third waits for its fate."""
     again = threading.Event()
 
-    def answer(posted: Posted) -> Reply:
-        count = len(server.posted)
+    def answer(request: Request) -> Reply:
+        count = len(server.requests)
         if count == 1:
             again.wait(0.3)  # so that the second comes while the first is on its way
             return Reply(200, b'["order-0"]')
@@ -375,12 +373,12 @@ def test_thrice_when_the_first_is_not_processed(to_server: Launcher, server: Ser
     assert total.adds_up
 
 
-def test_two_maps_that_make_the_same_event(to_server: Launcher, server: Server) -> None:
+def test_two_maps_that_make_the_same_event(to_server: Launcher, server: FaultyServer) -> None:
     """A copy of a stream that gives the same event IDs gives the same events."""
     second = threading.Event()
 
-    def answer(posted: Posted) -> Reply:
-        if len(server.posted) > 1:
+    def answer(request: Request) -> Reply:
+        if len(server.requests) > 1:
             second.set()
         second.wait(1.0)
         return Reply()
@@ -410,7 +408,7 @@ def test_a_silent_tap(target: Launcher, sandbox: Sandbox) -> None:
 # Replay
 
 
-def test_a_replay_knows_what_was_delivered(to_server: Launcher, server: Server) -> None:
+def test_a_replay_knows_what_was_delivered(to_server: Launcher, server: FaultyServer) -> None:
     """Letters count under their source stream: what was delivered since is skipped."""
     server.answer = in_turn(Reply(200, b'["order-1", "order-2"]'))
     messages = [schema(columns=WITH_ID), *numbered(3), state(1)]
@@ -431,7 +429,7 @@ def test_a_replay_knows_what_was_delivered(to_server: Launcher, server: Server) 
     assert again.summary["total"].drops == {"already_sent": 2}
 
 
-def test_unconfirmed_letters_on_request(to_server: Launcher, server: Server) -> None:
+def test_unconfirmed_letters_on_request(to_server: Launcher, server: FaultyServer) -> None:
     """With `replay_unconfirmed` they are sent, those that were never mapped are not."""
     server.answer = in_turn(Reply(200, b"[]"))
     maps = {
@@ -483,7 +481,7 @@ def test_a_path_that_no_file_can_have(target: Launcher, name: str, path: str) ->
     assert "Traceback" not in run.log
 
 
-def test_two_runs_share_the_file(to_server: Launcher, server: Server) -> None:
+def test_two_runs_share_the_file(to_server: Launcher, server: FaultyServer) -> None:
     """Runs of two streams at the same time do not disturb each other."""
     running = []
     for stream in ("orders", "refunds"):

@@ -11,91 +11,93 @@ import threading
 from typing import TYPE_CHECKING
 
 import pytest
-from integration_support import Reply, lines, order, orders, schema, state, wait_until
+from faulty_server import Reply
+from integration_support import lines, order, orders, schema, state, wait_until
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Posted, Server
+    from faulty_server import FaultyServer, Request
+    from integration_support import Launcher
 
 
 @pytest.mark.parametrize("limit", [1, 99, 100, 101, 250])
-def test_limit(to_server: Launcher, server: Server, limit: int) -> None:
+def test_limit(to_server: Launcher, server: FaultyServer, limit: int) -> None:
     """The first events go, no more and no fewer; nothing else is read, and no STATE is written."""
     run = to_server.run(schema(), state(0), *orders(1_000), state(1), limit=limit)
     assert (run.code, run.states, run.letters) == (0, [], [])
-    assert sum(len(posted.ids) for posted in server.posted) == limit
-    assert max(len(posted.ids) for posted in server.posted) <= 100
+    assert sum(len(request.ids) for request in server.requests) == limit
+    assert max(len(request.ids) for request in server.requests) <= 100
     assert run.summary["orders"].read == limit
     assert run.summary["total"].adds_up
     assert "'limit'" in run.log
 
 
-def test_a_tap_that_is_not_done(to_server: Launcher, server: Server) -> None:
+def test_a_tap_that_is_not_done(to_server: Launcher, server: FaultyServer) -> None:
     """The canary's events go at once; the tap may write on, and is not cut off."""
     run = to_server.start(limit=5)
     run.send(schema(), *orders(20))
-    wait_until(lambda: server.posted, "the canary's events")
+    wait_until(lambda: server.requests, "the canary's events")
     for _ in range(20):
         run.send(*orders(2_000))  # More than a pipe holds.
     run.close_input().wait()
     assert (run.code, run.states) == (0, [])
-    assert [len(posted.ids) for posted in server.posted] == [5]
+    assert [len(request.ids) for request in server.requests] == [5]
     run = to_server.start(limit=5)
     run.send(schema(), *orders(20))
-    wait_until(lambda: len(server.posted) == 2, "the canary's events")
+    wait_until(lambda: len(server.requests) == 2, "the canary's events")
     run.signal(signal.SIGTERM).wait()
     assert run.code == 128 + signal.SIGTERM
 
 
-def test_fewer_than_the_limit(to_server: Launcher, server: Server) -> None:
+def test_fewer_than_the_limit(to_server: Launcher, server: FaultyServer) -> None:
     """A stream that is shorter is sent whole, and still without STATE."""
     run = to_server.run(schema(), *orders(5), state(1), limit=10)
     assert (run.code, run.states) == (0, [])
-    assert [len(posted.ids) for posted in server.posted] == [5]
+    assert [len(request.ids) for request in server.requests] == [5]
 
 
-def test_the_next_run_sends_all(to_server: Launcher, server: Server) -> None:
+def test_the_next_run_sends_all(to_server: Launcher, server: FaultyServer) -> None:
     """With the same IDs, so that the canary's events can be told from new ones."""
     stream = [schema(), *orders(20), state(1)]
     to_server.run(*stream, limit=5)
-    canary = [name for posted in server.posted for name in posted.ids]
+    canary = [name for request in server.requests for name in request.ids]
     run = to_server.run(*stream)
     assert run.states == [1]
     assert len(canary) == 5
-    sent = [name for posted in server.posted for name in posted.ids]
+    sent = [name for request in server.requests for name in request.ids]
     assert sent[:5] == canary
     assert len(set(sent)) == 20
 
 
-def test_rejections_do_not_count(to_server: Launcher, server: Server) -> None:
+def test_rejections_do_not_count(to_server: Launcher, server: FaultyServer) -> None:
     """Only what can be sent counts towards the limit."""
     bad = [order(n, event_time="never") for n in range(50)]
     run = to_server.run(schema(), *bad, *orders(50), limit=10, max_dead_letter_percent=100)
     assert run.code == 0
-    assert sum(len(posted.ids) for posted in server.posted) == 10
+    assert sum(len(request.ids) for request in server.requests) == 10
     assert len(run.letters) == 50
 
 
-def test_copies_of_a_record(to_server: Launcher, server: Server) -> None:
+def test_copies_of_a_record(to_server: Launcher, server: FaultyServer) -> None:
     """Of a record that two maps use, the second event may be over the limit; the totals add up."""
     maps = {"orders": {"event_time": "event_time"}, "copy": {"__source__": "orders"}}
     run = to_server.run(schema(), *orders(10), limit=3, stream_maps=maps)
     assert run.code == 0
-    assert sum(len(posted.ids) for posted in server.posted) == 3
+    assert sum(len(request.ids) for request in server.requests) == 3
     assert run.summary["total"].adds_up
     assert run.summary["copy"].drops == {"over_limit": 1}
 
 
-def test_with_a_ledger(to_server: Launcher, server: Server) -> None:
+def test_with_a_ledger(to_server: Launcher, server: FaultyServer) -> None:
     """What was sent before does not count: the next canary sends the next events."""
     for expected in (10, 20):
         run = to_server.run(schema(), *orders(50), limit=10, ledger_path="ledger.sqlite")
         assert run.code == 0
-        sent = {name for posted in server.posted for name in posted.ids}
+        sent = {name for request in server.requests for name in request.ids}
         assert len(sent) == expected
     assert run.summary["orders"].drops == {"already_sent": 10}
 
 
-def test_a_refused_canary(to_server: Launcher, server: Server) -> None:
+def test_a_refused_canary(to_server: Launcher, server: FaultyServer) -> None:
     """A canary that finds a wrong token fails as any run does."""
     server.answer = lambda _: Reply(401)
     run = to_server.run(schema(), *orders(50), state(1), limit=10)
@@ -105,7 +107,7 @@ def test_a_refused_canary(to_server: Launcher, server: Server) -> None:
 # Progress
 
 
-def test_progress_in_a_log(to_server: Launcher, server: Server) -> None:
+def test_progress_in_a_log(to_server: Launcher, server: FaultyServer) -> None:
     """Without a terminal, a line comes every `flush_interval_seconds` while a run goes on."""
     run = to_server.start(flush_interval_seconds=1)
     run.send(schema(), *orders(150))
@@ -117,11 +119,11 @@ def test_progress_in_a_log(to_server: Launcher, server: Server) -> None:
         assert words in line
 
 
-def test_progress_on_a_terminal(to_server: Launcher, server: Server) -> None:
+def test_progress_on_a_terminal(to_server: Launcher, server: FaultyServer) -> None:
     """On a terminal, one line is drawn again and again, and is gone at the end."""
     waiting = threading.Event()
 
-    def answer(_: Posted) -> Reply:
+    def answer(_: Request) -> Reply:
         waiting.wait(20)
         return Reply()
 

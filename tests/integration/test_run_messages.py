@@ -1,4 +1,4 @@
-"""What each kind of message does, and what is said of streams that cannot be sent."""
+"""What each kind of message does, and what is logged about streams that cannot be sent."""
 
 from __future__ import annotations
 
@@ -7,19 +7,11 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from integration_support import (
-    WITH_ID,
-    lines,
-    numbered,
-    order,
-    orders,
-    schema,
-    state,
-    wait_until,
-)
+from integration_support import WITH_ID, lines, numbered, order, orders, schema, state, wait_until
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher
 
     from target_liveintent.sandbox import Sandbox
 
@@ -196,7 +188,7 @@ def test_a_column_that_no_event_has(target: Launcher, sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", ["ORDERS", "ordres"])
 def test_a_misspelled_stream(target: Launcher, sandbox: Sandbox, name: str) -> None:
-    """A map whose stream did not come is told at the end, if one that came is near it."""
+    """A map whose stream did not come is reported at the end, if one that came is similar."""
     maps = {name: {"value": "value"}, "refunds": {"value": "value"}}
     run = target.run(schema(), order(1), state(1), stream_maps=maps)
     assert (run.code, sandbox.stats.accepted) == (0, 1)
@@ -280,13 +272,13 @@ def test_filter(target: Launcher, sandbox: Sandbox) -> None:
     assert run.summary["public-orders"].filtered == 11
 
 
-def test_nothing_else_leaves(to_server: Launcher, server: Server) -> None:
+def test_nothing_else_leaves(to_server: Launcher, server: FaultyServer) -> None:
     """Columns that are none of an event's never leave the machine."""
     columns = (*WITH_ID, "note", "phone", "userData")
     extra = {"note": "call Jane", "phone": "+1-555-0100", "userData": {"name": "Jane"}}
     run = to_server.run(schema(columns=columns), *numbered(1, **extra))
     assert run.code == 0
-    text = str(server.posted[0].events)
+    text = str(server.requests[0].events)
     assert not any(word in text for word in ("Jane", "555", "note", "phone", "@", "buyer"))
 
 
@@ -382,7 +374,7 @@ def test_activate_version(target: Launcher, sandbox: Sandbox) -> None:
     ],
 )  # fmt: skip
 def test_bad_line(target: Launcher, sandbox: Sandbox, line: str | bytes) -> None:
-    """A line that is no message ends the run with its number and never shows what is in it."""
+    """A malformed line ends the run with its number, and its content is never shown."""
     run = target.run(schema(), order(1), state(1), line, state(2))
     assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
     assert "line 4" in run.last_line
@@ -432,7 +424,7 @@ def test_lines_in_pieces(target: Launcher, sandbox: Sandbox) -> None:
 # A schema that changes
 
 
-def test_schema_change(to_server: Launcher, server: Server) -> None:
+def test_schema_change(to_server: Launcher, server: FaultyServer) -> None:
     """A real change of a SCHEMA in mid-stream keeps order, and its new columns are used."""
     before = schema(columns=("id", "event_id", "event_time", "email"))
     after = schema(columns=(*WITH_ID, "currency"))
@@ -452,7 +444,7 @@ def test_schema_change(to_server: Launcher, server: Server) -> None:
     )
     assert (run.code, run.states[-1]) == (0, 9)
     assert server.accepted == [f"order-{n}" for n in range(9)]
-    sent = [e["purchaseData"].get("currency") for p in server.posted for e in p.events]
+    sent = [e["purchaseData"].get("currency") for p in server.requests for e in p.events]
     assert sent == [None] * 3 + ["EUR"] * 3 + [None] * 3
 
 

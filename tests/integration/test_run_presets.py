@@ -155,7 +155,7 @@ def test_a_preset_is_printed(target: Launcher, sandbox: Sandbox, name: str) -> N
     """--preset needs no settings; what it prints, pasted, does the same as the preset."""
     printed = target.command("--preset", name).wait()
     assert printed.code == 0
-    assert printed.stdout + "\n" == presets.text(name)
+    assert printed.stdout + "\n" == presets.preset_text(name)
     assert "#" in printed.stdout
     of = sample(name, time.time())
     pasted = yaml.safe_load(printed.stdout)

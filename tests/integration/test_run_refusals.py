@@ -8,20 +8,12 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from integration_support import (
-    CUSTOMER,
-    TOKEN,
-    WITH_ID,
-    Posted,
-    Reply,
-    numbered,
-    refusing,
-    schema,
-    state,
-)
+from faulty_server import Reply, Request, refusing
+from integration_support import CUSTOMER, TOKEN, WITH_ID, numbered, order, schema, state
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Message
 
     from target_liveintent.sandbox import Sandbox
 
@@ -45,7 +37,7 @@ def test_one_bad_event(target: Launcher, sandbox: Sandbox, bad: int) -> None:
 
 
 @pytest.mark.parametrize("status", [413, 422])
-def test_several_bad_events(to_server: Launcher, server: Server, status: int) -> None:
+def test_several_bad_events(to_server: Launcher, server: FaultyServer, status: int) -> None:
     """Several bad events, neighbours included, are found; all others are delivered once."""
     bad = ids(3, 4, 50, 98, 117, 149)
     server.answer = refusing(*bad, status=status)
@@ -59,7 +51,7 @@ def test_several_bad_events(to_server: Launcher, server: Server, status: int) ->
     assert run.summary["total"].reasons == {"refused_by_api": 6}
 
 
-def test_what_the_api_said(to_server: Launcher, server: Server) -> None:
+def test_what_the_api_said(to_server: Launcher, server: FaultyServer) -> None:
     """A letter says what the API said, without the addresses and the token that it echoes."""
     address = "Jane.Roe+x@Example.com"
     text = f"bad value for {address} or jane.roe%2Bx%40example.com (Bearer {TOKEN})"
@@ -77,7 +69,9 @@ def test_what_the_api_said(to_server: Launcher, server: Server) -> None:
 
 
 @pytest.mark.parametrize("bad", [("order-1",), tuple(ids(*range(4)))], ids=["fail", "nothing"])
-def test_what_the_api_said_last(to_server: Launcher, server: Server, bad: tuple[str, ...]) -> None:
+def test_what_the_api_said_last(
+    to_server: Launcher, server: FaultyServer, bad: tuple[str, ...]
+) -> None:
     """The last line of a run that refusals end holds none of the addresses that they echo."""
     said = f"jane.roe@example.com and jane.roe%40example.com, {TOKEN}".encode()
     server.answer = refusing(*bad, body=said)
@@ -99,12 +93,12 @@ STRANGE_BODIES = [
 ]
 
 
-def test_refusals_in_any_form(to_server: Launcher, server: Server) -> None:
+def test_refusals_in_any_form(to_server: Launcher, server: FaultyServer) -> None:
     """Whatever stands in a refusal, the bad event is found and its letter stays short."""
     bad = {f"order-{4 * n + 2}": body for n, body in enumerate(STRANGE_BODIES)}
 
-    def answer(posted: Posted) -> Reply:
-        said = [bad[event_id] for event_id in posted.ids if event_id in bad]
+    def answer(request: Request) -> Reply:
+        said = [bad[event_id] for event_id in request.ids if event_id in bad]
         return Reply(400, said[0]) if said else Reply()
 
     server.answer = answer
@@ -117,22 +111,22 @@ def test_refusals_in_any_form(to_server: Launcher, server: Server) -> None:
     assert len(max(run.log.splitlines(), key=len)) < 2000
 
 
-def test_too_large(to_server: Launcher, server: Server) -> None:
+def test_too_large(to_server: Launcher, server: FaultyServer) -> None:
     """A batch of too many bytes is split, and no event is blamed for its size."""
     limit = 10_000
-    server.answer = lambda posted: Reply(413 if posted.size > limit else 204)
+    server.answer = lambda request: Reply(413 if len(request.body) > limit else 204)
     run = to_server.run(schema(columns=WITH_ID), *numbered(100, order_id="x" * 50), state(1))
     assert (run.code, run.states, run.letters) == (0, [1], [])
     assert Counter(server.accepted) == Counter(ids(*range(100)))
 
 
-def test_too_large_and_one_bad(to_server: Launcher, server: Server) -> None:
+def test_too_large_and_one_bad(to_server: Launcher, server: FaultyServer) -> None:
     """A bad event in a batch of too many bytes is found, and it alone."""
 
-    def answer(posted: Posted) -> Reply:
-        if posted.size > 5_000:
+    def answer(request: Request) -> Reply:
+        if len(request.body) > 5_000:
             return Reply(413)
-        return Reply(422 if "order-70" in posted.ids else 204)
+        return Reply(422 if "order-70" in request.ids else 204)
 
     server.answer = answer
     run = to_server.run(schema(columns=WITH_ID), *numbered(100), state(1))
@@ -141,9 +135,9 @@ def test_too_large_and_one_bad(to_server: Launcher, server: Server) -> None:
     assert Counter(server.accepted) == Counter(ids(*range(100)) - ids(70))
 
 
-def test_one_event_too_large(to_server: Launcher, server: Server) -> None:
+def test_one_event_too_large(to_server: Launcher, server: FaultyServer) -> None:
     """An event that is too large by itself is a dead letter."""
-    server.answer = lambda posted: Reply(413 if posted.size > 7_000 else 204)
+    server.answer = lambda request: Reply(413 if len(request.body) > 7_000 else 204)
     messages = numbered(10)
     messages[6]["record"]["source_url"] = "https://shop.example.com/" + "x" * 7_500
     run = to_server.run(schema(columns=(*WITH_ID, "source_url")), *messages, state(1))
@@ -152,14 +146,14 @@ def test_one_event_too_large(to_server: Launcher, server: Server) -> None:
     assert len(server.accepted) == 9
 
 
-def test_isolation_survives_faults(to_server: Launcher, server: Server) -> None:
+def test_isolation_survives_faults(to_server: Launcher, server: FaultyServer) -> None:
     """A fault of the moment in the midst of halving changes nothing of what is found."""
     count = iter(range(1000))
 
-    def answer(posted: Posted) -> Reply:
+    def answer(request: Request) -> Reply:
         if next(count) in {1, 3}:
             return Reply(503)
-        return Reply(400 if "order-5" in posted.ids else 204)
+        return Reply(400 if "order-5" in request.ids else 204)
 
     server.answer = answer
     run = to_server.run(schema(columns=WITH_ID), *numbered(8), state(1))
@@ -168,13 +162,13 @@ def test_isolation_survives_faults(to_server: Launcher, server: Server) -> None:
     assert Counter(server.accepted) == Counter(ids(0, 1, 2, 3, 4, 6, 7))
 
 
-def test_partly_processed_in_isolation(to_server: Launcher, server: Server) -> None:
+def test_partly_processed_in_isolation(to_server: Launcher, server: FaultyServer) -> None:
     """A 200 in the midst of halving infers nothing wrong about the other half."""
 
-    def answer(posted: Posted) -> Reply:
-        if "order-6" in posted.ids:
+    def answer(request: Request) -> Reply:
+        if "order-6" in request.ids:
             return Reply(400)
-        if "order-1" in posted.ids and len(posted.ids) > 1:
+        if "order-1" in request.ids and len(request.ids) > 1:
             return Reply(200, b'["order-1"]')
         return Reply()
 
@@ -190,18 +184,18 @@ def test_partly_processed_in_isolation(to_server: Launcher, server: Server) -> N
 
 
 @pytest.mark.parametrize("count", [1, 100])
-def test_nothing_accepted(to_server: Launcher, server: Server, count: int) -> None:
+def test_nothing_accepted(to_server: Launcher, server: FaultyServer, count: int) -> None:
     """A run in which nothing was ever accepted fails without STATE and without dead letters."""
     server.answer = lambda _: Reply(400, b"no such pixel")
     run = to_server.run(schema(columns=WITH_ID), *numbered(count), state(1))
     assert (run.code, run.states, run.letters) == (1, [], [])
     assert re.search("pixel.?id", run.last_line, re.IGNORECASE)
     assert re.search("customer.?id", run.last_line, re.IGNORECASE)
-    assert len(server.posted) <= 100
+    assert len(server.requests) <= 100
     assert run.summary["total"].dead_lettered == 0
 
 
-def test_nothing_accepted_but_rejections(to_server: Launcher, server: Server) -> None:
+def test_nothing_accepted_but_rejections(to_server: Launcher, server: FaultyServer) -> None:
     """Where the API takes nothing, the records that were rejected before it still add up."""
     server.answer = lambda _: Reply(422)
     messages = numbered(6)
@@ -212,19 +206,19 @@ def test_nothing_accepted_but_rejections(to_server: Launcher, server: Server) ->
     assert run.summary["total"].adds_up
 
 
-def test_refusing_everything_stops_soon(to_server: Launcher, server: Server) -> None:
+def test_refusing_everything_stops_soon(to_server: Launcher, server: FaultyServer) -> None:
     """An API that refuses whatever comes is not asked more than 100 times."""
     server.answer = lambda _: Reply(400)
     run = to_server.run(
         schema(columns=WITH_ID), *numbered(5000), state(1), max_concurrent_requests=16
     )
     assert (run.code, run.states, run.letters) == (1, [], [])
-    assert len(server.posted) <= 100
+    assert len(server.requests) <= 100
     assert "customer_id" in run.last_line
     assert CUSTOMER in run.last_line or "pixel" in run.last_line
 
 
-def test_acceptance_in_another_batch(to_server: Launcher, server: Server) -> None:
+def test_acceptance_in_another_batch(to_server: Launcher, server: FaultyServer) -> None:
     """One acceptance in the run is enough to believe the refusal of a batch before it."""
     server.answer = refusing("order-0")
     run = to_server.run(
@@ -239,7 +233,7 @@ def test_acceptance_in_another_batch(to_server: Launcher, server: Server) -> Non
     assert sorted(server.accepted) == ["order-1", "order-2"]
 
 
-def test_no_state_before_acceptance(to_server: Launcher, server: Server) -> None:
+def test_no_state_before_acceptance(to_server: Launcher, server: FaultyServer) -> None:
     """While nothing was accepted yet, no STATE passes a refused batch."""
     server.answer = refusing("order-0")
     seen = []
@@ -258,7 +252,7 @@ def test_no_state_before_acceptance(to_server: Launcher, server: Server) -> None
     assert all(accepted > 0 for accepted in seen)
 
 
-def test_fail_on_refusal(to_server: Launcher, server: Server) -> None:
+def test_fail_on_refusal(to_server: Launcher, server: FaultyServer) -> None:
     """With on_invalid fail, a refusal ends the run after what precedes it was delivered."""
     server.answer = refusing("order-5")
     messages = [part for n, m in enumerate(numbered(8)) for part in (m, state(n))]
@@ -273,3 +267,66 @@ def test_fail_on_refusal(to_server: Launcher, server: Server) -> None:
     assert run.states[-1] == 4
     assert "refused_by_api" in run.last_line
     assert ids(0, 1, 2, 3, 4) <= set(server.accepted)
+
+
+def test_a_batch_of_refused_events_among_good_ones(
+    to_server: Launcher, server: FaultyServer
+) -> None:
+    """A run goes on after a row of refused events if other batches are accepted."""
+    bad = {f"order-{n}" for n in range(500, 518)}
+
+    def answer(request: Request) -> Reply:
+        if bad & set(request.ids):
+            return Reply(400, b"bad")
+        return Reply()
+
+    server.answer = answer
+    good, others = numbered(500), numbered(1000)[500:]
+    run = to_server.run(schema(columns=WITH_ID), *good, state(500), *others, state(1000))
+    assert run.code == 0, run.log
+    assert run.states[-1] == 1000
+    assert {x["event_id"] for x in run.letters} == bad
+    assert len(run.letters) == 18
+    assert {x["reason"] for x in run.letters} == {"refused_by_api"}
+    assert len(server.accepted) == len(set(server.accepted)) == 982
+    assert not bad & set(server.accepted)
+
+
+def test_no_letter_for_what_was_never_sent_alone(to_server: Launcher, server: FaultyServer) -> None:
+    """Where an ID twice in a request is what the API refuses, no event becomes a dead letter."""
+
+    def answer(request: Request) -> Reply:
+        return Reply(400 if len(set(request.ids)) < len(request.ids) else 204)
+
+    server.answer = answer
+    messages = [order(n, event_id=x) for n, x in enumerate(["k0", "same", "same", "k3"])]
+    run = to_server.run(schema(columns=WITH_ID), *messages, state(4))
+    assert (run.code, run.states, run.letters) == (0, [4], [])
+    assert sorted(server.accepted) == ["k0", "k3", "same", "same"]
+
+
+def events(stream: str, *numbers: int) -> list[Message]:
+    """Return RECORD messages whose event IDs name the stream and the number."""
+    return [order(n, stream, event_id=f"{stream}-{n}") for n in range(*numbers)]
+
+
+def test_fail_delivers_what_another_stream_had_read(
+    to_server: Launcher, server: FaultyServer
+) -> None:
+    """A refusal that ends the run while a full batch waits to be sent does not lose that batch."""
+    server.answer = refusing("b-150")
+    run = to_server.run(
+        schema("a", WITH_ID),
+        schema("b", WITH_ID),
+        *events("a", 99),
+        *events("b", 200),
+        *events("a", 99, 100),
+        state("all"),
+        on_invalid="fail",
+        max_concurrent_requests=1,
+    )
+    assert (run.code, run.states) == (1, [])
+    assert "refused_by_api" in run.last_line
+    assert sorted(x for x in server.accepted if x.startswith("a-")) == sorted(
+        f"a-{n}" for n in range(100)
+    )

@@ -9,18 +9,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from integration_support import (
-    WITH_ID,
-    Launcher,
-    Posted,
-    Reply,
-    Running,
-    Server,
-    numbered,
-    schema,
-    state,
-    wait_until,
-)
+from faulty_server import FaultyServer, Reply, Request
+from integration_support import WITH_ID, Launcher, Running, numbered, schema, state, wait_until
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -78,11 +68,11 @@ def test_records_without_state(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.code, run.states, sandbox.stats.accepted) == (143, [0], 2)
 
 
-def held(server: Server, gate: threading.Event, *ids: str) -> None:
+def held(server: FaultyServer, gate: threading.Event, *ids: str) -> None:
     """Let requests with these events wait for a gate."""
 
-    def answer(posted: Posted) -> Reply:
-        if not ids or set(ids) & set(posted.ids):
+    def answer(request: Request) -> Reply:
+        if not ids or set(ids) & set(request.ids):
             server.hold(gate)
         return Reply()
 
@@ -90,7 +80,7 @@ def held(server: Server, gate: threading.Event, *ids: str) -> None:
 
 
 @both
-def test_in_a_request(to_server: Launcher, server: Server, number: int, code: int) -> None:
+def test_in_a_request(to_server: Launcher, server: FaultyServer, number: int, code: int) -> None:
     """In the middle of a request, a signal waits for its answer, and STATE stands for it."""
     gate = threading.Event()
     held(server, gate)
@@ -104,10 +94,10 @@ def test_in_a_request(to_server: Launcher, server: Server, number: int, code: in
     gate.set()
     run.wait()
     assert (run.code, run.states, server.accepted) == (code, [2], ["order-0", "order-1"])
-    assert len(server.posted) == 1
+    assert len(server.requests) == 1
 
 
-def test_in_back_pressure(to_server: Launcher, server: Server) -> None:
+def test_in_back_pressure(to_server: Launcher, server: FaultyServer) -> None:
     """While reading waits for the only request, a signal stops reading; STATE is true."""
     gate = threading.Event()
     held(server, gate)
@@ -123,21 +113,21 @@ def test_in_back_pressure(to_server: Launcher, server: Server) -> None:
     assert sorted(server.accepted) == [f"order-{n}" for n in range(len(server.accepted))]
 
 
-def test_in_a_long_back_off(to_server: Launcher, server: Server) -> None:
+def test_in_a_long_back_off(to_server: Launcher, server: FaultyServer) -> None:
     """In a long back-off, a run ends within 7 seconds of a signal; STATE stays where it was."""
     # One run is told to wait for long, the other one goes on to try; at the same time, for speed.
-    server.answer = lambda posted: (
+    server.answer = lambda request: (
         Reply()
-        if "order-0" in posted.ids
-        else Reply(503, b"", {"Retry-After": "200"} if posted.events[0]["pixelId"] == 1 else {})
+        if "order-0" in request.ids
+        else Reply(503, b"", {"Retry-After": "200"} if request.events[0]["pixelId"] == 1 else {})
     )
     runs = [to_server.start(batch_size_rows=1, max_retry_seconds=300, pixel_id=n) for n in (1, 2)]
     for run in runs:
         run.send(schema(columns=WITH_ID), numbered(2)[0], state(1), numbered(2)[1], state(2))
     for run in runs:
         wait_until(lambda run=run: run.states == [1], "the first STATE")
-    wait_until(lambda: {e["pixelId"] for p in server.posted for e in p.events} == {1, 2}, "both")
-    wait_until(lambda: sum("order-1" in p.ids for p in server.posted) >= 2, "the second requests")
+    wait_until(lambda: {e["pixelId"] for p in server.requests for e in p.events} == {1, 2}, "both")
+    wait_until(lambda: sum("order-1" in p.ids for p in server.requests) >= 2, "the second requests")
     told, trying = runs
     trying.signal(signal.SIGINT)
     assert took(told, lambda: told.signal(signal.SIGTERM)) < 7
@@ -146,13 +136,13 @@ def test_in_a_long_back_off(to_server: Launcher, server: Server) -> None:
     assert [(run.states, run.letters) for run in runs] == [([1], [])] * 2
 
 
-def test_retries_after_a_signal(to_server: Launcher, server: Server) -> None:
+def test_retries_after_a_signal(to_server: Launcher, server: FaultyServer) -> None:
     """A fault that passes within seconds of a signal loses nothing: it is still retried."""
     replies = iter([Reply(503), Reply(503)])
     server.answer = lambda _: next(replies, Reply())
     run = to_server.start(batch_size_rows=2, stream_maps=MAPS)
     run.send(schema(columns=WITH_ID), *numbered(2), state(2))
-    wait_until(lambda: server.posted, "the first request")
+    wait_until(lambda: server.requests, "the first request")
     run.signal(signal.SIGTERM).wait()
     assert run.code == 143
     assert server.accepted == ["order-0", "order-1"]
@@ -160,7 +150,9 @@ def test_retries_after_a_signal(to_server: Launcher, server: Server) -> None:
 
 
 @both
-def test_in_the_final_drain(to_server: Launcher, server: Server, number: int, code: int) -> None:
+def test_in_the_final_drain(
+    to_server: Launcher, server: FaultyServer, number: int, code: int
+) -> None:
     """In the final drain, after the input's end, a signal makes no complete run of it."""
     gate = threading.Event()
     held(server, gate, "order-1")
@@ -178,7 +170,7 @@ def test_in_the_final_drain(to_server: Launcher, server: Server, number: int, co
     assert server.accepted == ["order-0", "order-1"]
 
 
-def test_signal_in_a_batch_file(to_server: Launcher, server: Server) -> None:
+def test_signal_in_a_batch_file(to_server: Launcher, server: FaultyServer) -> None:
     """In the midst of a BATCH file, a signal stops reading, and no STATE passes the file."""
     gate = threading.Event()
     held(server, gate)
@@ -203,7 +195,7 @@ def test_signal_in_a_batch_file(to_server: Launcher, server: Server) -> None:
     assert run.summary["total"].adds_up
 
 
-def test_second_signal(to_server: Launcher, server: Server) -> None:
+def test_second_signal(to_server: Launcher, server: FaultyServer) -> None:
     """A second signal more than two seconds after the first ends a run that hangs, at once."""
     held(server, threading.Event())
     run = to_server.start(batch_size_rows=1)
@@ -216,7 +208,7 @@ def test_second_signal(to_server: Launcher, server: Server) -> None:
     assert (run.code, run.states) == (143, [])
 
 
-def test_two_signals_for_one_stop(to_server: Launcher, server: Server) -> None:
+def test_two_signals_for_one_stop(to_server: Launcher, server: FaultyServer) -> None:
     """SIGINT and SIGTERM at once, which Meltano sends for Ctrl-C, are one orderly stop."""
     gate = threading.Event()
     held(server, gate)
@@ -233,11 +225,11 @@ def test_two_signals_for_one_stop(to_server: Launcher, server: Server) -> None:
     assert sorted(server.accepted) == ["order-0", "order-1", "order-2"]
 
 
-def test_signal_of_a_failing_run(to_server: Launcher, server: Server) -> None:
+def test_signal_of_a_failing_run(to_server: Launcher, server: FaultyServer) -> None:
     """A signal to a run that the API denies ends it, non-zero and without STATE."""
     gate = threading.Event()
 
-    def answer(_: Posted) -> Reply:
+    def answer(_: Request) -> Reply:
         server.hold(gate)
         return Reply(401)
 
@@ -263,7 +255,7 @@ def test_new_interpreter(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.code, run.states, sandbox.stats.accepted) == (143, [3], 3)
 
 
-def test_killed(to_server: Launcher, server: Server) -> None:
+def test_killed(to_server: Launcher, server: FaultyServer) -> None:
     """After SIGKILL, everything before the last STATE line had arrived."""
     run = to_server.start(batch_size_rows=3, max_concurrent_requests=4)
     states = [part for n, m in enumerate(numbered(400)) for part in (m, state(n + 1))]

@@ -9,21 +9,12 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from integration_support import (
-    DAY,
-    WITH_ID,
-    Posted,
-    Reply,
-    numbered,
-    order,
-    orders,
-    schema,
-    state,
-    wait_until,
-)
+from faulty_server import Reply, Request
+from integration_support import DAY, WITH_ID, numbered, order, orders, schema, state, wait_until
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher
 
     from target_liveintent.sandbox import Sandbox
 
@@ -52,12 +43,12 @@ def test_never_ahead(target: Launcher, sandbox: Sandbox) -> None:
         assert {f"order-{n}" for n in range(number)} <= arrived
 
 
-def test_state_waits_for_the_oldest_batch(to_server: Launcher, server: Server) -> None:
+def test_state_waits_for_the_oldest_batch(to_server: Launcher, server: FaultyServer) -> None:
     """A batch that hangs holds back the STATE after it, though later batches are delivered."""
     gate = threading.Event()
 
-    def answer(posted: Posted) -> Reply:
-        if "order-4" in posted.ids:
+    def answer(request: Request) -> Reply:
+        if "order-4" in request.ids:
             server.hold(gate)
         return Reply()
 
@@ -130,7 +121,7 @@ def test_state_as_it_came(target: Launcher, value: str) -> None:
     assert (run.code, run.stdout) == (0, value)
 
 
-def test_letters_before_state(to_server: Launcher, server: Server) -> None:
+def test_letters_before_state(to_server: Launcher, server: FaultyServer) -> None:
     """The letter of a record is in the file when the STATE after it appears."""
     found = []
     file = to_server.folder / "liveintent-dead-letters.singer"

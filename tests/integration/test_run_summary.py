@@ -2,24 +2,17 @@
 
 from __future__ import annotations
 
+import json
 import re
 from collections import Counter
 from typing import TYPE_CHECKING, Any
 
-from integration_support import (
-    DAY,
-    WITH_ID,
-    Posted,
-    Reply,
-    numbered,
-    order,
-    orders,
-    schema,
-    state,
-)
+from faulty_server import Reply, Request, refusing
+from integration_support import DAY, WITH_ID, numbered, order, orders, schema, state
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
 
@@ -63,15 +56,15 @@ def test_clean_run(target: Launcher, sandbox: Sandbox) -> None:
     assert len(small.err) == len(run.err)
 
 
-def test_every_fate(to_server: Launcher, server: Server) -> None:
+def test_every_fate(to_server: Launcher, server: FaultyServer) -> None:
     """With every fate in one run, each line adds up, and the lines add up to the total."""
 
-    def answer(posted: Posted) -> Reply:
-        if "order-20" in posted.ids:
+    def answer(request: Request) -> Reply:
+        if "order-20" in request.ids:
             return Reply(400)
-        if "order-41" in posted.ids:
+        if "order-41" in request.ids:
             return Reply(200, b'["order-41"]')
-        if "order-60" in posted.ids:
+        if "order-60" in request.ids:
             return Reply(200)
         return Reply()
 
@@ -123,7 +116,19 @@ def test_every_fate(to_server: Launcher, server: Server) -> None:
     assert run.summary["dropped"].filtered == 3
     assert run.summary["customers"].unmapped == 3
     assert run.summary["total"].read == 86
-    assert run.requests == len(server.posted)
+    assert run.requests == len(server.requests)
+    lines = {x.text.split("|", 3)[-1].strip() for x in run.err if ": read " in x.text}
+    words = ", ".join(f"{reason} {count}" for reason, count in Counter(reasons).most_common())
+    assert lines > {
+        "dropped: read 3, filtered 3, unmapped 0, delivered 0, dead-lettered 0",
+        "customers: read 3, filtered 0, unmapped 3, delivered 0, dead-lettered 0",
+    }
+    (line,) = (x for x in lines if x.startswith("orders: read 80, filtered 8, unmapped 0, "))
+    assert f"delivered {counts.delivered}, dead-lettered 13 (" in line
+    assert sorted(line.partition("(")[2].partition(")")[0].split(", ")) == sorted(words.split(", "))
+    (line,) = run.totals
+    assert line.startswith(f"total: read 86, filtered 11, unmapped 3, delivered {counts.delivered}")
+    assert f"; {run.requests} requests, 0 retries, " in line
 
 
 def test_record_of_two_maps(target: Launcher, sandbox: Sandbox) -> None:
@@ -146,7 +151,7 @@ def test_record_of_two_maps(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.summary["gifts"].read, run.summary["gifts"].filtered) == (5, 3)
 
 
-def test_retries_are_counted(to_server: Launcher, server: Server) -> None:
+def test_retries_are_counted(to_server: Launcher, server: FaultyServer) -> None:
     """Requests count retries, and events that were retried count once."""
     first = iter([Reply(503), Reply(429)])
     server.answer = lambda _: next(first, Reply())
@@ -156,9 +161,9 @@ def test_retries_are_counted(to_server: Launcher, server: Server) -> None:
     assert run.summary["total"].delivered == 3
 
 
-def test_failed_run(to_server: Launcher, server: Server) -> None:
+def test_failed_run(to_server: Launcher, server: FaultyServer) -> None:
     """A run that fails still says what was delivered; what has no fate is not passed over."""
-    server.answer = lambda posted: Reply(404) if "order-5" in posted.ids else Reply()
+    server.answer = lambda request: Reply(404) if "order-5" in request.ids else Reply()
     run = to_server.run(
         schema(columns=WITH_ID), *numbered(8), batch_size_rows=2, max_concurrent_requests=1
     )
@@ -166,6 +171,8 @@ def test_failed_run(to_server: Launcher, server: Server) -> None:
     total = run.summary["total"]
     assert total.delivered == len(server.accepted) >= 4
     assert total.adds_up
+    assert total.not_settled >= 2
+    assert f", not settled {total.not_settled}; " in run.totals[0]
 
 
 def test_summary_of_a_rejecting_run(target: Launcher) -> None:
@@ -196,3 +203,63 @@ def test_left_out_fields(target: Launcher, sandbox: Sandbox) -> None:
     for name in ("value", "currency", "ip", "conflict"):
         assert re.search(rf"\b{name} \d", line), name
     assert run.summary["total"].adds_up
+
+
+# What follows the total
+
+
+def advice(run: Running) -> list[str]:
+    """Return the log lines after the line of the total."""
+    texts = [line.text.split("|", 3)[-1].strip() for line in run.err]
+    (total,) = [n for n, text in enumerate(texts) if text.startswith("total: ")]
+    return texts[total + 1 :]
+
+
+def test_the_summary_says_what_to_do(to_server: Launcher, server: FaultyServer) -> None:
+    """After the total: a line a reason that says what to do, and then where the letters are."""
+    server.answer = refusing("order-9")
+    messages = numbered(10)
+    for n in (0, 1):
+        messages[n]["record"]["event_time"] = None
+    messages[2]["record"]["email"] = None
+    run = to_server.run(
+        schema(columns=WITH_ID),
+        *messages,
+        state(1),
+        batch_size_rows=5,
+        dead_letter_path="letters of mine.singer",
+    )
+    assert run.code == 0
+    first, *others, last = advice(run)
+    assert first.startswith("missing_event_time 2: ")
+    assert "Map `event_time`" in first
+    assert {x.split(":")[0] for x in others} == {"no_identity 1", "refused_by_api 1"}
+    assert all(len(x.split(": ", 1)[1]) > 20 for x in others)
+    assert "dead letters are in letters of mine.singer" in last
+
+
+def test_a_clean_summary_says_no_more(target: Launcher) -> None:
+    """Where nothing went wrong, the total is the last line."""
+    assert advice(target.run(schema(), *orders(3), state(1))) == []
+
+
+def test_a_dry_run_only_would_have_letters(target: Launcher) -> None:
+    """A dry run writes no letters, so it says "would be", and names no file of them."""
+    messages = [*numbered(1, event_time=None), *numbered(3)[1:]]
+    run = target.run(schema(columns=WITH_ID), *messages, state(1), dry_run=True)
+    assert run.code == 0
+    lines = [x.text for x in run.err if " read 3, " in x.text]
+    assert len(lines) == 2
+    for line in lines:
+        assert "would be delivered 2" in line
+        assert "would be dead-lettered 1 (missing_event_time 1)" in line
+    (said,) = advice(run)
+    assert said.startswith("missing_event_time 1: ")
+    assert "dead letters are in" not in run.log
+
+
+def test_a_wet_run_has_them(target: Launcher) -> None:
+    """A run that is not dry does not say "would be"."""
+    run = target.run(schema(columns=WITH_ID), *numbered(1, event_time=None), state(1))
+    assert "would be" not in run.log
+    assert json.dumps(run.letters).count("missing_event_time") == 1

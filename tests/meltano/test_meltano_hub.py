@@ -2,15 +2,14 @@
 
 from __future__ import annotations
 
-import http.server
 import json
-import threading
 import time
 from typing import TYPE_CHECKING, Any
 
 import jsonschema
 import pytest
 import yaml
+from faulty_server import FaultyServer, Reply, Request
 from meltano_support import (
     MELTANO,
     ROOT,
@@ -101,27 +100,20 @@ def hub_url() -> Iterator[str]:
     """A Hub that has the target, at this address."""
     index = {"variants": {hub.MAINTAINER: {"ref": ""}}, "default_variant": hub.MAINTAINER}
 
-    class Handler(http.server.BaseHTTPRequestHandler):
-        def do_GET(self) -> None:
-            answers: dict[str, Any] = {
-                "/meltano/api/v1/plugins/loaders/index": {
-                    hub.NAME: index | {"logo_url": hub.definition()["logo_url"]}
-                },
-                "/target": yaml.safe_load((ROOT / hub.DEFINITION).read_text(encoding="utf-8")),
-            }
-            self.send_response(200)
-            self.end_headers()
-            self.wfile.write(json.dumps(answers[self.path]).encode())
+    definition = yaml.safe_load((ROOT / hub.DEFINITION).read_text(encoding="utf-8"))
 
-        def log_message(self, *_: object) -> None:
-            """Say nothing."""
+    def answer(request: Request) -> Reply:
+        answers: dict[str, Any] = {
+            "/meltano/api/v1/plugins/loaders/index": {
+                hub.NAME: index | {"logo_url": hub.definition()["logo_url"]}
+            },
+            "/target": definition,
+        }
+        return Reply(200, json.dumps(answers[request.path]).encode())
 
-    with http.server.ThreadingHTTPServer(("127.0.0.1", 0), Handler) as server:
-        threading.Thread(target=server.serve_forever).start()
-        url = f"http://127.0.0.1:{server.server_port}"
-        index["variants"] = {hub.MAINTAINER: {"ref": f"{url}/target"}}
-        yield url
-        server.shutdown()
+    with FaultyServer(answer) as server:
+        index["variants"] = {hub.MAINTAINER: {"ref": f"{server.url}/target"}}
+        yield server.url
 
 
 def test_lock_file(hub_url: str, tmp_path: Path) -> None:

@@ -9,12 +9,13 @@ from integration_fixtures import forks, server, to_server
 from privacy_support import Watched
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher
 
 __all__ = ["forks", "server", "target", "to_server"]
 
 
 @pytest.fixture
-def target(to_server: Launcher, server: Server) -> Watched:
+def target(to_server: Launcher, server: FaultyServer) -> Watched:
     """Start targets that send to the server, and search what they leave behind."""
     return Watched(to_server, server)

@@ -16,7 +16,8 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-    from integration_support import Launcher, Running, Server
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
 
 ADDRESS = "Zoe.Q9x7+Tag@Leaky-Shop.Example"
 TOKEN = "t0k/s3cr3t+of-us=="
@@ -92,7 +93,7 @@ class Watched:
         folder: Where they run.
     """
 
-    def __init__(self, launcher: Launcher, server: Server) -> None:
+    def __init__(self, launcher: Launcher, server: FaultyServer) -> None:
         self._launcher = launcher
         self._server = server
         self.folder: Path = launcher.folder
@@ -140,7 +141,7 @@ class Watched:
     def assert_private(self, run: Running) -> None:
         """Search output, requests and every file that was written."""
         places = {"standard error": run.log, "standard output": run.stdout}
-        places["requests"] = json.dumps([p.events for p in self._server.posted])
+        places["requests"] = json.dumps([p.events for p in self._server.requests])
         for path in self.folder.rglob("*"):
             if path.is_file() and path.name not in self.mine:
                 places[path.name] = path.read_bytes().decode("latin-1")

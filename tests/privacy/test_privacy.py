@@ -11,16 +11,8 @@ import urllib.parse
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import (
-    LETTERS,
-    Posted,
-    Reply,
-    order,
-    orders,
-    schema,
-    state,
-    wait_until,
-)
+from faulty_server import Reply, Request
+from integration_support import LETTERS, order, orders, schema, state, wait_until
 from privacy_support import (
     ADDRESS,
     COLUMNS,
@@ -51,7 +43,7 @@ from target_liveintent.target import TargetLiveIntent
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from integration_support import Server
+    from faulty_server import FaultyServer
 
 QUOTED = urllib.parse.quote(ADDRESS)
 
@@ -154,7 +146,7 @@ MODES: dict[str, dict[str, Any]] = {
 
 
 @pytest.mark.parametrize("mode", MODES.values(), ids=MODES)
-def test_wrong_values(target: Watched, server: Server, mode: dict[str, Any]) -> None:
+def test_wrong_values(target: Watched, server: FaultyServer, mode: dict[str, Any]) -> None:
     """Every reason of a rejection, with the address in every column."""
     typed = hostile_schema(
         event_time={"type": ["integer", "null"]},
@@ -366,11 +358,11 @@ HEADERS: dict[str, str] = {
 @pytest.mark.parametrize(
     ("status", "name"), [*((400, name) for name in BODIES), (200, "text"), (200, "list")]
 )
-def test_answers_that_echo(target: Watched, server: Server, status: int, name: str) -> None:
+def test_answers_that_echo(target: Watched, server: FaultyServer, status: int, name: str) -> None:
     """What was sent, or who sent it, in the body of a refusal."""
 
-    def answer(posted: Posted) -> Reply:
-        bad = any(event["purchaseData"].get("value") == 1 for event in posted.events)
+    def answer(request: Request) -> Reply:
+        bad = any(event["purchaseData"].get("value") == 1 for event in request.events)
         return Reply(status, BODIES[name], HEADERS) if bad else Reply(204, headers=HEADERS)
 
     server.answer = answer
@@ -383,7 +375,7 @@ def test_answers_that_echo(target: Watched, server: Server, status: int, name: s
 
 
 @pytest.mark.parametrize("status", [307, 401, 404, 408, 413, 422, 429, 503])
-def test_every_status_that_echoes(target: Watched, server: Server, status: int) -> None:
+def test_every_status_that_echoes(target: Watched, server: FaultyServer, status: int) -> None:
     """Whatever ends the run, its last line says the status, and not what came with it."""
     server.answer = lambda _: Reply(status, BODIES["text"], HEADERS)
     run = target.run(hostile_schema(), hostile(1), state(1))
@@ -408,7 +400,7 @@ def test_every_status_that_echoes(target: Watched, server: Server, status: int) 
 )
 @pytest.mark.parametrize("status", [204, 400])
 def test_broken_headers_that_echo(
-    target: Watched, server: Server, headers: dict[str, str], status: int
+    target: Watched, server: FaultyServer, headers: dict[str, str], status: int
 ) -> None:
     """The HTTP library complains of them in words of its own."""
     server.answer = lambda _: Reply(status, ECHO.encode(), headers)
@@ -448,7 +440,7 @@ setattr(owner, name, broken)
         "target_liveintent.storage.ledger:Ledger.unsent",
         "target_liveintent.delivery.client:Client.__init__",
         "target_liveintent.delivery.client:Client.post",
-        "target_liveintent.storage.dead_letters:letter",
+        "target_liveintent.storage.dead_letters:dead_letter_line",
     ],
 )
 def test_bugs(target: Watched, place: str) -> None:

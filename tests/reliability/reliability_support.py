@@ -6,7 +6,6 @@ import dataclasses
 import json
 import os
 import random
-import re
 import threading
 import time
 from concurrent.futures import ThreadPoolExecutor
@@ -287,25 +286,29 @@ def run_file(
         return start(target, stdin=stdin, **how).wait(patience)
 
 
-_PART = re.compile(r"([a-z_-]+(?: [a-z]+)*) (\d+)")
-
-
 def summary(run: Running) -> dict[str, int]:
-    """The last line of the summary, by word; reasons among them."""
-    totals = [line.text for line in list(run.err) if re.search(r"\btotal: read \d", line.text)]
-    assert len(totals) == 1, run.log
-    words = totals[0].partition("total: ")[2]
-    found = {word: int(count) for word, count in _PART.findall(words)}
-    last = re.search(r"; (\d+) requests, (\d+) retries", words)
-    assert last, words
-    return {**found, "requests": int(last[1]), "retries": int(last[2])}
+    """Return the counts of a run that is over, by word; reasons among them."""
+    total = run.summary["total"]
+    counts = {
+        "read": total.read,
+        "filtered": total.filtered,
+        "unmapped": total.unmapped,
+        "delivered": total.delivered,
+        "dead-lettered": total.dead_lettered,
+        "dropped": total.dropped,
+        "not replayed": total.not_replayed,
+        "not settled": total.not_settled,
+    }
+    others = {"requests": run.counts.requests, "retries": run.counts.retries}
+    return {**counts, **total.reasons, **total.drops, **others}
 
 
 def assert_adds_up(run: Running, read: int | None = None) -> dict[str, int]:
-    """Check that each record that was read has one fate, by the run's own account."""
-    totals = summary(run)
-    fates = ("filtered", "unmapped", "delivered", "dead-lettered", "dropped", "not settled")
-    assert totals["read"] == sum(totals.get(fate, 0) for fate in fates), totals
+    """Check that each record that was read has one outcome, by the run's own account."""
+    assert len(run.totals) == 1, run.log
+    total, totals = run.summary["total"], summary(run)
+    assert total.adds_up, totals
+    assert ("not settled" in run.totals[0]) == bool(total.not_settled), run.log
     assert read is None or totals["read"] == read, totals
     return totals
 

@@ -7,7 +7,8 @@ import time
 from typing import TYPE_CHECKING
 
 import pytest
-from faulty_server import KINDS, Faults, FaultyServer, Plan, Request
+from faults import KINDS, Faults
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import DAY, numbered, schema, state
 from reliability_support import (
     COLUMNS,
@@ -103,14 +104,14 @@ def test_fault_campaign(tmp_path: Path, forks: Forks, seed: int) -> None:
 
 def test_the_campaign_is_reproducible() -> None:
     """The same seed fails the same requests in the same way, in whatever order they come."""
-    requests = [Request("", "", [name(n), name(n + 1)], 0, 0.0, 0.0) for n in range(0, 4000, 2)]
+    requests = [Request(b"", b"", [name(n), name(n + 1)]) for n in range(0, 4000, 2)]
     one, two, other = (Faults(seed, 0.5) for seed in (1, 1, 2))
     plans = [one(request) for request in requests]
     backwards = [two(request) for request in reversed(requests)]
-    assert [plan.fault for plan in plans] == [plan.fault for plan in reversed(backwards)]
-    assert [plan.fault for plan in plans] != [other(request).fault for request in requests]
-    assert {plan.fault for plan in plans} == {"", *KINDS}
-    assert 0.45 < sum(bool(plan.fault) for plan in plans) / len(plans) < 0.55
+    assert [reply.fault for reply in plans] == [reply.fault for reply in reversed(backwards)]
+    assert [reply.fault for reply in plans] != [other(request).fault for request in requests]
+    assert {reply.fault for reply in plans} == {"", *KINDS}
+    assert 0.45 < sum(bool(reply.fault) for reply in plans) / len(plans) < 0.55
 
 
 def test_every_fault(tmp_path: Path, forks: Forks) -> None:
@@ -119,10 +120,10 @@ def test_every_fault(tmp_path: Path, forks: Forks) -> None:
     def try_one(kind: str) -> None:
         left = itertools.count()
 
-        def rule(request: Request) -> Plan:
+        def rule(request: Request) -> Reply:
             n = next(left)
             if n >= 2:
-                return Plan()
+                return Reply()
             return KINDS[kind][1](_Seeded(n), request)._replace(fault=kind)
 
         with FaultyServer(rule) as server:
@@ -164,11 +165,11 @@ def test_redirect(tmp_path: Path, forks: Forks) -> None:
     """A redirect is neither followed nor taken for success: the run ends, and STATE is true."""
     feed = Feed(400, 1, every=5, mixed=False)
 
-    def rule(request: Request) -> Plan:
+    def rule(request: Request) -> Reply:
         if name(200) in request.ids:
             moved = {"Location": f"{server.url}/elsewhere"}
-            return Plan(301, headers=moved, skipped=None, fault="redirect")
-        return Plan()
+            return Reply(301, headers=moved, skipped=None, fault="redirect")
+        return Reply()
 
     with FaultyServer(rule) as server:
         target = launcher(tmp_path, server, forks)
@@ -191,8 +192,8 @@ def test_age_before_a_retry(tmp_path: Path, forks: Forks) -> None:
     def outlive(source: str, days: int) -> None:
         messages = numbered(10)
         messages[4]["record"]["event_time"] = int(time.time()) + 2 + 60 - days * DAY
-        replies = iter([Plan(503, headers={"Retry-After": "3"}, skipped=None)])
-        with FaultyServer(lambda _: next(replies, Plan())) as server:
+        replies = iter([Reply(503, headers={"Retry-After": "3"}, skipped=None)])
+        with FaultyServer(lambda _: next(replies, Reply())) as server:
             target = launcher(tmp_path / source, server, forks)
             run = start(target, default_source=source)
             run.send(schema(columns=COLUMNS), *messages, state({"n": 10})).close_input().wait()

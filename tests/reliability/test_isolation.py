@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from faulty_server import Faults, FaultyServer, Plan, Request
+from faults import Faults
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import SETTINGS
 from reliability_support import (
     FIGURES,
@@ -43,7 +44,7 @@ if TYPE_CHECKING:
 TRIALS = 3_000 if LONG else 300
 MOST_AFTER_THE_SWITCH = 100
 MOST_LETTERS = 30
-REFUSED = Plan(400, b'{"errors": [{"message": "unknown pixel"}]}', skipped=None)
+REFUSED = Reply(400, b'{"errors": [{"message": "unknown pixel"}]}', skipped=None)
 
 
 # The cost, through the real run and delivery, with an API in memory in place of the client
@@ -220,7 +221,7 @@ def test_cost_over_the_wire(tmp_path: Path, forks: Forks) -> None:
     feed = Feed(2_000, 1, mixed=False)
     rng = random.Random(5)  # noqa: S311
     bad = {name(100 * n + rng.randrange(100)) for n in range(20)}
-    with FaultyServer(lambda r: REFUSED if bad.intersection(r.ids) else Plan()) as server:
+    with FaultyServer(lambda r: REFUSED if bad.intersection(r.ids) else Reply()) as server:
         target = launcher(tmp_path, server, forks)
         watch = Watch(server, tmp_path)
         run = run_file(target, feed.lines(), on_stdout=watch.look)
@@ -248,7 +249,7 @@ class Switch:
         self._before = Faults(0, 0.0, poison=poison)
         self._seen = 0
 
-    def __call__(self, request: Request) -> Plan:
+    def __call__(self, request: Request) -> Reply:
         self._seen += 1
         return REFUSED if self._seen > self._at else self._before(request)
 

@@ -10,7 +10,8 @@ import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
-from faulty_server import Faults, FaultyServer, Plan, Request
+from faults import Faults
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import wait_until
 from reliability_support import (
     FIGURES,
@@ -88,12 +89,12 @@ class Campaign:
         self.server = FaultyServer(self._rule)
         self._folder = folder
         self._forks = forks
-        self.trouble: Callable[[Request], Plan | None] = none
+        self.trouble: Callable[[Request], Reply | None] = none
         self.latency = 0.15
         self.ended: list[Ended] = []
         self.runs = 0
 
-    def _rule(self, request: Request) -> Plan:
+    def _rule(self, request: Request) -> Reply:
         if plan := self.trouble(request):
             poisoned = plan.status == 204 and self.feed.poison.intersection(request.ids)
             return plan._replace(status=400, skipped=None) if poisoned else plan
@@ -127,7 +128,7 @@ class Campaign:
         )
         return run, Feeding(self, run, upto, close=close)
 
-    def plan(self, first: int, plan: Plan) -> Trouble:
+    def plan(self, first: int, plan: Reply) -> Trouble:
         """Let trouble begin with one of the next run's requests."""
         self.trouble = trouble = Trouble(first, plan)
         return trouble
@@ -163,7 +164,7 @@ class Campaign:
         assert run.code in {CODES[one] for one in numbers}, (numbers, run.code, run.log)
         self.trouble = none
         self.server.release()
-        settled = run.code > 0 and "not settled" not in assert_adds_up(run)
+        settled = run.code > 0 and not assert_adds_up(run)["not settled"]
         if run.code > 0 and not lasting and not self._failed():
             assert settled, run.log
         self.ended.append(Ended(f"run-{self.runs}", self.watch.bookmark, at, settled))
@@ -171,7 +172,7 @@ class Campaign:
     def _failed(self) -> bool:
         """Whether the API has failed the present run by itself."""
         token = f"run-{self.runs}"
-        return any(r.plan.fault for r in self.server.requests if r.token == token)
+        return any(r.reply.fault for r in self.server.requests if r.token == token)
 
     # The verdict
 
@@ -265,7 +266,7 @@ class Feeding:
 
 # The moments
 
-HELD = (Plan(held=True), Plan(None, skipped=None, held=True))
+HELD = (Reply(held=True), Reply(None, skipped=None, held=True))
 """Answers that wait: of an event that is processed already, and of one that never is."""
 
 
@@ -277,11 +278,11 @@ class Trouble:
         plan: What becomes of those after it.
     """
 
-    def __init__(self, first: int, plan: Plan) -> None:
+    def __init__(self, first: int, plan: Reply) -> None:
         self.left = first
         self.plan = plan
 
-    def __call__(self, request: Request) -> Plan | None:
+    def __call__(self, request: Request) -> Reply | None:
         self.left -= 1
         return None if self.left >= 0 else self.plan
 
@@ -312,7 +313,7 @@ def in_back_off(campaign: Campaign, number: int) -> None:
     """While requests wait to be sent again, for seconds or for minutes."""
     wait = campaign.rng.choice(({}, {"Retry-After": "100"}, {"Retry-After": "2"}))
     lasting = campaign.rng.random() < 0.5
-    trouble = campaign.plan(campaign.rng.randrange(40), Plan(503, headers=wait, skipped=None))
+    trouble = campaign.plan(campaign.rng.randrange(40), Reply(503, headers=wait, skipped=None))
     run, feeding = campaign.start()
     wait_until(trouble.began, "a failure")
     campaign.signal(run, number, lasting=lasting or bool(wait))
@@ -407,7 +408,7 @@ def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) ->
     campaign = Campaign(tmp_path, forks, 4, max_retry_seconds=3600)
     wait = {"Retry-After": "600"}
     with campaign.going():
-        campaign.plan(3, Plan(503, headers=wait, skipped=None))
+        campaign.plan(3, Reply(503, headers=wait, skipped=None))
         run, feeding = campaign.start()
         wait_until(lambda: campaign.requests() >= 3 + AT_ONCE, "all requests in back-off")
         began = time.monotonic()
@@ -422,7 +423,7 @@ def test_signal_ends_a_run_that_hangs(tmp_path: Path, forks: Forks) -> None:
     """A second signal two seconds after the first ends a run at once that waits for an answer."""
     campaign = Campaign(tmp_path, forks, 4, request_timeout_seconds=100)
     with campaign.going():
-        campaign.plan(2, Plan(held=True))
+        campaign.plan(2, Reply(held=True))
         run, feeding = campaign.start()
         wait_until(lambda: campaign.server.busy == AT_ONCE, "all requests waiting")
         run.signal(signal.SIGTERM)

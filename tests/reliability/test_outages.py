@@ -10,7 +10,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 from fakes import FakeClock
-from faulty_server import FaultyServer, Plan, Request
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import SETTINGS
 from reliability_support import (
     ROOT,
@@ -59,13 +59,13 @@ def assert_out(run: Running, watch: Watch, why: str) -> None:
 
 def test_outage(tmp_path: Path, forks: Forks) -> None:
     """A total outage ends a run within max_retry_seconds, with many batches and 8 in flight."""
-    outages: dict[str, tuple[Plan, str]] = {
-        "503": (Plan(503, skipped=None), "HTTP 503"),
-        "502 and a body": (Plan(502, b"x" * 100_000, skipped=None), "HTTP 502"),
-        "reset": (Plan(None, skipped=None), "the connection failed"),
-        "no answer": (Plan(held=True, skipped=None), "no answer in time"),
-        "wait": (Plan(429, headers={"Retry-After": "1"}, skipped=None), "HTTP 429"),
-        "wait for long": (Plan(429, headers={"Retry-After": "9999"}, skipped=None), "HTTP 429"),
+    outages: dict[str, tuple[Reply, str]] = {
+        "503": (Reply(503, skipped=None), "HTTP 503"),
+        "502 and a body": (Reply(502, b"x" * 100_000, skipped=None), "HTTP 502"),
+        "reset": (Reply(None, skipped=None), "the connection failed"),
+        "no answer": (Reply(held=True, skipped=None), "no answer in time"),
+        "wait": (Reply(429, headers={"Retry-After": "1"}, skipped=None), "HTTP 429"),
+        "wait for long": (Reply(429, headers={"Retry-After": "9999"}, skipped=None), "HTTP 429"),
     }
 
     def outlive(kind: str) -> None:
@@ -74,9 +74,9 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
         seen = itertools.count()
         began_at: list[float] = []
 
-        def rule(_: Request) -> Plan:
+        def rule(_: Request) -> Reply:
             if next(seen) < 5:
-                return Plan()
+                return Reply()
             began_at.append(time.monotonic())
             return plan
 
@@ -105,7 +105,7 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
 def test_the_budget_is_for_a_whole_batch(server: FaultyServer) -> None:
     """However short each wait is, a batch is given up when they add up to max_retry_seconds."""
     count = itertools.count()
-    server.rule = lambda _: Plan(503, skipped=None) if next(count) < 400 else Plan()
+    server.answer = lambda _: Reply(503, skipped=None) if next(count) < 400 else Reply()
     settings = settings_of({**SETTINGS, "api_url": server.url, "max_retry_seconds": 120})
     clock = FakeClock()
     began = clock.now
@@ -148,11 +148,11 @@ def test_outage_that_passes(tmp_path: Path, forks: Forks) -> None:
     feed = Feed(1_000, 1, mixed=False)
     until = [0.0]
 
-    def rule(request: Request) -> Plan:
+    def rule(request: Request) -> Reply:
         if not until[0]:
             until[0] = time.monotonic() + 1
         down = time.monotonic() < until[0]
-        return Plan(503, skipped=None) if down else Plan()
+        return Reply(503, skipped=None) if down else Reply()
 
     with FaultyServer(rule) as server:
         target = launcher(tmp_path, server, forks)
@@ -237,7 +237,7 @@ def denied(
     folder: Path,
     forks: Forks,
     status: int,
-    before: Callable[[int], Plan],
+    before: Callable[[int], Reply],
     *,
     close: bool = True,
     events: int = 4_000,
@@ -247,7 +247,7 @@ def denied(
     first: list[float] = []
     count = itertools.count()
 
-    def rule(_: Request) -> Plan:
+    def rule(_: Request) -> Reply:
         plan = before(next(count))
         if plan.status == 401:
             plan = plan._replace(status=status)
@@ -291,16 +291,16 @@ def _feed(run: Running, feed: Feed, close: bool) -> None:
 
 def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
     """A token that is revoked in mid-run stops all sending: only what is in flight is denied."""
-    revoked = Plan(401, skipped=None)
+    revoked = Reply(401, skipped=None)
 
     def revoke(status: int) -> None:
         _, server, after = denied(
             tmp_path / str(status),
             forks,
             status,
-            lambda n: Plan(delay=0.02) if n < 30 else revoked,
+            lambda n: Reply(delay=0.02) if n < 30 else revoked,
         )
-        assert sum(request.plan.status == status for request in server.requests) <= 8
+        assert sum(request.reply.status == status for request in server.requests) <= 8
         assert after == []
 
     in_parallel([lambda status=status: revoke(status) for status in (401, 403)])
@@ -309,10 +309,10 @@ def test_token_revoked(tmp_path: Path, forks: Forks) -> None:
 def test_token_revoked_amid_back_offs(tmp_path: Path, forks: Forks) -> None:
     """Batches that wait to be retried are not sent any more after a token was denied."""
 
-    def before(n: int) -> Plan:
+    def before(n: int) -> Reply:
         if n < 7:
-            return Plan(503, skipped=None)
-        return Plan(401, skipped=None, delay=0.05) if n == 7 else Plan(401, skipped=None)
+            return Reply(503, skipped=None)
+        return Reply(401, skipped=None, delay=0.05) if n == 7 else Reply(401, skipped=None)
 
     def revoke(events: int, *, close: bool) -> None:
         _, _, after = denied(
@@ -333,10 +333,10 @@ def test_token_revoked_amid_back_offs(tmp_path: Path, forks: Forks) -> None:
 def test_token_revoked_amid_an_isolation(tmp_path: Path, forks: Forks) -> None:
     """An isolation that is under way in other threads asks nothing more after a denial."""
 
-    def before(n: int) -> Plan:
+    def before(n: int) -> Reply:
         if n < 16:
-            return Plan() if n < 8 else Plan(400, skipped=None, delay=0.05)
-        return Plan(401, skipped=None) if n == 16 else Plan(400, skipped=None, delay=0.25)
+            return Reply() if n < 8 else Reply(400, skipped=None, delay=0.05)
+        return Reply(401, skipped=None) if n == 16 else Reply(400, skipped=None, delay=0.25)
 
     _, _, after = denied(tmp_path, forks, 401, before)
     assert after == []
@@ -347,8 +347,8 @@ def test_stopped_in_an_outage(tmp_path: Path, forks: Forks) -> None:
     feed = Feed(1_000, 1, every=5, mixed=False)
     count = itertools.count()
 
-    def rule(_: Request) -> Plan:
-        return Plan() if next(count) < 7 else Plan(503, skipped=None)
+    def rule(_: Request) -> Reply:
+        return Reply() if next(count) < 7 else Reply(503, skipped=None)
 
     with FaultyServer(rule) as server:
         target = launcher(tmp_path, server, forks)
@@ -357,7 +357,7 @@ def test_stopped_in_an_outage(tmp_path: Path, forks: Forks) -> None:
             target, feed.lines(), on_stdout=watch.look, batch_size_rows=20, max_retry_seconds=1
         )
         assert first.code == 1
-        server.rule = lambda _: Plan()
+        server.answer = lambda _: Reply()
         again = run_file(
             target, feed.lines(watch.bookmark), on_stdout=watch.look, batch_size_rows=20
         )

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import FakeClock
-from faulty_server import FaultyServer, Plan, Request
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import LETTERS, SETTINGS
 from reliability_support import (
     Feed,
@@ -81,14 +81,14 @@ def batch_of(event_id: str) -> int:
 class Partial:
     """An API that answers each batch with another 200, and the last one with a 204."""
 
-    def __call__(self, request: Request) -> Plan:
+    def __call__(self, request: Request) -> Reply:
         number = batch_of(request.ids[0])
         if number == len(BODIES):
-            return Plan()
+            return Reply()
         body, named = list(BODIES.values())[number]
         text = body(request.ids)
         skipped = json.loads(text) if named else ()
-        return Plan(200, text, skipped=frozenset(skipped))
+        return Reply(200, text, skipped=frozenset(skipped))
 
 
 def test_every_body(tmp_path: Path, forks: Forks) -> None:
@@ -133,7 +133,7 @@ def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, str
         letters = letters_by_id(tmp_path)
         (tmp_path / LETTERS).rename(tmp_path / "replay.singer")
         before = len(server.requests)
-        server.rule = lambda _: Plan()
+        server.answer = lambda _: Reply()
         wanted = {event for event, x in letters.items() if asked or x["reason"] == "not_processed"}
         again = run_file(
             target,
@@ -163,7 +163,7 @@ def test_the_ledger_knows_only_what_a_204_confirmed(tmp_path: Path, forks: Forks
         target = launcher(tmp_path, server, forks)
         assert run_file(target, feed.lines(), **settings).code == 0
         before = len(server.requests)
-        server.rule = lambda _: Plan()
+        server.answer = lambda _: Reply()
         again = run_file(target, feed.lines(), **settings)
         third = run_file(target, feed.lines(), **settings)
         target.close()
@@ -179,8 +179,8 @@ def test_a_batch_of_one(tmp_path: Path, forks: Forks, size: int) -> None:
     """A 200 that names the only event of its batch names no proper part: it is unconfirmed."""
     feed = Feed(2, 3, every=1, mixed=False)
 
-    def name_the_first(request: Request) -> Plan:
-        return Plan(200, json.dumps(request.ids[:1]).encode(), skipped=request.ids[:1])
+    def name_the_first(request: Request) -> Reply:
+        return Reply(200, json.dumps(request.ids[:1]).encode(), skipped=request.ids[:1])
 
     with FaultyServer(name_the_first) as server:
         target = launcher(tmp_path, server, forks)
@@ -199,8 +199,8 @@ def test_an_id_twice_in_a_batch(tmp_path: Path, forks: Forks) -> None:
     messages = [*Feed(3, 3, mixed=False).lines()]
     messages = [line.replace('"e1"', '"e0"') for line in messages]
 
-    def name_it(_: Request) -> Plan:
-        return Plan(200, b'["e0"]', skipped=["e0"])
+    def name_it(_: Request) -> Reply:
+        return Reply(200, b'["e0"]', skipped=["e0"])
 
     with FaultyServer(name_it) as server:
         target = launcher(tmp_path, server, forks)

@@ -1,4 +1,4 @@
-"""A running sandbox."""
+"""Fixtures: a running sandbox, and ways to send to it."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ __all__ = ["forks", "target"]
 @pytest.fixture(scope="session")
 def http() -> Iterator[requests.Session]:
     with requests.Session() as session:
-        session.trust_env = False  # a proxy has no part in loopback
+        session.trust_env = False  # no proxy for loopback
         yield session
 
 
@@ -47,7 +47,7 @@ def event() -> MakeEvent:
 
 @pytest.fixture
 def post(sandbox: Sandbox, http: requests.Session) -> Post:
-    """Send a body, encoded where it is not bytes, as the sandbox's customer."""
+    """Return a function that posts a body as the sandbox's customer: bytes, or a value as JSON."""
 
     def send(
         body: Any,
@@ -66,7 +66,7 @@ def post(sandbox: Sandbox, http: requests.Session) -> Post:
 
 @pytest.fixture
 def target(tmp_path: Path, own_sandbox: Sandbox, forks: Forks) -> Iterator[Launcher]:
-    """Start targets that send to a sandbox of their own, whose clock is the real one."""
+    """Return a launcher of targets that send to `own_sandbox`, which uses the real time."""
     launcher = Launcher(tmp_path, own_sandbox.url, forks)
     yield launcher
     launcher.close()

@@ -1,4 +1,4 @@
-"""What the tests of the sandbox send to it, and read from its answers."""
+"""Helpers of the sandbox's tests: the events that they send, and reading error bodies."""
 
 from __future__ import annotations
 
@@ -23,23 +23,24 @@ VALID: dict[str, Any] = {
 }
 
 MISSING = ...
+"""As a value, removes the field."""
 
 MakeEvent = Callable[..., dict[str, Any]]
 Post = Callable[..., requests.Response]
 
 
 def make_event(changes: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-    """Return a valid event with changes by dotted path; `...` removes a field."""
+    """Return a valid event with changes by dotted path; `MISSING` removes a field."""
     event = copy.deepcopy(VALID)
     for path, value in {**(changes or {}), **fields}.items():
         *parents, name = path.split(".")
-        target = event
+        owner = event
         for parent in parents:
-            target = target[parent]
+            owner = owner[parent]
         if value is MISSING:
-            del target[name]
+            del owner[name]
         else:
-            target[name] = value
+            owner[name] = value
     return event
 
 

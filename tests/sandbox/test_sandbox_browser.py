@@ -38,8 +38,8 @@ def rows(page: Page, section: str) -> Locator:
     return page.locator(f"#{section} tbody tr")
 
 
-def shows_events(page: Page, *event_ids: str) -> None:
-    """Wait until the list of events holds these, in this order, and no others."""
+def expect_events(page: Page, *event_ids: str) -> None:
+    """Wait until the list of events contains exactly these, in this order."""
     expect(page.locator("#events td.id")).to_have_text(list(event_ids))
 
 
@@ -47,8 +47,8 @@ def switch(page: Page, name: str) -> Locator:
     return page.get_by_role("switch", name=name)
 
 
-def test_loads(sandbox: Sandbox, open_page: OpenPage) -> None:
-    """An empty sandbox says so, and that it is alive."""
+def test_empty_page(sandbox: Sandbox, open_page: OpenPage) -> None:
+    """The page of an empty sandbox says that nothing has arrived and that the sandbox is live."""
     with open_page(sandbox.url) as page:
         expect(page.get_by_role("status")).to_have_text("live")
         expect(page.get_by_role("heading", level=1)).to_have_text("Conversions API sandbox")
@@ -58,7 +58,7 @@ def test_loads(sandbox: Sandbox, open_page: OpenPage) -> None:
 
 
 def test_follows_a_run(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:
-    """While a target runs, the page shows what arrives, without being loaded again."""
+    """While a target runs, the page shows what arrives without a reload."""
     with open_page(own_sandbox.url) as page:
         expect(page.get_by_role("status")).to_have_text("live")
         page.evaluate("window.same = true")
@@ -78,7 +78,7 @@ def test_follows_a_run(own_sandbox: Sandbox, target: Launcher, open_page: OpenPa
 
 
 def test_coverage(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage) -> None:
-    """The bars are as long as the figures beside them say."""
+    """The length of each bar matches the figure beside it."""
     md5, sha2 = {"md5": "ab" * 16}, {"sha2": "cd" * 32}
     post([event(userData=md5 | sha2), event(userData=md5), event(userData=md5, purchaseData={})])
     post([event(userData=sha2, decisionId="d-1")] * 997)  # refused: too many
@@ -93,14 +93,14 @@ def test_coverage(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Ope
 
 
 def test_filters(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage) -> None:
-    """Events are filtered by outcome, source, pixel, text and batch, and all of them together."""
+    """Events are filtered by outcome, source, pixel, text and batch, alone and together."""
     post(
         [event(eventId="e-1"), event(eventId="e-2", source="app"), event(eventId="e-3", pixelId=7)]
     )
     post([event(eventId="e-4", source="shop"), event(eventId="e-5", source="offline")])
     everything = ("e-5", "e-4", "e-3", "e-2", "e-1")
     with open_page(sandbox.url) as page:
-        shows_events(page, *everything)
+        expect_events(page, *everything)
         events, clear = page.locator("#events"), page.get_by_role("button", name="Clear filters")
         expect(clear).to_be_hidden()
         for label, option, found in (
@@ -110,21 +110,21 @@ def test_filters(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Open
             ("Pixel", "7", ("e-3",)),
         ):
             events.get_by_label(label).select_option(option)
-            shows_events(page, *found)
+            expect_events(page, *found)
             clear.click()
-            shows_events(page, *everything)
+            expect_events(page, *everything)
         events.get_by_label("Search").fill("e-3")
-        shows_events(page, "e-3")
+        expect_events(page, "e-3")
         events.get_by_label("Source").select_option("app")
         expect(page.get_by_text("No event is like that.")).to_be_visible()
         clear.click()
         page.get_by_role("button", name="Show 2 events of batch 2").click()
-        shows_events(page, "e-5", "e-4")
+        expect_events(page, "e-5", "e-4")
         post([event(eventId="e-6")])
         expect(tile(page, "events arrived")).to_have_text("6")
-        shows_events(page, "e-5", "e-4")  # the filter stays
+        expect_events(page, "e-5", "e-4")  # the filter stays
         clear.click()
-        shows_events(page, "e-6", *everything)
+        expect_events(page, "e-6", *everything)
         page.locator("#batches").get_by_label("Outcome").select_option("refused")
         expect(rows(page, "batches")).to_have_count(1)
 
@@ -132,7 +132,7 @@ def test_filters(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Open
 def test_opens_one_event(
     sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage
 ) -> None:
-    """One event is opened with the keyboard, and shown as it arrived."""
+    """An event can be opened with the keyboard, and is shown as it arrived."""
     sent = event(eventId="e-1")
     post([sent])
     with open_page(sandbox.url) as page:
@@ -146,8 +146,10 @@ def test_opens_one_event(
         expect(page.get_by_role("button", name="e-1")).to_be_focused()
 
 
-def test_says_why(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage) -> None:
-    """A refused batch shows event, field, rule and value, and no address in full."""
+def test_shows_why_a_batch_was_refused(
+    sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage
+) -> None:
+    """A refused batch shows event, field, rule and value of each problem, but no address."""
     bad = event({"eventId": "bad-1", "source": "shop", "userData.email": ADDRESS})
     post(
         [event(eventId="good-1"), bad, *(event(eventId=f"old-{n}", eventTime=1) for n in range(3))]
@@ -175,7 +177,7 @@ def test_says_why(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Ope
 
 
 def test_switches_a_fault(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:
-    """A target meets the fault that is switched on, and gets through when it is off again."""
+    """A target fails while a fault is switched on, and succeeds when it is off again."""
     with open_page(own_sandbox.url) as page:
         switch(page, "Unavailable").click()
         expect(switch(page, "Unavailable")).to_be_checked()
@@ -224,7 +226,7 @@ SCRIPTED: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
 
 
 def test_scripts_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
-    """Every kind of fault can be scripted, is listed, and is removed, alone or with the others."""
+    """Every kind of fault can be scripted, is listed, and can be removed, alone or with all."""
     with open_page(sandbox.url) as page:
         page.get_by_text("Script another fault").click()
         form, listed = page.locator("#faults form"), page.locator("#faults .active li")
@@ -247,8 +249,8 @@ def test_scripts_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
     assert sandbox.faults == []
 
 
-def test_says_what_is_wrong_with_a_fault(sandbox: Sandbox, open_page: OpenPage) -> None:
-    """A fault that makes no sense is not added, and the page says why."""
+def test_explains_an_invalid_fault(sandbox: Sandbox, open_page: OpenPage) -> None:
+    """An invalid fault is not added, and the page says why."""
     with open_page(sandbox.url, tolerated=("status of 422",)) as page:
         page.get_by_text("Script another fault").click()
         page.locator("#faults [name=kind]").select_option("refuse")
@@ -261,12 +263,12 @@ def test_forgets_all(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: 
     """All is forgotten once that is confirmed; what comes then is shown anew."""
     post([event(eventId="before")])
     with open_page(sandbox.url) as page:
-        shows_events(page, "before")
+        expect_events(page, "before")
         page.once("dialog", lambda dialog: dialog.accept())
         page.get_by_role("button", name="Forget all").click()
         expect(page.get_by_text("No event has arrived yet.")).to_be_visible()
         post([event(eventId="after")])
-        shows_events(page, "after")
+        expect_events(page, "after")
 
 
 def test_shows_hostile_text_as_text(
@@ -299,8 +301,10 @@ def test_leaves_what_somebody_is_at(
         expect(page.locator("#faults [name=status]")).to_have_value("418")
 
 
-def test_more(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage) -> None:
-    """Of many events and batches the newest are shown, and more when asked for."""
+def test_shows_more_on_request(
+    sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage
+) -> None:
+    """The page shows the newest of many events and batches, and more on request."""
     for n in range(12):
         post([event(eventId=f"e-{n}-{i}") for i in range(10)])
     with open_page(sandbox.url) as page:
@@ -313,8 +317,8 @@ def test_more(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPag
         expect(page.get_by_role("button", name="Show more batches")).to_be_hidden()
 
 
-def test_says_that_the_sandbox_is_gone(post: Post, event: MakeEvent, open_page: OpenPage) -> None:
-    """When the sandbox stops the page says so; when it is back, so is the page."""
+def test_shows_when_the_sandbox_stops(post: Post, event: MakeEvent, open_page: OpenPage) -> None:
+    """When the sandbox stops, the page says so; when it starts again, the page recovers."""
     with Sandbox() as first:
         port = int(first.url.rpartition(":")[2])
         gone = ("ERR_CONNECTION_REFUSED", "ERR_INCOMPLETE_CHUNKED_ENCODING", "ERR_EMPTY_RESPONSE")
@@ -325,14 +329,14 @@ def test_says_that_the_sandbox_is_gone(post: Post, event: MakeEvent, open_page: 
             with Sandbox(port=port, clock=lambda: 1_800_000_000.5) as second:
                 expect(page.get_by_role("status")).to_have_text("live")
                 post([event(eventId="back")], to=second)
-                shows_events(page, "back")
+                expect_events(page, "back")
 
 
 @pytest.mark.parametrize("scheme", ["light", "dark"])
 def test_is_readable(
     sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage, scheme: str
 ) -> None:
-    """In light and dark, narrow and wide, all can be read without scrolling sideways."""
+    """In light and dark mode and at any width, all is readable without scrolling sideways."""
     long = "w" * 300
     post([event({"purchaseData.orderId": long}, eventId=long, decisionId=long), event()])
     post([event(source=long), event({f"userData.{'x' * 60}": long})])
@@ -363,7 +367,7 @@ def test_is_readable(
 
 
 def test_fields_have_names(sandbox: Sandbox, open_page: OpenPage) -> None:
-    """Each field and button says what it is to those who do not see it."""
+    """Each field and button has an accessible name."""
     with open_page(sandbox.url) as page:
         expect(page.get_by_role("status")).to_have_text("live")
         page.locator("#faults summary").click()
@@ -373,10 +377,10 @@ def test_fields_have_names(sandbox: Sandbox, open_page: OpenPage) -> None:
         assert nameless == []
 
 
-def test_many_events_do_not_weigh_down_the_page(
+def test_many_events_do_not_slow_down_the_page(
     post: Post, event: MakeEvent, open_page: OpenPage
 ) -> None:
-    """While thousands arrive, the page asks now and then, and holds what it shows."""
+    """While thousands of events arrive, the page sends few requests and stays small."""
     asked: list[str] = []
     batch = json.dumps([event(eventId=f"e-{n}") for n in range(100)]).encode()
     with Sandbox(clock=lambda: 1_800_000_000.5) as sandbox, open_page(sandbox.url) as page:

@@ -1,4 +1,4 @@
-"""`liveintent-sandbox`, run as a program."""
+"""The command line `liveintent-sandbox`, run as a program."""
 
 from __future__ import annotations
 
@@ -49,7 +49,7 @@ def run(*arguments: str, code: str | None = None) -> tuple[int, str, str]:
 
 @pytest.mark.skipif(os.name == "nt", reason="Windows has no signals between processes")
 @pytest.mark.parametrize("number", [signal.SIGINT, signal.SIGTERM])
-def test_serves_until_told(http: requests.Session, number: signal.Signals) -> None:
+def test_serves_until_a_signal(http: requests.Session, number: signal.Signals) -> None:
     """It prints one line with its address, serves there, and ends with 0 at a signal."""
     options = command(["--port", "0", "--customer-id", "b-0000", "--auth-token", "t0", "--seed=1"])
     with subprocess.Popen(**options, stdout=subprocess.PIPE, stderr=subprocess.PIPE) as process:
@@ -81,7 +81,7 @@ def test_refuses_to_start(
     capsys: pytest.CaptureFixture[str],
     monkeypatch: pytest.MonkeyPatch,
 ) -> None:
-    """What makes no sense is refused with one line and exit code 2."""
+    """An invalid option ends the program with one line and exit code 2."""
     monkeypatch.setattr(signal, "signal", lambda *_: None)
     assert cli.main(arguments) == 2
     shown = capsys.readouterr()
@@ -90,8 +90,8 @@ def test_refuses_to_start(
 
 
 @pytest.mark.parametrize("port", ["-1", "65536", "http"])
-def test_port_is_a_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
-    """A port that cannot be is a usage error."""
+def test_rejects_an_invalid_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
+    """An invalid port is a usage error."""
     with pytest.raises(SystemExit) as raised:
         cli.main(["--port", port])
     assert raised.value.code == 2
@@ -99,7 +99,7 @@ def test_port_is_a_port(port: str, capsys: pytest.CaptureFixture[str]) -> None:
 
 
 def test_port_in_use(sandbox: Sandbox) -> None:
-    """A port that is taken is one line and exit code 2."""
+    """A port in use ends the program with one line and exit code 2."""
     port = str(urlsplit(sandbox.url).port)
     code, output, errors = run("--port", port)
     assert (code, output, errors.count("\n")) == (2, "", 1)
@@ -108,14 +108,14 @@ def test_port_in_use(sandbox: Sandbox) -> None:
 
 @pytest.mark.parametrize("name", ["starlette", "uvicorn"])
 def test_without_the_extra(name: str) -> None:
-    """Without the extra's packages it says how to install them."""
+    """Without the extra's packages, the program says how to install them."""
     code, output, errors = run(code=BLOCK.format(name=name) + START)
     assert (code, output, errors.count("\n")) == (2, "", 1)
     assert "pip install 'target-liveintent[sandbox]'" in errors
 
 
-def test_does_not_hide_other_mistakes() -> None:
-    """A module that is missing for another reason is no question of the extra."""
+def test_does_not_hide_other_import_errors() -> None:
+    """A missing module that does not belong to the extra raises its import error."""
     code, _, errors = run(code=BLOCK.format(name="h11") + START)
     assert code == 1
     assert "No module named 'h11'" in errors

@@ -1,4 +1,4 @@
-"""What the sandbox answers to a request, by the rules of the API."""
+"""The sandbox's answers to requests under the API's rules."""
 
 from __future__ import annotations
 
@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 import jsonschema_rs
 import msgspec
 import pytest
+from contract_cases import ACCEPTED, FIELDS, REFUSED, REFUSED_WITHOUT_ID
 from sandbox_support import DAY, NOW, make_event, messages
 
 from target_liveintent.sandbox import Sandbox
@@ -18,159 +19,6 @@ if TYPE_CHECKING:
 
     import requests
     from sandbox_support import MakeEvent, Post
-
-UUID = "6D92078A-8246-4BA4-AE5B-76104861E7DC"
-NO_HASH = {"userData": {"ip": "192.0.2.1"}}
-
-ACCEPTED: dict[str, dict[str, Any]] = {
-    "plain": {},
-    "app": {"source": "app", "purchaseData.appBundle": "com.example.shop"},
-    "offline": {"source": "offline"},
-    "web page": {"purchaseData.sourceUrl": "https://shop.example/thanks"},
-    "decision instead of hash": {**NO_HASH, "decisionId": "d-1"},
-    "decision beside hash": {"decisionId": "d-1"},
-    "sha2 alone": {"userData": {"sha2": "ab" * 32}},
-    "no user data but a decision": {"userData": {}, "decisionId": "d-1"},
-    "no purchase data": {"purchaseData": {}},
-    "ipv4": {"userData.ip": "192.0.2.1"},
-    "ipv6": {"userData.ip": "2001:db8::1"},
-    "user agent": {"userData.ua": "Mozilla/5.0 (π)"},
-    "idfa": {"userData.idfa": UUID},
-    "aaid in lower case": {"userData.aaid": UUID.lower()},
-    "tracking on": {"userData.trackingEnabled": 1},
-    "tracking off": {"userData.trackingEnabled": 0},
-    "whole value": {"purchaseData.value": 42},
-    "negative value": {"purchaseData.value": -1.25},
-    "just now": {"eventTime": int(NOW)},
-    "7 days old": {"eventTime": int(NOW) + 1 - 7 * DAY},
-    "30 days old offline": {"source": "offline", "eventTime": int(NOW) + 1 - 30 * DAY},
-}
-
-# changes, and the message of the one entry, after "events[0]." and before the eventId
-REFUSED: list[tuple[dict[str, Any], str]] = [
-    ({"eventTime": ...}, "eventTime: required"),
-    ({"eventTime": "1799999000"}, 'eventTime: must be of type integer, got "1799999000"'),
-    (
-        {"eventTime": 1799999000.5},
-        (
-            "eventTime: must be of type integer, got 1799999000.5; "
-            "events[0].eventTime: must be an integer without a fraction, got 1799999000.5"
-        ),
-    ),
-    (
-        {"eventTime": 1799999000.0},
-        "eventTime: must be an integer without a fraction, got 1799999000.0",
-    ),
-    (
-        {"eventTime": 2**63},
-        (
-            "eventTime: must be at most 9223372036854775807, got 9223372036854775808; "
-            "events[0].eventTime: must be earlier than the moment of sending, "
-            "got 9223372036854775808"
-        ),
-    ),
-    (
-        {"eventTime": -(2**64)},
-        (
-            "eventTime: must be at least -9223372036854775808, got -18446744073709551616; "
-            "events[0].eventTime: older than 7 days, got -18446744073709551616"
-        ),
-    ),
-    (
-        {"eventTime": int(NOW) + 1},
-        "eventTime: must be earlier than the moment of sending, got 1800000001",
-    ),
-    ({"eventTime": int(NOW) - 7 * DAY}, "eventTime: older than 7 days, got 1799395200"),
-    (
-        {"eventTime": int(NOW) - 30 * DAY, "source": "offline"},
-        "eventTime: older than 30 days, got 1797408000",
-    ),
-    ({"pixelId": ...}, "pixelId: required"),
-    ({"pixelId": "12345"}, 'pixelId: must be of type integer, got "12345"'),
-    ({"pixelId": True}, "pixelId: must be of type integer, got true"),
-    ({"pixelId": 12345.0}, "pixelId: must be an integer without a fraction, got 12345.0"),
-    ({"source": ...}, "source: required"),
-    ({"source": "store"}, 'source: must be one of web, app, offline, got "store"'),
-    (
-        {"source": 1},
-        (
-            "source: must be of type string, got 1; "
-            "events[0].source: must be one of web, app, offline, got 1"
-        ),
-    ),
-    ({**NO_HASH}, "decisionId: required"),
-    ({**NO_HASH, "decisionId": ""}, 'decisionId: must not be empty, got ""'),
-    ({"decisionId": 7}, "decisionId: must be of type string, got 7"),
-    ({"userData": ...}, "userData: required"),
-    ({"userData": []}, "userData: must be of type object, got []"),
-    ({"userData.email": "a@b.example"}, 'userData.email: unknown field, got "a@b.example"'),
-    (
-        {"userData.md5": "29A1DF4646CB3417C19994A59A3E022A"},
-        'userData.md5: must match ^[0-9a-f]{32}$, got "29A1DF4646CB3417C19994A59A3E022A"',
-    ),
-    ({"userData.md5": "29a1"}, 'userData.md5: must match ^[0-9a-f]{32}$, got "29a1"'),
-    ({"userData.md5": 29}, "userData.md5: must be of type string, got 29"),
-    (
-        {"userData.sha2": "ab" * 16},
-        'userData.sha2: must match ^[0-9a-f]{64}$, got "abababababababababababababababab"',
-    ),
-    ({"userData.sha2": 1}, "userData.sha2: must be of type string, got 1"),
-    (
-        {"userData.ip": "192.0.2.256"},
-        'userData.ip: must be an IPv4 or IPv6 address, got "192.0.2.256"',
-    ),
-    (
-        {"userData.ip": "2001:db8:::1"},
-        'userData.ip: must be an IPv4 or IPv6 address, got "2001:db8:::1"',
-    ),
-    ({"userData.ip": 1}, "userData.ip: must be of type string, got 1"),
-    ({"userData.ua": 1}, "userData.ua: must be of type string, got 1"),
-    ({"userData.idfa": "6D92078A"}, 'userData.idfa: must be a uuid, got "6D92078A"'),
-    ({"userData.idfa": 6}, "userData.idfa: must be of type string, got 6"),
-    ({"userData.aaid": "6D92078A"}, 'userData.aaid: must be a uuid, got "6D92078A"'),
-    ({"userData.aaid": 6}, "userData.aaid: must be of type string, got 6"),
-    ({"userData.trackingEnabled": 2}, "userData.trackingEnabled: must be one of 0, 1, got 2"),
-    (
-        {"userData.trackingEnabled": True},
-        (
-            "userData.trackingEnabled: must be of type integer, got true; "
-            "events[0].userData.trackingEnabled: must be one of 0, 1, got true"
-        ),
-    ),
-    (
-        {"userData.trackingEnabled": 1.0},
-        "userData.trackingEnabled: must be an integer without a fraction, got 1.0",
-    ),
-    ({"purchaseData": ...}, "purchaseData: required"),
-    ({"purchaseData": 9}, "purchaseData: must be of type object, got 9"),
-    ({"purchaseData.tax": 1}, "purchaseData.tax: unknown field, got 1"),
-    ({"purchaseData.currency": "usd"}, 'purchaseData.currency: must match ^[A-Z]{3}$, got "usd"'),
-    (
-        {"purchaseData.currency": "USD\n"},
-        'purchaseData.currency: must match ^[A-Z]{3}$, got "USD\\n"',
-    ),
-    ({"purchaseData.currency": 840}, "purchaseData.currency: must be of type string, got 840"),
-    ({"purchaseData.value": "42.50"}, 'purchaseData.value: must be of type number, got "42.50"'),
-    ({"purchaseData.orderId": 1001}, "purchaseData.orderId: must be of type string, got 1001"),
-    ({"purchaseData.appBundle": 1}, "purchaseData.appBundle: must be of type string, got 1"),
-    ({"purchaseData.sourceUrl": 1}, "purchaseData.sourceUrl: must be of type string, got 1"),
-    ({"amount": 1}, "amount: unknown field, got 1"),
-]
-NAMELESS: list[tuple[Any, str]] = [
-    ({"eventId": ...}, "events[0].eventId: required"),
-    ({"eventId": 5}, "events[0].eventId: must be of type string, got 5"),
-    ({"eventId": None}, "events[0].eventId: must not be null"),
-]
-FIELDS = [
-    "eventTime",
-    "pixelId",
-    "source",
-    "decisionId",
-    "userData",
-    "purchaseData",
-    *(f"userData.{name}" for name in SCHEMAS["UserData"]["properties"]),
-    *(f"purchaseData.{name}" for name in SCHEMAS["PurchaseData"]["properties"]),
-]
 
 
 @pytest.mark.parametrize("changes", ACCEPTED.values(), ids=ACCEPTED)
@@ -190,14 +38,14 @@ def test_refuses(sandbox: Sandbox, post: Post, event: MakeEvent, changes: Any, r
     assert sandbox.events == []
 
 
-@pytest.mark.parametrize(("changes", "message"), NAMELESS)
+@pytest.mark.parametrize(("changes", "message"), REFUSED_WITHOUT_ID)
 def test_refuses_without_id(post: Post, event: MakeEvent, changes: Any, message: str) -> None:
-    """An event without a usable eventId is told by its place alone."""
+    """An event without a valid eventId is named by its position alone."""
     assert messages(post([event(changes)])) == [message]
 
 
 def test_refuses_an_empty_id(post: Post, event: MakeEvent) -> None:
-    """An empty eventId names nothing."""
+    """An empty eventId is refused."""
     answer = post([event(eventId="")])
     assert messages(answer) == ['events[0].eventId: must not be empty, got "" (eventId )']
 
@@ -215,7 +63,7 @@ def test_refuses_an_empty_id(post: Post, event: MakeEvent) -> None:
     ],
 )
 def test_windows_to_the_second(source: Any, age: int, codes: list[str]) -> None:
-    """The event must be earlier than now, and its last second is that of 7 or 30 days."""
+    """An event must be earlier than now and at most 7 or 30 days old, exact to the second."""
     event = make_event(source=source, eventTime=1_800_000_000 - age)
     assert [found.code for found in other_violations(event, 1_800_000_000)] == codes
 
@@ -228,29 +76,29 @@ def test_refuses_null(post: Post, event: MakeEvent, path: str) -> None:
 
 
 @pytest.mark.parametrize("item", [None, 1, "text", [], True])
-def test_refuses_what_is_no_event(post: Post, item: Any) -> None:
-    """An array may hold nothing but objects."""
+def test_refuses_items_that_are_not_objects(post: Post, item: Any) -> None:
+    """An array may contain only objects."""
     [message] = messages(post([item]))
     assert message.startswith("events[0]: must ")
 
 
 def test_every_keyword_of_the_schema_is_tested() -> None:
-    """Without any one keyword of the event's schema, a case above would come out otherwise."""
-    broken = [make_event(changes) for changes, _ in [*REFUSED, *NAMELESS]]
+    """Each keyword of the event's schema changes the result of one of the cases above."""
+    broken = [make_event(changes) for changes, _ in [*REFUSED, *REFUSED_WITHOUT_ID]]
     events = [*broken, make_event(eventId=""), None, *map(make_event, ACCEPTED.values())]
 
-    def verdicts(schemas: Any) -> list[Any]:
+    def violations(schemas: Any) -> list[Any]:
         schema = {"$ref": "#/schemas/ConversionEvent", "schemas": schemas}
         text = json.dumps(schema).replace("#/components/", "#/")
         compiled = jsonschema_rs.Draft202012Validator(json.loads(text), validate_formats=True)
         return [list(schema_violations(compiled, event)) for event in events]
 
-    expected = verdicts(SCHEMAS)
+    expected = violations(SCHEMAS)
     untested = [
         path
         for name in ("ConversionEvent", "UserData", "PurchaseData")
         for path in _keywords(SCHEMAS[name], (name,))
-        if verdicts(_without(SCHEMAS, path)) == expected
+        if violations(_without(SCHEMAS, path)) == expected
     ]
     assert untested == []
 
@@ -264,7 +112,7 @@ def test_every_keyword_of_the_schema_is_tested() -> None:
         ("Bearer sandbox-token", "b-1b2c", 403, "FORBIDDEN"),
     ],
 )
-def test_lets_in_one_customer(
+def test_accepts_one_customer_only(
     sandbox: Sandbox,
     post: Post,
     event: MakeEvent,
@@ -274,7 +122,7 @@ def test_lets_in_one_customer(
     status: int,
     code: str,
 ) -> None:
-    """Without the right token and customer ID nothing is accepted."""
+    """Nothing is accepted without the right token and customer ID."""
     answer = post([event()], token=token, path=f"/conversions/{customer}")
     [entry] = answer.json()["errors"]
     assert (answer.status_code, entry["httpStatus"], entry["errorCode"]) == (status, status, code)
@@ -282,7 +130,7 @@ def test_lets_in_one_customer(
 
 
 def test_serves_the_older_path(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """The path of the guide's older page works too."""
+    """The path on the older page of the guide works, too."""
     assert post([event()], path="/a-1b2c/events").status_code == 204
     assert sandbox.stats.accepted == 1
 
@@ -296,7 +144,7 @@ def test_serves_the_older_path(sandbox: Sandbox, post: Post, event: MakeEvent) -
         (None, 415),
     ],
 )
-def test_takes_json_only(
+def test_accepts_json_only(
     post: Post, event: MakeEvent, content_type: str | None, status: int
 ) -> None:
     """The body must be declared as JSON."""
@@ -319,24 +167,24 @@ def test_takes_json_only(
     ],
     ids=lambda body: repr(body[:40]),
 )
-def test_refuses_what_is_no_json(post: Post, body: bytes) -> None:
-    """A body that is not JSON is refused, not a number among them."""
+def test_refuses_invalid_json(post: Post, body: bytes) -> None:
+    """A body that is not valid JSON is refused, also with NaN, Infinity or a number too large."""
     answer = post(body)
     assert (answer.status_code, answer.json()["errors"][0]["errorCode"]) == (400, "INVALID_JSON")
 
 
 @pytest.mark.parametrize("body", [{}, "text", 1, None, True])
-def test_refuses_what_is_no_array(post: Post, body: Any) -> None:
+def test_refuses_other_types_than_an_array(post: Post, body: Any) -> None:
     """A body of another type than an array is refused."""
     answer = post(json.dumps(body).encode())
     assert (answer.status_code, messages(answer)) == (400, ["body: must be an array of events"])
 
 
 @pytest.mark.parametrize(("size", "status"), [(0, 400), (1, 204), (100, 204), (101, 400)])
-def test_limits_the_batch(
+def test_limits_the_batch_size(
     sandbox: Sandbox, post: Post, event: MakeEvent, size: int, status: int
 ) -> None:
-    """A request holds 1 to 100 events."""
+    """A request must contain 1 to 100 events."""
     answer = post([event(eventId=f"e-{n}") for n in range(size)])
     assert answer.status_code == status
     assert sandbox.stats.accepted == (size if status == 204 else 0)
@@ -344,7 +192,7 @@ def test_limits_the_batch(
 
 
 def test_refuses_the_whole_batch(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """One invalid event fails its batch; each failing event has an entry, the others none."""
+    """One invalid event fails its batch; only invalid events have an entry."""
     batch = [event(eventId=f"e-{n}") for n in range(4)]
     batch[1]["eventTime"], batch[3]["source"] = int(NOW) - 8 * DAY, "shop"
     answer = post(batch)
@@ -364,7 +212,7 @@ def test_refuses_the_whole_batch(sandbox: Sandbox, post: Post, event: MakeEvent)
     ]
 
 
-def test_tells_of_ten_events(post: Post, event: MakeEvent) -> None:
+def test_limits_the_error_body_to_ten_events(post: Post, event: MakeEvent) -> None:
     """An error body has at most ten entries."""
     answer = post([event(eventId=f"e-{n}", eventTime=1) for n in range(12)])
     assert [entry.partition(".")[0] for entry in messages(answer)] == [
@@ -372,14 +220,14 @@ def test_tells_of_ten_events(post: Post, event: MakeEvent) -> None:
     ]
 
 
-def test_cuts_long_values(post: Post, event: MakeEvent) -> None:
-    """A message repeats the start of a long value, and tells of five fields at most."""
+def test_shortens_long_values(post: Post, event: MakeEvent) -> None:
+    """A message repeats only the start of a long value, and names at most five fields."""
     [message] = messages(post([event({f"x{n}": "v" * 1000 for n in range(9)})]))
     assert message.count("unknown field") == 5
     assert len(message) < 1000
 
 
-def test_keeps_values_to_itself(post: Post, event: MakeEvent) -> None:
+def test_does_not_echo_values(post: Post, event: MakeEvent) -> None:
     """Without `echo_values` no message repeats what was sent."""
     with Sandbox(echo_values=False, clock=lambda: NOW) as quiet:
         answer = post([event({"userData.ip": "secret"})], to=quiet)
@@ -388,8 +236,8 @@ def test_keeps_values_to_itself(post: Post, event: MakeEvent) -> None:
     ]
 
 
-def test_serves_the_document(sandbox: Sandbox, http: requests.Session) -> None:
-    """The OpenAPI document is served, and all its references lead somewhere."""
+def test_serves_the_openapi_document(sandbox: Sandbox, http: requests.Session) -> None:
+    """The OpenAPI document is served, and all its references can be resolved."""
     answer = http.get(f"{sandbox.url}/openapi.json", timeout=5)
     document = answer.json()
     assert answer.headers["Content-Type"] == "application/json"
@@ -401,7 +249,7 @@ def test_serves_the_document(sandbox: Sandbox, http: requests.Session) -> None:
 
 
 def _keywords(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
-    """Yield where keywords that forbid something are: all but notes and containers."""
+    """Yield the paths of all keywords that constrain values."""
     for key, value in schema.items():
         if key in ("description", "$ref", "then") or value == "int64":
             continue
@@ -415,10 +263,10 @@ def _keywords(schema: Any, path: tuple[str, ...]) -> Iterator[tuple[str, ...]]:
 def _without(schemas: Any, path: tuple[str, ...]) -> Any:
     copied = json.loads(msgspec.json.encode(schemas))
     *parents, last = path
-    target = copied
+    owner = copied
     for key in parents:
-        target = target[key]
-    del target[last]
+        owner = owner[key]
+    del owner[last]
     return copied
 
 

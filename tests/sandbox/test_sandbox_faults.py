@@ -1,4 +1,4 @@
-"""Scripted faults, seen by a client."""
+"""Scripted faults as a client sees them."""
 
 from __future__ import annotations
 
@@ -40,7 +40,7 @@ def statuses(post: Post, event: MakeEvent, times: int, **options: Any) -> list[i
 def test_status(
     sandbox: Sandbox, post: Post, event: MakeEvent, *, body: Any, content_type: str, text: str
 ) -> None:
-    """A status fault answers as told and accepts nothing."""
+    """A status fault answers as scripted and accepts nothing."""
     sandbox.add_faults({"kind": "status", "status": 503, **body})
     answer = post([event()])
     assert (answer.status_code, answer.text) == (503, text)
@@ -49,7 +49,7 @@ def test_status(
 
 
 def test_status_headers_and_times(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """A status fault sends its headers, and ends after its times."""
+    """A status fault sends its headers, and is removed after `times` requests."""
     headers = {"Retry-After": "2"}
     sandbox.add_faults({"kind": "status", "status": 429, "headers": headers, "times": 2})
     assert post([event()]).headers["Retry-After"] == "2"
@@ -57,14 +57,14 @@ def test_status_headers_and_times(sandbox: Sandbox, post: Post, event: MakeEvent
 
 
 def test_status_without_body(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """A scripted 204 has no body, and accepts nothing either."""
+    """A scripted 204 has no body, and accepts nothing, either."""
     sandbox.add_faults({"kind": "status", "status": 204})
     answer = post([event()])
     assert (answer.status_code, answer.content, sandbox.stats.accepted) == (204, b"", 0)
 
 
-def test_status_comes_before_the_contract(sandbox: Sandbox, post: Post) -> None:
-    """A gateway that is down answers whatever is sent, and by whom."""
+def test_status_applies_to_invalid_requests(sandbox: Sandbox, post: Post) -> None:
+    """A status fault answers every request, like a gateway that is down."""
     sandbox.add_faults({"kind": "status", "status": 502, "times": None})
     assert post(b"no json").status_code == 502
     assert post([], token=None).status_code == 502
@@ -82,15 +82,15 @@ def test_drop(sandbox: Sandbox, post: Post, event: MakeEvent, when: str, accepte
 
 
 def test_drop_after_a_refusal(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """What is refused is not accepted because the connection drops."""
+    """A drop does not make a refused event accepted."""
     sandbox.add_faults({"kind": "drop", "when": "after"})
     with pytest.raises(requests.ConnectionError):
         post([event(source="shop")])
     assert sandbox.stats.accepted == 0
 
 
-def test_latency_adds_up(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """Latencies add up, combine with another fault, and show in the log."""
+def test_latencies_add_up(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """Latencies add up, combine with other faults, and appear in the log."""
     delay = {"kind": "latency", "seconds": 0.03}
     sandbox.add_faults(delay, {"kind": "status", "status": 500}, delay)
     started = time.monotonic()
@@ -114,7 +114,7 @@ def test_latency_ends_with_the_sandbox(
 
 
 @pytest.mark.parametrize(
-    "meant",
+    "selection",
     [
         {"event_ids": ["e-2"]},
         {"where": {"purchaseData.orderId": "X-7"}},
@@ -122,9 +122,9 @@ def test_latency_ends_with_the_sandbox(
         {"event_ids": ["other"], "where": {"purchaseData.orderId": "X-7"}},
     ],
 )
-def test_refuse(sandbox: Sandbox, post: Post, event: MakeEvent, meant: Any) -> None:
-    """A batch is refused as long as it holds an event that is meant, and by name."""
-    sandbox.add_faults({"kind": "refuse", **meant})
+def test_refuse(sandbox: Sandbox, post: Post, event: MakeEvent, selection: Any) -> None:
+    """A batch with a selected event is refused every time, and the answer names the event."""
+    sandbox.add_faults({"kind": "refuse", **selection})
     others = [event(eventId="e-1"), event(eventId="e-3")]
     bad = event({"eventId": "e-2", "purchaseData.orderId": "X-7"})
     for _ in range(2):
@@ -135,15 +135,15 @@ def test_refuse(sandbox: Sandbox, post: Post, event: MakeEvent, meant: Any) -> N
     assert sandbox.events == others
 
 
-def test_refuse_means_all_of_where(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """An event is meant only if it has every value of `where`."""
+def test_refuse_needs_all_values_of_where(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """An event is selected only if it has every value in `where`."""
     where = {"purchaseData.orderId": "1001", "source": "app", "userData.ip.x": 1}
     sandbox.add_faults({"kind": "refuse", "where": where})
     assert post([event()]).status_code == 204
 
 
 def test_partial(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """A partial success names the events left out that are in the batch; the rest counts."""
+    """A partial success names the scripted events of the batch and accepts the others."""
     sandbox.add_faults({"kind": "partial", "event_ids": ["e-9", "e-2", "e-1"]})
     assert post([event(eventId="e-0")]).status_code == 204
     answer = post([event(eventId=f"e-{n}") for n in range(4)])
@@ -152,10 +152,10 @@ def test_partial(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
     assert statuses(post, event, 1) == [204]
 
 
-def test_contract_comes_before_refuse_and_partial(
+def test_invalid_batches_do_not_use_up_refuse_and_partial(
     sandbox: Sandbox, post: Post, event: MakeEvent
 ) -> None:
-    """A batch that is invalid anyway leaves faults about single events as they are."""
+    """An invalid batch does not use up the faults about single events."""
     faults = [
         {"kind": "refuse", "event_ids": ["order-1001"]},
         {"kind": "partial", "event_ids": ["order-1001"]},
@@ -165,8 +165,8 @@ def test_contract_comes_before_refuse_and_partial(
     assert len(sandbox.faults) == 2
 
 
-def test_first_match_wins(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """Faults strike in the order they were added, one at a time."""
+def test_first_matching_fault_applies(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """Faults apply in the order in which they were added, one at a time."""
     sandbox.add_faults(
         {"kind": "refuse", "event_ids": ["other"]},
         {"kind": "status", "status": 500, "times": 2},
@@ -176,7 +176,7 @@ def test_first_match_wins(sandbox: Sandbox, post: Post, event: MakeEvent) -> Non
 
 
 def test_probability_is_seeded(post: Post, event: MakeEvent) -> None:
-    """Two sandboxes with one seed fail the same requests; a miss uses up no times."""
+    """With the same seed, the same requests fail; a skipped request uses up no time."""
     fault = {"kind": "status", "status": 500, "probability": 0.5, "times": 10}
     runs = []
     for _ in range(2):
@@ -188,8 +188,10 @@ def test_probability_is_seeded(post: Post, event: MakeEvent) -> None:
     assert 204 in runs[0][: 60 - runs[0][::-1].index(500)]
 
 
-def test_over_http(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
-    """Faults are added, listed with the times left, and cleared over HTTP."""
+def test_faults_over_http(
+    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
+) -> None:
+    """Faults can be added, listed with the times that are left, and cleared over HTTP."""
     url = f"{sandbox.url}/faults"
     fault = {"kind": "status", "status": 503, "times": 3}
     assert http.post(url, json=[fault], timeout=5).json()["count"] == 1
@@ -223,10 +225,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 
 @pytest.mark.parametrize(("fault", "message"), WRONG, ids=[str(fault) for fault, _ in WRONG])
-def test_says_what_is_wrong(
+def test_rejects_an_invalid_fault(
     sandbox: Sandbox, http: requests.Session, fault: dict[str, Any], message: str
 ) -> None:
-    """A fault that makes no sense is refused, with its place, and none of the list is added."""
+    """An invalid fault is rejected with its position, and no fault of the list is added."""
     good = {"kind": "status", "status": 500}
     answer = http.post(f"{sandbox.url}/faults", json=[good, fault], timeout=5)
     assert answer.status_code == 422
@@ -246,10 +248,10 @@ def test_says_what_is_wrong(
         (b"[]", "text/plain", 415),
     ],
 )
-def test_takes_an_array_of_faults(
+def test_rejects_other_bodies_than_a_json_array(
     sandbox: Sandbox, http: requests.Session, body: bytes, content_type: str, status: int
 ) -> None:
-    """Faults come as a JSON array, declared as JSON."""
+    """Faults must be a JSON array, declared as JSON."""
     headers = {"Content-Type": content_type}
     answer = http.post(f"{sandbox.url}/faults", data=body, headers=headers, timeout=5)
     assert answer.status_code == status

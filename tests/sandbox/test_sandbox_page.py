@@ -1,4 +1,4 @@
-"""The page and what it asks for, over HTTP: filters, problems, single events, changes."""
+"""The page and its data over HTTP: filters, problems, single events, changes."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import requests
 from sandbox_support import NOW, TOKEN
 
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.masks import MASK, masked
+from target_liveintent.sandbox.masking import MASK, mask_addresses
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -21,7 +21,7 @@ ADDRESS = "jane.doe@example.com"
 FILES = ("style.css", "main.js", "dom.js", "events.js", "batches.js", "faults.js")
 
 
-def look(sandbox: Sandbox, http: requests.Session, **query: Any) -> Any:
+def get_snapshot(sandbox: Sandbox, http: requests.Session, **query: Any) -> Any:
     answer = http.get(f"{sandbox.url}/look", params=query, timeout=5)
     assert answer.status_code == 200, answer.text
     return answer.json()
@@ -31,12 +31,12 @@ def ids(found: Any) -> list[str]:
     return [row["id"] for row in found["events"]["rows"]]
 
 
-# The files
+# Files
 
 
 @pytest.mark.parametrize("path", ["/", *(f"/page/{name}" for name in FILES)])
 def test_files(sandbox: Sandbox, http: requests.Session, path: str) -> None:
-    """The page may load its own files and nothing else, and inserts text as text."""
+    """The page may load only its own files, and inserts text only as text."""
     answer = http.get(sandbox.url + path, timeout=5)
     assert answer.status_code == 200
     policy = answer.headers["Content-Security-Policy"]
@@ -51,7 +51,7 @@ def test_files(sandbox: Sandbox, http: requests.Session, path: str) -> None:
 
 
 def test_index(sandbox: Sandbox, http: requests.Session) -> None:
-    """The page says where to send to, and names files that are there."""
+    """The page shows the path for sending events, and refers to files that exist."""
     answer = http.get(f"{sandbox.url}/", timeout=5)
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "POST /conversions/a-1b2c" in answer.text
@@ -61,15 +61,15 @@ def test_index(sandbox: Sandbox, http: requests.Session) -> None:
 
 @pytest.mark.parametrize("name", ["index.html", "__init__.py", "nothing", "..%2fapp.py"])
 def test_no_other_files(sandbox: Sandbox, http: requests.Session, name: str) -> None:
-    """Nothing else is served from there."""
+    """No other files are served."""
     assert http.get(f"{sandbox.url}/page/{name}", timeout=5).status_code == 404
 
 
-# What there is to show
+# Data
 
 
 def test_coverage(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """Coverage counts the accepted events that carry a field, and refused ones not at all."""
+    """Coverage counts the accepted events that have a field, and no refused events."""
     md5, sha2 = "ab" * 16, "ab" * 32
     post(
         [
@@ -127,7 +127,7 @@ def test_filters(
     query: dict[str, Any],
     expected: list[str],
 ) -> None:
-    """Events are listed newest first, by what became of them and by what they hold."""
+    """Events are listed newest first, and filtered by outcome and by content."""
     post(
         [
             event({"purchaseData.orderId": "Zürich"}, eventId="web-1"),
@@ -140,21 +140,21 @@ def test_filters(
     post([event(eventId="late-1"), event(eventId="late-2")])
     sandbox.add_faults({"kind": "status", "status": 500})
     post([event(eventId="fault-1")])
-    found = look(sandbox, http, **query)
+    found = get_snapshot(sandbox, http, **query)
     assert ids(found) == expected
     assert found["events"]["kept"] == 8
     assert found["events"]["count"] == (len(expected) if "limit" not in query else 8)
     assert found["pixels"] == [77, 12345]
 
 
-def test_batches_by_outcome(
+def test_filters_batches(
     sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
 ) -> None:
-    """Batches are listed newest first, by outcome."""
+    """Batches are listed newest first, and filtered by outcome."""
     for n in range(3):
         post([event()])
         post([event(source=f"shop-{n}")])
-    found = look(sandbox, http, batch_outcome="refused", batch_limit=2)["batches"]
+    found = get_snapshot(sandbox, http, batch_outcome="refused", batch_limit=2)["batches"]
     assert (found["count"], found["kept"]) == (3, 6)
     assert [row["number"] for row in found["rows"]] == [6, 4]
 
@@ -162,20 +162,20 @@ def test_batches_by_outcome(
 @pytest.mark.parametrize(
     "query", [{"outcome": "x"}, {"limit": 501}, {"limit": 0}, {"pixel": "a"}, {"colour": "red"}]
 )
-def test_says_what_is_wrong(
+def test_rejects_an_invalid_query(
     sandbox: Sandbox, http: requests.Session, query: dict[str, Any]
 ) -> None:
-    """A query that makes no sense is refused with a reason."""
+    """An invalid query is rejected with a reason."""
     answer = http.get(f"{sandbox.url}/look", params=query, timeout=5)
     assert (answer.status_code, list(answer.json())) == (422, ["error"])
 
 
 def test_problems(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
-    """A refused batch says which event broke which rule with what; addresses are masked."""
+    """A refused batch lists event, rule and value of each problem; addresses are masked."""
     bad = event({"eventId": "e-1", "source": "shop", "userData.email": ADDRESS})
     post([event(eventId="e-0"), bad, event({"eventId": "e-2", "userData.md5": ...})])
     post([event()], token=None)
-    denied, refused = look(sandbox, http)["batches"]["rows"]
+    denied, refused = get_snapshot(sandbox, http)["batches"]["rows"]
     assert refused["problems"] == [
         {
             "index": 1,
@@ -199,7 +199,7 @@ def test_problems(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests
 def test_shows_no_address(
     sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
 ) -> None:
-    """Wherever an event holds an address, nothing that the page asks for has a part of it."""
+    """No data of the page contains any part of an address, wherever the event contains it."""
     post([event({"purchaseData.orderId": f"{'x' * 74} {ADDRESS}"}, eventId=ADDRESS)])
     post([event(userData={ADDRESS: f"{'x' * 53} {ADDRESS}"}, source=ADDRESS, eventId=ADDRESS)])
     sandbox.add_faults({"kind": "refuse", "event_ids": [ADDRESS], "times": 2})
@@ -210,7 +210,7 @@ def test_shows_no_address(
         assert MASK in text
         assert "jane" not in text
         json.loads(text)
-    assert sandbox.events[0]["eventId"] == ADDRESS  # what a test asks for is as it came
+    assert sandbox.events[0]["eventId"] == ADDRESS  # Python gets the event as it arrived
 
 
 @pytest.mark.parametrize(
@@ -227,14 +227,14 @@ def test_shows_no_address(
         ('{"a": "jane@example.com"}', f'{{"a": "{MASK}"}}'),
     ],
 )
-def test_masks(text: str, shown: str) -> None:
-    """Addresses are masked in JSON text, which stays JSON; masking again changes nothing."""
-    assert masked(text) == shown
-    assert masked(shown) == shown
+def test_masks_addresses(text: str, shown: str) -> None:
+    """Addresses in JSON text are masked; masking the result again changes nothing."""
+    assert mask_addresses(text) == shown
+    assert mask_addresses(shown) == shown
 
 
 def test_one_event(sandbox: Sandbox, post: Post, http: requests.Session) -> None:
-    """One event is shown with the numbers that it came with, and its batch."""
+    """One event is shown with its batch, and with its numbers exactly as they arrived."""
     body = (
         b'[{"eventId": "e-1", "eventTime": 12345678901234567890, "pixelId": 1, "source": "web",'
         b' "userData": {"md5": 29}, "purchaseData": {"value": 1e2}}]'
@@ -265,12 +265,12 @@ def test_one_event(sandbox: Sandbox, post: Post, http: requests.Session) -> None
     ],
     ids=lambda item: item[:40],
 )
-def test_shows_what_is_no_event(
+def test_shows_items_that_are_not_events(
     sandbox: Sandbox, post: Post, http: requests.Session, item: str
 ) -> None:
-    """Whatever a batch holds is answered and listed, and can be looked at."""
+    """Any item of a batch is answered, listed, and can be shown alone."""
     assert post(f"[{item}]".encode()).status_code == 400
-    found = look(sandbox, http)
+    found = get_snapshot(sandbox, http)
     assert found["batches"]["rows"][0]["problems"]
     for row in found["events"]["rows"]:
         assert len(str(row)) < 1000
@@ -278,34 +278,34 @@ def test_shows_what_is_no_event(
         assert one.status_code == 200
 
 
-def test_remove_a_fault(
+def test_removes_a_fault(
     sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
 ) -> None:
-    """Each fault has a number, by which it is removed; using it up does not change it."""
+    """A fault is removed by its number, which stays the same when the fault is used."""
     sandbox.add_faults(
         {"kind": "latency", "seconds": 0, "times": 2}, {"kind": "drop", "when": "after"}
     )
-    first, second = look(sandbox, http)["faults"]
+    first, second = get_snapshot(sandbox, http)["faults"]
     assert http.delete(f"{sandbox.url}/faults/{second['number']}", timeout=5).status_code == 204
     assert http.delete(f"{sandbox.url}/faults/{second['number']}", timeout=5).status_code == 404
     assert post([event()]).status_code == 204
-    [left] = look(sandbox, http)["faults"]
+    [left] = get_snapshot(sandbox, http)["faults"]
     assert (left["number"], left["fault"]["times"]) == (first["number"], 1)
 
 
 # Changes
 
 
-def told(sandbox: Sandbox) -> tuple[requests.Response, Iterator[str]]:
-    """Listen to changes; yields each."""
+def listen_for_changes(sandbox: Sandbox) -> tuple[requests.Response, Iterator[str]]:
+    """Return a streaming response, and an iterator over the changes in it."""
     answer = requests.get(f"{sandbox.url}/look/changes", stream=True, timeout=5)
     lines = answer.iter_lines(chunk_size=1, decode_unicode=True)
     return answer, (line for line in lines if line.startswith("data: "))
 
 
-def test_tells_of_changes(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
-    """It tells at once how things are, and again when something arrives, is scripted, is reset."""
-    answer, changes = told(sandbox)
+def test_streams_changes(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+    """The stream starts with the current version; arrivals, faults and resets change it."""
+    answer, changes = listen_for_changes(sandbox)
     seen = [next(changes)]
     steps = (
         lambda: post([event()]),
@@ -321,10 +321,10 @@ def test_tells_of_changes(sandbox: Sandbox, post: Post, event: MakeEvent) -> Non
     assert len(set(seen)) == len(steps) + 1
 
 
-def test_ends_with_the_sandbox() -> None:
-    """Somebody who listens does not delay the end."""
+def test_change_stream_ends_with_the_sandbox() -> None:
+    """An open stream of changes does not delay the end of the sandbox."""
     with Sandbox() as sandbox:
-        answer, changes = told(sandbox)
+        answer, changes = listen_for_changes(sandbox)
         next(changes)
     with answer:
         assert list(changes) == []
@@ -333,16 +333,16 @@ def test_ends_with_the_sandbox() -> None:
 # Many events
 
 
-def test_a_flood_does_not_push_out_what_was_refused(
+def test_accepted_events_do_not_displace_refused_ones(
     post: Post, event: MakeEvent, http: requests.Session
 ) -> None:
-    """What is kept is bounded, refused batches outlast accepted ones, and totals are exact."""
+    """Memory is bounded, refused batches stay when accepted ones go, and the counts are exact."""
     with Sandbox(max_events=10, max_requests=4, clock=lambda: NOW) as small:
         post([event(source="shop"), event(eventId="beside")], to=small)
         for n in range(12):
             post([event(eventId=f"{n}-{i}") for i in range(5)], to=small)
-        found = look(small, http)
-        refused = look(small, http, outcome="refused")
+        found = get_snapshot(small, http)
+        refused = get_snapshot(small, http, outcome="refused")
         events = http.get(f"{small.url}/events?limit=1000", timeout=5).json()
     assert (found["events"]["kept"], found["batches"]["kept"]) == (12, 5)
     assert ids(refused) == ["beside", "order-1001"]
@@ -355,13 +355,13 @@ def test_a_flood_does_not_push_out_what_was_refused(
 def test_pixels_are_bounded(
     sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
 ) -> None:
-    """However many pixels there are, the page offers some."""
+    """The page offers only the first pixel IDs; others can still be filtered."""
     post([event(pixelId=n) for n in range(100)])
-    assert look(sandbox, http)["pixels"] == list(range(50))
-    assert ids(look(sandbox, http, pixel=99)) == ["order-1001"]
+    assert get_snapshot(sandbox, http)["pixels"] == list(range(50))
+    assert ids(get_snapshot(sandbox, http, pixel=99)) == ["order-1001"]
 
 
-def test_needs_the_token_to_send_only(sandbox: Sandbox, http: requests.Session) -> None:
-    """Looking needs no token, and shows none."""
+def test_page_needs_and_shows_no_token(sandbox: Sandbox, http: requests.Session) -> None:
+    """The page and its data need no token, and do not contain it."""
     text = http.get(f"{sandbox.url}/look", timeout=5).text + http.get(sandbox.url, timeout=5).text
     assert TOKEN.partition(" ")[2] not in text

@@ -1,4 +1,4 @@
-"""Starting and stopping, from Python."""
+"""Starting and stopping the sandbox from Python."""
 
 from __future__ import annotations
 
@@ -21,8 +21,8 @@ if TYPE_CHECKING:
     from sandbox_support import MakeEvent, Post
 
 
-def test_starts_again_and_again(http: requests.Session) -> None:
-    """One process can start many sandboxes, one object many times; each ends its thread."""
+def test_starts_many_times(http: requests.Session) -> None:
+    """A process can start many sandboxes, and one sandbox many times; each ends its thread."""
     before = threading.active_count()
     again = Sandbox()
     for sandbox in (again, again, Sandbox()):
@@ -36,15 +36,15 @@ def test_starts_again_and_again(http: requests.Session) -> None:
 
 
 def test_stops_soon(http: requests.Session) -> None:
-    """Connections that clients keep open do not delay the end."""
+    """Connections that clients keep open do not delay the stop."""
     with Sandbox() as sandbox:
         http.get(f"{sandbox.url}/stats", timeout=5)
         started = time.monotonic()
     assert time.monotonic() - started < 2
 
 
-def test_takes_its_port_again(http: requests.Session) -> None:
-    """A port is free again at once, though its last connections linger in the system."""
+def test_reuses_its_port(http: requests.Session) -> None:
+    """A port can be used again at once, although old connections linger in the system."""
     with Sandbox() as first:
         port = urlsplit(first.url).port or 0
         http.get(f"{first.url}/stats", timeout=5)
@@ -52,8 +52,8 @@ def test_takes_its_port_again(http: requests.Session) -> None:
         assert http.get(f"{second.url}/stats", timeout=5).status_code == 200
 
 
-def test_survives_a_client_that_leaves(caplog: pytest.LogCaptureFixture) -> None:
-    """A client that goes away halfway through its body is neither an error nor a request."""
+def test_survives_a_client_that_disconnects(caplog: pytest.LogCaptureFixture) -> None:
+    """A client that disconnects in the middle of its body causes no error and no request."""
     head = "POST /conversions/a-1b2c HTTP/1.1\r\nHost: x\r\nContent-Length: 99\r\n\r\n["
     with Sandbox() as sandbox:
         address = urlsplit(sandbox.url)
@@ -64,7 +64,7 @@ def test_survives_a_client_that_leaves(caplog: pytest.LogCaptureFixture) -> None
 
 
 def test_customer_and_token_can_be_chosen(post: Post, event: MakeEvent) -> None:
-    """The sandbox knows the customer ID and the token it was given."""
+    """The sandbox accepts the customer ID and the token from its options."""
     with Sandbox(customer_id="b-9z9z", auth_token="other") as chosen:
         sent = [event(eventTime=int(time.time()) - 60)]
         answer = post(sent, to=chosen, path="/conversions/b-9z9z", token="Bearer other")
@@ -73,7 +73,7 @@ def test_customer_and_token_can_be_chosen(post: Post, event: MakeEvent) -> None:
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
 def test_loopback(http: requests.Session, host: str) -> None:
-    """Any loopback address will do."""
+    """The sandbox can listen on any loopback address."""
     try:
         with Sandbox(host=host) as sandbox:
             assert http.get(f"{sandbox.url}/stats", timeout=5).status_code == 200
@@ -93,32 +93,32 @@ def test_loopback(http: requests.Session, host: str) -> None:
         ({"customer_id": "a-1b2c\n"}, "customer ID"),
     ],
 )
-def test_refuses_options(options: dict[str, Any], message: str) -> None:
-    """Hosts that others can reach and customer IDs that cannot be are refused."""
+def test_rejects_invalid_options(options: dict[str, Any], message: str) -> None:
+    """Hosts that other machines can reach and malformed customer IDs are rejected."""
     with pytest.raises(ValueError, match=message):
         Sandbox(**options)
 
 
 def test_port_in_use(sandbox: Sandbox) -> None:
-    """A port that is taken is an OSError, with nothing left behind."""
+    """A port in use raises an OSError, and leaves nothing open."""
     with pytest.raises(OSError, match=r".*"), Sandbox(port=urlsplit(sandbox.url).port or 0):
         pass
 
 
-def test_has_no_address_when_stopped() -> None:
-    """A sandbox that is not running has no address."""
+def test_has_no_url_when_stopped() -> None:
+    """A sandbox that is not running has no URL."""
     with pytest.raises(RuntimeError, match="not running"):
         _ = Sandbox().url
 
 
 def test_has_no_other_names() -> None:
-    """The package exports the sandbox alone."""
+    """The package exports only the sandbox."""
     with pytest.raises(AttributeError, match="no attribute 'Nothing'"):
         _ = target_liveintent.sandbox.Nothing
 
 
 def test_is_independent() -> None:
-    """The sandbox imports nothing of the target, so that each finds the other's mistakes."""
+    """The sandbox imports nothing of the target, so that each reveals the other's mistakes."""
     code = (
         "import sys, target_liveintent; before = set(sys.modules)\n"
         "import target_liveintent.sandbox.server, target_liveintent.sandbox.cli\n"

@@ -12,7 +12,7 @@ from typing import Any
 
 from pyspark.sql import SparkSession
 
-from target_liveintent.spark import LiveIntentDataSource
+from target_liveintent.spark.source import LiveIntentDataSource
 
 
 def write(spark: SparkSession, sql: str, options: dict[str, Any], mode: str = "append") -> None:

@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from faulty_server import Plan
+from faulty_server import Reply
 from integration_support import wait_until
 from spark_support import NOW, TOKEN, Recorder, Spark, ids, letters, options, query
 
@@ -121,7 +121,7 @@ def test_wrong_options(spark: Spark, server: Recorder, folder: Path) -> None:
 
 def test_a_failed_task(spark: Spark, server: Recorder, folder: Path) -> None:
     """A task that fails fails the job; its last line says what to do."""
-    server.rule = lambda _: Plan(403)
+    server.answer = lambda _: Reply(403)
     said = spark.failure("write", sql=query(1_000), options=options(server.url, folder))
     *_, last = said.strip().splitlines()
     assert last.startswith("target_liveintent.errors.AccessDeniedError: the API denied access")
@@ -133,7 +133,7 @@ def test_a_bad_event_in_a_partition_of_its_own(
 ) -> None:
     """Whether the API takes anything is judged over all tasks: one of them may hold the bad one."""
     bad = derive_event_id("orders", ["3"])
-    server.rule = lambda request: Plan(400 if bad in request.ids else 204)
+    server.answer = lambda request: Reply(400 if bad in request.ids else 204)
     spark.do("write", sql=query(4, 4), options=options(server.url, folder))
     assert [letter["event_id"] for letter in letters(folder)] == [bad]
     assert len(server.delivered) == 3
@@ -141,7 +141,7 @@ def test_a_bad_event_in_a_partition_of_its_own(
 
 def test_the_api_takes_nothing(spark: Spark, server: Recorder, folder: Path) -> None:
     """Then the settings are at fault: the write fails, and no event becomes a dead letter."""
-    server.rule = lambda _: Plan(400)
+    server.answer = lambda _: Reply(400)
     said = spark.failure("write", sql=query(8, 4), options=options(server.url, folder))
     assert "AllRefusedError: the API took nothing of this write" in said
     assert letters(folder) == []
@@ -161,12 +161,12 @@ def test_requests_in_flight(spark: Spark, server: Recorder, folder: Path) -> Non
     for allowed, most in ((4, 4), (1, 2)):
         busy: list[int] = []
 
-        def watch(_: Any, most: int = most, busy: list[int] = busy) -> Plan:
+        def watch(_: Any, most: int = most, busy: list[int] = busy) -> Reply:
             busy.append(server.busy)
             # The first wait until all are there, so that both tasks are at work.
-            return Plan(held=True) if max(busy) < most else Plan(delay=0.05)
+            return Reply(held=True) if max(busy) < most else Reply(delay=0.05)
 
-        server.rule = watch
+        server.answer = watch
         given = options(server.url, folder, max_concurrent_requests=allowed)
         spark.begin("write", sql=query(6_000, 2), options=given)
         wait_until(lambda busy=busy, most=most: most in busy, "requests of both tasks", 60)
@@ -213,10 +213,10 @@ def test_secrets_are_shown_nowhere(spark: Spark, server: Recorder, folder: Path)
     source = folder.parent / "orders.parquet"  # The addresses are in no query.
     spark.do("save", sql=query(100), path=str(source))
     sql = f"SELECT * FROM parquet.`{source}`"  # noqa: S608
-    server.rule = lambda _: Plan(403)
+    server.answer = lambda _: Reply(403)
     token = "S3CRET-t0ken-in-an-option"
     shown = spark.failure("write", sql=sql, options=options(server.url, folder, auth_token=token))
-    server.rule = lambda _: Plan(204)
+    server.answer = lambda _: Reply(204)
     pages = spark.do("plan", sql=sql, options=options(server.url, folder, auth_token=token))
     assert "AppendData" in pages
     logged = "".join(f.read_text(errors="replace") for f in spark.events.rglob("events*"))

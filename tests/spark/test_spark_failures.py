@@ -8,7 +8,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
-from faulty_server import Plan, Request
+from faulty_server import Reply, Request
 from integration_support import wait_until
 from spark_support import (
     NOW,
@@ -38,20 +38,20 @@ def event_ids(numbers: range) -> list[str]:
     return [derive_event_id("orders", [str(n)]) for n in numbers]
 
 
-def slowly(_: Request) -> Plan:
+def slowly(_: Request) -> Reply:
     """Answer after a while."""
-    return Plan(delay=0.05)
+    return Reply(delay=0.05)
 
 
 def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, folder: Path) -> None:
     """Tasks and an executor are killed in mid-partition: nothing is lost, IDs are the same."""
     busy = []
 
-    def slowly_at_once(request: Request) -> Plan:
+    def slowly_at_once(request: Request) -> Reply:
         busy.append(server.busy)
         return slowly(request)
 
-    server.rule = slowly_at_once
+    server.answer = slowly_at_once
     given = options(server.url, folder, max_concurrent_requests=2)
     # Start with both executors.
     together = {"spark.cores.max": "2", "spark.scheduler.minRegisteredResourcesRatio": "1.0"}
@@ -88,7 +88,7 @@ def test_a_stream_is_killed_and_goes_on(
     source, checkpoint = str(tmp_path / "source"), str(tmp_path / "checkpoint")
     given = {"folder": source, "columns": columns, "checkpoint": checkpoint}
     given |= {"options": options(server.url, folder, max_concurrent_requests=2)}
-    server.rule = slowly
+    server.answer = slowly
 
     for number in range(files):
         span = f"range({number * rows}, {(number + 1) * rows}, 1, 1)"

@@ -11,7 +11,7 @@ pytest.importorskip("benchmarks", reason="they are not in the source distributio
 
 import msgspec
 
-from benchmarks.measure import Api
+from benchmarks.processes import Api
 from benchmarks.tally import Tally
 from target_liveintent.privacy.identity import NORMALIZATIONS, identify
 

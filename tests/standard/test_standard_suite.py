@@ -51,8 +51,8 @@ class TestStandardSuite(Suite):  # type: ignore[misc,valid-type]
         """As the suite's own, and closes the input that the SDK's runner leaves open."""
         runner = TargetTestRunner(TargetLiveIntent, config=CONFIG)
         yield runner
-        if runner._input is not None:
-            runner._input.close()
+        if runner.target_input is not None:
+            runner.target_input.close()
 
     @pytest.mark.parametrize(
         ("stream", "sent"),

@@ -16,7 +16,6 @@ from target_liveintent.delivery.deadline import RunDeadline
 from target_liveintent.delivery.model import Batch, BatchResult, Refusal
 from target_liveintent.delivery.sender import Sender, SenderParts
 from target_liveintent.errors import StorageError
-from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
 
@@ -24,8 +23,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
     from target_liveintent.clock import Waitable
+    from target_liveintent.conversions.wire import SentEvent
     from target_liveintent.settings import Settings
-    from target_liveintent.storage.delivered import SentEvent
 
 LOGGER = logging.getLogger("test")
 BODY = b'{"eventId":"1","eventTime":1,"pixelId":1,"source":"web","userData":{},"purchaseData":{}}'
@@ -319,10 +318,8 @@ class FakeRun:
         self.clock = FakeClock()
         self.delivery = FakeDelivery(self.clock, deliver, size)
         self.letters = FakeFile("dead_letter_path", self.happened, failing)
-        nobody = Suppressions(None)
-        given = RunParts(self.clock, self.delivery, self.letters, nobody)
-        given = given._replace(**{"write_state": self._write_state, **(parts or {})})
-        self.run = Run(settings(**changes), given)
+        given = RunParts(self.clock, self.delivery, self.letters, write_state=self._write_state)
+        self.run = Run(settings(**changes), given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:
         self.happened.append("state")

@@ -1,4 +1,4 @@
-"""The benchmarks: their orders, their check of what arrived, their verdicts. Nothing is timed."""
+"""The benchmarks' orders, their checks of what arrived, and their verdicts. Nothing is timed."""
 
 from __future__ import annotations
 
@@ -8,11 +8,11 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import requests
 
-pytest.importorskip("benchmarks", reason="they are not in the source distribution")
+pytest.importorskip("benchmarks", reason="the benchmarks are not in the source distribution")
 
 from benchmarks import aims, floor, orders, results, tables
-from benchmarks.bench import Bench, Entry, Figures, Stream
-from benchmarks.measure import Api, FailedRunError
+from benchmarks.bench import Bench, Candidate, Figures, Stream
+from benchmarks.processes import Api, FailedRunError
 from benchmarks.tally import Tally
 
 if TYPE_CHECKING:
@@ -28,7 +28,7 @@ def _messages(count: int, columns: int = orders.COLUMNS) -> list[dict[str, Any]]
 
 
 def _body(first: int, end: int) -> bytes:
-    """The floor's request with some of the orders."""
+    """Return the body that the floor sends for some of the orders."""
     records = [message["record"] for message in _messages(end) if message["type"] == "RECORD"]
     return json.dumps([floor.event(record) for record in records[first:]]).encode()
 
@@ -40,10 +40,10 @@ def _tally(*bodies: bytes) -> Tally:
     return tally
 
 
-# The orders
+# Orders
 
 
-def test_the_same_orders_again() -> None:
+def test_orders_are_reproducible() -> None:
     """The same arguments give the same bytes; another seed gives other orders."""
     assert list(orders.blocks(1_500, 12, NOW)) == list(orders.blocks(1_500, 12, NOW))
     assert list(orders.blocks(1_500, 12, NOW)) != list(orders.blocks(1_500, 12, NOW, seed=8))
@@ -51,7 +51,7 @@ def test_the_same_orders_again() -> None:
 
 @pytest.mark.parametrize("count", [0, 1, 1_000, 2_001])
 def test_as_many_orders_as_asked_for(count: int) -> None:
-    """After each 1,000 a STATE that says how many came before it."""
+    """After every 1,000 orders there is a STATE with the number of orders before it."""
     schema, *messages = _messages(count)
     assert schema["type"] == "SCHEMA"
     seen = 0
@@ -63,34 +63,34 @@ def test_as_many_orders_as_asked_for(count: int) -> None:
     assert len(messages) == count + count // 1_000
 
 
-def test_no_two_orders_are_alike() -> None:
-    """Nor do blocks repeat when all that were made are used up."""
+def test_all_orders_differ() -> None:
+    """Orders stay different after all generated blocks have been used once."""
     records = [m["record"] for m in _messages(45_000) if m["type"] == "RECORD"]
     for column in ("id", "email", "order_number"):
         assert len({record[column] for record in records}) == len(records)
 
 
 def test_orders_are_young_enough() -> None:
-    """Web events are taken for 7 days; a benchmark may last for hours."""
+    """The API accepts web events for 7 days, and a benchmark may take hours."""
     for message in _messages(3_000):
         if message["type"] == "RECORD":
             at = floor.event(message["record"])["eventTime"]
             assert NOW - 6 * DAY < at < NOW
 
 
-def test_columns() -> None:
-    """Each order has those of the schema."""
+def test_orders_have_the_columns_of_the_schema() -> None:
+    """An order has as many columns as asked for, those in the schema."""
     schema, record = _messages(1, columns=200)
     assert len(record["record"]) == 200
     assert record["record"].keys() == schema["schema"]["properties"].keys()
 
 
-# What arrived
+# Arrived events
 
 
-def test_order_of_arrival_means_nothing() -> None:
-    right = _tally(_body(0, 100), _body(100, 150))
-    assert _tally(_body(100, 150), _body(0, 100)).problem(150, right) is None
+def test_order_of_arrival_does_not_matter() -> None:
+    expected = _tally(_body(0, 100), _body(100, 150))
+    assert _tally(_body(100, 150), _body(0, 100)).problem(150, expected) is None
 
 
 @pytest.mark.parametrize(
@@ -104,14 +104,14 @@ def test_order_of_arrival_means_nothing() -> None:
     ],
     ids=["lost", "doubled", "doubled for a lost one", "too many in a request", "another hash"],
 )
-def test_a_run_that_does_not_count(bodies: list[bytes], problem: str) -> None:
-    said = _tally(*bodies).problem(150, _tally(_body(0, 100), _body(100, 150)))
-    assert said is not None
-    assert problem in said
+def test_finds_invalid_runs(bodies: list[bytes], problem: str) -> None:
+    found = _tally(*bodies).problem(150, _tally(_body(0, 100), _body(100, 150)))
+    assert found is not None
+    assert problem in found
 
 
 def test_the_api_tallies() -> None:
-    """Each time from nothing; what holds no events is refused."""
+    """Each tally starts at zero; a body that is not an array of events is refused."""
     with Api() as api, requests.Session() as session:
         session.trust_env = False  # No proxy.
         assert api.url.startswith("http://127.0.0.1:")
@@ -122,22 +122,22 @@ def test_the_api_tallies() -> None:
         assert api.take() == Tally()
 
 
-def test_programs_send_the_same(tmp_path: Path) -> None:
-    """Both targets send what the floor sends, or their runs would not count."""
+def test_programs_send_the_same_events(tmp_path: Path) -> None:
+    """Both targets send what the floor sends; otherwise their runs would be invalid."""
     stream = Stream(250)
     found = Bench(tmp_path).compare(
         0,
         1,
-        floor=Entry("floor", stream),
-        naive=Entry("naive", stream),
-        target=Entry("target", stream._replace(piped=True)),
+        floor=Candidate("floor", stream),
+        naive=Candidate("naive", stream),
+        target=Candidate("target", stream._replace(piped=True)),
     )
     assert found.keys() == {"floor", "naive", "target"}
 
 
-def test_a_program_that_fails(tmp_path: Path) -> None:
-    """What it said is shown."""
-    entry = Entry("target", Stream(10), {"max_concurrent_requests": 0})
+def test_shows_the_output_of_a_failed_program(tmp_path: Path) -> None:
+    """The error contains what the program wrote to standard error."""
+    entry = Candidate("target", Stream(10), {"max_concurrent_requests": 0})
     with pytest.raises(FailedRunError, match="max_concurrent_requests"):
         Bench(tmp_path).compare(0, 1, target=entry)
 
@@ -150,8 +150,8 @@ def _figures(**cpu: float) -> dict[str, Figures]:
 
 
 def _measured(**changes: Any) -> results.Measured:
-    """What meets all aims, unless it is changed."""
-    given: dict[str, Any] = {
+    """Return measurements that meet all aims, apart from the changes."""
+    values: dict[str, Any] = {
         "machine": results.this_machine(),
         "sizes": aims.QUICK,
         "cpu": _figures(floor=10, target=15, naive=100),
@@ -166,7 +166,7 @@ def _measured(**changes: Any) -> results.Measured:
         "bare_start_up": 0.5,
         "silence": 10.0,
     }
-    return results.Measured(**given | changes)
+    return results.Measured(**values | changes)
 
 
 @pytest.mark.parametrize(
@@ -188,8 +188,8 @@ def test_missed_aims_are_marked(changes: dict[str, Any], missed: list[str]) -> N
     assert sum(line.endswith("met") for line in lines) == len(aims.AIMS) - len(missed)
 
 
-def test_what_the_system_does_not_tell() -> None:
-    """It is neither met nor missed."""
+def test_figure_that_the_system_does_not_provide() -> None:
+    """An aim without a figure is neither met nor missed."""
     assert "not measured" in tables.terminal(_measured(silence=None))
 
 

@@ -1,21 +1,25 @@
-"""What several unit tests build records and events with."""
+"""Builds the records, events and dead letters of several unit tests."""
 
 from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults
+from target_liveintent.singer.reader import decode_message, decode_object
+from target_liveintent.storage.dead_letters import dead_letter_line, to_replay
 
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping
-
-    from target_liveintent.privacy.suppression import Suppressions
+    from pathlib import Path
 
 NOW = 1_785_600_000.0
 """2026-08-01T16:00:00Z: the clock of these tests."""
@@ -30,6 +34,34 @@ MD5 = "29a1df4646cb3417c19994a59a3e022a"
 SHA2 = "06a240d11cc201676da976f7b49341181fd180da37cbe40a77432c0a366c80c3"
 
 LI_DID = "6d92078a-8246-4ba4-ae5b-76104861e7dc"
+HUGE = 10**5000
+"""An integer whose text Python refuses to write."""
+CLICK_URL = f"https://shop.example/p?a=1&li_did={LI_DID}"
+
+FULL: dict[str, Any] = {
+    "event_id": "1007",
+    "event_time": TIME,
+    "pixel_id": 12345,
+    "source": "app",
+    "decision_id": LI_DID,
+    "email": ADDRESS,
+    "ip": "::ffff:203.0.113.7",
+    "user_agent": "Mozilla/5.0",
+    "idfa": LI_DID,
+    "aaid": LI_DID,
+    "tracking_enabled": True,
+    "currency": "usd",
+    "value": Decimal("87.10"),
+    "order_id": 1007.0,
+    "source_url": "https://shop.example/p?a=1",
+    "app_bundle": "com.example.shop",
+}
+"""A mapped record with every column of an event."""
+
+
+def name_of_huge(value: Any) -> str | None:
+    """Name the parameters of a test whose text Python refuses to write."""
+    return "huge" if isinstance(value, int) and abs(value) > 10**30 else None
 
 
 def md5(text: str) -> str:
@@ -59,7 +91,7 @@ def build(
     suppressions: Suppressions | None = None,
     violation: str | None = None,
 ) -> Conversion | Rejection:
-    """Build the event of one record, by a builder of its own."""
+    """Build the event of one record with a builder of its own."""
     columns = list(record) if properties is None else properties
     builder = EventBuilder(stream, columns, tuple(keys), defaults, suppressions)
     counted: dict[str, int] = {} if left_out is None else left_out
@@ -67,19 +99,49 @@ def build(
 
 
 def conversion(record: Mapping[str, Any], **options: Any) -> Conversion:
-    """Build an event that must come out."""
+    """Build an event of a record that must give one."""
     result = build(record, **options)
     assert isinstance(result, Conversion), result
     return result
 
 
 def rejection(record: Mapping[str, Any], **options: Any) -> Rejection:
-    """Build an event that must not come out."""
+    """Build the rejection of a record that must give one."""
     result = build(record, **options)
     assert isinstance(result, Rejection), result
     return result
 
 
 def body(record: Mapping[str, Any], **options: Any) -> Any:
-    """Return the decoded JSON of an event that must come out."""
+    """Return the decoded JSON of the event of a record that must give one."""
     return msgspec.json.decode(conversion(record, **options).body)
+
+
+def suppressing(folder: Path, *people: str) -> Suppressions:
+    """Return a suppression list of people."""
+    path = folder / "people.txt"
+    path.write_text("".join(f"{one}\n" for one in people))
+    return Suppressions(str(path))
+
+
+def letter(result: Conversion | Rejection) -> dict[str, Any]:
+    """Return the record of a result's dead letter; the API refuses a conversion."""
+    if isinstance(result, Conversion):
+        result = result.rejected("refused_by_api", None, None)
+    return decode_object(decode_message(dead_letter_line(result)).record)
+
+
+def replayed(
+    result: Conversion | Rejection,
+    *,
+    consent: Any = ...,
+    suppressions: Suppressions | None = None,
+    **defaults: Any,
+) -> Conversion | Rejection:
+    """Build the event of a result's dead letter, with other settings or another consent."""
+    record = to_replay(letter(result))
+    if consent is not ...:
+        record["consent"] = consent
+    columns = [field.name for field in FIELDS if field.name != "email"]
+    builder = EventBuilder(DEAD_LETTERS, columns, [], DEFAULTS._replace(**defaults), suppressions)
+    return builder.build(record, record, NOW, {})

@@ -1,27 +1,27 @@
 """Ready stream maps for known taps.
 
-Each is a YAML file beside this module, as a user would write it: `--preset` prints it, `expand`
-makes an entry of `stream_maps` of it. YAML is imported only where a preset is used.
+Each preset is a YAML file beside this module, written as a user would write it. `--preset` prints
+the file, and `expand_presets` turns it into an entry of `stream_maps`. YAML is imported only where
+a preset is used.
 """
 
 from __future__ import annotations
 
 import functools
 import pathlib
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-
-_NULL = (None, "__NULL__")
+NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
+"""The values of a stream map that drop a column, a stream, or the columns that it does not name."""
 
 
 class Preset(NamedTuple):
     """A preset.
 
     Attributes:
-        source: What it is for, for the documentation.
-        signature: Columns that, together, no other stream has.
+        source: The stream that it is made for, for the documentation.
+        signature: Columns that only this stream has together.
     """
 
     source: str
@@ -54,21 +54,21 @@ PRESETS = {
         frozenset({"status", "created_at", "customer_email", "channel", "total", "currency"}),
     ),
 }
-"""The presets by name; each has a file of that name."""
+"""The presets by name, which is also the name of the preset's file."""
 
 
-def text(name: str) -> str:
-    """A preset as YAML to read and to paste, with its comments."""
+def preset_text(name: str) -> str:
+    """Return a preset as YAML to read and to paste, with its comments."""
     return pathlib.Path(__file__).with_name(f"{name}.yaml").read_text(encoding="utf-8")
 
 
-def expand(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[str, Any]:
-    """The stream maps that two settings mean together.
+def expand_presets(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[str, Any]:
+    """Combine the settings `presets` and `stream_maps`.
 
     Args:
-        presets: The setting `presets`: streams, by the tap's names, and the presets for them.
-        stream_maps: The setting `stream_maps`. What it says of a stream goes before what the
-            stream's preset says, column by column; null takes a column or the filter away.
+        presets: The presets to use, by the tap's stream names.
+        stream_maps: The user's own maps. Column by column, they take precedence over the stream's
+            preset; a null removes the preset's column or filter.
 
     Returns:
         The definitions for `StreamMaps`.
@@ -76,28 +76,28 @@ def expand(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[s
     expanded = dict(stream_maps)
     for stream, name in presets.items():
         own = stream_maps.get(stream, {})
-        if isinstance(own, dict):  # (Null drops the stream, preset or not.)
-            expanded[stream] = _merged(columns_of(name), own)
+        if isinstance(own, dict):  # (Otherwise it is null, which drops the stream.)
+            expanded[stream] = _merged(preset_columns(name), own)
     return expanded
 
 
 def _merged(columns: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
     merged = {**columns, **own}
-    removed = {column for column in columns if column != "__else__" and merged[column] in _NULL}
+    removed = {column for column in columns if merged[column] in NULL_VALUES} - {"__else__"}
     return {column: value for column, value in merged.items() if column not in removed}
 
 
 @functools.cache
-def columns_of(name: str) -> Mapping[str, Any]:
-    """The entry of `stream_maps` that a preset stands for."""
-    import yaml  # noqa: PLC0415 (its import takes longer than that of all our modules)
+def preset_columns(name: str) -> Mapping[str, Any]:
+    """Return the entry of `stream_maps` that a preset stands for."""
+    import yaml  # noqa: PLC0415 (importing it takes longer than importing this whole package)
 
     columns: Mapping[str, Any]
-    ((_, columns),) = yaml.safe_load(text(name))["stream_maps"].items()
+    ((_, columns),) = yaml.safe_load(preset_text(name))["stream_maps"].items()
     return columns
 
 
 def likely_preset(columns: Iterable[str]) -> str | None:
-    """The preset for a stream with these columns; None if it looks like none of their streams."""
-    there = frozenset(columns)
-    return next((name for name, preset in PRESETS.items() if preset.signature <= there), None)
+    """Return the preset that was made for a stream with these columns; None if there is none."""
+    present = frozenset(columns)
+    return next((name for name, preset in PRESETS.items() if preset.signature <= present), None)

@@ -1,28 +1,28 @@
-"""What to change so that more conversions are matched, from what a run's events lack."""
+"""Says what to change so that LiveIntent matches more conversions."""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections import Counter
+from collections.abc import Iterator
+from typing import NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from target_liveintent.reporting.run_report.model import Coverage, Facts
+from target_liveintent.reporting.run_report.words import counted, percent
 
-    from target_liveintent.reporting.run_report.facts import Covered, Facts
-
-_TOLD_FROM = 0.05
-"""The share of events that may lack something without a word."""
+_TOLERATED = 0.05
+"""The share of events that may lack something before the report mentions it."""
 _FRESH = 0.5
-"""The share that should be sent within an hour, as LiveIntent's guide advises for all."""
+"""The share that should be sent within an hour; LiveIntent's guide advises it for all events."""
 _ALL = ("web", "app", "offline")
 
 
 class Gap(NamedTuple):
-    """Something that events can lack.
+    """A field that events can lack.
 
     Attributes:
         field: One of `tally.FIELDS`.
-        sources: Of which sources it is missed.
-        words: What is missing and what to do: "31 % of events" comes before it.
+        sources: The sources whose events should have it.
+        words: What is missing and what to do; a share such as "31 % of events" comes before it.
     """
 
     field: str
@@ -49,66 +49,61 @@ GAPS = (
     Gap("order_id", _ALL, "have no order ID, by which they could be reconciled: map `order_id`."),
     Gap("value", _ALL, "have no value: map `value`."),
 )
-"""The most useful first."""
+"""The most useful field first."""
 
 
-def gaps(facts: Facts) -> Iterator[str]:
-    """A sentence for each thing that would help."""
+def advise(facts: Facts) -> Iterator[str]:
+    """Yield a sentence for each thing to change, the most useful first."""
     for gap in GAPS:
         groups = [one for one in facts.coverage if one.source in gap.sources]
         events = sum(one.events for one in groups)
         missing = sum(one.events - one.having[gap.field] for one in groups)
-        if missing > events * _TOLD_FROM:
+        if missing > events * _TOLERATED:
             of = "events" if gap.sources == _ALL else f"{' and '.join(gap.sources)} events"
-            yield f"{percent(missing, events)} of {of} {gap.words}{_mostly(groups, gap, missing)}"
-    yield from _unpriced(facts)
-    yield from _unusable(facts)
-    yield from _stale(facts)
+            where = _worst_stream(groups, gap, missing)
+            yield f"{percent(missing, events)} of {of} {gap.words}{where}"
+    yield from _values_without_currency(facts)
+    yield from _unusable_columns(facts)
+    yield from _late_events(facts)
 
 
-def _mostly(groups: list[Covered], gap: Gap, missing: int) -> str:
-    """Which of several streams it is about."""
-    by_stream: dict[str, int] = {}
+def _worst_stream(groups: list[Coverage], gap: Gap, missing: int) -> str:
+    """Name the stream that lacks the field most, if there are several."""
+    lacking: Counter[str] = Counter()
     for one in groups:
-        lacking = one.events - one.having[gap.field]
-        by_stream[one.stream] = by_stream.get(one.stream, 0) + lacking
-    stream = max(by_stream, key=by_stream.__getitem__)
-    if len(by_stream) == 1:
+        lacking[one.stream] += one.events - one.having[gap.field]
+    if len(lacking) == 1:
         return ""
-    part = by_stream[stream]
-    share = "All" if part == missing else percent(part, missing)
+    stream, events = lacking.most_common(1)[0]
+    share = "All" if events == missing else percent(events, missing)
     return f" ({share} of them are of stream {stream}.)"
 
 
-def _unpriced(facts: Facts) -> Iterator[str]:
-    valued = sum(one.events for one in facts.value)
-    bare = sum(one.events for one in facts.value if not one.currency)
-    if bare > valued * _TOLD_FROM:
-        yield f"{percent(bare, valued)} of values have no currency: map `currency`."
+def _values_without_currency(facts: Facts) -> Iterator[str]:
+    values = sum(one.events for one in facts.value)
+    without = sum(one.events for one in facts.value if not one.currency)
+    if without > values * _TOLERATED:
+        yield f"{percent(without, values)} of values have no currency: map `currency`."
 
 
-_NOT_COLUMNS = {
+_IDENTITY_FAULTS = {
     "identity": "an e-mail address or a hash that is none: map a column that has one.",
     "conflict": "a hash that is not the address's: map `email` alone.",
 }
 
 
-def _unusable(facts: Facts) -> Iterator[str]:
+def _unusable_columns(facts: Facts) -> Iterator[str]:
     for column, records in facts.total.left_out.items():
-        if column in _NOT_COLUMNS:
-            yield f"{_records(records)} held {_NOT_COLUMNS[column]}"
+        if column in _IDENTITY_FAULTS:
+            yield f"{counted(records, 'record')} held {_IDENTITY_FAULTS[column]}"
         elif not column.endswith(" empty"):
             yield (
-                f"In {_records(records)}, `{column}` could not be used and was left out: look at"
-                " what is mapped to it."
+                f"In {counted(records, 'record')}, `{column}` could not be used and was left out:"
+                " look at what is mapped to it."
             )
 
 
-def _records(count: int) -> str:
-    return "1 record" if count == 1 else f"{count:,} records"
-
-
-def _stale(facts: Facts) -> Iterator[str]:
+def _late_events(facts: Facts) -> Iterator[str]:
     events = sum(one.events for one in facts.freshness)
     fresh = sum(one.within_an_hour for one in facts.freshness)
     if fresh < events * _FRESH:
@@ -117,25 +112,3 @@ def _stale(facts: Facts) -> Iterator[str]:
             " happened: run more often. (Of a first run, or of one that catches up, it is no"
             " wonder.)"
         )
-
-
-def percent(part: int, whole: int) -> str:
-    """A share in words; neither none nor all, unless it is."""
-    if not whole:
-        return "0 %"
-    share = round(100 * part / whole)
-    if 0 < part < whole and share in {0, 100}:
-        return "less than 1 %" if share == 0 else "more than 99 %"
-    return f"{share} %"
-
-
-_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
-
-
-def age_words(seconds: float) -> str:
-    """A time in words: 3 days."""
-    for unit, name in _UNITS:
-        if seconds >= unit:
-            count = int(seconds // unit)
-            return f"{count} {name}{'' if count == 1 else 's'}"
-    return "less than a second"

@@ -1,20 +1,18 @@
-"""Pieces of a page: text as HTML, tables, figures, sections.
+"""Renders the pieces of a page: text, tables, figures and sections.
 
-Whatever comes from outside (names of streams, an error's text) is escaped in one place, `text`.
+`text` escapes what comes from outside, such as the names of streams and the text of an error.
 """
 
 from __future__ import annotations
 
 import html
 import re
-from typing import TYPE_CHECKING, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Sequence
+from collections.abc import Iterable, Sequence
+from typing import NamedTuple
 
 
 def text(words: str) -> str:
-    """Text as HTML; what is between backticks as code."""
+    """Return text as HTML; what is between backticks becomes code."""
     return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(words))
 
 
@@ -22,9 +20,9 @@ class Row(NamedTuple):
     """A row of a table.
 
     Attributes:
-        head: Its head, as HTML.
-        cells: The others, as HTML.
-        is_sum: Whether it is the sum of those above.
+        head: The first cell, as HTML.
+        cells: The other cells, as HTML.
+        is_sum: Whether the row is the sum of those above it.
     """
 
     head: str
@@ -33,11 +31,11 @@ class Row(NamedTuple):
 
 
 SENTENCES = "what to do"
-"""The head of the column whose cells are sentences and not figures."""
+"""The head of a column whose cells are sentences and not figures."""
 
 
 def table(caption: str, heads: Sequence[str], rows: Iterable[Row]) -> str:
-    """A table that scrolls where it is too wide; its heads are HTML."""
+    """Return a table, which scrolls if it is too wide; its heads are HTML."""
     kinds = [' class="text"' if head == SENTENCES else "" for head in heads]
     top = "".join(
         f'<th scope="col"{kind}>{head}</th>' for head, kind in zip(heads, kinds, strict=True)
@@ -55,17 +53,17 @@ def _row(row: Row, kinds: Sequence[str]) -> str:
     return f'{start}<th scope="row">{row.head}</th>{cells}</tr>'
 
 
-def figure(svg: str, words: str, keys: Iterable[tuple[str, str]] = ()) -> str:
-    """A chart with its name, and with what its colours mean where there are several."""
+def figure(svg: str, caption: str, keys: Iterable[tuple[str, str]] = ()) -> str:
+    """Return a chart with its caption, or with a legend if it has several colours."""
     legend = "".join(f'<span class="key {colour}">{text(name)}</span>' for name, colour in keys)
     return (
-        f'<figure role="img" aria-label="{html.escape(words)}">{svg}'
-        f"<figcaption>{legend or text(words)}</figcaption></figure>"
+        f'<figure role="img" aria-label="{html.escape(caption)}">{svg}'
+        f"<figcaption>{legend or text(caption)}</figcaption></figure>"
     )
 
 
-def section(title: str, words: str, *parts: str) -> str:
-    """A section with its title, a sentence, and parts that stand side by side if there is room."""
+def section(title: str, intro: str, *parts: str) -> str:
+    """Return a section: a title, a sentence, and parts side by side if there is room."""
     inner = "".join(f"<div>{part}</div>" for part in parts)
-    intro = f"<p>{text(words)}</p>" if words else ""
-    return f'<section><h2>{text(title)}</h2>{intro}<div class="pair">{inner}</div></section>'
+    paragraph = f"<p>{text(intro)}</p>" if intro else ""
+    return f'<section><h2>{text(title)}</h2>{paragraph}<div class="pair">{inner}</div></section>'

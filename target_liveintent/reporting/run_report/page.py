@@ -1,35 +1,37 @@
-"""The run report as one page: what `Facts` hold, in words, tables and charts.
+"""Renders the facts of a run as one page of words, tables and charts.
 
-It needs no network and no script.
+The page needs no network and no script.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from importlib import resources
-from typing import TYPE_CHECKING
 
-from target_liveintent.conversions.model import DAY
-from target_liveintent.reporting.run_report import charts, markup
-from target_liveintent.reporting.run_report.advice import age_words, percent
-from target_liveintent.reporting.run_report.facts import HOUR, STOPPED, not_gone
+from target_liveintent.conversions import DAY
+from target_liveintent.reporting.run_report import charts, markup, words
 from target_liveintent.reporting.run_report.markup import Row, text
-from target_liveintent.reporting.run_report.tally import FIELDS, OTHER_CURRENCIES
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    from target_liveintent.reporting.run_report.facts import Facts, Fates, Freshness, ValueOfDay
+from target_liveintent.reporting.run_report.model import (
+    STOPPED,
+    DayValue,
+    Facts,
+    Freshness,
+    Outcomes,
+)
+from target_liveintent.reporting.run_report.tally import FIELDS, HOUR, OTHER_CURRENCIES
+from target_liveintent.reporting.run_report.words import percent
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_ROWS = 40
-"""Rows of a table; the JSON has all."""
+"""Rows of a table on the page; the JSON has all of them."""
 _MOST_GROUPS = 6
-"""Columns of streams and sources."""
+"""Columns of the table of streams and sources."""
 _MOST_CURRENCIES = 4
 _LEAST_DAYS, _MOST_DAYS = 7, 31
-_HUGE, _ROUND = Decimal(10) ** 15, 10_000
+_WHOLE_FROM = 10_000
+"""Amounts above this are shown without decimals in a tile."""
 _FIELD_NAMES = {
     "md5": "MD5 of the e-mail address",
     "sha2": "SHA-256 of it",
@@ -45,7 +47,7 @@ _FIELD_NAMES = {
 
 
 def page(facts: Facts) -> str:
-    """The report of a run, as a page of HTML."""
+    """Return the report of a run as a page of HTML."""
     css = resources.files(__package__).joinpath("page.css").read_text("utf-8")
     body = "\n".join(part for part in _parts(facts) if part)
     return f"""<!doctype html>
@@ -71,7 +73,7 @@ def _parts(facts: Facts) -> Iterator[str]:
     yield _head(facts)
     yield _tiles(facts)
     yield _advice(facts)
-    yield _fates(facts)
+    yield _outcomes(facts)
     yield _not_sent(facts)
     yield _coverage(facts)
     yield _freshness(facts)
@@ -95,15 +97,10 @@ def _head(facts: Facts) -> str:
     lines = "".join(f"<li>{text(line)}</li>" for line in facts.conclusions)
     return (
         "<header><h1>Conversions sent to LiveIntent</h1>"
-        f'<p class="quiet">{badge} {_span(facts.started_at, facts.ended_at)},'
-        f" {_seconds(facts.seconds)}</p>{_message(facts)}"
+        f'<p class="quiet">{badge} {words.period(facts.started_at, facts.ended_at)},'
+        f" {words.duration(facts.seconds)}</p>{_message(facts)}"
         f'<ul class="conclusions">{lines}</ul></header>'
     )
-
-
-def _span(start: str, end: str) -> str:
-    (day, began), (last, ended) = (moment.removesuffix("Z").split("T") for moment in (start, end))
-    return f"{day} {began} to {'' if last == day else f'{last} '}{ended} UTC"
 
 
 def _message(facts: Facts) -> str:
@@ -119,7 +116,7 @@ def _message(facts: Facts) -> str:
 
 
 def _tiles(facts: Facts) -> str:
-    sent, missing = facts.total.delivered, not_gone(facts)
+    sent, missing = facts.total.delivered, facts.missing
     events = sum(one.events for one in facts.freshness)
     hour = sum(one.within_an_hour for one in facts.freshness)
     having = sum(one.having["both"] for one in facts.coverage)
@@ -134,8 +131,8 @@ def _tiles(facts: Facts) -> str:
         *_worth(facts),
     ]
     cells = "".join(
-        f'<div class="tile {kind}"><b>{text(figure)}</b><span>{words}</span></div>'
-        for kind, figure, words in tiles
+        f'<div class="tile {kind}"><b>{text(figure)}</b><span>{meaning}</span></div>'
+        for kind, figure, meaning in tiles
     )
     return f'<div class="tiles">{cells}</div>'
 
@@ -145,7 +142,9 @@ def _worth(facts: Facts) -> Iterator[tuple[str, str, str]]:
     if totals:
         currency, (events, total) = next(iter(totals.items()))
         more = f" (and {len(totals) - 1} other currencies)" if len(totals) > 1 else ""
-        amount = _amount(total).partition(".")[0] if abs(total) > _ROUND else _amount(total)
+        amount = words.amount(total)
+        if abs(total) > _WHOLE_FROM:
+            amount = amount.partition(".")[0]
         yield "", f"{amount} {currency}".strip(), f"value of {events:,} of them{more}"
 
 
@@ -159,58 +158,55 @@ def _advice(facts: Facts) -> str:
 # Sections
 
 
-def _fates(facts: Facts) -> str:
+def _outcomes(facts: Facts) -> str:
     heads = ["stream", "read", "LiveIntent has", "dead letters", "not to be sent", "by your maps"]
     if facts.dry_run:
         heads[2] = "would be sent"
-    open_ = facts.total.unsettled > 0
-    rows = [_fate_row(one, open_=open_) for one in [*facts.streams[:_MOST_ROWS], facts.total]]
-    table = markup.table("Records by stream", [*heads, *["without a fate"] * open_], rows)
+    unsettled = facts.total.unsettled > 0
+    if unsettled:
+        heads.append("without a fate")
+    shown = [*facts.streams[:_MOST_ROWS], facts.total]
+    rows = [_outcome_row(one, with_unsettled=unsettled) for one in shown]
+    table = markup.table("Records by stream", heads, rows)
     steps = facts.over_time.steps
     keys = [
         (name, colour)
-        for kind, name, colour in charts.FATES
+        for kind, name, colour in charts.OUTCOMES
         if any(getattr(step, kind) for step in steps)
     ]
     if len(steps) > 1:
         width = facts.over_time.seconds_a_step
-        words = f"Records by fate over the run, in steps of {_seconds(width)}"
-        figure = markup.figure(charts.fates_over_time(facts), words, keys)
+        caption = f"Records by fate over the run, in steps of {words.duration(width)}"
+        figure = markup.figure(charts.outcomes_over_time(facts), caption, keys)
     else:
-        figure = markup.figure(charts.fates(facts), "Records by fate")
-    words = "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
-    return markup.section("What became of the records", words, figure, table)
+        figure = markup.figure(charts.outcomes(facts), "Records by fate")
+    intro = "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
+    return markup.section("What became of the records", intro, figure, table)
 
 
-def _fate_row(one: Fates, *, open_: bool) -> Row:
+def _outcome_row(one: Outcomes, *, with_unsettled: bool) -> Row:
     name = "all" if one.stream is None else text(one.stream)
     unused = one.filtered + one.unmapped + one.not_replayed
     counts = [one.read, one.delivered, one.rejected, one.dropped, unused]
-    if open_:
+    if with_unsettled:
         counts.append(one.unsettled)
     return Row(name, [f"{count:,}" for count in counts], is_sum=one.stream is None)
+
+
+_NOT_SENT_KEYS = {True: ("dead letters", "bad"), False: ("not to be sent", "hold")}
 
 
 def _not_sent(facts: Facts) -> str:
     if not facts.not_sent:
         return ""
-    whole = facts.total.read
-    rows = [
-        Row(
-            f"<code>{one.reason}</code>",
-            [
-                f"{one.records:,}",
-                percent(one.records, whole),
-                text(one.what_to_do),
-            ],
-        )
-        for one in facts.not_sent
-    ]
+    rows = []
+    for one in facts.not_sent:
+        share = percent(one.records, facts.total.read)
+        cells = [f"{one.records:,}", share, text(one.what_to_do)]
+        rows.append(Row(f"<code>{one.reason}</code>", cells))
     table = markup.table("By reason", ["reason", "records", "of all", markup.SENTENCES], rows)
-    kept = {one.dead_letter for one in facts.not_sent}
-    keys = [("dead letters", "bad")] * (True in kept) + [("not to be sent", "hold")] * (
-        False in kept
-    )
+    kinds = {one.dead_letter for one in facts.not_sent}
+    keys = [key for dead_letter, key in _NOT_SENT_KEYS.items() if dead_letter in kinds]
     figure = markup.figure(charts.rejections(facts), "Records that did not go, by reason", keys)
     return markup.section("What did not go, and why", "", figure, table)
 
@@ -232,8 +228,8 @@ def _coverage(facts: Facts) -> str:
     shares = [100 * total / events for total in totals]
     names = [_FIELD_NAMES[field] for field in FIELDS]
     figure = markup.figure(charts.coverage(names, shares), "Share of events that have it")
-    words = "The more of these an event has, the more likely LiveIntent finds whom it is about."
-    return markup.section("What the events hold", words, figure, markup.table(caption, heads, rows))
+    intro = "The more of these an event has, the more likely LiveIntent finds whom it is about."
+    return markup.section("What the events hold", intro, figure, markup.table(caption, heads, rows))
 
 
 def _share(part: int, whole: int) -> str:
@@ -247,40 +243,31 @@ def _freshness(facts: Facts) -> str:
     bounds = [step.up_to for step in steps if step.up_to is not None]
     counts = [sum(one.steps[n].events for one in facts.freshness) for n in range(len(bounds))]
     chart = charts.ages(
-        [_short_age(bound) for bound in bounds],
+        [words.short_age(bound) for bound in bounds],
         counts,
         sum(bound <= HOUR for bound in bounds),
         sum(bound <= 7 * DAY for bound in bounds),
     )
     keys = [("within an hour", "good"), ("within 7 days", "hold"), ("older, offline only", "bad")]
-    words = (
+    intro = (
         "Age is the time from the conversion to its sending. LiveIntent advises an hour; it takes"
         " 7 days at most, 30 of source `offline`."
     )
     heads = ["source", "events", "within an hour", "within a day", "oldest", "window"]
     table = markup.table("By source", heads, map(_freshness_row, facts.freshness))
     figure = markup.figure(chart, "Events by age at sending, up to so old", keys)
-    return markup.section("How late they were", words, figure, table)
+    return markup.section("How late they were", intro, figure, table)
 
 
 def _freshness_row(one: Freshness) -> Row:
-    return Row(
-        one.source,
-        [
-            f"{one.events:,}",
-            percent(one.within_an_hour, one.events),
-            percent(one.within_a_day, one.events),
-            age_words(one.oldest_seconds),
-            f"{one.window_days} days",
-        ],
+    cells = (
+        f"{one.events:,}",
+        percent(one.within_an_hour, one.events),
+        percent(one.within_a_day, one.events),
+        words.age_words(one.oldest_seconds),
+        f"{one.window_days} days",
     )
-
-
-def _short_age(seconds: float) -> str:
-    for unit, name in ((DAY, "d"), (HOUR, "h")):
-        if seconds >= unit:
-            return f"{seconds / unit:g}{name}"
-    return f"{seconds / 60:g}m"
+    return Row(one.source, cells)
 
 
 def _value(facts: Facts) -> str:
@@ -288,67 +275,56 @@ def _value(facts: Facts) -> str:
     if not totals:
         return ""
     rows = [
-        Row(text(currency) or "none", [f"{events:,}", _amount(total)])
+        Row(text(currency) or "none", [f"{events:,}", words.amount(total)])
         for currency, (events, total) in list(totals.items())[:_MOST_ROWS]
     ]
     table = markup.table("By currency", ["currency", "conversions", "value"], rows)
     figures = []
     for currency in [name for name in totals if name != OTHER_CURRENCIES][:_MOST_CURRENCIES]:
         days = _by_day([one for one in facts.value if one.currency == currency])
-        chart = charts.values([day[5:] for day in days], list(days.values()))
+        chart = charts.values([day.isoformat()[5:] for day in days], list(days.values()))
         named = currency or "without a currency"
         figures.append(markup.figure(chart, f"Value by day, {named}"))
-    words = f"By the day of the conversion, in the time zone {facts.timezone}."
-    return markup.section("What they are worth", words, *figures, table)
+    intro = f"By the day of the conversion, in the time zone {facts.timezone}."
+    return markup.section("What they are worth", intro, *figures, table)
 
 
-def _by_day(values: Sequence[ValueOfDay]) -> dict[str, float]:
-    """The value of each of the last days, of those without any as well."""
+def _by_day(values: Sequence[DayValue]) -> dict[dt.date, float]:
+    """Return the value of each of the last 7 to 31 days, days without a value included."""
     worth = {one.day: float(one.value) for one in values}
-    last = dt.date.fromisoformat(max(worth))
-    first = dt.date.fromisoformat(min(worth))
+    first, last = min(worth), max(worth)
     first = min(first, last - dt.timedelta(days=_LEAST_DAYS - 1))
     first = max(first, last - dt.timedelta(days=_MOST_DAYS - 1))
-    days = ((first + dt.timedelta(days=n)).isoformat() for n in range((last - first).days + 1))
+    days = (first + dt.timedelta(days=n) for n in range((last - first).days + 1))
     return {day: worth.get(day, 0.0) for day in days}
 
 
-def _totals(values: Sequence[ValueOfDay]) -> dict[str, tuple[int, Decimal]]:
-    """Conversions and value by currency, the most frequent first."""
+def _totals(values: Sequence[DayValue]) -> dict[str, tuple[int, Decimal]]:
+    """Return conversions and value by currency, the most frequent currency first."""
     totals: dict[str, tuple[int, Decimal]] = {}
     for one in values:
         events, total = totals.get(one.currency, (0, Decimal(0)))
-        totals[one.currency] = events + one.events, total + Decimal(one.value)
+        totals[one.currency] = events + one.events, total + one.value
     return dict(sorted(totals.items(), key=lambda item: -item[1][0]))
 
 
-def _amount(amount: Decimal) -> str:
-    return f"{amount:.3e}" if abs(amount) >= _HUGE else f"{amount:,.2f}"
-
-
 def _requests(facts: Facts) -> str:
-    asked = facts.requests
-    if not asked.count:
+    requests = facts.requests
+    if not requests.count:
         return ""
-    used = [n for n, step in enumerate(asked.steps) if step.requests]
-    shown = asked.steps[max(used[0] - 1, 0) : used[-1] + 2] if used else []
-    labels = ["more" if step.up_to is None else _seconds(step.up_to) for step in shown]
+    used = [n for n, step in enumerate(requests.steps) if step.requests]
+    shown = requests.steps[max(used[0] - 1, 0) : used[-1] + 2] if used else []
+    labels = ["more" if step.up_to is None else words.duration(step.up_to) for step in shown]
     figure = markup.figure(
         charts.latencies(labels, [step.requests for step in shown]),
         "Requests by how long they took, up to",
     )
     cells = {
-        "requests": f"{asked.count:,}",
-        "of these, retries": f"{asked.retries:,}",
-        "half took at most": _seconds(asked.half_within),
-        "95 of 100 took at most": _seconds(asked.most_within),
-        "the longest took": _seconds(asked.longest),
+        "requests": f"{requests.count:,}",
+        "of these, retries": f"{requests.retries:,}",
+        "half took at most": words.duration(requests.half_within),
+        "95 of 100 took at most": words.duration(requests.most_within),
+        "the longest took": words.duration(requests.longest),
     }
     table = markup.table("", ["", ""], [Row(name, [cell]) for name, cell in cells.items()])
     return markup.section("Requests", "", figure, table)
-
-
-def _seconds(seconds: float) -> str:
-    if seconds < 1:
-        return f"{seconds * 1000:.3g} ms"
-    return f"{seconds:.3g} s" if seconds < 2 * 60 else charts.clock(seconds)

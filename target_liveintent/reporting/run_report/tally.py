@@ -1,61 +1,61 @@
-"""What a run delivered, in numbers of a bounded size: for the run report, and only if it is wanted.
+"""What a run delivered, in numbers of bounded size; only runs that write a run report need it.
 
-A tally of ten events and one of two billion take the same memory: counters by stream, source and
-combination of fields, steps of fixed widths, exact sums by currency and day.
+A tally of two billion events takes no more memory than one of ten: it has counters by stream,
+source and combination of fields, steps of fixed widths, and exact sums by currency and day.
 """
 
 from __future__ import annotations
 
 import datetime as dt
+import operator
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING, NamedTuple
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Iterator, Sequence
+from msgspec.structs import astuple
 
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.storage.delivered import SentEvent
+from target_liveintent.conversions import DAY, SentEvent
+from target_liveintent.reporting.run_report.model import Coverage, DayValue, TimeStep
+from target_liveintent.run import RunCounts
 
-_MINUTE, _HOUR, _DAY = 60, 3_600, 86_400
+_MINUTE, HOUR = 60, 3_600
 AGES = (
-    *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE, _HOUR, 3 * _HOUR, 6 * _HOUR, 12 * _HOUR),
-    *(_DAY, 2 * _DAY, 4 * _DAY, 7 * _DAY, 14 * _DAY, 30 * _DAY),
+    *(_MINUTE, 5 * _MINUTE, 15 * _MINUTE, HOUR, 3 * HOUR, 6 * HOUR, 12 * HOUR),
+    *(DAY, 2 * DAY, 4 * DAY, 7 * DAY, 14 * DAY, 30 * DAY),
 )
-"""Upper bounds of the steps of age, in seconds; the last is the longest window there is."""
+"""Upper bounds of the steps of age, in seconds; the last is the longest window of the API."""
 LATENCIES = tuple(round(0.001 * 10 ** (n / 8), 6) for n in range(8 * 5 + 1))
 """Upper bounds of the steps of latency, in seconds: eight a decade, from 1 ms to 100 s."""
 FIELDS = (
     *("md5", "sha2", "both", "decision_id", "ip", "user_agent", "device_id"),
     *("order_id", "value", "currency"),
 )
-"""What coverage is told of: `both` hashes, `device_id` for an idfa or aaid."""
+"""What coverage counts: `both` are the two hashes, `device_id` is an idfa or aaid."""
 _MOST_STEPS = 48
 _MOST_CURRENCIES = 50
-"""Of more (they are three free letters), the events are counted and not added up."""
+"""Events of further currencies are only counted: a currency is any three letters."""
 OTHER_CURRENCIES = "others"
 _QUARTER = 900
-"""Seconds; no zone's day begins within one."""
+"""Seconds. In every time zone, a day begins at a multiple of it."""
 _MOST_DAYS = 10_000
 _exact = Context(prec=1_000)
 """Digits of a sum: more than any amount that can be sent has."""
 
 
 class Histogram:
-    """Counts by steps of fixed widths.
+    """Counts numbers by steps of fixed widths.
 
     Args:
-        bounds: The steps' upper bounds, rising.
+        bounds: The upper bounds of the steps, rising.
 
     Attributes:
-        counts: A number for each step, and one for what is above.
+        counts: The numbers in each step, and those above the last bound.
         largest: The largest number so far.
     """
 
     def __init__(self, bounds: Sequence[float]) -> None:
-        """Start with nothing counted."""
         self.bounds = bounds
         self.counts = [0] * (len(bounds) + 1)
         self.largest = 0.0
@@ -70,12 +70,17 @@ class Histogram:
         """How many numbers were counted."""
         return sum(self.counts)
 
+    @property
+    def steps(self) -> list[tuple[float | None, int]]:
+        """The upper bound of each step, None for the last, and how many numbers are in it."""
+        return list(zip([*self.bounds, None], self.counts, strict=True))
+
     def up_to(self, bound: float) -> int:
-        """How many were at most that, which must be the bound of a step."""
+        """Return how many numbers did not exceed the bound of a step."""
         return sum(self.counts[: self.bounds.index(bound) + 1])
 
     def quantile(self, share: float) -> float:
-        """What that share of the numbers did not exceed: the bound of its step."""
+        """Return the bound of the first step up to which at least this share of the numbers is."""
         wanted, seen = share * self.total, 0
         for bound, count in zip(self.bounds, self.counts, strict=False):
             seen += count
@@ -84,116 +89,65 @@ class Histogram:
         return self.largest
 
 
-class Step(NamedTuple):
-    """What happened in a step of a run's time.
-
-    Attributes:
-        delivered: Events that the API processed.
-        rejected: Dead letters.
-        dropped: Not to be sent.
-        unused: Filtered, of no mapped stream, or letters that are not replayed.
-    """
-
-    delivered: int = 0
-    rejected: int = 0
-    dropped: int = 0
-    unused: int = 0
-
-
 class Timeline:
-    """Fates over the time of a run, in at most 48 steps: when there are more, pairs are joined.
+    """Outcomes over the time of a run, in at most 48 steps; a longer run joins pairs of steps.
+
+    Args:
+        monotonic: Returns seconds that never go backwards.
 
     Attributes:
         width: Seconds a step.
+        steps: What happened in each step so far.
     """
 
-    def __init__(self) -> None:
-        """Start the clock."""
+    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.width = 1
-        self._steps: list[Step] = []
-        self._before = Step()
-        self._started = time.monotonic()
+        self.steps: list[TimeStep] = []
+        self._before = TimeStep()
+        self._monotonic = monotonic
+        self._started = monotonic()
 
-    def look(self, report: RunCounts) -> None:
-        """Book what happened since the last look; called about once a second."""
-        total = report.total
-        now = Step(
+    def update(self, counts: RunCounts) -> None:
+        """Add what has happened since the last update to the present step."""
+        total = counts.total
+        now = TimeStep(
             total.delivered,
             total.rejected.total(),
             total.dropped.total(),
             total.filtered + total.unmapped + total.not_replayed.total(),
         )
-        self._book(time.monotonic() - self._started, now)
-
-    def _book(self, seconds: float, now: Step) -> None:
+        seconds = self._monotonic() - self._started
         while (place := int(seconds / self.width)) >= _MOST_STEPS:
-            pairs = zip(self._steps[::2], [*self._steps[1::2], Step()], strict=False)
-            self._steps = [_sum(one, two) for one, two in pairs]
+            pairs = zip(self.steps[::2], [*self.steps[1::2], TimeStep()], strict=False)
+            self.steps = [_combine(operator.add, one, two) for one, two in pairs]
             self.width *= 2
-        self._steps += [Step()] * (place + 1 - len(self._steps))
-        new = Step(*(n - before for n, before in zip(now, self._before, strict=True)))
-        self._steps[place] = _sum(self._steps[place], new)
+        self.steps += [TimeStep()] * (place + 1 - len(self.steps))
+        new = _combine(operator.sub, now, self._before)
+        self.steps[place] = _combine(operator.add, self.steps[place], new)
         self._before = now
 
-    @property
-    def steps(self) -> list[Step]:
-        """What happened in each step so far."""
-        return list(self._steps)
 
-
-def _sum(one: Step, two: Step) -> Step:
-    return Step(*map(sum, zip(one, two, strict=True)))
-
-
-class Coverage(NamedTuple):
-    """What the events of one stream and source hold.
-
-    Attributes:
-        stream: The stream.
-        source: The events' source.
-        events: How many there are.
-        having: How many of them have each of `FIELDS`.
-    """
-
-    stream: str
-    source: str
-    events: int
-    having: dict[str, int]
-
-
-class Value(NamedTuple):
-    """What the conversions of a currency and a day are worth.
-
-    Attributes:
-        currency: Three letters; `OTHER_CURRENCIES` for what was not added up.
-        day: In the zone of the setting `timezone`.
-        events: Those that have a value.
-        value: Its exact sum.
-    """
-
-    currency: str
-    day: dt.date
-    events: int
-    value: Decimal
+def _combine(how: Callable[[int, int], int], one: TimeStep, two: TimeStep) -> TimeStep:
+    return TimeStep(*map(how, astuple(one), astuple(two)))
 
 
 class Tally:
     """Counts what was delivered.
 
     Args:
-        zone: Where days begin.
+        zone: The time zone whose days the values are summed by.
+        monotonic: Returns seconds that never go backwards.
 
     Attributes:
-        ages: Seconds from event to sending, by source.
+        ages: Seconds from the event to its sending, by source.
         latencies: Seconds that requests took.
-        timeline: Fates over the time of the run.
+        timeline: Outcomes over the time of the run.
     """
 
-    def __init__(self, zone: dt.tzinfo) -> None:
-        """Start with nothing."""
+    def __init__(self, zone: dt.tzinfo, monotonic: Callable[[], float] = time.monotonic) -> None:
         self.ages: dict[str, Histogram] = {}
         self.latencies = Histogram(LATENCIES)
-        self.timeline = Timeline()
+        self.timeline = Timeline(monotonic)
         self._zone = zone
         self._combinations: Counter[tuple[str, str, tuple[bool, ...]]] = Counter()
         self._values: dict[tuple[str, dt.date], tuple[int, Decimal]] = {}
@@ -205,27 +159,18 @@ class Tally:
         stream: str,
         events: Sequence[SentEvent],
         sent_at: Sequence[float],
-        latencies: Sequence[float],
+        latencies: Iterable[float] = (),
     ) -> None:
-        """Count the result of a batch.
+        """Count the delivered events of a batch.
 
         Args:
-            stream: The name under which its events are counted.
-            events: Those of its events that were delivered.
-            sent_at: Unix time, in seconds, at which each of them was sent.
-            latencies: Seconds that each request took.
+            stream: The stream that they are counted under.
+            events: The events.
+            sent_at: The Unix time at which each event was sent.
+            latencies: The seconds that each request of the batch took.
         """
-        self.add(stream, events, sent_at)
-        self.add_latencies(latencies)
-
-    def add(self, stream: str, events: Sequence[SentEvent], sent_at: Sequence[float]) -> None:
-        """Count events.
-
-        Args:
-            stream: Under which name.
-            events: Those of one batch that were delivered.
-            sent_at: Unix time at which each of them was sent.
-        """
+        for seconds in latencies:
+            self.latencies.add(seconds)
         combinations = self._combinations
         for event, sent in zip(events, sent_at, strict=True):
             user, purchase = event.user_data, event.purchase_data
@@ -234,7 +179,7 @@ class Tally:
                 user.sha2 is not None,
                 event.decision_id is not None,
                 user.ip is not None,
-                user.ua is not None,
+                user.user_agent is not None,
                 user.idfa is not None or user.aaid is not None,
                 purchase.order_id is not None,
                 purchase.value is not None,
@@ -263,13 +208,8 @@ class Tally:
         count, total = self._values.get((currency, day), (0, Decimal(0)))
         self._values[currency, day] = count + 1, _exact.add(total, value)
 
-    def add_latencies(self, seconds: Iterable[float]) -> None:
-        """Count how long requests took."""
-        for one in seconds:
-            self.latencies.add(one)
-
     def coverage(self) -> Iterator[Coverage]:
-        """What events hold, by stream and source."""
+        """Yield how many events have each field, by stream and source."""
         groups: dict[tuple[str, str], Counter[str]] = {}
         for (stream, source, has), count in self._combinations.items():
             group = groups.setdefault((stream, source), Counter())
@@ -280,6 +220,6 @@ class Tally:
         for (stream, source), group in sorted(groups.items()):
             yield Coverage(stream, source, group["events"], {name: group[name] for name in FIELDS})
 
-    def values(self) -> list[Value]:
-        """What conversions are worth, by currency and day."""
-        return [Value(*key, *found) for key, found in sorted(self._values.items())]
+    def values(self) -> list[DayValue]:
+        """Return the value of the conversions by currency and day."""
+        return [DayValue(*key, *found) for key, found in sorted(self._values.items())]

@@ -1,33 +1,34 @@
-"""The page to look at what arrived, and what it asks for.
+"""The page that shows what arrived, and the data that it requests.
 
-It is static, and whatever arrived is hostile to it: the script puts text into it as text, and
-the policy below lets it load and do nothing else.
+The page is static, and it treats everything that arrived as hostile: the script inserts text only
+as text, and the content security policy below lets the page load nothing but its own files.
 """
 
 from __future__ import annotations
 
 import asyncio
 import contextlib
+from collections.abc import AsyncIterator
 from importlib.resources import files
-from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
+from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from target_liveintent.sandbox.answers import JSON
-from target_liveintent.sandbox.look import QueryError, one_event, parse_query, snapshot, version
+from target_liveintent.sandbox.fault_queue import FaultQueue
+from target_liveintent.sandbox.page_data import (
+    QueryError,
+    one_event,
+    parse_query,
+    snapshot,
+    version,
+)
+from target_liveintent.sandbox.store import Store
 
-if TYPE_CHECKING:
-    from collections.abc import AsyncIterator
-
-    from starlette.requests import Request
-
-    from target_liveintent.sandbox.script import FaultQueue
-    from target_liveintent.sandbox.store import Store
-
-BEAT = 0.25
-"""Seconds between two looks at whether something changed: the page is told so often at most."""
+POLL_SECONDS = 0.25
+"""Seconds between two checks for changes, and so the shortest time between two notifications."""
 
 HEADERS = {
     "Cache-Control": "no-store",
@@ -52,41 +53,40 @@ _INDEX = (files(__package__) / "index.html").read_text(encoding="utf-8")
 
 
 class Page:
-    """The page's routes.
+    """The routes of the page.
 
     Args:
         store: What arrived.
         faults: The scripted faults.
-        customer_id: To show where to send to.
+        customer_id: Part of the path that the page shows for sending events.
         closing: Set when the server stops.
     """
 
     def __init__(
         self, store: Store, faults: FaultQueue, customer_id: str, closing: asyncio.Event
     ) -> None:
-        """Set up the routes."""
         self._store = store
         self._faults = faults
         self._index = _INDEX.replace("{{customer_id}}", customer_id)
         self._closing = closing
         self.routes = [
-            Route("/", self._show),
-            Route("/page/{name}", self._show_file),
-            Route("/look", self._look),
-            Route("/look/changes", self._tell_of_changes),
-            Route("/look/events/{number:int}", self._look_at_event),
+            Route("/", self._send_index),
+            Route("/page/{name}", self._send_file),
+            Route("/look", self._send_snapshot),
+            Route("/look/changes", self._stream_changes),
+            Route("/look/events/{number:int}", self._send_event),
         ]
 
-    async def _show(self, _: Request) -> Response:
+    async def _send_index(self, _: Request) -> Response:
         return Response(self._index, headers=HEADERS, media_type="text/html")
 
-    async def _show_file(self, request: Request) -> Response:
+    async def _send_file(self, request: Request) -> Response:
         name = request.path_params["name"]
         if name not in _FILES:
             raise HTTPException(404)
         return Response(_CONTENT[name], headers=HEADERS, media_type=_FILES[name])
 
-    async def _look(self, request: Request) -> Response:
+    async def _send_snapshot(self, request: Request) -> Response:
         try:
             query = parse_query(request.query_params)
         except QueryError as error:
@@ -94,22 +94,23 @@ class Page:
         found = snapshot(self._store, self._faults, query)
         return Response(found, headers=HEADERS, media_type=JSON)
 
-    async def _look_at_event(self, request: Request) -> Response:
+    async def _send_event(self, request: Request) -> Response:
         found = one_event(self._store, request.path_params["number"])
         if found is None:
             raise HTTPException(404, "this event is not kept, or no longer")
         return Response(found, headers=HEADERS, media_type=JSON)
 
-    async def _tell_of_changes(self, _: Request) -> Response:
+    async def _stream_changes(self, _: Request) -> Response:
         return StreamingResponse(self._changes(), headers=HEADERS, media_type="text/event-stream")
 
     async def _changes(self) -> AsyncIterator[str]:
-        yield "retry: 1000\n\n"  # when the connection is lost; a browser's own wait is longer
-        told = None
+        # Milliseconds before a browser reconnects; its default is longer.
+        yield "retry: 1000\n\n"
+        sent = None
         while not self._closing.is_set():
-            now = version(self._store, self._faults)
-            if now != told:
-                yield f"data: {now}\n\n"
-                told = now
+            current = version(self._store, self._faults)
+            if current != sent:
+                yield f"data: {current}\n\n"
+                sent = current
             with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), BEAT)
+                await asyncio.wait_for(self._closing.wait(), POLL_SECONDS)

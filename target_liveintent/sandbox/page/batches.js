@@ -1,13 +1,13 @@
-// The list of batches, with why they were refused.
-import { button, element, extent, keep, number, pill, plural, problem, row, time } from "./dom.js";
+// The list of batches, with the reasons why they were refused.
+import { button, describeExtent, element, number, pill, plural, problem, row, time, updateList } from "./dom.js";
 
-const MOST_PROBLEMS = 3;
+const MAX_PROBLEMS = 3; // shown until the user asks for more
 const section = document.getElementById("batches");
 
 function problems(found) {
   if (!found.length) return "";
-  const list = element("ul", "problems", ...found.slice(0, MOST_PROBLEMS).map(problem));
-  const rest = found.slice(MOST_PROBLEMS);
+  const list = element("ul", "problems", ...found.slice(0, MAX_PROBLEMS).map(problem));
+  const rest = found.slice(MAX_PROBLEMS);
   if (!rest.length) return list;
   const more = button(`${rest.length} more`, "link", () => {
     more.closest("ul").append(...rest.map(problem));
@@ -35,7 +35,7 @@ const columns = showEvents => [
   ["Why", "why", batch => problems(batch.problems)],
 ];
 
-// `refresh` is called where the filter changes, `showEvents` with the number of a batch.
+// Calls `refresh` when the filter changes, and `showEvents` with the number of a batch.
 export function batches(refresh, showEvents) {
   const [filter, more, empty] = [".filters", ".more", ".empty"].map(name => section.querySelector(name));
   const cells = columns(showEvents);
@@ -46,12 +46,12 @@ export function batches(refresh, showEvents) {
   return {
     query: () => ({ batch_outcome: filter.batch_outcome.value, batch_limit: Math.min(limit, 500) }),
     show({ batches: { count, kept, rows }, stats }) {
-      keep(section.querySelector("tbody"), rows, batch => row(cells, batch));
+      updateList(section.querySelector("tbody"), rows, batch => row(cells, batch));
       section.querySelector("table").hidden = !rows.length;
       empty.hidden = rows.length > 0;
       empty.textContent = kept ? "No batch is like that." : "No batch has arrived yet.";
       more.hidden = rows.length >= count || limit >= 500;
-      section.querySelector(".head .soft").textContent = extent(rows.length, count, kept, stats.requests);
+      section.querySelector(".head .soft").textContent = describeExtent(rows.length, count, kept, stats.requests);
     },
   };
 }

@@ -1,4 +1,4 @@
-// Making elements. Whatever arrives is untrusted: it enters the page as text nodes only.
+// Creates elements. Data from the sandbox is untrusted and enters the page only as text nodes.
 
 export function element(tag, className, ...children) {
   const made = document.createElement(tag);
@@ -18,8 +18,8 @@ export const number = value => Number(value).toLocaleString("en-US");
 
 export const plural = (count, noun) => `${number(count)} ${noun}${count === 1 ? "" : "s"}`;
 
-// How much of a list is shown: of those that match, of those that are kept, of all there were.
-export function extent(shown, matching, kept, all) {
+// Describe how many items a list shows, of those that match the filter, are kept, and arrived.
+export function describeExtent(shown, matching, kept, all) {
   const rest = kept < all ? ` kept, ${number(all)} arrived` : "";
   if (matching > shown) return `newest ${number(shown)} of ${number(matching)}${rest}`;
   return shown < all ? `${number(shown)} of ${number(kept)}${rest}` : "";
@@ -38,7 +38,7 @@ export const text = value => value === null || value === undefined ? "" : String
 
 export const pill = (outcome, label = outcome) => element("span", `pill ${outcome}`, label);
 
-// A table's row; its cells carry their label for narrow screens, which show no head.
+// A row of a table. Each cell has its label, because narrow screens do not show the table's head.
 export function row(columns, content) {
   return element("tr", "", ...columns.map(([label, kind, show]) => {
     const cell = element("td", kind, show(content));
@@ -47,8 +47,8 @@ export function row(columns, content) {
   }));
 }
 
-// Show a list, newest first. What was there stays as it is, with its focus and selection.
-export function keep(parent, contents, build) {
+// Show a list in the given order. Items that do not change keep their element, focus and selection.
+export function updateList(parent, contents, build) {
   const wanted = new Map(contents.map(content => [JSON.stringify(content), content]));
   for (const child of [...parent.children]) if (!wanted.has(child.dataset.key)) child.remove();
   let next = parent.firstElementChild;
@@ -63,7 +63,7 @@ export function keep(parent, contents, build) {
   }
 }
 
-// One rule that was broken: field, rule, value, and whose it was.
+// One broken rule: the field, the rule, the value, and the event.
 export function problem({ index, event_id, field, rule, value }) {
   const whose = index === undefined ? "" : `events[${index}]${event_id === null ? "" : ` · ${event_id}`}`;
   return element("li", "",

@@ -1,5 +1,5 @@
-// The list of events, its filters, and one event in full.
-import { button, element, extent, keep, number, pill, problem, request, row, text, time } from "./dom.js";
+// The list of events, its filters, and the dialog with one complete event.
+import { button, describeExtent, element, number, pill, problem, request, row, text, time, updateList } from "./dom.js";
 
 const section = document.getElementById("events");
 const dialog = document.getElementById("event");
@@ -15,7 +15,7 @@ function money({ value, currency }) {
 
 const COLUMNS = [
   ["Happened (UTC)", "time", event => time(event.time)],
-  ["Event", "id", event => button(text(event.id) || "without an ID", "link mono", () => open(event.number))],
+  ["Event", "id", event => button(text(event.id) || "without an ID", "link mono", () => openEvent(event.number))],
   ["Outcome", "", event => pill(event.outcome, label(event.outcome))],
   ["Source", "", event => text(event.source)],
   ["Pixel", "number", event => text(event.pixel)],
@@ -25,7 +25,7 @@ const COLUMNS = [
     ? element("span", "chips", ...event.identified.map(name => element("span", "chip", name))) : ""],
 ];
 
-async function open(wanted) {
+async function openEvent(wanted) {
   let event;
   try {
     event = await request(`look/events/${wanted}`);
@@ -71,7 +71,7 @@ function showPixels(select, pixels) {
   select.value = wanted.includes(chosen) ? chosen : "";
 }
 
-// `refresh` is called where a filter changes.
+// Calls `refresh` when a filter changes.
 export function events(refresh) {
   const [filter, more, empty] = [".filters", ".more", ".empty"].map(name => section.querySelector(name));
   const FILTERS = ["outcome", "source", "pixel", "request", "search"];
@@ -80,7 +80,7 @@ export function events(refresh) {
     FILTERS.map(name => [name, filter[name].validity.valid ? filter[name].value : ""]));
   filter.addEventListener("input", refresh);
   filter.addEventListener("submit", event => event.preventDefault());
-  filter.addEventListener("reset", () => setTimeout(refresh)); // once the fields are empty
+  filter.addEventListener("reset", () => setTimeout(refresh)); // after the reset has emptied the fields
   more.addEventListener("click", () => { limit += 75; refresh(); });
   return {
     query: () => ({ ...values(), limit: Math.min(limit, 500) }),
@@ -93,12 +93,12 @@ export function events(refresh) {
     },
     show({ events: { count, kept, rows }, pixels, stats }) {
       showPixels(filter.pixel, pixels);
-      keep(section.querySelector("tbody"), rows, event => row(COLUMNS, event));
+      updateList(section.querySelector("tbody"), rows, event => row(COLUMNS, event));
       section.querySelector("table").hidden = !rows.length;
       empty.hidden = rows.length > 0;
       empty.textContent = kept ? "No event is like that." : "No event has arrived yet.";
       more.hidden = rows.length >= count || limit >= 500;
-      section.querySelector(".head .soft").textContent = extent(rows.length, count, kept, stats.arrived);
+      section.querySelector(".head .soft").textContent = describeExtent(rows.length, count, kept, stats.arrived);
       filter.querySelector("[type=reset]").hidden = !Object.values(values()).some(Boolean);
     },
   };

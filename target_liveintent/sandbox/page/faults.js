@@ -1,10 +1,10 @@
-// Switches for common faults, a form for the others, and the list of those still to happen.
-import { button, element, keep, number, plural, request } from "./dom.js";
+// Switches for common faults, a form for the others, and the list of active faults.
+import { button, element, number, plural, request, updateList } from "./dom.js";
 
 const section = document.getElementById("faults");
-const wrong = section.querySelector(".wrong");
+const errorText = section.querySelector(".wrong");
 
-// what the switch is called, what it does, and the fault it stands for while it is on
+// The name of each switch, its effect, and the fault that it adds.
 const SWITCHES = [
   ["Unavailable", "answers 503", { kind: "status", status: 503 }],
   ["Too many requests", "429, Retry-After: 2", { kind: "status", status: 429, headers: { "Retry-After": "2" } }],
@@ -14,31 +14,31 @@ const SWITCHES = [
   ["Lost answer", "accepts, then drops", { kind: "drop", when: "after" }],
 ];
 
-const named = fault => [...fault.event_ids ?? []].sort();
+const eventIds = fault => [...fault.event_ids ?? []].sort();
 
-const WHAT = {
+const DESCRIPTIONS = {
   status: fault => `Answers ${[fault.status, ...Object.entries(fault.headers ?? {}).map(pair => pair.join(": "))].join(", ")}`,
   latency: fault => `Answers ${number(fault.seconds)} s later`,
   drop: fault => `Drops the connection ${fault.when} processing`,
   refuse: fault => `Refuses batches with ${[
-    ...named(fault), ...Object.entries(fault.where ?? {}).map(([path, value]) => `${path} = ${JSON.stringify(value)}`),
+    ...eventIds(fault), ...Object.entries(fault.where ?? {}).map(([path, value]) => `${path} = ${JSON.stringify(value)}`),
   ].join(", ")}`,
-  partial: fault => `Leaves out ${named(fault).join(", ")}`,
+  partial: fault => `Leaves out ${eventIds(fault).join(", ")}`,
 };
 
-function described({ times, probability, ...fault }) {
+function describe({ times, probability, ...fault }) {
   const often = times === null ? "until removed" : `${plural(times, "time")} more`;
   const chance = probability < 1 ? `, with ${number(probability * 100)} %` : "";
-  return [WHAT[fault.kind](fault), `${often}${chance}`];
+  return [DESCRIPTIONS[fault.kind](fault), `${often}${chance}`];
 }
 
 async function attempt(action) {
   try {
     await action();
-    wrong.hidden = true;
+    errorText.hidden = true;
   } catch (error) {
-    wrong.textContent = error.message;
-    wrong.hidden = false;
+    errorText.textContent = error.message;
+    errorText.hidden = false;
   }
 }
 
@@ -47,8 +47,8 @@ const add = fault => attempt(() => request("faults", {
 }));
 const remove = scripted => attempt(() => request(`faults/${scripted.number}`, { method: "DELETE" }));
 
-// A switch is on while its very fault is among those still to happen, without an end.
-function meant(scripted, fault) {
+// A switch is on while exactly its fault is active, without a limit or a probability.
+function belongsTo(scripted, fault) {
   const { times, probability, ...rest } = scripted.fault;
   if (times !== null || probability !== 1) return false;
   const same = (a, b) => JSON.stringify(a ?? {}) === JSON.stringify(b ?? {});
@@ -57,7 +57,7 @@ function meant(scripted, fault) {
 
 function makeSwitch([name, does, fault], scripted) {
   const made = button("", "switch", () => {
-    const found = scripted().filter(one => meant(one, fault));
+    const found = scripted().filter(one => belongsTo(one, fault));
     if (found.length) found.forEach(remove);
     else add({ ...fault, times: null });
   });
@@ -66,7 +66,7 @@ function makeSwitch([name, does, fault], scripted) {
   return made;
 }
 
-function scriptedBy(form) {
+function readFault(form) {
   const { kind, times, percent, ...fields } = Object.fromEntries(new FormData(form));
   const ids = (fields.event_ids ?? "").split(/[\s,]+/).filter(Boolean);
   const parsed = value => { try { return JSON.parse(value); } catch { return value; } };
@@ -84,31 +84,31 @@ function scriptedBy(form) {
   };
 }
 
-function prepare(form) {
-  const adapt = () => {
+function prepareForm(form) {
+  const showFields = () => {
     for (const field of form.querySelectorAll("[data-for]")) {
       field.hidden = !field.dataset.for.split(" ").includes(form.kind.value);
       field.querySelector("input, select, textarea").disabled = field.hidden;
     }
   };
-  form.kind.addEventListener("input", adapt);
-  form.addEventListener("submit", event => { event.preventDefault(); add(scriptedBy(form)); });
-  adapt();
+  form.kind.addEventListener("input", showFields);
+  form.addEventListener("submit", event => { event.preventDefault(); add(readFault(form)); });
+  showFields();
 }
 
 export function faults() {
   let scripted = [];
   const switches = SWITCHES.map(row => [makeSwitch(row, () => scripted), row[2]]);
   section.querySelector(".switches").append(...switches.map(([made]) => made));
-  prepare(section.querySelector("form"));
+  prepareForm(section.querySelector("form"));
   const clear = section.querySelector(".active button");
   clear.addEventListener("click", () => attempt(() => request("faults", { method: "DELETE" })));
   return {
     show({ faults: found }) {
       scripted = found;
-      for (const [made, fault] of switches) made.setAttribute("aria-checked", found.some(one => meant(one, fault)));
-      keep(section.querySelector(".active ul"), found, one => {
-        const [what, often] = described(one.fault);
+      for (const [made, fault] of switches) made.setAttribute("aria-checked", found.some(one => belongsTo(one, fault)));
+      updateList(section.querySelector(".active ul"), found, one => {
+        const [what, often] = describe(one.fault);
         const off = button("Remove", "link", () => remove(one));
         off.setAttribute("aria-label", `Remove: ${what}`);
         return element("li", "", element("span", "", what), element("span", "soft", often), off);

@@ -1,14 +1,14 @@
-// The page: asks for what there is to show when the server says that something changed.
+// The page: requests a new snapshot whenever the server announces a change.
 import { batches } from "./batches.js";
 import { element, number, plural, request } from "./dom.js";
 import { events } from "./events.js";
 import { faults } from "./faults.js";
 
-const QUIET_MS = 1000;
+const ANNOUNCE_AFTER_MS = 1000; // without changes, so that screen readers do not read each one
 const byId = id => document.getElementById(id);
 const sum = (counts, ...names) => names.reduce((total, name) => total + counts[name], 0);
 
-// label, count, whether another number than nought is news
+// Label, count, and whether any number except zero is a warning.
 const TILES = [
   ["events accepted", stats => stats.accepted],
   ["events arrived", stats => stats.arrived],
@@ -19,15 +19,15 @@ const TILES = [
 ];
 
 function showTiles({ stats }) {
-  byId("tiles").replaceChildren(...TILES.map(([label, count, news]) => {
+  byId("tiles").replaceChildren(...TILES.map(([label, count, warns]) => {
     const value = count(stats);
-    return element("div", news && value ? "bad" : "", element("dt", "", label), element("dd", "", number(value)));
+    return element("div", warns && value ? "bad" : "", element("dt", "", label), element("dd", "", number(value)));
   }));
 }
 
 function share(count, all) {
   if (!all) return "–";
-  // 100 % means all of them, and 0 % none.
+  // Show 100 % only for all events, and 0 % only for none.
   const percent = count === all ? 100 : Math.min(99.9, Math.max(count ? 0.1 : 0, 100 * count / all));
   return `${percent.toLocaleString("en-US", { maximumFractionDigits: 1 })} %`;
 }
@@ -43,12 +43,12 @@ function showCoverage({ stats: { coverage, accepted } }) {
   byId("coverage").querySelector("ul").replaceChildren(...rows);
 }
 
-let quiet;
+let announcement;
 function announce({ stats }) {
-  clearTimeout(quiet);
-  quiet = setTimeout(() => {
+  clearTimeout(announcement);
+  announcement = setTimeout(() => {
     byId("counts").textContent = `${plural(stats.accepted, "event")} accepted in ${number(stats.requests)} batches, ${number(stats.by_outcome.refused)} refused.`;
-  }, QUIET_MS);
+  }, ANNOUNCE_AFTER_MS);
 }
 
 function showLive(answers) {
@@ -62,7 +62,7 @@ const batchList = batches(refresh, eventList.filterBy);
 const parts = [{ show: showTiles }, { show: showCoverage }, { show: announce }, faults(), batchList, eventList];
 
 let busy = false, again = false;
-// One at a time: changes meanwhile are one more.
+// At most one request at a time. Changes during a request cause one further request.
 async function refresh() {
   again = true;
   if (busy) return;
@@ -80,7 +80,7 @@ async function refresh() {
   busy = false;
 }
 
-// Only while somebody looks: a browser has few connections to one server.
+// Only while the page is visible, because a browser opens few connections to one server.
 let changes;
 function follow() {
   changes?.close();

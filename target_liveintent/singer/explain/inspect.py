@@ -1,116 +1,36 @@
-"""`--explain`: how each stream would become events, and what its first records would become.
+"""`--explain`: shows how each stream would become events, and what its first records would become.
 
-Reads a Singer stream or a tap's catalog and prints; nothing is sent, written or remembered. It goes
-the way of a record with the parts that a run has: stream maps and event builder.
+It reads a Singer stream or a tap's catalog, and prints. It sends, writes and keeps nothing. It
+converts records with the parts that a run uses: stream maps, validator and record converter.
 """
 
 from __future__ import annotations
 
-import re
-from collections import Counter
-from typing import IO, TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import (
-    DEAD_LETTERS,
-    Conversion,
-    Rejection,
-    missing_columns,
-)
-from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping.converter import RecordConverter
-from target_liveintent.mapping.functions import coalesce
-from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.conversions import DEAD_LETTERS, EventBuilder, missing_columns
+from target_liveintent.errors import InputError
+from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.privacy import Suppressions
+from target_liveintent.settings import Settings
+from target_liveintent.singer.explain.model import Explained
 from target_liveintent.singer.explain.render import absent, paragraph
-from target_liveintent.singer.reader import decode_message, decode_object, lines
-from target_liveintent.singer.validation import RecordValidator, violation_of
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
-
-    from target_liveintent.mapping.converter import StreamPlan
-    from target_liveintent.settings import Settings
-    from target_liveintent.singer.reader import Message
-    from target_liveintent.singer.stream_maps import StreamMaps
-
-    Transform = Callable[[dict[str, Any]], dict[str, Any] | None]
+from target_liveintent.singer.reader import Message, decode_message, decode_object, lines
+from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.singer.streams import Stream
+from target_liveintent.singer.validation import RecordValidator
 
 MAX_RECORDS = 10_000
-"""Records that are looked at: enough to see what a map does, and soon read."""
-_EXAMPLES = 3
-_HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
-
-
-class Stream(NamedTuple):
-    """What a tap says of a stream.
-
-    Attributes:
-        name: The stream's name.
-        schema: Its JSON schema.
-        keys: Its key properties.
-    """
-
-    name: str
-    schema: dict[str, Any]
-    keys: tuple[str, ...]
-
-
-class Explained(msgspec.Struct):
-    """One stream by way of one map, and what became of its records.
-
-    Attributes:
-        stream: The stream.
-        plan: The map.
-        converter: Makes the events; None if there can be none.
-        lacks: What the stream lacks to give events.
-        validator: Judges records by the tap's schema; None if that was not asked.
-        fates: Records by what would become of them: `sent`, `filtered`, or a reason's code.
-        left_out: How often a column could not be used.
-        filled: Columns of the map that said something in at least one record.
-        examples: The JSON of the first events.
-        rejected: The first rejection for each reason.
-        mistake: What would end a run, if something would.
-    """
-
-    stream: Stream
-    plan: StreamPlan
-    converter: RecordConverter | None
-    lacks: list[str]
-    validator: RecordValidator | None = None
-    fates: Counter[str] = msgspec.field(default_factory=Counter)
-    left_out: dict[str, int] = msgspec.field(default_factory=dict)
-    filled: set[str] = msgspec.field(default_factory=set)
-    examples: list[str] = msgspec.field(default_factory=list)
-    rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
-    mistake: str | None = None
-
-    def take(self, record: dict[str, Any]) -> None:
-        """See what becomes of a record."""
-        if self.converter is None or self.mistake:
-            return
-        violation = None if self.validator is None else violation_of(record, self.validator)
-        try:
-            result = self.converter.convert(record, violation)
-        except StreamMappingError as mistake:
-            self.mistake = str(mistake)
-            return
-        if isinstance(result, Conversion):
-            self.fates["sent"] += 1
-            if len(self.examples) < _EXAMPLES:
-                self.examples.append(_HASH.sub(r'"\1":"\2…"', result.body.decode()))
-        elif isinstance(result, Rejection):
-            self.fates[result.reason] += 1
-            self.rejected.setdefault(result.reason, result)
-        else:
-            self.fates["filtered"] += 1
+"""Records that are read: enough to show what a map does, and read within seconds."""
 
 
 def explain(
     source: IO[str], settings: Settings, maps: StreamMaps, in_use: Mapping[str, str]
 ) -> Iterator[str]:
-    """Explain what comes in.
+    """Explain what a run would do with an input.
 
     Args:
         source: A Singer stream, or a tap's catalog.
@@ -122,18 +42,18 @@ def explain(
         Lines to print.
 
     Raises:
-        InputError: If it is neither; names a line's number, never its content.
+        InputError: If the input is neither. The message has the number of a line, not its content.
     """
-    explainer = _Explainer(settings, maps)
-    yield from explainer.read(source)
-    for stream in explainer.streams.values():
-        for explained in stream:
+    inspector = _Inspector(settings, maps)
+    yield from inspector.read(source)
+    for plans in inspector.streams.values():
+        for explained in plans:
             yield from paragraph(explained, settings, in_use)
-    yield from absent(maps, explainer.streams)
+    yield from absent(maps, inspector.streams)
 
 
-class _Explainer:
-    """Reads streams and their first records."""
+class _Inspector:
+    """Reads the streams of an input, and converts their first records."""
 
     def __init__(self, settings: Settings, maps: StreamMaps) -> None:
         self._settings = settings
@@ -142,7 +62,7 @@ class _Explainer:
         self.streams: dict[str, list[Explained]] = {}
 
     def read(self, source: IO[str]) -> Iterator[str]:
-        """Read a Singer stream, or else a catalog; yields what is to be said of the reading."""
+        """Read a Singer stream, or else a catalog; yields lines to print about the reading."""
         records = 0
         unread: list[bytes] = []
         for number, line in enumerate(lines(source, lambda: True), 1):
@@ -153,7 +73,7 @@ class _Explainer:
                 continue
             try:
                 message = decode_message(line)
-                records += self._take(message)
+                records += self._process(message)
             except InputError as error:
                 if self.streams:
                     msg = f"line {number} of the input: {error}"
@@ -167,8 +87,8 @@ class _Explainer:
                 self._register(stream)
             yield "The input is a catalog: it has no records to try the maps on."
 
-    def _take(self, message: Message) -> bool:
-        """Take a message; returns whether it was a record."""
+    def _process(self, message: Message) -> bool:
+        """Process a message; returns whether it is a RECORD."""
         name = message.stream or ""
         if message.type == "SCHEMA":
             schema = decode_object(message.schema)
@@ -176,7 +96,7 @@ class _Explainer:
         elif message.type == "RECORD":
             record = decode_object(message.record)
             for explained in self.streams.get(name, []):
-                explained.take(record)
+                explained.add(record)
             return True
         return False
 
@@ -188,11 +108,16 @@ class _Explainer:
         ]
 
     def _explained(self, stream: Stream, plan: StreamPlan) -> Explained:
+        explained = Explained(stream, plan)
         if plan.transform is None:
-            return Explained(stream, plan, None, [])
-        lacks = missing_columns(plan.properties, self._settings.events)
-        if lacks and stream.name != DEAD_LETTERS:
-            return Explained(stream, plan, None, lacks)
+            return explained
+        is_replay = stream.name == DEAD_LETTERS
+        if not is_replay:
+            explained.missing = missing_columns(plan.properties, self._settings.events)
+        if explained.missing:
+            return explained
+        if self._settings.validate_records and not is_replay:
+            explained.validator = RecordValidator(stream.schema)
         builder = EventBuilder(
             stream.name,
             plan.properties,
@@ -200,27 +125,12 @@ class _Explainer:
             self._settings.events,
             self._suppressions,
         )
-        judged = self._settings.validate_records and stream.name != DEAD_LETTERS
-        validator = RecordValidator(stream.schema) if judged else None
-        explained = Explained(stream, plan, None, [], validator)
-        seen = plan._replace(transform=_noting(plan.transform, explained.filled))
-        explained.converter = RecordConverter(seen, builder, explained.left_out)
+        explained.converter = RecordConverter(plan, builder, explained.left_out)
         return explained
 
 
-def _noting(transform: Transform, filled: set[str]) -> Transform:
-    """The same, noting which columns say something."""
-
-    def noting(record: dict[str, Any]) -> dict[str, Any] | None:
-        mapped = transform(record)
-        filled.update(name for name, value in (mapped or {}).items() if coalesce(value) is not None)
-        return mapped
-
-    return noting
-
-
 class _Entry(msgspec.Struct):
-    """A stream in a catalog, with as much of it as is needed."""
+    """The parts of a catalog's stream that are needed."""
 
     tap_stream_id: str
     schema: dict[str, Any]
@@ -228,16 +138,16 @@ class _Entry(msgspec.Struct):
 
 
 class _Catalog(msgspec.Struct):
-    """What taps print with `--discover`."""
+    """A catalog, which taps print with `--discover`."""
 
     streams: list[_Entry]
 
 
 def _catalog(text: bytes) -> list[Stream]:
-    """The streams of a catalog.
+    """Return the streams of a catalog.
 
     Raises:
-        InputError: If it is none.
+        InputError: If the text is not a catalog.
     """
     try:
         entries = msgspec.json.decode(text, type=_Catalog).streams

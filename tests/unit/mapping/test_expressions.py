@@ -109,6 +109,7 @@ ATOMS = [
     *(
         "get(path='id')",
         "get('id', 1)",
+        "get('id', key=1)",
         "get(*tags)",
         "[get('id') for t in tags]",
         "f\"{get('id')}\"",
@@ -143,7 +144,7 @@ class _Theirs(CustomStreamMap):
     """The SDK's own map, which is given the helper functions and nothing else of ours."""
 
     def _init_faker_instance(self) -> None:
-        """Without invented people, as here."""
+        """Without Faker, as in the package."""
 
     @property
     def functions(self) -> dict[str, Any]:
@@ -238,7 +239,7 @@ def test_most_is_compiled() -> None:
     ],
 )
 def test_which_columns_are_read(expression: str, reads: set[str] | None) -> None:
-    """What an expression may look at is decoded, and where that cannot be told, everything."""
+    """The columns that an expression reads are decoded; if that is not known, all columns are."""
     maps = StreamMaps({"orders": {"email": expression, "__else__": "__NULL__"}}, {})
     (plan,) = maps.plans("orders", copy.deepcopy(SCHEMA))
     assert plan.reads == (None if reads is None else frozenset(reads))
@@ -295,6 +296,18 @@ def test_nothing_unsafe_is_reachable(expression: str) -> None:
     assert ours.transform is not None
     with pytest.raises((MappingFailedError, StreamMappingError)):
         ours.transform({"id": 1, "customer": {"email": "x"}})
+
+
+@pytest.mark.parametrize("call", ["get('id', key=1)", "get('id', 1)", "get()", "get(id)"])
+def test_a_wrong_call_of_get_is_rejected(call: str) -> None:
+    """A call that the function `get` does not accept rejects the record, compiled or not."""
+    for expression in (call, f"[{call} for t in 'x'][0]"):
+        (ours,) = StreamMaps({"orders": {"email": expression}}, {}).plans("orders", SCHEMA)
+        assert ours.transform is not None
+        with pytest.raises(MappingFailedError) as failure:
+            ours.transform({"id": 1})
+        assert failure.value.column == "email"
+        assert failure.value.kind in {"TypeError", "AttributeError"}
 
 
 def test_failures_are_named_again_and_again() -> None:

@@ -79,7 +79,7 @@ def test_get_never_fails(record: dict[str, Any], path: str) -> None:
 
 @pytest.mark.parametrize("path", [None, 5, {"email": "x"}])
 def test_get_without_quotes(path: Any) -> None:
-    """What is no path is a mistake in the map, and fails."""
+    """A path that is not text is a mistake in the map, and fails."""
     with pytest.raises(AttributeError):
         getter(RECORD)(path)
 
@@ -138,7 +138,7 @@ def test_minor_units(amount: Any, currency: str, value: str) -> None:
     ],
 )
 def test_minor_units_of_no_amount(amount: Any) -> None:
-    """What is no integer of minor units is null: nothing is guessed."""
+    """An amount that is not an integer of minor units gives null: nothing is guessed."""
     assert minor_units(amount, "USD") is None
 
 
@@ -167,7 +167,7 @@ def test_minor_units_of_no_currency(currency: Any) -> None:
 
 @given(st.integers(-(2**62), 2**62), st.sampled_from(["USD", "JPY", "KWD", "UYW"]))
 def test_minor_units_lose_nothing(amount: int, currency: str) -> None:
-    """No digit is rounded, whatever the context's precision."""
+    """No digit is rounded, regardless of the context's precision."""
     decimals = {"USD": 2, "JPY": 0, "KWD": 3, "UYW": 4}[currency]
     with decimal.localcontext() as context:
         context.prec = 3

@@ -17,11 +17,12 @@ import yaml
 from preset_records import LI_DID, OTHER_DID, PAGE, Record, Sample, changed, hashes, paths, sample
 from unit_support import BARE, NOW
 
-from target_liveintent.config.schema import SCHEMA, problems
+from target_liveintent.config import SCHEMA, problems
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.model import COLUMNS, Conversion, Rejection
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.mapping import presets
-from target_liveintent.mapping.presets import PRESETS, expand, likely_preset
+from target_liveintent.mapping.presets import PRESETS, expand_presets, likely_preset
 from target_liveintent.singer.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
@@ -41,7 +42,7 @@ def plan(
 ) -> StreamPlan:
     """What is done with a preset's stream, the user's own columns included."""
     stream, _, record, _ = sample(name, NOW)
-    maps = expand({stream: name}, {stream: dict(own)} if own is not None else {})
+    maps = expand_presets({stream: name}, {stream: dict(own)} if own is not None else {})
     schema = {"type": "object", "properties": {column: {} for column in record}}
     (made,) = StreamMaps(maps, config or {}).plans(stream, schema)
     return made
@@ -50,7 +51,7 @@ def plan(
 _plain = functools.cache(plan)
 
 
-def fate(
+def outcome(
     name: str,
     record: Record,
     own: Mapping[str, Any] | None = None,
@@ -97,13 +98,13 @@ def test_each_preset_has_a_file() -> None:
 @pytest.mark.parametrize("name", NAMES)
 def test_a_file_can_be_pasted(name: str) -> None:
     """It is a `stream_maps` block of one stream with columns of an event, and fits on a screen."""
-    text = presets.text(name)
+    text = presets.preset_text(name)
     block = yaml.safe_load(text)
     assert problems({**ACCOUNT, **block}) == []
     ((stream, columns),) = block.pop("stream_maps").items()
     assert block == {}
     assert stream == sample(name, NOW).stream
-    assert set(columns) <= {column.name for column in COLUMNS} | OPTIONS
+    assert set(columns) <= {field.name for field in FIELDS} | OPTIONS
     assert set(columns) > {*OPTIONS, "event_id", "event_time", "source", "email"}
     assert columns["__else__"] == "__NULL__"
     assert max(map(len, text.splitlines())) <= 100
@@ -112,7 +113,7 @@ def test_a_file_can_be_pasted(name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_keys_to_somebodys_order_are_not_read(name: str) -> None:
-    """Pages that open an order or a receipt to whoever has their URL are never mapped."""
+    """Pages that open an order or a receipt to anyone who has their URL are never mapped."""
     reads = plan(name).reads
     assert reads is not None
     assert reads.isdisjoint({"statusPageUrl", "order_status_url", "receipt_url"})
@@ -123,7 +124,7 @@ def test_presets_are_compiled(name: str) -> None:
     """No expression needs the evaluator or the whole record."""
     reads = plan(name).reads
     assert reads is not None, "only comments may offer what is not compiled: comprehensions, say"
-    # What tells the stream apart is read, so that the two cannot drift apart.
+    # The columns of the signature are read, so that preset and signature cannot drift apart.
     unread = PRESETS[name].signature - reads
     assert not unread, f"the signature has columns that the map does not read: {unread}"
 
@@ -135,7 +136,7 @@ def test_presets_are_compiled(name: str) -> None:
 def test_an_event(name: str) -> None:
     """The record of the tap gives this event, and nothing else."""
     _, _, record, event = sample(name, NOW)
-    assert fate(name, record) == event
+    assert outcome(name, record) == event
 
 
 JOURNEY = "customerJourneySummary"
@@ -348,18 +349,18 @@ VARIANTS: list[tuple[str, dict[str, Any], Any]] = [
 
 @pytest.mark.parametrize(("name", "changes", "wanted"), VARIANTS)
 def test_variants(name: str, changes: dict[str, Any], wanted: Any) -> None:
-    """Of a record with these changes comes this fate, or the event with that changed."""
+    """A record with these changes has this outcome, or gives the event with those changes."""
     _, _, record, event = sample(name, NOW)
     expected = wanted if isinstance(wanted, str) else with_changes(event, wanted)
-    assert fate(name, changed(record, changes)) == expected
+    assert outcome(name, changed(record, changes)) == expected
 
 
 @pytest.mark.parametrize("name", NAMES)
 def test_each_preset_has_variants(name: str) -> None:
     """What a preset decides is tried: what it drops, and what changes an event."""
-    fates = [wanted for of, _, wanted in VARIANTS if of == name]
-    assert "filtered" in fates, f"VARIANTS has no record that {name} drops"
-    assert any(isinstance(wanted, dict) for wanted in fates), f"VARIANTS has no event of {name}"
+    outcomes = [wanted for of, _, wanted in VARIANTS if of == name]
+    assert "filtered" in outcomes, f"VARIANTS has no record that {name} drops"
+    assert any(isinstance(wanted, dict) for wanted in outcomes), f"VARIANTS has no event of {name}"
 
 
 # Nothing is guessed
@@ -376,7 +377,7 @@ def leaves(event: Any, prefix: str = "") -> dict[str, Any]:
 
 
 def allowed(name: str) -> dict[str, set[Any]]:
-    """The values that each place of an event may have, whatever the record lacks.
+    """The values that each place of an event may have, for any columns that the record lacks.
 
     They are what the whole record gives, and what its other columns of the same meaning hold.
     """
@@ -384,7 +385,7 @@ def allowed(name: str) -> dict[str, set[Any]]:
     values = {place: {value} for place, value in leaves(event).items()}
     values.setdefault("decisionId", set()).add(LI_DID)  # of the page, for who has no address
     for changes in FALLBACKS.get(name, []):
-        other = fate(name, changed(record, changes))
+        other = outcome(name, changed(record, changes))
         for place, value in leaves(other).items():
             values.setdefault(place, set()).add(value)
     return values
@@ -437,7 +438,7 @@ def test_whatever_is_absent(name: str, null: bool) -> None:
         # The second of two columns, too, where the first has a fallback.
         others = [other for other in paths(less) if len(other) == 1]
         for gone in ([path], *([path, other] for other in others)):
-            result = fate(name, without(less, gone[1], null=null) if gone[1:] else less)
+            result = outcome(name, without(less, gone[1], null=null) if gone[1:] else less)
             if isinstance(result, str):
                 assert result in ABSENCE, gone
                 continue
@@ -450,8 +451,8 @@ def test_whatever_is_absent(name: str, null: bool) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_an_empty_record(name: str) -> None:
-    """A record of nothing has a fate, too."""
-    assert fate(name, {}) in ABSENCE
+    """An empty record has an outcome, too."""
+    assert outcome(name, {}) in ABSENCE
 
 
 @pytest.mark.parametrize("name", ["shopify", "shopify_rest", "salesforce_lead", "stripe_charges"])
@@ -464,7 +465,7 @@ def test_an_unknown_source_is_the_settings_matter(name: str) -> None:
         "salesforce_lead": "LeadSource",
         "stripe_charges": "payment_method_details",
     }[name]
-    made = fate(name, changed(record, {column: None}), source="app")
+    made = outcome(name, changed(record, {column: None}), source="app")
     assert made == {**event, "source": "app"}
 
 
@@ -475,15 +476,17 @@ def test_a_whole_landing_page() -> None:
     """With the shop's address, the path that Shopify's REST API gives becomes a URL."""
     _, _, record, event = sample("shopify_rest", NOW)
     for url in ("https://shop.example.com", " https://shop.example.com/ "):
-        made = fate("shopify_rest", record, config={"shop_url": url})
+        made = outcome("shopify_rest", record, config={"shop_url": url})
         assert made == with_changes(event, {"purchaseData.sourceUrl": PAGE})
-    made = fate("shopify_rest", {**record, "landing_site": None}, config={"shop_url": "https://x"})
+    made = outcome(
+        "shopify_rest", {**record, "landing_site": None}, config={"shop_url": "https://x"}
+    )
     assert made == with_changes(event, {"purchaseData.sourceUrl": ...})
 
 
 def suggested(name: str) -> dict[str, str]:
     """The columns that a preset's comments offer, as they would be without the comment sign."""
-    text = presets.text(name)
+    text = presets.preset_text(name)
     lines = re.findall(r"^    # ((?:__filter__|[a-z_]+): .*|  .*)$", text, re.MULTILINE)
     offered: dict[str, str] = yaml.safe_load("\n".join(lines))
     return offered
@@ -511,7 +514,7 @@ def test_what_comments_offer(name: str, columns: set[str], changes: dict[str, An
     own = suggested(name)
     assert set(own) == columns
     _, _, record, event = sample(name, NOW)
-    assert fate(name, record, own) == with_changes(event, changes)
+    assert outcome(name, record, own) == with_changes(event, changes)
 
 
 @pytest.mark.parametrize(
@@ -521,7 +524,7 @@ def test_what_comments_offer(name: str, columns: set[str], changes: dict[str, An
 def test_a_decision_id_of_attributes_is_null_safe(name: str, column: str, value: Any) -> None:
     """An order without the attribute is an order all the same."""
     _, _, record, event = sample(name, NOW)
-    assert fate(name, {**record, column: value}, suggested(name)) == event
+    assert outcome(name, {**record, column: value}, suggested(name)) == event
 
 
 # Presets and own maps
@@ -532,9 +535,9 @@ def test_own_columns_go_first() -> None:
     _, _, record, event = sample("shopify", NOW)
     own = {"value": "get('currentTotalPriceSet.shopMoney.amount')", "user_agent": "'Agent/1'"}
     wanted = {"purchaseData.value": 50, "userData.ua": "Agent/1"}
-    assert fate("shopify", record, own) == with_changes(event, wanted)
-    assert fate("shopify", record, {"__filter__": "fullyPaid is False"}) == "filtered"
-    assert fate("shopify", {**record, "test": True}, {"__filter__": "fullyPaid"}) == event
+    assert outcome("shopify", record, own) == with_changes(event, wanted)
+    assert outcome("shopify", record, {"__filter__": "fullyPaid is False"}) == "filtered"
+    assert outcome("shopify", {**record, "test": True}, {"__filter__": "fullyPaid"}) == event
 
 
 @pytest.mark.parametrize("null", [None, "__NULL__"])
@@ -542,8 +545,8 @@ def test_null_takes_a_column_away(null: Any) -> None:
     """A column, or the filter, of the preset; `__else__` stays what it is."""
     _, _, record, event = sample("shopify", NOW)
     assert "ip" not in plan("shopify", {"ip": null}).properties
-    assert fate("shopify", record, {"ip": null}) == with_changes(event, {"userData.ip": ...})
-    assert fate("shopify", {**record, "test": True}, {"__filter__": null}) == event
+    assert outcome("shopify", record, {"ip": null}) == with_changes(event, {"userData.ip": ...})
+    assert outcome("shopify", {**record, "test": True}, {"__filter__": null}) == event
     made = plan("shopify", {"__else__": null, "nobody": null})
     assert not made.passes_others
     assert made.properties == plan("shopify").properties
@@ -552,7 +555,7 @@ def test_null_takes_a_column_away(null: Any) -> None:
 @pytest.mark.parametrize("null", [None, "__NULL__"])
 def test_null_drops_the_stream(null: Any) -> None:
     """A stream that is null stays out, preset or not."""
-    maps = expand({"orders": "shopify"}, {"orders": null})
+    maps = expand_presets({"orders": "shopify"}, {"orders": null})
     (own,) = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
     assert (own.named, own.transform) == (True, None)
 
@@ -560,7 +563,9 @@ def test_null_drops_the_stream(null: Any) -> None:
 @pytest.mark.parametrize("stream", ["public-orders", "shop.orders", "Orders 2026", "conversions"])
 def test_any_stream_may_have_any_preset(stream: str) -> None:
     """The tap's name of the stream is the user's to know, with dashes, dots and spaces."""
-    maps = expand({stream: "postgres_orders"}, {"other": {"x": "id"}, "__else__": "__NULL__"})
+    maps = expand_presets(
+        {stream: "postgres_orders"}, {"other": {"x": "id"}, "__else__": "__NULL__"}
+    )
     assert list(maps) == ["other", "__else__", stream]
     (own,) = StreamMaps(maps, {}).plans(stream, {"type": "object", "properties": {}})
     assert own.named
@@ -569,7 +574,9 @@ def test_any_stream_may_have_any_preset(stream: str) -> None:
 
 def test_a_copy_with_a_preset() -> None:
     """`__source__` and `__alias__` are options of an entry like any other."""
-    maps = expand({"sales": "shopify"}, {"sales": {"__source__": "orders"}, "__else__": None})
+    maps = expand_presets(
+        {"sales": "shopify"}, {"sales": {"__source__": "orders"}, "__else__": None}
+    )
     raw, copied = StreamMaps(maps, {}).plans("orders", {"type": "object", "properties": {}})
     assert (raw.transform, copied.stream) == (None, "sales")
     assert "event_time" in copied.properties
@@ -579,12 +586,12 @@ def test_the_settings_are_not_changed() -> None:
     """Neither the user's, nor what is remembered of the file."""
     own = {"orders": {"ip": None}}
     for _ in range(2):
-        maps = expand({"orders": "shopify", "more": "shopify"}, own)
+        maps = expand_presets({"orders": "shopify", "more": "shopify"}, own)
         assert "ip" not in maps["orders"]
         assert "ip" in maps["more"]
         maps["more"].clear()
     assert own == {"orders": {"ip": None}}
-    assert expand({}, own) == own
+    assert expand_presets({}, own) == own
 
 
 @pytest.mark.parametrize(
@@ -612,7 +619,7 @@ def test_wrong_presets(given: Any, said: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_stream_is_recognised(name: str) -> None:
-    """By its columns, whatever it is called; not without those that tell it apart."""
+    """A stream is recognised by its columns, not by its name."""
     record = sample(name, NOW).record
     assert likely_preset(record) == name
     for column in PRESETS[name].signature:

@@ -1,4 +1,4 @@
-"""The file of people who must not be sent: what counts, and what is refused."""
+"""The suppression list: which entries count, and which files are refused."""
 
 from __future__ import annotations
 
@@ -29,18 +29,18 @@ def who(address: str, normalization: str = "gmail") -> Identity:
 
 
 def test_nobody_without_a_file() -> None:
-    """Without the setting nobody is suppressed."""
+    """Without the setting no person is suppressed."""
     people = Suppressions(None)
     assert not people
-    assert not people.holds(who(ADDRESS))
+    assert not people.contains(who(ADDRESS))
 
 
 @pytest.mark.parametrize("content", ["", "\n \n", "# comment\n\n", "\ufeff", "\ufeff# x\n"])
 def test_an_empty_file_suppresses_nobody(tmp_path: Path, content: str) -> None:
-    """A list that nobody is on yet is no mistake."""
+    """A list without entries is accepted."""
     people = load(tmp_path, content)
     assert not people
-    assert not people.holds(who(ADDRESS))
+    assert not people.contains(who(ADDRESS))
 
 
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
@@ -49,15 +49,15 @@ def test_an_empty_file_suppresses_nobody(tmp_path: Path, content: str) -> None:
 def test_an_address_counts_under_every_normalisation(
     tmp_path: Path, normalization: str, address: str, spelling: type[str]
 ) -> None:
-    """As md5 and as sha2, whichever of the two the event carries."""
+    """An event may have the md5, the sha2, or both."""
     people = load(tmp_path, spelling(address) + "\n")
     identity = who(address, normalization)
     assert people
-    assert people.holds(identity)
-    assert people.holds(Identity(None, identity.sha2))
-    assert people.holds(Identity(identity.md5, None))
-    assert not people.holds(who("other@example.com", normalization))
-    assert not people.holds(Identity(None, None))
+    assert people.contains(identity)
+    assert people.contains(Identity(None, identity.sha2))
+    assert people.contains(Identity(identity.md5, None))
+    assert not people.contains(who("other@example.com", normalization))
+    assert not people.contains(Identity(None, None))
 
 
 @pytest.mark.parametrize(
@@ -70,12 +70,12 @@ def test_an_address_counts_under_every_normalisation(
     ],
 )
 def test_a_hash_stops_what_carries_it(tmp_path: Path, line: str, stops: set[str]) -> None:
-    """A lone md5 cannot stop an event that carries only a sha2."""
+    """An md5 alone cannot suppress an event that has only a sha2."""
     people = load(tmp_path, line)
-    assert people.holds(Identity(MD5, SHA2))
-    assert people.holds(Identity(MD5, None)) == ("md5" in stops)
-    assert people.holds(Identity(None, SHA2)) == ("sha2" in stops)
-    assert not people.holds(Identity(md5("x"), sha256("x")))
+    assert people.contains(Identity(MD5, SHA2))
+    assert people.contains(Identity(MD5, None)) == ("md5" in stops)
+    assert people.contains(Identity(None, SHA2)) == ("sha2" in stops)
+    assert not people.contains(Identity(md5("x"), sha256("x")))
 
 
 @pytest.mark.parametrize("end", ["\n", "\r\n", "\r", "\n\n"])
@@ -84,11 +84,11 @@ def test_files_of_any_system(tmp_path: Path, start: str, end: str) -> None:
     """A byte order mark, Windows line ends, blank lines, and a last line without an end."""
     lines = ["a@example.com", MD5, "# b@example.com", sha256("c@example.com"), "d@example.com"]
     people = load(tmp_path, start + end.join(lines))
-    assert people.holds(who("a@example.com"))
-    assert people.holds(who("d@example.com"))
-    assert people.holds(Identity(None, sha256("c@example.com")))
-    assert people.holds(Identity(MD5, None))
-    assert not people.holds(who("b@example.com"))
+    assert people.contains(who("a@example.com"))
+    assert people.contains(who("d@example.com"))
+    assert people.contains(Identity(None, sha256("c@example.com")))
+    assert people.contains(Identity(MD5, None))
+    assert not people.contains(who("b@example.com"))
 
 
 @pytest.mark.parametrize(
@@ -103,10 +103,10 @@ def test_files_of_any_system(tmp_path: Path, start: str, end: str) -> None:
     ],
 )
 def test_addresses_out_of_the_ordinary(tmp_path: Path, address: str) -> None:
-    """Whatever is hashed as an address in a record is one in the file."""
+    """Every text that is hashed as an address in a record is one in the file, too."""
     if not who(address).known:
         pytest.skip("no address in a record either")
-    assert load(tmp_path, f"{address}\n").holds(who(address))
+    assert load(tmp_path, f"{address}\n").contains(who(address))
 
 
 @pytest.mark.parametrize(
@@ -131,7 +131,7 @@ def test_addresses_out_of_the_ordinary(tmp_path: Path, address: str) -> None:
     ],
 )
 def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
-    """A line that stops nobody would be worse than no run; what is in it is not shown."""
+    """A line that suppresses no person ends the run; the message does not show the line."""
     with pytest.raises(ConfigurationError) as raised:
         load(tmp_path, f"a@example.com\n\n# x\n{line}\n{MD5}\n")
     message = str(raised.value)
@@ -145,7 +145,7 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
 
 @pytest.mark.parametrize("content", [b"a@example.com\n\xff\xfe\n", "a@b.com".encode("utf-16")])
 def test_text_in_another_encoding(tmp_path: Path, content: bytes) -> None:
-    """A file that is no UTF-8 is refused, and not shown."""
+    """A file that is not UTF-8 is refused, and not shown."""
     with pytest.raises(ConfigurationError, match=r"suppression_path '.*people\.txt' is no UTF-8"):
         load(tmp_path, content)
 
@@ -154,7 +154,7 @@ def test_text_in_another_encoding(tmp_path: Path, content: bytes) -> None:
 def test_a_file_that_cannot_be_read(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """Sending without the list would be worse than not sending."""
+    """A run must not send without the list."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "people.txt").write_text("a@example.com\n")
     with pytest.raises(ConfigurationError, match="suppression_path") as raised:
@@ -164,7 +164,7 @@ def test_a_file_that_cannot_be_read(
 
 @pytest.mark.skipif(os.geteuid() == 0, reason="root may read everything")
 def test_a_file_of_somebody_else(tmp_path: Path) -> None:
-    """A file without the right to read it is refused."""
+    """A file that the program may not read is refused."""
     path = tmp_path / "people.txt"
     path.write_text("a@example.com\n")
     path.chmod(0)
@@ -173,7 +173,7 @@ def test_a_file_of_somebody_else(tmp_path: Path) -> None:
 
 
 def test_it_shows_nobody(tmp_path: Path) -> None:
-    """Neither address nor hash is in what is printed of it."""
+    """The list's repr contains neither an address nor a hash."""
     people = load(tmp_path, f"{SECRET}@example.com\n{MD5}\n")
     shown = repr(people) + str(people) + repr(vars(people))
     assert SECRET not in shown

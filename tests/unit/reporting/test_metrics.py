@@ -3,13 +3,11 @@
 from __future__ import annotations
 
 import logging
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from prometheus_client.parser import text_string_to_metric_families
 
-from target_liveintent.reporting import metrics as metrics_module
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.run.counts import RunCounts
 
@@ -50,10 +48,11 @@ def path(tmp_path: Path) -> Path:
 
 
 @pytest.mark.parametrize("success", [True, False])
-def test_at_the_end(path: Path, success: bool) -> None:
+def test_the_end_of_a_run(path: Path, success: bool) -> None:
     """Every count is there, and how the run ended."""
-    before = time.time()
-    MetricsFile(str(path), 60, logging.getLogger("test")).end(report(), success=success)
+    now = iter([1_000.5, 1_060.5])
+    file = MetricsFile(str(path), 60, logging.getLogger("test"), now=lambda: next(now))
+    file.end(report(), success=success)
     found = read(path)
     assert {name[0] for name in found} == {metric.name for metric in METRICS}
     assert found["records", "orders", "read"] == 10
@@ -67,32 +66,32 @@ def test_at_the_end(path: Path, success: bool) -> None:
     assert (found["requests",], found["retries",], found["in_flight",]) == (7, 3, 0)
     assert found["success",] == success
     assert found["dry_run",] == 0
-    assert before <= found["started_at",] <= found["ended_at",] <= time.time()
+    assert (found["started_at",], found["ended_at",]) == (1_000.5, 1_060.5)
 
 
-def test_now_and_then(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """While a run goes on, it is written every so many seconds, and says that it is not over."""
+def test_while_a_run_goes_on(path: Path) -> None:
+    """The file is written at each interval, and says that the run is not over."""
     now = [100.0]
-    monkeypatch.setattr(metrics_module.time, "monotonic", lambda: now[0])
-    file, counts = MetricsFile(str(path), 60, logging.getLogger("test")), report()
+    logger = logging.getLogger("test")
+    file, counts = MetricsFile(str(path), 60, logger, monotonic=lambda: now[0]), report()
     for now[0] in (100, 159):
-        file.show(counts, 2)
+        file.update(counts, 2)
         assert not path.exists()
     now[0] = 160
-    file.show(counts, 2)
+    file.update(counts, 2)
     found = read(path)
     assert (found["in_flight",], found["ended_at",], found["success",]) == (2, 0, 0)
     path.unlink()
     now[0] = 219
-    file.show(counts, 2)
+    file.update(counts, 2)
     assert not path.exists()
     now[0] = 220
-    file.show(counts, 2)
+    file.update(counts, 2)
     assert path.exists()
 
 
 def test_a_file_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
-    """It is told once and ends nothing."""
+    """The run goes on after one warning."""
     file = MetricsFile(str(tmp_path / "gone" / "run.prom"), 60, logging.getLogger("test"))
     file.end(report(), success=True)
     file.end(report(), success=True)

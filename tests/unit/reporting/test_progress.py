@@ -1,26 +1,35 @@
-"""The live line and the log line: what they say, and how often."""
+"""Progress: what the log line and the live line say, and how often."""
 
 from __future__ import annotations
 
-import io
 import logging
+from typing import TYPE_CHECKING
 
-import pytest
-
-from target_liveintent.reporting import progress as progress_module
 from target_liveintent.reporting.progress import Progress
 from target_liveintent.run.counts import RunCounts
 
+if TYPE_CHECKING:
+    import pytest
+
 
 class Clock:
-    now = 1_000.0
+    """Returns the seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.now = 1_000.0
+
+    def __call__(self) -> float:
+        return self.now
 
 
-@pytest.fixture
-def clock(monkeypatch: pytest.MonkeyPatch) -> Clock:
-    clock = Clock()
-    monkeypatch.setattr(progress_module.time, "monotonic", lambda: clock.now)
-    return clock
+class Line:
+    """Keeps what would be drawn on a terminal."""
+
+    def __init__(self) -> None:
+        self.drawn: list[str] = []
+
+    def draw(self, words: str) -> None:
+        self.drawn.append(words)
 
 
 def report(delivered: int) -> RunCounts:
@@ -32,13 +41,14 @@ def report(delivered: int) -> RunCounts:
     return report
 
 
-def test_a_log_line(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
-    """Every so many seconds, however often it is asked; the rate is that since the last line."""
+def test_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
+    """A line comes at each interval, with the rate since the last line."""
     caplog.set_level(logging.INFO)
-    progress = Progress(logging.getLogger("test"), io.StringIO(), 60)
+    clock = Clock()
+    progress = Progress(logging.getLogger("test"), 60, monotonic=clock)
     for second in range(1, 121):
         clock.now = 1_000.0 + second
-        progress.show(report(1_000 * second), 4, 1)
+        progress.update(report(1_000 * second), 4, 1)
     rest = "2 rejected, 4 in flight (1 waiting), 3 retries"
     assert caplog.messages == [
         f"so far: 60,007 read, 60,000 delivered (1,000/s), {rest}",
@@ -46,15 +56,12 @@ def test_a_log_line(clock: Clock, caplog: pytest.LogCaptureFixture) -> None:
     ]
 
 
-def test_the_rate_of_a_live_line_holds(clock: Clock, monkeypatch: pytest.MonkeyPatch) -> None:
-    """A busy run looks up after every batch; a rate over milliseconds would be a random one."""
-    drawn: list[str] = []
-    monkeypatch.setattr(Progress, "_draw", lambda _, words: drawn.append(words))
-    terminal = io.StringIO()
-    monkeypatch.setattr(terminal, "isatty", lambda: True)
-    progress = Progress(logging.getLogger("test"), terminal, 60)
+def test_the_rate_of_a_live_line_is_steady() -> None:
+    """A busy run updates progress after every batch; a rate over milliseconds would be random."""
+    clock, line = Clock(), Line()
+    progress = Progress(logging.getLogger("test"), 60, line, clock)
     for batch in range(1, 201):
         clock.now = 1_000.0 + batch / 100
-        progress.show(report(100 * batch), 4, 1)
-    assert 2 <= len(drawn) <= 4
-    assert all("(10,000/s)" in words for words in drawn)
+        progress.update(report(100 * batch), 4, 1)
+    assert 2 <= len(line.drawn) <= 4
+    assert all("(10,000/s)" in words for words in line.drawn)

@@ -47,7 +47,7 @@ def test_a_dry_run_opens_no_file(tmp_path: Path) -> None:
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("name", ["ledger_path", "delivered_path", "suppression_path"])
+@pytest.mark.parametrize("name", ["ledger_path", "delivered_path"])
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
     """It is found before anything is sent."""
     with pytest.raises(ConfigurationError, match=name):

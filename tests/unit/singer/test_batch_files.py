@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from target_liveintent.errors import InputError
-from target_liveintent.singer.batch_files import records
+from target_liveintent.singer.batch_files import batch_records
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -32,7 +32,7 @@ def _file(folder: Path, content: bytes, name: str = "a.jsonl") -> Path:
 )
 def test_plain_lines(tmp_path: Path, encoding: dict[str, Any]) -> None:
     """JSON lines, blank ones left out, digits kept, NaN as null."""
-    found = list(records(encoding, [_file(tmp_path, LINES).as_uri()]))
+    found = list(batch_records(encoding, [_file(tmp_path, LINES).as_uri()]))
     assert found == RECORDS
     assert str(found[0]["total"]) == "87.10"
 
@@ -40,33 +40,33 @@ def test_plain_lines(tmp_path: Path, encoding: dict[str, Any]) -> None:
 def test_gzip(tmp_path: Path) -> None:
     """The same, compressed."""
     path = _file(tmp_path, gzip.compress(LINES), "a.jsonl.gz")
-    assert list(records(GZIP, [path.as_uri()])) == RECORDS
+    assert list(batch_records(GZIP, [path.as_uri()])) == RECORDS
 
 
 def test_several_files(tmp_path: Path) -> None:
-    """In the order of the manifest; an empty one is none."""
+    """Files are read in the order of the manifest; an empty file has no records."""
     paths = [_file(tmp_path, b'{"n":%d}' % n, f"{n}") for n in (3, 1)]
     paths.insert(1, _file(tmp_path, b"", "empty"))
-    assert list(records(JSONL, [path.as_uri() for path in paths])) == [{"n": 3}, {"n": 1}]
-    assert list(records(JSONL, [])) == []
+    assert list(batch_records(JSONL, [path.as_uri() for path in paths])) == [{"n": 3}, {"n": 1}]
+    assert list(batch_records(JSONL, [])) == []
 
 
 def test_names_that_need_quoting(tmp_path: Path) -> None:
     """A file URL is percent-encoded."""
     path = _file(tmp_path, b'{"n":1}', "a b#ü%41?.jsonl")
-    assert list(records(JSONL, [path.as_uri()])) == [{"n": 1}]
+    assert list(batch_records(JSONL, [path.as_uri()])) == [{"n": 1}]
 
 
 def test_a_host_that_is_this_machine(tmp_path: Path) -> None:
     """Some taps write file://localhost/."""
     url = _file(tmp_path, b'{"n":1}').as_uri().replace("file://", "file://localhost")
-    assert list(records(JSONL, [url])) == [{"n": 1}]
+    assert list(batch_records(JSONL, [url])) == [{"n": 1}]
 
 
 def test_records_come_before_the_file_is_read_to_its_end(tmp_path: Path) -> None:
     """A file is never held as a whole: what is wrong later is found later."""
     path = _file(tmp_path, b'{"n":1}\n' * 3 + b"junk\n")
-    found = records(JSONL, [path.as_uri(), "file:///nowhere"])
+    found = batch_records(JSONL, [path.as_uri(), "file:///nowhere"])
     assert [next(found) for _ in range(3)] == [{"n": 1}] * 3
     with pytest.raises(InputError):
         next(found)
@@ -89,7 +89,7 @@ def test_junk_names_file_and_line_and_shows_nothing(tmp_path: Path, line: bytes)
     """Which line of which file, and none of what is in it."""
     path = _file(tmp_path, b'{"n":1}\n' + line + b"\n")
     with pytest.raises(InputError) as raised:
-        list(records(JSONL, [path.as_uri()]))
+        list(batch_records(JSONL, [path.as_uri()]))
     message = str(raised.value)
     assert "line 2" in message
     assert str(path) in message
@@ -103,7 +103,7 @@ def test_junk_names_file_and_line_and_shows_nothing(tmp_path: Path, line: bytes)
 def test_other_places_are_refused(url: str) -> None:
     """Only file:// is read: nothing is fetched from anywhere."""
     with pytest.raises(InputError, match="file://"):
-        list(records(JSONL, [url]))
+        list(batch_records(JSONL, [url]))
 
 
 @pytest.mark.parametrize(
@@ -120,19 +120,19 @@ def test_other_places_are_refused(url: str) -> None:
 def test_other_formats_are_refused(tmp_path: Path, encoding: dict[str, Any]) -> None:
     """The line says what can be read."""
     with pytest.raises(InputError, match="jsonl"):
-        list(records(encoding, [_file(tmp_path, LINES).as_uri()]))
+        list(batch_records(encoding, [_file(tmp_path, LINES).as_uri()]))
 
 
 def test_a_file_that_is_not_there(tmp_path: Path) -> None:
     """Its path and why."""
     with pytest.raises(InputError, match=r"missing\.jsonl.*No such file"):
-        list(records(JSONL, [(tmp_path / "missing.jsonl").as_uri()]))
+        list(batch_records(JSONL, [(tmp_path / "missing.jsonl").as_uri()]))
 
 
 def test_a_folder(tmp_path: Path) -> None:
-    """A folder is no file."""
+    """A folder cannot be read."""
     with pytest.raises(InputError, match="cannot be read"):
-        list(records(JSONL, [tmp_path.as_uri()]))
+        list(batch_records(JSONL, [tmp_path.as_uri()]))
 
 
 def _damaged(content: bytes) -> bytes:
@@ -153,17 +153,17 @@ PACKED = gzip.compress(b"".join(b'{"n":%d,"x":"%x"}\n' % (n, n * n * 7919) for n
     ids=["plain", "cut", "damaged", "checksum", "header"],
 )
 def test_gzip_that_is_broken(tmp_path: Path, content: bytes) -> None:
-    """A broken file is one readable line, whatever zlib calls it."""
+    """A broken file is one readable line, however zlib describes it."""
     path = _file(tmp_path, content, "broken.gz")
     with pytest.raises(InputError, match=r"broken\.gz"):
-        list(records(GZIP, [path.as_uri()]))
+        list(batch_records(GZIP, [path.as_uri()]))
 
 
 def test_parquet_without_pyarrow(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """One line that installs what is missing."""
     monkeypatch.setitem(sys.modules, "pyarrow", None)
     with pytest.raises(InputError) as raised:
-        list(records({"format": "parquet"}, [_file(tmp_path, b"PAR1").as_uri()]))
+        list(batch_records({"format": "parquet"}, [_file(tmp_path, b"PAR1").as_uri()]))
     assert "pip install" in str(raised.value)
     assert "\n" not in str(raised.value)
 
@@ -175,7 +175,7 @@ def test_parquet(tmp_path: Path) -> None:
     path = tmp_path / "a.parquet"
     rows = [{"id": n, "name": f"x{n}", "total": None} for n in range(10)]
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=3)
-    assert list(records({"format": "parquet"}, [path.as_uri()])) == rows
+    assert list(batch_records({"format": "parquet"}, [path.as_uri()])) == rows
 
 
 @pytest.mark.parametrize("content", [b"", b"PAR1", b"junk" * 100, b"PAR1" + b"x" * 100 + b"PAR1"])
@@ -184,4 +184,4 @@ def test_parquet_that_is_none(tmp_path: Path, content: bytes) -> None:
     pytest.importorskip("pyarrow")
     path = _file(tmp_path, content, "broken.parquet")
     with pytest.raises(InputError, match=r"broken\.parquet"):
-        list(records({"format": "parquet"}, [path.as_uri()]))
+        list(batch_records({"format": "parquet"}, [path.as_uri()]))

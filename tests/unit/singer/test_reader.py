@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import io
+import json
 import os
 import threading
 import time
@@ -15,6 +16,7 @@ from target_liveintent.errors import InputError
 from target_liveintent.singer.reader import (
     Message,
     MessageReader,
+    Record,
     decode_message,
     decode_object,
     lines,
@@ -30,26 +32,21 @@ class Recorder:
     """A reader, and what it handed over."""
 
     def __init__(self) -> None:
-        self.messages: list[Message] = []
-        self.looks = 0
-        self.reader = MessageReader(self._look)
+        self.messages: list[Any] = []
+        self.ticks = 0
+        self.reader = MessageReader(self._tick)
 
-    def _look(self) -> None:
-        self.looks += 1
+    def _tick(self) -> None:
+        self.ticks += 1
 
-    def _take(self, message: Message) -> None:
-        self.messages.append(message)
-        if message.record:
-            decode_object(message.record)
-
-    def read(self, source: str | bytes | IO[str]) -> list[Message]:
+    def read(self, source: str | bytes | IO[str]) -> list[Any]:
         """Read text, bytes (through a pipe) or a file."""
         if isinstance(source, str):
             source = io.StringIO(source)
         elif isinstance(source, bytes):
             source = _pipe(source)
         kinds = ("SCHEMA", "RECORD", "STATE", "BATCH", "ACTIVATE_VERSION")
-        callbacks: dict[str, Callable[[Any], None]] = dict.fromkeys(kinds, self._take)
+        callbacks: dict[str, Callable[[Any], None]] = dict.fromkeys(kinds, self.messages.append)
         try:
             self.reader.process_lines(source, callbacks)
         finally:
@@ -91,13 +88,13 @@ def test_every_message_type(through: str, end: bytes) -> None:
         "BATCH",
     ]
     assert found[0].key_properties == ["id"]
-    assert decode_object(found[1].record) == {"id": 1}
+    assert found[1].record == {"id": 1}
     assert bytes(found[2].value) == b'{"a":1.10}'
     assert found[4].manifest == ["file:///x"]
 
 
 def test_empty_input() -> None:
-    """No line is no message."""
+    """An empty input has no messages."""
     assert Recorder().read("") == []
     assert Recorder().read(b"") == []
 
@@ -108,7 +105,7 @@ def test_lines_that_come_in_pieces() -> None:
     line = b'{"type":"RECORD","stream":"s","record":{"a":"' + big + b'"}}'
     found = Recorder().read(b"\n".join([line, STREAM[2], line]) + b"\n")
     assert [message.type for message in found] == ["RECORD", "STATE", "RECORD"]
-    assert decode_object(found[0].record)["a"] == big.decode()
+    assert found[0].record["a"] == big.decode()
 
 
 def test_many_small_lines() -> None:
@@ -117,7 +114,7 @@ def test_many_small_lines() -> None:
         b'{"type":"RECORD","stream":"s","record":{"i":%d}}\n' % number for number in range(20_000)
     )
     found = Recorder().read(content)
-    assert [decode_object(message.record)["i"] for message in found] == list(range(20_000))
+    assert [message.record["i"] for message in found] == list(range(20_000))
 
 
 def test_digits_are_kept() -> None:
@@ -157,7 +154,7 @@ def test_what_python_s_json_writes(content: bytes, record: dict[str, Any]) -> No
     line = b'{"type":"RECORD","stream":"s","record":' + content + b"}"
     found = Recorder()
     found.read(line.decode() + "\n")
-    assert decode_object(found.messages[0].record) == record
+    assert found.messages[0].record == record
     assert Recorder().read(line + b"\n")[0].type == "RECORD"
 
 
@@ -208,7 +205,7 @@ JUNK = [
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: repr(junk[:60]))
 @pytest.mark.parametrize("through", ["pipe", "memory"])
 def test_junk_names_its_line_and_shows_nothing(junk: bytes, through: str) -> None:
-    """What is no message ends the run in one line with the line's number and none of its text."""
+    """A malformed line raises an error of one line, with the line's number and none of its text."""
     content = STREAM[0] + b"\n\n" + STREAM[1] + b"\n" + junk + b"\n" + STREAM[2] + b"\n"
     found = Recorder()
     with pytest.raises(InputError) as raised:
@@ -223,7 +220,7 @@ def test_junk_names_its_line_and_shows_nothing(junk: bytes, through: str) -> Non
     assert "STATE" not in [seen.type for seen in found.messages]
 
 
-def test_a_type_that_nobody_knows_is_named() -> None:
+def test_an_unknown_type_is_named() -> None:
     """Where it is a word, the user sees it."""
     with pytest.raises(InputError, match=r"line 1 .*SURPRISE"):
         Recorder().read('{"type":"SURPRISE"}\n')
@@ -263,27 +260,27 @@ def test_a_reader_that_is_stopped_reads_no_further() -> None:
     assert len(taken) == 1
 
 
-def test_a_silent_tap_is_looked_after() -> None:
-    """While no line comes, what is due is looked at about once a second, until stopped."""
+def test_a_silent_tap_does_not_stop_the_clock() -> None:
+    """While no line comes, `goes_on` is called about once a second, until it returns False."""
     readable, writable = os.pipe()
-    looks: list[float] = []
+    calls: list[float] = []
     started = time.monotonic()
 
     def goes_on() -> bool:
-        looks.append(time.monotonic() - started)
-        return len(looks) < 3
+        calls.append(time.monotonic() - started)
+        return len(calls) < 3
 
     with os.fdopen(readable) as source, os.fdopen(writable, "wb"):
         assert list(lines(source, goes_on)) == []
-    assert len(looks) == 3
-    assert looks[-1] < 3.0
+    assert len(calls) == 3
+    assert calls[-1] < 3.0
 
 
-def test_a_busy_tap_is_looked_after_too() -> None:
-    """A long input in memory does not keep what is due from being seen to."""
+def test_a_busy_tap_does_not_stop_the_clock() -> None:
+    """The tick is called during a long input in memory too."""
     found = Recorder()
     found.read((STREAM[2].decode() + "\n") * 1_000)
-    assert found.looks >= 5
+    assert found.ticks >= 5
 
 
 def test_a_line_is_handed_over_before_the_next_comes() -> None:
@@ -315,3 +312,68 @@ def test_messages_decode_alone() -> None:
     """A line of its own, with fields in any order."""
     message = decode_message(b'{"value":{},"x":[1,{"y":NaN}],"type":"STATE"}')
     assert (message.type, bytes(message.value)) == ("STATE", b"{}")
+
+
+# Records
+
+
+def record(stream: str, **columns: Any) -> str:
+    message = {"type": "RECORD", "stream": stream, "record": columns}
+    return json.dumps(message) + "\n"
+
+
+def test_only_the_columns_that_are_needed() -> None:
+    """Other columns are skipped, in each way in which a record can be read."""
+    found = Recorder()
+    found.reader.select_columns("s", frozenset({"a", "x"}))
+    found.reader.select_columns("t", None)
+    content = "".join(
+        [
+            *(record("s", a=number, b=2) for number in range(3)),
+            *(record("t", a=3, b=4), record("u", a=5, b=6), record("s", a=7, b=8)),
+            *(record("s", a=float("nan"), b=9), record("s", b=10)),
+        ]
+    )
+    assert [(message.stream, message.record) for message in found.read(content)] == [
+        *(("s", {"a": number}) for number in range(3)),
+        *(("t", {"a": 3, "b": 4}), ("u", {"a": 5, "b": 6}), ("s", {"a": 7})),
+        *(("s", {"a": None}), ("s", {})),
+    ]
+
+
+def test_a_schema_changes_the_columns() -> None:
+    """The columns that are selected at a SCHEMA hold from the next record on."""
+    reader = MessageReader(lambda: None)
+    columns = iter([frozenset({"a"}), frozenset({"b"})])
+    records: list[Record] = []
+    content = STREAM[0].decode() + "\n" + record("s", a=1, b=2) * 2
+    counts = reader.process_lines(
+        io.StringIO(content * 2),
+        {
+            "SCHEMA": lambda _: reader.select_columns("s", next(columns)),
+            "RECORD": records.append,
+        },
+    )
+    assert [found.record for found in records] == [{"a": 1}, {"a": 1}, {"b": 2}, {"b": 2}]
+    assert counts == {"SCHEMA": 2, "RECORD": 4}
+
+
+@pytest.mark.parametrize(
+    ("line", "said"),
+    [
+        ('{"type":"RECORD","record":{}}', "a RECORD message without a stream"),
+        ('{"type":"RECORD","stream":"","record":{}}', "a RECORD message without a stream"),
+        ('{"type":"RECORD","stream":"a\\nb","record":{}}', "name cannot be printed"),
+        ('{"type":"RECORD","stream":"s"}', "a RECORD message without a record"),
+        ('{"type":"RECORD","stream":"s","record":null}', "not what a tap sends"),
+    ],
+)
+@pytest.mark.parametrize("is_known", [False, True])
+def test_malformed_records(line: str, said: str, is_known: bool) -> None:
+    """A malformed RECORD is rejected with its line, whether its stream is known or not."""
+    found = Recorder()
+    if is_known:
+        found.reader.select_columns("s", frozenset({"a"}))
+    with pytest.raises(InputError, match=f"line 2 of the input: .*{said}"):
+        found.read(record("s", a=1) + line + "\n")
+    assert len(found.messages) == 1

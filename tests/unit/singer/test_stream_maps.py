@@ -8,16 +8,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-import yaml
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
-from unit_support import DEFAULTS
 
-from target_liveintent.config.schema import problems
-from target_liveintent.conversions.model import DEAD_LETTERS, missing_columns
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import MappingFailedError, StreamPlan
-from target_liveintent.mapping.suggestions import suggest_map
-from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.mapping.converter import MappingFailedError, Source, StreamPlan
+from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -197,12 +193,12 @@ def test_the_record_is_not_changed() -> None:
 
 
 def test_no_key_properties_are_needed() -> None:
-    """A mapped stream may drop its keys; only whoever writes tables needs them."""
+    """A mapped stream may drop its keys; only a target that writes tables needs them."""
     (own,) = plans({"orders": {"mail": "email", "__else__": None}})
     assert mapped(own) == {"mail": "ann@example.com"}
 
 
-def test_stream_map_config_is_at_hand() -> None:
+def test_expressions_read_stream_map_config() -> None:
     """Expressions see `config`."""
     (own,) = plans({"orders": {"x": "config['shop']"}}, shop="berlin")
     assert mapped(own) == {**RECORD, "x": "berlin"}
@@ -239,7 +235,7 @@ def test_failing_expressions(columns: dict[str, Any], column: str) -> None:
 
 
 @pytest.mark.parametrize("expression", ["emial", "_['emial']", "[emial for e in email][0]"])
-def test_a_name_that_nobody_knows(expression: str) -> None:
+def test_an_unknown_name(expression: str) -> None:
     """Ends the run if neither record nor SCHEMA has it, and says which is near and what to do."""
     for column in ("x", "__filter__"):
         (own,) = plans({"orders": {column: expression}})
@@ -271,6 +267,51 @@ def test_a_failure_is_of_one_record() -> None:
     with pytest.raises(MappingFailedError):
         own.transform({**RECORD, "total": 0})
     assert mapped(own, {**RECORD, "total": 2}) == {**RECORD, "total": 2, "x": 0.5}
+
+
+class Flaky(dict[str, Any]):
+    """A record whose `id` cannot be read the first time."""
+
+    reads = 0
+
+    def __getitem__(self, name: str) -> Any:
+        self.reads += name == "id"
+        if self.reads == 1:
+            raise KeyError(name)
+        return super().__getitem__(name)
+
+
+def test_an_intermittent_failure() -> None:
+    """A failure that does not happen again rejects its record, without the name of a column."""
+    (own,) = plans({"orders": {"x": "id + 1"}})
+    assert own.transform is not None
+    with pytest.raises(MappingFailedError) as raised:
+        own.transform(Flaky(RECORD))
+    assert (raised.value.column, raised.value.kind) == ("unknown", "intermittent failure")
+
+
+def test_what_columns_are_computed_from() -> None:
+    """The plan has the text of each expression and what it reads, the filter first."""
+    (own,) = plans({"orders": {"x": "get('customer.email') ", "__filter__": "paid", "id": None}})
+    assert own.computed == ("x",)
+    assert list(own.sources) == ["__filter__", "x"]
+    assert own.sources["x"] == Source("get('customer.email')", frozenset({("customer", "email")}))
+    (other,) = plans({})
+    assert (other.computed, dict(other.sources)) == ((), {})
+
+
+def test_the_maps_of_a_configuration() -> None:
+    """Presets, maps and the values that maps use come from three settings; null is not set."""
+    settings = {
+        "presets": {"charges": "stripe_charges"},
+        "stream_maps": {"orders": {"x": "config['shop']"}},
+        "stream_map_config": {"shop": "berlin"},
+    }
+    maps = stream_maps_of(settings)
+    assert set(maps.names) == {"orders", "charges"}
+    (own,) = maps.plans("orders", copy.deepcopy(SCHEMA))
+    assert mapped(own) == {**RECORD, "x": "berlin"}
+    assert stream_maps_of(dict.fromkeys(settings)).names == []
 
 
 @pytest.mark.parametrize(
@@ -373,74 +414,3 @@ def test_the_same_as_the_sdk(maps: dict[str, Any], stream: str) -> None:
                 else None
             )
             assert mapped(plan, record) == wanted
-
-
-# Suggestions
-
-
-def _accepted(block: str, stream: str, properties: list[str]) -> dict[str, Any]:
-    """Return the block's maps, which must be good settings under which events can come."""
-    settings = yaml.safe_load(block)
-    assert set(settings) == {"stream_maps"}
-    assert problems({"customer_id": "a-1b2c", "auth_token": "x", **settings}) == []
-    schema = {"type": "object", "properties": {name: {} for name in properties}}
-    (own,) = StreamMaps(settings["stream_maps"], {}).plans(stream, schema)
-    assert own.named
-    assert missing_columns(own.properties, DEFAULTS) == []
-    maps = settings["stream_maps"]
-    assert isinstance(maps, dict)
-    return maps
-
-
-@pytest.mark.parametrize(
-    ("stream", "properties"),
-    [
-        ("orders", ["id", "created_at", "email", "total_price", "currency", "order_number"]),
-        ("public-orders", ["id", "Created_At", "Email", "Amount", "landing_site"]),
-        ("charges", ["id", "created", "receipt_email", "amount", "currency"]),
-        ("my orders", ["id", "timestamp", "email"]),
-        ("orders: all", ["id", "date", "email"]),
-        ("#orders", ["id", "date", "email"]),
-        ("123", ["id", "date", "email"]),
-        ("null", ["id", "date", "email"]),
-    ],
-)
-def test_a_suggestion_can_be_pasted(stream: str, properties: list[str]) -> None:
-    """Where all columns are found, the block is YAML that works as it is."""
-    maps = _accepted(suggest_map(stream, properties, ["id"]), stream, properties)
-    (columns,) = maps.values()
-    assert columns["event_id"] == "id"
-    assert columns["__else__"] == "__NULL__"
-
-
-@pytest.mark.parametrize(
-    "key", ["id", "Id", "order-id", "Order ID", "order.id", "class", "1", "null"]
-)
-def test_a_suggestion_reads_the_key_by_its_name(key: str) -> None:
-    """A key property with any name gives the event ID, not a failing expression."""
-    properties = [key, "created_at", "email"]
-    maps = _accepted(suggest_map("orders", properties, [key]), "orders", properties)
-    schema = {"type": "object", "properties": {name: {} for name in properties}}
-    (own,) = StreamMaps(maps, {}).plans("orders", schema)
-    made = mapped(own, {key: 7, "created_at": "2026-07-31", "email": "ann@example.com"})
-    assert made is not None
-    assert made["event_id"] == 7
-
-
-def test_a_suggestion_escapes_dots() -> None:
-    """Meltano reads a dot in a setting's name as a level."""
-    assert "shop\\.orders" in suggest_map("shop.orders", ["created_at", "email"], ["id"])
-
-
-@pytest.mark.parametrize("keys", [[], ["a", "b"]])
-def test_a_suggestion_without_a_single_key(keys: list[str]) -> None:
-    """Without one key the event ID is derived, so no column is suggested for it."""
-    assert "event_id" not in suggest_map("orders", ["a", "b"], keys)
-
-
-def test_a_suggestion_of_what_is_not_found() -> None:
-    """What has to be filled in is there to be seen."""
-    block = suggest_map("orders", ["id"], ["id"])
-    assert "event_time:" in block
-    assert "email:" in block
-    assert isinstance(yaml.safe_load(block), dict)

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from target_liveintent.config.schema import SCHEMA
+from target_liveintent.config import SCHEMA
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.spark.options import REFUSED, Job, job_of, unknown_options
 
@@ -54,7 +54,7 @@ def job(columns: list[str] = COLUMNS, **changes: str | None) -> Job:
 
 
 def test_each_setting_is_decided() -> None:
-    """A setting of the target is an option, or is refused with what to do instead."""
+    """Each setting of the target is an option, or is refused with what to do instead."""
     assert set(SCHEMA["properties"]) == USED | set(REFUSED)
 
 
@@ -68,7 +68,7 @@ def test_texts_become_settings() -> None:
     ("allowed", "tasks", "share"), [("8", "4", 2), ("8", "3", 2), ("8", "16", 1), ("64", "1", 64)]
 )
 def test_tasks_share_the_requests(allowed: str, tasks: str, share: int) -> None:
-    """Each has its part, and one at least."""
+    """Each task has its part, and at least one request."""
     shared = job(max_concurrent_requests=allowed, concurrent_tasks=tasks)
     assert shared.settings().max_concurrent_requests == share
 
@@ -86,7 +86,7 @@ def test_key_properties(keys: str | None, expected: tuple[str, ...]) -> None:
 
 
 def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:
-    """What goes to the tasks holds the path, not the token; a token that is given it must hold."""
+    """A job has the path of a token file but not its content; only a given token is in it."""
     path = tmp_path / "token"
     path.write_text("t0ken-of-a-file", encoding="utf-8")
     made = job(auth_token=None, auth_token_path=str(path))
@@ -97,7 +97,7 @@ def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_options(name: str) -> None:
-    """Each says what to do instead."""
+    """The message says what to do instead."""
     with pytest.raises(ConfigurationError, match=f"option '{name}' does nothing in Spark: ."):
         job(**{name: "{}"} if name.startswith(("presets", "stream")) else {name: "1"})
 
@@ -116,14 +116,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
 
 @pytest.mark.parametrize(("wrong", "words"), WRONG)
 def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
-    """Named, without any value of them that may be secret."""
+    """The message names them, without values that may be secret."""
     with pytest.raises(ConfigurationError, match=words) as raised:
         job(**wrong)
     assert "pass@" not in str(raised.value)
 
 
 def test_columns_that_never_give_an_event() -> None:
-    """The sentence is the target's."""
+    """The message is the same as the target's."""
     words = (
         "stream 'orders' can never give an event: it lacks event_time; one of email, md5, sha2,"
         " decision_id, source_url. Its columns are: id."
@@ -134,7 +134,7 @@ def test_columns_that_never_give_an_event() -> None:
 
 
 def test_unknown_options() -> None:
-    """A misspelled option is named with the nearest that there is; Spark's own are not."""
+    """A warning names a misspelled option and the nearest known one, but no option of Spark's."""
     given = {**GOOD, "pixle_id": "1", "checkpointlocation": "x", "path": "y"}
     (warning,) = unknown_options(given)
     assert "'pixle_id' is unknown and does nothing; did you mean 'pixel_id'?" in warning

@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from target_liveintent.errors import RunError, StorageError
-from target_liveintent.spark.letters import LetterFolder
+from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.options import job_of
 from target_liveintent.spark.task import Attempt, deliver
 
@@ -25,10 +26,9 @@ ATTEMPT = Attempt("job", 0, 1)
 COLUMNS = ["id", "event_time", "email"]
 
 
-@pytest.fixture
-def job(sandbox: Sandbox, tmp_path: Path) -> Job:
+def make_job(sandbox: Sandbox, tmp_path: Path, columns: list[str], **options: str) -> Job:
     """Make a write to the sandbox, whose folder is not prepared yet."""
-    options = {
+    given = {
         "customer_id": "a-1b2c",
         "auth_token": "sandbox-token",
         "pixel_id": "12345",
@@ -39,7 +39,12 @@ def job(sandbox: Sandbox, tmp_path: Path) -> Job:
         "concurrent_tasks": "1",
         "dead_letter_path": str(tmp_path / "letters"),
     }
-    return job_of(options, COLUMNS)
+    return job_of({**given, **options}, columns)
+
+
+@pytest.fixture
+def job(sandbox: Sandbox, tmp_path: Path) -> Job:
+    return make_job(sandbox, tmp_path, COLUMNS)
 
 
 def batch(first: int, count: int, **columns: list[Any]) -> pa.RecordBatch:
@@ -55,17 +60,39 @@ def batch(first: int, count: int, **columns: list[Any]) -> pa.RecordBatch:
 
 
 def test_a_partition(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
-    """Each row is counted by its fate; batches of Arrow are not those of the API."""
-    LetterFolder(job.letters).prepare()
+    """Each row is counted by its outcome; batches of Arrow are not those of the API."""
+    DeadLetterFolder(job.dead_letter_folder).prepare()
     batches = [batch(0, 150), batch(150, 60), batch(210, 1, email=[None])]
-    done = deliver(job, ATTEMPT, batches)
-    counts = done.report.streams["orders"]
+    result = deliver(job, ATTEMPT, batches)
+    counts = result.counts.streams["orders"]
     assert (counts.read, counts.delivered, counts.unsettled) == (211, 210, 0)
     assert counts.rejected == {"no_identity": 1}
     assert sandbox.stats.accepted == 210
     assert sorted(len(request.event_ids) for request in sandbox.requests) == [10, 100, 100]
-    assert done.letters
+    assert result.has_dead_letters
     assert (tmp_path / "letters" / "_pending" / ATTEMPT.pending).exists()
+
+
+def test_columns_that_cannot_be_used(sandbox: Sandbox, tmp_path: Path) -> None:
+    """They are left out and counted."""
+    job = make_job(sandbox, tmp_path, [*COLUMNS, "ip"])
+    DeadLetterFolder(job.dead_letter_folder).prepare()
+    result = deliver(job, ATTEMPT, [batch(0, 2, ip=["nowhere", "192.0.2.1"])])
+    assert result.counts.streams["orders"].left_out == {"ip": 1}
+    assert [event["userData"].get("ip") for event in sandbox.events] == [None, "192.0.2.1"]
+
+
+def test_event_ids_depend_on_no_time_zone(sandbox: Sandbox, tmp_path: Path) -> None:
+    """A moment gives the event ID that it gives in another session's time zone."""
+    job = make_job(sandbox, tmp_path, COLUMNS, key_properties="")
+    DeadLetterFolder(job.dead_letter_folder).prepare()
+    moment = dt.datetime.fromtimestamp(int(time.time()) - 3600, dt.timezone.utc)
+    for zone in ("UTC", "America/New_York"):
+        times = pa.array([moment], pa.timestamp("us", zone))
+        deliver(job, ATTEMPT, [batch(0, 1, event_time=times)])
+    first, second = sandbox.events
+    assert first["eventId"] == second["eventId"]
+    assert first["eventTime"] == int(moment.timestamp())
 
 
 def test_a_folder_that_is_not_shared(job: Job, sandbox: Sandbox) -> None:
@@ -75,9 +102,9 @@ def test_a_folder_that_is_not_shared(job: Job, sandbox: Sandbox) -> None:
     assert sandbox.stats.requests == 0
 
 
-def test_what_is_not_foreseen_is_not_shown(job: Job, caplog: pytest.LogCaptureFixture) -> None:
-    """The text of an exception could hold what is in a row, so neither error nor log has it."""
-    LetterFolder(job.letters).prepare()
+def test_an_unforeseen_failure_is_not_shown(job: Job, caplog: pytest.LogCaptureFixture) -> None:
+    """Neither error nor log has the text of an exception: it could hold what is in a row."""
+    DeadLetterFolder(job.dead_letter_folder).prepare()
 
     secret = "somebody@example.com"
 

@@ -1,4 +1,4 @@
-"""The file of delivered events: its rows, head and mode, and what a spreadsheet makes of it."""
+"""The file of delivered events: its rows, heading and mode, and how spreadsheets read it."""
 
 from __future__ import annotations
 
@@ -13,8 +13,9 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from unit_support import ADDRESS, MD5, SHA2, conversion, order
 
+from target_liveintent.conversions.wire import read_back
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.storage.delivered import COLUMNS, DeliveredFile, read_back
+from target_liveintent.storage.delivered import COLUMNS, DeliveredFile
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -46,7 +47,7 @@ def test_the_columns_are_those_of_a_reconciliation() -> None:
 
 
 def test_a_row(path: Path) -> None:
-    """Every column of an event that has all of them."""
+    """An event with every field fills every column."""
     append(path, {"order_id": "A-7", "idfa": UUID, "value": "87.280", "currency": "usd"})
     expected = ["2026-07-31T12:13:20Z", "A-7", "web", UUID, MD5, "87.280", "USD"]
     assert path.read_text() == HEAD + ",".join(expected) + "\n"
@@ -75,7 +76,7 @@ def test_what_an_event_lacks_is_empty(path: Path) -> None:
 
 @pytest.mark.parametrize("first", ["=", "+", "-", "@", "'", "=\t", "+1 ", "'="])
 def test_formulas(path: Path, first: str, caplog: pytest.LogCaptureFixture) -> None:
-    """What a spreadsheet would compute has one apostrophe more, and a warning says so once."""
+    """A text that a spreadsheet would compute gets an apostrophe, and one warning says so."""
     name = f"{first}cmd|' /C calc'!A1"
     append(path, {"order_id": name}, {"order_id": name}, {"order_id": "A=1"})
     assert [row[1] for row in rows(path)[1:]] == [f"'{name}", f"'{name}", "A=1"]
@@ -92,15 +93,15 @@ def test_usual_order_ids_are_as_they_are(path: Path, caplog: pytest.LogCaptureFi
 
 
 def test_runs_append(path: Path) -> None:
-    """A file has one head, however many runs there were."""
+    """A file has one heading, also after several runs."""
     append(path, {"order_id": "1"})
     append(path)
     append(path, {"order_id": "2"})
     assert [row[1] for row in rows(path)] == ["order_id", "1", "2"]
 
 
-def test_it_is_its_owners_alone(path: Path) -> None:
-    """Whatever the umask, and if it was there before."""
+def test_only_the_owner_may_read_it(path: Path) -> None:
+    """The mode does not depend on the umask, and is corrected in an existing file."""
     before = os.umask(0)
     try:
         append(path)
@@ -113,7 +114,7 @@ def test_it_is_its_owners_alone(path: Path) -> None:
 
 
 def test_a_torn_row_is_cut(path: Path) -> None:
-    """What a power cut left unfinished was covered by no STATE."""
+    """No STATE covers a row that a power cut left unfinished."""
     append(path, {"order_id": "1"})
     with path.open("a") as file:
         file.write("2026-07-31T12:1")
@@ -125,7 +126,8 @@ def test_runs_at_the_same_time(path: Path) -> None:
     """Runs that share a file do not write into each other's rows."""
     code = (
         "import sys, logging\n"
-        "from target_liveintent.storage.delivered import *\n"
+        "from target_liveintent.conversions.wire import read_back\n"
+        "from target_liveintent.storage.delivered import DeliveredFile\n"
         "from unit_support import conversion, order\n"
         f"file = DeliveredFile({str(path)!r}, logging.getLogger('x'))\n"
         "events = read_back([conversion(order(order_id=sys.argv[1] * 2000))] * 50)\n"
@@ -148,6 +150,6 @@ def test_no_address(path: Path) -> None:
 
 
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
-    """It is found before anything is sent, and names the setting."""
+    """The error comes before anything is sent, and names the setting."""
     with pytest.raises(ConfigurationError, match=r"delivered_path.*directory"):
         DeliveredFile(str(tmp_path), LOGGER)

@@ -1,83 +1,28 @@
-"""The ledger: what was delivered and confirmed is known to the next run, and nothing else is."""
+"""The ledger: the next run knows what was delivered and confirmed, and nothing else."""
 
 from __future__ import annotations
 
 import os
-import signal
 import sqlite3
 import stat
-import subprocess
-import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from ledger_support import ACCOUNT, LATER, Ledgers, event, events, remember, rows
 
-from target_liveintent.conversions.model import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.storage.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
-
-ACCOUNT = ("https://conversions.liveintent.com/conversions/a-1b2c", "a-1b2c")
-LATER = int(time.time()) + 86_400
-
-
-def event(event_id: str = "1", **changes: Any) -> Conversion:
-    values = {"stream": "orders", "pixel_id": 1, "expires_at": LATER, "body": b"{}", "columns": {}}
-    return Conversion(event_id=event_id, **(values | changes))
-
-
-def events(*numbers: int) -> list[Conversion]:
-    return [event(str(n)) for n in range(*numbers)]
-
-
-class Ledgers:
-    """Opens ledgers over one file, and closes them all."""
-
-    def __init__(self, path: Path) -> None:
-        self.path = path
-        self._open: list[Ledger] = []
-
-    def __call__(self, *account: str) -> Ledger:
-        ledger = Ledger(str(self.path), account or ACCOUNT)
-        self._open.append(ledger)
-        return ledger
-
-    def close(self) -> None:
-        for ledger in self._open:
-            ledger.close()
-
-
-@pytest.fixture
-def ledgers(tmp_path: Path) -> Iterator[Ledgers]:
-    made = Ledgers(tmp_path / "ledger.sqlite")
-    yield made
-    made.close()
-
-
-def remember(ledger: Ledger, *delivered: Conversion) -> None:
-    for one in delivered:
-        ledger.begin(one)
-    ledger.end(delivered, delivered)
-
-
-def rows(path: Path) -> int:
-    db = sqlite3.connect(path)
-    try:
-        (count,) = db.execute("SELECT count(*) FROM delivered").fetchone()
-    finally:
-        db.close()
-    return int(count)
 
 
 # What is known
 
 
 def test_delivered_is_known(ledgers: Ledgers) -> None:
-    """To this run and to the next, in the order in which events came."""
+    """This run and the next one know it; the others keep their order."""
     ledger = ledgers()
     remember(ledger, *events(3))
     assert ledger.unsent(events(6)) == events(3, 6)
@@ -86,7 +31,7 @@ def test_delivered_is_known(ledgers: Ledgers) -> None:
 
 
 def test_only_what_is_confirmed(ledgers: Ledgers) -> None:
-    """An event whose batch came to its end without a 204 is unknown."""
+    """An event whose batch ended without a 204 stays unknown."""
     ledger = ledgers()
     batch = events(4)
     for one in batch:
@@ -97,7 +42,7 @@ def test_only_what_is_confirmed(ledgers: Ledgers) -> None:
 
 
 def test_nothing_confirmed_writes_nothing(ledgers: Ledgers) -> None:
-    """A batch of which nothing is certain leaves no trace."""
+    """A batch without a confirmed event writes no row."""
     ledger = ledgers()
     ledger.begin(event())
     ledger.end([event()], [])
@@ -117,7 +62,7 @@ def test_nothing_confirmed_writes_nothing(ledgers: Ledgers) -> None:
     ],
 )
 def test_what_tells_events_apart(ledgers: Ledgers, other: dict[str, Any]) -> None:
-    """Pixel ID, source stream and event ID."""
+    """Pixel ID, source stream and event ID make an event another one."""
     ledger = ledgers()
     remember(ledger, event())
     different = event(**other)
@@ -135,14 +80,14 @@ def test_what_tells_events_apart(ledgers: Ledgers, other: dict[str, Any]) -> Non
     ],
 )
 def test_what_tells_accounts_apart(ledgers: Ledgers, account: tuple[str, ...]) -> None:
-    """API URL and customer ID."""
+    """API URL and customer ID make an account another one."""
     remember(ledgers(), event())
     assert ledgers(*account).unsent([event()]) == [event()]
     assert ledgers().unsent([event()]) == []
 
 
 def test_a_changed_event_is_the_same(ledgers: Ledgers) -> None:
-    """Time, amount and columns do not count: a refund that edits an order is not sent."""
+    """Time, value and columns do not matter: a refund that changes an order is not sent."""
     ledger = ledgers()
     remember(ledger, event())
     changed = event(body=b'{"value":5}', columns={"value": 5}, expires_at=LATER + 500)
@@ -162,14 +107,14 @@ def test_keys_are_pinned(ledgers: Ledgers) -> None:
     "text", ["ü", "\x00", "'; DROP TABLE delivered; --", "\ud800", "", "x" * 9999]
 )
 def test_any_text_is_a_key(ledgers: Ledgers, text: str) -> None:
-    """Whatever stream and event ID are made of."""
+    """Stream and event ID may hold any characters."""
     ledger = ledgers()
     remember(ledger, event(text, stream=text))
     assert ledger.unsent([event(text, stream=text), event()]) == [event()]
 
 
 def test_a_full_batch_is_asked_at_once(ledgers: Ledgers) -> None:
-    """A hundred events, or none."""
+    """The ledger answers for a hundred events, and for none."""
     ledger = ledgers()
     remember(ledger, *events(0, 100, 2))
     assert ledger.unsent(events(100)) == events(1, 100, 2)
@@ -180,7 +125,7 @@ def test_a_full_batch_is_asked_at_once(ledgers: Ledgers) -> None:
 
 
 def test_underway_once(ledgers: Ledgers) -> None:
-    """An event that is on its way is not begun again before its fate is known."""
+    """An event that is being delivered is not begun again before its outcome is known."""
     ledger = ledgers()
     assert ledger.begin(event())
     assert not ledger.begin(event())
@@ -192,7 +137,7 @@ def test_underway_once(ledgers: Ledgers) -> None:
 
 
 def test_within_one_batch_once(ledgers: Ledgers) -> None:
-    """The first of each is kept."""
+    """Of equal events, the first is kept."""
     first, second = event(body=b"first"), event(body=b"second")
     kept = ledgers().unsent([first, event("2"), second])
     assert sorted(kept, key=lambda one: one.event_id) == [first, event("2")]
@@ -202,14 +147,14 @@ def test_within_one_batch_once(ledgers: Ledgers) -> None:
 
 
 def test_expired_events_are_forgotten_at_the_next_start(ledgers: Ledgers) -> None:
-    """Once no window can be open any more, the row goes, and the file does not grow for ever."""
-    now = int(time.time())
-    gone, there = event("gone", expires_at=now - 5), event("there", expires_at=now + 500)
+    """A row is deleted once its window is closed, so that the file does not grow for ever."""
+    gone, there = event("gone", expires_at=999), event("there", expires_at=1_000)
     remember(ledgers(), gone, there)
     assert rows(ledgers.path) == 2
-    again = ledgers()
+    again = Ledger(str(ledgers.path), ACCOUNT, now=lambda: 1_000.9)
     assert rows(ledgers.path) == 1
     assert again.unsent([gone, there]) == [gone]
+    again.close()
 
 
 # The file
@@ -275,7 +220,7 @@ def test_another_database(tmp_path: Path, table: str) -> None:
 def test_a_path_that_cannot_be_used(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch, path: str
 ) -> None:
-    """Said as a wrong setting, in one line."""
+    """It is a wrong setting, named in one line."""
     monkeypatch.chdir(tmp_path)
     with pytest.raises(ConfigurationError, match="ledger_path") as raised:
         Ledger(path, ACCOUNT)
@@ -283,14 +228,14 @@ def test_a_path_that_cannot_be_used(
 
 
 def test_an_empty_file_becomes_a_ledger(ledgers: Ledgers) -> None:
-    """Somebody may have made the file beforehand."""
+    """The user may have created the file beforehand."""
     ledgers.path.touch(0o600)
     remember(ledgers(), event())
     assert ledgers().unsent([event()]) == []
 
 
 def test_a_file_that_breaks_later(ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
-    """What cannot be read or written any more ends the run as a fault of storage."""
+    """A ledger that can no longer be read or written ends the run with a `StorageError`."""
     ledger = ledgers()
     ledger.close()
     ledger.begin(event())
@@ -300,77 +245,8 @@ def test_a_file_that_breaks_later(ledgers: Ledgers, monkeypatch: pytest.MonkeyPa
         ledger.end([event()], [event()])
 
 
-# Several runs
-
-
-def test_two_runs_see_what_the_other_delivered(ledgers: Ledgers) -> None:
-    """Both open at the same time."""
-    one, two = ledgers(), ledgers()
-    remember(one, *events(5))
-    assert two.unsent(events(10)) == events(5, 10)
-    remember(two, *events(10))
-    assert one.unsent(events(10)) == []
-    assert rows(ledgers.path) == 10
-
-
-WRITER = """
-import sys
-sys.path[:0] = {path!r}
-from test_ledger import ACCOUNT, event, remember
-from target_liveintent.storage.ledger import Ledger
-ledger = Ledger(sys.argv[1], ACCOUNT)
-for start in range(int(sys.argv[2]), int(sys.argv[3]), 10):
-    batch = [event(str(n)) for n in range(start, start + 10)]
-    assert ledger.unsent(batch) == batch
-    remember(ledger, *batch)
-    print(start + 10, flush=True)
-"""
-
-
-def writer(path: Path, first: int, end: int) -> subprocess.Popen[bytes]:
-    return subprocess.Popen(
-        [sys.executable, "-c", WRITER.format(path=sys.path), str(path), str(first), str(end)],
-        stdout=subprocess.PIPE,
-        stderr=subprocess.PIPE,
-    )
-
-
-def test_two_processes_share_the_file(ledgers: Ledgers) -> None:
-    """Neither fails for the other, and nothing of either is lost."""
-    both = [writer(ledgers.path, 0, 2_000), writer(ledgers.path, 2_000, 4_000)]
-    for process in both:
-        _, said = process.communicate(timeout=30)
-        assert (process.returncode, said) == (0, b"")
-    assert rows(ledgers.path) == 4_000
-    assert ledgers().unsent([event(str(n)) for n in range(3_950, 4_050)]) == events(4_000, 4_050)
-
-
-def test_a_killed_writer_loses_nothing(ledgers: Ledgers) -> None:
-    """What was said to be remembered when SIGKILL came is there, and the file is whole."""
-    for start in (0, 1_000_000):
-        process = writer(ledgers.path, start, start + 1_000_000)
-        assert process.stdout is not None
-        assert process.stderr is not None
-        for _ in range(30):
-            said = process.stdout.readline()
-        process.send_signal(signal.SIGKILL)
-        said = (process.stdout.read().splitlines() or [said])[-1]
-        process.stdout.close()
-        process.stderr.close()
-        process.wait(10)
-        ledger = ledgers()
-        end = int(said)
-        known = [event(str(n)) for n in range(max(start, end - 100), end)]
-        assert ledger.unsent(known) == []
-        after = [event(str(n)) for n in range(end + 10, end + 20)]  # (one batch may be unsaid)
-        assert ledger.unsent(after) == after
-    db = sqlite3.connect(ledgers.path)
-    assert db.execute("PRAGMA integrity_check").fetchone() == ("ok",)
-    db.close()
-
-
 def test_it_costs_little(ledgers: Ledgers) -> None:
-    """Microseconds an event, of the machine's own time, in batches of 100."""
+    """An event costs a few microseconds of processor time, in batches of 100."""
     ledger = ledgers()
     all_events = [event(f"order-{n}") for n in range(20_000)]
     batches = [all_events[n : n + 100] for n in range(0, len(all_events), 100)]

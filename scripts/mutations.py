@@ -1,0 +1,118 @@
+"""Small changes to a Python file, for scripts/mutants.py: what they replace, and by what."""
+
+from __future__ import annotations
+
+import ast
+from itertools import chain
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+TURNED: dict[type[ast.AST], ast.AST] = {
+    ast.Eq: ast.NotEq(), ast.NotEq: ast.Eq(), ast.Lt: ast.GtE(), ast.GtE: ast.Lt(),
+    ast.Gt: ast.LtE(), ast.LtE: ast.Gt(), ast.Is: ast.IsNot(), ast.IsNot: ast.Is(),
+    ast.In: ast.NotIn(), ast.NotIn: ast.In(), ast.And: ast.Or(), ast.Or: ast.And(),
+}  # fmt: skip
+Functions = (ast.FunctionDef, ast.AsyncFunctionDef)
+
+
+class Mutant(NamedTuple):
+    """A change to a file: the text from `start` to `end`, in bytes, becomes `new`."""
+
+    path: str
+    lines: tuple[int, int]
+    start: int
+    end: int
+    kind: str
+    new: str
+    in_function: bool
+
+    @property
+    def name(self) -> str:
+        """What tells it from all others, as long as the file does not change."""
+        return f"{self.path}:{self.lines[0]}:{self.start} {self.kind}: {self.new}"
+
+    def apply(self, source: bytes) -> bytes:
+        """Return the changed file."""
+        return source[: self.start] + self.new.encode() + source[self.end :]
+
+
+Change = tuple[str, ast.AST, str]
+"""The kind of a change, the node that it replaces, and the text that takes its place."""
+
+
+def _operators(node: ast.AST) -> Iterator[Change]:
+    if isinstance(node, ast.Compare):
+        for n, operator in enumerate(node.ops):
+            ops = [*node.ops[:n], TURNED[type(operator)], *node.ops[n + 1 :]]
+            turned = ast.Compare(node.left, ops, node.comparators)  # type: ignore[arg-type]
+            yield "comparison turned", node, f"({ast.unparse(turned)})"
+    elif isinstance(node, ast.BoolOp):
+        other = ast.BoolOp(TURNED[type(node.op)], node.values)  # type: ignore[arg-type]
+        yield "operator turned", node, f"({ast.unparse(other)})"
+
+
+def _conditions(node: ast.AST) -> Iterator[Change]:
+    if isinstance(node, (ast.If, ast.IfExp)):
+        yield "condition forced", node.test, "True"
+    if isinstance(node, (ast.If, ast.IfExp, ast.While)):
+        yield "condition forced", node.test, "False"
+    if isinstance(node, ast.comprehension):
+        for test in node.ifs:
+            yield "condition forced", test, "True"
+
+
+def _statements(node: ast.AST) -> Iterator[Change]:
+    if isinstance(node, ast.Return) and node.value and ast.unparse(node.value) != "None":
+        yield "None returned", node, "return None"
+    deleted = (ast.Expr, ast.AugAssign, ast.Raise, ast.Continue, ast.Break)
+    # Without the assignment of a name, what follows fails for sure.
+    stores = isinstance(node, ast.Assign) and not isinstance(node.targets[0], ast.Name)
+    if stores or isinstance(node, deleted):
+        yield "statement deleted", node, "pass"
+
+
+def _constants(node: ast.AST) -> Iterator[Change]:
+    value = node.value if isinstance(node, ast.Constant) else None
+    if isinstance(value, bool):
+        yield "constant changed", node, str(not value)
+    elif isinstance(value, (int, float)):
+        yield "constant changed", node, repr(value + 1)
+    elif isinstance(value, str) and value:
+        yield "constant changed", node, repr(value + value[0])
+
+
+KINDS = (_operators, _conditions, _statements, _constants)
+
+
+def walk(node: ast.AST, *, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:
+    """Yield the nodes that can be changed, each with whether it is in a function."""
+    if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
+        return  # a docstring
+    if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, (ast.JoinedStr, ast.Import, ast.ImportFrom)):
+        return  # Python before 3.12 does not know where the parts of an f-string are
+    yield node, in_function
+    for field, value in ast.iter_fields(node):
+        if field in {"annotation", "returns", "decorator_list"}:
+            continue
+        inside = in_function or (isinstance(node, Functions) and field == "body")
+        for child in value if isinstance(value, list) else [value]:
+            if isinstance(child, ast.AST):
+                yield from walk(child, in_function=inside)
+
+
+def mutants_of(path: str, source: bytes) -> Iterator[Mutant]:
+    """Yield all mutants of a file."""
+    starts = [0]
+    for line in source.splitlines(keepends=True):
+        starts.append(starts[-1] + len(line))
+    for node, in_function in walk(ast.parse(source)):
+        for kind, old, new in chain(*(changes(node) for changes in KINDS)):
+            place: Any = old
+            lines = (place.lineno, place.end_lineno)
+            start = starts[lines[0] - 1] + place.col_offset
+            end = starts[lines[1] - 1] + place.end_col_offset
+            yield Mutant(path, lines, start, end, kind, new, in_function)

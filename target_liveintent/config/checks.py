@@ -1,0 +1,233 @@
+"""The checks of a configuration, before a run reads any input.
+
+Each problem is one line that names the setting and what it must be, and never the value that was
+given: it may be a mistyped secret.
+"""
+
+from __future__ import annotations
+
+import ast
+import importlib.util
+import os
+import pathlib
+import zoneinfo
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
+from urllib.parse import SplitResult, urlsplit
+
+import requests
+from jsonschema import Draft202012Validator
+
+from target_liveintent.config.schema import SCHEMA, expected
+from target_liveintent.delivery import is_usable_token, read_token
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.mapping import NULL_VALUES, nearest
+from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
+
+_READ_PATHS = ("auth_token_path", "suppression_path")
+_WRITTEN_PATHS = (
+    "dead_letter_path",
+    "ledger_path",
+    "report_path",
+    "delivered_path",
+    "metrics_path",
+)
+
+
+def problems(config: Mapping[str, Any]) -> list[str]:
+    """Return everything that is wrong with a configuration, one line each, without its values."""
+    given = {name: value for name, value in config.items() if value is not None}
+    found = [*_missing_problems(given), *_schema_problems(given)]
+    if found:  # The other checks expect values of the right type.
+        return found
+    return [problem for check in _CHECKS for problem in check(given)]
+
+
+def hint(given: Any, known: Iterable[str]) -> str:
+    """Return the end of a message: the known name nearest to what was given; empty if none is."""
+    near = nearest(str(given), known)
+    return f"; did you mean '{near}'?" if near else ""
+
+
+def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    for name in SCHEMA["required"]:
+        if name not in given:
+            yield f"setting '{name}' is required: {SCHEMA['properties'][name]['description']}"
+    if "auth_token" not in given and "auth_token_path" not in given:
+        yield "setting 'auth_token' is required, or 'auth_token_path' in its place"
+
+
+def _schema_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    for error in Draft202012Validator(SCHEMA).iter_errors(given):
+        if error.path:  # Without a path, the error is a required setting that is missing.
+            path = ".".join(str(step) for step in error.path)
+            near = hint(error.instance, error.schema.get("enum", []))
+            yield f"setting '{path}' must be {expected(error.schema)}{near}"
+
+
+def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    if "auth_token" in given and "auth_token_path" in given:
+        yield "setting 'auth_token_path' takes the place of 'auth_token': remove one of them"
+    elif "auth_token_path" in given:
+        try:
+            read_token(given["auth_token_path"])
+        except ConfigurationError as error:
+            yield str(error)
+    elif not is_usable_token(given["auth_token"].strip()):
+        yield "setting 'auth_token' must be printable ASCII without spaces"
+
+
+def _url_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    url = given.get("api_url", Settings.api_url).strip()
+    parts = _usable_url(url)
+    if parts is None:
+        yield "setting 'api_url' must be an https URL with a host and without a query"
+    elif parts.username or parts.password:
+        yield "setting 'api_url' must not hold a user name or password; use auth_token"
+    elif parts.scheme == "http" and not is_loopback(url):
+        yield (
+            "setting 'api_url' must use https, so that the token stays secret; plain http is for"
+            " loopback only"
+        )
+
+
+def _usable_url(url: str) -> SplitResult | None:
+    """Return the parts of a URL that events can be posted to; None if it is not one."""
+    try:
+        parts = urlsplit(url)
+        has_host = parts.hostname and parts.port != 0  # (`port` raises if it is not a number.)
+        is_plain = url.isprintable() and " " not in url and not (parts.query or parts.fragment)
+        if parts.scheme not in {"http", "https"} or not has_host or not is_plain:
+            return None
+        # A URL that requests cannot call would otherwise fail at the first event.
+        requests.Request("POST", endpoint(url, "a-1b2c")).prepare()
+    except (ValueError, requests.RequestException):
+        return None
+    return parts
+
+
+def _zone_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    try:
+        zoneinfo.ZoneInfo(given.get("timezone", Settings.timezone))
+    except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
+        yield "setting 'timezone' must be an IANA name such as Europe/Berlin or UTC"
+
+
+def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    for name in _WRITTEN_PATHS:
+        if name not in given:
+            continue
+        path = pathlib.Path(given[name])
+        try:
+            os.fsencode(path)
+            in_folder, is_folder = path.absolute().parent.is_dir(), path.is_dir()
+        except ValueError:  # The path holds a NUL, or a character that no file name can hold.
+            in_folder = is_folder = False
+        if "\0" in str(path) or not in_folder:
+            yield f"setting '{name}' must name a file in a folder that exists"
+        elif is_folder:
+            yield f"setting '{name}' must name a file, not a folder"
+
+
+def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a line for two settings that name one file, which one of them would destroy."""
+    used = {"dead_letter_path": Settings.dead_letter_path, **given}
+    paths = [(name, used[name].strip()) for name in (*_READ_PATHS, *_WRITTEN_PATHS) if name in used]
+    if "report_path" in used:
+        paths.append(("report_path", report_json(used["report_path"].strip())))
+    seen: dict[str, str] = {}
+    for name, path in paths:
+        place = os.path.abspath(path)  # noqa: PTH100 (the file may be absent)
+        other = seen.setdefault(place, name)
+        if other != name:
+            yield f"settings '{other}' and '{name}' must not name the same file"
+
+
+def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    if "report_path" in given and importlib.util.find_spec("pygal") is None:
+        yield (
+            "setting 'report_path' needs a library that draws:"
+            " pip install 'target-liveintent[report]'"
+        )
+
+
+def _preset_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    for name in given.get("presets", {}):
+        if str(name).startswith("__"):
+            yield f"setting 'presets.{name}' is no stream; give presets by the streams' names"
+
+
+def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Check stream maps; the SDK would find most problems only when a stream's SCHEMA comes."""
+    for name, definition in given.get("stream_maps", {}).items():
+        where = f"stream_maps.{name}"
+        if name == "__else__":
+            if not _is_null(definition):
+                yield f"setting '{where}' must be null or '__NULL__'"
+        elif str(name).startswith("__"):
+            yield f"setting '{where}' is no stream; the only option at this level is __else__"
+        elif isinstance(definition, dict):
+            yield from _column_problems(where, definition)
+        elif not _is_null(definition):
+            yield f"setting '{where}' must be an object of columns, or null or '__NULL__'"
+
+
+def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]:
+    """Check the columns and options of one stream's map."""
+    for key, value in definition.items():
+        column = str(key)
+        is_valid, wanted = _MAP_OPTIONS.get(column, _COLUMN)
+        if column not in _MAP_OPTIONS and column.startswith("__") and column.endswith("__"):
+            near = hint(column, _MAP_OPTIONS)
+            yield f"setting '{where}.{column}' is not an option of a stream map{near}"
+        elif not is_valid(value):
+            yield f"setting '{where}.{column}' must be {wanted}"
+
+
+def _is_null(value: Any) -> bool:
+    return value in NULL_VALUES
+
+
+def _is_text(value: Any) -> bool:
+    return isinstance(value, str) and value != ""
+
+
+def _is_list_of_texts(value: Any) -> bool:
+    return value is None or (isinstance(value, list) and all(isinstance(key, str) for key in value))
+
+
+def _is_null_or_expression(value: Any) -> bool:
+    return _is_null(value) or (isinstance(value, str) and _is_expression(value))
+
+
+def _is_expression(text: str) -> bool:
+    try:
+        ast.parse(text.strip(), mode="eval")
+    except (SyntaxError, ValueError, RecursionError, MemoryError):
+        return False
+    return True
+
+
+_COLUMN = (
+    _is_null_or_expression,
+    "a Python expression; a text constant needs quotes of its own, such as \"'web'\"",
+)
+_MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
+    "__else__": (_is_null, "null or '__NULL__'"),
+    "__source__": (_is_text, "text"),
+    "__alias__": (_is_text, "text"),
+    "__key_properties__": (_is_list_of_texts, "a list of column names"),
+    "__filter__": _COLUMN,
+}
+"""What the options of one stream's map must be. A misspelled one would pass for a column."""
+_CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
+    _token_problems,
+    _url_problems,
+    _zone_problems,
+    _path_problems,
+    _shared_path_problems,
+    _report_problems,
+    _preset_problems,
+    _map_problems,
+)
+"""The checks of values that the JSON schema cannot express, in the order of their messages."""

@@ -1,0 +1,91 @@
+"""Loading of settings: from environment variables and other texts, and into `Settings`."""
+
+from __future__ import annotations
+
+import json
+import types
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
+
+from target_liveintent.config.checks import hint, problems
+from target_liveintent.config.schema import SCHEMA, expected
+from target_liveintent.delivery import read_token
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.settings import Settings
+
+_BOOLEANS = {
+    **dict.fromkeys(("true", "1", "yes", "on"), True),
+    **dict.fromkeys(("false", "0", "no", "off"), False),
+}
+_PARSERS: dict[str, Callable[[str], Any]] = {
+    "integer": int,
+    "boolean": lambda text: _BOOLEANS[text.lower()],
+    "object": json.loads,
+    "string": str,
+}
+"""What makes a value from a text, by the type of the setting."""
+
+
+def settings_of(config: Mapping[str, Any]) -> Settings:
+    """Check a configuration and freeze it.
+
+    Raises:
+        ConfigurationError: With everything that is wrong, in one line.
+    """
+    if found := problems(config):
+        raise ConfigurationError("; ".join(found))
+    values = {
+        name: _clean(config[name]) for name in SCHEMA["properties"] if config.get(name) is not None
+    }
+    if "auth_token_path" in values:
+        values["auth_token"] = read_token(values["auth_token_path"])
+    return Settings(**values)
+
+
+def _clean(value: Any) -> Any:
+    """Remove what files and JSON add to a value: the line end of a secret, the `.0` of 12345.0."""
+    if isinstance(value, str):
+        return value.strip()
+    return int(value) if isinstance(value, float) else value
+
+
+def from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, Any]:
+    """Return the settings that environment variables hold; an empty variable sets nothing.
+
+    Raises:
+        ConfigurationError: If the value of a variable does not fit its setting.
+    """
+    variables = {name: prefix + name.upper() for name in SCHEMA["properties"]}
+    texts = {name: environment.get(variable, "") for name, variable in variables.items()}
+    return from_texts(texts, {name: f" ({variable})" for name, variable in variables.items()})
+
+
+def from_texts(
+    texts: Mapping[str, str], also: Mapping[str, str] = types.MappingProxyType({})
+) -> dict[str, Any]:
+    """Return the settings that are given as texts; an empty text sets nothing.
+
+    Args:
+        texts: The texts by name; names that are not settings are ignored.
+        also: What an error message adds after the name of a setting.
+
+    Raises:
+        ConfigurationError: If a text does not fit its setting.
+    """
+    found = {}
+    for name, schema in SCHEMA["properties"].items():
+        if text := texts.get(name, "").strip():
+            try:
+                found[name] = _PARSERS[schema["type"][0]](text)
+            except (ValueError, KeyError, RecursionError):
+                msg = f"setting '{name}'{also.get(name, '')} must be {expected(schema)}"
+                raise ConfigurationError(msg) from None
+    return found
+
+
+def unknown_settings(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a warning for each setting that does not exist, with the nearest that does."""
+    known = list(SCHEMA["properties"])
+    for name in config:
+        if name not in known:
+            yield f"setting '{name}' is unknown and does nothing{hint(name, known)}"

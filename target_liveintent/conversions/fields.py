@@ -1,0 +1,163 @@
+"""The one table of what an event is made of.
+
+Everything else follows from `FIELDS`: the columns of stream maps and dead letters, the JSON of an
+event (wire.py), which columns the builder may leave out, and the table in the documentation.
+"""
+
+from __future__ import annotations
+
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from decimal import Decimal
+from typing import Any, NamedTuple
+
+from target_liveintent.conversions import coerce
+
+
+class Field(NamedTuple):
+    """A column of a mapped record, and the field of the event that it fills.
+
+    Attributes:
+        name: The name of the column in stream maps and dead letters.
+        wire_name: The field of the event, with a dot after the object that it is in. A record may
+            spell the column like this as well. Empty for what is never sent.
+        coerce: Makes the API's value of the tap's value; the field is left out where that fails.
+            None where the builder needs more than a coercion.
+        meaning: A sentence for the documentation.
+        wire_type: The type on the wire; the API requires the field unless it may be None.
+    """
+
+    name: str
+    wire_name: str
+    coerce: Callable[[Any], Any] | None
+    meaning: str
+    wire_type: Any = str | None
+
+    @property
+    def path(self) -> tuple[str, ...]:
+        """The names that lead to the field from outside in; empty for what is never sent."""
+        return tuple(self.wire_name.split(".")) if self.wire_name else ()
+
+    @property
+    def required(self) -> bool:
+        """Whether every event must have the field."""
+        return isinstance(self.wire_type, type)
+
+
+FIELDS = (
+    Field(
+        "event_id",
+        "eventId",
+        None,
+        "Your own ID of the conversion. Derived from stream and key properties where absent.",
+        str,
+    ),
+    Field(
+        "event_time",
+        "eventTime",
+        None,
+        "When it happened: ISO 8601, or Unix seconds, milliseconds, microseconds. Required.",
+        int,
+    ),
+    Field(
+        "pixel_id",
+        "pixelId",
+        None,
+        "Integer; the setting `pixel_id` where the record has none.",
+        int,
+    ),
+    Field(
+        "source",
+        "source",
+        None,
+        "`web`, `app` or `offline`; the setting `default_source` where the record has none.",
+        str,
+    ),
+    Field(
+        "decision_id",
+        "decisionId",
+        coerce.text,
+        "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
+    ),
+    Field(
+        "email", "", None, "Address or hash. An address is normalised and hashed here, never sent."
+    ),
+    Field("md5", "userData.md5", None, "MD5 of the normalised address."),
+    Field("sha2", "userData.sha2", None, "SHA-256 of the normalised address."),
+    Field("ip", "userData.ip", coerce.ip, "IPv4 or IPv6 address of the buyer."),
+    Field("user_agent", "userData.ua", coerce.text, "The buyer's browser."),
+    Field("idfa", "userData.idfa", coerce.device_id, "Apple's advertising ID, a UUID."),
+    Field("aaid", "userData.aaid", coerce.device_id, "Android's advertising ID, a UUID."),
+    Field(
+        "tracking_enabled",
+        "userData.trackingEnabled",
+        coerce.flag,
+        "Boolean, or 0 and 1.",
+        int | None,
+    ),
+    Field(
+        "currency", "purchaseData.currency", coerce.currency_code, "Three letters, such as `USD`."
+    ),
+    Field(
+        "value",
+        "purchaseData.value",
+        coerce.amount,
+        "The amount: `87.28`, `$12.50`, `1,234.50`.",
+        Decimal | None,
+    ),
+    Field("order_id", "purchaseData.orderId", coerce.text, "Your order number."),
+    Field(
+        "source_url",
+        "purchaseData.sourceUrl",
+        coerce.text,
+        "The page of the conversion or of the landing.",
+    ),
+    Field("app_bundle", "purchaseData.appBundle", coerce.text, "The app's bundle ID."),
+    Field(
+        "consent",
+        "",
+        None,
+        "Never sent. Where a stream has it, only true, 1, `yes` and `granted` let a record go.",
+    ),
+)
+"""In the order of the documentation; within each object of an event also that of the JSON."""
+
+IDENTITY_COLUMNS = ("email", "md5", "sha2")
+"""The columns that identify a person, the most trusted first."""
+
+
+def _places(field: Field) -> tuple[tuple[str, ...], ...]:
+    """Return the paths to the column in a record: our name, and the API's spelling."""
+    # `source` has the same name in both spellings.
+    return tuple(place for place in dict.fromkeys([(field.name,), field.path]) if place)
+
+
+READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in _places(field))
+"""The names in a mapped record that are read, in both spellings."""
+
+
+def places_of(columns: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
+    """Map each of our columns that a stream has to the places where its records may have it.
+
+    Args:
+        columns: The names of the stream's columns after mapping.
+
+    Returns:
+        For each column the paths into a record, our name before the API's spelling.
+    """
+    there = set(columns)
+    found = {
+        field.name: tuple(place for place in _places(field) if place[0] in there)
+        for field in FIELDS
+    }
+    return {name: places for name, places in found.items() if places}
+
+
+def first_value(record: Mapping[str, Any], places: Sequence[tuple[str, ...]]) -> Any:
+    """Return the first value that is not None at several paths into a record, or None."""
+    for place in places:
+        value: Any = record
+        for step in place:
+            value = value.get(step) if isinstance(value, dict) else None
+        if value is not None:
+            return value
+    return None

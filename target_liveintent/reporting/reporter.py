@@ -1,0 +1,88 @@
+"""Reports on a run while it goes on and at its end, as far as the settings ask for it."""
+
+from __future__ import annotations
+
+import logging
+import time
+from collections.abc import Callable
+from typing import IO
+
+from target_liveintent.reporting.metrics import MetricsFile
+from target_liveintent.reporting.progress import LiveLine, Progress
+from target_liveintent.reporting.run_report.facts import gather
+from target_liveintent.reporting.run_report.model import DONE, Ending
+from target_liveintent.reporting.run_report.tally import Tally
+from target_liveintent.reporting.run_report.writer import write_report
+from target_liveintent.run import RunCounts
+from target_liveintent.settings import Settings
+
+
+class RunReporter:
+    """Writes the progress, the metrics, the summary and the run report of a run.
+
+    Args:
+        settings: The settings of the run.
+        program: The program's name and version.
+        logger: Takes progress, the summary, and warnings about files that cannot be written.
+        stream: Standard error; a terminal shows progress as one live line.
+        monotonic: Returns seconds that never go backwards.
+
+    Attributes:
+        tally: Counts what is delivered for the run report; None if the settings ask for none.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        program: str,
+        logger: logging.Logger,
+        stream: IO[str],
+        monotonic: Callable[[], float] = time.monotonic,
+    ) -> None:
+        self._settings = settings
+        self._program = program
+        self._logger = logger
+        interval = settings.flush_interval_seconds
+        line = LiveLine(stream) if stream.isatty() else None
+        self._progress = Progress(logger, interval, line, monotonic)
+        self._metrics: MetricsFile | None = None
+        if settings.metrics_path is not None:
+            path = settings.metrics_path
+            self._metrics = MetricsFile(path, interval, logger, monotonic=monotonic)
+        self.tally: Tally | None = None
+        if settings.report_path is not None:
+            self.tally = Tally(settings.events.zone, monotonic)
+
+    def progress(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
+        """Report how far the run is; called about once a second.
+
+        Args:
+            counts: The counts.
+            in_flight: Batches that are being delivered.
+            waiting: How many of them wait for a retry.
+        """
+        if self.tally is not None:
+            self.tally.timeline.update(counts)
+        self._progress.update(counts, in_flight, waiting)
+        if self._metrics is not None:
+            self._metrics.update(counts, in_flight)
+
+    def end(self, counts: RunCounts, ending: Ending) -> None:
+        """Report how the run ended: in the log, and in the files that the settings name."""
+        self._progress.close()
+        for line in (*counts.lines(), *counts.advice(self._settings.dead_letter_path)):
+            self._logger.info(line)
+        if self._metrics is not None:
+            self._metrics.end(counts, success=ending.kind == DONE)
+        path, tally, now = self._settings.report_path, self.tally, time.time()
+        if path is None or tally is None:
+            return
+        tally.timeline.update(counts)
+        try:
+            facts = gather(counts, tally, self._settings, ending, target=self._program, now=now)
+            write_report(facts, path)
+        except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
+            why = getattr(failure, "strerror", None) or type(failure).__name__
+            self._logger.warning("report_path '%s' cannot be written: %s", path, why)
+        else:
+            self._logger.info("a report to look at is in %s", path)

@@ -1,0 +1,221 @@
+"""Registers the streams of a run: SCHEMA messages in, the sinks of each stream out.
+
+It also finds out whether events can be built from a stream, and warns about streams and columns
+that are probably misspelled, each once.
+"""
+
+from __future__ import annotations
+
+import logging
+from collections.abc import Collection
+from typing import Any, NamedTuple, NoReturn, Protocol
+
+from singer_sdk.exceptions import RecordsWithoutSchemaException
+
+from target_liveintent.conversions import DEAD_LETTERS, missing_columns, missing_columns_message
+from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent.mapping import (
+    StreamPlan,
+    absent_streams,
+    advise_map,
+    did_you_mean,
+    settings_to_set,
+    unknown_columns,
+)
+from target_liveintent.settings import EventDefaults
+from target_liveintent.singer.reader import Message, decode_object, stream_of
+from target_liveintent.singer.stream_maps import StreamMaps
+
+MELTANO_TEST_STREAM = "meltano_test_stream"
+"""The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
+
+
+class Stream(NamedTuple):
+    """A stream as a tap describes it.
+
+    Attributes:
+        name: The stream's name.
+        schema: Its JSON schema, with `properties`.
+        keys: Its key properties.
+    """
+
+    name: str
+    schema: dict[str, Any]
+    keys: tuple[str, ...]
+
+
+class StreamSink(Protocol):
+    """What the registry and the target need from a sink."""
+
+    @property
+    def columns(self) -> frozenset[str] | None:
+        """The columns of a record that the sink needs; None for all."""
+
+    def process_record(self, record: dict[str, Any]) -> None:
+        """Process a record as the tap sent it."""
+
+    def clean_up(self) -> None:
+        """End the stream."""
+
+
+class SinkFactory(Protocol):
+    """Makes the sink for one plan of a stream."""
+
+    def __call__(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> StreamSink:
+        """Make a sink; `gives_events` says whether events can be built from the records."""
+
+
+class _Sinks(dict[str, list[StreamSink]]):
+    """The sinks of each stream."""
+
+    def __missing__(self, stream: str) -> NoReturn:
+        msg = f"stream '{stream}' sends a record before its SCHEMA: the tap is at fault"
+        raise RecordsWithoutSchemaException(msg)
+
+
+class StreamRegistry:
+    """The streams that the tap has sent so far, and their sinks.
+
+    Args:
+        maps: The stream maps.
+        make_sink: Makes the sinks.
+        defaults: The defaults that the settings give to events.
+        preset_streams: The streams that use a preset.
+        logger: Takes the warnings.
+
+    Attributes:
+        sinks: The sinks of each stream. Asking for a stream whose SCHEMA the tap has not sent
+            raises a `RecordsWithoutSchemaException`.
+        has_events: Whether there is a stream whose records can become events, or Meltano's test.
+    """
+
+    def __init__(
+        self,
+        maps: StreamMaps,
+        make_sink: SinkFactory,
+        defaults: EventDefaults,
+        preset_streams: Collection[str],
+        logger: logging.Logger,
+    ) -> None:
+        self._maps = maps
+        self._make_sink = make_sink
+        self._defaults = defaults
+        self._preset_streams = preset_streams
+        self._logger = logger
+        self.sinks = _Sinks()
+        self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
+        self._warned: set[str] = set()
+        self.has_events = False
+
+    def register(self, message: Message) -> bool:
+        """Make the sinks that a SCHEMA message calls for.
+
+        Returns:
+            False if the stream has these sinks already, because its SCHEMA came before.
+
+        Raises:
+            InputError: If the message is malformed.
+            StreamMappingError: If the user wants events from the stream, but it can give none.
+        """
+        name = stream_of(message)
+        known = (bytes(message.schema), message.key_properties)
+        if self._schemas.get(name) == known:
+            return False
+        try:
+            self._replace_sinks(_described(name, message))
+        except RecursionError:
+            msg = f"the SCHEMA of stream '{name}' is nested too deeply"
+            raise InputError(msg) from None
+        self._schemas[name] = known
+        return True
+
+    def columns_of(self, stream: str) -> frozenset[str] | None:
+        """Return the columns that the sinks of a stream need; None for all."""
+        needed: frozenset[str] = frozenset()
+        for sink in self.sinks[stream]:
+            if sink.columns is None:
+                return None
+            needed |= sink.columns
+        return needed
+
+    def warn_of_absent_streams(self) -> None:
+        """Warn about streams that a map names and the tap did not send, if another is similar."""
+        for name, hint in absent_streams(self._maps.names, self.sinks):
+            if hint:
+                self._warn_once(f"a map names stream '{name}', which did not come{hint}")
+
+    def fail_unmapped(self) -> NoReturn:
+        """End a run without a stream whose records can become events.
+
+        Raises:
+            StreamMappingError: Always.
+        """
+        msg = (
+            f"not one of the streams that came ({', '.join(self.sinks)}) is mapped to events;"
+            f" the stream maps are for: {', '.join(self._maps.names)}"
+        )
+        raise StreamMappingError(msg)
+
+    def clean_up(self) -> None:
+        """Let all sinks end their streams."""
+        for sinks in self.sinks.values():
+            for sink in sinks:
+                sink.clean_up()
+
+    def _replace_sinks(self, stream: Stream) -> None:
+        for replaced in self.sinks.get(stream.name, ()):
+            replaced.clean_up()
+        sinks = []
+        for plan in self._maps.plans(stream.name, stream.schema):
+            for problem in unknown_columns(plan.stream, plan.computed):
+                self._warn_once(problem)
+            gives_events = self._check_plan(stream, plan)
+            sinks.append(self._make_sink(stream, plan, gives_events=gives_events))
+            self.has_events |= gives_events or stream.name == MELTANO_TEST_STREAM
+        self.sinks[stream.name] = sinks
+
+    def _check_plan(self, stream: Stream, plan: StreamPlan) -> bool:
+        """Return whether events can be built from a stream's records.
+
+        Raises:
+            StreamMappingError: If the user wants events from the stream, but it can give none.
+        """
+        if stream.name == MELTANO_TEST_STREAM:
+            return False
+        if stream.name == DEAD_LETTERS:
+            return True
+        missing = missing_columns(plan.properties, self._defaults)
+        if not missing:
+            return True
+        if not plan.named:
+            others = [name for name in self._maps.names if name != stream.name]
+            hint = did_you_mean(stream.name, others)
+            self._warn_once(f"stream '{stream.name}' is skipped: no stream map names it{hint}")
+        elif plan.transform is not None:
+            advice = settings_to_set(missing) or self._advice(stream, plan)
+            msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
+            raise StreamMappingError(msg)
+        return False
+
+    def _advice(self, stream: Stream, plan: StreamPlan) -> str:
+        columns, in_use = stream.schema["properties"], stream.name in self._preset_streams
+        advice = advise_map(stream.name, columns, stream.keys, self._defaults, in_use=in_use)
+        return f"Its columns are: {', '.join(plan.properties)}. {advice}"
+
+    def _warn_once(self, text: str) -> None:
+        if text not in self._warned:
+            self._warned.add(text)
+            self._logger.warning("%s", text)
+
+
+def _described(name: str, message: Message) -> Stream:
+    """Return the stream that a SCHEMA message describes.
+
+    Raises:
+        InputError: If the message's schema has no properties.
+    """
+    schema = decode_object(message.schema) if message.schema else {}
+    if not isinstance(schema.get("properties"), dict):
+        msg = f"the SCHEMA of stream '{name}' names no properties"
+        raise InputError(msg)
+    return Stream(name, schema, tuple(message.key_properties or ()))

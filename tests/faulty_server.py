@@ -1,0 +1,429 @@
+"""A Conversions API that answers as a test wants, and remembers each request.
+
+It shares no code with the target, listens on a free port, and keeps connections alive. A function
+of the request, `FaultyServer.answer`, decides what becomes of each; it may be replaced at any time.
+"""
+
+from __future__ import annotations
+
+import asyncio
+import contextlib
+import json
+import re
+import socket
+import struct
+import threading
+import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+from typing_extensions import Self
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection, Mapping
+
+DAY = 86_400
+WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
+MARGIN = 60
+"""Seconds by which the target promises to stay inside the windows."""
+MOST_EVENTS = 100
+SURE_WITHIN = 0.8
+"""Seconds within which an answer certainly reaches a client whose timeout is 1 s."""
+ON_ITS_WAY = 1.0
+"""Seconds that may pass between the target's check of an event's age and the request's arrival."""
+
+_BEAT = 0.02
+_LENGTH = re.compile(rb"content-length: *(\d+)", re.IGNORECASE)
+
+
+class Reply(NamedTuple):
+    """What becomes of one request.
+
+    Attributes:
+        status: The status of the answer; None resets the connection, 0 closes it in order.
+        body: The body of the answer.
+        headers: The headers of the answer, beside Content-Length.
+        skipped: The IDs of the events that are not processed; None means all of them.
+        fault: A name under which the counts list this reply; empty if nothing is wrong.
+        delay: Seconds before the answer.
+        drip: Seconds between two bytes of the body.
+        held: Whether the answer waits for `FaultyServer.release`.
+        raw: Bytes that take the place of an HTTP answer; the connection ends after them.
+    """
+
+    status: int | None = 204
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
+    skipped: Collection[str] | None = ()
+    fault: str = ""
+    delay: float = 0.0
+    drip: float = 0.0
+    held: bool = False
+    raw: bytes | None = None
+
+
+class _Event(msgspec.Struct, rename="camel"):
+    event_id: str
+    event_time: int
+    source: str
+
+
+class Request(msgspec.Struct, eq=False):
+    """A request as it arrived, and what became of it.
+
+    Attributes:
+        head: The request line and the headers.
+        body: The body.
+        ids: The IDs of the events.
+        seen: When the server read it, by `time.monotonic()`.
+        at: The earliest moment at which it can have arrived, by `time.monotonic()`.
+        arrived: The same moment by `time.time()`.
+        reply: What was decided; until then, nothing of it is processed.
+        answered_at: When its answer was handed to the network; None if it was lost.
+        sure: Whether the answer came so early that the client cannot have given up on it.
+    """
+
+    head: bytes
+    body: bytes
+    ids: list[str]
+    seen: float = 0.0
+    at: float = 0.0
+    arrived: float = 0.0
+    reply: Reply = Reply(None, skipped=None)
+    answered_at: float | None = None
+    sure: bool = False
+
+    @property
+    def path(self) -> str:
+        """The path and query of its URL."""
+        return self.head.split(b" ", 2)[1].decode()
+
+    @property
+    def headers(self) -> dict[str, str]:
+        """Its headers, under the names that the client wrote."""
+        pairs = (line.partition(": ") for line in self.head.decode("latin-1").split("\r\n")[1:])
+        return {name: value for name, _, value in pairs}
+
+    @property
+    def token(self) -> str:
+        """The bearer token; each run of a campaign has a token of its own."""
+        return self.headers.get("Authorization", "").removeprefix("Bearer ")
+
+    @property
+    def events(self) -> list[dict[str, Any]]:
+        """The events, decoded."""
+        return json.loads(self.body)
+
+    @property
+    def processed(self) -> list[str]:
+        """The IDs of the events that the API took."""
+        skipped = self.reply.skipped
+        if skipped is None:
+            return []
+        return [event for event in self.ids if event not in skipped] if skipped else self.ids
+
+
+def accept(_: Request) -> Reply:
+    """Take everything."""
+    return Reply()
+
+
+def refusing(*bad: str, status: int = 400, body: bytes = b"") -> Callable[[Request], Reply]:
+    """Return an answer that refuses each batch with any of these event IDs."""
+
+    def answer(request: Request) -> Reply:
+        return Reply(status, body) if set(bad) & set(request.ids) else Reply()
+
+    return answer
+
+
+def in_turn(*replies: Reply, then: Reply | None = None) -> Callable[[Request], Reply]:
+    """Return an answer that gives each of these once, and then another for ever (204)."""
+    left = list(replies)
+    lock = threading.Lock()
+
+    def answer(_: Request) -> Reply:
+        with lock:
+            return left.pop(0) if left else (then or Reply())
+
+    return answer
+
+
+class FaultyServer:
+    """The server, in a thread of its own.
+
+    Args:
+        answer: Decides about each request, in the order in which they arrive.
+        waits: Whether `answer` may wait, as in `hold`: each call has a thread of its own then.
+
+    Attributes:
+        requests: All requests, from the moment at which they arrive.
+        arrivals: The number of requests by token.
+        accepted: The IDs of the events that a 204 took, each time it did.
+        delivered: The IDs of the events that were processed, and whose answer said so.
+        named: Event IDs by what the status-200 answers said of them: `named`, `unclear`.
+        repeats: Events that were processed again: ID, request before, request now.
+        problems: What is wrong with requests that must not have been sent.
+        connections: The number of connections that clients have opened.
+        busy: The number of requests that wait for their answer.
+        busiest: The largest value of `busy` so far.
+    """
+
+    def __init__(self, answer: Callable[[Request], Reply] = accept, *, waits: bool = False) -> None:
+        self.answer = answer
+        self.requests: list[Request] = []
+        self.arrivals: Counter[str] = Counter()
+        self.accepted: list[str] = []
+        self.delivered: set[str] = set()
+        self.named: dict[str, set[str]] = {"named": set(), "unclear": set()}
+        self.repeats: list[tuple[str, Request, Request]] = []
+        self.problems: list[str] = []
+        self.connections = self.busy = self.busiest = 0
+        self.beat = (time.monotonic(), time.time())
+        self._threads = ThreadPoolExecutor(128) if waits else None
+        self._processed: dict[str, Request] = {}
+        self._open: set[_Connection] = set()
+        self._held: list[Callable[[], None]] = []
+        self._started = threading.Event()
+        self._closed = threading.Event()
+
+    def __enter__(self) -> Self:
+        self._thread = threading.Thread(target=lambda: asyncio.run(self._serve()), daemon=True)
+        self._thread.start()
+        assert self._started.wait(10)
+        return self
+
+    def __exit__(self, *_: object) -> None:
+        self._closed.set()
+        self._loop.call_soon_threadsafe(self._stop.set)
+        self._thread.join(10)
+        assert not self._thread.is_alive()
+        if self._threads:
+            self._threads.shutdown(wait=False, cancel_futures=True)
+
+    @property
+    def url(self) -> str:
+        """The address, without a slash at the end."""
+        return f"http://127.0.0.1:{self.port}"
+
+    @property
+    def faults(self) -> Counter[str]:
+        """The number of replies by the name of their fault."""
+        return Counter(
+            request.reply.fault for request in list(self.requests) if request.reply.fault
+        )
+
+    @property
+    def sent(self) -> int:
+        """The number of events that arrived, each time counted."""
+        return sum(len(request.ids) for request in list(self.requests))
+
+    @property
+    def unexcused(self) -> list[str]:
+        """Events that were processed again although the answer of the first time was sent."""
+        return [
+            event
+            for event, before, _ in list(self.repeats)
+            if before.answered_at is not None and before.sure
+        ]
+
+    def hold(self, gate: threading.Event) -> None:
+        """Wait, in `answer`, for a gate or for the end of the test."""
+        while not gate.wait(0.02) and not self._closed.is_set():
+            pass
+
+    def release(self) -> None:
+        """Send the answers that are held."""
+        self._loop.call_soon_threadsafe(self._release)
+
+    def _release(self) -> None:
+        held, self._held = self._held, []
+        for go_on in held:
+            go_on()
+
+    async def _serve(self) -> None:
+        self._loop = asyncio.get_running_loop()
+        self._stop = asyncio.Event()
+        server = await self._loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", 0, backlog=128
+        )
+        self.port: int = server.sockets[0].getsockname()[1]
+        self._started.set()
+        # A request is seen at most this long after it has arrived.
+        while not self._stop.is_set():
+            self.beat = (time.monotonic(), time.time())
+            with contextlib.suppress(asyncio.TimeoutError):
+                await asyncio.wait_for(self._stop.wait(), _BEAT)
+        server.close()
+        for connection in list(self._open):
+            connection.drop()
+        await asyncio.sleep(0)
+        await server.wait_closed()
+
+    # What connections report
+
+    def join(self, connection: _Connection) -> None:
+        """Note a new connection."""
+        self.connections += 1
+        self._open.add(connection)
+
+    def leave(self, connection: _Connection) -> None:
+        """Forget a connection."""
+        self._open.discard(connection)
+
+    def keep(self, go_on: Callable[[], None]) -> None:
+        """Keep an answer until `release`."""
+        self._held.append(go_on)
+
+    def take(self, head: bytes, body: bytes) -> Request:
+        """Note a request that has arrived."""
+        seen = time.monotonic()
+        try:
+            events = msgspec.json.decode(body, type=list[_Event])
+        except msgspec.MsgspecError as error:
+            events = []
+            self.problems.append(f"not what the API takes: {error}")
+        request = Request(head, body, [event.event_id for event in events], seen, *self.beat)
+        self._inspect(request, events)
+        self.requests.append(request)
+        self.arrivals[request.token] += 1
+        self.busy += 1
+        self.busiest = max(self.busiest, self.busy)
+        return request
+
+    def decide(self, request: Request, go_on: Callable[[], None]) -> None:
+        """Decide about a request, and go on when its reply is known."""
+        if self._threads is None:
+            self._process(request, self.answer(request))
+            go_on()
+            return
+        deciding = self._loop.run_in_executor(self._threads, self.answer, request)
+
+        def decided(done: asyncio.Future[Reply]) -> None:
+            if not done.cancelled():
+                self._process(request, done.result())
+                go_on()
+
+        deciding.add_done_callback(decided)
+
+    def _inspect(self, request: Request, events: list[_Event]) -> None:
+        if not 1 <= len(events) <= MOST_EVENTS:
+            self.problems.append(f"a request with {len(events)} events")
+        if len(set(request.ids)) < len(events):
+            self.problems.append("an event twice in one request")
+        for event in events:
+            late = request.arrived - (event.event_time + WINDOWS.get(event.source, 0) - MARGIN)
+            if late > ON_ITS_WAY:
+                self.problems.append(f"{event.event_id} was sent {late:.1f} s after it expired")
+
+    def _process(self, request: Request, reply: Reply) -> None:
+        request.reply = reply
+        if reply.status == 204:
+            self.accepted += request.ids
+        for event in request.processed:
+            if (before := self._processed.get(event)) is not None:
+                self.repeats.append((event, before, request))
+            self._processed[event] = request
+
+    def answered(self, request: Request) -> None:
+        """Note that the answer of a request goes out."""
+        request.answered_at = time.monotonic()
+        request.sure = request.answered_at - request.at < SURE_WITHIN
+        if request.reply.status == 200 and not request.reply.skipped:
+            self.named["unclear"].update(request.ids)
+        elif request.reply.status == 200:
+            self.named["named"].update(request.reply.skipped or ())
+            self.delivered.update(request.processed)
+        elif request.reply.status == 204:
+            self.delivered.update(request.processed)
+
+
+class _Connection(asyncio.Protocol):
+    """One client's connection; its requests come one after the other."""
+
+    def __init__(self, server: FaultyServer) -> None:
+        self._server = server
+        self._buffer = b""
+        self._timer: asyncio.TimerHandle | None = None
+        self._request: Request | None = None
+
+    def connection_made(self, transport: Any) -> None:
+        self._transport = transport
+        transport.get_extra_info("socket").setsockopt(socket.IPPROTO_TCP, socket.TCP_NODELAY, 1)
+        self._server.join(self)
+
+    def connection_lost(self, _: Exception | None) -> None:
+        self._server.leave(self)
+        if self._timer is not None:
+            self._timer.cancel()
+        self._end()
+
+    def drop(self) -> None:
+        """End the connection at once."""
+        self._transport.abort()
+
+    def data_received(self, data: bytes) -> None:
+        self._buffer += data
+        head, found, rest = self._buffer.partition(b"\r\n\r\n")
+        if not found:
+            return
+        bound = _LENGTH.search(head)
+        length = int(bound[1]) if bound else 0
+        if len(rest) < length:
+            return
+        self._buffer = rest[length:]
+        request = self._request = self._server.take(head, rest[:length])
+        self._server.decide(request, lambda: self._decided(request))
+
+    def _decided(self, request: Request) -> None:
+        if request.reply.held:
+            self._server.keep(lambda: self._finish(request))
+        elif request.reply.delay:
+            self._later(request.reply.delay, self._finish, request)
+        else:
+            self._finish(request)
+
+    def _later(self, seconds: float, call: Callable[..., None], *given: Any) -> None:
+        self._timer = asyncio.get_running_loop().call_later(seconds, call, *given)
+
+    def _end(self) -> None:
+        if self._request is not None:
+            self._request = None
+            self._server.busy -= 1
+
+    def _finish(self, request: Request) -> None:
+        if self._request is not request or self._transport.is_closing():
+            return
+        reply = request.reply
+        if reply.raw is not None:
+            self._transport.write(reply.raw)
+            self._transport.close()
+        elif reply.status == 0:
+            self._transport.close()
+        elif reply.status is None:
+            linger = struct.pack("ii", 1, 0)  # The client sees a reset, not an orderly end.
+            self._transport.get_extra_info("socket").setsockopt(
+                socket.SOL_SOCKET, socket.SO_LINGER, linger
+            )
+            self._transport.abort()
+        else:
+            self._server.answered(request)
+            whole = _head(reply) + reply.body
+            now = len(whole) - (len(reply.body) if reply.drip else 0)
+            self._transport.write(whole[:now])
+            self._drip(whole[now:], reply.drip)
+        self._end()
+
+    def _drip(self, rest: bytes, seconds: float) -> None:
+        if rest:
+            self._transport.write(rest[:1])
+            self._later(seconds, self._drip, rest[1:], seconds)
+
+
+def _head(reply: Reply) -> bytes:
+    given = "".join(f"{name}: {value}\r\n" for name, value in reply.headers.items())
+    if reply.status != 204:
+        given += f"Content-Length: {len(reply.body)}\r\n"
+    return f"HTTP/1.1 {reply.status} Decided\r\n{given}\r\n".encode()

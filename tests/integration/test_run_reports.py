@@ -1,0 +1,368 @@
+"""What a run writes about itself: report, delivered events, metrics, METRIC lines."""
+
+from __future__ import annotations
+
+import csv
+import json
+import re
+import shutil
+import signal
+import stat
+import subprocess
+import sys
+import threading
+import time
+from collections import Counter
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faulty_server import Reply, Request, refusing
+from integration_support import OPTIONS, WITH_ID, numbered, order, orders, schema, state, wait_until
+from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
+
+REPORT = {"report_path": "run.html"}
+DELIVERED = {"delivered_path": "sent.csv"}
+COLUMNS = (*WITH_ID, "order_id", "ip", "currency", "source")
+
+
+def report(run: Running) -> dict[str, Any]:
+    """The JSON of the report; the page is there as well and says the same in its first line."""
+    facts: dict[str, Any] = json.loads((run.folder / "run.json").read_text())
+    page = (run.folder / "run.html").read_text()
+    for path in (run.folder / "run.json", run.folder / "run.html"):
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+    assert facts["conclusions"][0] in page
+    return facts
+
+
+def rows(folder: Path) -> list[dict[str, str]]:
+    with (folder / "sent.csv").open(newline="", encoding="utf-8") as file:
+        return list(csv.DictReader(file))
+
+
+# The report
+
+
+def test_report(to_server: Launcher, server: FaultyServer) -> None:
+    """How many LiveIntent has, what did not go and why, how late: from the report alone."""
+    server.answer = refusing("order-3")
+    messages = [
+        *numbered(150, order_id="A", currency="EUR", value="0.10"),
+        *orders(200, 207, email=None),
+        *orders(300, 305, ip="192.0.2.1", source="offline"),
+    ]
+    run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **REPORT)
+    assert (run.code, run.states) == (0, [1])
+    facts, total = report(run), run.summary["total"]
+    assert facts["conclusions"][0] == "LiveIntent has 154 conversions of this run."
+    assert facts["total"]["delivered"] == total.delivered == 154
+    assert facts["total"]["read"] == total.read == 162
+    assert [(one["reason"], one["records"]) for one in facts["not_sent"]] == [
+        ("no_identity", 7),
+        ("refused_by_api", 1),
+    ]
+    assert {one["source"]: (one["events"], one["having"]["ip"]) for one in facts["coverage"]} == {
+        "web": (149, 0),
+        "offline": (5, 5),
+    }
+    assert sum(one["events"] for one in facts["freshness"]) == 154
+    assert all(3_600 <= one["oldest_seconds"] <= 3_700 for one in facts["freshness"])
+    (value,) = (one for one in facts["value"] if one["currency"] == "EUR")
+    assert (value["events"], value["value"]) == (149, "14.90")
+    assert facts["requests"]["count"] == run.requests == len(server.requests)
+    assert sum(step["requests"] for step in facts["requests"]["steps"]) == run.requests
+    steps = facts["over_time"]["steps"]
+    assert sum(step["delivered"] for step in steps) == 154
+    assert sum(step["rejected"] for step in steps) == 8
+    assert any("map `ip`" in line for line in facts["advice"])
+    assert (facts["ending"], facts["message"]) == ("done", None)
+    assert "a report to look at is in run.html" in run.log
+
+
+def test_age_is_that_at_sending(to_server: Launcher, server: FaultyServer) -> None:
+    """What waited for a retry was older when it was sent, and latencies are of every request."""
+    answers = iter([Reply(503, headers={"Retry-After": "2"})])
+    server.answer = lambda _: next(answers, Reply())
+    event_time = order(1)["record"]["event_time"]
+    run = to_server.run(schema(), order(1, event_time=event_time), **REPORT)
+    facts = report(run)
+    first, last = (time.time() - (time.monotonic() - request.seen) for request in server.requests)
+    assert last - first >= 2
+    assert (facts["requests"]["count"], facts["requests"]["retries"]) == (2, 1)
+    assert sum(step["requests"] for step in facts["requests"]["steps"]) == 2
+    assert facts["freshness"][0]["oldest_seconds"] == pytest.approx(last - event_time, abs=0.9)
+
+
+def test_report_of_a_failed_run(to_server: Launcher, server: FaultyServer) -> None:
+    """A run whose token is refused says so on its page, in the words of its last line."""
+    server.answer = lambda _: Reply(401)
+    run = to_server.run(schema(), *orders(50), state(1), **REPORT)
+    assert (run.code, run.states) == (1, [])
+    facts = report(run)
+    assert facts["ending"] == "failed"
+    assert facts["message"] == run.last_line
+    assert (facts["total"]["delivered"], facts["total"]["unsettled"]) == (0, 50)
+    assert "without a fate" in facts["conclusions"][1]
+
+
+def test_report_of_a_run_that_never_began(to_server: Launcher) -> None:
+    """A stream that can give no event ends the run, and has a page."""
+    run = to_server.run(schema(columns=("id",)), **REPORT, stream_maps={"orders": {"id": "id"}})
+    assert run.code == 1
+    assert "can never give an event" in report(run)["message"]
+
+
+def test_report_of_a_stopped_run(to_server: Launcher, server: FaultyServer) -> None:
+    """After SIGTERM, the page tells what was sent until then."""
+    run = to_server.start(**REPORT)
+    run.send(schema(), *orders(120), state(1))
+    wait_until(lambda: len(server.accepted) == 100, "the first batch")
+    run.signal(signal.SIGTERM).wait()
+    assert run.code == 143
+    facts = report(run)
+    assert (facts["ending"], facts["message"]) == ("stopped", "stopped by SIGTERM")
+    assert facts["total"]["delivered"] == len(server.accepted) == 120
+
+
+def test_report_of_a_dry_run(to_server: Launcher, server: FaultyServer) -> None:
+    """It tells what would be sent, with all that it holds; there are no requests."""
+    settings = {**REPORT, **DELIVERED, "dry_run": True}
+    run = to_server.run(schema(), *orders(120), order(500, email=None), state(1), **settings)
+    assert (run.code, run.states, server.requests) == (0, [], [])
+    facts = report(run)
+    assert facts["conclusions"][0].startswith("A dry run: 120 conversions would be sent")
+    assert facts["coverage"][0]["having"]["both"] == 120
+    assert facts["freshness"][0]["events"] == 120
+    assert facts["requests"]["count"] == 0
+    assert not (run.folder / "sent.csv").exists()
+
+
+def test_report_of_a_canary(to_server: Launcher, server: FaultyServer) -> None:
+    run = to_server.run(schema(), *orders(120), state(1), limit=10, **REPORT, **DELIVERED)
+    assert (run.code, run.states) == (0, [])
+    assert report(run)["limit"] == 10
+    assert len(rows(run.folder)) == report(run)["total"]["delivered"] == 10
+
+
+def test_report_that_cannot_be_written(to_server: Launcher, server: FaultyServer) -> None:
+    """All is delivered and STATE is out: it is a warning, and the exit code is that of the run."""
+    folder = to_server.folder / "gone"
+    folder.mkdir()
+    paths = {"report_path": "gone/run.html", "metrics_path": "gone/run.prom"}
+    run = to_server.start(**paths, batch_size_rows=3).send(schema(), *orders(3))
+    wait_until(lambda: len(server.accepted) == 3, "the batch")
+    shutil.rmtree(folder)
+    run.send(state(1)).close_input().wait()
+    assert (run.code, run.states) == (0, [1])
+    report_line, metrics_line = sorted(run.warnings, reverse=True)
+    assert report_line.startswith("report_path 'gone/run.html' cannot be written: No such file")
+    assert metrics_line.startswith("metrics_path 'gone/run.prom' cannot be written: No such file")
+
+
+def test_a_report_takes_the_place_of_the_last(to_server: Launcher, server: FaultyServer) -> None:
+    """Nothing is left beside it."""
+    for count in (3, 2):
+        run = to_server.run(schema(), *orders(count), **REPORT)
+        assert report(run)["total"]["delivered"] == count
+    names = {path.name for path in run.folder.iterdir() if "-" not in path.name}
+    assert names == {"run.html", "run.json"}
+
+
+# The file of delivered events
+
+
+def test_delivered(to_server: Launcher, server: FaultyServer) -> None:
+    """What a 204 or a 200 that names the others confirmed is in it, and nothing else."""
+
+    def answer(request: Request) -> Reply:
+        if "order-150" in request.ids:
+            return Reply(200, json.dumps(["order-150", "order-151"]).encode())
+        if "order-250" in request.ids:
+            return Reply(200, b"[]")  # Some, it does not say which.
+        return Reply(400) if "order-7" in request.ids else Reply()
+
+    server.answer = answer
+    messages = [
+        order(n, event_id=f"order-{n}", order_id=f"#{n}", currency="EUR") for n in range(300)
+    ]
+    run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **DELIVERED, **REPORT)
+    assert (run.code, run.states) == (0, [1])
+    assert report(run)["freshness"][0]["events"] == 197
+    expected = {f"#{n}" for n in range(200)} - {"#7", "#150", "#151"}
+    found = rows(run.folder)
+    assert Counter(row["order_id"] for row in found) == Counter(expected)
+    assert len(found) == run.summary["total"].delivered
+    assert {(row["source"], row["value"], row["currency"]) for row in found} == {
+        ("web", "12.5", "EUR")
+    }
+    sent = {e["purchaseData"]["orderId"]: e for request in server.requests for e in request.events}
+    for row in found:
+        assert row["email_hash"] == sent[row["order_id"]]["userData"]["md5"]
+
+
+def test_rows_are_there_before_state(to_server: Launcher, server: FaultyServer) -> None:
+    """Whenever a STATE appears, each event that it covers has its row."""
+    seen: list[tuple[str, int]] = []
+
+    def look(line: str) -> None:
+        seen.append((line, len(rows(to_server.folder))))
+
+    run = to_server.start(batch_size_rows=10, on_stdout=look, **DELIVERED)
+    for n in range(4):
+        run.send(*([schema()] if n == 0 else []), *orders(10 * n, 10 * n + 10), state(10 * n + 10))
+        wait_until(lambda: run.states and run.states[-1] >= 10 * n + 10, "STATE")  # noqa: B023
+    run.close_input().wait()
+    assert len(seen) == 4
+    assert all(int(line) <= count for line, count in seen)
+
+
+def test_killed_before_state(to_server: Launcher, server: FaultyServer) -> None:
+    """What was delivered and not covered comes again, and has its row twice: the same row."""
+    run = to_server.start(batch_size_rows=5, **DELIVERED)
+    told = {"event_time": order(0)["record"]["event_time"]}
+    messages = [schema(columns=COLUMNS), *(order(n, order_id=n, **told) for n in range(5))]
+    run.send(*messages)
+    path = run.folder / "sent.csv"
+    wait_until(lambda: path.exists() and path.read_text().count("\n") == 6, "rows")
+    run.signal(signal.SIGKILL).wait()
+    again = to_server.run(*messages, state(1), **DELIVERED)
+    assert again.states == [1]
+    found = rows(run.folder)
+    assert len(found) == 10
+    assert found[:5] == found[5:]
+
+
+def test_delivered_with_a_ledger(to_server: Launcher, server: FaultyServer) -> None:
+    """What the ledger knows is not sent again and gets no second row."""
+    settings = {**DELIVERED, "ledger_path": "ledger.sqlite"}
+    for count in (5, 8):
+        to_server.run(schema(), *orders(count), state(1), **settings)
+    assert len(rows(to_server.folder)) == 8
+
+
+def test_delivered_that_cannot_be_opened(to_server: Launcher, server: FaultyServer) -> None:
+    """Nothing is sent if what is sent cannot be told."""
+    (to_server.folder / "sent.csv").symlink_to(to_server.folder / "nowhere" / "sent.csv")
+    run = to_server.run(schema(), *orders(3), state(1), **DELIVERED)
+    assert (run.code, run.states, server.requests) == (2, [], [])
+    assert "delivered_path 'sent.csv' cannot be written" in run.last_line
+
+
+# Metrics
+
+
+def samples(path: Path) -> dict[tuple[str, ...], float]:
+    return {
+        (sample.name.removeprefix("target_liveintent_"), *sample.labels.values()): sample.value
+        for family in text_string_to_metric_families(path.read_text())
+        for sample in family.samples
+    }
+
+
+def test_metrics(to_server: Launcher, server: FaultyServer) -> None:
+    """They are there while the run goes on, and at its end."""
+    path = to_server.folder / "run.prom"
+    run = to_server.start(metrics_path="run.prom", flush_interval_seconds=1)
+    run.send(schema(), *orders(150), order(500, email=None))
+    wait_until(path.exists, "metrics")
+    assert samples(path)["success",] == 0
+    wait_until(lambda: samples(path).get(("records", "delivered", "orders")) == 150, "all of it")
+    run.close_input().wait()
+    assert run.code == 0
+    found = samples(path)
+    assert found["success",] == 1
+    assert found["ended_at",] > found["started_at",]
+    assert found["records", "rejected", "orders"] == found["not_sent", "no_identity", "orders"] == 1
+
+
+@pytest.mark.parametrize("how", ["failed", "stopped"])
+def test_metrics_of_a_run_that_ends_badly(
+    to_server: Launcher, server: FaultyServer, how: str
+) -> None:
+    if how == "failed":
+        server.answer = lambda _: Reply(401)
+        run = to_server.run(schema(), *orders(3), metrics_path="run.prom")
+    else:
+        run = to_server.start(metrics_path="run.prom", batch_size_rows=3)
+        run.send(schema(), *orders(3))
+        wait_until(lambda: len(server.accepted) == 3, "the batch")
+        run.signal(signal.SIGTERM).wait()
+    assert run.code
+    assert samples(run.folder / "run.prom")["success",] == 0
+
+
+def metric_lines(run: Running) -> list[dict[str, Any]]:
+    found = re.findall(r"METRIC: (\{.*\})", run.log)
+    return [json.loads(line) for line in found]
+
+
+def test_metric_lines(to_server: Launcher, server: FaultyServer) -> None:
+    """The SDK's counter of records, a line for each stream, its copies by maps told apart."""
+    maps = {
+        "orders": {"event_time": "event_time", "email": "email"},
+        "copy": {"__source__": "orders", "event_time": "event_time", "email": "email"},
+    }
+    messages = [*orders(7), *(order(n, "visits") for n in range(3))]
+    run = to_server.run(schema(), schema("visits"), *messages, stream_maps={**maps, "visits": {}})
+    lines = metric_lines(run)
+    assert {(line["type"], line["metric"]) for line in lines} == {("counter", "record_count")}
+    assert sorted((line["tags"]["stream"], line["value"]) for line in lines) == [
+        ("copy", 7),
+        ("orders", 7),
+        ("visits", 3),
+    ]
+
+
+def test_metric_lines_of_a_schema_that_changes(to_server: Launcher, server: FaultyServer) -> None:
+    """Each record is counted once, whatever SCHEMA it came under."""
+    run = to_server.run(schema(), *orders(5), schema(columns=COLUMNS), *orders(5, 9))
+    assert [line["value"] for line in metric_lines(run)] == [5, 4]
+
+
+# What is not asked for
+
+
+def test_nothing_is_imported_that_is_not_asked_for() -> None:
+    """What draws and what writes metrics cost a run nothing that asks for neither."""
+    code = (
+        "import sys, target_liveintent.target\n"
+        "print([name for name in ('pygal', 'prometheus_client', 'tqdm') if name in sys.modules])"
+    )
+    command = [sys.executable, *OPTIONS, "-c", code]
+    done = subprocess.run(command, capture_output=True, text=True, check=True, timeout=30)
+    assert done.stdout.strip() == "[]"
+
+
+def test_nothing_is_written_that_is_not_asked_for(
+    to_server: Launcher, server: FaultyServer
+) -> None:
+    run = to_server.run(schema(), *orders(3), state(1), metrics_path=...)
+    assert {path.name for path in run.folder.iterdir()} == {"config-0.json", "input-0.singer"}
+
+
+def test_a_report_of_a_busy_run(to_server: Launcher, server: FaultyServer) -> None:
+    """With many requests in flight, every event is told of once."""
+    gate = threading.Event()
+
+    def answer(request: Request) -> Reply:
+        server.hold(gate)
+        return Reply()
+
+    server.answer = answer
+    run = to_server.start(batch_size_rows=5, max_concurrent_requests=16, **REPORT, **DELIVERED)
+    run.send(schema(columns=COLUMNS), *(order(n, order_id=n) for n in range(400)), state(1))
+    run.close_input()
+    wait_until(lambda: server.busy == 16, "requests in flight")
+    gate.set()
+    run.wait()
+    assert (run.code, run.states) == (0, [1])
+    assert sorted(int(row["order_id"]) for row in rows(run.folder)) == list(range(400))
+    facts = report(run)
+    assert facts["coverage"][0]["events"] == facts["freshness"][0]["events"] == 400
+    assert sum(step["requests"] for step in facts["requests"]["steps"]) == 80

@@ -1,0 +1,145 @@
+"""Faults for campaigns: the same seed fails the same requests in the same way, in any order."""
+
+from __future__ import annotations
+
+import email.utils
+import json
+import random
+import time
+from collections import Counter
+from typing import TYPE_CHECKING
+
+from faulty_server import Reply
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Collection
+
+    from faulty_server import Request
+
+UNCLEAR = (b"", b"[]", b'{"processed": 3}', b'["nobody"]', b"[1, 2]", b"ok", b"\xff\xfe", b"null")
+"""Bodies of a 200 that do not say what was processed."""
+JUNK = (b"", b"<html>no</html>", b"\x00\xff\xfe", b'{"errors":', b"x" * 70_000)
+"""Bodies of other answers: they mean nothing."""
+
+
+def _status(status: int) -> Callable[[random.Random, Request], Reply]:
+    def make(rng: random.Random, _: Request) -> Reply:
+        return Reply(status, rng.choice(JUNK), skipped=None)
+
+    return make
+
+
+def _wait_seconds(rng: random.Random, _: Request) -> Reply:
+    status = rng.choice((429, 429, 503))
+    return Reply(status, headers={"Retry-After": rng.choice("01")}, skipped=None)
+
+
+def _wait_date(rng: random.Random, _: Request) -> Reply:
+    date = email.utils.formatdate(time.time() + rng.choice((-5, 0, 1)), usegmt=True)
+    return Reply(429, headers={"Retry-After": date}, skipped=None)
+
+
+def _reset(_: random.Random, __: Request) -> Reply:
+    return Reply(None, skipped=None)
+
+
+def _lost(_: random.Random, __: Request) -> Reply:
+    return Reply(None)
+
+
+def _slow(rng: random.Random, _: Request) -> Reply:
+    return Reply(delay=1.4, skipped=rng.choice(((), None)))
+
+
+def _garbage(rng: random.Random, _: Request) -> Reply:
+    raw = rng.choice((b"\x16\x03\x01 no HTTP\r\n\r\n", b"HTTP/1.1 twohundred\r\n\r\n", b"\r\n"))
+    return Reply(raw=raw, skipped=rng.choice(((), None)))
+
+
+def _truncated(_: random.Random, __: Request) -> Reply:
+    return Reply(raw=b"HTTP/1.1 503 Broken\r\nContent-Length: 500\r\n\r\nhalf", skipped=None)
+
+
+def _false_gzip(rng: random.Random, _: Request) -> Reply:
+    return Reply(502, b"this is no gzip", {"Content-Encoding": "gzip"}, skipped=None)
+
+
+def _partial(rng: random.Random, request: Request) -> Reply:
+    if len(request.ids) < 2:
+        return _unclear(rng, request)
+    named = rng.sample(request.ids, rng.randrange(1, len(request.ids)))
+    return Reply(200, json.dumps(named).encode(), skipped=frozenset(named))
+
+
+def _unclear(rng: random.Random, _: Request) -> Reply:
+    return Reply(200, rng.choice(UNCLEAR))
+
+
+KINDS: dict[str, tuple[int, Callable[[random.Random, Request], Reply]]] = {
+    "500": (2, _status(500)),
+    "502": (2, _status(502)),
+    "503": (2, _status(503)),
+    "504": (2, _status(504)),
+    "408": (1, _status(408)),
+    "425": (1, _status(425)),
+    "wait seconds": (2, _wait_seconds),
+    "wait until": (2, _wait_date),
+    "reset": (3, _reset),
+    "lost": (3, _lost),
+    "slow": (2, _slow),
+    "garbage": (2, _garbage),
+    "truncated": (1, _truncated),
+    "false gzip": (1, _false_gzip),
+    "partial": (1, _partial),
+    "unclear": (1, _unclear),
+}
+"""The faults, each with its weight."""
+
+
+class Faults:
+    """Fails requests at a rate: the same ones, in the same way, for the same seed.
+
+    Args:
+        seed: Of all decisions.
+        rate: Share of requests that fail.
+        in_a_row: Failures of one batch after which a request of it succeeds.
+        poison: Events for which the API refuses the whole request.
+    """
+
+    def __init__(
+        self, seed: int, rate: float, *, in_a_row: int = 3, poison: Collection[str] = ()
+    ) -> None:
+        self._seed = seed
+        self._rate = rate
+        self._in_a_row = in_a_row
+        self._poison = frozenset(poison)
+        self._tried: Counter[str] = Counter()
+        self._batches: dict[str, str] = {}
+        self._names = list(KINDS)
+        self._weights = [weight for weight, _ in KINDS.values()]
+
+    def __call__(self, request: Request) -> Reply:
+        """Decide about a request."""
+        batch = self._batch(request)
+        attempt = self._tried[batch]
+        rng = random.Random(f"{self._seed} {request.ids[0]} {len(request.ids)} {attempt}")  # noqa: S311
+        if attempt < self._in_a_row and rng.random() < self._rate:
+            self._tried[batch] += 1
+            (name,) = rng.choices(self._names, self._weights)
+            reply = KINDS[name][1](rng, request)
+            if reply.skipped is None or not self._poison.intersection(request.ids):
+                return reply._replace(fault=name)
+            return _reset(rng, request)._replace(fault="reset")  # Poison is never processed.
+        del self._tried[batch]
+        if self._poison.intersection(request.ids):
+            return Reply(400, b'{"errors": [{"message": "one of them is bad"}]}', skipped=None)
+        # Answers overtake each other.
+        return Reply(delay=rng.choice((0.0, 0.0, 0.01, 0.03)))
+
+    def _batch(self, request: Request) -> str:
+        """What a request is a part of: it shrinks in halving, and when events grow too old."""
+        for event in request.ids:
+            if event in self._batches:
+                return self._batches[event]
+        self._batches.update(dict.fromkeys(request.ids, request.ids[0]))
+        return request.ids[0]

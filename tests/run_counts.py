@@ -1,0 +1,90 @@
+"""The counts of a finished run, as its metrics file has them."""
+
+from __future__ import annotations
+
+from collections import Counter, defaultdict
+from typing import TYPE_CHECKING, NamedTuple
+
+from prometheus_client.parser import text_string_to_metric_families
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+DROPS = {"no_consent", "suppressed", "already_sent", "over_limit"}
+"""The reasons for which a record is dropped; the others make it a dead letter."""
+
+
+class Counts(NamedTuple):
+    """The records of a stream, or of all streams, by outcome.
+
+    Attributes:
+        reasons: Dead letters by reason.
+        drops: Dropped records by reason.
+    """
+
+    read: int
+    filtered: int
+    unmapped: int
+    not_replayed: int
+    not_settled: int
+    delivered: int
+    dead_lettered: int
+    reasons: dict[str, int]
+    dropped: int
+    drops: dict[str, int]
+
+    @property
+    def adds_up(self) -> bool:
+        """Whether each record that was read has at most one outcome, and each reason is counted."""
+        return (
+            self.not_settled >= 0
+            and sum(self.reasons.values()) == self.dead_lettered
+            and sum(self.drops.values()) == self.dropped
+        )
+
+
+class RunCounts(NamedTuple):
+    """The counts of a run: by stream and as `total`, and its requests and retries."""
+
+    streams: dict[str, Counts]
+    requests: int
+    retries: int
+
+    @classmethod
+    def read(cls, path: Path) -> RunCounts:
+        """Read a metrics file."""
+        tables: dict[str, dict[str, Counter[str]]] = {
+            "records": defaultdict(Counter),
+            "not_sent": defaultdict(Counter),
+        }
+        figures: dict[str, int] = {}
+        for family in text_string_to_metric_families(path.read_text(encoding="utf-8")):
+            name = family.name.removeprefix("target_liveintent_")
+            for _, labels, value, *_ in family.samples:
+                if name not in tables:
+                    figures[name] = int(value)
+                    continue
+                what = labels.get("fate") or labels["reason"]
+                for stream in (labels["stream"], "total"):
+                    tables[name][stream][what] += int(value)
+        records, not_sent = tables.values()
+        streams = {
+            stream: _counts(records[stream], not_sent[stream]) for stream in [*records, "total"]
+        }
+        return cls(streams, figures["requests"], figures["retries"])
+
+
+def _counts(records: Counter[str], not_sent: Counter[str]) -> Counts:
+    outcomes = ("filtered", "unmapped", "not_replayed", "delivered", "rejected", "dropped")
+    return Counts(
+        read=records["read"],
+        filtered=records["filtered"],
+        unmapped=records["unmapped"],
+        not_replayed=records["not_replayed"],
+        not_settled=records["read"] - sum(records[outcome] for outcome in outcomes),
+        delivered=records["delivered"],
+        dead_lettered=records["rejected"],
+        reasons={reason: n for reason, n in not_sent.items() if reason not in DROPS},
+        dropped=records["dropped"],
+        drops={reason: n for reason, n in not_sent.items() if reason in DROPS},
+    )

@@ -1,0 +1,361 @@
+"""The checks: a wrong setting is named in one line, and its value is never shown."""
+
+from __future__ import annotations
+
+import sys
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from target_liveintent.config import SCHEMA, problems
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+SECRET = "s3cr3t-T0ken-of-ours"
+GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
+
+
+@pytest.mark.parametrize("name", ["customer_id", "auth_token"])
+def test_required_settings(name: str) -> None:
+    """A required setting that is absent or null is named."""
+    for config in ({k: v for k, v in GOOD.items() if k != name}, {**GOOD, name: None}):
+        (line,) = problems(config)
+        assert f"'{name}'" in line
+        assert "required" in line
+
+
+WRONG: list[tuple[str, Any, str]] = [
+    ("customer_id", "c-1b2c", "a-b"),
+    ("customer_id", "a-1b2", "a-b"),
+    ("customer_id", "a-1b2cd", "a-b"),
+    ("customer_id", "A-1B2C", "a-b"),
+    ("customer_id", "", "a-b"),
+    ("customer_id", 5, ""),
+    ("auth_token", "", ""),
+    ("auth_token", 5, ""),
+    ("pixel_id", "12345", "integer"),
+    ("pixel_id", 1.5, "integer"),
+    ("pixel_id", True, "integer"),
+    ("default_source", "pos", "web, app, offline"),
+    ("default_source", "WEB", "web, app, offline"),
+    ("timezone", "Mars/Olympus", "IANA"),
+    ("timezone", "", "IANA"),
+    ("timezone", "../UTC", "IANA"),
+    ("timezone", "Europe", "IANA"),
+    ("timezone", 5, ""),
+    ("email_normalization", "none", "gmail, all_domains, lowercase"),
+    ("batch_size_rows", 0, "1"),
+    ("batch_size_rows", 101, "100"),
+    ("batch_size_rows", "100", "integer"),
+    ("max_concurrent_requests", 0, "1"),
+    ("max_concurrent_requests", 65, "64"),
+    ("flush_interval_seconds", 0, "1"),
+    ("flush_interval_seconds", -5, "1"),
+    ("request_timeout_seconds", 0, "1"),
+    ("max_retry_seconds", -1, "0"),
+    ("on_invalid", "stop", "dead_letter, fail"),
+    ("max_dead_letter_percent", -1, "0"),
+    ("max_dead_letter_percent", 101, "100"),
+    ("dead_letter_path", "", "empty"),
+    ("report_path", "report.htm", ".html"),
+    ("report_path", "report.json", ".html"),
+    ("report_path", ".html", ".html"),
+    ("report_path", "nowhere/report.html", "folder"),
+    ("delivered_path", "", "empty"),
+    ("delivered_path", "nowhere/sent.csv", "folder"),
+    ("delivered_path", "/", "folder"),
+    ("metrics_path", "nowhere/run.prom", "folder"),
+    ("validate_records", "yes", "boolean"),
+    ("dry_run", 1, "boolean"),
+    ("stream_maps", "x", "object"),
+    ("stream_maps", [], "object"),
+    ("stream_map_config", "x", "object"),
+]
+
+
+@pytest.mark.parametrize(("name", "value", "hint"), WRONG)
+def test_wrong_values(name: str, value: Any, hint: str) -> None:
+    """One line names the setting and what it must be."""
+    (line,) = problems({**GOOD, name: value})
+    assert line.startswith(f"setting '{name}'")
+    assert hint in line
+    assert "\n" not in line
+
+
+RIGHT: list[tuple[str, Any]] = [
+    ("customer_id", "b-zzzz"),
+    ("customer_id", "a-0000"),
+    ("pixel_id", 1),
+    ("batch_size_rows", 1),
+    ("batch_size_rows", 100),
+    ("max_concurrent_requests", 1),
+    ("max_concurrent_requests", 64),
+    ("max_retry_seconds", 0),
+    ("max_dead_letter_percent", 0),
+    ("max_dead_letter_percent", 100),
+    ("timezone", "Asia/Kathmandu"),
+    ("email_normalization", "all_domains"),
+    ("stream_maps", {}),
+    ("stream_maps", {"orders": None, "*": "__NULL__", "__else__": "__NULL__"}),
+    ("stream_maps", {"__else__": None}),
+    ("stream_maps", {"orders": {"email": "_.get('email')", "x": None, "__filter__": "paid"}}),
+    ("stream_maps", {"copy": {"__source__": "orders", "__else__": None, "__alias__": "x"}}),
+    ("stream_maps", {"orders": {"__key_properties__": ["id"], "id": "id"}}),
+    ("stream_maps", {"orders": {"__key_properties__": []}}),
+    ("stream_maps", {"orders": {"__key_properties__": None}}),
+    ("stream_maps", {"orders": {"__filter__": None}}),
+    ("stream_maps", {"orders": {"__typename": None, "_": "id", "deleted__": "id"}}),
+    ("stream_map_config", {"a": 1}),
+]
+
+
+@pytest.mark.parametrize(("name", "value"), RIGHT)
+def test_right_values(name: str, value: Any) -> None:
+    """The ends of each range, and stream maps of every kind, are fine."""
+    assert problems({**GOOD, name: value}) == []
+
+
+SHAPES: list[Any] = [
+    SECRET,
+    [SECRET],
+    {"x": SECRET},
+    {"x": [SECRET]},
+    {"x": {"y": [SECRET]}},
+    {"x": {"y": f"{SECRET} ]"}},
+    {"x": {"__filter__": f"{SECRET} ]"}},
+    {"x": {"y": {"z": SECRET}}},
+    {"x": {"__else__": SECRET}},
+    {"x": {"__else__": [SECRET]}},
+    {"x": {"__x__": SECRET}},
+    {"x": {"__alias__": [SECRET]}},
+    {"x": {"__key_properties__": SECRET}},
+    {"__else__": SECRET},
+    {"__else__": {"x": SECRET}},
+    {"__x__": SECRET},
+    f"https://user:{SECRET}@example.com",
+    f"http://{SECRET}.example.com",
+    f"https://example.com?{SECRET}",
+]
+
+
+@pytest.mark.parametrize("name", SCHEMA["properties"])
+@pytest.mark.parametrize("value", SHAPES, ids=str)
+def test_no_value_is_ever_shown(name: str, value: Any) -> None:
+    """A token that slipped into another setting does not end up in a log."""
+    found = problems({**GOOD, name: value})
+    assert SECRET not in "".join(found)
+    for line in found:
+        assert f"setting '{name}" in line
+        assert "\n" not in line
+
+
+EXPRESSION = "a Python expression; a text constant needs quotes of its own, such as \"'web'\""
+NULL = "null or '__NULL__'"
+WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
+    ({"orders": 5}, f"setting 'stream_maps.orders' must be an object of columns, or {NULL}"),
+    ({"orders": "x"}, f"setting 'stream_maps.orders' must be an object of columns, or {NULL}"),
+    ({"__else__": "x"}, f"setting 'stream_maps.__else__' must be {NULL}"),
+    ({"__else__": {"a": "b"}}, f"setting 'stream_maps.__else__' must be {NULL}"),
+]
+WRONG_MAPS += [
+    (
+        {name: definition},
+        f"setting 'stream_maps.{name}' is no stream; the only option at this level is __else__",
+    )
+    for name in ("__filter__", "__els__", "__foo__", "__foo")
+    for definition in ("x", "__NULL__", None, {"a": "b"})
+]
+"""At the top level, a misspelled `__else__` would keep all other streams."""
+WRONG_MAPS += [
+    ({"orders": {column: value}}, f"setting 'stream_maps.orders.{column}' must be {wanted}")
+    for column, wanted, values in [
+        ("source", EXPRESSION, ("web shop", "total =", "", " ", 5, True, [], {"a": "b"})),
+        ("__filter__", EXPRESSION, ("paid =", "", 5, ["paid"])),
+        ("__else__", NULL, ("x", "", {}, False)),
+        ("__source__", "text", ("", None, 5, ["orders"])),
+        ("__alias__", "text", ("", None, 5, ["orders"])),
+        (
+            "__key_properties__",
+            "a list of column names",
+            ("id", "", 5, True, {"id": "id"}, ["id", 5], [None], [["id"]]),
+        ),
+    ]
+    for value in values
+]
+WRONG_MAPS += [
+    (
+        {"orders": {name: value}},
+        f"setting 'stream_maps.orders.{name}' is not an option of a stream map{hint}",
+    )
+    for name, hint in [
+        ("__foo__", ""),
+        ("__els__", "; did you mean '__else__'?"),
+        ("__ELSE__", "; did you mean '__else__'?"),
+        ("__key_property__", "; did you mean '__key_properties__'?"),
+    ]
+    for value in ("__NULL__", None, "x", ["id"])
+]
+"""In a stream's map, a misspelled `__else__` would send all other columns."""
+
+
+@pytest.mark.parametrize(("maps", "line"), WRONG_MAPS)
+def test_wrong_stream_maps(maps: dict[str, Any], line: str) -> None:
+    """They are found before the run; the SDK finds them when a stream comes, or not at all."""
+    assert problems({**GOOD, "stream_maps": maps}) == [line]
+
+
+def test_each_problem_of_stream_maps_is_named() -> None:
+    maps = {"orders": {"value": "total =", "email": "e", "__foo__": None}, "__foo__": None}
+    lines = problems({**GOOD, "stream_maps": maps})
+    assert [line.partition("' ")[0] for line in lines] == [
+        "setting 'stream_maps.orders.value",
+        "setting 'stream_maps.orders.__foo__",
+        "setting 'stream_maps.__foo__",
+    ]
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "https://conversions.liveintent.com",
+        "https://conversions.liveintent.com/",
+        "https://proxy.example:8443/prefix",
+        "https://x.example/{customer_id}/events",
+        "http://127.0.0.1:8086",
+        "http://127.9.9.9",
+        "http://localhost:8086/",
+        "http://LOCALHOST",
+        "http://[::1]:8086",
+    ],
+)
+def test_good_urls(url: str) -> None:
+    """Https anywhere, http on loopback."""
+    assert problems({**GOOD, "api_url": url}) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    [
+        "",
+        "conversions.liveintent.com",
+        "//conversions.liveintent.com",
+        "https://",
+        "https:///x",
+        "ftp://x.example",
+        "file:///etc/passwd",
+        "https://x.example:99999",
+        "https://x.example:port",
+        "https://[x.example",
+        "https://x.example?a=1",
+        "https://x.example#a",
+        "http://x.example",
+        "http://conversions.liveintent.com",
+        "http://0.0.0.0",
+        "http://10.0.0.1",
+        "http://127.0.0.1.x.example",
+        "http://localhost.x.example",
+        "http://localhost@x.example",
+        "http://127.0.0.1:80@x.example",
+        "http://x.example\\@127.0.0.1",
+        "http://x.example#@127.0.0.1",
+        "http://x.example/127.0.0.1",
+        "https://user:pass@x.example",
+    ],
+)
+def test_bad_urls(url: str) -> None:
+    """The token never travels in the clear, and not to where the URL only seems to point."""
+    (line,) = problems({**GOOD, "api_url": url})
+    assert line.startswith("setting 'api_url'")
+    assert "pass" not in line.replace("password", "")
+
+
+@pytest.mark.parametrize("token", ["to ken", "tok\nen", "tok\x00en", "tök", "   ", "tok\u2028en"])
+def test_a_token_that_no_header_can_hold(token: str) -> None:
+    """It is refused here and not shown, instead of failing at the first request."""
+    (line,) = problems({**GOOD, "auth_token": token})
+    assert "'auth_token'" in line
+    assert token not in line or not token.strip()
+
+
+@pytest.mark.parametrize("content", [None, b"", b"\n", b"to ken", b"a\nb", b"\xff", b"t\xc3\xb6k"])
+def test_a_token_file_that_cannot_be_used(tmp_path: Path, content: bytes | None) -> None:
+    """It is named by its setting, and its content is not shown."""
+    file = tmp_path / "token"
+    if content is not None:
+        file.write_bytes(content)
+    (line,) = problems({"customer_id": "a-1b2c", "auth_token_path": str(file)})
+    assert "'auth_token_path'" in line
+    assert (
+        not content or content.decode(errors="replace").strip() not in line or not content.strip()
+    )
+    for path in (str(tmp_path), "a\0b"):
+        (line,) = problems({"customer_id": "a-1b2c", "auth_token_path": path})
+        assert "'auth_token_path'" in line
+
+
+def test_both_ways_to_give_the_token() -> None:
+    """Which one is meant cannot be known."""
+    (line,) = problems({**GOOD, "auth_token_path": "token"})
+    assert "'auth_token'" in line
+    assert "'auth_token_path'" in line
+
+
+def test_a_pixel_id_fits_where_the_record_s_own_would() -> None:
+    """A setting that is too large for the API is found before any input is read."""
+    assert problems({**GOOD, "pixel_id": 2**63})
+
+
+@pytest.mark.parametrize(
+    ("settings", "both"),
+    [
+        ({"delivered_path": "a", "metrics_path": "a"}, ("delivered_path", "metrics_path")),
+        ({"delivered_path": "./a", "ledger_path": "b/../a"}, ("ledger_path", "delivered_path")),
+        (
+            {"delivered_path": "liveintent-dead-letters.singer"},
+            ("dead_letter_path", "delivered_path"),
+        ),
+        ({"report_path": "a.html", "metrics_path": "a.json"}, ("metrics_path", "report_path")),
+        ({"report_path": "a.html", "suppression_path": "a.html"}, ("suppression", "report")),
+    ],
+)
+def test_settings_that_name_the_same_file(
+    tmp_path: Path,
+    monkeypatch: pytest.MonkeyPatch,
+    settings: dict[str, str],
+    both: tuple[str, str],
+) -> None:
+    """One of them would destroy what the other keeps."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "b").mkdir()
+    (line,) = problems({**GOOD, **settings})
+    assert line.endswith("must not name the same file")
+    assert all(name in line for name in both)
+
+
+def test_a_folder_matters_only_to_settings_that_name_it(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder called 'file' says nothing about settings that are not given."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "file").mkdir()
+    assert problems(GOOD) == []
+    (line,) = problems({**GOOD, "metrics_path": "file"})
+    assert line == "setting 'metrics_path' must name a file, not a folder"
+
+
+def test_settings_that_name_files_of_their_own(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.chdir(tmp_path)
+    names = {"delivered_path": "a.csv", "metrics_path": "a.prom", "ledger_path": "a.sqlite"}
+    assert problems({**GOOD, **names, "report_path": "a.html"}) == []
+
+
+def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The problem is found before anything is sent, and the message has the command that helps."""
+    monkeypatch.setitem(sys.modules, "pygal", None)
+    (line,) = problems({**GOOD, "report_path": "a.html"})
+    assert line.startswith("setting 'report_path'")
+    assert "pip install 'target-liveintent[report]'" in line
+    assert problems(GOOD) == []

@@ -1,0 +1,141 @@
+"""The table of fields: its columns, and the places in a record where they are read."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from unit_support import (
+    FULL,
+    LI_DID,
+    MD5,
+    SHA2,
+    body,
+    conversion,
+    order,
+)
+
+from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS, first_value, places_of
+
+COLUMNS = {
+    "event_id": "eventId",
+    "event_time": "eventTime",
+    "pixel_id": "pixelId",
+    "source": "source",
+    "decision_id": "decisionId",
+    "email": "",
+    "md5": "userData.md5",
+    "sha2": "userData.sha2",
+    "ip": "userData.ip",
+    "user_agent": "userData.ua",
+    "idfa": "userData.idfa",
+    "aaid": "userData.aaid",
+    "tracking_enabled": "userData.trackingEnabled",
+    "currency": "purchaseData.currency",
+    "value": "purchaseData.value",
+    "order_id": "purchaseData.orderId",
+    "source_url": "purchaseData.sourceUrl",
+    "app_bundle": "purchaseData.appBundle",
+    "consent": "",
+}
+"""Our columns, and the fields of the API's guide that they fill."""
+
+
+def test_the_columns_are_those_of_the_specification() -> None:
+    """The table has exactly these columns, in the order of the documentation."""
+    assert {field.name: field.wire_name for field in FIELDS} == COLUMNS
+    assert [field.name for field in FIELDS] == list(COLUMNS)
+
+
+def test_the_required_fields() -> None:
+    """The API refuses an event without one of these four."""
+    required = [field.name for field in FIELDS if field.required]
+    assert required == ["event_id", "event_time", "pixel_id", "source"]
+
+
+def test_both_spellings_are_read() -> None:
+    """The API's fields within an object are read from the object."""
+    theirs = {"eventId", "eventTime", "pixelId", "decisionId", "userData", "purchaseData"}
+    assert {*COLUMNS, *theirs} == READ_COLUMNS
+
+
+def test_places() -> None:
+    """Our name comes before the API's spelling; columns that a stream lacks have no place."""
+    assert places_of(["source", "ip", "userData", "eventId", "note"]) == {
+        "event_id": (("eventId",),),
+        "source": (("source",),),
+        "md5": (("userData", "md5"),),
+        "sha2": (("userData", "sha2"),),
+        "ip": (("ip",), ("userData", "ip")),
+        "user_agent": (("userData", "ua"),),
+        "idfa": (("userData", "idfa"),),
+        "aaid": (("userData", "aaid"),),
+        "tracking_enabled": (("userData", "trackingEnabled"),),
+    }
+
+
+@pytest.mark.parametrize(
+    ("record", "value"),
+    [
+        ({"ip": 1, "userData": {"ip": 2}}, 1),
+        ({"ip": None, "userData": {"ip": 2}}, 2),
+        ({"userData": {"ip": 0}}, 0),
+        ({"userData": {"ip": None}}, None),
+        ({"userData": "text"}, None),
+        ({}, None),
+    ],
+)
+def test_the_first_value(record: dict[str, Any], value: Any) -> None:
+    """Null counts as absent, and a record may lack a place."""
+    assert first_value(record, [("ip",), ("userData", "ip")]) == value
+
+
+def test_the_api_spelling_is_accepted() -> None:
+    """A tap that sends LiveIntent's own event gets the same event."""
+    record = {
+        "eventId": "1007",
+        "eventTime": "2026-07-31T12:13:20Z",
+        "pixelId": "12345",
+        "source": "app",
+        "decisionId": LI_DID,
+        "userData": {
+            "md5": MD5.upper(),
+            "sha2": SHA2,
+            "ip": "203.0.113.7",
+            "ua": "Mozilla/5.0",
+            "idfa": LI_DID,
+            "aaid": LI_DID,
+            "trackingEnabled": "true",
+        },
+        "purchaseData": {
+            "currency": "USD",
+            "value": "87.10",
+            "orderId": "1007",
+            "appBundle": "com.example.shop",
+            "sourceUrl": "https://shop.example/p?a=1",
+        },
+    }
+    assert conversion(record).body == conversion(FULL).body
+
+
+def test_our_column_before_the_api_spelling() -> None:
+    """Where a record has both, ours counts unless it is null."""
+    both = order(eventId="no", userData={"ip": "203.0.113.9"}, ip="203.0.113.7")
+    assert body(both)["eventId"] == "1007"
+    assert body(both)["userData"]["ip"] == "203.0.113.7"
+    assert body({**both, "event_id": None, "ip": None})["eventId"] == "no"
+    assert body({**both, "event_id": None, "ip": None})["userData"]["ip"] == "203.0.113.9"
+
+
+@pytest.mark.parametrize("value", [None, "text", 5, [], [{"ip": "203.0.113.7"}], {"ip": None}, {}])
+def test_values_in_place_of_nested_objects(value: Any) -> None:
+    """A `userData` that is not an object counts as empty and raises nothing."""
+    made = body(order(userData=value, purchaseData=value))
+    assert made["userData"] == {"md5": MD5, "sha2": SHA2}
+    assert made["purchaseData"] == {}
+
+
+def test_columns_that_the_schema_does_not_name_are_not_read() -> None:
+    """Columns are resolved once, when the SCHEMA arrives."""
+    properties = ["event_id", "event_time", "email"]
+    assert "currency" not in body(order(currency="USD"), properties=properties)["purchaseData"]

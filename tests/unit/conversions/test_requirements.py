@@ -1,0 +1,68 @@
+"""What a stream must have so that events can be built from its records."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from unit_support import (
+    BARE,
+    DEFAULTS,
+)
+
+from target_liveintent.conversions.requirements import (
+    SETTING_FOR,
+    missing_columns,
+    missing_columns_message,
+)
+
+if TYPE_CHECKING:
+    from target_liveintent.settings import EventDefaults
+
+
+@pytest.mark.parametrize(
+    ("properties", "defaults", "missing"),
+    [
+        (["event_time", "email"], DEFAULTS, []),
+        (["event_time", "md5"], DEFAULTS, []),
+        (["event_time", "sha2"], DEFAULTS, []),
+        (["event_time", "decision_id"], DEFAULTS, []),
+        (["event_time", "source_url"], DEFAULTS, []),
+        (["event_time", "email", "pixel_id", "source"], BARE, []),
+        (["eventTime", "userData", "pixelId", "source"], BARE, []),
+        (["eventTime", "decisionId"], DEFAULTS, []),
+        (["eventTime", "purchaseData"], DEFAULTS, []),
+        (["email"], DEFAULTS, ["event_time"]),
+        (["event_time"], DEFAULTS, ["email"]),
+        (["event_time", "ip", "idfa"], DEFAULTS, ["email"]),
+        (["event_time", "email"], BARE, ["pixel_id", "source"]),
+        (["event_time", "email", "pixel_id"], BARE, ["source"]),
+        (["event_time", "email", "source"], BARE, ["pixel_id"]),
+        ([], BARE, ["event_time", "email", "pixel_id", "source"]),
+        (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
+    ],
+)
+def test_missing_columns(
+    properties: list[str], defaults: EventDefaults, missing: list[str]
+) -> None:
+    """Everything that a stream lacks has a phrase of its own."""
+    phrases = missing_columns(properties, defaults)
+    assert len(phrases) == len(missing)
+    for phrase, name in zip(phrases, missing, strict=False):
+        assert name in phrase
+
+
+def test_what_a_setting_can_supply() -> None:
+    """The settings supply exactly the phrases that disappear when they are set."""
+    missing = missing_columns([], BARE)
+    supplied = set(missing) - set(missing_columns([], DEFAULTS))
+    assert {phrase: SETTING_FOR[phrase] for phrase in supplied} == SETTING_FOR
+    assert set(SETTING_FOR.values()) == {"pixel_id", "default_source"}
+
+
+def test_the_message() -> None:
+    """It names the stream and everything that is missing."""
+    assert missing_columns_message("orders", missing_columns(["email"], BARE)) == (
+        "stream 'orders' can never give an event: it lacks event_time;"
+        " pixel_id (column or setting); source (column, or the setting default_source)."
+    )

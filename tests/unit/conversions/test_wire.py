@@ -1,0 +1,144 @@
+"""Events on the wire: the exact JSON, and what is read back from it."""
+
+from __future__ import annotations
+
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from unit_support import (
+    FULL,
+    LI_DID,
+    MD5,
+    SHA2,
+    body,
+    conversion,
+    order,
+)
+
+from target_liveintent.conversions.fields import FIELDS
+from target_liveintent.conversions.wire import ConversionEvent, read_back
+from target_liveintent.storage.dead_letters import dead_letter_line
+
+
+def test_the_json_of_a_full_event() -> None:
+    """An event with every field, byte for byte as in the API's guide, the digits kept."""
+    assert conversion(FULL).body.decode() == (
+        '{"eventId":"1007","eventTime":1785500000,"pixelId":12345,"source":"app",'
+        f'"userData":{{"md5":"{MD5}","sha2":"{SHA2}","ip":"203.0.113.7","ua":"Mozilla/5.0",'
+        f'"idfa":"{LI_DID}","aaid":"{LI_DID}","trackingEnabled":1}},'
+        '"purchaseData":{"currency":"USD","value":87.10,"orderId":"1007",'
+        '"sourceUrl":"https://shop.example/p?a=1","appBundle":"com.example.shop"},'
+        f'"decisionId":"{LI_DID}"}}'
+    )
+
+
+def test_the_json_of_the_smallest_event() -> None:
+    """Both objects are required; fields without a value are absent."""
+    assert conversion(order()).body.decode() == (
+        '{"eventId":"1007","eventTime":1785500000,"pixelId":4711,"source":"web",'
+        f'"userData":{{"md5":"{MD5}","sha2":"{SHA2}"}},"purchaseData":{{}}}}'
+    )
+
+
+def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
+    """Columns that the API does not know never leave the machine."""
+    record = order(
+        note="hush",
+        order_status_url="https://shop.example/hush",
+        userData={"name": "hush", "email": "hush@example.com", "ua": "UA"},
+        purchaseData={"items": ["hush"], "orderId": "9"},
+        _sdc_extracted_at="hush",
+        Email="hush@example.com",
+    )
+    made = conversion(record)
+    refused = made.rejected("refused_by_api", None, None)
+    assert b"hush" not in made.body
+    assert b"hush" not in dead_letter_line(refused)
+
+
+@pytest.mark.parametrize("value", [0, "0.00", -5, "-$5.00", Decimal("-0.01")])
+def test_zero_and_negative_amounts_are_sent(value: Any) -> None:
+    """Free orders and refunds have amounts too."""
+    assert float(body(order(value=value))["purchaseData"]["value"]) <= 0
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"),
+    [
+        (Decimal("87.10"), b"87.10"),
+        ("87.10", b"87.10"),
+        ("1,234.50", b"1234.50"),
+        (Decimal("0.1000"), b"0.1000"),
+        (Decimal("12345678901234567890.123456789"), b"12345678901234567890.123456789"),
+        (87, b"87"),
+        (87.28, b"87.28"),
+    ],
+)
+def test_amounts_keep_their_digits_on_the_wire(value: Any, digits: bytes) -> None:
+    """An amount is a JSON number, not text, with the digits that came."""
+    assert b'"value":' + digits + b"}" in conversion(order(value=value)).body
+
+
+def test_what_is_read_back_is_what_was_sent() -> None:
+    """Every field has its value under the name of our column."""
+    (event,) = read_back([conversion(FULL)])
+    user, purchase = event.user_data, event.purchase_data
+    found = {
+        name: getattr(part, name)
+        for part in (event, user, purchase)
+        for name in part.__struct_fields__
+        if name not in {"user_data", "purchase_data"}
+    }
+    expected = {
+        **FULL,
+        "md5": MD5,
+        "sha2": SHA2,
+        "ip": "203.0.113.7",
+        "tracking_enabled": 1,
+        "currency": "USD",
+        "order_id": "1007",
+    }
+    del expected["email"]
+    assert found == expected
+
+
+def test_what_was_not_sent_is_read_back_as_none() -> None:
+    (event,) = read_back([conversion(order())])
+    assert event.decision_id is event.user_data.ip is event.purchase_data.value is None
+
+
+@pytest.mark.parametrize(
+    ("value", "digits"),
+    [
+        ("87.10", "87.10"),
+        (87, "87"),
+        (0.1, "0.1"),
+        (10**25, "10000000000000000000000000"),
+        (Decimal("12345678901234567890.123456789"), "12345678901234567890.123456789"),
+    ],
+)
+def test_amounts_are_read_back_to_the_last_digit(value: Any, digits: str) -> None:
+    """The delivered file shows, and the report adds up, exactly what was sent."""
+    (event,) = read_back([conversion(order(value=value))])
+    assert isinstance(event.purchase_data.value, Decimal)
+    assert str(event.purchase_data.value) == digits
+
+
+def test_events_are_read_back_in_their_order() -> None:
+    events = read_back(conversion(order(event_id=number)) for number in range(3))
+    assert [event.event_id for event in events] == ["0", "1", "2"]
+    assert read_back([]) == []
+
+
+def test_the_structs_have_the_fields_of_the_table() -> None:
+    """Each field is where its path says, and a required one has no default."""
+    schema = msgspec.json.schema(ConversionEvent)["$defs"]
+    objects = {(): "ConversionEvent", ("userData",): "UserData", ("purchaseData",): "PurchaseData"}
+    for path, name in objects.items():
+        fields = [field for field in FIELDS if field.path and field.path[:-1] == path]
+        properties = schema[name]["properties"].keys() - {"userData", "purchaseData"}
+        assert properties == {field.path[-1] for field in fields}
+        required = set(schema[name]["required"]) - {"userData", "purchaseData"}
+        assert required == {field.path[-1] for field in fields if field.required}

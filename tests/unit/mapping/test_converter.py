@@ -1,0 +1,109 @@
+"""The converter: what becomes of a record on its way through map and event builder."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from unit_support import ADDRESS, DEFAULTS, MD5, NOW, TIME
+
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.errors import StreamMappingError
+from target_liveintent.mapping.converter import (
+    FILTER,
+    MappingFailedError,
+    RecordConverter,
+    Source,
+    StreamPlan,
+)
+
+COLUMNS = ("event_time", "email", "value")
+RECORD = {"id": 7, "at": TIME, "mail": ADDRESS, "total": "12.50"}
+
+
+def mapped(record: dict[str, Any]) -> dict[str, Any] | None:
+    """Map a record as a stream map does."""
+    if record["id"] == "filtered":
+        return None
+    if record["id"] == "failing":
+        column, kind = "value", "TypeError"
+        raise MappingFailedError(column, kind)
+    if record["id"] == "misspelled":
+        msg = "a mistake"
+        raise StreamMappingError(msg)
+    return {"event_time": record["at"], "email": record["mail"], "value": record["total"]}
+
+
+def converter(left_out: dict[str, int] | None = None, now: float = NOW) -> RecordConverter:
+    plan = StreamPlan("orders", True, COLUMNS, transform=mapped)
+    builder = EventBuilder("orders", COLUMNS, ("id",), DEFAULTS, None)
+    return RecordConverter(plan, builder, {} if left_out is None else left_out, lambda: now)
+
+
+def test_a_conversion() -> None:
+    """The event has the mapped columns; its ID comes from the keys of the record itself."""
+    result = converter().convert(RECORD)
+    assert isinstance(result, Conversion)
+    assert (result.stream, result.identity.md5) == ("orders", MD5)
+    assert b'"value":12.5' in result.body
+    other = converter().convert({**RECORD, "id": 8})
+    assert isinstance(other, Conversion)
+    assert other.event_id != result.event_id
+
+
+def test_a_filtered_record() -> None:
+    assert converter().convert({**RECORD, "id": "filtered"}) is None
+
+
+def test_a_failing_expression() -> None:
+    """The rejection has the column and the kind of the failure, and the keys of the record."""
+    result = converter().convert({**RECORD, "id": "failing"})
+    assert isinstance(result, Rejection)
+    assert (result.reason, result.field, result.detail) == ("mapping_failed", "value", "TypeError")
+    assert result.keys == {"id": "failing"}
+
+
+def test_a_mistake_in_the_map_ends_the_run() -> None:
+    with pytest.raises(StreamMappingError):
+        converter().convert({**RECORD, "id": "misspelled"})
+
+
+def test_a_violation_of_the_schema() -> None:
+    """A record that breaks the tap's schema is rejected for that."""
+    result = converter().convert(RECORD, "id breaks the rule 'type'")
+    assert isinstance(result, Rejection)
+    assert (result.reason, result.detail) == ("schema_violation", "id breaks the rule 'type'")
+
+
+def test_the_clock() -> None:
+    """The age of an event is judged by the clock that was given."""
+    assert isinstance(converter(now=TIME + 60).convert(RECORD), Conversion)
+    late = converter(now=TIME + 400 * 86_400).convert(RECORD)
+    assert isinstance(late, Rejection)
+
+
+def test_columns_that_are_left_out_are_counted() -> None:
+    left_out: dict[str, int] = {}
+    for _ in range(2):
+        assert isinstance(converter(left_out).convert({**RECORD, "total": "?"}), Conversion)
+    assert left_out == {"value": 2}
+
+
+def test_a_plan_drops_its_records_by_default() -> None:
+    """A plan without a map reads nothing, gives nothing, and computes nothing."""
+    plan = StreamPlan("orders", named=True)
+    assert (plan.transform, plan.properties, plan.reads) == (None, (), frozenset())
+    assert not plan.passes_others
+    assert plan.computed == ()
+
+
+def test_the_filter_is_not_a_column() -> None:
+    sources = {name: Source("1", frozenset()) for name in (FILTER, "value", "email")}
+    assert StreamPlan("orders", named=True, sources=sources).computed == ("value", "email")
+
+
+def test_a_failure_says_nothing_of_the_record() -> None:
+    failure = MappingFailedError("value", "TypeError")
+    assert failure.args == ("value", "TypeError")
+    assert (failure.column, failure.kind) == ("value", "TypeError")

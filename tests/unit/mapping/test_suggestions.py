@@ -1,0 +1,161 @@
+"""Suggestions: misspelled names, settings to set, and maps to start from that can be pasted."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+import yaml
+from unit_support import DEFAULTS
+
+from target_liveintent.config import problems
+from target_liveintent.conversions.requirements import missing_columns
+from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.suggestions import (
+    absent_streams,
+    advise_map,
+    did_you_mean,
+    settings_to_set,
+    suggest_map,
+    unknown_columns,
+    unknown_read,
+)
+from target_liveintent.singer.stream_maps import StreamMaps
+
+
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("ordres", ["orders", "people"], "; is it 'orders'?"),
+        ("ORDERS", ["orders"], "; is it 'orders'?"),
+        ("orders", ["Orders"], "; is it 'Orders'?"),
+        ("orders", ["people"], ""),
+        ("orders", [], ""),
+    ],
+)
+def test_did_you_mean(name: str, known: list[str], hint: str) -> None:
+    """The most similar known name is suggested, in its own spelling."""
+    assert did_you_mean(name, known) == hint
+
+
+def test_unknown_read() -> None:
+    """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
+    inner = {"properties": {"amount": {}, "any": {"type": "object"}}}
+    schema = {"properties": {"price": inner, "odd": 5}}
+    for path in (("price",), ("price", "amount", "x"), ("price", "any", "x"), ("odd", "x")):
+        assert unknown_read("value", path, schema) is None
+    said = unknown_read("value", ("price", "amout"), schema)
+    assert said == (
+        "value reads 'price.amout', which the tap's SCHEMA does not have; is it 'amount'?"
+    )
+    said = unknown_read("value", ("zzz",), schema)
+    assert said == "value reads 'zzz', which the tap's SCHEMA does not have."
+    assert unknown_read("value", ("zzz",), {}) is None
+
+
+def test_unknown_columns() -> None:
+    """A column that no event has is named; the API's own spelling is known."""
+    said = list(unknown_columns("orders", ["value", "eventId", "valeu", "zzz"]))
+    assert said == [
+        "the map of 'orders' has a column 'valeu' that no event has; is it 'value'?",
+        "the map of 'orders' has a column 'zzz' that no event has",
+    ]
+
+
+def test_absent_streams() -> None:
+    """A stream that did not come is similar only to streams that no map names."""
+    assert list(absent_streams(["orders", "order*"], ["orders"])) == []
+    assert list(absent_streams(["ordres"], ["orders"])) == [("ordres", "; is it 'orders'?")]
+    assert list(absent_streams(["ordres", "orders"], ["orders"])) == [("ordres", "")]
+
+
+def test_settings_to_set() -> None:
+    """Settings are suggested only where they supply all that is missing."""
+    bare = DEFAULTS._replace(pixel_id=None, source=None)
+    missing = missing_columns(["event_time", "email"], bare)
+    assert settings_to_set(missing) == (
+        "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and default_source"
+        " (TARGET_LIVEINTENT_DEFAULT_SOURCE in the environment)."
+    )
+    assert settings_to_set(missing_columns(["email"], bare)) is None
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_a_preset_is_advised(name: str) -> None:
+    """Columns of a preset's stream suggest the preset, unless the stream uses one already."""
+    columns = [*PRESETS[name].signature, "other"]
+    bare = DEFAULTS._replace(pixel_id=None)
+    advice = advise_map("shop.orders", columns, ["id"], bare, in_use=False)
+    assert f"`presets: {{shop\\.orders: {name}}}`" in advice
+    assert "with pixel_id" in advice
+    advice = advise_map("orders", columns, ["id"], bare, in_use=True)
+    assert advice == f"A map to start from:\n{suggest_map('orders', columns, ['id'])}"
+
+
+def _accepted(block: str, stream: str, properties: list[str]) -> dict[str, Any]:
+    """Return the block's maps, which must be good settings under which events can come."""
+    settings = yaml.safe_load(block)
+    assert set(settings) == {"stream_maps"}
+    assert problems({"customer_id": "a-1b2c", "auth_token": "x", **settings}) == []
+    schema = {"type": "object", "properties": {name: {} for name in properties}}
+    (own,) = StreamMaps(settings["stream_maps"], {}).plans(stream, schema)
+    assert own.named
+    assert missing_columns(own.properties, DEFAULTS) == []
+    maps = settings["stream_maps"]
+    assert isinstance(maps, dict)
+    return maps
+
+
+@pytest.mark.parametrize(
+    ("stream", "properties"),
+    [
+        ("orders", ["id", "created_at", "email", "total_price", "currency", "order_number"]),
+        ("public-orders", ["id", "Created_At", "Email", "Amount", "landing_site"]),
+        ("charges", ["id", "created", "receipt_email", "amount", "currency"]),
+        ("my orders", ["id", "timestamp", "email"]),
+        ("orders: all", ["id", "date", "email"]),
+        ("#orders", ["id", "date", "email"]),
+        ("123", ["id", "date", "email"]),
+        ("null", ["id", "date", "email"]),
+    ],
+)
+def test_a_suggestion_can_be_pasted(stream: str, properties: list[str]) -> None:
+    """Where all columns are found, the block is YAML that works as it is."""
+    maps = _accepted(suggest_map(stream, properties, ["id"]), stream, properties)
+    (columns,) = maps.values()
+    assert columns["event_id"] == "id"
+    assert columns["__else__"] == "__NULL__"
+
+
+@pytest.mark.parametrize(
+    "key", ["id", "Id", "order-id", "Order ID", "order.id", "class", "1", "null"]
+)
+def test_a_suggestion_reads_the_key_by_its_name(key: str) -> None:
+    """A key property with any name gives the event ID, not a failing expression."""
+    properties = [key, "created_at", "email"]
+    maps = _accepted(suggest_map("orders", properties, [key]), "orders", properties)
+    schema = {"type": "object", "properties": {name: {} for name in properties}}
+    (own,) = StreamMaps(maps, {}).plans("orders", schema)
+    assert own.transform is not None
+    made = own.transform({key: 7, "created_at": "2026-07-31", "email": "ann@example.com"})
+    assert made is not None
+    assert made["event_id"] == 7
+
+
+def test_a_suggestion_escapes_dots() -> None:
+    """Meltano reads a dot in a setting's name as a level."""
+    assert "shop\\.orders" in suggest_map("shop.orders", ["created_at", "email"], ["id"])
+
+
+@pytest.mark.parametrize("keys", [[], ["a", "b"]])
+def test_a_suggestion_without_a_single_key(keys: list[str]) -> None:
+    """Without one key the event ID is derived, so no column is suggested for it."""
+    assert "event_id" not in suggest_map("orders", ["a", "b"], keys)
+
+
+def test_a_suggestion_of_what_is_not_found() -> None:
+    """What has to be filled in is there to be seen."""
+    block = suggest_map("orders", ["id"], ["id"])
+    assert "event_time:" in block
+    assert "email:" in block
+    assert isinstance(yaml.safe_load(block), dict)

@@ -1,0 +1,83 @@
+"""Made-up runs, from whose counts and tally the tests of the run report gather facts."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import Any
+
+from unit_support import DAY, NOW, TIME, conversion, order
+
+from target_liveintent.config import settings_of
+from target_liveintent.conversions.wire import read_back
+from target_liveintent.reporting.run_report.facts import gather
+from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
+from target_liveintent.reporting.run_report.page import page
+from target_liveintent.reporting.run_report.tally import Tally
+from target_liveintent.run.counts import RunCounts
+
+FULL = {
+    "ip": "192.0.2.1",
+    "user_agent": "Mozilla/5.0",
+    "decision_id": "6d92078a-8246-4ba4-ae5b-76104861e7dc",
+    "order_id": "7",
+    "value": "12.50",
+    "currency": "EUR",
+    "event_time": TIME,
+}
+"""The columns of an event that lacks nothing."""
+
+
+class MadeUpRun:
+    """The counts and the tally of a run, without a run.
+
+    Attributes:
+        seconds: What the clock of the tally shows.
+    """
+
+    def __init__(self, *, dry_run: bool = False, **settings: Any) -> None:
+        account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
+        self.settings = settings_of({**account, "dry_run": dry_run, **settings})
+        self.seconds = 0.0
+        self.counts = RunCounts(dry_run=dry_run)
+        self.tally = Tally(dt.timezone.utc, lambda: self.seconds)
+
+    def deliver(
+        self, count: int = 1, stream: str = "orders", at: float = TIME + 60, **record: Any
+    ) -> MadeUpRun:
+        events = read_back([conversion(order(**{**FULL, **record}))])
+        counts = self.counts.of(stream)
+        counts.read += count
+        counts.delivered += count
+        self.tally.delivered(stream, events * count, [at] * count)
+        self.tally.timeline.update(self.counts)
+        return self
+
+    def reject(self, stream: str = "orders", **reasons: int) -> MadeUpRun:
+        counts = self.counts.of(stream)
+        for reason, count in reasons.items():
+            dropped = reason in {"already_sent", "suppressed", "no_consent", "over_limit"}
+            (counts.dropped if dropped else counts.rejected)[reason] += count
+            counts.read += count
+        self.tally.timeline.update(self.counts)
+        return self
+
+    def facts(self, ending: Ending = Ending(DONE)) -> Facts:  # noqa: B008 (frozen)
+        return gather(
+            self.counts, self.tally, self.settings, ending, target="target-liveintent 0", now=NOW
+        )
+
+    def page(self, ending: Ending = Ending(DONE)) -> str:  # noqa: B008
+        return page(self.facts(ending))
+
+
+def everything() -> MadeUpRun:
+    """Return a run with something for every part of the page."""
+    run = MadeUpRun().deliver(40).deliver(3, "visits", source="offline", at=TIME + 20 * DAY)
+    run.deliver(2, value="1e15", currency="JPY").deliver(1, currency=None).reject(no_identity=2)
+    run.counts.of("orders").filtered += 1
+    run.counts.of("orders").read += 1
+    run.seconds = 2.0
+    run.tally.timeline.update(run.counts)
+    run.tally.delivered("orders", [], [], [0.01, 0.2, 3])
+    run.counts.requests, run.counts.retries = 3, 1
+    return run

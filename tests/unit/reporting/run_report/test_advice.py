@@ -1,0 +1,65 @@
+"""What the run report advises, and when it says nothing."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from report_support import MadeUpRun
+from unit_support import MD5, TIME
+
+LACKS: dict[str, tuple[dict[str, Any], str]] = {
+    "email": ({"email": None, "md5": MD5}, "`email`"),
+    "ip": ({"ip": None}, "`ip`"),
+    "user agent": ({"user_agent": None}, "`user_agent`"),
+    "device": ({"source": "app"}, "`idfa`"),
+    "decision": ({"decision_id": None}, "`decision_id`"),
+    "order": ({"order_id": None}, "`order_id`"),
+    "value": ({"value": None}, "`value`"),
+    "currency": ({"currency": None}, "`currency`"),
+    "late": ({"event_time": TIME - 2 * 3_600}, "run more often"),
+}
+
+
+@pytest.mark.parametrize("lack", LACKS)
+def test_advice(lack: str) -> None:
+    """The advice names the share of events that lack something, and nothing else."""
+    record, words = LACKS[lack]
+    run = MadeUpRun().deliver(2).deliver(3, **record)
+    (line,) = run.facts().advice
+    assert line.startswith("100 % of app" if lack == "device" else "60 % of ")
+    assert words in line
+    assert run.facts().conclusions[-1] == f"To match more: {line}"
+    assert "To match more" in run.page()
+
+
+def test_few_events_are_not_mentioned() -> None:
+    """Some buyers always lack something: the advice begins above a twentieth."""
+    assert MadeUpRun().deliver(95).deliver(5, ip=None).facts().advice == []
+    assert len(MadeUpRun().deliver(94).deliver(6, ip=None).facts().advice) == 1
+
+
+def test_offline_events_have_no_browser() -> None:
+    bare = {"source": "offline", "ip": None, "user_agent": None, "decision_id": None}
+    assert MadeUpRun().deliver(5, **bare).facts().advice == []
+
+
+def test_the_stream_at_fault() -> None:
+    """The advice names the stream of several that lacks most."""
+    run = MadeUpRun().deliver(5).deliver(3, "a", ip=None).deliver(1, "b", ip=None)
+    assert run.facts().advice[0].endswith("(75 % of them are of stream a.)")
+    run = MadeUpRun().deliver(5).deliver(3, "a", ip=None)
+    assert run.facts().advice[0].endswith("(All of them are of stream a.)")
+
+
+def test_columns_that_cannot_be_used() -> None:
+    """The advice names columns that could not be used, but not those that are only empty."""
+    run = MadeUpRun().deliver(50)
+    run.counts.of("orders").left_out.update(
+        {"ip": 3, "value empty": 9, "conflict": 1, "identity": 2}
+    )
+    assert [line.split(":")[0] for line in run.facts().advice] == [
+        "In 3 records, `ip` could not be used and was left out",
+        "2 records held an e-mail address or a hash that is none",
+        "1 record held a hash that is not the address's",
+    ]

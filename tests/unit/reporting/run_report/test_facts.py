@@ -1,0 +1,118 @@
+"""The facts of a run report: its first lines and its figures."""
+
+from __future__ import annotations
+
+import datetime as dt
+
+import pytest
+from report_support import MadeUpRun
+from unit_support import DAY, NOW, TIME
+
+from target_liveintent.reporting.run_report.model import FAILED, STOPPED, Ending
+from target_liveintent.run.counts import RunCounts
+
+
+def test_a_good_run() -> None:
+    """A run without a fault has no advice, and all its records went."""
+    facts = MadeUpRun().deliver(1_234).facts()
+    has, missing, late = facts.conclusions
+    assert has == "LiveIntent has 1,234 conversions of this run."
+    assert missing == "Nothing that your maps select was held back."
+    assert late == (
+        "100 % were sent within an hour of happening, 100 % within a day; the oldest was 1 minute"
+        " old."
+    )
+    assert facts.advice == []
+    assert "badge done" in MadeUpRun().deliver().page()
+
+
+def test_what_did_not_go() -> None:
+    """Reasons stand in the order of their counts, with what to do about the first."""
+    run = (
+        MadeUpRun().deliver(5).reject(no_identity=3, event_too_old=2, already_sent=4, unconfirmed=1)
+    )
+    has, missing, late, *_ = run.facts().conclusions
+    assert has == (
+        "LiveIntent has 5 conversions of this run. It has 4 more from earlier runs. It may have 1"
+        " more, which it did not confirm."
+    )
+    assert missing.startswith(
+        "6 records did not go: 3 `no_identity`, 2 `event_too_old`, 1 `unconfirmed`."
+        " `no_identity`: Neither an e-mail address"
+    )
+    assert late.endswith("2 more come too late to be sent at all.")
+
+
+def test_unsettled_records() -> None:
+    """Records that a failed run left unsettled count as records that did not go."""
+    run = MadeUpRun().deliver(5)
+    run.counts.of("orders").read += 7
+    facts = run.facts(Ending(FAILED, "the API denied access"))
+    assert facts.conclusions[1] == (
+        "7 records did not go: 7 without a fate, which the next run sends."
+    )
+    text = run.page(Ending(FAILED, "the API denied access"))
+    assert "badge failed" in text
+    assert "the API denied access" in text
+    assert "without a fate" in text
+
+
+def test_how_late_they_were() -> None:
+    run = MadeUpRun().deliver(1).deliver(2, at=TIME + 7_200).deliver(1, at=TIME + 3 * DAY)
+    assert run.facts().conclusions[2] == (
+        "25 % were sent within an hour of happening, 75 % within a day; the oldest was 3 days old."
+    )
+    (freshness,) = run.facts().freshness
+    assert (freshness.events, freshness.within_an_hour, freshness.within_a_day) == (4, 1, 3)
+    assert (freshness.oldest_seconds, freshness.window_days) == (3 * DAY, 7)
+    assert sum(step.events for step in freshness.steps) == 4
+
+
+def test_a_dry_run() -> None:
+    """Nothing was sent, and the page does not claim it."""
+    run = MadeUpRun(dry_run=True).deliver(3).reject(no_identity=1)
+    facts = run.facts()
+    assert facts.conclusions[0] == (
+        "A dry run: 3 conversions would be sent. LiveIntent has none of them."
+    )
+    assert "1 record would not go" in facts.conclusions[1]
+    assert "would be sent within an hour" in facts.conclusions[2]
+    assert "dry run" in run.page()
+    assert ">LiveIntent has<" not in run.page()
+
+
+def test_a_canary() -> None:
+    assert "canary: limit 10" in MadeUpRun(limit=10).deliver(10).page()
+
+
+def test_stopped() -> None:
+    text = MadeUpRun().deliver().page(Ending(STOPPED, "stopped by SIGTERM"))
+    assert "badge stopped" in text
+    assert "stopped by SIGTERM" in text
+
+
+def test_latencies() -> None:
+    """Half and 95 of 100 requests took at most the bound of a step; the longest is exact."""
+    run = MadeUpRun()
+    run.tally.delivered("orders", [], [], [0.01] * 6 + [1.0] * 13 + [4.5])
+    run.counts.requests, run.counts.retries = 20, 2
+    requests = run.facts().requests
+    assert (requests.count, requests.retries) == (20, 2)
+    assert (requests.half_within, requests.most_within, requests.longest) == (1.0, 1.0, 4.5)
+    run.tally.delivered("orders", [], [], [0.01] * 20)
+    assert run.facts().requests.half_within == 0.01
+    assert sum(step.requests for step in requests.steps) == 20
+
+
+def test_when_it_was() -> None:
+    """The end is the given time, and the start is as many seconds before it as the run took."""
+    run = MadeUpRun()
+    run.counts = RunCounts(seconds=90.25)
+    facts = run.facts()
+    started, ended = (
+        dt.datetime.fromisoformat(moment.replace("Z", "+00:00")).timestamp()
+        for moment in (facts.started_at, facts.ended_at)
+    )
+    assert ended == NOW
+    assert ended - started == pytest.approx(facts.seconds, abs=1.1)
+    assert facts.seconds >= 90.25

@@ -1,0 +1,169 @@
+"""The page of a run report: it is whole, safe to open, and shows the figures."""
+
+from __future__ import annotations
+
+import html.parser
+import re
+
+import pytest
+from report_support import MadeUpRun, everything
+from unit_support import DAY, TIME
+
+from target_liveintent.reporting.run_report.model import FAILED, Ending
+
+
+class Reader(html.parser.HTMLParser):
+    """Checks that what is opened is closed, and collects what there is."""
+
+    VOID = frozenset({"meta", "br", "path", "rect"})
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data
+
+
+def read(text: str) -> Reader:
+    reader = Reader()
+    reader.feed(text)
+    reader.close()
+    assert reader.open == []
+    return reader
+
+
+SECTIONS = [
+    "What became of the records",
+    "What did not go, and why",
+    "What the events hold",
+    "How late they were",
+    "What they are worth",
+    "Requests",
+]
+
+
+def test_sections() -> None:
+    """Each has a chart, named for those who cannot see it, and a table."""
+    text = everything().page()
+    reader = read(text)
+    parts = re.findall(r"<section>(.*?)</section>", text, re.DOTALL)
+    titles = [re.search("<h2>(.*?)</h2>", part)[1] for part in parts]  # type: ignore[index]
+    assert titles == SECTIONS
+    for part in parts:
+        assert "<svg" in part
+        assert "<table" in part
+    labels = [attributes.get("aria-label") for tag, attributes in reader.tags if tag == "figure"]
+    assert len(labels) >= len(SECTIONS)
+    assert all(labels)
+
+
+def test_the_figures_are_on_the_page() -> None:
+    text = read(everything().page()).text
+    for words in ("46", "no_identity", "537.50", "JPY", "2.000e+15", "20 days", "3 s"):
+        assert words in text
+
+
+@pytest.mark.parametrize(
+    ("age", "source", "colour"),
+    [
+        (60, "web", "good"),
+        (3_600, "web", "good"),
+        (3_601, "web", "hold"),
+        (7 * DAY, "offline", "hold"),
+        (8 * DAY, "offline", "bad"),
+    ],
+)
+def test_colours_of_ages(age: int, source: str, colour: str) -> None:
+    """A bar's colour says which window it is in."""
+    text = MadeUpRun().deliver(source=source, at=TIME + age).page()
+    chart = text.partition("<h2>How late they were</h2>")[2].partition("</svg>")[0]
+    assert re.findall('class="bars ([a-z]+)"', chart) == [colour]
+
+
+def test_nothing_is_fetched_or_run() -> None:
+    """The page needs no network and has no script; its own policy would stop both."""
+    text = everything().page()
+    reader = read(text)
+    assert not {"script", "link", "img", "iframe", "object", "base", "form", "a"} & {
+        tag for tag, _ in reader.tags
+    }
+    for _, attributes in reader.tags:
+        assert not {"src", "href", "srcset", "style"} & set(attributes)
+        assert not any(name.startswith("on") for name in attributes)
+    assert "url(" not in text
+    assert "@import" not in text
+    assert set(re.findall(r"https?://[^\"'\s<)]+", text)) == {"http://www.w3.org/2000/svg"}
+    assert "default-src 'none'" in text
+
+
+def test_light_dark_phone_and_paper() -> None:
+    """The style sheet knows each, and no chart brings a colour of its own."""
+    text = everything().page()
+    for words in ("prefers-color-scheme: dark", "max-width: 30rem", "@media print", "viewport"):
+        assert words in text
+    for chart in re.findall("<svg.*?</svg>", text, re.DOTALL):
+        assert not re.search("#[0-9a-f]{3}|rgb|style|black|white", chart)
+
+
+HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>`</code>`&amp;{}%s"
+
+
+def test_hostile_names() -> None:
+    """Names of streams and the text of an error are text."""
+    run = everything().deliver(50, HOSTILE, ip=None).reject(HOSTILE, no_identity=1)
+    text = run.page(Ending(FAILED, HOSTILE))
+    reader = read(text)
+    assert not {"script", "img"} & {tag for tag, _ in reader.tags}
+    assert reader.text.count("<script>alert(1)</script>") >= 4
+
+
+def test_many_streams_and_currencies() -> None:
+    """A page stays small, and says that it leaves out some."""
+    run = everything()
+    for n in range(200):
+        currency = f"{chr(65 + n % 26)}{chr(65 + n // 26)}Z"
+        run.deliver(1, f"stream_{n}_{'x' * 200}", currency=currency)
+    text = run.page()
+    read(text)
+    assert len(text) < 150_000
+    assert "more are in the JSON" in text
+    assert len(run.facts().streams) == 202
+
+
+def test_a_run_of_nothing() -> None:
+    """A run that failed before its first record has a page as well."""
+    text = MadeUpRun().page(Ending(FAILED, "stream 'orders' can never give an event"))
+    assert "LiveIntent has 0 conversions" in read(text).text
+    assert "can never give an event" in text
+
+
+def test_requests_without_latencies() -> None:
+    """A run whose requests were counted but not timed has a page as well."""
+    run = MadeUpRun().deliver()
+    run.counts.requests = 3
+    assert "Requests" in read(run.page()).text
+
+
+def test_all_rejected() -> None:
+    text = read(MadeUpRun().reject(no_identity=500).page()).text
+    assert "500 records did not go: 500 no_identity. no_identity: Neither an e-mail address" in text
+
+
+def test_negative_amounts() -> None:
+    """Refunds can make a day's value negative; it is drawn below the line."""
+    text = MadeUpRun().deliver(3, value=-20, currency="EUR").page()
+    assert "-60.00" in read(text).text

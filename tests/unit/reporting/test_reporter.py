@@ -1,0 +1,146 @@
+"""The reporter of a run: what the settings ask for is written, and nothing else."""
+
+from __future__ import annotations
+
+import contextlib
+import io
+import json
+import logging
+import os
+import pty
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from unit_support import TIME, conversion, order
+
+from target_liveintent.config import settings_of
+from target_liveintent.conversions.wire import read_back
+from target_liveintent.reporting.reporter import RunReporter
+from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending
+from target_liveintent.run.counts import RunCounts
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+PROGRAM = "target-liveintent 0"
+
+
+class Clock:
+    """Returns the seconds that a test sets."""
+
+    def __init__(self) -> None:
+        self.seconds = 1_000.0
+
+    def __call__(self) -> float:
+        return self.seconds
+
+
+def reporter(clock: Clock | None = None, **settings: Any) -> RunReporter:
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
+    return RunReporter(
+        settings_of({**account, **settings}),
+        PROGRAM,
+        logging.getLogger("test"),
+        io.StringIO(),
+        monotonic=clock or Clock(),
+    )
+
+
+def test_the_report_follows_a_run(tmp_path: Path) -> None:
+    """The report has the records of each second, those since the last progress included."""
+    path, clock = tmp_path / "run.html", Clock()
+    reports = reporter(clock, report_path=str(path))
+    counts = RunCounts()
+    counts.of("orders").filtered = 3
+    reports.progress(counts, 0, 0)
+    clock.seconds += 2
+    counts.of("orders").filtered = 5
+    reports.end(counts, Ending(DONE))
+    steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
+    assert [step["unused"] for step in steps] == [3, 0, 2]
+
+
+def test_progress_and_metrics_follow_a_run(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture
+) -> None:
+    """Both are written once an interval has passed."""
+    caplog.set_level(logging.INFO)
+    path, clock = tmp_path / "run.prom", Clock()
+    reports = reporter(clock, metrics_path=str(path), flush_interval_seconds=60)
+    reports.progress(RunCounts(), 4, 1)
+    assert (caplog.messages, path.exists()) == ([], False)
+    clock.seconds += 60
+    reports.progress(RunCounts(), 4, 1)
+    assert "4 in flight (1 waiting)" in caplog.text
+    assert "target_liveintent_in_flight 4.0\n" in path.read_text()
+
+
+def test_a_terminal_shows_a_live_line() -> None:
+    """The line is drawn while the run goes on, and is cleared at its end."""
+    screen, terminal = pty.openpty()
+    clock = Clock()
+    with open(terminal, "w") as stream:  # noqa: PTH123 (a descriptor)
+        settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+        reports = RunReporter(settings, PROGRAM, logging.getLogger("test"), stream, monotonic=clock)
+        clock.seconds += 1
+        reports.progress(RunCounts(), 4, 1)
+        reports.end(RunCounts(), Ending(DONE))
+    shown = b""
+    with contextlib.suppress(OSError):  # The other end is closed.
+        while more := os.read(screen, 1_000):
+            shown += more
+    os.close(screen)
+    assert b"4 in flight (1 waiting)" in shown
+    assert shown.endswith(b"\r")
+    assert shown.split(b"\r")[-2].isspace()
+
+
+def test_the_report_has_what_was_delivered(tmp_path: Path) -> None:
+    """Conversions, their ages and the latencies of their requests are in the report."""
+    path = tmp_path / "run.html"
+    reports = reporter(report_path=str(path))
+    assert reports.tally is not None
+    events = read_back([conversion(order())] * 2)
+    reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
+    reports.end(RunCounts(), Ending(DONE))
+    facts = json.loads(path.with_suffix(".json").read_text())
+    (freshness,) = facts["freshness"]
+    assert (freshness["events"], freshness["within_an_hour"]) == (2, 1)
+    assert facts["requests"]["longest"] == 0.5
+    assert path.exists()
+
+
+@pytest.mark.parametrize(("kind", "success"), [(DONE, 1), (FAILED, 0)])
+def test_metrics_at_the_end(tmp_path: Path, kind: str, success: int) -> None:
+    """Only a run that is done succeeded."""
+    path = tmp_path / "run.prom"
+    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind))
+    assert f"target_liveintent_success {success}.0\n" in path.read_text()
+
+
+def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+    """Without paths in the settings, the summary in the log is all there is."""
+    caplog.set_level(logging.INFO)
+    counts = RunCounts()
+    counts.of("orders").read = 7
+    reports = reporter(dead_letter_path=str(tmp_path / "dead_letters"))
+    assert reports.tally is None
+    reports.progress(counts, 1, 0)
+    reports.end(counts, Ending(DONE))
+    assert [line.partition(",")[0] for line in caplog.messages] == [
+        "orders: read 7",
+        "total: read 7",
+    ]
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """A warning names the reason, and the run goes on."""
+    folder = tmp_path / "folder"
+    folder.mkdir()
+    path = folder / "run.html"
+    reports = reporter(report_path=str(path))
+    folder.rmdir()
+    reports.end(RunCounts(), Ending(DONE))
+    assert caplog.messages == [f"report_path '{path}' cannot be written: No such file or directory"]

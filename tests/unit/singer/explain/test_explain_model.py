@@ -1,0 +1,88 @@
+"""What `--explain` notes about the records of a stream."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+from unit_support import ADDRESS, DEFAULTS, TIME
+
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.errors import StreamMappingError
+from target_liveintent.mapping.converter import MappingFailedError, RecordConverter, StreamPlan
+from target_liveintent.singer.explain.model import Explained
+from target_liveintent.singer.streams import Stream
+from target_liveintent.singer.validation import RecordValidator
+
+COLUMNS = ("event_time", "email", "value")
+STREAM = Stream("orders", {"properties": {"id": {"type": "integer"}}}, ("id",))
+RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
+
+
+def mapped(record: dict[str, Any]) -> dict[str, Any] | None:
+    if record["id"] == "failing":
+        column, kind = "value", "TypeError"
+        raise MappingFailedError(column, kind)
+    if record["id"] == "misspelled":
+        msg = "a mistake in the map"
+        raise StreamMappingError(msg)
+    return None if record["id"] == "filtered" else record
+
+
+@pytest.fixture
+def explained() -> Explained:
+    plan = StreamPlan("orders", True, COLUMNS, transform=mapped)
+    made = Explained(STREAM, plan)
+    builder = EventBuilder("orders", COLUMNS, ("id",), DEFAULTS, None)
+    made.converter = RecordConverter(plan, builder, made.left_out, lambda: TIME + 60)
+    return made
+
+
+def test_outcomes(explained: Explained) -> None:
+    """Each record is counted by what a run would do with it; the first rejections are kept."""
+    for changes in (
+        *({}, {"id": 2}, {"id": "filtered"}, {"id": "failing"}),
+        *({"id": 3, "event_time": "?"}, {"id": 4, "event_time": "!"}),
+    ):
+        explained.add({**RECORD, **changes})
+    assert explained.outcomes == {
+        "sent": 2,
+        "filtered": 1,
+        "mapping_failed": 1,
+        "invalid_event_time": 2,
+    }
+    assert set(explained.rejected) == {"mapping_failed", "invalid_event_time"}
+    assert explained.rejected["invalid_event_time"].columns["event_time"] == "?"
+    assert explained.filled == {"id", "event_time", "email"}
+    assert explained.left_out == {"value empty": 2}
+
+
+def test_examples(explained: Explained) -> None:
+    """The first events are shown, with shortened hashes."""
+    for number in range(5):
+        explained.add({**RECORD, "id": number})
+    assert len(explained.examples) == 3
+    assert '"md5":"29a1df…"' in explained.examples[0]
+    assert "06a240d11cc2" not in explained.examples[0]
+
+
+def test_a_mistake_ends_the_stream(explained: Explained) -> None:
+    """After an error that would end a run, no further record counts."""
+    for changes in ({}, {"id": "misspelled"}, {}):
+        explained.add({**RECORD, **changes})
+    assert explained.mistake == "a mistake in the map"
+    assert explained.outcomes == {"sent": 1}
+
+
+def test_validation(explained: Explained) -> None:
+    """Where a run would validate records, so does this."""
+    explained.validator = RecordValidator(STREAM.schema)
+    explained.add({**RECORD, "id": "one"})
+    assert explained.outcomes == {"schema_violation": 1}
+
+
+def test_a_stream_without_events() -> None:
+    """Its records are not counted."""
+    explained = Explained(STREAM, StreamPlan("orders", named=False))
+    explained.add(RECORD)
+    assert not explained.outcomes

@@ -1,0 +1,51 @@
+"""Standard input and output: what a run must not read, and STATE that cannot be written."""
+
+from __future__ import annotations
+
+import io
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.singer.standard_io import check_input, write_state
+
+
+def test_the_own_dead_letters_are_not_read(tmp_path: Path) -> None:
+    """A run must not read the file that it writes to, under any name."""
+    path, other = tmp_path / "letters.singer", tmp_path / "other.singer"
+    for file in (path, other):
+        file.write_text("{}\n")
+    (tmp_path / "link").symlink_to(path)
+    with path.open() as source:
+        for name in (path, tmp_path / "link"):
+            with pytest.raises(ConfigurationError):
+                check_input(source, str(name))
+        check_input(source, str(other))
+        check_input(source, str(tmp_path / "nowhere"))
+
+
+def test_an_input_in_memory(tmp_path: Path) -> None:
+    """An input that is not a file is accepted."""
+    check_input(io.StringIO("{}"), str(tmp_path / "letters.singer"))
+
+
+def test_state_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> None:
+    """A STATE is a line, in the text that the tap sent."""
+    write_state('{"a": 1.10}')
+    write_state("{}")
+    assert capsys.readouterr().out == '{"a": 1.10}\n{}\n'
+
+
+@pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
+def test_a_standard_output_that_is_full() -> None:
+    """The error is readable, and nothing fails again when the program ends."""
+    code = "from target_liveintent.singer.standard_io import write_state; write_state('{}')"
+    with Path("/dev/full").open("wb") as full:
+        done = subprocess.run(
+            [sys.executable, "-c", code], check=False, stdout=full, stderr=subprocess.PIPE
+        )
+    last_line = done.stderr.decode().splitlines()[-1]
+    assert "STATE cannot be written to standard output: No space left on device" in last_line

@@ -1,0 +1,243 @@
+"""The registry of streams: which sinks it makes, what it refuses, and what it warns about."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from singer_sdk.exceptions import RecordsWithoutSchemaException
+from unit_support import BARE, DEFAULTS
+
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent.singer.reader import Message
+from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.singer.streams import MELTANO_TEST_STREAM, Stream, StreamRegistry
+
+if TYPE_CHECKING:
+    from target_liveintent.mapping.converter import StreamPlan
+
+EVENT = ("id", "event_time", "email")
+MAP = {"event_time": "created", "email": "mail", "__else__": "__NULL__"}
+
+
+class FakeSink:
+    """A sink that notes how it was made and how it ended."""
+
+    def __init__(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> None:
+        self.stream, self.plan, self.gives_events = stream, plan, gives_events
+        self.columns = plan.reads if gives_events else frozenset()
+        self.ended = 0
+
+    def process_record(self, record: dict[str, Any]) -> None:
+        raise NotImplementedError
+
+    def clean_up(self) -> None:
+        self.ended += 1
+
+
+class Registered:
+    """A registry, and the sinks that it made."""
+
+    def __init__(self, maps: dict[str, Any] | None = None, defaults: Any = DEFAULTS) -> None:
+        self.made: list[FakeSink] = []
+        stream_maps = StreamMaps(maps or {}, {})
+        logger = logging.getLogger("test-of-streams")
+        self.streams = StreamRegistry(stream_maps, self._make, defaults, {"charges"}, logger)
+
+    def _make(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> FakeSink:
+        self.made.append(FakeSink(stream, plan, gives_events=gives_events))
+        return self.made[-1]
+
+    def send(self, name: str, columns: Any = EVENT, keys: list[str] | None = None) -> bool:
+        return self.streams.register(schema(name, columns, keys))
+
+
+def schema(name: str | None, columns: Any = EVENT, keys: list[str] | None = None) -> Message:
+    text = msgspec.json.encode({"properties": {column: {} for column in columns}})
+    return Message("SCHEMA", name, schema=msgspec.Raw(text), key_properties=keys)
+
+
+def test_a_stream_of_events() -> None:
+    """A SCHEMA makes a sink with the stream, its plan, and the word that it gives events."""
+    found = Registered()
+    assert found.send("orders", keys=["id"])
+    (sink,) = found.streams.sinks["orders"]
+    assert found.made == [sink]
+    assert sink.stream == Stream("orders", {"properties": {name: {} for name in EVENT}}, ("id",))
+    assert sink.plan.properties == EVENT
+    assert sink.gives_events
+    assert found.streams.has_events
+
+
+def test_a_schema_again_changes_nothing() -> None:
+    """The same SCHEMA keeps the sinks; other columns or keys replace them."""
+    found = Registered()
+    assert found.send("orders", keys=["id"])
+    assert not found.send("orders", keys=["id"])
+    assert found.send("orders", keys=["email"])
+    assert found.send("orders", (*EVENT, "value"), keys=["email"])
+    assert [sink.ended for sink in found.made] == [1, 1, 0]
+    assert found.streams.sinks["orders"] == found.made[2:]
+    found.streams.clean_up()
+    assert [sink.ended for sink in found.made] == [1, 1, 1]
+
+
+def test_a_record_without_its_schema() -> None:
+    """A stream that has not come is an error of the tap, before and after other streams."""
+    found = Registered()
+    found.send("orders")
+    with pytest.raises(RecordsWithoutSchemaException, match="stream 'returns' sends a record"):
+        found.streams.sinks["returns"]
+    assert list(found.streams.sinks) == ["orders"]
+
+
+def test_the_columns_of_a_stream() -> None:
+    """They are those of all its sinks together; if one needs all, all are decoded."""
+    copied = {**MAP, "__source__": "orders", "ip": "i"}
+    maps: dict[str, Any] = {"orders": {**MAP, "value": "v"}, "copy": copied}
+    columns = ("created", "mail", "v", "i")
+    found = Registered(maps)
+    found.send("orders", columns)
+    assert found.streams.columns_of("orders") == {"created", "mail", "v", "i"}
+    copied["ip"] = "str(_)"
+    found = Registered(maps)
+    found.send("orders", columns)
+    assert found.streams.columns_of("orders") is None
+
+
+@pytest.mark.parametrize(
+    ("message", "said"),
+    [
+        (schema(None), "a SCHEMA message without a stream"),
+        (schema(""), "a SCHEMA message without a stream"),
+        (schema("a\nb"), "whose stream's name cannot be printed"),
+        (Message("SCHEMA", "orders"), "the SCHEMA of stream 'orders' names no properties"),
+        (
+            Message("SCHEMA", "orders", schema=msgspec.Raw(b'{"properties": []}')),
+            "the SCHEMA of stream 'orders' names no properties",
+        ),
+        (Message("SCHEMA", "orders", schema=msgspec.Raw(b"[]")), "not what a tap sends"),
+        (
+            Message("SCHEMA", "o", schema=msgspec.Raw(b'{"a":' * 9_000 + b"1" + b"}" * 9_000)),
+            "nested too deeply",
+        ),
+    ],
+)
+def test_malformed_schemas(message: Message, said: str) -> None:
+    """A SCHEMA that cannot be used ends the run, and registers nothing."""
+    found = Registered()
+    with pytest.raises(InputError, match=said):
+        found.streams.register(message)
+    assert dict(found.streams.sinks) == {}
+    assert not found.streams.has_events
+
+
+def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
+    """The error says what the stream lacks, and suggests settings or a map."""
+    found = Registered(defaults=BARE)
+    with pytest.raises(StreamMappingError) as raised:
+        found.send("orders")
+    assert str(raised.value).endswith(
+        "default_source (TARGET_LIVEINTENT_DEFAULT_SOURCE in the environment)."
+    )
+    with pytest.raises(StreamMappingError) as raised:
+        found.send("people", ("id", "mail"))
+    assert "stream 'people' can never give an event: it lacks event_time;" in str(raised.value)
+    assert "Its columns are: id, mail. A map to start from:\nstream_maps:" in str(raised.value)
+    assert found.made == []
+    assert not found.streams.has_events
+
+
+@pytest.mark.parametrize(("stream", "is_advised"), [("payments", True), ("charges", False)])
+def test_a_preset_is_advised_once(stream: str, is_advised: bool) -> None:
+    """A stream that uses a preset already is not advised to use it."""
+    columns = ("amount_captured", "receipt_email", "livemode", "payment_method_details")
+    with pytest.raises(StreamMappingError) as raised:
+        Registered().send(stream, columns)
+    assert ("stripe_charges" in str(raised.value)) == is_advised
+
+
+def test_skipped_streams_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A stream that no map names is skipped, with the name that may have been meant."""
+    found = Registered({"orders": MAP})
+    found.send("ordres", ("id", "x"))
+    found.send("ordres", ("id", "y"))
+    found.send("people", ("id",))
+    assert caplog.messages == [
+        "stream 'ordres' is skipped: no stream map names it; is it 'orders'?",
+        "stream 'people' is skipped: no stream map names it",
+    ]
+    assert [sink.gives_events for sink in found.made] == [False] * 3
+    assert not found.streams.has_events
+
+
+def test_the_raw_half_of_a_copy(caplog: pytest.LogCaptureFixture) -> None:
+    """A stream that only a copy uses is skipped itself, without a hint at its own name."""
+    found = Registered({"copy": {**MAP, "__source__": "orders"}})
+    found.send("orders", ("created", "mail"))
+    assert caplog.messages == ["stream 'orders' is skipped: no stream map names it"]
+    assert [sink.gives_events for sink in found.made] == [False, True]
+    assert found.streams.has_events
+
+
+def test_streams_that_the_user_drops(caplog: pytest.LogCaptureFixture) -> None:
+    """Null for a stream drops it without a warning; null for the others warns."""
+    found = Registered({"orders": None, "__else__": None})
+    found.send("orders")
+    found.send("people")
+    assert caplog.messages == ["stream 'people' is skipped: no stream map names it"]
+    assert [sink.plan.transform for sink in found.made] == [None, None]
+    assert not found.streams.has_events
+
+
+def test_an_unnamed_stream_with_the_columns_of_events() -> None:
+    """It gives events, although maps name other streams only."""
+    found = Registered({"orders": MAP})
+    found.send("conversions")
+    assert found.streams.has_events
+
+
+def test_dead_letters_and_the_test_of_meltano() -> None:
+    """Both are accepted with any columns. The test gives no events, and does not fail the run."""
+    found = Registered({"orders": MAP})
+    found.send(MELTANO_TEST_STREAM, ("id", "name"))
+    assert found.streams.has_events
+    assert not found.made[0].gives_events
+    found = Registered({"orders": MAP}, BARE)
+    found.send(DEAD_LETTERS, ("reason",))
+    assert found.streams.has_events
+    assert found.made[0].gives_events
+
+
+def test_misspelled_columns_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A column that no event has is named once for a stream."""
+    found = Registered({"orders": {**MAP, "valeu": "id"}})
+    found.send("orders", ("created", "mail", "id"))
+    found.send("orders", ("created", "mail", "id", "more"))
+    assert caplog.messages == [
+        "the map of 'orders' has a column 'valeu' that no event has; is it 'value'?"
+    ]
+
+
+def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
+    """A stream that did not come is named if one that came is similar."""
+    found = Registered({"ordres": MAP, "refunds": MAP})
+    found.send("orders")
+    found.streams.warn_of_absent_streams()
+    found.streams.warn_of_absent_streams()
+    assert caplog.messages == ["a map names stream 'ordres', which did not come; is it 'orders'?"]
+
+
+def test_a_run_without_mapped_streams() -> None:
+    """The error names the streams that came, and those of the maps."""
+    found = Registered({"orders": MAP, "x*": MAP})
+    found.send("people", ("id",))
+    with pytest.raises(StreamMappingError) as raised:
+        found.streams.fail_unmapped()
+    assert str(raised.value) == (
+        "not one of the streams that came (people) is mapped to events;"
+        " the stream maps are for: orders, x*"
+    )

@@ -1,0 +1,77 @@
+"""Validation of records: the place and the rule are named, and never the value."""
+
+from __future__ import annotations
+
+import subprocess
+import sys
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
+
+from target_liveintent.singer.validation import RecordValidator, violation_of
+
+SCHEMA: dict[str, Any] = {
+    "type": "object",
+    "properties": {
+        "id": {"type": "integer"},
+        "total": {"type": "number", "multipleOf": 0.01},
+        "customer": {"type": "object", "properties": {"email": {"type": "string"}}},
+        "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
+    },
+    "required": ["id"],
+}
+
+
+@pytest.mark.parametrize(
+    ("record", "violation"),
+    [
+        ({"id": 1, "total": Decimal("87.10"), "customer": {"email": "x"}, "tags": ["a"]}, None),
+        ({"id": 1, "unknown": "x"}, None),
+        ({"id": "ann@example.com"}, "id breaks the rule 'type'"),
+        ({"id": 1, "customer": {"email": 5}}, "customer.email breaks the rule 'type'"),
+        ({"id": 1, "tags": ["a", "ann@example.com"]}, "tags.1 breaks the rule 'enum'"),
+        ({}, "the record breaks the rule 'required'"),
+    ],
+    ids=["right", "unknown", "value", "inner", "item", "missing"],
+)
+def test_violations(record: dict[str, Any], violation: str | None) -> None:
+    """The first violation is named by its place and its rule."""
+    validator = RecordValidator(SCHEMA)
+    assert violation_of(record, validator) == violation
+    if violation is not None:
+        with pytest.raises(InvalidRecord) as raised:
+            validator.validate(record)
+        assert "ann@" not in f"{raised.value}{raised.value!r}{raised.value.args}"
+
+
+def test_an_address_as_the_name_of_a_column_is_hidden() -> None:
+    """A column can have the name of a person."""
+    schema = {"properties": {"ann@example.com": {"type": "integer"}}}
+    violation = violation_of({"ann@example.com": "x"}, RecordValidator(schema))
+    assert violation is not None
+    assert "ann@" not in violation
+
+
+@pytest.mark.parametrize(
+    "schema",
+    [
+        {"type": "text"},
+        {"properties": {"id": 5}},
+        {"$ref": "http://127.0.0.1:9/schema.json"},
+        {"$ref": "file:///etc/passwd"},
+    ],
+    ids=["type", "properties", "remote", "file"],
+)
+def test_schemas_that_cannot_be_used(schema: dict[str, Any]) -> None:
+    """A schema that is wrong, or refers to another place, ends the run; nothing is fetched."""
+    with pytest.raises(InvalidJSONSchema, match="the tap's SCHEMA is no JSON schema"):
+        RecordValidator(schema)
+
+
+def test_the_library_is_loaded_only_to_validate() -> None:
+    """A run that does not validate records does not load jsonschema-rs."""
+    code = "import sys, target_liveintent.target; print('jsonschema_rs' in sys.modules)"
+    shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
+    assert shown.stdout.strip() == "False"

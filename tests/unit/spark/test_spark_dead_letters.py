@@ -1,0 +1,149 @@
+"""The dead letters of tasks: pending until all tasks are done, then published in one step."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any, ClassVar
+
+import fsspec
+import pytest
+from fsspec.implementations.memory import MemoryFileSystem
+
+from target_liveintent.conversions.model import Rejection
+from target_liveintent.errors import StorageError
+from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
+from target_liveintent.spark.task import Attempt
+from target_liveintent.storage.dead_letters import dead_letter_line
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+
+class Strict(MemoryFileSystem):
+    """A storage that, as HDFS, moves no file onto another."""
+
+    protocol = "strict"
+    store: ClassVar[dict[str, Any]] = {}
+    pseudo_dirs: ClassVar[list[str]] = [""]
+
+    @classmethod
+    def _strip_protocol(cls, path: str) -> str:
+        return super()._strip_protocol(path.removeprefix("strict:/"))
+
+    def mv(self, path1: str, path2: str, **kwargs: Any) -> None:
+        if self.exists(path2):
+            raise FileExistsError(path2)
+        super().mv(path1, path2, **kwargs)
+
+
+fsspec.register_implementation("strict", Strict, clobber=True)
+
+
+@pytest.fixture(params=["file", "memory", "strict"])
+def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
+    """Name a folder on a disk, or in a storage that knows neither owners nor syncing."""
+    if request.param == "file":
+        yield str(tmp_path / "deep" / "letters")
+        return
+    yield f"{request.param}://bucket/letters"
+    fsspec.filesystem(request.param).rm("/bucket", recursive=True)
+
+
+def rejection(event_id: str = "1") -> Rejection:
+    return Rejection("orders", event_id, "no_identity", None, {"value": 1})
+
+
+def files(url: str) -> dict[str, bytes]:
+    """Return the files of a folder, those that are pending included."""
+    storage, root = fsspec.url_to_fs(url)
+    return {
+        path.removeprefix(root).lstrip("/"): storage.cat_file(path) for path in storage.find(root)
+    }
+
+
+def written(folder: DeadLetterFolder, attempt: Attempt, *event_ids: str) -> bool:
+    """Write the dead letters of an attempt to their end; return whether there is a file."""
+    dead_letters = TaskDeadLetters(folder, attempt.pending)
+    for event_id in event_ids:
+        dead_letters.write(dead_letter_line(rejection(event_id)))
+    dead_letters.close()
+    return dead_letters.written
+
+
+def test_a_task_leaves_a_singer_stream(url: str) -> None:
+    """The file has a SCHEMA and a RECORD for each dead letter, as the target's file has."""
+    folder = DeadLetterFolder(url)
+    folder.prepare()
+    folder.check()
+    attempt = Attempt("job", 3, 17)
+    assert written(folder, attempt, "1", "2")
+    assert "job-00003.singer" not in files(url)
+    folder.publish(attempt.pending, attempt.final)
+    lines = files(url)["job-00003.singer"].splitlines()
+    assert [json.loads(line)["type"] for line in lines] == ["SCHEMA", "RECORD", "RECORD"]
+    assert [json.loads(line)["record"]["event_id"] for line in lines[1:]] == ["1", "2"]
+
+
+def test_a_clean_task_leaves_no_file(url: str) -> None:
+    """Without a rejection there is no file to publish."""
+    folder = DeadLetterFolder(url)
+    folder.prepare()
+    assert not written(folder, Attempt("job", 0, 1))
+    assert list(files(url)) == ["_pending/README"]
+
+
+def test_attempts_are_apart(url: str) -> None:
+    """Two attempts at a task write two files; one is published, and the other is deleted."""
+    folder = DeadLetterFolder(url)
+    folder.prepare()
+    loser, winner = Attempt("job", 0, 1), Attempt("job", 0, 2)
+    half = TaskDeadLetters(folder, loser.pending)
+    half.write(dead_letter_line(rejection("lost")))
+    written(folder, winner, "won")
+    folder.publish(winner.pending, winner.final)
+    half.close()
+    written(folder, Attempt("job2", 0, 3), "another job's")
+    folder.discard("job-")
+    left = files(url)
+    assert set(left) == {"_pending/README", "job-00000.singer", "_pending/job2-00000-3"}
+    assert b"lost" not in left["job-00000.singer"]
+
+
+def test_a_task_of_a_batch_that_begins_again_replaces_its_file(url: str) -> None:
+    """A restarted micro-batch has the same name, so no dead letter is there twice."""
+    folder = DeadLetterFolder(url)
+    folder.prepare()
+    for number, event_id in enumerate(("before", "after")):
+        attempt = Attempt("query-7", 0, number)
+        written(folder, attempt, event_id)
+        folder.publish(attempt.pending, attempt.final)
+    assert b"after" in files(url)["query-7-00000.singer"]
+    assert b"before" not in files(url)["query-7-00000.singer"]
+
+
+def test_a_folder_that_is_not_shared(tmp_path: Path) -> None:
+    """A machine that does not see what the driver wrote stops before anything is sent."""
+    DeadLetterFolder(str(tmp_path / "driver")).prepare()
+    with pytest.raises(StorageError, match="a folder that all machines share"):
+        DeadLetterFolder(str(tmp_path / "executor")).check()
+
+
+def test_storage_that_fails(tmp_path: Path) -> None:
+    """The message does not have the path, which may hold a secret."""
+    (tmp_path / "s3cret").write_text("a file, not a folder", encoding="utf-8")
+    with pytest.raises(StorageError, match="cannot be used: ") as raised:
+        DeadLetterFolder(str(tmp_path / "s3cret")).prepare()
+    assert "s3cret" not in str(raised.value)
+    with pytest.raises(StorageError, match="cannot be used: ValueError"):
+        DeadLetterFolder("nope://s3cret/letters")
+
+
+def test_only_the_owner_can_read(tmp_path: Path) -> None:
+    """On a disk, only the owner can read dead letters, as with the target's file."""
+    folder = DeadLetterFolder(str(tmp_path))
+    folder.prepare()
+    attempt = Attempt("job", 0, 1)
+    written(folder, attempt, "1")
+    folder.publish(attempt.pending, attempt.final)
+    assert (tmp_path / attempt.final).stat().st_mode & 0o777 == 0o600

@@ -1,0 +1,71 @@
+"""The frozen settings: what follows from them, and what their `repr` hides."""
+
+from __future__ import annotations
+
+import dataclasses
+from typing import Any
+
+import pytest
+
+from target_liveintent.config import settings_of
+from target_liveintent.settings import endpoint, is_loopback, report_json
+
+SECRET = "s3cr3t-T0ken-of-ours"
+GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
+
+
+def test_the_repr_hides_the_token() -> None:
+    """A log line or a traceback with the settings shows no token, and no value of stream maps."""
+    maps = {"orders": {"salted": f"'{SECRET}'"}}
+    given = {**GOOD, "pixel_id": 7, "stream_maps": maps, "stream_map_config": {"salt": SECRET}}
+    settings = settings_of(given)
+    assert SECRET not in repr(settings)
+    assert SECRET not in str(settings)
+    assert "pixel_id=7" in repr(settings)
+    assert settings.auth_token == SECRET
+    assert settings.stream_map_config == {"salt": SECRET}
+
+
+def test_settings_are_frozen() -> None:
+    """A setting cannot change during the run."""
+    settings = settings_of(GOOD)
+    with pytest.raises(AttributeError):
+        settings.dry_run = True  # type: ignore[misc]
+
+
+@pytest.mark.parametrize(
+    ("api_url", "url"),
+    [
+        ("https://x.example", "https://x.example/conversions/a-1b2c"),
+        ("https://x.example/", "https://x.example/conversions/a-1b2c"),
+        ("https://x.example/v1/", "https://x.example/v1/conversions/a-1b2c"),
+        ("https://x.example/{customer_id}/events", "https://x.example/a-1b2c/events"),
+        ("https://x.example/{customer_id}", "https://x.example/a-1b2c"),
+    ],
+)
+def test_endpoint(api_url: str, url: str) -> None:
+    """A base URL, or with `{customer_id}` the whole of it."""
+    assert endpoint(api_url, "a-1b2c") == url
+    assert settings_of({**GOOD, "api_url": api_url}).url == url
+
+
+def test_loopback() -> None:
+    """This machine by address or name, and nothing that only looks like it."""
+    for host in ("127.0.0.1", "localhost", "[::1]"):
+        assert is_loopback(f"http://{host}:80/x")
+    for host in ("x.example", "0.0.0.0", "127.0.0.1.x.example", "localhost.x.example"):  # noqa: S104
+        assert not is_loopback(f"http://{host}/")
+
+
+def test_derived_values_follow_a_replaced_setting() -> None:
+    """A copy with another value does not keep what was derived from the old one."""
+    settings = settings_of({**GOOD, "pixel_id": 7})
+    assert settings.events.pixel_id == 7
+    other = dataclasses.replace(settings, pixel_id=8, customer_id="b-2c3d", on_invalid="fail")
+    assert other.events == settings.events._replace(pixel_id=8)
+    assert other.url.endswith("/conversions/b-2c3d")
+    assert (settings.fail_on_invalid, other.fail_on_invalid) == (False, True)
+
+
+def test_the_json_beside_the_report() -> None:
+    assert report_json("a/b.html.html") == "a/b.html.json"
