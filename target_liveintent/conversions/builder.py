@@ -7,8 +7,7 @@ Everything here is pure; the clock is an argument.
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterable, Mapping, Sequence
-from typing import Any, NoReturn
+from typing import TYPE_CHECKING, Any, NoReturn
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE
@@ -43,7 +42,11 @@ from target_liveintent.privacy import (
     redact_columns,
     redact_value,
 )
-from target_liveintent.settings import EventDefaults
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping, Sequence
+
+    from target_liveintent.settings import EventDefaults
 
 _ABSENT = (None,) * len(IDENTITY_COLUMNS)
 _NO_VALUES = (None,) * len(OPTIONAL_FIELDS)

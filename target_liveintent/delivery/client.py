@@ -4,11 +4,10 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict, judge
 from target_liveintent.delivery.tokens import read_token
 from target_liveintent.delivery.transport import (
@@ -22,7 +21,12 @@ from target_liveintent.delivery.transport import (
 )
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
-from target_liveintent.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Collection
+
+    from target_liveintent.clock import Clock
+    from target_liveintent.settings import Settings
 
 _logger = logging.getLogger(__name__)
 _SHORTEST_TIMEOUT = 1.0

@@ -3,8 +3,10 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
-from target_liveintent.clock import Clock
+if TYPE_CHECKING:
+    from target_liveintent.clock import Clock
 
 
 class RunDeadline:

@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions import Conversion, Rejection
+if TYPE_CHECKING:
+    from target_liveintent.conversions import Conversion, Rejection
 
 _COLUMNS_AT_FAULT = {"event_too_old": "event_time"}
 

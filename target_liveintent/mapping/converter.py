@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import time
 import types
-from collections.abc import Callable, Iterable, Mapping
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 from target_liveintent.conversions import READ_COLUMNS, Conversion, EventBuilder, Rejection
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterable, Mapping
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""

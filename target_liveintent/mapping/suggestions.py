@@ -10,13 +10,16 @@ import fnmatch
 import json
 import keyword
 import re
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.privacy import scrub
-from target_liveintent.settings import EventDefaults
+
+if TYPE_CHECKING:
+    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+
+    from target_liveintent.settings import EventDefaults
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:

@@ -3,13 +3,15 @@
 from __future__ import annotations
 
 import contextlib
-import logging
 import os
 import time
-from collections.abc import Callable
-from typing import IO, Any
+from typing import IO, TYPE_CHECKING, Any
 
-from target_liveintent.run import RunCounts
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from target_liveintent.run import RunCounts
 
 _USUAL_SIZE = (80, 24)
 _REDRAW = 0.5

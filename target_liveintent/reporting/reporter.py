@@ -2,10 +2,8 @@
 
 from __future__ import annotations
 
-import logging
 import time
-from collections.abc import Callable
-from typing import IO
+from typing import IO, TYPE_CHECKING
 
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import LiveLine, Progress
@@ -13,8 +11,13 @@ from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending
 from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.reporting.run_report.writer import write_report
-from target_liveintent.run import RunCounts
-from target_liveintent.settings import Settings
+
+if TYPE_CHECKING:
+    import logging
+    from collections.abc import Callable
+
+    from target_liveintent.run import RunCounts
+    from target_liveintent.settings import Settings
 
 
 class RunReporter:

@@ -2,14 +2,16 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
-from target_liveintent.clock import Clock
-from target_liveintent.conversions import SentEvent
-from target_liveintent.delivery import DeliveryPool, DryRun
-from target_liveintent.run.counts import RunCounts
-from target_liveintent.storage import DeadLetterWriter, DeliveredFile, Ledger
+if TYPE_CHECKING:
+    from collections.abc import Callable, Sequence
+
+    from target_liveintent.clock import Clock
+    from target_liveintent.conversions import SentEvent
+    from target_liveintent.delivery import DeliveryPool, DryRun
+    from target_liveintent.run.counts import RunCounts
+    from target_liveintent.storage import DeadLetterWriter, DeliveredFile, Ledger
 
 
 class DeliveryObserver(Protocol):

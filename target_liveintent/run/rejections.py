@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
-from target_liveintent.conversions import Rejection
 from target_liveintent.errors import TooManyRejectedError
 from target_liveintent.reasons import REASONS
-from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.state_gate import StateGate
-from target_liveintent.settings import Settings
 from target_liveintent.storage import DeadLetterWriter, carry_over, dead_letter_line
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from target_liveintent.conversions import Rejection
+    from target_liveintent.run.counts import RunCounts
+    from target_liveintent.run.state_gate import StateGate
+    from target_liveintent.settings import Settings
 
 
 class Rejections:

@@ -10,7 +10,10 @@ from __future__ import annotations
 import contextlib
 import enum
 from collections import deque
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 
 class Closed(enum.Enum):

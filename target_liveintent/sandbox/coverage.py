@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
-from target_liveintent.sandbox.answers import Event
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from target_liveintent.sandbox.answers import Event
 
 FIELDS = (
     "md5",

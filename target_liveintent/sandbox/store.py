@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from target_liveintent.sandbox.answers import Event, Outcome, Problem
 from target_liveintent.sandbox.contract import event_id_of
 from target_liveintent.sandbox.coverage import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Sequence
 
 OTHER = "other"
 """Stands for the source of an event whose `source` is none of the API's."""

@@ -12,8 +12,7 @@ import ast
 import copy
 import fnmatch
 import functools
-from collections.abc import Callable, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
@@ -36,6 +35,9 @@ from target_liveintent.mapping import (
     getter,
     unknown_read,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping
 
 
 class StreamMap(CustomStreamMap):

@@ -8,8 +8,7 @@ itself.
 from __future__ import annotations
 
 import dataclasses
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 from target_liveintent import config
@@ -20,7 +19,11 @@ from target_liveintent.conversions import (
     missing_columns_message,
 )
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.settings import Settings
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from target_liveintent.settings import Settings
 
 OWN = {
     "stream_name": "Under which name records are counted; derived event IDs depend on it. The tap's"

@@ -6,8 +6,7 @@ import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pyarrow as pa
 
@@ -17,7 +16,11 @@ from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.run import Run, RunCounts, parts_of
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
-from target_liveintent.spark.options import Job
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from target_liveintent.spark.options import Job
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 

@@ -6,9 +6,12 @@ import contextlib
 import os
 import sys
 import tempfile
-from collections.abc import Iterator
+from typing import TYPE_CHECKING
 
 from target_liveintent.errors import StorageError
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 if sys.platform != "win32":
     import fcntl

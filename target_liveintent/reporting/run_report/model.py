@@ -5,10 +5,13 @@ docs/run-report.md describes the fields. Increase `VERSION` when the meaning of 
 
 from __future__ import annotations
 
-import datetime as dt
-from decimal import Decimal
+from typing import TYPE_CHECKING
 
 import msgspec
+
+if TYPE_CHECKING:
+    import datetime as dt
+    from decimal import Decimal
 
 VERSION = 1
 DONE, FAILED, STOPPED = "done", "failed", "stopped"

@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -20,9 +19,13 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.model import FILTERED, SENT, Explained
-from target_liveintent.singer.stream_maps import StreamMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Mapping
+
+    from target_liveintent.settings import Settings
+    from target_liveintent.singer.stream_maps import StreamMaps
 
 _MAX_UNUSED_COLUMNS = 12
 _json = msgspec.json.Encoder(decimal_format="number").encode
