@@ -45,6 +45,7 @@ class App:
     def __init__(
         self, contract: Contract, faults: FaultQueue, store: Store, clock: Callable[[], float]
     ) -> None:
+        """Set up the routes."""
         self._contract = contract
         self._faults = faults
         self._store = store

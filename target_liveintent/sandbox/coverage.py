@@ -31,6 +31,7 @@ class Coverage:
     """Counts the events that have each of `FIELDS`."""
 
     def __init__(self) -> None:
+        """Start with all counts at zero."""
         self._counts: Counter[str] = Counter()
 
     def add(self, events: Sequence[Event]) -> None:

@@ -42,6 +42,7 @@ class FaultQueue:
     """
 
     def __init__(self, seed: int | None = None) -> None:
+        """Start empty."""
         self._seed = seed
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)

@@ -6,13 +6,13 @@ from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
+from target_liveintent.sandbox.answers import Outcome
 from target_liveintent.sandbox.masking import mask_addresses
 from target_liveintent.sandbox.rules import lookup
 
 if TYPE_CHECKING:
     from collections.abc import Mapping
 
-    from target_liveintent.sandbox.answers import Outcome
     from target_liveintent.sandbox.fault_queue import FaultQueue
     from target_liveintent.sandbox.store import LoggedRequest, ReceivedEvent, Store
 

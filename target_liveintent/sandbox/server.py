@@ -11,7 +11,6 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from typing_extensions import Self
 
 from target_liveintent.sandbox.app import App
 from target_liveintent.sandbox.contract import Contract
@@ -24,6 +23,8 @@ from target_liveintent.sandbox.transport import AbortableProtocol
 if TYPE_CHECKING:
     from collections.abc import Callable
     from types import TracebackType
+
+    from typing_extensions import Self
 
     from target_liveintent.sandbox.answers import Event
 
@@ -69,6 +70,7 @@ class Sandbox:
         max_events: int = 20_000,
         max_requests: int = 2_000,
     ) -> None:
+        """Check the options without starting the server."""
         self._address = _loopback(host)
         if not re.fullmatch(_CUSTOMER_ID, customer_id):
             msg = f"customer ID {customer_id!r} does not match {_CUSTOMER_ID}"

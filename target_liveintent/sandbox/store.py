@@ -111,6 +111,7 @@ class Newest(Generic[_Numbered]):
     """
 
     def __init__(self, limit: int) -> None:
+        """Start empty."""
         self._accepted: deque[_Numbered] = deque(maxlen=limit)
         self._others: deque[_Numbered] = deque(maxlen=limit)
 
@@ -142,6 +143,7 @@ class Store:
     """
 
     def __init__(self, *, max_events: int, max_requests: int) -> None:
+        """Start empty."""
         self._lock = threading.Lock()
         self._received = Newest[ReceivedEvent](max_events)
         self._requests = Newest[LoggedRequest](max_requests)

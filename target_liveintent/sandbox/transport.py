@@ -19,6 +19,7 @@ class AbortableProtocol(H11Protocol):
     """uvicorn's HTTP protocol, which also gives the application a way to abort the connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Wrap the application."""
         super().__init__(*args, **kwargs)
         application = self.app
 

@@ -70,6 +70,7 @@ class Page:
     def __init__(
         self, store: Store, faults: FaultQueue, customer_id: str, closing: asyncio.Event
     ) -> None:
+        """Set up the routes."""
         self._store = store
         self._faults = faults
         self._index = _INDEX.replace("{{customer_id}}", customer_id)
