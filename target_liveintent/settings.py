@@ -7,15 +7,13 @@ generated from the fields of `Settings`.
 from __future__ import annotations
 
 import dataclasses
+import datetime as dt
 import functools
 import ipaddress
 import zoneinfo
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Mapping
+from typing import Any, NamedTuple
 from urllib.parse import urlsplit
-
-if TYPE_CHECKING:
-    import datetime as dt
-    from collections.abc import Mapping
 
 MAX_BATCH = 100
 """The most events that a request may hold. Source: LiveIntent's guide."""

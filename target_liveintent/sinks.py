@@ -3,26 +3,23 @@
 from __future__ import annotations
 
 import copy
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 from singer_sdk import metrics
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
+from singer_sdk.sinks.core import BaseJSONSchemaValidator
+from singer_sdk.target_base import Target
 
 from target_liveintent.conversions import EventBuilder, Rejection
 from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
+from target_liveintent.run import Run
+from target_liveintent.settings import Settings
 from target_liveintent.singer import RecordValidator, Stream, violation_of
 from target_liveintent.storage import is_replayed, to_replay
-
-if TYPE_CHECKING:
-    from singer_sdk.sinks.core import BaseJSONSchemaValidator
-    from singer_sdk.target_base import Target
-
-    from target_liveintent.privacy import Suppressions
-    from target_liveintent.run import Run
-    from target_liveintent.settings import Settings
 
 
 class RunSink(Sink):

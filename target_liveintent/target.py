@@ -12,8 +12,10 @@ import os
 import signal
 import sys
 import time
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from types import FrameType
+from typing import IO, Any, ClassVar
 
+import click
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
 from singer_sdk.target_base import Target
@@ -21,6 +23,7 @@ from singer_sdk.target_base import Target
 from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, InputError
+from target_liveintent.mapping import StreamPlan
 from target_liveintent.privacy import Suppressions, hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
@@ -43,13 +46,6 @@ from target_liveintent.singer import (
     write_state,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-
-if TYPE_CHECKING:
-    from types import FrameType
-
-    import click
-
-    from target_liveintent.mapping import StreamPlan
 
 _REPEATED_SIGNAL_SECONDS = 2.0
 """Seconds after which another signal ends the run at once; Meltano sends two for one Ctrl-C."""

@@ -11,7 +11,8 @@ import importlib.util
 import os
 import pathlib
 import zoneinfo
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterable, Iterator, Mapping
+from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
@@ -22,9 +23,6 @@ from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import NULL_VALUES, nearest
 from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Mapping
 
 _READ_PATHS = ("auth_token_path", "suppression_path")
 _WRITTEN_PATHS = (

@@ -4,16 +4,14 @@ from __future__ import annotations
 
 import json
 import types
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Iterator, Mapping
+from typing import Any
 
 from target_liveintent.config.checks import hint, problems
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterator, Mapping
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),

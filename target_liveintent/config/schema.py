@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from target_liveintent.conversions import SOURCES
 from target_liveintent.mapping import PRESETS
 from target_liveintent.privacy import NORMALIZATIONS
 from target_liveintent.settings import Settings
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _JSON_TYPES = {
     "str": "string",

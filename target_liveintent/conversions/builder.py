@@ -7,7 +7,8 @@ Everything here is pure; the clock is an argument.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NoReturn
+from collections.abc import Callable, Iterable, Mapping, Sequence
+from typing import Any, NoReturn
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE
@@ -42,11 +43,7 @@ from target_liveintent.privacy import (
     redact_columns,
     redact_value,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping, Sequence
-
-    from target_liveintent.settings import EventDefaults
+from target_liveintent.settings import EventDefaults
 
 _ABSENT = (None,) * len(IDENTITY_COLUMNS)
 _NO_VALUES = (None,) * len(OPTIONAL_FIELDS)

@@ -5,14 +5,12 @@ These are plain values; `EventBuilder` (builder.py) makes them.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 import msgspec
 
 from target_liveintent.privacy import Identity
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The name of the stream of dead letters; stream maps do not apply to it."""

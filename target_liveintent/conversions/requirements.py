@@ -2,14 +2,10 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from collections.abc import Iterable
 
 from target_liveintent.conversions.fields import IDENTITY_COLUMNS, places_of
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from target_liveintent.settings import EventDefaults
+from target_liveintent.settings import EventDefaults
 
 _IDENTITY_SOURCES = (*IDENTITY_COLUMNS, "decision_id", "source_url")
 _LACKS_PIXEL = "pixel_id (column or setting)"

@@ -5,16 +5,13 @@ The members of the structs have the names of our columns; in the JSON they have 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, TypeAlias
+from collections.abc import Callable, Iterable
+from typing import Any, TypeAlias
 
 import msgspec
 
 from target_liveintent.conversions.fields import FIELDS, Field
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable
-
-    from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions.model import Conversion
 
 SentEvent: TypeAlias = Any
 """An event that was read back: a `ConversionEvent`, a class that mypy cannot know."""

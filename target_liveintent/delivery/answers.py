@@ -20,15 +20,12 @@ from __future__ import annotations
 
 import enum
 import html
+from collections.abc import Collection
 from http import HTTPStatus
-from typing import TYPE_CHECKING
 
 import msgspec
 
 from target_liveintent.privacy import without_secrets
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
 
 _MAX_DETAIL = 500
 """Characters of what a refusal says that are kept."""

@@ -8,12 +8,9 @@ that many threads do not run ahead of the answers; after many, the run ends.
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Hashable
 
 from target_liveintent.errors import AllRefusedError
-
-if TYPE_CHECKING:
-    from collections.abc import Hashable
 
 SUSPICIOUS = 8
 """Refusals in a row after which batches take turns."""

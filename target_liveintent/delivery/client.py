@@ -4,10 +4,11 @@ from __future__ import annotations
 
 import logging
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Collection
 
 import msgspec
 
+from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict, judge
 from target_liveintent.delivery.tokens import read_token
 from target_liveintent.delivery.transport import (
@@ -21,12 +22,7 @@ from target_liveintent.delivery.transport import (
 )
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
-
-if TYPE_CHECKING:
-    from collections.abc import Collection
-
-    from target_liveintent.clock import Clock
-    from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings
 
 _logger = logging.getLogger(__name__)
 _SHORTEST_TIMEOUT = 1.0

@@ -2,12 +2,11 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from typing import NamedTuple
 
 import msgspec
 
-if TYPE_CHECKING:
-    from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.conversions import Conversion, Rejection
 
 _COLUMNS_AT_FAULT = {"event_too_old": "event_time"}
 

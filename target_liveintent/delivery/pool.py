@@ -9,14 +9,10 @@ from __future__ import annotations
 
 import queue
 import threading
-from typing import TYPE_CHECKING
+from collections.abc import Callable
 
+from target_liveintent.delivery.deadline import RunDeadline
 from target_liveintent.delivery.model import Batch, BatchResult
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from target_liveintent.delivery.deadline import RunDeadline
 
 
 class DeliveryPool:

@@ -3,22 +3,19 @@
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import NamedTuple
 
+from target_liveintent.clock import Clock
+from target_liveintent.conversions import Conversion
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.backoff import backoff
+from target_liveintent.delivery.breaker import Breaker
+from target_liveintent.delivery.client import Client
+from target_liveintent.delivery.deadline import RunDeadline
 from target_liveintent.delivery.model import Batch, BatchResult, Refusal
 from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from target_liveintent.clock import Clock
-    from target_liveintent.conversions import Conversion
-    from target_liveintent.delivery.breaker import Breaker
-    from target_liveintent.delivery.client import Client
-    from target_liveintent.delivery.deadline import RunDeadline
-    from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings
 
 
 class SenderParts(NamedTuple):

@@ -2,18 +2,15 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Mapping
+from typing import NamedTuple
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
 
+from target_liveintent.clock import Clock
 from target_liveintent.settings import Settings, is_loopback
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.clock import Clock
 
 NETWORK_FAULTS = (urllib3.exceptions.HTTPError, OSError)
 """What `Route.post` and `read_body` raise for a network fault; `describe` puts it into words."""

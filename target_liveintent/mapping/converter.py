@@ -4,12 +4,10 @@ from __future__ import annotations
 
 import time
 import types
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 from target_liveintent.conversions import READ_COLUMNS, Conversion, EventBuilder, Rejection
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""

@@ -15,15 +15,13 @@ import ast
 import copy
 import types
 import warnings
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple
 
 import simpleeval
 
 from target_liveintent.mapping.converter import FILTER
 from target_liveintent.mapping.functions import GET, getter, steps_of, walk
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 Row = dict[str, Any]
 

@@ -7,13 +7,11 @@ the record, so an expression uses one that `getter` has bound to the record.
 from __future__ import annotations
 
 import re
+from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import Any, NamedTuple
 
 from target_liveintent.conversions import currency_code
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
 
 GET = "get"
 """The name of the only function that depends on the record."""

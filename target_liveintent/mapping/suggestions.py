@@ -10,16 +10,13 @@ import fnmatch
 import json
 import keyword
 import re
-from typing import TYPE_CHECKING, Any
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.privacy import scrub
-
-if TYPE_CHECKING:
-    from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
-
-    from target_liveintent.settings import EventDefaults
+from target_liveintent.settings import EventDefaults
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:

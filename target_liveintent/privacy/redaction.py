@@ -6,13 +6,11 @@ The redaction of log lines and reports is in logs.py; both replace addresses wit
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 from target_liveintent.privacy.identity import MAX_NESTING, scrub
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 LONGEST_TEXT = 8_192
 """Characters; a longer text is not a value: no order ID, page or browser is that long."""

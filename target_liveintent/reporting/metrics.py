@@ -6,16 +6,13 @@ its mode follows the umask; it holds only numbers and the names of streams.
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Callable, Iterator
+from typing import NamedTuple
 
 from target_liveintent.privacy import without_secrets
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Iterator
-
-    from target_liveintent.run import RunCounts, StreamCounts
+from target_liveintent.run import RunCounts, StreamCounts
 
 
 class Metric(NamedTuple):

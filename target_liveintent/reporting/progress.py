@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import contextlib
+import logging
 import os
 import time
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import IO, Any
 
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
-
-    from target_liveintent.run import RunCounts
+from target_liveintent.run import RunCounts
 
 _USUAL_SIZE = (80, 24)
 _REDRAW = 0.5

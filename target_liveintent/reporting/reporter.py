@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import logging
 import time
-from typing import IO, TYPE_CHECKING
+from collections.abc import Callable
+from typing import IO
 
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import LiveLine, Progress
@@ -11,13 +13,8 @@ from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending
 from target_liveintent.reporting.run_report.tally import Tally
 from target_liveintent.reporting.run_report.writer import write_report
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable
-
-    from target_liveintent.run import RunCounts
-    from target_liveintent.settings import Settings
+from target_liveintent.run import RunCounts
+from target_liveintent.settings import Settings
 
 
 class RunReporter:

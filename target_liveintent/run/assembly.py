@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import logging
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery import (
@@ -17,12 +17,8 @@ from target_liveintent.delivery import (
     SenderParts,
 )
 from target_liveintent.run.parts import RunParts
+from target_liveintent.settings import Settings
 from target_liveintent.storage import DeadLetterFile, DeliveredFile, Ledger
-
-if TYPE_CHECKING:
-    import logging
-
-    from target_liveintent.settings import Settings
 
 
 def parts_of(settings: Settings, logger: logging.Logger, clock: Clock = SYSTEM_CLOCK) -> RunParts:

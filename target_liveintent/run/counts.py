@@ -4,13 +4,10 @@ from __future__ import annotations
 
 import dataclasses
 from collections import Counter
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.reasons import REASONS
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _LEAST_EVENTS_TO_WARN = 10
 """Delivered events from which on a column that is always empty is probably a mistake."""

@@ -2,16 +2,14 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Sequence
+from typing import NamedTuple, Protocol
 
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from target_liveintent.clock import Clock
-    from target_liveintent.conversions import SentEvent
-    from target_liveintent.delivery import DeliveryPool, DryRun
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.storage import DeadLetterWriter, DeliveredFile, Ledger
+from target_liveintent.clock import Clock
+from target_liveintent.conversions import SentEvent
+from target_liveintent.delivery import DeliveryPool, DryRun
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.storage import DeadLetterWriter, DeliveredFile, Ledger
 
 
 class DeliveryObserver(Protocol):

@@ -2,19 +2,16 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
+from target_liveintent.conversions import Rejection
 from target_liveintent.errors import TooManyRejectedError
 from target_liveintent.reasons import REASONS
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.state_gate import StateGate
+from target_liveintent.settings import Settings
 from target_liveintent.storage import DeadLetterWriter, carry_over, dead_letter_line
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.conversions import Rejection
-    from target_liveintent.run.counts import RunCounts
-    from target_liveintent.run.state_gate import StateGate
-    from target_liveintent.settings import Settings
 
 
 class Rejections:

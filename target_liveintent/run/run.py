@@ -6,21 +6,18 @@ record gets its outcome, and lets no STATE out before. All of it runs on the mai
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping
+from typing import Any
 
 from target_liveintent.conversions import Conversion, Rejection, read_back
 from target_liveintent.delivery import BatchResult, refused_as_a_whole
 from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox
+from target_liveintent.run.parts import RunParts
 from target_liveintent.run.rejections import Rejections
 from target_liveintent.run.state_gate import Closed, StateGate
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
-
-    from target_liveintent.run.parts import RunParts
-    from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings
 
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests that are on their way."""

@@ -10,10 +10,7 @@ from __future__ import annotations
 import contextlib
 import enum
 from collections import deque
-from typing import TYPE_CHECKING
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
+from collections.abc import Iterator
 
 
 class Closed(enum.Enum):

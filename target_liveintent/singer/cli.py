@@ -2,10 +2,12 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import sys
 import traceback
-from typing import IO, TYPE_CHECKING, Any, NoReturn, Protocol
+from collections.abc import Callable, Iterator
+from typing import IO, Any, NoReturn, Protocol
 
 import click
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -22,10 +24,6 @@ from target_liveintent.mapping import PRESETS, preset_text
 from target_liveintent.privacy import hide_token, without_secrets
 from target_liveintent.singer.explain.inspect import explain
 from target_liveintent.singer.stream_maps import stream_maps_of
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Callable, Iterator
 
 EXPECTED_FAILURES = (
     RunError,

@@ -15,16 +15,14 @@ import signal
 import sys
 import threading
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator
 from decimal import Decimal
-from typing import IO, TYPE_CHECKING, Any, Literal, TypedDict
+from typing import IO, Any, Literal, TypedDict
 
 import msgspec
 from singer_sdk.io_base import GenericSingerReader
 
 from target_liveintent.errors import InputError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator
 
 _CHUNK_BYTES = 262_144
 _WAIT_SECONDS = 1.0

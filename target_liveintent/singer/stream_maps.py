@@ -12,7 +12,8 @@ import ast
 import copy
 import fnmatch
 import functools
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Mapping
+from typing import Any
 
 import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
@@ -35,9 +36,6 @@ from target_liveintent.mapping import (
     getter,
     unknown_read,
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Mapping
 
 
 class StreamMap(CustomStreamMap):

@@ -6,7 +6,9 @@ that are probably misspelled, each once.
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any, NamedTuple, NoReturn, Protocol
+import logging
+from collections.abc import Collection
+from typing import Any, NamedTuple, NoReturn, Protocol
 
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 
@@ -20,14 +22,9 @@ from target_liveintent.mapping import (
     settings_to_set,
     unknown_columns,
 )
+from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Collection
-
-    from target_liveintent.settings import EventDefaults
-    from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.singer.stream_maps import StreamMaps
 
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""

@@ -9,15 +9,13 @@ from __future__ import annotations
 
 import contextlib
 import os
-from typing import IO, TYPE_CHECKING
+from collections.abc import Iterator
+from typing import IO
 
 import fsspec
 
 from target_liveintent.errors import StorageError
 from target_liveintent.storage import HEAD
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
 
 _NOTE = b"Dead letters of tasks that are not committed yet. To be deleted when no job runs.\n"
 

@@ -8,7 +8,8 @@ itself.
 from __future__ import annotations
 
 import dataclasses
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 from urllib.parse import urlsplit
 
 from target_liveintent import config
@@ -19,11 +20,7 @@ from target_liveintent.conversions import (
     missing_columns_message,
 )
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings
 
 OWN = {
     "stream_name": "Under which name records are counted; derived event IDs depend on it. The tap's"

@@ -6,7 +6,8 @@ import logging
 import sys
 import time
 import traceback
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Iterable
+from typing import Any, NamedTuple
 
 import pyarrow as pa
 
@@ -16,11 +17,7 @@ from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.run import Run, RunCounts, parts_of
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable
-
-    from target_liveintent.spark.options import Job
+from target_liveintent.spark.options import Job
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 

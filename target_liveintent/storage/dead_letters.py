@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import os
-from typing import TYPE_CHECKING, Any, Protocol
+from collections.abc import Mapping
+from typing import Any, Protocol
 
 import msgspec
 
@@ -18,9 +19,6 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import redact_columns, scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.storage.files import AppendedFile
-
-if TYPE_CHECKING:
-    from collections.abc import Mapping
 
 _TEXT = {"type": ["string", "null"]}
 _PROPERTIES: dict[str, Any] = {

@@ -9,16 +9,13 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from typing import TYPE_CHECKING, NamedTuple
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
 
+from target_liveintent.conversions import SentEvent
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.storage.files import AppendedFile
-
-if TYPE_CHECKING:
-    import logging
-    from collections.abc import Iterable
-
-    from target_liveintent.conversions import SentEvent
 
 
 class Column(NamedTuple):

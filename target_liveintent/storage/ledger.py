@@ -10,15 +10,11 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
-from typing import TYPE_CHECKING
 
+from target_liveintent.conversions import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Sequence
-
-    from target_liveintent.conversions import Conversion
 
 _BUSY_SECONDS = 30.0
 """Seconds for which a run waits for another one that holds the file."""

@@ -9,10 +9,8 @@ from __future__ import annotations
 
 import functools
 import pathlib
-from typing import TYPE_CHECKING, Any, NamedTuple
-
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
+from collections.abc import Iterable, Mapping
+from typing import Any, NamedTuple
 
 NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
 """The values of a stream map that drop a column, a stream, or the columns that it does not name."""

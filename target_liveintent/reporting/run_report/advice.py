@@ -3,14 +3,11 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import TYPE_CHECKING, NamedTuple
+from collections.abc import Iterator
+from typing import NamedTuple
 
+from target_liveintent.reporting.run_report.model import Coverage, Facts
 from target_liveintent.reporting.run_report.words import counted, percent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from target_liveintent.reporting.run_report.model import Coverage, Facts
 
 _TOLERATED = 0.05
 """The share of events that may lack something before the report mentions it."""

@@ -8,18 +8,15 @@ from __future__ import annotations
 
 import math
 import sys
-from typing import TYPE_CHECKING, Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import pygal
 from pygal.style import Style
 
+from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.reporting.run_report.words import clock, short_number
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Sequence
-
-    from target_liveintent.reporting.run_report.model import Facts
 
 # pygal adds a finder to every import, for its maps. They are not needed here, and Python 3.11 warns
 # of such finders.

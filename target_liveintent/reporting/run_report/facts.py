@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from typing import TYPE_CHECKING
+from collections.abc import Iterator
 
 from target_liveintent.conversions import DAY, WINDOWS
 from target_liveintent.privacy import without_secrets
@@ -24,12 +24,8 @@ from target_liveintent.reporting.run_report.model import (
 )
 from target_liveintent.reporting.run_report.tally import HOUR, Histogram, Tally
 from target_liveintent.reporting.run_report.words import age_words, counted, percent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
-    from target_liveintent.run import RunCounts, StreamCounts
-    from target_liveintent.settings import Settings
+from target_liveintent.run import RunCounts, StreamCounts
+from target_liveintent.settings import Settings
 
 
 def gather(  # noqa: PLR0913 (an argument for each thing that a report is made of)

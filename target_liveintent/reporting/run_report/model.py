@@ -5,13 +5,10 @@ docs/run-report.md describes the fields. Increase `VERSION` when the meaning of 
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+import datetime as dt
+from decimal import Decimal
 
 import msgspec
-
-if TYPE_CHECKING:
-    import datetime as dt
-    from decimal import Decimal
 
 VERSION = 1
 DONE, FAILED, STOPPED = "done", "failed", "stopped"

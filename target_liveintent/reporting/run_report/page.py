@@ -6,9 +6,9 @@ The page needs no network and no script.
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Iterator, Sequence
 from decimal import Decimal
 from importlib import resources
-from typing import TYPE_CHECKING
 
 from target_liveintent.conversions import DAY
 from target_liveintent.reporting.run_report import charts, markup, words
@@ -22,9 +22,6 @@ from target_liveintent.reporting.run_report.model import (
 )
 from target_liveintent.reporting.run_report.tally import FIELDS, HOUR, OTHER_CURRENCIES
 from target_liveintent.reporting.run_report.words import percent
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
 
 _POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_ROWS = 40

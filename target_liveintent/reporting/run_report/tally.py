@@ -11,18 +11,14 @@ import operator
 import time
 from bisect import bisect_left
 from collections import Counter
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Context, Decimal
-from typing import TYPE_CHECKING
 
 from msgspec.structs import astuple
 
 from target_liveintent.conversions import DAY, SentEvent
 from target_liveintent.reporting.run_report.model import Coverage, DayValue, TimeStep
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Iterator, Sequence
-
-    from target_liveintent.run import RunCounts
+from target_liveintent.run import RunCounts
 
 _MINUTE, HOUR = 60, 3_600
 AGES = (

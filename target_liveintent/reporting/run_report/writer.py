@@ -2,16 +2,12 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import msgspec
 
 from target_liveintent.privacy import without_secrets
+from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.settings import report_json
 from target_liveintent.storage import replace_file
-
-if TYPE_CHECKING:
-    from target_liveintent.reporting.run_report.model import Facts
 
 
 def write_report(facts: Facts, path: str) -> None:

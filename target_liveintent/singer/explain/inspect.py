@@ -6,7 +6,8 @@ converts records with the parts that a run uses: stream maps, validator and reco
 
 from __future__ import annotations
 
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import IO, Any
 
 import msgspec
 
@@ -14,17 +15,13 @@ from target_liveintent.conversions import DEAD_LETTERS, EventBuilder, missing_co
 from target_liveintent.errors import InputError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions
+from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.model import Explained
 from target_liveintent.singer.explain.render import absent, paragraph
 from target_liveintent.singer.reader import Message, decode_message, decode_object, lines
+from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from target_liveintent.settings import Settings
-    from target_liveintent.singer.stream_maps import StreamMaps
 
 MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""

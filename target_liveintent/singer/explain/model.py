@@ -4,17 +4,15 @@ from __future__ import annotations
 
 import re
 from collections import Counter
-from typing import TYPE_CHECKING, Any
+from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
+from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator, violation_of
-
-if TYPE_CHECKING:
-    from target_liveintent.singer.streams import Stream
 
 SENT, FILTERED = "sent", "filtered"
 """Outcomes of a record, beside the reason codes of rejections."""

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping
+from typing import Any
 
 import msgspec
 
@@ -19,13 +20,9 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
+from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.model import FILTERED, SENT, Explained
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
-
-    from target_liveintent.settings import Settings
-    from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.singer.stream_maps import StreamMaps
 
 _MAX_UNUSED_COLUMNS = 12
 _json = msgspec.json.Encoder(decimal_format="number").encode
