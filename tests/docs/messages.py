@@ -26,8 +26,8 @@ _SAYERS = {
     "unknown_read",
     "unknown_settings",
 }
-"""Functions that return texts, which others raise or log."""
-_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
+"""Functions whose texts are said elsewhere."""
+_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS"}
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py"}
 """Files that make the run report: of their texts, only those that they raise are messages."""
