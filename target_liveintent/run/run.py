@@ -169,7 +169,7 @@ class Run:
             if observer is not None:
                 observer.delivered(result.batch.stream, events, result.sent_at, result.latencies)
             if file is not None and events:
-                file.write(events)
+                file.write_events(events)
                 if ledger is not None:  # What it knows is not sent again, so no row may be lost.
                     file.sync()
         if ledger is not None:
