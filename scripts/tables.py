@@ -93,7 +93,7 @@ def delivered() -> str:
 
 def metrics() -> str:
     """Return a table of the metrics."""
-    return _table(("metric", ""), [(f"`{metric.name}`", metric.meaning) for metric in METRICS])
+    return _table(("metric", ""), _meanings(METRICS))
 
 
 def reasons() -> str:
