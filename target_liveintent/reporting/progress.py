@@ -75,7 +75,7 @@ class Progress:
     def update(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
         """Show how far the run is, if it is time; called at least about once a second.
 
-        Of the batches `in_flight`, so many as `waiting` says wait for a retry.
+        Some of the batches in flight are waiting for a retry.
         """
         now = self._clock.monotonic()
         if now - self._shown_at < self._interval:

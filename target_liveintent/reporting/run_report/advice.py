@@ -58,6 +58,7 @@ def advise(facts: Facts) -> Iterator[str]:
 
 
 def _worst_stream(lacking: Counter[str]) -> str:
+    """Name the stream that lacks the field in most events, if there are several."""
     if len(lacking) == 1:
         return ""
     stream, events = lacking.most_common(1)[0]

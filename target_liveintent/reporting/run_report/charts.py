@@ -54,18 +54,11 @@ def stacked(labels: Sequence[str], bars: Bars, *, all_labels: bool = False) -> s
 
 
 def horizontal(
-    labels: Sequence[str],
-    bars: Bars,
-    longest: float,
-    number: Callable[[float], str] = short_number,
+    labels: Sequence[str], bars: Bars, longest: float, number: Callable[[float], str] = short_number
 ) -> str:
     """Return a chart of horizontal bars, the first at the top, each with its label at its left.
 
-    Args:
-        labels: A label for each bar.
-        bars: The lengths of the bars.
-        longest: The length that fills the width.
-        number: Returns a length in words.
+    A bar of the length `longest` fills the width; `number` puts a length into words.
     """
     height = _ROW * len(labels) + 40
     chart = pygal.HorizontalStackedBar(width=_WIDTH, height=height, **_options(number))

@@ -52,7 +52,7 @@ class NotSent(msgspec.Struct):
 
 
 class TimeStep(msgspec.Struct, frozen=True):
-    """Records by outcome in one step of the run's time."""
+    """Records by outcome in one step of the run's time; see `Outcomes` for those unused."""
 
     delivered: int = 0
     rejected: int = 0

@@ -156,19 +156,19 @@ def _outcomes(facts: Facts) -> str:
 
 def _outcome_figure(facts: Facts) -> str:
     steps, width = facts.over_time.steps, facts.over_time.seconds_a_step
-    keys = list(_OUTCOMES.values())
-    colours = [colour for _, colour in keys]
-    counts = [[getattr(step, field) for step in steps] for field in _OUTCOMES]
+    keys = _OUTCOMES.values()
+    bars = {
+        colour: [getattr(step, field) for step in steps] for field, (_, colour) in _OUTCOMES.items()
+    }
     if len(steps) > 1:
         labels = [words.clock(n * width) for n in range(len(steps))]
-        chart = charts.stacked(labels, dict(zip(colours, counts, strict=True)))
         caption = f"Records by fate over the run, in steps of {words.duration(width)}"
-        shown = [key for key, row in zip(keys, counts, strict=True) if any(row)]
-        return markup.figure(chart, caption, shown)
-    totals = [sum(row) for row in counts]
+        shown = [(name, colour) for name, colour in keys if any(bars[colour])]
+        return markup.figure(charts.stacked(labels, bars), caption, shown)
+    totals = [sum(heights) for heights in bars.values()]
     names = [f"{name} {short_number(n)}" for (name, _), n in zip(keys, totals, strict=True)]
-    bars = _by_colour(keys, colours, totals)
-    return markup.figure(charts.horizontal(names, bars, max([1, *totals])), "Records by fate")
+    chart = charts.horizontal(names, _by_colour(keys, list(bars), totals), max([1, *totals]))
+    return markup.figure(chart, "Records by fate")
 
 
 def _by_colour(
