@@ -22,12 +22,16 @@ from target_liveintent.storage import delivered as delivered_file
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
-    from collections.abc import Sequence
+    from collections.abc import Mapping, Sequence
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
     lines = [heads, ("---",) * len(heads), *rows]
     return "\n".join("| " + " | ".join(row) + " |" for row in lines)
+
+
+def _meanings(meanings: Mapping[str, str]) -> list[tuple[str, str]]:
+    return [(f"`{name}`", meaning) for name, meaning in meanings.items()]
 
 
 def settings() -> str:
@@ -46,14 +50,12 @@ def settings() -> str:
 
 def spark_options() -> str:
     """Return a table of the options that only Spark has."""
-    return _table(("option", ""), [(f"`{name}`", meaning) for name, meaning in OWN.items()])
+    return _table(("option", ""), _meanings(OWN))
 
 
 def spark_refused() -> str:
     """Return a table of the settings that Spark refuses."""
-    return _table(
-        ("setting", "instead"), [(f"`{name}`", instead) for name, instead in REFUSED.items()]
-    )
+    return _table(("setting", "instead"), _meanings(REFUSED))
 
 
 def columns() -> str:
@@ -86,13 +88,12 @@ def functions() -> str:
 
 def delivered() -> str:
     """Return a table of the columns in the delivered file."""
-    rows = [(f"`{column.name}`", column.meaning) for column in delivered_file.COLUMNS]
-    return _table(("column", ""), rows)
+    return _table(("column", ""), _meanings(delivered_file.COLUMNS))
 
 
 def metrics() -> str:
     """Return a table of the metrics."""
-    return _table(("metric", ""), [(f"`{metric.name}`", metric.meaning) for metric in METRICS])
+    return _table(("metric", ""), _meanings(METRICS))
 
 
 def reasons() -> str:

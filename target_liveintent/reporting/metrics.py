@@ -7,38 +7,24 @@ its mode follows the umask; it holds only numbers and the names of streams.
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable, Iterator
-from typing import NamedTuple
 
+from target_liveintent.clock import Clock
 from target_liveintent.privacy import without_secrets
-from target_liveintent.run import RunCounts, StreamCounts
+from target_liveintent.run import RunCounts
 
-
-class Metric(NamedTuple):
-    """A gauge of the file.
-
-    Attributes:
-        name: The name, without the prefix `target_liveintent_`.
-        meaning: The help text.
-    """
-
-    name: str
-    meaning: str
-
-
-METRICS = (
-    Metric("records", "Records by stream and fate."),
-    Metric("not_sent", "Records that were not sent, by stream and reason."),
-    Metric("requests", "Requests, retries included."),
-    Metric("retries", "Requests that were retries."),
-    Metric("in_flight", "Batches on their way."),
-    Metric("seconds", "How long the run has taken."),
-    Metric("started_at", "Unix time at which the run began."),
-    Metric("ended_at", "Unix time at which the run ended; 0 while it goes on."),
-    Metric("success", "1 if the run ended well, else 0."),
-    Metric("dry_run", "1 if nothing was really sent, else 0."),
-)
+METRICS = {
+    "records": "Records by stream and fate.",
+    "not_sent": "Records that were not sent, by stream and reason.",
+    "requests": "Requests, retries included.",
+    "retries": "Requests that were retries.",
+    "in_flight": "Batches on their way.",
+    "seconds": "How long the run has taken.",
+    "started_at": "Unix time at which the run began.",
+    "ended_at": "Unix time at which the run ended; 0 while it goes on.",
+    "success": "1 if the run ended well, else 0.",
+    "dry_run": "1 if nothing was really sent, else 0.",
+}
+"""The gauges, without the prefix `target_liveintent_`, each with its help text."""
 _LABELS = {"records": ["stream", "fate"], "not_sent": ["stream", "reason"]}
 
 
@@ -49,36 +35,28 @@ class MetricsFile:
         path: The setting `metrics_path`.
         interval: Seconds between two writes.
         logger: Takes one warning if the file cannot be written, which does not end the run.
-        now: Returns the Unix time.
-        monotonic: Returns seconds that never go backwards.
     """
 
-    def __init__(
-        self,
-        path: str,
-        interval: float,
-        logger: logging.Logger,
-        now: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
-    ) -> None:
+    def __init__(self, path: str, interval: float, logger: logging.Logger, clock: Clock) -> None:
         self._path = path
         self._interval = interval
         self._logger = logger
-        self._now, self._monotonic = now, monotonic
-        self._started_at = now()
-        self._written_at = monotonic()
+        self._clock = clock
+        self._started_at = clock.time()
+        self._written_at = clock.monotonic()
         self._warned = False
 
     def update(self, counts: RunCounts, in_flight: int) -> None:
         """Write how far the run is, if it is time; called about once a second."""
-        now = self._monotonic()
+        now = self._clock.monotonic()
         if now - self._written_at >= self._interval:
             self._written_at = now
             self._write(counts, {"in_flight": in_flight, "ended_at": 0, "success": 0})
 
     def end(self, counts: RunCounts, *, success: bool) -> None:
         """Write how the run ended."""
-        self._write(counts, {"in_flight": 0, "ended_at": self._now(), "success": float(success)})
+        now = self._clock.time()
+        self._write(counts, {"in_flight": 0, "ended_at": now, "success": float(success)})
 
     def _write(self, counts: RunCounts, figures: dict[str, float]) -> None:
         # Imported here because only runs with metrics need it.
@@ -89,7 +67,7 @@ class MetricsFile:
             name: Gauge(
                 f"target_liveintent_{name}", meaning, _LABELS.get(name, ()), registry=registry
             )
-            for name, meaning in METRICS
+            for name, meaning in METRICS.items()
         }
         figures |= {
             "requests": counts.requests,
@@ -102,8 +80,10 @@ class MetricsFile:
             gauges[name].set(figure)
         for name, stream in counts.streams.items():
             shown = without_secrets(name)
-            for outcome, count in _outcomes(stream):
-                gauges["records"].labels(shown, outcome).inc(count)
+            for outcome in ("read", "delivered", "filtered", "unmapped"):
+                gauges["records"].labels(shown, outcome).inc(getattr(stream, outcome))
+            for outcome in ("not_replayed", "rejected", "dropped"):
+                gauges["records"].labels(shown, outcome).inc(getattr(stream, outcome).total())
             for reason, count in (stream.rejected + stream.dropped).items():
                 gauges["not_sent"].labels(shown, reason).inc(count)
         try:
@@ -114,10 +94,3 @@ class MetricsFile:
                 self._logger.warning(
                     "metrics_path '%s' cannot be written: %s", self._path, error.strerror
                 )
-
-
-def _outcomes(counts: StreamCounts) -> Iterator[tuple[str, int]]:
-    for outcome in ("read", "delivered", "filtered", "unmapped"):
-        yield outcome, getattr(counts, outcome)
-    for outcome in ("not_replayed", "rejected", "dropped"):
-        yield outcome, getattr(counts, outcome).total()

@@ -5,32 +5,26 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
-import time
-from collections.abc import Callable
 from typing import IO, Any
 
+from target_liveintent.clock import Clock
 from target_liveintent.run import RunCounts
 
-_USUAL_SIZE = (80, 24)
 _REDRAW = 0.5
 """Seconds between two drawings of the live line. A busy run updates it more often, and a rate over
 a few milliseconds would be random."""
 
 
 class LiveLine:
-    """A line at the bottom of a terminal that is drawn again and again.
+    """A line at the bottom of a terminal that is drawn again and again."""
 
-    Args:
-        stream: The terminal.
-    """
-
-    def __init__(self, stream: IO[str]) -> None:
-        self._stream = stream
+    def __init__(self, terminal: IO[str]) -> None:
+        self._terminal = terminal
         self._line: Any = None
         self._redirected = contextlib.ExitStack()
 
     def draw(self, words: str) -> None:
-        """Draw the line with new words."""
+        """Draw the line with these words."""
         if self._line is None:
             self._line = self._open()
         self._line.set_description_str(words)
@@ -41,13 +35,13 @@ class LiveLine:
 
         self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
         # tqdm draws nothing on a terminal that reports a size of 0.
-        width, height = os.get_terminal_size(self._stream.fileno())
+        width, height = os.get_terminal_size(self._terminal.fileno())
         return tqdm(
-            file=self._stream,
+            file=self._terminal,
             bar_format="{desc}",
             leave=False,
-            ncols=None if width else _USUAL_SIZE[0],
-            nrows=None if height else _USUAL_SIZE[1],
+            ncols=None if width else 80,
+            nrows=None if height else 24,
             dynamic_ncols=width > 0,
         )
 
@@ -60,38 +54,30 @@ class LiveLine:
 
 
 class Progress:
-    """Shows how far a run is while it goes on.
+    """Shows how far a run is while it goes on; nothing at first, as short runs need no progress.
 
     Args:
         logger: Takes the log lines.
         interval: Seconds between two log lines.
         line: The live line, which replaces the log lines; None if there is no terminal.
-        monotonic: Returns seconds that never go backwards.
+        clock: Measures the interval.
     """
 
     def __init__(
-        self,
-        logger: logging.Logger,
-        interval: float,
-        line: LiveLine | None = None,
-        monotonic: Callable[[], float] = time.monotonic,
+        self, logger: logging.Logger, interval: float, line: LiveLine | None, clock: Clock
     ) -> None:
-        """Show nothing yet: short runs need no progress."""
         self._logger = logger
         self._interval = interval if line is None else _REDRAW
         self._line = line
-        self._monotonic = monotonic
-        self._shown_at, self._delivered = monotonic(), 0
+        self._clock = clock
+        self._shown_at, self._delivered = clock.monotonic(), 0
 
     def update(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
         """Show how far the run is, if it is time; called at least about once a second.
 
-        Args:
-            counts: The counts.
-            in_flight: Batches that are being delivered.
-            waiting: How many of them wait for a retry.
+        Some of the batches in flight are waiting for a retry.
         """
-        now = self._monotonic()
+        now = self._clock.monotonic()
         if now - self._shown_at < self._interval:
             return
         total = counts.total

@@ -3,18 +3,20 @@
 from __future__ import annotations
 
 import logging
-import time
-from collections.abc import Callable
 from typing import IO
 
+import msgspec
+
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.privacy import without_secrets
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import LiveLine, Progress
 from target_liveintent.reporting.run_report.facts import gather
-from target_liveintent.reporting.run_report.model import DONE, Ending
+from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
 from target_liveintent.reporting.run_report.tally import Tally
-from target_liveintent.reporting.run_report.writer import write_report
 from target_liveintent.run import RunCounts
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings, report_json
+from target_liveintent.storage import replace_file
 
 
 class RunReporter:
@@ -25,7 +27,7 @@ class RunReporter:
         program: The program's name and version.
         logger: Takes progress, the summary, and warnings about files that cannot be written.
         stream: Standard error; a terminal shows progress as one live line.
-        monotonic: Returns seconds that never go backwards.
+        clock: Tells the time.
 
     Attributes:
         tally: Counts what is delivered for the run report; None if the settings ask for none.
@@ -37,30 +39,24 @@ class RunReporter:
         program: str,
         logger: logging.Logger,
         stream: IO[str],
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self._settings = settings
         self._program = program
         self._logger = logger
+        self._clock = clock
         interval = settings.flush_interval_seconds
         line = LiveLine(stream) if stream.isatty() else None
-        self._progress = Progress(logger, interval, line, monotonic)
+        self._progress = Progress(logger, interval, line, clock)
         self._metrics: MetricsFile | None = None
         if settings.metrics_path is not None:
-            path = settings.metrics_path
-            self._metrics = MetricsFile(path, interval, logger, monotonic=monotonic)
+            self._metrics = MetricsFile(settings.metrics_path, interval, logger, clock)
         self.tally: Tally | None = None
         if settings.report_path is not None:
-            self.tally = Tally(settings.events.zone, monotonic)
+            self.tally = Tally(settings.events.zone, clock)
 
     def progress(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
-        """Report how far the run is; called about once a second.
-
-        Args:
-            counts: The counts.
-            in_flight: Batches that are being delivered.
-            waiting: How many of them wait for a retry.
-        """
+        """Report how far the run is; called about once a second."""
         if self.tally is not None:
             self.tally.timeline.update(counts)
         self._progress.update(counts, in_flight, waiting)
@@ -74,7 +70,7 @@ class RunReporter:
             self._logger.info(line)
         if self._metrics is not None:
             self._metrics.end(counts, success=ending.kind == DONE)
-        path, tally, now = self._settings.report_path, self.tally, time.time()
+        path, tally, now = self._settings.report_path, self.tally, self._clock.time()
         if path is None or tally is None:
             return
         tally.timeline.update(counts)
@@ -86,3 +82,17 @@ class RunReporter:
             self._logger.warning("report_path '%s' cannot be written: %s", path, why)
         else:
             self._logger.info("a report to look at is in %s", path)
+
+
+def write_report(facts: Facts, path: str) -> None:
+    """Replace the page at a path and the JSON beside it; only their owner can read them.
+
+    Raises:
+        OSError: If a file cannot be written.
+    """
+    # Imported here because it imports pygal, which only runs with a report need.
+    from target_liveintent.reporting.run_report.page import page  # noqa: PLC0415
+
+    text = msgspec.json.format(msgspec.json.encode(facts), indent=1).decode()
+    replace_file(report_json(path), without_secrets(text) + "\n")
+    replace_file(path, without_secrets(page(facts)))

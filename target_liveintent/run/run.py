@@ -165,7 +165,7 @@ class Run:
             if parts.observer is not None:
                 parts.observer.delivered(stream, events, result.sent_at, result.latencies)
             if parts.delivered_file is not None and events:
-                parts.delivered_file.write(events)
+                parts.delivered_file.write_events(events)
                 if parts.ledger is not None:  # It prevents a second sending: no row may be lost.
                     parts.delivered_file.sync()
         if parts.ledger is not None:

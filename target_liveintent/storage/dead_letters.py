@@ -7,6 +7,7 @@ settings, so that a corrected setting takes effect.
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import os
 from collections.abc import Mapping
@@ -82,12 +83,7 @@ def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool:
-    """Return whether a replay sends a dead letter.
-
-    Args:
-        record: The dead letter.
-        unconfirmed: The setting `replay_unconfirmed`: send what LiveIntent may have already.
-    """
+    """Return whether a replay sends a dead letter; `unconfirmed` is `replay_unconfirmed`."""
     code = str(record.get("reason"))
     reason = REASONS.get(code)
     return reason is None or reason.replayed or (unconfirmed and code == "unconfirmed")
@@ -107,11 +103,7 @@ class DeadLetterWriter(Protocol):
 
 
 class DeadLetterFile(AppendedFile):
-    """The dead-letter file. The first write creates it, so a clean run leaves no file.
-
-    Args:
-        path: The setting `dead_letter_path`.
-    """
+    """The dead-letter file. The first write creates it, so a clean run leaves no file."""
 
     def __init__(self, path: str) -> None:
         super().__init__("dead_letter_path", path, HEAD, repeat_head=True)
@@ -120,20 +112,13 @@ class DeadLetterFile(AppendedFile):
 def refuse_own_file(input_file: int, path: str) -> None:
     """Refuse an input that is the dead-letter file: the run would append to what it reads.
 
-    Args:
-        input_file: The file descriptor of the input.
-        path: The setting `dead_letter_path`.
-
     Raises:
-        ConfigurationError: If both are the same file.
+        ConfigurationError: If the descriptor `input_file` and `path` are the same file.
     """
-    try:
-        same = os.path.samestat(os.fstat(input_file), os.stat(path))  # noqa: PTH116
-    except OSError:
-        return
-    if same:
-        msg = (
-            f"the input is the dead-letter file '{path}' itself, which would grow while it is read:"
-            " move it, pipe the moved file, then delete it"
-        )
-        raise ConfigurationError(msg)
+    with contextlib.suppress(OSError):
+        if os.path.samestat(os.fstat(input_file), os.stat(path)):  # noqa: PTH116
+            msg = (
+                f"the input is the dead-letter file '{path}' itself, which would grow while it is"
+                " read: move it, pipe the moved file, then delete it"
+            )
+            raise ConfigurationError(msg)

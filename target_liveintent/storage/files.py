@@ -13,12 +13,13 @@ from target_liveintent.errors import StorageError
 if sys.platform != "win32":
     import fcntl
 
-
 _BINARY = getattr(os, "O_BINARY", 0)
 
 
 class AppendedFile:
     """A file to which several runs may append lines, even at the same time.
+
+    Each method raises `StorageError` if the file cannot be written.
 
     Args:
         setting: The setting that names the file, for messages.
@@ -36,21 +37,13 @@ class AppendedFile:
         self._unsynced = False
 
     def open(self) -> None:
-        """Open the file and write its head, unless the file is open already.
-
-        Raises:
-            StorageError: If the file cannot be written.
-        """
+        """Open the file and write its head, unless the file is open already."""
         with self._failures_named():
             if self._file is None:
                 self._file = self._open()
 
     def write(self, lines: bytes) -> None:
-        """Append whole lines.
-
-        Raises:
-            StorageError: If the file cannot be written.
-        """
+        """Append whole lines."""
         self.open()
         assert self._file is not None  # noqa: S101 (for the type checker)
         with self._failures_named(), _locked(self._file):
@@ -58,22 +51,14 @@ class AppendedFile:
         self._unsynced = True
 
     def sync(self) -> None:
-        """Make the lines survive a power cut.
-
-        Raises:
-            StorageError: If the file cannot be written.
-        """
+        """Make the lines survive a power cut."""
         if self._unsynced and self._file is not None:
             with self._failures_named():
                 os.fsync(self._file)
             self._unsynced = False
 
     def close(self) -> None:
-        """Sync and close the file.
-
-        Raises:
-            StorageError: If the file cannot be written.
-        """
+        """Sync and close the file."""
         self.sync()
         if self._file is not None:
             os.close(self._file)
@@ -103,9 +88,7 @@ class AppendedFile:
 def replace_file(path: str, text: str) -> None:
     """Replace the text of a file in one step: a reader finds the old text or the new one.
 
-    Args:
-        path: The file, which is created with mode 0600.
-        text: The text, written as UTF-8.
+    The file has mode 0600 and is written as UTF-8.
 
     Raises:
         OSError: If it cannot be written.

@@ -13,6 +13,7 @@ import time
 from collections.abc import Callable, Iterable, Sequence
 from hashlib import blake2b
 
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
 
@@ -27,9 +28,6 @@ class Ledger:
     Args:
         path: The file; a new one can be read by its owner only.
         account: API URL and customer ID: events of another account have other keys.
-        now: Returns the Unix time.
-        monotonic: Returns seconds that never go backwards.
-        sleep: Waits for so many seconds.
 
     Raises:
         ConfigurationError: If the file cannot be used.
@@ -40,8 +38,7 @@ class Ledger:
         path: str,
         account: Sequence[str],
         *,
-        now: Callable[[], float] = time.time,
-        monotonic: Callable[[], float] = time.monotonic,
+        clock: Clock = SYSTEM_CLOCK,
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._path = path
@@ -52,7 +49,7 @@ class Ledger:
             self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
             # A commit survives SIGKILL without an fsync. A power cut may cost the last commits,
             # and the events of those are sent twice.
-            self._use_write_ahead_log(monotonic, sleep)
+            self._use_write_ahead_log(clock, sleep)
             self._db.execute("PRAGMA synchronous = NORMAL")
             # Keys are spread over the whole file: with fewer checkpoints, SQLite writes each page
             # less often.
@@ -61,7 +58,7 @@ class Ledger:
                 "CREATE TABLE IF NOT EXISTS delivered"
                 " (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID"
             )
-            self._db.execute("DELETE FROM delivered WHERE expires_at < ?", (int(now()),))
+            self._db.execute("DELETE FROM delivered WHERE expires_at < ?", (int(clock.time()),))
         except ValueError:
             msg = "ledger_path is no path of a file"
             raise ConfigurationError(msg) from None
@@ -70,16 +67,14 @@ class Ledger:
                 self._db.close()
             raise ConfigurationError(str(self._failure(error))) from None
 
-    def _use_write_ahead_log(
-        self, monotonic: Callable[[], float], sleep: Callable[[float], None]
-    ) -> None:
+    def _use_write_ahead_log(self, clock: Clock, sleep: Callable[[float], None]) -> None:
         """Switch the journal mode; SQLite itself does not wait if two runs create the file."""
-        until = monotonic() + _BUSY_SECONDS
+        until = clock.monotonic() + _BUSY_SECONDS
         while True:
             try:
                 self._db.execute("PRAGMA journal_mode = WAL")
             except sqlite3.OperationalError as error:  # noqa: PERF203 (rarely twice)
-                if "locked" not in str(error) or monotonic() > until:
+                if "locked" not in str(error) or clock.monotonic() > until:
                     raise
                 sleep(_RETRY_SECONDS)
             else:
@@ -94,11 +89,7 @@ class Ledger:
         return True
 
     def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
-        """Note that events have their outcome, and commit which of them were delivered.
-
-        Args:
-            conversions: The events.
-            confirmed: The events of them that the API confirmed.
+        """Note that events have their outcome, and commit those that the API confirmed.
 
         Raises:
             StorageError: If the file cannot be written.

@@ -79,8 +79,7 @@ def _is_promql(text: str) -> None:
     from target_liveintent.reasons import REASONS
     from target_liveintent.reporting.metrics import METRICS
 
-    there = {metric.name for metric in METRICS}
-    assert set(re.findall(r"target_liveintent_(\w+)", text)) <= there
+    assert set(re.findall(r"target_liveintent_(\w+)", text)) <= METRICS.keys()
     for named in re.findall(r'reason!?~"([^"]+)"', text):
         assert set(named.split("|")) <= REASONS.keys()
 

@@ -232,6 +232,8 @@ class FakeFile:
         self._do("write")
         self.written.append(what)
 
+    write_events = write
+
     def sync(self) -> None:
         self._do("sync")
 

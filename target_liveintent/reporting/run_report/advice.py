@@ -4,9 +4,8 @@ from __future__ import annotations
 
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
 
-from target_liveintent.reporting.run_report.model import Coverage, Facts
+from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.reporting.run_report.words import counted, percent
 
 _TOLERATED = 0.05
@@ -14,67 +13,56 @@ _TOLERATED = 0.05
 _FRESH = 0.5
 """The share that should be sent within an hour; LiveIntent's guide advises it for all events."""
 _ALL = ("web", "app", "offline")
-
-
-class Gap(NamedTuple):
-    """A field that events can lack.
-
-    Attributes:
-        field: One of `tally.FIELDS`.
-        sources: The sources whose events should have it.
-        words: What is missing and what to do; a share such as "31 % of events" comes before it.
-    """
-
-    field: str
-    sources: tuple[str, ...]
-    words: str
-
-
-GAPS = (
-    Gap(
+_GAPS = (
+    (
         "both",
         _ALL,
-        "have not both hashes of an e-mail address: map `email` to the address itself, which is"
-        " hashed here in both ways.",
+        (
+            "have not both hashes of an e-mail address: map `email` to the address itself, which is"
+            " hashed here in both ways."
+        ),
     ),
-    Gap("ip", ("web", "app"), "have no IP address: map `ip` to the buyer's."),
-    Gap("user_agent", ("web", "app"), "have no user agent: map `user_agent`."),
-    Gap("device_id", ("app",), "have no device ID: map `idfa` or `aaid`."),
-    Gap(
+    ("ip", ("web", "app"), "have no IP address: map `ip` to the buyer's."),
+    ("user_agent", ("web", "app"), "have no user agent: map `user_agent`."),
+    ("device_id", ("app",), "have no device ID: map `idfa` or `aaid`."),
+    (
         "decision_id",
         ("web",),
-        "have no decision ID: map `decision_id` to the `li_did` of the page that LiveIntent's ad"
-        " led to, where your shop keeps it.",
+        (
+            "have no decision ID: map `decision_id` to the `li_did` of the page that LiveIntent's"
+            " ad led to, where your shop keeps it."
+        ),
     ),
-    Gap("order_id", _ALL, "have no order ID, by which they could be reconciled: map `order_id`."),
-    Gap("value", _ALL, "have no value: map `value`."),
+    ("order_id", _ALL, "have no order ID, by which they could be reconciled: map `order_id`."),
+    ("value", _ALL, "have no value: map `value`."),
 )
-"""The most useful field first."""
+"""Fields that events can lack, the most useful first; the sources whose events should have them;
+and, to follow "31 % of events", what is missing and what to do."""
 
 
 def advise(facts: Facts) -> Iterator[str]:
     """Yield a sentence for each thing to change, the most useful first."""
-    for gap in GAPS:
-        groups = [one for one in facts.coverage if one.source in gap.sources]
+    for field, sources, words in _GAPS:
+        groups = [one for one in facts.coverage if one.source in sources]
         events = sum(one.events for one in groups)
-        missing = sum(one.events - one.having[gap.field] for one in groups)
+        lacking: Counter[str] = Counter()
+        for one in groups:
+            lacking[one.stream] += one.events - one.having[field]
+        missing = lacking.total()
         if missing > events * _TOLERATED:
-            of = "events" if gap.sources == _ALL else f"{' and '.join(gap.sources)} events"
-            where = _worst_stream(groups, gap, missing)
-            yield f"{percent(missing, events)} of {of} {gap.words}{where}"
+            of = "events" if sources == _ALL else f"{' and '.join(sources)} events"
+            yield f"{percent(missing, events)} of {of} {words}{_worst_stream(lacking)}"
     yield from _values_without_currency(facts)
     yield from _unusable_columns(facts)
     yield from _late_events(facts)
 
 
-def _worst_stream(groups: list[Coverage], gap: Gap, missing: int) -> str:
-    """Name the stream that lacks the field most, if there are several."""
-    lacking: Counter[str] = Counter()
-    for one in groups:
-        lacking[one.stream] += one.events - one.having[gap.field]
+def _worst_stream(lacking: Counter[str]) -> str:
+    """Name the stream that lacks the field in most events, if there are several."""
     if len(lacking) == 1:
         return ""
     stream, events = lacking.most_common(1)[0]
+    missing = lacking.total()
     share = "All" if events == missing else percent(events, missing)
     return f" ({share} of them are of stream {stream}.)"
 

@@ -33,13 +33,7 @@ def gather(  # noqa: PLR0913 (an argument for each thing that a report is made o
 ) -> Facts:
     """Gather the facts of a run that is over.
 
-    Args:
-        counts: The counts.
-        tally: What was delivered.
-        settings: The settings.
-        ending: How it ended.
-        target: The program's name and version.
-        now: The Unix time at which it ended.
+    It ended at the Unix time `now`; `target` is the program's name and version.
     """
     total = counts.total
     facts = Facts(

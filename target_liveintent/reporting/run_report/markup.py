@@ -8,7 +8,6 @@ from __future__ import annotations
 import html
 import re
 from collections.abc import Iterable, Sequence
-from typing import NamedTuple
 
 
 def text(words: str) -> str:
@@ -16,41 +15,34 @@ def text(words: str) -> str:
     return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(words))
 
 
-class Row(NamedTuple):
-    """A row of a table.
-
-    Attributes:
-        head: The first cell, as HTML.
-        cells: The other cells, as HTML.
-        is_sum: Whether the row is the sum of those above it.
-    """
-
-    head: str
-    cells: Sequence[str]
-    is_sum: bool = False
-
-
 SENTENCES = "what to do"
 """The head of a column whose cells are sentences and not figures."""
 
 
-def table(caption: str, heads: Sequence[str], rows: Iterable[Row]) -> str:
-    """Return a table, which scrolls if it is too wide; its heads are HTML."""
+def table(
+    caption: str, heads: Sequence[str], rows: Iterable[Sequence[str]], total: Sequence[str] = ()
+) -> str:
+    """Return a table, which scrolls if it is too wide; its heads and cells are HTML.
+
+    The row `total` has the sums of the others.
+    """
     kinds = [' class="text"' if head == SENTENCES else "" for head in heads]
     top = "".join(
         f'<th scope="col"{kind}>{head}</th>' for head, kind in zip(heads, kinds, strict=True)
     )
-    body = "".join(_row(row, kinds[1:]) for row in rows)
+    body = "".join(_row("<tr>", row, kinds) for row in rows)
+    if total:
+        body += _row('<tr class="all">', total, kinds)
     return (
         f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 
 
-def _row(row: Row, kinds: Sequence[str]) -> str:
-    cells = "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(row.cells, kinds, strict=True))
-    start = '<tr class="all">' if row.is_sum else "<tr>"
-    return f'{start}<th scope="row">{row.head}</th>{cells}</tr>'
+def _row(start: str, row: Sequence[str], kinds: Sequence[str]) -> str:
+    head, *others = row
+    cells = "".join(f"<td{kind}>{cell}</td>" for cell, kind in zip(others, kinds[1:], strict=True))
+    return f'{start}<th scope="row">{head}</th>{cells}</tr>'
 
 
 def figure(svg: str, caption: str, keys: Iterable[tuple[str, str]] = ()) -> str:

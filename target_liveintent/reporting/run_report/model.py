@@ -16,12 +16,7 @@ DONE, FAILED, STOPPED = "done", "failed", "stopped"
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How a run ended.
-
-    Attributes:
-        kind: `DONE`, `FAILED` or `STOPPED`.
-        message: The last line of the log; None if the run ended well.
-    """
+    """How a run ended; the message is the last line of the log, None if it ended well."""
 
     kind: str
     message: str | None = None
@@ -41,6 +36,11 @@ class Outcomes(msgspec.Struct):
     unsettled: int
     left_out: dict[str, int]
 
+    @property
+    def unused(self) -> int:
+        """Records that are filtered, unmapped or not replayed."""
+        return self.filtered + self.unmapped + self.not_replayed
+
 
 class NotSent(msgspec.Struct):
     """Records that were not sent for one reason."""
@@ -52,14 +52,7 @@ class NotSent(msgspec.Struct):
 
 
 class TimeStep(msgspec.Struct, frozen=True):
-    """Records by outcome in one step of the run's time.
-
-    Attributes:
-        delivered: Events that the API processed.
-        rejected: Dead letters.
-        dropped: Records that are not to be sent.
-        unused: Records that are filtered, unmapped or not replayed.
-    """
+    """Records by outcome in one step of the run's time; see `Outcomes` for those unused."""
 
     delivered: int = 0
     rejected: int = 0

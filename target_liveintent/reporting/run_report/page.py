@@ -6,24 +6,17 @@ The page needs no network and no script.
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from importlib import resources
 
 from target_liveintent.conversions import DAY
 from target_liveintent.reporting.run_report import charts, markup, words
-from target_liveintent.reporting.run_report.markup import Row, text
-from target_liveintent.reporting.run_report.model import (
-    STOPPED,
-    DayValue,
-    Facts,
-    Freshness,
-    Outcomes,
-)
+from target_liveintent.reporting.run_report.markup import text
+from target_liveintent.reporting.run_report.model import STOPPED, DayValue, Facts
 from target_liveintent.reporting.run_report.tally import FIELDS, HOUR, OTHER_CURRENCIES
-from target_liveintent.reporting.run_report.words import percent
+from target_liveintent.reporting.run_report.words import percent, short_number
 
-_POLICY = "default-src 'none'; style-src 'unsafe-inline'"
 _MOST_ROWS = 40
 """Rows of a table on the page; the JSON has all of them."""
 _MOST_GROUPS = 6
@@ -32,31 +25,27 @@ _MOST_CURRENCIES = 4
 _LEAST_DAYS, _MOST_DAYS = 7, 31
 _WHOLE_FROM = 10_000
 """Amounts above this are shown without decimals in a tile."""
-_FIELD_NAMES = {
-    "md5": "MD5 of the e-mail address",
-    "sha2": "SHA-256 of it",
-    "both": "both hashes",
-    "decision_id": "decision ID",
-    "ip": "IP address",
-    "user_agent": "user agent",
-    "device_id": "idfa or aaid",
-    "order_id": "order ID",
-    "value": "value",
-    "currency": "currency",
+_OUTCOMES = {
+    "delivered": ("delivered", "good"),
+    "rejected": ("dead letters", "bad"),
+    "dropped": ("not to be sent", "hold"),
+    "unused": ("left out by your maps", "rest"),
 }
+"""The fields of a `TimeStep`, each with its words and its colour."""
 
 
 def page(facts: Facts) -> str:
     """Return the report of a run as a page of HTML."""
     css = resources.files(__package__).joinpath("page.css").read_text("utf-8")
-    body = "\n".join(part for part in _parts(facts) if part)
+    parts = (_head, _tiles, _advice, _outcomes, _not_sent, _coverage, _freshness, _value, _requests)
+    body = "\n".join(html for part in parts if (html := part(facts)))
     return f"""<!doctype html>
 <html lang="en">
 <head>
 <meta charset="utf-8">
 <meta name="viewport" content="width=device-width, initial-scale=1">
 <meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="{_POLICY}">
+<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
 <meta name="robots" content="noindex">
 <title>Conversions sent to LiveIntent, {text(facts.ended_at)}</title>
 <style>
@@ -64,25 +53,11 @@ def page(facts: Facts) -> str:
 </head>
 <body>
 {body}
+<footer class="quiet">Written by {text(facts.target)}. No personal data is in it. The\
+ file of the same name that ends in .json holds the same, complete.</footer>
 </body>
 </html>
 """
-
-
-def _parts(facts: Facts) -> Iterator[str]:
-    yield _head(facts)
-    yield _tiles(facts)
-    yield _advice(facts)
-    yield _outcomes(facts)
-    yield _not_sent(facts)
-    yield _coverage(facts)
-    yield _freshness(facts)
-    yield _value(facts)
-    yield _requests(facts)
-    yield (
-        f'<footer class="quiet">Written by {text(facts.target)}. No personal data is in it. The'
-        " file of the same name that ends in .json holds the same, complete.</footer>"
-    )
 
 
 # The first lines
@@ -159,55 +134,71 @@ def _advice(facts: Facts) -> str:
 
 
 def _outcomes(facts: Facts) -> str:
-    heads = ["stream", "read", "LiveIntent has", "dead letters", "not to be sent", "by your maps"]
-    if facts.dry_run:
-        heads[2] = "would be sent"
-    unsettled = facts.total.unsettled > 0
-    if unsettled:
-        heads.append("without a fate")
-    shown = [*facts.streams[:_MOST_ROWS], facts.total]
-    rows = [_outcome_row(one, with_unsettled=unsettled) for one in shown]
-    table = markup.table("Records by stream", heads, rows)
-    steps = facts.over_time.steps
-    keys = [
-        (name, colour)
-        for kind, name, colour in charts.OUTCOMES
-        if any(getattr(step, kind) for step in steps)
-    ]
-    if len(steps) > 1:
-        width = facts.over_time.seconds_a_step
-        caption = f"Records by fate over the run, in steps of {words.duration(width)}"
-        figure = markup.figure(charts.outcomes_over_time(facts), caption, keys)
-    else:
-        figure = markup.figure(charts.outcomes(facts), "Records by fate")
+    columns = {
+        "read": "read",
+        "delivered": "would be sent" if facts.dry_run else "LiveIntent has",
+        "rejected": "dead letters",
+        "dropped": "not to be sent",
+        "unused": "by your maps",
+    }
+    if facts.total.unsettled > 0:
+        columns["unsettled"] = "without a fate"
+    heads = ["stream", *columns.values()]
+    total, *rows = (
+        ["all" if one.stream is None else text(one.stream)]
+        + [f"{getattr(one, name):,}" for name in columns]
+        for one in (facts.total, *facts.streams[:_MOST_ROWS])
+    )
+    table = markup.table("Records by stream", heads, rows, total)
     intro = "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
-    return markup.section("What became of the records", intro, figure, table)
+    return markup.section("What became of the records", intro, _outcome_figure(facts), table)
 
 
-def _outcome_row(one: Outcomes, *, with_unsettled: bool) -> Row:
-    name = "all" if one.stream is None else text(one.stream)
-    unused = one.filtered + one.unmapped + one.not_replayed
-    counts = [one.read, one.delivered, one.rejected, one.dropped, unused]
-    if with_unsettled:
-        counts.append(one.unsettled)
-    return Row(name, [f"{count:,}" for count in counts], is_sum=one.stream is None)
+def _outcome_figure(facts: Facts) -> str:
+    steps, width = facts.over_time.steps, facts.over_time.seconds_a_step
+    keys = _OUTCOMES.values()
+    bars = {
+        colour: [getattr(step, field) for step in steps] for field, (_, colour) in _OUTCOMES.items()
+    }
+    if len(steps) > 1:
+        labels = [words.clock(n * width) for n in range(len(steps))]
+        caption = f"Records by fate over the run, in steps of {words.duration(width)}"
+        shown = [(name, colour) for name, colour in keys if any(bars[colour])]
+        return markup.figure(charts.stacked(labels, bars), caption, shown)
+    totals = [sum(heights) for heights in bars.values()]
+    names = [f"{name} {short_number(n)}" for (name, _), n in zip(keys, totals, strict=True)]
+    chart = charts.horizontal(names, _by_colour(keys, list(bars), totals), max([1, *totals]))
+    return markup.figure(chart, "Records by fate")
 
 
-_NOT_SENT_KEYS = {True: ("dead letters", "bad"), False: ("not to be sent", "hold")}
+def _by_colour(
+    legend: Iterable[tuple[str, str]], colours: Sequence[str], heights: Sequence[int]
+) -> charts.Bars:
+    """Return the bars of a chart in which each has its own colour, in the order of the legend."""
+    bars = list(zip(colours, heights, strict=True))
+    return {key: [height if colour == key else 0 for colour, height in bars] for _, key in legend}
 
 
 def _not_sent(facts: Facts) -> str:
     if not facts.not_sent:
         return ""
-    rows = []
-    for one in facts.not_sent:
-        share = percent(one.records, facts.total.read)
-        cells = [f"{one.records:,}", share, text(one.what_to_do)]
-        rows.append(Row(f"<code>{one.reason}</code>", cells))
+    rows = [
+        [
+            f"<code>{one.reason}</code>",
+            f"{one.records:,}",
+            percent(one.records, facts.total.read),
+            text(one.what_to_do),
+        ]
+        for one in facts.not_sent
+    ]
     table = markup.table("By reason", ["reason", "records", "of all", markup.SENTENCES], rows)
-    kinds = {one.dead_letter for one in facts.not_sent}
-    keys = [key for dead_letter, key in _NOT_SENT_KEYS.items() if dead_letter in kinds]
-    figure = markup.figure(charts.rejections(facts), "Records that did not go, by reason", keys)
+    colours = ["bad" if one.dead_letter else "hold" for one in facts.not_sent]
+    kinds = (_OUTCOMES["rejected"], _OUTCOMES["dropped"])
+    keys = [(name, colour) for name, colour in kinds if colour in colours]
+    names = [f"{one.reason} {short_number(one.records)}" for one in facts.not_sent]
+    counts = [one.records for one in facts.not_sent]
+    chart = charts.horizontal(names, _by_colour(keys, colours, counts), max(counts))
+    figure = markup.figure(chart, "Records that did not go, by reason", keys)
     return markup.section("What did not go, and why", "", figure, table)
 
 
@@ -216,18 +207,18 @@ def _coverage(facts: Facts) -> str:
     if not events:
         return ""
     groups = sorted(facts.coverage, key=lambda one: -one.events)[:_MOST_GROUPS]
-    totals = [sum(one.having[field] for one in facts.coverage) for field in FIELDS]
     rows = [
-        Row(name, [_share(one.having[field], one.events) for one in groups])
-        for field, name in _FIELD_NAMES.items()
+        [name, *(_share(one.having[field], one.events) for one in groups)]
+        for field, name in FIELDS.items()
     ]
-    rows.append(Row("events", [f"{one.events:,}" for one in groups]))
+    rows.append(["events", *(f"{one.events:,}" for one in groups)])
     heads = ["", *(f"{text(one.stream)}, {text(one.source)}" for one in groups)]
     left = len(facts.coverage) - len(groups)
     caption = "By stream and source" + (f"; {left} more are in the JSON" if left else "")
-    shares = [100 * total / events for total in totals]
-    names = [_FIELD_NAMES[field] for field in FIELDS]
-    figure = markup.figure(charts.coverage(names, shares), "Share of events that have it")
+    having = [sum(one.having[field] for one in facts.coverage) for field in FIELDS]
+    shares = {"good": [100 * total / events for total in having]}
+    chart = charts.horizontal(list(FIELDS.values()), shares, 100, "{:.0f} %".format)
+    figure = markup.figure(chart, "Share of events that have it")
     intro = "The more of these an event has, the more likely LiveIntent finds whom it is about."
     return markup.section("What the events hold", intro, figure, markup.table(caption, heads, rows))
 
@@ -242,32 +233,31 @@ def _freshness(facts: Facts) -> str:
     steps = facts.freshness[0].steps
     bounds = [step.up_to for step in steps if step.up_to is not None]
     counts = [sum(one.steps[n].events for one in facts.freshness) for n in range(len(bounds))]
-    chart = charts.ages(
-        [words.short_age(bound) for bound in bounds],
-        counts,
-        sum(bound <= HOUR for bound in bounds),
-        sum(bound <= 7 * DAY for bound in bounds),
-    )
     keys = [("within an hour", "good"), ("within 7 days", "hold"), ("older, offline only", "bad")]
+    colours = [
+        "good" if bound <= HOUR else "hold" if bound <= 7 * DAY else "bad" for bound in bounds
+    ]
+    bars = _by_colour(keys, colours, counts)
+    chart = charts.stacked([words.short_age(bound) for bound in bounds], bars, all_labels=True)
     intro = (
         "Age is the time from the conversion to its sending. LiveIntent advises an hour; it takes"
         " 7 days at most, 30 of source `offline`."
     )
     heads = ["source", "events", "within an hour", "within a day", "oldest", "window"]
-    table = markup.table("By source", heads, map(_freshness_row, facts.freshness))
+    rows = [
+        [
+            one.source,
+            f"{one.events:,}",
+            percent(one.within_an_hour, one.events),
+            percent(one.within_a_day, one.events),
+            words.age_words(one.oldest_seconds),
+            f"{one.window_days} days",
+        ]
+        for one in facts.freshness
+    ]
+    table = markup.table("By source", heads, rows)
     figure = markup.figure(chart, "Events by age at sending, up to so old", keys)
     return markup.section("How late they were", intro, figure, table)
-
-
-def _freshness_row(one: Freshness) -> Row:
-    cells = (
-        f"{one.events:,}",
-        percent(one.within_an_hour, one.events),
-        percent(one.within_a_day, one.events),
-        words.age_words(one.oldest_seconds),
-        f"{one.window_days} days",
-    )
-    return Row(one.source, cells)
 
 
 def _value(facts: Facts) -> str:
@@ -275,14 +265,15 @@ def _value(facts: Facts) -> str:
     if not totals:
         return ""
     rows = [
-        Row(text(currency) or "none", [f"{events:,}", words.amount(total)])
+        [text(currency) or "none", f"{events:,}", words.amount(total)]
         for currency, (events, total) in list(totals.items())[:_MOST_ROWS]
     ]
     table = markup.table("By currency", ["currency", "conversions", "value"], rows)
     figures = []
     for currency in [name for name in totals if name != OTHER_CURRENCIES][:_MOST_CURRENCIES]:
         days = _by_day([one for one in facts.value if one.currency == currency])
-        chart = charts.values([day.isoformat()[5:] for day in days], list(days.values()))
+        labels = [day.isoformat()[5:] for day in days]
+        chart = charts.stacked(labels, {"good": list(days.values())})
         named = currency or "without a currency"
         figures.append(markup.figure(chart, f"Value by day, {named}"))
     intro = f"By the day of the conversion, in the time zone {facts.timezone}."
@@ -315,16 +306,14 @@ def _requests(facts: Facts) -> str:
     used = [n for n, step in enumerate(requests.steps) if step.requests]
     shown = requests.steps[max(used[0] - 1, 0) : used[-1] + 2] if used else []
     labels = ["more" if step.up_to is None else words.duration(step.up_to) for step in shown]
-    figure = markup.figure(
-        charts.latencies(labels, [step.requests for step in shown]),
-        "Requests by how long they took, up to",
+    chart = charts.stacked(labels, {"calm": [step.requests for step in shown]})
+    figure = markup.figure(chart, "Requests by how long they took, up to")
+    rows = (
+        ("requests", f"{requests.count:,}"),
+        ("of these, retries", f"{requests.retries:,}"),
+        ("half took at most", words.duration(requests.half_within)),
+        ("95 of 100 took at most", words.duration(requests.most_within)),
+        ("the longest took", words.duration(requests.longest)),
     )
-    cells = {
-        "requests": f"{requests.count:,}",
-        "of these, retries": f"{requests.retries:,}",
-        "half took at most": words.duration(requests.half_within),
-        "95 of 100 took at most": words.duration(requests.most_within),
-        "the longest took": words.duration(requests.longest),
-    }
-    table = markup.table("", ["", ""], [Row(name, [cell]) for name, cell in cells.items()])
+    table = markup.table("", ["", ""], rows)
     return markup.section("Requests", "", figure, table)

@@ -7,15 +7,16 @@ source and combination of fields, steps of fixed widths, and exact sums by curre
 from __future__ import annotations
 
 import datetime as dt
+import functools
 import operator
-import time
 from bisect import bisect_left
-from collections import Counter
+from collections import Counter, defaultdict
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Context, Decimal
 
 from msgspec.structs import astuple
 
+from target_liveintent.clock import Clock
 from target_liveintent.conversions import DAY, SentEvent
 from target_liveintent.reporting.run_report.model import Coverage, DayValue, TimeStep
 from target_liveintent.run import RunCounts
@@ -28,11 +29,19 @@ AGES = (
 """Upper bounds of the steps of age, in seconds; the last is the longest window of the API."""
 LATENCIES = tuple(round(0.001 * 10 ** (n / 8), 6) for n in range(8 * 5 + 1))
 """Upper bounds of the steps of latency, in seconds: eight a decade, from 1 ms to 100 s."""
-FIELDS = (
-    *("md5", "sha2", "both", "decision_id", "ip", "user_agent", "device_id"),
-    *("order_id", "value", "currency"),
-)
-"""What coverage counts: `both` are the two hashes, `device_id` is an idfa or aaid."""
+FIELDS = {
+    "md5": "MD5 of the e-mail address",
+    "sha2": "SHA-256 of it",
+    "both": "both hashes",
+    "decision_id": "decision ID",
+    "ip": "IP address",
+    "user_agent": "user agent",
+    "device_id": "idfa or aaid",
+    "order_id": "order ID",
+    "value": "value",
+    "currency": "currency",
+}
+"""What coverage counts, each with its words on the page."""
 _MOST_STEPS = 48
 _MOST_CURRENCIES = 50
 """Events of further currencies are only counted: a currency is any three letters."""
@@ -45,15 +54,7 @@ _exact = Context(prec=1_000)
 
 
 class Histogram:
-    """Counts numbers by steps of fixed widths.
-
-    Args:
-        bounds: The upper bounds of the steps, rising.
-
-    Attributes:
-        counts: The numbers in each step, and those above the last bound.
-        largest: The largest number so far.
-    """
+    """Counts numbers by steps, whose upper bounds rise; the last step has none."""
 
     def __init__(self, bounds: Sequence[float]) -> None:
         self.bounds = bounds
@@ -61,7 +62,7 @@ class Histogram:
         self.largest = 0.0
 
     def add(self, number: float) -> None:
-        """Count a number."""
+        """Count a number in its step."""
         self.counts[bisect_left(self.bounds, number)] += 1
         self.largest = max(self.largest, number)
 
@@ -92,20 +93,16 @@ class Histogram:
 class Timeline:
     """Outcomes over the time of a run, in at most 48 steps; a longer run joins pairs of steps.
 
-    Args:
-        monotonic: Returns seconds that never go backwards.
-
     Attributes:
         width: Seconds a step.
-        steps: What happened in each step so far.
     """
 
-    def __init__(self, monotonic: Callable[[], float] = time.monotonic) -> None:
+    def __init__(self, clock: Clock) -> None:
         self.width = 1
         self.steps: list[TimeStep] = []
         self._before = TimeStep()
-        self._monotonic = monotonic
-        self._started = monotonic()
+        self._clock = clock
+        self._started = clock.monotonic()
 
     def update(self, counts: RunCounts) -> None:
         """Add what has happened since the last update to the present step."""
@@ -116,7 +113,7 @@ class Timeline:
             total.dropped.total(),
             total.filtered + total.unmapped + total.not_replayed.total(),
         )
-        seconds = self._monotonic() - self._started
+        seconds = self._clock.monotonic() - self._started
         while (place := int(seconds / self.width)) >= _MOST_STEPS:
             pairs = zip(self.steps[::2], [*self.steps[1::2], TimeStep()], strict=False)
             self.steps = [_combine(operator.add, one, two) for one, two in pairs]
@@ -136,7 +133,7 @@ class Tally:
 
     Args:
         zone: The time zone whose days the values are summed by.
-        monotonic: Returns seconds that never go backwards.
+        clock: Measures the time of the run.
 
     Attributes:
         ages: Seconds from the event to its sending, by source.
@@ -144,10 +141,10 @@ class Tally:
         timeline: Outcomes over the time of the run.
     """
 
-    def __init__(self, zone: dt.tzinfo, monotonic: Callable[[], float] = time.monotonic) -> None:
-        self.ages: dict[str, Histogram] = {}
+    def __init__(self, zone: dt.tzinfo, clock: Clock) -> None:
+        self.ages = defaultdict[str, Histogram](functools.partial(Histogram, AGES))
         self.latencies = Histogram(LATENCIES)
-        self.timeline = Timeline(monotonic)
+        self.timeline = Timeline(clock)
         self._zone = zone
         self._combinations: Counter[tuple[str, str, tuple[bool, ...]]] = Counter()
         self._values: dict[tuple[str, dt.date], tuple[int, Decimal]] = {}
@@ -161,17 +158,9 @@ class Tally:
         sent_at: Sequence[float],
         latencies: Iterable[float] = (),
     ) -> None:
-        """Count the delivered events of a batch.
-
-        Args:
-            stream: The stream that they are counted under.
-            events: The events.
-            sent_at: The Unix time at which each event was sent.
-            latencies: The seconds that each request of the batch took.
-        """
+        """Count the delivered events of a batch, as a `run.parts.DeliveryObserver`."""
         for seconds in latencies:
             self.latencies.add(seconds)
-        combinations = self._combinations
         for event, sent in zip(events, sent_at, strict=True):
             user, purchase = event.user_data, event.purchase_data
             has = (
@@ -185,11 +174,8 @@ class Tally:
                 purchase.value is not None,
                 purchase.currency is not None,
             )
-            combinations[stream, event.source, has] += 1
-            ages = self.ages.get(event.source)
-            if ages is None:
-                ages = self.ages[event.source] = Histogram(AGES)
-            ages.add(sent - event.event_time)
+            self._combinations[stream, event.source, has] += 1
+            self.ages[event.source].add(sent - event.event_time)
             if purchase.value is not None:
                 self._add_value(purchase.currency or "", event.event_time, purchase.value)
 

@@ -6,6 +6,7 @@ import logging
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
@@ -47,14 +48,24 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "run.prom"
 
 
+@pytest.fixture
+def clock() -> FakeClock:
+    return FakeClock()
+
+
+def metrics(path: Path, clock: FakeClock) -> MetricsFile:
+    return MetricsFile(str(path), 60, logging.getLogger("test"), clock)
+
+
 @pytest.mark.parametrize("success", [True, False])
-def test_the_end_of_a_run(path: Path, success: bool) -> None:
+def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
     """Every count is there, and how the run ended."""
-    now = iter([1_000.5, 1_060.5])
-    file = MetricsFile(str(path), 60, logging.getLogger("test"), now=lambda: next(now))
+    clock.now = 1_000.5
+    file = metrics(path, clock)
+    clock.now = 1_060.5
     file.end(report(), success=success)
     found = read(path)
-    assert {name[0] for name in found} == {metric.name for metric in METRICS}
+    assert {name[0] for name in found} == set(METRICS)
     assert found["records", "orders", "read"] == 10
     assert found["records", "orders", "delivered"] == 5
     assert found["records", "orders", "filtered"] == 2
@@ -69,30 +80,31 @@ def test_the_end_of_a_run(path: Path, success: bool) -> None:
     assert (found["started_at",], found["ended_at",]) == (1_000.5, 1_060.5)
 
 
-def test_while_a_run_goes_on(path: Path) -> None:
+def test_while_a_run_goes_on(path: Path, clock: FakeClock) -> None:
     """The file is written at each interval, and says that the run is not over."""
-    now = [100.0]
-    logger = logging.getLogger("test")
-    file, counts = MetricsFile(str(path), 60, logger, monotonic=lambda: now[0]), report()
-    for now[0] in (100, 159):
+    clock.now = 100.0
+    file, counts = metrics(path, clock), report()
+    for clock.now in (100, 159):
         file.update(counts, 2)
         assert not path.exists()
-    now[0] = 160
+    clock.now = 160
     file.update(counts, 2)
     found = read(path)
     assert (found["in_flight",], found["ended_at",], found["success",]) == (2, 0, 0)
     path.unlink()
-    now[0] = 219
+    clock.now = 219
     file.update(counts, 2)
     assert not path.exists()
-    now[0] = 220
+    clock.now = 220
     file.update(counts, 2)
     assert path.exists()
 
 
-def test_a_file_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+def test_a_file_that_cannot_be_written(
+    tmp_path: Path, clock: FakeClock, caplog: pytest.LogCaptureFixture
+) -> None:
     """The run goes on after one warning."""
-    file = MetricsFile(str(tmp_path / "gone" / "run.prom"), 60, logging.getLogger("test"))
+    file = metrics(tmp_path / "gone" / "run.prom", clock)
     file.end(report(), success=True)
     file.end(report(), success=True)
     (line,) = caplog.messages
@@ -100,6 +112,6 @@ def test_a_file_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCapture
     assert "No such file" in line
 
 
-def test_nothing_else_is_left_in_the_folder(path: Path) -> None:
-    MetricsFile(str(path), 60, logging.getLogger("test")).end(report(), success=True)
+def test_nothing_else_is_left_in_the_folder(path: Path, clock: FakeClock) -> None:
+    metrics(path, clock).end(report(), success=True)
     assert [found.name for found in path.parent.iterdir()] == ["run.prom"]

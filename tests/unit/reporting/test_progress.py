@@ -5,21 +5,14 @@ from __future__ import annotations
 import logging
 from typing import TYPE_CHECKING
 
+from fakes import FakeClock
+from unit_support import NOW
+
 from target_liveintent.reporting.progress import Progress
 from target_liveintent.run.counts import RunCounts
 
 if TYPE_CHECKING:
     import pytest
-
-
-class Clock:
-    """Returns the seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.now = 1_000.0
-
-    def __call__(self) -> float:
-        return self.now
 
 
 class Line:
@@ -44,10 +37,10 @@ def report(delivered: int) -> RunCounts:
 def test_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
     """A line comes at each interval, with the rate since the last line."""
     caplog.set_level(logging.INFO)
-    clock = Clock()
-    progress = Progress(logging.getLogger("test"), 60, monotonic=clock)
+    clock = FakeClock()
+    progress = Progress(logging.getLogger("test"), 60, None, clock)
     for second in range(1, 121):
-        clock.now = 1_000.0 + second
+        clock.now = NOW + second
         progress.update(report(1_000 * second), 4, 1)
     rest = "2 rejected, 4 in flight (1 waiting), 3 retries"
     assert caplog.messages == [
@@ -58,10 +51,10 @@ def test_a_log_line(caplog: pytest.LogCaptureFixture) -> None:
 
 def test_the_rate_of_a_live_line_is_steady() -> None:
     """A busy run updates progress after every batch; a rate over milliseconds would be random."""
-    clock, line = Clock(), Line()
+    clock, line = FakeClock(), Line()
     progress = Progress(logging.getLogger("test"), 60, line, clock)
     for batch in range(1, 201):
-        clock.now = 1_000.0 + batch / 100
+        clock.now = NOW + batch / 100
         progress.update(report(100 * batch), 4, 1)
     assert 2 <= len(line.drawn) <= 4
     assert all("(10,000/s)" in words for words in line.drawn)

@@ -11,6 +11,7 @@ import pty
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes import FakeClock
 from unit_support import TIME, conversion, order
 
 from target_liveintent.config import settings_of
@@ -26,35 +27,25 @@ if TYPE_CHECKING:
 PROGRAM = "target-liveintent 0"
 
 
-class Clock:
-    """Returns the seconds that a test sets."""
-
-    def __init__(self) -> None:
-        self.seconds = 1_000.0
-
-    def __call__(self) -> float:
-        return self.seconds
-
-
-def reporter(clock: Clock | None = None, **settings: Any) -> RunReporter:
+def reporter(clock: FakeClock | None = None, **settings: Any) -> RunReporter:
     account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
     return RunReporter(
         settings_of({**account, **settings}),
         PROGRAM,
         logging.getLogger("test"),
         io.StringIO(),
-        monotonic=clock or Clock(),
+        clock=clock or FakeClock(),
     )
 
 
 def test_the_report_follows_a_run(tmp_path: Path) -> None:
     """The report has the records of each second, those since the last progress included."""
-    path, clock = tmp_path / "run.html", Clock()
+    path, clock = tmp_path / "run.html", FakeClock()
     reports = reporter(clock, report_path=str(path))
     counts = RunCounts()
     counts.of("orders").filtered = 3
     reports.progress(counts, 0, 0)
-    clock.seconds += 2
+    clock.now += 2
     counts.of("orders").filtered = 5
     reports.end(counts, Ending(DONE))
     steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
@@ -66,11 +57,11 @@ def test_progress_and_metrics_follow_a_run(
 ) -> None:
     """Both are written once an interval has passed."""
     caplog.set_level(logging.INFO)
-    path, clock = tmp_path / "run.prom", Clock()
+    path, clock = tmp_path / "run.prom", FakeClock()
     reports = reporter(clock, metrics_path=str(path), flush_interval_seconds=60)
     reports.progress(RunCounts(), 4, 1)
     assert (caplog.messages, path.exists()) == ([], False)
-    clock.seconds += 60
+    clock.now += 60
     reports.progress(RunCounts(), 4, 1)
     assert "4 in flight (1 waiting)" in caplog.text
     assert "target_liveintent_in_flight 4.0\n" in path.read_text()
@@ -79,11 +70,11 @@ def test_progress_and_metrics_follow_a_run(
 def test_a_terminal_shows_a_live_line() -> None:
     """The line is drawn while the run goes on, and is cleared at its end."""
     screen, terminal = pty.openpty()
-    clock = Clock()
+    clock = FakeClock()
     with open(terminal, "w") as stream:  # noqa: PTH123 (a descriptor)
         settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
-        reports = RunReporter(settings, PROGRAM, logging.getLogger("test"), stream, monotonic=clock)
-        clock.seconds += 1
+        reports = RunReporter(settings, PROGRAM, logging.getLogger("test"), stream, clock=clock)
+        clock.now += 1
         reports.progress(RunCounts(), 4, 1)
         reports.end(RunCounts(), Ending(DONE))
     shown = b""

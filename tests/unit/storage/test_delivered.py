@@ -32,7 +32,7 @@ def path(tmp_path: Path) -> Path:
 
 def append(path: Path, *records: dict[str, Any]) -> None:
     file = DeliveredFile(str(path), LOGGER)
-    file.write(read_back(conversion(order(**record)) for record in records))
+    file.write_events(read_back(conversion(order(**record)) for record in records))
     file.close()
 
 
@@ -43,7 +43,7 @@ def rows(path: Path) -> list[list[str]]:
 
 def test_the_columns_are_those_of_a_reconciliation() -> None:
     names = ["event_time", "order_id", "source", "device_id", "email_hash", "value", "currency"]
-    assert [column.name for column in COLUMNS] == names
+    assert list(COLUMNS) == names
 
 
 def test_a_row(path: Path) -> None:
@@ -131,7 +131,7 @@ def test_runs_at_the_same_time(path: Path) -> None:
         "from unit_support import conversion, order\n"
         f"file = DeliveredFile({str(path)!r}, logging.getLogger('x'))\n"
         "events = read_back([conversion(order(order_id=sys.argv[1] * 2000))] * 50)\n"
-        "for _ in range(20): file.write(events)\n"
+        "for _ in range(20): file.write_events(events)\n"
     )
     paths = os.pathsep.join(["tests/unit", "."])
     children = [

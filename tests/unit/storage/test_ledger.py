@@ -9,6 +9,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from fakes import FakeClock
 from ledger_support import ACCOUNT, LATER, Ledgers, event, events, remember, rows
 
 from target_liveintent.errors import ConfigurationError, StorageError
@@ -151,7 +152,9 @@ def test_expired_events_are_forgotten_at_the_next_start(ledgers: Ledgers) -> Non
     gone, there = event("gone", expires_at=999), event("there", expires_at=1_000)
     remember(ledgers(), gone, there)
     assert rows(ledgers.path) == 2
-    again = Ledger(str(ledgers.path), ACCOUNT, now=lambda: 1_000.9)
+    clock = FakeClock()
+    clock.now = 1_000.9
+    again = Ledger(str(ledgers.path), ACCOUNT, clock=clock)
     assert rows(ledgers.path) == 1
     assert again.unsent([gone, there]) == [gone]
     again.close()

@@ -9,7 +9,9 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from fakes import FakeClock
 from ledger_support import ACCOUNT, Ledgers, event, events, remember, rows
+from unit_support import NOW
 
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.storage.ledger import Ledger
@@ -19,7 +21,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-class Sleep:
+class Sleep(FakeClock):
     """A clock that only sleeping moves, and what happens during the sleeps.
 
     Args:
@@ -27,22 +29,19 @@ class Sleep:
     """
 
     def __init__(self, during: Callable[[int], None] = lambda _: None) -> None:
+        super().__init__()
         self._during = during
         self.count = 0
-        self.seconds = 1_000.0
-
-    def monotonic(self) -> float:
-        return self.seconds
 
     def __call__(self, seconds: float) -> None:
         self.count += 1
         assert self.count < 10_000, "it waits for ever"
-        self.seconds += seconds
+        self.now += seconds
         self._during(self.count)
 
 
 def open_ledger(path: Path, sleep: Sleep) -> Ledger:
-    return Ledger(str(path), ACCOUNT, monotonic=sleep.monotonic, sleep=sleep)
+    return Ledger(str(path), ACCOUNT, clock=sleep, sleep=sleep)
 
 
 def test_two_runs_create_the_file_at_once(ledgers: Ledgers) -> None:
@@ -64,7 +63,7 @@ def test_a_lock_that_is_never_released(ledgers: Ledgers) -> None:
     sleep = Sleep()
     with pytest.raises(ConfigurationError, match=r"ledger_path '.*' cannot be used: .*locked"):
         open_ledger(ledgers.path, sleep)
-    assert 30 <= sleep.seconds - 1_000 < 31
+    assert 30 <= sleep.now - NOW < 31
     other.close()
 
 

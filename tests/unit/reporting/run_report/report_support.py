@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 from typing import Any
 
+from fakes import FakeClock
 from unit_support import DAY, NOW, TIME, conversion, order
 
 from target_liveintent.config import settings_of
@@ -28,18 +29,14 @@ FULL = {
 
 
 class MadeUpRun:
-    """The counts and the tally of a run, without a run.
-
-    Attributes:
-        seconds: What the clock of the tally shows.
-    """
+    """The counts and the tally of a run, without a run."""
 
     def __init__(self, *, dry_run: bool = False, **settings: Any) -> None:
         account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
         self.settings = settings_of({**account, "dry_run": dry_run, **settings})
-        self.seconds = 0.0
+        self.clock = FakeClock()
         self.counts = RunCounts(dry_run=dry_run)
-        self.tally = Tally(dt.timezone.utc, lambda: self.seconds)
+        self.tally = Tally(dt.timezone.utc, self.clock)
 
     def deliver(
         self, count: int = 1, stream: str = "orders", at: float = TIME + 60, **record: Any
@@ -76,7 +73,7 @@ def everything() -> MadeUpRun:
     run.deliver(2, value="1e15", currency="JPY").deliver(1, currency=None).reject(no_identity=2)
     run.counts.of("orders").filtered += 1
     run.counts.of("orders").read += 1
-    run.seconds = 2.0
+    run.clock.now += 2.0
     run.tally.timeline.update(run.counts)
     run.tally.delivered("orders", [], [], [0.01, 0.2, 3])
     run.counts.requests, run.counts.retries = 3, 1

@@ -13,9 +13,9 @@ from report_support import MadeUpRun, everything
 from unit_support import DAY, NOW, TIME
 
 from target_liveintent.privacy.logs import hide_token
+from target_liveintent.reporting.reporter import write_report
 from target_liveintent.reporting.run_report.model import FAILED, Ending, Facts
 from target_liveintent.reporting.run_report.page import page
-from target_liveintent.reporting.run_report.writer import write_report
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
