@@ -2,7 +2,13 @@
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import currency_code
-from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS
+from target_liveintent.conversions.fields import (
+    FIELDS,
+    READ_COLUMNS,
+    SETTING_FOR,
+    missing_columns,
+    missing_columns_message,
+)
 from target_liveintent.conversions.model import (
     DAY,
     DEAD_LETTERS,
@@ -10,11 +16,6 @@ from target_liveintent.conversions.model import (
     WINDOWS,
     Conversion,
     Rejection,
-)
-from target_liveintent.conversions.requirements import (
-    SETTING_FOR,
-    missing_columns,
-    missing_columns_message,
 )
 from target_liveintent.conversions.wire import SentEvent, read_back
 

@@ -25,8 +25,6 @@ from target_liveintent.privacy import LONGEST_TEXT
 
 
 class _Unusable(enum.Enum):
-    """The type of `UNUSABLE`."""
-
     UNUSABLE = "unusable"
 
 
@@ -36,6 +34,7 @@ Unusable = Literal[_Unusable.UNUSABLE]
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
 _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _LONGEST_EMPTY = max(map(len, _EMPTY_TEXTS))
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
 _TIME = re.compile(
@@ -67,7 +66,7 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
             return None
         if length > LONGEST_TEXT:
             return UNUSABLE
-        return stripped if stripped.isascii() or _encodes(stripped) else UNUSABLE
+        return stripped if stripped.isascii() or not _SURROGATE.search(stripped) else UNUSABLE
     if value is None:
         return None
     if isinstance(value, bool):
@@ -76,17 +75,9 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
         return str(value) if value.bit_length() < _LONGEST_ID_BITS else UNUSABLE
     if isinstance(value, (float, Decimal)):
         return _number_text(value)
-    if isinstance(value, (dt.date, uuid.UUID)):
-        return value.isoformat() if isinstance(value, dt.date) else str(value)
-    return UNUSABLE
-
-
-def _encodes(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    return str(value) if isinstance(value, uuid.UUID) else UNUSABLE
 
 
 def _number_text(value: float | Decimal) -> str | Unusable | None:
@@ -208,11 +199,10 @@ def _finite(value: float | Decimal) -> float | Decimal | Unusable:
     try:
         finite = math.isfinite(float(value))
     except OverflowError:
-        return UNUSABLE
-    if not finite:
-        return UNUSABLE
-    # The JSON encoder takes integers of at most 64 bits.
-    return Decimal(value) if isinstance(value, int) and abs(value) >= _INT64 else value
+        finite = False
+    if isinstance(value, int) and abs(value) >= _INT64:  # More than the JSON encoder takes.
+        value = Decimal(value)
+    return value if finite else UNUSABLE
 
 
 def positive_integer(value: Any) -> int | Unusable | None:
@@ -262,11 +252,9 @@ def ip(value: Any) -> str | Unusable | None:
         address = ipaddress.ip_address(plain)
     except ValueError:
         return UNUSABLE
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            return UNUSABLE
-        return str(address.ipv4_mapped or address)
-    return str(address)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or address) if address.scope_id is None else UNUSABLE
 
 
 def device_id(value: Any) -> str | Unusable | None:

@@ -1,4 +1,4 @@
-"""The one table of what an event is made of.
+"""The one table of what an event is made of, and what a stream must have for it.
 
 Everything else follows from `FIELDS`: the columns of stream maps and dead letters, the JSON of an
 event (wire.py), which columns the builder may leave out, and the table in the documentation.
@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import coerce
+from target_liveintent.settings import EventDefaults
 
 
 class Field(NamedTuple):
@@ -36,6 +37,11 @@ class Field(NamedTuple):
     def path(self) -> tuple[str, ...]:
         """The names that lead to the field from outside in; empty for what is never sent."""
         return tuple(self.wire_name.split(".")) if self.wire_name else ()
+
+    @property
+    def places(self) -> tuple[tuple[str, ...], ...]:
+        """The paths to the column in a record: our name, and the API's spelling if it differs."""
+        return tuple(place for place in dict.fromkeys([(self.name,), self.path]) if place)
 
     @property
     def required(self) -> bool:
@@ -125,14 +131,14 @@ IDENTITY_COLUMNS = ("email", "md5", "sha2")
 """The columns that identify a person, the most trusted first."""
 
 
-def _places(field: Field) -> tuple[tuple[str, ...], ...]:
-    """Return the paths to the column in a record: our name, and the API's spelling."""
-    # `source` has the same name in both spellings.
-    return tuple(place for place in dict.fromkeys([(field.name,), field.path]) if place)
-
-
-READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in _places(field))
+READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in field.places)
 """The names in a mapped record that are read, in both spellings."""
+
+_IDENTITY_SOURCES = (*IDENTITY_COLUMNS, "decision_id", "source_url")
+_LACKS_PIXEL = "pixel_id (column or setting)"
+_LACKS_SOURCE = "source (column, or the setting default_source)"
+SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
+"""Maps a phrase of `missing_columns` to the setting that can supply what is missing."""
 
 
 def places_of(columns: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
@@ -140,14 +146,10 @@ def places_of(columns: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
 
     Args:
         columns: The names of the stream's columns after mapping.
-
-    Returns:
-        For each column the paths into a record, our name before the API's spelling.
     """
     there = set(columns)
     found = {
-        field.name: tuple(place for place in _places(field) if place[0] in there)
-        for field in FIELDS
+        field.name: tuple(place for place in field.places if place[0] in there) for field in FIELDS
     }
     return {name: places for name, places in found.items() if places}
 
@@ -161,3 +163,31 @@ def first_value(record: Mapping[str, Any], places: Sequence[tuple[str, ...]]) ->
         if value is not None:
             return value
     return None
+
+
+def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[str]:
+    """List what a stream lacks so that no event can ever be built from its records.
+
+    Args:
+        properties: The names of its columns after mapping.
+        defaults: What the settings supply.
+
+    Returns:
+        One phrase for each thing that is missing.
+    """
+    there = places_of(properties).keys()
+    missing = []
+    if "event_time" not in there:
+        missing.append("event_time")
+    if there.isdisjoint(_IDENTITY_SOURCES):
+        missing.append("one of " + ", ".join(_IDENTITY_SOURCES))
+    if "pixel_id" not in there and defaults.pixel_id is None:
+        missing.append(_LACKS_PIXEL)
+    if "source" not in there and defaults.source is None:
+        missing.append(_LACKS_SOURCE)
+    return missing
+
+
+def missing_columns_message(stream: str, missing: Iterable[str]) -> str:
+    """Say in a sentence why a stream can never give an event."""
+    return f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}."

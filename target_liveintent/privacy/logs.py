@@ -12,15 +12,13 @@ from urllib.parse import quote, quote_plus
 
 from target_liveintent.privacy.identity import scrub
 
-_REPLACEMENT = "***"
-_SHORTEST_TOKEN = 6
-"""Characters."""
+_MIN_LENGTH = 6
 _spellings: set[str] = set()
 
 
 def hide_token(token: str) -> None:
     """Remove this token, in all its usual spellings, from everything that is logged from now on."""
-    if len(token) < _SHORTEST_TOKEN:  # Its removal would garble every line, and it protects little.
+    if len(token) < _MIN_LENGTH:  # Its removal would garble every line, and it protects little.
         return
     for text in (token, f"Bearer {token}"):
         encoded = base64.b64encode(text.encode()).decode()
@@ -30,13 +28,11 @@ def hide_token(token: str) -> None:
 def without_secrets(text: str) -> str:
     """Return a text without the token, and with hashes in place of addresses."""
     for spelling in sorted(_spellings, key=len, reverse=True):
-        text = text.replace(spelling, _REPLACEMENT)
+        text = text.replace(spelling, "***")
     return scrub(text)
 
 
-class _Formatter(logging.Formatter):
-    """Redacts the lines of another formatter."""
-
+class _Redacting(logging.Formatter):
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
         self._inner = inner
@@ -50,5 +46,5 @@ def protect_logging(logger: logging.Logger | None = None) -> None:
     # Warnings of urllib3 contain an answer's headers; every outcome is logged elsewhere anyway.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
     for handler in (logger or logging.getLogger()).handlers:
-        if not isinstance(handler.formatter, _Formatter):
-            handler.setFormatter(_Formatter(handler.formatter or logging.Formatter()))
+        if not isinstance(handler.formatter, _Redacting):
+            handler.setFormatter(_Redacting(handler.formatter or logging.Formatter()))

@@ -1,7 +1,4 @@
-"""Redaction of values for dead letters: JSON values with hashes in place of addresses.
-
-The redaction of log lines and reports is in logs.py; both replace addresses with `scrub`.
-"""
+"""Redaction of values for dead letters: JSON values with hashes in place of addresses."""
 
 from __future__ import annotations
 
@@ -29,7 +26,7 @@ def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def redact_column(columns: dict[str, Any], name: str) -> None:
-    """Redact one column in place, and list it in `scrubbed` if its text has changed."""
+    """Redact one column in place."""
     before = columns[name]
     columns[name] = redact_value(before)
     if isinstance(before, str) and columns[name] != before:
