@@ -121,18 +121,12 @@ def _time_of_text(value: str, zone: dt.tzinfo) -> int | Unusable | None:
     if value in _EMPTY_TEXTS:
         return None
     if found := _TIME.fullmatch(value):
-        year, month, day, hour, minute, second, fraction, offset = found.groups()
+        *parts, fraction, offset = found.groups()
+        year, month, day, hour, minute, second = (int(part or 0) for part in parts)
+        micro = int((fraction or "")[:6].ljust(6, "0"))
         try:
-            moment = dt.datetime(  # noqa: DTZ001 (the zone is set below)
-                int(year),
-                int(month),
-                int(day),
-                int(hour or 0),
-                int(minute or 0),
-                int(second or 0),
-                int((fraction or "0")[:6].ljust(6, "0")),
-            )
-            return _seconds(moment.replace(tzinfo=_offset(offset)) if offset else moment, zone)
+            there = _offset(offset) if offset else zone
+            return _seconds(dt.datetime(year, month, day, hour, minute, second, micro, there), zone)
         except ValueError:
             return UNUSABLE
     return _time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE
@@ -207,8 +201,7 @@ def _finite(value: float | Decimal) -> float | Decimal | Unusable:
 
 def positive_integer(value: Any) -> int | Unusable | None:
     """Return an integer from 1 to 2^63-1, which may come as `44489.0` or as text."""
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     whole = plain.removesuffix(".0")
     if whole.isascii() and whole.isdigit() and 0 < int(whole[:20]) < _INT64:
@@ -220,16 +213,14 @@ def source(value: Any) -> str | Unusable | None:
     """Return `web`, `app` or `offline`, which may come in upper case."""
     if isinstance(value, str) and value in SOURCES:
         return value
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     return plain.lower() if plain.lower() in SOURCES else UNUSABLE
 
 
 def currency_code(value: Any) -> str | Unusable | None:
     """Return three letters in upper case."""
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     if len(plain) == _CURRENCY_LENGTH and plain.isascii() and plain.isalpha():
         return plain.upper()
@@ -245,8 +236,7 @@ def ip(value: Any) -> str | Unusable | None:
             pass
         else:
             return value
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     try:
         address = ipaddress.ip_address(plain)
@@ -259,8 +249,7 @@ def ip(value: Any) -> str | Unusable | None:
 
 def device_id(value: Any) -> str | Unusable | None:
     """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty."""
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     if not _UUID.fullmatch(plain):
         return UNUSABLE
@@ -269,8 +258,7 @@ def device_id(value: Any) -> str | Unusable | None:
 
 def flag(value: Any) -> int | Unusable | None:
     """Return 0 or 1 for a boolean, 0, 1, or the text of one."""
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     return _FLAGS.get(plain.lower(), UNUSABLE)
 

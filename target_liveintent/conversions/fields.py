@@ -10,7 +10,7 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import coerce
+from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, ip, text
 from target_liveintent.settings import EventDefaults
 
 
@@ -81,7 +81,7 @@ FIELDS = (
     Field(
         "decision_id",
         "decisionId",
-        coerce.text,
+        text,
         "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
     ),
     Field(
@@ -89,35 +89,27 @@ FIELDS = (
     ),
     Field("md5", "userData.md5", None, "MD5 of the normalised address."),
     Field("sha2", "userData.sha2", None, "SHA-256 of the normalised address."),
-    Field("ip", "userData.ip", coerce.ip, "IPv4 or IPv6 address of the buyer."),
-    Field("user_agent", "userData.ua", coerce.text, "The buyer's browser."),
-    Field("idfa", "userData.idfa", coerce.device_id, "Apple's advertising ID, a UUID."),
-    Field("aaid", "userData.aaid", coerce.device_id, "Android's advertising ID, a UUID."),
-    Field(
-        "tracking_enabled",
-        "userData.trackingEnabled",
-        coerce.flag,
-        "Boolean, or 0 and 1.",
-        int | None,
-    ),
-    Field(
-        "currency", "purchaseData.currency", coerce.currency_code, "Three letters, such as `USD`."
-    ),
+    Field("ip", "userData.ip", ip, "IPv4 or IPv6 address of the buyer."),
+    Field("user_agent", "userData.ua", text, "The buyer's browser."),
+    Field("idfa", "userData.idfa", device_id, "Apple's advertising ID, a UUID."),
+    Field("aaid", "userData.aaid", device_id, "Android's advertising ID, a UUID."),
+    Field("tracking_enabled", "userData.trackingEnabled", flag, "Boolean, or 0 and 1.", int | None),
+    Field("currency", "purchaseData.currency", currency_code, "Three letters, such as `USD`."),
     Field(
         "value",
         "purchaseData.value",
-        coerce.amount,
+        amount,
         "The amount: `87.28`, `$12.50`, `1,234.50`.",
         Decimal | None,
     ),
-    Field("order_id", "purchaseData.orderId", coerce.text, "Your order number."),
+    Field("order_id", "purchaseData.orderId", text, "Your order number."),
     Field(
         "source_url",
         "purchaseData.sourceUrl",
-        coerce.text,
+        text,
         "The page of the conversion or of the landing.",
     ),
-    Field("app_bundle", "purchaseData.appBundle", coerce.text, "The app's bundle ID."),
+    Field("app_bundle", "purchaseData.appBundle", text, "The app's bundle ID."),
     Field(
         "consent",
         "",

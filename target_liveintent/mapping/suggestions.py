@@ -74,22 +74,14 @@ def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator
 
 
 _LIKELY_COLUMNS = {
-    "event_time": (
-        "processed_at",
-        "created_at",
-        "createdat",
-        "created",
-        "date",
-        "timestamp",
-        "time",
-    ),
-    "email": ("email", "customer_email", "contact_email", "receipt_email", "email_address"),
-    "value": ("total_price", "total", "amount", "value", "price", "revenue"),
-    "currency": ("currency", "currency_code", "currencycode", "currencyisocode"),
-    "order_id": ("order_id", "order_number", "order_no", "number", "name"),
-    "ip": ("client_ip", "browser_ip", "ip", "clientip", "ip_address"),
-    "user_agent": ("user_agent", "useragent", "ua"),
-    "source_url": ("landing_url", "landing_site", "source_url", "page_url", "url"),
+    "event_time": "processed_at created_at createdat created date timestamp time",
+    "email": "email customer_email contact_email receipt_email email_address",
+    "value": "total_price total amount value price revenue",
+    "currency": "currency currency_code currencycode currencyisocode",
+    "order_id": "order_id order_number order_no number name",
+    "ip": "client_ip browser_ip ip clientip ip_address",
+    "user_agent": "user_agent useragent ua",
+    "source_url": "landing_url landing_site source_url page_url url",
 }
 """For columns of an event, the names that taps use, the likeliest first."""
 
@@ -136,7 +128,7 @@ def suggest_map(stream: str, properties: Iterable[str], keys: Sequence[str]) -> 
     by_name = {name.lower(): name for name in properties}
     rows = {"event_id": _expression(keys[0])} if len(keys) == 1 else {}
     for column, likely in _LIKELY_COLUMNS.items():
-        found = next((by_name[name] for name in likely if name in by_name), None)
+        found = next((by_name[name] for name in likely.split() if name in by_name), None)
         if found is not None:
             rows[column] = _expression(found)
         elif column in {"event_time", "email"}:
