@@ -12,7 +12,6 @@ from target_liveintent.conversions.fields import (
 from target_liveintent.conversions.model import (
     DAY,
     DEAD_LETTERS,
-    SOURCES,
     WINDOWS,
     Conversion,
     Rejection,
@@ -25,7 +24,6 @@ __all__ = [
     "FIELDS",
     "READ_COLUMNS",
     "SETTING_FOR",
-    "SOURCES",
     "WINDOWS",
     "Conversion",
     "EventBuilder",

@@ -199,7 +199,7 @@ class EventBuilder:
             _reject("event_too_old", "event_time")
         optional = self._optional_values(columns, left_out)
         decision_id = optional[-1]
-        if decision_id is None and not identity.known:
+        if decision_id is None and identity.md5 is None and identity.sha2 is None:
             # The URL may serve even if it is left out for an address in it.
             decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
             if decision_id is None:

@@ -20,7 +20,7 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from target_liveintent.conversions.model import DAY, SOURCES
+from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.privacy import LONGEST_TEXT
 
 
@@ -211,11 +211,11 @@ def positive_integer(value: Any) -> int | Unusable | None:
 
 def source(value: Any) -> str | Unusable | None:
     """Return `web`, `app` or `offline`, which may come in upper case."""
-    if isinstance(value, str) and value in SOURCES:
+    if isinstance(value, str) and value in WINDOWS:
         return value
     if not isinstance(plain := text(value), str):
         return plain
-    return plain.lower() if plain.lower() in SOURCES else UNUSABLE
+    return plain.lower() if plain.lower() in WINDOWS else UNUSABLE
 
 
 def currency_code(value: Any) -> str | Unusable | None:

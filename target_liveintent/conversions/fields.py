@@ -134,11 +134,7 @@ SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
 
 
 def places_of(columns: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Map each of our columns that a stream has to the places where its records may have it.
-
-    Args:
-        columns: The names of the stream's columns after mapping.
-    """
+    """Map each of our columns that a mapped stream has to its places in a record."""
     there = set(columns)
     found = {
         field.name: tuple(place for place in field.places if place[0] in there) for field in FIELDS
@@ -158,15 +154,7 @@ def first_value(record: Mapping[str, Any], places: Sequence[tuple[str, ...]]) ->
 
 
 def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[str]:
-    """List what a stream lacks so that no event can ever be built from its records.
-
-    Args:
-        properties: The names of its columns after mapping.
-        defaults: What the settings supply.
-
-    Returns:
-        One phrase for each thing that is missing.
-    """
+    """List in phrases what a mapped stream lacks so that its records can never give an event."""
     there = places_of(properties).keys()
     missing = []
     if "event_time" not in there:

@@ -17,7 +17,6 @@ WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 
 Source: LiveIntent's guide.
 """
-SOURCES = tuple(WINDOWS)
 MARGIN = 60
 """Seconds before the end of its window at which an event is too old, and accepted clock skew."""
 

@@ -75,13 +75,9 @@ class StreamPlan(NamedTuple):
 
 
 class RecordConverter:
-    """Converts the records of one stream.
+    """Converts the records of one stream, and counts in `left_out` the columns that it cannot use.
 
-    Args:
-        plan: The stream's plan, which must not drop all records.
-        builder: The stream's event builder.
-        left_out: Counts the columns that could not be used.
-        now: Returns the Unix time in seconds.
+    Its plan must not drop all records.
     """
 
     def __init__(
@@ -104,7 +100,7 @@ class RecordConverter:
 
         Args:
             record: The record.
-            violation: How the record breaks the tap's schema, if records are validated.
+            violation: How the record breaks the tap's schema.
 
         Raises:
             StreamMappingError: If the map reads a column that neither the record nor the tap's

@@ -13,12 +13,14 @@ from target_liveintent.privacy.identity import (
     pseudonym,
     scrub,
 )
-from target_liveintent.privacy.logs import hide_token, protect_logging, without_secrets
 from target_liveintent.privacy.redaction import (
     LONGEST_TEXT,
+    hide_token,
+    protect_logging,
     redact_column,
     redact_columns,
     redact_value,
+    without_secrets,
 )
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.privacy.urls import clean_url

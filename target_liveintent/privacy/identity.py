@@ -54,11 +54,6 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     sha2: str | None
     notes: tuple[str, ...] = ()
 
-    @property
-    def known(self) -> bool:
-        """Whether there is a hash."""
-        return self.md5 is not None or self.sha2 is not None
-
 
 def _lower(address: str) -> str:
     return address.strip().lower()
@@ -96,12 +91,9 @@ _JUNK_HASHES = frozenset(
 def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Identity:
     """Make one identity of the values of the columns `email`, `md5` and `sha2`.
 
-    A raw address in any of them wins over a given hash. The length of a hash decides whether it is
-    the md5 or the sha2. All other texts, and the hashes of placeholders, are junk.
-
-    Args:
-        candidates: The values, the most trusted first.
-        normalize: One of `NORMALIZATIONS`.
+    The first candidate is the most trusted, but a raw address in any of them wins over a given
+    hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and the
+    hashes of placeholders, are junk.
     """
     computed: Identity | None = None
     given: dict[int, str] = {}
@@ -166,9 +158,7 @@ def pseudonym(text: str) -> str:
 def derive_event_id(stream: str, values: Iterable[Any]) -> str:
     """Derive a UUIDv5 for a record without an event ID, so that it has it each time it is sent.
 
-    Args:
-        stream: The tap's name of the stream.
-        values: JSON-like values that distinguish the record from all others, in a fixed order.
+    The JSON-like values distinguish it from all other records of the stream.
     """
     name = json.dumps(
         [stream, *(_canonical(value, 0) for value in values)],
