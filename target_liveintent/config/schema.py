@@ -6,7 +6,7 @@ import dataclasses
 from collections.abc import Mapping
 from typing import Any
 
-from target_liveintent.conversions import SOURCES
+from target_liveintent.conversions import WINDOWS
 from target_liveintent.mapping import PRESETS
 from target_liveintent.privacy import NORMALIZATIONS
 from target_liveintent.settings import Settings
@@ -20,7 +20,7 @@ _JSON_TYPES = {
 }
 """The types by the annotations in `Settings`."""
 _ALLOWED_VALUES: dict[str, dict[str, Any]] = {
-    "default_source": {"enum": list(SOURCES)},
+    "default_source": {"enum": list(WINDOWS)},
     "email_normalization": {"enum": list(NORMALIZATIONS)},
     "presets": {"additionalProperties": {"type": "string", "enum": list(PRESETS)}},
 }

@@ -2,19 +2,19 @@
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import currency_code
-from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS
-from target_liveintent.conversions.model import (
-    DAY,
-    DEAD_LETTERS,
-    SOURCES,
-    WINDOWS,
-    Conversion,
-    Rejection,
-)
-from target_liveintent.conversions.requirements import (
+from target_liveintent.conversions.fields import (
+    FIELDS,
+    READ_COLUMNS,
     SETTING_FOR,
     missing_columns,
     missing_columns_message,
+)
+from target_liveintent.conversions.model import (
+    DAY,
+    DEAD_LETTERS,
+    WINDOWS,
+    Conversion,
+    Rejection,
 )
 from target_liveintent.conversions.wire import SentEvent, read_back
 
@@ -24,7 +24,6 @@ __all__ = [
     "FIELDS",
     "READ_COLUMNS",
     "SETTING_FOR",
-    "SOURCES",
     "WINDOWS",
     "Conversion",
     "EventBuilder",

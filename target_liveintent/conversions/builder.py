@@ -1,9 +1,4 @@
-"""Builds a conversion from a mapped record, or rejects the record.
-
-There is one `EventBuilder` for each stream. It is made when the SCHEMA arrives and resolves which
-columns the stream has, so that a record costs no look-ups for columns that cannot be there.
-Everything here is pure; the clock is an argument.
-"""
+"""Builds a conversion from a mapped record, or rejects the record."""
 
 from __future__ import annotations
 
@@ -49,24 +44,23 @@ _ABSENT = (None,) * len(IDENTITY_COLUMNS)
 _NO_VALUES = (None,) * len(OPTIONAL_FIELDS)
 
 
-class _CannotBuildError(Exception):
+class _RejectedError(Exception):
     """Ends the building of an event; the arguments are those of `_reject`."""
 
 
 def _reject(reason: str, field: str | None, detail: str | None = None) -> NoReturn:
-    """End the building of an event for a reason of `REASONS` and a column at fault."""
-    raise _CannotBuildError(reason, field, detail)
+    raise _RejectedError(reason, field, detail)
 
 
 class EventBuilder:
     """Builds the conversions of one stream.
 
+    It resolves once which columns the stream has, so that a record costs no look-ups for others.
+
     Args:
         stream: The tap's name of the stream; derived event IDs depend on it.
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, read from the record before mapping.
-        defaults: What the settings say about events.
-        suppressions: The people to whom no event may refer.
     """
 
     def __init__(
@@ -98,10 +92,9 @@ class EventBuilder:
             for number, field in enumerate(OPTIONAL_FIELDS)
             if field.coerce and field.name in places
         )
-        self._has_consent = "consent" in places
         # A dead letter has the column only if its stream had it.
-        self._needs_consent = stream != DEAD_LETTERS and self._has_consent
-        self._forbids = self._has_consent or bool(suppressions)
+        self._needs_consent = stream != DEAD_LETTERS and "consent" in places
+        self._forbids = "consent" in places or bool(suppressions)
 
     def build(
         self,
@@ -119,7 +112,7 @@ class EventBuilder:
             now: Unix time.
             left_out: Counts the columns that are left out because they cannot be used; the keys
                 `identity` and `conflict` count junk hashes and hashes that contradict the address.
-            violation: How the record breaks the tap's schema, if it was validated and does.
+            violation: How the record breaks the tap's schema.
         """
         columns = self._columns(mapped)
         # The columns that the identity is made of do not stay among the others.
@@ -135,7 +128,7 @@ class EventBuilder:
             if not is_unique:
                 _reject("missing_key", "event_id")
             return self._conversion(event_id, columns, identity, now, left_out)
-        except _CannotBuildError as error:
+        except _RejectedError as error:
             reason, field, detail = error.args
             redacted = redact_columns(with_hashes(columns, identity))
             return Rejection(self._stream, event_id, reason, field, redacted, detail)
@@ -148,17 +141,13 @@ class EventBuilder:
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""
-        if (
-            self._has_consent
-            and (self._needs_consent or columns.get("consent") is not None)
-            and not coerce.consent(columns.get("consent"))
-        ):
+        consent = columns.get("consent")
+        if (self._needs_consent or consent is not None) and not coerce.consent(consent):
             _reject("no_consent", "consent")
         if self._suppressions and self._suppressions.contains(identity):
             _reject("suppressed", None)
 
     def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
-        """Return the values of a record by our names of the columns."""
         if self._own.issuperset(mapped):
             columns = dict(mapped)  # The usual case takes a third of the time.
         else:
@@ -185,10 +174,9 @@ class EventBuilder:
         elif given is not None:
             return (pseudonym(given) if holds_address(given) else given), True
         keys = [coerce.text(raw.get(key)) for key in self._keys]
-        if not self._keys:
-            return derive_event_id(self._stream, [_without_sdc(mapped)]), True
         if any(key not in raw for key in self._keys) or all(key is None for key in keys):
-            return derive_event_id(self._stream, [_without_sdc(mapped)]), False
+            own = {name: value for name, value in mapped.items() if not name.startswith("_sdc_")}
+            return derive_event_id(self._stream, [own]), not self._keys
         values = [
             raw[name] if key is UNUSABLE else key
             for name, key in zip(self._keys, keys, strict=True)
@@ -211,7 +199,7 @@ class EventBuilder:
             _reject("event_too_old", "event_time")
         optional = self._optional_values(columns, left_out)
         decision_id = optional[-1]
-        if decision_id is None and not identity.known:
+        if decision_id is None and identity.md5 is None and identity.sha2 is None:
             # The URL may serve even if it is left out for an address in it.
             decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
             if decision_id is None:
@@ -229,7 +217,6 @@ class EventBuilder:
         return Conversion(self._stream, event_id, pixel_id, expires_at, body, columns, identity)
 
     def _optional_values(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
-        """Return a value, or None, for each of `OPTIONAL_FIELDS`."""
         values: list[Any] = [*_NO_VALUES]
         for number, name, read, may_hold_address in self._optional:
             value = read(columns.get(name))
@@ -270,9 +257,7 @@ class EventBuilder:
         return int(now) - 1
 
     def _required(self, columns: Mapping[str, Any], name: str, read: Callable[[Any], Any]) -> Any:
-        value = columns.get(name)
-        if value is not None:
-            value = read(value)
+        value = read(columns.get(name))
         if value is None:
             value = getattr(self._defaults, name)
         if value is None or value is UNUSABLE:
@@ -282,7 +267,3 @@ class EventBuilder:
 
 def _count(left_out: dict[str, int], name: str) -> None:
     left_out[name] = left_out.get(name, 0) + 1
-
-
-def _without_sdc(record: Mapping[str, Any]) -> dict[str, Any]:
-    return {name: value for name, value in record.items() if not name.startswith("_sdc_")}

@@ -20,13 +20,11 @@ from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
-from target_liveintent.conversions.model import DAY, SOURCES
+from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.privacy import LONGEST_TEXT
 
 
 class _Unusable(enum.Enum):
-    """The type of `UNUSABLE`."""
-
     UNUSABLE = "unusable"
 
 
@@ -36,6 +34,7 @@ Unusable = Literal[_Unusable.UNUSABLE]
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
 _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
 _LONGEST_EMPTY = max(map(len, _EMPTY_TEXTS))
+_SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
 _TIME = re.compile(
@@ -67,7 +66,7 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
             return None
         if length > LONGEST_TEXT:
             return UNUSABLE
-        return stripped if stripped.isascii() or _encodes(stripped) else UNUSABLE
+        return stripped if stripped.isascii() or not _SURROGATE.search(stripped) else UNUSABLE
     if value is None:
         return None
     if isinstance(value, bool):
@@ -76,17 +75,9 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
         return str(value) if value.bit_length() < _LONGEST_ID_BITS else UNUSABLE
     if isinstance(value, (float, Decimal)):
         return _number_text(value)
-    if isinstance(value, (dt.date, uuid.UUID)):
-        return value.isoformat() if isinstance(value, dt.date) else str(value)
-    return UNUSABLE
-
-
-def _encodes(value: str) -> bool:
-    try:
-        value.encode()
-    except UnicodeEncodeError:
-        return False
-    return True
+    if isinstance(value, dt.date):
+        return value.isoformat()
+    return str(value) if isinstance(value, uuid.UUID) else UNUSABLE
 
 
 def _number_text(value: float | Decimal) -> str | Unusable | None:
@@ -130,18 +121,12 @@ def _time_of_text(value: str, zone: dt.tzinfo) -> int | Unusable | None:
     if value in _EMPTY_TEXTS:
         return None
     if found := _TIME.fullmatch(value):
-        year, month, day, hour, minute, second, fraction, offset = found.groups()
+        *parts, fraction, offset = found.groups()
+        year, month, day, hour, minute, second = (int(part or 0) for part in parts)
+        micro = int((fraction or "")[:6].ljust(6, "0"))
         try:
-            moment = dt.datetime(  # noqa: DTZ001 (the zone is set below)
-                int(year),
-                int(month),
-                int(day),
-                int(hour or 0),
-                int(minute or 0),
-                int(second or 0),
-                int((fraction or "0")[:6].ljust(6, "0")),
-            )
-            return _seconds(moment.replace(tzinfo=_offset(offset)) if offset else moment, zone)
+            there = _offset(offset) if offset else zone
+            return _seconds(dt.datetime(year, month, day, hour, minute, second, micro, there), zone)
         except ValueError:
             return UNUSABLE
     return _time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE
@@ -208,17 +193,15 @@ def _finite(value: float | Decimal) -> float | Decimal | Unusable:
     try:
         finite = math.isfinite(float(value))
     except OverflowError:
-        return UNUSABLE
-    if not finite:
-        return UNUSABLE
-    # The JSON encoder takes integers of at most 64 bits.
-    return Decimal(value) if isinstance(value, int) and abs(value) >= _INT64 else value
+        finite = False
+    if isinstance(value, int) and abs(value) >= _INT64:  # More than the JSON encoder takes.
+        value = Decimal(value)
+    return value if finite else UNUSABLE
 
 
 def positive_integer(value: Any) -> int | Unusable | None:
     """Return an integer from 1 to 2^63-1, which may come as `44489.0` or as text."""
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     whole = plain.removesuffix(".0")
     if whole.isascii() and whole.isdigit() and 0 < int(whole[:20]) < _INT64:
@@ -228,18 +211,16 @@ def positive_integer(value: Any) -> int | Unusable | None:
 
 def source(value: Any) -> str | Unusable | None:
     """Return `web`, `app` or `offline`, which may come in upper case."""
-    if isinstance(value, str) and value in SOURCES:
+    if isinstance(value, str) and value in WINDOWS:
         return value
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
-    return plain.lower() if plain.lower() in SOURCES else UNUSABLE
+    return plain.lower() if plain.lower() in WINDOWS else UNUSABLE
 
 
 def currency_code(value: Any) -> str | Unusable | None:
     """Return three letters in upper case."""
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     if len(plain) == _CURRENCY_LENGTH and plain.isascii() and plain.isalpha():
         return plain.upper()
@@ -255,24 +236,20 @@ def ip(value: Any) -> str | Unusable | None:
             pass
         else:
             return value
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     try:
         address = ipaddress.ip_address(plain)
     except ValueError:
         return UNUSABLE
-    if isinstance(address, ipaddress.IPv6Address):
-        if address.scope_id is not None:
-            return UNUSABLE
-        return str(address.ipv4_mapped or address)
-    return str(address)
+    if isinstance(address, ipaddress.IPv4Address):
+        return str(address)
+    return str(address.ipv4_mapped or address) if address.scope_id is None else UNUSABLE
 
 
 def device_id(value: Any) -> str | Unusable | None:
     """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty."""
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     if not _UUID.fullmatch(plain):
         return UNUSABLE
@@ -281,8 +258,7 @@ def device_id(value: Any) -> str | Unusable | None:
 
 def flag(value: Any) -> int | Unusable | None:
     """Return 0 or 1 for a boolean, 0, 1, or the text of one."""
-    plain = text(value)
-    if not isinstance(plain, str):
+    if not isinstance(plain := text(value), str):
         return plain
     return _FLAGS.get(plain.lower(), UNUSABLE)
 

@@ -1,4 +1,4 @@
-"""The one table of what an event is made of.
+"""The one table of what an event is made of, and what a stream must have for it.
 
 Everything else follows from `FIELDS`: the columns of stream maps and dead letters, the JSON of an
 event (wire.py), which columns the builder may leave out, and the table in the documentation.
@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import coerce
+from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, ip, text
+from target_liveintent.settings import EventDefaults
 
 
 class Field(NamedTuple):
@@ -36,6 +37,11 @@ class Field(NamedTuple):
     def path(self) -> tuple[str, ...]:
         """The names that lead to the field from outside in; empty for what is never sent."""
         return tuple(self.wire_name.split(".")) if self.wire_name else ()
+
+    @property
+    def places(self) -> tuple[tuple[str, ...], ...]:
+        """The paths to the column in a record: our name, and the API's spelling if it differs."""
+        return tuple(place for place in dict.fromkeys([(self.name,), self.path]) if place)
 
     @property
     def required(self) -> bool:
@@ -75,7 +81,7 @@ FIELDS = (
     Field(
         "decision_id",
         "decisionId",
-        coerce.text,
+        text,
         "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
     ),
     Field(
@@ -83,35 +89,27 @@ FIELDS = (
     ),
     Field("md5", "userData.md5", None, "MD5 of the normalised address."),
     Field("sha2", "userData.sha2", None, "SHA-256 of the normalised address."),
-    Field("ip", "userData.ip", coerce.ip, "IPv4 or IPv6 address of the buyer."),
-    Field("user_agent", "userData.ua", coerce.text, "The buyer's browser."),
-    Field("idfa", "userData.idfa", coerce.device_id, "Apple's advertising ID, a UUID."),
-    Field("aaid", "userData.aaid", coerce.device_id, "Android's advertising ID, a UUID."),
-    Field(
-        "tracking_enabled",
-        "userData.trackingEnabled",
-        coerce.flag,
-        "Boolean, or 0 and 1.",
-        int | None,
-    ),
-    Field(
-        "currency", "purchaseData.currency", coerce.currency_code, "Three letters, such as `USD`."
-    ),
+    Field("ip", "userData.ip", ip, "IPv4 or IPv6 address of the buyer."),
+    Field("user_agent", "userData.ua", text, "The buyer's browser."),
+    Field("idfa", "userData.idfa", device_id, "Apple's advertising ID, a UUID."),
+    Field("aaid", "userData.aaid", device_id, "Android's advertising ID, a UUID."),
+    Field("tracking_enabled", "userData.trackingEnabled", flag, "Boolean, or 0 and 1.", int | None),
+    Field("currency", "purchaseData.currency", currency_code, "Three letters, such as `USD`."),
     Field(
         "value",
         "purchaseData.value",
-        coerce.amount,
+        amount,
         "The amount: `87.28`, `$12.50`, `1,234.50`.",
         Decimal | None,
     ),
-    Field("order_id", "purchaseData.orderId", coerce.text, "Your order number."),
+    Field("order_id", "purchaseData.orderId", text, "Your order number."),
     Field(
         "source_url",
         "purchaseData.sourceUrl",
-        coerce.text,
+        text,
         "The page of the conversion or of the landing.",
     ),
-    Field("app_bundle", "purchaseData.appBundle", coerce.text, "The app's bundle ID."),
+    Field("app_bundle", "purchaseData.appBundle", text, "The app's bundle ID."),
     Field(
         "consent",
         "",
@@ -125,29 +123,21 @@ IDENTITY_COLUMNS = ("email", "md5", "sha2")
 """The columns that identify a person, the most trusted first."""
 
 
-def _places(field: Field) -> tuple[tuple[str, ...], ...]:
-    """Return the paths to the column in a record: our name, and the API's spelling."""
-    # `source` has the same name in both spellings.
-    return tuple(place for place in dict.fromkeys([(field.name,), field.path]) if place)
-
-
-READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in _places(field))
+READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in field.places)
 """The names in a mapped record that are read, in both spellings."""
+
+_IDENTITY_SOURCES = (*IDENTITY_COLUMNS, "decision_id", "source_url")
+_LACKS_PIXEL = "pixel_id (column or setting)"
+_LACKS_SOURCE = "source (column, or the setting default_source)"
+SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
+"""Maps a phrase of `missing_columns` to the setting that can supply what is missing."""
 
 
 def places_of(columns: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:
-    """Map each of our columns that a stream has to the places where its records may have it.
-
-    Args:
-        columns: The names of the stream's columns after mapping.
-
-    Returns:
-        For each column the paths into a record, our name before the API's spelling.
-    """
+    """Map each of our columns that a mapped stream has to its places in a record."""
     there = set(columns)
     found = {
-        field.name: tuple(place for place in _places(field) if place[0] in there)
-        for field in FIELDS
+        field.name: tuple(place for place in field.places if place[0] in there) for field in FIELDS
     }
     return {name: places for name, places in found.items() if places}
 
@@ -161,3 +151,23 @@ def first_value(record: Mapping[str, Any], places: Sequence[tuple[str, ...]]) ->
         if value is not None:
             return value
     return None
+
+
+def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[str]:
+    """List in phrases what a mapped stream lacks so that its records can never give an event."""
+    there = places_of(properties).keys()
+    missing = []
+    if "event_time" not in there:
+        missing.append("event_time")
+    if there.isdisjoint(_IDENTITY_SOURCES):
+        missing.append("one of " + ", ".join(_IDENTITY_SOURCES))
+    if "pixel_id" not in there and defaults.pixel_id is None:
+        missing.append(_LACKS_PIXEL)
+    if "source" not in there and defaults.source is None:
+        missing.append(_LACKS_SOURCE)
+    return missing
+
+
+def missing_columns_message(stream: str, missing: Iterable[str]) -> str:
+    """Say in a sentence why a stream can never give an event."""
+    return f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}."

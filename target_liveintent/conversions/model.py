@@ -1,7 +1,4 @@
-"""Age windows, and the two results of a record: a `Conversion` or a `Rejection`.
-
-These are plain values; `EventBuilder` (builder.py) makes them.
-"""
+"""Age windows, and the two results of a record: a `Conversion` or a `Rejection`."""
 
 from __future__ import annotations
 
@@ -20,7 +17,6 @@ WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 
 Source: LiveIntent's guide.
 """
-SOURCES = tuple(WINDOWS)
 MARGIN = 60
 """Seconds before the end of its window at which an event is too old, and accepted clock skew."""
 
@@ -30,12 +26,9 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         stream: The tap's name of the stream that it came from.
-        event_id: The ID under which the API may name it.
-        pixel_id: The pixel that it belongs to.
         expires_at: Unix time from which on it is too old to be sent.
         body: The event's JSON.
         columns: The mapped columns for a dead letter, without those that the identity was made of.
-        identity: The person that it is about.
     """
 
     stream: str
@@ -56,10 +49,9 @@ class Rejection(msgspec.Struct, frozen=True):
     """A record that cannot be sent.
 
     Attributes:
-        stream: The tap's name of the stream that it came from.
         event_id: Its ID; derived where the record has none, so that a replay keeps it.
         reason: A code of `reasons.REASONS`.
-        field: The column at fault, if there is one.
+        field: The column at fault.
         columns: The mapped columns for the dead letter, with hashes in place of the address.
         detail: More about the reason, without addresses.
         keys: The values of the tap's key properties, where the columns are not known.
@@ -75,5 +67,5 @@ class Rejection(msgspec.Struct, frozen=True):
 
 
 def with_hashes(columns: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
-    """Return the columns with the hashes of the identity that was taken out of them."""
+    """Put the hashes of the identity back into the columns that it was taken out of."""
     return {**columns, "md5": identity.md5, "sha2": identity.sha2}

@@ -7,7 +7,7 @@ from target_liveintent.mapping.converter import (
     Source,
     StreamPlan,
 )
-from target_liveintent.mapping.expressions import Compiled, Expression, Names, compile_row
+from target_liveintent.mapping.expressions import Compiled, Expression, compile_row
 from target_liveintent.mapping.functions import FUNCTIONS, GET, coalesce, getter
 from target_liveintent.mapping.presets import (
     NULL_VALUES,
@@ -35,7 +35,6 @@ __all__ = [
     "Compiled",
     "Expression",
     "MappingFailedError",
-    "Names",
     "RecordConverter",
     "Source",
     "StreamPlan",

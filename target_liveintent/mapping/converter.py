@@ -14,11 +14,9 @@ FILTER = "__filter__"
 
 
 class MappingFailedError(Exception):
-    """An expression failed for one record.
+    """An expression failed for one record, for a column or for `__filter__`.
 
-    Attributes:
-        column: The column that the expression computes, or `__filter__`.
-        kind: The name of the exception. Its text could hold what is in the record.
+    `kind` is the name of the exception. Its text could hold what is in the record.
     """
 
     def __init__(self, column: str, kind: str) -> None:
@@ -31,7 +29,7 @@ class Source(NamedTuple):
     """Where a column of a mapped record comes from.
 
     Attributes:
-        expression: The expression as the user wrote it.
+        expression: The user's text.
         paths: What the expression reads, as far as that is known: a column, and the steps into it.
     """
 
@@ -70,31 +68,16 @@ class StreamPlan(NamedTuple):
     def without_map(
         cls, stream: str, properties: Iterable[str], *, named: bool = True
     ) -> StreamPlan:
-        """Return the plan of a stream whose records are used as they are.
-
-        Args:
-            stream: The name of the stream.
-            properties: The columns of its records.
-            named: Whether the user wants the records to be sent.
-        """
+        """Return the plan of a stream whose records are used as they are."""
         return cls(
-            stream,
-            named,
-            tuple(properties),
-            passes_others=True,
-            reads=READ_COLUMNS,
-            transform=dict,
+            stream, named, tuple(properties), passes_others=True, reads=READ_COLUMNS, transform=dict
         )
 
 
 class RecordConverter:
-    """Converts the records of one stream.
+    """Converts the records of one stream, and counts in `left_out` the columns that it cannot use.
 
-    Args:
-        plan: The stream's plan, which must not drop all records.
-        builder: The stream's event builder.
-        left_out: Counts the columns that could not be used.
-        now: Returns the Unix time in seconds.
+    Its plan must not drop all records.
     """
 
     def __init__(
@@ -113,16 +96,11 @@ class RecordConverter:
     def convert(
         self, record: dict[str, Any], violation: str | None = None
     ) -> Conversion | Rejection | None:
-        """Convert one record.
+        """Convert a record as the tap sent it; None if the map's filter drops it.
 
         Args:
-            record: The record as the tap sent it.
-            violation: How the record breaks the tap's schema; None if it does not, or if records
-                are not validated.
-
-        Returns:
-            The conversion; the rejection, which gives the reason; or None if the map's filter
-            drops the record.
+            record: The record.
+            violation: How the record breaks the tap's schema.
 
         Raises:
             StreamMappingError: If the map reads a column that neither the record nor the tap's

@@ -21,12 +21,11 @@ from typing import Any, NamedTuple
 import simpleeval
 
 from target_liveintent.mapping.converter import FILTER
-from target_liveintent.mapping.functions import GET, getter, steps_of, walk
+from target_liveintent.mapping.functions import GET, getter, walk
 
 Row = dict[str, Any]
 
-_RECORD = ("_", "record")
-"""The names that the SDK gives to the record."""
+_RECORD = ast.Name("record", ast.Load())
 _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.Add: simpleeval.safe_add,
     ast.Mult: simpleeval.safe_mult,
@@ -37,30 +36,8 @@ _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
 _PLAIN = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.BitXor, ast.BitOr, ast.BitAnd)
 
 
-class Names(NamedTuple):
-    """The names, besides columns, that expressions may use.
-
-    Attributes:
-        functions: The functions of the SDK's evaluator, and the helpers of `mapping.functions`.
-        config: The setting `stream_map_config`.
-        stream: The value of `__stream_name__`.
-        source: The value of `__original_stream_name__`.
-    """
-
-    functions: Mapping[str, Any]
-    config: Mapping[str, Any]
-    stream: str
-    source: str
-
-
 class Expression(NamedTuple):
-    """One expression of a map.
-
-    Attributes:
-        column: The column that it computes, or `__filter__`.
-        tree: The parsed expression.
-        evaluate: Computes the value for a record with the SDK's evaluator.
-    """
+    """One expression of a map, for a column or `__filter__`; the SDK's evaluator evaluates it."""
 
     column: str
     tree: ast.stmt
@@ -74,8 +51,7 @@ class Compiled(NamedTuple):
         run: Returns a dict with all columns for a record, or None if the filter drops the record.
         reads: The columns that the expressions read; None if that is not known.
         names: The columns without which an expression fails.
-        paths: What each column's expression reads, as far as that is known: a column of the record,
-            and the steps into it.
+        paths: What each column's expression reads, as in `Source`.
     """
 
     run: Callable[[Row], Row | None]
@@ -88,32 +64,35 @@ class _NotCompiledError(Exception):
     """An expression has to be evaluated by the SDK's evaluator."""
 
 
-def compile_row(expressions: Iterable[Expression], names: Names) -> Compiled:
+def compile_row(
+    expressions: Iterable[Expression], functions: Mapping[str, Any], values: Mapping[str, Any]
+) -> Compiled:
     """Compile expressions to one function that returns a new dict.
 
     Args:
         expressions: The expressions of the columns, and of the filter if there is one: it drops
             the records for which its value is not true.
-        names: The names that they may use.
+        functions: The functions that they may use, by name.
+        values: What the other names mean that are not columns, such as `config`.
     """
     environment: dict[str, Any] = {
         "__builtins__": {},
         "_attribute": _attribute,
-        "_config": names.config,
         "_getter": getter,
         "_walk": walk,
         **{f"_{operator.__name__}": guard for operator, guard in _GUARDS.items()},
-        **{f"_f_{name}": function for name, function in names.functions.items()},
+        **{f"_f_{name}": function for name, function in functions.items()},
+        **{f"_v_{name}": value for name, value in values.items()},
     }
     compiled: dict[str, ast.expr] = {}
     rewriters: dict[str, _Rewriter] = {}
     for number, expression in enumerate(expressions):
-        rewriter = _Rewriter(names, expression.column)
+        rewriter = _Rewriter(functions, values, expression.column)
         try:
             value = rewriter.rewrite(expression.tree)
         except (_NotCompiledError, RecursionError):
             environment[f"_e_{number}"] = expression.evaluate
-            value = _call(f"_e_{number}", ast.Name("record", ast.Load()))
+            value = _call(f"_e_{number}", _RECORD)
             rewriter.reads_all = True
         rewriters[expression.column] = rewriter
         compiled[expression.column] = value
@@ -162,8 +141,11 @@ def _attribute(value: Any, name: str) -> Any:
 class _Rewriter(ast.NodeTransformer):
     """Rewrites one expression. It raises an error for node types that it has no method for."""
 
-    def __init__(self, names: Names, column: str) -> None:
-        self._names = names
+    def __init__(
+        self, functions: Mapping[str, Any], values: Mapping[str, Any], column: str
+    ) -> None:
+        self._functions = functions
+        self._values = values
         self._column = column
         self.columns: set[str] = set()
         self.names: set[str] = set()
@@ -210,29 +192,24 @@ class _Rewriter(ast.NodeTransformer):
             return ast.BinOp(left, node.op, right)
         raise _NotCompiledError
 
-    def visit_Name(self, node: ast.Name) -> ast.AST:  # noqa: PLR0911 (a table of names)
+    def visit_Name(self, node: ast.Name) -> ast.AST:
         """Resolve a name in this order: a name of the SDK, a column, a function."""
-        if node.id in _RECORD:
+        if _is_record(node):
             self.reads_all = True
-            return ast.Name("record", ast.Load())
-        if node.id == "config":
-            return ast.Name("_config", ast.Load())
-        if node.id == "__stream_name__":
-            return ast.Constant(self._names.stream)
-        if node.id == "__original_stream_name__":
-            return ast.Constant(self._names.source)
+            return _RECORD
+        if node.id in self._values:
+            return ast.Name(f"_v_{node.id}", ast.Load())
         if node.id == "self":
             return self._if_present(self._column, self._at("self"))
-        if node.id == GET and GET in self._names.functions:
-            return self._if_present(GET, self._getter())
-        if node.id in self._names.functions:
-            return self._if_present(node.id, ast.Name(f"_f_{node.id}", ast.Load()))
+        if node.id in self._functions:
+            return self._if_present(node.id, self._function(node.id))
         return self._required(node.id)
 
-    def _getter(self) -> ast.expr:
-        """Return the function `get` of the record, which may be called with any path."""
-        self.reads_all = True
-        return _call("_getter", ast.Name("record", ast.Load()))
+    def _function(self, name: str) -> ast.expr:
+        if name != GET:
+            return ast.Name(f"_f_{name}", ast.Load())
+        self.reads_all = True  # It may be called with any path.
+        return _call("_getter", _RECORD)
 
     def _required(self, column: str) -> ast.expr:
         self.names.add(column)
@@ -241,11 +218,10 @@ class _Rewriter(ast.NodeTransformer):
 
     def _at(self, column: str) -> ast.expr:
         self.columns.add(column)
-        record = ast.Name("record", ast.Load())
-        return ast.Subscript(record, ast.Constant(column), ast.Load())
+        return ast.Subscript(_RECORD, ast.Constant(column), ast.Load())
 
     def _if_present(self, column: str, otherwise: ast.expr) -> ast.expr:
-        present = ast.Compare(ast.Constant(column), [ast.In()], [ast.Name("record", ast.Load())])
+        present = ast.Compare(ast.Constant(column), [ast.In()], [_RECORD])
         return ast.IfExp(present, self._at(column), otherwise)
 
     def visit_Subscript(self, node: ast.Subscript) -> ast.AST:
@@ -255,9 +231,8 @@ class _Rewriter(ast.NodeTransformer):
         return ast.Subscript(self.visit(node.value), self.visit(node.slice), ast.Load())
 
     def visit_Attribute(self, node: ast.Attribute) -> ast.AST:
-        if node.attr.startswith(tuple(simpleeval.DISALLOW_PREFIXES)):
-            raise _NotCompiledError
-        if node.attr in simpleeval.DISALLOW_METHODS:
+        prefixes = tuple(simpleeval.DISALLOW_PREFIXES)
+        if node.attr.startswith(prefixes) or node.attr in simpleeval.DISALLOW_METHODS:
             raise _NotCompiledError
         return _call("_attribute", self.visit(node.value), ast.Constant(node.attr))
 
@@ -270,48 +245,47 @@ class _Rewriter(ast.NodeTransformer):
             if keyword.arg is None:
                 raise _NotCompiledError
             keywords.append(ast.keyword(keyword.arg, self.visit(keyword.value)))
-        return ast.Call(self._function(node), arguments, keywords)
+        return ast.Call(self._called(node), arguments, keywords)
 
     def _constant_path(self, node: ast.Call) -> str | None:
         """Return the path of a call `get('a.b')`; None for other calls and for computed paths."""
         is_get = isinstance(node.func, ast.Name) and node.func.id == GET
-        if not is_get or GET not in self._names.functions:
+        if not is_get or GET not in self._functions:
             return None
         return _constant_text(node.args[0]) if len(node.args) == 1 and not node.keywords else None
 
     def _get(self, path: str) -> ast.expr:
         """Return the code of a `get` with a known path. It reads only the column of its start."""
-        column, *steps = steps_of(path)
-        self.columns.add(column)
+        column, *steps = path.split(".")
         self.paths.add((column, *steps))
-        record = ast.Name("record", ast.Load())
-        get = ast.Attribute(record, "get", ast.Load())
-        value = ast.Call(get, [ast.Constant(column)], [])
+        value = ast.Call(self._getting(column), [ast.Constant(column)], [])
         rest = ast.Tuple([ast.Constant(step) for step in steps], ast.Load())
         return _call("_walk", value, rest) if steps else value
 
-    def _function(self, node: ast.Call) -> ast.expr:
+    def _getting(self, column: str) -> ast.expr:
+        """Return the method `get` of the record, for a call with a known column."""
+        self.columns.add(column)
+        return ast.Attribute(_RECORD, "get", ast.Load())
+
+    def _called(self, node: ast.Call) -> ast.expr:
         function = node.func
         if isinstance(function, ast.Attribute):
             column = _constant_text(node.args[0]) if node.args else None
             if function.attr == "get" and _is_record(function.value) and column is not None:
-                self.columns.add(column)
                 self.paths.add((column,))
-                return ast.Attribute(ast.Name("record", ast.Load()), "get", ast.Load())
+                return self._getting(column)
             attribute: ast.expr = self.visit(function)
             return attribute
         # The evaluator calls functions only, never the value of a column of the same name.
-        if not isinstance(function, ast.Name) or function.id not in self._names.functions:
+        if not isinstance(function, ast.Name) or function.id not in self._functions:
             raise _NotCompiledError
-        if self._names.functions[function.id] in simpleeval.DISALLOW_FUNCTIONS:
+        if self._functions[function.id] in simpleeval.DISALLOW_FUNCTIONS:
             raise _NotCompiledError
-        if function.id == GET:
-            return self._getter()
-        return ast.Name(f"_f_{function.id}", ast.Load())
+        return self._function(function.id)
 
 
 def _is_record(node: ast.expr) -> bool:
-    return isinstance(node, ast.Name) and node.id in _RECORD
+    return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names for it.
 
 
 def _constant_text(node: ast.expr) -> str | None:

@@ -35,11 +35,6 @@ _CODES = {
 _EXPONENTS = {code: exponent for exponent, codes in _CODES.items() for code in codes.split()}
 
 
-def steps_of(path: str) -> list[str]:
-    """Return the steps of a path such as `customer.email`, whose first step is a column."""
-    return path.split(".")
-
-
 def walk(value: Any, steps: Iterable[str]) -> Any:
     """Follow steps through objects by key and lists by index; None if one of them is missing."""
     for step in steps:
@@ -54,20 +49,11 @@ def walk(value: Any, steps: Iterable[str]) -> Any:
 
 
 def getter(record: Mapping[str, Any]) -> Callable[[str], Any]:
-    """Return the function `get` of a record.
+    """Return the function `get` of a record: a function of a path such as `customer.email`.
 
-    Args:
-        record: The record as the tap sent it.
-
-    Returns:
-        A function of a path. It raises an error for anything but text, which rejects the record:
-        the user forgot the quotes.
+    It raises an error for anything but text, which rejects the record: the user forgot the quotes.
     """
-
-    def get(path: str) -> Any:
-        return walk(record, steps_of(path))
-
-    return get
+    return lambda path: walk(record, path.split("."))
 
 
 def coalesce(*values: Any) -> Any:
@@ -81,12 +67,7 @@ def coalesce(*values: Any) -> Any:
 def minor_units(amount: Any, currency: Any) -> Decimal | None:
     """Convert an integer number of minor units to a decimal amount: 1250 and `usd` → 12.50.
 
-    Args:
-        amount: An integer, which may also be written as `1250.0` or as text.
-        currency: A code of ISO 4217, in upper or lower case.
-
-    Returns:
-        The exact amount, or None if one of the two cannot be read.
+    The amount is exact. It is None if one of the two cannot be read.
     """
     code = currency_code(currency)
     exponent = _EXPONENTS.get(code) if isinstance(code, str) else None
@@ -120,14 +101,7 @@ def strip(value: Any) -> Any:
 
 
 class Function(NamedTuple):
-    """A helper function.
-
-    Attributes:
-        name: Its name in expressions.
-        signature: An example of its use, for the documentation.
-        meaning: Its description, for the documentation.
-        call: The function itself; `get` is bound to an empty record.
-    """
+    """A helper function. An example of its use and its meaning are for the documentation."""
 
     name: str
     signature: str
@@ -144,10 +118,7 @@ FUNCTIONS = (
         getter({}),
     ),
     Function(
-        "coalesce",
-        "coalesce(a, b, …)",
-        "The first that is neither null nor empty text.",
-        coalesce,
+        "coalesce", "coalesce(a, b, …)", "The first that is neither null nor empty text.", coalesce
     ),
     Function(
         "minor_units",

@@ -1,7 +1,4 @@
-"""Suggestions for maps and settings: misspelled names, maps to start from, settings to set.
-
-A run and `--explain` give them in the same words.
-"""
+"""Suggestions for maps and settings, which a run and `--explain` give in the same words."""
 
 from __future__ import annotations
 
@@ -33,12 +30,9 @@ def nearest(name: str, known_names: Iterable[str]) -> str | None:
 
 
 def unknown_read(column: str, path: Sequence[str], schema: Mapping[str, Any]) -> str | None:
-    """Return a sentence if an expression reads what the tap's SCHEMA does not have; else None.
+    """Return a sentence if a column's expression reads what the tap's schema does not have.
 
-    Args:
-        column: The column that the expression computes.
-        path: What the expression reads: a column, and the steps into it.
-        schema: The tap's schema. Where it does not list an object's properties, it allows any.
+    Where the schema does not list an object's properties, it allows any.
     """
     inner: Any = schema
     for step in path:
@@ -61,12 +55,7 @@ def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:
-    """Return the streams that maps name and the tap did not send, each with a hint or "".
-
-    Args:
-        names: The streams that the maps name, including patterns.
-        streams: The streams that the tap sent.
-    """
+    """Return the names and patterns of maps that match no stream of the tap, each with a hint."""
     others = [stream for stream in streams if stream not in names]
     for name in names:
         if not any(fnmatch.fnmatch(stream, name) for stream in streams):
@@ -74,22 +63,14 @@ def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator
 
 
 _LIKELY_COLUMNS = {
-    "event_time": (
-        "processed_at",
-        "created_at",
-        "createdat",
-        "created",
-        "date",
-        "timestamp",
-        "time",
-    ),
-    "email": ("email", "customer_email", "contact_email", "receipt_email", "email_address"),
-    "value": ("total_price", "total", "amount", "value", "price", "revenue"),
-    "currency": ("currency", "currency_code", "currencycode", "currencyisocode"),
-    "order_id": ("order_id", "order_number", "order_no", "number", "name"),
-    "ip": ("client_ip", "browser_ip", "ip", "clientip", "ip_address"),
-    "user_agent": ("user_agent", "useragent", "ua"),
-    "source_url": ("landing_url", "landing_site", "source_url", "page_url", "url"),
+    "event_time": "processed_at created_at createdat created date timestamp time",
+    "email": "email customer_email contact_email receipt_email email_address",
+    "value": "total_price total amount value price revenue",
+    "currency": "currency currency_code currencycode currencyisocode",
+    "order_id": "order_id order_number order_no number name",
+    "ip": "client_ip browser_ip ip clientip ip_address",
+    "user_agent": "user_agent useragent ua",
+    "source_url": "landing_url landing_site source_url page_url url",
 }
 """For columns of an event, the names that taps use, the likeliest first."""
 
@@ -113,12 +94,7 @@ def advise_map(
 ) -> str:
     """Return how to map a stream: with a preset made for it, or with a map made of its columns.
 
-    Args:
-        stream: The stream's name.
-        columns: The tap's columns.
-        keys: The stream's key properties.
-        defaults: The defaults that the settings give to events.
-        in_use: Whether the stream uses a preset already.
+    A stream that has a preset `in_use` gets a map.
     """
     preset = None if in_use else likely_preset(columns)
     if preset is None:
@@ -136,7 +112,7 @@ def suggest_map(stream: str, properties: Iterable[str], keys: Sequence[str]) -> 
     by_name = {name.lower(): name for name in properties}
     rows = {"event_id": _expression(keys[0])} if len(keys) == 1 else {}
     for column, likely in _LIKELY_COLUMNS.items():
-        found = next((by_name[name] for name in likely if name in by_name), None)
+        found = next((by_name[name] for name in likely.split() if name in by_name), None)
         if found is not None:
             rows[column] = _expression(found)
         elif column in {"event_time", "email"}:

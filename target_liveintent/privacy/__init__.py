@@ -1,11 +1,7 @@
 """Hashing, redaction and suppression: no address and no token leaves this machine.
 
-- `identity` hashes addresses; its `scrub` replaces the addresses in a text with hashes.
-- `urls` removes credentials and addresses from page URLs.
-- `redaction` says what dead letters may contain: `redact_columns`, which uses `scrub`.
-- `logs` says what log lines and reports may contain: `without_secrets`, which uses `scrub` and
-  hides the token.
-- `suppression` reads the list of people who must not be sent.
+`redact_columns` says what dead letters may contain, `without_secrets` what log lines and reports
+may contain; both replace addresses with `scrub`.
 """
 
 from target_liveintent.privacy.identity import (
@@ -17,12 +13,14 @@ from target_liveintent.privacy.identity import (
     pseudonym,
     scrub,
 )
-from target_liveintent.privacy.logs import hide_token, protect_logging, without_secrets
 from target_liveintent.privacy.redaction import (
     LONGEST_TEXT,
+    hide_token,
+    protect_logging,
     redact_column,
     redact_columns,
     redact_value,
+    without_secrets,
 )
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.privacy.urls import clean_url

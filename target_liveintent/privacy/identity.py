@@ -19,13 +19,13 @@ import msgspec
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
 
-_GMAIL = frozenset({"gmail.com", "googlemail.com"})
+_GMAIL = ("@gmail.com", "@googlemail.com")
 _HASH = re.compile(r"[0-9a-fA-F]{32}(?:[0-9a-fA-F]{32})?")
 _DOMAIN = r"(?:[\w-]{1,63}[.]){1,10}(?:[^\W\d_]{2,63}|xn--[\w-]{2,59})"
 _LOCAL = r"[\w\u0300-\u036f.%+'!#$*^`{}~-]"
 # `_ADDRESS_WITHIN` accepts the last character before the @ as well, so that every text that is
-# hashed as an address is also found as one.
-_ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\]{{0,127}}{_LOCAL}@{_DOMAIN}")
+# hashed as an address is also found as one. UTF-8 cannot encode the surrogates that JSON may hold.
+_ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_DOMAIN}")
 # All repetitions are bounded, so that a long text without an address costs linear time. In a URL,
 # %40 is an @ (%2540 in a URL that is itself a parameter), %2E a dot, and %C3%BC a letter.
 _LETTER_CODE = r"%(?:25)*[89a-fA-F][0-9a-fA-F]"
@@ -36,7 +36,6 @@ _ADDRESS_WITHIN = re.compile(
 )
 MAX_NESTING = 50
 """Levels of lists and objects in a value; what lies deeper is left out."""
-_LONGEST_INTEGER_BITS = 1_000
 _PLACEHOLDERS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
 """Texts that sources hash in place of an absent address."""
 
@@ -46,7 +45,7 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         md5: 32 lower-case hexadecimal digits, or None.
-        sha2: 64 lower-case hexadecimal digits (SHA-256), or None.
+        sha2: 64 lower-case hexadecimal digits, or None.
         notes: `junk` for each value that is neither an address nor a usable hash; `conflict` if a
             given hash contradicts the address.
     """
@@ -55,29 +54,19 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     sha2: str | None
     notes: tuple[str, ...] = ()
 
-    @property
-    def known(self) -> bool:
-        """Whether there is a hash."""
-        return self.md5 is not None or self.sha2 is not None
-
 
 def _lower(address: str) -> str:
     return address.strip().lower()
 
 
-def _without_dots_and_plus(local: str) -> str:
-    return local.partition("+")[0].replace(".", "")
-
-
-def _all_domains(address: str) -> str:
-    local, _, domain = _lower(address).rpartition("@")
-    return f"{_without_dots_and_plus(local)}@{domain}"
+def _without_dots_and_plus(lowered: str) -> str:
+    local, _, domain = lowered.rpartition("@")
+    return f"{local.partition('+')[0].replace('.', '')}@{domain}"
 
 
 def _gmail(address: str) -> str:
     lowered = address.strip().lower()
-    local, _, domain = lowered.rpartition("@")
-    return f"{_without_dots_and_plus(local)}@{domain}" if domain in _GMAIL else lowered
+    return _without_dots_and_plus(lowered) if lowered.endswith(_GMAIL) else lowered
 
 
 NORMALIZATIONS: dict[str, Callable[[str], str]] = {
@@ -85,37 +74,26 @@ NORMALIZATIONS: dict[str, Callable[[str], str]] = {
     # `John.Doe+office@gmail.com`. It says nothing about other domains, so nothing is dropped there.
     "gmail": _gmail,
     # A sister product of LiveIntent's drops dots and `+…` in all domains.
-    "all_domains": _all_domains,
+    "all_domains": lambda address: _without_dots_and_plus(_lower(address)),
     # LiveIntent's own privacy tool only trims the address and makes it lower case.
     "lowercase": _lower,
 }
 
 
-def _md5(text: str) -> str:
-    return hashlib.md5(text.encode(), usedforsecurity=False).hexdigest()
-
-
-def _sha256(text: str) -> str:
-    return hashlib.sha256(text.encode()).hexdigest()
-
-
 _JUNK_HASHES = frozenset(
-    digest(variant)
+    algorithm(variant.encode(), usedforsecurity=False).hexdigest()
     for text in _PLACEHOLDERS
-    for variant in {text, text.upper(), text.capitalize()}
-    for digest in (_md5, _sha256)
+    for variant in (text, text.upper(), text.capitalize())
+    for algorithm in (hashlib.md5, hashlib.sha256)
 ) | {"0" * 32, "0" * 64}
 
 
 def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Identity:
     """Make one identity of the values of the columns `email`, `md5` and `sha2`.
 
-    A raw address in any of them wins over a given hash. The length of a hash decides whether it is
-    the md5 or the sha2. All other texts, and the hashes of placeholders, are junk.
-
-    Args:
-        candidates: The values, the most trusted first.
-        normalize: One of `NORMALIZATIONS`.
+    The first candidate is the most trusted, but a raw address in any of them wins over a given
+    hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and the
+    hashes of placeholders, are junk.
     """
     computed: Identity | None = None
     given: dict[int, str] = {}
@@ -139,11 +117,7 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
 
 
 def digests(text: str) -> set[str]:
-    """Return every hash that may identify a person, from an address or from one given hash.
-
-    An address has two hashes for each normalisation. The set is empty if the text is neither an
-    address nor a hash.
-    """
+    """Return the hashes of an address in each normalisation, or a given hash; else an empty set."""
     if _HASH.fullmatch(text):
         return {text.lower()}
     hashed = (_hash_address(text, normalize) for normalize in NORMALIZATIONS.values())
@@ -151,21 +125,15 @@ def digests(text: str) -> set[str]:
 
 
 def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
-    if not _ADDRESS.fullmatch(text) or not (text.isascii() or _is_unicode(text)):
+    if not _ADDRESS.fullmatch(text):
         return None
     normalized = normalize(text)
     if normalized[0] == "@":  # The local part is empty after normalisation: `+tag@gmail.com`.
         return None
     address = normalized.encode()
     return Identity(
-        hashlib.md5(address, usedforsecurity=False).hexdigest(),
-        hashlib.sha256(address).hexdigest(),
+        hashlib.md5(address, usedforsecurity=False).hexdigest(), hashlib.sha256(address).hexdigest()
     )
-
-
-def _is_unicode(text: str) -> bool:
-    """Return whether UTF-8 can encode the text; JSON may contain lone surrogates."""
-    return not any("\ud800" <= character <= "\udfff" for character in text)
 
 
 def holds_address(text: str) -> bool:
@@ -178,7 +146,7 @@ def scrub(text: str) -> str:
     if "@" not in text and "%" not in text:
         return text
     return _ADDRESS_WITHIN.sub(
-        lambda found: _sha256(_lower(found[0]).encode(errors="replace").decode()), text
+        lambda found: hashlib.sha256(_lower(found[0]).encode(errors="replace")).hexdigest(), text
     )
 
 
@@ -188,14 +156,9 @@ def pseudonym(text: str) -> str:
 
 
 def derive_event_id(stream: str, values: Iterable[Any]) -> str:
-    """Derive the event ID of a record without one, so that the record has it each time it is sent.
+    """Derive a UUIDv5 for a record without an event ID, so that it has it each time it is sent.
 
-    Args:
-        stream: The tap's name of the stream.
-        values: JSON-like values that distinguish the record from all others, in a fixed order.
-
-    Returns:
-        A UUIDv5 as text.
+    The JSON-like values distinguish it from all other records of the stream.
     """
     name = json.dumps(
         [stream, *(_canonical(value, 0) for value in values)],
@@ -215,5 +178,5 @@ def _canonical(value: Any, depth: int) -> Any:
     if isinstance(value, (list, tuple)):
         return [_canonical(inner, depth + 1) for inner in value]
     # Python refuses to write integers of thousands of digits in decimal.
-    too_long = isinstance(value, int) and value.bit_length() > _LONGEST_INTEGER_BITS
+    too_long = isinstance(value, int) and abs(value) >= 2**1000
     return hex(value) if too_long else value

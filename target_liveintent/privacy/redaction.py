@@ -1,19 +1,26 @@
-"""Redaction of values for dead letters: JSON values with hashes in place of addresses.
+"""Redaction: no address and no token in dead letters, log lines and reports.
 
-The redaction of log lines and reports is in logs.py; both replace addresses with `scrub`.
+For log lines and reports, this is the last line of defence. No message of this project contains an
+address or the token, but streams and files can be named after people, and libraries log more than
+that, above all at DEBUG.
 """
 
 from __future__ import annotations
 
+import base64
 import datetime as dt
+import logging
 from collections.abc import Mapping
 from decimal import Decimal
 from typing import Any
+from urllib.parse import quote, quote_plus
 
 from target_liveintent.privacy.identity import MAX_NESTING, scrub
 
 LONGEST_TEXT = 8_192
 """Characters; a longer text is not a value: no order ID, page or browser is that long."""
+_SHORTEST_TOKEN = 6
+_spellings: set[str] = set()
 
 
 def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
@@ -29,7 +36,7 @@ def redact_columns(columns: Mapping[str, Any]) -> dict[str, Any]:
 
 
 def redact_column(columns: dict[str, Any], name: str) -> None:
-    """Redact one column in place, and list it in `scrubbed` if its text has changed."""
+    """Redact one column in place."""
     before = columns[name]
     columns[name] = redact_value(before)
     if isinstance(before, str) and columns[name] != before:
@@ -59,3 +66,37 @@ def _redact_text(value: str) -> str:
     if len(value) > LONGEST_TEXT:
         return f"({len(value)} characters)"
     return scrub(value if value.isascii() else value.encode(errors="replace").decode())
+
+
+def hide_token(token: str) -> None:
+    """Remove this token, in all its usual spellings, from everything that is logged from now on."""
+    if len(token) < _SHORTEST_TOKEN:  # Its removal would garble every line, and it protects little.
+        return
+    for text in (token, f"Bearer {token}"):
+        encoded = base64.b64encode(text.encode()).decode()
+        _spellings.update({text, quote(text, safe=""), quote_plus(text), encoded})
+
+
+def without_secrets(text: str) -> str:
+    """Return a text without the token, and with hashes in place of addresses."""
+    for spelling in sorted(_spellings, key=len, reverse=True):
+        text = text.replace(spelling, "***")
+    return scrub(text)
+
+
+class _Redacting(logging.Formatter):
+    def __init__(self, inner: logging.Formatter) -> None:
+        super().__init__()
+        self._inner = inner
+
+    def format(self, record: logging.LogRecord) -> str:
+        return without_secrets(self._inner.format(record))
+
+
+def protect_logging(logger: logging.Logger | None = None) -> None:
+    """Redact what the handlers of a logger, by default the root logger, write from now on."""
+    # Warnings of urllib3 contain an answer's headers; every outcome is logged elsewhere anyway.
+    logging.getLogger("urllib3").setLevel(logging.ERROR)
+    for handler in (logger or logging.getLogger()).handlers:
+        if not isinstance(handler.formatter, _Redacting):
+            handler.setFormatter(_Redacting(handler.formatter or logging.Formatter()))

@@ -9,17 +9,16 @@ from target_liveintent.privacy.identity import Identity, digests
 
 
 class Suppressions:
-    """The people who must not be sent, as hashes.
+    """The people who must not be sent, as hashes: of an address those in every normalisation.
 
     Args:
-        path: The setting `suppression_path`, or None.
+        path: The setting `suppression_path`.
 
     Raises:
         ConfigurationError: If any part of the file cannot be read: a run must not send without it.
     """
 
     def __init__(self, path: str | None) -> None:
-        """Read the file; an address counts in every normalisation, as md5 and as sha2."""
         self._hashes: set[bytes] = set()
         if path is None:
             return

@@ -30,13 +30,9 @@ _LEVELS = 3
 
 
 def clean_url(url: str) -> str:
-    """Remove credentials, and parameters that contain an address, from a URL.
+    """Remove credentials, and parameters that contain an address, from a URL or any other text.
 
-    Args:
-        url: A URL as the source has it, or a path, or any other text.
-
-    Returns:
-        The rest, unchanged. An address outside of a parameter's value is still in it.
+    An address outside of a parameter's value stays in it.
     """
     if "@" in url:
         url = _USER_INFO.sub(r"\1", url)
@@ -50,7 +46,6 @@ def clean_url(url: str) -> str:
 
 
 def _sendable(mark: str, text: str) -> str:
-    """Return a mark and the parameters after it that may be sent; empty if there are none."""
     if "=" not in text:
         return mark + text
     kept = [parameter for parameter in text.split("&") if _may_be_sent(parameter)]
@@ -79,7 +74,6 @@ def _is_credential(name: str) -> bool:
 
 
 def _contains_credential(value: str) -> bool:
-    """Return whether a value is a URL, encoded or not, that contains a credential."""
     for _ in range(_LEVELS):
         if _USER_INFO_WITHIN.search(value) or any(map(_is_credential, _NAME_WITHIN.findall(value))):
             return True

@@ -28,7 +28,6 @@ from target_liveintent.mapping import (
     Compiled,
     Expression,
     MappingFailedError,
-    Names,
     Source,
     StreamPlan,
     compile_row,
@@ -63,20 +62,22 @@ class StreamMap(CustomStreamMap):
             if text not in NULL_VALUES
         }
         self._dropped = definitions.keys() - texts
-        self._names = Names(
-            self.expr_evaluator.functions,
-            self.map_config,
-            self.stream_alias,
-            kwargs["stream_name"],
-        )
+        self._values = {
+            "config": self.map_config,
+            "__stream_name__": self.stream_alias,
+            "__original_stream_name__": kwargs["stream_name"],
+        }
         self._expressions = [self._expression(column, text) for column, text in texts.items()]
-        compiled = compile_row(self._expressions, self._names)
+        compiled = self._compiled(self._expressions)
         self._row, self.reads = compiled.run, compiled.reads
         if self.passes_others and self.reads is not None:
             self.reads |= READ_COLUMNS
         self.sources = {
             column: Source(text.strip(), compiled.paths[column]) for column, text in texts.items()
         }
+
+    def _compiled(self, expressions: list[Expression]) -> Compiled:
+        return compile_row(expressions, self.expr_evaluator.functions, self._values)
 
     def _expression(self, column: str, text: str) -> Expression:
         tree = ast.parse(text).body[0]
@@ -137,7 +138,7 @@ class StreamMap(CustomStreamMap):
 
     @functools.cached_property
     def _singly(self) -> dict[str, Compiled]:
-        return {e.column: compile_row([e], self._names) for e in self._expressions}
+        return {e.column: self._compiled([e]) for e in self._expressions}
 
     def _init_faker_instance(self) -> None:
         """Disables Faker: fabricated values must never be sent."""

@@ -1,8 +1,7 @@
 """Ready stream maps for known taps.
 
 Each preset is a YAML file beside this module, written as a user would write it. `--preset` prints
-the file, and `expand_presets` turns it into an entry of `stream_maps`. YAML is imported only where
-a preset is used.
+the file, and `expand_presets` turns it into an entry of `stream_maps`.
 """
 
 from __future__ import annotations
@@ -17,12 +16,7 @@ NULL_VALUES: tuple[Any, ...] = (None, "__NULL__")
 
 
 class Preset(NamedTuple):
-    """A preset.
-
-    Attributes:
-        source: The stream that it is made for, for the documentation.
-        signature: Columns that only this stream has together.
-    """
+    """The stream that a preset is made for, and columns that only this stream has together."""
 
     source: str
     signature: frozenset[str]
@@ -65,26 +59,17 @@ def preset_text(name: str) -> str:
 def expand_presets(presets: Mapping[str, str], stream_maps: Mapping[str, Any]) -> dict[str, Any]:
     """Combine the settings `presets` and `stream_maps`.
 
-    Args:
-        presets: The presets to use, by the tap's stream names.
-        stream_maps: The user's own maps. Column by column, they take precedence over the stream's
-            preset; a null removes the preset's column or filter.
-
-    Returns:
-        The definitions for `StreamMaps`.
+    Column by column, the user's own map takes precedence over the stream's preset; a null in it
+    removes the preset's column or filter.
     """
     expanded = dict(stream_maps)
     for stream, name in presets.items():
         own = stream_maps.get(stream, {})
         if isinstance(own, dict):  # (Otherwise it is null, which drops the stream.)
-            expanded[stream] = _merged(preset_columns(name), own)
+            merged = {**preset_columns(name), **own}
+            removed = {c for c in preset_columns(name) if merged[c] in NULL_VALUES} - {"__else__"}
+            expanded[stream] = {c: text for c, text in merged.items() if c not in removed}
     return expanded
-
-
-def _merged(columns: Mapping[str, Any], own: Mapping[str, Any]) -> dict[str, Any]:
-    merged = {**columns, **own}
-    removed = {column for column in columns if merged[column] in NULL_VALUES} - {"__else__"}
-    return {column: value for column, value in merged.items() if column not in removed}
 
 
 @functools.cache

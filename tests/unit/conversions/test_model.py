@@ -5,13 +5,13 @@ from __future__ import annotations
 import pytest
 from unit_support import ADDRESS, DAY, MD5, SHA2, conversion, order
 
-from target_liveintent.conversions.model import MARGIN, SOURCES, WINDOWS, Rejection
+from target_liveintent.conversions.model import MARGIN, WINDOWS, Rejection
 
 
 def test_the_windows_are_those_of_the_guide() -> None:
     """Seven days online, thirty days offline, and a minute of margin."""
     assert WINDOWS == {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
-    assert SOURCES == ("web", "app", "offline")
+    assert tuple(WINDOWS) == ("web", "app", "offline")
     assert MARGIN == 60
 
 

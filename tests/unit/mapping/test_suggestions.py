@@ -9,7 +9,7 @@ import yaml
 from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
-from target_liveintent.conversions.requirements import missing_columns
+from target_liveintent.conversions.fields import missing_columns
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.mapping.suggestions import (
     absent_streams,

@@ -11,7 +11,7 @@ from urllib.parse import quote, quote_plus
 import pytest
 from unit_support import sha256
 
-from target_liveintent.privacy.logs import hide_token, protect_logging, without_secrets
+from target_liveintent.privacy.redaction import hide_token, protect_logging, without_secrets
 
 if TYPE_CHECKING:
     from collections.abc import Iterator

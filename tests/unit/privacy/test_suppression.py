@@ -104,7 +104,7 @@ def test_files_of_any_system(tmp_path: Path, start: str, end: str) -> None:
 )
 def test_addresses_out_of_the_ordinary(tmp_path: Path, address: str) -> None:
     """Every text that is hashed as an address in a record is one in the file, too."""
-    if not who(address).known:
+    if not who(address).sha2:
         pytest.skip("no address in a record either")
     assert load(tmp_path, f"{address}\n").contains(who(address))
 

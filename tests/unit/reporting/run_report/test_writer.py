@@ -12,7 +12,7 @@ import pytest
 from report_support import MadeUpRun, everything
 from unit_support import DAY, NOW, TIME
 
-from target_liveintent.privacy.logs import hide_token
+from target_liveintent.privacy.redaction import hide_token
 from target_liveintent.reporting.reporter import write_report
 from target_liveintent.reporting.run_report.model import FAILED, Ending, Facts
 from target_liveintent.reporting.run_report.page import page

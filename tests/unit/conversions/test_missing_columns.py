@@ -10,7 +10,7 @@ from unit_support import (
     DEFAULTS,
 )
 
-from target_liveintent.conversions.requirements import (
+from target_liveintent.conversions.fields import (
     SETTING_FOR,
     missing_columns,
     missing_columns_message,
