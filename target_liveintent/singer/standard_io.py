@@ -11,11 +11,7 @@ from target_liveintent.storage import refuse_own_file
 
 
 def check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:
-    """Check that the input is not the file that the run writes its own dead letters to.
-
-    Args:
-        file_input: The input; standard input if None.
-        dead_letter_path: The setting.
+    """Check that the input (None: standard input) is not the file for the run's dead letters.
 
     Raises:
         ConfigurationError: If it is that file.

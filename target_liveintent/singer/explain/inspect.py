@@ -30,16 +30,13 @@ MAX_RECORDS = 10_000
 def explain(
     source: IO[str], settings: Settings, maps: StreamMaps, in_use: Mapping[str, str]
 ) -> Iterator[str]:
-    """Explain what a run would do with an input.
+    """Explain what a run would do with a Singer stream or a tap's catalog, in lines to print.
 
     Args:
-        source: A Singer stream, or a tap's catalog.
+        source: The input.
         settings: The settings.
         maps: The stream maps.
         in_use: The setting `presets`.
-
-    Yields:
-        Lines to print.
 
     Raises:
         InputError: If the input is neither. The message has the number of a line, not its content.
@@ -72,8 +69,7 @@ class _Inspector:
                 unread.append(line)
                 continue
             try:
-                message = decode_message(line)
-                records += self._process(message)
+                records += self._process(decode_message(line))
             except InputError as error:
                 if self.streams:
                     msg = f"line {number} of the input: {error}"
@@ -112,43 +108,32 @@ class _Inspector:
         if plan.transform is None:
             return explained
         is_replay = stream.name == DEAD_LETTERS
+        defaults = self._settings.events
         if not is_replay:
-            explained.missing = missing_columns(plan.properties, self._settings.events)
+            explained.missing = missing_columns(plan.properties, defaults)
         if explained.missing:
             return explained
         if self._settings.validate_records and not is_replay:
             explained.validator = RecordValidator(stream.schema)
         builder = EventBuilder(
-            stream.name,
-            plan.properties,
-            stream.keys,
-            self._settings.events,
-            self._suppressions,
+            stream.name, plan.properties, stream.keys, defaults, self._suppressions
         )
         explained.converter = RecordConverter(plan, builder, explained.left_out)
         return explained
 
 
 class _Entry(msgspec.Struct):
-    """The parts of a catalog's stream that are needed."""
-
     tap_stream_id: str
     schema: dict[str, Any]
     key_properties: list[str] | None = None
 
 
 class _Catalog(msgspec.Struct):
-    """A catalog, which taps print with `--discover`."""
-
     streams: list[_Entry]
 
 
 def _catalog(text: bytes) -> list[Stream]:
-    """Return the streams of a catalog.
-
-    Raises:
-        InputError: If the text is not a catalog.
-    """
+    """Return the streams of a catalog, which taps print with `--discover`."""
     try:
         entries = msgspec.json.decode(text, type=_Catalog).streams
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

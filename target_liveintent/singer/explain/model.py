@@ -12,7 +12,7 @@ from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
 from target_liveintent.singer.streams import Stream
-from target_liveintent.singer.validation import RecordValidator, violation_of
+from target_liveintent.singer.validation import RecordValidator
 
 SENT, FILTERED = "sent", "filtered"
 """Outcomes of a record, beside the reason codes of rejections."""
@@ -24,18 +24,15 @@ class Explained(msgspec.Struct):
     """What one map makes of a stream and its records.
 
     Attributes:
-        stream: The stream.
-        plan: What is done with its records.
         missing: What the stream lacks to give events.
-        converter: Converts its records; None if they cannot become events.
-        validator: Validates records against the tap's schema; None if the settings do not ask for
-            it.
+        converter: None if the records cannot become events.
+        validator: None if the settings do not ask for it.
         outcomes: Counts records by outcome: `sent`, `filtered`, or a reason code.
         left_out: Counts, by column, how often a column could not be used.
         filled: The columns that have a value in at least one mapped record.
         examples: The JSON of the first events, with shortened hashes.
         rejected: The first rejection for each reason.
-        mistake: The error that would end a run, if there is one.
+        mistake: The error that would end a run.
     """
 
     stream: Stream
@@ -54,7 +51,7 @@ class Explained(msgspec.Struct):
         """Convert a record as a run would, and note its outcome."""
         if self.converter is None or self.mistake:
             return
-        violation = None if self.validator is None else violation_of(record, self.validator)
+        violation = self.validator.violation(record) if self.validator else None
         try:
             result = self.converter.convert(record, violation)
             self._note_filled(record)

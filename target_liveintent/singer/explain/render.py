@@ -29,16 +29,7 @@ _json = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str]) -> Iterator[str]:
-    """Describe what one map makes of a stream.
-
-    Args:
-        explained: The stream, its plan, and the outcomes of its records.
-        settings: The settings.
-        in_use: The setting `presets`.
-
-    Yields:
-        Lines to print.
-    """
+    """Describe what one map makes of a stream; `in_use` is the setting `presets`."""
     stream, plan = explained.stream, explained.plan
     preset = f" (preset {in_use[stream.name]})" if stream.name in in_use else ""
     copied = f", counted as {plan.stream}" if plan.stream != stream.name else ""
@@ -65,7 +56,6 @@ def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str
 
 
 def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
-    """Describe how each field of the event is filled."""
     plan = explained.plan
     if FILTER in plan.sources:
         yield f"  only if          {_one_line(plan.sources[FILTER].expression)}"
@@ -88,10 +78,7 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     yield from _misspelled(explained)
 
 
-_NOTES = {
-    "email": "  (normalised and hashed, never sent)",
-    "consent": "  (never sent)",
-}
+_NOTES = {"email": "  (normalised and hashed, never sent)", "consent": "  (never sent)"}
 
 
 def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
@@ -137,7 +124,6 @@ def _misspelled(explained: Explained) -> Iterator[str]:
 
 
 def _records(explained: Explained) -> Iterator[str]:
-    """Count the records by outcome, and show the first events and rejections."""
     outcomes = explained.outcomes
     rejected = {reason: count for reason, count in outcomes.most_common() if reason in REASONS}
     yield (
