@@ -46,7 +46,7 @@ class RunSink(Sink):
     def get_validator(self) -> None:
         """Keep the SDK from validating records: sinks do if the user asks for it."""
 
-    def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002
+    def process_batch(self, *_: Any) -> None:
         """Submit the conversions that wait for their batch to fill."""
         self._run.submit(self._plan.stream)
 
@@ -62,11 +62,7 @@ class SkippedSink(RunSink):
 
     columns = frozenset()
 
-    def process_record(
-        self,
-        record: dict[str, Any],  # noqa: ARG002
-        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
-    ) -> None:
+    def process_record(self, *_: Any) -> None:
         """Count a record."""
         self._counts.read += 1
         if self._plan.named and self._plan.transform is None:
@@ -96,11 +92,7 @@ class LiveIntentSink(RunSink):
         needs_all = self._schema_check is not None or (not stream.keys and plan.passes_others)
         self.columns = None if plan.reads is None or needs_all else plan.reads.union(stream.keys)
 
-    def process_record(
-        self,
-        record: dict[str, Any],
-        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
-    ) -> None:
+    def process_record(self, record: dict[str, Any], *_: Any) -> None:
         """Convert a record, and pass the result to the run.
 
         Raises:
@@ -139,11 +131,7 @@ class DeadLetterSink(LiveIntentSink):
         super().__init__(*args)
         self.columns = None  # A dead letter has more columns than a mapped record.
 
-    def process_record(
-        self,
-        record: dict[str, Any],
-        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
-    ) -> None:
+    def process_record(self, record: dict[str, Any], *_: Any) -> None:
         """Convert a dead letter, or carry it over if it must not be sent again."""
         self._counts.read += 1
         result = self._converter.convert(to_replay(record))

@@ -254,11 +254,7 @@ class TargetLiveIntent(Target):
         """Ignore the message: versions of a table do not matter to conversions."""
 
     def process_endofpipe(self) -> None:
-        """Deliver everything that was read.
-
-        Raises:
-            RunError: If that is not possible, or if no stream is mapped to events.
-        """
+        """Deliver everything that was read, if a stream is mapped to events."""
         if not self.message_reader.stopped:
             self.streams.warn_of_absent_streams()
         if not self.streams.has_events and self.run.counts.total.read > 0:

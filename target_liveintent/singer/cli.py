@@ -7,7 +7,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator
-from typing import IO, Any, NoReturn
+from typing import IO, Any
 
 import click
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -42,19 +42,14 @@ class Command(SingerCommand):
         """Run. A wrong setting is exit code 2, any other failure 1."""
         try:
             return super().main(*args, **kwargs)
-        except ConfigurationError as error:
-            self._fail(error, 2)
-        except _EXPECTED_FAILURES as error:
-            self._fail(error, 1)
         except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            self.logger.error(  # noqa: TRY400 (without the exception's text)
-                "this is a bug, please report it with these lines:\n%s", frames
-            )
-            self._fail(error, 1)
-
-    def _fail(self, error: Exception, code: int) -> NoReturn:
-        self.logger.error("%s", failure_text(error))
+            lines = [failure_text(error)]
+            if not isinstance(error, _EXPECTED_FAILURES):
+                frames = "".join(traceback.format_tb(error.__traceback__))
+                lines.insert(0, f"this is a bug, please report it with these lines:\n{frames}")
+            code = 2 if isinstance(error, ConfigurationError) else 1
+        for line in lines:
+            self.logger.error("%s", line)
         sys.exit(code)
 
 

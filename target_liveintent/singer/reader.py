@@ -134,21 +134,18 @@ class MessageReader(GenericSingerReader[str]):
             kind = message.type[:40] if message.type.isidentifier() else "?"
             msg = f"a message of the unknown type '{kind}'"
             raise InputError(msg)
-        if message.type == "RECORD":
-            record = self._record_of(message)
-            self._expected_stream = record.stream
-            callback(record)
-        else:
+        if message.type != "RECORD":
             callback(message)
-        return message.type
-
-    def _record_of(self, message: Message) -> Record:
+            return message.type
         stream = stream_of(message)
         if not message.record:
             msg = "a RECORD message without a record"
             raise InputError(msg)
         decode = self._record_decoders.get(stream, _decode_object)
-        return Record(message.type, stream, _decode(decode, message.record))
+        record = Record(message.type, stream, _decode(decode, message.record))
+        self._expected_stream = stream
+        callback(record)
+        return message.type
 
     @staticmethod
     def drain(file_input: IO[str] | None, goes_on: Callable[[], bool]) -> None:

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
+from pyspark.sql.types import StructType
 
 from target_liveintent.delivery import refused_as_a_whole
 from target_liveintent.errors import (
@@ -19,21 +21,13 @@ from target_liveintent.errors import (
 )
 from target_liveintent.run import RunCounts
 from target_liveintent.spark.dead_letters import DeadLetterFolder
-from target_liveintent.spark.options import job_of, unknown_options
+from target_liveintent.spark.options import Job, job_of, unknown_options
 from target_liveintent.spark.task import LOGGER, Attempt, TaskResult, configure_logging, deliver
 
 try:
     from pyspark.sql.datasource import DataSourceStreamArrowWriter
 except ImportError:  # PySpark 4.0
     DataSourceStreamArrowWriter = None
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import pyarrow as pa
-    from pyspark.sql.types import StructType
-
-    from target_liveintent.spark.options import Job
 
 _QUERY, _BATCH = "sql.streaming.queryId", "streaming.sql.batchId"
 """The local properties in which Spark names a micro-batch to its tasks."""

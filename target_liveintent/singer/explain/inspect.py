@@ -13,11 +13,11 @@ import msgspec
 
 from target_liveintent.conversions import DEAD_LETTERS, EventBuilder, missing_columns
 from target_liveintent.errors import InputError
-from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.mapping import RecordConverter, StreamPlan, absent_streams
 from target_liveintent.privacy import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.model import Explained
-from target_liveintent.singer.explain.render import absent, paragraph
+from target_liveintent.singer.explain.render import paragraph
 from target_liveintent.singer.reader import Message, decode_message, decode_object, lines
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import Stream
@@ -46,7 +46,8 @@ def explain(
     for plans in inspector.streams.values():
         for explained in plans:
             yield from paragraph(explained, settings, in_use)
-    yield from absent(maps, inspector.streams)
+    for name, hint in absent_streams(maps.names, inspector.streams):
+        yield from ("", f"Stream {name}", f"  A map names it, but it did not come{hint}")
 
 
 class _Inspector:

@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
 
 import msgspec
 
@@ -11,7 +10,6 @@ from target_liveintent.conversions import FIELDS
 from target_liveintent.mapping import (
     FILTER,
     StreamPlan,
-    absent_streams,
     advise_map,
     likely_preset,
     settings_to_set,
@@ -22,7 +20,6 @@ from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.model import FILTERED, SENT, Explained
-from target_liveintent.singer.stream_maps import StreamMaps
 
 _MAX_UNUSED_COLUMNS = 12
 _json = msgspec.json.Encoder(decimal_format="number").encode
@@ -147,11 +144,3 @@ def _records(explained: Explained) -> Iterator[str]:
             yield f"  Left out of events: {column}, {count:,} times."
     for example in explained.examples:
         yield f"  {example}"
-
-
-def absent(maps: StreamMaps, streams: Mapping[str, Any]) -> Iterator[str]:
-    """Name the streams that the maps name and that did not come."""
-    for name, hint in absent_streams(maps.names, streams):
-        yield ""
-        yield f"Stream {name}"
-        yield f"  A map names it, but it did not come{hint}"
