@@ -122,11 +122,7 @@ class TargetLiveIntent(Target):
         preset: str | None = None,
         explained: bool = False,
     ) -> None:
-        """Do what the options of the command line ask for.
-
-        Raises:
-            RunError: If not every record that was read has an outcome.
-        """
+        """Do what the options of the command line ask for."""
         config = config or _ConfigInput()
         if about:
             cls.print_about(about_format)
@@ -202,7 +198,6 @@ class TargetLiveIntent(Target):
         self._reporter.end(self.run.counts, ending)
 
     def _stop_reading(self) -> None:
-        """Stop because the setting `limit` is reached."""
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"

@@ -22,7 +22,7 @@ from target_liveintent.config import from_environment, settings_of, unknown_sett
 from target_liveintent.errors import ConfigurationError, RunError
 from target_liveintent.mapping import PRESETS
 from target_liveintent.privacy import hide_token, without_secrets
-from target_liveintent.singer.explain.inspect import explain
+from target_liveintent.singer.explain.render import explain
 from target_liveintent.singer.stream_maps import stream_maps_of
 
 _EXPECTED_FAILURES = (
@@ -43,14 +43,12 @@ class Command(SingerCommand):
         try:
             return super().main(*args, **kwargs)
         except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
-            lines = [failure_text(error)]
-            if not isinstance(error, _EXPECTED_FAILURES):
-                frames = "".join(traceback.format_tb(error.__traceback__))
-                lines.insert(0, f"this is a bug, please report it with these lines:\n{frames}")
-            code = 2 if isinstance(error, ConfigurationError) else 1
-        for line in lines:
-            self.logger.error("%s", line)
-        sys.exit(code)
+            failure = error
+        if not isinstance(failure, _EXPECTED_FAILURES):
+            frames = "".join(traceback.format_tb(failure.__traceback__))
+            self.logger.error("this is a bug, please report it with these lines:\n%s", frames)
+        self.logger.error("%s", failure_text(failure))
+        sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
 
 
 def failure_text(failure: BaseException) -> str:
@@ -89,17 +87,11 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
 
 
 def read_config_files(
-    ctx: click.Context,  # noqa: ARG001 (click's signature)
-    param: click.Parameter,  # noqa: ARG001
-    value: tuple[str, ...],
+    _ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]
 ) -> _ConfigInput:
-    """Read the configuration files of the option `--config`.
-
-    Raises:
-        ConfigurationError: If a file cannot be read. The message does not show its content.
-    """
+    """Read the configuration files of `--config`; an error does not show their content."""
     merged = _ConfigInput()
-    for path in value:
+    for path in paths:
         try:
             given = _ConfigInput.from_cli_args(path)
         except OSError as error:

@@ -41,7 +41,10 @@ class TaskMessage(WriterCommitMessage):  # type: ignore[misc]
 
 
 class LiveIntentDataSource(DataSource):  # type: ignore[misc]
-    """Sends the conversions of a DataFrame to LiveIntent."""
+    """Sends the conversions of a DataFrame to LiveIntent.
+
+    `writer` and `streamWriter` raise a `RunError` if options are wrong, or no event is possible.
+    """
 
     @classmethod
     def name(cls) -> str:
@@ -49,19 +52,11 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
         return "liveintent"
 
     def writer(self, schema: StructType, overwrite: bool) -> BatchWriter:  # noqa: FBT001 (Spark's)
-        """Return the writer of a batch; the driver calls this.
-
-        Raises:
-            RunError: If the options are wrong, or the columns can never give an event.
-        """
+        """Return the writer of a batch; the driver calls this."""
         return BatchWriter(self._job(schema, overwrite=overwrite))
 
     def streamWriter(self, schema: StructType, overwrite: bool) -> StreamWriter:  # noqa: FBT001, N802
-        """Return the writer of a micro-batch; the driver calls this again for the commit.
-
-        Raises:
-            RunError: If the options are wrong, or the columns can never give an event.
-        """
+        """Return the writer of a micro-batch; the driver calls this again for the commit."""
         if DataSourceStreamArrowWriter is None:
             msg = "streaming needs PySpark 4.1 or newer; with 4.0, write batches in foreachBatch"
             raise ConfigurationError(msg)

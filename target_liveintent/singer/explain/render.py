@@ -1,8 +1,9 @@
-"""Renders what `--explain` prints about a stream."""
+"""Renders what `--explain` prints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
+from typing import IO
 
 import msgspec
 
@@ -10,6 +11,7 @@ from target_liveintent.conversions import FIELDS
 from target_liveintent.mapping import (
     FILTER,
     StreamPlan,
+    absent_streams,
     advise_map,
     likely_preset,
     settings_to_set,
@@ -19,14 +21,36 @@ from target_liveintent.mapping import (
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.model import FILTERED, SENT, Explained
+from target_liveintent.singer.explain.inspect import FILTERED, SENT, Explained, Inspector
+from target_liveintent.singer.stream_maps import StreamMaps
 
 _MAX_UNUSED_COLUMNS = 12
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str]) -> Iterator[str]:
-    """Describe what one map makes of a stream; `in_use` is the setting `presets`."""
+def explain(
+    source: IO[str], settings: Settings, maps: StreamMaps, in_use: Mapping[str, str]
+) -> Iterator[str]:
+    """Explain, in lines to print, what a run would do with a Singer stream or a tap's catalog.
+
+    The argument `in_use` is the setting `presets`.
+
+    Raises:
+        InputError: If the input is neither. The message has the number of a line, not its content.
+    """
+    inspector = Inspector(settings, maps)
+    yield from inspector.read(source)
+    for plans in inspector.streams.values():
+        for explained in plans:
+            yield from _paragraph(explained, settings, in_use)
+    for name, hint in absent_streams(maps.names, inspector.streams):
+        yield from ("", f"Stream {name}", f"  A map names it, but it did not come{hint}")
+
+
+def _paragraph(
+    explained: Explained, settings: Settings, in_use: Mapping[str, str]
+) -> Iterator[str]:
+    """Describe what one map makes of a stream."""
     stream, plan = explained.stream, explained.plan
     preset = f" (preset {in_use[stream.name]})" if stream.name in in_use else ""
     copied = f", counted as {plan.stream}" if plan.stream != stream.name else ""
