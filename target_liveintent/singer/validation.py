@@ -36,5 +36,6 @@ class RecordValidator:
         for error in self._validator.iter_errors(record):
             place = ".".join(str(step) for step in error.instance_path) or "the record"
             rule = ".".join(str(step) for step in error.schema_path[-1:])
-            return scrub(f"{place} breaks the rule '{rule}'")
+            msg = f"{place} breaks the rule '{rule}'"
+            return scrub(msg)
         return None

@@ -45,11 +45,7 @@ class DeadLetterFolder:
                 self._files.pipe_file(self._note, _NOTE)
 
     def check(self) -> None:
-        """Check that the driver has prepared the folder; a task calls this.
-
-        Raises:
-            StorageError: If the driver has prepared another one.
-        """
+        """Check that the driver has prepared this folder and not another; a task calls this."""
         with _failures_without_path():
             if self._files.exists(self._note):
                 return
