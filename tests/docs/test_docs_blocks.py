@@ -7,7 +7,6 @@ import re
 import shutil
 import subprocess
 import sys
-import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -17,11 +16,11 @@ from docs_support import DOCS, ROOT, Block, Project, blocks, pages, unseen
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import expand_presets
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import Stream
-from target_liveintent.sinks import converter
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -163,9 +162,8 @@ def _recipes() -> list[tuple[Block, Block, Block]]:
 
 
 @pytest.mark.parametrize("recipe", _recipes(), ids=lambda recipe: f"line {recipe[0].line}")
-def test_recipe(recipe: tuple[Block, Block, Block], monkeypatch: pytest.MonkeyPatch) -> None:
+def test_recipe(recipe: tuple[Block, Block, Block]) -> None:
     """The map makes the event of the record: its named fields, null for none, or the reason."""
-    monkeypatch.setattr(time, "time", lambda: NOW)
     given, record, event = (block.text for block in recipe)
     assert [block.title for block in recipe] == [None, "record", "event"]
     expected = json.loads(event)
@@ -188,7 +186,7 @@ def _converted(settings: dict[str, Any], record: dict[str, Any]) -> Conversion |
     stream = Stream(name, {"properties": {key: {} for key in record}}, ("id",))
     (plan,) = maps.plans(stream.name, stream.schema)
     builder = EventBuilder(stream.name, plan.properties, (), checked.events, Suppressions(None))
-    return converter(plan, builder, {})(record, None)
+    return RecordConverter(plan, builder, {}, lambda: NOW).convert(record)
 
 
 # Excuses
