@@ -6,10 +6,12 @@ import datetime as dt
 import os
 import platform
 from pathlib import Path
+from typing import TYPE_CHECKING
 
 import msgspec
 
-from benchmarks.bench import Figures
+if TYPE_CHECKING:
+    from benchmarks.bench import Figures
 
 RESULTS = Path(__file__).with_name("results.json")
 

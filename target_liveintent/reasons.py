@@ -26,6 +26,10 @@ class Reason(NamedTuple):
     letter: bool = True
 
 
+def _dropped(meaning: str) -> Reason:
+    return Reason(meaning, counts=False, replayed=False, letter=False)
+
+
 REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
         "The record has no event time. Map `event_time` to a column that is always filled, and let"
@@ -78,30 +82,18 @@ REASONS: dict[str, Reason] = {
         " counted, so a replay sends it only with `replay_unconfirmed`.",
         replayed=False,
     ),
-    "no_consent": Reason(
+    "no_consent": _dropped(
         "The stream has a column `consent`, and its value in this record is not true, 1,"
-        " `yes` or `granted`. Dropped and counted, never kept.",
-        counts=False,
-        replayed=False,
-        letter=False,
+        " `yes` or `granted`. Dropped and counted, never kept."
     ),
-    "suppressed": Reason(
-        "The person is in the file of `suppression_path`. Dropped and counted, never kept.",
-        counts=False,
-        replayed=False,
-        letter=False,
+    "suppressed": _dropped(
+        "The person is in the file of `suppression_path`. Dropped and counted, never kept."
     ),
-    "over_limit": Reason(
-        "Not sent: the setting `limit` was reached. The next run without it sends everything.",
-        counts=False,
-        replayed=False,
-        letter=False,
+    "over_limit": _dropped(
+        "Not sent: the setting `limit` was reached. The next run without it sends everything."
     ),
-    "already_sent": Reason(
+    "already_sent": _dropped(
         "The ledger (`ledger_path`) knows the event as delivered. A changed record under the same"
-        " event ID is skipped too.",
-        counts=False,
-        replayed=False,
-        letter=False,
+        " event ID is skipped too."
     ),
 }

@@ -15,17 +15,14 @@ from collections.abc import Mapping
 from typing import Any, NamedTuple
 from urllib.parse import urlsplit
 
-MAX_BATCH = 100
-"""The most events that a request may hold. Source: LiveIntent's guide."""
-
 
 def setting(description: str, *, default: Any = None, **rules: Any) -> Any:
     """Define a setting as a field of a dataclass.
 
     Args:
         description: What the setting does, for the user.
-        default: The value of a setting that is not given. None and the empty text stand for no
-            value, `dict` for an empty object; `MISSING` makes the setting required.
+        default: None and the empty text stand for no value, `dict` for an empty object; `MISSING`
+            makes the setting required.
         rules: The keywords of the JSON schema that apply to the setting, besides its type.
     """
     metadata = {"description": description, "rules": rules}
@@ -35,14 +32,14 @@ def setting(description: str, *, default: Any = None, **rules: Any) -> Any:
 
 
 class EventDefaults(NamedTuple):
-    """What the settings supply to an event.
+    """What the settings supply to an event whose record lacks it.
 
     Attributes:
-        pixel_id: The pixel ID of records that have none.
-        source: The source of records that have none.
+        pixel_id: The pixel that the event belongs to.
+        source: Where the conversion happened: `web`, `app` or `offline`.
         zone: The time zone of times that are written without one.
         normalization: How addresses are normalized before they are hashed: a key of
-            `NORMALIZATIONS`.
+            `privacy.NORMALIZATIONS`.
     """
 
     pixel_id: int | None
@@ -98,7 +95,10 @@ class Settings:
         default="gmail",
     )
     batch_size_rows: int = setting(
-        "Events a request, 1 to 100.", default=MAX_BATCH, minimum=1, maximum=MAX_BATCH
+        "Events a request, 1 to 100.",
+        default=100,
+        minimum=1,
+        maximum=100,  # Source: LiveIntent's guide.
     )
     max_concurrent_requests: int = setting(
         "Requests in flight at the same time, 1 to 64.", default=8, minimum=1, maximum=64

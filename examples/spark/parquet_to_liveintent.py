@@ -11,7 +11,7 @@ import sys
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 
-from target_liveintent.spark.source import LiveIntentDataSource
+from target_liveintent.spark import LiveIntentDataSource
 
 orders, dead_letters, *url = sys.argv[1:]
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Tasks need this Python's packages too.

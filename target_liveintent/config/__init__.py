@@ -1,6 +1,5 @@
 """The settings: their JSON schema, the checks of given values, and their loading."""
 
-from target_liveintent import config
 from target_liveintent.config.checks import problems
 from target_liveintent.config.loading import (
     from_environment,
@@ -12,7 +11,6 @@ from target_liveintent.config.schema import SCHEMA
 
 __all__ = [
     "SCHEMA",
-    "config",
     "from_environment",
     "from_texts",
     "problems",

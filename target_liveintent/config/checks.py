@@ -173,7 +173,6 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]:
-    """Check the columns and options of one stream's map."""
     for key, value in definition.items():
         column = str(key)
         is_valid, wanted = _MAP_OPTIONS.get(column, _COLUMN)
@@ -197,12 +196,10 @@ def _is_list_of_texts(value: Any) -> bool:
 
 
 def _is_null_or_expression(value: Any) -> bool:
-    return _is_null(value) or (isinstance(value, str) and _is_expression(value))
-
-
-def _is_expression(text: str) -> bool:
+    if _is_null(value) or not isinstance(value, str):
+        return _is_null(value)
     try:
-        ast.parse(text.strip(), mode="eval")
+        ast.parse(value.strip(), mode="eval")
     except (SyntaxError, ValueError, RecursionError, MemoryError):
         return False
     return True

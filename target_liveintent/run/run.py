@@ -159,21 +159,17 @@ class Run:
 
     def _keep(self, result: BatchResult) -> None:
         """Pass on what was delivered: to the observer, the delivered file and the ledger."""
-        observer, file, ledger = (
-            self._parts.observer,
-            self._parts.delivered_file,
-            self._parts.ledger,
-        )
-        if observer is not None or file is not None:
+        parts, stream = self._parts, result.batch.stream
+        if parts.observer is not None or parts.delivered_file is not None:
             events = read_back(result.delivered)
-            if observer is not None:
-                observer.delivered(result.batch.stream, events, result.sent_at, result.latencies)
-            if file is not None and events:
-                file.write(events)
-                if ledger is not None:  # What it knows is not sent again, so no row may be lost.
-                    file.sync()
-        if ledger is not None:
-            ledger.end(result.batch.conversions, result.confirmed)
+            if parts.observer is not None:
+                parts.observer.delivered(stream, events, result.sent_at, result.latencies)
+            if parts.delivered_file is not None and events:
+                parts.delivered_file.write(events)
+                if parts.ledger is not None:  # It prevents a second sending: no row may be lost.
+                    parts.delivered_file.sync()
+        if parts.ledger is not None:
+            parts.ledger.end(result.batch.conversions, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch."""

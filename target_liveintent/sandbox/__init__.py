@@ -9,7 +9,10 @@ how to install the extra when it is missing.
 
 from __future__ import annotations
 
-from target_liveintent.sandbox.server import Sandbox
+from typing import TYPE_CHECKING
+
+if TYPE_CHECKING:
+    from target_liveintent.sandbox.server import Sandbox
 
 __all__ = ["Sandbox"]
 

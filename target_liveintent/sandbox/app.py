@@ -6,8 +6,7 @@ import asyncio
 import contextlib
 import re
 import time
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -18,12 +17,16 @@ from starlette.routing import Route
 
 from target_liveintent.sandbox.answers import JSON
 from target_liveintent.sandbox.contract import ApiRequest, Contract, is_json
-from target_liveintent.sandbox.fault_queue import FaultQueue
 from target_liveintent.sandbox.faults import FaultError, parse_faults
 from target_liveintent.sandbox.page import Page
 from target_liveintent.sandbox.rules import OPENAPI
 from target_liveintent.sandbox.store import LoggedRequest, Store, decode_events
 from target_liveintent.sandbox.transport import ConnectionDrop
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from target_liveintent.sandbox.fault_queue import FaultQueue
 
 DEFAULT_LIMIT = 100
 """How many events or requests to list if the query has no `limit`."""
@@ -42,6 +45,7 @@ class App:
     def __init__(
         self, contract: Contract, faults: FaultQueue, store: Store, clock: Callable[[], float]
     ) -> None:
+        """Set up the routes."""
         self._contract = contract
         self._faults = faults
         self._store = store

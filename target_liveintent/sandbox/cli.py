@@ -6,8 +6,10 @@ import argparse
 import signal
 import sys
 import time
-from collections.abc import Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _EXTRA = "pip install 'target-liveintent[sandbox]'"
 _EXTRA_MODULES = ("starlette", "uvicorn")

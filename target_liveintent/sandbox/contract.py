@@ -2,8 +2,7 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
@@ -16,6 +15,9 @@ from target_liveintent.sandbox.rules import (
     schema_violations,
     validator,
 )
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator, Sequence
 
 _MAX_VIOLATIONS = 5
 """Most violations in one error entry."""

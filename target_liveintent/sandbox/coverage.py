@@ -3,10 +3,13 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Sequence
 from itertools import chain
+from typing import TYPE_CHECKING
 
-from target_liveintent.sandbox.answers import Event
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+    from target_liveintent.sandbox.answers import Event
 
 FIELDS = (
     "md5",
@@ -28,6 +31,7 @@ class Coverage:
     """Counts the events that have each of `FIELDS`."""
 
     def __init__(self) -> None:
+        """Start with all counts at zero."""
         self._counts: Counter[str] = Counter()
 
     def add(self, events: Sequence[Event]) -> None:

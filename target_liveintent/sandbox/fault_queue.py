@@ -5,13 +5,16 @@ from __future__ import annotations
 import itertools
 import random
 import threading
-from collections.abc import Iterable, Sequence
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_liveintent.sandbox.answers import Event
 from target_liveintent.sandbox.faults import AnswerFault, Fault, Latency
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from target_liveintent.sandbox.answers import Event
 
 
 class FaultEffect(msgspec.Struct, frozen=True):
@@ -39,6 +42,7 @@ class FaultQueue:
     """
 
     def __init__(self, seed: int | None = None) -> None:
+        """Start empty."""
         self._seed = seed
         self._lock = threading.Lock()
         self._numbers = itertools.count(1)

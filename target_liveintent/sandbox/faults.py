@@ -8,8 +8,7 @@ A fault applies `times` times, or until it is removed if `times` is null. The de
 from __future__ import annotations
 
 import re
-from collections.abc import Sequence
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
@@ -24,6 +23,9 @@ from target_liveintent.sandbox.answers import (
     refuse,
 )
 from target_liveintent.sandbox.rules import lookup
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
 _BODILESS = frozenset({204, 304})
 """Statuses whose responses have no body."""

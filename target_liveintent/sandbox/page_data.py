@@ -2,16 +2,19 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from typing import Annotated, Any, Literal
+from typing import TYPE_CHECKING, Annotated, Any, Literal
 
 import msgspec
 
 from target_liveintent.sandbox.answers import Outcome
-from target_liveintent.sandbox.fault_queue import FaultQueue
 from target_liveintent.sandbox.masking import mask_addresses
 from target_liveintent.sandbox.rules import lookup
-from target_liveintent.sandbox.store import LoggedRequest, ReceivedEvent, Store
+
+if TYPE_CHECKING:
+    from collections.abc import Mapping
+
+    from target_liveintent.sandbox.fault_queue import FaultQueue
+    from target_liveintent.sandbox.store import LoggedRequest, ReceivedEvent, Store
 
 _MAX_TEXT = 80
 """Most characters to show of a value."""

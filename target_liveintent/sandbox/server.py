@@ -8,14 +8,10 @@ import re
 import socket
 import threading
 import time
-from collections.abc import Callable
-from types import TracebackType
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import uvicorn
-from typing_extensions import Self
 
-from target_liveintent.sandbox.answers import Event
 from target_liveintent.sandbox.app import App
 from target_liveintent.sandbox.contract import Contract
 from target_liveintent.sandbox.fault_queue import FaultQueue
@@ -23,6 +19,14 @@ from target_liveintent.sandbox.faults import parse_faults
 from target_liveintent.sandbox.rules import SCHEMAS
 from target_liveintent.sandbox.store import LoggedRequest, Stats, Store, decode_events
 from target_liveintent.sandbox.transport import AbortableProtocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+    from types import TracebackType
+
+    from typing_extensions import Self
+
+    from target_liveintent.sandbox.answers import Event
 
 _CUSTOMER_ID: str = SCHEMAS["CustomerId"]["pattern"]
 _START_SECONDS = 10.0
@@ -66,6 +70,7 @@ class Sandbox:
         max_events: int = 20_000,
         max_requests: int = 2_000,
     ) -> None:
+        """Check the options without starting the server."""
         self._address = _loopback(host)
         if not re.fullmatch(_CUSTOMER_ID, customer_id):
             msg = f"customer ID {customer_id!r} does not match {_CUSTOMER_ID}"

@@ -4,16 +4,18 @@ from __future__ import annotations
 
 import threading
 from collections import Counter, deque
-from collections.abc import Container, Iterable, Sequence
 from itertools import chain
 from operator import attrgetter
-from typing import Any, Generic, TypeVar
+from typing import TYPE_CHECKING, Any, Generic, TypeVar
 
 import msgspec
 
 from target_liveintent.sandbox.answers import Event, Outcome, Problem
 from target_liveintent.sandbox.contract import event_id_of
 from target_liveintent.sandbox.coverage import Coverage
+
+if TYPE_CHECKING:
+    from collections.abc import Container, Iterable, Sequence
 
 OTHER = "other"
 """Stands for the source of an event whose `source` is none of the API's."""
@@ -109,6 +111,7 @@ class Newest(Generic[_Numbered]):
     """
 
     def __init__(self, limit: int) -> None:
+        """Start empty."""
         self._accepted: deque[_Numbered] = deque(maxlen=limit)
         self._others: deque[_Numbered] = deque(maxlen=limit)
 
@@ -140,6 +143,7 @@ class Store:
     """
 
     def __init__(self, *, max_events: int, max_requests: int) -> None:
+        """Start empty."""
         self._lock = threading.Lock()
         self._received = Newest[ReceivedEvent](max_events)
         self._requests = Newest[LoggedRequest](max_requests)

@@ -2,12 +2,15 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 from starlette.responses import Response
-from starlette.types import Receive, Scope, Send
 from uvicorn.protocols.http.h11_impl import H11Protocol
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from starlette.types import Receive, Scope, Send
 
 _EXTENSION = "liveintent.sandbox.abort"
 
@@ -16,6 +19,7 @@ class AbortableProtocol(H11Protocol):
     """uvicorn's HTTP protocol, which also gives the application a way to abort the connection."""
 
     def __init__(self, *args: Any, **kwargs: Any) -> None:
+        """Wrap the application."""
         super().__init__(*args, **kwargs)
         application = self.app
 

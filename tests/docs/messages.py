@@ -1,4 +1,4 @@
-"""What the program can say, from its source: the texts that end or accompany a run."""
+"""Collects from the source the texts that the program can say: errors, warnings, log lines."""
 
 from __future__ import annotations
 
@@ -16,8 +16,6 @@ _SAYERS = {
     "_explain",
     "_failure",
     "_fail",
-    "_fault",
-    "_advise_map",
     "advice",
     "lines",
     "missing_columns_message",
@@ -29,18 +27,18 @@ _SAYERS = {
     "unknown_settings",
 }
 """Functions whose texts are said elsewhere."""
-_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
+_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS"}
 """Names of texts and of tables of them."""
-_SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py", "explanation.py"}
-"""Pages and `--explain` speak for themselves; only what they raise is looked at."""
+_SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py"}
+"""Files that make the run report: of their texts, only those that they raise are messages."""
 
 
 def messages() -> dict[str, str]:
-    """Each text, with `…` for what is filled in, and where it stands."""
+    """Return each text, with `…` for what is filled in, and the place of its first use."""
     found: dict[str, str] = {}
     for path in sorted(ROOT.rglob("*.py")):
         if "sandbox" in path.parts and path.name != "cli.py":
-            continue  # What a request to it is answered is the API's part.
+            continue  # Its answers to requests are the API's.
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in _places(tree, path):
             for text, line in _texts(node):
@@ -50,7 +48,7 @@ def messages() -> dict[str, str]:
 
 
 def _places(tree: ast.AST, path: Path) -> Iterator[ast.AST]:
-    """The pieces of code whose texts are said to somebody."""
+    """Yield the pieces of code whose texts are messages."""
     for node in ast.walk(tree):
         match node:
             case ast.Raise(exc=ast.Call(args=args)):
@@ -73,7 +71,7 @@ def _said_by_a_call(call: ast.Call) -> list[ast.expr]:
     match call:
         case ast.Call(func=ast.Attribute(attr=name), args=[first, *_]) if name in _LOGGED:
             return [first]
-        case ast.Call(func=ast.Name(id="Outcome"), args=[_, said, *_]):
+        case ast.Call(func=ast.Name(id="Answer"), args=[_, said, *_]):
             return [said]
         case ast.Call(func=ast.Name(id="refused_as_a_whole" | "_fail"), args=[first, *_]):
             return [first]
@@ -87,7 +85,7 @@ def _is_docstring(statement: ast.stmt) -> bool:
 
 
 def _texts(node: ast.AST) -> Iterator[tuple[str, int]]:
-    """The texts in a piece of code, each whole."""
+    """Yield the texts in a piece of code, each whole, with its line."""
     if isinstance(node, ast.JoinedStr):
         parts = (str(part.value) if isinstance(part, ast.Constant) else "…" for part in node.values)
         yield _plain("".join(parts)), node.lineno

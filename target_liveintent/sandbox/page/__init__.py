@@ -8,16 +8,14 @@ from __future__ import annotations
 
 import asyncio
 import contextlib
-from collections.abc import AsyncIterator
 from importlib.resources import files
+from typing import TYPE_CHECKING
 
 from starlette.exceptions import HTTPException
-from starlette.requests import Request
 from starlette.responses import Response, StreamingResponse
 from starlette.routing import Route
 
 from target_liveintent.sandbox.answers import JSON
-from target_liveintent.sandbox.fault_queue import FaultQueue
 from target_liveintent.sandbox.page_data import (
     QueryError,
     one_event,
@@ -25,7 +23,14 @@ from target_liveintent.sandbox.page_data import (
     snapshot,
     version,
 )
-from target_liveintent.sandbox.store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import AsyncIterator
+
+    from starlette.requests import Request
+
+    from target_liveintent.sandbox.fault_queue import FaultQueue
+    from target_liveintent.sandbox.store import Store
 
 POLL_SECONDS = 0.25
 """Seconds between two checks for changes, and so the shortest time between two notifications."""
@@ -65,6 +70,7 @@ class Page:
     def __init__(
         self, store: Store, faults: FaultQueue, customer_id: str, closing: asyncio.Event
     ) -> None:
+        """Set up the routes."""
         self._store = store
         self._faults = faults
         self._index = _INDEX.replace("{{customer_id}}", customer_id)

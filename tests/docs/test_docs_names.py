@@ -1,0 +1,80 @@
+"""The files, tests, classes and functions that the documentation names exist."""
+
+from __future__ import annotations
+
+import ast
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from docs_support import DOCS, ROOT
+
+from target_liveintent.config import SCHEMA
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), *ROOT.glob("examples/*/*.md")]
+FOLDERS = ("benchmarks", "demo", "docs", "examples", "hub", "scripts", "target_liveintent", "tests")
+MADE = {"demo/data/orders.jsonl"}
+"""Files that a command of a page makes."""
+OTHERS = {"BatchSink", "SWITCHES"}
+"""Names of the SDK and of the sandbox's page."""
+
+
+def _named(pattern: str) -> set[tuple[str, str]]:
+    """Return each page with each text of it that matches a pattern."""
+    texts = {page.relative_to(ROOT).as_posix(): page.read_text(encoding="utf-8") for page in PAGES}
+    return {(page, found) for page, text in texts.items() for found in re.findall(pattern, text)}
+
+
+def _defined(folder: str) -> Iterator[str]:
+    """Yield the classes, functions and constants of a folder, methods as `Class.method`."""
+    for path in (ROOT / folder).rglob("*.py"):
+        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
+            match node:
+                case ast.ClassDef(name=name, body=body):
+                    yield name
+                    yield from (f"{name}.{x.name}" for x in body if isinstance(x, ast.FunctionDef))
+                case ast.FunctionDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
+                    yield name
+
+
+def test_paths_exist() -> None:
+    paths = _named(rf"(?<![\w/.-])(?:{'|'.join(FOLDERS)})/[\w./-]*\w")
+    assert len(paths) > 40
+    assert [it for it in paths if it[1] not in MADE and not (ROOT / it[1]).exists()] == []
+
+
+def test_python_files_exist() -> None:
+    """A page may name a file by the end of its path."""
+    files = [path.as_posix() for folder in FOLDERS for path in (ROOT / folder).rglob("*.py")]
+    named = _named(r"(?<![>\w/])\w[\w/]*\.py\b")
+    assert len(named) > 40
+    assert [it for it in named if not any(file.endswith(f"/{it[1]}") for file in files)] == []
+
+
+def test_tests_exist() -> None:
+    defined = set(_defined("tests"))
+    named = _named(r"\btest_\w+\b(?!\.py)")
+    assert len(named) > 30
+    assert [test for test in named if test[1] not in defined] == []
+
+
+def test_tests_are_in_the_files_that_are_named() -> None:
+    named = _named(r"\btest_\w+\.py::test_\w+")
+    assert len(named) > 10
+    for page, place in named:
+        file, _, test = place.partition("::")
+        (path,) = (ROOT / "tests").rglob(file)
+        assert f"\ndef {test}(" in path.read_text(encoding="utf-8"), f"{page}: {place}"
+
+
+@pytest.mark.parametrize("page", ["ARCHITECTURE.md", "docs/performance.md", "docs/contributing.md"])
+def test_code_exists(page: str) -> None:
+    """The classes, methods, constants and functions that these pages name exist."""
+    text = (ROOT / page).read_text(encoding="utf-8")
+    named = set(re.findall(r"`([A-Z]\w+(?:\.\w+)?|[a-z]+_\w+)`", text))
+    defined = {*_defined("target_liveintent"), *_defined("tests"), *SCHEMA["properties"], *OTHERS}
+    assert named
+    assert named - defined == set()
