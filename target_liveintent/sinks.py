@@ -9,7 +9,6 @@ import msgspec
 from singer_sdk import metrics
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
-from singer_sdk.sinks.core import BaseJSONSchemaValidator
 from singer_sdk.target_base import Target
 
 from target_liveintent.conversions import EventBuilder, Rejection
@@ -18,26 +17,25 @@ from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Run
 from target_liveintent.settings import Settings
-from target_liveintent.singer import RecordValidator, Stream, violation_of
+from target_liveintent.singer import RecordValidator, Stream
 from target_liveintent.storage import is_replayed, to_replay
 
 
 class RunSink(Sink):
     """What all sinks have in common: they count the records of a stream for a run.
 
-    Args:
-        target: The SDK's target.
-        stream: The stream, as the tap describes it.
-        plan: What is done with its records.
-        run: The run that takes the results.
-        settings: The settings.
+    Attributes:
+        columns: The columns of a record that are needed; None for all.
     """
+
+    columns: frozenset[str] | None
 
     def __init__(
         self, target: Target, stream: Stream, plan: StreamPlan, run: Run, settings: Settings
     ) -> None:
         # (The SDK changes the schema.)
         super().__init__(target, stream.name, copy.deepcopy(stream.schema), stream.keys)
+        self._schema_check = RecordValidator(self.schema) if settings.validate_records else None
         self._plan = plan
         self._run = run
         self._settings = settings
@@ -45,11 +43,10 @@ class RunSink(Sink):
         self._read_before = self._counts.read
         self.record_counter_metric.tags[metrics.Tag.STREAM] = plan.stream
 
-    def get_validator(self) -> BaseJSONSchemaValidator | None:
-        """Validate records only if the user asks for it: the event builder checks what it uses."""
-        return RecordValidator(self.schema) if self.config.get("validate_records") else None
+    def get_validator(self) -> None:
+        """Keep the SDK from validating records: sinks do if the user asks for it."""
 
-    def process_batch(self, context: dict[str, Any]) -> None:  # noqa: ARG002
+    def process_batch(self, *_: Any) -> None:
         """Submit the conversions that wait for their batch to fill."""
         self._run.submit(self._plan.stream)
 
@@ -63,14 +60,9 @@ class RunSink(Sink):
 class SkippedSink(RunSink):
     """Counts the records of a stream that gives no events."""
 
-    columns: frozenset[str] | None = frozenset()
-    """No column of a record is needed."""
+    columns = frozenset()
 
-    def process_record(
-        self,
-        record: dict[str, Any],  # noqa: ARG002
-        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
-    ) -> None:
+    def process_record(self, *_: Any) -> None:
         """Count a record."""
         self._counts.read += 1
         if self._plan.named and self._plan.transform is None:
@@ -91,33 +83,23 @@ class LiveIntentSink(RunSink):
         settings: Settings,
         suppressions: Suppressions,
     ) -> None:
-        """Make the converter of the stream."""
         super().__init__(target, stream, plan, run, settings)
         builder = EventBuilder(
             stream.name, plan.properties, stream.keys, settings.events, suppressions
         )
         self._converter = RecordConverter(plan, builder, self._counts.left_out)
-
-    @property
-    def columns(self) -> frozenset[str] | None:
-        """The columns of a record that are needed; None for all."""
-        reads, keys = self._plan.reads, self.key_properties
         # Without keys, a derived event ID is made of the whole mapped record.
-        needs_all = self._validator is not None or (not keys and self._plan.passes_others)
-        return None if reads is None or needs_all else reads.union(keys)
+        needs_all = self._schema_check is not None or (not stream.keys and plan.passes_others)
+        self.columns = None if plan.reads is None or needs_all else plan.reads.union(stream.keys)
 
-    def process_record(
-        self,
-        record: dict[str, Any],
-        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
-    ) -> None:
+    def process_record(self, record: dict[str, Any], *_: Any) -> None:
         """Convert a record, and pass the result to the run.
 
         Raises:
             MissingKeyPropertiesError: If the record lacks them and `on_invalid` is `fail`.
         """
         self._counts.read += 1
-        violation = None if self._validator is None else violation_of(record, self._validator)
+        violation = self._schema_check.violation(record) if self._schema_check else None
         result = self._converter.convert(record, violation)
         if isinstance(result, Rejection):
             self._check_rejection(result)
@@ -145,15 +127,11 @@ class LiveIntentSink(RunSink):
 class DeadLetterSink(LiveIntentSink):
     """Sends dead letters again that are piped back. They go through no map."""
 
-    @property
-    def columns(self) -> None:
-        """All columns: a dead letter has more of them than a mapped record."""
+    def __init__(self, *args: Any) -> None:
+        super().__init__(*args)
+        self.columns = None  # A dead letter has more columns than a mapped record.
 
-    def process_record(
-        self,
-        record: dict[str, Any],
-        context: dict[str, Any] | None = None,  # noqa: ARG002 (the SDK's signature)
-    ) -> None:
+    def process_record(self, record: dict[str, Any], *_: Any) -> None:
         """Convert a dead letter, or carry it over if it must not be sent again."""
         self._counts.read += 1
         result = self._converter.convert(to_replay(record))

@@ -3,7 +3,7 @@
 The path of a record: `MessageReader` → `TargetLiveIntent._process_record_message` →
 `LiveIntentSink.process_record` → `RecordConverter.convert` (stream map, then event builder) →
 `Run`, which collects batches and keeps the counts → delivery. The command line is in
-`singer/py`.
+`singer/cli.py`.
 """
 
 from __future__ import annotations
@@ -18,12 +18,13 @@ from typing import IO, Any, ClassVar
 import click
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
+from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.target_base import Target
 
 from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, InputError
-from target_liveintent.mapping import StreamPlan
+from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import Suppressions, hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
@@ -34,13 +35,13 @@ from target_liveintent.singer import (
     Stream,
     StreamMaps,
     StreamRegistry,
-    StreamSink,
     batch_records,
     check_input,
     environment_settings,
+    explanation,
     failure_text,
     make_command,
-    run_command,
+    printable,
     stream_maps_of,
     stream_of,
     write_state,
@@ -52,7 +53,14 @@ _REPEATED_SIGNAL_SECONDS = 2.0
 
 
 class TargetLiveIntent(Target):
-    """Delivers conversion events to LiveIntent's Conversions API."""
+    """Delivers conversion events to LiveIntent's Conversions API.
+
+    Args:
+        kwargs: The arguments of the SDK's `Target`.
+
+    Raises:
+        ConfigurationError: If a setting is absent or wrong.
+    """
 
     name = "target-liveintent"
     config_jsonschema = config.SCHEMA
@@ -68,14 +76,6 @@ class TargetLiveIntent(Target):
     _stream_maps: StreamMaps
 
     def __init__(self, **kwargs: Any) -> None:
-        """Check the settings and assemble the run.
-
-        Args:
-            kwargs: The arguments of the SDK's `Target`.
-
-        Raises:
-            ConfigurationError: If a setting is absent or wrong.
-        """
         super().__init__(**kwargs)
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
@@ -107,14 +107,33 @@ class TargetLiveIntent(Target):
 
     @classmethod
     def get_singer_command(cls) -> click.Command:
-        """Return the SDK's command, extended by the options of this program."""
+        """Return the SDK's command with the options of this program."""
         protect_logging()
         return make_command(super().get_singer_command(), cls.logger)
 
     @classmethod
-    def invoke(cls, **options: Any) -> None:
-        """Do what the options of the command line ask for; `run_command` describes them."""
-        run_command(cls, cls.logger, **options)
+    def invoke(  # type: ignore[override] # noqa: PLR0913 (an argument for each option)
+        cls,
+        *,
+        about: bool = False,
+        about_format: str | None = None,
+        config: _ConfigInput | None = None,
+        file_input: IO[str] | None = None,
+        preset: str | None = None,
+        explained: bool = False,
+    ) -> None:
+        """Do what the options of the command line ask for."""
+        config = config or _ConfigInput()
+        if about:
+            cls.print_about(about_format)
+        elif preset is not None:
+            click.echo(preset_text(preset), nl=False)
+        elif explained:
+            for line in explanation(config, file_input or sys.stdin):
+                click.echo(printable(line))
+        else:
+            cls.print_version(cls.logger.info)
+            cls(config=config.config, parse_env_config=config.parse_env).process(file_input)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -139,10 +158,7 @@ class TargetLiveIntent(Target):
     # The run
 
     def process(self, file_input: IO[str] | None) -> None:
-        """Read to the end of the input, or to a signal, and deliver everything that was read.
-
-        Args:
-            file_input: The input; standard input if None.
+        """Read the input (None: standard input) to its end, or to a signal, and deliver it.
 
         Raises:
             RunError: If not every record that was read has an outcome.
@@ -182,7 +198,6 @@ class TargetLiveIntent(Target):
         self._reporter.end(self.run.counts, ending)
 
     def _stop_reading(self) -> None:
-        """Stop because the setting `limit` is reached."""
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
@@ -190,7 +205,9 @@ class TargetLiveIntent(Target):
             self.settings.limit,
         )
 
-    def _make_sink(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> StreamSink:
+    def _make_sink(
+        self, stream: Stream, plan: StreamPlan, *, gives_events: bool
+    ) -> SkippedSink | LiveIntentSink:
         if not gives_events:
             return SkippedSink(self, stream, plan, self.run, self.settings)
         kind = DeadLetterSink if stream.name == DEAD_LETTERS else LiveIntentSink
@@ -232,11 +249,7 @@ class TargetLiveIntent(Target):
         """Ignore the message: versions of a table do not matter to conversions."""
 
     def process_endofpipe(self) -> None:
-        """Deliver everything that was read.
-
-        Raises:
-            RunError: If that is not possible, or if no stream is mapped to events.
-        """
+        """Deliver everything that was read, if a stream is mapped to events."""
         if not self.message_reader.stopped:
             self.streams.warn_of_absent_streams()
         if not self.streams.has_events and self.run.counts.total.read > 0:

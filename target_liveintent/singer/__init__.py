@@ -3,15 +3,16 @@
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
     environment_settings,
+    explanation,
     failure_text,
     make_command,
-    run_command,
+    printable,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
 from target_liveintent.singer.standard_io import check_input, write_state
 from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
-from target_liveintent.singer.streams import Stream, StreamRegistry, StreamSink
-from target_liveintent.singer.validation import RecordValidator, violation_of
+from target_liveintent.singer.streams import Stream, StreamRegistry
+from target_liveintent.singer.validation import RecordValidator
 
 __all__ = [
     "Message",
@@ -21,15 +22,14 @@ __all__ = [
     "Stream",
     "StreamMaps",
     "StreamRegistry",
-    "StreamSink",
     "batch_records",
     "check_input",
     "environment_settings",
+    "explanation",
     "failure_text",
     "make_command",
-    "run_command",
+    "printable",
     "stream_maps_of",
     "stream_of",
-    "violation_of",
     "write_state",
 ]

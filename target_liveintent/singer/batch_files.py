@@ -17,9 +17,7 @@ from target_liveintent.singer.reader import decode_object
 def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Iterator[dict[str, Any]]:
     """Yield the records of a BATCH message, without reading a whole file at once.
 
-    Args:
-        encoding: The message's `encoding`: `format` and `compression`.
-        manifest: The files' URLs.
+    The `encoding` has a `format` and a `compression`; the `manifest` holds the URLs of files.
 
     Raises:
         InputError: If a file cannot be read or is of a kind that is not supported.

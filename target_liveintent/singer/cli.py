@@ -6,8 +6,8 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Callable, Iterator
-from typing import IO, Any, NoReturn, Protocol
+from collections.abc import Iterator
+from typing import IO, Any
 
 import click
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -20,12 +20,12 @@ from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
 from target_liveintent.config import from_environment, settings_of, unknown_settings
 from target_liveintent.errors import ConfigurationError, RunError
-from target_liveintent.mapping import PRESETS, preset_text
+from target_liveintent.mapping import PRESETS
 from target_liveintent.privacy import hide_token, without_secrets
-from target_liveintent.singer.explain.inspect import explain
+from target_liveintent.singer.explain.render import explain
 from target_liveintent.singer.stream_maps import stream_maps_of
 
-EXPECTED_FAILURES = (
+_EXPECTED_FAILURES = (
     RunError,
     MissingKeyPropertiesError,
     RecordsWithoutSchemaException,
@@ -33,26 +33,6 @@ EXPECTED_FAILURES = (
 )
 """Exceptions whose text is all that the user needs."""
 _ENVIRONMENT_PREFIX = "TARGET_LIVEINTENT_"
-_NO_ACCOUNT = {"customer_id": "a-0000", "auth_token": "none"}
-"""An account for `--explain`, which sends nothing."""
-
-
-class RunnableTarget(Protocol):
-    """The target, as far as the command line uses it."""
-
-    def __init__(self, *, config: dict[str, Any], parse_env_config: bool) -> None:
-        """Check the settings."""
-
-    def process(self, file_input: IO[str] | None) -> None:
-        """Read the input to its end, and deliver what was read."""
-
-    @classmethod
-    def print_about(cls, output_format: str | None = None) -> None:
-        """Print the settings."""
-
-    @classmethod
-    def print_version(cls, print_fn: Callable[[Any], None] = print) -> None:
-        """Print the version."""
 
 
 class Command(SingerCommand):
@@ -62,36 +42,24 @@ class Command(SingerCommand):
         """Run. A wrong setting is exit code 2, any other failure 1."""
         try:
             return super().main(*args, **kwargs)
-        except ConfigurationError as error:
-            self._fail(error, 2)
-        except EXPECTED_FAILURES as error:
-            self._fail(error, 1)
         except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
-            frames = "".join(traceback.format_tb(error.__traceback__))
-            self.logger.error(  # noqa: TRY400 (without the exception's text)
-                "this is a bug, please report it with these lines:\n%s", frames
-            )
-            self._fail(error, 1)
-
-    def _fail(self, error: Exception, code: int) -> NoReturn:
-        self.logger.error("%s", failure_text(error))
-        sys.exit(code)
+            failure = error
+        if not isinstance(failure, _EXPECTED_FAILURES):
+            frames = "".join(traceback.format_tb(failure.__traceback__))
+            self.logger.error("this is a bug, please report it with these lines:\n%s", frames)
+        self.logger.error("%s", failure_text(failure))
+        sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
 
 
 def failure_text(failure: BaseException) -> str:
     """Return the line that describes a failure. It holds nothing of a record."""
-    if isinstance(failure, EXPECTED_FAILURES):
+    if isinstance(failure, _EXPECTED_FAILURES):
         return str(failure)
     return f"the run ended on an unforeseen {type(failure).__name__}"
 
 
 def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
-    """Extend the SDK's command by the options of this program.
-
-    Args:
-        sdk_command: The command that the SDK makes for the target.
-        logger: Takes the last line of a run that fails.
-    """
+    """Extend the SDK's command by the options of this program."""
     for option in sdk_command.params:
         if option.name == "config":
             option.callback = read_config_files
@@ -119,17 +87,11 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
 
 
 def read_config_files(
-    ctx: click.Context,  # noqa: ARG001 (click's signature)
-    param: click.Parameter,  # noqa: ARG001
-    value: tuple[str, ...],
+    _ctx: click.Context, _param: click.Parameter, paths: tuple[str, ...]
 ) -> _ConfigInput:
-    """Read the configuration files of the option `--config`.
-
-    Raises:
-        ConfigurationError: If a file cannot be read. The message does not show its content.
-    """
+    """Read the configuration files of `--config`; an error does not show their content."""
     merged = _ConfigInput()
-    for path in value:
+    for path in paths:
         try:
             given = _ConfigInput.from_cli_args(path)
         except OSError as error:
@@ -150,46 +112,7 @@ def environment_settings() -> dict[str, Any]:
     return from_environment(os.environ, _ENVIRONMENT_PREFIX)
 
 
-def run_command(  # noqa: PLR0913 (an argument for each option)
-    target: type[RunnableTarget],
-    logger: logging.Logger,
-    *,
-    about: bool = False,
-    about_format: str | None = None,
-    config: _ConfigInput | None = None,
-    file_input: IO[str] | None = None,
-    preset: str | None = None,
-    explained: bool = False,
-) -> None:
-    """Do what the options ask for.
-
-    Args:
-        target: The class of the target.
-        logger: The target's logger.
-        about: Print the settings and end.
-        about_format: `json` or `markdown`.
-        config: The result of `read_config_files`.
-        file_input: The input, if it is not standard input.
-        preset: Print this preset and end.
-        explained: Explain what a run would do with the input, and end.
-
-    Raises:
-        RunError: If not every record that was read has an outcome.
-    """
-    config = config or _ConfigInput()
-    if about:
-        target.print_about(about_format)
-    elif preset is not None:
-        click.echo(preset_text(preset), nl=False)
-    elif explained:
-        for line in _explain(config, file_input or sys.stdin):
-            click.echo(printable(without_secrets(line)))
-    else:
-        target.print_version(logger.info)
-        target(config=config.config, parse_env_config=config.parse_env).process(file_input)
-
-
-def _explain(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
+def explanation(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
     """Explain what a run would do with the input. The settings need not name an account.
 
     Raises:
@@ -199,7 +122,7 @@ def _explain(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
     environment = environment_settings() if config.parse_env else {}
     given = {**config.config, **environment}  # In the order of a run.
     yield from unknown_settings(given)
-    account = dict(_NO_ACCOUNT)
+    account = {"customer_id": "a-0000", "auth_token": "none"}  # Nothing is sent.
     if given.get("auth_token_path"):
         del account["auth_token"]
     not_null = {name: value for name, value in given.items() if value is not None}
@@ -209,5 +132,5 @@ def _explain(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
 
 
 def printable(line: str) -> str:
-    """Escape characters of a tap's names that would forge another line or control a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in line)
+    """Hide secrets, and escape characters that would forge another line or control a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in without_secrets(line))

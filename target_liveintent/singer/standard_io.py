@@ -11,15 +11,7 @@ from target_liveintent.storage import refuse_own_file
 
 
 def check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:
-    """Check that the input is not the file that the run writes its own dead letters to.
-
-    Args:
-        file_input: The input; standard input if None.
-        dead_letter_path: The setting.
-
-    Raises:
-        ConfigurationError: If it is that file.
-    """
+    """Raise a `ConfigurationError` if the run would read the file of its own dead letters."""
     try:
         descriptor = (file_input or sys.stdin).fileno()
     except (OSError, ValueError, AttributeError):  # An input in memory.
@@ -28,11 +20,7 @@ def check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:
 
 
 def write_state(state: str) -> None:
-    """Write a STATE to standard output.
-
-    Raises:
-        StorageError: If that is not possible.
-    """
+    """Write a STATE to standard output; raises a `StorageError` if that is not possible."""
     try:
         sys.stdout.write(f"{state}\n")
         sys.stdout.flush()

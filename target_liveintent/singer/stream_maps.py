@@ -42,6 +42,9 @@ class StreamMap(CustomStreamMap):
 
     The SDK's class checks the entry and computes the schema; this class maps the records.
 
+    Args:
+        kwargs: The arguments of the SDK's class.
+
     Attributes:
         passes_others: Whether columns that the map does not name are passed on.
         reads: The columns of a record that the map needs; None for all.
@@ -49,18 +52,13 @@ class StreamMap(CustomStreamMap):
     """
 
     def __init__(self, **kwargs: Any) -> None:
-        """Compile the map; takes what the SDK's own class takes."""
         super().__init__(**kwargs)
         definitions = dict(kwargs["map_transform"])
         definitions.pop("__key_properties__", None)
         self.passes_others = "__else__" not in definitions
         definitions.pop("__else__", None)
-        rule = definitions.pop(FILTER, None)
-        texts = {
-            column: text
-            for column, text in {FILTER: rule, **definitions}.items()
-            if text not in NULL_VALUES
-        }
+        rows = {FILTER: definitions.pop(FILTER, None), **definitions}
+        texts = {column: text for column, text in rows.items() if text not in NULL_VALUES}
         self._dropped = definitions.keys() - texts
         self._values = {
             "config": self.map_config,
@@ -162,7 +160,6 @@ class StreamMaps:
     """
 
     def __init__(self, definitions: Mapping[str, Any], config: Mapping[str, Any]) -> None:
-        """Copy the definitions, because `__else__` is removed from the copy."""
         self._definitions = copy.deepcopy(dict(definitions))
         self._config = dict(config)
         self._drops_others = "__else__" in self._definitions
@@ -183,9 +180,12 @@ class StreamMaps:
         Raises:
             StreamMappingError: If a map does not fit.
         """
+        properties = schema.get("properties", {})
         if stream == DEAD_LETTERS:
-            return [_pass_through(stream, schema, named=True)]
-        own = self._unnamed(stream, schema)
+            return [StreamPlan.without_map(stream, properties)]
+        own = StreamPlan.without_map(stream, properties, named=not self._definitions)
+        if self._drops_others:
+            own = StreamPlan(stream, named=False)
         copies = []
         for name, definition in self._definitions.items():
             options = dict(definition) if isinstance(definition, dict) else {}
@@ -206,11 +206,6 @@ class StreamMaps:
                 copies.append(plan)
         return [own, *copies]
 
-    def _unnamed(self, stream: str, schema: dict[str, Any]) -> StreamPlan:
-        if self._drops_others:
-            return StreamPlan(stream, named=False)
-        return _pass_through(stream, schema, named=not self._definitions)
-
     def _mapped(
         self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
     ) -> StreamPlan:
@@ -229,11 +224,10 @@ class StreamMaps:
         except Exception as error:  # noqa: BLE001 (the SDK raises many kinds)
             msg = f"the stream map of '{stream}' does not fit: {error}"
             raise StreamMappingError(msg) from None
-        properties = tuple(stream_map.transformed_schema.get("properties", {}))
         return StreamPlan(
             counted_as,
             named=True,
-            properties=properties,
+            properties=tuple(stream_map.transformed_schema.get("properties", {})),
             passes_others=stream_map.passes_others,
             reads=stream_map.reads,
             transform=stream_map.transform,
@@ -253,7 +247,3 @@ def _alias(expression: str, stream: str) -> str:
     except Exception as error:  # noqa: BLE001 (expressions may do anything)
         msg = f"the __alias__ of stream '{stream}' cannot be computed: {type(error).__name__}"
         raise StreamMappingError(msg) from None
-
-
-def _pass_through(stream: str, schema: Mapping[str, Any], *, named: bool) -> StreamPlan:
-    return StreamPlan.without_map(stream, schema.get("properties", {}), named=named)

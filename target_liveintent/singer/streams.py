@@ -7,7 +7,7 @@ that are probably misspelled, each once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Any, NamedTuple, NoReturn, Protocol
 
 from singer_sdk.exceptions import RecordsWithoutSchemaException
@@ -31,13 +31,7 @@ MELTANO_TEST_STREAM = "meltano_test_stream"
 
 
 class Stream(NamedTuple):
-    """A stream as a tap describes it.
-
-    Attributes:
-        name: The stream's name.
-        schema: Its JSON schema, with `properties`.
-        keys: Its key properties.
-    """
+    """A stream as a tap describes it: its JSON schema with `properties`, its key properties."""
 
     name: str
     schema: dict[str, Any]
@@ -58,16 +52,7 @@ class StreamSink(Protocol):
         """End the stream."""
 
 
-class SinkFactory(Protocol):
-    """Makes the sink for one plan of a stream."""
-
-    def __call__(self, stream: Stream, plan: StreamPlan, *, gives_events: bool) -> StreamSink:
-        """Make a sink; `gives_events` says whether events can be built from the records."""
-
-
 class _Sinks(dict[str, list[StreamSink]]):
-    """The sinks of each stream."""
-
     def __missing__(self, stream: str) -> NoReturn:
         msg = f"stream '{stream}' sends a record before its SCHEMA: the tap is at fault"
         raise RecordsWithoutSchemaException(msg)
@@ -78,7 +63,8 @@ class StreamRegistry:
 
     Args:
         maps: The stream maps.
-        make_sink: Makes the sinks.
+        make_sink: Makes the sink for one plan of a stream; `gives_events` says whether events can
+            be built from the records.
         defaults: The defaults that the settings give to events.
         preset_streams: The streams that use a preset.
         logger: Takes the warnings.
@@ -92,7 +78,7 @@ class StreamRegistry:
     def __init__(
         self,
         maps: StreamMaps,
-        make_sink: SinkFactory,
+        make_sink: Callable[..., StreamSink],
         defaults: EventDefaults,
         preset_streams: Collection[str],
         logger: logging.Logger,
@@ -145,11 +131,7 @@ class StreamRegistry:
                 self._warn_once(f"a map names stream '{name}', which did not come{hint}")
 
     def fail_unmapped(self) -> NoReturn:
-        """End a run without a stream whose records can become events.
-
-        Raises:
-            StreamMappingError: Always.
-        """
+        """End a run without a stream whose records can become events: a `StreamMappingError`."""
         msg = (
             f"not one of the streams that came ({', '.join(self.sinks)}) is mapped to events;"
             f" the stream maps are for: {', '.join(self._maps.names)}"
@@ -175,11 +157,7 @@ class StreamRegistry:
         self.sinks[stream.name] = sinks
 
     def _check_plan(self, stream: Stream, plan: StreamPlan) -> bool:
-        """Return whether events can be built from a stream's records.
-
-        Raises:
-            StreamMappingError: If the user wants events from the stream, but it can give none.
-        """
+        """Return whether events can be built; raise an error if the user wants them in vain."""
         if stream.name == MELTANO_TEST_STREAM:
             return False
         if stream.name == DEAD_LETTERS:
@@ -192,15 +170,16 @@ class StreamRegistry:
             hint = did_you_mean(stream.name, others)
             self._warn_once(f"stream '{stream.name}' is skipped: no stream map names it{hint}")
         elif plan.transform is not None:
-            advice = settings_to_set(missing) or self._advice(stream, plan)
+            advice = settings_to_set(missing)
+            if advice is None:
+                columns, in_use = stream.schema["properties"], stream.name in self._preset_streams
+                suggested = advise_map(
+                    stream.name, columns, stream.keys, self._defaults, in_use=in_use
+                )
+                advice = f"Its columns are: {', '.join(plan.properties)}. {suggested}"
             msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         return False
-
-    def _advice(self, stream: Stream, plan: StreamPlan) -> str:
-        columns, in_use = stream.schema["properties"], stream.name in self._preset_streams
-        advice = advise_map(stream.name, columns, stream.keys, self._defaults, in_use=in_use)
-        return f"Its columns are: {', '.join(plan.properties)}. {advice}"
 
     def _warn_once(self, text: str) -> None:
         if text not in self._warned:
@@ -209,11 +188,6 @@ class StreamRegistry:
 
 
 def _described(name: str, message: Message) -> Stream:
-    """Return the stream that a SCHEMA message describes.
-
-    Raises:
-        InputError: If the message's schema has no properties.
-    """
     schema = decode_object(message.schema) if message.schema else {}
     if not isinstance(schema.get("properties"), dict):
         msg = f"the SCHEMA of stream '{name}' names no properties"

@@ -24,14 +24,13 @@ class DeadLetterFolder:
     """The folder that the option `dead_letter_path` names.
 
     Args:
-        url: A path or URL that fsspec understands.
+        url: A path or URL that fsspec understands. The constructor neither reads nor writes there.
 
     Raises:
-        StorageError: If fsspec has no file system for it.
+        StorageError: If fsspec has no file system for it; from methods, if the storage fails.
     """
 
     def __init__(self, url: str) -> None:
-        """Find the file system; nothing is read or written."""
         with _failures_without_path():
             self._files, root = fsspec.core.url_to_fs(url)
         self._root = root.rstrip("/")
@@ -39,22 +38,14 @@ class DeadLetterFolder:
         self._note = f"{self._pending}/README"
 
     def prepare(self) -> None:
-        """Create the folder; the driver calls this.
-
-        Raises:
-            StorageError: If the folder cannot be written.
-        """
+        """Create the folder; the driver calls this."""
         with _failures_without_path():
             self._files.makedirs(self._pending, exist_ok=True)
             if not self._files.exists(self._note):
                 self._files.pipe_file(self._note, _NOTE)
 
     def check(self) -> None:
-        """Check that the driver has prepared the folder; a task calls this.
-
-        Raises:
-            StorageError: If the driver has prepared another one, or the folder cannot be read.
-        """
+        """Check that the driver has prepared this folder and not another; a task calls this."""
         with _failures_without_path():
             if self._files.exists(self._note):
                 return
@@ -65,11 +56,7 @@ class DeadLetterFolder:
         raise StorageError(msg)
 
     def open(self, name: str) -> IO[bytes]:
-        """Create a pending file; on a disk, only its owner can read it.
-
-        Raises:
-            StorageError: If the file cannot be written.
-        """
+        """Create a pending file; on a disk, only its owner can read it."""
         with _failures_without_path():
             file: IO[bytes] = self._files.open(f"{self._pending}/{name}", "wb")
             with contextlib.suppress(OSError, AttributeError):  # An object store has neither.
@@ -77,15 +64,7 @@ class DeadLetterFolder:
         return file
 
     def publish(self, name: str, final: str) -> None:
-        """Move a pending file into the folder; it replaces a file of the same name.
-
-        Args:
-            name: The name of the pending file.
-            final: Its name in the folder.
-
-        Raises:
-            StorageError: If the file cannot be moved.
-        """
+        """Move a pending file into the folder, where it replaces a file of the final name."""
         with _failures_without_path():
             path = f"{self._root}/{final}"
             if self._files.exists(path):  # From an earlier attempt at the same micro-batch.
@@ -93,11 +72,7 @@ class DeadLetterFolder:
             self._files.mv(f"{self._pending}/{name}", path)
 
     def discard(self, prefix: str) -> None:
-        """Delete the pending files whose names begin with a prefix.
-
-        Raises:
-            StorageError: If a file cannot be deleted.
-        """
+        """Delete the pending files whose names begin with a prefix."""
         with _failures_without_path():
             self._files.invalidate_cache(self._pending)
             for path in self._files.glob(f"{self._pending}/{prefix}*"):
@@ -114,6 +89,9 @@ class TaskDeadLetters:
 
     Attributes:
         written: Whether there is a file.
+
+    Raises:
+        StorageError: From methods, if the storage fails.
     """
 
     def __init__(self, folder: DeadLetterFolder, name: str) -> None:
@@ -123,11 +101,7 @@ class TaskDeadLetters:
         self.written = False
 
     def write(self, line: bytes) -> None:
-        """Write a dead letter.
-
-        Raises:
-            StorageError: If the file cannot be written.
-        """
+        """Write a dead letter."""
         if self._file is None:
             self._file = self._folder.open(self._name)
             self.written = True
@@ -139,11 +113,7 @@ class TaskDeadLetters:
         """Do nothing: until the task is done, nothing depends on its dead letters."""
 
     def close(self) -> None:
-        """Make the file survive a power cut, and close it.
-
-        Raises:
-            StorageError: If the file cannot be written.
-        """
+        """Make the file survive a power cut, and close it."""
         file, self._file = self._file, None
         if file is None:
             return

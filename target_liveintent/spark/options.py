@@ -47,7 +47,6 @@ REFUSED = {
     "replay_unconfirmed": "dead letters are piped back into target-liveintent",
 }
 """The settings that do nothing in Spark, and what to do instead."""
-_OF_SPARK = {"checkpointlocation", "path"}
 
 
 @dataclasses.dataclass(frozen=True)
@@ -56,12 +55,10 @@ class Job:
 
     Attributes:
         given: The target's settings, as the user gave them.
-        stream: The name of the stream.
         keys: The columns that event IDs are derived from.
         columns: The columns that are needed, in the order of the DataFrame.
         tasks: How many tasks run at the same time.
         dead_letter_folder: The option `dead_letter_path`.
-        dry_run: Whether nothing is sent.
         allowed_percent: The setting `max_dead_letter_percent`.
     """
 
@@ -90,10 +87,6 @@ class Job:
 
 def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     """Check the options of a write and the columns of its DataFrame.
-
-    Args:
-        options: The options.
-        columns: The columns of the DataFrame.
 
     Raises:
         ConfigurationError: If options are wrong; its one line names all of them.
@@ -130,7 +123,7 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
 
 def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each option that does nothing."""
-    known = {*OWN, *_OF_SPARK}
+    known = {*OWN, "checkpointlocation", "path"}  # The last two are options of Spark itself.
     yield from config.unknown_settings({name: "" for name in options if name.lower() not in known})
 
 

@@ -5,10 +5,12 @@ from __future__ import annotations
 import dataclasses
 import time
 import uuid
-from typing import TYPE_CHECKING
+from collections.abc import Iterator, Sequence
 
+import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
+from pyspark.sql.types import StructType
 
 from target_liveintent.delivery import refused_as_a_whole
 from target_liveintent.errors import (
@@ -19,21 +21,13 @@ from target_liveintent.errors import (
 )
 from target_liveintent.run import RunCounts
 from target_liveintent.spark.dead_letters import DeadLetterFolder
-from target_liveintent.spark.options import job_of, unknown_options
+from target_liveintent.spark.options import Job, job_of, unknown_options
 from target_liveintent.spark.task import LOGGER, Attempt, TaskResult, configure_logging, deliver
 
 try:
     from pyspark.sql.datasource import DataSourceStreamArrowWriter
 except ImportError:  # PySpark 4.0
     DataSourceStreamArrowWriter = None
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-    import pyarrow as pa
-    from pyspark.sql.types import StructType
-
-    from target_liveintent.spark.options import Job
 
 _QUERY, _BATCH = "sql.streaming.queryId", "streaming.sql.batchId"
 """The local properties in which Spark names a micro-batch to its tasks."""
@@ -47,7 +41,10 @@ class TaskMessage(WriterCommitMessage):  # type: ignore[misc]
 
 
 class LiveIntentDataSource(DataSource):  # type: ignore[misc]
-    """Sends the conversions of a DataFrame to LiveIntent."""
+    """Sends the conversions of a DataFrame to LiveIntent.
+
+    `writer` and `streamWriter` raise a `RunError` if options are wrong, or no event is possible.
+    """
 
     @classmethod
     def name(cls) -> str:
@@ -55,19 +52,11 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
         return "liveintent"
 
     def writer(self, schema: StructType, overwrite: bool) -> BatchWriter:  # noqa: FBT001 (Spark's)
-        """Return the writer of a batch; the driver calls this.
-
-        Raises:
-            RunError: If the options are wrong, or the columns can never give an event.
-        """
+        """Return the writer of a batch; the driver calls this."""
         return BatchWriter(self._job(schema, overwrite=overwrite))
 
     def streamWriter(self, schema: StructType, overwrite: bool) -> StreamWriter:  # noqa: FBT001, N802
-        """Return the writer of a micro-batch; the driver calls this again for the commit.
-
-        Raises:
-            RunError: If the options are wrong, or the columns can never give an event.
-        """
+        """Return the writer of a micro-batch; the driver calls this again for the commit."""
         if DataSourceStreamArrowWriter is None:
             msg = "streaming needs PySpark 4.1 or newer; with 4.0, write batches in foreachBatch"
             raise ConfigurationError(msg)

@@ -27,7 +27,6 @@ class Attempt(NamedTuple):
 
     Attributes:
         write: Names the write; a micro-batch that Spark begins again has the same name.
-        partition: The number of the partition.
         number: A number that no other attempt of the write has.
     """
 
@@ -50,8 +49,6 @@ class TaskResult(NamedTuple):
     """What became of a partition.
 
     Attributes:
-        attempt: The attempt that delivered it.
-        counts: Its records by outcome.
         began_at: The Unix time at which the attempt began.
         has_dead_letters: Whether there is a pending file of dead letters.
     """
@@ -63,12 +60,7 @@ class TaskResult(NamedTuple):
 
 
 def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
-    """Deliver a partition.
-
-    Args:
-        job: The write.
-        attempt: The attempt at the task.
-        batches: The records of the partition.
+    """Deliver the records of a partition.
 
     Raises:
         RunError: If a record has no outcome. The message holds nothing of a record.
@@ -95,9 +87,15 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> T
     plan = StreamPlan.without_map(job.stream, job.columns)
     suppressions = Suppressions(settings.suppression_path)
     builder = EventBuilder(job.stream, plan.properties, job.keys, settings.events, suppressions)
-    converter = RecordConverter(plan, builder, run.counts.of(job.stream).left_out)
+    counts = run.counts.of(job.stream)
+    converter = RecordConverter(plan, builder, counts.left_out)
+    columns = list(job.columns)
     try:
-        _convert_all(job, converter, run, batches)
+        for batch in batches:
+            for record in _in_utc(batch.select(columns)).to_pylist():
+                counts.read += 1
+                run.take(job.stream, converter.convert(record))
+            run.tick()
         run.finish()
     except BaseException as failure:
         try:
@@ -106,18 +104,6 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> T
             LOGGER.warning("and then: %s", type(second).__name__)
         raise
     return TaskResult(attempt, run.counts, began_at, dead_letters.written)
-
-
-def _convert_all(
-    job: Job, converter: RecordConverter, run: Run, batches: Iterable[pa.RecordBatch]
-) -> None:
-    counts = run.counts.of(job.stream)
-    columns = list(job.columns)
-    for batch in batches:
-        for record in _in_utc(batch.select(columns)).to_pylist():
-            counts.read += 1
-            run.take(job.stream, converter.convert(record))
-        run.tick()
 
 
 def _in_utc(batch: pa.RecordBatch) -> pa.RecordBatch:

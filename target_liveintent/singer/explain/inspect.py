@@ -1,23 +1,29 @@
-"""`--explain`: shows how each stream would become events, and what its first records would become.
+"""Finds out for `--explain` how streams, and their first records, would become events.
 
-It reads a Singer stream or a tap's catalog, and prints. It sends, writes and keeps nothing. It
-converts records with the parts that a run uses: stream maps, validator and record converter.
+It reads a Singer stream or a tap's catalog. It sends, writes and keeps nothing. It converts records
+with the parts that a run uses: stream maps, validator and record converter.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
+import re
+from collections import Counter
+from collections.abc import Iterator
 from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, EventBuilder, missing_columns
-from target_liveintent.errors import InputError
-from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.conversions import (
+    DEAD_LETTERS,
+    Conversion,
+    EventBuilder,
+    Rejection,
+    missing_columns,
+)
+from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
 from target_liveintent.privacy import Suppressions
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.model import Explained
-from target_liveintent.singer.explain.render import absent, paragraph
 from target_liveintent.singer.reader import Message, decode_message, decode_object, lines
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import Stream
@@ -25,34 +31,72 @@ from target_liveintent.singer.validation import RecordValidator
 
 MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""
+SENT, FILTERED = "sent", "filtered"
+"""Outcomes of a record, beside the reason codes of rejections."""
+_MAX_EXAMPLES = 3
+_HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
 
-def explain(
-    source: IO[str], settings: Settings, maps: StreamMaps, in_use: Mapping[str, str]
-) -> Iterator[str]:
-    """Explain what a run would do with an input.
+class Explained(msgspec.Struct):
+    """What one map makes of a stream and its records.
 
-    Args:
-        source: A Singer stream, or a tap's catalog.
-        settings: The settings.
-        maps: The stream maps.
-        in_use: The setting `presets`.
-
-    Yields:
-        Lines to print.
-
-    Raises:
-        InputError: If the input is neither. The message has the number of a line, not its content.
+    Attributes:
+        missing: What the stream lacks to give events.
+        converter: None if the records cannot become events.
+        validator: None if the settings do not ask for it.
+        outcomes: Counts records by outcome: `sent`, `filtered`, or a reason code.
+        left_out: Counts, by column, how often a column could not be used.
+        filled: The columns that have a value in at least one mapped record.
+        examples: The JSON of the first events, with shortened hashes.
+        rejected: The first rejection for each reason.
+        mistake: The error that would end a run.
     """
-    inspector = _Inspector(settings, maps)
-    yield from inspector.read(source)
-    for plans in inspector.streams.values():
-        for explained in plans:
-            yield from paragraph(explained, settings, in_use)
-    yield from absent(maps, inspector.streams)
+
+    stream: Stream
+    plan: StreamPlan
+    missing: list[str] = msgspec.field(default_factory=list)
+    converter: RecordConverter | None = None
+    validator: RecordValidator | None = None
+    outcomes: Counter[str] = msgspec.field(default_factory=Counter)
+    left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    filled: set[str] = msgspec.field(default_factory=set)
+    examples: list[str] = msgspec.field(default_factory=list)
+    rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
+    mistake: str | None = None
+
+    def add(self, record: dict[str, Any]) -> None:
+        """Convert a record as a run would, and note its outcome."""
+        if self.converter is None or self.mistake:
+            return
+        violation = self.validator.violation(record) if self.validator else None
+        try:
+            result = self.converter.convert(record, violation)
+            self._note_filled(record)
+        except StreamMappingError as mistake:
+            self.mistake = str(mistake)
+            return
+        if isinstance(result, Conversion):
+            self.outcomes[SENT] += 1
+            if len(self.examples) < _MAX_EXAMPLES:
+                self.examples.append(_HASH.sub(r'"\1":"\2…"', result.body.decode()))
+        elif isinstance(result, Rejection):
+            self.outcomes[result.reason] += 1
+            self.rejected.setdefault(result.reason, result)
+        else:
+            self.outcomes[FILTERED] += 1
+
+    def _note_filled(self, record: dict[str, Any]) -> None:
+        """Map a record once more, to see which columns have a value."""
+        try:
+            mapped = self.plan.transform(record) if self.plan.transform else None
+        except MappingFailedError:
+            return
+        for column, value in (mapped or {}).items():
+            if coalesce(value) is not None:
+                self.filled.add(column)
 
 
-class _Inspector:
+class Inspector:
     """Reads the streams of an input, and converts their first records."""
 
     def __init__(self, settings: Settings, maps: StreamMaps) -> None:
@@ -72,8 +116,7 @@ class _Inspector:
                 unread.append(line)
                 continue
             try:
-                message = decode_message(line)
-                records += self._process(message)
+                records += self._process(decode_message(line))
             except InputError as error:
                 if self.streams:
                     msg = f"line {number} of the input: {error}"
@@ -112,43 +155,32 @@ class _Inspector:
         if plan.transform is None:
             return explained
         is_replay = stream.name == DEAD_LETTERS
+        defaults = self._settings.events
         if not is_replay:
-            explained.missing = missing_columns(plan.properties, self._settings.events)
+            explained.missing = missing_columns(plan.properties, defaults)
         if explained.missing:
             return explained
         if self._settings.validate_records and not is_replay:
             explained.validator = RecordValidator(stream.schema)
         builder = EventBuilder(
-            stream.name,
-            plan.properties,
-            stream.keys,
-            self._settings.events,
-            self._suppressions,
+            stream.name, plan.properties, stream.keys, defaults, self._suppressions
         )
         explained.converter = RecordConverter(plan, builder, explained.left_out)
         return explained
 
 
 class _Entry(msgspec.Struct):
-    """The parts of a catalog's stream that are needed."""
-
     tap_stream_id: str
     schema: dict[str, Any]
     key_properties: list[str] | None = None
 
 
 class _Catalog(msgspec.Struct):
-    """A catalog, which taps print with `--discover`."""
-
     streams: list[_Entry]
 
 
 def _catalog(text: bytes) -> list[Stream]:
-    """Return the streams of a catalog.
-
-    Raises:
-        InputError: If the text is not a catalog.
-    """
+    """Return the streams of a catalog, which taps print with `--discover`."""
     try:
         entries = msgspec.json.decode(text, type=_Catalog).streams
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):

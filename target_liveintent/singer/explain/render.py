@@ -1,9 +1,9 @@
-"""Renders what `--explain` prints about a stream."""
+"""Renders what `--explain` prints."""
 
 from __future__ import annotations
 
 from collections.abc import Iterator, Mapping
-from typing import Any
+from typing import IO
 
 import msgspec
 
@@ -21,24 +21,36 @@ from target_liveintent.mapping import (
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.model import FILTERED, SENT, Explained
+from target_liveintent.singer.explain.inspect import FILTERED, SENT, Explained, Inspector
 from target_liveintent.singer.stream_maps import StreamMaps
 
 _MAX_UNUSED_COLUMNS = 12
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str]) -> Iterator[str]:
-    """Describe what one map makes of a stream.
+def explain(
+    source: IO[str], settings: Settings, maps: StreamMaps, in_use: Mapping[str, str]
+) -> Iterator[str]:
+    """Explain, in lines to print, what a run would do with a Singer stream or a tap's catalog.
 
-    Args:
-        explained: The stream, its plan, and the outcomes of its records.
-        settings: The settings.
-        in_use: The setting `presets`.
+    The argument `in_use` is the setting `presets`.
 
-    Yields:
-        Lines to print.
+    Raises:
+        InputError: If the input is neither. The message has the number of a line, not its content.
     """
+    inspector = Inspector(settings, maps)
+    yield from inspector.read(source)
+    for plans in inspector.streams.values():
+        for explained in plans:
+            yield from _paragraph(explained, settings, in_use)
+    for name, hint in absent_streams(maps.names, inspector.streams):
+        yield from ("", f"Stream {name}", f"  A map names it, but it did not come{hint}")
+
+
+def _paragraph(
+    explained: Explained, settings: Settings, in_use: Mapping[str, str]
+) -> Iterator[str]:
+    """Describe what one map makes of a stream."""
     stream, plan = explained.stream, explained.plan
     preset = f" (preset {in_use[stream.name]})" if stream.name in in_use else ""
     copied = f", counted as {plan.stream}" if plan.stream != stream.name else ""
@@ -65,7 +77,6 @@ def paragraph(explained: Explained, settings: Settings, in_use: Mapping[str, str
 
 
 def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
-    """Describe how each field of the event is filled."""
     plan = explained.plan
     if FILTER in plan.sources:
         yield f"  only if          {_one_line(plan.sources[FILTER].expression)}"
@@ -88,10 +99,7 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     yield from _misspelled(explained)
 
 
-_NOTES = {
-    "email": "  (normalised and hashed, never sent)",
-    "consent": "  (never sent)",
-}
+_NOTES = {"email": "  (normalised and hashed, never sent)", "consent": "  (never sent)"}
 
 
 def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
@@ -137,7 +145,6 @@ def _misspelled(explained: Explained) -> Iterator[str]:
 
 
 def _records(explained: Explained) -> Iterator[str]:
-    """Count the records by outcome, and show the first events and rejections."""
     outcomes = explained.outcomes
     rejected = {reason: count for reason, count in outcomes.most_common() if reason in REASONS}
     yield (
@@ -161,11 +168,3 @@ def _records(explained: Explained) -> Iterator[str]:
             yield f"  Left out of events: {column}, {count:,} times."
     for example in explained.examples:
         yield f"  {example}"
-
-
-def absent(maps: StreamMaps, streams: Mapping[str, Any]) -> Iterator[str]:
-    """Name the streams that the maps name and that did not come."""
-    for name, hint in absent_streams(maps.names, streams):
-        yield ""
-        yield f"Stream {name}"
-        yield f"  A map names it, but it did not come{hint}"

@@ -21,8 +21,8 @@ from target_liveintent.singer.cli import (
     make_command,
     printable,
     read_config_files,
-    run_command,
 )
+from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -31,7 +31,7 @@ if TYPE_CHECKING:
 LOGGER = logging.getLogger("test-of-the-command-line")
 
 
-class FakeTarget:
+class FakeTarget(TargetLiveIntent):
     """Notes what is done with the class and its instances."""
 
     done: list[Any]
@@ -164,24 +164,24 @@ def test_a_run(target: type[FakeTarget], caplog: pytest.LogCaptureFixture) -> No
     """Without other options, a target is made of the configuration, and reads the input."""
     caplog.set_level(logging.INFO)
     source = io.StringIO("")
-    run_command(target, LOGGER, config=config_of("ENV"), file_input=source)
+    target.invoke(config=config_of("ENV"), file_input=source)
     assert target.done == [({}, True), source]
     assert caplog.messages == ["version 1"]
-    run_command(target, LOGGER)
+    target.invoke()
     assert target.done[2:] == [({}, False), None]
 
 
 @pytest.mark.parametrize("output_format", [None, "json"])
 def test_about(target: type[FakeTarget], output_format: str | None) -> None:
     """The SDK prints the settings, and nothing is run."""
-    run_command(target, LOGGER, about=True, about_format=output_format)
+    target.invoke(about=True, about_format=output_format)
     assert target.done == [output_format]
 
 
 @pytest.mark.parametrize("name", PRESETS)
 def test_preset(target: type[FakeTarget], capsys: pytest.CaptureFixture[str], name: str) -> None:
     """A preset is printed as it is in its file, and nothing is run."""
-    run_command(target, LOGGER, preset=name)
+    target.invoke(preset=name)
     assert (capsys.readouterr().out, target.done) == (preset_text(name), [])
 
 
@@ -196,9 +196,7 @@ def explained(
     given.config = config
     schema = {"properties": {name: {} for name in ("id", "event_time", "email")}}
     message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]}
-    run_command(
-        target, LOGGER, explained=True, config=given, file_input=io.StringIO(json.dumps(message))
-    )
+    target.invoke(explained=True, config=given, file_input=io.StringIO(json.dumps(message)))
     assert target.done == []
     return capsys.readouterr().out
 
@@ -227,7 +225,7 @@ def test_explain_reads_the_environment(
     given.config = {"pixel_id": 7}
     message = {"type": "SCHEMA", "stream": "orders", "schema": {"properties": {"email": {}}}}
     source = io.StringIO(json.dumps(message))
-    run_command(target, LOGGER, explained=True, config=given, file_input=source)
+    target.invoke(explained=True, config=given, file_input=source)
     assert "8 (setting pixel_id)" in capsys.readouterr().out
 
 

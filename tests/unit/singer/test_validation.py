@@ -8,9 +8,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from singer_sdk.exceptions import InvalidJSONSchema, InvalidRecord
+from singer_sdk.exceptions import InvalidJSONSchema
 
-from target_liveintent.singer.validation import RecordValidator, violation_of
+from target_liveintent.singer.validation import RecordValidator
 
 SCHEMA: dict[str, Any] = {
     "type": "object",
@@ -38,18 +38,13 @@ SCHEMA: dict[str, Any] = {
 )
 def test_violations(record: dict[str, Any], violation: str | None) -> None:
     """The first violation is named by its place and its rule."""
-    validator = RecordValidator(SCHEMA)
-    assert violation_of(record, validator) == violation
-    if violation is not None:
-        with pytest.raises(InvalidRecord) as raised:
-            validator.validate(record)
-        assert "ann@" not in f"{raised.value}{raised.value!r}{raised.value.args}"
+    assert RecordValidator(SCHEMA).violation(record) == violation
 
 
 def test_an_address_as_the_name_of_a_column_is_hidden() -> None:
     """A column can have the name of a person."""
     schema = {"properties": {"ann@example.com": {"type": "integer"}}}
-    violation = violation_of({"ann@example.com": "x"}, RecordValidator(schema))
+    violation = RecordValidator(schema).violation({"ann@example.com": "x"})
     assert violation is not None
     assert "ann@" not in violation
 

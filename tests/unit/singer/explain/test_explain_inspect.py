@@ -10,7 +10,7 @@ from unit_support import ADDRESS, DEFAULTS, TIME
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError, RecordConverter, StreamPlan
-from target_liveintent.singer.explain.model import Explained
+from target_liveintent.singer.explain.inspect import Explained
 from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator
 
