@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unit_support import NOW
 
+from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
@@ -22,7 +23,6 @@ from target_liveintent.run.run import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from target_liveintent.clock import Waitable
     from target_liveintent.conversions.wire import SentEvent
     from target_liveintent.settings import Settings
 
@@ -54,7 +54,7 @@ def batch(*names: str, number: int = 0) -> Batch:
     return Batch(number, "orders", 0.0, [event(name) for name in names])
 
 
-class FakeClock:
+class FakeClock(Clock):
     """A clock that moves only when something waits, or a test says so.
 
     Attributes:
@@ -72,7 +72,7 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.now
 
-    def wait(self, condition: Waitable, seconds: float) -> None:
+    def wait(self, wait: Callable[[float], object], seconds: float) -> None:
         self.waits.append(seconds)
         self.now += seconds
 
