@@ -16,7 +16,7 @@ SUSPICIOUS = 8
 """Refusals in a row after which batches take turns."""
 MAX_REFUSALS = 80
 """Refusals in a row that end the run. With those in flight when turns begin: under 100 requests."""
-MAX_LETTERS = 22
+MAX_ISOLATED = 22
 """Events found bad in a row that end the run."""
 
 
@@ -34,7 +34,7 @@ class Breaker:
         self._ended: str | None = None
 
     def wait_for_turn(self, batch: Hashable) -> int:
-        """Wait while batches take turns and another one has the turn.
+        """Wait while another batch has the turn.
 
         Args:
             batch: The number of the batch that is about to send.
@@ -74,39 +74,36 @@ class Breaker:
                 other: it proves nothing about refusals that came after the request was made.
         """
         with self._changed:
-            self._refused = [asked for asked in self._refused if asked >= request]
-            self._isolated = [asked for asked in self._isolated if asked >= request]
+            for refusals in (self._refused, self._isolated):
+                refusals[:] = [asked for asked in refusals if asked >= request]
             if not self._suspicious:
                 self._prober = None
                 self._changed.notify_all()
 
     def refused(self, detail: str) -> None:
-        """Note that the API refused a request.
-
-        Args:
-            detail: What the API said.
+        """Note that the API refused a request, and what it said.
 
         Raises:
             AllRefusedError: If that makes too many in a row.
         """
-        with self._changed:
-            self._refused.append(self._asked)
-            if len(self._refused) >= MAX_REFUSALS:
-                self._end(f"{len(self._refused)} requests", detail)
+        self._count(self._refused, MAX_REFUSALS, "requests", detail)
 
     def isolated(self, detail: str) -> None:
-        """Note that an event was found bad.
-
-        Args:
-            detail: What the API said.
+        """Note that an event was found bad, and what the API said.
 
         Raises:
             AllRefusedError: If that makes too many in a row.
         """
+        self._count(self._isolated, MAX_ISOLATED, "single events", detail)
+
+    def _count(self, refusals: list[int], most: int, what: str, detail: str) -> None:
         with self._changed:
-            self._isolated.append(self._asked)
-            if len(self._isolated) >= MAX_LETTERS:
-                self._end(f"{len(self._isolated)} single events", detail)
+            refusals.append(self._asked)
+            if (count := len(refusals)) < most:
+                return
+            self._ended = refused_as_a_whole(f"the API refused {count} {what} in a row", detail)
+            self._changed.notify_all()
+            raise AllRefusedError(self._ended)
 
     def done(self, batch: Hashable) -> None:
         """Let a finished batch give up its turn."""
@@ -114,11 +111,6 @@ class Breaker:
             if self._prober == batch:
                 self._prober = None
                 self._changed.notify_all()
-
-    def _end(self, what: str, detail: str) -> None:
-        self._ended = refused_as_a_whole(f"the API refused {what} in a row", detail)
-        self._changed.notify_all()
-        raise AllRefusedError(self._ended)
 
 
 def refused_as_a_whole(what: str, detail: str) -> str:

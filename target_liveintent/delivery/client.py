@@ -32,13 +32,10 @@ _SHORTEST_TIMEOUT = 1.0
 class Client:
     """Posts batches over connections that stay open. Threads may share it.
 
-    Args:
-        settings: The settings of the run.
-        clock: Measures how long requests take.
+    It finds the route with the first request.
     """
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Prepare the headers; the route is found with the first request."""
         hide_token(settings.auth_token)
         self._settings = settings
         self._clock = clock
@@ -52,7 +49,7 @@ class Client:
 
         Args:
             body: The JSON array of events.
-            event_ids: Their IDs, which a 200 may name.
+            event_ids: Their IDs.
             within: Seconds after which an answer is of no use to the caller.
         """
         start = self._clock.monotonic()

@@ -18,6 +18,8 @@ from target_liveintent.delivery.model import Batch, BatchResult
 class DeliveryPool:
     """Delivers batches by a bounded number of threads.
 
+    A thread is started when a batch would have to wait for one.
+
     Args:
         deliver: Delivers a batch; called in a thread.
         deadline: The run's deadline, at which the threads stop sending.
@@ -30,7 +32,6 @@ class DeliveryPool:
     def __init__(
         self, deliver: Callable[[Batch], BatchResult], deadline: RunDeadline, size: int
     ) -> None:
-        """Start without threads; each is started when a batch would have to wait for one."""
         self._deliver = deliver
         self._deadline = deadline
         self._size = size
@@ -59,13 +60,10 @@ class DeliveryPool:
         self._submitted.put(batch)
 
     def take(self, seconds: float) -> BatchResult | None:
-        """Take a finished batch back.
-
-        Args:
-            seconds: The longest to wait for one.
+        """Wait for at most so many seconds for a finished batch, and take its result back.
 
         Returns:
-            Its result; None if no batch finished in time, or `wake` ended the wait.
+            None if no batch finished in time, or `wake` ended the wait.
         """
         try:
             result = self._finished.get(seconds > 0, seconds or None)
