@@ -96,12 +96,13 @@ class Breaker:
         """
         self._count(self._isolated, MAX_ISOLATED, "single events", detail)
 
-    def _count(self, refusals: list[int], most: int, what: str, detail: str) -> None:
+    def _count(self, refusals: list[int], most: int, kind: str, detail: str) -> None:
         with self._changed:
             refusals.append(self._asked)
-            if (count := len(refusals)) < most:
+            if len(refusals) < most:
                 return
-            self._ended = refused_as_a_whole(f"the API refused {count} {what} in a row", detail)
+            what = f"{len(refusals)} {kind}"
+            self._ended = refused_as_a_whole(f"the API refused {what} in a row", detail)
             self._changed.notify_all()
             raise AllRefusedError(self._ended)
 

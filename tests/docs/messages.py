@@ -29,7 +29,7 @@ _SAYERS = {
     "unknown_settings",
 }
 """Functions whose texts are said elsewhere."""
-_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS", "_OTHER_FAULT"}
+_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS"}
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py", "explanation.py"}
 """Pages and `--explain` speak for themselves; only what they raise is looked at."""
