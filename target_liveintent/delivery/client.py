@@ -70,7 +70,7 @@ class Client:
             response = route.post(body, headers, min(longest, max(within, _SHORTEST_TIMEOUT)))
             answered = read_body(response, deadline, self._clock)
         except SetUpError as fault:
-            return Answer(Verdict.UNKNOWN, f"a fault of this machine's set-up: {fault}")
+            return Answer(Verdict.UNKNOWN, str(fault))
         except NETWORK_FAULTS as fault:
             return Answer(Verdict.RETRY, describe(fault))
         return judge(response.status, answered, event_ids, retry_after(response))

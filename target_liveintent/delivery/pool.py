@@ -11,8 +11,13 @@ import queue
 import threading
 from collections.abc import Callable
 
+from target_liveintent.clock import Clock
+from target_liveintent.delivery.breaker import Breaker
+from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.deadline import RunDeadline
 from target_liveintent.delivery.model import Batch, BatchResult
+from target_liveintent.delivery.sender import Sender, SenderParts
+from target_liveintent.settings import Settings
 
 
 class DeliveryPool:
@@ -97,3 +102,12 @@ class DeliveryPool:
                 # The run is over: the other threads send nothing more, even before the main thread
                 # knows. This result is in the queue first, so that the run ends with the cause.
                 self._deadline.end_within(0.0)
+
+
+def delivery_of(settings: Settings, client: Client, clock: Clock) -> DeliveryPool:
+    """Return the threads that deliver the batches of a run by one client."""
+    deadline = RunDeadline(clock)
+    parts = SenderParts(settings, client, Breaker(), deadline, clock)
+    return DeliveryPool(
+        lambda batch: Sender(batch, parts).deliver(), deadline, settings.max_concurrent_requests
+    )

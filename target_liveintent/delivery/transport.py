@@ -79,7 +79,8 @@ def find_route(settings: Settings) -> Route:
         return Route(pool, adapter.request_url(request, proxies))
     except (requests.RequestException, *NETWORK_FAULTS) as fault:
         words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
-    raise SetUpError(words)
+    msg = f"a fault of this machine's set-up: {words}"
+    raise SetUpError(msg)
 
 
 _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (

@@ -23,7 +23,6 @@ from target_liveintent.run.run import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from target_liveintent.conversions.wire import SentEvent
     from target_liveintent.settings import Settings
 
 LOGGER = logging.getLogger("test")
@@ -271,22 +270,6 @@ class FakeLedger:
         self._happened.append("ledger close")
 
 
-class FakeObserver:
-    """Remembers what was delivered."""
-
-    def __init__(self) -> None:
-        self.results: list[tuple[str, int, list[float], list[float]]] = []
-
-    def delivered(
-        self,
-        stream: str,
-        events: Sequence[SentEvent],
-        sent_at: Sequence[float],
-        latencies: Sequence[float],
-    ) -> None:
-        self.results.append((stream, len(events), list(sent_at), list(latencies)))
-
-
 class FakeRun:
     """A run whose parts are all fakes.
 
@@ -317,8 +300,10 @@ class FakeRun:
         self.states: list[str] = []
         self.clock = FakeClock()
         self.delivery = FakeDelivery(self.clock, deliver, size)
-        self.letters = FakeFile("dead_letter_path", self.happened, failing)
-        given = RunParts(self.clock, self.delivery, self.letters, write_state=self._write_state)
+        self.dead_letters = FakeFile("dead_letter_path", self.happened, failing)
+        given = RunParts(
+            self.clock, self.delivery, self.dead_letters, write_state=self._write_state
+        )
         self.run = Run(settings(**changes), given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:
