@@ -34,36 +34,22 @@ _MAX_DETAIL = 500
 class Verdict(enum.Enum):
     """What an answer means for the events that were sent."""
 
-    ACCEPTED = enum.auto()
-    """Every event was processed."""
-    PARTLY = enum.auto()
-    """Every event was processed but those that the body names."""
-    UNCONFIRMED = enum.auto()
-    """An unknown part was processed: a 200 with any other body."""
-    REFUSED = enum.auto()
-    """Nothing was processed because of at least one event."""
-    DENIED = enum.auto()
-    """The token or the customer ID is wrong."""
-    ROTATED = enum.auto()
-    """The token was denied, and its file holds another one: send the request again at once."""
-    RETRY = enum.auto()
-    """Nothing was processed, and that may change: try again later."""
-    UNKNOWN = enum.auto()
-    """The contract does not know the answer, or this machine cannot reach the API at all."""
+    ACCEPTED = enum.auto()  # Every event was processed.
+    PARTLY = enum.auto()  # Every event was processed but those that the body names.
+    UNCONFIRMED = enum.auto()  # An unknown part was processed: a 200 with any other body.
+    REFUSED = enum.auto()  # Nothing was processed because of at least one event.
+    DENIED = enum.auto()  # The token or the customer ID is wrong.
+    ROTATED = enum.auto()  # Denied, but the token's file holds another one: send again at once.
+    RETRY = enum.auto()  # Nothing was processed, and that may change: try again later.
+    UNKNOWN = enum.auto()  # Not in the contract, or this machine cannot reach the API at all.
 
 
 _VERDICTS = {
     204: Verdict.ACCEPTED,
     200: Verdict.UNCONFIRMED,  # Unless its body says more, see `judge`.
-    400: Verdict.REFUSED,
-    413: Verdict.REFUSED,
-    422: Verdict.REFUSED,
-    401: Verdict.DENIED,
-    403: Verdict.DENIED,
-    408: Verdict.RETRY,
-    425: Verdict.RETRY,
-    429: Verdict.RETRY,
-    **dict.fromkeys(range(500, 600), Verdict.RETRY),
+    **dict.fromkeys((400, 413, 422), Verdict.REFUSED),
+    **dict.fromkeys((401, 403), Verdict.DENIED),
+    **dict.fromkeys((408, 425, 429, *range(500, 600)), Verdict.RETRY),
 }
 
 

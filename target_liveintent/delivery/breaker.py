@@ -34,13 +34,7 @@ class Breaker:
         self._ended: str | None = None
 
     def wait_for_turn(self, batch: Hashable) -> int:
-        """Wait while another batch has the turn.
-
-        Args:
-            batch: The number of the batch that is about to send.
-
-        Returns:
-            The number of the request that is about to be made.
+        """Wait while another batch has the turn; return the number of the request to make.
 
         Raises:
             AllRefusedError: If the run is over.
@@ -115,12 +109,7 @@ class Breaker:
 
 
 def refused_as_a_whole(what: str, detail: str) -> str:
-    """Return the line that explains a run in which the API accepts nothing.
-
-    Args:
-        what: What happened.
-        detail: What the API said.
-    """
+    """Return the line that explains why nothing is accepted: what happened, what the API said."""
     return (
         f"{what} ({detail}). Not the events but the settings may be wrong: check pixel_id and"
         " customer_id. The next run sends again what was not delivered and has no dead letter; of a"

@@ -65,11 +65,7 @@ class DeliveryPool:
         self._submitted.put(batch)
 
     def take(self, seconds: float) -> BatchResult | None:
-        """Wait for at most so many seconds for a finished batch, and take its result back.
-
-        Returns:
-            None if no batch finished in time, or `wake` ended the wait.
-        """
+        """Take a finished batch back; None if none finished in time, or `wake` ended the wait."""
         try:
             result = self._finished.get(seconds > 0, seconds or None)
         except queue.Empty:

@@ -38,18 +38,14 @@ def backoff(attempt: int, jitter: float, retry_after: float | None = None) -> fl
 
 
 class SenderParts(NamedTuple):
-    """What all senders of a run share.
-
-    Attributes:
-        jitter: Returns random numbers from 0 to 1 for the backoff.
-    """
+    """What all senders of a run share."""
 
     settings: Settings
     client: Client
     breaker: Breaker
     deadline: RunDeadline
     clock: Clock
-    jitter: Callable[[], float] = random.random
+    jitter: Callable[[], float] = random.random  # For `backoff`.
 
 
 class Sender:
@@ -92,10 +88,11 @@ class Sender:
                 half = len(bad) // 2
                 left, right = bad[:half], bad[half:]
                 sent, answer = self._send(left)
+                all_good = answer.verdict is Verdict.ACCEPTED and len(sent) == len(left)
                 if answer.verdict is Verdict.REFUSED:
                     unknown.append(right)
                     bad, refusal = sent, answer
-                elif _all_good(left, sent, answer) and refusal.proves_bad_event and right[1:]:
+                elif all_good and refusal.proves_bad_event and right[1:]:
                     bad = right  # All of the left is good, so the right holds the bad one.
                 else:  # Without proof, or with one event left: it must be refused alone first.
                     unknown.append(right)
@@ -197,25 +194,16 @@ class Sender:
         return f"{what} (api_url {settings.api_url}, customer_id {settings.customer_id})"
 
     def _back_off(self, retries: int, answer: Answer) -> None:
-        """Wait before a retry.
-
-        Raises:
-            OutageError: If the batch's budget would be used up, or the run's deadline would pass.
-        """
+        """Wait, unless that uses up the batch's budget or the run's deadline: both end the run."""
         delay = backoff(retries, self._parts.jitter(), answer.retry_after)
         self._budget -= answer.seconds + delay
         if self._budget < 0:
             raise OutageError(
                 self._explain(
-                    f"no luck within max_retry_seconds"
+                    "no luck within max_retry_seconds"
                     f" ({self._parts.settings.max_retry_seconds}): {answer.detail}"
                 )
             )
         if not self._parts.deadline.wait(delay):
             raise OutageError(self._explain(f"stopped while retrying: {answer.detail}"))
         self._result.retries += 1
-
-
-def _all_good(part: list[Conversion], sent: list[Conversion], answer: Answer) -> bool:
-    """Return whether the API accepted all of a part, and none of it had grown too old."""
-    return answer.verdict is Verdict.ACCEPTED and len(sent) == len(part)

@@ -159,11 +159,7 @@ class Outbox:
         self._run.check_due()
 
     def settle_within(self, seconds: float) -> bool:
-        """Settle what is in flight, for at most so many seconds or until delivery is woken.
-
-        Returns:
-            Whether nothing is in flight any more.
-        """
+        """Settle what is in flight until time is up or delivery is woken; return whether all is."""
         clock = self._parts.clock
         end = clock.monotonic() + seconds
         while self._delivery.in_flight and (left := end - clock.monotonic()) > 0:
