@@ -49,16 +49,12 @@ class Breaker:
         with self._changed:
             if self._ended:
                 raise AllRefusedError(self._ended)
-            if self._suspicious:
+            if len(self._refused) >= SUSPICIOUS:
                 if self._prober not in {None, batch}:
                     return None
                 self._prober = batch
             self._asked += 1
             return self._asked
-
-    @property
-    def _suspicious(self) -> bool:
-        return len(self._refused) >= SUSPICIOUS
 
     def accepted(self, request: int) -> None:
         """Note that the API accepted a request: refusals that came before it are of bad events.
@@ -70,24 +66,16 @@ class Breaker:
         with self._changed:
             for refusals in (self._refused, self._isolated):
                 refusals[:] = [asked for asked in refusals if asked >= request]
-            if not self._suspicious:
+            if len(self._refused) < SUSPICIOUS:
                 self._prober = None
                 self._changed.notify_all()
 
     def refused(self, detail: str) -> None:
-        """Note that the API refused a request, and what it said.
-
-        Raises:
-            AllRefusedError: If that makes too many in a row.
-        """
+        """Count a refused request; raise `AllRefusedError` if that makes too many in a row."""
         self._count(self._refused, MAX_REFUSALS, "requests", detail)
 
     def isolated(self, detail: str) -> None:
-        """Note that an event was found bad, and what the API said.
-
-        Raises:
-            AllRefusedError: If that makes too many in a row.
-        """
+        """Count an event found bad; raise `AllRefusedError` if that makes too many in a row."""
         self._count(self._isolated, MAX_ISOLATED, "single events", detail)
 
     def _count(self, refusals: list[int], most: int, kind: str, detail: str) -> None:

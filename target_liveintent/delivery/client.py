@@ -30,10 +30,7 @@ _SHORTEST_TIMEOUT = 1.0
 
 
 class Client:
-    """Posts batches over connections that stay open. Threads may share it.
-
-    It finds the route with the first request.
-    """
+    """Posts batches over connections that stay open. Threads may share it."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
         hide_token(settings.auth_token)
@@ -41,16 +38,13 @@ class Client:
         self._clock = clock
         self._headers = _headers(settings.auth_token)
         self._rotating = threading.Lock()
-        self._route: Route | None = None
+        self._route: Route | None = None  # Found with the first request.
         self._finding = threading.Lock()
 
     def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
-        """Send one batch once. Never raises for what the network or the API does.
+        """Send a JSON array of events once; after so many seconds, its answer is of no use.
 
-        Args:
-            body: The JSON array of events.
-            event_ids: Their IDs.
-            within: Seconds after which an answer is of no use to the caller.
+        Never raises for what the network or the API does.
         """
         start = self._clock.monotonic()
         headers = self._headers

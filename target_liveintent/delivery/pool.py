@@ -23,8 +23,6 @@ from target_liveintent.settings import Settings
 class DeliveryPool:
     """Delivers batches by a bounded number of threads.
 
-    A thread is started when a batch would have to wait for one.
-
     Args:
         deliver: Delivers a batch; called in a thread.
         deadline: The run's deadline, at which the threads stop sending.
@@ -57,7 +55,7 @@ class DeliveryPool:
 
     def submit(self, batch: Batch) -> None:
         """Hand over a batch; the pool must not be full."""
-        if self._threads <= self.in_flight:
+        if self._threads <= self.in_flight:  # The batch would have to wait for a thread.
             self._threads += 1
             # A daemon, so that a request that hangs cannot keep a stopped run from ending.
             threading.Thread(target=self._work, name="delivery", daemon=True).start()

@@ -82,11 +82,7 @@ class Run:
         counts.rejected[rejection.reason] += 1
 
     def carry_over(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Write a dead letter again that a replay does not send, and count it as such.
-
-        Raises:
-            StorageError: If it cannot be written.
-        """
+        """Write a dead letter again that a replay does not send, and count it as such."""
         self._write(carry_over(record))
         self.counts.of(stream).not_replayed[str(record["reason"])] += 1
 
