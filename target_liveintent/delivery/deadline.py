@@ -11,16 +11,13 @@ class RunDeadline:
     """The moment after which a run sends nothing more. All threads share it.
 
     There is none at the start: each batch has its own budget of time.
-
-    Attributes:
-        waiting: How many threads wait now.
     """
 
     def __init__(self, clock: Clock) -> None:
         self._clock = clock
         self._changed = threading.Condition()
         self._ends_at = float("inf")
-        self.waiting = 0
+        self.waiting = 0  # Threads that wait now.
 
     def end_within(self, seconds: float) -> None:
         """Send nothing more after so many seconds; an earlier deadline stays."""

@@ -28,6 +28,10 @@ class DryRun(DeliveryPool):
         self.in_flight += 1
         self._finished.put(self._show(batch))
 
+    def take(self, seconds: float) -> BatchResult | None:  # noqa: ARG002 (nothing is waited for)
+        """Take a finished batch back, or None if there is none."""
+        return super().take(0.0)
+
     def _show(self, batch: Batch) -> BatchResult:
         for conversion in batch.conversions[: _SHOWN - self._shown]:
             self._shown += 1
