@@ -3,30 +3,10 @@
 from __future__ import annotations
 
 import time
-from typing import Protocol
+from collections.abc import Callable
 
 
-class Waitable(Protocol):
-    """A condition whose lock the caller holds, such as `threading.Condition`."""
-
-    def wait(self, timeout: float) -> bool:
-        """Wait until notified, and for at most so many seconds."""
-
-
-class Clock(Protocol):
-    """Tells the time and waits."""
-
-    def time(self) -> float:
-        """Return the Unix time in seconds."""
-
-    def monotonic(self) -> float:
-        """Return seconds that never go backwards; only differences mean something."""
-
-    def wait(self, condition: Waitable, seconds: float) -> None:
-        """Wait until the condition is notified, and for at most so many seconds."""
-
-
-class SystemClock:
+class Clock:
     """The clock of this machine."""
 
     def time(self) -> float:
@@ -37,10 +17,10 @@ class SystemClock:
         """Return seconds that never go backwards; only differences mean something."""
         return time.monotonic()
 
-    def wait(self, condition: Waitable, seconds: float) -> None:
-        """Wait until the condition is notified, and for at most so many seconds."""
-        condition.wait(seconds)
+    def wait(self, wait: Callable[[float], object], seconds: float) -> None:
+        """Wait for at most so many seconds by a function such as `Condition.wait`."""
+        wait(seconds)
 
 
-SYSTEM_CLOCK = SystemClock()
+SYSTEM_CLOCK = Clock()
 """It has no state, so everything may share it."""

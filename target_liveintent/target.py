@@ -85,10 +85,11 @@ class TargetLiveIntent(Target):
         self._signal_at = 0.0
         program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
+        tally = self._reporter.tally
         parts = parts_of(self.settings, self.logger)._replace(
             write_state=write_state,
             stop_reading=self._stop_reading,
-            observer=self._reporter.tally,
+            on_delivered=None if tally is None else tally.delivered,
             on_progress=self._reporter.progress,
         )
         self.run = Run(self.settings, parts)
@@ -240,7 +241,7 @@ class TargetLiveIntent(Target):
             raise InputError(msg)
         try:
             # The run writes the text that the tap sent, so that no number in it can change.
-            self.run.hold_state(bytes(message.value).decode())
+            self.run.gate.hold(bytes(message.value).decode())
         except UnicodeDecodeError:
             msg = "not valid UTF-8"
             raise InputError(msg) from None

@@ -32,38 +32,24 @@ _MAX_DETAIL = 500
 
 
 class Verdict(enum.Enum):
-    """What an answer means for the events that were sent. The module says for which statuses."""
+    """What an answer means for the events that were sent."""
 
-    ACCEPTED = "accepted"
-    """Every event was processed (204). Source: a CDP vendor's documentation."""
-    PARTLY = "partly processed"
-    """Every event was processed but those that the body names (200). Inferred from the same."""
-    UNCONFIRMED = "unconfirmed"
-    """An unknown part was processed (200 with any other body). Inferred."""
-    REFUSED = "refused"
-    """Nothing was processed because of at least one event. Source: LiveIntent's guide for 400."""
-    DENIED = "denied"
-    """The token or the customer ID is wrong. Inferred from sister APIs."""
-    ROTATED = "denied, but there is a new token now"
-    """The token was denied, and its file holds another one: send the request again at once."""
-    RETRY = "retry"
-    """Nothing was processed, and that may change: try again later. Inferred from sister APIs."""
-    UNKNOWN = "unknown"
-    """The contract does not know the answer, or this machine cannot reach the API at all."""
+    ACCEPTED = enum.auto()  # Every event was processed.
+    PARTLY = enum.auto()  # Every event was processed but those that the body names.
+    UNCONFIRMED = enum.auto()  # An unknown part was processed: a 200 with any other body.
+    REFUSED = enum.auto()  # Nothing was processed because of at least one event.
+    DENIED = enum.auto()  # The token or the customer ID is wrong.
+    ROTATED = enum.auto()  # Denied, but the token's file holds another one: send again at once.
+    RETRY = enum.auto()  # Nothing was processed, and that may change: try again later.
+    UNKNOWN = enum.auto()  # Not in the contract, or this machine cannot reach the API at all.
 
 
 _VERDICTS = {
     204: Verdict.ACCEPTED,
     200: Verdict.UNCONFIRMED,  # Unless its body says more, see `judge`.
-    400: Verdict.REFUSED,
-    413: Verdict.REFUSED,
-    422: Verdict.REFUSED,
-    401: Verdict.DENIED,
-    403: Verdict.DENIED,
-    408: Verdict.RETRY,
-    425: Verdict.RETRY,
-    429: Verdict.RETRY,
-    **dict.fromkeys(range(500, 600), Verdict.RETRY),
+    **dict.fromkeys((400, 413, 422), Verdict.REFUSED),
+    **dict.fromkeys((401, 403), Verdict.DENIED),
+    **dict.fromkeys((408, 425, 429, *range(500, 600)), Verdict.RETRY),
 }
 
 
@@ -71,7 +57,6 @@ class Answer(msgspec.Struct, frozen=True):
     """What came back for one POST.
 
     Attributes:
-        verdict: What it means.
         detail: One line for people, without addresses and without the token.
         status: The HTTP status; None if there was no answer.
         retry_after: Seconds that the API asks to wait, by `Retry-After`; None if it does not.
@@ -96,14 +81,7 @@ class Answer(msgspec.Struct, frozen=True):
 def judge(
     status: int, body: bytes, event_ids: Collection[str], retry_after: float | None = None
 ) -> Answer:
-    """Return what an HTTP answer means.
-
-    Args:
-        status: Its status.
-        body: Its body, of which nothing is known to be true.
-        event_ids: The IDs of the events that were sent.
-        retry_after: Seconds that it asks to wait.
-    """
+    """Return what an HTTP answer to these events means; nothing is known of its body."""
     verdict = _VERDICTS.get(status, Verdict.UNKNOWN)
     detail = f"HTTP {status}"
     if verdict is Verdict.UNCONFIRMED and (named := _not_processed(body, event_ids)):

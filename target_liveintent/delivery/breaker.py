@@ -16,7 +16,7 @@ SUSPICIOUS = 8
 """Refusals in a row after which batches take turns."""
 MAX_REFUSALS = 80
 """Refusals in a row that end the run. With those in flight when turns begin: under 100 requests."""
-MAX_LETTERS = 22
+MAX_ISOLATED = 22
 """Events found bad in a row that end the run."""
 
 
@@ -34,13 +34,7 @@ class Breaker:
         self._ended: str | None = None
 
     def wait_for_turn(self, batch: Hashable) -> int:
-        """Wait while batches take turns and another one has the turn.
-
-        Args:
-            batch: The number of the batch that is about to send.
-
-        Returns:
-            The number of the request that is about to be made.
+        """Wait while another batch has the turn; return the number of the request to make.
 
         Raises:
             AllRefusedError: If the run is over.
@@ -55,16 +49,12 @@ class Breaker:
         with self._changed:
             if self._ended:
                 raise AllRefusedError(self._ended)
-            if self._suspicious:
+            if len(self._refused) >= SUSPICIOUS:
                 if self._prober not in {None, batch}:
                     return None
                 self._prober = batch
             self._asked += 1
             return self._asked
-
-    @property
-    def _suspicious(self) -> bool:
-        return len(self._refused) >= SUSPICIOUS
 
     def accepted(self, request: int) -> None:
         """Note that the API accepted a request: refusals that came before it are of bad events.
@@ -74,39 +64,29 @@ class Breaker:
                 other: it proves nothing about refusals that came after the request was made.
         """
         with self._changed:
-            self._refused = [asked for asked in self._refused if asked >= request]
-            self._isolated = [asked for asked in self._isolated if asked >= request]
-            if not self._suspicious:
+            for refusals in (self._refused, self._isolated):
+                refusals[:] = [asked for asked in refusals if asked >= request]
+            if len(self._refused) < SUSPICIOUS:
                 self._prober = None
                 self._changed.notify_all()
 
     def refused(self, detail: str) -> None:
-        """Note that the API refused a request.
-
-        Args:
-            detail: What the API said.
-
-        Raises:
-            AllRefusedError: If that makes too many in a row.
-        """
-        with self._changed:
-            self._refused.append(self._asked)
-            if len(self._refused) >= MAX_REFUSALS:
-                self._end(f"{len(self._refused)} requests", detail)
+        """Count a refused request; raise `AllRefusedError` if that makes too many in a row."""
+        self._count(self._refused, MAX_REFUSALS, "requests", detail)
 
     def isolated(self, detail: str) -> None:
-        """Note that an event was found bad.
+        """Count an event found bad; raise `AllRefusedError` if that makes too many in a row."""
+        self._count(self._isolated, MAX_ISOLATED, "single events", detail)
 
-        Args:
-            detail: What the API said.
-
-        Raises:
-            AllRefusedError: If that makes too many in a row.
-        """
+    def _count(self, refusals: list[int], most: int, kind: str, detail: str) -> None:
         with self._changed:
-            self._isolated.append(self._asked)
-            if len(self._isolated) >= MAX_LETTERS:
-                self._end(f"{len(self._isolated)} single events", detail)
+            refusals.append(self._asked)
+            if len(refusals) < most:
+                return
+            what = f"{len(refusals)} {kind}"
+            self._ended = refused_as_a_whole(f"the API refused {what} in a row", detail)
+            self._changed.notify_all()
+            raise AllRefusedError(self._ended)
 
     def done(self, batch: Hashable) -> None:
         """Let a finished batch give up its turn."""
@@ -115,19 +95,9 @@ class Breaker:
                 self._prober = None
                 self._changed.notify_all()
 
-    def _end(self, what: str, detail: str) -> None:
-        self._ended = refused_as_a_whole(f"the API refused {what} in a row", detail)
-        self._changed.notify_all()
-        raise AllRefusedError(self._ended)
-
 
 def refused_as_a_whole(what: str, detail: str) -> str:
-    """Return the line that explains a run in which the API accepts nothing.
-
-    Args:
-        what: What happened.
-        detail: What the API said.
-    """
+    """Return the line that explains why nothing is accepted: what happened, what the API said."""
     return (
         f"{what} ({detail}). Not the events but the settings may be wrong: check pixel_id and"
         " customer_id. The next run sends again what was not delivered and has no dead letter; of a"

@@ -30,30 +30,21 @@ _SHORTEST_TIMEOUT = 1.0
 
 
 class Client:
-    """Posts batches over connections that stay open. Threads may share it.
-
-    Args:
-        settings: The settings of the run.
-        clock: Measures how long requests take.
-    """
+    """Posts batches over connections that stay open. Threads may share it."""
 
     def __init__(self, settings: Settings, clock: Clock) -> None:
-        """Prepare the headers; the route is found with the first request."""
         hide_token(settings.auth_token)
         self._settings = settings
         self._clock = clock
         self._headers = _headers(settings.auth_token)
         self._rotating = threading.Lock()
-        self._route: Route | None = None
+        self._route: Route | None = None  # Found with the first request.
         self._finding = threading.Lock()
 
     def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
-        """Send one batch once. Never raises for what the network or the API does.
+        """Send a JSON array of events once; after so many seconds, its answer is of no use.
 
-        Args:
-            body: The JSON array of events.
-            event_ids: Their IDs, which a 200 may name.
-            within: Seconds after which an answer is of no use to the caller.
+        Never raises for what the network or the API does.
         """
         start = self._clock.monotonic()
         headers = self._headers
@@ -73,7 +64,7 @@ class Client:
             response = route.post(body, headers, min(longest, max(within, _SHORTEST_TIMEOUT)))
             answered = read_body(response, deadline, self._clock)
         except SetUpError as fault:
-            return Answer(Verdict.UNKNOWN, f"a fault of this machine's set-up: {fault}")
+            return Answer(Verdict.UNKNOWN, str(fault))
         except NETWORK_FAULTS as fault:
             return Answer(Verdict.RETRY, describe(fault))
         return judge(response.status, answered, event_ids, retry_after(response))

@@ -10,19 +10,14 @@ from target_liveintent.clock import Clock
 class RunDeadline:
     """The moment after which a run sends nothing more. All threads share it.
 
-    Args:
-        clock: Tells the time.
-
-    Attributes:
-        waiting: How many threads wait now.
+    There is none at the start: each batch has its own budget of time.
     """
 
     def __init__(self, clock: Clock) -> None:
-        """Start without a limit: each batch has its own budget of time."""
         self._clock = clock
         self._changed = threading.Condition()
         self._ends_at = float("inf")
-        self.waiting = 0
+        self.waiting = 0  # Threads that wait now.
 
     def end_within(self, seconds: float) -> None:
         """Send nothing more after so many seconds; an earlier deadline stays."""
@@ -36,11 +31,7 @@ class RunDeadline:
         return self._clock.monotonic() >= self._ends_at
 
     def wait(self, seconds: float) -> bool:
-        """Wait, unless the deadline comes first.
-
-        Returns:
-            True after the wait; False as soon as it is known to end after the deadline.
-        """
+        """Wait; return False as soon as it is known that the wait would outlast the deadline."""
         end = self._clock.monotonic() + seconds
         with self._changed:
             self.waiting += 1
@@ -49,7 +40,7 @@ class RunDeadline:
                     left = end - self._clock.monotonic()
                     if left <= 0:
                         return True
-                    self._clock.wait(self._changed, left)
+                    self._clock.wait(self._changed.wait, left)
             finally:
                 self.waiting -= 1
         return False

@@ -8,14 +8,11 @@ import msgspec
 
 from target_liveintent.conversions import Conversion, Rejection
 
-_COLUMNS_AT_FAULT = {"event_too_old": "event_time"}
-
 
 class Refusal(NamedTuple):
     """A conversion that was not delivered for a reason of its own.
 
     Attributes:
-        conversion: The conversion.
         reason: A code of `reasons.REASONS`.
         detail: What the API said, in one line without addresses.
     """
@@ -27,7 +24,7 @@ class Refusal(NamedTuple):
     @property
     def rejection(self) -> Rejection:
         """The refusal as the rejection of its record."""
-        column = _COLUMNS_AT_FAULT.get(self.reason)
+        column = "event_time" if self.reason == "event_too_old" else None
         return self.conversion.rejected(self.reason, column, self.detail)
 
 
@@ -51,7 +48,6 @@ class BatchResult(msgspec.Struct, eq=False):
     """The outcome of a batch.
 
     Attributes:
-        batch: The batch.
         delivered: The conversions that the API processed.
         sent_at: Unix time, in seconds, at which each of `delivered` was sent.
         confirmed: Those of `delivered` that a 204 confirmed. A 200 that names the others does not.

@@ -11,8 +11,13 @@ import queue
 import threading
 from collections.abc import Callable
 
+from target_liveintent.clock import Clock
+from target_liveintent.delivery.breaker import Breaker
+from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.deadline import RunDeadline
 from target_liveintent.delivery.model import Batch, BatchResult
+from target_liveintent.delivery.sender import Sender, SenderParts
+from target_liveintent.settings import Settings
 
 
 class DeliveryPool:
@@ -30,7 +35,6 @@ class DeliveryPool:
     def __init__(
         self, deliver: Callable[[Batch], BatchResult], deadline: RunDeadline, size: int
     ) -> None:
-        """Start without threads; each is started when a batch would have to wait for one."""
         self._deliver = deliver
         self._deadline = deadline
         self._size = size
@@ -51,7 +55,7 @@ class DeliveryPool:
 
     def submit(self, batch: Batch) -> None:
         """Hand over a batch; the pool must not be full."""
-        if self._threads <= self.in_flight:
+        if self._threads <= self.in_flight:  # The batch would have to wait for a thread.
             self._threads += 1
             # A daemon, so that a request that hangs cannot keep a stopped run from ending.
             threading.Thread(target=self._work, name="delivery", daemon=True).start()
@@ -59,14 +63,7 @@ class DeliveryPool:
         self._submitted.put(batch)
 
     def take(self, seconds: float) -> BatchResult | None:
-        """Take a finished batch back.
-
-        Args:
-            seconds: The longest to wait for one.
-
-        Returns:
-            Its result; None if no batch finished in time, or `wake` ended the wait.
-        """
+        """Take a finished batch back; None if none finished in time, or `wake` ended the wait."""
         try:
             result = self._finished.get(seconds > 0, seconds or None)
         except queue.Empty:
@@ -99,3 +96,12 @@ class DeliveryPool:
                 # The run is over: the other threads send nothing more, even before the main thread
                 # knows. This result is in the queue first, so that the run ends with the cause.
                 self._deadline.end_within(0.0)
+
+
+def delivery_of(settings: Settings, client: Client, clock: Clock) -> DeliveryPool:
+    """Return the threads that deliver the batches of a run by one client."""
+    deadline = RunDeadline(clock)
+    parts = SenderParts(settings, client, Breaker(), deadline, clock)
+    return DeliveryPool(
+        lambda batch: Sender(batch, parts).deliver(), deadline, settings.max_concurrent_requests
+    )

@@ -9,7 +9,6 @@ from typing import NamedTuple
 from target_liveintent.clock import Clock
 from target_liveintent.conversions import Conversion
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.backoff import backoff
 from target_liveintent.delivery.breaker import Breaker
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.deadline import RunDeadline
@@ -17,34 +16,40 @@ from target_liveintent.delivery.model import Batch, BatchResult, Refusal
 from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError
 from target_liveintent.settings import Settings
 
+FIRST_WAIT = 0.5
+"""Seconds of the longest wait before the first retry."""
+LONGEST_WAIT = 30.0
+"""Seconds that a wait never exceeds, unless the API asks for more."""
+
+
+def backoff(attempt: int, jitter: float, retry_after: float | None = None) -> float:
+    """Return the seconds to wait before a retry.
+
+    The wait doubles with each attempt. Half of it is random, so that threads which failed together
+    do not come back together.
+
+    Args:
+        attempt: How many retries came before: 0 before the first one.
+        jitter: A random number from 0 to 1.
+        retry_after: Seconds that the API asks to wait; the least that is waited.
+    """
+    longest = min(FIRST_WAIT * 2.0 ** min(attempt, 10), LONGEST_WAIT)  # (2.0 ** 10000 overflows.)
+    return max(longest * (1 + jitter) / 2, retry_after or 0.0)
+
 
 class SenderParts(NamedTuple):
-    """What all senders of a run share.
-
-    Attributes:
-        settings: The settings of the run.
-        client: Sends single requests.
-        breaker: Ends a run whose requests are all refused.
-        deadline: The moment after which nothing is sent.
-        clock: Tells the time by which ages are judged.
-        jitter: Returns random numbers from 0 to 1 for the backoff.
-    """
+    """What all senders of a run share."""
 
     settings: Settings
     client: Client
     breaker: Breaker
     deadline: RunDeadline
     clock: Clock
-    jitter: Callable[[], float] = random.random
+    jitter: Callable[[], float] = random.random  # For `backoff`.
 
 
 class Sender:
-    """Delivers one batch, in one thread.
-
-    Args:
-        batch: The batch.
-        parts: What all senders of the run share.
-    """
+    """Delivers one batch, in one thread."""
 
     def __init__(self, batch: Batch, parts: SenderParts) -> None:
         self._result = BatchResult(batch)
@@ -83,27 +88,22 @@ class Sender:
                 half = len(bad) // 2
                 left, right = bad[:half], bad[half:]
                 sent, answer = self._send(left)
+                all_good = answer.verdict is Verdict.ACCEPTED and len(sent) == len(left)
                 if answer.verdict is Verdict.REFUSED:
                     unknown.append(right)
                     bad, refusal = sent, answer
-                elif _all_good(left, sent, answer) and refusal.proves_bad_event and right[1:]:
+                elif all_good and refusal.proves_bad_event and right[1:]:
                     bad = right  # All of the left is good, so the right holds the bad one.
                 else:  # Without proof, or with one event left: it must be refused alone first.
                     unknown.append(right)
                     break
             else:
-                self._isolate(bad[0], refusal)
-
-    def _isolate(self, conversion: Conversion, refusal: Answer) -> None:
-        self._parts.breaker.isolated(refusal.detail)
-        self._result.refusals.append(Refusal(conversion, "refused_by_api", refusal.detail))
+                self._parts.breaker.isolated(refusal.detail)
+                refused = Refusal(bad[0], "refused_by_api", refusal.detail)
+                self._result.refusals.append(refused)
 
     def _send(self, conversions: list[Conversion]) -> tuple[list[Conversion], Answer]:
-        """Send until there is an answer, and book all but a refusal.
-
-        Returns:
-            Those conversions that were young enough to be sent, and the answer.
-        """
+        """Send until there is an answer; return it with those that were young enough to be sent."""
         retries = 0
         while True:
             # Ages are judged after the wait for a turn, during which events may grow too old.
@@ -125,12 +125,11 @@ class Sender:
         """Take out what is too old: one such event makes the API refuse the whole request."""
         now = self._parts.clock.time()
         young = [conversion for conversion in conversions if now < conversion.expires_at]
-        if len(young) < len(conversions):
-            self._result.refusals += [
-                Refusal(conversion, "event_too_old")
-                for conversion in conversions
-                if now >= conversion.expires_at
-            ]
+        self._result.refusals += [
+            Refusal(conversion, "event_too_old")
+            for conversion in conversions
+            if now >= conversion.expires_at
+        ]
         return young
 
     def _post(self, conversions: list[Conversion]) -> Answer:
@@ -146,11 +145,7 @@ class Sender:
         return answer
 
     def _book(self, sent: list[Conversion], answer: Answer) -> None:
-        """Note what an answer means for the conversions that were sent.
-
-        Raises:
-            DeliveryError: If it ends the run.
-        """
+        """Note what an answer means for the conversions that were sent, or end the run."""
         verdict = answer.verdict
         if verdict in {Verdict.ACCEPTED, Verdict.PARTLY}:
             self._book_accepted(sent, answer)
@@ -199,25 +194,16 @@ class Sender:
         return f"{what} (api_url {settings.api_url}, customer_id {settings.customer_id})"
 
     def _back_off(self, retries: int, answer: Answer) -> None:
-        """Wait before a retry.
-
-        Raises:
-            OutageError: If the batch's budget would be used up, or the run's deadline would pass.
-        """
+        """Wait, unless that uses up the batch's budget or the run's deadline: both end the run."""
         delay = backoff(retries, self._parts.jitter(), answer.retry_after)
         self._budget -= answer.seconds + delay
         if self._budget < 0:
             raise OutageError(
                 self._explain(
-                    f"no luck within max_retry_seconds"
+                    "no luck within max_retry_seconds"
                     f" ({self._parts.settings.max_retry_seconds}): {answer.detail}"
                 )
             )
         if not self._parts.deadline.wait(delay):
             raise OutageError(self._explain(f"stopped while retrying: {answer.detail}"))
         self._result.retries += 1
-
-
-def _all_good(part: list[Conversion], sent: list[Conversion], answer: Answer) -> bool:
-    """Return whether the API accepted all of a part, and none of it had grown too old."""
-    return answer.verdict is Verdict.ACCEPTED and len(sent) == len(part)

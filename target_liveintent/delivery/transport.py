@@ -38,13 +38,7 @@ class Route(NamedTuple):
     ) -> urllib3.BaseHTTPResponse:
         """Send a request, and return the answer without its body.
 
-        Args:
-            body: What is sent.
-            headers: All headers but `Host` and `Content-Length`.
-            seconds: The longest that connecting, sending and each read may take.
-
-        Raises:
-            NETWORK_FAULTS: If the network or the server is at fault.
+        Connecting, sending and each read may take so many seconds.
         """
         return self.pool.urlopen(
             "POST",
@@ -85,7 +79,8 @@ def find_route(settings: Settings) -> Route:
         return Route(pool, adapter.request_url(request, proxies))
     except (requests.RequestException, *NETWORK_FAULTS) as fault:
         words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
-    raise SetUpError(words)
+    msg = f"a fault of this machine's set-up: {words}"
+    raise SetUpError(msg)
 
 
 _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
@@ -99,14 +94,8 @@ _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 def read_body(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock) -> bytes:
     """Read the body of an answer, so that its connection can be used again.
 
-    Args:
-        response: The answer.
-        deadline: `Clock.monotonic()` from which on the rest is not awaited.
-        clock: Tells the time.
-
     Raises:
-        TimeoutError: If the body is not complete at the deadline.
-        NETWORK_FAULTS: If the network or the server is at fault.
+        TimeoutError: If the body is not complete when `Clock.monotonic()` is past the deadline.
     """
     body = b""
     # A 204 has no body and must be read all the same: only then may the next request use the
@@ -142,10 +131,10 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (TimeoutError, "no answer in time"),
     (urllib3.exceptions.ProxyError, "the proxy did not connect"),
     (urllib3.exceptions.SSLError, "the TLS certificate was not accepted"),
+    (BaseException, "the connection failed"),
 )
-_OTHER_FAULT = "the connection failed"
 
 
 def describe(fault: BaseException) -> str:
     """Return a network fault in words. Its own text could hold anything, so it is not used."""
-    return next((words for kind, words in _FAULTS if isinstance(fault, kind)), _OTHER_FAULT)
+    return next(words for kind, words in _FAULTS if isinstance(fault, kind))

@@ -59,12 +59,10 @@ class StreamCounts:
 
     def add(self, other: StreamCounts) -> None:
         """Add the counts of another stream."""
-        for name in ("read", "filtered", "unmapped", "delivered"):
-            setattr(self, name, getattr(self, name) + getattr(other, name))
-        self.not_replayed.update(other.not_replayed)
-        self.dropped.update(other.dropped)
-        self.rejected.update(other.rejected)
-        self.left_out.update(other.left_out)
+        for name, more in vars(other).items():
+            count = getattr(self, name)
+            count += more
+            setattr(self, name, count)
 
 
 class RunCounts:
@@ -79,7 +77,6 @@ class RunCounts:
         streams: The counts of each stream, by the name under which it is counted.
         requests: The number of POSTs, retries included.
         retries: How many of them were retries.
-        dry_run: Whether events are only shown.
     """
 
     def __init__(
@@ -148,11 +145,7 @@ class RunCounts:
         )
 
     def advice(self, dead_letter_path: str) -> Iterator[str]:
-        """Return what was not sent and what to do about it: a line for each reason.
-
-        Args:
-            dead_letter_path: Where the dead letters are.
-        """
+        """Return what was not sent and what to do about it: a line for each reason."""
         for stream, counts in self.streams.items():
             for column in counts.always_empty:
                 yield (
@@ -163,7 +156,7 @@ class RunCounts:
         for reason, count in (total.rejected + total.dropped).most_common():
             yield f"{reason} {count}: {REASONS[reason].meaning}"
         if total.not_replayed and not self.dry_run:
-            yield f"{_not_replayed(total)}: kept in {dead_letter_path}"
+            yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:
             yield (
                 f"dead letters are in {dead_letter_path}; the documentation (operations) says how"
@@ -177,25 +170,23 @@ class RunCounts:
             f"filtered {counts.filtered}",
             f"unmapped {counts.unmapped}",
             f"{would}delivered {counts.delivered}",
-            f"{would}dead-lettered {counts.rejected.total()}{_in_brackets(counts.rejected)}",
+            _with_names(f"{would}dead-lettered", counts.rejected),
         ]
         if counts.dropped:
-            parts.append(f"dropped {counts.dropped.total()}{_in_brackets(counts.dropped)}")
+            parts.append(_with_names("dropped", counts.dropped))
         if counts.not_replayed:
-            parts.append(_not_replayed(counts))
+            parts.append(_with_names("not replayed", counts.not_replayed))
         if counts.unsettled:
             parts.append(f"not settled {counts.unsettled}")
         words = ", ".join(parts)
-        if counts.left_out:
-            words += f"; left out{_in_brackets(counts.left_out)}"
-        return words
+        return f"{words}; left out{_names(counts.left_out)}" if counts.left_out else words
 
 
-def _not_replayed(counts: StreamCounts) -> str:
-    return f"not replayed {counts.not_replayed.total()}{_in_brackets(counts.not_replayed)}"
+def _with_names(outcome: str, counter: Counter[str]) -> str:
+    return f"{outcome} {counter.total()}{_names(counter)}"
 
 
-def _in_brackets(counter: Counter[str]) -> str:
+def _names(counter: Counter[str]) -> str:
     if not counter:
         return ""
     return " (" + ", ".join(f"{name} {count}" for name, count in counter.most_common()) + ")"

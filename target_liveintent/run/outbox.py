@@ -34,11 +34,6 @@ class Outbox:
 
     With a ledger, an event that is on its way already goes into a batch of its own, which waits
     until the outcome of the first is known.
-
-    Args:
-        settings: The settings of the run.
-        parts: What the run works with.
-        run: Keeps the accounts.
     """
 
     def __init__(self, settings: Settings, parts: RunParts, run: Accounts) -> None:
@@ -61,16 +56,15 @@ class Outbox:
         if self._left == 0:
             self._run.counts.of(stream).dropped["over_limit"] += 1
             return
-        repeated = self._ledger is not None and not self._ledger.begin(conversion)
-        batch = self._open.get((stream, repeated))
+        key = (stream, self._ledger is not None and not self._ledger.begin(conversion))
+        batch = self._open.get(key)
         if batch is None:
             number = self._run.gate.open_batch()
-            batch = Batch(number, stream, self._parts.clock.monotonic(), [])
-            self._open[stream, repeated] = batch
+            batch = self._open[key] = Batch(number, stream, self._parts.clock.monotonic(), [])
         conversions = batch.conversions
         conversions.append(conversion)
         if len(conversions) >= self._batch_size:
-            self._submit(stream, repeated=repeated)
+            self._submit(key)
         if self._left is not None:
             self._count_down()
 
@@ -85,31 +79,32 @@ class Outbox:
     def submit(self, stream: str) -> None:
         """Hand over a stream's open batches."""
         for repeated in (False, True):
-            self._submit(stream, repeated=repeated)
+            self._submit((stream, repeated))
 
     def submit_all(self) -> None:
         """Hand over all open batches."""
-        for stream, repeated in list(self._open):
-            self._submit(stream, repeated=repeated)
+        for key in list(self._open):
+            self._submit(key)
 
     def submit_overdue(self) -> None:
         """Hand over the batches that were opened `flush_interval_seconds` ago."""
         now = self._parts.clock.monotonic()
-        for (stream, repeated), batch in list(self._open.items()):
+        for key, batch in list(self._open.items()):
             if now - batch.opened_at >= self._settings.flush_interval_seconds:
-                self._submit(stream, repeated=repeated)
+                self._submit(key)
 
-    def _submit(self, stream: str, *, repeated: bool) -> None:
-        batch = self._open.pop((stream, repeated), None)
+    def _submit(self, key: tuple[str, bool]) -> None:
+        batch = self._open.pop(key, None)
         if batch is None:
             return
+        _, repeated = key
         try:
             if repeated:
                 self._submit_repeated(batch)
             else:
                 self._hand_over(batch)
         except BaseException:
-            self._open.setdefault((stream, repeated), batch)  # It still waits to be sent.
+            self._open.setdefault(key, batch)  # It still waits to be sent.
             raise
         self.collect()
 
@@ -128,7 +123,7 @@ class Outbox:
         """Send events again whose first had not been delivered, each once at a time."""
         for stream, repeated in list(self._open):
             if not repeated:
-                self._submit(stream, repeated=False)
+                self._submit((stream, repeated))
         self.join()
         while batch.conversions:
             once = {event_key(conversion): conversion for conversion in reversed(batch.conversions)}
@@ -164,11 +159,7 @@ class Outbox:
         self._run.check_due()
 
     def settle_within(self, seconds: float) -> bool:
-        """Settle what is in flight, for at most so many seconds or until delivery is woken.
-
-        Returns:
-            Whether nothing is in flight any more.
-        """
+        """Settle what is in flight until time is up or delivery is woken; return whether all is."""
         clock = self._parts.clock
         end = clock.monotonic() + seconds
         while self._delivery.in_flight and (left := end - clock.monotonic()) > 0:

@@ -2,58 +2,62 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Sequence
-from typing import NamedTuple, Protocol
+from typing import NamedTuple
 
-from target_liveintent.clock import Clock
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import SentEvent
-from target_liveintent.delivery import DeliveryPool, DryRun
+from target_liveintent.delivery import Client, DeliveryPool, DryRun, delivery_of
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.storage import DeadLetterWriter, DeliveredFile, Ledger
-
-
-class DeliveryObserver(Protocol):
-    """Follows what a run delivers."""
-
-    def delivered(
-        self,
-        stream: str,
-        events: Sequence[SentEvent],
-        sent_at: Sequence[float],
-        latencies: Sequence[float],
-    ) -> None:
-        """Note the result of a batch.
-
-        Args:
-            stream: The name under which its events are counted.
-            events: Those of its events that were delivered.
-            sent_at: Unix time, in seconds, at which each of them was sent.
-            latencies: Seconds that each request took.
-        """
+from target_liveintent.settings import Settings
+from target_liveintent.storage import DeadLetterFile, DeadLetterWriter, DeliveredFile, Ledger
 
 
 class RunParts(NamedTuple):
-    """What a run works with. `assembly.parts_of` makes it from the settings.
+    """What a run works with. `parts_of` makes it from the settings.
 
     Attributes:
-        clock: Tells the time.
-        delivery: Delivers batches.
-        letters: Takes the dead letters.
         ledger: Knows which events were delivered before; None without the setting.
         delivered_file: Takes what was delivered; None without the setting.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
-        observer: Follows what is delivered; None if nothing does.
+        on_delivered: Called with the result of each batch: the name under which its events are
+            counted, those that were delivered, the Unix time at which each of them was sent, and
+            the seconds that each request took.
         on_progress: Called about once a second with the counts, the number of batches in flight,
             and how many of them wait to be tried again.
     """
 
     clock: Clock
-    delivery: DeliveryPool | DryRun
-    letters: DeadLetterWriter
+    delivery: DeliveryPool
+    dead_letters: DeadLetterWriter
     ledger: Ledger | None = None
     delivered_file: DeliveredFile | None = None
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
-    observer: DeliveryObserver | None = None
+    on_delivered: (
+        Callable[[str, Sequence[SentEvent], Sequence[float], Sequence[float]], None] | None
+    ) = None
     on_progress: Callable[[RunCounts, int, int], None] = lambda *_: None
+
+
+def parts_of(settings: Settings, logger: logging.Logger, clock: Clock = SYSTEM_CLOCK) -> RunParts:
+    """Make what a run works with; the caller replaces what is different for its engine.
+
+    A dry run shows its events in the log.
+
+    Raises:
+        ConfigurationError: If a file that the settings name cannot be used.
+    """
+    dead_letters = DeadLetterFile(settings.dead_letter_path)
+    client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
+    if settings.dry_run:  # It writes no file.
+        return RunParts(clock, DryRun(logger, clock), dead_letters)
+    account = (settings.url, settings.customer_id)
+    ledger = Ledger(settings.ledger_path, account) if settings.ledger_path is not None else None
+    delivered_file = None
+    if settings.delivered_path is not None:
+        delivered_file = DeliveredFile(settings.delivered_path, logger)
+    delivery = delivery_of(settings, client, clock)
+    return RunParts(clock, delivery, dead_letters, ledger, delivered_file)

@@ -12,12 +12,13 @@ from typing import Any
 from target_liveintent.conversions import Conversion, Rejection, read_back
 from target_liveintent.delivery import BatchResult, refused_as_a_whole
 from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
+from target_liveintent.reasons import REASONS
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox
 from target_liveintent.run.parts import RunParts
-from target_liveintent.run.rejections import Rejections
 from target_liveintent.run.state_gate import Closed, StateGate
 from target_liveintent.settings import Settings
+from target_liveintent.storage import carry_over, dead_letter_line
 
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests that are on their way."""
@@ -30,13 +31,7 @@ _STOP_GRACE = 20.0
 class Run:
     """One run: records go in, and each gets its outcome.
 
-    Args:
-        settings: The settings.
-        parts: What the run works with.
-
     Attributes:
-        counts: The records by outcome.
-        gate: Says which STATE may be written.
         accepted: Whether the API accepted anything. Until then, refused events have no outcome, as
             the settings may be at fault. A caller that judges this over several runs sets it.
     """
@@ -49,7 +44,6 @@ class Run:
         self.accepted = False
         self._settings = settings
         self._parts = parts
-        self._rejections = Rejections(settings, parts.letters, self.counts, self.gate)
         self._outbox = Outbox(settings, parts, self)
         self._doubted: list[BatchResult] = []
         self._failed = False
@@ -67,26 +61,35 @@ class Run:
             result: What the record was converted to; None if the user's map filters it.
 
         Raises:
-            RunError: If that ends the run.
+            RunError: If the rejection ends the run, or delivery fails.
         """
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
             self._outbox.add(stream, result)
         elif isinstance(result, Rejection):
-            self._rejections.reject(stream, result)
+            self._reject(stream, result)
         else:
             self.counts.of(stream).filtered += 1
 
+    def _reject(self, stream: str, rejection: Rejection) -> None:
+        """Drop a record, write its dead letter, or end the run because of it."""
+        counts = self.counts.of(stream)
+        if not REASONS[rejection.reason].letter:
+            counts.dropped[rejection.reason] += 1
+            return
+        if self._settings.fail_on_invalid:
+            raise TooManyRejectedError(_explain(rejection))
+        self._write(dead_letter_line(rejection))
+        counts.rejected[rejection.reason] += 1
+
     def carry_over(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Keep a dead letter that a replay does not send, as it was read.
+        """Write a dead letter again that a replay does not send, and count it as such."""
+        self._write(carry_over(record))
+        self.counts.of(stream).not_replayed[str(record["reason"])] += 1
 
-        Raises:
-            StorageError: If it cannot be written.
-        """
-        self._rejections.carry_over(stream, record)
-
-    def hold_state(self, state: str) -> None:
-        """Remember a STATE until every record before it has its outcome."""
-        self.gate.hold(state)
+    def _write(self, dead_letter: bytes) -> None:
+        if not self._settings.dry_run:
+            with self.gate.closed_by_failure():
+                self._parts.dead_letters.write(dead_letter)
 
     def submit(self, stream: str) -> None:
         """Hand over what waits for a stream's batches to fill."""
@@ -118,7 +121,7 @@ class Run:
             return
         self._judge()
         with self.gate.closed_by_failure():
-            self._parts.letters.sync()
+            self._parts.dead_letters.sync()
             if self._parts.delivered_file is not None:
                 self._parts.delivered_file.sync()
             self._parts.write_state(state)
@@ -132,11 +135,7 @@ class Run:
     # What comes back
 
     def settle(self, result: BatchResult) -> None:
-        """Book the result of a batch.
-
-        Raises:
-            RunError: If that ends the run.
-        """
+        """Book the result of a batch; raise its failure, which ends the run."""
         self.counts.requests += result.requests
         self.counts.retries += result.retries
         self.counts.of(result.batch.stream).delivered += len(result.delivered)
@@ -158,25 +157,26 @@ class Run:
                 self._conclude(self._doubted.pop())
 
     def _keep(self, result: BatchResult) -> None:
-        """Pass on what was delivered: to the observer, the delivered file and the ledger."""
-        parts, stream = self._parts, result.batch.stream
-        if parts.observer is not None or parts.delivered_file is not None:
+        """Pass on what was delivered: to its observer, the delivered file and the ledger."""
+        on_delivered = self._parts.on_delivered
+        file, ledger = self._parts.delivered_file, self._parts.ledger
+        if on_delivered is not None or file is not None:
             events = read_back(result.delivered)
-            if parts.observer is not None:
-                parts.observer.delivered(stream, events, result.sent_at, result.latencies)
-            if parts.delivered_file is not None and events:
-                parts.delivered_file.write_events(events)
-                if parts.ledger is not None:  # It prevents a second sending: no row may be lost.
-                    parts.delivered_file.sync()
-        if parts.ledger is not None:
-            parts.ledger.end(result.batch.conversions, result.confirmed)
+            if on_delivered is not None:
+                on_delivered(result.batch.stream, events, result.sent_at, result.latencies)
+            if file is not None and events:
+                file.write_events(events)
+                if ledger is not None:  # What it knows is not sent again, so no row may be lost.
+                    file.sync()
+        if ledger is not None:
+            ledger.end(result.batch.conversions, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch."""
         if self._failed and self._settings.fail_on_invalid and result.refusals:
             return  # The first rejection has ended the run; these events have no outcome.
         for refusal in result.refusals:
-            self._rejections.reject(result.batch.stream, refusal.rejection)
+            self._reject(result.batch.stream, refusal.rejection)
         self.gate.finish_batch(result.batch.number)
 
     # How it ends
@@ -240,6 +240,16 @@ class Run:
 
     def _close(self) -> None:
         parts = self._parts
-        for part in (parts.delivery, parts.letters, parts.delivered_file, parts.ledger):
+        for part in (parts.delivery, parts.dead_letters, parts.delivered_file, parts.ledger):
             if part is not None:
                 part.close()
+
+
+def _explain(rejection: Rejection) -> str:
+    where = f", column {rejection.field}" if rejection.field else ""
+    said = f" ({rejection.detail})" if rejection.detail else ""
+    return (
+        f"a record of stream '{rejection.stream}' was rejected as {rejection.reason}{where}{said},"
+        f" event ID {rejection.event_id}, and on_invalid is 'fail'."
+        f" {REASONS[rejection.reason].meaning}"
+    )

@@ -13,7 +13,6 @@ from target_liveintent.reasons import REASONS
 PAGE = DOCS / "troubleshooting.md"
 _ENTRY = re.compile(r"^- `([^`\n]+)`<br>$", re.MULTILINE)
 UNSAID = {
-    "nothing left to send": "a batch whose events have all grown too old: each has its letter",
     "not available": "the kind of an error inside an expression, of which only the name is shown",
     "… is not fetched": "jsonschema's own question, caught where the schema is compiled",
     ", column …": "part of a message",

@@ -440,7 +440,7 @@ setattr(owner, name, broken)
         "target_liveintent.storage.ledger:Ledger.unsent",
         "target_liveintent.delivery.client:Client.__init__",
         "target_liveintent.delivery.client:Client.post",
-        "target_liveintent.run.rejections:dead_letter_line",
+        "target_liveintent.run.run:dead_letter_line",
     ],
 )
 def test_bugs(target: Watched, place: str) -> None:

@@ -31,8 +31,9 @@ from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.errors import AllRefusedError
-from target_liveintent.run.assembly import delivery_of, parts_of
+from target_liveintent.run.parts import parts_of
 from target_liveintent.run.run import Run
 
 if TYPE_CHECKING:
@@ -113,8 +114,8 @@ def send(folder: Path, api: Api, events: Iterable[str], **settings: Any) -> Sent
             run.take("orders", Conversion("orders", event, 1, later, b"{}", {"event_id": event}))
             if n == 0:
                 run.submit("orders")
-                run.hold_state("first")
-        run.hold_state("all")
+                run.gate.hold("first")
+        run.gate.hold("all")
         run.finish()
     except AllRefusedError as error:
         failure = error

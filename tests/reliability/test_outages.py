@@ -29,8 +29,8 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.model import Batch
+from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.errors import OutageError
-from target_liveintent.run.assembly import delivery_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

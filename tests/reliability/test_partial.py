@@ -23,7 +23,7 @@ from reliability_support import (
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Rejection
-from target_liveintent.run.assembly import parts_of
+from target_liveintent.run.parts import parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.storage import dead_letters
 
@@ -234,7 +234,7 @@ def test_letters_are_on_the_disk_before_state(
     run = Run(settings, parts._replace(write_state=write_state))
     for n in range(5):
         run.take("orders", Rejection("orders", name(n), "no_identity", None, {}))
-        run.hold_state(str(n + 1))
+        run.gate.hold(str(n + 1))
         clock.now += 1.0
         run.tick()
     run.finish()

@@ -8,6 +8,7 @@ from typing import TYPE_CHECKING, Any
 
 from unit_support import NOW
 
+from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
@@ -22,8 +23,6 @@ from target_liveintent.run.run import Run
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable, Sequence
 
-    from target_liveintent.clock import Waitable
-    from target_liveintent.conversions.wire import SentEvent
     from target_liveintent.settings import Settings
 
 LOGGER = logging.getLogger("test")
@@ -54,7 +53,7 @@ def batch(*names: str, number: int = 0) -> Batch:
     return Batch(number, "orders", 0.0, [event(name) for name in names])
 
 
-class FakeClock:
+class FakeClock(Clock):
     """A clock that moves only when something waits, or a test says so.
 
     Attributes:
@@ -72,7 +71,7 @@ class FakeClock:
     def monotonic(self) -> float:
         return self.now
 
-    def wait(self, condition: Waitable, seconds: float) -> None:
+    def wait(self, wait: Callable[[float], object], seconds: float) -> None:
         self.waits.append(seconds)
         self.now += seconds
 
@@ -273,22 +272,6 @@ class FakeLedger:
         self._happened.append("ledger close")
 
 
-class FakeObserver:
-    """Remembers what was delivered."""
-
-    def __init__(self) -> None:
-        self.results: list[tuple[str, int, list[float], list[float]]] = []
-
-    def delivered(
-        self,
-        stream: str,
-        events: Sequence[SentEvent],
-        sent_at: Sequence[float],
-        latencies: Sequence[float],
-    ) -> None:
-        self.results.append((stream, len(events), list(sent_at), list(latencies)))
-
-
 class FakeRun:
     """A run whose parts are all fakes.
 
@@ -319,8 +302,10 @@ class FakeRun:
         self.states: list[str] = []
         self.clock = FakeClock()
         self.delivery = FakeDelivery(self.clock, deliver, size)
-        self.letters = FakeFile("dead_letter_path", self.happened, failing)
-        given = RunParts(self.clock, self.delivery, self.letters, write_state=self._write_state)
+        self.dead_letters = FakeFile("dead_letter_path", self.happened, failing)
+        given = RunParts(
+            self.clock, self.delivery, self.dead_letters, write_state=self._write_state
+        )
         self.run = Run(settings(**changes), given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:

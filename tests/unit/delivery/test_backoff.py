@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from target_liveintent.delivery.backoff import FIRST, LONGEST, backoff
+from target_liveintent.delivery.sender import FIRST_WAIT, LONGEST_WAIT, backoff
 
 
 @pytest.mark.parametrize(
@@ -16,12 +16,12 @@ def test_the_wait_doubles(attempt: int, shortest: float, longest: float) -> None
     assert backoff(attempt, 0.0) == shortest
     assert backoff(attempt, 0.5) == (shortest + longest) / 2
     assert backoff(attempt, 1.0) == longest
-    assert (FIRST, LONGEST) == (0.5, 30.0)
+    assert (FIRST_WAIT, LONGEST_WAIT) == (0.5, 30.0)
 
 
 def test_no_wait_is_longer_than_the_limit() -> None:
     """However many attempts have failed, the wait is a number, and not above the limit."""
-    assert backoff(100_000, 1.0) == LONGEST
+    assert backoff(100_000, 1.0) == LONGEST_WAIT
 
 
 @pytest.mark.parametrize(("asked", "waited"), [(None, 0.5), (0.0, 0.5), (0.4, 0.5), (90.0, 90.0)])

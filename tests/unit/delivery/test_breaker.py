@@ -8,7 +8,7 @@ from typing import TYPE_CHECKING
 import pytest
 
 from target_liveintent.delivery.breaker import (
-    MAX_LETTERS,
+    MAX_ISOLATED,
     MAX_REFUSALS,
     SUSPICIOUS,
     Breaker,
@@ -48,7 +48,7 @@ def test_an_acceptance_clears_the_suspicion() -> None:
     for _ in range(20):
         for _ in range(MAX_REFUSALS - 1):
             breaker.refused("no")
-        for _ in range(MAX_LETTERS - 1):
+        for _ in range(MAX_ISOLATED - 1):
             breaker.isolated("no")
         breaker.accepted(breaker.wait_for_turn(1))
     breaker.wait_for_turn(1)
@@ -66,7 +66,7 @@ def test_a_late_acceptance_proves_nothing() -> None:
         breaker.isolated("no")
         letters += 1
 
-    for _ in range(MAX_LETTERS - 1):
+    for _ in range(MAX_ISOLATED - 1):
         refuse()
     breaker.accepted(requests[-1])
     with pytest.raises(AllRefusedError):
@@ -77,7 +77,7 @@ def test_a_late_acceptance_proves_nothing() -> None:
 def test_an_acceptance_asked_for_later_clears() -> None:
     """What was asked after the refusals came, and accepted, shows that events are at fault."""
     breaker = Breaker()
-    for _ in range(MAX_LETTERS - 1):
+    for _ in range(MAX_ISOLATED - 1):
         breaker.isolated("no")
     breaker.accepted(breaker.wait_for_turn(1))
     breaker.isolated("no")
@@ -86,7 +86,7 @@ def test_an_acceptance_asked_for_later_clears() -> None:
 def test_single_events_that_are_all_refused_end_the_run() -> None:
     """An isolation that finds every event bad has found that none is."""
     breaker = Breaker()
-    assert _until_it_trips(lambda: breaker.isolated("no")) <= MAX_LETTERS
+    assert _until_it_trips(lambda: breaker.isolated("no")) <= MAX_ISOLATED
 
 
 def _threads(target: Callable[[int], object], count: int) -> list[threading.Thread]:
@@ -121,7 +121,7 @@ def test_a_letter_at_the_newest_accepted_request_stays() -> None:
     """The same holds for events that were found bad."""
     breaker = Breaker()
     request = breaker.wait_for_turn(1)
-    for _ in range(MAX_LETTERS - 1):
+    for _ in range(MAX_ISOLATED - 1):
         breaker.isolated("no")
     breaker.accepted(request)
     with pytest.raises(AllRefusedError):

@@ -3,11 +3,15 @@
 from __future__ import annotations
 
 import threading
+from typing import TYPE_CHECKING
 
 from fakes import FakeClock
 
-from target_liveintent.clock import SYSTEM_CLOCK, Waitable
+from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery.deadline import RunDeadline
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
 
 
 def test_without_a_deadline() -> None:
@@ -48,8 +52,8 @@ def test_a_wait_that_is_woken_too_early() -> None:
     """A condition may wake without a reason: the rest is waited for."""
 
     class Restless(FakeClock):
-        def wait(self, condition: Waitable, seconds: float) -> None:
-            super().wait(condition, seconds / 2 if len(self.waits) < 3 else seconds)
+        def wait(self, wait: Callable[[float], object], seconds: float) -> None:
+            super().wait(wait, seconds / 2 if len(self.waits) < 3 else seconds)
 
     clock = Restless()
     start = clock.now
@@ -63,9 +67,9 @@ def test_waiting_is_counted() -> None:
     seen: list[int] = []
 
     class Watched(FakeClock):
-        def wait(self, condition: Waitable, seconds: float) -> None:
+        def wait(self, wait: Callable[[float], object], seconds: float) -> None:
             seen.append(deadline.waiting)
-            super().wait(condition, seconds)
+            super().wait(wait, seconds)
 
     deadline = RunDeadline(Watched())
     assert deadline.waiting == 0

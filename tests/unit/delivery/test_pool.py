@@ -9,9 +9,8 @@ from fakes import ACCEPTED, FakeClient, FakeClock, batch, deliver_all, settings
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery.deadline import RunDeadline
-from target_liveintent.delivery.pool import DeliveryPool
+from target_liveintent.delivery.pool import DeliveryPool, delivery_of
 from target_liveintent.errors import DeliveryError
-from target_liveintent.run.assembly import delivery_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes import (
     LOGGER,
-    FakeObserver,
     FakeRun,
     deliver_all,
     delivering,
@@ -24,6 +23,7 @@ from target_liveintent.run.state_gate import Closed
 from target_liveintent.storage.delivered import DeliveredFile
 
 if TYPE_CHECKING:
+    from collections.abc import Sized
     from pathlib import Path
 
     from target_liveintent.delivery.model import Batch, BatchResult
@@ -35,7 +35,7 @@ def test_letters_are_durable_before_state() -> None:
     """STATE goes out only after the letters before it were synced to the disk."""
     fake = FakeRun()
     reject(fake, 1)
-    fake.run.hold_state("{}")
+    fake.run.gate.hold("{}")
     fake.run.finish()
     assert fake.happened[:3] == ["dead_letter_path write", "dead_letter_path sync", "state"]
 
@@ -46,7 +46,7 @@ def test_a_letter_that_is_not_written_holds_state_back() -> None:
     with pytest.raises(StorageError, match="dead_letter_path") as raised:
         fake.run.take("orders", rejection())
     assert fake.run.counts.of("orders").rejected.total() == 0
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.run.abandon(raised.value)
     assert fake.states == []
 
@@ -55,10 +55,10 @@ def test_no_state_after_a_failed_sync() -> None:
     """Once letters may not be on the disk, no STATE is written, though later syncs succeed."""
     fake = FakeRun(failing="sync")
     reject(fake, 1)
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     with pytest.raises(StorageError, match="dead_letter_path") as raised:
         fake.run.finish()
-    fake.run.hold_state("2")
+    fake.run.gate.hold("2")
     with contextlib.suppress(StorageError):
         fake.run.abandon(raised.value)
     assert fake.states == []
@@ -75,10 +75,10 @@ def test_no_state_after_one_that_failed() -> None:
             raise StorageError(msg)
 
     fake = FakeRun(parts={"write_state": write})
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     with pytest.raises(StorageError) as raised:
         fake.run.finish()
-    fake.run.hold_state("2")
+    fake.run.gate.hold("2")
     fake.run.abandon(raised.value)
     assert states == ["1"]
 
@@ -88,10 +88,10 @@ def test_the_percentage_is_judged_before_a_state() -> None:
     fake = FakeRun()
     reject(fake, 120)
     fake.tick()
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     with pytest.raises(TooManyRejectedError, match="120 of 120") as raised:
         fake.tick()
-    fake.run.hold_state("2")
+    fake.run.gate.hold("2")
     fake.run.abandon(raised.value)
     assert fake.states == []
 
@@ -111,7 +111,7 @@ def test_a_canary_writes_no_state() -> None:
     fake = FakeRun(limit=2, parts={"stop_reading": lambda: stopped.append(True)})
     for name in "123":
         fake.run.take("orders", event(name))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.run.finish()
     assert (fake.states, stopped, fake.run.limit_reached) == ([], [True], True)
     counts = fake.run.counts.of("orders")
@@ -122,7 +122,7 @@ def test_no_state_before_a_stream_that_gives_events() -> None:
     """Whoever knows that no stream gives events closes the gate."""
     fake = FakeRun()
     fake.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.tick()
     assert fake.states == []
     fake.run.gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)
@@ -137,7 +137,7 @@ def test_rows_are_durable_before_state() -> None:
     """STATE goes out only after the rows of what it covers are on the disk."""
     fake, file, _ = delivering()
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("{}")
+    fake.run.gate.hold("{}")
     fake.run.finish()
     assert fake.states == ["{}"]
     happened = fake.happened
@@ -166,7 +166,7 @@ def test_a_row_that_is_not_written_holds_state_back(failing: str) -> None:
     """A full disk fails the run: no STATE covers what the file lacks, and no ledger knows it."""
     fake, _, ledger = delivering(ledger=True, failing=failing)
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("{}")
+    fake.run.gate.hold("{}")
     with pytest.raises(StorageError, match="delivered_path") as raised:
         fake.run.submit("orders")
     fake.run.abandon(raised.value)
@@ -179,7 +179,7 @@ def test_a_full_disk_leaves_whole_rows(tmp_path: Path, monkeypatch: pytest.Monke
     fake = FakeRun(parts={"delivered_file": DeliveredFile(str(path), LOGGER)})
     whole = path.read_text()
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("{}")
+    fake.run.gate.hold("{}")
 
     def fill(file: int, row: bytes) -> int:
         if len(row) > 20:
@@ -208,17 +208,20 @@ def test_all_files_are_closed_at_the_end(fails: bool) -> None:
     assert fake.delivery.closed
 
 
-def test_an_observer_follows_deliveries() -> None:
-    """An observer gets the events of each batch, when they were sent, and the latencies."""
+def test_deliveries_can_be_followed() -> None:
+    """Who follows a run gets the events of each batch, when they were sent, and the latencies."""
+    results: list[tuple[str, int, list[float], list[float]]] = []
+
+    def follow(stream: str, events: Sized, sent_at: list[float], latencies: list[float]) -> None:
+        results.append((stream, len(events), sent_at, latencies))
 
     def deliver(given: Batch) -> BatchResult:
         result = deliver_all(given)
         result.latencies = [0.5, 0.25]
         return result
 
-    observer = FakeObserver()
-    fake = FakeRun(deliver=deliver, parts={"observer": observer})
+    fake = FakeRun(deliver=deliver, parts={"on_delivered": follow})
     fake.run.take("orders", event("1"))
     fake.run.take("orders", event("2"))
     fake.run.finish()
-    assert observer.results == [("orders", 2, [NOW, NOW], [0.5, 0.25])]
+    assert results == [("orders", 2, [NOW, NOW], [0.5, 0.25])]

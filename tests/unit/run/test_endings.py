@@ -14,7 +14,7 @@ def test_a_failed_delivery_ends_the_run() -> None:
     problem = OutageError("no luck")
     fake = FakeRun(deliver=lambda given: BatchResult(given, failure=problem, requests=2))
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     with pytest.raises(OutageError) as raised:
         fake.run.submit("orders")
     assert raised.value is problem
@@ -30,7 +30,7 @@ def test_what_is_in_flight_when_delivery_fails() -> None:
     for name in ("1", "2"):
         fake.run.take("orders", event(name))
         fake.run.submit("orders")
-        fake.run.hold_state(name)
+        fake.run.gate.hold(name)
     fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
     start = fake.clock.now
     fake.run.abandon(OutageError("no luck"))
@@ -42,7 +42,7 @@ def test_a_failure_elsewhere_delivers_what_was_read() -> None:
     """If delivery is not at fault, what was read before the failure is sent, and its STATE too."""
     fake = FakeRun()
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.run.abandon(ValueError("a bug"))
     assert (len(fake.delivery.submitted), fake.states) == (1, ["1"])
 
@@ -52,7 +52,7 @@ def test_a_second_failure_while_a_run_ends() -> None:
     problem = OutageError("no luck")
     fake = FakeRun(deliver=lambda given: BatchResult(given, failure=problem))
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     with pytest.raises(OutageError) as raised:
         fake.run.abandon(ValueError("a bug"))
     assert raised.value is problem
@@ -63,7 +63,7 @@ def test_a_stopped_run_ends_in_any_case() -> None:
     """After the grace of a stop, requests that hang are left behind, and no STATE covers them."""
     fake = FakeRun(deliver=None)
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("{}")
+    fake.run.gate.hold("{}")
     start = fake.clock.now
     fake.run.request_stop()
     with pytest.raises(DeliveryError, match="still on their way") as raised:

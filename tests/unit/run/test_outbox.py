@@ -70,7 +70,7 @@ def test_what_the_ledger_knows_is_not_sent() -> None:
     fake, ledger = with_ledger("2")
     for name in "123":
         fake.run.take("orders", event(name))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.run.finish()
     assert submitted(fake) == [["1", "3"]]
     assert fake.run.counts.of("orders").dropped == {"already_sent": 1}
@@ -82,7 +82,7 @@ def test_a_batch_that_the_ledger_knows_whole() -> None:
     fake, _ = with_ledger("1", "2")
     for name in "12":
         fake.run.take("orders", event(name))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.run.finish()
     assert (submitted(fake), fake.states) == ([], ["1"])
 
@@ -92,7 +92,7 @@ def test_an_event_that_is_on_its_way_already() -> None:
     fake, _ = with_ledger()
     for name in "1121":
         fake.run.take("orders", event(name))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.run.finish()
     assert submitted(fake) == [["1", "2"]]
     assert fake.run.counts.of("orders").dropped == {"already_sent": 2}

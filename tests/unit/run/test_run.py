@@ -20,13 +20,16 @@ def test_each_record_has_one_outcome() -> None:
     for result in (event("1"), event("2"), rejection("3"), rejection("4", "no_consent"), None):
         fake.run.counts.of("orders").read += 1
         fake.run.take("orders", result)
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.run.finish()
     counts = fake.run.counts.of("orders")
     assert (counts.delivered, counts.filtered, counts.unsettled) == (1, 1, 0)
     assert counts.rejected == {"missing_event_time": 1, "refused_by_api": 1}
     assert counts.dropped == {"no_consent": 1}
-    assert [json.loads(line)["record"]["event_id"] for line in fake.letters.written] == ["3", "2"]
+    assert [json.loads(line)["record"]["event_id"] for line in fake.dead_letters.written] == [
+        "3",
+        "2",
+    ]
     assert (fake.run.counts.requests, fake.states) == (3, ["1"])
     assert fake.delivery.closed
 
@@ -38,7 +41,7 @@ def test_a_dead_letter_that_is_carried_over() -> None:
     fake.run.carry_over("letters", {"event_id": "7", "reason": "unconfirmed"})
     fake.run.finish()
     assert fake.run.counts.of("letters").not_replayed == {"unconfirmed": 1}
-    (line,) = fake.letters.written
+    (line,) = fake.dead_letters.written
     assert json.loads(line)["record"] == {"event_id": "7", "reason": "unconfirmed"}
 
 
@@ -61,7 +64,7 @@ def test_a_rejection_that_ends_the_run(given: Rejection, words: str) -> None:
     with pytest.raises(TooManyRejectedError) as raised:
         fake.run.take("orders", given)
     assert words in str(raised.value)
-    assert fake.letters.written == []
+    assert fake.dead_letters.written == []
     assert fake.run.counts.of("orders").rejected.total() == 0
 
 
@@ -76,11 +79,11 @@ def test_a_refusal_after_the_end() -> None:
     """Once a rejection has ended the run, what the API refuses has no outcome."""
     fake = FakeRun(deliver=lambda given: refuse(given, "1"), on_invalid="fail")
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     with pytest.raises(TooManyRejectedError) as raised:
         fake.run.take("orders", rejection("2"))
     fake.run.abandon(raised.value)
-    assert (fake.states, fake.letters.written) == ([], [])
+    assert (fake.states, fake.dead_letters.written) == ([], [])
 
 
 def test_a_dry_run_writes_nothing() -> None:
@@ -88,9 +91,9 @@ def test_a_dry_run_writes_nothing() -> None:
     fake = FakeRun(dry_run=True)
     reject(fake, 1)
     fake.run.carry_over("orders", {"reason": "unconfirmed"})
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     fake.run.finish()
-    assert (fake.letters.written, fake.states) == ([], [])
+    assert (fake.dead_letters.written, fake.states) == ([], [])
     assert fake.run.counts.of("orders").rejected.total() == 1
 
 
@@ -103,14 +106,14 @@ def test_refusals_before_the_first_acceptance() -> None:
     for name in ("1", "2"):
         fake.run.take("orders", event(name))
         fake.run.submit("orders")
-        fake.run.hold_state(name)
+        fake.run.gate.hold(name)
     first, second = fake.delivery.submitted
     fake.delivery.finish(refuse(first, "1", accepted=False))
     fake.tick()
-    assert (fake.letters.written, fake.states) == ([], [])
+    assert (fake.dead_letters.written, fake.states) == ([], [])
     fake.delivery.finish(deliver_all(second))
     fake.tick()
-    assert len(fake.letters.written) == 1
+    assert len(fake.dead_letters.written) == 1
     assert fake.states == ["2"]
 
 
@@ -118,10 +121,10 @@ def test_refusals_of_an_api_that_accepts_nothing() -> None:
     """If the API accepted nothing at all, the run fails without a dead letter."""
     fake = FakeRun(deliver=lambda given: refuse(given, "1", accepted=False))
     fake.run.take("orders", event("1"))
-    fake.run.hold_state("1")
+    fake.run.gate.hold("1")
     with pytest.raises(AllRefusedError, match=r"the API took nothing of this run \(HTTP 400: bad"):
         fake.run.finish()
-    assert (fake.letters.written, fake.states) == ([], [])
+    assert (fake.dead_letters.written, fake.states) == ([], [])
 
 
 def test_a_caller_that_judges_refusals_itself() -> None:
@@ -130,7 +133,7 @@ def test_a_caller_that_judges_refusals_itself() -> None:
     fake.run.accepted = True
     fake.run.take("orders", event("1"))
     fake.run.finish()
-    assert len(fake.letters.written) == 1
+    assert len(fake.dead_letters.written) == 1
 
 
 # What is due

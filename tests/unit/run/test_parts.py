@@ -12,7 +12,7 @@ from fakes import LOGGER, event, settings
 from target_liveintent.delivery.dry_run import DryRun
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import ConfigurationError, DeliveryError
-from target_liveintent.run.assembly import parts_of
+from target_liveintent.run.parts import parts_of
 from target_liveintent.run.run import Run
 
 if TYPE_CHECKING:
