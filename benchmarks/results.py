@@ -6,12 +6,10 @@ import datetime as dt
 import os
 import platform
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import msgspec
 
-if TYPE_CHECKING:
-    from benchmarks.bench import Figures
+from benchmarks.bench import Figures
 
 RESULTS = Path(__file__).with_name("results.json")
 

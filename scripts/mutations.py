@@ -79,7 +79,7 @@ def _constants(node: ast.AST) -> Iterator[Change]:
         yield "constant changed", node, str(not value)
     elif isinstance(value, (int, float)):
         yield "constant changed", node, repr(value + 1)
-    elif isinstance(value, str) and value:
+    elif isinstance(value, str) and value and " " not in value:  # Sentences are for people.
         yield "constant changed", node, repr(value + value[0])
 
 
@@ -91,6 +91,8 @@ def walk(node: ast.AST, *, in_function: bool = False) -> Iterator[tuple[ast.AST,
     if isinstance(node, ast.Expr) and isinstance(node.value, ast.Constant):
         return  # a docstring
     if isinstance(node, ast.If) and ast.unparse(node.test) == "TYPE_CHECKING":
+        return
+    if isinstance(node, ast.Assign) and ast.unparse(node.targets[0]) == "__all__":
         return
     if isinstance(node, (ast.JoinedStr, ast.Import, ast.ImportFrom)):
         return  # Python before 3.12 does not know where the parts of an f-string are
