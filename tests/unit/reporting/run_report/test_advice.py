@@ -63,3 +63,13 @@ def test_columns_that_cannot_be_used() -> None:
         "2 records held an e-mail address or a hash that is none",
         "1 record held a hash that is not the address's",
     ]
+
+
+def test_whose_events_lack_something() -> None:
+    """The advice names the sources that should have the field, unless all should."""
+    assert MadeUpRun().deliver(ip=None).facts().advice == [
+        "100 % of web and app events have no IP address: map `ip` to the buyer's."
+    ]
+    assert MadeUpRun().deliver(value=None, currency=None).facts().advice == [
+        "100 % of events have no value: map `value`."
+    ]
