@@ -84,7 +84,8 @@ def test_the_last_line_after_a_signal(
     assert said[-1] == "stopped by SIGTERM; the next run goes on where STATE stands"
 
 
-@pytest.mark.usefixtures("target")
-def test_the_token_is_hidden_from_the_start() -> None:
-    """Nothing that is logged has the token, once there is a target."""
-    assert without_secrets("with a-token-of-unit-tests") == "with ***"
+def test_a_dry_run_hides_the_token() -> None:
+    """Nothing that is logged has the token, even if no client uses it."""
+    account = {"customer_id": "a-1b2c", "auth_token": "t0ken-of-a-dry-run"}
+    TargetLiveIntent(config={**account, "dry_run": True})
+    assert without_secrets("with t0ken-of-a-dry-run") == "with ***"
