@@ -30,7 +30,7 @@ def test_advice(lack: str) -> None:
     assert line.startswith("100 % of app" if lack == "device" else "60 % of ")
     assert words in line
     assert run.facts().conclusions[-1] == f"To match more: {line}"
-    assert "To match more" in run.page()
+    assert "<h2>To match more</h2>" in run.page()
 
 
 def test_few_events_are_not_mentioned() -> None:
