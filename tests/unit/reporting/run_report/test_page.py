@@ -260,3 +260,11 @@ def test_the_message_of_a_run_that_was_stopped() -> None:
 def test_a_run_without_a_message() -> None:
     """A run that ended well has no message."""
     assert '<p class="message">' not in MadeUpRun().deliver().page()
+
+
+def test_the_chart_of_shares() -> None:
+    """A field that all events have fills the width, which is 100 per cent."""
+    chart = section(MadeUpRun().deliver().page(), "What the events hold").partition("</svg>")[0]
+    assert set(re.findall("<title>(.*?)</title>", chart)) == {"0 %", "100 %"}
+    assert re.findall("<text [^>]*>([0-9]+ %)</text>", chart) == ["0 %", "50 %", "100 %"]
+    assert re.findall('class="bars ([a-z]+)"', chart) == ["good"]
