@@ -25,7 +25,7 @@ from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.mapping import StreamPlan, preset_text
-from target_liveintent.privacy import Suppressions, hide_token, protect_logging
+from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
 from target_liveintent.singer import (
@@ -80,7 +80,6 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
-        hide_token(self.settings.auth_token)
         self._signal: int | None = None
         self._signal_at = 0.0
         program = f"{self.name} {self.plugin_version}"

@@ -35,14 +35,14 @@ class LiveLine:
 
         self._redirected.enter_context(logging_redirect_tqdm())  # Log lines go above it.
         # tqdm draws nothing on a terminal that reports a size of 0.
-        width, height = os.get_terminal_size(self._terminal.fileno())
+        width, _ = os.get_terminal_size(self._terminal.fileno())
         return tqdm(
             file=self._terminal,
             bar_format="{desc}",
             leave=False,
-            ncols=None if width else 80,
-            nrows=None if height else 24,
-            dynamic_ncols=width > 0,
+            ncols=80,
+            nrows=24,
+            dynamic_ncols=width > 0,  # Replaces both, at each drawing.
         )
 
     def close(self) -> None:

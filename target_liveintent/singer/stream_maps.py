@@ -55,8 +55,7 @@ class StreamMap(CustomStreamMap):
         super().__init__(**kwargs)
         definitions = dict(kwargs["map_transform"])
         definitions.pop("__key_properties__", None)
-        self.passes_others = "__else__" not in definitions
-        definitions.pop("__else__", None)
+        self.passes_others = "__else__" not in definitions  # It can only be null, as in a column.
         rows = {FILTER: definitions.pop(FILTER, None), **definitions}
         texts = {column: text for column, text in rows.items() if text not in NULL_VALUES}
         self._dropped = definitions.keys() - texts

@@ -35,7 +35,6 @@ class RecordValidator:
         """Return the place and the rule where a record breaks the schema; None if it does not."""
         for error in self._validator.iter_errors(record):
             place = ".".join(str(step) for step in error.instance_path) or "the record"
-            rule = ".".join(str(step) for step in error.schema_path[-1:])
-            msg = f"{place} breaks the rule '{rule}'"
+            msg = f"{place} breaks the rule '{error.schema_path[-1]}'"
             return scrub(msg)
         return None

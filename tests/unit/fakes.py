@@ -147,6 +147,7 @@ class FakeDelivery:
         deliver: How a batch is delivered at once; None if it stays in flight.
         submitted: The batches that were submitted.
         stopped: The seconds of each call of `stop`.
+        woken: How often a wait for a result was ended.
         closed: Whether it was closed.
     """
 
@@ -160,6 +161,7 @@ class FakeDelivery:
     ) -> None:
         self.submitted: list[Batch] = []
         self.stopped: list[float] = []
+        self.woken = 0
         self.closed = False
         self.in_flight = 0
         self.deliver = deliver
@@ -190,7 +192,7 @@ class FakeDelivery:
         return self._finished.popleft()
 
     def wake(self) -> None:
-        pass
+        self.woken += 1
 
     def stop(self, seconds: float) -> None:
         self.stopped.append(seconds)

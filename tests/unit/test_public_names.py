@@ -8,6 +8,8 @@ from pathlib import Path
 
 import pytest
 
+import target_liveintent.spark
+
 PAGE = Path(__file__).parents[2] / "docs" / "reference" / "python.md"
 PUBLIC = (
     "target_liveintent.config.SCHEMA",
@@ -38,3 +40,8 @@ def test_the_page_lists_these_names() -> None:
     assert sorted(re.findall(r"^\| `(target_liveintent\.[\w.]+)` \|", table, re.MULTILINE)) == [
         *PUBLIC
     ]
+
+
+def test_a_name_that_is_not_public() -> None:
+    """Only the data source is imported on first use."""
+    assert not hasattr(target_liveintent.spark, "DataSource")

@@ -1,4 +1,4 @@
-"""A target that fails after a signal."""
+"""A target: what it says after a signal, and that it hides its token."""
 
 from __future__ import annotations
 
@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -25,23 +26,37 @@ def keep_signals() -> Iterator[None]:
         signal.signal(number, handler)
 
 
-@pytest.mark.usefixtures("keep_signals")
-@pytest.mark.parametrize("where", ["listen", "abandon"])
-def test_a_stranger_after_a_signal(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, where: str
-) -> None:
-    """Of an unexpected exception after a signal the kind is logged, not the text."""
+@pytest.fixture
+def target(tmp_path: Path) -> TargetLiveIntent:
     config = {
         "customer_id": "a-1b2c",
         "auth_token": "a-token-of-unit-tests",
         "dead_letter_path": str(tmp_path / "letters.singer"),
     }
-    target = TargetLiveIntent(config=config)
-    said: list[str] = []  # As it is logged, before any handler could scrub it.
+    return TargetLiveIntent(config=config)
+
+
+@pytest.fixture
+def said(target: TargetLiveIntent, monkeypatch: pytest.MonkeyPatch) -> list[str]:
+    """What the target logs, before any handler could remove what is secret."""
+    said: list[str] = []
     monkeypatch.setattr(target.logger, "handle", lambda entry: said.append(entry.getMessage()))
+    return said
+
+
+def stop(_: object) -> None:
+    signal.raise_signal(signal.SIGTERM)
+
+
+@pytest.mark.usefixtures("keep_signals")
+@pytest.mark.parametrize("where", ["listen", "abandon"])
+def test_a_stranger_after_a_signal(
+    target: TargetLiveIntent, said: list[str], monkeypatch: pytest.MonkeyPatch, where: str
+) -> None:
+    """Of an unexpected exception after a signal the kind is logged, not the text."""
 
     def listen(_: Any) -> None:
-        signal.raise_signal(signal.SIGTERM)
+        stop(_)
         raise KeyError(JANE if where == "listen" else "x")
 
     def abandon(_: BaseException) -> None:
@@ -56,3 +71,21 @@ def test_a_stranger_after_a_signal(
     log = "\n".join(said)
     assert "KeyError" in log
     assert "jane" not in log
+
+
+@pytest.mark.usefixtures("keep_signals")
+def test_the_last_line_after_a_signal(
+    target: TargetLiveIntent, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The last line names the signal, and says where the next run goes on."""
+    monkeypatch.setattr(target, "listen", stop)
+    with pytest.raises(SystemExit):
+        target.process(None)
+    assert said[-1] == "stopped by SIGTERM; the next run goes on where STATE stands"
+
+
+def test_a_dry_run_hides_the_token() -> None:
+    """Nothing that is logged has the token, even if no client uses it."""
+    account = {"customer_id": "a-1b2c", "auth_token": "t0ken-of-a-dry-run"}
+    TargetLiveIntent(config={**account, "dry_run": True})
+    assert without_secrets("with t0ken-of-a-dry-run") == "with ***"

@@ -32,7 +32,7 @@ _STYLE: Any = Style(
     # Not used, but without them pygal computes colours from those that it cannot read.
     value_colors=("black",) * 8,
 )
-_UNWANTED = {"defs", "desc", "script", "title", "comment"}
+_UNWANTED = {"defs", "desc", "script", "title", ET.Comment}
 _LABELS = 6
 """About how many bars have a label below them."""
 
@@ -102,12 +102,11 @@ def _draw(chart: Any, bars: Bars) -> str:
 def _strip(element: Any) -> None:
     """Remove what needs pygal's scripts, and turn the value of a bar into its tool-tip."""
     for child in list(element):
-        name = child.tag.rpartition("}")[2] if isinstance(child.tag, str) else "comment"
         kinds = str(child.get("class", ""))
-        if name == "desc" and kinds == "value" and element.get("class") == "bar":
-            child.tag = child.tag.replace("desc", "title")
+        if child.tag == "desc" and kinds == "value":
+            child.tag = "title"
             child.attrib.clear()
-        elif name in _UNWANTED or "overlay" in kinds or kinds == "titles":
+        elif child.tag in _UNWANTED or "overlay" in kinds or kinds == "titles":
             element.remove(child)
         else:
             _strip(child)

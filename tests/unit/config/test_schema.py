@@ -56,6 +56,12 @@ def test_rules(name: str, rules: dict[str, Any]) -> None:
     assert list(schema.items()) == list(rules.items())
 
 
+def test_only_the_empty_text_is_too_short() -> None:
+    """A path of one character is a path."""
+    rules = SCHEMA["properties"].values()
+    assert {rule["minLength"] for rule in rules if "minLength" in rule} == {1}
+
+
 def test_presets_may_have_the_names_of_presets() -> None:
     allowed = SCHEMA["properties"]["presets"]["additionalProperties"]
     assert allowed["type"] == "string"

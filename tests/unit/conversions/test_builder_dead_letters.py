@@ -26,7 +26,7 @@ from unit_support import (
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
-from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.privacy.redaction import redact_columns
 from target_liveintent.singer.reader import decode_message, decode_object
 from target_liveintent.storage.dead_letters import dead_letter_line
@@ -169,3 +169,11 @@ def test_deep_values_fit_a_dead_letter(depth: int, kind: str) -> None:
     line = b'{"a":' + opening * depth + b"1" + closing * depth + b"}"
     deep = decode_object(line)["a"]
     assert dead_letter_line(rejection(order(event_id=..., event_time=deep))).endswith(b"\n")
+
+
+def test_what_a_dead_letter_lacks_is_not_counted() -> None:
+    """The SCHEMA of dead letters has all columns, so an absent one is not the map's mistake."""
+    left_out: dict[str, int] = {}
+    columns = [field.name for field in FIELDS]
+    conversion(order(), stream=DEAD_LETTERS, properties=columns, left_out=left_out)
+    assert left_out == {}

@@ -21,7 +21,7 @@ from fakes import (
 from unit_support import NOW
 
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.breaker import Breaker
+from target_liveintent.delivery.breaker import MAX_REFUSALS, Breaker
 from target_liveintent.delivery.deadline import RunDeadline
 from target_liveintent.delivery.model import Batch, BatchResult
 from target_liveintent.errors import (
@@ -361,3 +361,12 @@ def test_a_batch_gives_up_its_turn(verdict: Verdict) -> None:
     deliver(batch("1"), answers(Answer(verdict, "HTTP 401", 401)), breaker=breaker)
     assert breaker.try_turn("next") is not None
     assert breaker.try_turn("another") is None
+
+
+def test_an_acceptance_is_shared_with_other_batches() -> None:
+    """An accepted request shows that the refusals before it do not end the run."""
+    breaker = Breaker()
+    for _ in range(MAX_REFUSALS - 1):
+        breaker.refused("HTTP 400")
+    deliver(batch("1"), answers(ACCEPTED), breaker=breaker)
+    breaker.refused("HTTP 400")

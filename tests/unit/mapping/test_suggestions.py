@@ -15,6 +15,7 @@ from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
     did_you_mean,
+    setting_name,
     settings_to_set,
     suggest_map,
     unknown_columns,
@@ -124,6 +125,7 @@ def test_a_suggestion_can_be_pasted(stream: str, properties: list[str]) -> None:
     maps = _accepted(suggest_map(stream, properties, ["id"]), stream, properties)
     (columns,) = maps.values()
     assert columns["event_id"] == "id"
+    assert columns["source"] == "'web'"
     assert columns["__else__"] == "__NULL__"
 
 
@@ -159,3 +161,11 @@ def test_a_suggestion_of_what_is_not_found() -> None:
     assert "event_time:" in block
     assert "email:" in block
     assert isinstance(yaml.safe_load(block), dict)
+
+
+@pytest.mark.parametrize(
+    "name", ["null", "true", "false", "yes", "no", "on", "off", "y", "n", "True", "NO"]
+)
+def test_names_that_yaml_takes_for_values(name: str) -> None:
+    """YAML gives such a name another type, unless it is quoted."""
+    assert setting_name(name) == f'"{name}"'

@@ -31,7 +31,7 @@ PAGE = "https://shop.example/p"
             "accessToken",
             "id_token",
         ),
-        *("authenticity_token", "reset_password_token", "csrf-token", "authtoken"),
+        *("authenticity_token", "reset_password_token", "csrf-token", "authtoken", "authkey"),
         *("signature", "Signature", "X-Amz-Signature", "X-Goog-Signature", "sig", "hub.signature"),
         *("X-Amz-Credential", "X-Amz-Security-Token", "x-amz-date"),
         *("secret", "client_secret", "password", "passwd", "pwd", "user_password", "auth", "jwt"),

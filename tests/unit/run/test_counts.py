@@ -149,6 +149,15 @@ def test_the_total_is_the_sum_of_streams() -> None:
     assert report.of("a") is report.of("a")
 
 
+def test_the_summary_of_a_run_of_nothing() -> None:
+    """Every number starts at zero."""
+    (line,) = RunCounts(clock=FakeClock()).lines()
+    assert line == (
+        "total: read 0, filtered 0, unmapped 0, delivered 0, dead-lettered 0; 0 requests,"
+        " 0 retries, 0.0 s"
+    )
+
+
 def test_the_summary() -> None:
     """A line for each stream and one for all, with every number that the user needs."""
     report = RunCounts()

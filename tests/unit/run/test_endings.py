@@ -86,6 +86,13 @@ def test_a_stopped_run_retries_for_a_while() -> None:
     assert fake.delivery.stopped == [4.0, 3.0]
 
 
+def test_a_stop_ends_the_wait_for_a_result() -> None:
+    """A run that waits for a result obeys a stop at once, and not at its next tick."""
+    fake = FakeRun()
+    fake.run.request_stop()
+    assert fake.delivery.woken == 1
+
+
 def test_a_batch_whose_hand_over_failed_is_not_lost() -> None:
     """A batch that waits for its turn while another one fails is sent when the run ends."""
     fake = FakeRun(deliver=None, size=1, failing="write")

@@ -85,10 +85,15 @@ def test_a_file_that_is_not_an_object(tmp_path: Path, content: str) -> None:
     assert raised.value.__suppress_context__
 
 
-def test_a_file_that_is_not_there(tmp_path: Path) -> None:
-    """The message names the file."""
-    with pytest.raises(ConfigurationError, match=r"nowhere\.json' cannot be read: "):
-        config_of(str(tmp_path / "nowhere.json"))
+@pytest.mark.parametrize(
+    ("name", "reason"), [("nowhere.json", "there is no such file"), ("", "Is a directory")]
+)
+def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:
+    """The message names the file and the reason."""
+    path = str(tmp_path / name)
+    with pytest.raises(ConfigurationError) as raised:
+        config_of(path)
+    assert str(raised.value) == f"the configuration file '{path}' cannot be read: {reason}"
 
 
 def test_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:

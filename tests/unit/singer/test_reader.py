@@ -5,6 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
+import signal
 import threading
 import time
 from decimal import Decimal
@@ -274,6 +275,22 @@ def test_a_silent_tap_does_not_stop_the_clock() -> None:
         assert list(lines(source, goes_on)) == []
     assert len(calls) == 3
     assert calls[-1] < 3.0
+
+
+def test_a_signal_ends_the_wait_for_a_line() -> None:
+    """While a tap is waited for, a signal is passed to a descriptor, which is then given back."""
+    readable, writable = os.pipe()
+    given: list[int] = []
+
+    def goes_on() -> bool:
+        given.append(signal.set_wakeup_fd(-1))
+        signal.set_wakeup_fd(given[0])
+        return False
+
+    with os.fdopen(readable) as source, os.fdopen(writable, "wb"):
+        assert list(lines(source, goes_on)) == []
+    assert given[0] > 0
+    assert signal.set_wakeup_fd(-1) == -1
 
 
 def test_a_busy_tap_does_not_stop_the_clock() -> None:

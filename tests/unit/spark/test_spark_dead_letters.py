@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import json
-from typing import TYPE_CHECKING, Any, ClassVar
+from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import fsspec
 import pytest
@@ -132,11 +132,26 @@ def test_a_folder_that_is_not_shared(tmp_path: Path) -> None:
 def test_storage_that_fails(tmp_path: Path) -> None:
     """The message does not have the path, which may hold a secret."""
     (tmp_path / "s3cret").write_text("a file, not a folder", encoding="utf-8")
-    with pytest.raises(StorageError, match="cannot be used: ") as raised:
+    with pytest.raises(StorageError, match="cannot be used: Not a directory") as raised:
         DeadLetterFolder(str(tmp_path / "s3cret")).prepare()
     assert "s3cret" not in str(raised.value)
     with pytest.raises(StorageError, match="cannot be used: ValueError"):
         DeadLetterFolder("nope://s3cret/letters")
+
+
+def test_the_file_of_a_task_is_closed(tmp_path: Path) -> None:
+    """The file is closed when the task is done, and not when it is forgotten."""
+    opened: list[IO[bytes]] = []
+
+    class Folder(DeadLetterFolder):
+        def open(self, name: str) -> IO[bytes]:
+            opened.append(super().open(name))
+            return opened[-1]
+
+    folder = Folder(str(tmp_path))
+    folder.prepare()
+    written(folder, Attempt("job", 0, 1), "1")
+    assert [file.closed for file in opened] == [True]
 
 
 def test_only_the_owner_can_read(tmp_path: Path) -> None:

@@ -108,6 +108,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"stream_name": "or\nders"}, "'stream_name' must be the name of a stream"),
     ({"concurrent_tasks": "many"}, "'concurrent_tasks' is required, an integer and at least 1"),
     ({"concurrent_tasks": "²"}, "'concurrent_tasks' is required, an integer and at least 1"),
+    (
+        {"dead_letter_path": None},
+        "'dead_letter_path' is required: a folder that all machines share",
+    ),
     ({"dead_letter_path": "sftp://me:pass@host/x"}, "'dead_letter_path' must not hold a password"),
     ({"key_properties": "order"}, "names columns that are not there: order"),
     ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),

@@ -95,6 +95,24 @@ def test_event_ids_depend_on_no_time_zone(sandbox: Sandbox, tmp_path: Path) -> N
     assert first["eventTime"] == int(moment.timestamp())
 
 
+@pytest.mark.parametrize("within", ["a list", "a struct"])
+def test_nested_times_depend_on_no_time_zone(sandbox: Sandbox, tmp_path: Path, within: str) -> None:
+    """A moment within another value gives the event ID that it gives in another time zone."""
+    job = make_job(sandbox, tmp_path, [*COLUMNS, "nested"], key_properties="")
+    DeadLetterFolder(job.dead_letter_folder).prepare()
+    moment = dt.datetime.fromtimestamp(int(time.time()) - 3600, dt.timezone.utc)
+    for zone in ("UTC", "America/New_York"):
+        kind = pa.timestamp("us", zone)
+        nested = (
+            pa.array([[moment]], pa.list_(kind))
+            if within == "a list"
+            else pa.array([{"at": moment}], pa.struct([("at", kind)]))
+        )
+        deliver(job, ATTEMPT, [batch(0, 1, event_time=[moment], nested=nested)])
+    first, second = sandbox.events
+    assert first["eventId"] == second["eventId"]
+
+
 def test_a_folder_that_is_not_shared(job: Job, sandbox: Sandbox) -> None:
     """A task that does not see the driver's folder sends nothing."""
     with pytest.raises(StorageError, match="a folder that all machines share"):

@@ -8,6 +8,7 @@ import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from jsonschema import Draft202012Validator
 from unit_support import sha256
 
 from target_liveintent.conversions.fields import FIELDS
@@ -15,6 +16,7 @@ from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.storage.dead_letters import (
+    HEAD,
     DeadLetterFile,
     carry_over,
     dead_letter_line,
@@ -84,6 +86,21 @@ def test_the_file_is_a_singer_stream(path: Path) -> None:
         assert (record["type"], record["stream"]) == ("RECORD", DEAD_LETTERS)
         assert set(record["record"]) <= names
     assert ids(path) == ["1", "2"]
+
+
+def test_the_schema_is_a_json_schema() -> None:
+    """A tool that reads the file can rely on its SCHEMA."""
+    Draft202012Validator.check_schema(json.loads(HEAD)["schema"])
+
+
+def test_the_schema_lists_every_member() -> None:
+    """The SCHEMA lists all that a dead letter can have, with the types that it can have."""
+    columns = {"order_id": "ann@example.com"}
+    rejected = Rejection("orders", "7", "mapping_failed", "value", columns, "KeyError", {"id": 7})
+    schema = json.loads(HEAD)["schema"]
+    closed = Draft202012Validator({**schema, "additionalProperties": False})
+    closed.validate(json.loads(dead_letter_line(rejected))["record"])
+    closed.validate(dict.fromkeys(("keys", "scrubbed", "reason", "field", "detail")))
 
 
 def test_a_dead_letter_has_the_reason() -> None:

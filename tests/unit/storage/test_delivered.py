@@ -85,6 +85,15 @@ def test_formulas(path: Path, first: str, caplog: pytest.LogCaptureFixture) -> N
     assert "calc" not in line
 
 
+def test_one_warning_a_run(path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """The warning comes with the first batch that needs it, and not again."""
+    file = DeliveredFile(str(path), LOGGER)
+    for name in ("1", "=1", "=2"):
+        file.write_events(read_back([conversion(order(order_id=name))]))
+    file.close()
+    assert len(caplog.messages) == 1
+
+
 def test_usual_order_ids_are_as_they_are(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     names = ["#1001", "1001", "A-1", "gid://shopify/Order/1"]
     append(path, *({"order_id": name} for name in names))

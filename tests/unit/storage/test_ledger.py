@@ -230,6 +230,13 @@ def test_a_path_that_cannot_be_used(
     assert "\n" not in str(raised.value)
 
 
+def test_the_reason_of_the_system(tmp_path: Path) -> None:
+    """The message has the reason that the system gives, and the path once."""
+    with pytest.raises(ConfigurationError) as raised:
+        Ledger(str(tmp_path), ACCOUNT)
+    assert str(raised.value) == f"ledger_path '{tmp_path}' cannot be used: Is a directory"
+
+
 def test_an_empty_file_becomes_a_ledger(ledgers: Ledgers) -> None:
     """The user may have created the file beforehand."""
     ledgers.path.touch(0o600)

@@ -30,7 +30,7 @@ def test_advice(lack: str) -> None:
     assert line.startswith("100 % of app" if lack == "device" else "60 % of ")
     assert words in line
     assert run.facts().conclusions[-1] == f"To match more: {line}"
-    assert "To match more" in run.page()
+    assert "<h2>To match more</h2>" in run.page()
 
 
 def test_few_events_are_not_mentioned() -> None:
@@ -62,4 +62,14 @@ def test_columns_that_cannot_be_used() -> None:
         "In 3 records, `ip` could not be used and was left out",
         "2 records held an e-mail address or a hash that is none",
         "1 record held a hash that is not the address's",
+    ]
+
+
+def test_whose_events_lack_something() -> None:
+    """The advice names the sources that should have the field, unless all should."""
+    assert MadeUpRun().deliver(ip=None).facts().advice == [
+        "100 % of web and app events have no IP address: map `ip` to the buyer's."
+    ]
+    assert MadeUpRun().deliver(value=None, currency=None).facts().advice == [
+        "100 % of events have no value: map `value`."
     ]

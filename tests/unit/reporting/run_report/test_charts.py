@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 import sys
 
 import pytest
@@ -27,3 +28,16 @@ def test_ticks(low: float, high: float, expected: list[float]) -> None:
 def test_imports_are_left_alone() -> None:
     """The hook of pygal into all imports is gone: Python 3.11 warns of it at each that fails."""
     assert not [one for one in sys.meta_path if not hasattr(one, "find_spec")]
+
+
+def test_each_bar_has_its_value_as_its_tool_tip() -> None:
+    """Of the texts that pygal adds to a bar, only its value stays."""
+    svg = charts.horizontal(["a", "b"], {"good": [10, 50]}, 100, "{:.0f} %".format)
+    bars = re.findall('<g class="bar">(.*?)</g>', svg)
+    assert [re.findall("<title>(.*?)</title>", bar) for bar in bars] == [["50 %"], ["10 %"]]
+    assert svg.count("<title>") == 2
+
+
+def test_a_chart_has_no_comments() -> None:
+    """The comments of pygal, with its version and address, are not on the page."""
+    assert "<!--" not in charts.stacked(["a"], {"good": [1]})

@@ -4,12 +4,13 @@ from __future__ import annotations
 
 import html.parser
 import re
+from typing import Any
 
 import pytest
 from report_support import MadeUpRun, everything
 from unit_support import DAY, TIME
 
-from target_liveintent.reporting.run_report.model import FAILED, Ending
+from target_liveintent.reporting.run_report.model import FAILED, STOPPED, Ending
 
 
 class Reader(html.parser.HTMLParser):
@@ -36,6 +37,11 @@ class Reader(html.parser.HTMLParser):
 
     def handle_data(self, data: str) -> None:
         self.text += data
+
+
+def section(text: str, title: str) -> str:
+    """Return the HTML of one section of a page."""
+    return text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
 
 
 def read(text: str) -> Reader:
@@ -90,7 +96,7 @@ def test_the_figures_are_on_the_page() -> None:
 def test_colours_of_ages(age: int, source: str, colour: str) -> None:
     """A bar's colour says which window it is in."""
     text = MadeUpRun().deliver(source=source, at=TIME + age).page()
-    chart = text.partition("<h2>How late they were</h2>")[2].partition("</svg>")[0]
+    chart = section(text, "How late they were").partition("</svg>")[0]
     assert re.findall('class="bars ([a-z]+)"', chart) == [colour]
 
 
@@ -167,3 +173,98 @@ def test_negative_amounts() -> None:
     """Refunds can make a day's value negative; it is drawn below the line."""
     text = MadeUpRun().deliver(3, value=-20, currency="EUR").page()
     assert "-60.00" in read(text).text
+
+
+def test_a_run_without_advice() -> None:
+    """A page without advice has no heading for it."""
+    assert "<h2>To match more</h2>" not in MadeUpRun().deliver().page()
+
+
+def test_the_rows_of_streams() -> None:
+    """Each stream has a row with its name, and the last row has the sums."""
+    part = section(MadeUpRun().deliver(2, "a").deliver(3, "b").page(), SECTIONS[0])
+    assert re.findall('<th scope="row">(.*?)</th><td>(.*?)</td>', part) == [
+        ("a", "2"),
+        ("b", "3"),
+        ("all", "5"),
+    ]
+    assert "without a fate" not in part
+
+
+def test_a_single_record_without_an_outcome() -> None:
+    """One record that a failed run left unsettled is enough for the column to be there."""
+    run = MadeUpRun().deliver()
+    run.counts.of("orders").read += 1
+    assert '<th scope="col">without a fate</th>' in run.page(Ending(FAILED, "no luck"))
+
+
+def test_the_legend_of_outcomes() -> None:
+    """The legend has a name for each colour of the chart."""
+    legend = re.findall(
+        '<span class="key (.*?)">(.*?)</span>', section(everything().page(), SECTIONS[0])
+    )
+    assert legend == [
+        ("good", "delivered"),
+        ("bad", "dead letters"),
+        ("rest", "left out by your maps"),
+    ]
+
+
+def test_the_tiles() -> None:
+    """Each tile has its figure; without events there is no share to show."""
+    for run, figures in (
+        (
+            MadeUpRun().deliver(3).deliver(1, at=TIME + DAY).reject(no_identity=2),
+            ["4", "2", "100 %", "75 %", "50.00 EUR"],
+        ),
+        (MadeUpRun(), ["0", "0", "-", "-"]),
+    ):
+        tiles = run.page().partition('<div class="tiles">')[2].partition("<section")[0]
+        assert re.findall("<b>(.*?)</b>", tiles) == figures
+
+
+def test_the_tiles_of_a_dry_run() -> None:
+    """The tiles of a dry run do not claim that LiveIntent has anything."""
+    text = MadeUpRun(dry_run=True).deliver().page()
+    tiles = text.partition('<div class="tiles">')[2].partition("<section")[0]
+    assert re.findall("<span>(.*?)</span>", tiles)[:2] == ["would be sent", "would not go"]
+
+
+@pytest.mark.parametrize(
+    ("settings", "badges"),
+    [
+        ({}, ["done"]),
+        ({"dry_run": True}, ["done", "dry run"]),
+        ({"limit": 1_000}, ["done", "canary: limit 1,000"]),
+    ],
+)
+def test_badges(settings: dict[str, Any], badges: list[str]) -> None:
+    """The badges say how the run ended, and which runs were only tries."""
+    text = MadeUpRun(**settings).deliver().page()
+    assert re.findall('<span class="badge.*?">(.*?)</span>', text) == badges
+
+
+def test_the_message_of_a_run_that_failed() -> None:
+    """The page says why a run failed, line by line."""
+    text = MadeUpRun().deliver().page(Ending(FAILED, "one\ntwo"))
+    assert '<p class="message"><b>The run failed:</b> one<br>two<br>' in text
+
+
+def test_the_message_of_a_run_that_was_stopped() -> None:
+    """Only after a stop, the next run simply goes on."""
+    for kind, goes_on in ((STOPPED, True), (FAILED, False)):
+        text = MadeUpRun().deliver().page(Ending(kind, "no luck"))
+        assert ("The next run goes on where STATE stands." in text) == goes_on
+
+
+def test_a_run_without_a_message() -> None:
+    """A run that ended well has no message."""
+    assert '<p class="message">' not in MadeUpRun().deliver().page()
+
+
+def test_the_chart_of_shares() -> None:
+    """A field that all events have fills the width, which is 100 per cent."""
+    chart = section(MadeUpRun().deliver().page(), "What the events hold").partition("</svg>")[0]
+    assert set(re.findall("<title>(.*?)</title>", chart)) == {"0 %", "100 %"}
+    assert re.findall("<text [^>]*>([0-9]+ %)</text>", chart) == ["0 %", "50 %", "100 %"]
+    assert re.findall('class="bars ([a-z]+)"', chart) == ["good"]

@@ -23,6 +23,7 @@ from target_liveintent.reporting.run_report.tally import (
     Tally,
     Timeline,
 )
+from target_liveintent.reporting.run_report.words import short_age
 from target_liveintent.run.counts import RunCounts
 
 UTC = dt.timezone.utc
@@ -64,6 +65,12 @@ def test_steps_of_a_histogram() -> None:
     assert histogram.steps == [(1, 3), (10, 2), (100, 2), (None, 2)]
     assert (histogram.total, histogram.largest) == (9, 1e9)
     assert (histogram.up_to(1), histogram.up_to(100)) == (3, 7)
+
+
+def test_the_steps_of_age() -> None:
+    """Reports of different days can be compared, as the bounds never change."""
+    bounds = "1m 5m 15m 1h 3h 6h 12h 1d 2d 4d 7d 14d 30d"
+    assert [short_age(age) for age in AGES] == bounds.split()
 
 
 @pytest.mark.parametrize("share", [0.5, 0.95, 1.0])
@@ -121,6 +128,15 @@ def test_steps_are_where_things_happened() -> None:
     update(timeline, clock, 70.0, delivered=16)
     assert timeline.width == 2
     assert delivered_by_step(timeline) == {0: 10, 20: 5, 35: 1}
+
+
+def test_steps_in_which_nothing_happened() -> None:
+    """The steps of a pause are zero for every outcome."""
+    clock = FakeClock()
+    timeline = Timeline(clock)
+    update(timeline, clock, 0.5, delivered=1)
+    update(timeline, clock, 2.5, delivered=1)
+    assert [astuple(step) for step in timeline.steps] == [(1, 0, 0, 0), (0, 0, 0, 0), (0, 0, 0, 0)]
 
 
 def delivered_by_step(timeline: Timeline) -> dict[int, int]:

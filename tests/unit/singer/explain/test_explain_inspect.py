@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import io
+import json
 from typing import Any
 
 import pytest
 from unit_support import ADDRESS, DEFAULTS, TIME
 
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError, RecordConverter, StreamPlan
-from target_liveintent.singer.explain.inspect import Explained
+from target_liveintent.singer.explain.inspect import Explained, Inspector
+from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator
 
@@ -86,3 +90,13 @@ def test_a_stream_without_events() -> None:
     explained = Explained(STREAM, StreamPlan("orders", named=False))
     explained.add(RECORD)
     assert not explained.outcomes
+
+
+def test_a_stream_that_a_map_drops() -> None:
+    """A stream whose records are dropped lacks nothing, because it is not to give events."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+    inspector = Inspector(settings, StreamMaps({"orders": None}, {}))
+    message = {"type": "SCHEMA", "stream": "orders", "schema": {"properties": {"id": {}}}}
+    assert list(inspector.read(io.StringIO(json.dumps(message)))) == []
+    (explained,) = inspector.streams["orders"]
+    assert (explained.missing, explained.converter) == ([], None)
