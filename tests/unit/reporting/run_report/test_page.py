@@ -252,9 +252,10 @@ def test_the_message_of_a_run_that_failed() -> None:
 
 def test_the_message_of_a_run_that_was_stopped() -> None:
     """Only after a stop, the next run simply goes on."""
-    for kind, goes_on in ((STOPPED, True), (FAILED, False)):
-        text = MadeUpRun().deliver().page(Ending(kind, "no luck"))
-        assert ("The next run goes on where STATE stands." in text) == goes_on
+    goes_on = "The next run goes on where STATE stands."
+    text = MadeUpRun().deliver().page(Ending(STOPPED, "by a signal"))
+    assert f"<b>The run stopped:</b> by a signal<br>{goes_on}" in text
+    assert goes_on not in MadeUpRun().deliver().page(Ending(FAILED, "no luck"))
 
 
 def test_a_run_without_a_message() -> None:
