@@ -208,6 +208,10 @@ class Run:
         Raises:
             RunError: If not everything that was read has its outcome.
         """
+        self._settle_all()
+        self._close()
+
+    def _settle_all(self) -> None:
         self._outbox.submit_all()
         self._outbox.join()
         if self._doubted:
@@ -217,7 +221,6 @@ class Run:
             raise self._delivery_failure
         if not self._failed:
             self._judge()
-        self._close()
 
     def abandon(self, failure: BaseException) -> None:
         """End a run that has failed: settle what can be settled, write the STATE that is true.
@@ -229,14 +232,16 @@ class Run:
             RunError: If that fails as well.
         """
         self._failed = True
-        if isinstance(failure, DeliveryError):
-            stopped = self._stop_requested_at is not None
-            self._parts.delivery.stop(0.0)
-            self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
-            self.check_due()
+        try:
+            if isinstance(failure, DeliveryError):
+                stopped = self._stop_requested_at is not None
+                self._parts.delivery.stop(0.0)
+                self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
+                self.check_due()
+            else:
+                self._settle_all()
+        finally:  # Even if this failure is not the only one.
             self._close()
-        else:
-            self.finish()
 
     def _close(self) -> None:
         parts = self._parts

@@ -225,3 +225,12 @@ def test_deliveries_can_be_followed() -> None:
     fake.run.take("orders", event("2"))
     fake.run.finish()
     assert results == [("orders", 2, [NOW, NOW], [0.5, 0.25])]
+
+
+def test_files_are_closed_after_a_second_failure() -> None:
+    """A run whose end fails as well closes its files all the same."""
+    fake, _, _ = delivering(ledger=True, failing="write")
+    fake.run.take("orders", event("1"))
+    with pytest.raises(StorageError):
+        fake.run.abandon(TooManyRejectedError("a first failure"))
+    assert "ledger close" in fake.happened
