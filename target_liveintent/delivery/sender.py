@@ -174,12 +174,12 @@ class Sender:
         self._parts.breaker.accepted(self._request)
         if answer.verdict is Verdict.ACCEPTED:
             result.confirmed += sent
-        for conversion in sent:
-            if conversion.event_id in answer.not_processed:
-                result.refusals.append(Refusal(conversion, "not_processed"))
-            else:
-                result.delivered.append(conversion)
-                result.sent_at.append(self._sent_at)
+        if answer.not_processed:
+            unprocessed = [one for one in sent if one.event_id in answer.not_processed]
+            result.refusals += [Refusal(one, "not_processed") for one in unprocessed]
+            sent = [one for one in sent if one.event_id not in answer.not_processed]
+        result.delivered += sent
+        result.sent_at += [self._sent_at] * len(sent)
 
     def _advice_on_token(self) -> str:
         if self._parts.settings.auth_token_path is None:
