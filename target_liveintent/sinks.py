@@ -125,7 +125,7 @@ class LiveIntentSink(RunSink):
 
 
 class DeadLetterSink(LiveIntentSink):
-    """Sends dead letters again that are piped back. They go through no map."""
+    """Resends dead letters that are piped back. Stream maps do not apply to them."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)

@@ -130,7 +130,7 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a line for two settings that name one file, which one of them would destroy."""
+    """Yield a line for two settings that name the same file: one would overwrite the other's."""
     used = {"dead_letter_path": Settings.dead_letter_path, **given}
     paths = [(name, used[name].strip()) for name in (*_READ_PATHS, *_WRITTEN_PATHS) if name in used]
     if "report_path" in used:

@@ -1,4 +1,4 @@
-"""Tells an API that refuses everything from one that refuses bad events.
+"""Distinguishes an API that refuses everything from one that refuses only bad events.
 
 With a wrong pixel ID the API refuses every batch, and halving the batches would find every event
 bad. So the breaker counts refusals in a row, over all threads. After a few, batches take turns, so
@@ -15,7 +15,7 @@ from target_liveintent.errors import AllRefusedError
 SUSPICIOUS = 8
 """Refusals in a row after which batches take turns."""
 MAX_REFUSALS = 80
-"""Refusals in a row that end the run. With those in flight when turns begin: under 100 requests."""
+"""Refusals in a row that end the run: with the requests in flight then, fewer than 100 requests."""
 MAX_ISOLATED = 22
 """Events found bad in a row that end the run."""
 
@@ -26,8 +26,8 @@ class Breaker:
     def __init__(self) -> None:
         self._changed = threading.Condition()
         self._asked = 0
-        # For each refusal, and each event found bad, how many requests had been made when it came.
-        # An acceptance takes out those that came before its own request.
+        # For each refusal, and each event found bad, the number of requests made until then. An
+        # accepted request removes the entries that are older than itself.
         self._refused: list[int] = []
         self._isolated: list[int] = []
         self._prober: Hashable | None = None

@@ -94,7 +94,7 @@ class Sender:
                     bad, refusal = sent, answer
                 elif all_good and refusal.proves_bad_event and right[1:]:
                     bad = right  # All of the left is good, so the right holds the bad one.
-                else:  # Without proof, or with one event left: it must be refused alone first.
+                else:  # No proof that the right half is bad, or one event left: send it as unknown.
                     unknown.append(right)
                     break
             else:

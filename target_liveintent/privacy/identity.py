@@ -1,7 +1,7 @@
-"""Hashing of e-mail addresses: the only module that handles a raw address.
+"""Hashing of e-mail addresses.
 
-Every function here returns hashes, a UUID, or text with its addresses replaced, so no other module
-can leak an address. The normalisation rules are those of LiveIntent's guide (see `NORMALIZATIONS`).
+A record carries a raw address only until `identify`; what is kept, sent or logged after that holds
+hashes, a UUID, or text with its addresses replaced. `NORMALIZATIONS` names the source of each rule.
 """
 
 from __future__ import annotations

@@ -120,7 +120,7 @@ class Outbox:
         self._delivery.submit(batch)
 
     def _submit_repeated(self, batch: Batch) -> None:
-        """Send events again whose first had not been delivered, each once at a time."""
+        """Send repeats of events that were in flight; copies of one event go one after another."""
         for stream, repeated in list(self._open):
             if not repeated:
                 self._submit((stream, repeated))
@@ -159,7 +159,7 @@ class Outbox:
         self._run.check_due()
 
     def settle_within(self, seconds: float) -> bool:
-        """Settle what is in flight until time is up or delivery is woken; return whether all is."""
+        """Settle until time is up or delivery is woken; return whether nothing is in flight."""
         clock = self._parts.clock
         end = clock.monotonic() + seconds
         while self._delivery.in_flight and (left := end - clock.monotonic()) > 0:

@@ -1,7 +1,7 @@
 """The accounts of a run: the outcome of each record, and which STATE may be written.
 
 Free of Singer and of the SDK: it takes conversions, rejections and STATEs, makes sure that each
-record gets its outcome, and lets no STATE out before. All of it runs on the main thread.
+record gets its outcome, and writes no STATE before that. All of it runs on the main thread.
 """
 
 from __future__ import annotations
@@ -82,7 +82,7 @@ class Run:
         counts.rejected[rejection.reason] += 1
 
     def carry_over(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Write a dead letter again that a replay does not send, and count it as such."""
+        """Copy a dead letter that a replay does not send, and count it as such."""
         self._write(carry_over(record))
         self.counts.of(stream).not_replayed[str(record["reason"])] += 1
 

@@ -1,8 +1,8 @@
-"""Which STATE may be written.
+"""Which STATE may be written; `Run` writes it, in `_advance_state`.
 
-Batches are numbered as they are opened. Everything that was read before a STATE is in a batch with
-a smaller number than the next one, or has its outcome already. So a STATE may be written once all
-batches with smaller numbers are finished, unless the gate is closed as a whole.
+Batches are numbered as they are opened. Every record read before a STATE is in a batch with a
+smaller number than the next batch to be opened, or has its outcome already. So a STATE may be
+written once all batches with smaller numbers are finished, unless the gate is closed as a whole.
 """
 
 from __future__ import annotations
@@ -25,8 +25,8 @@ class Closed(enum.Enum):
 class StateGate:
     """Holds STATEs back until every record before them has its outcome.
 
-    A batch whose refusals are not believed yet is not finished, so it holds back STATEs like any
-    other batch.
+    A batch whose refusals may come from wrong settings (see `Run.accepted`) is not finished, so it
+    holds back STATEs like any other batch.
     """
 
     def __init__(self) -> None:

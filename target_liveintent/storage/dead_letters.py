@@ -1,8 +1,8 @@
 """Dead letters: the records that could not be sent, as a durable Singer stream for a replay.
 
-A replay pipes the file back into the target with the same stream maps. It keeps the event IDs and
-sends what can be sent by then. A dead letter holds no address, and nothing that came from the
-settings, so that a corrected setting takes effect.
+A replay pipes the file back into the target, whose stream maps do not apply to it. It keeps the
+event IDs and sends what can be sent by then. A dead letter holds no address, and nothing that came
+from the settings, so that a corrected setting takes effect.
 """
 
 from __future__ import annotations

@@ -158,7 +158,7 @@ class Tally:
         sent_at: Sequence[float],
         latencies: Iterable[float] = (),
     ) -> None:
-        """Count the delivered events of a batch, as a `run.parts.DeliveryObserver`."""
+        """Count the delivered events of a batch, as `RunParts.on_delivered`."""
         for seconds in latencies:
             self.latencies.add(seconds)
         for event, sent in zip(events, sent_at, strict=True):
