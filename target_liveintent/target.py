@@ -54,14 +54,7 @@ _REPEATED_SIGNAL_SECONDS = 2.0
 
 
 class TargetLiveIntent(Target):
-    """Delivers conversion events to LiveIntent's Conversions API.
-
-    Args:
-        kwargs: The arguments of the SDK's `Target`.
-
-    Raises:
-        ConfigurationError: If a setting is absent or wrong.
-    """
+    """Delivers conversion events to LiveIntent's Conversions API."""  # (`--about` shows this.)
 
     name = "target-liveintent"
     config_jsonschema = config.SCHEMA
@@ -77,6 +70,14 @@ class TargetLiveIntent(Target):
     _stream_maps: StreamMaps
 
     def __init__(self, **kwargs: Any) -> None:
+        """Make the parts of a run.
+
+        Args:
+            kwargs: The arguments of the SDK's `Target`.
+
+        Raises:
+            ConfigurationError: If a setting is absent or wrong.
+        """
         super().__init__(**kwargs)
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)

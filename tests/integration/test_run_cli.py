@@ -92,11 +92,15 @@ def test_version(target: Launcher) -> None:
     assert run.stdout.startswith("target-liveintent v")
 
 
+DESCRIPTION = "Delivers conversion events to LiveIntent's Conversions API."
+
+
 def test_about_json(target: Launcher) -> None:
     """--about --format=json shows exactly the settings that do something, with descriptions."""
     run = target.command("--about", "--format=json").wait()
     assert run.code == 0
     about = json.loads(run.stdout)
+    assert about["description"] == DESCRIPTION
     properties = about["settings"]["properties"]
     assert set(properties) == OWN_SETTINGS | MAP_SETTINGS
     assert all(properties[name].get("description") for name in properties)
@@ -113,6 +117,7 @@ def test_about_markdown(target: Launcher) -> None:
     """--about --format=markdown shows the same settings as a table."""
     run = target.command("--about", "--format=markdown").wait()
     assert run.code == 0
+    assert run.stdout.startswith(f"# `target-liveintent`\n\n{DESCRIPTION}\n\nBuilt with")
     rows = {line.split("|")[1].strip() for line in run.stdout.splitlines() if "|" in line}
     assert rows >= OWN_SETTINGS | MAP_SETTINGS
     assert {row.split(".")[0] for row in rows if re.fullmatch("[a-z_.]+", row)} == (
