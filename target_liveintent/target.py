@@ -26,7 +26,7 @@ from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.mapping import StreamPlan, preset_text
-from target_liveintent.privacy import Suppressions, protect_logging
+from target_liveintent.privacy import Suppressions, hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
 from target_liveintent.singer import (
@@ -82,6 +82,9 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
+        hide_token(self.settings.auth_token)
+        # Before all other files: if it cannot be read, the run must not create any.
+        self._suppressions = Suppressions(self.settings.suppression_path)
         self._signal: int | None = None
         self._signal_at = 0.0
         program = f"{self.name} {self.plugin_version}"
@@ -95,7 +98,6 @@ class TargetLiveIntent(Target):
         )
         self.run = Run(self.settings, parts)
         self.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
-        self._suppressions = Suppressions(self.settings.suppression_path)
         self.message_reader = MessageReader(self.run.tick)
         self.streams = StreamRegistry(
             self._stream_maps,

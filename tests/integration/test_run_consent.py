@@ -8,7 +8,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty_server import Reply, refusing
-from integration_support import LETTERS, WITH_ID, lines, numbered, order, orders, schema, state
+from integration_support import (
+    LETTERS,
+    TOKEN,
+    WITH_ID,
+    lines,
+    numbered,
+    order,
+    orders,
+    schema,
+    state,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -245,6 +255,30 @@ def test_a_hash_stops_its_own_kind(target: Launcher, sandbox: Sandbox) -> None:
     assert run.code == 0
     assert sent(sandbox) == buyers(1)
     assert run.summary["total"].drops == {"suppressed": 2}
+
+
+def test_a_wrong_list_leaves_no_files(target: Launcher) -> None:
+    """A list that cannot be read ends the run before it creates any file."""
+    (target.folder / "people.txt").write_text("not an address")
+    run = target.run(
+        schema(),
+        order(1),
+        suppression_path="people.txt",
+        ledger_path="ledger.db",
+        delivered_path="delivered.csv",
+    )
+    assert run.code == 2
+    assert "suppression_path" in run.last_line
+    assert not (target.folder / "ledger.db").exists()
+    assert not (target.folder / "delivered.csv").exists()
+
+
+def test_a_list_named_like_the_token(target: Launcher) -> None:
+    """The error of a list that cannot be read hides the token in its path."""
+    run = target.run(schema(), order(1), suppression_path=f"{TOKEN}.txt")
+    assert run.code == 2
+    assert "suppression_path '***.txt' cannot be read" in run.last_line
+    assert TOKEN not in run.log
 
 
 def test_a_replay_obeys_suppression(to_server: Launcher, server: FaultyServer) -> None:
