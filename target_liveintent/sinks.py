@@ -101,7 +101,7 @@ class LiveIntentSink(RunSink):
         self._counts.read += 1
         violation = self._schema_check.violation(record) if self._schema_check else None
         result = self._converter.convert(record, violation)
-        if isinstance(result, Rejection):
+        if type(result) is Rejection:  # Each event pays for this; `isinstance` takes longer.
             self._check_rejection(result)
         self._run.take(self._plan.stream, result)
 
