@@ -102,7 +102,7 @@ def reasons() -> str:
         (
             f"`{code}`",
             reason.meaning,
-            "counts" if reason.counts else "does not count",
+            "counts" if reason.is_bad else "does not count",
             "replayed" if reason.replayed else "not replayed",
         )
         for code, reason in REASONS.items()

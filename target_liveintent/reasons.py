@@ -14,20 +14,20 @@ class Reason(NamedTuple):
     Attributes:
         meaning: What happened and what to do about it, for the log, the documentation and the run
             report.
-        counts: Whether such records count towards `max_dead_letter_percent`. Those that every
+        is_bad: Whether such records count towards `max_dead_letter_percent`. Those that every
             healthy run has, such as guests without an address, do not.
         replayed: Whether the dead letter is sent again when the file is piped back.
         letter: Whether a dead letter is written; records that must not be kept are only counted.
     """
 
     meaning: str
-    counts: bool = True
+    is_bad: bool = True
     replayed: bool = True
     letter: bool = True
 
 
 def _dropped(meaning: str) -> Reason:
-    return Reason(meaning, counts=False, replayed=False, letter=False)
+    return Reason(meaning, is_bad=False, replayed=False, letter=False)
 
 
 REASONS: dict[str, Reason] = {
@@ -41,7 +41,7 @@ REASONS: dict[str, Reason] = {
     "event_too_old": Reason(
         "Older than the API takes: 7 days, or 30 days for source `offline`, less a minute. Run more"
         " often.",
-        counts=False,
+        is_bad=False,
     ),
     "event_in_future": Reason(
         "More than a minute ahead of this machine's clock. Check `timezone` and the column: a"
@@ -50,7 +50,7 @@ REASONS: dict[str, Reason] = {
     "no_identity": Reason(
         "Neither an e-mail address nor a hash of one nor a decision ID. Guests often have none; map"
         " `source_url`: it holds the decision ID of those who came from an e-mail click.",
-        counts=False,
+        is_bad=False,
     ),
     "invalid_source": Reason(
         "The source is absent or not one of `web`, `app`, `offline`. Map `source`, or set"

@@ -94,7 +94,7 @@ class EventBuilder:
         )
         # A dead letter has the column only if its stream had it.
         self._needs_consent = stream != DEAD_LETTERS and "consent" in places
-        self._forbids = "consent" in places or bool(suppressions)
+        self._checks_permission = "consent" in places or bool(suppressions)
 
     def build(
         self,
@@ -121,7 +121,7 @@ class EventBuilder:
             _count(left_out, "conflict" if note == "conflict" else "identity")
         event_id, is_unique = self._event_id(columns, mapped, raw, left_out)
         try:
-            if self._forbids:
+            if self._checks_permission:
                 self._check_allowed(columns, identity)
             if violation is not None:
                 _reject("schema_violation", None, violation)

@@ -85,10 +85,10 @@ FIELDS = (
         "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
     ),
     Field(
-        "email", "", None, "Address or hash. An address is normalised and hashed here, never sent."
+        "email", "", None, "Address or hash. An address is normalized and hashed here, never sent."
     ),
-    Field("md5", "userData.md5", None, "MD5 of the normalised address."),
-    Field("sha2", "userData.sha2", None, "SHA-256 of the normalised address."),
+    Field("md5", "userData.md5", None, "MD5 of the normalized address."),
+    Field("sha2", "userData.sha2", None, "SHA-256 of the normalized address."),
     Field("ip", "userData.ip", ip, "IPv4 or IPv6 address of the buyer."),
     Field("user_agent", "userData.ua", text, "The buyer's browser."),
     Field("idfa", "userData.idfa", device_id, "Apple's advertising ID, a UUID."),

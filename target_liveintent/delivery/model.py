@@ -1,4 +1,4 @@
-"""What goes into delivery and what comes out: batches, refusals and the results of batches."""
+"""Batches, which go into delivery, and their results, which come out."""
 
 from __future__ import annotations
 
@@ -9,7 +9,7 @@ import msgspec
 from target_liveintent.conversions import Conversion, Rejection
 
 
-class Refusal(NamedTuple):
+class Undelivered(NamedTuple):
     """A conversion that was not delivered for a reason of its own.
 
     Attributes:
@@ -23,7 +23,7 @@ class Refusal(NamedTuple):
 
     @property
     def rejection(self) -> Rejection:
-        """The refusal as the rejection of its record."""
+        """The rejection of the record that the conversion came from."""
         column = "event_time" if self.reason == "event_too_old" else None
         return self.conversion.rejected(self.reason, column, self.detail)
 
@@ -51,7 +51,7 @@ class BatchResult(msgspec.Struct, eq=False):
         delivered: The conversions that the API processed.
         sent_at: Unix time, in seconds, at which each of `delivered` was sent.
         confirmed: Those of `delivered` that a 204 confirmed. A 200 that names the others does not.
-        refusals: The conversions that were not delivered, each with its reason.
+        undelivered: The conversions that were not delivered, each with its reason.
         accepted: Whether the API accepted at least one request of this batch.
         requests: The number of POSTs, retries included.
         retries: How many of them were retries.
@@ -64,7 +64,7 @@ class BatchResult(msgspec.Struct, eq=False):
     delivered: list[Conversion] = msgspec.field(default_factory=list)
     sent_at: list[float] = msgspec.field(default_factory=list)
     confirmed: list[Conversion] = msgspec.field(default_factory=list)
-    refusals: list[Refusal] = msgspec.field(default_factory=list)
+    undelivered: list[Undelivered] = msgspec.field(default_factory=list)
     accepted: bool = False
     requests: int = 0
     retries: int = 0

@@ -12,7 +12,7 @@ from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.breaker import Breaker
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.deadline import RunDeadline
-from target_liveintent.delivery.model import Batch, BatchResult, Refusal
+from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
 from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError
 from target_liveintent.settings import Settings
 
@@ -67,9 +67,9 @@ class Sender:
             self._result.failure = failure
         finally:
             self._parts.breaker.done(batch.number)
-        if self._result.refusals:  # Dead letters are in the order of the records.
+        if self._result.undelivered:  # Dead letters are in the order of the records.
             place = {id(conversion): n for n, conversion in enumerate(batch.conversions)}
-            self._result.refusals.sort(key=lambda refusal: place[id(refusal.conversion)])
+            self._result.undelivered.sort(key=lambda refusal: place[id(refusal.conversion)])
         return self._result
 
     def _deliver(self, conversions: Sequence[Conversion]) -> None:
@@ -99,8 +99,8 @@ class Sender:
                     break
             else:
                 self._parts.breaker.isolated(refusal.detail)
-                refused = Refusal(bad[0], "refused_by_api", refusal.detail)
-                self._result.refusals.append(refused)
+                refused = Undelivered(bad[0], "refused_by_api", refusal.detail)
+                self._result.undelivered.append(refused)
 
     def _send(self, conversions: list[Conversion]) -> tuple[list[Conversion], Answer]:
         """Send until there is an answer; return it with those that were young enough to be sent."""
@@ -125,8 +125,8 @@ class Sender:
         """Take out what is too old: one such event makes the API refuse the whole request."""
         now = self._parts.clock.time()
         young = [conversion for conversion in conversions if now < conversion.expires_at]
-        self._result.refusals += [
-            Refusal(conversion, "event_too_old")
+        self._result.undelivered += [
+            Undelivered(conversion, "event_too_old")
             for conversion in conversions
             if now >= conversion.expires_at
         ]
@@ -150,7 +150,9 @@ class Sender:
         if verdict in {Verdict.ACCEPTED, Verdict.PARTLY}:
             self._book_accepted(sent, answer)
         elif verdict is Verdict.UNCONFIRMED:
-            self._result.refusals += [Refusal(conversion, "unconfirmed") for conversion in sent]
+            self._result.undelivered += [
+                Undelivered(conversion, "unconfirmed") for conversion in sent
+            ]
         elif verdict is Verdict.REFUSED:
             self._parts.breaker.refused(answer.detail)
         elif verdict is Verdict.DENIED:
@@ -176,7 +178,7 @@ class Sender:
             result.confirmed += sent
         if answer.not_processed:
             unprocessed = [one for one in sent if one.event_id in answer.not_processed]
-            result.refusals += [Refusal(one, "not_processed") for one in unprocessed]
+            result.undelivered += [Undelivered(one, "not_processed") for one in unprocessed]
             sent = [one for one in sent if one.event_id not in answer.not_processed]
         result.delivered += sent
         result.sent_at += [self._sent_at] * len(sent)

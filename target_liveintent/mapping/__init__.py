@@ -2,9 +2,9 @@
 
 from target_liveintent.mapping.converter import (
     FILTER,
+    ColumnOrigin,
     MappingFailedError,
     RecordConverter,
-    Source,
     StreamPlan,
 )
 from target_liveintent.mapping.expressions import Compiled, Expression, compile_row
@@ -32,11 +32,11 @@ __all__ = [
     "GET",
     "NULL_VALUES",
     "PRESETS",
+    "ColumnOrigin",
     "Compiled",
     "Expression",
     "MappingFailedError",
     "RecordConverter",
-    "Source",
     "StreamPlan",
     "absent_streams",
     "advise_map",

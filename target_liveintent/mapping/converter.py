@@ -25,7 +25,7 @@ class MappingFailedError(Exception):
         self.kind = kind
 
 
-class Source(NamedTuple):
+class ColumnOrigin(NamedTuple):
     """Where a column of a mapped record comes from.
 
     Attributes:
@@ -48,7 +48,7 @@ class StreamPlan(NamedTuple):
         reads: The columns of a record that the map needs; None for all.
         transform: Returns the mapped record, or None if the map's filter drops it. The attribute
             itself is None if all records are dropped.
-        sources: What the map computes each column from; the filter comes first if there is one.
+        origins: What the map computes each column from; the filter comes first if there is one.
     """
 
     stream: str
@@ -57,12 +57,12 @@ class StreamPlan(NamedTuple):
     passes_others: bool = False
     reads: frozenset[str] | None = frozenset()
     transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
-    sources: Mapping[str, Source] = types.MappingProxyType({})
+    origins: Mapping[str, ColumnOrigin] = types.MappingProxyType({})
 
     @property
     def computed(self) -> tuple[str, ...]:
         """The columns that the map computes."""
-        return tuple(column for column in self.sources if column != FILTER)
+        return tuple(column for column in self.origins if column != FILTER)
 
     @classmethod
     def without_map(

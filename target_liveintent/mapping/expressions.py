@@ -51,7 +51,7 @@ class Compiled(NamedTuple):
         run: Returns a dict with all columns for a record, or None if the filter drops the record.
         reads: The columns that the expressions read; None if that is not known.
         names: The columns without which an expression fails.
-        paths: What each column's expression reads, as in `Source`.
+        paths: What each column's expression reads, as in `ColumnOrigin`.
     """
 
     run: Callable[[Row], Row | None]

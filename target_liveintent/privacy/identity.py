@@ -117,7 +117,7 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
 
 
 def digests(text: str) -> set[str]:
-    """Return the hashes of an address in each normalisation, or a given hash; else an empty set."""
+    """Return the hashes of an address in each normalization, or a given hash; else an empty set."""
     if _HASH.fullmatch(text):
         return {text.lower()}
     hashed = (_hash_address(text, normalize) for normalize in NORMALIZATIONS.values())
@@ -128,7 +128,7 @@ def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None
     if not _ADDRESS.fullmatch(text):
         return None
     normalized = normalize(text)
-    if normalized[0] == "@":  # The local part is empty after normalisation: `+tag@gmail.com`.
+    if normalized[0] == "@":  # The local part is empty after normalization: `+tag@gmail.com`.
         return None
     address = normalized.encode()
     return Identity(

@@ -9,7 +9,7 @@ from target_liveintent.privacy.identity import Identity, digests
 
 
 class Suppressions:
-    """The people who must not be sent, as hashes: of an address those in every normalisation.
+    """The people who must not be sent, as hashes: of an address those in every normalization.
 
     Args:
         path: The setting `suppression_path`.

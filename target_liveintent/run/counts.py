@@ -124,7 +124,7 @@ class RunCounts:
         total = self.total
         wanted = total.read - total.filtered - total.unmapped
         wanted -= total.not_replayed.total() + total.dropped.total()
-        bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].counts})
+        bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
         if wanted < _LEAST_RECORDS_TO_FAIL or bad.total() * 100 <= wanted * percent:
             return None
         reason, most = bad.most_common(1)[0]

@@ -45,7 +45,7 @@ class Run:
         self._settings = settings
         self._parts = parts
         self._outbox = Outbox(settings, parts, self)
-        self._doubted: list[BatchResult] = []
+        self._unproven: list[BatchResult] = []
         self._failed = False
         self._delivery_failure: Exception | None = None
         self._next_check = 0.0
@@ -140,7 +140,7 @@ class Run:
         self.counts.retries += result.retries
         self.counts.of(result.batch.stream).delivered += len(result.delivered)
         self.accepted = self.accepted or result.accepted
-        self._keep(result)
+        self._record_delivered(result)
         if result.failure is not None:
             # An isolation that was cut short proves nothing about the events that it refused. The
             # batch stays unfinished, so no STATE passes it.
@@ -148,15 +148,15 @@ class Run:
             if not self._failed:
                 raise result.failure
             return
-        if not self.accepted and any(r.reason == "refused_by_api" for r in result.refusals):
-            self._doubted.append(result)
+        if not self.accepted and any(r.reason == "refused_by_api" for r in result.undelivered):
+            self._unproven.append(result)
             return
         self._conclude(result)
         if self.accepted:
-            while self._doubted:
-                self._conclude(self._doubted.pop())
+            while self._unproven:
+                self._conclude(self._unproven.pop())
 
-    def _keep(self, result: BatchResult) -> None:
+    def _record_delivered(self, result: BatchResult) -> None:
         """Pass on what was delivered: to its observer, the delivered file and the ledger."""
         on_delivered = self._parts.on_delivered
         file, ledger = self._parts.delivered_file, self._parts.ledger
@@ -173,9 +173,9 @@ class Run:
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch."""
-        if self._failed and self._settings.fail_on_invalid and result.refusals:
+        if self._failed and self._settings.fail_on_invalid and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
-        for refusal in result.refusals:
+        for refusal in result.undelivered:
             self._reject(result.batch.stream, refusal.rejection)
         self.gate.finish_batch(result.batch.number)
 
@@ -214,8 +214,8 @@ class Run:
     def _settle_all(self) -> None:
         self._outbox.submit_all()
         self._outbox.join()
-        if self._doubted:
-            said = str(self._doubted[0].refusals[0].detail)
+        if self._unproven:
+            said = str(self._unproven[0].undelivered[0].detail)
             raise AllRefusedError(refused_as_a_whole("the API took nothing of this run", said))
         if self._delivery_failure is not None:
             raise self._delivery_failure

@@ -25,10 +25,10 @@ from target_liveintent.mapping import (
     FUNCTIONS,
     GET,
     NULL_VALUES,
+    ColumnOrigin,
     Compiled,
     Expression,
     MappingFailedError,
-    Source,
     StreamPlan,
     compile_row,
     expand_presets,
@@ -48,7 +48,7 @@ class StreamMap(CustomStreamMap):
     Attributes:
         passes_others: Whether columns that the map does not name are passed on.
         reads: The columns of a record that the map needs; None for all.
-        sources: What the map computes each column from; the filter comes first if there is one.
+        origins: What the map computes each column from; the filter comes first if there is one.
     """
 
     def __init__(self, **kwargs: Any) -> None:
@@ -69,8 +69,9 @@ class StreamMap(CustomStreamMap):
         self._row, self.reads = compiled.run, compiled.reads
         if self.passes_others and self.reads is not None:
             self.reads |= READ_COLUMNS
-        self.sources = {
-            column: Source(text.strip(), compiled.paths[column]) for column, text in texts.items()
+        self.origins = {
+            column: ColumnOrigin(text.strip(), compiled.paths[column])
+            for column, text in texts.items()
         }
 
     def _compiled(self, expressions: list[Expression]) -> Compiled:
@@ -230,7 +231,7 @@ class StreamMaps:
             passes_others=stream_map.passes_others,
             reads=stream_map.reads,
             transform=stream_map.transform,
-            sources=stream_map.sources,
+            origins=stream_map.origins,
         )
 
 

@@ -208,7 +208,7 @@ def test_a_replay_obeys_consent(to_server: Launcher, server: FaultyServer) -> No
 
 @pytest.mark.parametrize("normalization", ["gmail", "all_domains", "lowercase"])
 def test_suppressed_addresses(target: Launcher, sandbox: Sandbox, normalization: str) -> None:
-    """An address of the file stops its events, however they are normalised or hashed."""
+    """An address of the file stops its events, however they are normalized or hashed."""
     gmail, other = "John.Doe+Office@Gmail.com", "Jane.Roe+x@Example.com"
     (target.folder / "people.txt").write_text(f"# left\n{gmail}\n\n{other.upper()}\n")
     normalized = {

@@ -32,7 +32,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.model import Batch, BatchResult, Refusal
+from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
 from target_liveintent.privacy.identity import identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
@@ -622,9 +622,9 @@ def objects(folder: Path) -> dict[str, Any]:
         "Conversion": made,
         "Rejection": rejected,
         "Rejection of a map": builder.reject_unmapped("value", record, "KeyError"),
-        "Refusal": Refusal(made, "refused_by_api", "no"),
+        "Undelivered": Undelivered(made, "refused_by_api", "no"),
         "Batch": batch_,
-        "BatchResult": BatchResult(batch_, [made], [made], [Refusal(made, "unconfirmed")]),
+        "BatchResult": BatchResult(batch_, [made], [made], [Undelivered(made, "unconfirmed")]),
         "Answer": Answer(Verdict.REFUSED, "HTTP 400", 400),
         "Identity": identify([ADDRESS], str.lower),
         "EventBuilder": builder,
@@ -641,7 +641,14 @@ def objects(folder: Path) -> dict[str, Any]:
 @pytest.mark.parametrize(
     "name",
     [
-        *("Settings", "EventDefaults", "Conversion", "Rejection", "Rejection of a map", "Refusal"),
+        *(
+            "Settings",
+            "EventDefaults",
+            "Conversion",
+            "Rejection",
+            "Rejection of a map",
+            "Undelivered",
+        ),
         *("Batch", "BatchResult", "Answer", "Identity", "EventBuilder", "Client", "Target", "Run"),
         *("DeadLetterFile", "Suppressions", "Ledger", "Message"),
     ],

@@ -14,7 +14,7 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.breaker import Breaker
 from target_liveintent.delivery.deadline import RunDeadline
-from target_liveintent.delivery.model import Batch, BatchResult, Refusal
+from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
 from target_liveintent.delivery.sender import Sender, SenderParts
 from target_liveintent.errors import StorageError
 from target_liveintent.run.parts import RunParts
@@ -336,7 +336,7 @@ def refuse(given: Batch, *names: str, accepted: bool = True) -> BatchResult:
     """Deliver a batch of which the API refuses some events."""
     good = [one for one in given.conversions if one.event_id not in names]
     refusals = [
-        Refusal(one, "refused_by_api", "HTTP 400: bad")
+        Undelivered(one, "refused_by_api", "HTTP 400: bad")
         for one in given.conversions
         if one.event_id in names
     ]

@@ -78,8 +78,8 @@ def _paragraph(
 
 def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     plan = explained.plan
-    if FILTER in plan.sources:
-        yield f"  only if          {_one_line(plan.sources[FILTER].expression)}"
+    if FILTER in plan.origins:
+        yield f"  only if          {_one_line(plan.origins[FILTER].expression)}"
     empty = []
     for field in FIELDS:
         source = _mapped(field.name, field.path, plan)
@@ -99,15 +99,15 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
     yield from _misspelled(explained)
 
 
-_NOTES = {"email": "  (normalised and hashed, never sent)", "consent": "  (never sent)"}
+_NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never sent)"}
 
 
 def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
     """Return the expressions and columns of which the first with a value fills a field."""
     sources = []
     for place in (name, *path[:1]):
-        if place in plan.sources:
-            sources.append(_one_line(plan.sources[place].expression))
+        if place in plan.origins:
+            sources.append(_one_line(plan.origins[place].expression))
         elif place in plan.properties:
             sources.append("the column of that name" if place == name else f"the column {place}")
     note = _NOTES.get(name, "") if sources else ""
@@ -138,7 +138,7 @@ def _misspelled(explained: Explained) -> Iterator[str]:
     plan = explained.plan
     for unknown in unknown_columns(plan.stream, plan.computed):
         yield f"  {unknown[0].upper()}{unknown[1:]}"
-    for column, source in plan.sources.items():
+    for column, source in plan.origins.items():
         for path in sorted(source.paths):
             if wrong := unknown_read(column, path, explained.stream.schema):
                 yield f"  {wrong}"

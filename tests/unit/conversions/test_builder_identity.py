@@ -58,7 +58,7 @@ def test_junk_is_counted_and_not_sent() -> None:
 
 
 def test_the_setting_email_normalization() -> None:
-    """The builder uses the normalisation of the settings."""
+    """The builder uses the normalization of the settings."""
     made = body(order(), defaults=DEFAULTS._replace(normalization="lowercase"))
     assert made["userData"]["sha2"] == sha256(ADDRESS.lower())
 

@@ -10,7 +10,7 @@ from unit_support import DEFAULTS, TIME, build, order, rejection
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.model import Refusal
+from target_liveintent.delivery.model import Undelivered
 from target_liveintent.storage.dead_letters import dead_letter_line
 
 JANE = "jane.roe+x@example.com"
@@ -63,5 +63,5 @@ def test_columns_that_were_left_out_are_named_once() -> None:
     result = build(order(order_id=JANE, user_agent=f"curl {JANE}"))
     assert isinstance(result, Conversion)
     assert sorted(result.columns["scrubbed"]) == ["order_id", "user_agent"]
-    record = json.loads(dead_letter_line(Refusal(result, "refused_by_api").rejection))["record"]
+    record = json.loads(dead_letter_line(Undelivered(result, "refused_by_api").rejection))["record"]
     assert sorted(record["scrubbed"]) == ["order_id", "user_agent"]

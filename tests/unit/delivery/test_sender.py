@@ -37,7 +37,7 @@ WAIT = Answer(Verdict.RETRY, "HTTP 429", 429, retry_after=9.0)
 
 def refusals(result: BatchResult) -> list[tuple[str, str]]:
     """Return the refused events with their reasons."""
-    return [(one.conversion.event_id, one.reason) for one in result.refusals]
+    return [(one.conversion.event_id, one.reason) for one in result.undelivered]
 
 
 def delivered(result: BatchResult) -> list[str]:
@@ -58,7 +58,7 @@ def test_all_is_accepted() -> None:
     assert result.confirmed == result.delivered
     assert result.sent_at == [NOW, NOW]
     assert (result.requests, result.retries, result.latencies) == (1, 0, [0.25])
-    assert (result.accepted, result.failure, result.refusals) == (True, None, [])
+    assert (result.accepted, result.failure, result.undelivered) == (True, None, [])
 
 
 def test_the_body_is_an_array() -> None:
@@ -237,7 +237,7 @@ def test_one_outcome_when_the_token_rotates() -> None:
     """An event that had grown too old before a denied request is not too old twice."""
     events = [event("old", NOW - 10), event("young")]
     result = deliver(Batch(0, "orders", 0.0, events), answers(ROTATED, ACCEPTED))
-    assert [refusal.conversion.event_id for refusal in result.refusals] == ["old"]
+    assert [refusal.conversion.event_id for refusal in result.undelivered] == ["old"]
     assert [one.event_id for one in result.delivered] == ["young"]
 
 
@@ -322,7 +322,7 @@ def test_refused_events_were_sent_alone() -> None:
         client = refusing(refuses)
         result = deliver(batch(*ids), client)
         assert result.failure is None
-        refused = {refusal.conversion.event_id for refusal in result.refusals}
+        refused = {refusal.conversion.event_id for refusal in result.undelivered}
         assert refused == bad
         assert all([name] in client.posted for name in refused)
         assert sorted(client.accepted) == sorted(set(ids) - bad)
@@ -333,7 +333,7 @@ def test_refusals_are_in_the_order_of_the_records() -> None:
     ids = [f"k{n}" for n in range(20)]
     result = deliver(batch(*ids), refusing(lambda asked: bool({"k3", "k11", "k19"} & set(asked))))
     assert refusals(result) == [(name, "refused_by_api") for name in ("k3", "k11", "k19")]
-    assert {one.detail for one in result.refusals} == {"HTTP 400: bad"}
+    assert {one.detail for one in result.undelivered} == {"HTTP 400: bad"}
 
 
 def test_everything_is_refused() -> None:
@@ -349,7 +349,7 @@ def test_a_request_that_is_too_large_blames_no_event() -> None:
     client = FakeClient(lambda ids: large if len(ids) > 2 else ACCEPTED)
     result = deliver(batch("1", "2", "3", "4"), client)
     assert client.posted == [["1", "2", "3", "4"], ["1", "2"], ["3", "4"]]
-    assert (len(result.delivered), result.refusals) == (4, [])
+    assert (len(result.delivered), result.undelivered) == (4, [])
 
 
 @pytest.mark.parametrize("verdict", [Verdict.UNCONFIRMED, Verdict.DENIED])

@@ -12,9 +12,9 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import (
     FILTER,
+    ColumnOrigin,
     MappingFailedError,
     RecordConverter,
-    Source,
     StreamPlan,
 )
 
@@ -99,8 +99,8 @@ def test_a_plan_drops_its_records_by_default() -> None:
 
 
 def test_the_filter_is_not_a_column() -> None:
-    sources = {name: Source("1", frozenset()) for name in (FILTER, "value", "email")}
-    assert StreamPlan("orders", named=True, sources=sources).computed == ("value", "email")
+    origins = {name: ColumnOrigin("1", frozenset()) for name in (FILTER, "value", "email")}
+    assert StreamPlan("orders", named=True, origins=origins).computed == ("value", "email")
 
 
 def test_a_failure_says_nothing_of_the_record() -> None:

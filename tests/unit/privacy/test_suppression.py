@@ -46,7 +46,7 @@ def test_an_empty_file_suppresses_nobody(tmp_path: Path, content: str) -> None:
 @pytest.mark.parametrize("normalization", NORMALIZATIONS)
 @pytest.mark.parametrize("address", [ADDRESS, "J.D+x@Example.com", "plain@example.com"])
 @pytest.mark.parametrize("spelling", [str, str.upper, "  {}\t".format])
-def test_an_address_counts_under_every_normalisation(
+def test_an_address_counts_under_every_normalization(
     tmp_path: Path, normalization: str, address: str, spelling: type[str]
 ) -> None:
     """An event may have the md5, the sha2, or both."""

@@ -12,7 +12,7 @@ from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import MappingFailedError, Source, StreamPlan
+from target_liveintent.mapping.converter import ColumnOrigin, MappingFailedError, StreamPlan
 from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
 
 SCHEMA: dict[str, Any] = {
@@ -294,10 +294,12 @@ def test_what_columns_are_computed_from() -> None:
     """The plan has the text of each expression and what it reads, the filter first."""
     (own,) = plans({"orders": {"x": "get('customer.email') ", "__filter__": "paid", "id": None}})
     assert own.computed == ("x",)
-    assert list(own.sources) == ["__filter__", "x"]
-    assert own.sources["x"] == Source("get('customer.email')", frozenset({("customer", "email")}))
+    assert list(own.origins) == ["__filter__", "x"]
+    assert own.origins["x"] == ColumnOrigin(
+        "get('customer.email')", frozenset({("customer", "email")})
+    )
     (other,) = plans({})
-    assert (other.computed, dict(other.sources)) == ((), {})
+    assert (other.computed, dict(other.origins)) == ((), {})
 
 
 def test_the_maps_of_a_configuration() -> None:

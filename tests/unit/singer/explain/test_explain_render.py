@@ -25,7 +25,7 @@ def printed(*columns: str) -> dict[str, str]:
 def test_what_is_never_sent() -> None:
     """An address and a consent are marked, because they stay here."""
     found = printed("event_time", "email", "consent", "value")
-    assert found["email"] == "the column of that name  (normalised and hashed, never sent)"
+    assert found["email"] == "the column of that name  (normalized and hashed, never sent)"
     assert found["consent"] == "the column of that name  (never sent)"
     assert found["value"] == "the column of that name"
 
