@@ -1,16 +1,24 @@
 """Measures the tests by mutants: small changes to the package that a test should notice.
 
-A mutant turns a comparison or a boolean operator, forces a condition, changes a constant, deletes a
-statement, or returns None. Each is written into a copy of the project, where only the tests run
-that reach its lines: unit tests first, until one fails. What survives is a gap in the tests, or a
-change that means nothing; a person has to tell.
+A mutant turns a comparison, a boolean operator or a sum, moves a boundary, forces a condition,
+changes a number, deletes a statement, or returns None. Each is written into a copy of the project,
+where only tests run that reach its lines: those of its own module first, then the others, until one
+fails. What becomes of a mutant:
+
+killed       A test fails.
+hung         A test takes more than ten times as long as without the change.
+survived     No test fails: a gap in the tests, or a change that means nothing; a person tells.
+not reached  No test runs the line.
+unfinished   The tests took too long together, also when they were run again with more time.
 """
 
 from __future__ import annotations
 
 import argparse
+import contextlib
 import difflib
 import hashlib
+import itertools
 import json
 import os
 import queue
@@ -19,12 +27,14 @@ import shutil
 import signal
 import subprocess
 import sys
+import threading
 import time
 from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
 from mutations import mutants_of
 
 if TYPE_CHECKING:
@@ -37,7 +47,10 @@ FOLDERS = ("tests/unit", "tests/standard", "tests/integration", "tests/privacy")
 COPIES = 2
 """Mutants that are tried at the same time."""
 LONGEST = 30.0
-"""Seconds that the tests of one mutant may take by their record; the slowest are left out."""
+"""Seconds that the other tests of a mutant may take by their record; what is over is left out."""
+PATIENCE = 5
+"""By how much the limit of all tests is longer when an unfinished mutant is tried again."""
+DETECTED = {"killed", "hung"}
 
 
 def sample(only: str, size: int, seed: int) -> list[Mutant]:
@@ -61,6 +74,7 @@ class Copy:
     def __init__(self, number: int) -> None:
         """Make the copy."""
         self.folder = WORK / f"copy-{number}"
+        self.output = WORK / f"output-{number}.txt"
         shutil.rmtree(self.folder, ignore_errors=True)
         command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
@@ -83,21 +97,22 @@ class Copy:
         """Run tests, and return pytest's exit code, or None if they took too long."""
         path = os.pathsep.join([str(self.folder), str(self.folder / "scripts")])
         command = [sys.executable, "-m", "pytest", "-q", "-p", "reached", "-p", "no:cacheprovider"]
-        with (self.folder / "output.txt").open("wb") as output:
+        with self.output.open("wb") as output:
             process = subprocess.Popen(
-                [*command, *arguments],
+                [*command, "--hypothesis-seed=7", *arguments],
                 cwd=self.folder,
                 env={**os.environ, "PYTHONPATH": path, **env},
                 stdout=output,
                 stderr=output,
                 start_new_session=True,
             )
-            try:
-                return process.wait(limit)
-            except subprocess.TimeoutExpired:
-                os.killpg(process.pid, signal.SIGKILL)
-                process.wait()
-                return None
+            code = None
+            with contextlib.suppress(subprocess.TimeoutExpired):
+                code = process.wait(limit)
+            with contextlib.suppress(ProcessLookupError):
+                os.killpg(process.pid, signal.SIGKILL)  # What the tests started, too.
+            process.wait()
+            return code
 
     def write(self, path: str, source: bytes) -> None:
         """Write a file of the package, and make Python compile it anew."""
@@ -113,15 +128,16 @@ class Reached(NamedTuple):
     seconds: dict[str, float]
 
     @classmethod
-    def record(cls, copy: Copy) -> Reached:
+    def record(cls, copy: Copy, folders: list[str]) -> Reached:
         """Run all tests once, if that was not done with the same files."""
-        records, of = WORK / "records", WORK / "records-of"
-        if not of.exists() or of.read_text() != copy.digest:
+        records, record_of = WORK / "records", WORK / "records-of"
+        source = f"{copy.digest} {' '.join(folders)}"
+        if not record_of.exists() or record_of.read_text() != source:
             shutil.rmtree(records, ignore_errors=True)
             records.mkdir(parents=True)
-            parallel = ("--numprocesses", "2", "--dist", "loadfile")
-            copy.test(*parallel, *FOLDERS, REACHED_FOLDER=str(records))
-            of.write_text(copy.digest)
+            parallel = ("--numprocesses", str(COPIES), "--dist", "loadfile")
+            copy.test(*parallel, *folders, REACHED_FOLDER=str(records))
+            record_of.write_text(source)
         lines: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
         seconds: dict[str, float] = {}
         failed: set[str] = set()
@@ -134,43 +150,80 @@ class Reached(NamedTuple):
                     lines[os.path.relpath(file, copy.folder)][int(line)] |= set(tests)
         return cls(lines, {t: s for t, s in seconds.items() if t not in failed})
 
-    def by(self, mutant: Mutant) -> list[str]:
-        """Return the tests to run, in order, as far as there is time for them."""
+    def by(self, mutant: Mutant) -> tuple[list[str], list[str]]:
+        """Return the tests of the mutant's own module, and a choice of the others.
+
+        A line that runs at the import belongs to no test: all tests of its module run, and a choice
+        of all others, where those that reach other lines of the file come first.
+        """
         file = self.lines.get(mutant.path, {})
         if mutant.in_function:
-            found = {
-                t for n in range(mutant.lines[0], mutant.lines[1] + 1) for t in file.get(n, ())
-            }
-        else:  # It runs at the import, before any test.
-            found = {t for tests in file.values() for t in tests}
-        order = sorted(
-            (not t.startswith("tests/unit"), self.seconds[t], t) for t in found if t in self.seconds
-        )
-        chosen, left = [], LONGEST
-        for _, seconds, test in order:
-            left -= seconds
-            if left > 0:
-                chosen.append(test)
+            numbers = range(mutant.lines[0], mutant.lines[1] + 1)
+            reaching = found = {t for n in numbers for t in file.get(n, ())} & self.seconds.keys()
+        else:
+            reaching = {t for tests in file.values() for t in tests}
+            found = set(self.seconds)
+        own = {test for test in found if is_of_module(test, mutant.path)}
+        return self._in_order(own), self._in_order(self._spread(found - own, reaching))
+
+    def _spread(self, tests: set[str], preferred: set[str]) -> set[str]:
+        """Choose tests of as many files as there is time for: one of each, then a second one."""
+        place: Counter[str] = Counter()
+        rounds = []
+        for test in sorted(tests, key=lambda t: (t not in preferred, self.seconds[t], t)):
+            name = test.partition("::")[0]
+            rounds.append((place[name], self.seconds[test], test))
+            place[name] += 1
+        chosen, left = set(), LONGEST
+        for _, seconds, test in sorted(rounds):
+            if seconds <= left:
+                chosen.add(test)
+                left -= seconds
         return chosen
 
+    def _in_order(self, tests: set[str]) -> list[str]:
+        """Order tests: unit tests first, then quick files, as fixtures may belong to a file."""
+        total: dict[str, float] = defaultdict(float)
+        for test in tests:
+            total[test.partition("::")[0]] += self.seconds[test]
 
-def attempt(mutant: Mutant, copy: Copy, reached: Reached) -> dict[str, Any]:
+        def place(test: str) -> tuple[bool, float, str, float, str]:
+            name = test.partition("::")[0]
+            unit = name.startswith("tests/unit")
+            return not unit, total[name], name, self.seconds[test], test
+
+        return sorted(tests, key=place)
+
+
+def is_of_module(test: str, path: str) -> bool:
+    """Return whether a test is of a module: in the mirrored folder, in a file that has its name."""
+    module, file = Path(path), Path(test.partition("::")[0])
+    folder = Path("tests/unit", *module.parent.parts[1:])
+    return file.parent == folder and f"_{module.stem}_" in f"_{file.stem}_"
+
+
+def attempt(mutant: Mutant, copy: Copy, reached: Reached, patience: int) -> dict[str, Any]:
     """Try a mutant, and say what became of it."""
     source = (ROOT / mutant.path).read_bytes()
-    tests = reached.by(mutant)
+    stages = [tests for tests in reached.by(mutant) if tests]
+    result: dict[str, Any] = {"outcome": "survived" if stages else "not reached", "tests": 0}
     began = time.monotonic()
-    code: int | None = 0
-    if tests:
+    copy.write(mutant.path, mutant.apply(source))
+    for tests in stages:
+        limits = {test: 10 + 10 * reached.seconds[test] for test in tests}
         chosen = copy.folder / "chosen.json"
-        chosen.write_text(json.dumps(tests), encoding="utf-8")
-        copy.write(mutant.path, mutant.apply(source))
+        chosen.write_text(json.dumps(limits), encoding="utf-8")
         files = sorted({test.partition("::")[0] for test in tests})
-        limit = 20 + 3 * sum(reached.seconds[test] for test in tests)
-        code = copy.test("-x", *files, limit=limit, REACHED_CHOSEN=str(chosen))
-        copy.write(mutant.path, source)
-    outcome = {0: "survived", None: "timed out"}.get(code, "killed")
-    result = {"outcome": outcome, "tests": len(tests), "seconds": time.monotonic() - began}
-    if outcome == "survived":
+        limit = patience * (90 + 3 * sum(reached.seconds[test] for test in tests))
+        code = copy.test("-x", "--tb=no", *files, limit=limit, REACHED_CHOSEN=str(chosen))
+        result["tests"] += len(tests)
+        if code not in {pytest.ExitCode.OK, pytest.ExitCode.NO_TESTS_COLLECTED}:
+            outcome = {None: "unfinished", -signal.SIGALRM: "hung"}.get(code, "killed")
+            result |= {"outcome": outcome, "output": copy.output.read_text(errors="replace")[-300:]}
+            break
+    copy.write(mutant.path, source)
+    result["seconds"] = round(time.monotonic() - began, 1)
+    if result["outcome"] not in DETECTED:
         old, new = (x.decode().splitlines() for x in (source, mutant.apply(source)))
         diff = difflib.unified_diff(old, new, mutant.path, mutant.path, lineterm="", n=2)
         result["diff"] = list(diff)
@@ -178,37 +231,50 @@ def attempt(mutant: Mutant, copy: Copy, reached: Reached) -> dict[str, Any]:
 
 
 def main() -> None:
-    parser = argparse.ArgumentParser(description=__doc__)
+    parser = argparse.ArgumentParser(
+        description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
+    )
     parser.add_argument("--sample", type=int, default=500, help="how many mutants")
     parser.add_argument("--seed", type=int, default=7, help="of the choice")
     parser.add_argument("--only", default="target_liveintent", help="a folder or file to change")
+    parser.add_argument("--tests", nargs="+", default=FOLDERS, help="folders or files of tests")
     parser.add_argument("--results", type=Path, default=WORK / "results.json")
+    parser.add_argument("--again", action="store_true", help="try again what was not detected")
     options = parser.parse_args()
     chosen = sample(options.only, options.sample, options.seed)
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
+    if options.again:
+        results = {name: r for name, r in results.items() if r["outcome"] in DETECTED}
     began = time.monotonic()
     copies: queue.Queue[Copy] = queue.Queue()
     for number in range(COPIES):
         copies.put(Copy(number))
-    reached = Reached.record(copies.queue[0])
+    reached = Reached.record(copies.queue[0], list(options.tests))
     if not reached.seconds:
-        sys.exit(f"No test could be recorded: see {copies.queue[0].folder}/output.txt")
-    print(f"{len(reached.seconds)} tests recorded in {time.monotonic() - began:.0f} s")
+        sys.exit(f"No test could be recorded: see {copies.queue[0].output}")
+    print(f"{len(reached.seconds)} tests recorded in {time.monotonic() - began:.0f} s", flush=True)
+    writing = threading.Lock()
 
-    def run(mutant: Mutant) -> None:
-        if mutant.name not in results:
-            copy = copies.get()
-            results[mutant.name] = attempt(mutant, copy, reached)
-            copies.put(copy)
+    def run(mutant: Mutant, patience: int) -> None:
+        copy = copies.get()
+        result = attempt(mutant, copy, reached, patience)
+        copies.put(copy)
+        with writing:
+            results[mutant.name] = result
             options.results.write_text(json.dumps(results, indent=1), encoding="utf-8")
-            print(f"{results[mutant.name]['outcome']:9} {mutant.name}", flush=True)
+            print(f"{result['outcome']:11} {result['seconds']:5} s  {mutant.name}", flush=True)
 
     with ThreadPoolExecutor(COPIES) as pool:
-        list(pool.map(run, chosen))
+        missing = [mutant for mutant in chosen if mutant.name not in results]
+        list(pool.map(run, missing, itertools.repeat(1)))
+        unfinished = [m for m in chosen if results[m.name]["outcome"] == "unfinished"]
+        list(pool.map(run, unfinished, itertools.repeat(PATIENCE)))
     for mutant in chosen:
-        if results[mutant.name]["outcome"] == "survived":
-            print("", *results[mutant.name]["diff"], sep="\n")
-    print(dict(Counter(results[mutant.name]["outcome"] for mutant in chosen)))
+        if (result := results[mutant.name])["outcome"] not in DETECTED:
+            print("", result["outcome"], *result["diff"], sep="\n")
+    outcomes = Counter(results[mutant.name]["outcome"] for mutant in chosen)
+    detected = sum(outcomes[outcome] for outcome in DETECTED)
+    print(f"\n{detected} of {len(chosen)} detected: {dict(outcomes)}")
     print(f"{time.monotonic() - began:.0f} s; written to {options.results}")
 
 

@@ -14,6 +14,13 @@ TURNED: dict[type[ast.AST], ast.AST] = {
     ast.Gt: ast.LtE(), ast.LtE: ast.Gt(), ast.Is: ast.IsNot(), ast.IsNot: ast.Is(),
     ast.In: ast.NotIn(), ast.NotIn: ast.In(), ast.And: ast.Or(), ast.Or: ast.And(),
 }  # fmt: skip
+MOVED: dict[type[ast.AST], ast.AST] = {
+    ast.Lt: ast.LtE(), ast.LtE: ast.Lt(), ast.Gt: ast.GtE(), ast.GtE: ast.Gt(),
+}  # fmt: skip
+CALCULATED: dict[type[ast.AST], ast.AST] = {
+    ast.Add: ast.Sub(), ast.Sub: ast.Add(), ast.Mult: ast.Div(), ast.Div: ast.Mult(),
+    ast.FloorDiv: ast.Mult(),
+}  # fmt: skip
 Functions = (ast.FunctionDef, ast.AsyncFunctionDef)
 
 
@@ -44,13 +51,37 @@ Change = tuple[str, ast.AST, str]
 
 def _operators(node: ast.AST) -> Iterator[Change]:
     if isinstance(node, ast.Compare):
-        for n, operator in enumerate(node.ops):
-            ops = [*node.ops[:n], TURNED[type(operator)], *node.ops[n + 1 :]]
-            turned = ast.Compare(node.left, ops, node.comparators)  # type: ignore[arg-type]
-            yield "comparison turned", node, f"({ast.unparse(turned)})"
+        for kind, table in (("comparison turned", TURNED), ("boundary moved", MOVED)):
+            for n, operator in enumerate(node.ops):
+                if other := table.get(type(operator)):
+                    ops = [*node.ops[:n], other, *node.ops[n + 1 :]]
+                    changed = ast.Compare(node.left, ops, node.comparators)  # type: ignore[arg-type]
+                    yield kind, node, f"({ast.unparse(changed)})"
     elif isinstance(node, ast.BoolOp):
-        other = ast.BoolOp(TURNED[type(node.op)], node.values)  # type: ignore[arg-type]
-        yield "operator turned", node, f"({ast.unparse(other)})"
+        turned = ast.BoolOp(TURNED[type(node.op)], node.values)  # type: ignore[arg-type]
+        yield "operator turned", node, f"({ast.unparse(turned)})"
+    elif isinstance(node, ast.UnaryOp) and isinstance(node.op, ast.Not):
+        yield "negation removed", node, f"({ast.unparse(node.operand)})"
+
+
+def _is_number(node: ast.AST) -> bool:
+    """Return whether an operand may be a number: a difference of texts or lists fails for sure."""
+    if isinstance(node, ast.BinOp):
+        return _is_number(node.left) and _is_number(node.right)
+    text = isinstance(node, ast.Constant) and isinstance(node.value, (str, bytes))
+    return not text and not isinstance(node, (ast.JoinedStr, ast.List, ast.Tuple))
+
+
+def _arithmetic(node: ast.AST) -> Iterator[Change]:
+    if not isinstance(node, (ast.BinOp, ast.AugAssign)) or type(node.op) not in CALCULATED:
+        return
+    other: Any = CALCULATED[type(node.op)]
+    if isinstance(node, ast.AugAssign):
+        if _is_number(node.value):
+            changed = ast.AugAssign(node.target, other, node.value)
+            yield "arithmetic turned", node, ast.unparse(changed)
+    elif _is_number(node):
+        yield "arithmetic turned", node, f"({ast.unparse(ast.BinOp(node.left, other, node.right))})"
 
 
 def _conditions(node: ast.AST) -> Iterator[Change]:
@@ -74,16 +105,15 @@ def _statements(node: ast.AST) -> Iterator[Change]:
 
 
 def _constants(node: ast.AST) -> Iterator[Change]:
+    # Texts stay: most are the wording of a message, and where one decides, a comparison has it.
     value = node.value if isinstance(node, ast.Constant) else None
     if isinstance(value, bool):
         yield "constant changed", node, str(not value)
     elif isinstance(value, (int, float)):
         yield "constant changed", node, repr(value + 1)
-    elif isinstance(value, str) and value and " " not in value:  # Sentences are for people.
-        yield "constant changed", node, repr(value + value[0])
 
 
-KINDS = (_operators, _conditions, _statements, _constants)
+KINDS = (_operators, _arithmetic, _conditions, _statements, _constants)
 
 
 def walk(node: ast.AST, *, in_function: bool = False) -> Iterator[tuple[ast.AST, bool]]:

@@ -9,6 +9,7 @@ from __future__ import annotations
 import atexit
 import json
 import os
+import signal
 import uuid
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -22,10 +23,16 @@ if TYPE_CHECKING:
 FOLDER = "REACHED_FOLDER"
 """The environment variable that names the folder for records; unset, nothing is recorded."""
 CHOSEN = "REACHED_CHOSEN"
-"""The environment variable that names a JSON file with the tests to run, in order."""
+"""The environment variable that names a JSON file: the tests to run, in order, and their limits.
+
+A limit is the number of seconds after which a test counts as hung: SIGALRM ends pytest then.
+"""
+OUTSIDE_TESTS = 60.0
+"""Seconds that pytest may take before the first test, and after the last one."""
 
 _seconds: dict[str, float] = {}
 _failed: set[str] = set()
+_limits: dict[str, float] = {}
 _recorder: coverage.Coverage | None = None
 
 
@@ -61,20 +68,24 @@ def pytest_configure(config: pytest.Config) -> None:
     global _recorder  # noqa: PLW0603
     if FOLDER in os.environ and hasattr(config, "workerinput"):
         _recorder = _start()
+    if CHOSEN in os.environ:
+        _limits.update(json.loads(Path(os.environ[CHOSEN]).read_text(encoding="utf-8")))
+        signal.setitimer(signal.ITIMER_REAL, OUTSIDE_TESTS)
 
 
 @pytest.hookimpl(tryfirst=True)
 def pytest_collection_modifyitems(items: list[pytest.Item]) -> None:
     """Keep the chosen tests, in their order."""
-    if CHOSEN in os.environ:
+    if _limits:
         found = {item.nodeid: item for item in items}
-        chosen = json.loads(Path(os.environ[CHOSEN]).read_text(encoding="utf-8"))
-        items[:] = [found[test] for test in chosen if test in found]
+        items[:] = [found[test] for test in _limits if test in found]
 
 
 @pytest.hookimpl(wrapper=True)
 def pytest_runtest_protocol(item: pytest.Item) -> Iterator[None]:
-    """Record what a test reaches under its name."""
+    """Record what a test reaches under its name, or give it its time."""
+    if _limits:
+        signal.setitimer(signal.ITIMER_REAL, _limits[item.nodeid])
     if _recorder is not None:
         _recorder.switch_context(item.nodeid)
     return (yield)
@@ -89,6 +100,8 @@ def pytest_runtest_logreport(report: pytest.TestReport) -> None:
 
 def pytest_sessionfinish() -> None:
     """Write what was recorded."""
+    if _limits:
+        signal.setitimer(signal.ITIMER_REAL, OUTSIDE_TESTS)
     if _recorder is None:
         return
     _recorder.stop()
