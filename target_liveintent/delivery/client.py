@@ -24,7 +24,8 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import hide_token
 from target_liveintent.settings import Settings
 
-_logger = logging.getLogger(__name__)
+# Users filter log lines by this name, so it does not depend on where this module is.
+_logger = logging.getLogger("target_liveintent.client")
 _SHORTEST_TIMEOUT = 1.0
 """Seconds that each request may take, however little is left of its batch's budget."""
 

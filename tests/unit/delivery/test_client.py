@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 import os
 import socket
 from typing import TYPE_CHECKING, Any
@@ -210,6 +211,18 @@ def test_a_token_that_was_rotated(tmp_path: Path) -> None:
     assert verdicts == [Verdict.ROTATED, Verdict.ACCEPTED]
     tokens = [head.partition("Bearer ")[2].partition("\r")[0] for head, _ in server.requests]
     assert tokens == ["old-token", "new-token"]
+
+
+def test_the_log_line_of_a_rotation(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It says so under a name that users may filter by, and that fits the column of names."""
+    path = tmp_path / "token"
+    with caplog.at_level(logging.INFO, "target_liveintent"), Loopback(DENIED) as server:
+        client = with_token_file(server, path)
+        path.write_text("new-token")
+        client.post(b"[]", ["1"], 60.0)
+    assert [(line.name, line.levelname) for line in caplog.records] == [
+        ("target_liveintent.client", "INFO")
+    ]
 
 
 @pytest.mark.parametrize("change", ["none", "gone", "two words"])
