@@ -9,6 +9,7 @@ import signal
 import threading
 import time
 from decimal import Decimal
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
@@ -291,6 +292,17 @@ def test_a_signal_ends_the_wait_for_a_line() -> None:
         assert list(lines(source, goes_on)) == []
     assert given[0] > 0
     assert signal.set_wakeup_fd(-1) == -1
+
+
+def test_an_input_leaves_no_descriptor_open() -> None:
+    """What is opened to wait for signals is closed at the end of the input."""
+    readable, writable = os.pipe()
+    os.write(writable, STREAM[2])
+    os.close(writable)
+    with os.fdopen(readable) as source:
+        before = set(Path("/dev/fd").iterdir())
+        assert list(lines(source, lambda: True)) == [STREAM[2]]
+        assert set(Path("/dev/fd").iterdir()) == before
 
 
 def test_a_busy_tap_does_not_stop_the_clock() -> None:

@@ -41,3 +41,10 @@ def test_each_bar_has_its_value_as_its_tool_tip() -> None:
 def test_a_chart_has_no_comments() -> None:
     """The comments of pygal, with its version and address, are not on the page."""
     assert "<!--" not in charts.stacked(["a"], {"good": [1]})
+
+
+def test_the_axis_of_stacked_bars() -> None:
+    """The axis has round numbers, from below the lowest bar to above the highest."""
+    svg = charts.stacked(["a", "b"], {"good": [10, 90], "bad": [-30, 80]})
+    axis = svg.partition('class="axis y')[2].partition('class="axis x')[0]
+    assert re.findall("<text[^>]*>(.*?)</text>", axis) == ["-50", "0", "50", "100", "150", "200"]
