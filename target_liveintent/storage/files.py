@@ -138,7 +138,7 @@ def _locked(file: int) -> Iterator[None]:
 
 def _cut_torn_line(file: int) -> None:
     """Remove a last line that a crash left unfinished: no STATE has covered it."""
-    size = end = os.lseek(file, 0, os.SEEK_END)
+    size = end = os.fstat(file).st_size
     while end > 0:
         start = max(0, end - 65_536)
         os.lseek(file, start, os.SEEK_SET)
