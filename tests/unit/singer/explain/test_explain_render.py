@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import io
 import json
+from typing import Any
 
 import pytest
 
 from target_liveintent.config import settings_of
+from target_liveintent.reasons import REASONS
 from target_liveintent.singer.explain.render import explain
 from target_liveintent.singer.stream_maps import StreamMaps
 
@@ -79,3 +81,19 @@ def test_without_unused_columns(expression: str) -> None:
     """Nothing is said where all columns are read, or an expression reads the whole record."""
     found = paragraph("event_time", "email", event_time="event_time", email=expression)
     assert not [line for line in found if "Not used" in line]
+
+
+def test_rejected_records() -> None:
+    """Each reason is there once, with the first record that has it and what the reason means."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+    properties = {name: {} for name in ("event_time", "email", "pixel_id", "source")}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": {"properties": properties}},
+        {"type": "RECORD", "stream": "orders", "record": {"event_id": "7"}},
+        {"type": "RECORD", "stream": "orders", "record": {"event_id": "8"}},
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    found = [*explain(source, settings, StreamMaps({}, {}), {})]
+    place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 2 rejected.")
+    assert found[place + 1].startswith("  missing_event_time (2), event ")
+    assert found[place + 2] == f"    {REASONS['missing_event_time'].meaning}"
