@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -162,3 +163,15 @@ def test_the_log(capsys: pytest.CaptureFixture[str]) -> None:
     LOGGER.info("an order of %s", "ann@example.com")
     (line,) = capsys.readouterr().err.splitlines()
     assert line.endswith(f" INFO liveintent: an order of {sha256('ann@example.com')}")
+
+
+@pytest.mark.usefixtures("logs")
+def test_the_log_of_others() -> None:
+    """What libraries log in a task goes to the root logger, and has no address there either."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    logging.getLogger().addHandler(handler)
+    configure_logging()
+    logging.getLogger("a_library").warning("an order of %s", "ann@example.com")
+    logging.getLogger().removeHandler(handler)
+    assert written.getvalue() == f"an order of {sha256('ann@example.com')}\n"
