@@ -85,6 +85,15 @@ def test_only_the_owner_can_read_it(path: Path, mask: int) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
+def test_what_is_no_regular_file_keeps_its_mode(path: Path) -> None:
+    """The mode of a pipe, or of /dev/null, is not for a run to change."""
+    os.mkfifo(path)
+    path.chmod(0o644)
+    with pytest.raises(StorageError):
+        append(path, b"1\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
 @pytest.mark.parametrize(
     "torn", [b"x", b'{"type":"RECORD","record":{"event_id":"', b"x" * 65_535, b"x" * 200_000]
 )
