@@ -236,6 +236,22 @@ def test_the_colours_of_tiles(run: MadeUpRun, colours: list[str]) -> None:
     assert re.findall('<div class="tile (.*?)">', run.page())[:2] == colours
 
 
+@pytest.mark.parametrize(
+    ("currencies", "words"),
+    [
+        (["EUR"], "value of 2 of them"),
+        (["EUR", "JPY"], "value of 2 of them (and 1 other currency)"),
+        (["EUR", "JPY", "USD"], "value of 2 of them (and 2 other currencies)"),
+    ],
+)
+def test_the_tile_of_several_currencies(currencies: list[str], words: str) -> None:
+    """The tile has the value in the most frequent currency, and counts the others."""
+    run = MadeUpRun().deliver(currency="EUR")
+    for currency in currencies:
+        run.deliver(currency=currency)
+    assert f"<span>{words}</span>" in run.page()
+
+
 def test_the_tiles_of_a_dry_run() -> None:
     """The tiles of a dry run do not claim that LiveIntent has anything."""
     text = MadeUpRun(dry_run=True).deliver().page()

@@ -97,3 +97,13 @@ def test_rejected_records() -> None:
     place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 2 rejected.")
     assert found[place + 1].startswith("  missing_event_time (2), event ")
     assert found[place + 2] == f"    {REASONS['missing_event_time'].meaning}"
+
+
+def test_what_fills_a_field() -> None:
+    """The expression of a map is shown in one line, and a misspelled column of it is named."""
+    expression = "(get('created')\n  or created)"
+    found = paragraph("created", "email", event_time=expression, email="emial")
+    assert "  event_time       (get('created') or created)" in found
+    assert "  email            emial  (normalized and hashed, never sent)" in found
+    wrong = "  email reads 'emial', which the tap's SCHEMA does not have; is it 'email'?"
+    assert wrong in found
