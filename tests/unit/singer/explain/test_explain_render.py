@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import io
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
 import pytest
 
@@ -13,12 +13,17 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.singer.explain.render import explain
 from target_liveintent.singer.stream_maps import StreamMaps
 
+if TYPE_CHECKING:
+    from collections.abc import Sequence
 
-def paragraph(*columns: str, **stream_map: str) -> list[str]:
+
+def paragraph(*columns: str, keys: Sequence[str] = (), **stream_map: str) -> list[str]:
     """Explain a stream of these columns; return the lines that are printed."""
     settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
     schema = {"properties": {column: {} for column in columns}}
-    message = json.dumps({"type": "SCHEMA", "stream": "orders", "schema": schema})
+    message = json.dumps(
+        {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": keys}
+    )
     maps = StreamMaps({"orders": {**stream_map, "__else__": None}} if stream_map else {}, {})
     return [*explain(io.StringIO(message), settings, maps, {})]
 
@@ -54,6 +59,16 @@ def test_what_a_stream_lacks() -> None:
     lacks = "  It can never give an event: it lacks event_time."
     assert lacks in paragraph(*given)
     assert not [line for line in paragraph("event_time", *given) if "never give" in line]
+
+
+@pytest.mark.parametrize(
+    ("keys", "derived"),
+    [((), "the whole mapped record"), (("id", "line"), "key properties id, line")],
+)
+def test_what_an_event_id_is_derived_from(keys: Sequence[str], derived: str) -> None:
+    """Without a column for it, an event ID comes from the key properties, or else from all."""
+    found = paragraph("id", "line", "event_time", "email", keys=keys)
+    assert f"  event_id         derived from the stream's name and {derived}" in found
 
 
 def test_streams_are_apart() -> None:
