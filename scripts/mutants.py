@@ -51,6 +51,8 @@ LONGEST = 30.0
 PATIENCE = 5
 """By how much the limit of all tests is longer when an unfinished mutant is tried again."""
 DETECTED = {"killed", "hung"}
+OUTSIDE = ""
+"""What coverage has in place of a test's name where no test runs."""
 
 
 def sample(only: str, size: int, seed: int) -> list[Mutant]:
@@ -153,13 +155,15 @@ class Reached(NamedTuple):
     def by(self, mutant: Mutant) -> tuple[list[str], list[str]]:
         """Return the tests of the mutant's own module, and a choice of the others.
 
-        A line that runs at the import belongs to no test: all tests of its module run, and a choice
-        of all others, where those that reach other lines of the file come first.
+        A line that runs at the import, or while tests are collected, belongs to no test: all tests
+        of its module run, and a choice of all others, where those that reach other lines of the
+        file come first.
         """
         file = self.lines.get(mutant.path, {})
-        if mutant.in_function:
-            numbers = range(mutant.lines[0], mutant.lines[1] + 1)
-            reaching = found = {t for n in numbers for t in file.get(n, ())} & self.seconds.keys()
+        numbers = range(mutant.lines[0], mutant.lines[1] + 1)
+        reaching = {t for n in numbers for t in file.get(n, ())}
+        if mutant.in_function and OUTSIDE not in reaching:
+            reaching = found = reaching & self.seconds.keys()
         else:
             reaching = {t for tests in file.values() for t in tests}
             found = set(self.seconds)

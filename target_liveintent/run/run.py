@@ -48,7 +48,7 @@ class Run:
         self._unproven: list[BatchResult] = []
         self._failed = False
         self._delivery_failure: Exception | None = None
-        self._next_check = 0.0
+        self._next_check = parts.clock.monotonic()
         self._stop_requested_at: float | None = None
 
     # What comes in

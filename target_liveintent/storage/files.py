@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import os
+import stat
 import sys
 import tempfile
 from collections.abc import Iterator
@@ -66,8 +67,9 @@ class AppendedFile:
 
     def _open(self) -> int:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
-        with contextlib.suppress(OSError):  # Only the owner of a file can set its mode.
-            os.chmod(self._path, 0o600)  # noqa: PTH101
+        if stat.S_ISREG(os.fstat(file).st_mode):  # Not /dev/null, which is for everybody.
+            with contextlib.suppress(OSError):  # Only the owner of a file can set its mode.
+                os.chmod(self._path, 0o600)  # noqa: PTH101
         with _locked(file):
             _cut_torn_line(file)
             if self._repeat_head or os.lseek(file, 0, os.SEEK_END) == 0:
@@ -138,7 +140,7 @@ def _locked(file: int) -> Iterator[None]:
 
 def _cut_torn_line(file: int) -> None:
     """Remove a last line that a crash left unfinished: no STATE has covered it."""
-    size = end = os.lseek(file, 0, os.SEEK_END)
+    size = end = os.fstat(file).st_size
     while end > 0:
         start = max(0, end - 65_536)
         os.lseek(file, start, os.SEEK_SET)

@@ -67,7 +67,8 @@ SECONDS = {
 REACHED = mutants.Reached(
     {
         "target_liveintent/run/run.py": {
-            5: set(SECONDS) - {"tests/unit/run/test_outbox.py::elsewhere"}
+            5: set(SECONDS) - {"tests/unit/run/test_outbox.py::elsewhere"},
+            7: {"", "tests/integration/test_run.py::one"},
         }
     },
     SECONDS,
@@ -92,9 +93,10 @@ def test_tests_of_a_function() -> None:
     assert REACHED.by(at(6, in_function=True)) == ([], [])
 
 
-def test_tests_of_an_import() -> None:
+@pytest.mark.parametrize(("line", "in_function"), [(6, False), (7, True)])
+def test_tests_of_an_import(line: int, *, in_function: bool) -> None:
     """A line that runs at the import is tried by tests that reach none of the file, too."""
-    own, others = REACHED.by(at(6, in_function=False))
+    own, others = REACHED.by(at(line, in_function=in_function))
     assert own == ["tests/unit/run/test_run.py::quick", "tests/unit/run/test_run.py::slow"]
     assert "tests/unit/run/test_outbox.py::elsewhere" in others
 

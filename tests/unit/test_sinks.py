@@ -13,6 +13,7 @@ import pytest
 from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.counts import RunCounts
@@ -117,6 +118,15 @@ def test_missing_keys_fail_in_the_way_of_the_sdk(tmp_path: Path) -> None:
     assert target.run.counts.of("orders").rejected == {"missing_key": 1}
 
 
+def test_validation(tmp_path: Path) -> None:
+    """Only with `validate_records`, a record that breaks the tap's schema is rejected as such."""
+    schema = {"properties": {**SCHEMA["properties"], "id": {"type": "integer"}}}
+    for validate, reason in ((True, "schema_violation"), (False, "missing_event_time")):
+        target = started(tmp_path, validate_records=validate)
+        made(target, stream=ORDERS._replace(schema=schema)).process_record({"id": "one"})
+        assert target.run.counts.of("orders").rejected == {reason: 1}
+
+
 def test_the_stream_of_a_dead_letter(tmp_path: Path) -> None:
     """A dead letter is counted under the stream of dead letters, and is not mapped again."""
     target = started(tmp_path)
@@ -177,3 +187,16 @@ def test_a_whole_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     assert target.run.counts.of("orders").rejected == {"mapping_failed": 2}
     warned = [message for message in caplog.messages if "a dead letter each time" in message]
     assert len(warned) == 1
+
+
+def test_a_run_without_a_stream_that_gives_events(tmp_path: Path) -> None:
+    """It fails at its end if records came, because then the maps are for other streams."""
+    messages = [
+        {"type": "SCHEMA", "stream": "people", "schema": {"properties": {"id": {}}}},
+        {"type": "RECORD", "stream": "people", "record": {"id": 1}},
+    ]
+    schema, record = map(json.dumps, messages)
+    maps = {"orders": {"event_time": "event_time"}}
+    started(tmp_path, stream_maps=maps).listen(io.StringIO(schema))
+    with pytest.raises(StreamMappingError, match=r"not one of the streams that came \(people\)"):
+        started(tmp_path, stream_maps=maps).listen(io.StringIO(f"{schema}\n{record}"))

@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import os
 import signal
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -82,6 +84,27 @@ def test_the_last_line_after_a_signal(
     with pytest.raises(SystemExit):
         target.process(None)
     assert said[-1] == "stopped by SIGTERM; the next run goes on where STATE stands"
+
+
+@pytest.mark.usefixtures("keep_signals")
+@pytest.mark.parametrize(("seconds", "ends"), [(0.1, []), (2.1, [128 + signal.SIGTERM])])
+def test_a_second_signal(
+    target: TargetLiveIntent, monkeypatch: pytest.MonkeyPatch, seconds: float, ends: list[int]
+) -> None:
+    """A second signal ends the process at once, unless it came together with the first."""
+    ended: list[int] = []
+    monkeypatch.setattr(os, "_exit", ended.append)
+    real = time.monotonic
+
+    def listen(_: object) -> None:
+        signal.raise_signal(signal.SIGINT)
+        monkeypatch.setattr(time, "monotonic", lambda: real() + seconds)
+        signal.raise_signal(signal.SIGTERM)
+
+    monkeypatch.setattr(target, "listen", listen)
+    with pytest.raises(SystemExit):
+        target.process(None)
+    assert ended == ends
 
 
 def test_a_dry_run_hides_the_token() -> None:

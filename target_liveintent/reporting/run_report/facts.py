@@ -120,7 +120,7 @@ def _conclusions(facts: Facts) -> Iterator[str]:
     else:
         yield f"LiveIntent has {sent} of this run.{_earlier_and_unconfirmed(facts)}"
     yield _missing(facts)
-    if facts.total.delivered:
+    if facts.freshness:
         yield _lateness(facts)
     if facts.advice:
         yield f"To match more: {facts.advice[0]}"
@@ -152,7 +152,7 @@ def _lateness(facts: Facts) -> str:
     events = sum(one.events for one in facts.freshness)
     hour = percent(sum(one.within_an_hour for one in facts.freshness), events)
     day = percent(sum(one.within_a_day for one in facts.freshness), events)
-    oldest = max((one.oldest_seconds for one in facts.freshness), default=0.0)
+    oldest = max(one.oldest_seconds for one in facts.freshness)
     were = "would be" if facts.dry_run else "were"
     words = (
         f"{hour} {were} sent within an hour of happening, {day} within a day; the oldest was"

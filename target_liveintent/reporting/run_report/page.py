@@ -116,7 +116,9 @@ def _worth(facts: Facts) -> Iterator[tuple[str, str, str]]:
     totals = _totals(facts.value)
     if totals:
         currency, (events, total) = next(iter(totals.items()))
-        more = f" (and {len(totals) - 1} other currencies)" if len(totals) > 1 else ""
+        others = len(totals) - 1
+        noun = "currency" if others == 1 else "currencies"
+        more = f" (and {others} other {noun})" if others else ""
         amount = words.amount(total)
         if abs(total) > _WHOLE_FROM:
             amount = amount.partition(".")[0]

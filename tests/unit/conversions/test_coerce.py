@@ -91,6 +91,23 @@ def test_text(value: Any, plain: str) -> None:
 
 
 @pytest.mark.parametrize(
+    ("value", "plain"),
+    [
+        (2**127 - 1, str(2**127 - 1)),
+        (2**127, UNUSABLE),
+        (-(2**127), UNUSABLE),
+        (Decimal("1E+37"), "1" + "0" * 37),
+        (Decimal("1E+38"), UNUSABLE),
+        (Decimal("-1E-37"), "-0." + "0" * 36 + "1"),
+        (Decimal("1E-38"), UNUSABLE),
+    ],
+)
+def test_the_longest_numbers_as_text(value: Any, plain: Any) -> None:
+    """A number that does not fit into 128 bits, with its sign, is nobody's ID."""
+    assert coerce.text(value) == plain
+
+
+@pytest.mark.parametrize(
     "value", [None, "", "  ", "None", "null", " null ", "NaN", float("nan"), Decimal("NaN")]
 )
 @pytest.mark.parametrize(

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import gzip
 import logging
 import os
 import socket
@@ -112,6 +113,13 @@ def test_an_answer_in_full() -> None:
         Answer(Verdict.REFUSED, "HTTP 400: no pixel", 400),
         Answer(Verdict.RETRY, "HTTP 503", 503),
     ]
+
+
+def test_a_compressed_answer() -> None:
+    """An answer that a server or a proxy has compressed is read like any other."""
+    body = gzip.compress(b'{"errors": [{"message": "no pixel"}]}')
+    with Loopback(answer_with("400 Bad Request", body, "Content-Encoding: gzip")) as server:
+        assert post(server.url).detail == "HTTP 400: no pixel"
 
 
 def test_a_redirect_is_not_followed() -> None:

@@ -95,6 +95,7 @@ ATOMS = [
     *("email is not None", "1 < 2 < 3 < 0", "((_.get('customer') or {}).get('orders') or [0])[0]"),
     *("datetime.__doc__", "json.codecs", "json.decoder", "datetime.sys", "...", "b'x'", "1j"),
     *("customer.get('email')", "customer.nobody", "customer.orders[1]", "customer['orders'][::-1]"),
+    *("pass", "del id", "import os", "raise id"),  # No expressions at all.
     # The helper functions, where a column may have the name of one.
     *(
         "get('id')",

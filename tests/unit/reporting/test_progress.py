@@ -2,13 +2,14 @@
 
 from __future__ import annotations
 
+import io
 import logging
 from typing import TYPE_CHECKING
 
 from fakes import FakeClock
 from unit_support import NOW
 
-from target_liveintent.reporting.progress import Progress
+from target_liveintent.reporting.progress import LiveLine, Progress
 from target_liveintent.run.counts import RunCounts
 
 if TYPE_CHECKING:
@@ -58,3 +59,10 @@ def test_the_rate_of_a_live_line_is_steady() -> None:
         progress.update(report(100 * batch), 4, 1)
     assert 2 <= len(line.drawn) <= 4
     assert all("(10,000/s)" in words for words in line.drawn)
+
+
+def test_a_live_line_that_was_never_drawn() -> None:
+    """A run that ends before its first drawing has no line to remove."""
+    terminal = io.StringIO()
+    Progress(logging.getLogger("test"), 60, LiveLine(terminal), FakeClock()).close()
+    assert terminal.getvalue() == ""

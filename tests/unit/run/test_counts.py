@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+from collections import Counter
+
 import pytest
 from fakes import FakeClock
 
@@ -253,3 +255,24 @@ def test_how_long_a_run_takes() -> None:
     assert report.seconds == 7.5
     assert [*report.lines()][-1].endswith(" 7.5 s")
     assert RunCounts(clock=clock).seconds == 0.0
+
+
+def test_counts_of_several_runs() -> None:
+    """The counts of a run are added to those of another, stream by stream."""
+    first, second = _report(read=3, delivered=2, no_identity=1), _report(read=5, delivered=5)
+    first.requests, first.retries = 2, 1
+    second.requests, second.retries = 7, 4
+    second.of("refunds").read = 1
+    first.add(second)
+    assert (first.requests, first.retries) == (9, 5)
+    assert first.of("orders") == StreamCounts(read=8, delivered=7, rejected=Counter(no_identity=1))
+    assert first.of("refunds").read == 1
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_advice_on_dead_letters_that_are_not_replayed(dry_run: bool) -> None:
+    """It says where they are kept; a dry run, which writes none, says nothing of it."""
+    report = RunCounts(dry_run=dry_run)
+    report.of("letters").not_replayed.update(unconfirmed=2)
+    expected = [] if dry_run else ["not replayed 2 (unconfirmed 2): kept in letters.singer"]
+    assert list(report.advice("letters.singer")) == expected

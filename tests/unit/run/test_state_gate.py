@@ -2,6 +2,9 @@
 
 from __future__ import annotations
 
+import gc
+import weakref
+
 import pytest
 from hypothesis import given, settings
 from hypothesis import strategies as st
@@ -69,6 +72,25 @@ def test_only_the_newest_is_written() -> None:
     gate.finish_batch(batch)
     assert gate.due() == "c"
     assert gate.due() is None
+
+
+def test_a_state_that_a_newer_one_replaces_is_not_kept() -> None:
+    """However many STATEs come while a batch is on its way, only the newest takes memory."""
+
+    class State(str):
+        """A text that can be watched."""
+
+        __slots__ = ("__weakref__",)
+
+    gate = StateGate()
+    gate.open_batch()
+    older, newer = State("a"), State("b")
+    kept = weakref.ref(older)
+    gate.hold(older)
+    gate.hold(newer)
+    del older
+    gc.collect()
+    assert kept() is None
 
 
 def test_the_same_state_again_says_nothing() -> None:

@@ -5,9 +5,7 @@ from __future__ import annotations
 import io
 import json
 import os
-import signal
 import threading
-import time
 from decimal import Decimal
 from typing import IO, TYPE_CHECKING, Any
 
@@ -20,7 +18,6 @@ from target_liveintent.singer.reader import (
     Record,
     decode_message,
     decode_object,
-    lines,
 )
 
 if TYPE_CHECKING:
@@ -261,38 +258,6 @@ def test_a_reader_that_is_stopped_reads_no_further() -> None:
     assert len(taken) == 1
 
 
-def test_a_silent_tap_does_not_stop_the_clock() -> None:
-    """While no line comes, `goes_on` is called about once a second, until it returns False."""
-    readable, writable = os.pipe()
-    calls: list[float] = []
-    started = time.monotonic()
-
-    def goes_on() -> bool:
-        calls.append(time.monotonic() - started)
-        return len(calls) < 3
-
-    with os.fdopen(readable) as source, os.fdopen(writable, "wb"):
-        assert list(lines(source, goes_on)) == []
-    assert len(calls) == 3
-    assert calls[-1] < 3.0
-
-
-def test_a_signal_ends_the_wait_for_a_line() -> None:
-    """While a tap is waited for, a signal is passed to a descriptor, which is then given back."""
-    readable, writable = os.pipe()
-    given: list[int] = []
-
-    def goes_on() -> bool:
-        given.append(signal.set_wakeup_fd(-1))
-        signal.set_wakeup_fd(given[0])
-        return False
-
-    with os.fdopen(readable) as source, os.fdopen(writable, "wb"):
-        assert list(lines(source, goes_on)) == []
-    assert given[0] > 0
-    assert signal.set_wakeup_fd(-1) == -1
-
-
 def test_a_busy_tap_does_not_stop_the_clock() -> None:
     """The tick is called during a long input in memory too."""
     found = Recorder()
@@ -329,6 +294,12 @@ def test_messages_decode_alone() -> None:
     """A line of its own, with fields in any order."""
     message = decode_message(b'{"value":{},"x":[1,{"y":NaN}],"type":"STATE"}')
     assert (message.type, bytes(message.value)) == ("STATE", b"{}")
+
+
+def test_the_sdk_s_own_way_to_decode() -> None:
+    """The method that the SDK asks of a reader decodes as the reader itself does."""
+    decoded = MessageReader(lambda: None).deserialize_json('{"a":87.10,"b":"ü"}')
+    assert decoded == {"a": Decimal("87.10"), "b": "ü"}
 
 
 # Records

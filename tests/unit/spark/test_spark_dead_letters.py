@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import os
 from typing import IO, TYPE_CHECKING, Any, ClassVar
 
 import fsspec
@@ -162,3 +163,16 @@ def test_only_the_owner_can_read(tmp_path: Path) -> None:
     written(folder, attempt, "1")
     folder.publish(attempt.pending, attempt.final)
     assert (tmp_path / attempt.final).stat().st_mode & 0o777 == 0o600
+
+
+def test_a_closed_file_survives_a_power_cut(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """On a disk, all of the file has reached it when the file is closed."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
+    folder = DeadLetterFolder(str(tmp_path))
+    folder.prepare()
+    attempt = Attempt("job", 0, 1)
+    written(folder, attempt, "1")
+    assert synced == [(tmp_path / "_pending" / attempt.pending).stat().st_size]

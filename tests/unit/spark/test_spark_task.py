@@ -3,15 +3,18 @@
 from __future__ import annotations
 
 import datetime as dt
+import io
+import logging
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from unit_support import sha256
 
 from target_liveintent.errors import RunError, StorageError
 from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.options import job_of
-from target_liveintent.spark.task import Attempt, deliver
+from target_liveintent.spark.task import LOGGER, Attempt, configure_logging, deliver
 
 pa = pytest.importorskip("pyarrow", reason="an extra")
 
@@ -136,3 +139,39 @@ def test_an_unforeseen_failure_is_not_shown(job: Job, caplog: pytest.LogCaptureF
     for hidden in (secret, "sandbox-token"):
         assert hidden not in caplog.text + repr(raised.value)
     assert raised.value.__context__ is None  # Spark shows a chain whole.
+
+
+@pytest.fixture
+def logs() -> Iterator[None]:
+    """Take the handlers of the task's log away, and put all handlers and formatters back."""
+    root = logging.getLogger()
+    formatters = [(handler, handler.formatter) for handler in root.handlers]
+    kept = (LOGGER.handlers[:], LOGGER.level, LOGGER.propagate)
+    LOGGER.handlers.clear()
+    yield
+    LOGGER.handlers[:], level, LOGGER.propagate = kept
+    LOGGER.setLevel(level)
+    for handler, formatter in formatters:
+        handler.setFormatter(formatter)
+
+
+@pytest.mark.usefixtures("logs")
+def test_the_log(capsys: pytest.CaptureFixture[str]) -> None:
+    """A line is on standard error once, however many tasks a process runs, and has no address."""
+    for _ in range(2):
+        configure_logging()
+    LOGGER.info("an order of %s", "ann@example.com")
+    (line,) = capsys.readouterr().err.splitlines()
+    assert line.endswith(f" INFO liveintent: an order of {sha256('ann@example.com')}")
+
+
+@pytest.mark.usefixtures("logs")
+def test_the_log_of_others() -> None:
+    """What libraries log in a task goes to the root logger, and has no address there either."""
+    written = io.StringIO()
+    handler = logging.StreamHandler(written)
+    logging.getLogger().addHandler(handler)
+    configure_logging()
+    logging.getLogger("a_library").warning("an order of %s", "ann@example.com")
+    logging.getLogger().removeHandler(handler)
+    assert written.getvalue() == f"an order of {sha256('ann@example.com')}\n"

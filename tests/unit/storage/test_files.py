@@ -85,9 +85,20 @@ def test_only_the_owner_can_read_it(path: Path, mask: int) -> None:
     assert stat.S_IMODE(path.stat().st_mode) == 0o600
 
 
-@pytest.mark.parametrize("torn", [b"x", b'{"type":"RECORD","record":{"event_id":"', b"x" * 200_000])
+def test_what_is_no_regular_file_keeps_its_mode(path: Path) -> None:
+    """The mode of a pipe, or of /dev/null, is not for a run to change."""
+    os.mkfifo(path)
+    path.chmod(0o644)
+    with pytest.raises(StorageError):
+        append(path, b"1\n")
+    assert stat.S_IMODE(path.stat().st_mode) == 0o644
+
+
+@pytest.mark.parametrize(
+    "torn", [b"x", b'{"type":"RECORD","record":{"event_id":"', b"x" * 65_535, b"x" * 200_000]
+)
 def test_a_torn_last_line_is_cut(path: Path, torn: bytes) -> None:
-    """What a crash left unfinished does not spoil the line after it."""
+    """What a crash left unfinished does not spoil the line after it, and no whole line is lost."""
     append(path, b"1\n")
     with path.open("ab") as file:
         file.write(torn)
@@ -95,7 +106,7 @@ def test_a_torn_last_line_is_cut(path: Path, torn: bytes) -> None:
     assert path.read_bytes() == b"head\n1\n2\n"
 
 
-@pytest.mark.parametrize("content", [b"torn", b"x" * 70_000])
+@pytest.mark.parametrize("content", [b"t", b"torn", b"x" * 70_000])
 def test_a_file_of_one_torn_line_is_emptied(path: Path, content: bytes) -> None:
     """A crash in the middle of the head leaves a file that begins anew."""
     path.write_bytes(content)
@@ -135,6 +146,16 @@ def test_sync_reaches_the_disk(path: Path, monkeypatch: pytest.MonkeyPatch) -> N
     file.write(b"2\n")
     file.close()
     assert synced == [True, True]
+
+
+def test_a_new_file_survives_a_power_cut(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The folder is synced when a file is opened, as the file's name is in the folder."""
+    synced: list[int] = []
+    monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_ino))
+    file = appended(path)
+    file.open()
+    assert synced == [path.parent.stat().st_ino]
+    file.close()
 
 
 def test_a_line_is_in_the_file_at_once(path: Path) -> None:

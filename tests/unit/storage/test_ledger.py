@@ -6,7 +6,8 @@ import os
 import sqlite3
 import stat
 import time
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import pytest
 from fakes import FakeClock
@@ -14,10 +15,6 @@ from ledger_support import ACCOUNT, LATER, Ledgers, event, events, remember, row
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.storage.ledger import Ledger
-
-if TYPE_CHECKING:
-    from pathlib import Path
-
 
 # What is known
 
@@ -268,3 +265,14 @@ def test_it_costs_little(ledgers: Ledgers) -> None:
         ledger.end(batch, batch)
     spent = (time.process_time() - started) / len(all_events)
     assert spent < 50e-6  # about 8 on an idle machine
+
+
+def test_a_file_that_is_no_ledger_is_closed(tmp_path: Path) -> None:
+    """What was opened before the failure is closed, and not when it is forgotten."""
+    path = tmp_path / "ledger"
+    path.write_bytes(b"no database " * 100)
+    before = set(Path("/dev/fd").iterdir())
+    with pytest.raises(ConfigurationError) as raised:
+        Ledger(str(path), ACCOUNT)
+    assert set(Path("/dev/fd").iterdir()) == before
+    assert "file is not a database" in str(raised.value)

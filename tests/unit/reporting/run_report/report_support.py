@@ -41,7 +41,7 @@ class MadeUpRun:
     def deliver(
         self, count: int = 1, stream: str = "orders", at: float = TIME + 60, **record: Any
     ) -> MadeUpRun:
-        events = read_back([conversion(order(**{**FULL, **record}))])
+        events = read_back([conversion(order(**{**FULL, **record}), now=at)])
         counts = self.counts.of(stream)
         counts.read += count
         counts.delivered += count

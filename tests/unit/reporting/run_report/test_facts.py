@@ -104,6 +104,15 @@ def test_latencies() -> None:
     assert sum(step.requests for step in requests.steps) == 20
 
 
+def test_latencies_are_rounded() -> None:
+    """Seconds that requests took have four digits after the point."""
+    run = MadeUpRun()
+    run.tally.delivered("orders", [], [], [0.123456])
+    requests = run.facts().requests
+    rounded = (requests.half_within, requests.most_within, requests.longest)
+    assert rounded == (0.1235, 0.1235, 0.1235)
+
+
 def test_when_it_was() -> None:
     """The end is the given time, and the start is as many seconds before it as the run took."""
     run = MadeUpRun()

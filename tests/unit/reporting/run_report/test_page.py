@@ -223,6 +223,35 @@ def test_the_tiles() -> None:
         assert re.findall("<b>(.*?)</b>", tiles) == figures
 
 
+@pytest.mark.parametrize(
+    ("run", "colours"),
+    [
+        (MadeUpRun().deliver(), ["good", ""]),
+        (MadeUpRun().deliver().reject(no_identity=1), ["good", "bad"]),
+        (MadeUpRun().reject(no_identity=1), ["", "bad"]),
+    ],
+)
+def test_the_colours_of_tiles(run: MadeUpRun, colours: list[str]) -> None:
+    """What LiveIntent has is good, and what did not go is bad, unless there is none of it."""
+    assert re.findall('<div class="tile (.*?)">', run.page())[:2] == colours
+
+
+@pytest.mark.parametrize(
+    ("currencies", "words"),
+    [
+        (["EUR"], "value of 2 of them"),
+        (["EUR", "JPY"], "value of 2 of them (and 1 other currency)"),
+        (["EUR", "JPY", "USD"], "value of 2 of them (and 2 other currencies)"),
+    ],
+)
+def test_the_tile_of_several_currencies(currencies: list[str], words: str) -> None:
+    """The tile has the value in the most frequent currency, and counts the others."""
+    run = MadeUpRun().deliver(currency="EUR")
+    for currency in currencies:
+        run.deliver(currency=currency)
+    assert f"<span>{words}</span>" in run.page()
+
+
 def test_the_tiles_of_a_dry_run() -> None:
     """The tiles of a dry run do not claim that LiveIntent has anything."""
     text = MadeUpRun(dry_run=True).deliver().page()
@@ -269,3 +298,77 @@ def test_the_chart_of_shares() -> None:
     assert set(re.findall("<title>(.*?)</title>", chart)) == {"0 %", "100 %"}
     assert re.findall("<text [^>]*>([0-9]+ %)</text>", chart) == ["0 %", "50 %", "100 %"]
     assert re.findall('class="bars ([a-z]+)"', chart) == ["good"]
+
+
+@pytest.mark.parametrize(("days", "shown"), [(1, 7), (10, 10), (40, 31)])
+def test_the_days_of_a_chart_of_values(days: int, shown: int) -> None:
+    """The chart ends at the last day, and shows 7 days at least and 31 at most."""
+    run = MadeUpRun()
+    for day in range(days):
+        time = TIME + day * DAY
+        run.deliver(event_time=time, at=time + 60, value=day + 1)
+    part = section(run.page(), "What they are worth")
+    values = [*[0] * (7 - days), *range(1, days + 1)][-shown:]
+    assert re.findall("<title>(.*?)</title>", part) == [str(value) for value in values]
+
+
+def test_the_chart_of_latencies() -> None:
+    """It begins and ends one empty step beside the fastest and the slowest request."""
+    run = MadeUpRun()
+    run.counts.requests = 3
+    run.tally.delivered("orders", [], [], [0.01, 0.012, 0.02])
+    part = section(run.page(), "Requests")
+    assert re.findall("<title>(.*?)</title>", part) == ["0", "1", "1", "0", "1", "0"]
+    labels = ["7.5 ms", "10 ms", "13.3 ms", "17.8 ms", "23.7 ms", "31.6 ms"]
+    assert re.findall("<text[^>]*>(.*?)</text>", part)[-6:] == labels
+
+
+def test_requests_of_over_100_seconds() -> None:
+    """The last step of latencies has no upper bound."""
+    run = MadeUpRun()
+    run.counts.requests = 1
+    run.tally.delivered("orders", [], [], [101.0])
+    part = section(run.page(), "Requests")
+    assert re.findall("<text[^>]*>(.*?)</text>", part)[-2:] == ["100 s", "more"]
+
+
+@pytest.mark.parametrize(
+    ("streams", "caption"),
+    [(6, "By stream and source"), (8, "By stream and source; 2 more are in the JSON")],
+)
+def test_the_columns_of_streams(streams: int, caption: str) -> None:
+    """The table of coverage has six streams, and says how many it leaves out."""
+    run = MadeUpRun()
+    for number in range(streams):
+        run.deliver(stream=f"stream {number}")
+    part = section(run.page(), "What the events hold")
+    assert re.findall("<caption>(.*?)</caption>", part) == [caption]
+    assert re.findall('<th scope="col">(.*?)</th>', part)[1:] == [
+        f"stream {number}, web" for number in range(6)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("reasons", "legend"),
+    [
+        ({"no_identity": 1}, [("bad", "dead letters")]),
+        ({"suppressed": 1}, [("hold", "not to be sent")]),
+        (
+            {"no_identity": 1, "suppressed": 1},
+            [("bad", "dead letters"), ("hold", "not to be sent")],
+        ),
+    ],
+)
+def test_the_legend_of_reasons(reasons: dict[str, int], legend: list[tuple[str, str]]) -> None:
+    """The legend names only the kinds that the chart has."""
+    part = section(MadeUpRun().reject(**reasons).page(), "What did not go, and why")
+    assert re.findall('<span class="key (.*?)">(.*?)</span>', part) == legend
+
+
+def test_a_value_without_a_currency() -> None:
+    """The table of values names each currency, and says where there is none."""
+    part = section(MadeUpRun().deliver(2).deliver(currency=None).page(), "What they are worth")
+    assert re.findall('<th scope="row">(.*?)</th><td>(.*?)</td>', part) == [
+        ("EUR", "2"),
+        ("none", "1"),
+    ]

@@ -100,3 +100,23 @@ def test_a_stream_that_a_map_drops() -> None:
     assert list(inspector.read(io.StringIO(json.dumps(message)))) == []
     (explained,) = inspector.streams["orders"]
     assert (explained.missing, explained.converter) == ([], None)
+
+
+def test_a_catalog_with_a_line_like_a_message() -> None:
+    """Each line of a catalog belongs to it, also one that could be a Singer message."""
+    catalog = """{"streams": [{
+        "tap_stream_id": "orders",
+        "schema": {"properties": {"id": {"anyOf": [
+            {"type": "integer"},
+            {"type": "null"}
+        ]}}}
+    }]}"""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+    inspector = Inspector(settings, StreamMaps({}, {}))
+    (said,) = inspector.read(io.StringIO(catalog))
+    assert said.startswith("The input is a catalog")
+    (explained,) = inspector.streams["orders"]
+    assert explained.stream.schema["properties"]["id"]["anyOf"] == [
+        {"type": "integer"},
+        {"type": "null"},
+    ]

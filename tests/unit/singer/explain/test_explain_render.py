@@ -4,19 +4,34 @@ from __future__ import annotations
 
 import io
 import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
 
 from target_liveintent.config import settings_of
+from target_liveintent.reasons import REASONS
 from target_liveintent.singer.explain.render import explain
 from target_liveintent.singer.stream_maps import StreamMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Sequence
+
+
+def paragraph(*columns: str, keys: Sequence[str] = (), **stream_map: str) -> list[str]:
+    """Explain a stream of these columns; return the lines that are printed."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+    schema = {"properties": {column: {} for column in columns}}
+    message = json.dumps(
+        {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": keys}
+    )
+    maps = StreamMaps({"orders": {**stream_map, "__else__": None}} if stream_map else {}, {})
+    return [*explain(io.StringIO(message), settings, maps, {})]
 
 
 def printed(*columns: str) -> dict[str, str]:
     """Explain a stream of these columns without a map; return what is printed for each field."""
-    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
-    schema = {"properties": {column: {} for column in columns}}
-    message = json.dumps({"type": "SCHEMA", "stream": "orders", "schema": schema})
     found = {}
-    for line in explain(io.StringIO(message), settings, StreamMaps({}, {}), {}):
+    for line in paragraph(*columns):
         field, _, source = line.strip().partition(" ")
         found[field] = source.strip()
     return found
@@ -36,3 +51,74 @@ def test_the_decision_id_of_a_page() -> None:
     assert found["decision_id"] == "li_did of source_url, where there is no e-mail"
     found = printed("event_time", "email")
     assert "decision_id" in found["Empty:"].split(", ")
+
+
+def test_what_a_stream_lacks() -> None:
+    """Only a stream that can never give an event is said to lack something."""
+    given = ("email", "pixel_id", "source")
+    lacks = "  It can never give an event: it lacks event_time."
+    assert lacks in paragraph(*given)
+    assert not [line for line in paragraph("event_time", *given) if "never give" in line]
+
+
+@pytest.mark.parametrize(
+    ("keys", "derived"),
+    [((), "the whole mapped record"), (("id", "line"), "key properties id, line")],
+)
+def test_what_an_event_id_is_derived_from(keys: Sequence[str], derived: str) -> None:
+    """Without a column for it, an event ID comes from the key properties, or else from all."""
+    found = paragraph("id", "line", "event_time", "email", keys=keys)
+    assert f"  event_id         derived from the stream's name and {derived}" in found
+
+
+def test_streams_are_apart() -> None:
+    """An empty line stands before each stream."""
+    assert paragraph("event_time", "email")[:2] == ["", "Stream orders"]
+
+
+@pytest.mark.parametrize(
+    ("unused", "said"),
+    [
+        (1, "x00"),
+        (12, ", ".join(f"x{n:02}" for n in range(12))),
+        (13, ", ".join(f"x{n:02}" for n in range(12)) + " and 1 more"),
+        (15, ", ".join(f"x{n:02}" for n in range(12)) + " and 3 more"),
+    ],
+)
+def test_columns_that_no_expression_reads(unused: int, said: str) -> None:
+    """The first 12 are named, and the others counted."""
+    columns = ["event_time", "email", *(f"x{n:02}" for n in range(unused))]
+    assert f"  Not used: {said}." in paragraph(*columns, event_time="event_time", email="email")
+
+
+@pytest.mark.parametrize("expression", ["email", "str(record)"])
+def test_without_unused_columns(expression: str) -> None:
+    """Nothing is said where all columns are read, or an expression reads the whole record."""
+    found = paragraph("event_time", "email", event_time="event_time", email=expression)
+    assert not [line for line in found if "Not used" in line]
+
+
+def test_rejected_records() -> None:
+    """Each reason is there once, with the first record that has it and what the reason means."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+    properties = {name: {} for name in ("event_time", "email", "pixel_id", "source")}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": {"properties": properties}},
+        {"type": "RECORD", "stream": "orders", "record": {"event_id": "7"}},
+        {"type": "RECORD", "stream": "orders", "record": {"event_id": "8"}},
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    found = [*explain(source, settings, StreamMaps({}, {}), {})]
+    place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 2 rejected.")
+    assert found[place + 1].startswith("  missing_event_time (2), event ")
+    assert found[place + 2] == f"    {REASONS['missing_event_time'].meaning}"
+
+
+def test_what_fills_a_field() -> None:
+    """The expression of a map is shown in one line, and a misspelled column of it is named."""
+    expression = "(get('created')\n  or created)"
+    found = paragraph("created", "email", event_time=expression, email="emial")
+    assert "  event_time       (get('created') or created)" in found
+    assert "  email            emial  (normalized and hashed, never sent)" in found
+    wrong = "  email reads 'emial', which the tap's SCHEMA does not have; is it 'email'?"
+    assert wrong in found
