@@ -108,3 +108,14 @@ def test_a_token_of_six_characters_is_hidden() -> None:
     """Six characters are enough to be a secret."""
     hide_token("x7q9z2")
     assert without_secrets("it is x7q9z2.") == "it is ***."
+
+
+def test_warnings_of_urllib3_are_not_logged(logger: logging.Logger) -> None:
+    """They have headers of the answer in them; its errors are logged."""
+    urllib3 = logging.getLogger("urllib3")
+    before = urllib3.level
+    urllib3.setLevel(logging.DEBUG)
+    protect_logging(logger)
+    enabled = [urllib3.isEnabledFor(level) for level in (logging.WARNING, logging.ERROR)]
+    urllib3.setLevel(before)
+    assert enabled == [False, True]

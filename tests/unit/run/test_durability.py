@@ -146,6 +146,14 @@ def test_rows_are_durable_before_state() -> None:
     assert len(file.written) == 1
 
 
+def test_rows_are_synced_with_state_and_not_before() -> None:
+    """Without a ledger, the rows of a batch wait for STATE, as a sync takes its time."""
+    fake, _, _ = delivering()
+    fake.run.take("orders", event("1"))
+    fake.run.submit("orders")
+    assert fake.happened == ["delivered_path write"]
+
+
 def test_rows_are_durable_before_the_ledger() -> None:
     """What the ledger knows is not sent again, so its row may not be lost."""
     fake, _, ledger = delivering(ledger=True)

@@ -3,13 +3,17 @@
 from __future__ import annotations
 
 import json
-from typing import Any
+from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from fakes import FakeRun, deliver_all, event, refuse, reject, rejection
 
 from target_liveintent.conversions.model import Rejection
 from target_liveintent.errors import AllRefusedError, TooManyRejectedError
+
+if TYPE_CHECKING:
+    from target_liveintent.delivery.model import Batch, BatchResult
 
 # The outcome of each record
 
@@ -32,6 +36,20 @@ def test_each_record_has_one_outcome() -> None:
     ]
     assert (fake.run.counts.requests, fake.states) == (3, ["1"])
     assert fake.delivery.closed
+
+
+def test_requests_and_retries_are_counted() -> None:
+    """The requests of all batches are counted, and how many of them were retries."""
+
+    def deliver(given: Batch) -> BatchResult:
+        return msgspec.structs.replace(deliver_all(given), requests=3, retries=2)
+
+    fake = FakeRun(deliver=deliver)
+    for name in ("1", "2"):
+        fake.run.take("orders", event(name))
+        fake.run.submit("orders")
+    fake.run.finish()
+    assert (fake.run.counts.requests, fake.run.counts.retries) == (6, 4)
 
 
 def test_a_dead_letter_that_is_carried_over() -> None:

@@ -39,6 +39,11 @@ def test_each_bar_has_its_value_as_its_tool_tip() -> None:
     assert svg.count("<title>") == 2
 
 
+def test_a_screen_reader_skips_a_chart() -> None:
+    """The caption and the table beside it say the same in words."""
+    assert charts.stacked(["a"], {"good": [1]}).partition(">")[0].endswith('aria-hidden="true"')
+
+
 def test_a_chart_has_no_comments() -> None:
     """The comments of pygal, with its version and address, are not on the page."""
     assert "<!--" not in charts.stacked(["a"], {"good": [1]})

@@ -120,3 +120,21 @@ def test_a_catalog_with_a_line_like_a_message() -> None:
         {"type": "integer"},
         {"type": "null"},
     ]
+
+
+@pytest.mark.parametrize(
+    ("validate", "reason"), [(True, "schema_violation"), (False, "missing_event_time")]
+)
+def test_validation_is_a_setting(validate: bool, reason: str) -> None:
+    """Records are validated only where a run would do it."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web", "validate_records": validate})
+    inspector = Inspector(settings, StreamMaps({}, {}))
+    properties = {"id": {"type": "integer"}, "event_time": {}, "email": {}}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": {"properties": properties}},
+        {"type": "RECORD", "stream": "orders", "record": {"id": "one"}},
+    ]
+    assert list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages))))) == []
+    (explained,) = inspector.streams["orders"]
+    assert explained.outcomes == {reason: 1}
