@@ -10,15 +10,9 @@ import msgspec
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict, judge
+from target_liveintent.delivery.faults import NETWORK_FAULTS, describe
 from target_liveintent.delivery.tokens import read_token
-from target_liveintent.delivery.transport import (
-    NETWORK_FAULTS,
-    Route,
-    describe,
-    find_route,
-    read_body,
-    retry_after,
-)
+from target_liveintent.delivery.transport import Route, find_route, read_body, retry_after
 from target_liveintent.errors import ConfigurationError, SetUpError
 from target_liveintent.privacy import hide_token
 from target_liveintent.settings import Settings

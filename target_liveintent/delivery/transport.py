@@ -1,14 +1,10 @@
-"""The way to the API: proxies, certificates, and the faults of both in words."""
+"""The way to the API: its connections, with the proxy and the certificates of the environment."""
 
 from __future__ import annotations
 
 import os
-import re
-import ssl
-from collections.abc import Iterator, Mapping
-from http import HTTPStatus
+from collections.abc import Mapping
 from pathlib import Path
-from typing import NamedTuple
 
 import requests
 import urllib3
@@ -17,11 +13,10 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from target_liveintent.delivery.connections import Deadline, limit_connections
+from target_liveintent.delivery.faults import NETWORK_FAULTS, obstacle
 from target_liveintent.errors import SetUpError
 from target_liveintent.settings import Settings, is_loopback
 
-NETWORK_FAULTS = (urllib3.exceptions.HTTPError, OSError)
-"""What `Route.post` and `read_body` raise for a network fault; `describe` puts it into words."""
 _MAX_BODY = 65_536
 """Bytes of a body that are read. A longer one is no answer of this API."""
 
@@ -161,108 +156,3 @@ def retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
         return urllib3.Retry().parse_retry_after(value)
     except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
         return None
-
-
-class Obstacle(NamedTuple):
-    """A certificate or a proxy that stands in the way to the API.
-
-    Attributes:
-        what: What happened, without anything that an answer or a URL holds.
-        advice: What to check, and what to do.
-    """
-
-    what: str
-    advice: str
-
-
-def obstacle(fault: BaseException) -> Obstacle | None:
-    """Return the certificate or the proxy that is the cause of a network fault; None if none is."""
-    causes = list(_causes(fault))
-    by_proxy = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
-    whose = "the proxy" if by_proxy else "the API"
-    for cause in causes:
-        if isinstance(cause, ssl.SSLCertVerificationError):
-            said = cause.verify_message.rstrip(
-                "."
-            )  # OpenSSL's words; they hold no more than a host.
-            return Obstacle(
-                f"the certificate of {whose} was not accepted: {said}",
-                _advice_on_certificate(cause.verify_code, by_proxy=by_proxy),
-            )
-        if isinstance(cause, ssl.SSLError) and cause.reason in _NOT_TLS:
-            return Obstacle(
-                f"{whose} answered in plain http where https was expected",
-                "Check the scheme and the port in HTTPS_PROXY: most proxies are http://…"
-                if by_proxy
-                else "Check the scheme and the port in api_url",
-            )
-        if (refusal := _CONNECT_REFUSED.match(str(cause))) and isinstance(cause, OSError):
-            status = int(refusal[1])
-            if status not in _PASSING and status < HTTPStatus.INTERNAL_SERVER_ERROR:
-                return Obstacle(f"the proxy refused with HTTP {status}", _advice_on_proxy(status))
-    return None
-
-
-_NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}
-"""OpenSSL's reasons when what comes back is no TLS; which one depends on its version."""
-_CONNECT_REFUSED = re.compile(r"Tunnel connection failed: (\d{3})\b")
-"""How the standard library says that a proxy did not answer CONNECT with 200."""
-_PASSING = {408, 425, 429}
-"""Statuses below 500 with which a proxy refuses now, and may not later."""
-
-
-def _advice_on_certificate(code: int, *, by_proxy: bool) -> str:
-    """Return what to do about a certificate, by OpenSSL's code for what is wrong with it."""
-    if code in {_NOT_YET_VALID, _EXPIRED}:
-        return "Check this machine's clock; if it is right, whoever runs that server must renew it"
-    if code in {_OTHER_HOST, _OTHER_ADDRESS}:
-        return f"Check the host in {'HTTPS_PROXY' if by_proxy else 'api_url'}"
-    return (
-        "If your company's network looks into TLS, or the server is your own, let SSL_CERT_FILE or"
-        " REQUESTS_CA_BUNDLE name a file that has the certificate of its authority"
-    )
-
-
-_NOT_YET_VALID, _EXPIRED, _OTHER_HOST, _OTHER_ADDRESS = 9, 10, 62, 64
-"""OpenSSL's X509_V_ERR_CERT_NOT_YET_VALID, _CERT_HAS_EXPIRED, _HOSTNAME_MISMATCH and
-_IP_ADDRESS_MISMATCH."""
-
-
-def _advice_on_proxy(status: int) -> str:
-    if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
-        return "Put the user and the password into HTTPS_PROXY (http://user:password@host:port)"
-    return (
-        "Check HTTPS_PROXY, and ask whoever runs the proxy to allow the host of api_url; NO_PROXY"
-        " names hosts that are reached without it"
-    )
-
-
-def _causes(fault: BaseException) -> Iterator[BaseException]:
-    """Yield a fault and those that it wraps, the outermost first."""
-    seen: set[int] = set()
-    waiting: list[object] = [fault]
-    while waiting:
-        cause = waiting.pop(0)
-        if isinstance(cause, BaseException) and id(cause) not in seen:
-            seen.add(id(cause))
-            yield cause
-            waiting += [*cause.args, cause.__cause__, cause.__context__]
-
-
-_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
-    (urllib3.exceptions.NameResolutionError, "the host name was not found"),
-    (urllib3.exceptions.NewConnectionError, "the connection failed"),
-    (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
-    (urllib3.exceptions.TimeoutError, "no answer in time"),
-    (TimeoutError, "no answer in time"),
-    (urllib3.exceptions.ProxyError, "the proxy did not connect"),
-    (urllib3.exceptions.SSLError, "the TLS handshake failed"),
-    (BaseException, "the connection failed"),
-)
-
-
-def describe(fault: BaseException) -> str:
-    """Return a network fault in words. Its own text could hold anything, so it is not used."""
-    if (found := obstacle(fault)) is not None:
-        return found.what
-    return next(words for kind, words in _FAULTS if isinstance(fault, kind))
