@@ -9,16 +9,20 @@ from target_liveintent.singer.cli import (
     printable,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
-from target_liveintent.singer.standard_io import check_input, write_state
+from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
+from target_liveintent.singer.standard_io import StateOutput, check_input
 from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
 from target_liveintent.singer.streams import Stream, StreamRegistry
 from target_liveintent.singer.validation import RecordValidator
 
 __all__ = [
+    "STOP_SECONDS",
     "Message",
     "MessageReader",
     "Record",
     "RecordValidator",
+    "StateOutput",
+    "StopSignals",
     "Stream",
     "StreamMaps",
     "StreamRegistry",
@@ -31,5 +35,4 @@ __all__ = [
     "printable",
     "stream_maps_of",
     "stream_of",
-    "write_state",
 ]

@@ -2,9 +2,10 @@
 
 from __future__ import annotations
 
+import errno
 import os
 import sys
-from typing import IO
+from typing import IO, TextIO
 
 from target_liveintent.errors import StorageError
 from target_liveintent.storage import refuse_own_file
@@ -19,12 +20,40 @@ def check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:
     refuse_own_file(descriptor, dead_letter_path)
 
 
-def write_state(state: str) -> None:
-    """Write a STATE to standard output; raises a `StorageError` if that is not possible."""
-    try:
-        sys.stdout.write(f"{state}\n")
-        sys.stdout.flush()
-    except OSError as error:
-        os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that nothing is flushed at exit.
-        msg = f"STATE cannot be written to standard output: {error.strerror}"
-        raise StorageError(msg) from None
+class StateOutput:
+    """Writes STATE to standard output.
+
+    Attributes:
+        waiting: Whether a STATE is being written at this moment; for long, if nobody reads it.
+    """
+
+    waiting = False
+
+    def write(self, state: str) -> None:
+        """Write a STATE; raises a `StorageError` if that is not possible."""
+        self.waiting = True
+        try:
+            _write_all(sys.stdout, f"{state}\n")
+        except OSError as error:
+            os.dup2(os.open(os.devnull, os.O_WRONLY), 1)  # So that nothing is flushed at exit.
+            msg = f"STATE cannot be written to standard output: {error.strerror}"
+            raise StorageError(msg) from None
+        finally:
+            self.waiting = False
+
+
+def _write_all(output: TextIO, text: str) -> None:
+    buffer = getattr(output, "buffer", None)
+    if buffer is None:  # A file in memory.
+        output.write(text)
+        return
+    # With PYTHONUNBUFFERED, a write that a signal interrupts writes a part and returns its length;
+    # a text file would lose the rest.
+    output.flush()
+    rest = text.encode()
+    while rest:
+        written = buffer.write(rest)
+        if written is None:  # Nobody reads, and the descriptor is one that does not wait.
+            raise BlockingIOError(errno.EAGAIN, os.strerror(errno.EAGAIN))
+        rest = rest[written:]
+    buffer.flush()
