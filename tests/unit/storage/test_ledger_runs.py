@@ -67,6 +67,29 @@ def test_a_lock_that_is_never_released(ledgers: Ledgers) -> None:
     other.close()
 
 
+def test_a_lock_while_an_event_is_noted(ledgers: Ledgers) -> None:
+    """A run waits for another one that writes, says so, and obeys signals while it waits."""
+    other = sqlite3.connect(ledgers.path, isolation_level=None)
+    seen: list[object] = []
+    handler = signal.signal(signal.SIGALRM, lambda *_: seen.append("signal"))
+
+    def during(_: int) -> None:
+        seen.append(ledger.locked)
+        other.execute("COMMIT")
+
+    ledger = open_ledger(ledgers.path, Sleep(during))
+    assert not ledger.locked
+    other.execute("BEGIN IMMEDIATE")
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    remember(ledger, event())
+    signal.signal(signal.SIGALRM, handler)
+    assert seen == ["signal", True]
+    assert not ledger.locked
+    assert ledger.unsent([event()]) == []
+    other.close()
+    ledger.close()
+
+
 def test_only_a_lock_is_waited_for(ledgers: Ledgers) -> None:
     """What will not pass ends the run at once."""
     ledgers.path.with_name("ledger.sqlite-wal").mkdir()
