@@ -39,9 +39,12 @@ from target_liveintent.singer import (
     StreamRegistry,
     batch_records,
     check_input,
+    check_log,
+    check_output,
     environment_settings,
     explanation,
     failure_text,
+    input_of,
     make_command,
     printable,
     stream_maps_of,
@@ -76,12 +79,16 @@ class TargetLiveIntent(Target):
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
+            StorageError: If standard error is closed, or standard output, where STATE goes.
         """
         super().__init__(**kwargs)
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         hide_token(self.settings.auth_token)
+        check_log()
+        if not self.settings.dry_run:
+            check_output()
         # Before all other files: if it cannot be read, the run must not create any.
         self._suppressions = Suppressions(self.settings.suppression_path)
         program = f"{self.name} {self.plugin_version}"
@@ -129,15 +136,18 @@ class TargetLiveIntent(Target):
     ) -> None:
         """Do what the options of the command line ask for."""
         config = config or _ConfigInput()
+        if about or preset is not None or explained:
+            check_output()
         if about:
             cls.print_about(about_format)
         elif preset is not None:
             click.echo(preset_text(preset), nl=False)
         elif explained:
-            for line in explanation(config, file_input or sys.stdin):
+            for line in explanation(config, input_of(file_input)):
                 click.echo(printable(line))
         else:
             cls.print_version(cls.logger.info)
+            file_input = input_of(file_input)
             cls(config=config.config, parse_env_config=config.parse_env).process(file_input)
 
     @classmethod

@@ -1,13 +1,13 @@
-"""Standard input and standard output of a run."""
+"""Standard input, standard output and standard error of a run."""
 
 from __future__ import annotations
 
 import errno
 import os
 import sys
-from typing import IO, TextIO
+from typing import IO, TextIO, cast
 
-from target_liveintent.errors import StorageError
+from target_liveintent.errors import InputError, StorageError
 from target_liveintent.storage import refuse_own_file
 
 
@@ -18,6 +18,32 @@ def check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:
     except (OSError, ValueError, AttributeError):  # An input in memory.
         return
     refuse_own_file(descriptor, dead_letter_path)
+
+
+def input_of(file_input: IO[str] | None) -> IO[str]:
+    """Return the input, or standard input; raises an `InputError` if that is closed."""
+    found = file_input or cast("TextIO | None", sys.stdin)
+    if found is None:
+        msg = "standard input is closed, so there is nothing to read: pipe a tap's output into it"
+        raise InputError(msg)
+    return found
+
+
+def check_output() -> None:
+    """Raise a `StorageError` if standard output is closed."""
+    if cast("TextIO | None", sys.stdout) is None:
+        msg = "standard output is closed, so nothing can be written to it: leave out >&-"
+        raise StorageError(msg)
+
+
+def check_log() -> None:
+    """Raise a `StorageError` if standard error is closed, so that nobody would see the log.
+
+    The next file that the run opens would take the place of standard error, too.
+    """
+    if cast("TextIO | None", sys.stderr) is None:
+        msg = "standard error is closed, so nobody can see the log: leave out 2>&-"
+        raise StorageError(msg)
 
 
 class StateOutput:
