@@ -147,7 +147,7 @@ class TargetLiveIntent(Target):
                 click.echo(printable(line))
         else:
             cls.print_version(cls.logger.info)
-            file_input = input_of(file_input)
+            input_of(file_input)  # Closed, it ends the run before a file is made.
             cls(config=config.config, parse_env_config=config.parse_env).process(file_input)
 
     @classmethod

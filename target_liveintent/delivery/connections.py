@@ -151,8 +151,8 @@ class _DialingConnection(_BoundedConnection):
                 self._limit(sock)
                 return sock
         if isinstance(last, TimeoutError):
-            raise urllib3.exceptions.ConnectTimeoutError(self, "timed out") from last
-        raise urllib3.exceptions.NewConnectionError(self, "failed") from last
+            raise urllib3.exceptions.ConnectTimeoutError from last
+        raise urllib3.exceptions.NewConnectionError(self, "") from last
 
     def _addresses(self) -> list[str]:
         host = self._dns_host.strip("[]")

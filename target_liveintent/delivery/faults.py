@@ -43,7 +43,7 @@ def obstacle(fault: BaseException) -> Obstacle | None:
 def _of_certificate(fault: ssl.SSLCertVerificationError, *, by_proxy: bool) -> Obstacle:
     whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
     said = fault.verify_message.rstrip(".")  # OpenSSL's words, with nothing but a host in them.
-    what = f"the certificate of the {whose} was not accepted: {said}"
+    msg = f"the certificate of the {whose} was not accepted: {said}"
     if fault.verify_code in {_NOT_YET_VALID, _EXPIRED}:
         advice = (
             "Check this machine's clock; if it is right, whoever runs that server must renew it"
@@ -55,15 +55,13 @@ def _of_certificate(fault: ssl.SSLCertVerificationError, *, by_proxy: bool) -> O
             "If your company's network looks into TLS, or the server is your own, let SSL_CERT_FILE"
             " or REQUESTS_CA_BUNDLE name a file that has the certificate of its authority"
         )
-    return Obstacle(what, advice)
+    return Obstacle(msg, advice)
 
 
 def _of_plain_http(*, by_proxy: bool) -> Obstacle:
     whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
-    return Obstacle(
-        f"the {whose} does not answer in https but in something else, such as plain http",
-        f"Check the scheme and the port in {setting}",
-    )
+    msg = f"the {whose} does not answer in https but in something else, such as plain http"
+    return Obstacle(msg, f"Check the scheme and the port in {setting}")
 
 
 def _of_proxy(status: int) -> Obstacle | None:
@@ -73,7 +71,8 @@ def _of_proxy(status: int) -> Obstacle | None:
         advice = "Put the user and the password into HTTPS_PROXY (http://user:password@host:port)"
     else:
         advice = "Check HTTPS_PROXY, and ask whoever runs the proxy to let the host of api_url pass"
-    return Obstacle(f"the proxy refused to connect (HTTP {status})", advice)
+    msg = f"the proxy refused to connect (HTTP {status})"
+    return Obstacle(msg, advice)
 
 
 _NOT_TLS = {"WRONG_VERSION_NUMBER", "RECORD_LAYER_FAILURE", "UNKNOWN_PROTOCOL", "HTTP_REQUEST"}

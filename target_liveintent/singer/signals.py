@@ -110,7 +110,7 @@ class StopSignals:
 
     def _log(self, number: int) -> None:
         self._logger.warning(
-            "stopped by %s, but after %.0f seconds %s; so the run ends here, and the next one goes"
+            "stopped by %s, but after %d seconds %s; so the run ends here, and the next one goes"
             " on where STATE stands",
             signal.Signals(number).name,
             self._seconds,
