@@ -117,7 +117,6 @@ class _BoundedConnection(HTTPConnection):
         """Connect, with the TLS handshake where there is one."""
         super().connect()
         self._on_connected()
-        self._limit(self.sock)
 
     def send(self, data: Any) -> None:
         """Send a part of a request."""

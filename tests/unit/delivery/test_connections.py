@@ -19,6 +19,8 @@ from target_liveintent.delivery.faults import NETWORK_FAULTS, describe
 from target_liveintent.delivery.transport import Route, find_route, read_body
 
 if TYPE_CHECKING:
+    import ssl
+    from collections.abc import Callable
     from pathlib import Path
 
 OK = b"HTTP/1.1 200 OK\r\n"
@@ -27,12 +29,17 @@ LIMIT = 0.3
 
 
 @pytest.fixture(params=["http", "https"])
-def scheme(request: pytest.FixtureRequest, monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> str:
-    """Return the scheme of the API; the certificates of the tests are trusted."""
+def scheme(request: pytest.FixtureRequest) -> str:
+    """Return the scheme of the API."""
+    return request.param
+
+
+@pytest.fixture(autouse=True)
+def certificates(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
+    """Trust the certificates of the tests."""
     monkeypatch.setenv("SSL_CERT_FILE", str(trusted(tmp_path)))
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         monkeypatch.delenv(name, raising=False)
-    return request.param
 
 
 def route_to(url: str) -> Route:
@@ -47,14 +54,26 @@ def status_of(route: Route, seconds: float = LIMIT, body: bytes = b"[{}]") -> in
     return response.status
 
 
-def assert_ends_in_time(url: str, words: str = "no answer in time", body: bytes = b"[{}]") -> None:
+def assert_ends_in_time(
+    route: Route, seconds: float = LIMIT, body: bytes = b"[{}]", words: str = "no answer in time"
+) -> None:
     """Check that a request ends at its limit, with these words."""
-    route = route_to(url)
     start = time.monotonic()
     with pytest.raises(NETWORK_FAULTS) as ended:
-        status_of(route, body=body)
+        status_of(route, seconds, body)
     assert describe(ended.value) == words
-    assert LIMIT - 0.01 <= time.monotonic() - start < LIMIT + 0.6
+    assert seconds - 0.01 <= time.monotonic() - start < seconds + 0.35
+
+
+def received(connection: socket.socket, end: bytes = b"[{}]") -> bool:
+    """Read until the end of a request has come; return False if the connection ends."""
+    got = b""
+    while not got.endswith(end):
+        part = connection.recv(65_536)
+        if not part:
+            return False
+        got += part
+    return True
 
 
 @pytest.mark.parametrize(
@@ -74,7 +93,7 @@ def assert_ends_in_time(url: str, words: str = "no answer in time", body: bytes 
 def test_an_answer_that_drips(scheme: str, head: bytes, drop: bytes) -> None:
     """An answer that comes byte by byte takes no longer than an answer may take."""
     with serving(dripping(head, drop), tls if scheme == "https" else None) as port:
-        assert_ends_in_time(f"{scheme}://127.0.0.1:{port}")
+        assert_ends_in_time(route_to(f"{scheme}://127.0.0.1:{port}"))
 
 
 def test_the_limit_of_the_setting() -> None:
@@ -89,34 +108,67 @@ def test_the_limit_of_the_setting() -> None:
 def test_a_handshake_that_drips() -> None:
     """A TLS handshake that comes byte by byte takes no longer either."""
     with serving(dripping(b"\x16\x03\x03\x40\x00", b"\x02")) as port:
-        assert_ends_in_time(f"https://127.0.0.1:{port}")
+        assert_ends_in_time(route_to(f"https://127.0.0.1:{port}"))
+
+
+def test_an_answer_that_floods(scheme: str) -> None:
+    """An answer that never ends takes no longer, however fast it comes."""
+
+    def flood(connection: socket.socket, ended: threading.Event) -> None:
+        received(connection)
+        while not ended.is_set():
+            connection.sendall(b"HTTP/1.1 100 Continue\r\n\r\n" * 1_000)
+
+    with serving(flood, tls if scheme == "https" else None) as port:
+        assert_ends_in_time(route_to(f"{scheme}://127.0.0.1:{port}"))
+
+
+def test_an_answer_that_stops(scheme: str) -> None:
+    """The last wait is shorter than the limit if others came before it."""
+
+    def stop(connection: socket.socket, ended: threading.Event) -> None:
+        received(connection)
+        ended.wait(0.5)
+        connection.sendall(b"HTTP/1.1 204")
+        ended.wait(5)
+
+    with serving(stop, tls if scheme == "https" else None) as port:
+        assert_ends_in_time(route_to(f"{scheme}://127.0.0.1:{port}"), 0.6)
+
+
+@pytest.fixture
+def behind(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Route]:
+    """Return a function of a proxy's port, which returns the way through the proxy."""
+
+    def through(port: int) -> Route:
+        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+        for name in ("no_proxy", "NO_PROXY"):
+            monkeypatch.delenv(name, raising=False)
+        return route_to("https://api.example.com")
+
+    return through
 
 
 @pytest.mark.parametrize(
     ("head", "drop"), [(b"", b"H"), (OK, b"X: y\r\n")], ids=["status", "headers"]
 )
-def test_a_proxy_that_drips(monkeypatch: pytest.MonkeyPatch, head: bytes, drop: bytes) -> None:
+def test_a_proxy_that_drips(behind: Callable[[int], Route], head: bytes, drop: bytes) -> None:
     """The answer of a proxy counts as well."""
     with serving(dripping(head, drop)) as port:
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
-        for name in ("no_proxy", "NO_PROXY"):
-            monkeypatch.delenv(name, raising=False)
-        assert_ends_in_time("https://api.example.com")
+        assert_ends_in_time(behind(port))
 
 
-def test_steps_share_the_time(scheme: str) -> None:
-    """No step starts the time anew: none of these waits alone is as long as the limit."""
+def test_a_slow_proxy(behind: Callable[[int], Route]) -> None:
+    """What a proxy needs is taken from the handshake that follows."""
 
     def slow(connection: socket.socket, ended: threading.Event) -> None:
-        connection.recv(65_536)
-        for part in (b"HTTP/1.1 204", b" No Content\r\n", b"\r\n"):
-            ended.wait(LIMIT / 2)
-            connection.sendall(part)
+        received(connection, b"\r\n\r\n")
+        ended.wait(0.5)
+        connection.sendall(OK + b"\r\n")
+        dripping(b"\x16\x03\x03\x40\x00", b"\x02")(connection, ended)
 
-    with serving(slow, tls if scheme == "https" else None) as port:
-        url = f"{scheme}://127.0.0.1:{port}"
-        assert_ends_in_time(url)
-        assert status_of(route_to(url), LIMIT * 10) == 204
+    with serving(slow) as port:
+        assert_ends_in_time(behind(port), 0.6)
 
 
 def test_a_request_that_is_not_read(scheme: str) -> None:
@@ -126,26 +178,25 @@ def test_a_request_that_is_not_read(scheme: str) -> None:
         ended.wait(5)
 
     with serving(deaf, tls if scheme == "https" else None) as port:
-        url = f"{scheme}://127.0.0.1:{port}"
-        assert_ends_in_time(url, body=b"x" * 30_000_000)
+        assert_ends_in_time(route_to(f"{scheme}://127.0.0.1:{port}"), body=b"x" * 30_000_000)
 
 
 def test_each_request_has_its_own_time(scheme: str) -> None:
-    """A connection that is used again starts anew, whatever its last request took."""
+    """A connection that is used again starts anew, whatever its last request had left."""
     connections = []
 
     def patient(connection: socket.socket, ended: threading.Event) -> None:
         connections.append(connection)
-        got = b""
-        while received := connection.recv(65_536):
-            got += received
-            if got.endswith(b"[{}]"):
-                ended.wait(LIMIT * 0.6)
-                connection.sendall(NO_CONTENT)
+        for _ in range(3):
+            received(connection)
+            ended.wait(LIMIT * 0.6)
+            connection.sendall(NO_CONTENT)
+        ended.wait(5)
 
     with serving(patient, tls if scheme == "https" else None) as port:
         route = route_to(f"{scheme}://127.0.0.1:{port}")
-        assert [status_of(route) for _ in range(3)] == [204] * 3
+        assert [status_of(route, seconds) for seconds in (LIMIT, LIMIT, 5.0)] == [204] * 3
+        assert_ends_in_time(route, body=b"x" * 30_000_000)
     assert len(connections) == 1
 
 
@@ -165,8 +216,24 @@ def test_a_switch_of_protocols() -> None:
         assert status_of(route_to(server.url), 5.0) == 101
 
 
-def test_an_address_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+@pytest.fixture
+def addresses(monkeypatch: pytest.MonkeyPatch) -> dict[str, list[str]]:
+    """Return a table of hosts and their addresses, which takes the place of a resolver."""
+    table: dict[str, list[str]] = {}
+
+    def look_up(host: str, port: int, *_: object) -> list[tuple[object, ...]]:
+        return [
+            (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
+            for address in table.get(host, [host])
+        ]
+
+    monkeypatch.setattr(socket, "getaddrinfo", look_up)
+    return table
+
+
+def test_an_address_that_does_not_answer(addresses: dict[str, list[str]]) -> None:
     """The first address of a host leaves time for the others."""
+    addresses["localhost"] = ["127.0.0.2", "127.0.0.1"]
     with Loopback(NO_CONTENT) as server:
         port = int(server.url.rpartition(":")[2])
         # A queue of connections that is full does not answer the next one.
@@ -175,20 +242,27 @@ def test_an_address_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> Non
             for waiting in queue:
                 waiting.setblocking(False)
                 waiting.connect_ex(("127.0.0.2", port))
-            names = {"localhost": ["127.0.0.2", "127.0.0.1"]}  # Of which no test has a resolver.
-            monkeypatch.setattr(
-                socket,
-                "getaddrinfo",
-                lambda host, port, *_: [
-                    (socket.AF_INET, socket.SOCK_STREAM, 6, "", (address, port))
-                    for address in names.get(host, [host])
-                ],
-            )
             start = time.monotonic()
             assert status_of(route_to(f"http://localhost:{port}"), 1.0) == 204
             assert 0.45 <= time.monotonic() - start < 0.9
             for waiting in queue:
                 waiting.close()
+
+
+def test_an_address_that_answers(addresses: dict[str, list[str]]) -> None:
+    """The first address that is connected has all the time that is left."""
+    addresses["localhost"] = ["127.0.0.1", "127.0.0.2"]
+
+    def slow() -> ssl.SSLContext:
+        threading.Event().wait(LIMIT * 0.7)
+        return tls("localhost")
+
+    def answer(connection: socket.socket, _: threading.Event) -> None:
+        received(connection)
+        connection.sendall(NO_CONTENT)
+
+    with serving(answer, slow) as port:
+        assert status_of(route_to(f"https://localhost:{port}"), LIMIT) == 204
 
 
 def test_no_address_that_answers(monkeypatch: pytest.MonkeyPatch) -> None:

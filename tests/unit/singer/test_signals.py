@@ -28,6 +28,7 @@ logging.basicConfig(format="%(levelname)s %(message)s")
 signals = StopSignals(logging.getLogger(), lambda: "it waits for a test", 0.5)
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.note(number))
+signal.signal(signal.SIGUSR1, lambda *_: None)
 with signals as wake:
     print("started", flush=True)
     {hang}
@@ -112,6 +113,12 @@ def test_a_process_that_stops_in_time(hanging: list[Hanging]) -> None:
     stops = "__import__('select').select(wake, [], [])"
     hanging.append(Hanging(f"{stops}\nthreading.Event().wait(0.8)"))
     assert hanging[0].ends(signal.SIGTERM)[:2] == (0, "")
+
+
+def test_a_signal_that_stops_nothing(hanging: list[Hanging]) -> None:
+    """Other signals, which somebody else handles, end nothing."""
+    hanging.append(Hanging("threading.Event().wait(1.2)"))
+    assert hanging[0].ends(signal.SIGUSR1)[:2] == (0, "")
 
 
 def test_a_second_signal(hanging: list[Hanging]) -> None:

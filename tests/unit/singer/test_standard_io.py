@@ -12,8 +12,14 @@ from pathlib import Path
 
 import pytest
 
-from target_liveintent.errors import ConfigurationError
-from target_liveintent.singer.standard_io import StateOutput, check_input
+from target_liveintent.errors import ConfigurationError, InputError, StorageError
+from target_liveintent.singer.standard_io import (
+    StateOutput,
+    check_input,
+    check_log,
+    check_output,
+    input_of,
+)
 
 
 def test_the_own_dead_letters_are_not_read(tmp_path: Path) -> None:
@@ -33,6 +39,22 @@ def test_the_own_dead_letters_are_not_read(tmp_path: Path) -> None:
 def test_an_input_in_memory(tmp_path: Path) -> None:
     """An input that is not a file is accepted."""
     check_input(io.StringIO("{}"), str(tmp_path / "letters.singer"))
+
+
+def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed stream is an ordinary error, which names it; an input of one's own is none."""
+    check_output()
+    check_log()
+    source = io.StringIO()
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    with pytest.raises(StorageError, match="standard output is closed"):
+        check_output()
+    with pytest.raises(StorageError, match="standard error is closed"):
+        check_log()
+    with pytest.raises(InputError, match="standard input is closed"):
+        input_of(None)
+    assert input_of(source) is source
 
 
 def test_state_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> None:

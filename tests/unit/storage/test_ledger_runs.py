@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -81,7 +82,9 @@ def test_a_lock_while_an_event_is_noted(ledgers: Ledgers) -> None:
     assert not ledger.locked
     other.execute("BEGIN IMMEDIATE")
     signal.setitimer(signal.ITIMER_REAL, 0.05)
+    start = time.monotonic()
     remember(ledger, event())
+    assert time.monotonic() - start < 3
     signal.signal(signal.SIGALRM, handler)
     assert seen == ["signal", True]
     assert not ledger.locked
