@@ -137,11 +137,11 @@ def test_an_answer_that_stops(scheme: str) -> None:
 
 
 @pytest.fixture
-def behind(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Route]:
+def behind(monkeypatch: pytest.MonkeyPatch) -> Callable[..., Route]:
     """Return a function of a proxy's port, which returns the way through the proxy."""
 
-    def through(port: int) -> Route:
-        monkeypatch.setenv("https_proxy", f"http://127.0.0.1:{port}")
+    def through(port: int, scheme: str = "http") -> Route:
+        monkeypatch.setenv("https_proxy", f"{scheme}://127.0.0.1:{port}")
         for name in ("no_proxy", "NO_PROXY"):
             monkeypatch.delenv(name, raising=False)
         return route_to("https://api.example.com")
@@ -152,13 +152,13 @@ def behind(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], Route]:
 @pytest.mark.parametrize(
     ("head", "drop"), [(b"", b"H"), (OK, b"X: y\r\n")], ids=["status", "headers"]
 )
-def test_a_proxy_that_drips(behind: Callable[[int], Route], head: bytes, drop: bytes) -> None:
+def test_a_proxy_that_drips(behind: Callable[..., Route], head: bytes, drop: bytes) -> None:
     """The answer of a proxy counts as well."""
     with serving(dripping(head, drop)) as port:
         assert_ends_in_time(behind(port))
 
 
-def test_a_slow_proxy(behind: Callable[[int], Route]) -> None:
+def test_a_slow_proxy(behind: Callable[..., Route]) -> None:
     """What a proxy needs is taken from the handshake that follows."""
 
     def slow(connection: socket.socket, ended: threading.Event) -> None:
@@ -169,6 +169,17 @@ def test_a_slow_proxy(behind: Callable[[int], Route]) -> None:
 
     with serving(slow) as port:
         assert_ends_in_time(behind(port), 0.6)
+
+
+def test_a_slow_proxy_over_https(behind: Callable[..., Route]) -> None:
+    """What the handshake with a proxy needs is taken from the time for the proxy's answer."""
+
+    def slow() -> ssl.SSLContext:
+        threading.Event().wait(0.5)
+        return tls()
+
+    with serving(dripping(b"", b"H"), slow) as port:
+        assert_ends_in_time(behind(port, "https"), 0.6)
 
 
 def test_a_request_that_is_not_read(scheme: str) -> None:
