@@ -85,10 +85,12 @@ def find_route(settings: Settings) -> Route:
         )
         proxies = {} if is_loopback(settings.url) else found["proxies"]
         adapter = HTTPAdapter(pool_maxsize=settings.max_concurrent_requests)
-        pool = adapter.get_connection_with_tls_context(request, verify=True, proxies=proxies)
+        file, folder = _certificates()
+        # (With True in their place, some releases of requests would trust theirs as well.)
+        pool = adapter.get_connection_with_tls_context(request, file or folder, proxies=proxies)
         assert isinstance(pool, urllib3.HTTPConnectionPool)  # noqa: S101 (for the type checker)
         if isinstance(pool, urllib3.HTTPSConnectionPool):
-            _trust_certificates(pool)
+            _trust(pool, file, folder)
         return Route(pool, adapter.request_url(request, proxies))
     except (requests.RequestException, *NETWORK_FAULTS) as fault:
         words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
@@ -104,15 +106,14 @@ _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
-def _trust_certificates(pool: urllib3.HTTPSConnectionPool) -> None:
-    """Let a pool trust the certificates that the environment names, or those of requests.
+def _trust(pool: urllib3.HTTPSConnectionPool, file: str | None, folder: str | None) -> None:
+    """Let a pool trust the certificates of a file and of a folder.
 
     A proxy that is reached over https is trusted by the same certificates.
 
     Raises:
         OSError: If they cannot be used.
     """
-    file, folder = _certificates()
     create_urllib3_context().load_verify_locations(file, folder)  # Now, and not with each request.
     if folder and not any(map(os.path.isdir, folder.split(os.pathsep))):
         raise FileNotFoundError
@@ -121,7 +122,10 @@ def _trust_certificates(pool: urllib3.HTTPSConnectionPool) -> None:
 
 
 def _certificates() -> tuple[str | None, str | None]:
-    """Return a file and a folder of certificates; the folder may be several, as OpenSSL has it."""
+    """Return the file and the folder of certificates that the environment names, or requests'.
+
+    One of them may be None. The folder may be several, as OpenSSL has it.
+    """
     for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
         if path := os.environ.get(name):
             return (None, path) if Path(path).is_dir() else (path, None)
