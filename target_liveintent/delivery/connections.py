@@ -11,6 +11,7 @@ from __future__ import annotations
 import http.client
 import io
 import socket
+import ssl
 import time
 from collections.abc import Callable
 from typing import Any
@@ -127,6 +128,18 @@ class _BoundedConnection(HTTPConnection):
     def _tunnel(self) -> None:
         super()._tunnel()
         self._limit(self.sock)  # For the handshake.
+
+    def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> ssl.SSLSocket:
+        proxy: ssl.SSLSocket = super()._connect_tls_proxy(hostname, sock)  # type: ignore[misc]
+        receive = proxy.recv
+
+        def receive_in_time(buflen: int = 1024, flags: int = 0) -> bytes:
+            self._limit(proxy)
+            return receive(buflen, flags)
+
+        # urllib3 reads the TLS with the API, which is inside that with the proxy, piece by piece.
+        proxy.recv = receive_in_time  # type: ignore[method-assign]
+        return proxy
 
     def _limit(self, sock: socket.socket) -> None:
         sock.settimeout(self.timeout)
