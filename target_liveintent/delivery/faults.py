@@ -52,8 +52,9 @@ def _of_certificate(fault: ssl.SSLCertVerificationError, *, by_proxy: bool) -> O
         advice = f"Check the host in {setting}"
     else:
         advice = (
-            "If your company's network looks into TLS, or the server is your own, let SSL_CERT_FILE"
-            " or REQUESTS_CA_BUNDLE name a file that has the certificate of its authority"
+            "If your company's network looks into TLS, or the server is your own, let"
+            " REQUESTS_CA_BUNDLE (or SSL_CERT_FILE where that is unset) name a file that has the"
+            " certificate of its authority"
         )
     return Obstacle(msg, advice)
 
