@@ -52,9 +52,9 @@ class Deadline(urllib3.Timeout):
 class _WithinDeadline(io.RawIOBase):
     """What a socket receives until its present timeout has passed, counted from now."""
 
-    def __init__(self, sock: socket.socket) -> None:
+    def __init__(self, sock: socket.socket, file: io.RawIOBase) -> None:
         self._sock = sock
-        self._file = sock.makefile("rb", buffering=0)  # It keeps the socket open.
+        self._file = file  # It keeps the socket open.
         self._ends_at = time.monotonic() + (sock.gettimeout() or float("inf"))
 
     def readable(self) -> bool:
@@ -80,8 +80,7 @@ class _Response(http.client.HTTPResponse):
 
     def __init__(self, sock: socket.socket, *args: Any, **kwargs: Any) -> None:
         super().__init__(sock, *args, **kwargs)
-        self.fp.close()
-        self.fp = io.BufferedReader(_WithinDeadline(sock))
+        self.fp = io.BufferedReader(_WithinDeadline(sock, self.fp.detach()))
 
     def begin(self) -> None:
         """Read the status and the headers of the answer, after those of 1xx answers.
