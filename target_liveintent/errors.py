@@ -7,6 +7,7 @@ RunError
 ├── StreamMappingError      a stream map does not fit its stream: fix the map
 ├── DeliveryError           the API does not take the events
 │   ├── AccessDeniedError   the token or the customer ID is wrong, or the token was rotated
+│   ├── SetUpError          a certificate or a proxy stands in the way to the API: set it right
 │   ├── OutageError         the API was down for `max_retry_seconds`: run again later
 │   └── AllRefusedError     the API refuses every event: check the pixel ID and the customer ID
 └── TooManyRejectedError    records were rejected, and the settings say that this ends the run
@@ -44,6 +45,10 @@ class DeliveryError(RunError):
 
 class AccessDeniedError(DeliveryError):
     """The API answered 401 or 403."""
+
+
+class SetUpError(DeliveryError):
+    """The API cannot be reached before a certificate or a proxy is set right; no retry helps."""
 
 
 class OutageError(DeliveryError):

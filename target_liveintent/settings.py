@@ -106,7 +106,11 @@ class Settings:
     flush_interval_seconds: int = setting(
         "Events wait at most this long for their batch to fill.", default=60, minimum=1
     )
-    request_timeout_seconds: int = setting("How long an answer may take.", default=30, minimum=1)
+    request_timeout_seconds: int = setting(
+        "How long a request may take, from connecting to the last byte of its answer.",
+        default=30,
+        minimum=1,
+    )
     max_retry_seconds: int = setting(
         "How long a batch is retried before the run fails.", default=300, minimum=0
     )

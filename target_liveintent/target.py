@@ -9,10 +9,8 @@ The path of a record: `MessageReader` → `TargetLiveIntent._process_record_mess
 from __future__ import annotations
 
 import gc
-import os
 import signal
 import sys
-import time
 from types import FrameType
 from typing import IO, Any, ClassVar
 
@@ -30,27 +28,30 @@ from target_liveintent.privacy import Suppressions, hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
 from target_liveintent.singer import (
+    STOP_SECONDS,
     Message,
     MessageReader,
     Record,
+    StateOutput,
+    StopSignals,
     Stream,
     StreamMaps,
     StreamRegistry,
     batch_records,
     check_input,
+    check_log,
+    check_output,
     environment_settings,
     explanation,
     failure_text,
+    input_of,
     make_command,
     printable,
     stream_maps_of,
     stream_of,
-    write_state,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-
-_REPEATED_SIGNAL_SECONDS = 2.0
-"""Seconds after which another signal ends the run at once; Meltano sends two for one Ctrl-C."""
+from target_liveintent.storage import Ledger
 
 
 class TargetLiveIntent(Target):
@@ -66,6 +67,7 @@ class TargetLiveIntent(Target):
         PluginCapabilities.STRUCTURED_LOGGING,
         TargetCapabilities.VALIDATE_RECORDS,
     ]
+    stop_seconds: ClassVar[float] = STOP_SECONDS
     message_reader: MessageReader
     _stream_maps: StreamMaps
 
@@ -77,24 +79,30 @@ class TargetLiveIntent(Target):
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
+            StorageError: If standard error is closed, or standard output, where STATE goes.
         """
         super().__init__(**kwargs)
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         hide_token(self.settings.auth_token)
+        check_log()
+        if not self.settings.dry_run:
+            check_output()
         # Before all other files: if it cannot be read, the run must not create any.
         self._suppressions = Suppressions(self.settings.suppression_path)
-        self._signal: int | None = None
-        self._signal_at = 0.0
         program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
         tally = self._reporter.tally
+        output = StateOutput()
         parts = parts_of(self.settings, self.logger)._replace(
-            write_state=write_state,
+            write_state=output.write,
             stop_reading=self._stop_reading,
             on_delivered=None if tally is None else tally.delivered,
             on_progress=self._reporter.progress,
+        )
+        self._signals = StopSignals(
+            self.logger, lambda: _what_waits(output, parts.ledger), self.stop_seconds
         )
         self.run = Run(self.settings, parts)
         self.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
@@ -128,15 +136,18 @@ class TargetLiveIntent(Target):
     ) -> None:
         """Do what the options of the command line ask for."""
         config = config or _ConfigInput()
+        if about or preset is not None or explained:
+            check_output()
         if about:
             cls.print_about(about_format)
         elif preset is not None:
             click.echo(preset_text(preset), nl=False)
         elif explained:
-            for line in explanation(config, file_input or sys.stdin):
+            for line in explanation(config, input_of(file_input)):
                 click.echo(printable(line))
         else:
             cls.print_version(cls.logger.info)
+            input_of(file_input)  # Closed, it ends the run before a file is made.
             cls(config=config.config, parse_env_config=config.parse_env).process(file_input)
 
     @classmethod
@@ -169,29 +180,31 @@ class TargetLiveIntent(Target):
             SystemExit: After a signal, with 128 plus its number.
         """
         check_input(file_input, self.settings.dead_letter_path)
-        super()._setup_signal_handlers()
         # Records make no reference cycles, and imported modules stay to the end. So the garbage
         # collector finds nothing; without this, it costs 0.06 s at the exit and 5 % of a run.
         gc.freeze()
         gc.set_threshold(50_000)
-        ending = Ending(DONE)
-        try:
-            self.listen(file_input)
-            if self.run.limit_reached and self._signal is None:
-                # Meltano fails a run whose target stops reading before the tap stops writing.
-                self.message_reader.drain(file_input, lambda: self._signal is None)
-        except BaseException as failure:
-            ending = Ending(FAILED, failure_text(failure))
-            self._abandon(failure)
-            if self._signal is None:
-                raise
-            self.logger.warning(ending.message)
-        finally:
-            self._report(ending)
-        if self._signal is not None:
-            stopped = _stopped_by(self._signal)
-            self.logger.warning("%s; the next run goes on where STATE stands", stopped)
-            sys.exit(128 + self._signal)
+        with self._signals as wake:
+            super()._setup_signal_handlers()
+            self.message_reader.wake = wake
+            ending = Ending(DONE)
+            try:
+                self.listen(file_input)
+                if self.run.limit_reached and self._signals.received is None:
+                    # Meltano fails a run whose target stops reading before the tap stops writing.
+                    self.message_reader.drain(file_input, lambda: self._signals.received is None)
+            except BaseException as failure:
+                ending = Ending(FAILED, failure_text(failure))
+                self._abandon(failure)
+                if self._signals.received is None:
+                    raise
+                self.logger.warning(ending.message)
+            finally:
+                self._report(ending)
+            if (number := self._signals.received) is not None:
+                stopped = _stopped_by(number)
+                self.logger.warning("%s; the next run goes on where STATE stands", stopped)
+                sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
         try:
@@ -200,8 +213,8 @@ class TargetLiveIntent(Target):
             self.logger.warning("and then: %s", failure_text(second))
 
     def _report(self, ending: Ending) -> None:
-        if self._signal is not None:
-            texts = [_stopped_by(self._signal), *([ending.message] if ending.message else [])]
+        if (number := self._signals.received) is not None:
+            texts = [_stopped_by(number), *([ending.message] if ending.message else [])]
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
 
@@ -273,14 +286,18 @@ class TargetLiveIntent(Target):
 
     def _handle_termination(self, signum: int, frame: FrameType | None) -> None:  # noqa: ARG002
         """Note a signal; the main loop stops after the message that it is processing."""
-        now = time.monotonic()
-        if self._signal is None:
-            self._signal, self._signal_at = signum, now
+        if self._signals.note(signum):
             self.message_reader.stopped = True
             self.run.request_stop()
-        elif now - self._signal_at > _REPEATED_SIGNAL_SECONDS:
-            os._exit(128 + signum)
 
 
 def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
+
+
+def _what_waits(output: StateOutput, ledger: Ledger | None) -> str:
+    if output.waiting:
+        return "STATE still waits for somebody to read standard output"
+    if ledger is not None and ledger.locked:
+        return "another process still holds the file of ledger_path"
+    return "the run has not come to its end"

@@ -73,7 +73,9 @@ class Connection(asyncio.Protocol):
         if self._request is not request or self._transport.is_closing():
             return
         reply = request.reply
-        if reply.raw is not None:
+        if reply.raw is not None and reply.drip:
+            self._drip(reply.raw, reply.drip)
+        elif reply.raw is not None:
             self._transport.write(reply.raw)
             self._transport.close()
         elif reply.status == 0:

@@ -20,6 +20,7 @@ from faulty_connection import Connection
 from typing_extensions import Self
 
 if TYPE_CHECKING:
+    import ssl
     from collections.abc import Callable, Collection, Mapping
 
 DAY = 86_400
@@ -45,7 +46,7 @@ class Reply(NamedTuple):
         skipped: The IDs of the events that are not processed; None means all of them.
         fault: A name under which the counts list this reply; empty if nothing is wrong.
         delay: Seconds before the answer.
-        drip: Seconds between two bytes of the body.
+        drip: Seconds between two bytes of the body, or of `raw`.
         held: Whether the answer waits for `FaultyServer.release`.
         raw: Bytes that take the place of an HTTP answer; the connection ends after them.
     """
@@ -154,6 +155,7 @@ class FaultyServer:
     Args:
         answer: Decides about each request, in the order in which they arrive.
         waits: Whether `answer` may wait, as in `hold`: each call has a thread of its own then.
+        tls: What makes it an API over https; None for plain http.
 
     Attributes:
         requests: All requests, from the moment at which they arrive.
@@ -168,8 +170,15 @@ class FaultyServer:
         busiest: The largest value of `busy` so far.
     """
 
-    def __init__(self, answer: Callable[[Request], Reply] = accept, *, waits: bool = False) -> None:
+    def __init__(
+        self,
+        answer: Callable[[Request], Reply] = accept,
+        *,
+        waits: bool = False,
+        tls: ssl.SSLContext | None = None,
+    ) -> None:
         self.answer = answer
+        self._tls = tls
         self.requests: list[Request] = []
         self.arrivals: Counter[str] = Counter()
         self.accepted: list[str] = []
@@ -203,7 +212,7 @@ class FaultyServer:
     @property
     def url(self) -> str:
         """The address, without a slash at the end."""
-        return f"http://127.0.0.1:{self.port}"
+        return f"{'https' if self._tls else 'http'}://127.0.0.1:{self.port}"
 
     @property
     def faults(self) -> Counter[str]:
@@ -244,7 +253,7 @@ class FaultyServer:
         self._loop = asyncio.get_running_loop()
         self._stop = asyncio.Event()
         server = await self._loop.create_server(
-            lambda: Connection(self), "127.0.0.1", 0, backlog=128
+            lambda: Connection(self), "127.0.0.1", 0, backlog=128, ssl=self._tls
         )
         self.port: int = server.sockets[0].getsockname()[1]
         self._started.set()

@@ -41,7 +41,8 @@ class Verdict(enum.Enum):
     DENIED = enum.auto()  # The token or the customer ID is wrong.
     ROTATED = enum.auto()  # Denied, but the token's file holds another one: send again at once.
     RETRY = enum.auto()  # Nothing was processed, and that may change: try again later.
-    UNKNOWN = enum.auto()  # Not in the contract, or this machine cannot reach the API at all.
+    UNKNOWN = enum.auto()  # Not in the contract.
+    UNREACHABLE = enum.auto()  # No answer: a certificate or a proxy must be set right first.
 
 
 _VERDICTS = {

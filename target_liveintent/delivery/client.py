@@ -10,17 +10,10 @@ import msgspec
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict, judge
+from target_liveintent.delivery.faults import NETWORK_FAULTS, describe
 from target_liveintent.delivery.tokens import read_token
-from target_liveintent.delivery.transport import (
-    NETWORK_FAULTS,
-    Route,
-    SetUpError,
-    describe,
-    find_route,
-    read_body,
-    retry_after,
-)
-from target_liveintent.errors import ConfigurationError
+from target_liveintent.delivery.transport import Route, find_route, read_body, retry_after
+from target_liveintent.errors import ConfigurationError, SetUpError
 from target_liveintent.privacy import hide_token
 from target_liveintent.settings import Settings
 
@@ -45,7 +38,8 @@ class Client:
     def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
         """Send a JSON array of events once; after so many seconds, its answer is of no use.
 
-        Never raises for what the network or the API does.
+        It takes no longer than `request_timeout_seconds`, from connecting to the last byte of the
+        answer. Never raises for what the network or the API does.
         """
         start = self._clock.monotonic()
         headers = self._headers
@@ -58,14 +52,13 @@ class Client:
         self, body: bytes, event_ids: Collection[str], headers: dict[str, str], within: float
     ) -> Answer:
         longest = self._settings.request_timeout_seconds
-        deadline = self._clock.monotonic() + longest
         try:
             with self._finding:
                 route = self._route = self._route or find_route(self._settings)
             response = route.post(body, headers, min(longest, max(within, _SHORTEST_TIMEOUT)))
-            answered = read_body(response, deadline, self._clock)
+            answered = read_body(response)
         except SetUpError as fault:
-            return Answer(Verdict.UNKNOWN, str(fault))
+            return Answer(Verdict.UNREACHABLE, str(fault))
         except NETWORK_FAULTS as fault:
             return Answer(Verdict.RETRY, describe(fault))
         return judge(response.status, answered, event_ids, retry_after(response))

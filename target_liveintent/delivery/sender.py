@@ -13,7 +13,7 @@ from target_liveintent.delivery.breaker import Breaker
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.deadline import RunDeadline
 from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
-from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError
+from target_liveintent.errors import AccessDeniedError, DeliveryError, OutageError, SetUpError
 from target_liveintent.settings import Settings
 
 FIRST_WAIT = 0.5
@@ -162,6 +162,8 @@ class Sender:
                     f" or be that of another customer_id: {self._advice_on_token()}"
                 )
             )
+        elif verdict is Verdict.UNREACHABLE:
+            raise SetUpError(self._explain(answer.detail))
         else:
             raise DeliveryError(
                 self._explain(

@@ -1,56 +1,72 @@
-"""The way to the API: proxies, certificates, connections, and network faults in words."""
+"""The way to the API: its connections, with the proxy and the certificates of the environment."""
 
 from __future__ import annotations
 
+import os
 from collections.abc import Mapping
-from typing import NamedTuple
+from pathlib import Path
 
 import requests
 import urllib3
 from requests.adapters import HTTPAdapter
+from requests.utils import DEFAULT_CA_BUNDLE_PATH
+from urllib3.util.ssl_ import create_urllib3_context
 
-from target_liveintent.clock import Clock
+from target_liveintent.delivery.connections import Deadline, limit_connections
+from target_liveintent.delivery.faults import NETWORK_FAULTS, obstacle
+from target_liveintent.errors import SetUpError
 from target_liveintent.settings import Settings, is_loopback
 
-NETWORK_FAULTS = (urllib3.exceptions.HTTPError, OSError)
-"""What `Route.post` and `read_body` raise for a network fault; `describe` puts it into words."""
 _MAX_BODY = 65_536
 """Bytes of a body that are read. A longer one is no answer of this API."""
 
 
-class SetUpError(Exception):
-    """Reports a proxy or a file of certificates that cannot be used; no retry can fix that."""
-
-
-class Route(NamedTuple):
+class Route:
     """The way to the API.
 
-    Attributes:
+    Args:
         pool: The connections, with the proxy and the certificates of the environment.
         target: What follows the word POST: a path, or the whole URL for a plain proxy.
     """
 
-    pool: urllib3.HTTPConnectionPool
-    target: str
+    def __init__(self, pool: urllib3.HTTPConnectionPool, target: str) -> None:
+        self._pool = pool
+        self._target = target
+        self._connected = False  # Whether a TLS handshake with the API has succeeded.
+        limit_connections(pool, self._note_connection)
+
+    def _note_connection(self) -> None:
+        self._connected = True
 
     def post(
         self, body: bytes, headers: Mapping[str, str], seconds: float
     ) -> urllib3.BaseHTTPResponse:
         """Send a request, and return the answer without its body.
 
-        Connecting, sending and each read may take so many seconds.
+        All of it, the reading of the body included, may take so many seconds.
+
+        Raises:
+            SetUpError: If a certificate or a proxy stands in the way, and no connection to the API
+                was made yet. If one was, the same fault may pass, so it is a network fault.
         """
-        return self.pool.urlopen(
-            "POST",
-            self.target,
-            body,
-            headers,
-            retries=False,
-            redirect=False,
-            assert_same_host=False,
-            timeout=seconds,
-            preload_content=False,
-        )
+        try:
+            return self._pool.urlopen(
+                "POST",
+                self._target,
+                body,
+                headers,
+                retries=False,
+                redirect=False,
+                assert_same_host=False,
+                timeout=Deadline(seconds),
+                preload_content=False,
+            )
+        except NETWORK_FAULTS as fault:
+            found = None if self._connected else obstacle(fault)
+            if found is None:
+                raise
+        msg = f"{found.what}. {found.advice}"
+        raise SetUpError(msg)
 
 
 def find_route(settings: Settings) -> Route:
@@ -69,13 +85,12 @@ def find_route(settings: Settings) -> Route:
         )
         proxies = {} if is_loopback(settings.url) else found["proxies"]
         adapter = HTTPAdapter(pool_maxsize=settings.max_concurrent_requests)
-        pool = adapter.get_connection_with_tls_context(
-            request, found["verify"], proxies=proxies, cert=found["cert"]
-        )
-        adapter.cert_verify(  # type: ignore[no-untyped-call]
-            pool, settings.url, found["verify"], found["cert"]
-        )
+        file, folder = _certificates()
+        # (With True in their place, some releases of requests would trust theirs as well.)
+        pool = adapter.get_connection_with_tls_context(request, file or folder, proxies=proxies)
         assert isinstance(pool, urllib3.HTTPConnectionPool)  # noqa: S101 (for the type checker)
+        if isinstance(pool, urllib3.HTTPSConnectionPool):
+            _trust(pool, file, folder)
         return Route(pool, adapter.request_url(request, proxies))
     except (requests.RequestException, *NETWORK_FAULTS) as fault:
         words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
@@ -91,11 +106,38 @@ _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
-def read_body(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock) -> bytes:
-    """Read the body of an answer, so that its connection can be used again.
+def _trust(pool: urllib3.HTTPSConnectionPool, file: str | None, folder: str | None) -> None:
+    """Let a pool trust the certificates of a file and of a folder.
+
+    A proxy that is reached over https is trusted by the same certificates.
 
     Raises:
-        TimeoutError: If the body is not complete when `Clock.monotonic()` is past the deadline.
+        OSError: If they cannot be used.
+    """
+    create_urllib3_context().load_verify_locations(file, folder)  # Now, and not with each request.
+    if folder and not any(map(os.path.isdir, folder.split(os.pathsep))):
+        raise FileNotFoundError
+    pool.cert_reqs = "CERT_REQUIRED"
+    pool.ca_certs, pool.ca_cert_dir = file, folder
+
+
+def _certificates() -> tuple[str | None, str | None]:
+    """Return the file and the folder of certificates that the environment names, or requests'.
+
+    One of them may be None. The folder may be several, as OpenSSL has it.
+    """
+    for name in ("REQUESTS_CA_BUNDLE", "CURL_CA_BUNDLE"):
+        if path := os.environ.get(name):
+            return (None, path) if Path(path).is_dir() else (path, None)
+    # What OpenSSL reads, and with it most programs.
+    file, folder = os.environ.get("SSL_CERT_FILE"), os.environ.get("SSL_CERT_DIR")
+    return (file or None, folder or None) if file or folder else (DEFAULT_CA_BUNDLE_PATH, None)
+
+
+def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
+    """Read the body of an answer, so that its connection can be used again.
+
+    Raises a fault of `NETWORK_FAULTS`, also when the time of the request is over.
     """
     body = b""
     # A 204 has no body and must be read all the same: only then may the next request use the
@@ -105,9 +147,6 @@ def read_body(response: urllib3.BaseHTTPResponse, deadline: float, clock: Clock)
         if len(body) >= _MAX_BODY:
             response.close()
             break
-        if clock.monotonic() > deadline:
-            response.close()
-            raise TimeoutError
     response.release_conn()
     return body
 
@@ -121,20 +160,3 @@ def retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
         return urllib3.Retry().parse_retry_after(value)
     except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
         return None
-
-
-_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
-    (urllib3.exceptions.NameResolutionError, "the host name was not found"),
-    (urllib3.exceptions.NewConnectionError, "the connection failed"),
-    (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
-    (urllib3.exceptions.TimeoutError, "no answer in time"),
-    (TimeoutError, "no answer in time"),
-    (urllib3.exceptions.ProxyError, "the proxy did not connect"),
-    (urllib3.exceptions.SSLError, "the TLS certificate was not accepted"),
-    (BaseException, "the connection failed"),
-)
-
-
-def describe(fault: BaseException) -> str:
-    """Return a network fault in words. Its own text could hold anything, so it is not used."""
-    return next(words for kind, words in _FAULTS if isinstance(fault, kind))

@@ -24,8 +24,9 @@ _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests that are on their way."""
 _STOP_RETRIES = 5.0
 """Seconds for which a stopped run still retries."""
-_STOP_GRACE = 20.0
-"""Seconds after which a stopped run ends in any case."""
+_STOP_GRACE = 17.0
+"""Seconds for which a stopped run waits for requests that are on their way. Its end takes one or
+two more; the process must be over after 20."""
 
 
 class Run:

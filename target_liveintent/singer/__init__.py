@@ -9,27 +9,39 @@ from target_liveintent.singer.cli import (
     printable,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
-from target_liveintent.singer.standard_io import check_input, write_state
+from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
+from target_liveintent.singer.standard_io import (
+    StateOutput,
+    check_input,
+    check_log,
+    check_output,
+    input_of,
+)
 from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
 from target_liveintent.singer.streams import Stream, StreamRegistry
 from target_liveintent.singer.validation import RecordValidator
 
 __all__ = [
+    "STOP_SECONDS",
     "Message",
     "MessageReader",
     "Record",
     "RecordValidator",
+    "StateOutput",
+    "StopSignals",
     "Stream",
     "StreamMaps",
     "StreamRegistry",
     "batch_records",
     "check_input",
+    "check_log",
+    "check_output",
     "environment_settings",
     "explanation",
     "failure_text",
+    "input_of",
     "make_command",
     "printable",
     "stream_maps_of",
     "stream_of",
-    "write_state",
 ]

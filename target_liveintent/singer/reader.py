@@ -6,16 +6,13 @@ waited long enough, STATE, signals) while a tap is silent.
 
 from __future__ import annotations
 
-import contextlib
 import io
 import json
 import os
 import select
-import signal
 import sys
-import threading
 from collections import Counter
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import IO, Any, Literal, TypedDict
 
@@ -66,6 +63,7 @@ class MessageReader(GenericSingerReader[str]):
 
     Attributes:
         stopped: Set it to True to stop reading.
+        wake: Descriptors that end a wait for the input when they are readable.
     """
 
     default_input = sys.stdin
@@ -77,6 +75,7 @@ class MessageReader(GenericSingerReader[str]):
         self._record_decoders: dict[str, Callable[[Any], dict[str, Any]]] = {}
         self._expected_stream = ""
         self.stopped = False
+        self.wake: Sequence[int] = ()
 
     def select_columns(self, stream: str, columns: frozenset[str] | None) -> None:
         """Decode only these columns of a stream's records from now on, or all if None."""
@@ -103,7 +102,7 @@ class MessageReader(GenericSingerReader[str]):
         number = 0
         decode_line: Callable[[bytes], Record] = _decode_nothing
         try:
-            for line in lines(file_input or sys.stdin, self._goes_on):
+            for line in lines(file_input or sys.stdin, self._goes_on, self.wake):
                 number += 1
                 try:
                     # Nearly every line is a RECORD of the stream of the RECORD before. Decoding it
@@ -146,10 +145,9 @@ class MessageReader(GenericSingerReader[str]):
         callback(record)
         return message.type
 
-    @staticmethod
-    def drain(file_input: IO[str] | None, goes_on: Callable[[], bool]) -> None:
+    def drain(self, file_input: IO[str] | None, goes_on: Callable[[], bool]) -> None:
         """Read the rest of the input without using it, for as long as `goes_on` returns True."""
-        for _ in lines(file_input or sys.stdin, goes_on):
+        for _ in lines(file_input or sys.stdin, goes_on, self.wake):
             pass
 
     def _goes_on(self) -> bool:
@@ -176,15 +174,20 @@ def stream_of(message: Message) -> str:
     return message.stream
 
 
-def lines(file_input: IO[str], goes_on: Callable[[], bool]) -> Iterator[bytes]:
-    """Return the lines of an input until `goes_on` is False, which is asked once a second."""
+def lines(
+    file_input: IO[str], goes_on: Callable[[], bool], wake: Sequence[int] = ()
+) -> Iterator[bytes]:
+    """Return the lines of an input until `goes_on` is False, which is asked once a second.
+
+    It is also asked when one of the descriptors `wake` is readable.
+    """
     try:
         descriptor = file_input.fileno()
         select.select([descriptor], [], [], 0)
     except (OSError, ValueError, AttributeError):
         # A file in memory, or (on Windows) an input that select cannot wait for.
         return _plain_lines(file_input, goes_on)
-    return _waited_lines(descriptor, goes_on)
+    return _waited_lines(descriptor, goes_on, wake)
 
 
 def _plain_lines(file_input: Iterable[str], goes_on: Callable[[], bool]) -> Iterator[bytes]:
@@ -194,42 +197,26 @@ def _plain_lines(file_input: Iterable[str], goes_on: Callable[[], bool]) -> Iter
             return
 
 
-def _waited_lines(descriptor: int, goes_on: Callable[[], bool]) -> Iterator[bytes]:
+def _waited_lines(
+    descriptor: int, goes_on: Callable[[], bool], wake: Sequence[int]
+) -> Iterator[bytes]:
     parts: list[bytes] = []  # of a line that is not complete yet
-    with _signals_end_waits() as wake:
-        while goes_on():
-            if descriptor not in select.select([descriptor, *wake], [], [], _WAIT_SECONDS)[0]:
-                continue
-            # BytesIO finds line ends with memchr. Splitting reads each byte, which took 5 µs for a
-            # line of 10 KB.
-            whole = io.BytesIO(os.read(descriptor, _CHUNK_BYTES)).readlines()
-            rest = whole.pop() if whole and not whole[-1].endswith(b"\n") else b""
-            if whole and parts:
-                whole[0] = b"".join((*parts, whole[0]))
-                parts = []
-            yield from whole
-            if rest:
-                parts.append(rest)
-            elif not whole:  # The end of the input.
-                yield b"".join(parts)
-                return
-
-
-@contextlib.contextmanager
-def _signals_end_waits() -> Iterator[list[int]]:
-    """Yield a descriptor that is readable after a signal; select alone would go on waiting."""
-    if threading.current_thread() is not threading.main_thread():
-        yield []
-        return
-    readable, writable = os.pipe()
-    os.set_blocking(writable, False)
-    before = signal.set_wakeup_fd(writable, warn_on_full_buffer=False)
-    try:
-        yield [readable]
-    finally:
-        signal.set_wakeup_fd(before)
-        os.close(readable)
-        os.close(writable)
+    while goes_on():
+        if descriptor not in select.select([descriptor, *wake], [], [], _WAIT_SECONDS)[0]:
+            continue
+        # BytesIO finds line ends with memchr. Splitting reads each byte, which took 5 µs for a
+        # line of 10 KB.
+        whole = io.BytesIO(os.read(descriptor, _CHUNK_BYTES)).readlines()
+        rest = whole.pop() if whole and not whole[-1].endswith(b"\n") else b""
+        if whole and parts:
+            whole[0] = b"".join((*parts, whole[0]))
+            parts = []
+        yield from whole
+        if rest:
+            parts.append(rest)
+        elif not whole:  # The end of the input.
+            yield b"".join(parts)
+            return
 
 
 def decode_message(line: bytes) -> Message:

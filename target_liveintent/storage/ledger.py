@@ -19,7 +19,10 @@ from target_liveintent.errors import ConfigurationError, StorageError
 
 _BUSY_SECONDS = 30.0
 """Seconds for which a run waits for another one that holds the file."""
+_SQLITE_SECONDS = 0.5
+"""Seconds of that for which SQLite waits at a time: Python obeys no signal during its wait."""
 _RETRY_SECONDS = 0.05
+"""Seconds between two tries, as SQLite does not wait for every lock."""
 
 
 class Ledger:
@@ -28,6 +31,9 @@ class Ledger:
     Args:
         path: The file; a new one can be read by its owner only.
         account: API URL and customer ID: events of another account have other keys.
+
+    Attributes:
+        locked: Whether the run waits at this moment for another process that holds the file.
 
     Raises:
         ConfigurationError: If the file cannot be used.
@@ -42,23 +48,25 @@ class Ledger:
         sleep: Callable[[float], None] = time.sleep,
     ) -> None:
         self._path = path
+        self._clock, self._sleep = clock, sleep
+        self.locked = False
         self._prefix = blake2b("\0".join((*account, "")).encode(), digest_size=16)
         self._underway: set[tuple[int, str, str]] = set()
         try:
             os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
-            self._db = sqlite3.connect(path, timeout=_BUSY_SECONDS, isolation_level=None)
+            self._db = sqlite3.connect(path, timeout=_SQLITE_SECONDS, isolation_level=None)
             # A commit survives SIGKILL without an fsync. A power cut may cost the last commits,
             # and the events of those are sent twice.
-            self._use_write_ahead_log(clock, sleep)
+            self._execute("PRAGMA journal_mode = WAL")
             self._db.execute("PRAGMA synchronous = NORMAL")
             # Keys are spread over the whole file: with fewer checkpoints, SQLite writes each page
             # less often.
             self._db.execute("PRAGMA wal_autocheckpoint = 10000")
-            self._db.execute(
+            self._execute(
                 "CREATE TABLE IF NOT EXISTS delivered"
                 " (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID"
             )
-            self._db.execute("DELETE FROM delivered WHERE expires_at < ?", (int(clock.time()),))
+            self._execute("DELETE FROM delivered WHERE expires_at < ?", [int(clock.time())])
         except ValueError:
             msg = "ledger_path is no path of a file"
             raise ConfigurationError(msg) from None
@@ -67,18 +75,20 @@ class Ledger:
                 self._db.close()
             raise ConfigurationError(str(self._failure(error))) from None
 
-    def _use_write_ahead_log(self, clock: Clock, sleep: Callable[[float], None]) -> None:
-        """Switch the journal mode; SQLite itself does not wait if two runs create the file."""
-        until = clock.monotonic() + _BUSY_SECONDS
-        while True:
-            try:
-                self._db.execute("PRAGMA journal_mode = WAL")
-            except sqlite3.OperationalError as error:  # noqa: PERF203 (rarely twice)
-                if "locked" not in str(error) or clock.monotonic() > until:
-                    raise
-                sleep(_RETRY_SECONDS)
-            else:
-                return
+    def _execute(self, statement: str, values: Sequence[bytes | int] = ()) -> sqlite3.Cursor:
+        """Execute a statement; while another process holds the file, wait and try again."""
+        until = self._clock.monotonic() + _BUSY_SECONDS
+        try:
+            while True:
+                try:
+                    return self._db.execute(statement, values)
+                except sqlite3.OperationalError as error:
+                    if "locked" not in str(error) or self._clock.monotonic() > until:
+                        raise
+                    self.locked = True
+                self._sleep(_RETRY_SECONDS)
+        finally:
+            self.locked = False
 
     def begin(self, conversion: Conversion) -> bool:
         """Note that an event is being delivered; return False if it was noted already."""
@@ -99,7 +109,7 @@ class Ledger:
         if not rows:
             return
         try:
-            self._db.execute("BEGIN IMMEDIATE")
+            self._execute("BEGIN IMMEDIATE")
             self._db.executemany("INSERT OR IGNORE INTO delivered VALUES (?, ?)", rows)
             self._db.execute("COMMIT")
         except sqlite3.Error as error:
@@ -115,7 +125,7 @@ class Ledger:
         marks = ",".join("?" * len(by_key))
         query = f"SELECT key FROM delivered WHERE key IN ({marks})"  # noqa: S608 (marks only)
         try:
-            for (key,) in self._db.execute(query, list(by_key)):
+            for (key,) in self._execute(query, list(by_key)):
                 del by_key[key]
         except sqlite3.Error as error:
             raise self._failure(error) from None

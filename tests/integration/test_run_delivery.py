@@ -236,6 +236,18 @@ def test_no_answer_in_time(to_server: Launcher, server: FaultyServer) -> None:
     assert len(server.requests) == 2
 
 
+@pytest.mark.parametrize(
+    "raw", [b"HTTP/1.1 204 No Content\r\n\r\n" * 9, b"HTTP/1.1 100 Continue\r\n\r\n" * 9]
+)
+def test_an_answer_that_drips(to_server: Launcher, server: FaultyServer, raw: bytes) -> None:
+    """An answer that comes byte by byte is given up in time, whatever its bytes are."""
+    server.answer = in_turn(Reply(raw=raw, drip=0.1, skipped=None))
+    run = to_server.run(schema(), order(1), state(1), request_timeout_seconds=1)
+    assert (run.code, run.states) == (0, [1])
+    first, second = (request.seen for request in server.requests)
+    assert 1 <= second - first < 3
+
+
 @pytest.mark.parametrize("form", ["seconds", "date"])
 def test_retry_after(to_server: Launcher, server: FaultyServer, form: str) -> None:
     """Retry-After is obeyed, in seconds and as a date."""

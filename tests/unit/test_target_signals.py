@@ -1,14 +1,16 @@
-"""A target: what it says after a signal, and that it hides its token."""
+"""A target: what it says after a signal, that it hides its token, and that it needs a log."""
 
 from __future__ import annotations
 
 import os
 import signal
+import sys
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from target_liveintent.errors import StorageError
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.target import TargetLiveIntent
 
@@ -112,3 +114,15 @@ def test_a_dry_run_hides_the_token() -> None:
     account = {"customer_id": "a-1b2c", "auth_token": "t0ken-of-a-dry-run"}
     TargetLiveIntent(config={**account, "dry_run": True})
     assert without_secrets("with t0ken-of-a-dry-run") == "with ***"
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_closed_standard_error(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, dry_run: bool
+) -> None:
+    """Without a log there is no run, and no file."""
+    monkeypatch.setattr(sys, "stderr", None)
+    account = {"customer_id": "a-1b2c", "auth_token": "a-token", "dry_run": dry_run}
+    with pytest.raises(StorageError, match="standard error is closed"):
+        TargetLiveIntent(config={**account, "ledger_path": str(tmp_path / "ledger.sqlite")})
+    assert list(tmp_path.iterdir()) == []

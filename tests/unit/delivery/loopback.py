@@ -8,7 +8,8 @@ import threading
 from typing import TYPE_CHECKING
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    import ssl
+    from collections.abc import Callable, Iterator
 
     from typing_extensions import Self
 
@@ -81,23 +82,61 @@ class Loopback:
 
 
 @contextlib.contextmanager
-def dripping(head: bytes, drop: bytes, drops: int = 100) -> Iterator[str]:
-    """Serve one answer whose rest comes drop by drop, over five seconds."""
-    ended = threading.Event()
+def serving(
+    answer: Callable[[socket.socket, threading.Event], None],
+    tls: Callable[[], ssl.SSLContext] | None = None,
+) -> Iterator[int]:
+    """Serve connections at a port, each by a call of `answer` in a thread of its own.
 
-    def serve(listener: socket.socket) -> None:
-        connection, _ = listener.accept()
-        with connection, contextlib.suppress(OSError):
-            connection.recv(65_536)
-            connection.sendall(head)
-            for _ in range(drops):
-                if ended.wait(0.05):
-                    return
-                connection.sendall(drop)
+    Args:
+        answer: Takes a connection, and an event that is set when the server ends.
+        tls: Returns the TLS of the next connection; None for plain connections.
+    """
+    ended = threading.Event()
+    threads: list[threading.Thread] = []
+    opened: list[socket.socket] = []
+
+    def serve(connection: socket.socket) -> None:
+        with contextlib.suppress(OSError), contextlib.ExitStack() as stack:
+            stack.enter_context(connection)
+            connection.settimeout(10)
+            if tls is not None:
+                connection = stack.enter_context(tls().wrap_socket(connection, server_side=True))
+            opened.append(connection)
+            answer(connection, ended)
+
+    def accept(listener: socket.socket) -> None:
+        with contextlib.suppress(OSError):  # It is shut down at the end.
+            while True:
+                connection, _ = listener.accept()
+                threads.append(threading.Thread(target=serve, args=(connection,), daemon=True))
+                threads[-1].start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        thread = threading.Thread(target=serve, args=(listener,), daemon=True)
-        thread.start()
-        yield f"http://127.0.0.1:{listener.getsockname()[1]}"
-        ended.set()
-        thread.join(5)
+        accepting = threading.Thread(target=accept, args=(listener,), daemon=True)
+        accepting.start()
+        try:
+            yield listener.getsockname()[1]
+        finally:
+            ended.set()
+            for one in (listener, *opened):
+                with contextlib.suppress(OSError):
+                    one.shutdown(socket.SHUT_RDWR)
+            for thread in [accepting, *threads]:
+                thread.join(5)
+
+
+def dripping(
+    head: bytes, drop: bytes, drops: int = 100
+) -> Callable[[socket.socket, threading.Event], None]:
+    """Return an answer whose head comes at once, and whose rest drop by drop, over five seconds."""
+
+    def answer(connection: socket.socket, ended: threading.Event) -> None:
+        connection.recv(65_536)
+        connection.sendall(head)
+        for _ in range(drops):
+            if ended.wait(0.05):
+                return
+            connection.sendall(drop)
+
+    return answer

@@ -10,12 +10,13 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import FakeClock, batch, deliver, settings
-from loopback import NO_CONTENT, Loopback, answer_with, dripping
+from loopback import NO_CONTENT, Loopback, answer_with
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.transport import find_route, read_body
+from target_liveintent.errors import SetUpError
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -79,9 +80,9 @@ def test_a_connection_that_is_taken_at_once(answer: bytes) -> None:
         given = settings(api_url=server.url)
         route = find_route(given)
         first = route.post(b"[]", {}, 5.0)
-        read_body(first, float("inf"), SYSTEM_CLOCK)
+        read_body(first)
         second = route.post(b"[]", {}, 5.0)
-        read_body(second, float("inf"), SYSTEM_CLOCK)
+        read_body(second)
     assert [first.status, second.status] == [int(answer[9:12])] * 2
     assert server.connections == [2]
 
@@ -134,20 +135,10 @@ def test_a_body_without_end() -> None:
     with Loopback(answer_with("400 Bad Request", b"x" * 1_000_000)) as server:
         answer = post(server.url)
         response = find_route(settings(api_url=server.url)).post(b"[]", {}, 5.0)
-        body = read_body(response, float("inf"), SYSTEM_CLOCK)
+        body = read_body(response)
     assert answer.verdict is Verdict.REFUSED
     assert answer.detail == "HTTP 400: " + "x" * 500
     assert 65_536 <= len(body) < 2 * 65_536
-
-
-@pytest.mark.parametrize("status", [b"200 OK", b"400 Bad Request"])
-def test_an_answer_that_drips(status: bytes) -> None:
-    """An answer that comes byte by byte takes no longer than an answer may take."""
-    head = b"HTTP/1.1 " + status + b"\r\nContent-Length: 100\r\n\r\n"
-    with dripping(head, b"x") as url:
-        answer = post(url, TickingClock(), request_timeout_seconds=1)
-    assert (answer.verdict, answer.detail) == (Verdict.RETRY, "no answer in time")
-    assert 1.0 <= answer.seconds < 3.0
 
 
 # Faults
@@ -182,6 +173,10 @@ CERTIFICATES = "the file of certificates is not there or cannot be used"
         ("https_proxy", "foo://127.0.0.1:9", PROXY),
         ("https_proxy", "socks5://127.0.0.1:9", KIND),
         ("REQUESTS_CA_BUNDLE", "no-such-file.pem", CERTIFICATES),
+        ("REQUESTS_CA_BUNDLE", __file__, CERTIFICATES),
+        ("SSL_CERT_FILE", "no-such-file.pem", CERTIFICATES),
+        ("SSL_CERT_FILE", __file__, CERTIFICATES),
+        ("SSL_CERT_DIR", "no-such-folder", CERTIFICATES),
     ],
 )
 def test_a_set_up_that_cannot_be_used(
@@ -189,12 +184,12 @@ def test_a_set_up_that_cannot_be_used(
 ) -> None:
     """A proxy or a file of certificates that no retry can fix ends the run at once, and says so."""
     for name in list(os.environ):
-        if name.lower().endswith("_proxy"):
+        if name.lower().endswith(("_proxy", "_ca_bundle")):
             monkeypatch.delenv(name)
     monkeypatch.setenv(variable, value)
     given = settings(api_url="https://127.0.0.1.invalid")
     result = deliver(batch("1"), Client(given, SYSTEM_CLOCK))
-    assert result.failure is not None
+    assert isinstance(result.failure, SetUpError)
     assert f"a fault of this machine's set-up: {words}" in str(result.failure)
     assert (result.requests, result.retries) == (1, 0)
 

@@ -3,14 +3,23 @@
 from __future__ import annotations
 
 import io
+import os
+import select
 import subprocess
 import sys
+import threading
 from pathlib import Path
 
 import pytest
 
-from target_liveintent.errors import ConfigurationError
-from target_liveintent.singer.standard_io import check_input, write_state
+from target_liveintent.errors import ConfigurationError, InputError, StorageError
+from target_liveintent.singer.standard_io import (
+    StateOutput,
+    check_input,
+    check_log,
+    check_output,
+    input_of,
+)
 
 
 def test_the_own_dead_letters_are_not_read(tmp_path: Path) -> None:
@@ -32,20 +41,58 @@ def test_an_input_in_memory(tmp_path: Path) -> None:
     check_input(io.StringIO("{}"), str(tmp_path / "letters.singer"))
 
 
+def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A closed stream is an ordinary error, which names it; an input of one's own is none."""
+    check_output()
+    check_log()
+    source = io.StringIO()
+    for name in ("stdin", "stdout", "stderr"):
+        monkeypatch.setattr(sys, name, None)
+    with pytest.raises(StorageError, match="standard output is closed"):
+        check_output()
+    with pytest.raises(StorageError, match="standard error is closed"):
+        check_log()
+    with pytest.raises(InputError, match="standard input is closed"):
+        input_of(None)
+    assert input_of(source) is source
+
+
 def test_state_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     """A STATE is a line, in the text that the tap sent."""
-    write_state('{"a": 1.10}')
-    write_state("{}")
+    output = StateOutput()
+    output.write('{"a": 1.10}')
+    output.write("{}")
     assert capsys.readouterr().out == '{"a": 1.10}\n{}\n'
 
 
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_standard_output_that_is_full() -> None:
     """The error is readable, and nothing fails again when the program ends."""
-    code = "from target_liveintent.singer.standard_io import write_state; write_state('{}')"
+    code = "from target_liveintent.singer import StateOutput; StateOutput().write('{}')"
     with Path("/dev/full").open("wb") as full:
         done = subprocess.run(
             [sys.executable, "-c", code], check=False, stdout=full, stderr=subprocess.PIPE
         )
     last_line = done.stderr.decode().splitlines()[-1]
     assert "STATE cannot be written to standard output: No space left on device" in last_line
+
+
+def test_a_signal_while_nobody_reads() -> None:
+    """A signal in the middle of a STATE loses nothing of it, buffered or not."""
+    code = """if True:
+        import signal
+        from target_liveintent.singer import StateOutput
+        signal.signal(signal.SIGALRM, lambda *_: None)
+        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
+        StateOutput().write("x" * 1_000_000)
+    """
+    for unbuffered in ("", "1"):
+        with subprocess.Popen(
+            [sys.executable, "-c", code],
+            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+            stdout=subprocess.PIPE,
+        ) as process:
+            assert process.stdout is not None
+            select.select([process.stdout], [], [])
+            threading.Event().wait(0.1)  # Signals come while the pipe is full.
+            assert process.stdout.read() == b"x" * 1_000_000 + b"\n"

@@ -6,6 +6,7 @@ import signal
 import sqlite3
 import subprocess
 import sys
+import time
 from typing import TYPE_CHECKING
 
 import pytest
@@ -65,6 +66,31 @@ def test_a_lock_that_is_never_released(ledgers: Ledgers) -> None:
         open_ledger(ledgers.path, sleep)
     assert 30 <= sleep.now - NOW < 31
     other.close()
+
+
+def test_a_lock_while_an_event_is_noted(ledgers: Ledgers) -> None:
+    """A run waits for another one that writes, says so, and obeys signals while it waits."""
+    other = sqlite3.connect(ledgers.path, isolation_level=None)
+    seen: list[object] = []
+    handler = signal.signal(signal.SIGALRM, lambda *_: seen.append("signal"))
+
+    def during(_: int) -> None:
+        seen.append(ledger.locked)
+        other.execute("COMMIT")
+
+    ledger = open_ledger(ledgers.path, Sleep(during))
+    assert not ledger.locked
+    other.execute("BEGIN IMMEDIATE")
+    signal.setitimer(signal.ITIMER_REAL, 0.05)
+    start = time.monotonic()
+    remember(ledger, event())
+    assert time.monotonic() - start < 3
+    signal.signal(signal.SIGALRM, handler)
+    assert seen == ["signal", True]
+    assert not ledger.locked
+    assert ledger.unsent([event()]) == []
+    other.close()
+    ledger.close()
 
 
 def test_only_a_lock_is_waited_for(ledgers: Ledgers) -> None:

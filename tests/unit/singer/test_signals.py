@@ -1,0 +1,150 @@
+"""What a signal does to a process that stops, and to one that hangs; in processes of their own."""
+
+from __future__ import annotations
+
+import logging
+import os
+import signal
+import sqlite3
+import subprocess
+import sys
+import threading
+import time
+from typing import TYPE_CHECKING
+
+import pytest
+
+from target_liveintent.singer.signals import StopSignals
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+PROGRAM = """
+import logging, os, signal, sqlite3, sys, threading
+from target_liveintent.singer.signals import StopSignals
+
+logging.basicConfig(format="%(levelname)s %(message)s")
+signals = StopSignals(logging.getLogger(), lambda: "it waits for a test", 0.5)
+for number in (signal.SIGTERM, signal.SIGINT):
+    signal.signal(number, lambda number, _: signals.note(number))
+signal.signal(signal.SIGUSR1, lambda *_: None)
+with signals as wake:
+    print("started", flush=True)
+    {hang}
+print("ended", flush=True)
+"""
+LOGGER = logging.getLogger("test")
+FOR_EVER = "threading.Event().wait()"
+
+
+class Hanging:
+    """A process that hangs."""
+
+    def __init__(self, hang: str, *arguments: str) -> None:
+        self.process = subprocess.Popen(
+            [sys.executable, "-c", PROGRAM.format(hang=hang), *arguments],
+            stdout=subprocess.PIPE,
+            stderr=subprocess.PIPE,
+        )
+        assert self.process.stdout is not None
+        assert self.process.stdout.readline() == b"started\n"
+
+    def ends(self, *numbers: int) -> tuple[int, str, float]:
+        """Send signals; return the exit code, standard error, and how many seconds it took."""
+        start = time.monotonic()
+        for number in numbers:
+            self.process.send_signal(number)
+        _, log = self.process.communicate(timeout=20)
+        return self.process.returncode, log.decode().strip(), time.monotonic() - start
+
+
+@pytest.fixture
+def hanging() -> Iterator[list[Hanging]]:
+    """Collect processes, and end those that are left over."""
+    started: list[Hanging] = []
+    yield started
+    for one in started:
+        one.process.kill()
+        one.process.communicate()
+
+
+def line(name: str) -> str:
+    return (
+        f"WARNING stopped by {name}, but after 0 seconds it waits for a test; so the run ends here,"
+        " and the next one goes on where STATE stands"
+    )
+
+
+@pytest.mark.parametrize("number", [signal.SIGTERM, signal.SIGINT])
+def test_a_main_thread_that_hangs(hanging: list[Hanging], number: signal.Signals) -> None:
+    """It is ended after its time, says what it waited for, and has the code of its signal."""
+    hanging.append(Hanging(FOR_EVER))
+    code, log, took = hanging[0].ends(number)
+    assert (code, log) == (128 + number, line(number.name))
+    assert 0.5 <= took < 3
+
+
+def test_a_main_thread_that_runs_no_handler(hanging: list[Hanging], tmp_path: Path) -> None:
+    """It is ended even where Python's handlers cannot run, such as in a wait of SQLite's."""
+    path = tmp_path / "locked.sqlite"
+    other = sqlite3.connect(path, isolation_level=None)
+    other.execute("BEGIN EXCLUSIVE")
+    wait = "sqlite3.connect(sys.argv[1], timeout=30).execute('CREATE TABLE t (x)')"
+    hanging.append(Hanging(wait, str(path)))
+    code, log, took = hanging[0].ends(signal.SIGTERM)
+    assert (code, log) == (143, line("SIGTERM"))
+    assert took < 3
+    other.close()
+
+
+def test_a_standard_error_that_is_full(hanging: list[Hanging]) -> None:
+    """It is ended although the main thread holds the lock of the log and nobody reads the log."""
+    full = "logging.root.handlers[0].acquire(); [os.write(2, bytes(4096)) for _ in iter(int, 1)]"
+    hanging.append(Hanging(full))
+    start = time.monotonic()
+    hanging[0].process.send_signal(signal.SIGTERM)
+    assert hanging[0].process.wait(20) == 143
+    assert 0.5 <= time.monotonic() - start < 3
+
+
+def test_a_process_that_stops_in_time(hanging: list[Hanging]) -> None:
+    """A process that has come to its end is left alone."""
+    stops = "__import__('select').select(wake, [], [])"
+    hanging.append(Hanging(f"{stops}\nthreading.Event().wait(0.8)"))
+    assert hanging[0].ends(signal.SIGTERM)[:2] == (0, "")
+
+
+def test_a_signal_that_stops_nothing(hanging: list[Hanging]) -> None:
+    """Other signals, which somebody else handles, end nothing."""
+    hanging.append(Hanging("threading.Event().wait(1.2)"))
+    assert hanging[0].ends(signal.SIGUSR1)[:2] == (0, "")
+
+
+def test_a_second_signal(hanging: list[Hanging]) -> None:
+    """A second signal that comes soon is part of the same stop."""
+    signals = StopSignals(LOGGER, str)
+    assert signals.note(signal.SIGINT)
+    assert not signals.note(signal.SIGTERM)
+    assert signals.received == signal.SIGINT
+
+
+def test_what_was_there_before_is_given_back() -> None:
+    """The descriptor for signals that somebody else has set stays theirs."""
+    readable, writable = os.pipe()
+    os.set_blocking(writable, False)
+    before = signal.set_wakeup_fd(writable)
+    try:
+        with StopSignals(LOGGER, str) as wake:
+            assert len(wake) == 1
+        assert signal.set_wakeup_fd(before) == writable
+    finally:
+        signal.set_wakeup_fd(before)
+        os.close(readable)
+        os.close(writable)
+    assert not [t for t in threading.enumerate() if t.name == "stop" and not _ends(t)]
+
+
+def _ends(thread: threading.Thread) -> bool:
+    thread.join(5)
+    return not thread.is_alive()
