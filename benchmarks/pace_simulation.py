@@ -262,7 +262,7 @@ def simulate(api: Api, clients: Iterable[Client], until: float = 3600.0) -> None
         elif now != client.alarm:
             continue  # It was set to another time since.
         while (ready := client.next_batch(now)) is not None:
-            at = client.pace.next_start(now)
+            at = client.pace.next_start()
             if at is None or at > now:
                 client.back(ready, now, Signal.LIMITED)
                 set_alarm(client, at)

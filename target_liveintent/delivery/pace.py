@@ -1,21 +1,21 @@
-"""Decides when the next request may start, from the API's answers alone.
+"""When the next request may start: a window and a rate, which follow the API's answers.
 
-Two numbers hold requests back. The *window* is how many may be in flight; it follows how long
-answers take. The *rate* is how many may start in a second; it follows refusals, and there is none
-until the first.
+The *window* is how many requests may be in flight. It follows how long answers take: when they take
+longer, requests queue up at the API. The *rate* is how many requests may start in a second. It
+follows refusals, and there is none before the first.
 
-| what happens | window | rate |
+| the API's answers | window | rate |
 |---|---|---|
-| requests are taken, no limit is known | +0.5 for each | none |
-| requests are taken, a limit is known | +1 a round trip | back to the rate that was refused, rests there, then beyond |
-| answers take twice as long as the fastest did | × 0.7 | – |
-| the first refusal | – | × 0.4 of the rate in use |
-| a refusal later | – | × 0.85; × 0.4 if nothing was taken since the last four cuts |
-| eight failures, nothing taken between: an outage | 1 | × 0.4 each time, at least one request in 12 s |
-| something is taken after an outage | grows from 1 | none: the search for a limit begins anew |
+| taken; no limit is known | + 0.5 for each | none |
+| taken; a limit is known | + 1 a round trip | climbs to where it was cut, rests there, climbs on |
+| taken, but twice as slowly as at best | times 0.7 | |
+| the first refusal | | times 0.4, again and again until a request is taken |
+| a refusal later | | times 0.88, or 0.4 from the fifth cut in a row on |
+| eight failures in a row: an outage | 1 | as above, but one request in 13 seconds at least |
+| the first one taken after an outage | from 1 | none: the search for a limit begins anew |
 
-One failure is no sign of a limit, so a fault changes nothing before it is the sixth in a row; from
-then on it counts as a refusal. All requests that were in flight at a cut count as one with it.
+"In a row" means that nothing was taken between. A fault says nothing of a limit, unless it is the
+fifth failure in a row or later. After a cut, answers to requests that started before it cut no more.
 """
 
 from __future__ import annotations
@@ -29,45 +29,79 @@ from typing import NamedTuple
 
 
 class Signal(enum.Enum):
-    """What an answer says about the pace."""
+    """What an answer means for the pace."""
 
-    TAKEN = enum.auto()
-    LIMITED = enum.auto()
-    FAULT = enum.auto()
+    TAKEN = enum.auto()  # The API works: it accepted the events, or refused them for what they are.
+    LIMITED = enum.auto()  # Too many requests, or too slow an answer: 429, 503, a timeout.
+    FAULT = enum.auto()  # Anything else that went wrong: 500, 502, 504, no connection.
 
 
-BACK_OFF = 0.87
-SEARCH = 0.4
-STEEP = 4
-LEAST_RATE = 1 / 60
-LONGEST_GAP = 12.0
-FAULTS = 6
-OUTAGE = 8
-PROOF = 8
-SECONDS = 2.0
-STARTS = 6
-STRETCH = 2.0
-FEW = 3
+CUT = 0.88
+"""The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
+STEEP_CUT = 0.4
+"""The factor of a cut while the limit may be anywhere below, to find it with few requests."""
+PATIENCE = 4
+"""Cuts in a row after which the limit may be anywhere below."""
+CLIMB = 2.5
+"""Least seconds of a climb. Time, not answers, makes clients of one limit equal."""
+CLIMB_AT_ONE = 5.0
+"""Seconds of a climb at one request a second: one request in five is refused there."""
+REPAID = 2.0
+"""Seconds by which a climb takes longer for each second of `Retry-After`, which costs all others."""
 GONE = 3.0
+"""Climbs in a row, each without a refusal, after which there is no limit any more."""
+FEW = 3
+"""Starts since the last cut that are too few to have used the rate, because of a `Retry-After`."""
+LEAST_RATE = 1 / 60
+"""The least requests a second where a limit is known."""
+LONGEST_GAP = 13.0
+"""The most seconds between requests where none is known: they notice that an outage is over."""
+FAULTS = 5
+"""Failures in a row that make a fault count as a refusal: where 40 % fail by chance, 1 in 100."""
+OUTAGE = 8
+"""Failures in a row that are an outage: soon enough for 100 requests in 300 seconds to suffice."""
+PROOF = 8
+"""Requests taken since the last outage that make it one, and not a limit of a few a minute."""
 SLOW = 2.0
+"""The factor between medians that chance does not explain."""
 ROUND = 8
+"""The least answers that have a median worth the name."""
 SPREAD = 0.25
+"""The share of the time between two starts that is random, so that clients do not march in step."""
 
 
 class _Limit(NamedTuple):
+    """The rate since a cut, in requests a second.
+
+    Attributes:
+        refused: The rate before the cut, at which a request was refused.
+        start: The rate after it.
+        since: When a request was taken after it, and the climb began; infinite before that.
+        climb: How many seconds the climb takes.
+    """
+
     refused: float
     start: float
     since: float
-    seconds: float
+    climb: float
 
-    def rate(self, now: float) -> float | None:
-        climbed = max(0.0, now - self.since) / self.seconds
-        if climbed >= GONE:
-            return None
-        return self.refused * (self.start / self.refused) ** ((1 - climbed) ** 3)
+    def rate(self, now: float) -> float:
+        """Return the rate: a cubic curve, as in TCP, which is steep far from `refused` only."""
+        climbs = max(0.0, now - self.since) / self.climb
+        if climbs >= GONE:
+            return math.inf
+        return self.refused * math.pow(self.start / self.refused, (1 - climbs) ** 3)
 
 
 class Pace:
+    """When the next request may start. All times are seconds of one monotonic clock.
+
+    Args:
+        ceiling: The most requests in flight.
+        per_minute: The most requests in a minute.
+        jitter: Returns a random number from 0 to 1.
+    """
+
     def __init__(
         self,
         ceiling: int,
@@ -75,124 +109,142 @@ class Pace:
         per_minute: int | None = None,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self._ceiling = ceiling
-        self._least_interval = 60 / per_minute if per_minute else 0.0
-        self._jitter = jitter
         self.in_flight = 0
+        self._ceiling = ceiling
+        self._cap = per_minute / 60 if per_minute else math.inf
+        self._jitter = jitter
         self._window = min(2.0, ceiling)
-        self._latencies: list[float] = []
-        self._least = math.inf
-        self._queued = False
+        self._latencies: list[float] = []  # Of this round.
+        self._best = math.inf  # The least median of a round.
+        self._has_queued = False
         self._limit: _Limit | None = None
+        self._rate = self._cap
         self._last_start = self._due = self._quiet_until = -math.inf
-        self._cut_at = self._taken_at = self._failing_since = -math.inf
-        self._starts = self._cuts = self._failures = 0
+        self._spread = 1.0
+        self._cut_at = self._failing_since = -math.inf
+        self._cuts = self._failures = 0  # In a row.
+        self._searching = False
+        self._starts_since_cut = 0
         self._taken_since_outage = PROOF
 
     @property
     def window(self) -> int:
+        """How many requests may be in flight."""
         return int(self._window)
 
-    def rate(self, now: float) -> float | None:
-        return None if self._limit is None else self._limit.rate(now)
+    @property
+    def rate(self) -> float | None:
+        """How many requests may start in a second; None for any number."""
+        return None if math.isinf(self._rate) else self._rate
 
-    def next_start(self, now: float) -> float | None:
+    def next_start(self) -> float | None:
+        """Return when the next request may start; None for not before an answer.
+
+        A full window holds it back for a time only, as all requests in flight may be hanging.
+        """
         due = max(self._due, self._quiet_until)
         if self.in_flight < self.window:
             return due
-        if self.in_flight < self._ceiling:
-            return max(due, self._last_start + LONGEST_GAP)
-        return None
+        return max(due, self._last_start + LONGEST_GAP) if self.in_flight < self._ceiling else None
 
     def started(self, now: float) -> None:
-        if self._limit is not None:  # Time in which nothing waited for the pace does not count.
+        """Note that a request starts. It may do so earlier than `next_start` says."""
+        if self._limit:  # Time in which no request waited for the rate proves nothing.
             idle = max(0.0, now - max(self._due, self._limit.since))
             self._limit = self._limit._replace(since=self._limit.since + idle)
         self.in_flight += 1
-        self._starts += 1
+        self._starts_since_cut += 1
         self._last_start = now
+        self._spread = 1 + SPREAD * (self._jitter() - 0.5)
         self._schedule(now)
 
     def answered(
         self, started_at: float, now: float, signal: Signal, retry_after: float | None = None
     ) -> None:
+        """Note that a request has its answer, or will get none.
+
+        Args:
+            started_at: When the request started.
+            now: The present time.
+            signal: What the answer means.
+            retry_after: How many seconds the API asks to wait.
+        """
         self.in_flight -= 1
         if signal is Signal.TAKEN:
             self._follow_latency(now - started_at)
-            self._taken(started_at, now)
+            self._note_taken(started_at, now)
         else:
-            self._failed(started_at, now, signal, retry_after or 0.0)
+            limited = signal is Signal.LIMITED or bool(retry_after)
+            self._note_failure(started_at, now, retry_after or 0.0, limited=limited)
         self._schedule(now)
 
     def _schedule(self, now: float) -> None:
-        self._due = self._last_start + self._interval(now) * (1 + SPREAD * (self._jitter() - 0.5))
-
-    def _interval(self, now: float) -> float:
-        rate = self.rate(now)
-        return max(self._least_interval, 1 / rate if rate else 0.0)
-
-    def _failed(self, started_at: float, now: float, signal: Signal, retry_after: float) -> None:
-        if not self._failures:
-            self._failing_since = started_at
-        self._failures += 1
-        refused = signal is Signal.LIMITED or retry_after or self._failures >= FAULTS
-        if refused and started_at >= self._cut_at:
-            self._cut(now, now - started_at, retry_after)
-        if self._failures >= OUTAGE:
-            self._window = 1.0
-        if retry_after:
-            until = now + retry_after + self._jitter() * self._interval(now)
-            self._quiet_until = max(self._quiet_until, until)
-
-    def _cut(self, now: float, latency: float, retry_after: float) -> None:
-        rate = self.rate(now)
-        if rate is None:
-            rate = (self.in_flight + 1) / max(latency, 0.001)
-            self._cuts = STEEP
-        else:
-            if self._starts <= FEW:
-                rate = min(rate, (self._starts + 1) / max(now - self._cut_at, 0.001))
-        if self._failures >= OUTAGE:
-            rate = min(rate, 1.0)
-        least = LEAST_RATE if self._limit and not self._cuts else 1 / LONGEST_GAP
-        factor = SEARCH if self._cuts >= STEEP else BACK_OFF
-        start = max(rate * factor, least)
-        seconds = max(SECONDS, STARTS / math.sqrt(max(rate, start))) + STRETCH * retry_after
-        self._limit = _Limit(max(rate, start), start, math.inf, seconds)
-        self._cut_at = now
-        self._cuts += 1
-        self._starts = 0
-
-    def _taken(self, started_at: float, now: float) -> None:
-        gap = now - self._taken_at
-        self._taken_at = now
-        self._taken_since_outage += 1
-        if started_at < self._failing_since:
-            return
-        outage = self._failures >= OUTAGE
-        self._failures = 0
-        if self._limit is None or started_at < self._cut_at:
-            return
-        if outage and self._taken_since_outage >= PROOF:
-            self._limit = None
-            self._taken_since_outage = 0
-        elif self._cuts > STEEP:
-            start = min(self._limit.start, max(1 / gap, LEAST_RATE))
-            self._limit = self._limit._replace(start=start, since=now)
-        elif self._cuts:
-            self._limit = self._limit._replace(since=now)
-        self._quiet_until = -math.inf
-        self._cuts = 0
+        self._rate = min(self._cap, self._limit.rate(now) if self._limit else math.inf)
+        self._due = self._last_start + max(1 / self._cap, self._spread / self._rate)
 
     def _follow_latency(self, seconds: float) -> None:
-        if self.in_flight + 1 >= self.window:
-            self._window += 1 / self._window if self._queued or self._limit else 0.5
+        if self.in_flight + 1 >= self.window:  # It was full, so a wider one would be used.
+            self._window += 1 / self._window if self._limit or self._has_queued else 0.5
         self._latencies.append(seconds)
         if len(self._latencies) >= max(ROUND, self.window):
             median = statistics.median(self._latencies)
             self._latencies.clear()
-            self._least = median if self._window < 2 else min(self._least, median)
-            if median > SLOW * self._least:
+            # A request that is alone does not queue behind others: the API itself is slower now.
+            self._best = median if self.window == 1 else min(median, self._best)
+            if median > SLOW * self._best:
                 self._window *= 0.7
-                self._queued = True
+                self._has_queued = True
         self._window = min(max(1.0, self._window), self._ceiling)
+
+    def _note_taken(self, started_at: float, now: float) -> None:
+        self._taken_since_outage += 1
+        if started_at < self._failing_since:
+            return  # It says nothing of the time since then.
+        outage = self._failures >= OUTAGE
+        self._failures = 0
+        if not self._limit or not self._cuts or started_at < self._cut_at:
+            return
+        self._cuts = 0
+        self._searching = False
+        self._quiet_until = -math.inf
+        self._limit = self._limit._replace(since=now)
+        if outage and self._taken_since_outage >= PROOF:
+            self._limit = None
+            self._taken_since_outage = 0
+
+    def _note_failure(
+        self, started_at: float, now: float, retry_after: float, *, limited: bool
+    ) -> None:
+        if not self._failures:
+            self._failing_since = started_at
+        self._failures += 1
+        if started_at >= self._cut_at and (limited or self._failures >= FAULTS):
+            self._cut(self._used_rate(now, now - started_at), now, retry_after)
+        if self._failures >= OUTAGE:
+            self._window = 1.0
+        if retry_after:  # Those who wait for the same moment do not all start in it.
+            apart = 1 / self._limit.start if self._limit else 1.0
+            until = now + retry_after + self._jitter() * apart
+            self._quiet_until = max(self._quiet_until, until)
+
+    def _used_rate(self, now: float, latency: float) -> float:
+        """Return the rate that led to a refusal, for what is known of it."""
+        rate = self._limit.rate(now) if self._limit else math.inf
+        if math.isinf(rate):
+            self._searching = True
+            rate = (self.in_flight + 1) / max(latency, 0.001)
+        elif self._starts_since_cut <= FEW:
+            rate = min(rate, (self._starts_since_cut + 1) / max(now - self._cut_at, 0.001))
+        return min(rate, self._cap)
+
+    def _cut(self, rate: float, now: float, retry_after: float) -> None:
+        steep = self._searching or self._cuts >= PATIENCE
+        may_be_outage = self._searching or self._cuts
+        least = 1 / LONGEST_GAP if may_be_outage else LEAST_RATE
+        start = max(rate * (STEEP_CUT if steep else CUT), least)
+        refused = max(rate, start)
+        climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + REPAID * retry_after
+        self._limit = _Limit(refused, start, math.inf, climb)
+        self._cut_at = now
+        self._cuts += 1
+        self._starts_since_cut = 0
