@@ -10,12 +10,13 @@ follows refusals, and there is none before the first.
 | taken; a limit is known | + 1 a round trip | climbs to where it was cut, rests there, climbs on |
 | taken, but twice as slowly as at best | times 0.7 | |
 | the first refusal | | times 0.4, again and again until a request is taken |
-| a refusal later | | times 0.88, or 0.4 from the fifth cut in a row on |
-| eight failures in a row: an outage | 1 | as above, but one request in 13 seconds at least |
-| the first one taken after an outage | from 1 | none: the search for a limit begins anew |
+| a refusal later | | times 0.9, or 0.4 from the fifth cut in a row on |
+| eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
+| the first request taken after it | from 1 | none: the search for a limit begins anew |
 
 "In a row" means that nothing was taken between. A fault says nothing of a limit, unless it is the
-fifth failure in a row or later. After a cut, answers to requests that started before it cut no more.
+fifth failure in a row or later. A cut is the answer to all requests that are in flight then: their
+refusals cut no more. After a `Retry-After` nothing starts before its end.
 """
 
 from __future__ import annotations
@@ -36,38 +37,38 @@ class Signal(enum.Enum):
     FAULT = enum.auto()  # Anything else that went wrong: 500, 502, 504, no connection.
 
 
-CUT = 0.88
+CUT = 0.9
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
 STEEP_CUT = 0.4
-"""The factor of a cut while the limit may be anywhere below, to find it with few requests."""
+"""The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
 PATIENCE = 4
 """Cuts in a row after which the limit may be anywhere below."""
 CLIMB = 2.5
-"""Least seconds of a climb. Time, not answers, makes clients of one limit equal."""
-CLIMB_AT_ONE = 5.0
-"""Seconds of a climb at one request a second: one request in five is refused there."""
+"""Least seconds of a climb: by time, not by answers, clients that share a limit become equals."""
+CLIMB_AT_ONE = 5.5
+"""Seconds of a climb at one request a second, where it costs one request in five."""
 REPAID = 2.0
-"""Seconds by which a climb takes longer for each second of `Retry-After`, which costs all others."""
+"""Seconds that a climb lasts longer for each second of `Retry-After`, as it costs that much more."""
 GONE = 3.0
-"""Climbs in a row, each without a refusal, after which there is no limit any more."""
+"""Climbs that a rate rises without a refusal before it has no limit any more."""
 FEW = 3
-"""Starts since the last cut that are too few to have used the rate, because of a `Retry-After`."""
+"""Starts since the last cut that are too few to have used the rate, after a `Retry-After`."""
 LEAST_RATE = 1 / 60
-"""The least requests a second where a limit is known."""
+"""The least requests a second, unless the next failure may show an outage."""
+FIRST_GAP = 3.0
+"""The most seconds between requests in a row of failures; each adds a sixth of a second, up to"""
 LONGEST_GAP = 13.0
-"""The most seconds between requests where none is known: they notice that an outage is over."""
+"""the most at all: an outage of 300 seconds costs up to 100 requests, its end is noticed in 15."""
 FAULTS = 5
-"""Failures in a row that make a fault count as a refusal: where 40 % fail by chance, 1 in 100."""
+"""Failures in a row from which on a fault counts as a refusal: by chance, 1 in 100 at 40 %."""
 OUTAGE = 8
-"""Failures in a row that are an outage: soon enough for 100 requests in 300 seconds to suffice."""
-PROOF = 8
-"""Requests taken since the last outage that make it one, and not a limit of a few a minute."""
+"""Failures in a row that are an outage."""
 SLOW = 2.0
-"""The factor between medians that chance does not explain."""
+"""The factor between medians of latencies that chance does not explain."""
 ROUND = 8
-"""The least answers that have a median worth the name."""
+"""The least answers whose median says something."""
 SPREAD = 0.25
-"""The share of the time between two starts that is random, so that clients do not march in step."""
+"""The share of the time between two starts that is random: clients do not march in step."""
 
 
 class _Limit(NamedTuple):
@@ -125,7 +126,6 @@ class Pace:
         self._cuts = self._failures = 0  # In a row.
         self._searching = False
         self._starts_since_cut = 0
-        self._taken_since_outage = PROOF
 
     @property
     def window(self) -> int:
@@ -197,7 +197,6 @@ class Pace:
         self._window = min(max(1.0, self._window), self._ceiling)
 
     def _note_taken(self, started_at: float, now: float) -> None:
-        self._taken_since_outage += 1
         if started_at < self._failing_since:
             return  # It says nothing of the time since then.
         outage = self._failures >= OUTAGE
@@ -207,10 +206,7 @@ class Pace:
         self._cuts = 0
         self._searching = False
         self._quiet_until = -math.inf
-        self._limit = self._limit._replace(since=now)
-        if outage and self._taken_since_outage >= PROOF:
-            self._limit = None
-            self._taken_since_outage = 0
+        self._limit = None if outage else self._limit._replace(since=now)
 
     def _note_failure(
         self, started_at: float, now: float, retry_after: float, *, limited: bool
@@ -239,8 +235,9 @@ class Pace:
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:
         steep = self._searching or self._cuts >= PATIENCE
-        may_be_outage = self._searching or self._cuts
-        least = 1 / LONGEST_GAP if may_be_outage else LEAST_RATE
+        least = LEAST_RATE
+        if self._searching or self._cuts:
+            least = 1 / min(LONGEST_GAP, FIRST_GAP + self._failures / 6)
         start = max(rate * (STEEP_CUT if steep else CUT), least)
         refused = max(rate, start)
         climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + REPAID * retry_after
