@@ -10,7 +10,7 @@ follows refusals, and there is none before the first.
 | taken; a limit is known | + 1 a round trip | climbs to where it was cut, rests there, climbs on |
 | taken, but twice as slowly as at best | times 0.7 | |
 | the first refusal | | times 0.4, again and again until a request is taken |
-| a refusal later | | times 0.9, or 0.4 from the fifth cut in a row on |
+| a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 1 | none: the search for a limit begins anew |
 
@@ -37,7 +37,7 @@ class Signal(enum.Enum):
     FAULT = enum.auto()  # Anything else that went wrong: 500, 502, 504, no connection.
 
 
-CUT = 0.9
+CUT = 0.91
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
 STEEP_CUT = 0.4
 """The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
@@ -48,7 +48,7 @@ CLIMB = 2.5
 CLIMB_AT_ONE = 5.5
 """Seconds of a climb at one request a second, where it costs one request in five."""
 REPAID = 2.0
-"""Seconds that a climb lasts longer for each second of `Retry-After`, as it costs that much more."""
+"""Seconds that each second of `Retry-After` adds to a climb, as refusals cost so much more."""
 GONE = 3.0
 """Climbs that a rate rises without a refusal before it has no limit any more."""
 FEW = 3
@@ -218,9 +218,9 @@ class Pace:
             self._cut(self._used_rate(now, now - started_at), now, retry_after)
         if self._failures >= OUTAGE:
             self._window = 1.0
-        if retry_after:  # Those who wait for the same moment do not all start in it.
+        if retry_after:  # Clients that were told the same time do not all start at that time.
             apart = 1 / self._limit.start if self._limit else 1.0
-            until = now + retry_after + self._jitter() * apart
+            until = now + retry_after + self._jitter() / 2 * apart
             self._quiet_until = max(self._quiet_until, until)
 
     def _used_rate(self, now: float, latency: float) -> float:
