@@ -10,8 +10,9 @@ from __future__ import annotations
 import dataclasses
 import heapq
 import itertools
+import math
 import random
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Iterator
 from typing import NamedTuple
 
 from target_liveintent.delivery.pace import Pace, Signal
@@ -81,7 +82,14 @@ class Bucket:
 
 
 class FixedWindows:
-    """An API that takes so many requests in each window of time."""
+    """An API that takes so many requests in each window of time.
+
+    Args:
+        seed: For the seconds to an answer, and for `phase`, the age of the first window.
+        most: How many requests it takes in a window.
+        seconds: The length of a window.
+        tells: Whether a refusal comes with a `Retry-After`.
+    """
 
     def __init__(
         self, seed: random.Random, most: int, seconds: float, *, tells: bool = False
@@ -89,13 +97,13 @@ class FixedWindows:
         self._take = OpenRoad(seed, 0.05)
         self._most = most
         self._seconds = seconds
-        self._phase = seed.uniform(0, seconds)
+        self.phase = seed.uniform(0, seconds)
         self._tells = tells
         self._taken: dict[int, int] = {}
 
     def __call__(self, now: float) -> Reply:
         """Take the request if it is among the first of its window."""
-        number, age = divmod(now + self._phase, self._seconds)
+        number, age = divmod(now + self.phase, self._seconds)
         taken = self._taken[int(number)] = self._taken.get(int(number), 0) + 1
         reply = self._take(now)
         if taken <= self._most:
@@ -210,7 +218,7 @@ class Client:
         """Return the time at which a batch that met a fault may be sent again."""
         return self._postponed[0][0] if self._postponed else None
 
-    def taken(self, since: float = 0.0, until: float = float("inf")) -> list[Exchange]:
+    def taken(self, since: float = 0.0, until: float = math.inf) -> list[Exchange]:
         """Return the requests that were taken, by the time of their answers."""
         return [
             one
@@ -228,7 +236,42 @@ class Client:
     def seconds(self) -> float:
         """The seconds until all was taken; infinite if it never was."""
         taken = self.taken()
-        return taken[-1].answered_at - self.begins_at if len(taken) == self.batches else float("inf")
+        done = len(taken) == self.batches
+        return taken[-1].answered_at - self.begins_at if done else math.inf
+
+    def longest_silence(self, until: float) -> float:
+        """Return the most seconds in which nothing was taken."""
+        times = [self.begins_at, *(one.answered_at for one in self.taken()), until]
+        return max(after - before for before, after in itertools.pairwise(times))
+
+
+class _Request(NamedTuple):
+    """A request in flight."""
+
+    batch: int
+    started_at: float
+    reply: Reply
+
+
+class _Agenda:
+    """What happens when, in the order of time: answers, and the alarms that clients set."""
+
+    def __init__(self) -> None:
+        self._events: list[tuple[float, int, Client, _Request | None]] = []
+        self._number = itertools.count()
+
+    def add(self, at: float, client: Client, request: _Request | None = None) -> None:
+        """Note an answer, or an alarm if there is no request; a client has one alarm."""
+        if request is None:
+            client.alarm = at
+        heapq.heappush(self._events, (at, next(self._number), client, request))
+
+    def __iter__(self) -> Iterator[tuple[float, Client, _Request | None]]:
+        """Return events until there are none."""
+        while self._events:
+            now, _, client, request = heapq.heappop(self._events)
+            if request is not None or now == client.alarm:
+                yield now, client, request
 
 
 def simulate(api: Api, clients: Iterable[Client], until: float = 3600.0) -> None:
@@ -239,36 +282,32 @@ def simulate(api: Api, clients: Iterable[Client], until: float = 3600.0) -> None
         clients: Are changed.
         until: The end, in seconds.
     """
-    order = itertools.count()
-    events: list[tuple[float, int, Client, tuple[int, float, Reply] | None]] = []
-
-    def set_alarm(client: Client, at: float | None) -> None:
-        client.alarm = at
-        if at is not None:
-            heapq.heappush(events, (at, next(order), client, None))
-
+    agenda = _Agenda()
     for client in clients:
-        set_alarm(client, client.begins_at)
-    while events:
-        now, _, client, answered = heapq.heappop(events)
+        agenda.add(client.begins_at, client)
+    for now, client, request in agenda:
         if now > until:
             return
-        if answered is not None:
-            batch, started_at, reply = answered
+        if request is not None:
+            started_at, reply = request.started_at, request.reply
             client.pace.answered(started_at, now, reply.signal, reply.retry_after)
             client.exchanges.append(Exchange(started_at, now, reply.signal))
             if reply.signal is not Signal.TAKEN:
-                client.back(batch, now, reply.signal)
-        elif now != client.alarm:
-            continue  # It was set to another time since.
-        while (ready := client.next_batch(now)) is not None:
-            at = client.pace.next_start()
-            if at is None or at > now:
-                client.back(ready, now, Signal.LIMITED)
-                set_alarm(client, at)
-                break
-            client.pace.started(now)
-            reply = api(now)
-            heapq.heappush(events, (now + reply.seconds, next(order), client, (ready, now, reply)))
-        else:
-            set_alarm(client, client.wakes_at())
+                client.back(request.batch, now, reply.signal)
+        _start(client, now, api, agenda)
+
+
+def _start(client: Client, now: float, api: Api, agenda: _Agenda) -> None:
+    """Start what may start, and set the alarm for the next."""
+    while (batch := client.next_batch(now)) is not None:
+        at = client.pace.next_start()
+        if at is None or at > now:
+            client.back(batch, now, Signal.LIMITED)
+            break
+        client.pace.started(now)
+        reply = api(now)
+        agenda.add(now + reply.seconds, client, _Request(batch, now, reply))
+    else:
+        at = client.wakes_at()
+    if at is not None:
+        agenda.add(at, client)
