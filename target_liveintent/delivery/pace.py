@@ -41,6 +41,8 @@ CUT = 0.91
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
 STEEP_CUT = 0.4
 """The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
+GUESS = 1.25
+"""The factor of the first rate in use: a search soon corrects a high guess, but not a low one."""
 PATIENCE = 4
 """Cuts in a row after which the limit may be anywhere below."""
 CLIMB = 2.5
@@ -54,7 +56,7 @@ GONE = 3.0
 FEW = 3
 """Starts since the last cut that are too few to have used the rate, after a `Retry-After`."""
 LEAST_RATE = 1 / 60
-"""The least requests a second, unless the next failure may show an outage."""
+"""The least requests a second, where failures do not come in a row."""
 FIRST_GAP = 3.0
 """The most seconds between requests in a row of failures; each adds a sixth of a second, up to"""
 LONGEST_GAP = 13.0
@@ -228,7 +230,7 @@ class Pace:
         rate = self._limit.rate(now) if self._limit else math.inf
         if math.isinf(rate):
             self._searching = True
-            rate = (self.in_flight + 1) / max(latency, 0.001)
+            rate = GUESS * (self.in_flight + 1) / max(latency, 0.001)
         elif self._starts_since_cut <= FEW:
             rate = min(rate, (self._starts_since_cut + 1) / max(now - self._cut_at, 0.001))
         return min(rate, self._cap)

@@ -15,6 +15,7 @@ from target_liveintent.delivery.pace import (
     CUT,
     FAULTS,
     GONE,
+    GUESS,
     LEAST_RATE,
     LONGEST_GAP,
     OUTAGE,
@@ -74,8 +75,8 @@ def _keep_full(
 def _limited(rate: float) -> Pace:
     """Return a pace that knows a limit: it was refused at the given rate, at the time 0."""
     pace = _pace()
-    pace.started(-1 / rate)
-    pace.answered(-1 / rate, 0.0, LIMITED)
+    pace.started(-GUESS / rate)
+    pace.answered(-GUESS / rate, 0.0, LIMITED)
     _ask(pace, 0.0, TAKEN, seconds=0.0)
     assert pace.rate == pytest.approx(rate * STEEP_CUT)
     return pace
@@ -160,7 +161,7 @@ class TestRate:
         pace = _pace()
         _fill(pace, 0.0)
         pace.answered(0.0, 0.1, LIMITED)
-        assert pace.rate == pytest.approx(2 / 0.1 * STEEP_CUT)
+        assert pace.rate == pytest.approx(GUESS * 2 / 0.1 * STEEP_CUT)
         assert pace.next_start() == pytest.approx(1 / pace.rate)
 
     def test_the_search_ends_when_a_request_is_taken(self) -> None:
