@@ -7,12 +7,12 @@ follows refusals, and there is none before the first.
 | the API's answers | window | rate |
 |---|---|---|
 | taken; no limit is known | + 0.5 for each | none |
-| taken; a limit is known | + 1 a round trip | climbs to where it was cut, rests there, climbs on |
-| taken, but twice as slowly as at best | times 0.7 | |
+| taken; a limit is known | + 1 a round | climbs to where it was cut, rests there, climbs on |
+| a round of them took twice as long as the best one | times 0.7, then as above | |
 | the first refusal | | times 0.4, again and again until a request is taken |
 | a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
-| the first request taken after it | from 1 | none: the search for a limit begins anew |
+| the first request taken after it | from 2 | none: the search for a limit begins anew |
 
 "In a row" means that nothing was taken between. A fault says nothing of a limit, unless it is the
 fifth failure in a row or later. A cut is the answer to all requests that are in flight then: their
@@ -173,8 +173,8 @@ class Pace:
         """
         self.in_flight -= 1
         if signal is Signal.TAKEN:
-            self._follow_latency(now - started_at)
             self._note_taken(started_at, now)
+            self._follow_latency(now - started_at)
         else:
             limited = signal is Signal.LIMITED or bool(retry_after)
             self._note_failure(started_at, now, retry_after or 0.0, limited=limited)
@@ -185,8 +185,10 @@ class Pace:
         self._due = self._last_start + max(1 / self._cap, self._spread / self._rate)
 
     def _follow_latency(self, seconds: float) -> None:
-        if self.in_flight + 1 >= self.window:  # It was full, so a wider one would be used.
-            self._window += 1 / self._window if self._limit or self._has_queued else 0.5
+        was_full = self.in_flight + 1 >= self.window  # If not, a wider one would change nothing.
+        slowly = self._limit or self._has_queued
+        if was_full and not slowly:
+            self._window += 0.5
         self._latencies.append(seconds)
         if len(self._latencies) >= max(ROUND, self.window):
             median = statistics.median(self._latencies)
@@ -196,6 +198,8 @@ class Pace:
             if median > SLOW * self._best:
                 self._window *= 0.7
                 self._has_queued = True
+            elif was_full and slowly:
+                self._window += 1
         self._window = min(max(1.0, self._window), self._ceiling)
 
     def _note_taken(self, started_at: float, now: float) -> None:
@@ -208,7 +212,11 @@ class Pace:
         self._cuts = 0
         self._searching = False
         self._quiet_until = -math.inf
-        self._limit = None if outage else self._limit._replace(since=now)
+        self._limit = self._limit._replace(since=now)
+        if outage:  # What still hangs from it is no refusal, and holds nothing up.
+            self._limit = None
+            self._cut_at = now
+            self._window = min(self.in_flight + 2.0, self._ceiling)
 
     def _note_failure(
         self, started_at: float, now: float, retry_after: float, *, limited: bool

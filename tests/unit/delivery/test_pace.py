@@ -118,7 +118,7 @@ class TestWindow:
             at = _ask(pace, at, TAKEN)
         assert pace.window == 2
 
-    @pytest.mark.parametrize(("answers", "width"), [(1, 2), (2, 2), (3, 3), (6, 4)])
+    @pytest.mark.parametrize(("answers", "width"), [(6, 2), (7, 3), (14, 3), (15, 4)])
     def test_it_widens_slowly_where_a_limit_is_known(self, answers: int, width: int) -> None:
         pace = _limited(1000.0)
         _keep_full(pace, 1.0, answers)
@@ -145,7 +145,7 @@ class TestWindow:
         pace = _pace()
         at = _keep_full(pace, 0.0, 40)
         _keep_full(pace, at, 1000, lambda: 1.0)
-        assert pace.window > 2
+        assert pace.window > 10
 
 
 class TestRate:
@@ -216,9 +216,10 @@ class TestRate:
         assert pace.rate == pytest.approx(rate, rel=0.05)
 
     def test_a_limit_that_is_not_met_again_is_gone(self) -> None:
-        pace, at = _limited(40.0), 0.0
-        for _ in range(10_000):
-            at = max(at, _use(pace, 1))
+        pace, at, count = _limited(6.0), 0.0, 0
+        while pace.rate is not None and count < 10_000:
+            at, count = _use(pace, 1), count + 1
+        assert pace.rate is None
         assert at == pytest.approx(GONE * CLIMB, rel=0.1)
 
     def test_it_does_not_climb_while_nothing_waits_for_it(self) -> None:
@@ -254,6 +255,11 @@ class TestRate:
             at = _ask(pace, at, TAKEN)
             assert pace.next_start() == started_at + 1.0
             at = started_at + 1.0
+
+    def test_a_search_begins_below_the_cap(self) -> None:
+        pace = _pace(per_minute=60)
+        _ask(pace, 0.0, LIMITED)
+        assert pace.rate == STEEP_CUT
 
 
 class TestFaults:
@@ -323,6 +329,25 @@ class TestRetryAfter:
         pace.answered(0.0, 0.1, signal, 30.0)
         pace.answered(0.0, 0.1, TAKEN)
         assert 30.1 <= pace.next_start() < 31.0
+
+    def test_a_fault_with_one_is_a_refusal(self) -> None:
+        pace = _pace()
+        _ask(pace, 0.0, FAULT, 30.0)
+        assert pace.rate is not None
+
+    def test_clients_do_not_all_start_at_its_end(self) -> None:
+        paces = [_pace(jitter=jitter) for jitter in (0.0, 1.0)]
+        for pace in paces:
+            _ask(pace, 0.0, LIMITED, 30.0)
+        early, late = (pace.next_start() for pace in paces)
+        assert late - early == pytest.approx(0.5 / paces[0].rate)
+
+    def test_few_starts_between_two_show_a_low_limit(self) -> None:
+        pace = _limited(40.0)
+        at = _ask(pace, pace.next_start(), LIMITED, 10.0)
+        at = _ask(pace, at + 11.0, TAKEN)
+        _ask(pace, at, LIMITED, 10.0)
+        assert pace.rate < 0.3
 
     def test_not_all_start_at_its_end(self) -> None:
         pace = _pace()
