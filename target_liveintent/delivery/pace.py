@@ -14,9 +14,10 @@ follows refusals, and there is none before the first.
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
 
-"In a row" means that nothing was taken between. A fault says nothing of a limit, unless it is the
-fifth failure in a row or later. A cut is the answer to all requests that are in flight then: their
-refusals cut no more. After a `Retry-After` nothing starts before its end.
+A round is as many answers as the window is wide, but eight at least. "In a row" means that nothing
+was taken between. A fault says nothing of a limit, unless it is the fifth failure in a row or
+later. A cut is the answer to all requests that are in flight then: their refusals cut no more.
+After a `Retry-After` nothing starts before its end.
 """
 
 from __future__ import annotations
@@ -52,15 +53,15 @@ CLIMB_AT_ONE = 5.5
 REPAID = 2.0
 """Seconds that each second of `Retry-After` adds to a climb, as refusals cost so much more."""
 GONE = 3.0
-"""Climbs that a rate rises without a refusal before it has no limit any more."""
+"""How far a rate climbs without a refusal, in climbs, until no limit is known any more."""
 FEW = 3
-"""Starts since the last cut that are too few to have used the rate, after a `Retry-After`."""
+"""Starts since the last cut that do not use the rate, as a `Retry-After` leaves no time for more."""
 LEAST_RATE = 1 / 60
 """The least requests a second, where failures do not come in a row."""
 FIRST_GAP = 3.0
-"""The most seconds between requests in a row of failures; each adds a sixth of a second, up to"""
+"""The most seconds between requests when failures in a row begin; each one adds a sixth."""
 LONGEST_GAP = 13.0
-"""the most at all: an outage of 300 seconds costs up to 100 requests, its end is noticed in 15."""
+"""The most seconds at all: 300 seconds of outage cost up to 100 requests, and 15 show its end."""
 FAULTS = 5
 """Failures in a row from which on a fault counts as a refusal: by chance, 1 in 100 at 40 %."""
 OUTAGE = 8
@@ -68,7 +69,7 @@ OUTAGE = 8
 SLOW = 2.0
 """The factor between medians of latencies that chance does not explain."""
 ROUND = 8
-"""The least answers whose median says something."""
+"""The least number of answers in a round, so that their median says something."""
 SPREAD = 0.25
 """The share of the time between two starts that is random: clients do not march in step."""
 
@@ -181,10 +182,12 @@ class Pace:
         self._schedule(now)
 
     def _schedule(self, now: float) -> None:
+        """Compute the rate, and when it allows the next start."""
         self._rate = min(self._cap, self._limit.rate(now) if self._limit else math.inf)
         self._due = self._last_start + max(1 / self._cap, self._spread / self._rate)
 
     def _follow_latency(self, seconds: float) -> None:
+        """Widen the window while answers are as fast as ever, and narrow it if a round is slow."""
         was_full = self.in_flight + 1 >= self.window  # If not, a wider one would change nothing.
         slowly = self._limit or self._has_queued
         if was_full and not slowly:
@@ -203,6 +206,7 @@ class Pace:
         self._window = min(max(1.0, self._window), self._ceiling)
 
     def _note_taken(self, started_at: float, now: float) -> None:
+        """End a row of failures, and let the rate climb."""
         if started_at < self._failing_since:
             return  # It says nothing of the time since then.
         outage = self._failures >= OUTAGE
@@ -244,9 +248,10 @@ class Pace:
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:
+        """Lower the rate, and hold it until a request is taken."""
         steep = self._searching or self._cuts >= PATIENCE
         least = LEAST_RATE
-        if self._searching or self._cuts:
+        if self._searching or self._cuts:  # It may be an outage, whose end must be noticed.
             least = 1 / min(LONGEST_GAP, FIRST_GAP + self._failures / 6)
         start = max(rate * (STEEP_CUT if steep else CUT), least)
         refused = max(rate, start)
