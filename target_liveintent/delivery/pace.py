@@ -55,7 +55,7 @@ REPAID = 2.0
 GONE = 3.0
 """How far a rate climbs without a refusal, in climbs, until no limit is known any more."""
 FEW = 3
-"""Starts since the last cut that do not use the rate, as a `Retry-After` leaves no time for more."""
+"""Starts since the last cut that do not use the rate: a `Retry-After` left no time for more."""
 LEAST_RATE = 1 / 60
 """The least requests a second, where failures do not come in a row."""
 FIRST_GAP = 3.0
