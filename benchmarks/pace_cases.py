@@ -1,0 +1,261 @@
+"""The cases in which a pace is simulated, with the aims for each.
+
+Each case runs with several seeds, so each figure has a median and a 90th percentile; an aim is met
+when the 90th percentile is within it. `python -m benchmarks.pace_cases` prints all as a table.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+import statistics
+from collections.abc import Iterator, Sequence
+from typing import NamedTuple
+
+from benchmarks.pace_simulation import (
+    Bucket,
+    Client,
+    FixedWindows,
+    OpenRoad,
+    Outage,
+    Queue,
+    RandomFaults,
+    Reply,
+    simulate,
+)
+from target_liveintent.delivery.pace import Pace, Signal
+
+SEEDS = range(20)
+CEILING = 64
+"""The most requests in flight: the default of `max_concurrent_requests`."""
+
+
+class Figure(NamedTuple):
+    """What a case shows.
+
+    Attributes:
+        case: The name of the case.
+        what: What is measured, with its unit.
+        values: The figure of each seed.
+        aim: What no figure should exceed.
+    """
+
+    case: str
+    what: str
+    values: Sequence[float]
+    aim: float | None = None
+
+    @property
+    def median(self) -> float:
+        """The median."""
+        return statistics.median(self.values)
+
+    @property
+    def high(self) -> float:
+        """The 90th percentile: as many of the seeds as 18 of 20 are not above it."""
+        return sorted(self.values)[math.ceil(0.9 * len(self.values)) - 1]
+
+    @property
+    def met(self) -> bool:
+        """Whether the aim is met."""
+        return self.aim is None or self.high <= self.aim
+
+
+class Limit(NamedTuple):
+    """A token bucket, and the aims for a run against it.
+
+    Attributes:
+        name: The name of the case.
+        rates: The requests a second from a time on, in the order of time.
+        batches: How many there are.
+        time: The aim for the time of the run, by the least time that the rates allow.
+        refused: The aim for the share of requests that are refused, in percent.
+        burst: How many requests the bucket holds.
+        retry_after: Sent with each refusal.
+        silence: The aim for the longest time without a taken request, in seconds.
+    """
+
+    name: str
+    rates: tuple[tuple[float, float], ...]
+    batches: int
+    time: float | None
+    refused: float | None
+    burst: int = 1
+    retry_after: float | None = None
+    silence: float = 300.0
+
+    @property
+    def ideal(self) -> float:
+        """The least seconds that the rates allow, without the first burst."""
+        left = float(self.batches)
+        ends = [since for since, _ in self.rates[1:]] + [math.inf]
+        for (since, rate), end in zip(self.rates, ends, strict=True):
+            if left <= (end - since) * rate:
+                return since + left / rate
+            left -= (end - since) * rate
+        raise AssertionError
+
+
+LIMITS = (
+    Limit("1 a second", ((0, 1),), 200, 1.6, 25),
+    Limit("5 a second", ((0, 5),), 200, 1.35, 25),
+    Limit("40 a second", ((0, 40),), 200, 1.35, 25),
+    Limit("20 a second, in bursts of 20", ((0, 20),), 200, 1.5, 20, burst=20),
+    Limit("1 a second, Retry-After: 1", ((0, 1),), 30, 1.6, 40, retry_after=1),
+    Limit("0.5 a second", ((0, 0.5),), 40, 1.6, 50, silence=20),
+    Limit("0.5 a second, Retry-After: 5", ((0, 0.5),), 40, 2.0, 50, retry_after=5, silence=20),
+    Limit("0.5 a second, Retry-After: 30", ((0, 0.5),), 40, None, None, retry_after=30),
+    Limit("40, after 2 s 4, after 12 s 40 a second", ((0, 40), (2, 4), (12, 40)), 200, 1.7, None),
+    Limit("40, after 5 s 4, after 25 s 40 a second", ((0, 40), (5, 4), (25, 40)), 480, 1.7, None),
+    Limit("1 a minute", ((0, 1 / 60),), 20, None, None),
+)
+OUTAGES = {
+    "503": Reply(0.05, Signal.LIMITED),
+    "500": Reply(0.05, Signal.FAULT),
+    "no connection": Reply(0.001, Signal.FAULT),
+    "no answer in 3 s": Reply(3.0, Signal.LIMITED),
+    "no answer in 30 s": Reply(30.0, Signal.LIMITED),
+    "503, Retry-After: 10": Reply(0.05, Signal.LIMITED, 10.0),
+}
+
+
+def limited(limit: Limit, seeds: range = SEEDS) -> Iterator[Figure]:
+    """Simulate a run against a token bucket."""
+    clients = []
+    for seed in map(random.Random, seeds):
+        client = _client(seed, limit.batches)
+        simulate(Bucket(seed, limit.rates, limit.burst, limit.retry_after), [client])
+        clients.append(client)
+    times = [client.seconds / limit.ideal for client in clients]
+    refused = [100 * client.refused for client in clients]
+    silences = [client.longest_silence(client.seconds) for client in clients]
+    yield Figure(limit.name, "time / ideal", times, limit.time)
+    yield Figure(limit.name, "refused, %", refused, limit.refused)
+    yield Figure(limit.name, "longest silence, s", silences, limit.silence)
+
+
+def queueing() -> Iterator[Figure]:
+    """Simulate a run against an API that serves four requests at a time, in 50 ms each."""
+    times, late = [], []
+    for seed in map(random.Random, range(5)):
+        client = _client(seed, 1000)
+        simulate(Queue(4, 0.05), [client])
+        times.append(client.seconds / (1000 * 0.05 / 4))
+        latencies = sorted(one.answered_at - one.started_at for one in client.exchanges)
+        late.append(1000 * latencies[int(0.95 * len(latencies))])
+    yield Figure("4 at a time, 50 ms each", "time / ideal", times, 1 / 0.9)
+    yield Figure("4 at a time, 50 ms each", "95 % of answers within, ms", late, 4 * 50)
+
+
+def unlimited(seeds: range = SEEDS) -> Iterator[Figure]:
+    """Simulate a run of 150,000 events without any limit, with an answer after 100 ms."""
+    times = []
+    for seed in map(random.Random, seeds):
+        client = _client(seed, 1500)
+        simulate(OpenRoad(seed, 0.1), [client])
+        times.append(client.seconds)
+    yield Figure("no limit, 100 ms", "150,000 events, s", times, 150_000 / 15_000)
+
+
+def shared(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
+    """Simulate three runs that share a token bucket of 30 a second for two minutes."""
+    least, most, refused, silences = [], [], [], []
+    for seed in map(random.Random, seeds):
+        clients = [_client(seed, 10_000, seed.uniform(0, 5)) for _ in range(3)]
+        simulate(Bucket(seed, [(0, 30)], burst), clients, until=150)
+        shares = [len(client.taken(30, 150)) / (120 * 30 / 3) for client in clients]
+        least.append(1 / max(0.001, min(shares)))
+        most.append(max(shares))
+        refused.append(100 * statistics.mean(client.refused for client in clients))
+        silences.append(max(client.longest_silence(150) for client in clients))
+    case = f"three runs, 30 a second in bursts of {burst}"
+    fair = 2.0 if burst > 1 else None
+    yield Figure(case, "fair share / least share", least, fair)
+    yield Figure(case, "most share / fair share", most, fair)
+    yield Figure(case, "refused, %", refused)
+    yield Figure(case, "longest silence of any, s", silences, None if burst > 1 else 120)
+
+
+def faulty(share: float, aim: float, seeds: range = SEEDS) -> Iterator[Figure]:
+    """Simulate a run of 200 batches under random faults."""
+    times = []
+    for seed in map(random.Random, seeds):
+        client = _client(seed, 200)
+        simulate(RandomFaults(seed, share, OpenRoad(seed)), [client])
+        times.append(client.seconds)
+    yield Figure(f"{share:.0%} random faults", "200 batches, s", times, aim)
+
+
+def outage(kind: str, length: float, seeds: range = range(3)) -> Iterator[Figure]:
+    """Simulate an outage that begins with 64 requests in flight; no limit before and after it."""
+    late, failed, recovery = [], [], []
+    reply = OUTAGES[kind]
+    for seed in map(random.Random, seeds):
+        client = _client(seed, 2600)
+        begin = seed.uniform(2, 3)
+        end = begin + length
+        simulate(Outage(OpenRoad(seed), begin, end, reply), [client], until=end + 60)
+        first = min(one.started_at for one in client.exchanges if one.started_at >= end)
+        late.append(first - end)
+        failed.append(sum(one.signal is not Signal.TAKEN for one in client.exchanges))
+        recovery.append(client.taken(end)[500].answered_at - first)
+    hanging = length < reply.seconds  # Nobody can know of the end of such an outage.
+    case = f"outage of {length:.0f} s, {kind}"
+    yield Figure(case, "requests", failed, 100)
+    yield Figure(case, "first request late by, s", late, None if hanging else 15)
+    yield Figure(case, "50,000 events after it, s", recovery, 10)
+
+
+def windows(most: int, seconds: float, *, tells: bool, seeds: range = SEEDS) -> Iterator[Figure]:
+    """Simulate a run of five windows against an API that counts requests in fixed windows."""
+    times, refused = [], []
+    for seed in map(random.Random, seeds):
+        api = FixedWindows(seed, most, seconds, tells=tells)
+        client = _client(seed, 5 * most)
+        simulate(api, [client])
+        times.append(client.seconds / (4 * seconds - api.phase))
+        refused.append(100 * client.refused)
+    case = f"{most} in each {seconds:.0f} s" + (", Retry-After" if tells else "")
+    yield Figure(case, "time / ideal", times, 1.5)
+    yield Figure(case, "refused, %", refused)
+
+
+def figures() -> Iterator[Figure]:
+    """Simulate all cases."""
+    for limit in LIMITS:
+        yield from limited(limit)
+    yield from queueing()
+    yield from unlimited()
+    for burst in (10, 1):
+        yield from shared(burst)
+    for share, aim in ((0.1, 60), (0.25, 60), (0.4, 600)):
+        yield from faulty(share, aim)
+    for kind in OUTAGES:
+        for length in (5, 60, 300):
+            yield from outage(kind, length)
+    for most, seconds in ((60, 60), (100, 10)):
+        for tells in (False, True):
+            yield from windows(most, seconds, tells=tells)
+
+
+def table() -> str:
+    """Return the figures as a table in Markdown."""
+    lines = [
+        "| case | figure | aim | median | 90th percentile |  |",
+        "| --- | --- | --- | --- | --- | --- |",
+    ]
+    for one in figures():
+        aim = "" if one.aim is None else f"≤ {one.aim:.3g}"
+        verdict = "" if one.aim is None else "met" if one.met else "missed"
+        lines.append(
+            f"| {one.case} | {one.what} | {aim} | {one.median:.2f} | {one.high:.2f} | {verdict} |"
+        )
+    return "\n".join(lines)
+
+
+def _client(seed: random.Random, batches: int, begins_at: float = 0.0) -> Client:
+    return Client(Pace(CEILING, jitter=seed.random), batches, begins_at)
+
+
+if __name__ == "__main__":
+    print(table())

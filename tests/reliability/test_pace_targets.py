@@ -1,0 +1,65 @@
+"""The targets for the pace, with a simulated clock: each holds for 18 of 20 seeds at least."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+
+pytest.importorskip("benchmarks", reason="the benchmarks are not in the source distribution")
+
+from benchmarks import pace_cases
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+
+def _assert_met(figures: Iterable[pace_cases.Figure]) -> None:
+    missed = [
+        f"{one.case}: {one.what}: {one.median:.2f} / {one.high:.2f}, aim {one.aim}"
+        for one in figures
+        if not one.met
+    ]
+    assert not missed
+
+
+@pytest.mark.parametrize("limit", pace_cases.LIMITS, ids=lambda limit: limit.name)
+def test_limits(limit: pace_cases.Limit) -> None:
+    """A run finds a limit in time, with few refusals, and is never taken for an outage."""
+    _assert_met(pace_cases.limited(limit))
+
+
+def test_a_queue() -> None:
+    """An API that serves four at a time is busy, and answers soon."""
+    _assert_met(pace_cases.queueing())
+
+
+def test_no_limit() -> None:
+    """Ordinary spread of latencies does not slow a run down."""
+    _assert_met(pace_cases.unlimited())
+
+
+def test_three_runs_share_bursts() -> None:
+    """Each run gets between half and twice its share in 19 of 20 seeds."""
+    least, most, *_ = pace_cases.shared(burst=10)
+    fair = [low <= 2 and high <= 2 for low, high in zip(least.values, most.values, strict=True)]
+    assert sum(fair) >= 19
+
+
+def test_three_runs_share_a_limit_without_bursts() -> None:
+    """Each run gets something through, in two minutes and in 19 of 20 seeds."""
+    *_, silence = pace_cases.shared(burst=1)
+    assert sum(seconds < 120 for seconds in silence.values) >= 19
+
+
+@pytest.mark.parametrize(("share", "aim"), [(0.1, 60), (0.25, 60), (0.4, 600)])
+def test_random_faults(share: float, aim: float) -> None:
+    """Random faults do not drive the pace towards zero."""
+    _assert_met(pace_cases.faulty(share, aim))
+
+
+@pytest.mark.parametrize("kind", pace_cases.OUTAGES)
+@pytest.mark.parametrize("length", [5, 60, 300])
+def test_outages(kind: str, length: float) -> None:
+    """An outage costs few requests, and its end is noticed soon; after it, speed comes back."""
+    _assert_met(pace_cases.outage(kind, length))
