@@ -77,6 +77,12 @@ REASONS: dict[str, Reason] = {
         " account manager what is wrong with it; replay it once that is fixed."
     ),
     "not_processed": Reason("The API took the batch but named this event as not processed."),
+    "api_error": Reason(
+        "The API failed ten times on this event (HTTP 500, 502 or 504, or no answer), while it"
+        " accepted others. LiveIntent may have counted it: a replay leaves it out, unless you set"
+        " `replay_unconfirmed`.",
+        replayed=False,
+    ),
     "unconfirmed": Reason(
         "The API answered that it processed a part without saying which. The event may have been"
         " counted, so a replay sends it only with `replay_unconfirmed`.",

@@ -101,7 +101,16 @@ class Settings:
         maximum=100,  # Source: LiveIntent's guide.
     )
     max_concurrent_requests: int = setting(
-        "Requests in flight at the same time, 1 to 64.", default=8, minimum=1, maximum=64
+        "The most requests in flight at the same time, 1 to 256. A run starts with two and finds"
+        " out itself how many the API takes.",
+        default=64,
+        minimum=1,
+        maximum=256,
+    )
+    max_requests_per_minute: int | None = setting(
+        "The most requests a minute, for those whom LiveIntent has told a limit. Without it, a run"
+        " finds out itself how many the API takes.",
+        minimum=1,
     )
     flush_interval_seconds: int = setting(
         "Events wait at most this long for their batch to fill.", default=60, minimum=1
@@ -112,7 +121,7 @@ class Settings:
         minimum=1,
     )
     max_retry_seconds: int = setting(
-        "How long a batch is retried before the run fails.", default=300, minimum=0
+        "How long the run goes on while the API accepts nothing.", default=300, minimum=0
     )
     on_invalid: str = setting(
         "What a record that cannot be sent means: a dead letter, or the end of the run.",
@@ -120,8 +129,9 @@ class Settings:
         enum=["dead_letter", "fail"],
     )
     max_dead_letter_percent: int = setting(
-        "The run fails when more of its records than this become dead letters, once 100 were seen."
-        " Guests and events that are too old do not count.",
+        "The run fails at its end when more of its records than this became dead letters, if there"
+        " were 100 or more; at a STATE already, from 1,000 records on. Guests and events that are"
+        " too old do not count.",
         default=50,
         minimum=0,
         maximum=100,
@@ -132,7 +142,8 @@ class Settings:
         minLength=1,
     )
     replay_unconfirmed: bool = setting(
-        "When dead letters are piped back, send those again that LiveIntent may have counted.",
+        "When dead letters are piped back, send those again that LiveIntent may have counted:"
+        " `unconfirmed` and `api_error`.",
         default=False,
     )
     ledger_path: str | None = setting(

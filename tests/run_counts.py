@@ -44,11 +44,12 @@ class Counts(NamedTuple):
 
 
 class RunCounts(NamedTuple):
-    """The counts of a run: by stream and as `total`, and its requests and retries."""
+    """The counts of a run: by stream and as `total`, and its requests."""
 
     streams: dict[str, Counts]
     requests: int
     retries: int
+    throttled: int
 
     @classmethod
     def read(cls, path: Path) -> RunCounts:
@@ -71,7 +72,7 @@ class RunCounts(NamedTuple):
         streams = {
             stream: _counts(records[stream], not_sent[stream]) for stream in [*records, "total"]
         }
-        return cls(streams, figures["requests"], figures["retries"])
+        return cls(streams, figures["requests"], figures["retries"], figures["throttled"])
 
 
 def _counts(records: Counter[str], not_sent: Counter[str]) -> Counts:

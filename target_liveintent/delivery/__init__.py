@@ -1,17 +1,18 @@
 """How batches reach the Conversions API."""
 
-from target_liveintent.delivery.breaker import refused_as_a_whole
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.dry_run import DryRun
-from target_liveintent.delivery.model import Batch, BatchResult
-from target_liveintent.delivery.pool import DeliveryPool, delivery_of
+from target_liveintent.delivery.failures import refused_as_a_whole
+from target_liveintent.delivery.model import Batch, BatchResult, Delivery, DeliveryStatus
+from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.delivery.tokens import is_usable_token, read_token
 
 __all__ = [
     "Batch",
     "BatchResult",
     "Client",
-    "DeliveryPool",
+    "Delivery",
+    "DeliveryStatus",
     "DryRun",
     "delivery_of",
     "is_usable_token",

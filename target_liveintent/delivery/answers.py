@@ -9,7 +9,8 @@
     400 413 422    the whole batch is refused because of at least one event
     401 403        the token or the customer ID is wrong, or the token was rotated: a token file
                    is read once more
-    408 425 429 5xx, no answer    try again, not before `Retry-After`
+    408 425 429 503, no answer in time    too much for the API: try again, not before `Retry-After`
+    other 5xx, connection failed          a fault: try again, not before `Retry-After`
 
 Source: LiveIntent's guide for the request and the refusal of whole batches, a CDP vendor's
 documentation for 204 and 200; the rest is inferred from sister APIs. Any other answer is unknown
@@ -40,7 +41,8 @@ class Verdict(enum.Enum):
     REFUSED = enum.auto()  # Nothing was processed because of at least one event.
     DENIED = enum.auto()  # The token or the customer ID is wrong.
     ROTATED = enum.auto()  # Denied, but the token's file holds another one: send again at once.
-    RETRY = enum.auto()  # Nothing was processed, and that may change: try again later.
+    LIMITED = enum.auto()  # It came too fast, or the API has too much to do: try again later.
+    FAULT = enum.auto()  # Something went wrong at the API or on the way: try again later.
     UNKNOWN = enum.auto()  # Not in the contract.
     UNREACHABLE = enum.auto()  # No answer: a certificate or a proxy must be set right first.
 
@@ -50,7 +52,8 @@ _VERDICTS = {
     200: Verdict.UNCONFIRMED,  # Unless its body says more, see `judge`.
     **dict.fromkeys((400, 413, 422), Verdict.REFUSED),
     **dict.fromkeys((401, 403), Verdict.DENIED),
-    **dict.fromkeys((408, 425, 429, *range(500, 600)), Verdict.RETRY),
+    **dict.fromkeys(range(500, 600), Verdict.FAULT),
+    **dict.fromkeys((408, 425, 429, 503), Verdict.LIMITED),
 }
 
 
@@ -77,6 +80,11 @@ class Answer(msgspec.Struct, frozen=True):
         """Whether at least one event is at fault, and not the size of the request (413)."""
         too_large = self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         return self.verdict is Verdict.REFUSED and not too_large
+
+    @property
+    def is_throttled(self) -> bool:
+        """Whether the API answered that it takes no more now, so that no event is at fault."""
+        return self.verdict is Verdict.LIMITED and self.status is not None
 
 
 def judge(

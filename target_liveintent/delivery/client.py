@@ -10,7 +10,7 @@ import msgspec
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict, judge
-from target_liveintent.delivery.faults import NETWORK_FAULTS, describe
+from target_liveintent.delivery.faults import NETWORK_FAULTS, describe, is_timeout
 from target_liveintent.delivery.tokens import read_token
 from target_liveintent.delivery.transport import Route, find_route, read_body, retry_after
 from target_liveintent.errors import ConfigurationError, SetUpError
@@ -60,7 +60,8 @@ class Client:
         except SetUpError as fault:
             return Answer(Verdict.UNREACHABLE, str(fault))
         except NETWORK_FAULTS as fault:
-            return Answer(Verdict.RETRY, describe(fault))
+            verdict = Verdict.LIMITED if is_timeout(fault) else Verdict.FAULT
+            return Answer(verdict, describe(fault))
         return judge(response.status, answered, event_ids, retry_after(response))
 
     def _has_rotated(self, denied: dict[str, str]) -> bool:

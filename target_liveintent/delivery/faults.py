@@ -111,6 +111,11 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
+def is_timeout(fault: BaseException) -> bool:
+    """Return whether the API did not answer in time, or could not be reached in time."""
+    return describe(fault).endswith("in time")
+
+
 def describe(fault: BaseException) -> str:
     """Return a network fault in words. Its own text could hold anything, so it is not used."""
     if (found := obstacle(fault)) is not None:

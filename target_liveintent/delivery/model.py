@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 import msgspec
 
@@ -52,9 +52,12 @@ class BatchResult(msgspec.Struct, eq=False):
         sent_at: Unix time, in seconds, at which each of `delivered` was sent.
         confirmed: Those of `delivered` that a 204 confirmed. A 200 that names the others does not.
         undelivered: The conversions that were not delivered, each with its reason.
-        accepted: Whether the API accepted at least one request of this batch.
+        unproven: How many of them the API refused although nothing that was sent later was
+            accepted: the input had ended, and nothing was left to compare them with.
+        too_large: The sizes, in events, of the requests that the API refused for their size.
         requests: The number of POSTs, retries included.
-        retries: How many of them were retries.
+        retries: How many of them were sent again because of a fault.
+        throttled: How many of them the API did not take because they came too fast (429, 503).
         latencies: Seconds that each POST took.
         failure: The exception that ended the delivery early. A conversion that is then neither
             delivered nor refused has no outcome.
@@ -65,8 +68,67 @@ class BatchResult(msgspec.Struct, eq=False):
     sent_at: list[float] = msgspec.field(default_factory=list)
     confirmed: list[Conversion] = msgspec.field(default_factory=list)
     undelivered: list[Undelivered] = msgspec.field(default_factory=list)
-    accepted: bool = False
+    unproven: int = 0
+    too_large: list[int] = msgspec.field(default_factory=list)
     requests: int = 0
     retries: int = 0
+    throttled: int = 0
     latencies: list[float] = msgspec.field(default_factory=list)
     failure: Exception | None = None
+
+
+class DeliveryStatus(NamedTuple):
+    """How far delivery is.
+
+    Attributes:
+        batches: How many batches were submitted and not taken back yet.
+        waiting: How many of them wait for a request to start.
+        window: The most requests that may be in flight now.
+        rate: The most requests a second that may start now; None if there is no limit.
+        reason: Why they wait, in words; None if only for requests before them.
+        since: Since when there is this reason, in monotonic seconds.
+        is_outage: Whether the API accepts nothing now.
+    """
+
+    batches: int = 0
+    waiting: int = 0
+    window: int = 0
+    rate: float | None = None
+    reason: str | None = None
+    since: float = 0.0
+    is_outage: bool = False
+
+
+class Delivery(Protocol):
+    """Delivers batches: they are submitted, and their results are taken.
+
+    Attributes:
+        in_flight: How many batches were submitted and not taken back yet.
+        full: Whether no batch may be submitted now.
+        status: How far delivery is.
+    """
+
+    @property
+    def in_flight(self) -> int: ...  # noqa: D102 (above)
+    @property
+    def full(self) -> bool: ...  # noqa: D102
+    @property
+    def status(self) -> DeliveryStatus: ...  # noqa: D102
+
+    def submit(self, batch: Batch) -> None:
+        """Hand over a batch."""
+
+    def drain(self) -> None:
+        """Note that no batch is submitted before those that are in flight have come back."""
+
+    def take(self, seconds: float) -> BatchResult | None:
+        """Take a finished batch back; None if none finished in time, or `wake` ended the wait."""
+
+    def wake(self) -> None:
+        """End the present or the next wait in `take`. Safe in a signal handler."""
+
+    def stop(self, seconds: float) -> None:
+        """Send nothing more after so many seconds."""
+
+    def close(self) -> None:
+        """Send nothing more, and end all threads."""

@@ -123,7 +123,8 @@ class Pace:
         self._has_queued = False
         self._limit: _Limit | None = None
         self._rate = self._cap
-        self._last_start = self._due = self._quiet_until = -math.inf
+        self._last_start = self._due = -math.inf
+        self._quiet_since = self._quiet_until = -math.inf  # The last `Retry-After`.
         self._spread = 1.0
         self._cut_at = self._failing_since = -math.inf
         self._cuts = self._failures = 0  # In a row.
@@ -211,11 +212,12 @@ class Pace:
             return  # It says nothing of the time since then.
         outage = self._failures >= OUTAGE
         self._failures = 0
+        if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
+            self._quiet_until = -math.inf
         if not self._limit or not self._cuts or started_at < self._cut_at:
             return
         self._cuts = 0
         self._searching = False
-        self._quiet_until = -math.inf
         self._limit = self._limit._replace(since=now)
         if outage:  # What still hangs from it is no refusal, and holds nothing up.
             self._limit = None
@@ -235,6 +237,7 @@ class Pace:
         if retry_after:  # Clients that were told the same time do not all start at that time.
             apart = 1 / self._limit.start if self._limit else 1.0
             until = now + retry_after + self._jitter() / 2 * apart
+            self._quiet_since = now
             self._quiet_until = max(self._quiet_until, until)
 
     def _used_rate(self, now: float, latency: float) -> float:

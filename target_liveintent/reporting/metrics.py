@@ -9,6 +9,7 @@ from __future__ import annotations
 import logging
 
 from target_liveintent.clock import Clock
+from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.privacy import without_secrets
 from target_liveintent.run import RunCounts
 
@@ -16,8 +17,11 @@ METRICS = {
     "records": "Records by stream and fate.",
     "not_sent": "Records that were not sent, by stream and reason.",
     "requests": "Requests, retries included.",
-    "retries": "Requests that were retries.",
+    "retries": "Requests that were sent again because of a fault.",
+    "throttled": "Requests that the API did not take because they came too fast.",
     "in_flight": "Batches on their way.",
+    "window": "The most requests that may be in flight at the same time now.",
+    "rate": "The most requests a second that may start now; 0 if no limit is known.",
     "seconds": "How long the run has taken.",
     "started_at": "Unix time at which the run began.",
     "ended_at": "Unix time at which the run ended; 0 while it goes on.",
@@ -46,19 +50,19 @@ class MetricsFile:
         self._written_at = clock.monotonic()
         self._warned = False
 
-    def update(self, counts: RunCounts, in_flight: int) -> None:
+    def update(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Write how far the run is, if it is time; called about once a second."""
         now = self._clock.monotonic()
         if now - self._written_at >= self._interval:
             self._written_at = now
-            self._write(counts, {"in_flight": in_flight, "ended_at": 0, "success": 0})
+            self._write(counts, status, {"ended_at": 0, "success": 0})
 
     def end(self, counts: RunCounts, *, success: bool) -> None:
         """Write how the run ended."""
         now = self._clock.time()
-        self._write(counts, {"in_flight": 0, "ended_at": now, "success": float(success)})
+        self._write(counts, DeliveryStatus(), {"ended_at": now, "success": float(success)})
 
-    def _write(self, counts: RunCounts, figures: dict[str, float]) -> None:
+    def _write(self, counts: RunCounts, status: DeliveryStatus, figures: dict[str, float]) -> None:
         # Imported here because only runs with metrics need it.
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415
 
@@ -72,6 +76,10 @@ class MetricsFile:
         figures |= {
             "requests": counts.requests,
             "retries": counts.retries,
+            "throttled": counts.throttled,
+            "in_flight": status.batches,
+            "window": status.window,
+            "rate": status.rate or 0.0,
             "seconds": counts.seconds,
             "started_at": self._started_at,
             "dry_run": float(counts.dry_run),

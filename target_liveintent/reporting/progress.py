@@ -8,6 +8,7 @@ import os
 from typing import IO, Any
 
 from target_liveintent.clock import Clock
+from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.run import RunCounts
 
 _REDRAW = 0.5
@@ -72,11 +73,8 @@ class Progress:
         self._clock = clock
         self._shown_at, self._delivered = clock.monotonic(), 0
 
-    def update(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
-        """Show how far the run is, if it is time; called at least about once a second.
-
-        Some of the batches in flight are waiting for a retry.
-        """
+    def update(self, counts: RunCounts, status: DeliveryStatus) -> None:
+        """Show how far the run is, if it is time; called at least about once a second."""
         now = self._clock.monotonic()
         if now - self._shown_at < self._interval:
             return
@@ -84,8 +82,8 @@ class Progress:
         rate = (total.delivered - self._delivered) / (now - self._shown_at)
         words = (
             f"{total.read:,} read, {total.delivered:,} delivered ({rate:,.0f}/s),"
-            f" {total.rejected.total():,} rejected, {in_flight} in flight"
-            f" ({waiting} waiting), {counts.retries:,} retries"
+            f" {total.rejected.total():,} rejected, {status.batches} in flight"
+            f" ({status.waiting} waiting), {counts.retries:,} retries{_pace(status)}"
         )
         self._shown_at, self._delivered = now, total.delivered
         if self._line is None:
@@ -97,3 +95,7 @@ class Progress:
         """Remove the live line."""
         if self._line is not None:
             self._line.close()
+
+
+def _pace(status: DeliveryStatus) -> str:
+    return "" if status.rate is None else f", {status.rate:.3g} requests/s at most"

@@ -8,12 +8,14 @@ from typing import IO
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.privacy import without_secrets
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import LiveLine, Progress
 from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
 from target_liveintent.reporting.run_report.tally import Tally
+from target_liveintent.reporting.waits import WaitLog
 from target_liveintent.run import RunCounts
 from target_liveintent.settings import Settings, report_json
 from target_liveintent.storage import replace_file
@@ -48,6 +50,7 @@ class RunReporter:
         interval = settings.flush_interval_seconds
         line = LiveLine(stream) if stream.isatty() else None
         self._progress = Progress(logger, interval, line, clock)
+        self._waits = WaitLog(logger, clock)
         self._metrics: MetricsFile | None = None
         if settings.metrics_path is not None:
             self._metrics = MetricsFile(settings.metrics_path, interval, logger, clock)
@@ -55,17 +58,20 @@ class RunReporter:
         if settings.report_path is not None:
             self.tally = Tally(settings.events.zone, clock)
 
-    def progress(self, counts: RunCounts, in_flight: int, waiting: int) -> None:
+    def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Report how far the run is; called about once a second."""
         if self.tally is not None:
             self.tally.timeline.update(counts)
-        self._progress.update(counts, in_flight, waiting)
+        self._progress.update(counts, status)
+        self._waits.update(status)
         if self._metrics is not None:
-            self._metrics.update(counts, in_flight)
+            self._metrics.update(counts, status)
 
     def end(self, counts: RunCounts, ending: Ending) -> None:
         """Report how the run ended: in the log, and in the files that the settings name."""
         self._progress.close()
+        for warning in counts.warnings():
+            self._logger.warning(warning)
         for line in (*counts.lines(), *counts.advice(self._settings.dead_letter_path)):
             self._logger.info(line)
         if self._metrics is not None:

@@ -12,7 +12,9 @@ from target_liveintent.reasons import REASONS
 _LEAST_EVENTS_TO_WARN = 10
 """Delivered events from which on a column that is always empty is probably a mistake."""
 _LEAST_RECORDS_TO_FAIL = 100
-"""Records from which on the share of dead letters is judged."""
+"""Records from which on the share of dead letters is judged at the end of a run."""
+_LEAST_RECORDS_AT_STATE = 1_000
+"""The same before a STATE is written: a few bad rows at the start say little about a run."""
 
 
 @dataclasses.dataclass
@@ -76,7 +78,11 @@ class RunCounts:
     Attributes:
         streams: The counts of each stream, by the name under which it is counted.
         requests: The number of POSTs, retries included.
-        retries: How many of them were retries.
+        retries: How many of them were sent again because of a fault.
+        throttled: How many of them the API did not take because they came too fast (429, 503).
+        unproven: Dead letters of refused events that nothing was left to compare with.
+        too_large: How many requests the API refused for their size.
+        fitting_rows: Half of the events of the smallest of them.
     """
 
     def __init__(
@@ -85,6 +91,10 @@ class RunCounts:
         self.streams: dict[str, StreamCounts] = {}
         self.requests = 0
         self.retries = 0
+        self.throttled = 0
+        self.unproven = 0
+        self.too_large = 0
+        self.fitting_rows = 0
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
@@ -100,8 +110,17 @@ class RunCounts:
         """Add the counts of another run."""
         self.requests += other.requests
         self.retries += other.retries
+        self.throttled += other.throttled
+        self.unproven += other.unproven
+        self.note_too_large(other.too_large, other.fitting_rows)
         for stream, counts in other.streams.items():
             self.of(stream).add(counts)
+
+    def note_too_large(self, requests: int, fitting_rows: int) -> None:
+        """Count requests that were refused for their size, and half the events of the smallest."""
+        if requests:
+            self.too_large += requests
+            self.fitting_rows = min(self.fitting_rows or fitting_rows, fitting_rows)
 
     @property
     def total(self) -> StreamCounts:
@@ -116,22 +135,24 @@ class RunCounts:
         """How many seconds the run has taken so far."""
         return self._clock.monotonic() - self._started
 
-    def too_many_rejected(self, percent: int) -> str | None:
+    def too_many_rejected(self, percent: int, *, at_end: bool) -> str | None:
         """Return why the run must fail if more than so many percent became dead letters.
 
         Records that were not to be sent, and reasons that any honest run has, do not count.
         """
+        least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
         total = self.total
         wanted = total.read - total.filtered - total.unmapped
         wanted -= total.not_replayed.total() + total.dropped.total()
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
-        if wanted < _LEAST_RECORDS_TO_FAIL or bad.total() * 100 <= wanted * percent:
+        if wanted < least or bad.total() * 100 <= wanted * percent:
             return None
         reason, most = bad.most_common(1)[0]
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
             f" max_dead_letter_percent ({percent}) allows; {most} of them {reason}:"
-            f" {REASONS[reason].meaning}"
+            f" {REASONS[reason].meaning} If the dead letters are as they should be, set"
+            " max_dead_letter_percent to 100 and the run continues."
         )
 
     def lines(self) -> Iterator[str]:
@@ -141,8 +162,23 @@ class RunCounts:
         total = self.total
         yield (
             f"total: {self._words(total)}; {self.requests} requests, {self.retries} retries,"
-            f" {self.seconds:.1f} s"
+            f" {self.throttled} throttled, {self.seconds:.1f} s"
         )
+
+    def warnings(self) -> Iterator[str]:
+        """Return what may be wrong with a run that ended well."""
+        if self.unproven:
+            yield (
+                f"{self.unproven} refused events became dead letters at the end of the input,"
+                " although the API accepted nothing that was sent after them. If they look like"
+                " good ones, check pixel_id, and replay them once it is right"
+            )
+        if self.too_large:
+            yield (
+                f"{self.too_large} requests were refused for their size (HTTP 413), and their"
+                f" events sent in smaller ones; set batch_size_rows to {self.fitting_rows}, so that"
+                " each batch goes at once"
+            )
 
     def advice(self, dead_letter_path: str) -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason."""

@@ -153,6 +153,7 @@ class Outbox:
 
     def join(self) -> None:
         """Wait until nothing is in flight."""
+        self._delivery.drain()
         self._run.check_due()
         while not self.settle_within(TICK):
             self._run.check_due()

@@ -8,7 +8,7 @@ from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import SentEvent
-from target_liveintent.delivery import Client, DeliveryPool, DryRun, delivery_of
+from target_liveintent.delivery import Client, Delivery, DeliveryStatus, DryRun, delivery_of
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.settings import Settings
 from target_liveintent.storage import DeadLetterFile, DeadLetterWriter, DeliveredFile, Ledger
@@ -25,12 +25,11 @@ class RunParts(NamedTuple):
         on_delivered: Called with the result of each batch: the name under which its events are
             counted, those that were delivered, the Unix time at which each of them was sent, and
             the seconds that each request took.
-        on_progress: Called about once a second with the counts, the number of batches in flight,
-            and how many of them wait to be tried again.
+        on_progress: Called about once a second with the counts, and how far delivery is.
     """
 
     clock: Clock
-    delivery: DeliveryPool
+    delivery: Delivery
     dead_letters: DeadLetterWriter
     ledger: Ledger | None = None
     delivered_file: DeliveredFile | None = None
@@ -39,13 +38,23 @@ class RunParts(NamedTuple):
     on_delivered: (
         Callable[[str, Sequence[SentEvent], Sequence[float], Sequence[float]], None] | None
     ) = None
-    on_progress: Callable[[RunCounts, int, int], None] = lambda *_: None
+    on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None
 
 
-def parts_of(settings: Settings, logger: logging.Logger, clock: Clock = SYSTEM_CLOCK) -> RunParts:
+def parts_of(
+    settings: Settings,
+    logger: logging.Logger,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    accepted: bool = False,
+) -> RunParts:
     """Make what a run works with; the caller replaces what is different for its engine.
 
-    A dry run shows its events in the log.
+    Args:
+        settings: The settings.
+        logger: A dry run shows its events there.
+        clock: Tells the time.
+        accepted: Whether the caller itself judges if the API refuses everything.
 
     Raises:
         ConfigurationError: If a file that the settings name cannot be used.
@@ -59,5 +68,5 @@ def parts_of(settings: Settings, logger: logging.Logger, clock: Clock = SYSTEM_C
     delivered_file = None
     if settings.delivered_path is not None:
         delivered_file = DeliveredFile(settings.delivered_path, logger)
-    delivery = delivery_of(settings, client, clock)
+    delivery = delivery_of(settings, client, clock, accepted=accepted)
     return RunParts(clock, delivery, dead_letters, ledger, delivered_file)

@@ -10,8 +10,8 @@ from collections.abc import Mapping
 from typing import Any
 
 from target_liveintent.conversions import Conversion, Rejection, read_back
-from target_liveintent.delivery import BatchResult, refused_as_a_whole
-from target_liveintent.errors import AllRefusedError, DeliveryError, TooManyRejectedError
+from target_liveintent.delivery import BatchResult
+from target_liveintent.errors import DeliveryError, TooManyRejectedError
 from target_liveintent.reasons import REASONS
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox
@@ -30,24 +30,19 @@ two more; the process must be over after 20."""
 
 
 class Run:
-    """One run: records go in, and each gets its outcome.
-
-    Attributes:
-        accepted: Whether the API accepted anything. Until then, refused events have no outcome, as
-            the settings may be at fault. A caller that judges this over several runs sets it.
-    """
+    """One run: records go in, and each gets its outcome."""
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
         self.counts = RunCounts(dry_run=settings.dry_run, clock=parts.clock)
         self.gate = StateGate()
         if settings.dry_run or settings.limit is not None:
             self.gate.close(Closed.TRIAL_RUN)
-        self.accepted = False
         self._settings = settings
         self._parts = parts
         self._outbox = Outbox(settings, parts, self)
-        self._unproven: list[BatchResult] = []
+        self._at_end = False
         self._failed = False
+        self._has_given_up = False  # Nothing more is sent after a failure of delivery.
         self._delivery_failure: Exception | None = None
         self._next_check = parts.clock.monotonic()
         self._stop_requested_at: float | None = None
@@ -112,8 +107,7 @@ class Run:
         self._obey_stop()
         self._outbox.collect()
         self._advance_state()
-        delivery = self._parts.delivery
-        self._parts.on_progress(self.counts, delivery.in_flight, delivery.waiting)
+        self._parts.on_progress(self.counts, self._parts.delivery.status)
 
     def _advance_state(self) -> None:
         """Write the STATE that is due. STATE is written nowhere else."""
@@ -129,7 +123,8 @@ class Run:
 
     def _judge(self) -> None:
         """Fail if too many records became dead letters."""
-        if problem := self.counts.too_many_rejected(self._settings.max_dead_letter_percent):
+        percent = self._settings.max_dead_letter_percent
+        if problem := self.counts.too_many_rejected(percent, at_end=self._at_end):
             self.gate.close(Closed.TOO_MANY_REJECTED)
             raise TooManyRejectedError(problem)
 
@@ -140,7 +135,10 @@ class Run:
         self.counts.requests += result.requests
         self.counts.retries += result.retries
         self.counts.of(result.batch.stream).delivered += len(result.delivered)
-        self.accepted = self.accepted or result.accepted
+        self.counts.throttled += result.throttled
+        self.counts.unproven += result.unproven
+        sizes = result.too_large
+        self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
         self._record_delivered(result)
         if result.failure is not None:
             # An isolation that was cut short proves nothing about the events that it refused. The
@@ -149,13 +147,7 @@ class Run:
             if not self._failed:
                 raise result.failure
             return
-        if not self.accepted and any(r.reason == "refused_by_api" for r in result.undelivered):
-            self._unproven.append(result)
-            return
         self._conclude(result)
-        if self.accepted:
-            while self._unproven:
-                self._conclude(self._unproven.pop())
 
     def _record_delivered(self, result: BatchResult) -> None:
         """Pass on what was delivered: to its observer, the delivered file and the ledger."""
@@ -194,7 +186,7 @@ class Run:
         return self._outbox.limit_reached
 
     def _obey_stop(self) -> None:
-        if self._stop_requested_at is None or self._failed:
+        if self._stop_requested_at is None or self._has_given_up:
             return
         passed = self._parts.clock.monotonic() - self._stop_requested_at
         self._parts.delivery.stop(_STOP_RETRIES - passed)
@@ -213,11 +205,9 @@ class Run:
         self._close()
 
     def _settle_all(self) -> None:
+        self._at_end = True
         self._outbox.submit_all()
         self._outbox.join()
-        if self._unproven:
-            said = str(self._unproven[0].undelivered[0].detail)
-            raise AllRefusedError(refused_as_a_whole("the API took nothing of this run", said))
         if self._delivery_failure is not None:
             raise self._delivery_failure
         if not self._failed:
@@ -235,6 +225,7 @@ class Run:
         self._failed = True
         try:
             if isinstance(failure, DeliveryError):
+                self._has_given_up = True
                 stopped = self._stop_requested_at is not None
                 self._parts.delivery.stop(0.0)
                 self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)

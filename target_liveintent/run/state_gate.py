@@ -23,11 +23,7 @@ class Closed(enum.Enum):
 
 
 class StateGate:
-    """Holds STATEs back until every record before them has its outcome.
-
-    A batch whose refusals may come from wrong settings (see `Run.accepted`) is not finished, so it
-    holds back STATEs like any other batch.
-    """
+    """Holds STATEs back until every record before them has its outcome."""
 
     def __init__(self) -> None:
         self._closed: set[Closed] = set()

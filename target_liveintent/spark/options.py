@@ -29,7 +29,8 @@ OWN = {
     " event IDs are derived from them where there is no `event_id`. Without both, from the whole"
     " record.",
     "concurrent_tasks": "How many tasks of the write run at the same time, at most: the cores that"
-    " Spark gives it. They share `max_concurrent_requests`; each has one at least. Required.",
+    " Spark gives it. They share `max_concurrent_requests` and `max_requests_per_minute`; each has"
+    " one at least. Required.",
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
@@ -72,14 +73,16 @@ class Job:
     allowed_percent: int
 
     def settings(self) -> Settings:
-        """Return the settings of a task, which has its share of `max_concurrent_requests`.
+        """Return the settings of a task, which has its share of what is allowed to the write.
 
         Raises:
             ConfigurationError: If a setting is wrong on this machine.
         """
         settings = config.settings_of(self.given)
+        per_minute = settings.max_requests_per_minute
         return dataclasses.replace(
             settings,
+            max_requests_per_minute=per_minute and max(1, per_minute // self.tasks),
             max_concurrent_requests=max(1, settings.max_concurrent_requests // self.tasks),
             max_dead_letter_percent=100,  # The driver judges the share over all tasks.
         )

@@ -105,13 +105,15 @@ class _Writer:
         configure_logging()
         results = [message.result for message in messages if message is not None]
         counts = _sum(results, dry_run=self._job.dry_run)
+        for warning in counts.warnings():
+            LOGGER.warning(warning)
         for line in (*counts.lines(), *counts.advice("the folder of dead_letter_path")):
             LOGGER.info(line)
         if len(results) < len(messages) or counts.total.unsettled:
             msg = "not every record has its fate: the counts of the tasks do not add up"
             raise RunError(msg)
         self._publish_dead_letters(results, counts)
-        if problem := counts.too_many_rejected(self._job.allowed_percent):
+        if problem := counts.too_many_rejected(self._job.allowed_percent, at_end=True):
             raise TooManyRejectedError(problem)
 
     def _publish_dead_letters(self, results: Sequence[TaskResult], counts: RunCounts) -> None:

@@ -82,8 +82,9 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> T
     folder = DeadLetterFolder(job.dead_letter_folder)
     folder.check()
     dead_letters = TaskDeadLetters(folder, attempt.pending)
-    run = Run(settings, parts_of(settings, LOGGER)._replace(dead_letters=dead_letters))
-    run.accepted = True  # The driver judges over all tasks whether the API accepts anything.
+    # The driver judges over all tasks whether the API accepts anything.
+    parts = parts_of(settings, LOGGER, accepted=True)
+    run = Run(settings, parts._replace(dead_letters=dead_letters))
     plan = StreamPlan.without_map(job.stream, job.columns)
     suppressions = Suppressions(settings.suppression_path)
     builder = EventBuilder(job.stream, plan.properties, job.keys, settings.events, suppressions)

@@ -37,6 +37,8 @@ _SCHEMA = {
     "schema": {"type": "object", "properties": _PROPERTIES},
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
+"""The reasons of events that LiveIntent may have counted, which `replay_unconfirmed` sends."""
 HEAD = _encode(_SCHEMA) + b"\n"
 """The line with the SCHEMA message, before the first dead letter."""
 
@@ -86,7 +88,7 @@ def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool
     """Return whether a replay sends a dead letter; `unconfirmed` is `replay_unconfirmed`."""
     code = str(record.get("reason"))
     reason = REASONS.get(code)
-    return reason is None or reason.replayed or (unconfirmed and code == "unconfirmed")
+    return reason is None or reason.replayed or (unconfirmed and code in _MAY_HAVE_COUNTED)
 
 
 class DeadLetterWriter(Protocol):

@@ -16,6 +16,7 @@ _SAYERS = {
     "_explain",
     "_failure",
     "_fail",
+    "_where",
     "advice",
     "lines",
     "missing_columns_message",
@@ -25,6 +26,7 @@ _SAYERS = {
     "unknown_columns",
     "unknown_read",
     "unknown_settings",
+    "warnings",
 }
 """Functions whose texts are said elsewhere."""
 _NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS"}

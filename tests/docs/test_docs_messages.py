@@ -30,7 +30,7 @@ def test_there_are_messages() -> None:
     for known in (
         "setting '…' is required: …",
         "the API answered with …, which it is not known to do. Check api_url and customer_id",
-        "no luck within max_retry_seconds (…): …",
+        "the API accepted nothing for max_retry_seconds (…): …",
         "stream '…' is skipped: no stream map names it…",
         "the host name was not found",
         "so far: …",

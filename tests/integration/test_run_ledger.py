@@ -100,8 +100,8 @@ def test_after_a_crash(to_server: Launcher, server: FaultyServer) -> None:
     how = {**KNOWN, "batch_size_rows": 2, "max_concurrent_requests": 1}
     run = to_server.start(**how).send(*messages)
     try:
-        # The fourth batch is only sent once the third one has been booked.
         wait_until(lambda: any("order-6" in p.ids for p in server.requests), "the request")
+        wait_until(lambda: rows(to_server.folder) == 6, "the first three batches in the ledger")
         run.kill()
     finally:
         gate.set()

@@ -183,7 +183,7 @@ def test_partly_processed_in_isolation(to_server: Launcher, server: FaultyServer
     assert run.summary["total"].adds_up
 
 
-@pytest.mark.parametrize("count", [1, 100])
+@pytest.mark.parametrize("count", [10, 100])
 def test_nothing_accepted(to_server: Launcher, server: FaultyServer, count: int) -> None:
     """A run in which nothing was ever accepted fails without STATE and without dead letters."""
     server.answer = lambda _: Reply(400, b"no such pixel")
@@ -195,10 +195,18 @@ def test_nothing_accepted(to_server: Launcher, server: FaultyServer, count: int)
     assert run.summary["total"].dead_lettered == 0
 
 
+def test_few_events_and_none_accepted(to_server: Launcher, server: FaultyServer) -> None:
+    """Fewer than ten refused events of a run become dead letters, so that it is not stuck."""
+    server.answer = lambda _: Reply(400, b"no such pixel")
+    run = to_server.run(schema(columns=WITH_ID), *numbered(9), state(1))
+    assert (run.code, run.states, len(run.letters)) == (0, [1], 9)
+    assert any("9 refused events became dead letters" in line for line in run.warnings)
+
+
 def test_nothing_accepted_but_rejections(to_server: Launcher, server: FaultyServer) -> None:
     """Where the API takes nothing, the records that were rejected before it still add up."""
     server.answer = lambda _: Reply(422)
-    messages = numbered(6)
+    messages = numbered(16)
     messages[2]["record"]["email"] = None
     run = to_server.run(schema(columns=WITH_ID), *messages, state(1))
     assert (run.code, run.states) == (1, [])

@@ -378,7 +378,7 @@ def test_answers_that_echo(target: Watched, server: FaultyServer, status: int, n
 def test_every_status_that_echoes(target: Watched, server: FaultyServer, status: int) -> None:
     """Whatever ends the run, its last line says the status, and not what came with it."""
     server.answer = lambda _: Reply(status, BODIES["text"], HEADERS)
-    run = target.run(hostile_schema(), hostile(1), state(1))
+    run = target.run(hostile_schema(), *(hostile(n, event_id=f"e{n}") for n in range(10)), state(1))
     target.assert_private(run)
     assert (run.code, run.states) == (1, [])
     assert str(status) in run.last_line

@@ -299,7 +299,11 @@ def summary(run: Running) -> dict[str, int]:
         "not replayed": total.not_replayed,
         "not settled": total.not_settled,
     }
-    others = {"requests": run.counts.requests, "retries": run.counts.retries}
+    others = {
+        "requests": run.counts.requests,
+        "retries": run.counts.retries,
+        "throttled": run.counts.throttled,
+    }
     return {**counts, **total.reasons, **total.drops, **others}
 
 

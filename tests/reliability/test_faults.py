@@ -33,9 +33,9 @@ if TYPE_CHECKING:
 
     from integration_forks import Forks
 
-RATES = (0.0, 0.1, 0.3, 0.5)
+RATES = (0.0, 0.1, 0.3, 0.5) if LONG else (0.0, 0.1, 0.2)
 SEEDS = range(3 if LONG else 1)
-EVENTS = 85_000 if LONG else 4_000
+EVENTS = 85_000 if LONG else 2_000
 BATCH = 20
 NOT_RETRIED = {"partial", "unclear"}
 
@@ -55,7 +55,7 @@ def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool
             on_stdout=watch.look,
             batch_size_rows=BATCH,
             max_concurrent_requests=64,
-            patience=900 if LONG else 60,
+            patience=900 if LONG else 120,
         )
         target.close()
     assert run.code == 0, run.log
@@ -74,7 +74,7 @@ def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool
     assert totals["requests"] == len(server.requests)
     faults = server.faults
     retried = sum(n for fault, n in faults.items() if fault not in NOT_RETRIED)
-    assert totals["retries"] == retried
+    assert totals["retries"] + totals["throttled"] == retried
     assert bool(faults) == bool(rate)
     FIGURES.add(
         f"faults {rate:.0%}",
@@ -95,7 +95,9 @@ def test_fault_campaign(tmp_path: Path, forks: Forks, seed: int) -> None:
     """At fault rates of 0 to 50 %, every promise about events, requests, STATE and totals holds."""
     in_parallel(
         [
-            lambda rate=rate: campaign(tmp_path / f"{rate}", forks, rate, seed, forked=rate != 0.3)
+            lambda rate=rate: campaign(
+                tmp_path / f"{rate}", forks, rate, seed, forked=rate != RATES[2]
+            )
             for rate in RATES
         ],
         at_once=2 if LONG else 4,

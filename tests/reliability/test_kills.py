@@ -404,13 +404,13 @@ def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
 
 @pytest.mark.parametrize("number", ORDERLY)
 def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) -> None:
-    """A signal in a back-off of minutes, with all requests in it, ends the run within seconds."""
+    """A signal in a back-off of minutes ends the run within seconds."""
     campaign = Campaign(tmp_path, forks, 4, max_retry_seconds=3600)
     wait = {"Retry-After": "600"}
     with campaign.going():
         campaign.plan(3, Reply(503, headers=wait, skipped=None))
         run, feeding = campaign.start()
-        wait_until(lambda: campaign.requests() >= 3 + AT_ONCE, "all requests in back-off")
+        wait_until(lambda: campaign.requests() >= 4, "a request that has to wait")
         began = time.monotonic()
         campaign.signal(run, number, lasting=True)
         assert time.monotonic() - began < 7
@@ -425,7 +425,7 @@ def test_signal_ends_a_run_that_hangs(tmp_path: Path, forks: Forks) -> None:
     with campaign.going():
         campaign.plan(2, Reply(held=True))
         run, feeding = campaign.start()
-        wait_until(lambda: campaign.server.busy == AT_ONCE, "all requests waiting")
+        wait_until(lambda: campaign.server.busy >= 2, "requests that wait")
         run.signal(signal.SIGTERM)
         at = time.monotonic()
         wait_until(lambda: time.monotonic() > at + 2.2, "two seconds")

@@ -94,7 +94,7 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
             target.close()
         assert took < BUDGET + A_FEW, f"{kind}: {took:.1f} s"
         assert_out(run, watch, why)
-        assert len({request.ids[0] for request in server.requests}) <= 5 + 8
+        assert len(server.requests) <= 5 + 100
         # STATE stands where it truly is: five batches were delivered.
         covered = next(n for n in range(feed.count) if name(n) not in server.delivered)
         assert watch.bookmark == max(s for s in (0, *feed.states) if s <= covered)
@@ -102,8 +102,8 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
     in_parallel([lambda kind=kind: outlive(kind) for kind in outages], at_once=6)
 
 
-def test_the_budget_is_for_a_whole_batch(server: FaultyServer) -> None:
-    """However short each wait is, a batch is given up when they add up to max_retry_seconds."""
+def test_the_budget_is_for_the_run(server: FaultyServer) -> None:
+    """However short each wait is, the run ends when they add up to max_retry_seconds."""
     count = itertools.count()
     server.answer = lambda _: Reply(503, skipped=None) if next(count) < 400 else Reply()
     settings = settings_of({**SETTINGS, "api_url": server.url, "max_retry_seconds": 120})
@@ -115,9 +115,9 @@ def test_the_budget_is_for_a_whole_batch(server: FaultyServer) -> None:
     deliveries.submit(Batch(0, "orders", began, conversions))
     done = deliveries.take(20)
     assert done is not None
-    assert 60 < clock.now - began <= 120
+    assert 120 <= clock.now - began < 135  # (The fake clock may wait twice at the end.)
     assert isinstance(done.failure, OutageError)
-    assert done.requests == len(server.requests) == done.retries + 1
+    assert done.requests == len(server.requests) == done.throttled + 1
 
 
 def test_nobody_listens(tmp_path: Path, forks: Forks) -> None:

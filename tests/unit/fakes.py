@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import math
 from collections import deque
 from typing import TYPE_CHECKING, Any
 
@@ -12,10 +13,10 @@ from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.breaker import Breaker
-from target_liveintent.delivery.deadline import RunDeadline
-from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
-from target_liveintent.delivery.sender import Sender, SenderParts
+from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Undelivered
+from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import StorageError
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
@@ -29,7 +30,8 @@ LOGGER = logging.getLogger("test")
 BODY = b'{"eventId":"1","eventTime":1,"pixelId":1,"source":"web","userData":{},"purchaseData":{}}'
 ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 REFUSED = Answer(Verdict.REFUSED, "HTTP 400: bad", 400)
-BUSY = Answer(Verdict.RETRY, "HTTP 503", 503)
+LIMITED = Answer(Verdict.LIMITED, "HTTP 429", 429)
+FAULT = Answer(Verdict.FAULT, "HTTP 500", 500)
 
 
 def settings(**changes: Any) -> Settings:
@@ -115,29 +117,42 @@ def refusing(refuses: Callable[[list[str]], bool]) -> FakeClient:
     return FakeClient(lambda ids: REFUSED if refuses(ids) else ACCEPTED)
 
 
-def sender_parts(
-    client: Any,
-    clock: FakeClock,
-    *,
-    breaker: Breaker | None = None,
-    deadline: RunDeadline | None = None,
-    jitter: float = 0.0,
-    **changes: Any,
-) -> SenderParts:
-    """Return what senders share."""
-    return SenderParts(
-        settings(**changes),
-        client,
-        breaker or Breaker(),
-        deadline or RunDeadline(clock),
-        clock,
-        lambda: jitter,
-    )
+def machine_of(*, accepted: bool = False, size: int = 16, **changes: Any) -> DeliveryMachine:
+    """Return a machine without chance.
+
+    Args:
+        accepted: Whether the settings are known to be right.
+        size: The most batches that are there at the same time.
+        changes: Settings.
+    """
+    given = settings(**changes)
+    pace = Pace(given.max_concurrent_requests, jitter=lambda: 0.5)
+    return DeliveryMachine(given, pace, Suspicion(accepted=accepted), size, lambda: 0.5)
 
 
-def deliver(given: Batch, client: Any, clock: FakeClock | None = None, **how: Any) -> BatchResult:
-    """Deliver a batch by a sender of its own."""
-    return Sender(given, sender_parts(client, clock or FakeClock(), **how)).deliver()
+def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> list[BatchResult]:
+    """Let a machine finish what it has, one request after the other; return the results."""
+    machine.drain()
+    while isinstance(step := machine.next(clock.now, clock.now), Request) or step < math.inf:
+        if isinstance(step, Request):
+            ids = [conversion.event_id for conversion in step.conversions]
+            answer = client.post(step.body, ids, step.seconds)
+            clock.now += answer.seconds
+            machine.answered(step, answer, clock.now)
+        else:
+            clock.waits.append(step - clock.now)
+            clock.now = step
+    return list(machine.finished)
+
+
+def deliver(
+    given: Batch, client: FakeClient, clock: FakeClock | None = None, **how: Any
+) -> BatchResult:
+    """Deliver a batch by a machine of its own."""
+    machine = machine_of(**how)
+    machine.add(given)
+    (result,) = drive(machine, client, clock or FakeClock())
+    return result
 
 
 class FakeDelivery:
@@ -147,11 +162,10 @@ class FakeDelivery:
         deliver: How a batch is delivered at once; None if it stays in flight.
         submitted: The batches that were submitted.
         stopped: The seconds of each call of `stop`.
+        drained: How often it was said that nothing more comes.
         woken: How often a wait for a result was ended.
         closed: Whether it was closed.
     """
-
-    waiting = 0
 
     def __init__(
         self,
@@ -161,6 +175,7 @@ class FakeDelivery:
     ) -> None:
         self.submitted: list[Batch] = []
         self.stopped: list[float] = []
+        self.drained = 0
         self.woken = 0
         self.closed = False
         self.in_flight = 0
@@ -172,6 +187,10 @@ class FakeDelivery:
     @property
     def full(self) -> bool:
         return self.in_flight >= self._size
+
+    @property
+    def status(self) -> DeliveryStatus:
+        return DeliveryStatus(batches=self.in_flight)
 
     def submit(self, batch: Batch) -> None:
         assert not self.full
@@ -191,6 +210,9 @@ class FakeDelivery:
         self.in_flight -= 1
         return self._finished.popleft()
 
+    def drain(self) -> None:
+        self.drained += 1
+
     def wake(self) -> None:
         self.woken += 1
 
@@ -204,7 +226,7 @@ class FakeDelivery:
 def deliver_all(given: Batch) -> BatchResult:
     """Deliver all of a batch with one request."""
     sent = list(given.conversions)
-    return BatchResult(given, sent, [NOW] * len(sent), sent, accepted=True, requests=1)
+    return BatchResult(given, sent, [NOW] * len(sent), sent, requests=1)
 
 
 class FakeFile:
@@ -332,7 +354,7 @@ def reject(fake: FakeRun, count: int) -> None:
         fake.run.take("orders", rejection(str(n)))
 
 
-def refuse(given: Batch, *names: str, accepted: bool = True) -> BatchResult:
+def refuse(given: Batch, *names: str) -> BatchResult:
     """Deliver a batch of which the API refuses some events."""
     good = [one for one in given.conversions if one.event_id not in names]
     refusals = [
@@ -340,7 +362,7 @@ def refuse(given: Batch, *names: str, accepted: bool = True) -> BatchResult:
         for one in given.conversions
         if one.event_id in names
     ]
-    return BatchResult(given, good, [NOW] * len(good), good, refusals, accepted, requests=3)
+    return BatchResult(given, good, [NOW] * len(good), good, refusals, requests=3)
 
 
 def delivering(*, ledger: bool = False, failing: str = "") -> tuple[FakeRun, FakeFile, FakeLedger]:

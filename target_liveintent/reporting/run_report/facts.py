@@ -105,6 +105,7 @@ def _requests(counts: RunCounts, latencies: Histogram) -> Requests:
     return Requests(
         count=counts.requests,
         retries=counts.retries,
+        throttled=counts.throttled,
         half_within=round(latencies.quantile(0.5), 4),
         most_within=round(latencies.quantile(0.95), 4),
         longest=round(latencies.largest, 4),

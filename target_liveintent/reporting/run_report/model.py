@@ -123,6 +123,7 @@ class Requests(msgspec.Struct):
 
     count: int
     retries: int
+    throttled: int
     half_within: float
     most_within: float
     longest: float

@@ -312,7 +312,8 @@ def _requests(facts: Facts) -> str:
     figure = markup.figure(chart, "Requests by how long they took, up to")
     rows = (
         ("requests", f"{requests.count:,}"),
-        ("of these, retries", f"{requests.retries:,}"),
+        ("of these, sent again because of a fault", f"{requests.retries:,}"),
+        ("not taken because they came too fast", f"{requests.throttled:,}"),
         ("half took at most", words.duration(requests.half_within)),
         ("95 of 100 took at most", words.duration(requests.most_within)),
         ("the longest took", words.duration(requests.longest)),

@@ -30,7 +30,7 @@ def test_defaults_in_use() -> None:
     settings = settings_of(GOOD)
     assert settings.url == "https://conversions.liveintent.com/conversions/a-1b2c"
     assert settings.batch_size_rows == 100
-    assert settings.max_concurrent_requests == 8
+    assert settings.max_concurrent_requests == 64
     assert settings.flush_interval_seconds == 60
     assert settings.request_timeout_seconds == 30
     assert settings.max_retry_seconds == 300

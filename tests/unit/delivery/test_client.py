@@ -110,9 +110,9 @@ def test_an_answer_in_full() -> None:
         client = Client(settings(api_url=server.url), FakeClock())
         got = [client.post(b"[]", ["1"], 60.0) for _ in range(3)]
     assert got == [
-        Answer(Verdict.RETRY, "HTTP 429", 429, 7.0),
+        Answer(Verdict.LIMITED, "HTTP 429", 429, 7.0),
         Answer(Verdict.REFUSED, "HTTP 400: no pixel", 400),
-        Answer(Verdict.RETRY, "HTTP 503", 503),
+        Answer(Verdict.LIMITED, "HTTP 503", 503),
     ]
 
 
@@ -149,7 +149,7 @@ def test_no_server() -> None:
     with socket.create_server(("127.0.0.1", 0)) as closed:
         port = closed.getsockname()[1]
     answer = post(f"http://127.0.0.1:{port}")
-    assert (answer.verdict, answer.detail) == (Verdict.RETRY, "the connection failed")
+    assert (answer.verdict, answer.detail) == (Verdict.FAULT, "the connection failed")
     assert answer.status is None
 
 
@@ -157,7 +157,7 @@ def test_a_connection_that_is_cut() -> None:
     """A server that hangs up without an answer is a fault to retry."""
     with Loopback(b"") as server:
         answer = post(server.url)
-    assert (answer.verdict, answer.detail) == (Verdict.RETRY, "the connection failed")
+    assert (answer.verdict, answer.detail) == (Verdict.FAULT, "the connection failed")
 
 
 PROXY = "a proxy URL that cannot be used"

@@ -101,7 +101,7 @@ def test_the_limit_of_the_setting() -> None:
     with serving(dripping(b"", b"H")) as port:
         given = settings(api_url=f"http://127.0.0.1:{port}", request_timeout_seconds=1)
         answer = Client(given, SYSTEM_CLOCK).post(b"[{}]", ["1"], 60.0)
-    assert (answer.verdict, answer.detail) == (Verdict.RETRY, "no answer in time")
+    assert (answer.verdict, answer.detail) == (Verdict.LIMITED, "no answer in time")
     assert 0.99 <= answer.seconds < 1.6
 
 

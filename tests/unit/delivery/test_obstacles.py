@@ -177,7 +177,7 @@ def test_a_proxy_that_cannot_now(monkeypatch: pytest.MonkeyPatch, status: str) -
     """A proxy whose refusal may pass is a network fault."""
     with serving(proxy(status)) as port:
         monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
-        assert post(client_of(BEHIND)).verdict is Verdict.RETRY
+        assert post(client_of(BEHIND)).verdict is Verdict.FAULT
 
 
 def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -186,7 +186,7 @@ def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         port = closed.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
     answer = post(client_of(BEHIND))
-    assert (answer.verdict, answer.detail) == (Verdict.RETRY, "the proxy did not connect")
+    assert (answer.verdict, answer.detail) == (Verdict.FAULT, "the proxy did not connect")
 
 
 def test_a_certificate_after_a_good_one() -> None:
@@ -196,7 +196,7 @@ def test_a_certificate_after_a_good_one() -> None:
         client = client_of(f"https://127.0.0.1:{port}")
         answers = [post(client) for _ in range(3)]
     verdicts = [answer.verdict for answer in answers]
-    assert verdicts == [Verdict.ACCEPTED, Verdict.RETRY, Verdict.ACCEPTED]
+    assert verdicts == [Verdict.ACCEPTED, Verdict.FAULT, Verdict.ACCEPTED]
     assert answers[1].detail == (
         "the certificate of the API was not accepted: certificate has expired"
     )
@@ -211,7 +211,7 @@ def test_a_handshake_without_an_answer() -> None:
     contexts = [tls(), tls(expired=True)]
     with serving(hang_up, lambda: contexts.pop(0)) as port:
         client = client_of(f"https://127.0.0.1:{port}")
-        assert [post(client).verdict for _ in range(2)] == [Verdict.RETRY] * 2
+        assert [post(client).verdict for _ in range(2)] == [Verdict.FAULT] * 2
 
 
 def test_a_proxy_that_has_connected(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -221,7 +221,7 @@ def test_a_proxy_that_has_connected(monkeypatch: pytest.MonkeyPatch) -> None:
         client = client_of(BEHIND)
         answers = [post(client) for _ in range(3)]
     verdicts = [answer.verdict for answer in answers]
-    assert verdicts == [Verdict.ACCEPTED, Verdict.RETRY, Verdict.ACCEPTED]
+    assert verdicts == [Verdict.ACCEPTED, Verdict.FAULT, Verdict.ACCEPTED]
     assert answers[1].detail == "the proxy refused to connect (HTTP 403)"
 
 

@@ -1,29 +1,42 @@
-"""The threads: they carry batches there and back."""
+"""The threads: they make the requests that the machine asks for, and give back the results."""
 
 from __future__ import annotations
 
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
-from fakes import ACCEPTED, FakeClient, FakeClock, batch, deliver_all, settings
+import pytest
+from fakes import ACCEPTED, REFUSED, FakeClient, batch, machine_of, settings
+from unit_support import NOW
 
-from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.delivery.deadline import RunDeadline
+from target_liveintent.clock import Clock
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of
-from target_liveintent.errors import DeliveryError
+from target_liveintent.errors import AllRefusedError, DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
     from target_liveintent.delivery.answers import Answer
-    from target_liveintent.delivery.model import Batch, BatchResult
+    from target_liveintent.delivery.model import BatchResult
 
+
+class RealClock(Clock):
+    """A clock that really waits; its Unix time fits the events of the tests."""
+
+    def time(self) -> float:
+        return NOW
+
+
+CLOCK = RealClock()
 PATIENCE = 5.0
 """Seconds after which a test fails that waits for a thread."""
 
 
-def pool_of(deliver: Callable[[Batch], BatchResult] = deliver_all, size: int = 8) -> DeliveryPool:
-    return DeliveryPool(deliver, RunDeadline(SYSTEM_CLOCK), size)
+def pool_of(
+    answer: Callable[[list[str]], Answer] = lambda _: ACCEPTED, threads: int = 8, size: int = 16
+) -> DeliveryPool:
+    machine = machine_of(size=size, max_concurrent_requests=threads)
+    return DeliveryPool(machine, FakeClient(answer), CLOCK, threads, size)
 
 
 def take(pool: DeliveryPool) -> BatchResult:
@@ -41,45 +54,43 @@ def test_a_batch_there_and_back() -> None:
     assert pool.in_flight == 1
     result = take(pool)
     assert result.batch is given
+    assert [one.event_id for one in result.delivered] == ["1", "2"]
     assert (pool.in_flight, pool.take(0.0)) == (0, None)
     pool.close()
 
 
-def test_batches_side_by_side() -> None:
-    """As many batches as allowed are delivered at once, each by a thread of its own."""
-    together = threading.Barrier(3)
+def test_requests_side_by_side() -> None:
+    """As many requests as the machine asks for are made at once, each by a thread of its own."""
+    together = threading.Barrier(2)
     names: set[str] = set()
 
-    def deliver(given: Batch) -> BatchResult:
+    def answer(_: list[str]) -> Answer:
         together.wait(PATIENCE)
         names.add(threading.current_thread().name)
         assert threading.current_thread() is not threading.main_thread()
-        return deliver_all(given)
+        return ACCEPTED
 
-    pool = pool_of(deliver, size=3)
-    for number in range(3):
-        assert not pool.full
-        pool.submit(batch("1", number=number))
-    assert pool.full
-    assert sorted(take(pool).batch.number for _ in range(3)) == [0, 1, 2]
-    assert not pool.full
+    pool = pool_of(answer)
+    for number in range(4):
+        pool.submit(batch(str(number), number=number))
+    assert sorted(take(pool).batch.number for _ in range(4)) == [0, 1, 2, 3]
     assert names == {"delivery"}
     pool.close()
 
 
 def test_threads_are_used_again() -> None:
-    """A thread that is free takes the next batch; no other one is started."""
+    """A thread that is free makes the next request; one more waits for what comes next."""
     threads = set()
 
-    def deliver(given: Batch) -> BatchResult:
+    def answer(_: list[str]) -> Answer:
         threads.add(threading.current_thread())
-        return deliver_all(given)
+        return ACCEPTED
 
-    pool = pool_of(deliver)
-    for number in range(5):
+    pool = pool_of(answer)
+    for number in range(20):
         pool.submit(batch("1", number=number))
         take(pool)
-    assert len(threads) == 1
+    assert len(threads) <= 2
     pool.close()
 
 
@@ -89,23 +100,43 @@ def test_threads_end() -> None:
     pool = pool_of()
     for number in range(3):
         pool.submit(batch("1", number=number))
+    for _ in range(3):
+        take(pool)
     pool.close()
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
     assert set(threading.enumerate()) <= before
-    assert pool.in_flight == 3  # What was submitted before is delivered all the same.
-    assert sorted(take(pool).batch.number for _ in range(3)) == [0, 1, 2]
+
+
+def test_a_system_that_gives_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run continues with the threads that there are."""
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def limited(thread: threading.Thread) -> None:
+        if started:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    pool = pool_of()
+    for number in range(5):
+        pool.submit(batch(str(number), number=number))
+    assert sorted(take(pool).batch.number for _ in range(5)) == [0, 1, 2, 3, 4]
+    pool.close()
 
 
 def test_a_wait_is_woken() -> None:
     """A wake-up ends a wait for a result, and takes no batch back."""
     release = threading.Event()
 
-    def deliver(given: Batch) -> BatchResult:
+    def answer(_: list[str]) -> Answer:
         release.wait(PATIENCE)
-        return deliver_all(given)
+        return ACCEPTED
 
-    pool = pool_of(deliver)
+    pool = pool_of(answer)
     pool.submit(batch("1"))
     pool.wake()
     assert pool.take(60.0) is None
@@ -115,44 +146,43 @@ def test_a_wait_is_woken() -> None:
     pool.close()
 
 
-def test_a_failure_ends_all_sending() -> None:
-    """A thread whose client fails gives its batch back as failed, and goes on to the next."""
+def test_a_client_that_raises() -> None:
+    """An unforeseen exception of the client comes back as the failure of every batch."""
     problem = ValueError("no client")
 
     def fail(_: list[str]) -> Answer:
         raise problem
 
-    given = settings(max_concurrent_requests=1)
-    pool = delivery_of(given, FakeClient(fail), FakeClock())
-    done = []
+    pool = pool_of(fail)
     for number in range(3):
         pool.submit(batch("1", number=number))
-        done.append(take(pool))
-    assert len(done) == 3
-    assert done[0].failure is problem
-    assert all(isinstance(x.failure, DeliveryError) for x in done[1:])  # "The run was stopped."
+    assert [take(pool).failure for _ in range(3)] == [problem] * 3
     pool.close()
 
 
-def test_a_delivery_that_raises() -> None:
-    """An exception of the delivery itself comes back as the failure of its batch."""
-    problem = ValueError("a bug")
+def test_a_machine_that_raises() -> None:
+    """A bug in the machine ends the run, instead of leaving it to wait for ever."""
 
-    def fail(_: Batch) -> BatchResult:
-        raise problem
+    class Broken:
+        finished: tuple[()] = ()
 
-    pool = pool_of(fail)
-    given = batch("1")
-    pool.submit(given)
-    result = take(pool)
-    assert (result.batch, result.failure) == (given, problem)
-    pool.close()
+        def add(self, _: Any) -> None:
+            """Take it."""
+
+        def next(self, *_: float) -> float:
+            msg = "a bug"
+            raise ValueError(msg)
+
+    pool = DeliveryPool(Broken(), FakeClient(lambda _: ACCEPTED), CLOCK, 1, 1)  # type: ignore[arg-type]
+    pool.submit(batch("1"))
+    with pytest.raises(ValueError, match="a bug"):
+        pool.take(PATIENCE)
 
 
 def test_a_stop() -> None:
     """After a stop, batches come back as not sent."""
     client = FakeClient(lambda _: ACCEPTED)
-    pool = delivery_of(settings(), client, FakeClock())
+    pool = delivery_of(settings(), client, CLOCK)
     pool.stop(0.0)
     pool.submit(batch("1"))
     assert isinstance(take(pool).failure, DeliveryError)
@@ -160,9 +190,60 @@ def test_a_stop() -> None:
     pool.close()
 
 
-def test_waiting_is_that_of_the_deadline() -> None:
-    """The batches that wait to be tried again are the threads that wait for the deadline."""
-    deadline = RunDeadline(SYSTEM_CLOCK)
-    pool = DeliveryPool(deliver_all, deadline, 1)
-    deadline.waiting = 3
-    assert pool.waiting == 3
+def test_a_pool_is_full() -> None:
+    """The pool takes as many batches as it may hold."""
+    release = threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    pool = pool_of(answer, size=3)
+    for number in range(3):
+        assert not pool.full
+        pool.submit(batch("1", number=number))
+    assert pool.full
+    release.set()
+    for _ in range(3):
+        take(pool)
+    assert not pool.full
+    pool.close()
+
+
+def test_a_refused_batch_leaves_room() -> None:
+    """A batch that waits for the proof that its event is bad is in flight, but takes no room."""
+    answered = threading.Semaphore(0)
+
+    def answer(_: list[str]) -> Answer:
+        answered.release()
+        return REFUSED
+
+    pool = pool_of(answer, size=1)
+    pool.submit(batch("1"))
+    assert answered.acquire(timeout=PATIENCE)
+    while pool.full:  # The answer is there in a moment.
+        pass
+    assert pool.in_flight == 1
+    pool.drain()
+    assert take(pool).unproven == 1
+    pool.close()
+
+
+def test_the_end_of_the_input_is_passed_on() -> None:
+    """The machine decides about refused events once it knows that nothing more comes."""
+    pool = pool_of(lambda _: REFUSED)
+    pool.submit(batch(*map(str, range(20))))
+    pool.drain()
+    assert isinstance(take(pool).failure, AllRefusedError)
+    pool.close()
+
+
+def test_one_request_at_a_time() -> None:
+    """The size of a pool does not depend on how many requests may be in flight."""
+    given = settings(max_concurrent_requests=1)
+    pool = delivery_of(given, FakeClient(lambda _: ACCEPTED), CLOCK)
+    for number in range(16):
+        assert not pool.full
+        pool.submit(batch(str(number), number=number))
+    assert [take(pool).batch.number for _ in range(16)] == list(range(16))
+    pool.close()

@@ -9,6 +9,7 @@ import pytest
 from fakes import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
+from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.run.counts import RunCounts
 
@@ -23,7 +24,7 @@ def report() -> RunCounts:
     counts.rejected["no_identity"] = 2
     counts.dropped["suppressed"] = 1
     report.of('of "a"\\\n').read = 3
-    report.requests, report.retries = 7, 3
+    report.requests, report.retries, report.throttled = 7, 3, 2
     return report
 
 
@@ -74,7 +75,7 @@ def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
     assert found["records", 'of "a"\\\n', "read"] == 3
     assert found["not_sent", "orders", "no_identity"] == 2
     assert found["not_sent", "orders", "suppressed"] == 1
-    assert (found["requests",], found["retries",], found["in_flight",]) == (7, 3, 0)
+    assert (found["requests",], found["retries",], found["throttled",]) == (7, 3, 2)
     assert found["success",] == success
     assert found["dry_run",] == 0
     assert (found["started_at",], found["ended_at",]) == (1_000.5, 1_060.5)
@@ -85,18 +86,19 @@ def test_while_a_run_goes_on(path: Path, clock: FakeClock) -> None:
     clock.now = 100.0
     file, counts = metrics(path, clock), report()
     for clock.now in (100, 159):
-        file.update(counts, 2)
+        file.update(counts, DeliveryStatus(batches=2, window=5, rate=1.5))
         assert not path.exists()
     clock.now = 160
-    file.update(counts, 2)
+    file.update(counts, DeliveryStatus(batches=2, window=5, rate=1.5))
     found = read(path)
     assert (found["in_flight",], found["ended_at",], found["success",]) == (2, 0, 0)
+    assert (found["window",], found["rate",]) == (5, 1.5)
     path.unlink()
     clock.now = 219
-    file.update(counts, 2)
+    file.update(counts, DeliveryStatus(batches=2, window=5, rate=1.5))
     assert not path.exists()
     clock.now = 220
-    file.update(counts, 2)
+    file.update(counts, DeliveryStatus(batches=2, window=5, rate=1.5))
     assert path.exists()
 
 

@@ -16,6 +16,7 @@ from unit_support import TIME, conversion, order
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.wire import read_back
+from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending
 from target_liveintent.run.counts import RunCounts
@@ -44,7 +45,7 @@ def test_the_report_follows_a_run(tmp_path: Path) -> None:
     reports = reporter(clock, report_path=str(path))
     counts = RunCounts()
     counts.of("orders").filtered = 3
-    reports.progress(counts, 0, 0)
+    reports.progress(counts, DeliveryStatus())
     clock.now += 2
     counts.of("orders").filtered = 5
     reports.end(counts, Ending(DONE))
@@ -59,10 +60,10 @@ def test_progress_and_metrics_follow_a_run(
     caplog.set_level(logging.INFO)
     path, clock = tmp_path / "run.prom", FakeClock()
     reports = reporter(clock, metrics_path=str(path), flush_interval_seconds=60)
-    reports.progress(RunCounts(), 4, 1)
+    reports.progress(RunCounts(), DeliveryStatus(batches=4, waiting=1))
     assert (caplog.messages, path.exists()) == ([], False)
     clock.now += 60
-    reports.progress(RunCounts(), 4, 1)
+    reports.progress(RunCounts(), DeliveryStatus(batches=4, waiting=1))
     assert "4 in flight (1 waiting)" in caplog.text
     assert "target_liveintent_in_flight 4.0\n" in path.read_text()
 
@@ -75,7 +76,7 @@ def test_a_terminal_shows_a_live_line() -> None:
         settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
         reports = RunReporter(settings, PROGRAM, logging.getLogger("test"), stream, clock=clock)
         clock.now += 1
-        reports.progress(RunCounts(), 4, 1)
+        reports.progress(RunCounts(), DeliveryStatus(batches=4, waiting=1))
         reports.end(RunCounts(), Ending(DONE))
     shown = b""
     with contextlib.suppress(OSError):  # The other end is closed.
@@ -117,7 +118,7 @@ def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path)
     counts.of("orders").read = 7
     reports = reporter(dead_letter_path=str(tmp_path / "dead_letters"))
     assert reports.tally is None
-    reports.progress(counts, 1, 0)
+    reports.progress(counts, DeliveryStatus())
     reports.end(counts, Ending(DONE))
     assert [line.partition(",")[0] for line in caplog.messages] == [
         "orders: read 7",

@@ -61,7 +61,7 @@ def test_which_reasons_have_no_letter() -> None:
 def test_which_letters_are_not_replayed() -> None:
     """What may have been counted already, and what was never mapped, is not sent by itself."""
     kept = {name for name, reason in REASONS.items() if not reason.replayed}
-    assert kept - NEVER_KEPT == {"mapping_failed", "unconfirmed"}
+    assert kept - NEVER_KEPT == {"mapping_failed", "unconfirmed", "api_error"}
 
 
 @pytest.mark.parametrize(
@@ -82,13 +82,13 @@ def test_which_letters_are_not_replayed() -> None:
 def test_the_limit(read: int, bad: int, percent: int, fails: bool) -> None:
     """Above the percentage the run fails, from 100 records on; at it, it does not."""
     report = _report(read, read - bad, invalid_source=bad)
-    assert (report.too_many_rejected(percent) is not None) == fails
+    assert (report.too_many_rejected(percent, at_end=True) is not None) == fails
 
 
 @pytest.mark.parametrize("reason", ["event_too_old", "no_identity"])
 def test_guests_and_old_events_do_not_count(reason: str) -> None:
     """A shop of guests is no broken map."""
-    assert _report(1_000, **{reason: 1_000}).too_many_rejected(0) is None
+    assert _report(1_000, **{reason: 1_000}).too_many_rejected(0, at_end=True) is None
 
 
 @pytest.mark.parametrize("reason", sorted(NEVER_KEPT))
@@ -96,13 +96,15 @@ def test_what_is_dropped_is_no_bad_record(reason: str) -> None:
     """Neither does it count as bad, nor does it dilute the share of what is."""
     report = _report(1_100, 50, invalid_source=50)
     report.of("orders").dropped[reason] = 1_000
-    assert report.too_many_rejected(50) is None
-    assert "50 of 100" in str(report.too_many_rejected(49))
+    assert report.too_many_rejected(50, at_end=True) is None
+    assert "50 of 100" in str(report.too_many_rejected(49, at_end=True))
 
 
 def test_why_the_run_fails() -> None:
     """The message names the setting, the share, the reason and what to do."""
-    problem = _report(200, 50, invalid_source=100, missing_event_time=50).too_many_rejected(50)
+    problem = _report(200, 50, invalid_source=100, missing_event_time=50).too_many_rejected(
+        50, at_end=True
+    )
     assert problem is not None
     assert "max_dead_letter_percent" in problem
     assert "150 of 200" in problem
@@ -115,8 +117,8 @@ def test_the_limit_is_for_the_run() -> None:
     report = _report(60, 0, invalid_source=60)
     counts = report.of("refunds")
     counts.read = counts.delivered = 60
-    assert report.too_many_rejected(50) is None
-    assert report.too_many_rejected(49) is not None
+    assert report.too_many_rejected(50, at_end=True) is None
+    assert report.too_many_rejected(49, at_end=True) is not None
 
 
 def test_totals_add_up() -> None:
@@ -156,7 +158,7 @@ def test_the_summary_of_a_run_of_nothing() -> None:
     (line,) = RunCounts(clock=FakeClock()).lines()
     assert line == (
         "total: read 0, filtered 0, unmapped 0, delivered 0, dead-lettered 0; 0 requests,"
-        " 0 retries, 0.0 s"
+        " 0 retries, 0 throttled, 0.0 s"
     )
 
 

@@ -84,16 +84,18 @@ def test_no_state_after_one_that_failed() -> None:
 
 
 def test_the_percentage_is_judged_before_a_state() -> None:
-    """Too many dead letters are no matter until a STATE is due, and then none is written."""
+    """From 1,000 records on, no STATE is written if there are too many dead letters."""
     fake = FakeRun()
-    reject(fake, 120)
+    reject(fake, 999)
+    fake.run.gate.hold("0")
     fake.tick()
+    reject(fake, 1)
     fake.run.gate.hold("1")
-    with pytest.raises(TooManyRejectedError, match="120 of 120") as raised:
+    with pytest.raises(TooManyRejectedError, match="1000 of 1000") as raised:
         fake.tick()
     fake.run.gate.hold("2")
     fake.run.abandon(raised.value)
-    assert fake.states == []
+    assert fake.states == ["0"]
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

@@ -74,6 +74,22 @@ def test_a_stopped_run_ends_in_any_case() -> None:
     assert fake.states == []
 
 
+def test_a_stop_of_a_run_that_has_failed() -> None:
+    """What was read before a failure is delivered, but not for longer than a stop allows."""
+
+    def check_time(*_: object) -> None:
+        assert fake.clock.now - start < 60.0
+
+    fake = FakeRun(deliver=None, parts={"on_progress": check_time})
+    fake.run.take("orders", event("1"))
+    start = fake.clock.now
+    fake.run.request_stop()
+    with pytest.raises(DeliveryError, match="still on their way"):
+        fake.run.abandon(StorageError("no space"))
+    assert fake.delivery.stopped[0] == 5.0
+    assert 20.0 < fake.clock.now - start <= 22.0
+
+
 def test_a_stopped_run_retries_for_a_while() -> None:
     """Delivery is stopped five seconds after the first request to stop, and not later."""
     fake = FakeRun()

@@ -8,8 +8,8 @@ import pytest
 from fakes import FakeLedger, FakeRun, deliver_all, event
 
 if TYPE_CHECKING:
-    from target_liveintent.delivery.model import Batch, BatchResult
-    from target_liveintent.run.counts import RunCounts
+    from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+from target_liveintent.run.counts import RunCounts
 
 
 def submitted(fake: FakeRun) -> list[list[str]]:
@@ -49,8 +49,8 @@ def test_a_full_delivery_is_waited_for() -> None:
     """While as many batches are in flight as may be, the run waits, and does what is due."""
     shown: list[int] = []
 
-    def show(counts: RunCounts, in_flight: int, waiting: int) -> None:
-        shown.append(in_flight)
+    def show(counts: RunCounts, status: DeliveryStatus) -> None:
+        shown.append(status.batches)
         if len(shown) == 3:
             fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
 

@@ -10,7 +10,8 @@ import pytest
 from fakes import FakeRun, deliver_all, event, refuse, reject, rejection
 
 from target_liveintent.conversions.model import Rejection
-from target_liveintent.errors import AllRefusedError, TooManyRejectedError
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+from target_liveintent.errors import TooManyRejectedError
 
 if TYPE_CHECKING:
     from target_liveintent.delivery.model import Batch, BatchResult
@@ -115,43 +116,61 @@ def test_a_dry_run_writes_nothing() -> None:
     assert fake.run.counts.of("orders").rejected.total() == 1
 
 
-# Refusals that are not believed yet
+# The end
 
 
-def test_refusals_before_the_first_acceptance() -> None:
-    """Until the API accepts something, refused events get no dead letter and hold STATE back."""
-    fake = FakeRun(deliver=None)
+def test_the_last_state_is_judged_like_the_end() -> None:
+    """A STATE that is due at the end is not written if the run fails for its dead letters."""
+    fake = FakeRun()
+    reject(fake, 120)
+    fake.run.gate.hold("1")
+    with pytest.raises(TooManyRejectedError, match="120 of 120"):
+        fake.run.finish()
+    assert fake.states == []
+
+
+def test_delivery_knows_the_end_of_the_input() -> None:
+    """Delivery is told that nothing more comes before the run waits for its results."""
+    fake = FakeRun()
+    fake.run.take("orders", event("1"))
+    fake.run.finish()
+    assert fake.delivery.drained == 1
+
+
+def test_what_delivery_counts() -> None:
+    """The summary shows what the results of batches say, and a warning of unproven refusals."""
+
+    def deliver(given: Batch) -> BatchResult:
+        result = refuse(given, "1")
+        result.throttled, result.retries, result.unproven = 2, 1, 1
+        return result
+
+    fake = FakeRun(deliver=deliver)
+    fake.run.take("orders", event("1"))
+    fake.run.finish()
+    counts = fake.run.counts
+    assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (3, 1, 2, 1)
+    assert "3 requests, 1 retries, 2 throttled" in list(counts.lines())[-1]
+    (warning,) = counts.warnings()
+    assert warning.startswith("1 refused events became dead letters")
+
+
+def test_sizes_that_were_refused() -> None:
+    """The warning says how many events a request may hold, by the smallest that was refused."""
+
+    def deliver(given: Batch) -> BatchResult:
+        result = deliver_all(given)
+        result.too_large = [100, 50] if given.number == 0 else [100]
+        return result
+
+    fake = FakeRun(deliver=deliver)
     for name in ("1", "2"):
         fake.run.take("orders", event(name))
         fake.run.submit("orders")
-        fake.run.gate.hold(name)
-    first, second = fake.delivery.submitted
-    fake.delivery.finish(refuse(first, "1", accepted=False))
-    fake.tick()
-    assert (fake.dead_letters.written, fake.states) == ([], [])
-    fake.delivery.finish(deliver_all(second))
-    fake.tick()
-    assert len(fake.dead_letters.written) == 1
-    assert fake.states == ["2"]
-
-
-def test_refusals_of_an_api_that_accepts_nothing() -> None:
-    """If the API accepted nothing at all, the run fails without a dead letter."""
-    fake = FakeRun(deliver=lambda given: refuse(given, "1", accepted=False))
-    fake.run.take("orders", event("1"))
-    fake.run.gate.hold("1")
-    with pytest.raises(AllRefusedError, match=r"the API took nothing of this run \(HTTP 400: bad"):
-        fake.run.finish()
-    assert (fake.dead_letters.written, fake.states) == ([], [])
-
-
-def test_a_caller_that_judges_refusals_itself() -> None:
-    """A run that is part of a larger one believes refusals from the start."""
-    fake = FakeRun(deliver=lambda given: refuse(given, "1", accepted=False))
-    fake.run.accepted = True
-    fake.run.take("orders", event("1"))
     fake.run.finish()
-    assert len(fake.dead_letters.written) == 1
+    (warning,) = fake.run.counts.warnings()
+    assert warning.startswith("3 requests were refused for their size (HTTP 413)")
+    assert "set batch_size_rows to 25," in warning
 
 
 # What is due
@@ -170,10 +189,10 @@ def test_time_lets_a_batch_go() -> None:
 
 def test_progress_is_shown_once_a_second() -> None:
     """However often messages come, progress is shown about once a second."""
-    shown: list[tuple[int, int, int]] = []
+    shown: list[tuple[int, int]] = []
 
-    def show(counts: Any, in_flight: int, waiting: int) -> None:
-        shown.append((counts.total.read, in_flight, waiting))
+    def show(counts: Any, status: DeliveryStatus) -> None:
+        shown.append((counts.total.read, status.batches))
 
     fake = FakeRun(deliver=None, parts={"on_progress": show})
     fake.run.take("orders", event("1"))
@@ -182,4 +201,4 @@ def test_progress_is_shown_once_a_second() -> None:
         fake.run.counts.of("orders").read = read
         fake.clock.now += 0.125
         fake.run.tick()
-    assert shown == [(read, 1, 0) for read in (1, 9, 17, 25, 33)]
+    assert shown == [(read, 1) for read in (1, 9, 17, 25, 33)]

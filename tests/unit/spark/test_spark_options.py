@@ -36,6 +36,7 @@ USED = {
     "email_normalization",
     "batch_size_rows",
     "max_concurrent_requests",
+    "max_requests_per_minute",
     "flush_interval_seconds",
     "request_timeout_seconds",
     "max_retry_seconds",
@@ -71,6 +72,13 @@ def test_tasks_share_the_requests(allowed: str, tasks: str, share: int) -> None:
     """Each task has its part, and at least one request."""
     shared = job(max_concurrent_requests=allowed, concurrent_tasks=tasks)
     assert shared.settings().max_concurrent_requests == share
+
+
+def test_a_limit_is_shared() -> None:
+    """The tasks of a write share the requests that they may make in a minute."""
+    shared = job(max_requests_per_minute="10", concurrent_tasks="4")
+    assert shared.settings().max_requests_per_minute == 2
+    assert job(concurrent_tasks="4").settings().max_requests_per_minute is None
 
 
 @pytest.mark.parametrize(

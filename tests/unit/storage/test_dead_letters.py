@@ -181,7 +181,7 @@ def test_which_dead_letters_are_replayed(reason: str) -> None:
 @pytest.mark.parametrize("reason", REASONS)
 def test_which_dead_letters_are_replayed_on_request(reason: str) -> None:
     """The setting `replay_unconfirmed` adds unconfirmed events, and no others."""
-    expected = REASONS[reason].replayed or reason == "unconfirmed"
+    expected = REASONS[reason].replayed or reason in {"unconfirmed", "api_error"}
     assert is_replayed({"reason": reason}, unconfirmed=True) == expected
 
 

@@ -1,0 +1,92 @@
+"""The exceptions with which delivery ends a run, and their messages."""
+
+from __future__ import annotations
+
+from target_liveintent.delivery.answers import Answer
+from target_liveintent.errors import (
+    AccessDeniedError,
+    AllRefusedError,
+    DeliveryError,
+    OutageError,
+    SetUpError,
+)
+from target_liveintent.settings import Settings
+
+
+def access_denied(answer: Answer, settings: Settings) -> AccessDeniedError:
+    """Return the end of a run whose token or customer ID is wrong."""
+    if settings.auth_token_path is None:
+        advice = "ask your account manager for the present auth_token"
+    else:
+        advice = (
+            "the file that auth_token_path names was read again and holds no other. Ask your"
+            " account manager for the present token"
+        )
+    msg = (
+        f"the API denied access ({answer.detail}). The token may have been rotated, or be that of"
+        f" another customer_id: {advice}"
+    )
+    return AccessDeniedError(msg + _where(settings))
+
+
+def unreachable(answer: Answer, settings: Settings) -> SetUpError:
+    """Return the end of a run to which a certificate or a proxy stands in the way."""
+    return SetUpError(answer.detail + _where(settings))
+
+
+def unknown_answer(answer: Answer, settings: Settings) -> DeliveryError:
+    """Return the end of a run that got an answer which the API is not known to give."""
+    msg = (
+        f"the API answered with {answer.detail}, which it is not known to do. Check api_url and"
+        " customer_id"
+    )
+    return DeliveryError(msg + _where(settings))
+
+
+def outage(answer: Answer, settings: Settings) -> OutageError:
+    """Return the end of a run of which the API accepted nothing for `max_retry_seconds`."""
+    msg = (
+        f"the API accepted nothing for max_retry_seconds ({settings.max_retry_seconds}):"
+        f" {answer.detail}"
+    )
+    if answer.retry_after:
+        msg += f", Retry-After {answer.retry_after:.0f} seconds"
+    return OutageError(msg + _where(settings))
+
+
+def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:
+    """Return the end of a run that was stopped before everything was sent.
+
+    Args:
+        last_fault: The last answer, if the API accepted nothing since then.
+        settings: The settings.
+    """
+    if last_fault is None:
+        msg = "the run was stopped"
+        return DeliveryError(msg)
+    msg = f"stopped while retrying: {last_fault.detail}"
+    return OutageError(msg + _where(settings))
+
+
+def all_refused(requests: int, detail: str) -> AllRefusedError:
+    """Return the end of a run whose settings are wrong.
+
+    Args:
+        requests: How many requests in a row were refused.
+        detail: What the API said about the last one.
+    """
+    msg = refused_as_a_whole(f"the API refused {requests} requests in a row", detail)
+    return AllRefusedError(msg)
+
+
+def refused_as_a_whole(what: str, detail: str) -> str:
+    """Return the line that explains why nothing is accepted: what happened, what the API said."""
+    return (
+        f"{what} ({detail}). Not the events but the settings may be wrong: check pixel_id and"
+        " customer_id. The next run sends again what was not delivered and has no dead letter; of a"
+        " replay, keep the file and pipe it in again"
+    )
+
+
+def _where(settings: Settings) -> str:
+    return f" (api_url {settings.api_url}, customer_id {settings.customer_id})"

@@ -1,0 +1,331 @@
+"""Decides what is sent next, when, and what each answer means: a state machine without I/O.
+
+    add        a batch arrived           ┐            ┌ next      a request to make now, or when
+    answered   an answer came            ├─► machine ─┤           to ask again
+    drain      nothing more comes        │            └ finished  the results of batches
+    stop       the run must end soon     ┘
+
+It has no clock, socket or thread: times are passed in, and a caller makes the requests (pool.py).
+Its parts decide about one thing each:
+
+    pace.py        when the next request may start
+    backlog.py     of which batch it is
+    job.py         which events of a batch are sent, and what became of them
+    isolation.py   which part of a refused batch is asked about next
+    suspicion.py   whether the API refuses everything or only bad events
+    outage.py      how long the run goes on while the API takes nothing
+
+All times are monotonic seconds, except where they are called Unix times.
+"""
+
+from __future__ import annotations
+
+import math
+import random
+from collections import deque
+from collections.abc import Callable
+from typing import NamedTuple
+
+from target_liveintent.conversions import Conversion
+from target_liveintent.delivery import failures
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.backlog import Backlog
+from target_liveintent.delivery.job import Job
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+from target_liveintent.delivery.outage import Outage
+from target_liveintent.delivery.pace import Pace, Signal
+from target_liveintent.delivery.suspicion import MOST_SAMPLES, Suspicion
+from target_liveintent.settings import Settings
+
+_FIRST_PAUSE = 0.25
+"""Seconds for which a part rests after a fault; each further one doubles them."""
+_LONGEST_PAUSE = 10.0
+_SHORTEST_TIMEOUT = 1.0
+"""Seconds that each request may take, however little time is left to the run."""
+_SIGNALS = {Verdict.LIMITED: Signal.LIMITED, Verdict.FAULT: Signal.FAULT}
+"""The verdicts after which the same part is sent again later. The API took all other requests."""
+
+
+class Request(NamedTuple):
+    """A request to make.
+
+    Attributes:
+        number: Its place in the order of the run's requests, counted from 1.
+        job: The delivery of its batch.
+        conversions: What is sent, 1 to 100 events.
+        seconds: After how many seconds an answer is of no use.
+        is_sample: Whether it only serves to find out if the settings are wrong.
+        started_at: When it starts.
+        sent_at: The same as a Unix time.
+    """
+
+    number: int
+    job: Job
+    conversions: list[Conversion]
+    seconds: float
+    is_sample: bool
+    started_at: float
+    sent_at: float
+
+    @property
+    def body(self) -> bytes:
+        """The JSON array of the events."""
+        return b"[" + b",".join(conversion.body for conversion in self.conversions) + b"]"
+
+
+class DeliveryMachine:
+    """Delivers the batches of a run.
+
+    Args:
+        settings: The settings of the run.
+        pace: Says when a request may start.
+        suspicion: Judges refusals.
+        size: The most batches that are here at the same time; the caller adds no more.
+        jitter: Returns random numbers from 0 to 1, for pauses.
+
+    Attributes:
+        pace: Says when a request may start.
+        outage: Says since when the API takes nothing.
+        finished: The results that the caller has not taken yet.
+    """
+
+    def __init__(
+        self,
+        settings: Settings,
+        pace: Pace,
+        suspicion: Suspicion,
+        size: int,
+        jitter: Callable[[], float] = random.random,
+    ) -> None:
+        self.pace = pace
+        self.outage = Outage(settings.max_retry_seconds)
+        self.finished: deque[BatchResult] = deque()
+        self._settings = settings
+        self._suspicion = suspicion
+        self._backlog = Backlog(size)
+        self._jitter = jitter
+        self._drained = False
+        self._requests = 0
+        self._in_flight = 0
+        self._accepted = 0
+        self._limit: Answer | None = None  # The last answer that a request came too fast,
+        self._limited_at = 0.0  # and when the first one came.
+        self._too_large = math.inf  # Bytes of the smallest request that was refused for its size.
+        self._ends_at = math.inf
+        self._failure: Exception | None = None
+
+    # What happens
+
+    def add(self, batch: Batch) -> None:
+        """Take a batch to deliver."""
+        self._drained = False
+        self._backlog.jobs.append(Job(batch))
+        self._finish_jobs()  # If the delivery has ended, the batch fails at once.
+
+    def drain(self) -> None:
+        """Note that no batch is added before those that are here are finished."""
+        self._drained = True
+        self._finish_jobs()
+
+    def stop(self, at: float) -> None:
+        """Make no request after this time; an earlier one stays."""
+        self._ends_at = min(self._ends_at, at)
+
+    def fail(self, failure: Exception, request: Request | None = None) -> None:
+        """End the delivery; a second failure changes nothing. Answers are still taken.
+
+        Args:
+            failure: Why.
+            request: The request that ended without an answer, if that is the reason.
+        """
+        if request is not None:
+            request.job.in_flight = False
+            self._in_flight -= 1
+        self._failure = self._failure or failure
+        self._finish_jobs()
+
+    def answered(self, request: Request, answer: Answer, now: float) -> None:
+        """Take the answer to a request."""
+        request.job.in_flight = False
+        request.job.result.latencies.append(answer.seconds)
+        self._in_flight -= 1
+        signal = _SIGNALS.get(answer.verdict, Signal.TAKEN)
+        self.pace.answered(request.started_at, now, signal, answer.retry_after)
+        if signal is Signal.TAKEN:
+            self.outage.taken(now)
+            self._take(request, answer)
+        else:
+            self.outage.fault(answer, request.started_at)
+            request.job.samples -= request.is_sample  # It says nothing of the event.
+            self._retry(request.job, answer, now)
+        self._finish_jobs()
+
+    # What to do
+
+    def next(self, now: float, unix_time: float) -> Request | float:
+        """Return the request to make now, or the time from which on to ask again.
+
+        Ask again as well after each call of another method.
+        """
+        if self._failure is not None or not self._backlog.jobs:
+            return math.inf
+        start = self._start() if now < self._ends_at else math.inf
+        if start <= now:
+            job = self._next_job(now, unix_time)
+            if job is not None:
+                return self._request(job, now, unix_time)
+            start = self._backlog.next_ready(now)
+        if start > self._ends_at and self._in_flight == 0 and self._backlog.jobs:
+            self.fail(failures.stopped(self.outage.last_fault, self._settings))
+            return math.inf
+        return min(start, self._ends_at) if now < self._ends_at else start
+
+    @property
+    def unsent(self) -> int:
+        """How many batches are not sent yet as a whole."""
+        return self._backlog.unsent
+
+    def status(self) -> DeliveryStatus:
+        """Return how far the delivery is, and why it waits."""
+        waiting = sum(job.is_waiting for job in self._backlog.jobs)
+        rate = self.pace.rate
+        status = DeliveryStatus(waiting=waiting, window=self.pace.window, rate=rate)
+        if not waiting:
+            return status
+        if self.outage.last_fault is not None:
+            reason, since = self.outage.last_fault.detail, self.outage.since
+            return status._replace(reason=reason, since=since, is_outage=True)
+        if self._suspicion.suspects:
+            reason = f"refused requests in a row: {self._suspicion.in_a_row}"
+            return status._replace(reason=reason, since=self.outage.taken_at)
+        if rate is not None and self._limit is not None:
+            return status._replace(reason=self._limit.detail, since=self._limited_at)
+        return status
+
+    def _start(self) -> float:
+        """Return when the next request may start; infinite if that depends on an answer."""
+        if self._suspicion.suspects and self._in_flight >= MOST_SAMPLES:
+            return math.inf
+        start = self.pace.next_start()
+        if self._in_flight == 0:
+            # One more request at the end of the budget shows whether the API is back.
+            return min(self.outage.ends_at, math.inf if start is None else start)
+        return math.inf if start is None else start
+
+    def _next_job(self, now: float, unix_time: float) -> Job | None:
+        """Return the job of which a request is made now, and get its part ready."""
+        while job := (
+            self._backlog.sample(now, drained=self._drained)
+            if self._suspicion.suspects
+            else self._backlog.oldest(now, self._accepted)
+        ):
+            job.drop_old(unix_time)
+            while len(part := job.isolation.part) > 1 and _size(part) >= self._too_large:
+                job.isolation.halve()
+                job.drop_old(unix_time)  # The part may be another one now.
+            if part:
+                return job
+            self._finish_jobs()
+        return None
+
+    def _request(self, job: Job, now: float, unix_time: float) -> Request:
+        self._requests += 1
+        self._in_flight += 1
+        job.in_flight = True
+        job.result.requests += 1
+        self.pace.started(now)
+        left = max(self.outage.ends_at - now, _SHORTEST_TIMEOUT)
+        return Request(
+            number=self._requests,
+            job=job,
+            conversions=job.isolation.part,
+            seconds=min(self._settings.request_timeout_seconds, left),
+            is_sample=self._suspicion.suspects,
+            started_at=now,
+            sent_at=unix_time,
+        )
+
+    # What an answer means
+
+    def _take(self, request: Request, answer: Answer) -> None:
+        """Do what the answer to a request that the API took asks for."""
+        match answer.verdict:
+            case Verdict.ACCEPTED | Verdict.PARTLY:
+                self._accepted += 1
+                self._suspicion.accept(request.number)
+                request.job.accept(answer, request.sent_at)
+            case Verdict.UNCONFIRMED:
+                request.job.leave_unconfirmed()
+            case Verdict.REFUSED:
+                self._refuse(request, answer)
+            case Verdict.ROTATED:
+                request.job.result.retries += 1
+            case Verdict.DENIED:
+                self.fail(failures.access_denied(answer, self._settings))
+            case Verdict.UNREACHABLE:
+                self.fail(failures.unreachable(answer, self._settings))
+            case _:
+                self.fail(failures.unknown_answer(answer, self._settings))
+
+    def _refuse(self, request: Request, answer: Answer) -> None:
+        if not answer.proves_bad_event:
+            self._too_large = min(self._too_large, _size(request.conversions))
+        self._suspicion.refuse(self._requests, is_sample=request.is_sample)
+        request.job.refuse(answer, self._requests)
+        few = self._drained and self._suspicion.allows_unproven(self._backlog.undecided)
+        if self._suspicion.proves_wrong and not few:
+            self.fail(failures.all_refused(self._suspicion.in_a_row, answer.detail))
+
+    def _retry(self, job: Job, answer: Answer, now: float) -> None:
+        """Let a part be sent again, or end the delivery if the API takes nothing for too long."""
+        if now >= self.outage.ends_at:
+            self.fail(failures.outage(answer, self._settings))
+        elif answer.is_throttled:
+            job.result.throttled += 1
+            self._limited_at = now if self._limit is None else self._limited_at
+            self._limit = answer
+        else:
+            job.result.retries += 1
+            job.note_fault(self._accepted)
+            alone = self._backlog.all_fail(self._accepted)
+            faults = job.blame(answer, self._accepted, alone=alone)
+            pause = min(_FIRST_PAUSE * 2.0**faults, _LONGEST_PAUSE)
+            job.ready_at = min(now + pause * (1 + self._jitter()) / 2, self.outage.ends_at)
+
+    # What is finished
+
+    def _finish_jobs(self) -> None:
+        """Put the results of the jobs that are finished into `finished`."""
+        jobs = self._backlog.jobs
+        for job in jobs:
+            if job.refused and self._suspicion.has_passed(job.refused[-1].newest):
+                job.prove_refusals()
+        if self._drained and self._failure is None and all(job.is_sent for job in jobs):
+            self._end_input()
+        for job in [job for job in jobs if not job.in_flight]:
+            if job.is_sent and not job.refused:
+                self._finish(job, None)
+            elif self._failure is not None:
+                self._finish(job, self._failure)
+
+    def _end_input(self) -> None:
+        """Decide about refused events when nothing is left to compare them with."""
+        unproven = [job for job in self._backlog.jobs if job.refused]
+        events = sum(len(job.refused) for job in unproven)
+        if not self._suspicion.allows_unproven(events):
+            detail = str(unproven[-1].refused[-1].undelivered.detail)
+            self._failure = failures.all_refused(self._suspicion.in_a_row, detail)
+            return
+        self._suspicion.leave_unproven(events)
+        for job in unproven:
+            job.result.unproven += len(job.refused)
+            job.prove_refusals()
+
+    def _finish(self, job: Job, failure: Exception | None) -> None:
+        self._backlog.jobs.remove(job)
+        self.finished.append(job.finished(failure))
+
+
+def _size(conversions: list[Conversion]) -> int:
+    """Return the bytes of a request with these events."""
+    return sum(len(conversion.body) + 1 for conversion in conversions) + 1

@@ -1,0 +1,48 @@
+"""How long a run goes on while the API takes nothing."""
+
+from __future__ import annotations
+
+import math
+
+from target_liveintent.delivery.answers import Answer
+
+
+class Outage:
+    """The time since which each request got a fault, if that is so now.
+
+    As long as the API takes any request, there is no outage, however long a batch waits.
+
+    Args:
+        budget: Seconds after which an outage ends the run: the setting `max_retry_seconds`.
+
+    Attributes:
+        last_fault: The last answer; None if there is no outage.
+        taken_at: When the API took the last request, in monotonic seconds.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self.last_fault: Answer | None = None
+        self._budget = budget
+        self._since = math.inf
+        self.taken_at = -math.inf
+
+    @property
+    def ends_at(self) -> float:
+        """When the budget is used up, in monotonic seconds; infinite if there is no outage."""
+        return self._since + self._budget
+
+    @property
+    def since(self) -> float:
+        """When the outage began, in monotonic seconds; infinite if there is none."""
+        return self._since
+
+    def fault(self, answer: Answer, started_at: float) -> None:
+        """Note a fault, and when its request started."""
+        self._since = min(self._since, max(started_at, self.taken_at))
+        self.last_fault = answer
+
+    def taken(self, now: float) -> None:
+        """Note that the API took a request, also if it refused its events."""
+        self._since = math.inf
+        self.taken_at = now
+        self.last_fault = None

@@ -1,0 +1,39 @@
+"""Says in the log what a run waits for."""
+
+from __future__ import annotations
+
+import logging
+
+from target_liveintent.clock import Clock
+from target_liveintent.delivery import DeliveryStatus
+
+_INTERVAL = 60.0
+"""Seconds between two lines."""
+
+
+class WaitLog:
+    """Logs why delivery waits: at the first wait, and once a minute after that."""
+
+    def __init__(self, logger: logging.Logger, clock: Clock) -> None:
+        self._logger = logger
+        self._clock = clock
+        self._next_line = 0.0
+
+    def update(self, status: DeliveryStatus) -> None:
+        """Log a line if there is a reason to wait, and it is time; called once a second."""
+        now = self._clock.monotonic()
+        if status.reason is None or now < self._next_line:
+            return
+        self._next_line = now + _INTERVAL
+        wait = (status.reason, int(max(now - status.since, 0.0)), status.waiting)
+        if status.is_outage:
+            self._logger.warning("the API takes nothing: %s for %d s; %d batches wait", *wait)
+        else:
+            rate = "" if status.rate is None else f", {status.rate:.3g} requests a second"
+            self._logger.info(
+                "the run waits for the API: %s for %d s; %d batches wait; the pace: %d requests"
+                " in flight%s",
+                *wait,
+                status.window,
+                rate,
+            )

@@ -1,0 +1,39 @@
+"""How long the run goes on while the API takes nothing."""
+
+from __future__ import annotations
+
+import math
+
+from fakes import FAULT, LIMITED
+
+from target_liveintent.delivery.outage import Outage
+
+
+def test_there_is_none_at_first() -> None:
+    """Without a fault, nothing ends."""
+    outage = Outage(300)
+    assert (outage.since, outage.ends_at, outage.last_fault) == (math.inf, math.inf, None)
+
+
+def test_it_begins_with_the_first_request_that_fails() -> None:
+    """The budget runs from the start of that request on; later faults do not prolong it."""
+    outage = Outage(300)
+    outage.fault(FAULT, 10.0)
+    outage.fault(LIMITED, 50.0)
+    assert (outage.since, outage.ends_at, outage.last_fault) == (10.0, 310.0, LIMITED)
+
+
+def test_it_ends_with_a_request_that_is_taken() -> None:
+    """Then there is none."""
+    outage = Outage(300)
+    outage.fault(FAULT, 10.0)
+    outage.taken(20.0)
+    assert (outage.since, outage.ends_at, outage.last_fault) == (math.inf, math.inf, None)
+
+
+def test_it_begins_after_the_last_request_that_was_taken() -> None:
+    """A request that started long ago and fails late does not date the outage back."""
+    outage = Outage(300)
+    outage.taken(100.0)
+    outage.fault(FAULT, 80.0)
+    assert outage.ends_at == 400.0

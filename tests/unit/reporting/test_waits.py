@@ -1,0 +1,58 @@
+"""What the log says of a run that waits."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+from fakes import FakeClock
+
+from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.reporting.waits import WaitLog
+
+if TYPE_CHECKING:
+    import pytest
+
+
+def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
+    return [(record.levelname, record.message) for record in caplog.records]
+
+
+def test_a_run_that_does_not_wait(caplog: pytest.LogCaptureFixture) -> None:
+    """Batches that only wait for those before them are not worth a line."""
+    caplog.set_level(logging.INFO)
+    WaitLog(logging.getLogger("test"), FakeClock()).update(DeliveryStatus(batches=9, waiting=7))
+    assert lines(caplog) == []
+
+
+def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
+    """The first wait is logged at once: the reason, since when, how many wait, and the pace."""
+    caplog.set_level(logging.INFO)
+    clock = FakeClock()
+    log = WaitLog(logging.getLogger("test"), clock)
+    log.update(DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429", clock.now - 12))
+    text = (
+        "the run waits for the API: HTTP 429 for 12 s; 7 batches wait;"
+        " the pace: 2 requests in flight, 4.57 requests a second"
+    )
+    assert lines(caplog) == [("INFO", text)]
+
+
+def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
+    """An outage is a warning."""
+    clock = FakeClock()
+    log = WaitLog(logging.getLogger("test"), clock)
+    log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
+    text = "the API takes nothing: HTTP 503 for 0 s; 7 batches wait"
+    assert lines(caplog) == [("WARNING", text)]
+
+
+def test_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
+    """After the first line, one comes each minute while there is a reason to wait."""
+    caplog.set_level(logging.INFO)
+    clock = FakeClock()
+    log = WaitLog(logging.getLogger("test"), clock)
+    for _ in range(121):
+        log.update(DeliveryStatus(9, 7, 2, 4.5, "HTTP 429", clock.now))
+        clock.now += 1
+    assert len(caplog.records) == 3
