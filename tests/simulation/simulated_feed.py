@@ -1,0 +1,131 @@
+"""What the tap sends in a history: the same messages in each of its runs."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, NamedTuple, TypeAlias
+
+from target_liveintent.conversions import Conversion, Rejection
+
+if TYPE_CHECKING:
+    from simulated_plan import Plan
+
+EPOCH = 1_800_000_000
+"""The Unix time at which the simulated clock shows 0."""
+DAY = 86_400
+BODY = 40
+"""Bytes of an event; a large one has four times as many."""
+
+
+class Record(NamedTuple):
+    """A record, as it was converted.
+
+    Attributes:
+        place: Its place among the records, counted from 0.
+        result: None if the user's map filters it.
+    """
+
+    place: int
+    stream: str
+    result: Conversion | Rejection | None
+
+
+class State(NamedTuple):
+    """A STATE.
+
+    Attributes:
+        place: The number of records before it.
+        text: Its value, by which a run finds where to go on.
+    """
+
+    place: int
+    text: str
+
+
+Message: TypeAlias = Record | State
+
+
+class Feed:
+    """The messages, and what the API thinks of their events.
+
+    Attributes:
+        messages: In the order of the tap.
+        records: The records, by their place.
+        bad: The IDs of events that the API refuses.
+        poison: The IDs of events on which it always fails.
+    """
+
+    def __init__(self, plan: Plan) -> None:
+        rng = random.Random(f"feed {plan.seed}")  # noqa: S311 (a seed, not secrecy)
+        self.messages: list[Message] = []
+        self.records: list[Record] = []
+        self.bad: set[str] = set()
+        self.poison: set[str] = set()
+        state_every = rng.choice((1, 5, 50))
+        for place in range(plan.records):
+            record = self._record(plan, rng, place)
+            self.records.append(record)
+            self.messages.append(record)
+            if rng.random() * state_every < 1:
+                self.messages.append(State(place + 1, f'{{"place": {place + 1}}}'))
+        if rng.random() < 0.8:
+            self.messages.append(State(plan.records, f'{{"place": {plan.records}}}'))
+
+    def _record(self, plan: Plan, rng: random.Random, place: int) -> Record:
+        stream = f"stream-{rng.randrange(plan.streams)}"
+        luck = rng.random()
+        if luck < 0.02:
+            return Record(place, stream, None)
+        if luck < 0.06:
+            reason = rng.choice(("no_identity", "missing_event_time", "no_consent"))
+            columns = {"order_id": str(place)}
+            return Record(place, stream, Rejection(stream, f"e{place}", reason, None, columns))
+        if luck < 0.12 and place and isinstance(self.records[-1].result, Conversion):
+            copied = self._copy(self.records[-1].result, place)
+            return Record(place, copied.stream, copied)
+        event = self._event(plan, rng, place, stream)
+        if rng.random() < plan.bad_share or place in plan.bad_stretch:
+            self.bad.add(event.event_id)
+        if rng.random() < plan.poison_share:
+            self.poison.add(event.event_id)
+        return Record(place, stream, event)
+
+    @staticmethod
+    def _event(plan: Plan, rng: random.Random, place: int, stream: str) -> Conversion:
+        size = BODY
+        if "large events" in plan.faults and rng.random() < 0.1:
+            size *= 4
+        life = 5 * DAY
+        if "old events" in plan.faults:
+            life = rng.choice((5 * DAY, 5 * DAY, rng.randint(0, 3_600), rng.randint(0, 30)))
+        body = b"%*d" % (size, place)
+        columns = {"order_id": str(place)}
+        return Conversion(stream, f"e{place}", 1, EPOCH + life, body, columns)
+
+    @staticmethod
+    def _copy(event: Conversion, place: int) -> Conversion:
+        """Return what a tap that sends a row twice makes of its event."""
+        body = b"%*d" % (len(event.body), place)
+        columns = {"order_id": str(place)}
+        return Conversion(event.stream, event.event_id, 1, event.expires_at, body, columns)
+
+    def after(self, text: str | None) -> list[Message]:
+        """Return the messages after a STATE; None for the start."""
+        if text is None:
+            return self.messages
+        place = place_of_state(text)
+        return [message for message in self.messages if _is_after(message, place)]
+
+
+def _is_after(message: Message, place: int) -> bool:
+    return message.place >= place if isinstance(message, Record) else message.place > place
+
+
+def place_of_state(text: str) -> int:
+    """Return the number of records before a STATE."""
+    return int(text.removeprefix('{"place": ').removesuffix("}"))
+
+
+def place_of(conversion: Conversion) -> int:
+    """Return the place of the record that a conversion was made of."""
+    return int(conversion.columns["order_id"])

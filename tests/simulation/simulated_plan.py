@@ -1,0 +1,223 @@
+"""What happens in a history: everything that chance decides beforehand, drawn from one seed.
+
+A plan says what the tap sends, how the API behaves, and when the process is stopped or killed.
+Most histories have a few kinds of faults, so that each kind is also met alone.
+"""
+
+from __future__ import annotations
+
+import dataclasses
+import math
+import random
+from typing import NamedTuple
+
+from target_liveintent.settings import Settings
+
+FAULTS = (
+    "answers",  # 500, 502, 503, 504, 408, 429, resets, lost and slow answers, at random
+    "limit",  # a token bucket
+    "outages",  # times in which nothing is taken
+    "bad events",
+    "poison",  # events on which the API always fails, with a 500
+    "large events",  # 413
+    "unclear",  # a 200 that says that a part was processed, but not which
+    "old events",  # they get too old while they wait
+    "wrong settings",
+    "denied",  # 401, or an answer that the API is not known to give
+    "full disk",
+    "stop",  # SIGTERM
+    "kill",  # SIGKILL
+)
+
+
+class Limit(NamedTuple):
+    """A token bucket in front of the API.
+
+    Attributes:
+        rate: Requests a second.
+        burst: Requests at once.
+        status: What the others get: 429 or 503.
+        retry_after: Seconds that they are asked to wait; None if they are not.
+    """
+
+    rate: float
+    burst: int
+    status: int
+    retry_after: float | None
+
+
+class Outage(NamedTuple):
+    """A time in which the API takes nothing.
+
+    Attributes:
+        start: When it begins, in seconds of the simulated clock.
+        end: When it is over.
+        kind: A key of `simulated_api.FAILURES`.
+        retry_after: Seconds that each request is asked to wait; None if it is not.
+    """
+
+    start: float
+    end: float
+    kind: str
+    retry_after: float | None
+
+
+class Ending(NamedTuple):
+    """Where a run is ended from outside.
+
+    Attributes:
+        stop_at: The step at which SIGTERM comes; None for never.
+        kill_at: The step at which SIGKILL comes; None for never.
+    """
+
+    stop_at: int | None = None
+    kill_at: int | None = None
+
+
+@dataclasses.dataclass
+class Plan:
+    """What happens in a history.
+
+    Attributes:
+        faults: Those of `FAULTS` that it has.
+        settings: The settings of its runs.
+        records: How many records the tap sends.
+        gap: Seconds between two messages, at most.
+        latency: Seconds that an answer takes, on average.
+        threads: The most requests that the system lets the process make at the same time.
+        fault_share: The share of requests that get a fault by chance.
+        unclear_share: The share of requests that get an unclear 200.
+        names_bad: Whether a 200 names the bad events, in place of a 400 for the whole batch.
+        largest: Bytes of the largest request that the API takes.
+        wrong_from: When the settings become wrong, in simulated seconds; None for never.
+        denied_from: When the API denies access, in simulated seconds; None for never.
+        denied_status: What it answers then.
+        full_after: Dead letters after which the disk is full; None for never.
+        endings: How each run ends from outside. There is one more run, which nothing ends.
+    """
+
+    seed: int
+    faults: frozenset[str]
+    settings: Settings
+    records: int
+    gap: float
+    latency: float
+    threads: int
+    ledger: bool
+    streams: int
+    bad_share: float
+    bad_stretch: range
+    poison_share: float
+    fault_share: float
+    unclear_share: float
+    names_bad: bool
+    largest: float
+    limit: Limit | None
+    outages: list[Outage]
+    wrong_from: float | None
+    denied_from: float | None
+    denied_status: int
+    full_after: int | None
+    endings: list[Ending]
+
+
+def plan_of(seed: int) -> Plan:
+    """Return the plan of the history with this seed."""
+    rng = random.Random(f"plan {seed}")  # noqa: S311 (a seed, not secrecy)
+    some = rng.choice((0, 1, 1, 2, 2, 3, 5, len(FAULTS)))
+    faults = frozenset(rng.sample(FAULTS, some))
+    records = int(math.exp(rng.uniform(0, math.log(100))))
+    batch_size = rng.choice((1, 2, 5, 10, 100))
+    if "wrong settings" in faults or rng.random() < 0.03:  # To judge them needs 92 requests.
+        records = rng.choice((records, 130, 400))
+        batch_size = rng.choice((2, 5, 10, 100))
+    ceiling = rng.choice((1, 2, 8, 64))
+    gap = rng.choice((0.0, 0.001, 0.1, 3.0))
+    return Plan(
+        seed=seed,
+        faults=faults,
+        settings=_settings(rng, batch_size, ceiling),
+        records=records,
+        gap=gap,
+        latency=rng.choice((0.01, 0.1, 1.0)),
+        threads=ceiling if rng.random() < 0.9 else 1,
+        ledger=rng.random() < 0.4,
+        streams=rng.choice((1, 1, 2)),
+        bad_share=rng.choice((0.02, 0.1, 0.4)) if "bad events" in faults else 0.0,
+        bad_stretch=_stretch(rng, records) if "bad events" in faults else range(0),
+        poison_share=rng.choice((0.005, 0.03)) if "poison" in faults else 0.0,
+        fault_share=rng.choice((0.05, 0.2, 0.4)) if "answers" in faults else 0.0,
+        unclear_share=0.03 if "unclear" in faults else 0.0,
+        names_bad=rng.random() < 0.3,
+        largest=rng.choice((90, 200, 1_000)) if "large events" in faults else math.inf,
+        limit=_limit(rng) if "limit" in faults else None,
+        outages=_outages(rng, records * gap / 2) if "outages" in faults else [],
+        wrong_from=_some_time(rng, records * gap / 2) if "wrong settings" in faults else None,
+        denied_from=_some_time(rng, records * gap / 2) if "denied" in faults else None,
+        denied_status=rng.choice((401, 403, 302)),
+        full_after=rng.randrange(4) if "full disk" in faults else None,
+        endings=_endings(rng, faults, records, batch_size),
+    )
+
+
+def _settings(rng: random.Random, batch_size: int, ceiling: int) -> Settings:
+    return Settings(
+        customer_id="a-1b2c",
+        auth_token="a-token-of-the-simulator",
+        batch_size_rows=batch_size,
+        max_concurrent_requests=ceiling,
+        max_requests_per_minute=rng.choice((None, None, None, None, 60)),
+        flush_interval_seconds=rng.choice((1, 10, 60)),
+        request_timeout_seconds=rng.choice((2, 30)),
+        max_retry_seconds=rng.choice((0, 20, 20, 60, 300)),
+        max_dead_letter_percent=rng.choice((50, 100)),
+        on_invalid="fail" if rng.random() < 0.03 else "dead_letter",
+        limit=rng.choice((1, 7, 20)) if rng.random() < 0.03 else None,
+    )
+
+
+def _stretch(rng: random.Random, records: int) -> range:
+    start = rng.choice((0, rng.randrange(records), max(0, records - 60)))
+    return range(start, start + rng.choice((0, 0, 10, 60)))
+
+
+def _limit(rng: random.Random) -> Limit:
+    rate = rng.choice((0.5, 1.0, 5.0, 40.0))
+    status = rng.choice((429, 503))
+    return Limit(rate, rng.choice((1, 1, 10)), status, rng.choice((None, None, 0.0, 1.0, 30.0)))
+
+
+def _outages(rng: random.Random, seconds: float) -> list[Outage]:
+    outages = []
+    end = 0.0
+    for _ in range(rng.choice((1, 1, 3))):
+        start = end + rng.uniform(0, rng.choice((0.5, seconds + 1)))
+        end = start + rng.choice((2.0, 15.0, 50.0, 290.0, 2_000.0))
+        kind = rng.choice(("500", "503", "429", "reset", "silence"))
+        outages.append(Outage(start, end, kind, rng.choice((None, None, 5.0, 30.0, 900.0))))
+    return outages
+
+
+def _some_time(rng: random.Random, seconds: float) -> float:
+    return rng.choice((0.0, rng.uniform(0, seconds + 1)))
+
+
+def _endings(
+    rng: random.Random, faults: frozenset[str], records: int, batch_size: int
+) -> list[Ending]:
+    steps = 4 * records + 12 * (records // batch_size) + 10
+
+    def some_step() -> int:
+        return int(
+            math.exp(rng.uniform(0, math.log(steps)))
+            if rng.random() < 0.5
+            else rng.uniform(1, steps)
+        )
+
+    endings = []
+    for _ in range(rng.choice((1, 2, 3))):
+        stop_at = some_step() if "stop" in faults and rng.random() < 0.7 else None
+        kill_at = some_step() if "kill" in faults and rng.random() < 0.8 else None
+        if stop_at is not None or kill_at is not None:
+            endings.append(Ending(stop_at, kill_at))
+    return endings

@@ -1,0 +1,240 @@
+"""Plays one history: the runs of a target, one after another, until the tap's output is delivered.
+
+Everything is decided by a seed: what the tap sends, what the API answers, when a run is stopped or
+killed. There are no threads, no files and no waits. What is real is what decides: `Run` with its
+outbox, state gate and counts, and the delivery machine with its pace. FoundationDB and TigerBeetle
+test in this way.
+"""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING, NamedTuple
+
+from simulated_api import SimulatedApi
+from simulated_delivery import SimulatedDelivery
+from simulated_feed import Feed, Record, State
+from simulated_plan import Ending, Plan, plan_of
+from simulated_process import (
+    Disk,
+    KilledError,
+    Signals,
+    SimulatedClock,
+    SimulatedLedger,
+    SimulatedLetters,
+    WatchedLedger,
+)
+from simulation_checks import Checks
+from simulation_facts import ViolationError
+
+from target_liveintent.delivery.machine import DeliveryMachine
+from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.errors import RunError
+from target_liveintent.run import Run
+from target_liveintent.run.parts import RunParts
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from simulated_feed import Message
+
+FEWEST_BATCHES = 16
+"""As in delivery/pool.py."""
+TICK = 1.0
+"""The most seconds between two looks at what is due, while the tap sends nothing."""
+
+
+class Figures(NamedTuple):
+    """What a history came to.
+
+    Attributes:
+        runs: How many runs it took.
+        requests: How many requests were made.
+        seconds: How long it took by the simulated clock.
+        endings: How each run ended.
+    """
+
+    runs: int
+    requests: int
+    seconds: float
+    endings: list[str]
+
+
+class History:
+    """One history, from its plan.
+
+    Args:
+        plan: What happens.
+        make_ledger: Makes the ledger of a run, if the plan has one.
+    """
+
+    def __init__(
+        self, plan: Plan, make_ledger: Callable[[], SimulatedLedger] | None = None
+    ) -> None:
+        committed: set[tuple[int, str, str]] = set()
+        self._plan = plan
+        self._rng = random.Random(f"history {plan.seed}")  # noqa: S311 (a seed, not secrecy)
+        self._feed = Feed(plan)
+        self._api = SimulatedApi(plan, self._feed)
+        self._clock = SimulatedClock()
+        self._disk = Disk()
+        self._checks = Checks(plan, self._feed, self._api, self._disk)
+        self._make_ledger = make_ledger or (lambda: SimulatedLedger(committed))
+        self._stopped = False
+        self._reads = True  # Until SIGTERM, or as many events are sent as `limit` says.
+
+    def play(self) -> Figures:
+        """Play it to its end.
+
+        Raises:
+            ViolationError: If a rule is broken.
+        """
+        endings: list[str] = []
+        requests = 0
+        for ending in [*self._plan.endings, Ending(), Ending()]:
+            self._api.heals = len(endings) > len(self._plan.endings)
+            endings.append(self._play_run(ending))
+            requests += self._checks.run.requests
+            if endings[-1] == "done":
+                break
+            self._clock.now += self._rng.choice((0.0, 60.0, 3_600.0))
+        return Figures(len(endings), requests, self._clock.now, endings)
+
+    def _play_run(self, ending: Ending) -> str:
+        """Play one run, and return how it ended."""
+        signals = Signals(ending)
+        self._checks.run_started(self._clock.now)
+        self._stopped = False
+        self._reads = True
+        ledger = self._make_ledger() if self._plan.ledger else None
+        try:
+            delivery = self._delivery(signals)
+            run = Run(self._plan.settings, self._parts(delivery, ledger, signals))
+            signals.on_stop = lambda: self._stop(run)
+            return self._process(run, delivery, signals)
+        except KilledError:
+            if ledger is not None:
+                ledger.close()
+            self._disk.crash(self._rng)
+            return "killed"
+
+    def _delivery(self, signals: Signals) -> SimulatedDelivery:
+        """Make what `delivery_of` makes, but without chance, threads and sockets."""
+        plan, settings = self._plan, self._plan.settings
+        most = settings.max_concurrent_requests
+        size = max(most, FEWEST_BATCHES)
+        jitter = self._rng.random
+        pace = Pace(most, per_minute=settings.max_requests_per_minute, jitter=jitter)
+        machine = DeliveryMachine(settings, pace, Suspicion(), size, jitter)
+        return SimulatedDelivery(
+            machine, self._api, self._clock, signals, self._checks, size, plan.threads
+        )
+
+    def _parts(
+        self, delivery: SimulatedDelivery, ledger: SimulatedLedger | None, signals: Signals
+    ) -> RunParts:
+        plan = self._plan
+
+        def write_state(text: str) -> None:
+            signals.step()
+            self._checks.outcomes.state_written(text)
+            signals.step()
+
+        return RunParts(
+            clock=self._clock,
+            delivery=delivery,
+            dead_letters=SimulatedLetters(
+                self._disk, signals, self._checks, None if self._api.heals else plan.full_after
+            ),
+            stop_reading=self._stop_reading,
+            ledger=ledger and WatchedLedger(ledger, signals, self._checks),
+            write_state=write_state,
+        )
+
+    def _stop_reading(self) -> None:
+        self._reads = False
+
+    def _stop(self, run: Run) -> None:
+        """Do what the target does at SIGTERM."""
+        if not self._stopped:
+            self._stopped = True
+            self._reads = False
+            self._checks.run.signalled_at = self._clock.now
+            run.request_stop()
+
+    def _process(self, run: Run, delivery: SimulatedDelivery, signals: Signals) -> str:
+        """Do what `TargetLiveIntent.process` does."""
+        reader = _Reader(self._feed.after(self._disk.state))
+        try:
+            for message in reader.messages:
+                self._wait_for_message(run, delivery)
+                signals.step()
+                if not self._reads:
+                    break
+                reader.note(message)
+                self._take(run, message)
+                run.tick()
+            run.finish()
+        except ViolationError:
+            raise
+        except Exception as failure:  # noqa: BLE001 (judged by the checks)
+            self._abandon(run, failure)
+            return type(failure).__name__
+        read_to = reader.read_to if reader.read_to is not None else self._checks.run.first
+        self._checks.end.over(run.counts, self._clock.now)
+        self._checks.end.well(run.counts, read_to, reader.last_state)
+        return "stopped" if self._stopped else "done"
+
+    def _wait_for_message(self, run: Run, delivery: SimulatedDelivery) -> None:
+        left = self._plan.gap and self._rng.uniform(0, self._plan.gap)
+        while left > 0 and self._reads:
+            delivery.pass_time(min(left, TICK))
+            left -= TICK
+            run.tick()
+
+    def _take(self, run: Run, message: Message) -> None:
+        if isinstance(message, State):
+            run.gate.hold(message.text)
+            return
+        self._checks.run.read += 1
+        run.counts.of(message.stream).read += 1
+        run.take(message.stream, message.result)
+
+    def _abandon(self, run: Run, failure: Exception) -> None:
+        end, clock = self._checks.end, self._clock
+        end.failed(failure, run.counts, clock.now)
+        try:
+            run.abandon(failure)
+        except RunError as second:  # The target logs it; the user must fix the first one.
+            end.failed(second, run.counts, clock.now)
+        end.over(run.counts, clock.now)
+
+
+class _Reader:
+    """What was read: the number of records until now, and the last STATE."""
+
+    def __init__(self, messages: list[Message]) -> None:
+        self.messages = messages
+        self.read_to: int | None = None
+        self.last_state: str | None = None
+
+    def note(self, message: Message) -> None:
+        if isinstance(message, Record):
+            self.read_to = message.place + 1
+        else:
+            self.last_state = message.text
+
+
+def play(seed: int) -> Figures:
+    """Play the history of a seed."""
+    return History(plan_of(seed)).play()
+
+
+def violation_in(seed: int) -> str | None:
+    """Play the history of a seed; return the rule that was broken, and what was found."""
+    try:
+        play(seed)
+    except ViolationError as violation:
+        return str(violation)
+    return None

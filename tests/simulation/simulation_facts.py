@@ -1,0 +1,149 @@
+"""What is known of a history while it is played; the checks keep it, and judge by it."""
+
+from __future__ import annotations
+
+import math
+from collections import Counter, deque
+from typing import TYPE_CHECKING
+
+from simulated_feed import Record, place_of
+
+from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.reasons import REASONS
+from target_liveintent.storage import event_key
+
+if TYPE_CHECKING:
+    from simulated_api import SimulatedApi
+    from simulated_feed import Feed
+    from simulated_plan import Plan
+    from simulated_process import Disk
+
+    from target_liveintent.delivery import Batch
+
+Key = tuple[int, str, str]
+"""What identifies an event: pixel ID, stream and event ID."""
+
+
+class ViolationError(AssertionError):
+    """A rule was broken.
+
+    Attributes:
+        rule: The rule.
+    """
+
+    def __init__(self, rule: str, found: object) -> None:
+        super().__init__(f"{rule}; found {found!r}")
+        self.rule = rule
+
+
+def require(is_kept: object, rule: str, found: object = None) -> None:
+    """Raise `ViolationError` if a rule is not kept."""
+    if not is_kept:
+        raise ViolationError(rule, found)
+
+
+class RunFacts:
+    """What is known of one run. Events are named by the places of their records.
+
+    Attributes:
+        first: The number of records before its first one.
+        read: How many records it has read.
+        requests: How many requests it has made.
+        retried: How many of them got a fault.
+        throttled: How many of them came too fast.
+        accepted: Events that the API accepted in a clear answer.
+        confirmed: Those of them that were accepted by a 204.
+        unclear: Events of an unclear 200.
+        outcomes: What became of each event: `delivered` or a reason.
+        letters: The dead letters that were written.
+        batches: The batches in delivery, by number.
+        uncommitted: What the ledger must learn next.
+        on_their_way: Events in requests without an answer.
+        in_flight: How many requests have no answer yet.
+        starts: When the requests of the last minute started, if there is a cap.
+        last_start: When the newest request started.
+        taken_at: When the API last took a request.
+        failing_since: Since when each request got a fault; infinite if that is not so.
+        failing_requests: How many requests started since then.
+        quiet_since: When the last `Retry-After` came,
+        quiet_until: and until when it counts.
+        stop_at: Until when requests may start.
+        signalled_at: When SIGTERM came.
+        drained: Whether delivery knows that nothing more comes for now.
+        failed_at: When it failed,
+        taken_before: and when the API took the last request before that.
+        wrong: How many answers said that the settings are wrong.
+        is_denied: Whether the API denied access, or gave an unknown answer.
+        is_unwritable: Whether a dead letter could not be written.
+        idle_asks: How often in a row a caller was told to ask again at a time that is over.
+    """
+
+    def __init__(self, first: int, started_at: float) -> None:
+        self.first = first
+        self.started_at = started_at
+        self.read = self.requests = self.retried = self.throttled = 0
+        self.accepted: set[int] = set()
+        self.confirmed: set[int] = set()
+        self.unclear: set[int] = set()
+        self.outcomes: dict[int, str] = {}
+        self.letters: Counter[int] = Counter()
+        self.batches: dict[int, Batch] = {}
+        self.uncommitted: set[Key] = set()
+        self.on_their_way: set[int] = set()
+        self.keys_on_their_way: set[Key] = set()
+        self.in_flight = 0
+        self.starts: deque[float] = deque()
+        self.last_start = started_at
+        self.taken_at = self.taken_before = -math.inf
+        self.failing_since = math.inf
+        self.failing_requests = 0
+        self.quiet_since = self.quiet_until = -math.inf
+        self.stop_at = math.inf
+        self.signalled_at: float | None = None
+        self.failed_at: float | None = None
+        self.drained = self.is_denied = self.is_unwritable = False
+        self.wrong = 0
+        self.idle_asks = 0
+
+
+class Facts:
+    """What is known of a history.
+
+    Attributes:
+        accepted: Events that the API accepted in a clear answer, in any run.
+        committed: What the ledger knows.
+        covered: The number of records before the last STATE.
+        run: What is known of the present run.
+    """
+
+    def __init__(self, plan: Plan, feed: Feed, api: SimulatedApi, disk: Disk) -> None:
+        self.plan = plan
+        self.settings = plan.settings
+        self.feed = feed
+        self.api = api
+        self.disk = disk
+        self.accepted: set[int] = set()
+        self.committed: set[Key] = set()
+        self.covered = 0
+        self.run = RunFacts(0, 0.0)
+
+    def is_safe(self, record: Record) -> bool:
+        """Return whether a record has its outcome, on the disk if that is a dead letter."""
+        result = record.result
+        if result is None or record.place in self.accepted or record.place in self.disk.synced:
+            return True
+        if isinstance(result, Rejection):
+            return not REASONS[result.reason].letter
+        return event_key(result) in self.committed
+
+    def is_bad(self, record: Record) -> bool:
+        """Return whether the API refuses a record's event, whatever the settings are."""
+        event = record.result
+        if not isinstance(event, Conversion):
+            return False
+        return event.event_id in self.feed.bad or len(event.body) + 2 > self.plan.largest
+
+    def has_outcome(self, event: Conversion) -> bool:
+        """Return whether an event has its outcome in this run, or an unclear one."""
+        run, place = self.run, place_of(event)
+        return place in run.accepted or place in run.unclear or place in run.outcomes

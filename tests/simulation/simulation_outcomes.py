@@ -1,0 +1,112 @@
+"""What must be true of outcomes: one for each event, a true one, and durable before STATE."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+from simulated_feed import place_of, place_of_state
+from simulation_facts import require
+
+from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.storage import event_key
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable
+
+    from simulated_process import Letter
+    from simulation_facts import Facts
+
+    from target_liveintent.delivery import Batch, BatchResult
+
+MOST_FAULTS = 10
+"""Faults of a single event before it may become a dead letter."""
+
+
+class OutcomeChecks:
+    """Watches batches, dead letters, the ledger and STATE."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+
+    def submitted(self, batch: Batch) -> None:
+        """Note a batch that was handed over."""
+        run = self._facts.run
+        require(batch.number not in run.batches, "a batch is submitted once", batch.number)
+        run.batches[batch.number] = batch
+        run.drained = False
+
+    def result(self, result: BatchResult, unix_time: float) -> None:
+        """Check that each event of a batch has one outcome, and a true one."""
+        run, batch = self._facts.run, result.batch
+        require(run.batches.pop(batch.number, None) is batch, "a batch comes back once", batch)
+        for event in result.delivered:
+            is_accepted = place_of(event) in run.accepted
+            require(is_accepted, "only what the API accepted is delivered", event)
+            self._settle(event, "delivered")
+        for undelivered in result.undelivered:
+            self._settle(undelivered.conversion, undelivered.reason)
+            self._check_reason(undelivered.conversion, undelivered.reason, unix_time)
+        if result.failure is None:
+            left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
+            require(not left, "a batch is finished when each of its events has an outcome", left)
+        self._check_confirmed(result)
+
+    def _settle(self, event: Conversion, outcome: str) -> None:
+        outcomes, place = self._facts.run.outcomes, place_of(event)
+        require(place not in outcomes, "an event has one outcome", (event, outcome))
+        outcomes[place] = outcome
+
+    def _check_reason(self, event: Conversion, reason: str, unix_time: float) -> None:
+        facts, place = self._facts, place_of(event)
+        is_true = {
+            "event_too_old": unix_time >= event.expires_at,
+            "refused_by_api": place in facts.api.refused_alone,
+            "api_error": facts.api.failed_alone[place] >= MOST_FAULTS,
+            "unconfirmed": place in facts.run.unclear,
+            "not_processed": event.event_id in facts.feed.bad,
+        }[reason]
+        is_true = is_true and place not in facts.run.accepted
+        require(is_true, "the reason of a dead letter is true", (event, reason))
+
+    def _check_confirmed(self, result: BatchResult) -> None:
+        """Check that the ledger learns of each 204, and of nothing else, before anything else."""
+        run = self._facts.run
+        require(not run.uncommitted, "the ledger learns what was confirmed", run.uncommitted)
+        given = {place_of(event) for event in result.confirmed}
+        expected = {
+            place for event in result.delivered if (place := place_of(event)) in run.confirmed
+        }
+        require(given == expected, "what a 204 accepted is confirmed", (given, expected))
+        if self._facts.plan.ledger:
+            run.uncommitted = set(map(event_key, result.confirmed))
+
+    def committed(self, confirmed: Iterable[Conversion]) -> None:
+        """Note what the ledger knows from now on."""
+        run = self._facts.run
+        for event in confirmed:
+            is_confirmed = place_of(event) in run.confirmed
+            require(is_confirmed, "the ledger knows only what was confirmed", event)
+            self._facts.committed.add(event_key(event))
+            run.uncommitted.discard(event_key(event))
+
+    def letter_written(self, letter: Letter) -> None:
+        """Check that a record gets one dead letter, and that it was not delivered."""
+        run = self._facts.run
+        run.letters[letter.place] += 1
+        require(run.letters[letter.place] == 1, "a record has one dead letter", letter)
+        result = self._facts.feed.records[letter.place].result
+        outcome = run.outcomes.get(letter.place)
+        expected = result.reason if isinstance(result, Rejection) else outcome
+        rule = "a dead letter is written of what was not delivered, for its reason"
+        require(letter.reason == expected, rule, (letter, expected))
+
+    def state_written(self, text: str) -> None:
+        """Check that everything before a STATE has its outcome, on the disk if it is a letter."""
+        facts, place = self._facts, place_of_state(text)
+        require(place >= facts.covered, "STATE does not go back", text)
+        require(not facts.run.is_unwritable, "no STATE comes after a failed write", text)
+        require(facts.settings.limit is None, "a canary writes no STATE", text)
+        for record in facts.feed.records[facts.covered : place]:
+            require(facts.is_safe(record), "no STATE comes early", (text, record))
+        facts.covered = place
+        facts.disk.state = text

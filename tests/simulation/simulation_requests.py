@@ -1,0 +1,185 @@
+"""What must be true of requests: what they hold, when they start, and that they come to an end."""
+
+from __future__ import annotations
+
+import math
+from typing import TYPE_CHECKING
+
+from simulated_api import FAULTY, WRONG_SETTINGS
+from simulated_feed import place_of
+from simulation_facts import require
+
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.storage import event_key
+
+if TYPE_CHECKING:
+    from simulation_facts import Facts
+
+    from target_liveintent.conversions import Conversion
+    from target_liveintent.delivery.machine import Request
+
+MOST_EVENTS = 100
+FIRST_REQUESTS = 2
+"""Requests in flight before the first answer."""
+HANGING_SECONDS = 12.9
+"""Seconds after which one more may start, as those in flight may be hanging."""
+MOST_FAILING = 100
+"""Requests that an outage costs."""
+MOST_WRONG_FROM_THE_START = 100
+MOST_WRONG_FROM_THE_MIDDLE = 200
+"""Requests with wrong settings, after which a run must have ended."""
+FEW_SECONDS = 12.0
+"""How much longer than `max_retry_seconds` an outage may last before the run has ended."""
+STOP_SECONDS = 26.0
+"""Seconds from SIGTERM to the end: 20, and the grace of a run that has failed."""
+STUCK_SECONDS = 100.0
+"""Seconds without a request after which nothing more will come; the least pace is one a minute."""
+LONGEST_RUN = 6 * 3_600.0
+"""Seconds in which each run must end, beside those that its input takes."""
+MOST_IDLE_ASKS = 3
+
+
+class RequestChecks:
+    """Watches the requests of a history."""
+
+    def __init__(self, facts: Facts) -> None:
+        self._facts = facts
+        self._settings = facts.settings
+
+    def started(self, request: Request, now: float, unix_time: float) -> None:
+        """Check what is sent, and when."""
+        run, events = self._facts.run, request.conversions
+        require(1 <= len(events) <= MOST_EVENTS, "a request has 1 to 100 events", len(events))
+        for event in events:
+            self._check_event(event, unix_time)
+            run.on_their_way.add(place_of(event))
+            run.keys_on_their_way.add(event_key(event))
+        run.requests += 1
+        run.in_flight += 1
+        run.idle_asks = 0
+        self._check_end(now)
+        self._check_pace(now)
+        run.last_start = now
+        if now >= run.failing_since:
+            run.failing_requests += 1
+            self._check_outage(now)
+
+    def _check_event(self, event: Conversion, unix_time: float) -> None:
+        facts, run, place = self._facts, self._facts.run, place_of(event)
+        require(unix_time < event.expires_at, "no event is sent when it is too old", event)
+        require(not facts.has_outcome(event), "an event with an outcome is not sent again", event)
+        require(place not in run.on_their_way, "an event is in one request at a time", event)
+        require(place >= facts.covered, "what STATE covers is not sent again", event)
+        if facts.plan.ledger:
+            key = event_key(event)
+            rule = "what the ledger knows is not sent again"
+            require(key not in facts.committed, rule, event)
+            rule = "with the ledger, copies of an event are not sent at once"
+            require(key not in run.keys_on_their_way, rule, event)
+
+    def _check_end(self, now: float) -> None:
+        """Check that nothing is sent after the end of the delivery."""
+        run = self._facts.run
+        require(now <= run.stop_at, "nothing is sent after the stop", (now, run.stop_at))
+        require(not run.is_denied, "nothing is sent after access was denied", now)
+        most = 1_000 + 60 * self._facts.plan.records
+        require(run.requests <= most, "the requests of a run are bounded", run.requests)
+
+    def _check_pace(self, now: float) -> None:
+        run, settings = self._facts.run, self._settings
+        is_over = now >= min(run.quiet_until, run.failing_since + settings.max_retry_seconds)
+        require(is_over, "nothing is sent before the end of Retry-After", (now, run.quiet_until))
+        most = settings.max_concurrent_requests
+        require(run.in_flight <= most, "max_concurrent_requests is kept", run.in_flight)
+        answered = run.requests - run.in_flight
+        hanging = now - run.last_start >= HANGING_SECONDS
+        few = answered or hanging or run.in_flight <= FIRST_REQUESTS
+        require(few, "a run starts with at most two requests in flight", run.in_flight)
+        if settings.max_requests_per_minute is not None:
+            run.starts.append(now)
+            while run.starts[0] <= now - 60:
+                run.starts.popleft()
+            few = len(run.starts) <= settings.max_requests_per_minute + 1
+            require(few, "max_requests_per_minute is kept", len(run.starts))
+
+    def answered(self, request: Request, answer: Answer, now: float) -> None:
+        """Note what an answer means for its events."""
+        run = self._facts.run
+        places = {place_of(event) for event in request.conversions}
+        run.in_flight -= 1
+        run.on_their_way -= places
+        run.keys_on_their_way.difference_update(map(event_key, request.conversions))
+        if answer.verdict in FAULTY:
+            self._note_fault(request, answer, now)
+            return
+        run.taken_at = now
+        run.failing_since = math.inf
+        run.failing_requests = 0
+        if request.started_at >= run.quiet_since:  # The API works again, whatever it asked for.
+            run.quiet_until = -math.inf
+        self._note_verdict(request, answer, places)
+
+    def _note_verdict(self, request: Request, answer: Answer, places: set[int]) -> None:
+        run = self._facts.run
+        if answer.verdict is Verdict.UNCONFIRMED:
+            run.unclear |= places
+        elif answer.verdict in {Verdict.ACCEPTED, Verdict.PARTLY}:
+            named = answer.not_processed
+            accepted = {place_of(one) for one in request.conversions if one.event_id not in named}
+            run.accepted |= accepted
+            self._facts.accepted |= accepted
+            if answer.verdict is Verdict.ACCEPTED:
+                run.confirmed |= accepted
+        elif answer.verdict in {Verdict.DENIED, Verdict.UNKNOWN}:
+            run.is_denied = True
+        elif answer.detail.endswith(WRONG_SETTINGS):
+            run.wrong += 1
+            most = MOST_WRONG_FROM_THE_MIDDLE if run.accepted else MOST_WRONG_FROM_THE_START
+            require(run.wrong <= most, "wrong settings end the run in time", run.wrong)
+
+    def _note_fault(self, request: Request, answer: Answer, now: float) -> None:
+        run = self._facts.run
+        run.throttled += answer.is_throttled
+        run.retried += not answer.is_throttled
+        run.failing_since = min(run.failing_since, max(request.started_at, run.taken_at))
+        if answer.retry_after:
+            run.quiet_until = max(run.quiet_until, now + answer.retry_after)
+            run.quiet_since = now
+
+    def stopped(self, at: float) -> None:
+        """Note until when requests may start."""
+        self._facts.run.stop_at = min(self._facts.run.stop_at, at)
+
+    # Waits
+
+    def idle(self, until: float, now: float) -> None:
+        """Check that a caller is not told to ask again at a time that is over, again and again."""
+        run = self._facts.run
+        run.idle_asks = run.idle_asks + 1 if until <= now else 0
+        require(run.idle_asks <= MOST_IDLE_ASKS, "nobody waits for a time that is over", until)
+
+    def time_passed(self, now: float, *, is_waiting: bool) -> None:
+        """Check that a run does not wait for nothing, nor for too long.
+
+        Args:
+            now: The time until which nothing happened.
+            is_waiting: Whether there is something to send.
+        """
+        facts, run = self._facts, self._facts.run
+        longest = LONGEST_RUN + facts.plan.gap * facts.plan.records
+        require(now - run.started_at <= longest, "a run ends", now)
+        if run.signalled_at is not None:
+            in_time = now <= run.signalled_at + STOP_SECONDS
+            require(in_time, "a run ends soon after SIGTERM", now)
+        if not is_waiting or not run.drained or run.failed_at is not None or run.in_flight:
+            return
+        in_time = now <= max(run.last_start, run.quiet_until) + STUCK_SECONDS
+        require(in_time, "a run goes on while there is something to send", now)
+        self._check_outage(now)
+
+    def _check_outage(self, now: float) -> None:
+        run = self._facts.run
+        few = run.failing_requests <= MOST_FAILING
+        require(few, "an outage costs at most 100 requests", run.failing_since)
+        in_time = now <= run.failing_since + self._settings.max_retry_seconds + FEW_SECONDS
+        require(in_time, "an outage ends the run in time", (now, run.failing_since))

@@ -1,0 +1,152 @@
+"""The simulator finds what it is for: each rule of the code is broken, and a check notices."""
+
+# ruff: noqa: SLF001 (rules are broken from inside)
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any, NamedTuple
+from unittest import mock
+
+import pytest
+from simulation import violation_in
+
+from target_liveintent.delivery.isolation import Isolation
+from target_liveintent.delivery.job import Job
+from target_liveintent.delivery.machine import DeliveryMachine
+from target_liveintent.delivery.outage import Outage
+from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.run.outbox import Outbox
+from target_liveintent.run.run import Run
+from target_liveintent.run.state_gate import StateGate
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from target_liveintent.delivery import BatchResult
+
+MOST_HISTORIES = 2_000
+"""As many as the suite plays; a break must be found in one of them."""
+DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
+ANSWERED, TAKEN = Pace.answered, Outage.taken
+
+
+def ignore_unfinished(gate: StateGate) -> str | None:
+    with mock.patch.object(gate, "_unfinished", set()):
+        return DUE(gate)
+
+
+def judge_ages_once(job: Job, unix_time: float) -> None:
+    if not job.result.requests:
+        DROP_OLD(job, unix_time)
+
+
+def lose_the_part(isolation: Isolation) -> None:
+    isolation._pop_question()
+
+
+def finish_twice(machine: DeliveryMachine, job: Job, failure: Exception | None) -> None:
+    machine._backlog.jobs.remove(job)
+    machine.finished.extend([job.finished(failure)] * 2)
+
+
+def finish_before_writing(run: Run, result: BatchResult) -> None:
+    run.gate.finish_batch(result.batch.number)
+    run._advance_state()
+    for undelivered in result.undelivered:
+        run._reject(result.batch.stream, undelivered.rejection)
+
+
+def accept_all(job: Job, answer: Any, sent_at: float) -> None:
+    job.result.delivered += [
+        one for one in job.isolation.part if one.event_id in answer.not_processed
+    ]
+    ACCEPT(job, answer, sent_at)
+
+
+def ignore_retry_after(pace: Pace, started_at: float, now: float, signal: Any, _: Any) -> None:
+    ANSWERED(pace, started_at, now, signal)
+
+
+def repeat_in_the_same_batch(outbox: Outbox, batch: Any) -> None:
+    outbox._hand_over(batch)
+
+
+class Break(NamedTuple):
+    """A rule of the code that is broken.
+
+    Attributes:
+        owner: The class whose method, or property, is replaced.
+        name: Its name.
+        broken: What takes its place.
+        rule: The check that notices.
+    """
+
+    owner: type
+    name: str
+    broken: Any
+    rule: str
+
+
+BREAKS = {
+    "the state gate ignores unfinished batches": Break(
+        StateGate, "due", ignore_unfinished, "no STATE comes early"
+    ),
+    "ages are judged once, before the wait": Break(
+        Job, "drop_old", judge_ages_once, "no event is sent when it is too old"
+    ),
+    "a refusal is final at once": Break(
+        Suspicion, "has_passed", lambda *_: True, "wrong settings cost at most 30 dead letters"
+    ),
+    "a retry loses a part": Break(
+        Isolation,
+        "postpone",
+        lose_the_part,
+        "a batch is finished when each of its events has an outcome",
+    ),
+    "a batch is settled twice": Break(
+        DeliveryMachine, "_finish", finish_twice, "a batch comes back once"
+    ),
+    "a batch is finished before its dead letters are written": Break(
+        Run, "_conclude", finish_before_writing, "no STATE comes early"
+    ),
+    "a 200 that names events is taken for delivery": Break(
+        Job, "accept", accept_all, "only what the API accepted is delivered"
+    ),
+    "a Retry-After is ignored": Break(
+        Pace, "answered", ignore_retry_after, "nothing is sent before the end of Retry-After"
+    ),
+    "an outage never ends a run": Break(
+        Outage, "ends_at", property(lambda _: float("inf")), "an outage ends the run in time"
+    ),
+    "the settings are never found wrong": Break(
+        Suspicion, "proves_wrong", property(lambda _: False), "wrong settings end the run in time"
+    ),
+    "copies of an event are sent at once": Break(
+        Outbox,
+        "_submit_repeated",
+        repeat_in_the_same_batch,
+        "with the ledger, copies of an event are not sent at once",
+    ),
+    "a run that is stopped goes on": Break(
+        DeliveryMachine, "stop", lambda *_: None, "nothing is sent after the stop"
+    ),
+}
+
+
+def history_that_finds(broken: Break) -> tuple[int, str] | None:
+    """Return the seed of the first history in which a check notices a break, and what it says."""
+    with mock.patch.object(broken.owner, broken.name, broken.broken):
+        found = ((seed, violation_in(seed)) for seed in range(MOST_HISTORIES))
+        return next(((seed, rule) for seed, rule in found if rule), None)
+
+
+@pytest.mark.parametrize("words", BREAKS)
+def test_a_break_is_found(words: str, record_property: Callable[[str, object], None]) -> None:
+    """A check notices a break within as many histories as the suite plays."""
+    found = history_that_finds(BREAKS[words])
+
+    assert found is not None
+    seed, rule = found
+    record_property("seed", seed)
+    assert rule.startswith(BREAKS[words].rule)

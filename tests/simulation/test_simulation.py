@@ -1,0 +1,65 @@
+"""Histories of whole runs, from seeds: nothing is lost, repeated or given up without a reason.
+
+HISTORIES=1000000 scripts/test --dist load tests/simulation    a long campaign
+SEED=17 scripts/test -n 0 tests/simulation                     one history again
+"""
+
+from __future__ import annotations
+
+import functools
+import itertools
+import os
+from typing import TYPE_CHECKING
+
+import pytest
+from simulated_plan import FAULTS, plan_of
+from simulation import History, play, violation_in
+
+from target_liveintent.storage import Ledger
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+HISTORIES = int(os.environ.get("HISTORIES", "2000"))
+SEED = os.environ.get("SEED")
+PARTS = 8
+"""Parts of the campaign, which several processes may share."""
+
+
+def seeds_of(part: int) -> range:
+    """Return the seeds of one part of the campaign."""
+    if SEED is not None:
+        return range(int(SEED), int(SEED) + 1) if part == 0 else range(0)
+    return range(part, HISTORIES, PARTS)
+
+
+@pytest.mark.parametrize("part", range(PARTS))
+def test_histories(part: int) -> None:
+    """No rule is broken in any history."""
+    for seed in seeds_of(part):
+        assert violation_in(seed) is None, f"again: SEED={seed} scripts/test -n 0 tests/simulation"
+
+
+def test_a_seed_always_gives_the_same_history() -> None:
+    """What happens depends on the seed alone, also within one process."""
+    seeds = range(7_000, 7_030)
+
+    assert [play(seed) for seed in seeds] == [play(seed) for seed in seeds]
+
+
+def test_plans() -> None:
+    """Each kind of fault is met alone, and all are met at once."""
+    kinds = {plan_of(seed).faults for seed in range(1_000)}
+
+    assert {frozenset({fault}) for fault in FAULTS} <= kinds
+    assert frozenset(FAULTS) in kinds
+
+
+def test_the_real_ledger(tmp_path: Path) -> None:
+    """The ledger's file serves as well as its stand-in."""
+    with_ledger = (plan for seed in itertools.count() if (plan := plan_of(seed)).ledger)
+    for plan in itertools.islice(with_ledger, 25):
+        path = str(tmp_path / f"{plan.seed}.ledger")
+        account = (plan.settings.url, plan.settings.customer_id)
+
+        History(plan, functools.partial(Ledger, path, account)).play()
