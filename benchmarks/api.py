@@ -4,13 +4,14 @@ Its first line of output is its URL. For each line of input it writes, as JSON, 
 arrived since the previous line. It exits at the end of its input, and so never outlives the
 benchmark.
 
-    python -m benchmarks.api [--latency SECONDS]
+    python -m benchmarks.api [--latency SECONDS] [--workers N]
 """
 
 from __future__ import annotations
 
 import argparse
 import asyncio
+import heapq
 import re
 import sys
 from typing import Any
@@ -29,15 +30,17 @@ class Server:
 
     Args:
         latency: Seconds before each answer.
+        workers: How many requests it serves at the same time; 0 for any number.
 
     Attributes:
         tally: What has arrived since the last line of input.
     """
 
-    def __init__(self, latency: float) -> None:
+    def __init__(self, latency: float, workers: int) -> None:
         """Start with an empty tally."""
-        self.latency = latency
         self.tally = Tally()
+        self._latency = latency
+        self._free_at = [0.0] * workers  # When each worker has served what is queued; a heap.
 
     async def serve(self) -> None:
         """Answer requests until standard input ends."""
@@ -48,6 +51,14 @@ class Server:
         loop.add_reader(sys.stdin, self._read_input, end)
         await end.wait()
         loop.remove_reader(sys.stdin)
+
+    def answer_time(self, now: float) -> float:
+        """Return when a request that arrives now has its answer."""
+        if not self._free_at:
+            return now + self._latency
+        done = max(now, self._free_at[0]) + self._latency
+        heapq.heapreplace(self._free_at, done)
+        return done
 
     def _read_input(self, end: asyncio.Event) -> None:
         if not sys.stdin.readline():
@@ -80,14 +91,17 @@ class _Connection(asyncio.Protocol):
             self._transport.write(_REFUSED)
         else:
             loop = asyncio.get_running_loop()
-            loop.call_later(self._server.latency, self._transport.write, _ACCEPTED)
+            answer_at = self._server.answer_time(loop.time())
+            loop.call_at(answer_at, self._transport.write, _ACCEPTED)
 
 
 def main() -> None:
     """Run the server."""
     parser = argparse.ArgumentParser(description="Accept everything, and tally it.")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
-    asyncio.run(Server(parser.parse_args().latency).serve())
+    parser.add_argument("--workers", type=int, default=0, help="requests at a time; 0: any number")
+    given = parser.parse_args()
+    asyncio.run(Server(given.latency, given.workers).serve())
 
 
 if __name__ == "__main__":

@@ -150,7 +150,7 @@ class Bench:
         show_progress(f"a tap that is silent for {seconds:g} s")
         few = Stream(10)
         with processes.Api() as api:
-            first = self._file(few).read_bytes()
+            first = self.orders_file(few).read_bytes()
             cpu = processes.silence(self.command("target", api.url, {}), first, seconds)
             if cpu is None:
                 return None
@@ -183,7 +183,7 @@ class Bench:
         target = Path(sysconfig.get_path("scripts")) / "target-liveintent"
         return [str(target), "--config", str(path)]
 
-    def _tally_of_floor(self, stream: Stream) -> Tally:
+    def tally_of_floor(self, stream: Stream) -> Tally:
         """Return the tally of the events that must arrive for a stream."""
         if stream._replace(piped=False) not in self._expected:
             with processes.Api() as api:
@@ -200,7 +200,7 @@ class Bench:
         if program == "floor":
             expected = self._expected.setdefault(stream._replace(piped=False), tally)
         else:
-            expected = self._tally_of_floor(stream)
+            expected = self.tally_of_floor(stream)
         if problem := tally.problem(stream.size, expected):
             msg = f"{program}: {problem}"
             raise processes.FailedRunError(msg)
@@ -215,10 +215,11 @@ class Bench:
             with processes.orders(stream.size, stream.columns, self._now) as source:
                 yield source
         else:
-            with self._file(stream).open("rb") as source:
+            with self.orders_file(stream).open("rb") as source:
                 yield source
 
-    def _file(self, stream: Stream) -> Path:
+    def orders_file(self, stream: Stream) -> Path:
+        """Return the file with the orders of a stream that is not piped."""
         path = self._folder / f"{stream.size}-{stream.columns}.singer"
         if not path.exists():
             command = processes.module(

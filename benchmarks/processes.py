@@ -33,11 +33,12 @@ _SETTLE_SECONDS = 5.0
 """Time that a target has to start and to process its first orders."""
 _MAXRSS_BYTES = 1 if sys.platform == "darwin" else 1_024
 """Bytes in one unit of `ru_maxrss`."""
-_ENVIRONMENT = os.environ | {
+ENVIRONMENT = os.environ | {
     "NO_PROXY": "127.0.0.1",
     "no_proxy": "127.0.0.1",
     "PYTHONPATH": str(ROOT),
 }
+"""The environment of the programs."""
 
 
 class FailedRunError(Exception):
@@ -96,7 +97,7 @@ def run(command: list[str], source: IO[bytes] | int, limit: float = LIMIT) -> Us
     with tempfile.TemporaryFile() as errors:
         began = time.perf_counter()
         child = subprocess.Popen(
-            command, stdin=source, stdout=subprocess.DEVNULL, stderr=errors, env=_ENVIRONMENT
+            command, stdin=source, stdout=subprocess.DEVNULL, stderr=errors, env=ENVIRONMENT
         )
         with ending(child):
             # Popen.wait does not return the kernel's figures. Their peak is at least that of this
@@ -125,7 +126,7 @@ def _check_exit_code(child: subprocess.Popen[bytes], errors: IO[bytes]) -> None:
 def orders(count: int, columns: int, now: int) -> Iterator[IO[bytes]]:
     """Open a pipe from which to read a stream of orders, generated while they are read."""
     command = module("orders", count, "--columns", columns, "--now", now)
-    with ending(subprocess.Popen(command, stdout=subprocess.PIPE, env=_ENVIRONMENT)) as generator:
+    with ending(subprocess.Popen(command, stdout=subprocess.PIPE, env=ENVIRONMENT)) as generator:
         assert generator.stdout is not None  # noqa: S101 (for the type checker)
         yield generator.stdout
 
@@ -135,21 +136,24 @@ class Api:
 
     Args:
         latency: Seconds before each answer.
+        workers: How many requests it serves at the same time, each for `latency` seconds; the
+            others queue. 0 for any number.
 
     Attributes:
         url: Its address.
     """
 
-    def __init__(self, latency: float = 0.0) -> None:
+    def __init__(self, latency: float = 0.0, workers: int = 0) -> None:
         """Start nothing yet."""
         self._latency = latency
+        self._workers = workers
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         """Start the API."""
-        command = module("api", "--latency", self._latency)
+        command = module("api", "--latency", self._latency, "--workers", self._workers)
         self._child = subprocess.Popen(
-            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=_ENVIRONMENT
+            command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
         )
         self._stack.enter_context(ending(self._child))
         self.url = self._read_line().decode().strip()
@@ -190,7 +194,7 @@ def silence(command: list[str], first: bytes, seconds: float) -> float | None:
             stdin=subprocess.PIPE,
             stdout=subprocess.DEVNULL,
             stderr=errors,
-            env=_ENVIRONMENT,
+            env=ENVIRONMENT,
         )
         with ending(child):
             assert child.stdin is not None  # noqa: S101 (for the type checker)
