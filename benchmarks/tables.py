@@ -104,7 +104,7 @@ def _figures(measured: Measured) -> list[Row]:
         ("floor, 200 columns", measured.wide["floor"]),
         ("target, 200 columns", measured.wide["target"]),
         ("target, 100 ms latency", measured.throughput["target"]),
-        ("the same, `max_concurrent_requests` 32", measured.throughput["target_32"]),
+        ("the same, `max_concurrent_requests` 8", measured.throughput["target_8"]),
         ("naive target, 100 ms latency", measured.throughput["naive"]),
         (f"target, {sizes.few:,} events from a pipe", measured.memory["few"]),
         (f"target, {sizes.many:,} events from a pipe", measured.memory["many"]),

@@ -81,12 +81,13 @@ class Job:
 
     def accept(self, answer: Answer, sent_at: float) -> None:
         """Note that the API processed the part that was sent, but for those that it names."""
-        sent = self.isolation.part
+        delivered = self.isolation.part
         if answer.verdict is Verdict.ACCEPTED:
-            self.result.confirmed += sent
-        named = [one for one in sent if one.event_id in answer.not_processed]
-        self.result.undelivered += [Undelivered(one, "not_processed") for one in named]
-        delivered = [one for one in sent if one.event_id not in answer.not_processed]
+            self.result.confirmed += delivered
+        else:
+            named = [one for one in delivered if one.event_id in answer.not_processed]
+            self.result.undelivered += [Undelivered(one, "not_processed") for one in named]
+            delivered = [one for one in delivered if one.event_id not in answer.not_processed]
         self.result.delivered += delivered
         self.result.sent_at += [sent_at] * len(delivered)
         self.isolation.settled(all_good=answer.verdict is Verdict.ACCEPTED)
@@ -145,8 +146,9 @@ class Job:
 
     def finished(self, failure: Exception | None = None) -> BatchResult:
         """Return the result; what is undelivered is in the order of the records."""
-        place = {id(one): n for n, one in enumerate(self.result.batch.conversions)}
-        self.result.undelivered.sort(key=lambda one: place[id(one.conversion)])
+        if self.result.undelivered:
+            place = {id(one): n for n, one in enumerate(self.result.batch.conversions)}
+            self.result.undelivered.sort(key=lambda one: place[id(one.conversion)])
         self.result.failure = failure
         return self.result
 

@@ -220,13 +220,17 @@ class DeliveryMachine:
             else self._backlog.oldest(now, self._accepted)
         ):
             job.drop_old(unix_time)
-            while len(part := job.isolation.part) > 1 and _size(part) >= self._too_large:
+            while self._is_too_large(part := job.isolation.part):
                 job.isolation.halve()
                 job.drop_old(unix_time)  # The part may be another one now.
             if part:
                 return job
             self._finish_jobs()
         return None
+
+    def _is_too_large(self, part: list[Conversion]) -> bool:
+        """Return whether a part is as large as a request that was refused for its size."""
+        return len(part) > 1 and self._too_large < math.inf and _size(part) >= self._too_large
 
     def _request(self, job: Job, now: float, unix_time: float) -> Request:
         self._requests += 1

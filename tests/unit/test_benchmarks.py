@@ -157,9 +157,9 @@ def _measured(**changes: Any) -> results.Measured:
         "cpu": _figures(floor=10, target=15, naive=100),
         "wide": _figures(floor=10, target=6),
         "throughput": {
-            "target": Figures(cpu=1, rate=8, peak=50),
-            "target_32": Figures(cpu=1, rate=30, peak=50),
-            "naive": Figures(cpu=1, rate=1, peak=50),
+            "target": Figures(cpu=1, rate=16_000, peak=50),
+            "target_8": Figures(cpu=1, rate=8_000, peak=50),
+            "naive": Figures(cpu=1, rate=500, peak=50),
         },
         "memory": _figures(few=1, many=1),
         "start_up": 0.6,
