@@ -64,7 +64,7 @@ class Measured(msgspec.Struct, frozen=True):
         sizes: How much was measured.
         cpu: Figures of `floor`, `target` and `naive`, without latency.
         wide: Figures of `floor` and `target` with records of 200 columns.
-        throughput: Figures of `target`, `target_8` (with up to 8 requests in flight) and `naive`, at
+        throughput: Figures of `target`, `target_8` (up to 8 requests in flight) and `naive`, at
             100 ms latency.
         memory: Figures of the target with `few` and `many` events.
         start_up: Seconds that the target takes without any events.
