@@ -167,7 +167,7 @@ class DeliveryMachine:
 
         Ask again as well after each call of another method.
         """
-        if self._failure is not None or not self._backlog.jobs:
+        if self._failure is not None:
             return math.inf
         start = self._start() if now < self._ends_at else math.inf
         if start <= now:
@@ -175,6 +175,8 @@ class DeliveryMachine:
             if job is not None:
                 return self._request(job, now, unix_time)
             start = self._backlog.next_ready(now)
+            if math.isinf(start) and self._in_flight == 0:
+                self.outage.forget()
         if start > self._ends_at and self._in_flight == 0 and self._backlog.jobs:
             self.fail(failures.stopped(self.outage.last_fault, self._settings))
             return math.inf

@@ -41,8 +41,12 @@ class Outage:
         self._since = min(self._since, max(started_at, self.taken_at))
         self.last_fault = answer
 
+    def forget(self) -> None:
+        """Note that there is nothing to send, so that nothing shows whether it is over."""
+        self._since = math.inf
+        self.last_fault = None
+
     def taken(self, now: float) -> None:
         """Note that the API took a request, also if it refused its events."""
-        self._since = math.inf
         self.taken_at = now
-        self.last_fault = None
+        self.forget()

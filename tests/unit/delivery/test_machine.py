@@ -249,6 +249,19 @@ def test_progress_is_no_outage() -> None:
     assert {result.failure for result in results} == {None}
 
 
+def test_an_outage_that_nothing_tests() -> None:
+    """While there is nothing to send, no outage goes on: a later fault is the first of another."""
+    machine = machine_of(max_retry_seconds=60)
+    machine.add(Batch(0, "orders", 0.0, [event("1", NOW + 5)]))
+    machine.answered(request(machine), LIMITED, NOW)
+    assert machine.next(NOW + 10, NOW + 10) == math.inf
+    machine.add(batch("2", number=1))
+    sent = request(machine, NOW + 100)
+    assert sent.seconds == 30
+    machine.answered(sent, FAULT, NOW + 101)
+    assert [result.failure for result in machine.finished] == [None]
+
+
 def test_a_request_takes_no_longer_than_the_budget() -> None:
     """A request near the end of the budget may take as long as is left, and a second at least."""
     client = FakeClient(lambda _: FAULT)
