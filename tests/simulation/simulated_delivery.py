@@ -133,6 +133,7 @@ class SimulatedDelivery:
         now = self._clock.now
         self._checks.requests.started(request, now, self._clock.time())
         reply = self._api.post(request.conversions, request.seconds, now)
+        self._checks.requests.arrived(request, reply)
         arrives = (now + reply.seconds, next(self._numbers), request, reply.answer)
         heapq.heappush(self._on_their_way, arrives)
 

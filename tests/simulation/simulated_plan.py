@@ -140,7 +140,7 @@ def plan_of(seed: int) -> Plan:
         records=records,
         gap=gap,
         latency=rng.choice((0.01, 0.1, 1.0)),
-        threads=ceiling if rng.random() < 0.9 else 1,
+        threads=256 if rng.random() < 0.9 else 1,
         ledger=rng.random() < 0.4,
         streams=rng.choice((1, 1, 2)),
         bad_share=rng.choice((0.02, 0.1, 0.4)) if "bad events" in faults else 0.0,

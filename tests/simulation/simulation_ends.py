@@ -76,16 +76,15 @@ class EndChecks:
         require(isinstance(failure, RunError), "a run ends in an orderly way", failure)
         if run.failed_at is None:
             run.failed_at = now
-            run.taken_before = run.taken_at
-            is_justified = self._is_justified(failure, counts, now)
+            is_justified = self._is_justified(failure, counts)
             require(is_justified, "a run fails for a good reason", failure)
 
-    def _is_justified(self, failure: Exception, counts: RunCounts, now: float) -> bool:
+    def _is_justified(self, failure: Exception, counts: RunCounts) -> bool:
         facts, run = self._facts, self._facts.run
         is_stopped = run.signalled_at is not None
         if isinstance(failure, OutageError):
             budget = facts.settings.max_retry_seconds - A_MOMENT
-            return is_stopped or now - run.taken_before >= budget
+            return is_stopped or run.longest_failing >= budget
         if isinstance(failure, AllRefusedError):
             return run.wrong > 0 or self._could_be_wrong()
         if isinstance(failure, TooManyRejectedError):

@@ -65,13 +65,17 @@ class RunFacts:
         taken_at: When the API last took a request.
         failing_since: Since when each request got a fault; infinite if that is not so.
         failing_requests: How many requests started since then.
+        longest_failing: The most seconds for which each request got a fault.
+        newest_accepted: When the newest request started that was accepted.
+        faults_alone: How often each event got a fault alone after others were accepted, and how
+            many were accepted at the last time.
+        refused_at: When each event was last in a request that was refused.
         quiet_since: When the last `Retry-After` came,
         quiet_until: and until when it counts.
         stop_at: Until when requests may start.
         signalled_at: When SIGTERM came.
         drained: Whether delivery knows that nothing more comes for now.
-        failed_at: When it failed,
-        taken_before: and when the API took the last request before that.
+        failed_at: When it failed.
         wrong: How many answers said that the settings are wrong.
         is_denied: Whether the API denied access, or gave an unknown answer.
         is_unwritable: Whether a dead letter could not be written.
@@ -94,9 +98,13 @@ class RunFacts:
         self.in_flight = 0
         self.starts: deque[float] = deque()
         self.last_start = started_at
-        self.taken_at = self.taken_before = -math.inf
+        self.taken_at = -math.inf
         self.failing_since = math.inf
         self.failing_requests = 0
+        self.longest_failing = 0.0
+        self.newest_accepted = -math.inf
+        self.refused_at: dict[int, float] = {}
+        self.faults_alone: dict[int, tuple[int, int]] = {}
         self.quiet_since = self.quiet_until = -math.inf
         self.stop_at = math.inf
         self.signalled_at: float | None = None

@@ -43,13 +43,25 @@ class OutcomeChecks:
             is_accepted = place_of(event) in run.accepted
             require(is_accepted, "only what the API accepted is delivered", event)
             self._settle(event, "delivered")
+        times = len(result.sent_at)
+        require(times == len(result.delivered), "each delivered event has its time", times)
         for undelivered in result.undelivered:
             self._settle(undelivered.conversion, undelivered.reason)
             self._check_reason(undelivered.conversion, undelivered.reason, unix_time)
         if result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
+        rule = "refused events are left unproven only when nothing more comes"
+        require(not result.unproven or run.drained, rule, result.unproven)
+        refused = [one for one in result.undelivered if one.reason == "refused_by_api"]
+        proven = [one for one in refused if self._is_proven(one.conversion)]
+        few = len(refused) - len(proven) <= result.unproven
+        require(few, "a refusal is proven by what is accepted after it", refused)
         self._check_confirmed(result)
+
+    def _is_proven(self, event: Conversion) -> bool:
+        run = self._facts.run
+        return run.newest_accepted >= run.refused_at[place_of(event)]
 
     def _settle(self, event: Conversion, outcome: str) -> None:
         outcomes, place = self._facts.run.outcomes, place_of(event)

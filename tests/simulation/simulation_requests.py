@@ -13,6 +13,7 @@ from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.storage import event_key
 
 if TYPE_CHECKING:
+    from simulated_api import Reply
     from simulation_facts import Facts
 
     from target_liveintent.conversions import Conversion
@@ -37,6 +38,8 @@ STUCK_SECONDS = 100.0
 LONGEST_RUN = 6 * 3_600.0
 """Seconds in which each run must end, beside those that its input takes."""
 MOST_IDLE_ASKS = 3
+MOST_FAULTS_ALONE = 30
+"""Faults of an event, each after others were accepted: 10, and those before it was a sample."""
 
 
 class RequestChecks:
@@ -102,6 +105,16 @@ class RequestChecks:
             few = len(run.starts) <= settings.max_requests_per_minute + 1
             require(few, "max_requests_per_minute is kept", len(run.starts))
 
+    def arrived(self, request: Request, reply: Reply) -> None:
+        """Check that what an answer means for its events is what the API did."""
+        named = reply.answer.not_processed
+        expected = {
+            Verdict.ACCEPTED: request.conversions,
+            Verdict.PARTLY: [one for one in request.conversions if one.event_id not in named],
+            Verdict.REFUSED: [],
+        }.get(reply.answer.verdict, reply.processed)
+        require(reply.processed == expected, "an answer is understood", (reply, expected))
+
     def answered(self, request: Request, answer: Answer, now: float) -> None:
         """Note what an answer means for its events."""
         run = self._facts.run
@@ -117,6 +130,8 @@ class RequestChecks:
         run.failing_requests = 0
         if request.started_at >= run.quiet_since:  # The API works again, whatever it asked for.
             run.quiet_until = -math.inf
+        if answer.verdict is Verdict.REFUSED:
+            run.refused_at.update(dict.fromkeys(places, now))
         self._note_verdict(request, answer, places)
 
     def _note_verdict(self, request: Request, answer: Answer, places: set[int]) -> None:
@@ -125,6 +140,7 @@ class RequestChecks:
             run.unclear |= places
         elif answer.verdict in {Verdict.ACCEPTED, Verdict.PARTLY}:
             named = answer.not_processed
+            run.newest_accepted = max(run.newest_accepted, request.started_at)
             accepted = {place_of(one) for one in request.conversions if one.event_id not in named}
             run.accepted |= accepted
             self._facts.accepted |= accepted
@@ -142,9 +158,21 @@ class RequestChecks:
         run.throttled += answer.is_throttled
         run.retried += not answer.is_throttled
         run.failing_since = min(run.failing_since, max(request.started_at, run.taken_at))
+        if len(request.conversions) == 1 and not answer.is_throttled:
+            self._count_fault_alone(place_of(request.conversions[0]))
+        run.longest_failing = max(run.longest_failing, now - run.failing_since)
         if answer.retry_after:
             run.quiet_until = max(run.quiet_until, now + answer.retry_after)
             run.quiet_since = now
+
+    def _count_fault_alone(self, place: int) -> None:
+        """Check that an event on which the API fails, while it accepts others, is given up."""
+        run = self._facts.run
+        faults, accepted = run.faults_alone.get(place, (0, -1))
+        if len(run.accepted) > accepted:
+            run.faults_alone[place] = (faults + 1, len(run.accepted))
+            rule = "an event on which the API always fails is given up"
+            require(faults < MOST_FAULTS_ALONE, rule, self._facts.feed.records[place])
 
     def stopped(self, at: float) -> None:
         """Note until when requests may start."""
@@ -155,6 +183,9 @@ class RequestChecks:
     def idle(self, until: float, now: float) -> None:
         """Check that a caller is not told to ask again at a time that is over, again and again."""
         run = self._facts.run
+        if math.isinf(until) and not run.in_flight:  # There is nothing to send.
+            run.failing_since = math.inf
+            run.failing_requests = 0
         run.idle_asks = run.idle_asks + 1 if until <= now else 0
         require(run.idle_asks <= MOST_IDLE_ASKS, "nobody waits for a time that is over", until)
 
