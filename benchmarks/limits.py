@@ -81,7 +81,7 @@ CASES = {
         latency=0.05,
         workers=4,
     ),
-    "open": Case("no limit, 100 ms", Limit(), 1_500, 1_500 * BATCH / 15_000, 1, latency=0.1),
+    "open": Case("everything, 100 ms", Limit(), 1_500, 1_500 * BATCH / 15_000, 1, latency=0.1),
 }
 
 
@@ -161,24 +161,37 @@ def _cell(case: Case, outcomes: Sequence[Outcome]) -> str:
     if not chosen:
         return ""
     outcome = chosen[(len(chosen) - 1) // 2]
-    refused = f"{outcome.share:.0f} % refused"
-    doubled = "" if outcome.once else ", **not each event once**"
+    size = case.batches * BATCH
+    warning = "" if outcome.once else ", **not each event once**"
     if failed:
         of = f" in {len(failed)} of {len(outcomes)} runs" if len(outcomes) > 1 else ""
         return (
             f"**fails**{of} after {outcome.seconds:.0f} s, with {outcome.events:,} of"
-            f" {case.batches * BATCH:,} events delivered, {refused}{doubled}"
+            f" {size:,} events delivered, {outcome.share:.0f} % refused{warning}"
         )
-    if outcome.events != case.batches * BATCH:
-        doubled = f", **{outcome.events:,} events arrived**"
-    return f"{outcome.seconds:.1f} s ({outcome.seconds / case.ideal:.2f}), {refused}{doubled}"
+    if outcome.events != size:
+        warning = f", **{outcome.events:,} events arrived**"
+    ratio = f"{outcome.seconds:.1f} s ({outcome.seconds / case.ideal:.2f})"
+    return f"{ratio}, {_detail(case, outcome)}{warning}"
+
+
+def _detail(case: Case, outcome: Outcome) -> str:
+    """Return what counts beside the time of a run."""
+    if case.workers:
+        return f"95 % of answers in {outcome.p95 * 1_000:.0f} ms"
+    if case.limit == Limit():
+        return f"{outcome.events / outcome.seconds:,.0f} events a second"
+    return f"{outcome.share:.0f} % refused"
 
 
 def _aim(case: Case) -> str:
     if case.ratio is None:
         return "no failure"
-    refused = "" if case.refused is None else f", {case.refused} %"
-    return f"{case.ratio:.2f}{refused}"
+    if case.workers:
+        return f"{case.ratio:.2f}, 95 % in {4 * 1_000 * (case.latency or 0):.0f} ms"
+    if case.limit == Limit():
+        return f"{case.batches * BATCH / case.ideal:,.0f} events a second"
+    return f"{case.ratio:.2f}, {case.refused} %"
 
 
 # The command line

@@ -33,9 +33,9 @@ def _outcome(case: Case, tmp_path: Path) -> Outcome:
     return outcome
 
 
-def _row(*now: Outcome) -> list[str]:
-    """Return the cells of the case `5` in the table: 200 batches, at best in 40 seconds."""
-    measured = Measured(results.this_machine(), "0a1b2c3", {"5": Pair([OUTCOME], list(now))})
+def _row(*now: Outcome, case: str = "5") -> list[str]:
+    """Return the cells of a case in the table; of the case `5`, 200 batches take 40 s at best."""
+    measured = Measured(results.this_machine(), "0a1b2c3", {case: Pair([OUTCOME], list(now))})
     return [cell.strip() for cell in limits.table(measured).splitlines()[-1].split("|")[1:-1]]
 
 
@@ -102,6 +102,15 @@ def test_shows_both_versions() -> None:
         "44.0 s (1.11), 5 % refused",
         "1.35, 25 %",
     ]
+
+
+def test_shows_what_counts_where_nothing_is_refused() -> None:
+    """The latency of an API that queues, the events a second of an API without a limit."""
+    queue = _row(_changed(events=80_000, seconds=11.0, p95=0.19), case="queue")
+    assert queue[4:] == ["11.0 s (1.10), 95 % of answers in 190 ms", "1.11, 95 % in 200 ms"]
+    assert _row(_changed(events=150_000, seconds=7.5), case="open")[4] == (
+        "7.5 s (0.75), 20,000 events a second"
+    )
 
 
 def test_shows_the_median_run() -> None:
