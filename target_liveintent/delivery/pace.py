@@ -12,7 +12,7 @@ follows refusals, and there is none before the first.
 | the first refusal | | times 0.4, again and again until a request is taken |
 | a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
-| the first request taken after it | from 2 | none: the search for a limit begins anew |
+| the first request taken after 8 seconds of it | from 2 | none: the search begins anew |
 
 A round is as many answers as the window is wide, but eight at least. "In a row" means that nothing
 was taken between. A fault says nothing of a limit, unless it is the fifth failure in a row or
@@ -66,6 +66,9 @@ FAULTS = 5
 """Failures in a row from which on a fault counts as a refusal: by chance, 1 in 100 at 40 %."""
 OUTAGE = 8
 """Failures in a row that are an outage."""
+OUTAGE_SECONDS = 8.0
+"""Seconds of an outage after which the limit is forgotten. Where refusals come within milliseconds,
+the search for a low limit takes as many of them in a second, and must not begin anew each time."""
 SLOW = 2.0
 """The factor between medians of latencies that chance does not explain."""
 ROUND = 8
@@ -210,7 +213,8 @@ class Pace:
         """End a row of failures, and let the rate climb."""
         if started_at < self._failing_since:
             return  # It says nothing of the time since then.
-        outage = self._failures >= OUTAGE
+        is_long = now - self._failing_since > OUTAGE_SECONDS
+        ends_outage = self._failures >= OUTAGE and is_long
         self._failures = 0
         if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
             self._quiet_until = -math.inf
@@ -219,7 +223,7 @@ class Pace:
         self._cuts = 0
         self._searching = False
         self._limit = self._limit._replace(since=now)
-        if outage:  # What still hangs from it is no refusal, and holds nothing up.
+        if ends_outage:  # What still hangs from it is no refusal, and holds nothing up.
             self._limit = None
             self._cut_at = now
             self._window = min(self.in_flight + 2.0, self._ceiling)

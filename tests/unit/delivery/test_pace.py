@@ -19,6 +19,7 @@ from target_liveintent.delivery.pace import (
     LEAST_RATE,
     LONGEST_GAP,
     OUTAGE,
+    OUTAGE_SECONDS,
     PATIENCE,
     REPAID,
     SPREAD,
@@ -308,8 +309,19 @@ class TestOutage:
         for _ in range(OUTAGE):
             at = _ask(pace, max(at, pace.next_start()), LIMITED)
         at = _ask(pace, pace.next_start(), TAKEN)
+        assert at > OUTAGE_SECONDS
         assert pace.rate is None
         assert pace.next_start() <= at
+
+    def test_a_search_that_takes_many_quick_refusals_is_none(self) -> None:
+        """Otherwise each request that is taken begins another search, with as many refusals."""
+        pace, at, refusals = _pace(), 0.0, 0
+        while (start := max(at, pace.next_start())) < 1.0:  # One request a second is allowed.
+            at = _ask(pace, start, LIMITED, seconds=0.001)
+            refusals += 1
+        _ask(pace, start, TAKEN, seconds=0.001)
+        assert refusals >= OUTAGE
+        assert pace.rate is not None
 
     def test_a_single_refusal_is_none(self) -> None:
         pace = _limited(40.0)
