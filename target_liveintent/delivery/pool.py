@@ -165,10 +165,11 @@ class DeliveryPool:
                 step = self._machine.next(self._clock.monotonic(), self._clock.time())
                 self._pass_on()
                 if isinstance(step, Request):
-                    # Another thread looks for what comes next while this one makes the request.
-                    self._changed.notify()
-                    if not self._idle:
-                        self._start_thread()
+                    if self._machine.has_more:
+                        # Another thread looks for what comes next while this one is busy.
+                        self._changed.notify()
+                        if not self._idle:
+                            self._start_thread()
                     return step
                 self._wait(step)
         return None
