@@ -12,7 +12,7 @@ follows refusals, and there is none before the first.
 | the first refusal | | times 0.4, again and again until a request is taken |
 | a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
-| the first request taken after 8 seconds of it | from 2 | none: the search begins anew |
+| the first request taken after it | from 2 | none: the search for a limit begins anew |
 
 A round is as many answers as the window is wide, but eight at least. "In a row" means that nothing
 was taken between. A fault says nothing of a limit, unless it is the fifth failure in a row or
@@ -67,8 +67,9 @@ FAULTS = 5
 OUTAGE = 8
 """Failures in a row that are an outage."""
 OUTAGE_SECONDS = 8.0
-"""Seconds of an outage after which the limit is forgotten. Where refusals come within milliseconds,
-the search for a low limit takes as many of them in a second, and must not begin anew each time."""
+"""Seconds of failures that are an outage even if only one request was taken before them. A search
+for a low limit, where refusals come within milliseconds, has as many in a row within a second. It
+would begin anew after each request that is taken."""
 SLOW = 2.0
 """The factor between medians of latencies that chance does not explain."""
 ROUND = 8
@@ -131,6 +132,7 @@ class Pace:
         self._spread = 1.0
         self._cut_at = self._failing_since = -math.inf
         self._cuts = self._failures = 0  # In a row.
+        self._taken = 0  # Since the last `OUTAGE` failures in a row.
         self._searching = False
         self._starts_since_cut = 0
 
@@ -213,8 +215,12 @@ class Pace:
         """End a row of failures, and let the rate climb."""
         if started_at < self._failing_since:
             return  # It says nothing of the time since then.
-        is_long = now - self._failing_since > OUTAGE_SECONDS
-        ends_outage = self._failures >= OUTAGE and is_long
+        ends_outage = False
+        if self._failures >= OUTAGE:
+            is_long = now - self._failing_since > OUTAGE_SECONDS
+            ends_outage = is_long or self._taken > 1
+            self._taken = 0
+        self._taken += 1
         self._failures = 0
         if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
             self._quiet_until = -math.inf

@@ -19,7 +19,6 @@ from target_liveintent.delivery.pace import (
     LEAST_RATE,
     LONGEST_GAP,
     OUTAGE,
-    OUTAGE_SECONDS,
     PATIENCE,
     REPAID,
     SPREAD,
@@ -309,7 +308,6 @@ class TestOutage:
         for _ in range(OUTAGE):
             at = _ask(pace, max(at, pace.next_start()), LIMITED)
         at = _ask(pace, pace.next_start(), TAKEN)
-        assert at > OUTAGE_SECONDS
         assert pace.rate is None
         assert pace.next_start() <= at
 
@@ -322,6 +320,12 @@ class TestOutage:
         _ask(pace, start, TAKEN, seconds=0.001)
         assert refusals >= OUTAGE
         assert pace.rate is not None
+
+    def test_a_short_one_counts_after_requests_that_were_taken(self) -> None:
+        pace, at = _pace(), 0.0
+        for signal in (TAKEN, TAKEN, *[LIMITED] * OUTAGE, TAKEN):
+            at = _ask(pace, at, signal, seconds=0.001)
+        assert pace.rate is None
 
     def test_a_single_refusal_is_none(self) -> None:
         pace = _limited(40.0)
