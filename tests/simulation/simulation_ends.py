@@ -50,11 +50,19 @@ class EndChecks:
         self._check_requests(counts)
         self._check_totals(counts)
         if facts.settings.limit is not None:
+            self._check_canary(facts.settings.limit, read_to)
             return
         unsafe = [one for one in facts.feed.records[run.first : read_to] if not facts.is_safe(one)]
         require(not unsafe, "a run that ends well leaves nothing", unsafe)
         is_written = last_state is None or facts.disk.state == last_state
         require(is_written, "a run that ends well writes its last STATE", last_state)
+
+    def _check_canary(self, limit: int, read_to: int) -> None:
+        """Check that a canary sends as many events as `limit` says, if there are so many."""
+        run, sent = self._facts.run, len(self._facts.run.outcomes)
+        is_short = read_to == len(self._facts.feed.records) or run.signalled_at is not None
+        enough = sent == limit or (sent < limit and is_short)
+        require(enough, "a canary sends as many events as limit says", (sent, limit))
 
     def _check_totals(self, counts: RunCounts) -> None:
         run, total = self._facts.run, counts.total

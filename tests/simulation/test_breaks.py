@@ -96,7 +96,7 @@ BREAKS = {
         Job, "drop_old", judge_ages_once, "no event is sent when it is too old"
     ),
     "a refusal is final at once": Break(
-        Suspicion, "has_passed", lambda *_: True, "wrong settings cost at most 30 dead letters"
+        Suspicion, "has_passed", lambda *_: True, "a refusal is proven by what is accepted after it"
     ),
     "a retry loses a part": Break(
         Isolation,
