@@ -25,7 +25,7 @@ from simulated_process import (
     WatchedLedger,
 )
 from simulation_checks import Checks
-from simulation_facts import ViolationError
+from simulation_facts import ViolationError, require
 
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
@@ -41,6 +41,10 @@ if TYPE_CHECKING:
 
 FEWEST_BATCHES = 16
 """As in delivery/pool.py."""
+LASTING_FAULTS = frozenset({"answers", "limit", "poison"})
+"""The faults that the last run of a history meets as well."""
+ENDED_BY_RECORDS = frozenset({"AllRefusedError", "TooManyRejectedError"})
+"""How runs may end because of their records, if many of those are bad."""
 TICK = 1.0
 """The most seconds between two looks at what is due, while the tap sends nothing."""
 
@@ -99,6 +103,9 @@ class History:
             if endings[-1] == "done":
                 break
             self._clock.now += self._rng.choice((0.0, 60.0, 3_600.0))
+        if self._api.heals and not LASTING_FAULTS & self._plan.faults:
+            rule = "a run after the end of all faults delivers the rest"
+            require(endings[-1] in {"done", *ENDED_BY_RECORDS}, rule, endings)
         return Figures(len(endings), requests, self._clock.now, endings)
 
     def _play_run(self, ending: Ending) -> str:
