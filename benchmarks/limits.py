@@ -155,12 +155,12 @@ def table(measured: Measured | None = None) -> str:
 
 
 def _cell(case: Case, outcomes: Sequence[Outcome]) -> str:
-    """Return the run of a median time, of those that failed if any did."""
+    """Return the run of a median time, the slower of two; of those that failed if any did."""
     failed = [outcome for outcome in outcomes if outcome.exit_code != 0]
     chosen = sorted(failed or outcomes, key=lambda outcome: outcome.seconds)
     if not chosen:
         return ""
-    outcome = chosen[(len(chosen) - 1) // 2]
+    outcome = chosen[len(chosen) // 2]
     size = case.batches * BATCH
     warning = "" if outcome.once else ", **not each event once**"
     if failed:
