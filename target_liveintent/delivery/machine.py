@@ -183,11 +183,6 @@ class DeliveryMachine:
         return min(start, self._ends_at) if now < self._ends_at else start
 
     @property
-    def has_more(self) -> bool:
-        """Whether a batch waits for a request to start."""
-        return any(job.is_waiting for job in self._backlog.jobs)
-
-    @property
     def unsent(self) -> int:
         """How many batches are not sent yet as a whole."""
         return self._backlog.unsent

@@ -7,6 +7,7 @@ STATE) are kept on the main thread alone and need no locks.
 
 from __future__ import annotations
 
+import contextlib
 import math
 import queue
 import threading
@@ -36,6 +37,9 @@ class Poster(Protocol):
 class DeliveryPool:
     """Makes the requests of a machine by a bounded number of threads.
 
+    Whoever has used the machine hands out the requests that are due. A thread that has its answer
+    keeps the first of them for itself, so that a busy thread needs nobody to wake it.
+
     Args:
         machine: Decides what is sent, and when.
         client: Makes the requests.
@@ -55,11 +59,14 @@ class DeliveryPool:
         self._clock = clock
         self._most_threads = threads
         self._size = size
-        self._changed = threading.Condition()
+        self._lock = threading.Lock()
+        # What threads without work wait for: a request, or None to look at the machine again.
+        self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[BatchResult | Exception | None] = queue.SimpleQueue()
         self._threads = 0
-        self._idle = 0
-        self._wakes_at = math.inf  # When the first of the idle threads wakes by itself.
+        self._busy = 0  # Requests that are handed out and not answered yet.
+        self._due = math.inf  # When the machine must be asked again,
+        self._wakes_at = math.inf  # and when the first of the threads without work does so.
         self._closed = False
         self.in_flight = 0
 
@@ -71,32 +78,28 @@ class DeliveryPool:
         """
         if self.in_flight < self._size:
             return False
-        with self._changed:
+        with self._lock:
             return self._machine.unsent >= self._size
 
     @property
     def status(self) -> DeliveryStatus:
         """How far delivery is."""
-        with self._changed:
+        with self._lock:
             status = self._machine.status()
         return status._replace(batches=self.in_flight)
 
     def submit(self, batch: Batch) -> None:
         """Hand over a batch; the pool must not be full."""
         self.in_flight += 1
-        with self._changed:
+        with self._lock:
             self._machine.add(batch)
-            self._pass_on()
-            self._changed.notify()
-            if not self._idle:
-                self._start_thread()
+            self._hand_out()
 
     def drain(self) -> None:
         """Note that no batch is submitted before those that are here have come back."""
-        with self._changed:
+        with self._lock:
             self._machine.drain()
-            self._pass_on()
-            self._changed.notify()
+            self._hand_out()
 
     def take(self, seconds: float) -> BatchResult | None:
         """Take a finished batch back; None if none finished in time, or `wake` ended the wait."""
@@ -116,18 +119,50 @@ class DeliveryPool:
 
     def stop(self, seconds: float) -> None:
         """Send nothing more after so many seconds."""
-        with self._changed:
+        with self._lock:
             self._machine.stop(self._clock.monotonic() + seconds)
-            self._changed.notify()
+            self._hand_out()
 
     def close(self) -> None:
         """Let the threads end, as the process may go on for long after this run."""
-        with self._changed:
-            self._closed = True
-            self._changed.notify_all()
+        self._closed = True
+        for _ in range(self._threads):
+            self._requests.put(None)
 
-    def _start_thread(self) -> None:
-        if self._threads >= self._most_threads:
+    # With the lock
+
+    def _hand_out(self, *, keep: bool = False) -> Request | None:
+        """Hand out the requests that are due.
+
+        Args:
+            keep: Whether to return the first one instead, as the calling thread makes it.
+        """
+        kept = None
+        while isinstance(step := self._ask(), Request):
+            self._busy += 1
+            if keep and kept is None:
+                kept = step
+            else:
+                self._requests.put(step)
+                self._start_thread(self._busy)
+        self._due = step
+        self._pass_on()
+        if kept is not None or not keep:  # Else the calling thread is without work itself.
+            self._set_timer()
+        return kept
+
+    def _ask(self) -> Request | float:
+        return self._machine.next(self._clock.monotonic(), self._clock.time())
+
+    def _set_timer(self) -> None:
+        """See to it that a thread without work wakes when the machine must be asked again."""
+        if self._due < self._wakes_at:
+            self._requests.put(None)  # The thread that gets it waits no longer than until then.
+            self._start_thread(self._busy + 1)
+
+    def _start_thread(self, needed: int) -> None:
+        """Start another thread if fewer than needed are there."""
+        if self._threads >= min(needed, self._most_threads):
             return
         # A daemon, so that a request that hangs cannot keep a stopped run from ending.
         thread = threading.Thread(target=self._work, name="delivery", daemon=True)
@@ -140,57 +175,62 @@ class DeliveryPool:
         else:
             self._threads += 1
 
-    def _work(self) -> None:
-        try:
-            while (request := self._next_request()) is not None:
-                self._make(request)
-        except Exception as failure:  # noqa: BLE001 (`take` raises it, so that the run ends)
-            self._finished.put(failure)
-
-    def _make(self, request: Request) -> None:
-        event_ids = [conversion.event_id for conversion in request.conversions]
-        try:
-            answer = self._client.post(request.body, event_ids, request.seconds)
-        except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
-            with self._changed:
-                self._machine.fail(failure, request)
-        else:
-            with self._changed:
-                self._machine.answered(request, answer, self._clock.monotonic())
-
-    def _next_request(self) -> Request | None:
-        """Wait until a request is due; return None if the pool is closed."""
-        with self._changed:
-            while not self._closed:
-                step = self._machine.next(self._clock.monotonic(), self._clock.time())
-                self._pass_on()
-                if isinstance(step, Request):
-                    if self._machine.has_more:
-                        # Another thread looks for what comes next while this one is busy.
-                        self._changed.notify()
-                        if not self._idle:
-                            self._start_thread()
-                    return step
-                self._wait(step)
-        return None
-
-    def _wait(self, until: float) -> None:
-        """Wait until something happens; the thread with the earliest time also wakes at it."""
-        self._idle += 1
-        if until >= self._wakes_at:
-            self._changed.wait()
-        else:
-            self._wakes_at = until
-            seconds = min(until - self._clock.monotonic(), threading.TIMEOUT_MAX)
-            self._clock.wait(self._changed.wait, max(seconds, 0.0))
-            if self._wakes_at == until:
-                self._wakes_at = math.inf
-        self._idle -= 1
-
     def _pass_on(self) -> None:
         """Give the main thread what is finished."""
         while self._machine.finished:
             self._finished.put(self._machine.finished.popleft())
+
+    # In the threads
+
+    def _work(self) -> None:
+        request = None
+        try:
+            while not self._closed:
+                request = self._wait() if request is None else self._make(request)
+        except Exception as failure:  # noqa: BLE001 (`take` raises it, so that the run ends)
+            self._finished.put(failure)
+
+    def _make(self, request: Request) -> Request | None:
+        """Make a request, and return the next one if one is due."""
+        event_ids = [conversion.event_id for conversion in request.conversions]
+        try:
+            answer = self._client.post(request.body, event_ids, request.seconds)
+        except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
+            with self._lock:
+                self._busy -= 1
+                self._machine.fail(failure, request)
+                return self._hand_out(keep=True)
+        with self._lock:
+            self._busy -= 1
+            self._machine.answered(request, answer, self._clock.monotonic())
+            return self._hand_out(keep=True)
+
+    def _wait(self) -> Request | None:
+        """Wait for a request, or until the machine must be asked again; return what is due."""
+        with self._lock:
+            until = self._due if self._due < self._wakes_at else math.inf
+            self._wakes_at = min(self._wakes_at, until)
+        request = self._get(until)
+        with self._lock:
+            if until < math.inf and until == self._wakes_at:
+                self._wakes_at = math.inf
+            if request is None:
+                return self._hand_out(keep=True)
+            self._set_timer()
+        return request
+
+    def _get(self, until: float) -> Request | None:
+        if until == math.inf:
+            return self._requests.get()
+        found: list[Request | None] = []
+
+        def wait(seconds: float) -> None:
+            with contextlib.suppress(queue.Empty):
+                found.append(self._requests.get(timeout=seconds))
+
+        seconds = min(until - self._clock.monotonic(), threading.TIMEOUT_MAX)
+        self._clock.wait(wait, max(seconds, 0.0))
+        return found[0] if found else None
 
 
 def delivery_of(
