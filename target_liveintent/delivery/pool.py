@@ -7,11 +7,10 @@ STATE) are kept on the main thread alone and need no locks.
 
 from __future__ import annotations
 
-import contextlib
 import math
 import queue
 import threading
-from collections.abc import Collection
+from collections.abc import Callable, Collection
 from typing import Protocol
 
 from target_liveintent.clock import Clock
@@ -60,13 +59,14 @@ class DeliveryPool:
         self._most_threads = threads
         self._size = size
         self._lock = threading.Lock()
-        # What threads without work wait for: a request, or None to look at the machine again.
+        self._changed = threading.Condition(self._lock)
+        # What threads without work wait for: a request, or None to end.
         self._requests: queue.SimpleQueue[Request | None] = queue.SimpleQueue()
         self._finished: queue.SimpleQueue[BatchResult | Exception | None] = queue.SimpleQueue()
         self._threads = 0
         self._busy = 0  # Requests that are handed out and not answered yet.
-        self._due = math.inf  # When the machine must be asked again,
-        self._wakes_at = math.inf  # and when the first of the threads without work does so.
+        self._wakes_at = math.inf  # When the machine must be asked again.
+        self._has_timer = False  # Whether there is a thread that does so.
         self._closed = False
         self.in_flight = 0
 
@@ -92,6 +92,9 @@ class DeliveryPool:
         """Hand over a batch; the pool must not be full."""
         self.in_flight += 1
         with self._lock:
+            if not self._has_timer:
+                self._new_thread(self._watch).start()
+                self._has_timer = True
             self._machine.add(batch)
             self._hand_out()
 
@@ -125,7 +128,9 @@ class DeliveryPool:
 
     def close(self) -> None:
         """Let the threads end, as the process may go on for long after this run."""
-        self._closed = True
+        with self._lock:
+            self._closed = True
+            self._changed.notify()
         for _ in range(self._threads):
             self._requests.put(None)
 
@@ -144,28 +149,25 @@ class DeliveryPool:
                 kept = step
             else:
                 self._requests.put(step)
-                self._start_thread(self._busy)
-        self._due = step
+                self._start_thread()
         self._pass_on()
-        if kept is not None or not keep:  # Else the calling thread is without work itself.
-            self._set_timer()
+        self._set_timer(step)
         return kept
 
     def _ask(self) -> Request | float:
         return self._machine.next(self._clock.monotonic(), self._clock.time())
 
-    def _set_timer(self) -> None:
-        """See to it that a thread without work wakes when the machine must be asked again."""
-        if self._due < self._wakes_at:
-            self._requests.put(None)  # The thread that gets it waits no longer than until then.
-            self._start_thread(self._busy + 1)
+    def _set_timer(self, due: float) -> None:
+        """See to it that the machine is asked again at this time."""
+        if due < self._wakes_at:
+            self._wakes_at = due
+            self._changed.notify()
 
-    def _start_thread(self, needed: int) -> None:
-        """Start another thread if fewer than needed are there."""
-        if self._threads >= min(needed, self._most_threads):
+    def _start_thread(self) -> None:
+        """Start another thread if there are fewer than requests."""
+        if self._threads >= min(self._busy, self._most_threads):
             return
-        # A daemon, so that a request that hangs cannot keep a stopped run from ending.
-        thread = threading.Thread(target=self._work, name="delivery", daemon=True)
+        thread = self._new_thread(self._work)
         try:
             thread.start()
         except RuntimeError:  # The system gives no more threads: go on with those that there are.
@@ -183,12 +185,9 @@ class DeliveryPool:
     # In the threads
 
     def _work(self) -> None:
-        request = None
-        try:
-            while not self._closed:
-                request = self._wait() if request is None else self._make(request)
-        except Exception as failure:  # noqa: BLE001 (`take` raises it, so that the run ends)
-            self._finished.put(failure)
+        while (request := self._requests.get()) is not None:
+            while (next_one := self._make(request)) is not None:
+                request = next_one
 
     def _make(self, request: Request) -> Request | None:
         """Make a request, and return the next one if one is due."""
@@ -205,32 +204,30 @@ class DeliveryPool:
             self._machine.answered(request, answer, self._clock.monotonic())
             return self._hand_out(keep=True)
 
-    def _wait(self) -> Request | None:
-        """Wait for a request, or until the machine must be asked again; return what is due."""
+    def _watch(self) -> None:
+        """Hand out requests when they are due: a `get` with a timeout may hang if many wait."""
         with self._lock:
-            until = self._due if self._due < self._wakes_at else math.inf
-            self._wakes_at = min(self._wakes_at, until)
-        request = self._get(until)
-        with self._lock:
-            if until < math.inf and until == self._wakes_at:
-                self._wakes_at = math.inf
-            if request is None:
-                return self._hand_out(keep=True)
-            self._set_timer()
-        return request
+            while not self._closed:
+                left = self._wakes_at - self._clock.monotonic()
+                if left <= 0:
+                    self._wakes_at = math.inf
+                    self._hand_out()
+                elif left == math.inf:
+                    self._changed.wait()
+                else:
+                    self._clock.wait(self._changed.wait, min(left, threading.TIMEOUT_MAX))
 
-    def _get(self, until: float) -> Request | None:
-        if until == math.inf:
-            return self._requests.get()
-        found: list[Request | None] = []
+    def _new_thread(self, work: Callable[[], None]) -> threading.Thread:
+        """Return a thread; `take` raises what goes wrong in it, so that the run ends."""
 
-        def wait(seconds: float) -> None:
-            with contextlib.suppress(queue.Empty):
-                found.append(self._requests.get(timeout=seconds))
+        def run() -> None:
+            try:
+                work()
+            except Exception as failure:  # noqa: BLE001 (`take` raises it)
+                self._finished.put(failure)
 
-        seconds = min(until - self._clock.monotonic(), threading.TIMEOUT_MAX)
-        self._clock.wait(wait, max(seconds, 0.0))
-        return found[0] if found else None
+        # A daemon, so that a request that hangs cannot keep a stopped run from ending.
+        return threading.Thread(target=run, name="delivery", daemon=True)
 
 
 def delivery_of(
