@@ -40,9 +40,12 @@ class Backlog:
             job.was_refused and not job.is_sent and job.ready_at <= now for job in self.jobs
         )
         reserve = self._reserve if is_isolating else None
-        ready = [job for job in self.jobs if job.is_waiting and job.ready_at <= now]
-        others = (job for job in ready if job is not reserve)
+        others = (job for job in self._ready(now) if job is not reserve)
         return min(others, key=lambda job: job.accepted_at_fault == accepted, default=None)
+
+    def _ready(self, now: float) -> list[Job]:
+        """The jobs of which a request may be made now, the oldest first."""
+        return [job for job in self.jobs if job.is_waiting and job.ready_at <= now]
 
     @property
     def _reserve(self) -> Job | None:
@@ -61,8 +64,8 @@ class Backlog:
             The job that asks about this event next; None if there is no event, or if it is better
             to wait until there are other batches.
         """
-        ready = [job for job in reversed(self.jobs) if job.is_waiting and job.ready_at <= now]
-        job = min(ready, key=lambda job: (job.was_refused, job.samples), default=None)
+        newest_first = reversed(self._ready(now))
+        job = min(newest_first, key=lambda job: (job.was_refused, job.samples), default=None)
         if job is None:
             return None
         more_may_come = not drained and self.unsent < self._size

@@ -27,7 +27,7 @@ class Obstacle(NamedTuple):
 
 
 def obstacle(fault: BaseException) -> Obstacle | None:
-    """Return the certificate or the proxy that is the cause of a network fault; None if none is."""
+    """Return the certificate or proxy that causes a network fault; None if neither does."""
     causes = list(_causes(fault))
     by_proxy = any(isinstance(cause, urllib3.exceptions.ProxyError) for cause in causes)
     for cause in causes:

@@ -192,16 +192,17 @@ class DeliveryPool:
     def _make(self, request: Request) -> Request | None:
         """Make a request, and return the next one if one is due."""
         event_ids = [conversion.event_id for conversion in request.conversions]
+        answer: Answer | Exception
         try:
             answer = self._client.post(request.body, event_ids, request.seconds)
         except Exception as failure:  # noqa: BLE001 (the main thread ends the run with it)
-            with self._lock:
-                self._busy -= 1
-                self._machine.fail(failure, request)
-                return self._hand_out(keep=True)
+            answer = failure
         with self._lock:
             self._busy -= 1
-            self._machine.answered(request, answer, self._clock.monotonic())
+            if isinstance(answer, Exception):
+                self._machine.fail(answer, request)
+            else:
+                self._machine.answered(request, answer, self._clock.monotonic())
             return self._hand_out(keep=True)
 
     def _watch(self) -> None:

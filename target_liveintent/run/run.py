@@ -168,8 +168,8 @@ class Run:
         """Give refused events their outcome, and finish the batch."""
         if self._failed and self._settings.fail_on_invalid and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
-        for refusal in result.undelivered:
-            self._reject(result.batch.stream, refusal.rejection)
+        for undelivered in result.undelivered:
+            self._reject(result.batch.stream, undelivered.rejection)
         self.gate.finish_batch(result.batch.number)
 
     # How it ends
