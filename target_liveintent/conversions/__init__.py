@@ -17,6 +17,7 @@ from target_liveintent.conversions.model import (
     Rejection,
 )
 from target_liveintent.conversions.wire import SentEvent, read_back
+from target_liveintent.conversions.zones import watch_zone
 
 __all__ = [
     "DAY",
@@ -33,4 +34,5 @@ __all__ = [
     "missing_columns",
     "missing_columns_message",
     "read_back",
+    "watch_zone",
 ]

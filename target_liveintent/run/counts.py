@@ -3,11 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
+import re
 from collections import Counter
 from collections.abc import Iterator
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.reasons import REASONS
+from target_liveintent.conversions import DEAD_LETTERS, Rejection
+from target_liveintent.reasons import NEVER_TAKEN, REASONS
+from target_liveintent.settings import Settings
 
 _LEAST_EVENTS_TO_WARN = 10
 """Delivered events from which on a column that is always empty is probably a mistake."""
@@ -15,6 +18,19 @@ _LEAST_RECORDS_TO_FAIL = 100
 """Records from which on the share of dead letters is judged at the end of a run."""
 _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
+_UNLIMITED = 100
+"""The percentage that turns both rules about dead letters off."""
+_LEAST_LOST_TO_FAIL = 10
+"""Records from which on a run fails that delivers nothing, and loses these."""
+_LEAST_DROPPED_TO_WARN = 10
+"""Records without consent from which on it is probably a mistake if a stream has no others."""
+_SHOWN_VALUES = 5
+_MOST_VALUES = 50
+"""Different values of one stream that are counted; all others count as one."""
+_SHOWN = re.compile(r"(?!.*\d{5})[\w-]{1,24}")
+"""What a source may look like to be shown: one word without a long number. The column may be mapped
+to a wrong one, that of names, say."""
+_ABSENT, _OTHERS = "(none)", "(not shown)"
 
 
 @dataclasses.dataclass
@@ -30,6 +46,8 @@ class StreamCounts:
         dropped: Records that are not to be sent, by reason: `no_consent`, `suppressed`,
             `already_sent`, `over_limit`.
         rejected: Dead letters, by reason.
+        sources: Values of the column `source` in records that were rejected for it; see `_SHOWN`.
+        zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
     """
@@ -41,6 +59,8 @@ class StreamCounts:
     not_replayed: Counter[str] = dataclasses.field(default_factory=Counter)
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     rejected: Counter[str] = dataclasses.field(default_factory=Counter)
+    sources: Counter[str] = dataclasses.field(default_factory=Counter)
+    zone_uses: int = 0
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
 
     @property
@@ -58,6 +78,29 @@ class StreamCounts:
             for name, count in self.left_out.items()
             if name.endswith(" empty") and count >= self.delivered >= _LEAST_EVENTS_TO_WARN
         ]
+
+    @property
+    def taken(self) -> int:
+        """The number of records that LiveIntent has, by this run or an earlier one."""
+        return self.delivered + self.dropped["already_sent"]
+
+    @property
+    def ignores_zone(self) -> bool:
+        """Whether event times were read, and none of them in the zone of the settings."""
+        return not self.zone_uses and bool(self.delivered or self.rejected["event_in_future"])
+
+    def reject(self, rejection: Rejection) -> None:
+        """Count a dead letter, and the source that cannot be used, if that is the reason."""
+        self.rejected[rejection.reason] += 1
+        if rejection.reason == "invalid_source":
+            value = _shown(rejection.columns.get("source"))
+            if value not in self.sources and len(self.sources) >= _MOST_VALUES:
+                value = _OTHERS
+            self.sources[value] += 1
+
+    def note_zone_use(self) -> None:
+        """Count an event time that is read in the zone of the setting `timezone`."""
+        self.zone_uses += 1
 
     def add(self, other: StreamCounts) -> None:
         """Add the counts of another stream."""
@@ -135,18 +178,24 @@ class RunCounts:
         """How many seconds the run has taken so far."""
         return self._clock.monotonic() - self._started
 
+    @property
+    def has_taken(self) -> bool:
+        """Whether LiveIntent has any record that came in this run."""
+        return any(counts.taken for counts in self.streams.values())
+
     def too_many_rejected(self, percent: int, *, at_end: bool) -> str | None:
         """Return why the run must fail if more than so many percent became dead letters.
 
-        Records that were not to be sent, and reasons that any honest run has, do not count.
+        Records that were not to be sent, and reasons that any honest run has, do not count. At the
+        end, ten records are too many if nothing was delivered.
         """
         least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
         total = self.total
-        wanted = total.read - total.filtered - total.unmapped
-        wanted -= total.not_replayed.total() + total.dropped.total()
+        wanted = total.read - total.filtered - total.unmapped - total.not_replayed.total()
+        wanted -= total.dropped.total() - total.dropped["already_sent"]
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
         if wanted < least or bad.total() * 100 <= wanted * percent:
-            return None
+            return _delivered_nothing(total) if at_end and percent != _UNLIMITED else None
         reason, most = bad.most_common(1)[0]
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
@@ -165,8 +214,19 @@ class RunCounts:
             f" {self.throttled} throttled, {self.seconds:.1f} s"
         )
 
-    def warnings(self) -> Iterator[str]:
-        """Return what may be wrong with a run that ended well."""
+    def warnings(self, timezone: str = Settings.timezone) -> Iterator[str]:
+        """Return what may be wrong with a run that ended well, given the setting `timezone`."""
+        for stream, counts in self.streams.items():
+            for words in _lost(counts, dry_run=self.dry_run):
+                yield f"{stream}: {words}; the lines after the total say what to do"
+        zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
+        zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
+        if timezone != Settings.timezone and zoned:
+            yield (
+                f"the setting timezone was used for no event time of {', '.join(zoned)}: each has a"
+                " zone of its own, or is Unix time. tap-postgres and others mark local times as"
+                " UTC: map such a column as local_time(…), and timezone counts"
+            )
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"
@@ -216,6 +276,51 @@ class RunCounts:
             parts.append(f"not settled {counts.unsettled}")
         words = ", ".join(parts)
         return f"{words}; left out{_names(counts.left_out)}" if counts.left_out else words
+
+
+def _delivered_nothing(total: StreamCounts) -> str | None:
+    """Return why a run fails that delivers nothing and rejects many records, if it is such a run.
+
+    A record that is still on its way may be delivered.
+    """
+    lost = Counter({r: n for r, n in total.rejected.items() if r in NEVER_TAKEN})
+    if total.taken or total.unsettled or lost.total() < _LEAST_LOST_TO_FAIL:
+        return None
+    reason, most = lost.most_common(1)[0]
+    return (
+        f"nothing was delivered, and {lost.total()} records became dead letters, {most} of them"
+        f" {reason}: {REASONS[reason].meaning} If the dead letters are as they should be, set"
+        " max_dead_letter_percent to 100, and a run that delivers nothing ends well."
+    )
+
+
+def _lost(counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
+    """Return how many records of a stream were lost, for each reason that is no everyday one."""
+    lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
+    without_consent = counts.dropped["no_consent"]
+    if without_consent >= _LEAST_DROPPED_TO_WARN and not counts.taken:
+        lost["no_consent"] = without_consent
+    nothing = "" if counts.taken or counts.unsettled else ", and nothing of it was delivered"
+    if nothing and dry_run:
+        nothing = ", and nothing of it would be delivered"
+    for reason, count in lost.items():
+        values = _values(counts.sources) if reason == "invalid_source" and counts.sources else ""
+        yield f"{reason} in {count} of {counts.read} records{values}{nothing}"
+
+
+def _shown(source: object) -> str:
+    if source is None:
+        return _ABSENT
+    text = str(source).strip()
+    return text if _SHOWN.fullmatch(text) else _OTHERS
+
+
+def _values(counter: Counter[str]) -> str:
+    """Return the most frequent values, those that are not shown last."""
+    shown = Counter({value: count for value, count in counter.items() if value != _OTHERS})
+    named = [f"{value} {count}" for value, count in shown.most_common(_SHOWN_VALUES)]
+    hidden = len(shown) > len(named) or _OTHERS in counter
+    return f" ({', '.join(named + ['others'] * hidden)})"
 
 
 def _with_names(outcome: str, counter: Counter[str]) -> str:

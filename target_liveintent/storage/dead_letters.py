@@ -18,7 +18,7 @@ import msgspec
 from target_liveintent.conversions import DEAD_LETTERS, FIELDS, Rejection
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import redact_columns, scrub
-from target_liveintent.reasons import REASONS
+from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.storage.files import AppendedFile
 
 _TEXT = {"type": ["string", "null"]}
@@ -37,8 +37,6 @@ _SCHEMA = {
     "schema": {"type": "object", "properties": _PROPERTIES},
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
-"""The reasons of events that LiveIntent may have counted, which `replay_unconfirmed` sends."""
 HEAD = _encode(_SCHEMA) + b"\n"
 """The line with the SCHEMA message, before the first dead letter."""
 
@@ -88,7 +86,7 @@ def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool
     """Return whether a replay sends a dead letter; `unconfirmed` is `replay_unconfirmed`."""
     code = str(record.get("reason"))
     reason = REASONS.get(code)
-    return reason is None or reason.replayed or (unconfirmed and code in _MAY_HAVE_COUNTED)
+    return reason is None or reason.replayed or (unconfirmed and code in MAY_HAVE_COUNTED)
 
 
 class DeadLetterWriter(Protocol):
