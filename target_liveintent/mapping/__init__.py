@@ -19,7 +19,7 @@ from target_liveintent.mapping.presets import (
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
-    did_you_mean,
+    did_you_mean_stream,
     nearest,
     settings_to_set,
     unknown_columns,
@@ -42,7 +42,7 @@ __all__ = [
     "advise_map",
     "coalesce",
     "compile_row",
-    "did_you_mean",
+    "did_you_mean_stream",
     "expand_presets",
     "getter",
     "likely_preset",

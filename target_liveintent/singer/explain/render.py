@@ -65,7 +65,7 @@ def _paragraph(
     columns = stream.schema["properties"]
     if explained.missing and (advice := settings_to_set(explained.missing)):
         yield f"  {advice}"
-    elif explained.missing or (not plan.named and likely_preset(columns)):
+    elif explained.missing or (plan.transform and not plan.named and likely_preset(columns)):
         advice = advise_map(
             stream.name, columns, stream.keys, settings.events, in_use=stream.name in in_use
         )
