@@ -24,6 +24,7 @@ from target_liveintent.mapping.suggestions import (
     settings_to_set,
     unknown_columns,
     unknown_read,
+    unused_zone,
 )
 
 __all__ = [
@@ -51,4 +52,5 @@ __all__ = [
     "settings_to_set",
     "unknown_columns",
     "unknown_read",
+    "unused_zone",
 ]

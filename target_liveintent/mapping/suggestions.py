@@ -14,7 +14,7 @@ from typing import Any
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.privacy import scrub
-from target_liveintent.settings import EventDefaults
+from target_liveintent.settings import EventDefaults, Settings
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
@@ -93,6 +93,16 @@ def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator
     for name in names:
         if not any(fnmatch.fnmatch(stream, name) for stream in streams):
             yield name, did_you_mean_stream(name, others)
+
+
+def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
+    """Return a sentence if the setting `timezone` was used for no event time of these streams."""
+    if streams and timezone.casefold() != Settings.timezone.casefold():
+        yield (
+            f"the setting timezone was used for no event time of {', '.join(streams)}: each has a"
+            " zone of its own, or is Unix time. tap-postgres and others mark local times as UTC:"
+            " map such a column by local_time(…), and timezone counts"
+        )
 
 
 _LIKELY_COLUMNS = {

@@ -9,6 +9,7 @@ from collections.abc import Iterator
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
+from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.settings import Settings
 
@@ -221,12 +222,7 @@ class RunCounts:
                 yield f"{stream}: {words}; the lines after the total say what to do"
         zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
         zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
-        if timezone != Settings.timezone and zoned:
-            yield (
-                f"the setting timezone was used for no event time of {', '.join(zoned)}: each has a"
-                " zone of its own, or is Unix time. tap-postgres and others mark local times as"
-                " UTC: map such a column as local_time(…), and timezone counts"
-            )
+        yield from unused_zone(timezone, zoned)
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"

@@ -185,7 +185,10 @@ class StreamRegistry:
         if plan.transform is None or stream.name in names:  # `__else__`, or only copies use it.
             return
         hint = did_you_mean_stream(stream.name, [name for name in names if name not in self.sinks])
-        self._warn_once(f"stream '{stream.name}' is skipped: no stream map names it{hint}")
+        said = f"stream '{stream.name}' is skipped: no stream map names it"
+        if said not in self._warned:  # The hint may be another one at the next SCHEMA.
+            self._warned.add(said)
+            self._logger.warning("%s%s", said, hint)
 
     def _warn_once(self, text: str) -> None:
         if text not in self._warned:

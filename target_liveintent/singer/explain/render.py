@@ -7,7 +7,7 @@ from typing import IO
 
 import msgspec
 
-from target_liveintent.conversions import FIELDS
+from target_liveintent.conversions import DEAD_LETTERS, FIELDS
 from target_liveintent.mapping import (
     FILTER,
     StreamPlan,
@@ -17,6 +17,7 @@ from target_liveintent.mapping import (
     settings_to_set,
     unknown_columns,
     unknown_read,
+    unused_zone,
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
@@ -72,6 +73,9 @@ def _paragraph(
         yield from (f"  {line}" for line in advice.splitlines())
     if explained.outcomes:
         yield from _records(explained)
+    if explained.outcomes[SENT] and not explained.zone_uses and stream.name != DEAD_LETTERS:
+        for words in unused_zone(settings.timezone, [stream.name]):
+            yield f"  {words[0].upper()}{words[1:]}."
     if explained.mistake:
         yield f"  A run would end at a record: {explained.mistake}"
 
