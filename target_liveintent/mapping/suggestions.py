@@ -4,9 +4,9 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import itertools
 import json
 import keyword
-import os
 import re
 from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
@@ -42,7 +42,8 @@ def _is_it(name: str | None) -> str:
 def _ends_alike(name: str, known: str) -> bool:
     """Return whether two names are similar without the first words that they share."""
     words, others = _words(name), _words(known)
-    shared = len(os.path.commonprefix([words, others]))
+    pairs = zip(words, others)  # noqa: B905 (one of them may be longer)
+    shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
     rest, other = "_".join(words[shared:]), "_".join(others[shared:])
     return shared == 0 or not (rest and other) or _similar(rest, other)
 

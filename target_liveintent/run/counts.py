@@ -218,8 +218,7 @@ class RunCounts:
     def warnings(self, timezone: str = Settings.timezone) -> Iterator[str]:
         """Return what may be wrong with a run that ended well, given the setting `timezone`."""
         for stream, counts in self.streams.items():
-            for words in _lost(counts, dry_run=self.dry_run):
-                yield f"{stream}: {words}; the lines after the total say what to do"
+            yield from _lost(stream, counts, dry_run=self.dry_run)
         zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
         zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
         yield from unused_zone(timezone, zoned)
@@ -290,18 +289,25 @@ def _delivered_nothing(total: StreamCounts) -> str | None:
     )
 
 
-def _lost(counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
+def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     """Return how many records of a stream were lost, for each reason that is no everyday one."""
     lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
     without_consent = counts.dropped["no_consent"]
     if without_consent >= _LEAST_DROPPED_TO_WARN and not counts.taken:
         lost["no_consent"] = without_consent
-    nothing = "" if counts.taken or counts.unsettled else ", and nothing of it was delivered"
-    if nothing and dry_run:
-        nothing = ", and nothing of it would be delivered"
+    nothing = _nothing(counts, dry_run=dry_run)
     for reason, count in lost.items():
         values = _values(counts.sources) if reason == "invalid_source" and counts.sources else ""
-        yield f"{reason} in {count} of {counts.read} records{values}{nothing}"
+        yield (
+            f"{stream}: {reason} in {count} of {counts.read} records{values}{nothing}; the lines"
+            " after the total say what to do"
+        )
+
+
+def _nothing(counts: StreamCounts, *, dry_run: bool) -> str:
+    if counts.taken or counts.unsettled:
+        return ""
+    return f", and nothing of it {'would be' if dry_run else 'was'} delivered"
 
 
 def _shown(source: object) -> str:

@@ -185,14 +185,14 @@ class StreamRegistry:
         if plan.transform is None or stream.name in names:  # `__else__`, or only copies use it.
             return
         hint = did_you_mean_stream(stream.name, [name for name in names if name not in self.sinks])
-        said = f"stream '{stream.name}' is skipped: no stream map names it"
-        if said not in self._warned:  # The hint may be another one at the next SCHEMA.
-            self._warned.add(said)
-            self._logger.warning("%s%s", said, hint)
+        self._warn_once(
+            f"stream '{stream.name}' is skipped: no stream map names it{hint}",
+            about=f"skipped {stream.name}",  # The hint may be another one at the next SCHEMA.
+        )
 
-    def _warn_once(self, text: str) -> None:
-        if text not in self._warned:
-            self._warned.add(text)
+    def _warn_once(self, text: str, about: str | None = None) -> None:
+        if (about or text) not in self._warned:
+            self._warned.add(about or text)
             self._logger.warning("%s", text)
 
 

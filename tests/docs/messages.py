@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
+    "_delivered_nothing",
     "_explain",
     "_failure",
     "_fail",
+    "_lost",
     "_where",
     "advice",
     "lines",
@@ -26,6 +28,7 @@ _SAYERS = {
     "unknown_columns",
     "unknown_read",
     "unknown_settings",
+    "unused_zone",
     "warnings",
 }
 """Functions whose texts are said elsewhere."""
