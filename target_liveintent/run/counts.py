@@ -3,14 +3,14 @@
 from __future__ import annotations
 
 import dataclasses
-import re
 from collections import Counter
 from collections.abc import Iterator
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
-from target_liveintent.reasons import NEVER_TAKEN, REASONS
+from target_liveintent.reasons import REASONS
+from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
 
 _LEAST_EVENTS_TO_WARN = 10
@@ -21,17 +21,8 @@ _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
 _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
-_LEAST_LOST_TO_FAIL = 10
-"""Records from which on a run fails that delivers nothing, and loses these."""
 _LEAST_DROPPED_TO_WARN = 10
 """Records without consent from which on it is probably a mistake if a stream has no others."""
-_SHOWN_VALUES = 5
-_MOST_VALUES = 50
-"""Different values of one stream that are counted; all others count as one."""
-_SHOWN = re.compile(r"(?!.*\d{5})[\w-]{1,24}")
-"""What a source may look like to be shown: one word without a long number. The column may be mapped
-to a wrong one, that of names, say."""
-_ABSENT, _OTHERS = "(none)", "(not shown)"
 
 
 @dataclasses.dataclass
@@ -47,7 +38,7 @@ class StreamCounts:
         dropped: Records that are not to be sent, by reason: `no_consent`, `suppressed`,
             `already_sent`, `over_limit`.
         rejected: Dead letters, by reason.
-        sources: Values of the column `source` in records that were rejected for it; see `_SHOWN`.
+        sources: Values of the column `source` in records that were rejected for it; see `losses`.
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
@@ -94,10 +85,7 @@ class StreamCounts:
         """Count a dead letter, and the source that cannot be used, if that is the reason."""
         self.rejected[rejection.reason] += 1
         if rejection.reason == "invalid_source":
-            value = _shown(rejection.columns.get("source"))
-            if value not in self.sources and len(self.sources) >= _MOST_VALUES:
-                value = _OTHERS
-            self.sources[value] += 1
+            count_source(self.sources, rejection.columns.get("source"))
 
     def note_zone_use(self) -> None:
         """Count an event time that is read in the zone of the setting `timezone`."""
@@ -196,7 +184,9 @@ class RunCounts:
         wanted -= total.dropped.total() - total.dropped["already_sent"]
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
         if wanted < least or bad.total() * 100 <= wanted * percent:
-            return _delivered_nothing(total) if at_end and percent != _UNLIMITED else None
+            # A record that is still on its way may be delivered.
+            is_over = at_end and percent != _UNLIMITED and not total.unsettled
+            return nothing_delivered(total.rejected) if is_over and not total.taken else None
         reason, most = bad.most_common(1)[0]
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
@@ -273,22 +263,6 @@ class RunCounts:
         return f"{words}; left out{_names(counts.left_out)}" if counts.left_out else words
 
 
-def _delivered_nothing(total: StreamCounts) -> str | None:
-    """Return why a run fails that delivers nothing and rejects many records, if it is such a run.
-
-    A record that is still on its way may be delivered.
-    """
-    lost = Counter({r: n for r, n in total.rejected.items() if r in NEVER_TAKEN})
-    if total.taken or total.unsettled or lost.total() < _LEAST_LOST_TO_FAIL:
-        return None
-    reason, most = lost.most_common(1)[0]
-    return (
-        f"nothing was delivered, and {lost.total()} records became dead letters, {most} of them"
-        f" {reason}: {REASONS[reason].meaning} If the dead letters are as they should be, set"
-        " max_dead_letter_percent to 100, and a run that delivers nothing ends well."
-    )
-
-
 def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     """Return how many records of a stream were lost, for each reason that is no everyday one."""
     lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
@@ -297,7 +271,7 @@ def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
         lost["no_consent"] = without_consent
     nothing = _nothing(counts, dry_run=dry_run)
     for reason, count in lost.items():
-        values = _values(counts.sources) if reason == "invalid_source" and counts.sources else ""
+        values = frequent(counts.sources) if reason == "invalid_source" else ""
         yield (
             f"{stream}: {reason} in {count} of {counts.read} records{values}{nothing}; the lines"
             " after the total say what to do"
@@ -308,21 +282,6 @@ def _nothing(counts: StreamCounts, *, dry_run: bool) -> str:
     if counts.taken or counts.unsettled:
         return ""
     return f", and nothing of it {'would be' if dry_run else 'was'} delivered"
-
-
-def _shown(source: object) -> str:
-    if source is None:
-        return _ABSENT
-    text = str(source).strip()
-    return text if _SHOWN.fullmatch(text) else _OTHERS
-
-
-def _values(counter: Counter[str]) -> str:
-    """Return the most frequent values, those that are not shown last."""
-    shown = Counter({value: count for value, count in counter.items() if value != _OTHERS})
-    named = [f"{value} {count}" for value, count in shown.most_common(_SHOWN_VALUES)]
-    hidden = len(shown) > len(named) or _OTHERS in counter
-    return f" ({', '.join(named + ['others'] * hidden)})"
 
 
 def _with_names(outcome: str, counter: Counter[str]) -> str:

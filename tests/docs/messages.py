@@ -13,15 +13,15 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
-    "_delivered_nothing",
     "_explain",
-    "_failure",
     "_fail",
+    "_failure",
     "_lost",
     "_where",
     "advice",
     "lines",
     "missing_columns_message",
+    "nothing_delivered",
     "problems",
     "refused_as_a_whole",
     "too_many_rejected",

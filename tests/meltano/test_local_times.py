@@ -16,7 +16,7 @@ pytestmark = pytest.mark.meltano
 
 
 @pytest.mark.postgres
-def test_local_times(  # noqa: PLR0917 (fixtures)
+def test_local_times(
     project: Project,
     postgres: Postgres,
     orders: dict[str, str],
