@@ -13,9 +13,11 @@ from target_liveintent.mapping.presets import (
     NULL_VALUES,
     PRESETS,
     expand_presets,
+    is_shipped,
     likely_preset,
     preset_text,
 )
+from target_liveintent.mapping.reads import Reads, reads_of
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
@@ -24,6 +26,7 @@ from target_liveintent.mapping.suggestions import (
     settings_to_set,
     unknown_columns,
     unknown_read,
+    unknown_reads,
     unused_zone,
 )
 
@@ -37,6 +40,7 @@ __all__ = [
     "Compiled",
     "Expression",
     "MappingFailedError",
+    "Reads",
     "RecordConverter",
     "StreamPlan",
     "absent_streams",
@@ -46,11 +50,14 @@ __all__ = [
     "did_you_mean_stream",
     "expand_presets",
     "getter",
+    "is_shipped",
     "likely_preset",
     "nearest",
     "preset_text",
+    "reads_of",
     "settings_to_set",
     "unknown_columns",
     "unknown_read",
+    "unknown_reads",
     "unused_zone",
 ]

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import READ_COLUMNS, Conversion, EventBuilder, Rejection
+from target_liveintent.mapping.reads import Reads
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
@@ -29,12 +30,14 @@ class ColumnOrigin(NamedTuple):
     """Where a column of a mapped record comes from.
 
     Attributes:
-        expression: The user's text.
-        paths: What the expression reads, as far as that is known: a column, and the steps into it.
+        expression: Its text.
+        reads: What the expression reads, as far as that is known.
+        is_shipped: Whether it is a preset's, and not the user's own.
     """
 
     expression: str
-    paths: frozenset[tuple[str, ...]]
+    reads: Reads
+    is_shipped: bool = False
 
 
 class StreamPlan(NamedTuple):

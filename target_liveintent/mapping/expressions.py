@@ -51,13 +51,11 @@ class Compiled(NamedTuple):
         run: Returns a dict with all columns for a record, or None if the filter drops the record.
         reads: The columns that the expressions read; None if that is not known.
         names: The columns without which an expression fails.
-        paths: What each column's expression reads, as in `ColumnOrigin`.
     """
 
     run: Callable[[Row], Row | None]
     reads: frozenset[str] | None
     names: frozenset[str]
-    paths: Mapping[str, frozenset[tuple[str, ...]]]
 
 
 class _NotCompiledError(Exception):
@@ -85,7 +83,7 @@ def compile_row(
         **{f"_v_{name}": value for name, value in values.items()},
     }
     compiled: dict[str, ast.expr] = {}
-    rewriters: dict[str, _Rewriter] = {}
+    parts: list[_Rewriter] = []
     for number, expression in enumerate(expressions):
         rewriter = _Rewriter(functions, values, expression.column)
         try:
@@ -94,7 +92,7 @@ def compile_row(
             environment[f"_e_{number}"] = expression.evaluate
             value = _call(f"_e_{number}", _RECORD)
             rewriter.reads_all = True
-        rewriters[expression.column] = rewriter
+        parts.append(rewriter)
         compiled[expression.column] = value
     test = compiled.pop(FILTER, None)
     row: ast.expr = ast.Dict([ast.Constant(column) for column in compiled], [*compiled.values()])
@@ -105,12 +103,10 @@ def compile_row(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
         code = compile(ast.fix_missing_locations(body), "<stream map>", "eval")
-    parts = rewriters.values()
     return Compiled(
         eval(code, environment),  # noqa: S307 (of nodes that `_Rewriter` let through, no builtins)
         None if any(part.reads_all for part in parts) else _union(part.columns for part in parts),
         _union(part.names for part in parts),
-        {column: frozenset(part.paths) for column, part in rewriters.items()},
     )
 
 
@@ -149,7 +145,6 @@ class _Rewriter(ast.NodeTransformer):
         self._column = column
         self.columns: set[str] = set()
         self.names: set[str] = set()
-        self.paths: set[tuple[str, ...]] = set()
         self.reads_all = False
 
     def rewrite(self, tree: ast.stmt) -> ast.expr:
@@ -213,7 +208,6 @@ class _Rewriter(ast.NodeTransformer):
 
     def _required(self, column: str) -> ast.expr:
         self.names.add(column)
-        self.paths.add((column,))
         return self._at(column)
 
     def _at(self, column: str) -> ast.expr:
@@ -257,7 +251,6 @@ class _Rewriter(ast.NodeTransformer):
     def _get(self, path: str) -> ast.expr:
         """Return the code of a `get` with a known path. It reads only the column of its start."""
         column, *steps = path.split(".")
-        self.paths.add((column, *steps))
         value = ast.Call(self._getting(column), [ast.Constant(column)], [])
         rest = ast.Tuple([ast.Constant(step) for step in steps], ast.Load())
         return _call("_walk", value, rest) if steps else value
@@ -272,7 +265,6 @@ class _Rewriter(ast.NodeTransformer):
         if isinstance(function, ast.Attribute):
             column = _constant_text(node.args[0]) if node.args else None
             if function.attr == "get" and _is_record(function.value) and column is not None:
-                self.paths.add((column,))
                 return self._getting(column)
             attribute: ast.expr = self.visit(function)
             return attribute

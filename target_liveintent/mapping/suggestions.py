@@ -12,7 +12,9 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
+from target_liveintent.mapping.converter import ColumnOrigin
 from target_liveintent.mapping.presets import likely_preset, preset_columns
+from target_liveintent.mapping.reads import Path
 from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults, Settings
 
@@ -63,21 +65,60 @@ def nearest(name: str, known_names: Iterable[str]) -> str | None:
     return names[similar[0]] if similar else None
 
 
-def unknown_read(column: str, path: Sequence[str], schema: Mapping[str, Any]) -> str | None:
-    """Return a sentence if a column's expression reads what the tap's schema does not have.
+_TAPS_OWN = "_sdc_"
+_OPENING = {"patternProperties", "propertyNames", "$ref", "anyOf", "oneOf", "allOf", "if"}
+"""What a JSON schema may say of properties without listing them."""
 
-    Where the schema does not list an object's properties, it allows any.
+
+def unknown_reads(
+    origins: Mapping[str, ColumnOrigin], schema: Mapping[str, Any]
+) -> Iterator[tuple[str, str]]:
+    """Return a sentence for each path that an expression reads and the tap's schema does not have.
+
+    Each comes with its end, a hint or a full stop. A path is all right if it has an alternative, by
+    `coalesce` or `or`, that the schema does have. Nothing is said of the columns `_sdc_…`, which
+    taps add by the way in which they replicate.
     """
+
+    def is_known(path: Path) -> bool:
+        return _absent_step(path, schema) is None
+
+    for column, origin in origins.items():
+        for path in sorted(origin.reads.missing(is_known)):
+            if found := _absent_step(path, schema):
+                yield unknown_read(column, path, *found)
+
+
+def unknown_read(column: str, path: Path, step: str, known_steps: Iterable[str]) -> tuple[str, str]:
+    """Return the sentence on a path that the tap's schema does not have, and its end.
+
+    The schema lacks one step of the path, and has the known steps in its place.
+    """
+    said = f"{column} reads '{'.'.join(path)}', which the tap's SCHEMA does not have"
+    return said, did_you_mean(step, known_steps) or "."
+
+
+def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[str, Collection[str]] | None:
+    """Return the step of a path that the tap's schema does not have, and what it has in its place.
+
+    It is None if the schema has the path, or does not say what there is: where it lists no
+    properties, allows additional ones, or is put together from several schemas.
+    """
+    if path and path[0].startswith(_TAPS_OWN):
+        return None
     inner: Any = schema
     for step in path:
         properties = inner.get("properties") if isinstance(inner, dict) else None
-        if not isinstance(properties, dict):
+        if not isinstance(properties, dict) or not properties or _allows_others(inner):
             return None
         if step not in properties:
-            hint = did_you_mean(step, properties) or "."
-            return f"{column} reads '{'.'.join(path)}', which the tap's SCHEMA does not have{hint}"
+            return step, properties
         inner = properties[step]
     return None
+
+
+def _allows_others(schema: Mapping[str, Any]) -> bool:
+    return not _OPENING.isdisjoint(schema) or schema.get("additionalProperties", False) is not False
 
 
 def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:

@@ -12,6 +12,7 @@ import ast
 import copy
 import fnmatch
 import functools
+import types
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -33,6 +34,8 @@ from target_liveintent.mapping import (
     compile_row,
     expand_presets,
     getter,
+    is_shipped,
+    reads_of,
     unknown_read,
 )
 
@@ -69,9 +72,10 @@ class StreamMap(CustomStreamMap):
         self._row, self.reads = compiled.run, compiled.reads
         if self.passes_others and self.reads is not None:
             self.reads |= READ_COLUMNS
+        other_names = self.expr_evaluator.functions.keys() | self._values
         self.origins = {
-            column: ColumnOrigin(text.strip(), compiled.paths[column])
-            for column, text in texts.items()
+            e.column: ColumnOrigin(texts[e.column].strip(), reads_of(e.tree, other_names))
+            for e in self._expressions
         }
 
     def _compiled(self, expressions: list[Expression]) -> Compiled:
@@ -126,11 +130,12 @@ class StreamMap(CustomStreamMap):
 
     def _check_known(self, column: str, name: str) -> None:
         """Raise an error that ends the run if the tap's schema does not have a column either."""
-        wrong = unknown_read(column, (name,), self.raw_schema)
-        if wrong is not None and name != "self":
+        properties = self.raw_schema.get("properties", {})
+        if name not in properties and name != "self":
+            said, end = unknown_read(column, (name,), name, properties)
             msg = (
-                f"a mistake in the map of '{self.stream_alias}': {wrong} (A column that only some"
-                " records have is read with get, its name in quotes.)"
+                f"a mistake in the map of '{self.stream_alias}': {said}{end} (A column that only"
+                " some records have is read with get, its name in quotes.)"
             )
             raise StreamMappingError(msg) from None
 
@@ -157,9 +162,16 @@ class StreamMaps:
     Args:
         definitions: The setting `stream_maps`.
         config: The setting `stream_map_config`.
+        presets: The setting `presets`, whose maps are among the definitions.
     """
 
-    def __init__(self, definitions: Mapping[str, Any], config: Mapping[str, Any]) -> None:
+    def __init__(
+        self,
+        definitions: Mapping[str, Any],
+        config: Mapping[str, Any],
+        presets: Mapping[str, str] = types.MappingProxyType({}),
+    ) -> None:
+        self._presets = presets
         self._definitions = copy.deepcopy(dict(definitions))
         self._config = dict(config)
         self._drops_others = "__else__" in self._definitions
@@ -200,6 +212,7 @@ class StreamMaps:
             if alias is not None:
                 counted_as = _alias(alias, stream)
             plan = self._mapped(stream, counted_as, options, schema)
+            plan = plan._replace(origins=_marked(plan.origins, self._presets.get(name)))
             if source is None:
                 own = plan
             else:
@@ -237,8 +250,19 @@ class StreamMaps:
 
 def stream_maps_of(settings: Mapping[str, Any]) -> StreamMaps:
     """Return the maps of a configuration, including those of its presets."""
-    maps = expand_presets(settings.get("presets") or {}, settings.get("stream_maps") or {})
-    return StreamMaps(maps, settings.get("stream_map_config") or {})
+    presets = settings.get("presets") or {}
+    maps = expand_presets(presets, settings.get("stream_maps") or {})
+    return StreamMaps(maps, settings.get("stream_map_config") or {}, presets)
+
+
+def _marked(origins: Mapping[str, ColumnOrigin], preset: str | None) -> Mapping[str, ColumnOrigin]:
+    """Mark the expressions that are those of a preset."""
+    if preset is None:
+        return origins
+    return {
+        column: origin._replace(is_shipped=is_shipped(preset, column, origin.expression))
+        for column, origin in origins.items()
+    }
 
 
 def _alias(expression: str, stream: str) -> str:

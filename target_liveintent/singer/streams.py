@@ -21,6 +21,7 @@ from target_liveintent.mapping import (
     did_you_mean_stream,
     settings_to_set,
     unknown_columns,
+    unknown_reads,
 )
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
@@ -151,6 +152,7 @@ class StreamRegistry:
         for plan in self._maps.plans(stream.name, stream.schema):
             for problem in unknown_columns(plan.stream, plan.computed):
                 self._warn_once(problem)
+            self._warn_of_unknown_reads(stream, plan)
             gives_events = self._check_plan(stream, plan)
             sinks.append(self._make_sink(stream, plan, gives_events=gives_events))
             self.has_events |= gives_events or stream.name == MELTANO_TEST_STREAM
@@ -178,6 +180,14 @@ class StreamRegistry:
             msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         return False
+
+    def _warn_of_unknown_reads(self, stream: Stream, plan: StreamPlan) -> None:
+        """Warn about paths in the user's own expressions that the tap's schema does not have."""
+        own = {column: origin for column, origin in plan.origins.items() if not origin.is_shipped}
+        for said, end in unknown_reads(own, stream.schema):
+            self._warn_once(
+                f"in the map of '{plan.stream}', {said}{end}", about=f"{plan.stream}: {said}"
+            )
 
     def _warn_if_skipped(self, stream: Stream, plan: StreamPlan) -> None:
         """Warn about a stream that no map names, unless the user has said that it is not used."""

@@ -82,6 +82,11 @@ def preset_columns(name: str) -> Mapping[str, Any]:
     return columns
 
 
+def is_shipped(preset: str, column: str, expression: str) -> bool:
+    """Return whether an expression for a column is the preset's."""
+    return str(preset_columns(preset).get(column)).strip() == expression.strip()
+
+
 def likely_preset(columns: Iterable[str]) -> str | None:
     """Return the preset that was made for a stream with these columns; None if there is none."""
     present = frozenset(columns)

@@ -16,7 +16,7 @@ from target_liveintent.mapping import (
     likely_preset,
     settings_to_set,
     unknown_columns,
-    unknown_read,
+    unknown_reads,
     unused_zone,
 )
 from target_liveintent.privacy import scrub
@@ -142,10 +142,12 @@ def _misspelled(explained: Explained) -> Iterator[str]:
     plan = explained.plan
     for unknown in unknown_columns(plan.stream, plan.computed):
         yield f"  {unknown[0].upper()}{unknown[1:]}"
-    for column, source in plan.origins.items():
-        for path in sorted(source.paths):
-            if wrong := unknown_read(column, path, explained.stream.schema):
-                yield f"  {wrong}"
+    own = {column: origin for column, origin in plan.origins.items() if not origin.is_shipped}
+    shipped = {column: plan.origins[column] for column in plan.origins.keys() - own}
+    for said, end in unknown_reads(own, explained.stream.schema):
+        yield f"  {said}{end}"
+    for said, end in unknown_reads(shipped, explained.stream.schema):
+        yield f"  {said}{end} (The preset reads it where there is one.)"
 
 
 def _records(explained: Explained) -> Iterator[str]:

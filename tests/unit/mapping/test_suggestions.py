@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import ast
 from typing import Any
 
 import pytest
@@ -10,7 +11,9 @@ from unit_support import DEFAULTS
 
 from target_liveintent.config import problems
 from target_liveintent.conversions.fields import missing_columns
+from target_liveintent.mapping.converter import ColumnOrigin
 from target_liveintent.mapping.presets import PRESETS
+from target_liveintent.mapping.reads import reads_of
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
@@ -20,7 +23,7 @@ from target_liveintent.mapping.suggestions import (
     settings_to_set,
     suggest_map,
     unknown_columns,
-    unknown_read,
+    unknown_reads,
 )
 from target_liveintent.singer.stream_maps import StreamMaps
 
@@ -92,19 +95,81 @@ def test_other_streams(name: str, known: str) -> None:
     assert did_you_mean_stream(known, [name]) == ""
 
 
-def test_unknown_read() -> None:
+def unknown(expression: str, schema: dict[str, Any]) -> list[str]:
+    """Return what is said of an expression for `value`."""
+    reads = reads_of(ast.parse(expression), {"get", "coalesce"})
+    origins = {"value": ColumnOrigin(expression, reads)}
+    return ["".join(found) for found in unknown_reads(origins, schema)]
+
+
+PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"}}}
+
+
+@pytest.mark.parametrize(
+    ("path", "hint"),
+    [
+        ("price.amout", "; is it 'amount'?"),
+        ("price.amout.x", "; is it 'amount'?"),
+        ("prise.amount", "; is it 'price'?"),
+        ("zzz", "."),
+        ("price.0", "."),
+    ],
+)
+def test_unknown_reads(path: str, hint: str) -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
-    inner = {"properties": {"amount": {}, "any": {"type": "object"}}}
-    schema = {"properties": {"price": inner, "odd": 5}}
-    for path in (("price",), ("price", "amount", "x"), ("price", "any", "x"), ("odd", "x")):
-        assert unknown_read("value", path, schema) is None
-    said = unknown_read("value", ("price", "amout"), schema)
-    assert said == (
-        "value reads 'price.amout', which the tap's SCHEMA does not have; is it 'amount'?"
-    )
-    said = unknown_read("value", ("zzz",), schema)
-    assert said == "value reads 'zzz', which the tap's SCHEMA does not have."
-    assert unknown_read("value", ("zzz",), {}) is None
+    schema = {"type": "object", "properties": {"price": PRICE}}
+    for closed in (schema, {**schema, "additionalProperties": False}):
+        assert unknown(f"get('{path}')", closed) == [
+            f"value reads '{path}', which the tap's SCHEMA does not have{hint}"
+        ]
+
+
+@pytest.mark.parametrize("path", ["price", "price.amount", "price.amount.x", "price.any.x"])
+def test_known_reads(path: str) -> None:
+    """Where the schema has a path, or does not say what there is, nothing is said."""
+    assert unknown(f"get('{path}')", {"properties": {"price": PRICE}}) == []
+
+
+@pytest.mark.parametrize(
+    "opening",
+    [
+        {"additionalProperties": True},
+        {"additionalProperties": {"type": "string"}},
+        {"patternProperties": {"^x_": {}}},
+        {"anyOf": [{"type": "object"}, {"type": "null"}]},
+        {"$ref": "#/definitions/price"},
+        {"properties": {}},
+        {"properties": None},
+    ],
+)
+def test_reads_of_what_a_schema_leaves_open(opening: dict[str, Any]) -> None:
+    """A schema that allows what it does not list proves nothing, at the top and further in."""
+    opened = {**PRICE, **opening}
+    assert unknown("get('zzz')", opened) == []
+    assert unknown("get('price.zzz')", {"properties": {"price": opened}}) == []
+
+
+@pytest.mark.parametrize(
+    "kind",
+    [
+        {},
+        {"type": ["string", "null"]},
+        {"type": "array", "items": {"type": "object", "properties": {"b": {}}}},
+        {"type": ["string", "number", "integer", "array", "object", "boolean", "null"]},
+        {"anyOf": [{"type": "object", "properties": {"b": {}}}, {"type": "null"}]},
+        5,
+    ],
+    ids=["untyped", "JSON text", "array", "anything", "anyOf", "no schema"],
+)
+def test_reads_into_a_column_of_which_nothing_is_known(kind: Any) -> None:
+    """Of a column without listed properties, only the column itself must be there."""
+    assert unknown("get('price.zzz.0.x')", {"properties": {"price": kind}}) == []
+
+
+def test_reads_of_columns_that_taps_add() -> None:
+    """Whether `_sdc_deleted_at` is there depends on how the tap replicates."""
+    assert unknown("get('_sdc_deleted_at')", {"properties": {"price": PRICE}}) == []
+    assert unknown("record", {"properties": {"price": PRICE}}) == []
 
 
 def test_unknown_columns() -> None:

@@ -13,6 +13,7 @@ from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import ColumnOrigin, MappingFailedError, StreamPlan
+from target_liveintent.mapping.reads import Reads
 from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
 
 SCHEMA: dict[str, Any] = {
@@ -296,7 +297,7 @@ def test_what_columns_are_computed_from() -> None:
     assert own.computed == ("x",)
     assert list(own.origins) == ["__filter__", "x"]
     assert own.origins["x"] == ColumnOrigin(
-        "get('customer.email')", frozenset({("customer", "email")})
+        "get('customer.email')", Reads(frozenset({("customer", "email")}))
     )
     (other,) = plans({})
     assert (other.computed, dict(other.origins)) == ((), {})

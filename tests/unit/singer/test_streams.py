@@ -12,8 +12,9 @@ from unit_support import BARE, DEFAULTS
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import InputError, StreamMappingError
+from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.singer.reader import Message
-from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.singer.stream_maps import stream_maps_of
 from target_liveintent.singer.streams import MELTANO_TEST_STREAM, Stream, StreamRegistry
 
 if TYPE_CHECKING:
@@ -41,9 +42,14 @@ class FakeSink:
 class Registered:
     """A registry, and the sinks that it made."""
 
-    def __init__(self, maps: dict[str, Any] | None = None, defaults: Any = DEFAULTS) -> None:
+    def __init__(
+        self,
+        maps: dict[str, Any] | None = None,
+        defaults: Any = DEFAULTS,
+        presets: dict[str, str] | None = None,
+    ) -> None:
         self.made: list[FakeSink] = []
-        stream_maps = StreamMaps(maps or {}, {})
+        stream_maps = stream_maps_of({"stream_maps": maps, "presets": presets})
         logger = logging.getLogger("test-of-streams")
         self.streams = StreamRegistry(stream_maps, self._make, defaults, {"charges"}, logger)
 
@@ -228,6 +234,49 @@ def test_misspelled_columns_are_warned_about_once(caplog: pytest.LogCaptureFixtu
     found.send("orders", ("created", "mail", "id", "more"))
     assert caplog.messages == [
         "the map of 'orders' has a column 'valeu' that no event has; is it 'value'?"
+    ]
+
+
+def test_misspelled_paths_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
+    """A path that the SCHEMA does not have is named once, also when other columns come."""
+    maps = {**MAP, "email": "get('guest_mial')", "value": "get('total.amout')"}
+    found = Registered({"orders": maps})
+    for columns in (("created", "id"), ("created", "guest_mail"), ("created", "guest_mail")):
+        found.send("orders", columns)
+    reads = "in the map of 'orders', {} reads '{}', which the tap's SCHEMA does not have."
+    assert caplog.messages == [
+        reads.format("email", "guest_mial"),
+        reads.format("value", "total.amout"),
+    ]
+
+
+def test_misspelled_paths_get_a_hint(caplog: pytest.LogCaptureFixture) -> None:
+    """The most similar column of the SCHEMA is named; of a copy, the copy's name too."""
+    copied = {**MAP, "__source__": "orders", "email": "get('guest_mial')"}
+    found = Registered({"copy": copied, "__else__": None})
+    found.send("orders", ("created", "guest_name", "guest_mail"))
+    assert caplog.messages == [
+        (
+            "in the map of 'copy', email reads 'guest_mial', which the tap's SCHEMA does not have;"
+            " is it 'guest_mail'?"
+        )
+    ]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture) -> None:
+    """It is no mistake of the user's; one in a column that the user adds is."""
+    presets = {"orders": name}
+    Registered(presets=presets).send("orders", ("id", "created"))
+    assert caplog.messages == []
+    Registered({"orders": {"order_id": "get('numbr')"}}, presets=presets).send(
+        "orders", ("number",)
+    )
+    assert caplog.messages == [
+        (
+            "in the map of 'orders', order_id reads 'numbr', which the tap's SCHEMA does not have;"
+            " is it 'number'?"
+        )
     ]
 
 
