@@ -30,6 +30,7 @@ def _dropped(meaning: str) -> Reason:
     return Reason(meaning, is_bad=False, replayed=False, letter=False)
 
 
+NO_IDENTITY = "Neither an e-mail address nor a hash of one nor a decision ID."
 REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
         "The record has no event time. Map `event_time` to a column that is always filled, and let"
@@ -48,8 +49,8 @@ REASONS: dict[str, Reason] = {
         " planned date is not a conversion."
     ),
     "no_identity": Reason(
-        "Neither an e-mail address nor a hash of one nor a decision ID. Guests often have none; map"
-        " `source_url`: it holds the decision ID of those who came from an e-mail click.",
+        f"{NO_IDENTITY} Guests often have none; map `source_url`: it holds the decision ID of those"
+        " who came from an e-mail click.",
         is_bad=False,
     ),
     "invalid_source": Reason(
@@ -104,6 +105,11 @@ REASONS: dict[str, Reason] = {
     ),
 }
 
+AFTER_BUILDING = frozenset(
+    {"no_identity", "refused_by_api", "not_processed", "api_error", "unconfirmed"}
+    | {"over_limit", "already_sent"}
+)
+"""The reasons of records of which all columns were read: nothing else was wrong with them."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
 """The reasons of events that LiveIntent may have counted, which `replay_unconfirmed` sends."""
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(

@@ -86,6 +86,7 @@ class LiveIntentSink(RunSink):
         super().__init__(target, stream, plan, run, settings)
         defaults = watch_zone(settings.events, self._counts.note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)
+        self._counts.mapped |= builder.identifying
         self._converter = RecordConverter(plan, builder, self._counts.left_out)
         # Without keys, a derived event ID is made of the whole mapped record.
         needs_all = self._schema_check is not None or (not stream.keys and plan.passes_others)

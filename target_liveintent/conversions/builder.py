@@ -7,7 +7,7 @@ from typing import Any, NoReturn
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE
-from target_liveintent.conversions.fields import IDENTITY_COLUMNS, first_value, places_of
+from target_liveintent.conversions.fields import IDENTIFYING, first_value, places_of
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
     MARGIN,
@@ -25,6 +25,7 @@ from target_liveintent.conversions.wire import (
     encode,
 )
 from target_liveintent.privacy import (
+    IDENTITY_COLUMNS,
     LONGEST_TEXT,
     NORMALIZATIONS,
     Identity,
@@ -61,6 +62,9 @@ class EventBuilder:
         stream: The tap's name of the stream; derived event IDs depend on it.
         properties: The names of the columns after mapping.
         key_properties: The tap's key properties, read from the record before mapping.
+
+    Attributes:
+        identifying: The columns of the stream that say whose conversion it is.
     """
 
     def __init__(
@@ -84,7 +88,8 @@ class EventBuilder:
         self._elsewhere = tuple(
             (name, found) for name, found in places.items() if found != ((name,),)
         )
-        self._identifying = tuple(name for name in IDENTITY_COLUMNS if name in places)
+        self.identifying = frozenset(name for name in IDENTIFYING if name in places)
+        self._hashed = tuple(name for name in IDENTITY_COLUMNS if name in places)
         self._pixel_id = None if "pixel_id" in places else defaults.pixel_id
         self._source = None if "source" in places else defaults.source
         self._optional = tuple(
@@ -110,15 +115,14 @@ class EventBuilder:
             mapped: The record after the stream map.
             raw: The record as the tap sent it, for the key properties.
             now: Unix time.
-            left_out: Counts the columns that are left out because they cannot be used; the keys
-                `identity` and `conflict` count junk hashes and hashes that contradict the address.
+            left_out: Counts the columns that an event lacks: `value` if it cannot be used, `value
+                empty` if there is none; `conflict` counts hashes that contradict the address.
             violation: How the record breaks the tap's schema.
         """
         columns = self._columns(mapped)
         # The columns that the identity is made of do not stay among the others.
-        identity = identify(map(columns.pop, self._identifying, _ABSENT), self._normalize)
-        for note in identity.notes:
-            _count(left_out, "conflict" if note == "conflict" else "identity")
+        candidates = map(columns.pop, self._hashed, _ABSENT)
+        identity = identify(candidates, self._normalize, self._hashed)
         event_id, is_unique = self._event_id(columns, mapped, raw, left_out)
         try:
             if self._checks_permission:
@@ -197,6 +201,8 @@ class EventBuilder:
         expires_at = event_time + WINDOWS[source] - MARGIN
         if now >= expires_at:
             _reject("event_too_old", "event_time")
+        if identity.notes:
+            self._count_notes(identity.notes, left_out)
         optional = self._optional_values(columns, left_out)
         decision_id = optional[-1]
         if decision_id is None and identity.md5 is None and identity.sha2 is None:
@@ -215,6 +221,11 @@ class EventBuilder:
         )
         body = encode(event)
         return Conversion(self._stream, event_id, pixel_id, expires_at, body, columns, identity)
+
+    def _count_notes(self, notes: Iterable[str], left_out: dict[str, int]) -> None:
+        for note in notes:
+            if self._stream != DEAD_LETTERS or not note.endswith(" empty"):
+                _count(left_out, note)
 
     def _optional_values(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
         values: list[Any] = [*_NO_VALUES]

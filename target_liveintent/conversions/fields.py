@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, ip, text
+from target_liveintent.privacy import IDENTITY_COLUMNS
 from target_liveintent.settings import EventDefaults
 
 
@@ -119,14 +120,13 @@ FIELDS = (
 )
 """In the order of the documentation; within each object of an event also that of the JSON."""
 
-IDENTITY_COLUMNS = ("email", "md5", "sha2")
-"""The columns that identify a person, the most trusted first."""
-
-
 READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in field.places)
 """The names in a mapped record that are read, in both spellings."""
 
-_IDENTITY_SOURCES = (*IDENTITY_COLUMNS, "decision_id", "source_url")
+
+IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id")
+"""The columns that say whose conversion it is."""
+_IDENTITY_SOURCES = (*IDENTIFYING, "source_url")
 _LACKS_PIXEL = "pixel_id (column or setting)"
 _LACKS_SOURCE = "source (column, or the setting default_source)"
 SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}

@@ -5,6 +5,7 @@ may contain; both replace addresses with `scrub`.
 """
 
 from target_liveintent.privacy.identity import (
+    IDENTITY_COLUMNS,
     NORMALIZATIONS,
     Identity,
     derive_event_id,
@@ -26,6 +27,7 @@ from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.privacy.urls import clean_url
 
 __all__ = [
+    "IDENTITY_COLUMNS",
     "LONGEST_TEXT",
     "NORMALIZATIONS",
     "Identity",

@@ -10,7 +10,7 @@ import hashlib
 import json
 import re
 import uuid
-from collections.abc import Callable, Iterable
+from collections.abc import Callable, Iterable, Sequence
 from types import NoneType
 from typing import Any
 
@@ -36,6 +36,8 @@ _ADDRESS_WITHIN = re.compile(
 )
 MAX_NESTING = 50
 """Levels of lists and objects in a value; what lies deeper is left out."""
+IDENTITY_COLUMNS = ("email", "md5", "sha2")
+"""The columns of which an identity is made, the most trusted first."""
 _PLACEHOLDERS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
 """Texts that sources hash in place of an absent address."""
 
@@ -46,8 +48,9 @@ class Identity(msgspec.Struct, frozen=True, gc=False):
     Attributes:
         md5: 32 lower-case hexadecimal digits, or None.
         sha2: 64 lower-case hexadecimal digits, or None.
-        notes: `junk` for each value that is neither an address nor a usable hash; `conflict` if a
-            given hash contradicts the address.
+        notes: What to count as left out: `email`, the name of a column, if its value is neither an
+            address nor a usable hash; `conflict` if a given hash contradicts the address. Without
+            an address, `email empty` for a column without a value.
     """
 
     md5: str | None
@@ -88,8 +91,12 @@ _JUNK_HASHES = frozenset(
 ) | {"0" * 32, "0" * 64}
 
 
-def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Identity:
-    """Make one identity of the values of the columns `email`, `md5` and `sha2`.
+def identify(
+    candidates: Iterable[Any],
+    normalize: Callable[[str], str],
+    columns: Sequence[str] = IDENTITY_COLUMNS,
+) -> Identity:
+    """Make one identity of the values of the columns `email`, `md5` and `sha2`, or some of these.
 
     The first candidate is the most trusted, but a raw address in any of them wins over a given
     hash. The length of a hash decides whether it is the md5 or the sha2. All other texts, and the
@@ -98,18 +105,22 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
     computed: Identity | None = None
     given: dict[int, str] = {}
     notes: list[str] = []
-    for candidate in candidates:
+    empty: list[int] = []
+    for place, candidate in enumerate(candidates):
         text = candidate.strip() if isinstance(candidate, str) else ""
         if "@" in text:
             hashed = _hash_address(text, normalize)
             computed = computed or hashed
             if hashed is None:
-                notes.append("junk")
+                notes.append(columns[place])
         elif _HASH.fullmatch(text) and (digest := text.lower()) not in _JUNK_HASHES:
             given.setdefault(len(digest), digest)
         elif text or not isinstance(candidate, (str, NoneType)):
-            notes.append("junk")
+            notes.append(columns[place])
+        else:
+            empty.append(place)
     if computed is None:
+        notes += [f"{columns[place]} empty" for place in empty]
         return Identity(given.get(32), given.get(64), tuple(notes))
     if given.get(32, computed.md5) != computed.md5 or given.get(64, computed.sha2) != computed.sha2:
         notes.append("conflict")

@@ -1,14 +1,17 @@
 """The accounts of a run."""
 
 from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.parts import parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import Closed
 
 __all__ = [
     "Closed",
+    "Identification",
     "Run",
     "RunCounts",
     "StreamCounts",
     "parts_of",
+    "what_to_do",
 ]

@@ -9,7 +9,8 @@ from collections.abc import Iterator
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
-from target_liveintent.reasons import REASONS
+from target_liveintent.reasons import AFTER_BUILDING, REASONS
+from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
 
@@ -42,6 +43,7 @@ class StreamCounts:
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
+        mapped: The columns of the stream that say whose conversion it is.
     """
 
     read: int = 0
@@ -54,6 +56,7 @@ class StreamCounts:
     sources: Counter[str] = dataclasses.field(default_factory=Counter)
     zone_uses: int = 0
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+    mapped: frozenset[str] = frozenset()
 
     @property
     def unsettled(self) -> int:
@@ -63,12 +66,26 @@ class StreamCounts:
         return self.read - settled - sum(counter.total() for counter in others)
 
     @property
+    def events(self) -> int:
+        """The number of records of which all columns were read."""
+        others = self.rejected + self.dropped
+        return self.delivered + self.unsettled + sum(others[reason] for reason in AFTER_BUILDING)
+
+    def identification(self, stream: str) -> Identification:
+        """Return what identified the events, under the stream's name."""
+        return Identification(
+            stream, self.events, self.rejected["no_identity"], self.mapped, self.left_out
+        )
+
+    @property
     def always_empty(self) -> list[str]:
-        """The columns of the map that were empty in all delivered events, if those are many."""
+        """The columns of the map that were empty in all events, if many were delivered."""
+        if self.delivered < _LEAST_EVENTS_TO_WARN:
+            return []
         return [
             name.removesuffix(" empty")
             for name, count in self.left_out.items()
-            if name.endswith(" empty") and count >= self.delivered >= _LEAST_EVENTS_TO_WARN
+            if name.endswith(" empty") and count >= self.events
         ]
 
     @property
@@ -95,7 +112,10 @@ class StreamCounts:
         """Add the counts of another stream."""
         for name, more in vars(other).items():
             count = getattr(self, name)
-            count += more
+            if isinstance(more, frozenset):
+                count |= more
+            else:
+                count += more
             setattr(self, name, count)
 
 
@@ -209,6 +229,7 @@ class RunCounts:
         """Return what may be wrong with a run that ended well, given the setting `timezone`."""
         for stream, counts in self.streams.items():
             yield from _lost(stream, counts, dry_run=self.dry_run)
+            yield from counts.identification(stream).idle_columns()
         zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
         zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
         yield from unused_zone(timezone, zoned)
@@ -225,17 +246,24 @@ class RunCounts:
                 " each batch goes at once"
             )
 
+    def what_to_do(self, reason: str) -> str:
+        """Return what happened to the records that were not sent for a reason, and what to do."""
+        return what_to_do(reason, [one.identification(name) for name, one in self.streams.items()])
+
     def advice(self, dead_letter_path: str) -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason."""
         for stream, counts in self.streams.items():
+            idle = counts.identification(stream).idle()
             for column in counts.always_empty:
+                if column in idle:  # A warning says it.
+                    continue
                 yield (
                     f"{stream}: {column} is empty in all events; --explain says how it is filled,"
                     " and which names are misspelled"
                 )
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
-            yield f"{reason} {count}: {REASONS[reason].meaning}"
+            yield f"{reason} {count}: {self.what_to_do(reason)}"
         if total.not_replayed and not self.dry_run:
             yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:

@@ -90,6 +90,7 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> T
     counts = run.counts.of(job.stream)
     defaults = watch_zone(settings.events, counts.note_zone_use)
     builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
+    counts.mapped = builder.identifying
     converter = RecordConverter(plan, builder, counts.left_out)
     columns = list(job.columns)
     try:

@@ -74,8 +74,11 @@ def _values_without_currency(facts: Facts) -> Iterator[str]:
         yield f"{percent(without, values)} of values have no currency: map `currency`."
 
 
+_NO_ADDRESS = "what is neither an e-mail address nor a hash of one: map a column that has one."
 _IDENTITY_FAULTS = {
-    "identity": "an e-mail address or a hash that is none: map a column that has one.",
+    "email": f"in `email` {_NO_ADDRESS}",
+    "md5": f"in `md5` {_NO_ADDRESS}",
+    "sha2": f"in `sha2` {_NO_ADDRESS}",
     "conflict": "a hash that is not the address's: map `email` alone.",
 }
 

@@ -52,7 +52,7 @@ def gather(  # noqa: PLR0913 (an argument for each thing that a report is made o
         total=_outcomes(None, total),
         streams=[_outcomes(name, of_stream) for name, of_stream in counts.streams.items()],
         not_sent=[
-            NotSent(reason, records, REASONS[reason].letter, REASONS[reason].meaning)
+            NotSent(reason, records, REASONS[reason].letter, counts.what_to_do(reason))
             for reason, records in (total.rejected + total.dropped).most_common()
         ],
         over_time=OverTime(tally.timeline.width, tally.timeline.steps),

@@ -47,6 +47,7 @@ class Explained(msgspec.Struct):
         validator: None if the settings do not ask for it.
         outcomes: Counts records by outcome: `sent`, `filtered`, or a reason code.
         left_out: Counts, by column, how often a column could not be used.
+        mapped: The columns of the stream that say whose conversion it is.
         filled: The columns that have a value in at least one mapped record.
         examples: The JSON of the first events, with shortened hashes.
         rejected: The first rejection for each reason.
@@ -61,6 +62,7 @@ class Explained(msgspec.Struct):
     validator: RecordValidator | None = None
     outcomes: Counter[str] = msgspec.field(default_factory=Counter)
     left_out: dict[str, int] = msgspec.field(default_factory=dict)
+    mapped: frozenset[str] = frozenset()
     filled: set[str] = msgspec.field(default_factory=set)
     examples: list[str] = msgspec.field(default_factory=list)
     rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
@@ -173,6 +175,7 @@ class Inspector:
         builder = EventBuilder(
             stream.name, plan.properties, stream.keys, defaults, self._suppressions
         )
+        explained.mapped = builder.identifying
         explained.converter = RecordConverter(plan, builder, explained.left_out)
         return explained
 

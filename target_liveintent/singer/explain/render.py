@@ -21,6 +21,7 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
+from target_liveintent.run import Identification, what_to_do
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.inspect import FILTERED, SENT, Explained, Inspector
 from target_liveintent.singer.stream_maps import StreamMaps
@@ -150,6 +151,17 @@ def _misspelled(explained: Explained) -> Iterator[str]:
         yield f"  {said}{end} (The preset reads it where there is one.)"
 
 
+def _identification(explained: Explained) -> Identification:
+    unidentified = explained.outcomes["no_identity"]
+    return Identification(
+        explained.plan.stream,
+        explained.outcomes[SENT] + unidentified,
+        unidentified,
+        explained.mapped,
+        explained.left_out,
+    )
+
+
 def _records(explained: Explained) -> Iterator[str]:
     outcomes = explained.outcomes
     rejected = {reason: count for reason, count in outcomes.most_common() if reason in REASONS}
@@ -163,7 +175,7 @@ def _records(explained: Explained) -> Iterator[str]:
         about += f" ({scrub(first.detail)})" if first.detail else ""
         about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
         yield f"  {reason} ({count:,}), event {first.event_id} first{about}:"
-        yield f"    {REASONS[reason].meaning}"
+        yield f"    {what_to_do(reason, [_identification(explained)])}"
     mapped = outcomes.total() - outcomes[FILTERED] - outcomes["mapping_failed"]
     empty = [column for column in explained.plan.computed if column not in explained.filled]
     if mapped:

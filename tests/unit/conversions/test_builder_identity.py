@@ -13,9 +13,13 @@ from unit_support import (
     MD5,
     SHA2,
     body,
+    build,
     order,
+    rejection,
     sha256,
 )
+
+from target_liveintent.conversions.builder import EventBuilder
 
 
 @pytest.mark.parametrize("column", ["email", "md5", "sha2"])
@@ -45,7 +49,7 @@ def test_a_junk_hash_is_not_counted_as_a_conflict() -> None:
     left_out: dict[str, int] = {}
     record = order(md5="0" * 32, sha2=sha256("null"))
     assert body(record, left_out=left_out)["userData"] == {"md5": MD5, "sha2": SHA2}
-    assert left_out == {"identity": 2}
+    assert left_out == {"md5": 1, "sha2": 1}
 
 
 def test_junk_is_counted_and_not_sent() -> None:
@@ -100,7 +104,7 @@ def test_the_decision_id_beside_an_address(address: str) -> None:
     made = body(order(email=None, source_url=f"{CLICK_URL}&e={address}"), left_out=left_out)
     assert made["decisionId"] == LI_DID
     assert made["purchaseData"] == {"sourceUrl": CLICK_URL}
-    assert left_out == {}
+    assert left_out == {"email empty": 1}
 
 
 @pytest.mark.parametrize("address", ["ann@example.com", "ann%40example.com"])
@@ -111,4 +115,45 @@ def test_the_decision_id_of_a_url_that_is_not_sent(address: str) -> None:
     made = body(order(email=None, source_url=page), left_out=left_out)
     assert made["decisionId"] == LI_DID
     assert made["purchaseData"] == {}
-    assert left_out == {"source_url": 1}
+    assert left_out == {"email empty": 1, "source_url": 1}
+
+
+@pytest.mark.parametrize(
+    ("columns", "counted"),
+    [
+        ({"email": None}, {"email empty": 1}),
+        ({"email": " "}, {"email empty": 1}),
+        ({"email": "Ann Smith"}, {"email": 1}),
+        ({"email": 5, "md5": None}, {"email": 1, "md5 empty": 1}),
+        ({"email": None, "md5": MD5}, {"email empty": 1}),
+        ({"email": ..., "sha2": None}, {"sha2 empty": 1}),
+        ({"email": ..., "userData": {"md5": None}}, {"md5 empty": 1, "sha2 empty": 1}),
+        ({"email": ADDRESS, "md5": None, "sha2": ""}, {}),
+    ],
+)
+def test_columns_that_identify_nobody(columns: dict[str, Any], counted: dict[str, int]) -> None:
+    """Without an address, each column that gives no hash is counted, also for a `no_identity`."""
+    left_out: dict[str, int] = {}
+    build(order(**columns), left_out=left_out)
+    assert left_out == counted
+    left_out.clear()
+    build(order(decision_id="d", **columns), left_out=left_out)
+    assert left_out == counted
+
+
+@pytest.mark.parametrize("why", [{"event_time": None}, {"event_time": 1}, {"consent": "no"}])
+def test_records_that_become_no_event_lack_no_identity(why: dict[str, Any]) -> None:
+    """Whose address was deleted because they do not agree say nothing of the others."""
+    left_out: dict[str, int] = {}
+    rejection(order(email=None, **why), left_out=left_out)
+    assert left_out == {}
+
+
+def test_the_columns_that_identify() -> None:
+    """The builder says which of its stream's columns do, in the API's spelling too."""
+    for columns, found in (
+        (["event_time", "email", "source_url"], {"email"}),
+        (["userData", "decisionId"], {"md5", "sha2", "decision_id"}),
+        (["event_time"], set()),
+    ):
+        assert EventBuilder("orders", columns, (), DEFAULTS).identifying == found

@@ -10,6 +10,7 @@ import pytest
 from unit_support import ADDRESS, MD5, SHA2, md5, sha256
 
 from target_liveintent.privacy.identity import (
+    IDENTITY_COLUMNS,
     NORMALIZATIONS,
     Identity,
     holds_address,
@@ -96,12 +97,12 @@ def test_a_hash_goes_where_it_belongs(given: str, column: int) -> None:
     is_md5 = len(given.strip()) == 32
     assert found.md5 == (MD5 if is_md5 else None)
     assert found.sha2 == (None if is_md5 else SHA2)
-    assert found.notes == ()
+    assert found.notes == tuple(f"{IDENTITY_COLUMNS[n]} empty" for n in range(3) if n != column)
 
 
 def test_swapped_hashes_are_put_right() -> None:
     """MD5 in the column sha2 and the other way round is understood."""
-    assert identify([None, SHA2, MD5], GMAIL) == Identity(MD5, SHA2)
+    assert identify([None, SHA2, MD5], GMAIL) == Identity(MD5, SHA2, ("email empty",))
 
 
 @pytest.mark.parametrize("place", [0, 1, 2])
@@ -123,7 +124,7 @@ def test_each_contradicting_hash_is_noted(given: list[Any]) -> None:
 @pytest.mark.parametrize("given", [md5(""), sha256("null"), "0" * 32, "0" * 64])
 def test_a_junk_hash_contradicts_nothing(given: str) -> None:
     """The hash of an empty text beside an address is junk, not a conflict."""
-    assert identify([ADDRESS, given, None], GMAIL) == Identity(MD5, SHA2, ("junk",))
+    assert identify([ADDRESS, given, None], GMAIL) == Identity(MD5, SHA2, ("md5",))
 
 
 @pytest.mark.parametrize("given", [MD5, MD5.upper(), SHA2, SHA2.upper()])
@@ -139,13 +140,13 @@ def test_hashes_of_placeholders_are_junk(nothing: str, digest: Any) -> None:
     for given in (digest(nothing), digest(nothing).upper()):
         found = identify([None, given, None], GMAIL)
         assert found.md5 is found.sha2 is None
-        assert found.notes == ("junk",)
+        assert found.notes == ("md5", "email empty", "sha2 empty")
 
 
 def test_junk_does_not_hide_an_identity() -> None:
     """A junk hash in one column leaves the hash in another usable."""
     found = identify([sha256(""), MD5, None], GMAIL)
-    assert (found.md5, found.sha2, found.notes) == (MD5, None, ("junk",))
+    assert (found.md5, found.sha2, found.notes) == (MD5, None, ("email", "sha2 empty"))
 
 
 @pytest.mark.parametrize(
@@ -185,14 +186,14 @@ def test_junk_does_not_hide_an_identity() -> None:
 def test_text_that_is_no_address_is_junk(text: str) -> None:
     """Everything that is neither an address nor a hash is junk."""
     found = identify([text], GMAIL)
-    assert (found.md5, found.sha2, found.notes) == (None, None, ("junk",))
+    assert (found.md5, found.sha2, found.notes) == (None, None, ("email",))
 
 
 @pytest.mark.parametrize("code", [0xD800, 0xDBFF, 0xDC00, 0xDFFF])
 @pytest.mark.parametrize("address", ["{}ann@example.com", "a{}n@example.com", "ann@example.com{}"])
 def test_an_address_with_a_lone_surrogate_is_junk(code: int, address: str) -> None:
     """UTF-8 cannot encode the first nor the last surrogate, so there is no hash of them."""
-    assert identify([address.format(chr(code))], GMAIL) == Identity(None, None, ("junk",))
+    assert identify([address.format(chr(code))], GMAIL) == Identity(None, None, ("email",))
 
 
 @pytest.mark.parametrize("value", [["ann@example.com"], {"email": "ann@example.com"}, 5, b"x"])
@@ -200,13 +201,20 @@ def test_values_that_are_no_text_are_junk(value: Any) -> None:
     """A list or an object is junk, even if it contains an address."""
     found = identify([value], GMAIL)
     assert found.md5 is found.sha2 is None
-    assert found.notes == ("junk",)
+    assert found.notes == ("email",)
 
 
 @pytest.mark.parametrize("nothing", [None, "", "  ", "\t\n"])
 def test_empty_columns_are_not_junk(nothing: Any) -> None:
     """An empty column gives no identity and no note."""
-    assert identify([nothing] * 3, GMAIL) == Identity(None, None)
+    notes = tuple(f"{column} empty" for column in IDENTITY_COLUMNS)
+    assert identify([nothing] * 3, GMAIL) == Identity(None, None, notes)
+    assert identify([ADDRESS, nothing, nothing], GMAIL).notes == ()
+
+
+def test_notes_name_the_columns_of_the_stream() -> None:
+    """A stream may lack one of the three columns."""
+    assert identify([None, "x"], GMAIL, ("email", "sha2")).notes == ("sha2", "email empty")
 
 
 @pytest.mark.parametrize(

@@ -296,10 +296,62 @@ def test_a_column_that_is_always_empty_is_told() -> None:
     assert list(report.advice("letters")) == []
 
 
+def test_a_column_that_is_empty_for_all_who_are_not_sent() -> None:
+    """What guests lack is no mistake where others have it."""
+    report = _report(read=40, delivered=15, no_identity=25)
+    report.of("orders").left_out.update({"value empty": 25})
+    assert [x for x in report.advice("letters") if "is empty in all" in x] == []
+
+
+def test_a_column_that_a_warning_names() -> None:
+    """What a warning says is not said again."""
+    report = _report(read=60, delivered=60)
+    counts = report.of("orders")
+    counts.mapped = frozenset({"email"})
+    counts.left_out.update({"email empty": 60, "value empty": 60})
+    (warned,) = report.warnings()
+    assert warned.startswith("orders: email identified nobody in 60 of 60 events (60 empty, 0 ")
+    (said,) = report.advice("letters")
+    assert said.startswith("orders: value is empty in all events; ")
+
+
+@pytest.mark.parametrize(
+    ("reason", "is_event"),
+    [
+        ("no_identity", True),
+        ("refused_by_api", True),
+        ("unconfirmed", True),
+        ("already_sent", True),
+        ("over_limit", True),
+        ("no_consent", False),
+        ("invalid_source", False),
+        ("event_too_old", False),
+        ("mapping_failed", False),
+    ],
+)
+def test_records_that_became_events(reason: str, is_event: bool) -> None:
+    """Those of which all columns were read, and those that are on their way."""
+    counts = StreamCounts(read=20, filtered=2, unmapped=1, delivered=4)
+    counts.not_replayed.update(unconfirmed=2)
+    outcomes = counts.rejected if REASONS[reason].letter else counts.dropped
+    outcomes[reason] = 5
+    assert counts.events == 4 + 6 + (5 if is_event else 0)
+
+
+def test_what_is_mapped_in_several_runs() -> None:
+    """The columns of a stream are those of all its runs together."""
+    first, second = RunCounts(), RunCounts()
+    first.of("orders").mapped = frozenset({"email"})
+    second.of("orders").mapped = frozenset({"md5"})
+    first.add(second)
+    assert first.of("orders").mapped == {"email", "md5"}
+
+
 def test_advice_on_what_was_not_sent() -> None:
     """Each reason has its line, the most frequent first, of dead letters and of what is dropped."""
     report = _report(read=21, invalid_source=3, no_identity=5)
     report.of("orders").dropped.update(no_consent=4, suppressed=2, already_sent=6, over_limit=1)
+    report.of("orders").mapped = frozenset({"email"})
     *reasons, letters = report.advice("letters.singer")
     assert reasons == [
         f"{reason} {count}: {REASONS[reason].meaning}"

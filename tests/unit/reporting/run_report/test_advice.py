@@ -55,12 +55,10 @@ def test_the_stream_at_fault() -> None:
 def test_columns_that_cannot_be_used() -> None:
     """The advice names columns that could not be used, but not those that are only empty."""
     run = MadeUpRun().deliver(50)
-    run.counts.of("orders").left_out.update(
-        {"ip": 3, "value empty": 9, "conflict": 1, "identity": 2}
-    )
+    run.counts.of("orders").left_out.update({"ip": 3, "value empty": 9, "conflict": 1, "email": 2})
     assert [line.split(":")[0] for line in run.facts().advice] == [
         "In 3 records, `ip` could not be used and was left out",
-        "2 records held an e-mail address or a hash that is none",
+        "2 records held in `email` what is neither an e-mail address nor a hash of one",
         "1 record held a hash that is not the address's",
     ]
 

@@ -1,0 +1,134 @@
+"""Columns that identify nobody, and what to do about records without an identity."""
+
+from __future__ import annotations
+
+from typing import Any
+
+import pytest
+
+from target_liveintent.reasons import NO_IDENTITY, REASONS
+from target_liveintent.run.identification import Identification, what_to_do
+
+
+def found(
+    events: int, unidentified: int = 0, mapped: str = "email", **left_out: int
+) -> Identification:
+    """Return what identified a stream; `email_empty` stands for the key `email empty`."""
+    counts = {name.replace("_empty", " empty"): count for name, count in left_out.items()}
+    return Identification("orders", events, unidentified, frozenset(mapped.split()), counts)
+
+
+@pytest.mark.parametrize(
+    ("events", "left_out", "is_idle"),
+    [
+        (49, {"email_empty": 49}, False),
+        (50, {"email_empty": 50}, True),
+        (50, {"email_empty": 48}, False),
+        (50, {"email_empty": 49}, True),
+        (1_000, {"email_empty": 979}, False),
+        (1_000, {"email_empty": 980}, True),
+        (1_000, {"email": 980}, True),
+        (1_000, {"email": 480, "email_empty": 500}, True),
+        (1_000, {"value_empty": 1_000}, False),
+        (1_000, {}, False),
+    ],
+)
+def test_how_many_events_make_a_column_idle(
+    events: int, left_out: dict[str, int], is_idle: bool
+) -> None:
+    """At least 98 % of at least 50 events, empty and unusable ones together."""
+    assert found(events, **left_out).idle() == (["email"] if is_idle else [])
+
+
+@pytest.mark.parametrize(
+    ("mapped", "left_out", "idle"),
+    [
+        # Another of the three has a hash in most events.
+        ("email md5", {"email_empty": 100}, []),
+        ("email md5", {"email_empty": 100, "md5_empty": 50}, []),
+        ("email md5", {"email_empty": 100, "md5_empty": 51}, ["email"]),
+        ("md5 sha2", {"sha2_empty": 99}, []),
+        ("email md5 sha2", {"email_empty": 100, "md5_empty": 100, "sha2": 98}, "all"),
+        # What it has is no address, as in a column of names.
+        ("email md5", {"email": 100}, ["email"]),
+        ("email md5", {"email": 60, "email_empty": 40}, ["email"]),
+        # A decision ID is no e-mail.
+        ("email decision_id", {"email_empty": 100}, ["email"]),
+    ],
+)
+def test_columns_beside_others(mapped: str, left_out: dict[str, int], idle: Any) -> None:
+    """A column that is only empty is no mistake where another one stands in for it."""
+    wanted = mapped.split() if idle == "all" else idle
+    assert found(100, 0, mapped, **left_out).idle() == wanted
+
+
+@pytest.mark.parametrize(
+    ("unidentified", "left_out", "is_idle"),
+    [
+        (0, {"decision_id_empty": 100}, False),
+        (60, {"decision_id_empty": 100}, False),
+        (98, {"decision_id_empty": 100}, True),
+        (0, {"decision_id": 98}, True),
+        (98, {"decision_id_empty": 97}, False),
+    ],
+)
+def test_decision_ids_are_rare(unidentified: int, left_out: dict[str, int], is_idle: bool) -> None:
+    """Few buyers come from an ad, so an empty column is one mistake of a stream without anybody."""
+    for mapped in ("decision_id", "email decision_id"):
+        idle = found(100, unidentified, mapped, **left_out).idle()
+        assert idle == (["decision_id"] if is_idle else [])
+
+
+def test_the_warning() -> None:
+    """It names the stream, the column and the figures, and nothing of a record."""
+    (said,) = found(500, email=481, email_empty=12).idle_columns()
+    assert said == (
+        "orders: email identified nobody in 493 of 500 events (12 empty, 481 unusable); look at"
+        " what is mapped to it, which --explain shows"
+    )
+    assert list(found(500, email=400).idle_columns()) == []
+
+
+# What to do about `no_identity`
+
+UNMAPPED = "No e-mail address is mapped in orders: map `email`, `md5` or `sha2`."
+IDLE = "In orders, {} gave nothing usable: look at what is mapped there."
+GUESTS = REASONS["no_identity"].meaning
+
+
+@pytest.mark.parametrize(
+    ("one", "said"),
+    [
+        (found(20, 20, "decision_id"), f"{NO_IDENTITY} {UNMAPPED}"),
+        (found(20, 20, ""), f"{NO_IDENTITY} {UNMAPPED}"),
+        (found(10, 10, email_empty=10), f"{NO_IDENTITY} {IDLE.format('email')}"),
+        (found(100, 90, email=98), f"{NO_IDENTITY} {IDLE.format('email')}"),
+        (
+            found(10, 10, "email md5", email=10, md5_empty=10),
+            f"{NO_IDENTITY} {IDLE.format('email, md5')}",
+        ),
+        (found(9, 9, email_empty=9), GUESTS),
+        (found(10, 9, email_empty=9), GUESTS),
+        (found(100, 97, email_empty=97), GUESTS),
+        (found(10, 5, "email md5", email_empty=10, md5_empty=5), GUESTS),
+    ],
+)
+def test_advice_on_no_identity(one: Identification, said: str) -> None:
+    """Guests are blamed only where an e-mail column is mapped, and gives something."""
+    assert what_to_do("no_identity", [one]) == said
+
+
+def test_advice_for_several_streams() -> None:
+    """Each stream with a mistake is named; others without an identity are those of guests."""
+    guests = found(100, 20, email_empty=20)._replace(stream="shop")
+    unmapped = found(20, 20, "decision_id")
+    complete = found(20, 0, "")._replace(stream="leads")
+    assert what_to_do("no_identity", [guests, unmapped, complete]) == f"{GUESTS} {UNMAPPED}"
+    assert what_to_do("no_identity", [unmapped, complete]) == f"{NO_IDENTITY} {UNMAPPED}"
+    assert what_to_do("no_identity", [guests, complete]) == GUESTS
+
+
+@pytest.mark.parametrize("reason", REASONS.keys() - {"no_identity"})
+def test_advice_on_other_reasons(reason: str) -> None:
+    """It depends on nothing."""
+    assert what_to_do(reason, [found(20, 20, "")]) == REASONS[reason].meaning
