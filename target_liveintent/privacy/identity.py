@@ -38,6 +38,7 @@ MAX_NESTING = 50
 """Levels of lists and objects in a value; what lies deeper is left out."""
 IDENTITY_COLUMNS = ("email", "md5", "sha2")
 """The columns of which an identity is made, the most trusted first."""
+_EMPTY_NOTES = {column: f"{column} empty" for column in IDENTITY_COLUMNS}
 _PLACEHOLDERS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
 """Texts that sources hash in place of an absent address."""
 
@@ -105,7 +106,7 @@ def identify(
     computed: Identity | None = None
     given: dict[int, str] = {}
     notes: list[str] = []
-    empty: list[int] = []
+    empty: tuple[str, ...] = ()
     for place, candidate in enumerate(candidates):
         text = candidate.strip() if isinstance(candidate, str) else ""
         if "@" in text:
@@ -118,10 +119,9 @@ def identify(
         elif text or not isinstance(candidate, (str, NoneType)):
             notes.append(columns[place])
         else:
-            empty.append(place)
+            empty += (_EMPTY_NOTES[columns[place]],)
     if computed is None:
-        notes += [f"{columns[place]} empty" for place in empty]
-        return Identity(given.get(32), given.get(64), tuple(notes))
+        return Identity(given.get(32), given.get(64), (*notes, *empty))
     if given.get(32, computed.md5) != computed.md5 or given.get(64, computed.sha2) != computed.sha2:
         notes.append("conflict")
     return Identity(computed.md5, computed.sha2, tuple(notes)) if notes else computed

@@ -90,7 +90,7 @@ def what_to_do(reason: str, found: Iterable[Identification]) -> str:
 def _no_identity_hint(found: Identification) -> str:
     """Return what is wrong with the map of a stream with guests; empty if nothing seems to be."""
     if not found.hashed:
-        return f"No e-mail address is mapped in {found.stream}: map `email`, `md5` or `sha2`."
+        return f"No e-mail address is mapped in {found.stream}: map email, md5 or sha2."
     columns = ", ".join(found.hashed)
     if set(found.idle(_LEAST_EVENTS_TO_ADVISE)).issuperset(found.hashed):
         return f"In {found.stream}, {columns} gave nothing usable: look at what is mapped there."

@@ -143,12 +143,10 @@ def _misspelled(explained: Explained) -> Iterator[str]:
     plan = explained.plan
     for unknown in unknown_columns(plan.stream, plan.computed):
         yield f"  {unknown[0].upper()}{unknown[1:]}"
-    own = {column: origin for column, origin in plan.origins.items() if not origin.is_shipped}
-    shipped = {column: plan.origins[column] for column in plan.origins.keys() - own}
-    for said, end in unknown_reads(own, explained.stream.schema):
-        yield f"  {said}{end}"
-    for said, end in unknown_reads(shipped, explained.stream.schema):
-        yield f"  {said}{end} (The preset reads it where there is one.)"
+    for column, origin in plan.origins.items():
+        note = " (The preset reads it where there is one.)" if origin.is_shipped else ""
+        for said, end in unknown_reads({column: origin}, explained.stream.schema):
+            yield f"  {said}{end}{note}"
 
 
 def _identification(explained: Explained) -> Identification:

@@ -91,7 +91,7 @@ def test_the_warning() -> None:
 
 # What to do about `no_identity`
 
-UNMAPPED = "No e-mail address is mapped in orders: map `email`, `md5` or `sha2`."
+UNMAPPED = "No e-mail address is mapped in orders: map email, md5 or sha2."
 IDLE = "In orders, {} gave nothing usable: look at what is mapped there."
 GUESTS = REASONS["no_identity"].meaning
 
