@@ -36,7 +36,7 @@ class Reads(NamedTuple):
 
 
 def reads_of(tree: ast.AST, other_names: Collection[str]) -> Reads:
-    """Return what an expression reads.
+    """Return what an expression reads; nothing, if it is nested too deeply to be looked through.
 
     Args:
         tree: The expression.
@@ -48,7 +48,10 @@ def reads_of(tree: ast.AST, other_names: Collection[str]) -> Reads:
         if isinstance(node, ast.Name) and isinstance(node.ctx, ast.Store)
     }
     reader = _Reader(bound.union(other_names, ["self"]))
-    reader.visit(tree)
+    try:
+        reader.visit(tree)
+    except RecursionError:
+        return Reads()
     return reader.reads
 
 

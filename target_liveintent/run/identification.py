@@ -68,8 +68,7 @@ class Identification(NamedTuple):
             unusable, empty = self._without(column)
             yield (
                 f"{self.stream}: {column} identified nobody in {unusable + empty} of {self.events}"
-                f" events ({empty} empty, {unusable} unusable); look at what is mapped to it, which"
-                " --explain shows"
+                f" events ({empty} empty, {unusable} unusable); look at what is mapped to it"
             )
 
 

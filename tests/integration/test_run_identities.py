@@ -60,7 +60,7 @@ def test_a_misspelled_path(target: Launcher, sandbox: Sandbox) -> None:
         ),
         (
             "bookings: email identified nobody in 60 of 60 events (60 empty, 0 unusable); look at"
-            " what is mapped to it, which --explain shows"
+            " what is mapped to it"
         ),
     ]
 

@@ -79,5 +79,10 @@ def test_alternatives(expression: str, paths: list[str]) -> None:
     assert missing(expression, ("a",)) == paths
 
 
+def test_a_long_expression() -> None:
+    """One that is nested too deeply is no reason to refuse a map."""
+    assert reads_of(ast.parse(" + ".join(["a"] * 2_000)), OTHERS) == Reads()
+
+
 def test_a_constant_reads_nothing() -> None:
     assert reads_of(ast.parse("'web'"), OTHERS) == Reads()

@@ -85,6 +85,16 @@ def test_columns_that_cannot_be_used(sandbox: Sandbox, tmp_path: Path) -> None:
     assert [event["userData"].get("ip") for event in sandbox.events] == [None, "192.0.2.1"]
 
 
+def test_columns_that_identify_nobody(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The driver warns of them over all tasks."""
+    job = make_job(sandbox, tmp_path, COLUMNS)
+    DeadLetterFolder(job.dead_letter_folder).prepare()
+    result = deliver(job, ATTEMPT, [batch(0, 60, email=["Ann Smith"] * 60)])
+    assert "orders: email identified nobody in 60 of 60 events (0 empty, 60 unusable);" in (
+        "\n".join(result.counts.warnings())
+    )
+
+
 def test_the_zone_of_the_settings(sandbox: Sandbox, tmp_path: Path) -> None:
     """Only a timestamp_ntz is of the zone of the settings; the driver warns if none was."""
     job = make_job(sandbox, tmp_path, COLUMNS, timezone="Asia/Tokyo")
