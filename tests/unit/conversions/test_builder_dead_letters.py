@@ -177,3 +177,5 @@ def test_what_a_dead_letter_lacks_is_not_counted() -> None:
     columns = [field.name for field in FIELDS]
     conversion(order(), stream=DEAD_LETTERS, properties=columns, left_out=left_out)
     assert left_out == {}
+    build(order(email=None), stream=DEAD_LETTERS, properties=columns, left_out=left_out)
+    assert left_out == {}
