@@ -119,8 +119,10 @@ class DeliveryMachine:
     def add(self, batch: Batch) -> None:
         """Take a batch to deliver."""
         self._drained = False
-        self._backlog.jobs.append(Job(batch))
-        self._finish_jobs()  # If the delivery has ended, the batch fails at once.
+        job = Job(batch)
+        self._backlog.jobs.append(job)
+        if self._failure is not None:
+            self._finish_jobs(job)
 
     def drain(self) -> None:
         """Note that no batch is added before those that are here are finished."""
@@ -158,7 +160,7 @@ class DeliveryMachine:
             self.outage.fault(answer, request.started_at)
             request.job.samples -= request.is_sample  # It says nothing of the event.
             self._retry(request.job, answer, now)
-        self._finish_jobs()
+        self._finish_jobs(request.job)
 
     # What to do
 
@@ -227,7 +229,7 @@ class DeliveryMachine:
                 job.drop_old(unix_time)  # The part may be another one now.
             if part:
                 return job
-            self._finish_jobs()
+            self._finish_jobs(job)
         return None
 
     def _is_too_large(self, part: list[Conversion]) -> bool:
@@ -300,15 +302,23 @@ class DeliveryMachine:
 
     # What is finished
 
-    def _finish_jobs(self) -> None:
-        """Put the results of the jobs that are finished into `finished`."""
-        jobs = self._backlog.jobs
-        for job in jobs:
-            if job.refused and self._suspicion.has_passed(job.refused[-1].newest):
+    def _finish_jobs(self, changed: Job | None = None) -> None:
+        """Put the results of the jobs that are finished into `finished`.
+
+        Args:
+            changed: The job that something happened to. Only it and those with refused events can
+                be finished, unless the delivery has failed.
+        """
+        unproven = self._backlog.unproven
+        for job in unproven:
+            if self._suspicion.has_passed(job.refused[-1].newest):
                 job.prove_refusals()
+        jobs = self._backlog.jobs
         if self._drained and self._failure is None and all(job.is_sent for job in jobs):
             self._end_input()
-        for job in [job for job in jobs if not job.in_flight]:
+        if self._failure is None:
+            jobs = [*unproven, *([changed] if changed else [])]
+        for job in dict.fromkeys(job for job in jobs if not job.in_flight):
             if job.is_sent and not job.refused:
                 self._finish(job, None)
             elif self._failure is not None:
@@ -316,7 +326,7 @@ class DeliveryMachine:
 
     def _end_input(self) -> None:
         """Decide about refused events when nothing is left to compare them with."""
-        unproven = [job for job in self._backlog.jobs if job.refused]
+        unproven = self._backlog.unproven
         events = sum(len(job.refused) for job in unproven)
         if not self._suspicion.allows_unproven(events):
             detail = str(unproven[-1].refused[-1].undelivered.detail)

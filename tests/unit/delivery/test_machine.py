@@ -547,6 +547,21 @@ def test_a_refusal_is_proven_by_a_later_acceptance() -> None:
     assert (undelivered(result), result.unproven) == ([("bad", "refused_by_api")], 0)
 
 
+def test_the_end_of_the_input_decides_when_the_last_answer_comes() -> None:
+    """An acceptance that proves nothing is the last answer: the refused event waits no longer."""
+    machine = machine_of(accepted=True)
+    machine.add(batch("bad"))
+    machine.add(batch("good", number=1))
+    machine.drain()
+    bad, before = request(machine), request(machine)
+    machine.answered(bad, REFUSED, NOW)
+    machine.answered(before, ACCEPTED, NOW)
+    assert [(result.batch.number, result.unproven) for result in machine.finished] == [
+        (0, 1),
+        (1, 0),
+    ]
+
+
 def test_waits_of_batches_for_each_other_are_not_the_end_of_the_input() -> None:
     """What may be dead letters without proof is counted over all waits without an acceptance."""
     machine = machine_of()
