@@ -21,7 +21,7 @@ from singer_sdk.io_base import GenericSingerReader
 
 from target_liveintent.errors import InputError
 
-_CHUNK_BYTES = 262_144
+_CHUNK_BYTES = 1_048_576
 _WAIT_SECONDS = 1.0
 _LINES_PER_TICK = 100
 """Lines between two calls of `goes_on` for an input that cannot be waited for, such as a file in
