@@ -152,12 +152,14 @@ class DeliveryMachine:
         request.job.result.latencies.append(answer.seconds)
         self._in_flight -= 1
         signal = _SIGNALS.get(answer.verdict, Signal.TAKEN)
-        self.pace.answered(request.started_at, now, signal, answer.retry_after)
+        # If it is longer than the budget, the API is asked at the end of that.
+        retry_after = min(answer.retry_after or 0.0, self._settings.max_retry_seconds)
+        self.pace.answered(request.started_at, now, signal, retry_after)
         if signal is Signal.TAKEN:
-            self.outage.taken(now)
+            self.outage.taken(request.started_at, now)
             self._take(request, answer)
         else:
-            self.outage.fault(answer, request.started_at)
+            self.outage.fault(answer, request.started_at, now)
             request.job.samples -= request.is_sample  # It says nothing of the event.
             self._retry(request.job, answer, now)
         self._finish_jobs(request.job)

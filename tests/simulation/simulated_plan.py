@@ -186,7 +186,9 @@ def _stretch(rng: random.Random, records: int) -> range:
 def _limit(rng: random.Random) -> Limit:
     rate = rng.choice((0.5, 1.0, 5.0, 40.0))
     status = rng.choice((429, 503))
-    return Limit(rate, rng.choice((1, 1, 10)), status, rng.choice((None, None, 0.0, 1.0, 30.0)))
+    return Limit(
+        rate, rng.choice((1, 1, 10)), status, rng.choice((None, None, 0.0, 1.0, 30.0, 900.0))
+    )
 
 
 def _outages(rng: random.Random, seconds: float) -> list[Outage]:

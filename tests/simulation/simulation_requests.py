@@ -126,7 +126,9 @@ class RequestChecks:
             self._note_fault(request, answer, now)
             return
         run.taken_at = now
-        run.failing_since = math.inf
+        # What was under way when the API asked to wait does not show that it takes more.
+        is_told = request.started_at < run.quiet_since and now < run.quiet_until
+        run.failing_since = now if is_told else math.inf
         run.failing_requests = 0
         if request.started_at >= run.quiet_since:  # The API works again, whatever it asked for.
             run.quiet_until = -math.inf
@@ -162,7 +164,8 @@ class RequestChecks:
             self._count_fault_alone(place_of(request.conversions[0]))
         run.longest_failing = max(run.longest_failing, now - run.failing_since)
         if answer.retry_after:
-            run.quiet_until = max(run.quiet_until, now + answer.retry_after)
+            longest = min(answer.retry_after, self._facts.plan.settings.max_retry_seconds)
+            run.quiet_until = max(run.quiet_until, now + longest)
             run.quiet_since = now
 
     def _count_fault_alone(self, place: int) -> None:

@@ -223,6 +223,23 @@ def test_a_long_retry_after_is_obeyed_to_the_end_of_the_budget() -> None:
     assert (result.requests, clock.waits) == (2, [60.0])
 
 
+def test_a_long_retry_after_is_obeyed_no_longer_because_of_an_answer_that_was_under_way() -> None:
+    """It was asked for before the API asked to wait, and does not show that it takes more."""
+    late = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=3600.0)
+    machine = machine_of(max_retry_seconds=60)
+    for number in range(2):
+        machine.add(batch(str(number), number=number))
+    limited, under_way = request(machine), request(machine)
+    machine.answered(limited, late, NOW + 1)
+    machine.answered(under_way, ACCEPTED, NOW + 2)
+    machine.finished.clear()
+    again_at = machine.next(NOW + 2, NOW)
+    assert isinstance(again_at, float)
+    assert NOW + 60 <= again_at <= NOW + 62
+    machine.answered(request(machine, again_at), late, NOW + 63)
+    assert isinstance(machine.finished[0].failure, OutageError)
+
+
 def test_the_last_request_of_the_budget_may_succeed() -> None:
     """If the request at the end of the budget is accepted, the run goes on."""
     late = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=3600.0)
