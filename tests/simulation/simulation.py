@@ -135,8 +135,9 @@ class History:
         jitter = self._rng.random
         pace = Pace(most, per_minute=settings.max_requests_per_minute, jitter=jitter)
         machine = DeliveryMachine(settings, pace, Suspicion(), size, jitter)
+        descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
-            machine, self._api, self._clock, signals, self._checks, size, plan.threads
+            machine, self._api, self._clock, signals, self._checks, size, plan.threads, descriptors
         )
 
     def _parts(
