@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from target_liveintent.delivery.answers import Answer
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.faults import MORE_DESCRIPTORS
 from target_liveintent.errors import (
     AccessDeniedError,
     AllRefusedError,
@@ -51,6 +52,8 @@ def outage(answer: Answer, settings: Settings) -> OutageError:
     )
     if answer.retry_after:
         msg += f", Retry-After {answer.retry_after:.0f} seconds"
+    if answer.verdict is Verdict.STARVED:
+        return OutageError(f"{msg}. {MORE_DESCRIPTORS}")
     return OutageError(msg + _where(settings))
 
 

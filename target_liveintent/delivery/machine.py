@@ -42,7 +42,11 @@ _FIRST_PAUSE = 0.25
 _LONGEST_PAUSE = 10.0
 _SHORTEST_TIMEOUT = 1.0
 """Seconds that each request may take, however little time is left to the run."""
-_SIGNALS = {Verdict.LIMITED: Signal.LIMITED, Verdict.FAULT: Signal.FAULT}
+_SIGNALS = {
+    Verdict.LIMITED: Signal.LIMITED,
+    Verdict.FAULT: Signal.FAULT,
+    Verdict.STARVED: Signal.STARVED,
+}
 """The verdicts after which the same part is sent again later. The API took all other requests."""
 
 
@@ -149,8 +153,10 @@ class DeliveryMachine:
     def answered(self, request: Request, answer: Answer, now: float) -> None:
         """Take the answer to a request."""
         request.job.in_flight = False
-        request.job.result.latencies.append(answer.seconds)
         self._in_flight -= 1
+        if answer.verdict is not Verdict.STARVED:
+            request.job.result.requests += 1
+            request.job.result.latencies.append(answer.seconds)
         signal = _SIGNALS.get(answer.verdict, Signal.TAKEN)
         # If it is longer than the budget, the API is asked at the end of that.
         retry_after = min(answer.retry_after or 0.0, self._settings.max_retry_seconds)
@@ -159,9 +165,8 @@ class DeliveryMachine:
             self.outage.taken(request.started_at, now)
             self._take(request, answer)
         else:
-            self.outage.fault(answer, request.started_at, now)
             request.job.samples -= request.is_sample  # It says nothing of the event.
-            self._retry(request.job, answer, now)
+            self._retry(request, answer, now)
         self._finish_jobs(request.job)
 
     # What to do
@@ -242,7 +247,6 @@ class DeliveryMachine:
         self._requests += 1
         self._in_flight += 1
         job.in_flight = True
-        job.result.requests += 1
         self.pace.started(now)
         left = max(self.outage.ends_at - now, _SHORTEST_TIMEOUT)
         return Request(
@@ -286,15 +290,20 @@ class DeliveryMachine:
         if self._suspicion.proves_wrong and not few:
             self.fail(failures.all_refused(self._suspicion.in_a_row, answer.detail))
 
-    def _retry(self, job: Job, answer: Answer, now: float) -> None:
+    def _retry(self, request: Request, answer: Answer, now: float) -> None:
         """Let a part be sent again, or end the delivery if the API takes nothing for too long."""
+        job = request.job
+        is_starved = answer.verdict is Verdict.STARVED
+        if is_starved and self._in_flight:
+            return  # What is in flight has the descriptors, and its answers tell of an outage.
+        self.outage.fault(answer, request.started_at, now)
         if now >= self.outage.ends_at:
             self.fail(failures.outage(answer, self._settings))
         elif answer.is_throttled:
             job.result.throttled += 1
             self._limited_at = now if self._limit is None else self._limited_at
             self._limit = answer
-        else:
+        elif not is_starved:
             job.result.retries += 1
             job.note_fault(self._accepted)
             alone = self._backlog.all_fail(self._accepted)

@@ -12,6 +12,7 @@ follows refusals, and there is none before the first.
 | the first refusal | | times 0.4, again and again until a request is taken |
 | a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
 | the same, with a `Retry-After` | | halfway to the rate in use, if that is lower |
+| none: the system gave no file descriptor | times 0.7 of what is in flight, then + 1 a round | |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
 
@@ -38,6 +39,7 @@ class Signal(enum.Enum):
 
     TAKEN = enum.auto()  # The API works: it accepted the events, or refused them for what they are.
     LIMITED = enum.auto()  # Too many requests, or too slow an answer: 429, 503, a timeout.
+    STARVED = enum.auto()  # The request was not made: the system gave no file descriptor.
     FAULT = enum.auto()  # Anything else that went wrong: 500, 502, 504, no connection.
 
 
@@ -71,6 +73,10 @@ OUTAGE_SECONDS = 8.0
 """Seconds of failures that are an outage even if only one request was taken before them. A search
 for a low limit, where refusals come within milliseconds, has as many in a row within a second. It
 would begin anew after each request that is taken."""
+NARROWER = 0.7
+"""The factor of the window if answers are slow, or the system gives too few file descriptors."""
+STARVED_PAUSE = 1.0
+"""Seconds until the system is asked again for a file descriptor, if nothing is in flight."""
 SLOW = 2.0
 """The factor between medians of latencies that chance does not explain."""
 ROUND = 8
@@ -125,7 +131,7 @@ class Pace:
         self._window = min(2.0, ceiling)
         self._latencies: list[float] = []  # Of this round.
         self._best = math.inf  # The least median of a round.
-        self._has_queued = False
+        self._climbs_slowly = False  # As the window was too wide before.
         self._limit: _Limit | None = None
         self._rate = self._cap
         self._last_start = self._due = -math.inf
@@ -182,6 +188,8 @@ class Pace:
         if signal is Signal.TAKEN:
             self._note_taken(started_at, now)
             self._follow_latency(now - started_at)
+        elif signal is Signal.STARVED:
+            self._note_starved(now)
         else:
             limited = signal is Signal.LIMITED or bool(retry_after)
             self._note_failure(started_at, now, retry_after or 0.0, limited=limited)
@@ -195,7 +203,7 @@ class Pace:
     def _follow_latency(self, seconds: float) -> None:
         """Widen the window while answers are as fast as ever, and narrow it if a round is slow."""
         was_full = self.in_flight + 1 >= self.window  # If not, a wider one would change nothing.
-        slowly = self._limit or self._has_queued
+        slowly = self._limit or self._climbs_slowly
         if was_full and not slowly:
             self._window += 0.5
         self._latencies.append(seconds)
@@ -205,11 +213,18 @@ class Pace:
             # A request that is alone does not queue behind others: the API itself is slower now.
             self._best = median if self.window == 1 else min(median, self._best)
             if median > SLOW * self._best:
-                self._window *= 0.7
-                self._has_queued = True
+                self._window *= NARROWER
+                self._climbs_slowly = True
             elif was_full and slowly:
                 self._window += 1
         self._window = min(max(1.0, self._window), self._ceiling)
+
+    def _note_starved(self, now: float) -> None:
+        """Narrow the window to fewer requests than there are file descriptors for."""
+        self._window = max(1.0, min(self._window, self.in_flight * NARROWER))
+        self._climbs_slowly = True
+        if not self.in_flight:
+            self._quiet_until = max(self._quiet_until, now + STARVED_PAUSE)
 
     def _note_taken(self, started_at: float, now: float) -> None:
         """End a row of failures, and let the rate climb."""

@@ -15,6 +15,7 @@ from typing import Protocol
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer
+from target_liveintent.delivery.descriptors import most_connections
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pace import Pace
@@ -242,7 +243,7 @@ def delivery_of(
         clock: Tells the time.
         accepted: As in `Suspicion`.
     """
-    most = settings.max_concurrent_requests
+    most = most_connections(settings.max_concurrent_requests)
     size = max(most, _FEWEST_BATCHES)
     pace = Pace(most, per_minute=settings.max_requests_per_minute)
     machine = DeliveryMachine(settings, pace, Suspicion(accepted=accepted), size)

@@ -13,7 +13,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from target_liveintent.delivery.connections import Deadline, limit_connections
-from target_liveintent.delivery.faults import NETWORK_FAULTS, obstacle
+from target_liveintent.delivery.faults import NETWORK_FAULTS, is_starved, obstacle
 from target_liveintent.errors import SetUpError
 from target_liveintent.settings import Settings, is_loopback
 
@@ -77,6 +77,7 @@ def find_route(settings: Settings) -> Route:
 
     Raises:
         SetUpError: If a proxy or a file of certificates cannot be used.
+        OSError: If the system gives no file descriptor; it may later.
     """
     try:
         request = requests.Request("POST", settings.url).prepare()
@@ -93,6 +94,8 @@ def find_route(settings: Settings) -> Route:
             _trust(pool, file, folder)
         return Route(pool, adapter.request_url(request, proxies))
     except (requests.RequestException, *NETWORK_FAULTS) as fault:
+        if is_starved(fault):
+            raise
         words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
     msg = f"a fault of this machine's set-up: {words}"
     raise SetUpError(msg)

@@ -18,6 +18,7 @@ _SAYERS = {
     "_fail",
     "_where",
     "advice",
+    "describe",
     "lines",
     "missing_columns_message",
     "problems",
@@ -29,7 +30,7 @@ _SAYERS = {
     "warnings",
 }
 """Functions whose texts are said elsewhere."""
-_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS"}
+_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS", "MORE_DESCRIPTORS"}
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py"}
 """Files that make the run report: of their texts, only those that they raise are messages."""

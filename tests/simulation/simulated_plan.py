@@ -85,6 +85,8 @@ class Plan:
         gap: Seconds between two messages, at most.
         latency: Seconds that an answer takes, on average.
         threads: The most requests that the system lets the process make at the same time.
+        descriptors: The most connections that the system lets the process have. In the last run
+            there is no such limit.
         fault_share: The share of requests that get a fault by chance.
         unclear_share: The share of requests that get an unclear 200.
         names_bad: Whether a 200 names the bad events, in place of a 400 for the whole batch.
@@ -119,6 +121,7 @@ class Plan:
     denied_status: int
     full_after: int | None
     endings: list[Ending]
+    descriptors: int
 
 
 def plan_of(seed: int) -> Plan:
@@ -159,6 +162,7 @@ def plan_of(seed: int) -> Plan:
         denied_status=rng.choice((401, 403, 302)),
         full_after=rng.randrange(4) if "full disk" in faults else None,
         endings=_endings(rng, faults, records, batch_size),
+        descriptors=256 if rng.random() < 0.9 else rng.choice((0, 1, 1, 3)),
     )
 
 

@@ -9,13 +9,14 @@ test in this way.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from simulated_api import SimulatedApi
 from simulated_delivery import SimulatedDelivery
 from simulated_feed import Feed, Record, State
 from simulated_plan import Ending, Plan, plan_of
 from simulated_process import (
+    AnyLedger,
     Disk,
     KilledError,
     Signals,
@@ -38,6 +39,8 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
     from simulated_feed import Message
+
+    from target_liveintent.storage import Ledger
 
 FEWEST_BATCHES = 16
 """As in delivery/pool.py."""
@@ -73,9 +76,7 @@ class History:
         make_ledger: Makes the ledger of a run, if the plan has one.
     """
 
-    def __init__(
-        self, plan: Plan, make_ledger: Callable[[], SimulatedLedger] | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, make_ledger: Callable[[], AnyLedger] | None = None) -> None:
         committed: set[tuple[int, str, str]] = set()
         self._plan = plan
         self._rng = random.Random(f"history {plan.seed}")  # noqa: S311 (a seed, not secrecy)
@@ -134,12 +135,13 @@ class History:
         jitter = self._rng.random
         pace = Pace(most, per_minute=settings.max_requests_per_minute, jitter=jitter)
         machine = DeliveryMachine(settings, pace, Suspicion(), size, jitter)
+        descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
-            machine, self._api, self._clock, signals, self._checks, size, plan.threads
+            machine, self._api, self._clock, signals, self._checks, size, plan.threads, descriptors
         )
 
     def _parts(
-        self, delivery: SimulatedDelivery, ledger: SimulatedLedger | None, signals: Signals
+        self, delivery: SimulatedDelivery, ledger: AnyLedger | None, signals: Signals
     ) -> RunParts:
         plan = self._plan
 
@@ -148,6 +150,7 @@ class History:
             self._checks.outcomes.state_written(text)
             signals.step()
 
+        watched = ledger and WatchedLedger(ledger, signals, self._checks)
         return RunParts(
             clock=self._clock,
             delivery=delivery,
@@ -155,7 +158,7 @@ class History:
                 self._disk, signals, self._checks, None if self._api.heals else plan.full_after
             ),
             stop_reading=self._stop_reading,
-            ledger=ledger and WatchedLedger(ledger, signals, self._checks),
+            ledger=cast("Ledger | None", watched),  # It has all that a run uses.
             write_state=write_state,
         )
 

@@ -122,6 +122,13 @@ class RequestChecks:
         run.in_flight -= 1
         run.on_their_way -= places
         run.keys_on_their_way.difference_update(map(event_key, request.conversions))
+        if answer.verdict is Verdict.STARVED:
+            run.requests -= 1  # It was not made.
+            if request.started_at >= run.failing_since:
+                run.failing_requests -= 1
+            if not run.in_flight:
+                self._note_failing(request, now)
+            return
         if answer.verdict in FAULTY:
             self._note_fault(request, answer, now)
             return
@@ -159,14 +166,18 @@ class RequestChecks:
         run = self._facts.run
         run.throttled += answer.is_throttled
         run.retried += not answer.is_throttled
-        run.failing_since = min(run.failing_since, max(request.started_at, run.taken_at))
+        self._note_failing(request, now)
         if len(request.conversions) == 1 and not answer.is_throttled:
             self._count_fault_alone(place_of(request.conversions[0]))
-        run.longest_failing = max(run.longest_failing, now - run.failing_since)
         if answer.retry_after:
             longest = min(answer.retry_after, self._facts.plan.settings.max_retry_seconds)
             run.quiet_until = max(run.quiet_until, now + longest)
             run.quiet_since = now
+
+    def _note_failing(self, request: Request, now: float) -> None:
+        run = self._facts.run
+        run.failing_since = min(run.failing_since, max(request.started_at, run.taken_at))
+        run.longest_failing = max(run.longest_failing, now - run.failing_since)
 
     def _count_fault_alone(self, place: int) -> None:
         """Check that an event on which the API fails, while it accepts others, is given up."""

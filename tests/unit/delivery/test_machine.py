@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import itertools
 import math
 from typing import Any
 
@@ -11,6 +12,7 @@ from fakes import (
     FAULT,
     LIMITED,
     REFUSED,
+    STARVED,
     FakeClient,
     FakeClock,
     answers,
@@ -328,6 +330,90 @@ def test_an_outage_blames_no_event() -> None:
     assert [undelivered(result) for result in results] == [[], []]
 
 
+# The system gives no file descriptor
+
+
+def test_a_request_that_could_not_be_made() -> None:
+    """It is made a second later, and is neither a request nor a retry."""
+    clock = FakeClock()
+    result = deliver(batch("1"), answers(STARVED, STARVED, ACCEPTED), clock)
+    assert (delivered(result), result.failure) == (["1"], None)
+    assert (result.requests, result.retries, result.throttled) == (1, 0, 0)
+    assert len(result.latencies) == 1
+    assert clock.waits == [1.0, 1.0]
+
+
+def test_want_of_descriptors_blames_no_event() -> None:
+    """However often an event could not be sent while others were, it is no dead letter."""
+    machine = machine_of(max_concurrent_requests=1)
+    for number in range(100):
+        machine.add(batch(f"a{number}", f"b{number}", number=number))
+    turn = itertools.count(1)
+    client = FakeClient(lambda ids: STARVED if "b3" in ids and next(turn) % 20 else ACCEPTED)
+    results = drive(machine, client, FakeClock())
+    assert {result.failure for result in results} == {None}
+    assert [one for result in results for one in undelivered(result)] == []
+    assert len(client.accepted) == 200
+    assert client.posted.count(["a3", "b3"]) == 20
+
+
+def test_fewer_requests_are_in_flight_then() -> None:
+    """A part that could not be sent waits for an answer, and nothing suggests an outage."""
+    machine = machine_of()
+    for number in range(16):
+        machine.add(batch(str(number), number=number))
+    for _ in range(8):
+        machine.answered(request(machine), ACCEPTED, NOW)
+    flying = []
+    while isinstance(step := machine.next(NOW, NOW), Request):
+        flying.append(step)
+    machine.answered(flying[-1], STARVED, NOW)
+    step = machine.next(NOW, NOW)
+    assert isinstance(step, float)
+    assert step > NOW
+    status = machine.status()
+    assert (status.window, status.reason, status.is_outage) == (1, None, False)
+    for sent in flying[:-1]:
+        machine.answered(sent, ACCEPTED, NOW + 1)
+    assert request(machine, NOW + 1).job is flying[-1].job
+
+
+def test_want_of_descriptors_is_no_silence_of_the_api() -> None:
+    """While requests are in flight, a lack of descriptors does not end even an impatient run."""
+    machine = machine_of(max_retry_seconds=0)
+    machine.add(batch("1"))
+    machine.add(batch("2", number=1))
+    slow, starved = request(machine), request(machine)
+    machine.answered(starved, STARVED, NOW)
+    assert list(machine.finished) == []
+    machine.answered(slow, ACCEPTED, NOW + 20)
+    machine.answered(request(machine, NOW + 20), ACCEPTED, NOW + 20)
+    assert [result.failure for result in machine.finished] == [None, None]
+
+
+def test_no_descriptor_ever_comes() -> None:
+    """The run ends after `max_retry_seconds`, and the message says what to do about it."""
+    clock = FakeClock()
+    machine = machine_of(max_retry_seconds=20)
+    for number in range(2):
+        machine.add(batch(str(number), number=number))
+    results = drive(machine, FakeClient(lambda _: STARVED), clock)
+    assert [result.requests for result in results] == [0, 0]
+    assert all(isinstance(result.failure, OutageError) for result in results)
+    for words in ("accepted nothing for max_retry_seconds (20)", "ulimit -n", "max_concurrent_req"):
+        assert words in str(results[0].failure)
+    assert 20.0 <= clock.now - NOW < 22.0
+
+
+def test_what_the_run_waits_for_without_descriptors() -> None:
+    """While nothing gets through, the status says why."""
+    machine = machine_of()
+    machine.add(batch("1"))
+    machine.answered(request(machine), STARVED, NOW)
+    assert machine.status().reason == "the system gives no file descriptor"
+    assert machine.status().is_outage
+
+
 # Ages
 
 
@@ -589,16 +675,17 @@ def test_waits_of_batches_for_each_other_are_not_the_end_of_the_input() -> None:
     assert isinstance(results[1].failure, AllRefusedError)
 
 
-def test_a_sample_that_gets_a_fault_is_no_sample() -> None:
+@pytest.mark.parametrize(("fault", "within"), [(FAULT, 1.0), (STARVED, 1.1)])
+def test_a_sample_that_gets_a_fault_is_no_sample(fault: Answer, within: float) -> None:
     """It is taken again, although a batch has few samples while more input may come."""
     machine = machine_of(max_concurrent_requests=1)
     machine.add(batch(*"123456789"))
     machine.answered(request(machine), REFUSED, NOW)
-    for answer in (REFUSED, REFUSED, FAULT):
+    for answer in (REFUSED, REFUSED, fault):
         machine.answered(request(machine), answer, NOW)
     again_at = machine.next(NOW, NOW)
     assert isinstance(again_at, float)
-    assert again_at < NOW + 1
+    assert again_at < NOW + within
     assert len(request(machine, again_at).conversions) == 1
 
 
