@@ -86,10 +86,7 @@ BREAKS: tuple[Break, ...] = (
         "run/run.py",
         "ledger.end(result.batch.conversions, result.confirmed)",
         "ledger.end(result.batch.conversions, result.delivered)",
-        (
-            "reliability/test_partial.py::test_replay",
-            "reliability/test_partial.py::test_the_ledger_knows_only_what_a_204_confirmed",
-        ),
+        ("reliability/test_partial.py::test_the_ledger_knows_only_what_a_204_confirmed",),
     ),
     Break(
         "the ledger is not read",
