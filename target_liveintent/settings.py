@@ -31,6 +31,18 @@ def setting(description: str, *, default: Any = None, **rules: Any) -> Any:
     return dataclasses.field(default=default, repr="secret" not in rules, metadata=metadata)
 
 
+class Account(NamedTuple):
+    """The account that events are sent to.
+
+    Attributes:
+        customer_id: LiveIntent's customer ID.
+        api_host: The name of the API's host, in lower case and without the port.
+    """
+
+    customer_id: str
+    api_host: str
+
+
 class EventDefaults(NamedTuple):
     """What the settings supply to an event whose record lacks it.
 
@@ -146,6 +158,11 @@ class Settings:
         " `unconfirmed` and `api_error`.",
         default=False,
     )
+    replay_other_accounts: bool = setting(
+        "When dead letters are piped back, send those too that were written for another account"
+        " (customer ID and API host) or pixel: to the account and pixel of these settings.",
+        default=False,
+    )
     ledger_path: str | None = setting(
         "An SQLite file that remembers delivered events until their window closes, so that what was"
         " confirmed is not sent again; what is in flight when a run is killed may be. Off without"
@@ -202,6 +219,11 @@ class Settings:
     def url(self) -> str:
         """The URL that events are posted to."""
         return endpoint(self.api_url, self.customer_id)
+
+    @functools.cached_property
+    def account(self) -> Account:
+        """The account that events are sent to."""
+        return Account(self.customer_id, urlsplit(self.url).hostname or "")
 
     @functools.cached_property
     def events(self) -> EventDefaults:
