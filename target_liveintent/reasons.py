@@ -30,7 +30,7 @@ class Reason(NamedTuple):
 
     @property
     def is_kept(self) -> bool:
-        """Whether a replay leaves such a dead letter in the file."""
+        """Whether a dead letter that a replay does not send for this reason stays in the file."""
         return self.letter and not self.replayed
 
     def advice(self, *, replay: bool) -> str:

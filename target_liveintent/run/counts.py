@@ -218,11 +218,13 @@ class RunCounts:
         if total.not_replayed and not self.dry_run:
             yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:
-            if any(REASONS[reason].replayed for reason in total.rejected):
-                how = "the documentation (operations) says how to send them again"
-            else:
-                how = "a replay sends none of them; the documentation (reasons) says why"
-            yield f"dead letters are in {dead_letter_path}; {how}"
+            yield (
+                f"dead letters are in {dead_letter_path}; the documentation (operations) says how"
+                " to send them again"
+                if any(REASONS[reason].replayed for reason in total.rejected)
+                else f"dead letters are in {dead_letter_path}; a replay sends none of them; the"
+                " documentation (reasons) says why"
+            )
 
     def _words(self, counts: StreamCounts) -> str:
         would = "would be " if self.dry_run else ""
