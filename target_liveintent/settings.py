@@ -31,18 +31,6 @@ def setting(description: str, *, default: Any = None, **rules: Any) -> Any:
     return dataclasses.field(default=default, repr="secret" not in rules, metadata=metadata)
 
 
-class Account(NamedTuple):
-    """The account that events are sent to.
-
-    Attributes:
-        customer_id: LiveIntent's customer ID.
-        api_host: The name of the API's host, in lower case and without the port.
-    """
-
-    customer_id: str
-    api_host: str
-
-
 class EventDefaults(NamedTuple):
     """What the settings supply to an event whose record lacks it.
 
@@ -221,9 +209,9 @@ class Settings:
         return endpoint(self.api_url, self.customer_id)
 
     @functools.cached_property
-    def account(self) -> Account:
-        """The account that events are sent to."""
-        return Account(self.customer_id, urlsplit(self.url).hostname or "")
+    def api_host(self) -> str:
+        """The name of the host that events are posted to, in lower case and without the port."""
+        return urlsplit(self.url).hostname or ""
 
     @functools.cached_property
     def events(self) -> EventDefaults:

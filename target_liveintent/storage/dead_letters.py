@@ -100,10 +100,15 @@ def _written_for(columns: Mapping[str, Any], settings: Settings) -> dict[str, An
     None without a usable pixel, because such an event could not be sent to any.
     """
     own = positive_integer(columns.get("pixel_id"))
-    account = settings.account._asdict()
+    account = _account(settings)
     if own is None and settings.pixel_id is not None:
-        return {**account, "pixel_id": settings.pixel_id}
+        account["pixel_id"] = settings.pixel_id
+        return account
     return None if own is None or own is UNUSABLE else account
+
+
+def _account(settings: Settings) -> dict[str, Any]:
+    return {"customer_id": settings.customer_id, "api_host": settings.api_host}
 
 
 def carry_over(record: Mapping[str, Any]) -> bytes:
@@ -157,7 +162,7 @@ def _is_for_another(record: Mapping[str, Any], settings: Settings) -> bool:
     named = record.get("written_for")
     if not isinstance(named, dict):
         return False
-    ours: dict[str, Any] = settings.account._asdict()
+    ours = _account(settings)
     if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
         ours["pixel_id"] = settings.pixel_id
     return any(named.get(name) not in (None, value) for name, value in ours.items())
