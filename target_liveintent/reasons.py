@@ -117,14 +117,14 @@ REASONS: dict[str, Reason] = {
         replayed=False,
     ),
     "other_account": Reason(
-        "Only in a replay: the dead letter was written for another account (customer ID and API"
+        "A dead letter that was piped back was written for another account (customer ID and API"
         " host) or pixel. It stays in the file. Replay it with the settings of its account, or set"
         " `replay_other_accounts` to send it with these.",
         is_bad=False,
         replayed=False,
     ),
     "expired": _dropped(
-        "Only in a replay: the window of the dead letter has closed (7 days after the event, 30 for"
+        "The window of a dead letter that was piped back has closed (7 days after the event, 30 for"
         " source `offline`), so nobody can send it any more."
     ),
     "no_consent": _dropped(
