@@ -146,6 +146,11 @@ class Settings:
         " `unconfirmed` and `api_error`.",
         default=False,
     )
+    replay_other_accounts: bool = setting(
+        "When dead letters are piped back, send those too that were written for another account"
+        " (customer ID and API host) or pixel: to the account and pixel of these settings.",
+        default=False,
+    )
     ledger_path: str | None = setting(
         "An SQLite file that remembers delivered events until their window closes, so that what was"
         " confirmed is not sent again; what is in flight when a run is killed may be. Off without"
@@ -202,6 +207,11 @@ class Settings:
     def url(self) -> str:
         """The URL that events are posted to."""
         return endpoint(self.api_url, self.customer_id)
+
+    @functools.cached_property
+    def api_host(self) -> str:
+        """The name of the host that events are posted to, in lower case and without the port."""
+        return urlsplit(self.url).hostname or ""
 
     @functools.cached_property
     def events(self) -> EventDefaults:

@@ -1,7 +1,7 @@
 """The event model, and the builder that makes events of mapped records."""
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import currency_code
+from target_liveintent.conversions.coerce import UNUSABLE, currency_code, positive_integer
 from target_liveintent.conversions.fields import (
     FIELDS,
     READ_COLUMNS,
@@ -16,6 +16,7 @@ from target_liveintent.conversions.model import (
     Conversion,
     Rejection,
 )
+from target_liveintent.conversions.window import window_end
 from target_liveintent.conversions.wire import SentEvent, read_back
 
 __all__ = [
@@ -24,6 +25,7 @@ __all__ = [
     "FIELDS",
     "READ_COLUMNS",
     "SETTING_FOR",
+    "UNUSABLE",
     "WINDOWS",
     "Conversion",
     "EventBuilder",
@@ -32,5 +34,7 @@ __all__ = [
     "currency_code",
     "missing_columns",
     "missing_columns_message",
+    "positive_integer",
     "read_back",
+    "window_end",
 ]

@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Iterator
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.reasons import REASONS
 
 _LEAST_EVENTS_TO_WARN = 10
@@ -15,6 +16,8 @@ _LEAST_RECORDS_TO_FAIL = 100
 """Records from which on the share of dead letters is judged at the end of a run."""
 _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
+_MOST_ACCOUNTS = 5
+"""Other accounts that a warning names."""
 
 
 @dataclasses.dataclass
@@ -28,7 +31,7 @@ class StreamCounts:
         delivered: Records whose events the API processed.
         not_replayed: Dead letters that were carried over, by reason.
         dropped: Records that are not to be sent, by reason: `no_consent`, `suppressed`,
-            `already_sent`, `over_limit`.
+            `already_sent`, `over_limit`, `expired`.
         rejected: Dead letters, by reason.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
@@ -83,6 +86,8 @@ class RunCounts:
         unproven: Dead letters of refused events that nothing was left to compare with.
         too_large: How many requests the API refused for their size.
         fitting_rows: Half of the events of the smallest of them.
+        other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
+            names in words.
     """
 
     def __init__(
@@ -95,6 +100,7 @@ class RunCounts:
         self.unproven = 0
         self.too_large = 0
         self.fitting_rows = 0
+        self.other_accounts: Counter[str] = Counter()
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
@@ -113,6 +119,7 @@ class RunCounts:
         self.throttled += other.throttled
         self.unproven += other.unproven
         self.note_too_large(other.too_large, other.fitting_rows)
+        self.other_accounts += other.other_accounts
         for stream, counts in other.streams.items():
             self.of(stream).add(counts)
 
@@ -129,6 +136,15 @@ class RunCounts:
         for counts in self.streams.values():
             total.add(counts)
         return total
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the run read dead letters, which are not mapped, and nothing else."""
+        return self.streams.keys() == {DEAD_LETTERS}
+
+    def what_to_do(self, reason: str) -> str:
+        """Return what a reason means and what to do about it, in a run of this kind."""
+        return REASONS[reason].advice(replay=self.is_replay)
 
     @property
     def seconds(self) -> float:
@@ -151,7 +167,7 @@ class RunCounts:
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
             f" max_dead_letter_percent ({percent}) allows; {most} of them {reason}:"
-            f" {REASONS[reason].meaning} If the dead letters are as they should be, set"
+            f" {self.what_to_do(reason)} If the dead letters are as they should be, set"
             " max_dead_letter_percent to 100 and the run continues."
         )
 
@@ -171,7 +187,15 @@ class RunCounts:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"
                 " although the API accepted nothing that was sent after them. If they look like"
-                " good ones, check pixel_id, and replay them once it is right"
+                " good ones, check pixel_id, and replay them once it is right; with"
+                " replay_other_accounts if you have changed it"
+            )
+        if self.other_accounts:
+            yield (
+                f"{self.other_accounts.total()} dead letters were written for another account or"
+                f" pixel ({_accounts(self.other_accounts)}), so this replay does not send them."
+                " Replay them with the settings of their account, or with replay_other_accounts to"
+                " send them with these"
             )
         if self.too_large:
             yield (
@@ -190,13 +214,16 @@ class RunCounts:
                 )
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
-            yield f"{reason} {count}: {REASONS[reason].meaning}"
+            yield f"{reason} {count}: {self.what_to_do(reason)}"
         if total.not_replayed and not self.dry_run:
             yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:
             yield (
                 f"dead letters are in {dead_letter_path}; the documentation (operations) says how"
                 " to send them again"
+                if any(REASONS[reason].replayed for reason in total.rejected)
+                else f"dead letters are in {dead_letter_path}; a replay sends none of them; the"
+                " documentation (reasons) says why"
             )
 
     def _words(self, counts: StreamCounts) -> str:
@@ -226,3 +253,10 @@ def _names(counter: Counter[str]) -> str:
     if not counter:
         return ""
     return " (" + ", ".join(f"{name} {count}" for name, count in counter.most_common()) + ")"
+
+
+def _accounts(others: Counter[str]) -> str:
+    shown = [f"{count} for {name}" for name, count in others.most_common(_MOST_ACCOUNTS)]
+    if hidden := len(others) - len(shown):
+        shown.append(f"and {hidden} other accounts or pixels")
+    return "; ".join(shown)

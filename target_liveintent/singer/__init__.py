@@ -9,6 +9,7 @@ from target_liveintent.singer.cli import (
     printable,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
+from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import (
     StateOutput,
@@ -27,6 +28,7 @@ __all__ = [
     "MessageReader",
     "Record",
     "RecordValidator",
+    "ReplayConverter",
     "StateOutput",
     "StopSignals",
     "Stream",

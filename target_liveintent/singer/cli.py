@@ -122,7 +122,9 @@ def explanation(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
     environment = environment_settings() if config.parse_env else {}
     given = {**config.config, **environment}  # In the order of a run.
     yield from unknown_settings(given)
-    account = {"customer_id": "a-0000", "auth_token": "none"}  # Nothing is sent.
+    account: dict[str, Any] = {"customer_id": "a-0000", "auth_token": "none"}  # Nothing is sent.
+    if not given.get("customer_id"):  # Then nobody can say which dead letters are another's.
+        account["replay_other_accounts"] = True
     if given.get("auth_token_path"):
         del account["auth_token"]
     not_null = {name: value for name, value in given.items() if value is not None}

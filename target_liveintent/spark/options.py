@@ -34,6 +34,7 @@ OWN = {
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
+_REPLAYED_ELSEWHERE = "dead letters are piped back into target-liveintent"
 _IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
 REFUSED = {
     "presets": _BY_COLUMNS,
@@ -45,7 +46,8 @@ REFUSED = {
     "metrics_path": _IN_LOG,
     "limit": "use .limit() of the DataFrame",
     "validate_records": "a DataFrame's columns have types",
-    "replay_unconfirmed": "dead letters are piped back into target-liveintent",
+    "replay_unconfirmed": _REPLAYED_ELSEWHERE,
+    "replay_other_accounts": _REPLAYED_ELSEWHERE,
 }
 """The settings that do nothing in Spark, and what to do instead."""
 

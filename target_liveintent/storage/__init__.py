@@ -4,11 +4,12 @@ from target_liveintent.storage.dead_letters import (
     HEAD,
     DeadLetterFile,
     DeadLetterWriter,
+    addressee,
     carry_over,
     dead_letter_line,
-    is_replayed,
     refuse_own_file,
     to_replay,
+    why_not_replayed,
 )
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
@@ -20,11 +21,12 @@ __all__ = [
     "DeadLetterWriter",
     "DeliveredFile",
     "Ledger",
+    "addressee",
     "carry_over",
     "dead_letter_line",
     "event_key",
-    "is_replayed",
     "refuse_own_file",
     "replace_file",
     "to_replay",
+    "why_not_replayed",
 ]

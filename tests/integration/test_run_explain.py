@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import lines, order, schema, state
+from integration_support import CUSTOMER, lines, order, schema, state
 from preset_records import changed, sample
 
 from target_liveintent.singer.explain.inspect import MAX_RECORDS
@@ -322,9 +322,13 @@ def test_records_that_break_the_schema(to_server: Launcher) -> None:
 
 
 def test_dead_letters(to_server: Launcher) -> None:
-    """A dead-letter file can be explained as well."""
+    """A dead-letter file can be explained as well: what a replay would do, for which account."""
     to_server.run(schema(), order(1, event_time="nonsense"))
     (letters,) = to_server.folder.glob("*dead-letters.singer")
     run = explain(to_server, letters.read_text())
     assert run.code == 0
     assert "invalid_event_time (1)" in run.stdout
+    for pixel, reason in ((12345, "invalid_event_time (1)"), (8, "other_account (1)")):
+        config = {"customer_id": CUSTOMER, "api_url": to_server.api_url, "pixel_id": pixel}
+        run = explain(to_server, letters.read_text(), config=config)
+        assert (run.code, reason in run.stdout) == (0, True)

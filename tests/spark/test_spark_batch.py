@@ -197,6 +197,8 @@ def test_letters_are_piped_back(spark: Spark, server: Recorder, folder: Path) ->
     early = query(200, time=f"timestamp_seconds({NOW - 8 * 86_400})")
     spark.do("write", sql=early, options=options(server.url, folder))
     assert {letter["reason"] for letter in letters(folder)} == {"event_too_old"}
+    named = {"customer_id": "a-1b2c", "api_host": "127.0.0.1", "pixel_id": 12345}
+    assert [letter["written_for"] for letter in letters(folder)] == [named] * 200
     config = {
         "customer_id": "a-1b2c",
         "auth_token": TOKEN,

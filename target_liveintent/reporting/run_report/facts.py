@@ -52,7 +52,7 @@ def gather(  # noqa: PLR0913 (an argument for each thing that a report is made o
         total=_outcomes(None, total),
         streams=[_outcomes(name, of_stream) for name, of_stream in counts.streams.items()],
         not_sent=[
-            NotSent(reason, records, REASONS[reason].letter, REASONS[reason].meaning)
+            NotSent(reason, records, REASONS[reason].letter, counts.what_to_do(reason))
             for reason, records in (total.rejected + total.dropped).most_common()
         ],
         over_time=OverTime(tally.timeline.width, tally.timeline.steps),
@@ -121,6 +121,8 @@ def _conclusions(facts: Facts) -> Iterator[str]:
     else:
         yield f"LiveIntent has {sent} of this run.{_earlier_and_unconfirmed(facts)}"
     yield _missing(facts)
+    if facts.total.not_replayed:
+        yield f"Not replayed, and kept: {counted(facts.total.not_replayed, 'dead letter')}."
     if facts.freshness:
         yield _lateness(facts)
     if facts.advice:
@@ -137,7 +139,10 @@ def _earlier_and_unconfirmed(facts: Facts) -> str:
 
 def _missing(facts: Facts) -> str:
     if not facts.missing:
-        return "Nothing that your maps select was held back." if facts.total.read else "No records."
+        if not facts.total.read:
+            return "No records."
+        selected = "this replay may send" if facts.is_replay else "your maps select"
+        return f"Nothing that {selected} was held back."
     not_sent = [one for one in facts.not_sent if one.reason != "already_sent"]
     reasons = [f"{one.records:,} `{one.reason}`" for one in not_sent]
     if facts.total.unsettled:

@@ -10,6 +10,8 @@ from decimal import Decimal
 
 import msgspec
 
+from target_liveintent.conversions import DEAD_LETTERS
+
 VERSION = 1
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
 """How a run can end."""
@@ -159,6 +161,11 @@ class Facts(msgspec.Struct):
         """Records that the user's maps select and that LiveIntent does not have."""
         total = self.total
         return total.rejected + total.dropped + total.unsettled - self.count_of("already_sent")
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the run read dead letters, which are not mapped, and nothing else."""
+        return [one.stream for one in self.streams] == [DEAD_LETTERS]
 
     def count_of(self, reason: str) -> int:
         """Return how many records were not sent for a reason."""

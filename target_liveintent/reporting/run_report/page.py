@@ -141,7 +141,7 @@ def _outcomes(facts: Facts) -> str:
         "delivered": "would be sent" if facts.dry_run else "LiveIntent has",
         "rejected": "dead letters",
         "dropped": "not to be sent",
-        "unused": "by your maps",
+        "unused": "not replayed" if facts.is_replay else "by your maps",
     }
     if facts.total.unsettled > 0:
         columns["unsettled"] = "without a fate"
@@ -152,15 +152,20 @@ def _outcomes(facts: Facts) -> str:
         for one in (facts.total, *facts.streams[:_MOST_ROWS])
     )
     table = markup.table("Records by stream", heads, rows, total)
-    intro = "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
+    intro = (
+        "Each dead letter has one fate. Those that are not replayed stay in the file."
+        if facts.is_replay
+        else "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
+    )
     return markup.section("What became of the records", intro, _outcome_figure(facts), table)
 
 
 def _outcome_figure(facts: Facts) -> str:
     steps, width = facts.over_time.steps, facts.over_time.seconds_a_step
-    keys = _OUTCOMES.values()
+    legend = _OUTCOMES | ({"unused": ("not replayed", "rest")} if facts.is_replay else {})
+    keys = legend.values()
     bars = {
-        colour: [getattr(step, field) for step in steps] for field, (_, colour) in _OUTCOMES.items()
+        colour: [getattr(step, field) for step in steps] for field, (_, colour) in legend.items()
     }
     if len(steps) > 1:
         labels = [words.clock(n * width) for n in range(len(steps))]

@@ -25,6 +25,7 @@ from target_liveintent.mapping import MappingFailedError, RecordConverter, Strea
 from target_liveintent.privacy import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, decode_message, decode_object, lines
+from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator
@@ -165,7 +166,11 @@ class Inspector:
         builder = EventBuilder(
             stream.name, plan.properties, stream.keys, defaults, self._suppressions
         )
-        explained.converter = RecordConverter(plan, builder, explained.left_out)
+        explained.converter = (
+            ReplayConverter(plan, builder, explained.left_out, self._settings)
+            if is_replay
+            else RecordConverter(plan, builder, explained.left_out)
+        )
         return explained
 
 

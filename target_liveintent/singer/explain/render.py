@@ -7,7 +7,7 @@ from typing import IO
 
 import msgspec
 
-from target_liveintent.conversions import FIELDS
+from target_liveintent.conversions import DEAD_LETTERS, FIELDS
 from target_liveintent.mapping import (
     FILTER,
     StreamPlan,
@@ -157,7 +157,8 @@ def _records(explained: Explained) -> Iterator[str]:
         about += f" ({scrub(first.detail)})" if first.detail else ""
         about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
         yield f"  {reason} ({count:,}), event {first.event_id} first{about}:"
-        yield f"    {REASONS[reason].meaning}"
+        replay = explained.stream.name == DEAD_LETTERS
+        yield f"    {REASONS[reason].advice(replay=replay)}"
     mapped = outcomes.total() - outcomes[FILTERED] - outcomes["mapping_failed"]
     empty = [column for column in explained.plan.computed if column not in explained.filled]
     if mapped:

@@ -4,14 +4,18 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.reasons import REASONS
 from target_liveintent.singer.explain.render import explain
 from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.storage.dead_letters import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -112,6 +116,30 @@ def test_rejected_records() -> None:
     place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 2 rejected.")
     assert found[place + 1].startswith("  missing_event_time (2), event ")
     assert found[place + 2] == f"    {REASONS['missing_event_time'].meaning}"
+
+
+def test_dead_letters() -> None:
+    """What a replay leaves or drops is told, with advice that does not speak of maps."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1})
+    good = {"event_time": int(time.time()) - 60, "md5": "0" * 31 + "1", "source": "web"}
+    other = {"customer_id": "b-9z9z", "api_host": "conversions.liveintent.com"}
+    letters = [
+        {**good, "reason": "refused_by_api"},
+        {**good, "reason": "refused_by_api", "written_for": other},
+        {**good, "reason": "unconfirmed"},
+        {**good, "reason": "refused_by_api", "event_time": 1},
+        {"reason": "missing_event_time"},
+    ]
+    messages: list[dict[str, Any]] = [json.loads(HEAD)]
+    for number, letter in enumerate(letters):
+        record = {"event_id": str(number), **letter}
+        messages.append({"type": "RECORD", "stream": DEAD_LETTERS, "record": record})
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    found = "\n".join(explain(source, settings, StreamMaps({}, {}), {}))
+    assert "Of 5 records, 1 would be sent, 0 filtered, 4 rejected." in found
+    for reason in ("other_account", "unconfirmed", "expired", "missing_event_time"):
+        assert f"  {reason} (1), event " in found
+    assert not re.search(r"\bmap", found, re.IGNORECASE)
 
 
 def test_what_fills_a_field() -> None:
