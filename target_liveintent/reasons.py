@@ -142,3 +142,11 @@ REASONS: dict[str, Reason] = {
         " event ID is skipped too."
     ),
 }
+
+MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
+"""The reasons of events that LiveIntent may have counted, which `replay_unconfirmed` sends."""
+NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(
+    MAY_HAVE_COUNTED
+)
+"""The reasons that fail a run which delivers nothing: they count, and LiveIntent surely does not
+have the event."""

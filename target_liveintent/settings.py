@@ -130,8 +130,9 @@ class Settings:
     )
     max_dead_letter_percent: int = setting(
         "The run fails at its end when more of its records than this became dead letters, if there"
-        " were 100 or more; at a STATE already, from 1,000 records on. Guests and events that are"
-        " too old do not count.",
+        " were 100 or more; at a STATE already, from 1,000 records on. It also fails when it"
+        " delivers nothing and ten records became dead letters; 100 turns both rules off. Guests"
+        " and events that are too old do not count.",
         default=50,
         minimum=0,
         maximum=100,

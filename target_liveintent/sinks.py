@@ -11,7 +11,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 
-from target_liveintent.conversions import EventBuilder, Rejection
+from target_liveintent.conversions import EventBuilder, Rejection, watch_zone
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
@@ -83,9 +83,8 @@ class LiveIntentSink(RunSink):
         suppressions: Suppressions,
     ) -> None:
         super().__init__(target, stream, plan, run, settings)
-        builder = EventBuilder(
-            stream.name, plan.properties, stream.keys, settings.events, suppressions
-        )
+        defaults = watch_zone(settings.events, self._counts.note_zone_use)
+        builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)
         self._converter = self._make_converter(plan, builder)
         # Without keys, a derived event ID is made of the whole mapped record.
         needs_all = self._schema_check is not None or (not stream.keys and plan.passes_others)

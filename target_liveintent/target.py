@@ -273,6 +273,11 @@ class TargetLiveIntent(Target):
         """Deliver everything that was read, if a stream is mapped to events."""
         if not self.message_reader.stopped:
             self.streams.warn_of_absent_streams()
+            if not self.streams.sinks:
+                self.logger.warning(
+                    "no record came, and not even a SCHEMA: the tap has ended early, or none of its"
+                    " streams is selected; look at what it logged, or run it alone"
+                )
         if not self.streams.has_events and self.run.counts.total.read > 0:
             self.streams.fail_unmapped()
         self.run.gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)

@@ -18,6 +18,7 @@ from target_liveintent.conversions.model import (
 )
 from target_liveintent.conversions.window import window_end
 from target_liveintent.conversions.wire import SentEvent, read_back
+from target_liveintent.conversions.zones import watch_zone
 
 __all__ = [
     "DAY",
@@ -36,5 +37,6 @@ __all__ = [
     "missing_columns_message",
     "positive_integer",
     "read_back",
+    "watch_zone",
     "window_end",
 ]

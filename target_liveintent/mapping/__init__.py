@@ -19,11 +19,12 @@ from target_liveintent.mapping.presets import (
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
-    did_you_mean,
+    did_you_mean_stream,
     nearest,
     settings_to_set,
     unknown_columns,
     unknown_read,
+    unused_zone,
 )
 
 __all__ = [
@@ -42,7 +43,7 @@ __all__ = [
     "advise_map",
     "coalesce",
     "compile_row",
-    "did_you_mean",
+    "did_you_mean_stream",
     "expand_presets",
     "getter",
     "likely_preset",
@@ -51,4 +52,5 @@ __all__ = [
     "settings_to_set",
     "unknown_columns",
     "unknown_read",
+    "unused_zone",
 ]

@@ -6,6 +6,7 @@ the record, so an expression uses one that `getter` has bound to the record.
 
 from __future__ import annotations
 
+import datetime as dt
 import re
 from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
@@ -16,6 +17,9 @@ from target_liveintent.conversions import currency_code
 GET = "get"
 """The name of the only function that depends on the record."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
+_UTC_TIME = re.compile(
+    r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d[\d:.,]*)\s?(?:[Zz]|[+-]00(?::?00)?)", re.ASCII
+)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _INT64 = 2**63
 _CODES = {
@@ -90,6 +94,19 @@ def _whole(amount: Any) -> int | None:
     return int(amount) if is_small and amount == int(amount) else None
 
 
+def local_time(value: Any) -> Any:
+    """Return a time in UTC without its zone, so that the setting `timezone` says which it is.
+
+    Any other value is returned unchanged, also a time with another offset, which is known to be
+    right.
+    """
+    if isinstance(value, str):
+        found = _UTC_TIME.fullmatch(value.strip())
+        return found[1] if found else value
+    is_utc = isinstance(value, dt.datetime) and value.utcoffset() == dt.timedelta(0)
+    return value.replace(tzinfo=None) if is_utc else value
+
+
 def lower(value: Any) -> Any:
     """Return text in lower case, and any other value unchanged."""
     return value.lower() if isinstance(value, str) else value
@@ -127,6 +144,14 @@ FUNCTIONS = (
         " `12.50` in USD, `1250` in JPY, `1.250` in KWD. Null if amount or currency cannot be"
         " read.",
         minor_units,
+    ),
+    Function(
+        "local_time",
+        "local_time(x)",
+        "A time that ends in `Z` or `+00:00` without that end, so that the setting `timezone` says"
+        " which zone it is of: for taps that mark local times as UTC, as tap-postgres does with"
+        " columns of the type `timestamp`. All else as it is, times with other offsets too.",
+        local_time,
     ),
     Function("lower", "lower(x)", "Text in lower case; anything else, null too, as it is.", lower),
     Function("strip", "strip(x)", "Text without the spaces around it; the rest as it is.", strip),

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import difflib
 import fnmatch
+import itertools
 import json
 import keyword
 import re
@@ -13,13 +14,46 @@ from typing import Any
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.privacy import scrub
-from target_liveintent.settings import EventDefaults
+from target_liveintent.settings import EventDefaults, Settings
 
 
 def did_you_mean(name: str, known_names: Iterable[str]) -> str:
-    """Return the end of a sentence that suggests the most similar known name; empty if none is."""
-    similar = nearest(name, known_names)
-    return f"; is it '{similar}'?" if similar else ""
+    """Return the end of a sentence that suggests the most similar known name; empty if none is.
+
+    The first words do not make names similar that end in others: `guest_email`, `guest_name`.
+    """
+    return _is_it(nearest(name, (known for known in known_names if _ends_alike(name, known))))
+
+
+def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
+    """Return the same for a stream, which need not be misspelled: a tap has many that no map names.
+
+    So the last words have to be similar: `order_items` are no misspelled `orders`.
+    """
+    return did_you_mean(
+        name, (known for known in known_names if _similar(_words(name)[-1], _words(known)[-1]))
+    )
+
+
+def _is_it(name: str | None) -> str:
+    return f"; is it '{name}'?" if name else ""
+
+
+def _ends_alike(name: str, known: str) -> bool:
+    """Return whether two names are similar without the first words that they share."""
+    words, others = _words(name), _words(known)
+    pairs = zip(words, others)  # noqa: B905 (one of them may be longer)
+    shared = sum(1 for _ in itertools.takewhile(lambda pair: pair[0] == pair[1], pairs))
+    rest, other = "_".join(words[shared:]), "_".join(others[shared:])
+    return shared == 0 or not (rest and other) or _similar(rest, other)
+
+
+def _words(name: str) -> list[str]:
+    return re.findall(r"[^\W_]+", name.lower()) or [name]
+
+
+def _similar(word: str, other: str) -> bool:
+    return bool(difflib.get_close_matches(word, [other]))
 
 
 def nearest(name: str, known_names: Iterable[str]) -> str | None:
@@ -50,16 +84,26 @@ def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
     """Return a sentence for each column of a map that no event has."""
     for column in columns:
         if column not in READ_COLUMNS:
-            hint = did_you_mean(column, [field.name for field in FIELDS])
+            hint = _is_it(nearest(column, (field.name for field in FIELDS)))
             yield f"the map of '{stream}' has a column '{column}' that no event has{hint}"
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:
     """Return the names and patterns of maps that match no stream of the tap, each with a hint."""
-    others = [stream for stream in streams if stream not in names]
+    others = [x for x in streams if not any(fnmatch.fnmatch(x, name) for name in names)]
     for name in names:
         if not any(fnmatch.fnmatch(stream, name) for stream in streams):
-            yield name, did_you_mean(name, others)
+            yield name, did_you_mean_stream(name, others)
+
+
+def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
+    """Return a sentence if the setting `timezone` was used for no event time of these streams."""
+    if streams and timezone.casefold() != Settings.timezone.casefold():
+        yield (
+            f"the setting timezone was used for no event time of {', '.join(streams)}: each has a"
+            " zone of its own, or is Unix time. tap-postgres and others mark local times as UTC:"
+            " map such a column by local_time(…), and timezone counts"
+        )
 
 
 _LIKELY_COLUMNS = {

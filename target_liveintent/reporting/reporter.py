@@ -70,7 +70,7 @@ class RunReporter:
     def end(self, counts: RunCounts, ending: Ending) -> None:
         """Report how the run ended: in the log, and in the files that the settings name."""
         self._progress.close()
-        for warning in counts.warnings():
+        for warning in counts.warnings(self._settings.timezone):
             self._logger.warning(warning)
         for line in (*counts.lines(), *counts.advice(self._settings.dead_letter_path)):
             self._logger.info(line)

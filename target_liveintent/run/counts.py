@@ -7,8 +7,11 @@ from collections import Counter
 from collections.abc import Iterator
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.conversions import DEAD_LETTERS, Rejection
+from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import REASONS
+from target_liveintent.run.losses import count_source, frequent, nothing_delivered
+from target_liveintent.settings import Settings
 
 _LEAST_EVENTS_TO_WARN = 10
 """Delivered events from which on a column that is always empty is probably a mistake."""
@@ -18,6 +21,10 @@ _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
 _MOST_ACCOUNTS = 5
 """Other accounts that a warning names."""
+_UNLIMITED = 100
+"""The percentage that turns both rules about dead letters off."""
+_LEAST_DROPPED_TO_WARN = 10
+"""Records without consent from which on it is probably a mistake if a stream has no others."""
 
 
 @dataclasses.dataclass
@@ -33,6 +40,8 @@ class StreamCounts:
         dropped: Records that are not to be sent, by reason: `no_consent`, `suppressed`,
             `already_sent`, `over_limit`, `expired`.
         rejected: Dead letters, by reason.
+        sources: Values of the column `source` in records that were rejected for it; see `losses`.
+        zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
     """
@@ -44,6 +53,8 @@ class StreamCounts:
     not_replayed: Counter[str] = dataclasses.field(default_factory=Counter)
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     rejected: Counter[str] = dataclasses.field(default_factory=Counter)
+    sources: Counter[str] = dataclasses.field(default_factory=Counter)
+    zone_uses: int = 0
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
 
     @property
@@ -61,6 +72,26 @@ class StreamCounts:
             for name, count in self.left_out.items()
             if name.endswith(" empty") and count >= self.delivered >= _LEAST_EVENTS_TO_WARN
         ]
+
+    @property
+    def taken(self) -> int:
+        """The number of records that LiveIntent has, by this run or an earlier one."""
+        return self.delivered + self.dropped["already_sent"]
+
+    @property
+    def ignores_zone(self) -> bool:
+        """Whether event times were read, and none of them in the zone of the settings."""
+        return not self.zone_uses and bool(self.delivered or self.rejected["event_in_future"])
+
+    def reject(self, rejection: Rejection) -> None:
+        """Count a dead letter, and the source that cannot be used, if that is the reason."""
+        self.rejected[rejection.reason] += 1
+        if rejection.reason == "invalid_source":
+            count_source(self.sources, rejection.columns.get("source"))
+
+    def note_zone_use(self) -> None:
+        """Count an event time that is read in the zone of the setting `timezone`."""
+        self.zone_uses += 1
 
     def add(self, other: StreamCounts) -> None:
         """Add the counts of another stream."""
@@ -151,18 +182,26 @@ class RunCounts:
         """How many seconds the run has taken so far."""
         return self._clock.monotonic() - self._started
 
+    @property
+    def has_taken(self) -> bool:
+        """Whether LiveIntent has any record that came in this run."""
+        return any(counts.taken for counts in self.streams.values())
+
     def too_many_rejected(self, percent: int, *, at_end: bool) -> str | None:
         """Return why the run must fail if more than so many percent became dead letters.
 
-        Records that were not to be sent, and reasons that any honest run has, do not count.
+        Records that were not to be sent, and reasons that any honest run has, do not count. At the
+        end, ten records are too many if nothing was delivered.
         """
         least = _LEAST_RECORDS_TO_FAIL if at_end else _LEAST_RECORDS_AT_STATE
         total = self.total
-        wanted = total.read - total.filtered - total.unmapped
-        wanted -= total.not_replayed.total() + total.dropped.total()
+        wanted = total.read - total.filtered - total.unmapped - total.not_replayed.total()
+        wanted -= total.dropped.total() - total.dropped["already_sent"]
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
         if wanted < least or bad.total() * 100 <= wanted * percent:
-            return None
+            # A record that is still on its way may be delivered.
+            is_over = at_end and percent != _UNLIMITED and not total.unsettled
+            return nothing_delivered(total.rejected) if is_over and not total.taken else None
         reason, most = bad.most_common(1)[0]
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
@@ -181,8 +220,13 @@ class RunCounts:
             f" {self.throttled} throttled, {self.seconds:.1f} s"
         )
 
-    def warnings(self) -> Iterator[str]:
-        """Return what may be wrong with a run that ended well."""
+    def warnings(self, timezone: str = Settings.timezone) -> Iterator[str]:
+        """Return what may be wrong with a run that ended well, given the setting `timezone`."""
+        for stream, counts in self.streams.items():
+            yield from _lost(stream, counts, dry_run=self.dry_run)
+        zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
+        zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
+        yield from unused_zone(timezone, zoned)
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"
@@ -243,6 +287,27 @@ class RunCounts:
             parts.append(f"not settled {counts.unsettled}")
         words = ", ".join(parts)
         return f"{words}; left out{_names(counts.left_out)}" if counts.left_out else words
+
+
+def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
+    """Return how many records of a stream were lost, for each reason that is no everyday one."""
+    lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
+    without_consent = counts.dropped["no_consent"]
+    if without_consent >= _LEAST_DROPPED_TO_WARN and not counts.taken:
+        lost["no_consent"] = without_consent
+    nothing = _nothing(counts, dry_run=dry_run)
+    for reason, count in lost.items():
+        values = frequent(counts.sources) if reason == "invalid_source" else ""
+        yield (
+            f"{stream}: {reason} in {count} of {counts.read} records{values}{nothing}; the lines"
+            " after the total say what to do"
+        )
+
+
+def _nothing(counts: StreamCounts, *, dry_run: bool) -> str:
+    if counts.taken or counts.unsettled:
+        return ""
+    return f", and nothing of it {'would be' if dry_run else 'was'} delivered"
 
 
 def _with_names(outcome: str, counter: Counter[str]) -> str:

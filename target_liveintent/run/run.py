@@ -12,7 +12,7 @@ from typing import Any
 from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection, read_back
 from target_liveintent.delivery import BatchResult
 from target_liveintent.errors import DeliveryError, TooManyRejectedError
-from target_liveintent.reasons import REASONS
+from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox
 from target_liveintent.run.parts import RunParts
@@ -63,6 +63,8 @@ class Run:
             self._outbox.add(stream, result)
         elif isinstance(result, Rejection):
             self._reject(stream, result)
+            if result.reason in NEVER_TAKEN:
+                self.gate.withhold()
         else:
             self.counts.of(stream).filtered += 1
 
@@ -77,7 +79,7 @@ class Run:
         if self._settings.fail_on_invalid:
             raise TooManyRejectedError(_explain(rejection, replay=stream == DEAD_LETTERS))
         self._write(dead_letter_line(rejection, self._settings))
-        counts.rejected[reason] += 1
+        counts.reject(rejection)
 
     def carry_over(self, stream: str, record: Mapping[str, Any], reason: str) -> None:
         """Copy a dead letter that a replay does not send, and count it under the reason for that.
@@ -118,6 +120,10 @@ class Run:
 
     def _advance_state(self) -> None:
         """Write the STATE that is due. STATE is written nowhere else."""
+        if self.counts.has_taken:
+            self.gate.release()
+        if self.gate.withholds:  # A run that delivers nothing must not read a million bad records.
+            self._judge()
         state = self.gate.due()
         if state is None:
             return
@@ -129,7 +135,7 @@ class Run:
             self._parts.write_state(state)
 
     def _judge(self) -> None:
-        """Fail if too many records became dead letters."""
+        """Fail if too many records became dead letters, or nothing but those."""
         percent = self._settings.max_dead_letter_percent
         if problem := self.counts.too_many_rejected(percent, at_end=self._at_end):
             self.gate.close(Closed.TOO_MANY_REJECTED)
@@ -177,7 +183,8 @@ class Run:
             return  # The first rejection has ended the run; these events have no outcome.
         for undelivered in result.undelivered:
             self._reject(result.batch.stream, undelivered.rejection)
-        self.gate.finish_batch(result.batch.number)
+        rejected = not NEVER_TAKEN.isdisjoint(one.reason for one in result.undelivered)
+        self.gate.finish_batch(result.batch.number, rejected=rejected)
 
     # How it ends
 
@@ -219,6 +226,8 @@ class Run:
             raise self._delivery_failure
         if not self._failed:
             self._judge()
+            self.gate.release()
+            self._advance_state()
 
     def abandon(self, failure: BaseException) -> None:
         """End a run that has failed: settle what can be settled, write the STATE that is true.

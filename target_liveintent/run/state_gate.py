@@ -3,6 +3,9 @@
 Batches are numbered as they are opened. Every record read before a STATE is in a batch with a
 smaller number than the next batch to be opened, or has its outcome already. So a STATE may be
 written once all batches with smaller numbers are finished, unless the gate is closed as a whole.
+
+A run that delivers nothing and rejects many records fails without STATE. So until something is
+delivered, no STATE passes a record that was rejected: it counts as an unfinished batch.
 """
 
 from __future__ import annotations
@@ -29,6 +32,8 @@ class StateGate:
         self._closed: set[Closed] = set()
         self._next = 0
         self._unfinished: set[int] = set()
+        self._withheld: set[int] = set()  # Those that are unfinished only for a rejected record.
+        self._released = False
         self._held: deque[tuple[int, str]] = deque()
         self._written: str | None = None
 
@@ -56,9 +61,33 @@ class StateGate:
         self._unfinished.add(number)
         return number
 
-    def finish_batch(self, number: int) -> None:
-        """Note that all of a batch is delivered, or written as dead letters."""
-        self._unfinished.remove(number)
+    def finish_batch(self, number: int, *, rejected: bool = False) -> None:
+        """Note that all of a batch is delivered, or written as dead letters.
+
+        Args:
+            number: The batch.
+            rejected: Whether no STATE may pass the batch before `release`.
+        """
+        if rejected and not self._released:
+            self._withheld.add(number)
+        else:
+            self._unfinished.remove(number)
+
+    def withhold(self) -> None:
+        """Let no STATE pass the record that was just read before `release`."""
+        if not self._released and not self._withheld:  # The first one holds back all later STATEs.
+            self._withheld.add(self.open_batch())
+
+    @property
+    def withholds(self) -> bool:
+        """Whether a STATE waits that may be written after `release`, if nothing else holds it."""
+        return bool(self._withheld and self._held and not self._closed)
+
+    def release(self) -> None:
+        """Let STATEs pass rejected records, from now on."""
+        self._released = True
+        self._unfinished -= self._withheld
+        self._withheld.clear()
 
     def hold(self, state: str) -> None:
         """Remember a STATE that was just read; it stands for everything read before it."""

@@ -18,7 +18,7 @@ from target_liveintent.mapping import (
     StreamPlan,
     absent_streams,
     advise_map,
-    did_you_mean,
+    did_you_mean_stream,
     settings_to_set,
     unknown_columns,
 )
@@ -166,9 +166,7 @@ class StreamRegistry:
         if not missing:
             return True
         if not plan.named:
-            others = [name for name in self._maps.names if name != stream.name]
-            hint = did_you_mean(stream.name, others)
-            self._warn_once(f"stream '{stream.name}' is skipped: no stream map names it{hint}")
+            self._warn_if_skipped(stream, plan)
         elif plan.transform is not None:
             advice = settings_to_set(missing)
             if advice is None:
@@ -181,9 +179,20 @@ class StreamRegistry:
             raise StreamMappingError(msg)
         return False
 
-    def _warn_once(self, text: str) -> None:
-        if text not in self._warned:
-            self._warned.add(text)
+    def _warn_if_skipped(self, stream: Stream, plan: StreamPlan) -> None:
+        """Warn about a stream that no map names, unless the user has said that it is not used."""
+        names = self._maps.names
+        if plan.transform is None or stream.name in names:  # `__else__`, or only copies use it.
+            return
+        hint = did_you_mean_stream(stream.name, [name for name in names if name not in self.sinks])
+        self._warn_once(
+            f"stream '{stream.name}' is skipped: no stream map names it{hint}",
+            about=f"skipped {stream.name}",  # The hint may be another one at the next SCHEMA.
+        )
+
+    def _warn_once(self, text: str, about: str | None = None) -> None:
+        if (about or text) not in self._warned:
+            self._warned.add(about or text)
             self._logger.warning("%s", text)
 
 

@@ -20,6 +20,7 @@ from target_liveintent.errors import (
     TooManyRejectedError,
 )
 from target_liveintent.run import RunCounts
+from target_liveintent.settings import Settings
 from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.options import Job, job_of, unknown_options
 from target_liveintent.spark.task import LOGGER, Attempt, TaskResult, configure_logging, deliver
@@ -105,7 +106,7 @@ class _Writer:
         configure_logging()
         results = [message.result for message in messages if message is not None]
         counts = _sum(results, dry_run=self._job.dry_run)
-        for warning in counts.warnings():
+        for warning in counts.warnings(self._job.given.get("timezone", Settings.timezone)):
             LOGGER.warning(warning)
         for line in (*counts.lines(), *counts.advice("the folder of dead_letter_path")):
             LOGGER.info(line)

@@ -11,7 +11,7 @@ from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from target_liveintent.conversions import EventBuilder
+from target_liveintent.conversions import EventBuilder, watch_zone
 from target_liveintent.errors import RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
@@ -87,8 +87,9 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> T
     run = Run(settings, parts._replace(dead_letters=dead_letters))
     plan = StreamPlan.without_map(job.stream, job.columns)
     suppressions = Suppressions(settings.suppression_path)
-    builder = EventBuilder(job.stream, plan.properties, job.keys, settings.events, suppressions)
     counts = run.counts.of(job.stream)
+    defaults = watch_zone(settings.events, counts.note_zone_use)
+    builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
     converter = RecordConverter(plan, builder, counts.left_out)
     columns = list(job.columns)
     try:

@@ -26,7 +26,7 @@ from target_liveintent.conversions import (
 )
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import redact_columns, scrub
-from target_liveintent.reasons import REASONS
+from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.storage.files import AppendedFile
 
@@ -48,8 +48,6 @@ _SCHEMA = {
     "schema": {"type": "object", "properties": _PROPERTIES},
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode
-_MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
-"""The reasons of events that LiveIntent may have counted, which `replay_unconfirmed` sends."""
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
@@ -154,7 +152,7 @@ def why_not_replayed(record: Mapping[str, Any], settings: Settings, now: float) 
     reason = REASONS.get(code)
     if reason is None or reason.replayed or code == _JUDGED_AGAIN:
         return None
-    return None if settings.replay_unconfirmed and code in _MAY_HAVE_COUNTED else code
+    return None if settings.replay_unconfirmed and code in MAY_HAVE_COUNTED else code
 
 
 def _is_for_another(record: Mapping[str, Any], settings: Settings) -> bool:

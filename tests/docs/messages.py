@@ -14,19 +14,22 @@ ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
     "_explain",
-    "_failure",
     "_fail",
+    "_failure",
+    "_lost",
     "_where",
     "advice",
     "describe",
     "lines",
     "missing_columns_message",
+    "nothing_delivered",
     "problems",
     "refused_as_a_whole",
     "too_many_rejected",
     "unknown_columns",
     "unknown_read",
     "unknown_settings",
+    "unused_zone",
     "warnings",
 }
 """Functions whose texts are said elsewhere."""

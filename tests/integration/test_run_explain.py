@@ -8,7 +8,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import CUSTOMER, lines, order, schema, state
+from integration_support import CUSTOMER, DAY, lines, order, schema, state
 from preset_records import changed, sample
 
 from target_liveintent.singer.explain.inspect import MAX_RECORDS
@@ -189,6 +189,31 @@ def test_what_a_stream_lacks(to_server: Launcher) -> None:
     run = explain(to_server, schema("orders", COLUMNS), config={"stream_maps": {"orders": MAP}})
     assert "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and" in run.stdout
     assert "A map to start from" not in run.stdout
+
+
+def test_a_timezone_that_is_never_used(to_server: Launcher) -> None:
+    """Where no event time needs the setting timezone, its stream says so."""
+    at = time.strftime("%Y-%m-%dT%H:%M:%S", time.gmtime(time.time() - DAY))
+    config = {"stream_maps": {"orders": MAP}, "pixel_id": 7, "default_source": "web"}
+    for created, timezone, is_said in (
+        (f"{at}+00:00", "Asia/Tokyo", True),
+        (at, "Asia/Tokyo", False),
+        (f"{at}+00:00", "UTC", False),
+        ("", "Asia/Tokyo", False),
+    ):
+        messages = (schema("orders", COLUMNS), sale(1, created=created))
+        run = explain(to_server, *messages, config={**config, "timezone": timezone})
+        said = "  The setting timezone was used for no event time of orders: "
+        assert (said in run.stdout) == is_said
+
+
+def test_a_stream_that_is_dropped_with_the_others(to_server: Launcher) -> None:
+    """Where `__else__` drops a stream, no preset is suggested for it."""
+    of = sample("stripe_charges", time.time())
+    config = {"stream_maps": {"orders": MAP, "__else__": None}, "pixel_id": 7}
+    run = explain(to_server, schema(of.stream, of.record, of.keys), config=config)
+    assert "It is skipped: no map names it." in run.stdout
+    assert "presets" not in run.stdout
 
 
 def test_a_preset(to_server: Launcher) -> None:

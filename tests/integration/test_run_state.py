@@ -191,10 +191,11 @@ def test_too_many_letters(target: Launcher) -> None:
     [
         (50, 50, {"event_time": "?"}),
         (1, 98, {"event_time": "?"}),
+        (0, 9, {"event_time": "?"}),
         (0, 120, {"email": None}),
         (0, 120, {"event_time": int(time.time()) - 40 * DAY}),
     ],
-    ids=["just-as-many", "fewer-than-100", "no_identity", "event_too_old"],
+    ids=["just-as-many", "fewer-than-100", "fewer-than-10", "no_identity", "event_too_old"],
 )
 def test_not_too_many_letters(
     target: Launcher, good: int, bad: int, columns: dict[str, object]

@@ -1,11 +1,14 @@
-"""What a run warns of: streams that no map names, and maps that fail."""
+"""What a run warns of: what is lost or never used, streams that no map names, maps that fail."""
 
 from __future__ import annotations
 
+import datetime as dt
+import threading
+import zoneinfo
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import WITH_ID, numbered, order, schema, state
+from integration_support import WITH_ID, numbered, order, schema, state, wait_until
 
 if TYPE_CHECKING:
     from integration_support import Launcher
@@ -15,12 +18,188 @@ if TYPE_CHECKING:
 MAP = {"event_id": "event_id", "event_time": "event_time", "email": "email", "__else__": "__NULL__"}
 
 
-@pytest.mark.parametrize("others", [{}, {"__else__": "__NULL__"}, {"__else__": None}])
-def test_streams_that_no_map_names(
-    target: Launcher, sandbox: Sandbox, others: dict[str, Any]
+# What is lost
+
+
+def booked(*sources: str | None, **columns: Any) -> list[dict[str, Any]]:
+    """Return a stream of bookings with these sources."""
+    messages = [order(n, source=source, **columns) for n, source in enumerate(sources)]
+    return [schema(columns=(*MAP, "id", "source")), *messages, state(1)]
+
+
+def test_a_run_that_delivers_nothing(target: Launcher, sandbox: Sandbox) -> None:
+    """Twelve records of which none can be sent fail the run; the letters are kept, STATE is not."""
+    run = target.run(*booked(*["desk"] * 7, *["site"] * 5))
+    assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
+    assert [letter["reason"] for letter in run.letters] == ["invalid_source"] * 12
+    assert run.last_line.startswith("nothing was delivered, and 12 records became dead letters")
+    assert "max_dead_letter_percent" in run.last_line
+    (lost, *_) = run.warnings
+    assert lost.startswith(
+        "orders: invalid_source in 12 of 12 records (desk 7, site 5), and nothing of it was"
+    )
+
+
+def test_a_run_that_may_deliver_nothing(target: Launcher) -> None:
+    """With max_dead_letter_percent 100, or fewer than ten records, it ends well and warns."""
+    for count, settings in ((12, {"max_dead_letter_percent": 100}), (9, {})):
+        run = target.run(*booked(*["desk"] * count), **settings)
+        assert (run.code, run.states) == (0, [1])
+        (lost,) = run.warnings
+        assert lost.startswith(f"orders: invalid_source in {count} of {count} records (desk ")
+
+
+def test_a_few_records_that_are_lost(target: Launcher, sandbox: Sandbox) -> None:
+    """Each share of rejections is warned of, without anything personal; guests are not."""
+    messages = booked("web", "Jane Doe", "jane@example.com", "desk", None)
+    messages[1:1] = [order(90, email=None, source="web"), order(91, event_time=1, source="web")]
+    run = target.run(*messages)
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 2)
+    (lost,) = run.warnings
+    assert lost == (
+        "orders: invalid_source in 3 of 7 records (desk 1, others); the lines after the total say"
+        " what to do"
+    )
+    assert "jane" not in run.log.lower()
+
+
+def test_no_early_state(target: Launcher, sandbox: Sandbox) -> None:
+    """While nothing is delivered, STATE does not pass a rejected record; then it does."""
+    run = target.start(flush_interval_seconds=1)
+    run.send(schema(columns=WITH_ID), state(1))
+    wait_until(lambda: run.states == [1], "the STATE before the rejected record")
+    run.send(order(1, event_time="?"), state(2))
+    wait_until(lambda: run.letters, "the dead letter")
+    threading.Event().wait(1.3)  # a look at what is due
+    early = run.states
+    run.send(order(2), state(3))
+    wait_until(lambda: run.states[-1] == 3, "the STATE after a delivery")
+    run.send(order(3, event_time="?"), state(4))
+    wait_until(lambda: run.states[-1] == 4, "the STATE after a rejected record")
+    assert run.close_input().wait().code == 0
+    assert early == [1]
+    assert run.states == [1, 3, 4]
+
+
+def test_what_was_sent_already_is_delivered(target: Launcher) -> None:
+    """Where the ledger knows one event, ten rejected records do not fail the run."""
+    settings = {"ledger_path": "sent.sqlite"}
+    known = order(0, event_id="order-0")
+    assert target.run(schema(columns=WITH_ID), known, state(1), **settings).code == 0
+    bad = [order(n, event_time="?") for n in range(1, 11)]
+    run = target.run(schema(columns=WITH_ID), known, *bad, state(2), **settings)
+    assert (run.code, run.states) == (0, [2])
+    assert run.summary["total"].drops == {"already_sent": 1}
+
+
+# Settings and taps
+
+
+@pytest.mark.parametrize(
+    ("times", "timezone", "is_warned_of"),
+    [
+        (["2026-11-25T12:00:00+00:00"], "Europe/Berlin", True),
+        (["2026-11-25T12:00:00+00:00", "2026-11-25T12:00:00"], "Europe/Berlin", False),
+        (["2026-11-25T12:00:00+00:00"], "UTC", False),
+        ([], "Europe/Berlin", False),
+    ],
+)
+def test_a_timezone_that_is_never_used(
+    target: Launcher, times: list[str], timezone: str, is_warned_of: bool
 ) -> None:
+    """A zone that no event time needs is warned of, because it has no effect."""
+    now = dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=3)
+    today = [now.strftime("%Y-%m-%dT%H:%M:%S") + time[19:] for time in times]
+    messages = [order(n, event_time=time) for n, time in enumerate(today)]
+    for settings in ({}, {"dry_run": True}):
+        run = target.run(schema(), *messages, state(1), timezone=timezone, **settings)
+        assert run.code == 0
+        assert bool(run.warnings) == is_warned_of
+        if is_warned_of:
+            assert "the setting timezone was used for no event time of orders: " in run.warnings[0]
+
+
+def test_local_times_that_a_tap_marks_as_utc(target: Launcher, sandbox: Sandbox) -> None:
+    """With local_time, the setting counts, and nothing is warned of."""
+    zone = zoneinfo.ZoneInfo("Asia/Tokyo")
+    there = dt.datetime.now(zone).replace(microsecond=0) - dt.timedelta(hours=1)
+    marked = there.replace(tzinfo=dt.timezone.utc).isoformat()
+    maps = {"orders": {**MAP, "event_time": "local_time(get('event_time'))"}}
+    run = target.run(
+        schema(columns=WITH_ID),
+        *numbered(1, event_time=marked),
+        state(1),
+        stream_maps=maps,
+        timezone="Asia/Tokyo",
+    )
+    assert (run.code, run.warnings) == (0, [])
+    assert [event["eventTime"] for event in sandbox.events] == [int(there.timestamp())]
+
+
+@pytest.mark.parametrize("messages", [[], [state(1)]], ids=["nothing", "STATE"])
+def test_a_tap_that_died(target: Launcher, messages: list[dict[str, Any]]) -> None:
+    """A run to which not even a SCHEMA came says so."""
+    run = target.run(*messages)
+    assert run.code == 0
+    (said,) = run.warnings
+    assert said.startswith("no record came, and not even a SCHEMA: ")
+
+
+def test_a_tap_without_news(target: Launcher) -> None:
+    """A run without records is no reason to warn."""
+    run = target.run(schema(), state(1))
+    assert (run.code, run.warnings, run.states) == (0, [], [1])
+
+
+# Stream maps
+
+
+@pytest.mark.parametrize("others", [{"__else__": "__NULL__"}, {"__else__": None}])
+def test_streams_that_are_dropped_on_purpose(target: Launcher, others: dict[str, Any]) -> None:
+    """With `__else__`, a stream that no map names is dropped, however it is called."""
+    run = target.run(
+        schema("ordrs", ("id", "name")),
+        schema(columns=WITH_ID),
+        order(0, "ordrs"),
+        *numbered(2),
+        state(1),
+        stream_maps={"orders": MAP, **others},
+    )
+    assert (run.code, run.warnings) == (0, [])
+    assert run.summary["ordrs"].unmapped == 1
+
+
+def test_a_misspelled_map_beside_others_that_are_dropped(target: Launcher) -> None:
+    """A map whose stream does not come is warned of all the same."""
+    run = target.run(
+        schema("public-ordrs", ("id", "name")),
+        schema("public-users", ("id", "name")),
+        schema(columns=WITH_ID),
+        *numbered(2),
+        state(1),
+        stream_maps={"orders": MAP, "public-orders": MAP, "__else__": "__NULL__"},
+    )
+    assert run.warnings == [
+        "a map names stream 'public-orders', which did not come; is it 'public-ordrs'?"
+    ]
+
+
+def test_streams_that_begin_alike(target: Launcher) -> None:
+    """The schema of a database is no similarity of its tables."""
+    run = target.run(
+        schema("public-users", ("id", "name")),
+        schema("public-orders", WITH_ID),
+        order(0, "public-orders", event_id="order-0"),
+        state(1),
+        stream_maps={"public-orders": MAP},
+    )
+    assert run.code == 0
+    assert run.warnings == ["stream 'public-users' is skipped: no stream map names it"]
+
+
+def test_streams_that_no_map_names(target: Launcher, sandbox: Sandbox) -> None:
     """A stream that no map names is warned of once, with a name that is near."""
-    maps = {"orders": MAP, **others}
+    maps = {"orders": MAP}
     columns = ("id", "name")
     run = target.run(
         schema("ordrs", columns),

@@ -74,10 +74,14 @@ class Feed:
     def _record(self, plan: Plan, rng: random.Random, place: int) -> Record:
         stream = f"stream-{rng.randrange(plan.streams)}"
         luck = rng.random()
+        if place in plan.unmapped:
+            luck = 0.05
         if luck < 0.02:
             return Record(place, stream, None)
         if luck < 0.06:
             reason = rng.choice(("no_identity", "missing_event_time", "no_consent"))
+            if place in plan.unmapped:
+                reason = "missing_event_time"
             columns = {"order_id": str(place)}
             return Record(place, stream, Rejection(stream, f"e{place}", reason, None, columns))
         if luck < 0.12 and place and isinstance(self.records[-1].result, Conversion):

@@ -82,6 +82,7 @@ class Plan:
         faults: Those of `FAULTS` that it has.
         settings: The settings of its runs.
         records: How many records the tap sends.
+        unmapped: The records that a wrong map rejects: none, or all up to one of them.
         gap: Seconds between two messages, at most.
         latency: Seconds that an answer takes, on average.
         threads: The most requests that the system lets the process make at the same time.
@@ -107,6 +108,7 @@ class Plan:
     threads: int
     ledger: bool
     streams: int
+    unmapped: range
     bad_share: float
     bad_stretch: range
     poison_share: float
@@ -148,6 +150,7 @@ def plan_of(seed: int) -> Plan:
         threads=256 if rng.random() < 0.9 else 1,
         ledger=rng.random() < 0.4,
         streams=rng.choice((1, 1, 2)),
+        unmapped=_unmapped(seed, records),
         bad_share=rng.choice((0.02, 0.1, 0.4)) if "bad events" in faults else 0.0,
         bad_stretch=_stretch(rng, records) if "bad events" in faults else range(0),
         poison_share=rng.choice((0.005, 0.03)) if "poison" in faults else 0.0,
@@ -180,6 +183,13 @@ def _settings(rng: random.Random, batch_size: int, ceiling: int) -> Settings:
         on_invalid="fail" if rng.random() < 0.03 else "dead_letter",
         limit=rng.choice((1, 7, 20)) if rng.random() < 0.03 else None,
     )
+
+
+def _unmapped(seed: int, records: int) -> range:
+    rng = random.Random(f"map {seed}")  # noqa: S311 (a seed, not secrecy)
+    if rng.random() < 0.9:
+        return range(0)
+    return range(rng.choice((1, 10, records, rng.randint(1, records))))
 
 
 def _stretch(rng: random.Random, records: int) -> range:

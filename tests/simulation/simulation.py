@@ -185,6 +185,7 @@ class History:
                 reader.note(message)
                 self._take(run, message)
                 run.tick()
+            self._checks.run.is_ending = True
             run.finish()
         except ViolationError:
             raise

@@ -28,6 +28,10 @@ MOST_UNPROVEN = 100
 """Refused events that nothing was left to compare with, which may be dead letters as well."""
 MOST_UNPROVEN_OF_NONE = 9
 """The same in a run in which nothing was accepted."""
+FEWEST_JUDGED = 100
+"""Records from which on the share of dead letters may fail a run."""
+FEWEST_LOST = 10
+"""Rejected records from which on a run that delivers nothing fails."""
 A_MOMENT = 0.001
 """Seconds by which sums of times may be wrong."""
 
@@ -52,6 +56,9 @@ class EndChecks:
         if facts.settings.limit is not None:
             self._check_canary(facts.settings.limit, read_to)
             return
+        lost = facts.lost_before(read_to)
+        few = len(lost) < FEWEST_LOST or facts.settings.max_dead_letter_percent == 100
+        require(few or facts.delivers, "a run that delivers nothing fails", lost)
         unsafe = [one for one in facts.feed.records[run.first : read_to] if not facts.is_safe(one)]
         require(not unsafe, "a run that ends well leaves nothing", unsafe)
         is_written = last_state is None or facts.disk.state == last_state
@@ -110,9 +117,13 @@ class EndChecks:
         return bad > (MOST_UNPROVEN if run.accepted else MOST_UNPROVEN_OF_NONE)
 
     def _are_many_rejected(self, counts: RunCounts) -> bool:
-        total = counts.total
-        share = self._facts.settings.max_dead_letter_percent / 100
-        return total.rejected.total() > share * total.delivered
+        facts, total = self._facts, counts.total
+        share = facts.settings.max_dead_letter_percent / 100
+        if total.rejected.total() <= share * total.delivered:
+            return False
+        # Of the run so far; that the share is exact is tested elsewhere.
+        lost = facts.lost_before(len(facts.feed.records))
+        return total.read >= FEWEST_JUDGED or (len(lost) >= FEWEST_LOST and not facts.delivers)
 
     def over(self, counts: RunCounts, now: float) -> None:
         """Check what must be true of each run that was not killed."""

@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING
 from simulated_feed import Record, place_of
 
 from target_liveintent.conversions import Conversion, Rejection
-from target_liveintent.reasons import REASONS
+from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.storage import event_key
 
 if TYPE_CHECKING:
@@ -74,6 +74,7 @@ class RunFacts:
         quiet_until: and until when it counts.
         stop_at: Until when requests may start.
         signalled_at: When SIGTERM came.
+        is_ending: Whether the input has ended.
         drained: Whether delivery knows that nothing more comes for now.
         failed_at: When it failed.
         wrong: How many answers said that the settings are wrong.
@@ -109,7 +110,7 @@ class RunFacts:
         self.stop_at = math.inf
         self.signalled_at: float | None = None
         self.failed_at: float | None = None
-        self.drained = self.is_denied = self.is_unwritable = False
+        self.is_ending = self.drained = self.is_denied = self.is_unwritable = False
         self.wrong = 0
         self.idle_asks = 0
 
@@ -150,6 +151,27 @@ class Facts:
         if not isinstance(event, Conversion):
             return False
         return event.event_id in self.feed.bad or len(event.body) + 2 > self.plan.largest
+
+    def lost_before(self, place: int) -> list[int]:
+        """Return the dead letters of this run before a place that LiveIntent never took."""
+        run = self.run
+        reasons = {
+            letter: result.reason if isinstance(result, Rejection) else run.outcomes[letter]
+            for letter in run.letters
+            if letter < place
+            for result in (self.feed.records[letter].result,)
+        }
+        return [letter for letter, reason in reasons.items() if reason in NEVER_TAKEN]
+
+    @property
+    def delivers(self) -> bool:
+        """Whether an event of this run is delivered, or was before."""
+        run = self.run
+        if "delivered" in run.outcomes.values():
+            return True
+        records = self.feed.records[run.first : run.first + run.read]
+        events = [one.result for one in records if isinstance(one.result, Conversion)]
+        return any(event_key(event) in self.committed for event in events)
 
     def has_outcome(self, event: Conversion) -> bool:
         """Return whether an event has its outcome in this run, or an unclear one."""

@@ -120,5 +120,14 @@ class OutcomeChecks:
         require(facts.settings.limit is None, "a canary writes no STATE", text)
         for record in facts.feed.records[facts.covered : place]:
             require(facts.is_safe(record), "no STATE comes early", (text, record))
+        self._check_passed(place)
         facts.covered = place
         facts.disk.state = text
+
+    def _check_passed(self, place: int) -> None:
+        """Check that no STATE passes rejected records before anything is delivered."""
+        facts, run = self._facts, self._facts.run
+        if facts.delivers or not (lost := facts.lost_before(place)):
+            return
+        is_over = run.is_ending and not run.batches and run.failed_at is None
+        require(is_over, "until something is delivered, no STATE passes a rejected record", lost)

@@ -16,6 +16,7 @@ from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.outage import Outage
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import Outbox
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import StateGate
@@ -28,6 +29,8 @@ if TYPE_CHECKING:
 MOST_HISTORIES = 2_000
 """As many as the suite plays; a break must be found in one of them."""
 DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
+TOO_MANY_REJECTED = RunCounts.too_many_rejected
+FINISH_BATCH, SUBMIT_ALL = StateGate.finish_batch, Outbox.submit_all
 ANSWERED, TAKEN = Pace.answered, Outage.taken
 
 
@@ -55,6 +58,19 @@ def finish_before_writing(run: Run, result: BatchResult) -> None:
     run._advance_state()
     for undelivered in result.undelivered:
         run._reject(result.batch.stream, undelivered.rejection)
+
+
+def finish_although_rejected(gate: StateGate, number: int, *, rejected: bool = False) -> None:
+    FINISH_BATCH(gate, number, rejected=rejected and False)
+
+
+def release_at_the_end_of_input(outbox: Outbox) -> None:
+    SUBMIT_ALL(outbox)
+    outbox._run.gate.release()
+
+
+def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | None:
+    return TOO_MANY_REJECTED(counts, percent, at_end=False)
 
 
 def accept_all(job: Job, answer: Any, sent_at: float) -> None:
@@ -106,6 +122,27 @@ BREAKS = {
     ),
     "a batch is settled twice": Break(
         DeliveryMachine, "_finish", finish_twice, "a batch comes back once"
+    ),
+    "a rejected record holds no STATE back": Break(
+        StateGate,
+        "withhold",
+        lambda _: None,
+        "until something is delivered, no STATE passes a rejected record",
+    ),
+    "a batch that is refused holds no STATE back": Break(
+        StateGate,
+        "finish_batch",
+        finish_although_rejected,
+        "until something is delivered, no STATE passes a rejected record",
+    ),
+    "STATE passes rejected records as soon as the input ends": Break(
+        Outbox,
+        "submit_all",
+        release_at_the_end_of_input,
+        "until something is delivered, no STATE passes a rejected record",
+    ),
+    "a run that delivers nothing ends well": Break(
+        RunCounts, "too_many_rejected", judge_only_at_states, "a run that delivers nothing fails"
     ),
     "a batch is finished before its dead letters are written": Break(
         Run, "_conclude", finish_before_writing, "no STATE comes early"

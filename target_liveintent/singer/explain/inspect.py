@@ -19,6 +19,7 @@ from target_liveintent.conversions import (
     EventBuilder,
     Rejection,
     missing_columns,
+    watch_zone,
 )
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
@@ -50,6 +51,7 @@ class Explained(msgspec.Struct):
         filled: The columns that have a value in at least one mapped record.
         examples: The JSON of the first events, with shortened hashes.
         rejected: The first rejection for each reason.
+        zone_uses: How many event times were read in the zone of the setting `timezone`.
         mistake: The error that would end a run.
     """
 
@@ -63,7 +65,12 @@ class Explained(msgspec.Struct):
     filled: set[str] = msgspec.field(default_factory=set)
     examples: list[str] = msgspec.field(default_factory=list)
     rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
+    zone_uses: int = 0
     mistake: str | None = None
+
+    def note_zone_use(self) -> None:
+        """Count an event time that is read in the zone of the setting `timezone`."""
+        self.zone_uses += 1
 
     def add(self, record: dict[str, Any]) -> None:
         """Convert a record as a run would, and note its outcome."""
@@ -163,6 +170,7 @@ class Inspector:
             return explained
         if self._settings.validate_records and not is_replay:
             explained.validator = RecordValidator(stream.schema)
+        defaults = watch_zone(defaults, explained.note_zone_use)
         builder = EventBuilder(
             stream.name, plan.properties, stream.keys, defaults, self._suppressions
         )

@@ -17,6 +17,7 @@ from target_liveintent.mapping import (
     settings_to_set,
     unknown_columns,
     unknown_read,
+    unused_zone,
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
@@ -65,13 +66,16 @@ def _paragraph(
     columns = stream.schema["properties"]
     if explained.missing and (advice := settings_to_set(explained.missing)):
         yield f"  {advice}"
-    elif explained.missing or (not plan.named and likely_preset(columns)):
+    elif explained.missing or (plan.transform and not plan.named and likely_preset(columns)):
         advice = advise_map(
             stream.name, columns, stream.keys, settings.events, in_use=stream.name in in_use
         )
         yield from (f"  {line}" for line in advice.splitlines())
     if explained.outcomes:
         yield from _records(explained)
+    if explained.outcomes[SENT] and not explained.zone_uses and stream.name != DEAD_LETTERS:
+        for words in unused_zone(settings.timezone, [stream.name]):
+            yield f"  {words[0].upper()}{words[1:]}."
     if explained.mistake:
         yield f"  A run would end at a record: {explained.mistake}"
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import decimal
 import math
 from decimal import Decimal
@@ -16,6 +17,7 @@ from target_liveintent.mapping.functions import (
     FUNCTIONS,
     coalesce,
     getter,
+    local_time,
     lower,
     minor_units,
     strip,
@@ -176,6 +178,48 @@ def test_minor_units_lose_nothing(amount: int, currency: str) -> None:
     assert len(str(made).partition(".")[2]) == decimals
 
 
+@pytest.mark.parametrize(
+    ("value", "wanted"),
+    [
+        ("2026-08-01T12:00:00+00:00", "2026-08-01T12:00:00"),
+        ("2026-08-01T12:00:00.617280+00:00", "2026-08-01T12:00:00.617280"),
+        ("2026-08-01 12:00:00.61728+00", "2026-08-01 12:00:00.61728"),
+        ("2026-08-01 12:00+0000", "2026-08-01 12:00"),
+        ("2026-08-01T12:00:00-00:00", "2026-08-01T12:00:00"),
+        (" 2026-08-01t12:00:00 Z\n", "2026-08-01t12:00:00"),
+        ("2026-08-01T12:00:00z", "2026-08-01T12:00:00"),
+        (dt.datetime(2026, 8, 1, 12, tzinfo=dt.timezone.utc), dt.datetime(2026, 8, 1, 12)),  # noqa: DTZ001
+    ],
+)
+def test_local_time(value: Any, wanted: Any) -> None:
+    """The mark of UTC is taken away, in all forms in which taps write it."""
+    assert local_time(value) == wanted
+
+
+@pytest.mark.parametrize(
+    "value",
+    [
+        None,
+        "",
+        "2026-08-01T12:00:00",
+        "2026-08-01T12:00:00+02:00",
+        "2026-08-01T12:00:00-04:00",
+        "2026-08-01T12:00:00+00:30",
+        "2026-08-01",
+        "2026-08-00",
+        "a day in May, Z",
+        1_785_600_000,
+        [1],
+        dt.datetime(2026, 8, 1, 12),  # noqa: DTZ001 (that is the case)
+        dt.datetime(2026, 8, 1, 12, tzinfo=dt.timezone(dt.timedelta(hours=2))),
+        dt.date(2026, 8, 1),
+    ],
+)
+def test_local_time_of_anything_else(value: Any) -> None:
+    """What is not marked as UTC stays: another offset is known to be right."""
+    assert local_time(value) is value
+
+
 @pytest.mark.parametrize(("value", "wanted"), [(" Ab ", " ab "), (None, None), (5, 5), ([1], [1])])
 def test_lower(value: Any, wanted: Any) -> None:
     assert lower(value) == wanted
@@ -189,5 +233,5 @@ def test_strip(value: Any, wanted: Any) -> None:
 def test_the_table() -> None:
     """Each helper is there once, and its example of use calls it."""
     names = [function.name for function in FUNCTIONS]
-    assert names == ["get", "coalesce", "minor_units", "lower", "strip"]
+    assert names == ["get", "coalesce", "minor_units", "local_time", "lower", "strip"]
     assert all(f.signature.startswith(f.name + "(") and f.meaning for f in FUNCTIONS)

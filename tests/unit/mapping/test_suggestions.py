@@ -15,6 +15,7 @@ from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
     did_you_mean,
+    did_you_mean_stream,
     setting_name,
     settings_to_set,
     suggest_map,
@@ -39,6 +40,58 @@ def test_did_you_mean(name: str, known: list[str], hint: str) -> None:
     assert did_you_mean(name, known) == hint
 
 
+@pytest.mark.parametrize(
+    ("name", "known", "hint"),
+    [
+        ("guest_mial", ["guest_name", "guest_mail"], "; is it 'guest_mail'?"),
+        ("guest_email", ["guest_name"], ""),
+        ("created", ["created_at"], "; is it 'created_at'?"),
+        ("createdAt", ["created_at"], "; is it 'created_at'?"),
+        ("__", ["_"], "; is it '_'?"),
+    ],
+)
+def test_the_same_beginning_is_no_similarity(name: str, known: list[str], hint: str) -> None:
+    """Names of which only the first words are the same are not suggested."""
+    assert did_you_mean(name, known) == hint
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("ordres", "orders"),
+        ("order", "orders"),
+        ("public-ordres", "public-orders"),
+        ("orders", "public-orders"),
+        ("Public-Orders", "public-orders"),
+        ("Sales.Order", "sales-orders"),
+    ],
+)
+def test_misspelled_streams(name: str, known: str) -> None:
+    """A letter, the case or the schema before it may be wrong."""
+    assert did_you_mean_stream(name, [known]) == f"; is it '{known}'?"
+    assert did_you_mean_stream(known, [name]) == f"; is it '{name}'?"
+
+
+@pytest.mark.parametrize(
+    ("name", "known"),
+    [
+        ("public-users", "public-orders"),
+        ("public-order_items", "public-orders"),
+        ("order_items", "orders"),
+        ("orders_archive", "orders"),
+        ("customers", "customer_orders"),
+        ("orders_eu", "orders_us"),
+        ("orders-1", "orders-2"),
+        ("people", "orders"),
+        ("public-", "public-orders"),
+    ],
+)
+def test_other_streams(name: str, known: str) -> None:
+    """Streams that begin alike are other streams, not misspelled ones."""
+    assert did_you_mean_stream(name, [known]) == ""
+    assert did_you_mean_stream(known, [name]) == ""
+
+
 def test_unknown_read() -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
     inner = {"properties": {"amount": {}, "any": {"type": "object"}}}
@@ -56,9 +109,10 @@ def test_unknown_read() -> None:
 
 def test_unknown_columns() -> None:
     """A column that no event has is named; the API's own spelling is known."""
-    said = list(unknown_columns("orders", ["value", "eventId", "valeu", "zzz"]))
+    said = list(unknown_columns("orders", ["value", "eventId", "valeu", "event_date", "zzz"]))
     assert said == [
         "the map of 'orders' has a column 'valeu' that no event has; is it 'value'?",
+        "the map of 'orders' has a column 'event_date' that no event has; is it 'event_time'?",
         "the map of 'orders' has a column 'zzz' that no event has",
     ]
 
@@ -68,6 +122,8 @@ def test_absent_streams() -> None:
     assert list(absent_streams(["orders", "order*"], ["orders"])) == []
     assert list(absent_streams(["ordres"], ["orders"])) == [("ordres", "; is it 'orders'?")]
     assert list(absent_streams(["ordres", "orders"], ["orders"])) == [("ordres", "")]
+    assert list(absent_streams(["ordres", "ord*"], ["orders"])) == [("ordres", "")]
+    assert list(absent_streams(["public-users"], ["public-orders"])) == [("public-users", "")]
 
 
 def test_settings_to_set() -> None:

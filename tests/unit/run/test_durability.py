@@ -86,16 +86,31 @@ def test_no_state_after_one_that_failed() -> None:
 def test_the_percentage_is_judged_before_a_state() -> None:
     """From 1,000 records on, no STATE is written if there are too many dead letters."""
     fake = FakeRun()
-    reject(fake, 999)
+    fake.run.counts.of("orders").read += 1
+    fake.run.take("orders", event("1"))
+    fake.run.submit("orders")
+    reject(fake, 998)
     fake.run.gate.hold("0")
     fake.tick()
     reject(fake, 1)
     fake.run.gate.hold("1")
-    with pytest.raises(TooManyRejectedError, match="1000 of 1000") as raised:
+    with pytest.raises(TooManyRejectedError, match="999 of 1000") as raised:
         fake.tick()
     fake.run.gate.hold("2")
     fake.run.abandon(raised.value)
     assert fake.states == ["0"]
+
+
+def test_the_percentage_is_judged_although_nothing_is_delivered() -> None:
+    """A STATE that waits for a first delivery is judged all the same, so bad rows end the run."""
+    fake = FakeRun()
+    reject(fake, 999)
+    fake.run.gate.hold("0")
+    fake.tick()
+    reject(fake, 1)
+    with pytest.raises(TooManyRejectedError, match="1000 of 1000"):
+        fake.tick()
+    assert fake.states == []
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

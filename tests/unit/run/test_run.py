@@ -2,16 +2,17 @@
 
 from __future__ import annotations
 
+import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from fakes import FakeRun, deliver_all, event, refuse, reject, rejection
+from fakes import FakeLedger, FakeRun, deliver_all, event, refuse, reject, rejection
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-from target_liveintent.errors import TooManyRejectedError
+from target_liveintent.errors import InputError, TooManyRejectedError
 
 if TYPE_CHECKING:
     from target_liveintent.delivery.model import Batch, BatchResult
@@ -182,7 +183,7 @@ def test_what_delivery_counts() -> None:
     counts = fake.run.counts
     assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (3, 1, 2, 1)
     assert "3 requests, 1 retries, 2 throttled" in list(counts.lines())[-1]
-    (warning,) = counts.warnings()
+    *_, warning = counts.warnings()
     assert warning.startswith("1 refused events became dead letters")
 
 
@@ -233,3 +234,111 @@ def test_progress_is_shown_once_a_second() -> None:
         fake.clock.now += 0.125
         fake.run.tick()
     assert shown == [(read, 1) for read in (1, 9, 17, 25, 33)]
+
+
+# Until something is delivered
+
+
+def test_state_waits_for_a_first_delivery() -> None:
+    """No STATE passes a rejected record while nothing is delivered; one before it does."""
+    fake = FakeRun(deliver=None)
+    fake.run.gate.hold("1")
+    reject(fake, 1)
+    fake.run.gate.hold("2")
+    fake.tick()
+    assert fake.states == ["1"]
+    fake.run.counts.of("orders").read += 1
+    fake.run.take("orders", event("1"))
+    fake.run.submit("orders")
+    fake.run.gate.hold("3")
+    fake.tick()
+    assert fake.states == ["1"]
+    fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
+    fake.tick()
+    assert fake.states == ["1", "3"]
+    reject(fake, 1)
+    fake.run.gate.hold("4")
+    fake.tick()
+    assert fake.states == ["1", "3", "4"]
+
+
+@pytest.mark.parametrize("reason", ["no_identity", "event_too_old", "no_consent", "unconfirmed"])
+def test_state_does_not_wait_for_everyday_reasons(reason: str) -> None:
+    """Guests, old events and what may have been counted hold no STATE back."""
+    fake = FakeRun()
+    fake.run.take("orders", rejection("1", reason))
+    fake.run.gate.hold("1")
+    fake.tick()
+    assert fake.states == ["1"]
+
+
+def test_state_waits_after_a_refusal() -> None:
+    """What the API refuses holds STATE back too, until it accepts something."""
+    fake = FakeRun(deliver=lambda given: refuse(given, "1"))
+    for name, states in (("1", []), ("2", ["2"])):
+        fake.run.counts.of("orders").read += 1
+        fake.run.take("orders", event(name))
+        fake.run.submit("orders")
+        fake.run.gate.hold(name)
+        fake.tick()
+        assert fake.states == states
+
+
+def test_what_was_sent_already_lets_state_go() -> None:
+    """What the ledger knows is delivered, so STATE goes out."""
+    fake = FakeRun(parts={"ledger": FakeLedger([], known=["1"])})
+    reject(fake, 1)
+    fake.run.gate.hold("1")
+    fake.tick()
+    assert fake.states == []
+    fake.run.take("orders", event("1"))
+    fake.run.submit("orders")
+    fake.run.gate.hold("2")
+    fake.tick()
+    assert fake.states == ["2"]
+
+
+@pytest.mark.parametrize(("count", "percent", "fails"), [(9, 50, 0), (10, 50, 1), (10, 100, 0)])
+def test_a_run_that_delivers_nothing(count: int, percent: int, fails: int) -> None:
+    """From ten rejected records on, it fails without STATE; the dead letters are written."""
+    fake = FakeRun(max_dead_letter_percent=percent)
+    reject(fake, count)
+    fake.run.gate.hold("1")
+    if fails:
+        with pytest.raises(TooManyRejectedError, match="nothing was delivered") as raised:
+            fake.run.finish()
+        fake.run.abandon(raised.value)
+    else:
+        fake.run.finish()
+    assert fake.states == ([] if fails else ["1"])
+    assert len(fake.dead_letters.written) == count
+    assert fake.happened.index("dead_letter_path close") > 0
+
+
+def test_the_end_is_judged_when_all_is_settled() -> None:
+    """Ten rejected records do not fail a run whose first delivery comes at its end."""
+    looks = itertools.count()
+
+    def deliver_late(*_: Any) -> None:
+        if next(looks) == 3:
+            fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
+
+    fake = FakeRun(deliver=None, parts={"on_progress": deliver_late})
+    reject(fake, 10)
+    fake.run.gate.hold("1")
+    fake.run.counts.of("orders").read += 1
+    fake.run.take("orders", event("1"))
+    fake.run.submit("orders")
+    fake.run.gate.hold("2")
+    fake.run.finish()
+    assert next(looks) > 3
+    assert fake.states == ["2"]
+
+
+def test_a_run_that_fails_keeps_state_back() -> None:
+    """A run that fails for another reason before its first delivery writes no STATE either."""
+    fake = FakeRun()
+    reject(fake, 1)
+    fake.run.gate.hold("1")
+    fake.run.abandon(InputError("not JSON"))
+    assert fake.states == []

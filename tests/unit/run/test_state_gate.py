@@ -198,3 +198,56 @@ def test_against_a_model(sequence: list[tuple[str, int]]) -> None:
         gate.finish_batch(unfinished.pop())
     look()
     assert written == len(held) - 1
+
+
+# Rejected records while nothing is delivered
+
+
+def test_no_state_passes_a_rejected_record() -> None:
+    """A STATE before it may be written, one after it waits, whatever is finished meanwhile."""
+    gate = StateGate()
+    batch = gate.open_batch()
+    gate.hold("a")
+    gate.withhold()
+    gate.hold("b")
+    gate.withhold()
+    gate.hold("c")
+    gate.finish_batch(batch)
+    assert (gate.due(), gate.withholds) == ("a", True)
+    assert gate.due() is None
+    gate.release()
+    assert (gate.due(), gate.withholds) == ("c", False)
+
+
+def test_no_state_passes_a_rejected_batch() -> None:
+    """A batch that ends in dead letters holds STATE back like a rejected record."""
+    gate = StateGate()
+    first, second = gate.open_batch(), gate.open_batch()
+    gate.hold("a")
+    gate.finish_batch(first, rejected=True)
+    gate.finish_batch(second)
+    assert gate.due() is None
+    gate.release()
+    assert gate.due() == "a"
+
+
+def test_a_release_is_for_good() -> None:
+    """Once something is delivered, rejected records hold nothing back."""
+    gate = StateGate()
+    gate.release()
+    gate.withhold()
+    gate.finish_batch(gate.open_batch(), rejected=True)
+    gate.hold("a")
+    assert (gate.due(), gate.withholds) == ("a", False)
+
+
+def test_a_release_finishes_no_batch_that_is_on_its_way() -> None:
+    """What was not rejected still has to be finished."""
+    gate = StateGate()
+    gate.withhold()
+    batch = gate.open_batch()
+    gate.hold("a")
+    gate.release()
+    assert gate.due() is None
+    gate.finish_batch(batch)
+    assert gate.due() == "a"

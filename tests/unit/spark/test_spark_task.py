@@ -105,6 +105,19 @@ def test_columns_that_cannot_be_used(sandbox: Sandbox, tmp_path: Path) -> None:
     assert [event["userData"].get("ip") for event in sandbox.events] == [None, "192.0.2.1"]
 
 
+def test_the_zone_of_the_settings(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Only a timestamp_ntz is of the zone of the settings; the driver warns if none was."""
+    job = make_job(sandbox, tmp_path, COLUMNS, timezone="Asia/Tokyo")
+    DeadLetterFolder(job.dead_letter_folder).prepare()
+    moment = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
+    for kind, uses in ((pa.timestamp("us", "UTC"), 0), (pa.timestamp("us"), 2)):
+        times = pa.array([moment.replace(tzinfo=None)] * 2, pa.timestamp("us")).cast(kind)
+        result = deliver(job, ATTEMPT, [batch(0, 2, event_time=times)])
+        counts = result.counts.streams["orders"]
+        assert (counts.delivered, counts.zone_uses) == (2, uses)
+        assert len(list(result.counts.warnings("Asia/Tokyo"))) == (uses == 0)
+
+
 def test_event_ids_depend_on_no_time_zone(sandbox: Sandbox, tmp_path: Path) -> None:
     """A moment gives the event ID that it gives in another session's time zone."""
     job = make_job(sandbox, tmp_path, COLUMNS, key_properties="")

@@ -1,0 +1,51 @@
+"""Judges and words what a run loses: one that delivers nothing, and sources that are none."""
+
+from __future__ import annotations
+
+import re
+from collections import Counter
+
+from target_liveintent.reasons import NEVER_TAKEN, REASONS
+
+_LEAST_TO_FAIL = 10
+"""Dead letters from which on a run fails that delivers nothing."""
+_SHOWN_VALUES = 5
+_MOST_VALUES = 50
+"""Different values of one stream that are counted; all others count as one."""
+_SHOWN = re.compile(r"(?!.*\d{5})[\w-]{1,24}")
+"""What a source must look like to be shown: one word without a long number. The column may be
+mapped to a wrong one, that of names, say."""
+_ABSENT, _OTHERS = "(none)", "(not shown)"
+
+
+def nothing_delivered(rejected: Counter[str]) -> str | None:
+    """Return why a run fails that has delivered nothing, if it does, by its dead letters."""
+    lost = Counter({reason: n for reason, n in rejected.items() if reason in NEVER_TAKEN})
+    if lost.total() < _LEAST_TO_FAIL:
+        return None
+    reason, most = lost.most_common(1)[0]
+    return (
+        f"nothing was delivered, and {lost.total()} records became dead letters, {most} of them"
+        f" {reason}: {REASONS[reason].meaning} If the dead letters are as they should be, set"
+        " max_dead_letter_percent to 100, and a run that delivers nothing ends well."
+    )
+
+
+def count_source(sources: Counter[str], source: object) -> None:
+    """Count a source that cannot be used; one that may be personal data loses its text."""
+    text = _ABSENT if source is None else str(source).strip()
+    if text != _ABSENT and not _SHOWN.fullmatch(text):
+        text = _OTHERS
+    if text not in sources and len(sources) >= _MOST_VALUES:
+        text = _OTHERS
+    sources[text] += 1
+
+
+def frequent(sources: Counter[str]) -> str:
+    """Return the most frequent values with their numbers, in brackets; empty if there are none."""
+    if not sources:
+        return ""
+    shown = Counter({value: count for value, count in sources.items() if value != _OTHERS})
+    named = [f"{value} {count}" for value, count in shown.most_common(_SHOWN_VALUES)]
+    hidden = len(shown) > len(named) or _OTHERS in sources
+    return f" ({', '.join(named + ['others'] * hidden)})"
