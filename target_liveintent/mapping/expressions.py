@@ -105,9 +105,14 @@ def compile_row(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
         code = compile(ast.fix_missing_locations(body), "<stream map>", "eval")
+    run = eval(code, environment)  # noqa: S307 (of nodes that `_Rewriter` let through, no builtins)
+    # Methods such as `strptime` and `timetuple` import a module in C, by the `__import__` that they
+    # find through the globals of their caller. The function itself keeps the builtins that it was
+    # made with, which are none: no name of an expression means `__import__`.
+    environment["__builtins__"] = {"__import__": __import__}
     parts = rewriters.values()
     return Compiled(
-        eval(code, environment),  # noqa: S307 (of nodes that `_Rewriter` let through, no builtins)
+        run,
         None if any(part.reads_all for part in parts) else _union(part.columns for part in parts),
         _union(part.names for part in parts),
         {column: frozenset(part.paths) for column, part in rewriters.items()},
@@ -165,7 +170,7 @@ class _Rewriter(ast.NodeTransformer):
     def _keep(self, node: ast.AST) -> ast.AST:
         return super().generic_visit(node)
 
-    visit_BoolOp = visit_Compare = visit_IfExp = visit_UnaryOp = _keep  # noqa: N815
+    visit_BoolOp = visit_IfExp = visit_UnaryOp = _keep  # noqa: N815
     visit_List = visit_Set = visit_Slice = visit_Tuple = _keep  # noqa: N815
 
     def visit(self, node: ast.AST) -> Any:
@@ -178,6 +183,18 @@ class _Rewriter(ast.NodeTransformer):
         if isinstance(node.value, (str, bytes)) and len(node.value) > simpleeval.MAX_STRING_LENGTH:
             raise _NotCompiledError
         return node
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        """Compile `is` beside None, True and False only.
+
+        Whether two other constants are one object depends on who compiles them.
+        """
+        sides = [node.left, *node.comparators]
+        for operator, left, right in zip(node.ops, sides, sides[1:], strict=False):
+            by_identity = isinstance(operator, (ast.Is, ast.IsNot))
+            if by_identity and not (_is_singleton(left) or _is_singleton(right)):
+                raise _NotCompiledError
+        return self._keep(node)
 
     def visit_Dict(self, node: ast.Dict) -> ast.AST:
         if None in node.keys:
@@ -286,6 +303,10 @@ class _Rewriter(ast.NodeTransformer):
 
 def _is_record(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names for it.
+
+
+def _is_singleton(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool))
 
 
 def _constant_text(node: ast.expr) -> str | None:
