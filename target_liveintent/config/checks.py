@@ -18,6 +18,7 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from jsonschema import Draft202012Validator
 
+from target_liveintent.config.nesting import is_column, joined, nesting_problems
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
@@ -36,8 +37,9 @@ _WRITTEN_PATHS = (
 
 def problems(config: Mapping[str, Any]) -> list[str]:
     """Return everything that is wrong with a configuration, one line each, without its values."""
-    given = {name: value for name, value in config.items() if value is not None}
-    found = [*_missing_problems(given), *_schema_problems(given)]
+    found = list(nesting_problems(config))
+    given = {name: value for name, value in joined(config).items() if value is not None}
+    found += [*_missing_problems(given), *_schema_problems(given)]
     if found:  # The other checks expect values of the right type.
         return found
     return [problem for check in _CHECKS for problem in check(given)]
@@ -179,6 +181,12 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
         if column not in _MAP_OPTIONS and column.startswith("__") and column.endswith("__"):
             near = hint(column, _MAP_OPTIONS)
             yield f"setting '{where}.{column}' is not an option of a stream map{near}"
+        elif isinstance(value, dict) and not is_column(column):
+            stream = f"{where}.{column}".partition(".")[2].replace(".", "?")
+            yield (
+                f"setting '{where}.{column}' is an object beside columns: a column must be text;"
+                f" of the name of a stream, write ? for each dot: '{stream}'"
+            )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
 

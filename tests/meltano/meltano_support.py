@@ -13,6 +13,8 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import yaml
+
 import hub
 
 if TYPE_CHECKING:
@@ -85,6 +87,37 @@ def copy_of_an_example(name: str, folder: Path, pip_url: str) -> Project:
     """An example, with the target installed from elsewhere than the public location."""
     shutil.copytree(ROOT / "examples" / name, folder, ignore=shutil.ignore_patterns(".meltano"))
     (folder / hub.LOCK).write_text(json.dumps(hub.lock(pip_url)), encoding="utf-8")
+    return Project(folder)
+
+
+def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
+    """A project of a tap that is there already, and of the target as it is here.
+
+    Args:
+        folder: Where.
+        tap: Its definition for Meltano, without what follows from its name.
+        config: The settings of the target, beside those of the environment.
+    """
+    target = folder / "target-liveintent"
+    target.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m target_liveintent "$@"\n'
+    )
+    target.chmod(0o755)
+    loader = {
+        "name": hub.NAME,
+        "namespace": hub.NAME.replace("-", "_"),
+        "executable": str(target),
+        "settings": hub.definition()["settings"],
+        "config": config,
+    }
+    extractor = {"namespace": tap["name"].replace("-", "_"), **tap}
+    settings = {
+        "project_id": "test",
+        "default_environment": "dev",
+        "environments": [{"name": "dev"}],
+        "plugins": {"extractors": [extractor], "loaders": [loader]},
+    }
+    (folder / "meltano.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return Project(folder)
 
 
