@@ -41,7 +41,7 @@ def problems(config: Mapping[str, Any]) -> list[str]:
     found = list(nesting_problems(config))
     given = {name: value for name, value in joined(config).items() if value is not None}
     errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (Of a value.)
-    found += [*_missing_problems(given), *map(_schema_problem, errors)]
+    found += [*_missing_problems(given), *_schema_problems(errors)]
     # The other checks expect values of the right type, so they see no setting that is wrong.
     wrong = {error.path[0] for error in errors}
     sound = {name: value for name, value in given.items() if name not in wrong}
@@ -62,10 +62,11 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield "setting 'auth_token' is required, or 'auth_token_path' in its place"
 
 
-def _schema_problem(error: ValidationError) -> str:
-    path = ".".join(str(step) for step in error.path)
-    near = hint(error.instance, error.schema.get("enum", []))
-    return f"setting '{path}' must be {expected(error.schema)}{near}"
+def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
+    for error in errors:
+        path = ".".join(str(step) for step in error.path)
+        near = hint(error.instance, error.schema.get("enum", []))
+        yield f"setting '{path}' must be {expected(error.schema)}{near}"
 
 
 def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
