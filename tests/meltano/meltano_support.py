@@ -13,6 +13,7 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
 import yaml
 
 import hub
@@ -121,6 +122,15 @@ def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
     return Project(folder)
 
 
+def installed(folder: Path, name: str, requirement: str) -> Path:
+    """Install a tap by Meltano, and return its program; skip where it cannot be installed."""
+    tap = {"name": name, "executable": name, "pip_url": requirement}
+    done = project_of(folder, tap).run("install", name)
+    if done.returncode != 0:
+        pytest.skip(f"{requirement} cannot be installed: {done.stdout[-500:]}{done.stderr[-500:]}")
+    return folder / ".meltano" / "extractors" / name / "venv" / "bin" / name
+
+
 def changed_text(text: str, changes: Mapping[str, str]) -> str:
     """Text with other words, all of which it must have had."""
     for old, new in changes.items():
@@ -165,7 +175,7 @@ class Postgres:
     """A PostgreSQL server of our own, on loopback, from installed programs."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs = programs
+        self.programs = programs
         self._folder = folder
         # PostgreSQL refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -175,7 +185,7 @@ class Postgres:
 
     def _call(self, program: str, *args: str) -> str:
         done = subprocess.run(
-            [self._programs / program, *args],
+            [self.programs / program, *args],
             user=self._user,
             cwd=self._folder,
             stdout=subprocess.PIPE,
@@ -193,16 +203,26 @@ class Postgres:
             shutil.chown(self._folder, self._user)
         data = str(self._folder / "data")
         self._call("initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C")
-        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F"
+        # A log in which a tap can read changes; nothing else differs.
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
+        if self._has_setting(data, "output_plugin_libraries"):  # Recent minor releases only.
+            options += " -c output_plugin_libraries=wal2json"
         log = str(self._folder / "log")
         subprocess.run(
-            [self._programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"],
+            [self.programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"],
             user=self._user,
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
             timeout=60,
             check=True,
         )
+
+    def _has_setting(self, data: str, name: str) -> bool:
+        command = [self.programs / "postgres", "-D", data, "-C", name]
+        done = subprocess.run(
+            command, user=self._user, cwd=self._folder, capture_output=True, timeout=60, check=False
+        )
+        return done.returncode == 0
 
     def stop(self) -> None:
         """Stop it; nothing is kept."""
