@@ -121,6 +121,12 @@ def tap_mysql(tmp_path_factory: pytest.TempPathFactory) -> Path:
 
 
 @pytest.fixture(scope="session")
+def tap_spreadsheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tap of CSV files that PyPI has; MeltanoLabs' tap-csv is not there."""
+    return installed(tmp_path_factory.mktemp("tap"), "tap-spreadsheets", "tap-spreadsheets==1.1.2")
+
+
+@pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     """A running server."""
     if not mariadb_server.is_installed():

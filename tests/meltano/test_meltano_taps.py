@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+import hashlib
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -182,3 +184,51 @@ def test_the_log_of_mariadb(
     assert arrived["told 2"] == (2.5, "deleted")
     assert arrived["told 1"] == (9.5, "there")
     assert arrived["told 4"] == (4.5, "there")
+
+
+def test_a_file_of_text(
+    tap_spreadsheets: Path, account: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Each column is text, and its times are in a form that only `strptime` reads."""
+    paid = dt.datetime.now(dt.timezone.utc).replace(second=0, microsecond=0) - dt.timedelta(hours=2)
+    written = paid.strftime("%d/%m/%Y %H:%M")
+    (tmp_path / "bookings.csv").write_text(
+        "No,Guest E-Mail,Total,Currency,Paid At,Status\n"
+        f"1, Ann@Example.com ,1234.50,EUR,{written},paid\n"
+        f"2,,12,eur,{written},paid\n"
+        f"3,bo@example.com,7.1,usd,{written},cancelled\n",
+        encoding="utf-8",
+    )
+    file = {
+        "path": str(tmp_path / "bookings.csv"),
+        "format": "csv",
+        "table_name": "bookings",
+        "primary_keys": ["no"],
+    }
+    tap = {
+        "name": "tap-spreadsheets",
+        "executable": str(tap_spreadsheets),
+        "capabilities": ["catalog", "discover", "state"],
+        "settings": [{"name": "files", "kind": "array"}],
+        "config": {"files": [file]},
+    }
+    bookings = {
+        "__filter__": "status == 'paid'",
+        "__else__": "__NULL__",
+        "event_id": "no",
+        "event_time": "datetime.datetime.strptime(paid_at, '%d/%m/%Y %H:%M').isoformat() + 'Z'",
+        "email": "guest_e_mail",
+        "source": "'web'",
+        "currency": "currency",
+        "value": "total",
+        "order_id": "no",
+    }
+    project = project_of(tmp_path, tap, stream_maps={"__else__": "__NULL__", "bookings": bookings})
+    done = project.run("run", "--no-install", "tap-spreadsheets", "target-liveintent", **account)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = done.stdout + done.stderr
+    assert "bookings: read 3, filtered 1, unmapped 0, delivered 1, dead-lettered 1" in said
+    (event,) = sandbox.events
+    assert (event["eventId"], event["eventTime"]) == ("1", int(paid.timestamp()))
+    assert event["userData"]["sha2"] == hashlib.sha256(b"ann@example.com").hexdigest()
+    assert event["purchaseData"] == {"currency": "EUR", "value": 1234.5, "orderId": "1"}
