@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import types
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -170,31 +171,21 @@ class _Rewriter(ast.NodeTransformer):
     def _keep(self, node: ast.AST) -> ast.AST:
         return super().generic_visit(node)
 
-    visit_BoolOp = visit_IfExp = visit_UnaryOp = _keep  # noqa: N815
+    visit_BoolOp = visit_Compare = visit_IfExp = visit_UnaryOp = _keep  # noqa: N815
     visit_List = visit_Set = visit_Slice = visit_Tuple = _keep  # noqa: N815
 
     def visit(self, node: ast.AST) -> Any:
         """Keep operators and contexts, by their base class; visit other nodes by their type."""
         if isinstance(node, (ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop)):
             return node
+        if isinstance(node, ast.Compare) and _compares_by_identity(node):
+            raise _NotCompiledError
         return super().visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, (str, bytes)) and len(node.value) > simpleeval.MAX_STRING_LENGTH:
             raise _NotCompiledError
         return node
-
-    def visit_Compare(self, node: ast.Compare) -> ast.AST:
-        """Compile `is` beside None, True and False only.
-
-        Whether two other constants are one object depends on who compiles them.
-        """
-        sides = [node.left, *node.comparators]
-        for operator, left, right in zip(node.ops, sides, sides[1:], strict=False):
-            by_identity = isinstance(operator, (ast.Is, ast.IsNot))
-            if by_identity and not (_is_singleton(left) or _is_singleton(right)):
-                raise _NotCompiledError
-        return self._keep(node)
 
     def visit_Dict(self, node: ast.Dict) -> ast.AST:
         if None in node.keys:
@@ -303,6 +294,18 @@ class _Rewriter(ast.NodeTransformer):
 
 def _is_record(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names for it.
+
+
+def _compares_by_identity(node: ast.Compare) -> bool:
+    """Return whether a comparison has `is` without None, True or False beside it.
+
+    Whether two equal constants are one object depends on who compiles them.
+    """
+    sides = [node.left, *node.comparators]
+    return any(
+        isinstance(operator, (ast.Is, ast.IsNot)) and not any(map(_is_singleton, pair))
+        for operator, pair in zip(node.ops, itertools.pairwise(sides), strict=True)
+    )
 
 
 def _is_singleton(node: ast.expr) -> bool:
