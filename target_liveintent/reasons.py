@@ -91,8 +91,8 @@ REASONS: dict[str, Reason] = {
     "mapping_failed": Reason(
         "A stream-map expression failed for this record. Make it null-safe, for instance"
         " `get('total')`. The dead letter holds the key properties only: fix the map and let the"
-        " tap send the rows again, with `meltano run --full-refresh …`; with `ledger_path`, nothing"
-        " is sent twice.",
+        " tap send the rows again, with `meltano run --full-refresh …`, repeated until it succeeds;"
+        " with `ledger_path`, nothing is sent twice.",
         replayed=False,
         of_letter="The dead letter holds the key properties only, so a replay cannot send it: let"
         " the tap send the row again.",

@@ -111,7 +111,7 @@ class TargetLiveIntent(Target):
             self._stream_maps,
             self._make_sink,
             self.settings.events,
-            self.config.get("presets") or {},
+            self.settings.presets,
             self.logger,
         )
 

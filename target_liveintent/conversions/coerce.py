@@ -248,7 +248,11 @@ def ip(value: Any) -> str | Unusable | None:
 
 
 def device_id(value: Any) -> str | Unusable | None:
-    """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty."""
+    """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty.
+
+    That the API takes nothing but UUIDs is inferred from the examples in the guide's schema; the
+    `idfa` of its example request is none.
+    """
     if not isinstance(plain := text(value), str):
         return plain
     if not _UUID.fullmatch(plain):

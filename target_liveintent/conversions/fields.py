@@ -91,8 +91,12 @@ FIELDS = (
     Field("sha2", "userData.sha2", None, "SHA-256 of the normalized address."),
     Field("ip", "userData.ip", ip, "IPv4 or IPv6 address of the buyer."),
     Field("user_agent", "userData.ua", text, "The buyer's browser."),
-    Field("idfa", "userData.idfa", device_id, "Apple's advertising ID, a UUID."),
-    Field("aaid", "userData.aaid", device_id, "Android's advertising ID, a UUID."),
+    Field(
+        "idfa", "userData.idfa", device_id, "Apple's advertising ID: a UUID, as far as is known."
+    ),
+    Field(
+        "aaid", "userData.aaid", device_id, "Android's advertising ID: a UUID, as far as is known."
+    ),
     Field("tracking_enabled", "userData.trackingEnabled", flag, "Boolean, or 0 and 1.", int | None),
     Field("currency", "purchaseData.currency", currency_code, "Three letters, such as `USD`."),
     Field(

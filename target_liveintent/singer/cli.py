@@ -130,7 +130,7 @@ def explanation(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
     not_null = {name: value for name, value in given.items() if value is not None}
     checked = settings_of(account | not_null)
     hide_token(checked.auth_token)
-    yield from explain(file_input, checked, stream_maps_of(given), given.get("presets") or {})
+    yield from explain(file_input, checked, stream_maps_of(given), checked.presets)
 
 
 def printable(line: str) -> str:

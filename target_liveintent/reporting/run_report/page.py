@@ -85,7 +85,7 @@ def _message(facts: Facts) -> str:
     after = (
         "The next run goes on where STATE stands."
         if facts.ending == STOPPED
-        else "Mend that; the next run sends what has no fate yet."
+        else "Fix that; the next run with the same options sends what has no fate yet."
     )
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
 

@@ -84,6 +84,42 @@ def test_wrong_values(name: str, value: Any, hint: str) -> None:
     assert "\n" not in line
 
 
+WRONG_OF_EACH_KIND: dict[str, Any] = {
+    "customer_id": "c-1b2c",
+    "auth_token": "to ken",
+    "api_url": "https://",
+    "timezone": "Mars/Olympus",
+    "batch_size_rows": 0,
+    "limit": "5",
+    "ledger_path": "nowhere/ledger.sqlite",
+    "report_path": "report.htm",
+    "presets": {"__else__": "shopify"},
+    "stream_maps": {"orders": {"email": "mail ="}},
+}
+"""Settings that are wrong, each for another of the checks."""
+
+
+@pytest.mark.parametrize("name", WRONG_OF_EACH_KIND)
+def test_a_wrong_setting_hides_no_other(name: str) -> None:
+    """All of them are named at once, whatever is wrong with the others, or missing."""
+    for others in (WRONG_OF_EACH_KIND, {name: WRONG_OF_EACH_KIND[name], "customer_id": None}):
+        if others[name] is not None:
+            found = problems({**GOOD, **others})
+            assert [line for line in found if line.startswith(f"setting '{name}")], found
+    rest = {key: value for key, value in WRONG_OF_EACH_KIND.items() if key != name}
+    assert len(problems({**GOOD, **rest})) == len(rest)
+
+
+def test_a_time_zone_is_named_where_nothing_is_set() -> None:
+    """A first attempt: a time zone that does not exist, and no account yet."""
+    lines = problems({"timezone": "Berlin"})
+    assert [line.partition("' ")[0] for line in lines] == [
+        "setting 'customer_id",
+        "setting 'auth_token",
+        "setting 'timezone",
+    ]
+
+
 RIGHT: list[tuple[str, Any]] = [
     ("customer_id", "b-zzzz"),
     ("customer_id", "a-0000"),

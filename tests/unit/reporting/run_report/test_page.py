@@ -183,7 +183,7 @@ def test_a_run_without_advice() -> None:
 def test_the_rows_of_streams() -> None:
     """Each stream has a row with its name, and the last row has the sums."""
     part = section(MadeUpRun().deliver(2, "a").deliver(3, "b").page(), SECTIONS[0])
-    assert re.findall('<th scope="row">(.*?)</th><td>(.*?)</td>', part) == [
+    assert re.findall('<th scope="row">(.*?)</th><td data-head="read">(.*?)</td>', part) == [
         ("a", "2"),
         ("b", "3"),
         ("all", "5"),
