@@ -1,7 +1,7 @@
 """The event model, and the builder that makes events of mapped records."""
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import currency_code
+from target_liveintent.conversions.coerce import currency_code, local_amount
 from target_liveintent.conversions.fields import (
     FIELDS,
     READ_COLUMNS,
@@ -30,6 +30,7 @@ __all__ = [
     "Rejection",
     "SentEvent",
     "currency_code",
+    "local_amount",
     "missing_columns",
     "missing_columns_message",
     "read_back",

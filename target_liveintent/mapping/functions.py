@@ -11,10 +11,12 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import currency_code
+from target_liveintent.conversions import currency_code, local_amount
 
 GET = "get"
 """The name of the only function that depends on the record."""
+AMOUNT = "amount"
+"""The name of a function that is also that of a column in many taps."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _INTEGER = re.compile(r"[+-]?\d{1,18}", re.ASCII)
 _INT64 = 2**63
@@ -33,6 +35,8 @@ _CODES = {
 """Currencies by their number of decimals, including ANG and BGN, which ended recently. Source: ISO
 4217."""
 _EXPONENTS = {code: exponent for exponent, codes in _CODES.items() for code in codes.split()}
+CURRENCIES = frozenset(_EXPONENTS)
+"""The codes of ISO 4217 for money."""
 
 
 def walk(value: Any, steps: Iterable[str]) -> Any:
@@ -90,6 +94,15 @@ def _whole(amount: Any) -> int | None:
     return int(amount) if is_small and amount == int(amount) else None
 
 
+def amount(value: Any, decimal: str = ",") -> Any:
+    """Convert text with a known decimal sign to a number: `1.234,50` → 1234.50.
+
+    Numbers stay as they are. What cannot be read is no null but a value that no event can have, so
+    that it is left out and counted, also where a reader that expects a decimal point could read it.
+    """
+    return local_amount(value, decimal)
+
+
 def lower(value: Any) -> Any:
     """Return text in lower case, and any other value unchanged."""
     return value.lower() if isinstance(value, str) else value
@@ -127,6 +140,14 @@ FUNCTIONS = (
         " `12.50` in USD, `1250` in JPY, `1.250` in KWD. Null if amount or currency cannot be"
         " read.",
         minor_units,
+    ),
+    Function(
+        AMOUNT,
+        "amount(x, decimal=',')",
+        "Text with a decimal comma as a number: `1.234,50`, `1 234,50`, `12,50 €`; with"
+        " `decimal='.'`, text with a point: `1'234.50`. A number as it is, null for blanks. What"
+        " cannot be read is left out of the event and counted.",
+        amount,
     ),
     Function("lower", "lower(x)", "Text in lower case; anything else, null too, as it is.", lower),
     Function("strip", "strip(x)", "Text without the spaces around it; the rest as it is.", strip),

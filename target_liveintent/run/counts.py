@@ -8,6 +8,7 @@ from collections.abc import Iterator
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.reasons import REASONS
+from target_liveintent.run.amounts import Amounts, currency_lines
 
 _LEAST_EVENTS_TO_WARN = 10
 """Delivered events from which on a column that is always empty is probably a mistake."""
@@ -32,6 +33,7 @@ class StreamCounts:
         rejected: Dead letters, by reason.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
+        amounts: The values of the delivered events, by currency.
     """
 
     read: int = 0
@@ -42,6 +44,7 @@ class StreamCounts:
     dropped: Counter[str] = dataclasses.field(default_factory=Counter)
     rejected: Counter[str] = dataclasses.field(default_factory=Counter)
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+    amounts: Amounts = dataclasses.field(default_factory=Amounts)
 
     @property
     def unsettled(self) -> int:
@@ -156,9 +159,10 @@ class RunCounts:
         )
 
     def lines(self) -> Iterator[str]:
-        """Return the summary: a line for each stream, then the total."""
+        """Return the summary: a line for each stream and currency, then the total."""
         for stream, counts in self.streams.items():
             yield f"{stream}: {self._words(counts)}"
+            yield from (f"{stream}: {line}" for line in currency_lines(counts.amounts.figures))
         total = self.total
         yield (
             f"total: {self._words(total)}; {self.requests} requests, {self.retries} retries,"
@@ -167,6 +171,8 @@ class RunCounts:
 
     def warnings(self) -> Iterator[str]:
         """Return what may be wrong with a run that ended well."""
+        for stream, counts in self.streams.items():
+            yield from (f"{stream}: {line}" for line in counts.amounts.warnings(counts.left_out))
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"
