@@ -13,7 +13,9 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
+    "_comparison",
     "_explain",
+    "_failures",
     "_failure",
     "_fail",
     "_where",
@@ -26,6 +28,7 @@ _SAYERS = {
     "unknown_columns",
     "unknown_read",
     "unknown_settings",
+    "unmapped_message",
     "warnings",
 }
 """Functions whose texts are said elsewhere."""

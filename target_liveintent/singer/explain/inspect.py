@@ -6,7 +6,7 @@ with the parts that a run uses: stream maps, validator and record converter.
 
 from __future__ import annotations
 
-import re
+import time
 from collections import Counter
 from collections.abc import Iterator
 from typing import IO, Any
@@ -23,67 +23,130 @@ from target_liveintent.conversions import (
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
 from target_liveintent.privacy import Suppressions
+from target_liveintent.reasons import REASONS
+from target_liveintent.run import Amounts, RunCounts, StreamCounts
 from target_liveintent.settings import Settings
-from target_liveintent.singer.reader import Message, decode_message, decode_object, lines
+from target_liveintent.singer.batch_files import batch_records
+from target_liveintent.singer.reader import (
+    Message,
+    decode_message,
+    decode_object,
+    lines,
+    refuse_type,
+    stream_of,
+)
 from target_liveintent.singer.stream_maps import StreamMaps
-from target_liveintent.singer.streams import Stream
+from target_liveintent.singer.streams import (
+    MELTANO_TEST_STREAM,
+    Stream,
+    StreamsThatCame,
+    stream_described,
+)
 from target_liveintent.singer.validation import RecordValidator
 
 MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""
 SENT, FILTERED = "sent", "filtered"
 """Outcomes of a record, beside the reason codes of rejections."""
-_MAX_EXAMPLES = 3
-_HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
+_CLOCK_AFTER = 2
+"""Seconds after the newest event at which a recording is judged: the API wants a time before that
+of sending, and a younger event would be given one."""
+
+
+class Noted(msgspec.Struct):
+    """What became of the records of a stream.
+
+    Attributes:
+        read: How many records came.
+        outcomes: Counts records by outcome: `sent`, `filtered`, or a reason code.
+        left_out: Counts, by column, how often a column could not be used.
+        filled: The columns that have a value in at least one mapped record.
+        events: The JSON of each event.
+        amounts: The values of the events.
+        rejections: All rejections, those of dropped records too.
+        mistake: The error that would end a run.
+    """
+
+    read: int = 0
+    outcomes: Counter[str] = msgspec.field(default_factory=Counter)
+    left_out: Counter[str] = msgspec.field(default_factory=Counter)
+    filled: set[str] = msgspec.field(default_factory=set)
+    events: list[bytes] = msgspec.field(default_factory=list)
+    amounts: Amounts = msgspec.field(default_factory=Amounts)
+    rejections: list[Rejection] = msgspec.field(default_factory=list)
+    mistake: str | None = None
 
 
 class Explained(msgspec.Struct):
     """What one map makes of a stream and its records.
 
     Attributes:
+        noted: What became of the records; a later SCHEMA does not change that.
         missing: What the stream lacks to give events.
         converter: None if the records cannot become events.
         validator: None if the settings do not ask for it.
-        outcomes: Counts records by outcome: `sent`, `filtered`, or a reason code.
-        left_out: Counts, by column, how often a column could not be used.
-        filled: The columns that have a value in at least one mapped record.
-        examples: The JSON of the first events, with shortened hashes.
-        rejected: The first rejection for each reason.
-        mistake: The error that would end a run.
     """
 
     stream: Stream
     plan: StreamPlan
+    noted: Noted = msgspec.field(default_factory=Noted)
     missing: list[str] = msgspec.field(default_factory=list)
     converter: RecordConverter | None = None
     validator: RecordValidator | None = None
-    outcomes: Counter[str] = msgspec.field(default_factory=Counter)
-    left_out: dict[str, int] = msgspec.field(default_factory=dict)
-    filled: set[str] = msgspec.field(default_factory=set)
-    examples: list[str] = msgspec.field(default_factory=list)
-    rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
-    mistake: str | None = None
+
+    @property
+    def gives_events(self) -> bool:
+        """Whether records of the stream can become events, or it is Meltano's test."""
+        return self.converter is not None or self.stream.name == MELTANO_TEST_STREAM
+
+    @property
+    def is_refused(self) -> bool:
+        """Whether a run ends because the user wants events of a stream that cannot give them."""
+        return bool(self.missing) and self.plan.named and not self.gives_events
+
+    @property
+    def counts(self) -> StreamCounts:
+        """The counts of a run over these records."""
+        noted, is_wanted = self.noted, self.plan.transform is not None
+        counts = StreamCounts(noted.read, delivered=noted.outcomes[SENT], amounts=noted.amounts)
+        counts.filtered = noted.outcomes[FILTERED]
+        if self.converter is None:
+            counts.unmapped += 0 if self.plan.named and not is_wanted else noted.read
+            counts.filtered += noted.read - counts.unmapped
+        for reason in noted.outcomes.keys() & REASONS.keys():
+            kind = counts.rejected if REASONS[reason].letter else counts.dropped
+            kind[reason] = noted.outcomes[reason]
+        return counts
+
+    def event_time(self, record: dict[str, Any]) -> int | None:
+        """Return the Unix time of a record's event, if it has one."""
+        try:
+            return self.converter.event_time(record) if self.converter else None
+        except StreamMappingError:  # `add` tells of it.
+            return None
 
     def add(self, record: dict[str, Any]) -> None:
         """Convert a record as a run would, and note its outcome."""
-        if self.converter is None or self.mistake:
+        noted = self.noted
+        noted.read += 1
+        if self.converter is None or noted.mistake:
             return
         violation = self.validator.violation(record) if self.validator else None
         try:
             result = self.converter.convert(record, violation)
             self._note_filled(record)
         except StreamMappingError as mistake:
-            self.mistake = str(mistake)
+            noted.mistake = str(mistake)
             return
         if isinstance(result, Conversion):
-            self.outcomes[SENT] += 1
-            if len(self.examples) < _MAX_EXAMPLES:
-                self.examples.append(_HASH.sub(r'"\1":"\2…"', result.body.decode()))
+            noted.outcomes[SENT] += 1
+            noted.events.append(result.body)
+            noted.amounts.add([result])
         elif isinstance(result, Rejection):
-            self.outcomes[result.reason] += 1
-            self.rejected.setdefault(result.reason, result)
+            noted.outcomes[result.reason] += 1
+            noted.rejections.append(result)
         else:
-            self.outcomes[FILTERED] += 1
+            noted.outcomes[FILTERED] += 1
 
     def _note_filled(self, record: dict[str, Any]) -> None:
         """Map a record once more, to see which columns have a value."""
@@ -93,65 +156,143 @@ class Explained(msgspec.Struct):
             return
         for column, value in (mapped or {}).items():
             if coalesce(value) is not None:
-                self.filled.add(column)
+                self.noted.filled.add(column)
 
 
 class Inspector:
-    """Reads the streams of an input, and converts their first records."""
+    """Reads the streams of an input, and converts their first records.
 
-    def __init__(self, settings: Settings, maps: StreamMaps) -> None:
+    Args:
+        settings: The settings.
+        maps: The stream maps.
+        from_recording: Whether ages are judged as of the newest event of the input, and not as of
+            now.
+
+    Attributes:
+        streams: What each map makes of a stream, by stream.
+        is_catalog: Whether the input is a catalog.
+        records: How many records were looked at.
+    """
+
+    def __init__(
+        self, settings: Settings, maps: StreamMaps, *, from_recording: bool = False
+    ) -> None:
         self._settings = settings
         self._maps = maps
         self._suppressions = Suppressions(settings.suppression_path)
-        self.streams: dict[str, list[Explained]] = {}
+        self._from_recording = from_recording
+        self._as_of: float | None = None
+        self._taken: list[tuple[list[Explained], dict[str, Any]]] = []
+        self.streams = StreamsThatCame[Explained]()
+        self.is_catalog = False
 
     def read(self, source: IO[str]) -> Iterator[str]:
         """Read a Singer stream, or else a catalog; yields lines to print about the reading."""
-        records = 0
-        unread: list[bytes] = []
-        for number, line in enumerate(lines(source, lambda: True), 1):
-            if not line.strip():
-                continue
-            if unread:
-                unread.append(line)
-                continue
-            try:
-                records += self._process(decode_message(line))
-            except InputError as error:
-                if self.streams:
-                    msg = f"line {number} of the input: {error}"
-                    raise InputError(msg) from None
-                unread.append(line)  # The first line of a catalog, if the input is one.
-            if records >= MAX_RECORDS:
-                yield f"Only the first {records:,} records were looked at."
-                return
+        unread = self._read_stream(source)
+        if self.records >= MAX_RECORDS:
+            yield f"Only the first {MAX_RECORDS:,} records were looked at."
         if unread:
+            self.is_catalog = True
             for stream in _catalog(b"\n".join(unread)):
                 self._register(stream)
             yield "The input is a catalog: it has no records to try the maps on."
+        self._convert()
 
-    def _process(self, message: Message) -> bool:
-        """Process a message; returns whether it is a RECORD."""
-        name = message.stream or ""
-        if message.type == "SCHEMA":
-            schema = decode_object(message.schema)
-            self._register(Stream(name, schema, tuple(message.key_properties or ())))
-        elif message.type == "RECORD":
-            record = decode_object(message.record)
-            for explained in self.streams.get(name, []):
-                explained.add(record)
-            return True
-        return False
+    def _read_stream(self, source: IO[str]) -> list[bytes]:
+        """Read a Singer stream; returns the lines of the input if it is none."""
+        unread: list[bytes] = []
+        number = 0
+        try:
+            for line in lines(source, lambda: True):
+                number += 1
+                if not line.strip():
+                    continue
+                message = None if unread else self._message(line)
+                if message is None:
+                    unread.append(line)
+                else:
+                    self._process(message)
+                if self.records >= MAX_RECORDS:
+                    break
+        except InputError as error:
+            msg = f"line {number} of the input: {error}"
+            raise InputError(msg) from None
+        return unread
+
+    def _message(self, line: bytes) -> Message | None:
+        """Decode a line; None if it is no message, and may be the first line of a catalog."""
+        try:
+            return decode_message(line)
+        except InputError:
+            if self.streams:
+                raise
+            return None
+
+    @property
+    def records(self) -> int:  # noqa: D102 (above)
+        return len(self._taken)
+
+    @property
+    def plans(self) -> list[Explained]:
+        """What each map makes of each stream."""
+        return [explained for plans in self.streams.values() for explained in plans]
+
+    def _process(self, message: Message) -> None:
+        match message.type:
+            case "SCHEMA":
+                self._register(stream_described(stream_of(message), message))
+            case "RECORD":
+                self._take(stream_of(message), decode_object(message.record))
+            case "BATCH":
+                stream = stream_of(message)
+                for record in batch_records(message.encoding or {}, message.manifest or []):
+                    self._take(stream, record)
+            case "STATE" | "ACTIVATE_VERSION":
+                pass
+            case _:
+                refuse_type(message)
+
+    def _take(self, stream: str, record: dict[str, Any]) -> None:
+        if self.records < MAX_RECORDS:
+            self._taken.append((self.streams[stream], record))
+
+    def _convert(self) -> None:
+        """Convert all records; of a recording, the newest event says when they are judged."""
+        if self._from_recording:
+            times = (explained.event_time(record) for explained, record in self._each())
+            newest = max((found for found in times if found is not None), default=0)
+            self._as_of = newest + _CLOCK_AFTER
+        for explained, record in self._each():
+            explained.add(record)
+
+    def _clock(self) -> float:
+        return time.time() if self._as_of is None else self._as_of
+
+    def _each(self) -> Iterator[tuple[Explained, dict[str, Any]]]:
+        return ((explained, record) for plans, record in self._taken for explained in plans)
+
+    @property
+    def counts(self) -> RunCounts:
+        """The counts of a run over what was converted."""
+        counts = RunCounts()
+        for explained in self.plans:
+            counts.of(explained.plan.stream).add(explained.counts)
+        return counts
 
     def _register(self, stream: Stream) -> None:
-        if stream.name in self.streams or not isinstance(stream.schema.get("properties"), dict):
+        if not isinstance(stream.schema.get("properties"), dict):  # (Of a catalog.)
             return
+        known = self.streams.get(stream.name)
+        if known is not None and known[0].stream == stream:
+            return
+        plans = self._maps.plans(stream.name, stream.schema)
+        noted = [one.noted for one in known] if known else [Noted() for _ in plans]
         self.streams[stream.name] = [
-            self._explained(stream, plan) for plan in self._maps.plans(stream.name, stream.schema)
+            self._explained(Explained(stream, *one)) for one in zip(plans, noted, strict=True)
         ]
 
-    def _explained(self, stream: Stream, plan: StreamPlan) -> Explained:
-        explained = Explained(stream, plan)
+    def _explained(self, explained: Explained) -> Explained:
+        stream, plan = explained.stream, explained.plan
         if plan.transform is None:
             return explained
         is_replay = stream.name == DEAD_LETTERS
@@ -165,7 +306,8 @@ class Inspector:
         builder = EventBuilder(
             stream.name, plan.properties, stream.keys, defaults, self._suppressions
         )
-        explained.converter = RecordConverter(plan, builder, explained.left_out)
+        left_out = explained.noted.left_out
+        explained.converter = RecordConverter(plan, builder, left_out, self._clock)
         return explained
 
 

@@ -13,6 +13,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError, RecordConverter, StreamPlan
+from target_liveintent.singer.explain.describe import describe
 from target_liveintent.singer.explain.inspect import Explained, Inspector
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import Stream
@@ -38,7 +39,7 @@ def explained() -> Explained:
     plan = StreamPlan("orders", True, COLUMNS, transform=mapped)
     made = Explained(STREAM, plan)
     builder = EventBuilder("orders", COLUMNS, ("id",), DEFAULTS, None)
-    made.converter = RecordConverter(plan, builder, made.left_out, lambda: TIME + 60)
+    made.converter = RecordConverter(plan, builder, made.noted.left_out, lambda: TIME + 60)
     return made
 
 
@@ -49,47 +50,53 @@ def test_outcomes(explained: Explained) -> None:
         *({"id": 3, "event_time": "?"}, {"id": 4, "event_time": "!"}),
     ):
         explained.add({**RECORD, **changes})
-    assert explained.outcomes == {
+    assert explained.noted.outcomes == {
         "sent": 2,
         "filtered": 1,
         "mapping_failed": 1,
         "invalid_event_time": 2,
     }
-    assert set(explained.rejected) == {"mapping_failed", "invalid_event_time"}
-    assert explained.rejected["invalid_event_time"].columns["event_time"] == "?"
-    assert explained.filled == {"id", "event_time", "email"}
-    assert explained.left_out == {"value empty": 2}
+    mapping_failed, first, second = explained.noted.rejections
+    assert (mapping_failed.reason, mapping_failed.keys) == ("mapping_failed", {"id": "failing"})
+    assert [first.columns["event_time"], second.columns["event_time"]] == ["?", "!"]
+    assert explained.noted.filled == {"id", "event_time", "email"}
+    assert explained.noted.left_out == {"value empty": 2}
 
 
-def test_examples(explained: Explained) -> None:
-    """The first events are shown, with shortened hashes."""
+def test_events(explained: Explained) -> None:
+    """Each event is kept as it would be sent, and described with shortened hashes."""
     for number in range(5):
         explained.add({**RECORD, "id": number})
-    assert len(explained.examples) == 3
-    assert '"md5":"29a1df…"' in explained.examples[0]
-    assert "06a240d11cc2" not in explained.examples[0]
+    assert len(explained.noted.events) == 5
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+    records = describe(explained, settings, {}).records
+    assert records is not None
+    examples = [bytes(example).decode() for example in records.examples]
+    assert len(examples) == 3
+    assert '"md5":"29a1df…"' in examples[0]
+    assert "06a240d11cc2" not in examples[0]
 
 
 def test_a_mistake_ends_the_stream(explained: Explained) -> None:
     """After an error that would end a run, no further record counts."""
     for changes in ({}, {"id": "misspelled"}, {}):
         explained.add({**RECORD, **changes})
-    assert explained.mistake == "a mistake in the map"
-    assert explained.outcomes == {"sent": 1}
+    assert explained.noted.mistake == "a mistake in the map"
+    assert explained.noted.outcomes == {"sent": 1}
 
 
 def test_validation(explained: Explained) -> None:
     """Where a run would validate records, so does this."""
     explained.validator = RecordValidator(STREAM.schema)
     explained.add({**RECORD, "id": "one"})
-    assert explained.outcomes == {"schema_violation": 1}
+    assert explained.noted.outcomes == {"schema_violation": 1}
 
 
 def test_a_stream_without_events() -> None:
     """Its records are not counted."""
     explained = Explained(STREAM, StreamPlan("orders", named=False))
     explained.add(RECORD)
-    assert not explained.outcomes
+    assert not explained.noted.outcomes
 
 
 def test_a_stream_that_a_map_drops() -> None:
@@ -137,4 +144,4 @@ def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     ]
     assert list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages))))) == []
     (explained,) = inspector.streams["orders"]
-    assert explained.outcomes == {reason: 1}
+    assert explained.noted.outcomes == {reason: 1}

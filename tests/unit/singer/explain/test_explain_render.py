@@ -10,7 +10,7 @@ import pytest
 
 from target_liveintent.config import settings_of
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.explain.render import explain
+from target_liveintent.singer.explain import as_lines, explain
 from target_liveintent.singer.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
@@ -25,7 +25,7 @@ def paragraph(*columns: str, keys: Sequence[str] = (), **stream_map: str) -> lis
         {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": keys}
     )
     maps = StreamMaps({"orders": {**stream_map, "__else__": None}} if stream_map else {}, {})
-    return [*explain(io.StringIO(message), settings, maps, {})]
+    return [*as_lines(explain(io.StringIO(message), settings, maps, {}))]
 
 
 def printed(*columns: str) -> dict[str, str]:
@@ -108,7 +108,7 @@ def test_rejected_records() -> None:
         {"type": "RECORD", "stream": "orders", "record": {"event_id": "8"}},
     ]
     source = io.StringIO("\n".join(map(json.dumps, messages)))
-    found = [*explain(source, settings, StreamMaps({}, {}), {})]
+    found = [*as_lines(explain(source, settings, StreamMaps({}, {}), {}))]
     place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 2 rejected.")
     assert found[place + 1].startswith("  missing_event_time (2), event ")
     assert found[place + 2] == f"    {REASONS['missing_event_time'].meaning}"
