@@ -12,6 +12,7 @@ from target_liveintent.conversions.fields import (
 from target_liveintent.conversions.model import (
     DAY,
     DEAD_LETTERS,
+    MARGIN,
     WINDOWS,
     Conversion,
     Rejection,
@@ -22,6 +23,7 @@ __all__ = [
     "DAY",
     "DEAD_LETTERS",
     "FIELDS",
+    "MARGIN",
     "READ_COLUMNS",
     "SETTING_FOR",
     "WINDOWS",

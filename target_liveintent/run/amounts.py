@@ -17,6 +17,8 @@ from target_liveintent.mapping import CURRENCIES
 
 _MOST_CURRENCIES = 10
 """Currencies of a stream that have a line of their own: a currency is any three letters."""
+_MOST_UNKNOWN = 5
+"""Unknown currencies that are named."""
 _HUGE = Decimal(10) ** 15
 _SMALL, _TINY = Decimal("0.01"), Decimal("1e-9")
 _context = Context(prec=40)
@@ -157,10 +159,12 @@ class Amounts(dict[str, Amount]):
                 f"{_counted(amount.conversions, 'conversion')} with a value and without a currency;"
                 " map the column currency"
             )
-        for currency in sorted(self.keys() - CURRENCIES - {""}):
+        if unknown := sorted(self.keys() - CURRENCIES - {""}):
+            count = sum(self[currency].conversions for currency in unknown)
+            more = ", …" if len(unknown) > _MOST_UNKNOWN else ""
             yield (
-                f"{_counted(self[currency].conversions, 'conversion')} in {currency}, a currency"
-                " that ISO 4217 does not have; look at what is mapped to currency"
+                f"{_counted(count, 'conversion')} in {', '.join(unknown[:_MOST_UNKNOWN])}{more}:"
+                " ISO 4217 has no such currency; look at what is mapped to currency"
             )
 
 

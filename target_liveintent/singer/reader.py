@@ -39,6 +39,7 @@ class Message(msgspec.Struct):
     value: msgspec.Raw = msgspec.Raw()
     encoding: dict[str, Any] | None = None
     manifest: list[str] | None = None
+    time_extracted: Any = None
 
 
 class Record(msgspec.Struct, gc=False):

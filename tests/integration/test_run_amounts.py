@@ -25,8 +25,7 @@ needs amount(x, decimal=',') in the map
 orders: the currency of 1 record is not a code of three letters, so events go without it; map it \
 to codes such as EUR
 orders: 2 conversions with a value and without a currency; map the column currency
-orders: 1 conversion in EUE, a currency that ISO 4217 does not have; look at what is mapped to \
-currency
+orders: 1 conversion in EUE: ISO 4217 has no such currency; look at what is mapped to currency
 """.splitlines()
 LINES = """\
 orders: 2 conversions in EUR, average value 12.50, lowest value -5.00, highest value 30.00, 1 of \

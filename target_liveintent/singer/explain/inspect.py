@@ -6,6 +6,8 @@ with the parts that a run uses: stream maps, validator and record converter.
 
 from __future__ import annotations
 
+import datetime as dt
+import math
 import time
 from collections import Counter
 from collections.abc import Iterator
@@ -15,6 +17,7 @@ import msgspec
 
 from target_liveintent.conversions import (
     DEAD_LETTERS,
+    MARGIN,
     Conversion,
     EventBuilder,
     Rejection,
@@ -181,6 +184,7 @@ class Inspector:
         self._maps = maps
         self._suppressions = Suppressions(settings.suppression_path)
         self._from_recording = from_recording
+        self._extracted: float | None = None  # When the tap read the last row, if it says so.
         self._as_of: float | None = None
         self._taken: list[tuple[list[Explained], dict[str, Any]]] = []
         self.streams = StreamsThatCame[Explained]()
@@ -242,6 +246,7 @@ class Inspector:
             case "SCHEMA":
                 self._register(stream_described(stream_of(message), message))
             case "RECORD":
+                self._note_extracted(message.time_extracted)
                 self._take(stream_of(message), decode_object(message.record))
             case "BATCH":
                 stream = stream_of(message)
@@ -259,11 +264,29 @@ class Inspector:
     def _convert(self) -> None:
         """Convert all records; of a recording, the newest event says when they are judged."""
         if self._from_recording:
-            times = (explained.event_time(record) for explained, record in self._each())
-            newest = max((found for found in times if found is not None), default=0)
-            self._as_of = newest + _CLOCK_AFTER
+            self._as_of = self._newest() + _CLOCK_AFTER
         for explained, record in self._each():
             explained.add(record)
+
+    def _note_extracted(self, moment: Any) -> None:
+        try:
+            read_at = msgspec.convert(moment, dt.datetime)
+        except msgspec.ValidationError:
+            return
+        if read_at.tzinfo is None:  # No result may depend on the zone of this machine.
+            read_at = read_at.replace(tzinfo=dt.timezone.utc)
+        self._extracted = max(read_at.timestamp(), self._extracted or 0.0)
+
+    def _newest(self) -> int:
+        """Return the Unix time of the newest event, planned ones aside.
+
+        A planned one, such as the day on which a sale is expected to close, is later than the tap's
+        reading; a run rejects it, and it must not make all others too old.
+        """
+        times = [explained.event_time(record) for explained, record in self._each()]
+        found = [event_time for event_time in times if event_time is not None]
+        latest = math.inf if self._extracted is None else self._extracted + MARGIN
+        return max((one for one in found if one <= latest), default=max(found, default=0))
 
     def _clock(self) -> float:
         return time.time() if self._as_of is None else self._as_of

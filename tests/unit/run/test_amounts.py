@@ -126,7 +126,13 @@ def test_warnings() -> None:
     assert "amount(x, decimal=',')" in unreadable
     assert no_code.startswith("the currency of 1 record is not a code of three letters,")
     assert without == "1 conversion with a value and without a currency; map the column currency"
-    assert unknown.startswith("2 conversions in EUE, a currency that ISO 4217 does not have")
+    assert unknown.startswith("2 conversions in EUE: ISO 4217 has no such currency; ")
+
+
+def test_many_unknown_currencies() -> None:
+    """Five are named, and all counted, in one line."""
+    (said,) = amounts(*[one for x in "ABCDEF" for one in of(f"{x}XX", 1)]).warnings({})
+    assert said.startswith("6 conversions in AXX, BXX, CXX, DXX, EXX, …: ISO 4217")
 
 
 def test_nothing_to_warn_of() -> None:

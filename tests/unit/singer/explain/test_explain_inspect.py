@@ -7,7 +7,7 @@ import json
 from typing import Any
 
 import pytest
-from unit_support import ADDRESS, DEFAULTS, TIME
+from unit_support import ADDRESS, DAY, DEFAULTS, TIME
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
@@ -145,3 +145,62 @@ def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     assert list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages))))) == []
     (explained,) = inspector.streams["orders"]
     assert explained.noted.outcomes == {reason: 1}
+
+
+def recorded(*records: dict[str, Any]) -> dict[str, int]:
+    """Return what becomes of a recording: of each record, `event_time` and `time_extracted`."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web"})
+    inspector = Inspector(settings, StreamMaps({}, {}), from_recording=True)
+    schema = {"properties": {"id": {}, "event_time": {}, "email": {}}}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": ["id"]}
+    ]
+    for number, record in enumerate(records):
+        made = {"id": number, "event_time": record["event_time"], "email": ADDRESS}
+        extracted = {"time_extracted": record["extracted"]} if "extracted" in record else {}
+        messages.append({"type": "RECORD", "stream": "orders", "record": made, **extracted})
+    list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages)))))
+    return dict(inspector.plans[0].noted.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("records", "outcomes"),
+    [
+        ([{"event_time": 1_000_000}, {"event_time": 1_000_000 - 6 * DAY}], {"sent": 2}),
+        (
+            [{"event_time": 1_000_000}, {"event_time": 1_000_000 - 7 * DAY}],
+            {"sent": 1, "event_too_old": 1},
+        ),
+        # Read on 1 August 2026; the second is planned for 31 December.
+        (
+            [
+                {"event_time": "2026-08-01", "extracted": "2026-08-01T16:00:00Z"},
+                {"event_time": "2026-12-31", "extracted": "2026-08-01T16:00:00Z"},
+            ],
+            {"sent": 1, "event_in_future": 1},
+        ),
+        (
+            [{"event_time": "2026-12-31", "extracted": "2026-08-01T16:00:00+02:00"}],
+            {"sent": 1},
+        ),
+        (
+            [
+                {"event_time": "2026-08-01T16:01:00Z", "extracted": "2026-08-01T16:00:00"},
+                {"event_time": "2026-08-01T16:02:05Z", "extracted": "2026-08-01T16:00:00"},
+            ],
+            {"sent": 1, "event_in_future": 1},
+        ),
+        (
+            [
+                {"event_time": "2026-08-01", "extracted": "some day"},
+                {"event_time": "2026-08-02", "extracted": None},
+            ],
+            {"sent": 2},
+        ),
+        ([{"event_time": "?"}], {"invalid_event_time": 1}),
+    ],
+)
+def test_ages_of_a_recording(records: list[dict[str, Any]], outcomes: dict[str, int]) -> None:
+    """The newest event is the clock, unless the tap read it before it was to happen."""
+    assert recorded(*records) == outcomes
