@@ -20,7 +20,7 @@ from target_liveintent.mapping import (
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.inspect import FILTERED, SENT, Explained
+from target_liveintent.singer.explain.explained import FILTERED, SENT, Explained
 from target_liveintent.singer.explain.model import (
     ExplainedStream,
     FirstRejected,

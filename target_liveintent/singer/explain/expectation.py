@@ -13,7 +13,8 @@ import msgspec
 
 from target_liveintent.errors import InputError, StorageError
 from target_liveintent.privacy import scrub, without_secrets
-from target_liveintent.singer.explain.inspect import FILTERED, Explained, Inspector
+from target_liveintent.singer.explain.explained import FILTERED, Explained
+from target_liveintent.singer.explain.inspect import Inspector
 from target_liveintent.singer.explain.model import Expectation
 
 _MOST_PARTS = 100
@@ -45,7 +46,7 @@ def compare(inspector: Inspector, path: str) -> Expectation:
     """Compare what the records become with a file; where there is none, write it.
 
     Raises:
-        InputError: If there are no records, or the file is no JSON.
+        InputError: If there are no records, or the file is another one than this function writes.
         StorageError: If the file cannot be read or written.
     """
     if not inspector.records:
