@@ -20,7 +20,10 @@ _MOST_CURRENCIES = 10
 _MOST_UNKNOWN = 5
 """Unknown currencies that are named."""
 _HUGE = Decimal(10) ** 15
-_SMALL, _TINY = Decimal("0.01"), Decimal("1e-9")
+_SMALL = Decimal("0.01")
+_LEAST_POWER, _MOST_POWER = -9, 15
+"""Amounts below and above these powers of ten are no money."""
+_MOST_DIGITS = 30
 _context = Context(prec=40)
 """More digits than the sum of a run's amounts has."""
 _rough = Context(prec=15)
@@ -178,10 +181,14 @@ def currency_lines(figures: Sequence[CurrencyFigures]) -> Iterator[str]:
 
 def amount_words(number: Decimal) -> str:
     """Return an amount with its digits, at least two after the point, or in powers of ten."""
-    if abs(number) >= _HUGE or 0 < abs(number) < _TINY:
+    if not number:
+        return "0.00"
+    # (`abs` would round; a number such as 1E-999999999 must not be written out.)
+    if not _LEAST_POWER <= number.adjusted() < _MOST_POWER:
         return f"{number:.3e}"
-    rounded = f"{number:,.2f}"
-    return rounded if Decimal(rounded.replace(",", "")) == number else f"{number:,f}"
+    rounded, whole = f"{number:,.2f}", f"{number:,f}"
+    says_all = Decimal(rounded.replace(",", "")) == number
+    return rounded if says_all or len(whole) > _MOST_DIGITS else whole
 
 
 def _by_currency(conversions: Sequence[Conversion]) -> dict[str | None, list[Number]]:
