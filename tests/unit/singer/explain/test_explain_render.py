@@ -4,13 +4,16 @@ from __future__ import annotations
 
 import io
 import json
+import re
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from target_liveintent.config import settings_of
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.explain import as_lines, explain
+from target_liveintent.singer.explain import as_json, as_lines, explain
 from target_liveintent.singer.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
@@ -122,3 +125,41 @@ def test_what_fills_a_field() -> None:
     assert "  email            emial  (normalized and hashed, never sent)" in found
     wrong = "  email reads 'emial', which the tap's SCHEMA does not have; is it 'email'?"
     assert wrong in found
+
+
+# The JSON
+
+DOCS = Path(__file__).parents[4] / "docs" / "reference" / "cli.md"
+
+
+def names_of(value: Any) -> Iterator[str]:
+    """The names of all fields in a piece of JSON, but not those of columns and fields."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            if name not in {"fields", "left_out", "keys", "examples", "currencies"}:
+                yield from names_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from names_of(inner)
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="not a checkout")
+def test_every_field_is_documented(tmp_path: Path) -> None:
+    """The page of the command line names each field of the JSON."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web"})
+    schema = {"properties": {name: {} for name in ("event_time", "email")}}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": schema},
+        {"type": "RECORD", "stream": "orders", "record": {"event_time": 1}},
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    expected = str(tmp_path / "expected.json")
+    maps = StreamMaps({"orders": {"email": "email", "event_time": "event_time"}, "sales": {}}, {})
+    found = json.loads(as_json(explain(source, settings, maps, {}, expected)))
+    assert found["streams"][0]["records"]["reasons"]
+    assert found["absent_streams"]
+    text = DOCS.read_text(encoding="utf-8").split("## The JSON of `--explain`")[1]
+    documented = set(re.findall(r"`([a-z_]+)`", text.split("## ")[0]))
+    assert set(names_of(found)) - documented == set()
