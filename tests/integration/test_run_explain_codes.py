@@ -68,6 +68,14 @@ INPUTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [schema(), *orders(40), *orders(99, event_time="?")],
         {"max_dead_letter_percent": 100},
     ),
+    "too many next to records that no map names, or drops": (
+        [
+            *(schema(), *orders(40), *orders(99, event_time="?")),
+            *(schema("people", ("id",)), *(order(n, "people") for n in range(200))),
+            *(schema("pages", ("id",)), *(order(n, "pages") for n in range(200))),
+        ],
+        {"stream_maps": {"orders": MAP, "pages": None, "__else__": None}},
+    ),
     "a record before its schema": ([schema(), order(1, "people")], {}),
     "a schema without properties": (
         [schema(), {"type": "SCHEMA", "stream": "people", "schema": {"type": "object"}}],
@@ -106,6 +114,13 @@ def test_exit_code(target: Launcher, name: str) -> None:
     if run.code == 1:
         why = explained.stdout + explained.log
         assert "A run over this input would fail: " in why or explained.last_line in run.last_line
+
+
+def test_one_reason_for_one_mistake(target: Launcher) -> None:
+    """A stream that a run refuses is the reason; that no other gives events is not said too."""
+    messages, settings = INPUTS["a stream that is refused"]
+    explained = explain(target, *messages, order(1), **settings)
+    assert explained.stdout.count("A run over this input would fail: ") == 1
 
 
 def test_the_reason_is_that_of_the_run(target: Launcher) -> None:

@@ -72,13 +72,11 @@ class Explained(msgspec.Struct):
 
     @property
     def counts(self) -> StreamCounts:
-        """The counts of a run over these records."""
-        noted, is_wanted = self.noted, self.plan.transform is not None
+        """The counts of a run over these records; what a map drops counts as `unmapped`."""
+        noted = self.noted
         counts = StreamCounts(noted.read, delivered=noted.outcomes[SENT], amounts=noted.amounts)
         counts.filtered = noted.outcomes[FILTERED]
-        if self.converter is None:
-            counts.unmapped += 0 if self.plan.named and not is_wanted else noted.read
-            counts.filtered += noted.read - counts.unmapped
+        counts.unmapped = noted.read if self.converter is None else 0
         for reason in noted.outcomes.keys() & REASONS.keys():
             kind = counts.rejected if REASONS[reason].letter else counts.dropped
             kind[reason] = noted.outcomes[reason]
