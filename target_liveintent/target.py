@@ -40,13 +40,13 @@ from target_liveintent.singer import (
     batch_records,
     check_input,
     check_log,
+    check_options,
     check_output,
     environment_settings,
-    explanation,
     failure_text,
     input_of,
     make_command,
-    printable,
+    print_explanation,
     stream_maps_of,
     stream_of,
 )
@@ -133,8 +133,10 @@ class TargetLiveIntent(Target):
         file_input: IO[str] | None = None,
         preset: str | None = None,
         explained: bool = False,
+        expected: str | None = None,
     ) -> None:
         """Do what the options of the command line ask for."""
+        check_options(explained=explained, style=about_format, expected=expected)
         config = config or _ConfigInput()
         if about or preset is not None or explained:
             check_output()
@@ -143,8 +145,10 @@ class TargetLiveIntent(Target):
         elif preset is not None:
             click.echo(preset_text(preset), nl=False)
         elif explained:
-            for line in explanation(config, input_of(file_input)):
-                click.echo(printable(line))
+            as_json = about_format == "json"
+            source = input_of(file_input)
+            if not print_explanation(config, source, as_json=as_json, expected=expected):
+                sys.exit(1)
         else:
             cls.print_version(cls.logger.info)
             input_of(file_input)  # Closed, it ends the run before a file is made.

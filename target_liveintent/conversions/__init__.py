@@ -1,7 +1,12 @@
 """The event model, and the builder that makes events of mapped records."""
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import UNUSABLE, currency_code, positive_integer
+from target_liveintent.conversions.coerce import (
+    UNUSABLE,
+    currency_code,
+    local_amount,
+    positive_integer,
+)
 from target_liveintent.conversions.fields import (
     FIELDS,
     READ_COLUMNS,
@@ -12,6 +17,7 @@ from target_liveintent.conversions.fields import (
 from target_liveintent.conversions.model import (
     DAY,
     DEAD_LETTERS,
+    MARGIN,
     WINDOWS,
     Conversion,
     Rejection,
@@ -24,6 +30,7 @@ __all__ = [
     "DAY",
     "DEAD_LETTERS",
     "FIELDS",
+    "MARGIN",
     "READ_COLUMNS",
     "SETTING_FOR",
     "UNUSABLE",
@@ -33,6 +40,7 @@ __all__ = [
     "Rejection",
     "SentEvent",
     "currency_code",
+    "local_amount",
     "missing_columns",
     "missing_columns_message",
     "positive_integer",

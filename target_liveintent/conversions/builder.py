@@ -17,8 +17,10 @@ from target_liveintent.conversions.model import (
     with_hashes,
 )
 from target_liveintent.conversions.wire import (
+    CURRENCY,
     OPTIONAL_FIELDS,
     USER_FIELDS,
+    VALUE,
     ConversionEvent,
     PurchaseData,
     UserData,
@@ -133,6 +135,12 @@ class EventBuilder:
             redacted = redact_columns(with_hashes(columns, identity))
             return Rejection(self._stream, event_id, reason, field, redacted, detail)
 
+    def event_time_of(self, mapped: Mapping[str, Any]) -> int | None:
+        """Return the Unix time of a mapped record's event; None if it has none that can be read."""
+        given = self._columns(mapped).get("event_time")
+        event_time = coerce.unix_time(given, self._defaults.zone)
+        return event_time if isinstance(event_time, int) else None
+
     def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
         """Reject a record to which the map could not be applied; only its keys are known."""
         event_id, _ = self._event_id({}, raw, raw, {})
@@ -214,7 +222,17 @@ class EventBuilder:
             decision_id,
         )
         body = encode(event)
-        return Conversion(self._stream, event_id, pixel_id, expires_at, body, columns, identity)
+        return Conversion(
+            self._stream,
+            event_id,
+            pixel_id,
+            expires_at,
+            body,
+            columns,
+            identity,
+            optional[CURRENCY],
+            optional[VALUE],
+        )
 
     def _optional_values(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
         values: list[Any] = [*_NO_VALUES]

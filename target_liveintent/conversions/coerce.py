@@ -27,6 +27,10 @@ from target_liveintent.privacy import LONGEST_TEXT
 class _Unusable(enum.Enum):
     UNUSABLE = "unusable"
 
+    def __str__(self) -> str:
+        """Return what stands in the dead letter if an expression gave this for a column."""
+        return self.value
+
 
 UNUSABLE: Final = _Unusable.UNUSABLE
 Unusable = Literal[_Unusable.UNUSABLE]
@@ -48,6 +52,9 @@ _AMOUNT = re.compile(
     r"([+-]?)(\D?)\s?([+-]?)((?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)",
     re.ASCII,
 )
+_SPACED_THOUSANDS = re.compile(r"(?<=\d)[ '\u2019](?=\d)", re.ASCII)
+_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
+_DECIMAL_SIGNS = {".": {}, ",": str.maketrans(",.", ".,")}
 _UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
 _ZERO_UUID = str(uuid.UUID(int=0))
 _CURRENCY_LENGTH = 3
@@ -174,6 +181,25 @@ def amount(value: Any) -> float | Decimal | Unusable | None:
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return UNUSABLE
     return None if _is_nan(value) else _finite(value)
+
+
+def local_amount(value: Any, decimal: str) -> float | Decimal | Unusable | None:
+    """Return a finite number with its digits, of text whose decimal sign is known.
+
+    With `,`: `"1.234,50"`, `"1 234,50"` and `"12,50 €"`, but not `"12.50"`.
+
+    Raises:
+        ValueError: If the decimal sign is neither `,` nor `.`.
+    """
+    if decimal not in _DECIMAL_SIGNS:
+        msg = "the decimal sign must be ',' or '.'"
+        raise ValueError(msg)
+    if not isinstance(value, str):
+        return amount(value)
+    plain = value.translate(_SPACES).translate(_DECIMAL_SIGNS[decimal]).strip()
+    if plain and unicodedata.category(plain[-1]) == "Sc":  # The number follows its symbol below.
+        plain = plain[-1] + plain[:-1].rstrip()
+    return _amount_of_text(_SPACED_THOUSANDS.sub(",", plain))
 
 
 def _amount_of_text(value: str) -> float | Decimal | Unusable | None:

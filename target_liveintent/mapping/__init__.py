@@ -8,7 +8,7 @@ from target_liveintent.mapping.converter import (
     StreamPlan,
 )
 from target_liveintent.mapping.expressions import Compiled, Expression, compile_row
-from target_liveintent.mapping.functions import FUNCTIONS, GET, coalesce, getter
+from target_liveintent.mapping.functions import CURRENCIES, FUNCTIONS, GET, coalesce, getter
 from target_liveintent.mapping.presets import (
     NULL_VALUES,
     PRESETS,
@@ -28,6 +28,7 @@ from target_liveintent.mapping.suggestions import (
 )
 
 __all__ = [
+    "CURRENCIES",
     "FILTER",
     "FUNCTIONS",
     "GET",

@@ -93,6 +93,14 @@ class RecordConverter:
         self._left_out = left_out
         self._now = now
 
+    def event_time(self, record: dict[str, Any]) -> int | None:
+        """Return the Unix time of a record's event; None if it has none, or the map drops it."""
+        try:
+            mapped = self._transform(record)
+        except MappingFailedError:
+            return None
+        return None if mapped is None else self._builder.event_time_of(mapped)
+
     def convert(
         self, record: dict[str, Any], violation: str | None = None
     ) -> Conversion | Rejection | None:

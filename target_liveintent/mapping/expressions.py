@@ -22,7 +22,7 @@ from typing import Any, NamedTuple
 import simpleeval
 
 from target_liveintent.mapping.converter import FILTER
-from target_liveintent.mapping.functions import GET, getter, walk
+from target_liveintent.mapping.functions import AMOUNT, GET, getter, walk
 
 Row = dict[str, Any]
 
@@ -201,7 +201,10 @@ class _Rewriter(ast.NodeTransformer):
         raise _NotCompiledError
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        """Resolve a name in this order: a name of the SDK, a column, a function."""
+        """Resolve a name in this order: a name of the SDK, a column, a function.
+
+        The helper `amount` differs from the evaluator's in that its bare name is only a column.
+        """
         if _is_record(node):
             self.reads_all = True
             return _RECORD
@@ -209,7 +212,8 @@ class _Rewriter(ast.NodeTransformer):
             return ast.Name(f"_v_{node.id}", ast.Load())
         if node.id == "self":
             return self._if_present(self._column, self._at("self"))
-        if node.id in self._functions:
+        # Where a record lacks a column `amount`, the helper must not stand in for it unnoticed.
+        if node.id in self._functions and node.id != AMOUNT:
             return self._if_present(node.id, self._function(node.id))
         return self._required(node.id)
 

@@ -1,14 +1,19 @@
 """The accounts of a run."""
 
+from target_liveintent.run.amounts import Amounts, CurrencyFigures, amount_words, currency_lines
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.parts import parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import Closed
 
 __all__ = [
+    "Amounts",
     "Closed",
+    "CurrencyFigures",
     "Run",
     "RunCounts",
     "StreamCounts",
+    "amount_words",
+    "currency_lines",
     "parts_of",
 ]

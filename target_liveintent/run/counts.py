@@ -10,6 +10,7 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import REASONS
+from target_liveintent.run.amounts import Amounts, currency_lines
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
 
@@ -44,6 +45,7 @@ class StreamCounts:
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
+        amounts: The values of the delivered events, by currency.
     """
 
     read: int = 0
@@ -56,6 +58,7 @@ class StreamCounts:
     sources: Counter[str] = dataclasses.field(default_factory=Counter)
     zone_uses: int = 0
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+    amounts: Amounts = dataclasses.field(default_factory=Amounts)
 
     @property
     def unsettled(self) -> int:
@@ -211,9 +214,10 @@ class RunCounts:
         )
 
     def lines(self) -> Iterator[str]:
-        """Return the summary: a line for each stream, then the total."""
+        """Return the summary: a line for each stream and currency, then the total."""
         for stream, counts in self.streams.items():
             yield f"{stream}: {self._words(counts)}"
+            yield from (f"{stream}: {line}" for line in currency_lines(counts.amounts.figures))
         total = self.total
         yield (
             f"total: {self._words(total)}; {self.requests} requests, {self.retries} retries,"
@@ -224,6 +228,7 @@ class RunCounts:
         """Return what may be wrong with a run that ended well, given the setting `timezone`."""
         for stream, counts in self.streams.items():
             yield from _lost(stream, counts, dry_run=self.dry_run)
+            yield from (f"{stream}: {line}" for line in counts.amounts.warnings(counts.left_out))
         zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
         zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
         yield from unused_zone(timezone, zoned)

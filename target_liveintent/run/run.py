@@ -147,7 +147,9 @@ class Run:
         """Book the result of a batch; raise its failure, which ends the run."""
         self.counts.requests += result.requests
         self.counts.retries += result.retries
-        self.counts.of(result.batch.stream).delivered += len(result.delivered)
+        counts = self.counts.of(result.batch.stream)
+        counts.delivered += len(result.delivered)
+        counts.amounts.add(result.delivered)
         self.counts.throttled += result.throttled
         self.counts.unproven += result.unproven
         sizes = result.too_large

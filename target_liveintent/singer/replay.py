@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import time
+from collections.abc import Callable
 from typing import Any
 
 from target_liveintent.conversions import Conversion, EventBuilder, Rejection
@@ -18,9 +20,14 @@ class ReplayConverter(RecordConverter):
     """
 
     def __init__(
-        self, plan: StreamPlan, builder: EventBuilder, left_out: dict[str, int], settings: Settings
+        self,
+        plan: StreamPlan,
+        builder: EventBuilder,
+        left_out: dict[str, int],
+        settings: Settings,
+        now: Callable[[], float] = time.time,
     ) -> None:
-        super().__init__(plan, builder, left_out)
+        super().__init__(plan, builder, left_out, now)
         self._settings = settings
 
     def convert(

@@ -13,9 +13,11 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
+    "_comparison",
     "_explain",
-    "_fail",
+    "_failures",
     "_failure",
+    "_fail",
     "_lost",
     "_where",
     "advice",
@@ -29,6 +31,7 @@ _SAYERS = {
     "unknown_columns",
     "unknown_read",
     "unknown_settings",
+    "unmapped_message",
     "unused_zone",
     "warnings",
 }

@@ -426,7 +426,7 @@ def test_dry_run(target: Launcher, sandbox: Sandbox) -> None:
             "md5": hashlib.md5(first["email"].encode()).hexdigest(),  # noqa: S324
             "sha2": hashlib.sha256(first["email"].encode()).hexdigest(),
         },
-        "purchaseData": {"value": 12.5},
+        "purchaseData": {"currency": "USD", "value": 12.5},
     }
     assert "@" not in run.log
     assert TOKEN not in run.log

@@ -62,7 +62,7 @@ def test_consent(target: Launcher, sandbox: Sandbox) -> None:
     yes = [True, 1, "1", "yes", "Granted", "TRUE", 1.0]
     no = [False, 0, None, ..., "", "no", "denied", "false", 2, "maybe", ["yes"], {"granted": True}]
     messages = [order(n, consent=value) for n, value in enumerate([*yes, *no])]
-    run = target.run(schema(columns=COLUMNS), *messages, state(1))
+    run = target.run(schema(columns=(*COLUMNS, "currency")), *messages, state(1))
     assert (run.code, run.states, run.warnings) == (0, [1], [])
     assert sent(sandbox) == buyers(*range(len(yes)))
     assert "consent" not in json.dumps(sandbox.events)

@@ -211,7 +211,7 @@ def test_refused_for_its_pixel(to_server: Launcher, server: FaultyServer) -> Non
     assert replay(to_server, pixel_id=2, replay_other_accounts=True).code == 0
     ((event,),) = [p.events for p in server.requests]
     assert (event["eventId"], event["pixelId"]) == ("order-1", 2)
-    assert event["purchaseData"] == {"value": 12.5}
+    assert event["purchaseData"] == {"currency": "USD", "value": 12.5}
 
 
 def test_letters_of_another_pixel(to_server: Launcher, server: FaultyServer) -> None:

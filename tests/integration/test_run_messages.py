@@ -20,6 +20,7 @@ SHOP_MAP = {
     "event_time": "created_at",
     "email": "customer_email",
     "value": "total",
+    "currency": "currency",
     "__else__": "__NULL__",
 }
 

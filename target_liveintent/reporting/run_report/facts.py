@@ -86,6 +86,7 @@ def _outcomes(stream: str | None, counts: StreamCounts) -> Outcomes:
         not_replayed=counts.not_replayed.total(),
         unsettled=counts.unsettled,
         left_out=dict(counts.left_out.most_common()),
+        currencies=counts.amounts.figures,
     )
 
 

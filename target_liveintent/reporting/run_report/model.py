@@ -11,6 +11,7 @@ from decimal import Decimal
 import msgspec
 
 from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.run import CurrencyFigures
 
 VERSION = 1
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
@@ -25,7 +26,11 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Outcomes(msgspec.Struct):
-    """Records of one stream by outcome, or of all streams if `stream` is None."""
+    """Records of one stream by outcome, or of all streams if `stream` is None.
+
+    Attributes:
+        currencies: The values of the delivered events.
+    """
 
     stream: str | None
     read: int
@@ -37,6 +42,7 @@ class Outcomes(msgspec.Struct):
     not_replayed: int
     unsettled: int
     left_out: dict[str, int]
+    currencies: list[CurrencyFigures]
 
     @property
     def unused(self) -> int:

@@ -16,6 +16,7 @@ from target_liveintent.reporting.run_report.markup import text
 from target_liveintent.reporting.run_report.model import STOPPED, DayValue, Facts
 from target_liveintent.reporting.run_report.tally import FIELDS, HOUR, OTHER_CURRENCIES
 from target_liveintent.reporting.run_report.words import percent, short_number
+from target_liveintent.run import amount_words
 
 _MOST_ROWS = 40
 """Rows of a table on the page; the JSON has all of them."""
@@ -25,6 +26,7 @@ _MOST_CURRENCIES = 4
 _LEAST_DAYS, _MOST_DAYS = 7, 31
 _WHOLE_FROM = 10_000
 """Amounts above this are shown without decimals in a tile."""
+_FIGURES = ("average value", "lowest value", "highest value", "below zero")
 _OUTCOMES = {
     "delivered": ("delivered", "good"),
     "rejected": ("dead letters", "bad"),
@@ -271,11 +273,16 @@ def _value(facts: Facts) -> str:
     totals = _totals(facts.value)
     if not totals:
         return ""
-    rows = [
-        [text(currency) or "none", f"{events:,}", words.amount(total)]
-        for currency, (events, total) in list(totals.items())[:_MOST_ROWS]
-    ]
-    table = markup.table("By currency", ["currency", "conversions", "value"], rows)
+    figures_of = {one.currency: one for one in facts.total.currencies}
+    rows = []
+    for currency, (events, total) in list(totals.items())[:_MOST_ROWS]:
+        row = [text(currency) or "none", f"{events:,}", words.amount(total), *["-"] * len(_FIGURES)]
+        if one := figures_of.get(currency):
+            amounts = (one.average_value, one.lowest_value, one.highest_value)
+            row[3:] = [*map(amount_words, amounts), f"{one.negative_values:,}"]
+        rows.append(row)
+    heads = ["currency", "conversions", "value", *_FIGURES]
+    table = markup.table("By currency", heads, rows)
     figures = []
     for currency in [name for name in totals if name != OTHER_CURRENCIES][:_MOST_CURRENCIES]:
         days = _by_day([one for one in facts.value if one.currency == currency])

@@ -107,3 +107,20 @@ def test_a_failure_says_nothing_of_the_record() -> None:
     failure = MappingFailedError("value", "TypeError")
     assert failure.args == ("value", "TypeError")
     assert (failure.column, failure.kind) == ("value", "TypeError")
+
+
+@pytest.mark.parametrize(
+    ("changes", "event_time"),
+    [
+        ({}, TIME),
+        ({"at": "2026-08-01T16:00:00Z"}, 1_785_600_000),
+        ({"mail": None}, TIME),
+        ({"at": "soon"}, None),
+        ({"at": None}, None),
+        ({"id": "filtered"}, None),
+        ({"id": "failing"}, None),
+    ],
+)
+def test_the_event_time_of_a_record(changes: dict[str, Any], event_time: int | None) -> None:
+    """It is that of its event, also if the record is rejected for another reason."""
+    assert converter(now=0.0).event_time({**RECORD, **changes}) == event_time

@@ -42,10 +42,12 @@ class MadeUpRun:
     def deliver(
         self, count: int = 1, stream: str = "orders", at: float = TIME + 60, **record: Any
     ) -> MadeUpRun:
-        events = read_back([conversion(order(**{**FULL, **record}), now=at)])
+        made = conversion(order(**{**FULL, **record}), now=at)
+        events = read_back([made])
         counts = self.counts.of(stream)
         counts.read += count
         counts.delivered += count
+        counts.amounts.add([made] * count)
         self.tally.delivered(stream, events * count, [at] * count)
         self.tally.timeline.update(self.counts)
         return self

@@ -6,6 +6,8 @@ import io
 import json
 import re
 import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -13,7 +15,7 @@ import pytest
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.explain.render import explain
+from target_liveintent.singer.explain import as_json, as_lines, explain
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.storage.dead_letters import HEAD
 
@@ -29,7 +31,7 @@ def paragraph(*columns: str, keys: Sequence[str] = (), **stream_map: str) -> lis
         {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": keys}
     )
     maps = StreamMaps({"orders": {**stream_map, "__else__": None}} if stream_map else {}, {})
-    return [*explain(io.StringIO(message), settings, maps, {})]
+    return [*as_lines(explain(io.StringIO(message), settings, maps, {}))]
 
 
 def printed(*columns: str) -> dict[str, str]:
@@ -112,7 +114,7 @@ def test_rejected_records() -> None:
         {"type": "RECORD", "stream": "orders", "record": {"event_id": "8"}},
     ]
     source = io.StringIO("\n".join(map(json.dumps, messages)))
-    found = [*explain(source, settings, StreamMaps({}, {}), {})]
+    found = [*as_lines(explain(source, settings, StreamMaps({}, {}), {}))]
     place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 2 rejected.")
     assert found[place + 1].startswith("  missing_event_time (2), event ")
     assert found[place + 2] == f"    {REASONS['missing_event_time'].meaning}"
@@ -135,7 +137,7 @@ def test_dead_letters() -> None:
         record = {"event_id": str(number), **letter}
         messages.append({"type": "RECORD", "stream": DEAD_LETTERS, "record": record})
     source = io.StringIO("\n".join(map(json.dumps, messages)))
-    found = "\n".join(explain(source, settings, StreamMaps({}, {}), {}))
+    found = "\n".join(as_lines(explain(source, settings, StreamMaps({}, {}), {})))
     assert "Of 5 records, 1 would be sent, 0 filtered, 4 rejected." in found
     for reason in ("other_account", "unconfirmed", "expired", "missing_event_time"):
         assert f"  {reason} (1), event " in found
@@ -150,3 +152,41 @@ def test_what_fills_a_field() -> None:
     assert "  email            emial  (normalized and hashed, never sent)" in found
     wrong = "  email reads 'emial', which the tap's SCHEMA does not have; is it 'email'?"
     assert wrong in found
+
+
+# The JSON
+
+DOCS = Path(__file__).parents[4] / "docs" / "reference" / "cli.md"
+
+
+def names_of(value: Any) -> Iterator[str]:
+    """The names of all fields in a piece of JSON, but not those of columns and fields."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            if name not in {"fields", "left_out", "keys", "examples", "currencies"}:
+                yield from names_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from names_of(inner)
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="not a checkout")
+def test_every_field_is_documented(tmp_path: Path) -> None:
+    """The page of the command line names each field of the JSON."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web"})
+    schema = {"properties": {name: {} for name in ("event_time", "email")}}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": schema},
+        {"type": "RECORD", "stream": "orders", "record": {"event_time": 1}},
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    expected = str(tmp_path / "expected.json")
+    maps = StreamMaps({"orders": {"email": "email", "event_time": "event_time"}, "sales": {}}, {})
+    found = json.loads(as_json(explain(source, settings, maps, {}, expected)))
+    assert found["streams"][0]["records"]["reasons"]
+    assert found["absent_streams"]
+    text = DOCS.read_text(encoding="utf-8").split("## The JSON of `--explain`")[1]
+    documented = set(re.findall(r"`([a-z_]+)`", text.split("## ")[0]))
+    assert set(names_of(found)) - documented == set()
