@@ -88,6 +88,11 @@ REASONS: dict[str, Reason] = {
         " counted, so a replay sends it only with `replay_unconfirmed`.",
         replayed=False,
     ),
+    "deleted": _dropped(
+        "The row was deleted in the source: `_sdc_deleted_at` or `_sdc_lsn_deleted_at` is set in"
+        " the tap's record. Dropped and counted, never kept. A map that reads the column itself"
+        " decides instead."
+    ),
     "no_consent": _dropped(
         "The stream has a column `consent`, and its value in this record is not true, 1,"
         " `yes` or `granted`. Dropped and counted, never kept."

@@ -133,11 +133,18 @@ class EventBuilder:
             redacted = redact_columns(with_hashes(columns, identity))
             return Rejection(self._stream, event_id, reason, field, redacted, detail)
 
-    def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
-        """Reject a record to which the map could not be applied; only its keys are known."""
+    def reject_unmapped(
+        self,
+        field: str,
+        raw: Mapping[str, Any],
+        detail: str | None = None,
+        *,
+        reason: str = "mapping_failed",
+    ) -> Rejection:
+        """Reject a record to which the map was not applied; only its keys are known."""
         event_id, _ = self._event_id({}, raw, raw, {})
         keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}
-        return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
+        return Rejection(self._stream, event_id, reason, field, {}, detail, keys)
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""

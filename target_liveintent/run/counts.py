@@ -27,7 +27,7 @@ class StreamCounts:
         unmapped: Records of streams that no map names.
         delivered: Records whose events the API processed.
         not_replayed: Dead letters that were carried over, by reason.
-        dropped: Records that are not to be sent, by reason: `no_consent`, `suppressed`,
+        dropped: Records that are not to be sent, by reason: `deleted`, `no_consent`, `suppressed`,
             `already_sent`, `over_limit`.
         rejected: Dead letters, by reason.
         left_out: Events that lack a column, by column: `value` if it could not be used,

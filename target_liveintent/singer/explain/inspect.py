@@ -21,7 +21,7 @@ from target_liveintent.conversions import (
     missing_columns,
 )
 from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
+from target_liveintent.mapping import RecordConverter, StreamPlan, coalesce
 from target_liveintent.privacy import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.reader import Message, decode_message, decode_object, lines
@@ -33,6 +33,8 @@ MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""
 SENT, FILTERED = "sent", "filtered"
 """Outcomes of a record, beside the reason codes of rejections."""
+NOT_MAPPED = ("mapping_failed", "deleted")
+"""The reasons of records that have no mapped record."""
 _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
 
@@ -71,7 +73,8 @@ class Explained(msgspec.Struct):
         violation = self.validator.violation(record) if self.validator else None
         try:
             result = self.converter.convert(record, violation)
-            self._note_filled(record)
+            if not isinstance(result, Rejection) or result.reason not in NOT_MAPPED:
+                self._note_filled(record)
         except StreamMappingError as mistake:
             self.mistake = str(mistake)
             return
@@ -87,10 +90,7 @@ class Explained(msgspec.Struct):
 
     def _note_filled(self, record: dict[str, Any]) -> None:
         """Map a record once more, to see which columns have a value."""
-        try:
-            mapped = self.plan.transform(record) if self.plan.transform else None
-        except MappingFailedError:
-            return
+        mapped = self.plan.transform(record) if self.plan.transform else None
         for column, value in (mapped or {}).items():
             if coalesce(value) is not None:
                 self.filled.add(column)

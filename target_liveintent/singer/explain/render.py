@@ -21,7 +21,13 @@ from target_liveintent.mapping import (
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.inspect import FILTERED, SENT, Explained, Inspector
+from target_liveintent.singer.explain.inspect import (
+    FILTERED,
+    NOT_MAPPED,
+    SENT,
+    Explained,
+    Inspector,
+)
 from target_liveintent.singer.stream_maps import StreamMaps
 
 _MAX_UNUSED_COLUMNS = 12
@@ -77,7 +83,9 @@ def _paragraph(
 
 
 def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
-    plan = explained.plan
+    plan, columns = explained.plan, explained.stream.schema["properties"]
+    if marks := [column for column in plan.deletion_columns if column in columns]:
+        yield f"  deleted rows     dropped, by {' or '.join(marks)}"
     if FILTER in plan.origins:
         yield f"  only if          {_one_line(plan.origins[FILTER].expression)}"
     empty = []
@@ -90,8 +98,7 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
             empty.append(field.name)
     yield f"  Empty: {', '.join(empty)}."
     if plan.reads is not None:
-        used = plan.reads | set(explained.stream.keys)
-        names = sorted(set(explained.stream.schema["properties"]) - used)
+        names = sorted(set(columns) - plan.reads.union(explained.stream.keys, marks))
         if names:
             hidden = len(names) - _MAX_UNUSED_COLUMNS
             more = f" and {hidden} more" if hidden > 0 else ""
@@ -146,19 +153,21 @@ def _misspelled(explained: Explained) -> Iterator[str]:
 
 def _records(explained: Explained) -> Iterator[str]:
     outcomes = explained.outcomes
-    rejected = {reason: count for reason, count in outcomes.most_common() if reason in REASONS}
+    reasons = {reason: count for reason, count in outcomes.most_common() if reason in REASONS}
+    dropped = sum(count for reason, count in reasons.items() if not REASONS[reason].letter)
     yield (
         f"  Of {outcomes.total():,} records, {outcomes[SENT]:,} would be sent,"
-        f" {outcomes[FILTERED]:,} filtered, {sum(rejected.values()):,} rejected."
+        f" {outcomes[FILTERED]:,} filtered, {sum(reasons.values()) - dropped:,} rejected"
+        f"{f', {dropped:,} dropped' if dropped else ''}."
     )
-    for reason, count in rejected.items():
+    for reason, count in reasons.items():
         first = explained.rejected[reason]
         about = f", {first.field}" if first.field else ""
         about += f" ({scrub(first.detail)})" if first.detail else ""
         about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
         yield f"  {reason} ({count:,}), event {first.event_id} first{about}:"
         yield f"    {REASONS[reason].meaning}"
-    mapped = outcomes.total() - outcomes[FILTERED] - outcomes["mapping_failed"]
+    mapped = outcomes.total() - sum(outcomes[kind] for kind in (FILTERED, *NOT_MAPPED))
     empty = [column for column in explained.plan.computed if column not in explained.filled]
     if mapped:
         yield from (f"  {column} is empty in all {mapped:,} records." for column in empty)

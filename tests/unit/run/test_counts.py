@@ -23,12 +23,13 @@ SPECIFIED = {
     "refused_by_api",
     "not_processed",
     "unconfirmed",
+    "deleted",
     "no_consent",
     "suppressed",
     "already_sent",
     "over_limit",
 }
-NEVER_KEPT = {"no_consent", "suppressed", "already_sent", "over_limit"}
+NEVER_KEPT = {"deleted", "no_consent", "suppressed", "already_sent", "over_limit"}
 
 
 def _report(read: int, delivered: int = 0, **rejected: int) -> RunCounts:

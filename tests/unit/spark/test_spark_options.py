@@ -93,6 +93,14 @@ def test_key_properties(keys: str | None, expected: tuple[str, ...]) -> None:
     assert made.columns == tuple(wanted)
 
 
+@pytest.mark.parametrize("keys", ["id", None])
+def test_what_marks_deleted_rows_goes_along(keys: str | None) -> None:
+    """The task drops deleted rows, so it needs the columns in which a tap marks them."""
+    marks = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
+    assert set(marks) < set(job([*COLUMNS, *marks], key_properties=keys).columns)
+    assert set(marks).isdisjoint(job(key_properties=keys).columns)
+
+
 def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:
     """A job has the path of a token file but not its content; only a given token is in it."""
     path = tmp_path / "token"

@@ -10,6 +10,7 @@ from unit_support import DAY, NOW, TIME, conversion, order
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.wire import read_back
+from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
 from target_liveintent.reporting.run_report.page import page
@@ -52,7 +53,7 @@ class MadeUpRun:
     def reject(self, stream: str = "orders", **reasons: int) -> MadeUpRun:
         counts = self.counts.of(stream)
         for reason, count in reasons.items():
-            dropped = reason in {"already_sent", "suppressed", "no_consent", "over_limit"}
+            dropped = not REASONS[reason].letter
             (counts.dropped if dropped else counts.rejected)[reason] += count
             counts.read += count
         self.tally.timeline.update(self.counts)

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import io
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -122,3 +123,43 @@ def test_what_fills_a_field() -> None:
     assert "  email            emial  (normalized and hashed, never sent)" in found
     wrong = "  email reads 'emial', which the tap's SCHEMA does not have; is it 'email'?"
     assert wrong in found
+
+
+def test_deleted_rows() -> None:
+    """They are said to be dropped where the tap marks them, unless the map reads the mark."""
+    said = "  deleted rows     dropped, by _sdc_deleted_at"
+    given = {"event_time": "event_time", "email": "email"}
+    found = paragraph("event_time", "email", "_sdc_deleted_at", **given)
+    assert said in found
+    assert not [line for line in found if "Not used" in line]
+    for columns, added in (
+        (("event_time", "email"), {}),
+        (("event_time", "email", "_sdc_deleted_at"), {"__filter__": "not _sdc_deleted_at"}),
+    ):
+        assert said not in paragraph(*columns, **given, **added)
+
+
+def test_dropped_records() -> None:
+    """They are not counted as rejected; what is empty in them says nothing about the map."""
+    settings = settings_of(
+        {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 1, "default_source": "web"}
+    )
+    names = ("id", "event_time", "email", "_sdc_deleted_at")
+    row = {"id": 1, "event_time": int(time.time()) - 60, "email": "ann@example.com"}
+    messages: list[dict[str, Any]] = [
+        {
+            "type": "SCHEMA",
+            "stream": "orders",
+            "schema": {"properties": {name: {} for name in names}},
+            "key_properties": ["id"],
+        },
+        {"type": "RECORD", "stream": "orders", "record": row},
+        {"type": "RECORD", "stream": "orders", "record": {"id": 2, "_sdc_deleted_at": "2026"}},
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    maps = {"orders": {"event_time": "event_time", "email": "email", "ip": "email.nothing"}}
+    found = [*explain(source, settings, StreamMaps(maps, {}), {})]
+    place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 1 rejected, 1 dropped.")
+    (dropped,) = [line for line in found[place:] if line.startswith("  deleted (1), ")]
+    assert dropped.endswith('first, _sdc_deleted_at, key properties {"id":2}:')
+    assert not [line for line in found if "is empty in all" in line]
