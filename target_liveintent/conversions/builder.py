@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE
+from target_liveintent.conversions.decisions import decision_id, decision_id_of_url
 from target_liveintent.conversions.fields import IDENTITY_COLUMNS, first_value, places_of
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
@@ -84,11 +85,12 @@ class EventBuilder:
         self._elsewhere = tuple(
             (name, found) for name, found in places.items() if found != ((name,),)
         )
+        self._has_decision_id = "decision_id" in places
         self._identifying = tuple(name for name in IDENTITY_COLUMNS if name in places)
         self._pixel_id = None if "pixel_id" in places else defaults.pixel_id
         self._source = None if "source" in places else defaults.source
         self._optional = tuple(
-            (number, field.name, field.coerce, field.coerce is coerce.text)
+            (number, field.name, field.coerce, field.coerce in {coerce.text, decision_id})
             for number, field in enumerate(OPTIONAL_FIELDS)
             if field.coerce and field.name in places
         )
@@ -114,7 +116,7 @@ class EventBuilder:
                 `identity` and `conflict` count junk hashes and hashes that contradict the address.
             violation: How the record breaks the tap's schema.
         """
-        columns = self._columns(mapped)
+        columns = self._columns(mapped, left_out)
         # The columns that the identity is made of do not stay among the others.
         identity = identify(map(columns.pop, self._identifying, _ABSENT), self._normalize)
         for note in identity.notes:
@@ -154,7 +156,7 @@ class EventBuilder:
         if self._suppressions and self._suppressions.contains(identity):
             _reject("suppressed", None)
 
-    def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
+    def _columns(self, mapped: Mapping[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
         if self._own.issuperset(mapped):
             columns = dict(mapped)  # The usual case takes a third of the time.
         else:
@@ -164,6 +166,8 @@ class EventBuilder:
                 columns[name] = value
         page = columns.get("source_url")
         if isinstance(page, str) and len(page) <= LONGEST_TEXT:
+            if "li_did" in page:
+                _take_decision_id(columns, page, left_out)
             columns["source_url"] = clean_url(page)
         return columns
 
@@ -205,12 +209,11 @@ class EventBuilder:
         if now >= expires_at:
             _reject("event_too_old", "event_time")
         optional = self._optional_values(columns, left_out)
-        decision_id = optional[-1]
-        if decision_id is None and identity.md5 is None and identity.sha2 is None:
-            # The URL may serve even if it is left out for an address in it.
-            decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
-            if decision_id is None:
-                _reject("no_identity", None)
+        decided = optional[-1]
+        if not self._has_decision_id and "decision_id" in columns:
+            decided = columns["decision_id"]  # That of the page.
+        if decided is None and identity.md5 is None and identity.sha2 is None:
+            _reject("no_identity", None)
         event = ConversionEvent(
             event_id,
             event_time,
@@ -218,7 +221,7 @@ class EventBuilder:
             source,
             UserData(identity.md5, identity.sha2, *optional[:USER_FIELDS]),
             PurchaseData(*optional[USER_FIELDS:-1]),
-            decision_id,
+            decided,
         )
         body = encode(event)
         return Conversion(self._stream, event_id, pixel_id, expires_at, body, columns, identity)
@@ -270,6 +273,23 @@ class EventBuilder:
         if value is None or value is UNUSABLE:
             _reject(f"invalid_{name}", name)
         return value
+
+
+def _take_decision_id(columns: dict[str, Any], page: str, left_out: dict[str, int]) -> None:
+    """Take the decision ID out of a page's URL, unless the record gives one that can be sent.
+
+    This comes before the URL is cleaned, which may remove the parameter that has it.
+    """
+    given = decision_id(columns.get("decision_id"))
+    if isinstance(given, str) and not holds_address(given):
+        return
+    found = decision_id_of_url(page)
+    if isinstance(found, str):
+        columns["decision_id"] = found
+        if given is not None:
+            _count(left_out, "decision_id")
+    elif found is UNUSABLE and given is None:
+        _count(left_out, "decision_id")
 
 
 def _count(left_out: dict[str, int], name: str) -> None:

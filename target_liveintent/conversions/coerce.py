@@ -16,7 +16,6 @@ import unicodedata
 import uuid
 from decimal import Decimal
 from typing import Any, Final, Literal
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -48,7 +47,7 @@ _AMOUNT = re.compile(
     r"([+-]?)(\D?)\s?([+-]?)((?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)",
     re.ASCII,
 )
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ZERO_UUID = str(uuid.UUID(int=0))
 _CURRENCY_LENGTH = 3
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
@@ -251,7 +250,7 @@ def device_id(value: Any) -> str | Unusable | None:
     """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty."""
     if not isinstance(plain := text(value), str):
         return plain
-    if not _UUID.fullmatch(plain):
+    if not UUID_FORM.fullmatch(plain):
         return UNUSABLE
     return None if plain == _ZERO_UUID else plain
 
@@ -261,20 +260,6 @@ def flag(value: Any) -> int | Unusable | None:
     if not isinstance(plain := text(value), str):
         return plain
     return _FLAGS.get(plain.lower(), UNUSABLE)
-
-
-def decision_id_of_url(url: str) -> str | None:
-    """Return the UUID in the parameter `li_did` of a URL, or None.
-
-    This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
-    """
-    if "li_did=" not in url:
-        return None
-    try:
-        found = parse_qs(urlsplit(url).query).get("li_did", [])
-    except ValueError:
-        return None
-    return next((value for value in found if _UUID.fullmatch(value)), None)
 
 
 _GRANTED = frozenset({"true", "1", "yes", "granted"})

@@ -11,6 +11,7 @@ from decimal import Decimal
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, ip, text
+from target_liveintent.conversions.decisions import decision_id
 from target_liveintent.settings import EventDefaults
 
 
@@ -81,8 +82,9 @@ FIELDS = (
     Field(
         "decision_id",
         "decisionId",
-        text,
-        "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
+        decision_id,
+        "LiveIntent's decision ID; where the record has none, the `li_did` of `source_url`. It is"
+        " sent beside a hashed e-mail too. Placeholders such as `undefined` count as none.",
     ),
     Field(
         "email", "", None, "Address or hash. An address is normalized and hashed here, never sent."

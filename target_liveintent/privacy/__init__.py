@@ -13,6 +13,7 @@ from target_liveintent.privacy.identity import (
     pseudonym,
     scrub,
 )
+from target_liveintent.privacy.placeholders import is_placeholder
 from target_liveintent.privacy.redaction import (
     LONGEST_TEXT,
     hide_token,
@@ -35,6 +36,7 @@ __all__ = [
     "hide_token",
     "holds_address",
     "identify",
+    "is_placeholder",
     "protect_logging",
     "pseudonym",
     "redact_column",

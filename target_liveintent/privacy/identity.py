@@ -16,6 +16,8 @@ from typing import Any
 
 import msgspec
 
+from target_liveintent.privacy.placeholders import JUNK_HASHES
+
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
 
@@ -36,8 +38,6 @@ _ADDRESS_WITHIN = re.compile(
 )
 MAX_NESTING = 50
 """Levels of lists and objects in a value; what lies deeper is left out."""
-_PLACEHOLDERS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
-"""Texts that sources hash in place of an absent address."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -80,14 +80,6 @@ NORMALIZATIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-_JUNK_HASHES = frozenset(
-    algorithm(variant.encode(), usedforsecurity=False).hexdigest()
-    for text in _PLACEHOLDERS
-    for variant in (text, text.upper(), text.capitalize())
-    for algorithm in (hashlib.md5, hashlib.sha256)
-) | {"0" * 32, "0" * 64}
-
-
 def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Identity:
     """Make one identity of the values of the columns `email`, `md5` and `sha2`.
 
@@ -105,7 +97,7 @@ def identify(candidates: Iterable[Any], normalize: Callable[[str], str]) -> Iden
             computed = computed or hashed
             if hashed is None:
                 notes.append("junk")
-        elif _HASH.fullmatch(text) and (digest := text.lower()) not in _JUNK_HASHES:
+        elif _HASH.fullmatch(text) and (digest := text.lower()) not in JUNK_HASHES:
             given.setdefault(len(digest), digest)
         elif text or not isinstance(candidate, (str, NoneType)):
             notes.append("junk")

@@ -107,6 +107,7 @@ def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
 
 
 _NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never sent)"}
+_OF_PAGE = "li_did of source_url"
 
 
 def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
@@ -117,6 +118,8 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
             sources.append(_one_line(plan.origins[place].expression))
         elif place in plan.properties:
             sources.append("the column of that name" if place == name else f"the column {place}")
+    if sources and name == "decision_id" and "source_url" in plan.properties:
+        sources.append(_OF_PAGE)
     note = _NOTES.get(name, "") if sources else ""
     return ", else ".join(dict.fromkeys(sources)) + note
 
@@ -129,9 +132,7 @@ def _default(column: str, explained: Explained, settings: Settings) -> str:
         "event_id": f"derived from the stream's name and {derived}",
         "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
         "source": f"'{events.source}' (setting default_source)" if events.source else "",
-        "decision_id": "li_did of source_url, where there is no e-mail"
-        if "source_url" in explained.plan.properties
-        else "",
+        "decision_id": _OF_PAGE if "source_url" in explained.plan.properties else "",
     }
     return defaults.get(column, "")
 

@@ -287,24 +287,3 @@ def test_pixel_ids(value: Any, number: Any) -> None:
 def test_source(value: Any, source: Any) -> None:
     """One of three words; a shop's own words are not translated."""
     assert coerce.source(value) == source
-
-
-@pytest.mark.parametrize(
-    ("url", "decision"),
-    [
-        (f"https://shop.example/p?li_did={LI_DID}", LI_DID),
-        (f"/products/x?a=1&li_did={LI_DID}&b=2", LI_DID),
-        (f"https://shop.example/?li_did={LI_DID}#top", LI_DID),
-        (f"https://shop.example/?li_did=&li_did={LI_DID}", LI_DID),
-        ("https://shop.example/?li_did=", None),
-        ("https://shop.example/?li_did=abc", None),
-        (f"https://shop.example/?xli_did={LI_DID}", None),
-        (f"https://shop.example/?did={LI_DID}", None),
-        (f"https://[shop.example/?li_did={LI_DID}", None),
-        (f"https://shop.example/?li_did={LI_DID}0", None),
-        ("", None),
-    ],
-)
-def test_decision_id_of_a_url(url: str, decision: str | None) -> None:
-    """The UUID of a parameter `li_did`, also in a path without a host, and nothing else."""
-    assert coerce.decision_id_of_url(url) == decision

@@ -209,6 +209,7 @@ VARIANTS: list[tuple[str, dict[str, Any], Any]] = [
             "userData.ip": ...,
             "userData.ua": ...,
             "purchaseData.sourceUrl": ...,
+            "decisionId": ...,
         },
     ),
     ("shopify_rest", {"source_name": "android"}, {"source": "app"}),
@@ -384,7 +385,6 @@ def allowed(name: str) -> dict[str, set[Any]]:
     """
     _, _, record, event = sample(name, NOW)
     values = {place: {value} for place, value in leaves(event).items()}
-    values.setdefault("decisionId", set()).add(LI_DID)  # of the page, for who has no address
     for changes in FALLBACKS.get(name, []):
         other = outcome(name, changed(record, changes))
         for place, value in leaves(other).items():
@@ -482,7 +482,7 @@ def test_a_whole_landing_page() -> None:
     made = outcome(
         "shopify_rest", {**record, "landing_site": None}, config={"shop_url": "https://x"}
     )
-    assert made == with_changes(event, {"purchaseData.sourceUrl": ...})
+    assert made == with_changes(event, {"purchaseData.sourceUrl": ..., "decisionId": ...})
 
 
 def suggested(name: str) -> dict[str, str]:

@@ -49,7 +49,9 @@ def test_what_is_never_sent() -> None:
 def test_the_decision_id_of_a_page() -> None:
     """The page is named as a source of decision IDs only where the stream has it."""
     found = printed("event_time", "email", "source_url")
-    assert found["decision_id"] == "li_did of source_url, where there is no e-mail"
+    assert found["decision_id"] == "li_did of source_url"
+    found = printed("event_time", "decision_id", "source_url")
+    assert found["decision_id"] == "the column of that name, else li_did of source_url"
     found = printed("event_time", "email")
     assert "decision_id" in found["Empty:"].split(", ")
 
