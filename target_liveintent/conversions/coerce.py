@@ -8,10 +8,8 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import ipaddress
 import math
 import re
-import socket
 import unicodedata
 import uuid
 from decimal import Decimal
@@ -224,26 +222,6 @@ def currency_code(value: Any) -> str | Unusable | None:
     if len(plain) == _CURRENCY_LENGTH and plain.isascii() and plain.isalpha():
         return plain.upper()
     return UNUSABLE
-
-
-def ip(value: Any) -> str | Unusable | None:
-    """Return an IPv4 or IPv6 address; `::ffff:1.2.3.4` becomes IPv4."""
-    if isinstance(value, str):
-        try:  # The usual case, in a tenth of the time of Python's parser below.
-            socket.inet_pton(socket.AF_INET, value)
-        except (OSError, ValueError):
-            pass
-        else:
-            return value
-    if not isinstance(plain := text(value), str):
-        return plain
-    try:
-        address = ipaddress.ip_address(plain)
-    except ValueError:
-        return UNUSABLE
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    return str(address.ipv4_mapped or address) if address.scope_id is None else UNUSABLE
 
 
 def device_id(value: Any) -> str | Unusable | None:

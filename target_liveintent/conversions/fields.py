@@ -10,7 +10,8 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, ip, text
+from target_liveintent.conversions.addresses import ip
+from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, text
 from target_liveintent.conversions.decisions import decision_id
 from target_liveintent.settings import EventDefaults
 
@@ -91,7 +92,13 @@ FIELDS = (
     ),
     Field("md5", "userData.md5", None, "MD5 of the normalized address."),
     Field("sha2", "userData.sha2", None, "SHA-256 of the normalized address."),
-    Field("ip", "userData.ip", ip, "IPv4 or IPv6 address of the buyer."),
+    Field(
+        "ip",
+        "userData.ip",
+        ip,
+        "IPv4 or IPv6 address of the buyer. Private ones, such as `10.0.0.5`, are left out; of a"
+        " chain, such as `203.0.113.9, 10.0.0.1`, the first public one is sent.",
+    ),
     Field("user_agent", "userData.ua", text, "The buyer's browser."),
     Field("idfa", "userData.idfa", device_id, "Apple's advertising ID, a UUID."),
     Field("aaid", "userData.aaid", device_id, "Android's advertising ID, a UUID."),

@@ -11,6 +11,7 @@ import pytest
 from unit_support import HUGE, LI_DID
 
 from target_liveintent.conversions import coerce
+from target_liveintent.conversions.addresses import ip
 from target_liveintent.conversions.coerce import UNUSABLE
 
 UTC = dt.timezone.utc
@@ -24,7 +25,7 @@ UTC = dt.timezone.utc
         coerce.positive_integer,
         coerce.source,
         coerce.currency_code,
-        coerce.ip,
+        ip,
         coerce.device_id,
         coerce.flag,
         lambda value: coerce.unix_time(value, UTC),
@@ -117,7 +118,7 @@ def test_the_longest_numbers_as_text(value: Any, plain: Any) -> None:
         coerce.positive_integer,
         coerce.source,
         coerce.currency_code,
-        coerce.ip,
+        ip,
         coerce.device_id,
         coerce.flag,
         coerce.amount,
@@ -158,33 +159,6 @@ def test_unusable_text(value: Any) -> None:
 def test_currency(value: Any, code: Any) -> None:
     """Three letters, trimmed and upper-cased; nothing becomes three letters by upper-casing."""
     assert coerce.currency_code(value) == code
-
-
-@pytest.mark.parametrize(
-    ("value", "address"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        (" 203.0.113.7 ", "203.0.113.7"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("::FFFF:cb00:7107", "203.0.113.7"),
-        ("2001:DB8::1", "2001:db8::1"),
-        ("2001:0db8:0000::0001", "2001:db8::1"),
-        ("203.0.113", UNUSABLE),
-        ("203.0.113.256", UNUSABLE),
-        ("203.0.113.7:443", UNUSABLE),
-        ("203.0.113.0/24", UNUSABLE),
-        ("203.0.113.7, 10.0.0.1", UNUSABLE),
-        ("[2001:db8::1]", UNUSABLE),
-        ("fe80::1%eth0", UNUSABLE),
-        ("unknown", UNUSABLE),
-        (3405803783, UNUSABLE),
-        (True, UNUSABLE),
-        (b"\xcb\x00\x71\x07", UNUSABLE),
-    ],
-)
-def test_ip(value: Any, address: Any) -> None:
-    """IPv4 or IPv6; a mapped address becomes IPv4, and an integer is unusable."""
-    assert coerce.ip(value) == address
 
 
 @pytest.mark.parametrize(
