@@ -28,6 +28,7 @@ from target_liveintent.conversions.wire import (
 from target_liveintent.privacy import (
     LONGEST_TEXT,
     NORMALIZATIONS,
+    URL_PARAMETERS,
     Identity,
     Suppressions,
     clean_url,
@@ -76,6 +77,7 @@ class EventBuilder:
         self._keys = tuple(key_properties)
         self._defaults = defaults
         self._normalize = NORMALIZATIONS[defaults.normalization]
+        self._kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self._suppressions = suppressions
         places = places_of(properties)
         # The columns that records have under our names; those that also have the API's spelling.
@@ -168,7 +170,7 @@ class EventBuilder:
         if isinstance(page, str) and len(page) <= LONGEST_TEXT:
             if "li_did" in page:
                 _take_decision_id(columns, page, left_out)
-            columns["source_url"] = clean_url(page)
+            columns["source_url"] = clean_url(page, self._kept_parameters)
         return columns
 
     def _event_id(
@@ -228,12 +230,14 @@ class EventBuilder:
 
     def _optional_values(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
         values: list[Any] = [*_NO_VALUES]
-        for number, name, read, may_hold_address in self._optional:
+        for number, name, read, is_text in self._optional:
             value = read(columns.get(name))
             if (
                 value is None
                 or value is UNUSABLE
-                or (may_hold_address and ("@" in value or "%" in value))
+                # The signs of `may_hold_address`, without a call: each event has several texts.
+                or (is_text and ("@" in value or "%" in value or "\\" in value or "&" in value))
+                or (is_text and ("＠" in value or "﹫" in value))  # noqa: RUF001
             ):
                 value = self._send_or_leave_out(name, value, columns, left_out)
             values[number] = value

@@ -24,11 +24,12 @@ from target_liveintent.privacy.redaction import (
     without_secrets,
 )
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.privacy.urls import clean_url
+from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 
 __all__ = [
     "LONGEST_TEXT",
     "NORMALIZATIONS",
+    "URL_PARAMETERS",
     "Identity",
     "Suppressions",
     "clean_url",

@@ -34,6 +34,7 @@ USED = {
     "default_source",
     "timezone",
     "email_normalization",
+    "source_url_parameters",
     "batch_size_rows",
     "max_concurrent_requests",
     "max_requests_per_minute",
