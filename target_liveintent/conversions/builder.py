@@ -167,10 +167,11 @@ class EventBuilder:
             if columns.get(name) is None and (value := first_value(mapped, places)) is not None:
                 columns[name] = value
         page = columns.get("source_url")
-        if isinstance(page, str) and len(page) <= LONGEST_TEXT:
+        if isinstance(page, str):
             if "li_did" in page:
                 _take_decision_id(columns, page, left_out)
-            columns["source_url"] = clean_url(page, self._kept_parameters)
+            if len(page) <= LONGEST_TEXT:
+                columns["source_url"] = clean_url(page, self._kept_parameters)
         return columns
 
     def _event_id(

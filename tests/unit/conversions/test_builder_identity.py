@@ -170,6 +170,15 @@ def test_the_decision_id_of_a_parameter_that_is_removed() -> None:
     assert again.body == made.body
 
 
+def test_the_decision_id_of_a_page_that_is_too_long() -> None:
+    """The page is left out, and its decision ID sent."""
+    left_out: dict[str, int] = {}
+    page = f"{CLICK_URL}&x={'x' * 10_000}"
+    made = body(order(email=None, source_url=page), left_out=left_out)
+    assert (made["decisionId"], made["purchaseData"]) == (LI_DID, {})
+    assert left_out == {"source_url": 1}
+
+
 def test_a_page_without_a_column_of_decision_ids_counts_nothing() -> None:
     """That a page has no `li_did` is no fault."""
     left_out: dict[str, int] = {}
