@@ -94,6 +94,8 @@ def test_the_least_encoded_one_counts() -> None:
     page = f"{nested(f'li_did={OTHER}', 1)}&li_did={LI_DID}"
     assert decision_id_of_url(page) == LI_DID
     assert decision_id_of_url(f"{nested(f'li_did={OTHER}', 1)}&li_did=undefined") == OTHER
+    both = nested(f"li_did={OTHER}", 2) + nested(f"li_did={LI_DID}", 1)
+    assert decision_id_of_url(both) == LI_DID
     assert decision_id_of_url(f"{SHOP}/?li_did={LI_DID}&li_did={OTHER}") == LI_DID
 
 

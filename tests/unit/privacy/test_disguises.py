@@ -77,7 +77,7 @@ def test_each_address_of_a_text() -> None:
 
 def test_a_plain_address_with_an_escape_in_it_is_replaced_whole() -> None:
     """Nothing of it stays beside the hash, whichever way its characters are read."""
-    for text in ("ann&#46;lee@example.com", r"ann\u002elee@example.com", "ann@example&#46;com.au"):
+    for text in ("ann&#46;lee@example.com", r"ann\u002elee@example.com", "ann@example.com&#46;au"):
         assert scrub(f"to {text}!").count("to ") == 1
         assert scrub(text) == sha256(undisguised(text))
     left = scrub("%adam@example.com &amp;")
