@@ -127,6 +127,11 @@ REASONS: dict[str, Reason] = {
         "The window of a dead letter that was piped back has closed (7 days after the event, 30 for"
         " source `offline`), so nobody can send it any more."
     ),
+    "deleted": _dropped(
+        "The row was deleted in the source: `_sdc_deleted_at` or `_sdc_lsn_deleted_at` is set in"
+        " the tap's record. Dropped and counted, never kept. A map that reads the column itself"
+        " decides instead."
+    ),
     "no_consent": _dropped(
         "The stream has a column `consent`, and its value in this record is not true, 1,"
         " `yes` or `granted`. Dropped and counted, never kept."

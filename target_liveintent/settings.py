@@ -40,12 +40,15 @@ class EventDefaults(NamedTuple):
         zone: The time zone of times that are written without one.
         normalization: How addresses are normalized before they are hashed: a key of
             `privacy.NORMALIZATIONS`.
+        url_parameters: What stays of the parameters of a page's URL: a key of
+            `privacy.URL_PARAMETERS`.
     """
 
     pixel_id: int | None
     source: str | None
     zone: dt.tzinfo
     normalization: str
+    url_parameters: str = "all_but_secrets"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +96,12 @@ class Settings:
         "What is dropped before hashing, beside spaces and case: dots and `+…` for Gmail only,"
         " for all domains, or nothing.",
         default="gmail",
+    )
+    source_url_parameters: str = setting(
+        "Which parameters of page URLs are sent: all but secrets (keys, tokens, codes, phone"
+        " numbers and the like), those of attribution alone (`li_did`, `utm_…`, click IDs such as"
+        " `gclid`), or none. Never one with an e-mail address.",
+        default="all_but_secrets",
     )
     batch_size_rows: int = setting(
         "Events a request, 1 to 100.",
@@ -222,6 +231,7 @@ class Settings:
             source=self.default_source,
             zone=zoneinfo.ZoneInfo(self.timezone),
             normalization=self.email_normalization,
+            url_parameters=self.source_url_parameters,
         )
 
     @property

@@ -88,7 +88,10 @@ class LiveIntentSink(RunSink):
         self._converter = self._make_converter(plan, builder)
         # Without keys, a derived event ID is made of the whole mapped record.
         needs_all = self._schema_check is not None or (not stream.keys and plan.passes_others)
-        self.columns = None if plan.reads is None or needs_all else plan.reads.union(stream.keys)
+        if plan.reads is None or needs_all:
+            self.columns = None
+        else:
+            self.columns = plan.reads.union(stream.keys, plan.deletion_columns)
 
     def _make_converter(self, plan: StreamPlan, builder: EventBuilder) -> RecordConverter:
         return RecordConverter(plan, builder, self._counts.left_out)

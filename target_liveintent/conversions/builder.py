@@ -7,6 +7,7 @@ from typing import Any, NoReturn
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE
+from target_liveintent.conversions.decisions import decision_id, decision_id_of_url
 from target_liveintent.conversions.fields import IDENTITY_COLUMNS, first_value, places_of
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
@@ -29,6 +30,7 @@ from target_liveintent.conversions.wire import (
 from target_liveintent.privacy import (
     LONGEST_TEXT,
     NORMALIZATIONS,
+    URL_PARAMETERS,
     Identity,
     Suppressions,
     clean_url,
@@ -77,6 +79,7 @@ class EventBuilder:
         self._keys = tuple(key_properties)
         self._defaults = defaults
         self._normalize = NORMALIZATIONS[defaults.normalization]
+        self._kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self._suppressions = suppressions
         places = places_of(properties)
         # The columns that records have under our names; those that also have the API's spelling.
@@ -86,11 +89,12 @@ class EventBuilder:
         self._elsewhere = tuple(
             (name, found) for name, found in places.items() if found != ((name,),)
         )
+        self._has_decision_id = "decision_id" in places
         self._identifying = tuple(name for name in IDENTITY_COLUMNS if name in places)
         self._pixel_id = None if "pixel_id" in places else defaults.pixel_id
         self._source = None if "source" in places else defaults.source
         self._optional = tuple(
-            (number, field.name, field.coerce, field.coerce is coerce.text)
+            (number, field.name, field.coerce, field.coerce in {coerce.text, decision_id})
             for number, field in enumerate(OPTIONAL_FIELDS)
             if field.coerce and field.name in places
         )
@@ -116,7 +120,7 @@ class EventBuilder:
                 `identity` and `conflict` count junk hashes and hashes that contradict the address.
             violation: How the record breaks the tap's schema.
         """
-        columns = self._columns(mapped)
+        columns = self._columns(mapped, left_out)
         # The columns that the identity is made of do not stay among the others.
         identity = identify(map(columns.pop, self._identifying, _ABSENT), self._normalize)
         for note in identity.notes:
@@ -137,15 +141,23 @@ class EventBuilder:
 
     def event_time_of(self, mapped: Mapping[str, Any]) -> int | None:
         """Return the Unix time of a mapped record's event; None if it has none that can be read."""
-        given = self._columns(mapped).get("event_time")
-        event_time = coerce.unix_time(given, self._defaults.zone)
+        event_time = coerce.unix_time(
+            self._columns(mapped, {}).get("event_time"), self._defaults.zone
+        )
         return event_time if isinstance(event_time, int) else None
 
-    def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
-        """Reject a record to which the map could not be applied; only its keys are known."""
+    def reject_unmapped(
+        self,
+        field: str,
+        raw: Mapping[str, Any],
+        detail: str | None = None,
+        *,
+        reason: str = "mapping_failed",
+    ) -> Rejection:
+        """Reject a record to which the map was not applied; only its keys are known."""
         event_id, _ = self._event_id({}, raw, raw, {})
         keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}
-        return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
+        return Rejection(self._stream, event_id, reason, field, {}, detail, keys)
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""
@@ -155,7 +167,7 @@ class EventBuilder:
         if self._suppressions and self._suppressions.contains(identity):
             _reject("suppressed", None)
 
-    def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
+    def _columns(self, mapped: Mapping[str, Any], left_out: dict[str, int]) -> dict[str, Any]:
         if self._own.issuperset(mapped):
             columns = dict(mapped)  # The usual case takes a third of the time.
         else:
@@ -164,8 +176,11 @@ class EventBuilder:
             if columns.get(name) is None and (value := first_value(mapped, places)) is not None:
                 columns[name] = value
         page = columns.get("source_url")
-        if isinstance(page, str) and len(page) <= LONGEST_TEXT:
-            columns["source_url"] = clean_url(page)
+        if isinstance(page, str):
+            if "li_did" in page:
+                _take_decision_id(columns, page, left_out)
+            if len(page) <= LONGEST_TEXT:
+                columns["source_url"] = clean_url(page, self._kept_parameters)
         return columns
 
     def _event_id(
@@ -206,12 +221,11 @@ class EventBuilder:
         if now >= expires_at:
             _reject("event_too_old", "event_time")
         optional = self._optional_values(columns, left_out)
-        decision_id = optional[-1]
-        if decision_id is None and identity.md5 is None and identity.sha2 is None:
-            # The URL may serve even if it is left out for an address in it.
-            decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
-            if decision_id is None:
-                _reject("no_identity", None)
+        decided = optional[-1]
+        if not self._has_decision_id and "decision_id" in columns:
+            decided = columns["decision_id"]  # That of the page.
+        if decided is None and identity.md5 is None and identity.sha2 is None:
+            _reject("no_identity", None)
         event = ConversionEvent(
             event_id,
             event_time,
@@ -219,7 +233,7 @@ class EventBuilder:
             source,
             UserData(identity.md5, identity.sha2, *optional[:USER_FIELDS]),
             PurchaseData(*optional[USER_FIELDS:-1]),
-            decision_id,
+            decided,
         )
         body = encode(event)
         return Conversion(
@@ -236,12 +250,14 @@ class EventBuilder:
 
     def _optional_values(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
         values: list[Any] = [*_NO_VALUES]
-        for number, name, read, may_hold_address in self._optional:
+        for number, name, read, is_text in self._optional:
             value = read(columns.get(name))
             if (
                 value is None
                 or value is UNUSABLE
-                or (may_hold_address and ("@" in value or "%" in value))
+                # The signs of `may_hold_address`, without a call: each event has several texts.
+                or (is_text and ("@" in value or "%" in value or "\\" in value or "&" in value))
+                or (is_text and ("＠" in value or "﹫" in value))  # noqa: RUF001
             ):
                 value = self._send_or_leave_out(name, value, columns, left_out)
             values[number] = value
@@ -281,6 +297,23 @@ class EventBuilder:
         if value is None or value is UNUSABLE:
             _reject(f"invalid_{name}", name)
         return value
+
+
+def _take_decision_id(columns: dict[str, Any], page: str, left_out: dict[str, int]) -> None:
+    """Take the decision ID out of a page's URL, unless the record gives one that can be sent.
+
+    This comes before the URL is cleaned, which may remove the parameter that has it.
+    """
+    given = decision_id(columns.get("decision_id"))
+    if isinstance(given, str) and not holds_address(given):
+        return
+    found = decision_id_of_url(page)
+    if isinstance(found, str):
+        columns["decision_id"] = found
+        if given is not None:
+            _count(left_out, "decision_id")
+    elif found is UNUSABLE and given is None:
+        _count(left_out, "decision_id")
 
 
 def _count(left_out: dict[str, int], name: str) -> None:

@@ -1,6 +1,7 @@
 """Maps the records of a tap to the columns of an event."""
 
 from target_liveintent.mapping.converter import (
+    DELETION_COLUMNS,
     FILTER,
     ColumnOrigin,
     MappingFailedError,
@@ -29,6 +30,7 @@ from target_liveintent.mapping.suggestions import (
 
 __all__ = [
     "CURRENCIES",
+    "DELETION_COLUMNS",
     "FILTER",
     "FUNCTIONS",
     "GET",

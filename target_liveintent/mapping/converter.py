@@ -2,15 +2,19 @@
 
 from __future__ import annotations
 
+import re
 import time
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import READ_COLUMNS, Conversion, EventBuilder, Rejection
+from target_liveintent.mapping.functions import coalesce
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
+DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
+"""The columns in which log-based taps say when a row was deleted in the source."""
 
 
 class MappingFailedError(Exception):
@@ -64,6 +68,16 @@ class StreamPlan(NamedTuple):
         """The columns that the map computes."""
         return tuple(column for column in self.origins if column != FILTER)
 
+    @property
+    def deletion_columns(self) -> tuple[str, ...]:
+        """The columns that mark a deleted row, but for those that the map reads itself."""
+        expressions = [origin.expression for origin in self.origins.values()]
+        return tuple(
+            column
+            for column in DELETION_COLUMNS
+            if not any(re.search(rf"\b{column}\b", expression) for expression in expressions)
+        )
+
     @classmethod
     def without_map(
         cls, stream: str, properties: Iterable[str], *, named: bool = True
@@ -89,6 +103,7 @@ class RecordConverter:
     ) -> None:
         assert plan.transform is not None  # noqa: S101 (a dropped stream needs no converter)
         self._transform = plan.transform
+        self._deletion_columns = plan.deletion_columns
         self._builder = builder
         self._left_out = left_out
         self._now = now
@@ -106,6 +121,8 @@ class RecordConverter:
     ) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.
 
+        A row that was deleted in the source is rejected before the map can hide that.
+
         Args:
             record: The record.
             violation: How the record breaks the tap's schema.
@@ -114,6 +131,9 @@ class RecordConverter:
             StreamMappingError: If the map reads a column that neither the record nor the tap's
                 schema has.
         """
+        for column in self._deletion_columns:
+            if column in record and _is_set(record[column]):
+                return self._builder.reject_unmapped(column, record, reason="deleted")
         try:
             mapped = self._transform(record)
         except MappingFailedError as failure:
@@ -121,3 +141,7 @@ class RecordConverter:
         if mapped is None:
             return None
         return self._builder.build(mapped, record, self._now(), self._left_out, violation)
+
+
+def _is_set(value: Any) -> bool:
+    return coalesce(value) is not None and value is not False

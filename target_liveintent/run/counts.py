@@ -38,7 +38,7 @@ class StreamCounts:
         unmapped: Records of streams that no map names.
         delivered: Records whose events the API processed.
         not_replayed: Dead letters that were carried over, by reason.
-        dropped: Records that are not to be sent, by reason: `no_consent`, `suppressed`,
+        dropped: Records that are not to be sent, by reason: `deleted`, `no_consent`, `suppressed`,
             `already_sent`, `over_limit`, `expired`.
         rejected: Dead letters, by reason.
         sources: Values of the column `source` in records that were rejected for it; see `losses`.

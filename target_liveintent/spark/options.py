@@ -20,6 +20,7 @@ from target_liveintent.conversions import (
     missing_columns_message,
 )
 from target_liveintent.errors import ConfigurationError, StreamMappingError
+from target_liveintent.mapping import DELETION_COLUMNS
 from target_liveintent.settings import Settings
 
 OWN = {
@@ -118,7 +119,9 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         stream=stream,
         keys=keys,
         # Without keys, event IDs are derived from the whole record.
-        columns=tuple(c for c in columns if not keys or c in READ_COLUMNS or c in keys),
+        columns=tuple(
+            c for c in columns if not keys or c in READ_COLUMNS.union(keys, DELETION_COLUMNS)
+        ),
         tasks=int(options["concurrent_tasks"]),
         dead_letter_folder=folder,
         dry_run=settings.dry_run,

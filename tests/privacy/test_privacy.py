@@ -167,6 +167,50 @@ def test_wrong_values(target: Watched, server: FaultyServer, mode: dict[str, Any
         assert server.accepted
 
 
+DISGUISES = {
+    "json": "\\u0040",
+    "html": "&#64;",
+    "named": "&commat;",
+    "html-in-url": "%26%2364%3B",
+    "wide": "\uff20",
+    "host": "@localhost.",
+    "network": "@[10.1.2.3] ",
+}
+
+
+def disguised(value: Any, sign: str) -> Any:
+    """Return a value with another sign in place of each @ of the address."""
+    if isinstance(value, dict):
+        return {disguised(name, sign): disguised(inner, sign) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [disguised(inner, sign) for inner in value]
+    if not isinstance(value, str):
+        return value
+    local, _, domain = ADDRESS.partition("@")
+    if sign.startswith("@"):
+        domain = "x"
+    quoted = urllib.parse.quote(f"{local}{sign}{domain}")
+    return (
+        value.replace(ADDRESS, f"{local}{sign}{domain}")
+        .replace(ADDRESS.upper(), f"{local}{sign}{domain}".upper())
+        .replace(QUOTED, quoted)
+    )
+
+
+@pytest.mark.parametrize("sign", DISGUISES.values(), ids=DISGUISES)
+@pytest.mark.parametrize("mode", [{}, {"dry_run": True}], ids=["plain", "dry"])
+def test_disguised_addresses(target: Watched, sign: str, mode: dict[str, Any]) -> None:
+    """An address in the escapes of JSON or HTML, or on a host of its own, stays here as well."""
+    messages = []
+    for number, changes in enumerate(({}, {"event_time": None}, {"source": "shop"})):
+        message = hostile(number, **changes, email="x@example.com")
+        messages.append({**message, "record": disguised(message["record"], sign)})
+    run = target.run(hostile_schema(), *messages, state(1), **mode)
+    target.assert_private(run)
+    assert run.summary["total"].delivered == 1
+    assert run.summary["total"].adds_up
+
+
 MAPS: dict[str, dict[str, Any]] = {
     "value": {"value": "float(email)"},
     "key": {"value": "_['nope-' + email]"},

@@ -14,7 +14,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import StreamPlan
+from target_liveintent.mapping.converter import DELETION_COLUMNS, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.singer.streams import Stream
@@ -69,9 +69,9 @@ def test_one_metric_line_however_long_the_run(
 @pytest.mark.parametrize(
     ("plan", "keys", "columns"),
     [
-        (PLAN, ("id",), {"id", "event_time"}),
+        (PLAN, ("id",), {"id", "event_time", *DELETION_COLUMNS}),
         (PLAN, (), None),
-        (PLAN._replace(passes_others=False), (), {"event_time"}),
+        (PLAN._replace(passes_others=False), (), {"event_time", *DELETION_COLUMNS}),
         (PLAN._replace(reads=None), ("id",), None),
     ],
     ids=["keys", "no-keys", "no-keys-mapped", "unknown"],
@@ -79,7 +79,7 @@ def test_one_metric_line_however_long_the_run(
 def test_columns(
     tmp_path: Path, plan: StreamPlan, keys: tuple[str, ...], columns: set[str] | None
 ) -> None:
-    """A sink needs what its map reads and the keys; without keys all that is passed on."""
+    """A sink needs what its map reads, the keys, and what marks deleted rows; or all of it."""
     target, stream = started(tmp_path), ORDERS._replace(keys=keys)
     assert made(target, stream=stream, plan=plan).columns == columns
     assert made(target, SkippedSink, stream, plan).columns == frozenset()

@@ -21,7 +21,7 @@ from target_liveintent.mapping import (
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.explained import FILTERED, SENT, Explained
+from target_liveintent.singer.explain.explained import FILTERED, NOT_MAPPED, SENT, Explained
 from target_liveintent.singer.explain.model import (
     ExplainedStream,
     FirstRejected,
@@ -76,6 +76,8 @@ def _advice(explained: Explained, settings: Settings, *, in_use: bool) -> str | 
 
 def _describe_fields(described: ExplainedStream, explained: Explained, settings: Settings) -> None:
     plan = explained.plan
+    columns = explained.stream.schema["properties"]
+    described.deleted_by = [column for column in plan.deletion_columns if column in columns]
     if FILTER in plan.origins:
         described.only_if = _one_line(plan.origins[FILTER].expression)
     for field in FIELDS:
@@ -86,12 +88,13 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
         else:
             described.empty_fields.append(field.name)
     if plan.reads is not None:
-        used = plan.reads | set(explained.stream.keys)
-        described.unused_columns = sorted(set(explained.stream.schema["properties"]) - used)
+        used = plan.reads.union(explained.stream.keys, described.deleted_by)
+        described.unused_columns = sorted(set(columns) - used)
     described.misspelled = list(_misspelled(explained))
 
 
 _NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never sent)"}
+_OF_PAGE = "li_did of source_url"
 
 
 def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
@@ -102,6 +105,8 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
             sources.append(_one_line(plan.origins[place].expression))
         elif place in plan.properties:
             sources.append("the column of that name" if place == name else f"the column {place}")
+    if sources and name == "decision_id" and "source_url" in plan.properties:
+        sources.append(_OF_PAGE)
     note = _NOTES.get(name, "") if sources else ""
     return ", else ".join(dict.fromkeys(sources)) + note
 
@@ -114,9 +119,7 @@ def _default(column: str, explained: Explained, settings: Settings) -> str:
         "event_id": f"derived from the stream's name and {derived}",
         "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
         "source": f"'{events.source}' (setting default_source)" if events.source else "",
-        "decision_id": "li_did of source_url, where there is no e-mail"
-        if "source_url" in explained.plan.properties
-        else "",
+        "decision_id": _OF_PAGE if "source_url" in explained.plan.properties else "",
     }
     return defaults.get(column, "")
 
@@ -149,13 +152,14 @@ def _records(explained: Explained) -> Records:
         if reason in REASONS
     ]
     empty = []
-    if outcomes.total() - outcomes[FILTERED] - outcomes["mapping_failed"]:
+    if outcomes.total() - sum(outcomes[kind] for kind in (FILTERED, *NOT_MAPPED)):
         empty = [column for column in explained.plan.computed if column not in noted.filled]
     return Records(
         read=outcomes.total(),
         sent=outcomes[SENT],
         filtered=outcomes[FILTERED],
-        rejected=sum(one.records for one in reasons),
+        rejected=sum(one.records for one in reasons if REASONS[one.reason].letter),
+        dropped=sum(one.records for one in reasons if not REASONS[one.reason].letter),
         reasons=reasons,
         always_empty=empty,
         left_out=dict(sorted(noted.left_out.items())),

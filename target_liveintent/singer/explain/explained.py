@@ -9,7 +9,7 @@ import msgspec
 
 from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
+from target_liveintent.mapping import RecordConverter, StreamPlan, coalesce
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Amounts, StreamCounts
 from target_liveintent.singer.streams import MELTANO_TEST_STREAM, Stream
@@ -17,6 +17,8 @@ from target_liveintent.singer.validation import RecordValidator
 
 SENT, FILTERED = "sent", "filtered"
 """Outcomes of a record, beside the reason codes of rejections."""
+NOT_MAPPED = ("mapping_failed", "deleted")
+"""The reasons of records that have no mapped record."""
 
 
 class Noted(msgspec.Struct):
@@ -104,7 +106,8 @@ class Explained(msgspec.Struct):
         violation = self.validator.violation(record) if self.validator else None
         try:
             result = self.converter.convert(record, violation)
-            self._note_filled(record)
+            if not isinstance(result, Rejection) or result.reason not in NOT_MAPPED:
+                self._note_filled(record)
         except StreamMappingError as mistake:
             noted.mistake = str(mistake)
             return
@@ -120,10 +123,7 @@ class Explained(msgspec.Struct):
 
     def _note_filled(self, record: dict[str, Any]) -> None:
         """Map a record once more, to see which columns have a value."""
-        try:
-            mapped = self.plan.transform(record) if self.plan.transform else None
-        except MappingFailedError:
-            return
+        mapped = self.plan.transform(record) if self.plan.transform else None
         for column, value in (mapped or {}).items():
             if coalesce(value) is not None:
                 self.noted.filled.add(column)

@@ -52,6 +52,7 @@ class Records(msgspec.Struct):
     sent: int
     filtered: int
     rejected: int
+    dropped: int
     reasons: list[Rejected]
     always_empty: list[str]
     left_out: dict[str, int]
@@ -68,6 +69,7 @@ class ExplainedStream(msgspec.Struct):
         preset: The preset in use.
         use: `mapped`, `as it is` (without a map), `dropped` (by a map), or `skipped` (no map names
             it).
+        deleted_by: The columns that mark a row which was deleted in the source, and is dropped.
         only_if: The filter of the map.
         fields: What fills each field that something fills.
         empty_fields: The other fields.
@@ -84,6 +86,7 @@ class ExplainedStream(msgspec.Struct):
     counted_as: str
     preset: str | None
     use: str
+    deleted_by: list[str] = msgspec.field(default_factory=list)
     only_if: str | None = None
     fields: dict[str, str] = msgspec.field(default_factory=dict)
     empty_fields: list[str] = msgspec.field(default_factory=list)

@@ -9,6 +9,7 @@ import msgspec
 
 from target_liveintent.privacy import without_secrets
 from target_liveintent.run import currency_lines
+from target_liveintent.singer.explain.explained import NOT_MAPPED
 from target_liveintent.singer.explain.model import (
     Expectation,
     ExplainedStream,
@@ -91,6 +92,8 @@ def _paragraph(stream: ExplainedStream) -> Iterator[str]:
 
 
 def _fields(stream: ExplainedStream) -> Iterator[str]:
+    if stream.deleted_by:
+        yield f"  deleted rows     dropped, by {' or '.join(stream.deleted_by)}"
     if stream.only_if is not None:
         yield f"  only if          {stream.only_if}"
     yield from (f"  {field:16} {source}" for field, source in stream.fields.items())
@@ -105,7 +108,8 @@ def _fields(stream: ExplainedStream) -> Iterator[str]:
 def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     yield (
         f"  Of {records.read:,} records, {records.sent:,} would be sent,"
-        f" {records.filtered:,} filtered, {records.rejected:,} rejected."
+        f" {records.filtered:,} filtered, {records.rejected:,} rejected"
+        f"{f', {records.dropped:,} dropped' if records.dropped else ''}."
     )
     for one in records.reasons:
         first = one.first
@@ -114,7 +118,7 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
         about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
         yield f"  {one.reason} ({one.records:,}), event {first.event_id} first{about}:"
         yield f"    {one.meaning}"
-    if mapped := records.read - records.filtered - _failed(records):
+    if mapped := records.read - records.filtered - _not_mapped(records):
         yield from (
             f"  {name} is empty in all {mapped:,} records." for name in records.always_empty
         )
@@ -127,5 +131,5 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     yield from (f"  {bytes(example).decode()}" for example in records.examples)
 
 
-def _failed(records: Records) -> int:
-    return sum(one.records for one in records.reasons if one.reason == "mapping_failed")
+def _not_mapped(records: Records) -> int:
+    return sum(one.records for one in records.reasons if one.reason in NOT_MAPPED)

@@ -23,6 +23,11 @@ FORMS: dict[str, Any] = {
     "plain": JANE,
     "within": f"2026-08-01 web 12.50 {JANE.upper()} true",
     "encoded": "https://shop.example/thanks?who=jane.roe%2Bx%40example.com",
+    "json": r"jane.roe+x\u0040example.com",
+    "html": "Jane &lt;jane.roe+x&#64;example.com&gt;",
+    "wide": "jane.roe+x\uff20example.com",
+    "host": "jane.roe@localhost",
+    "network": "jane.roe@[10.1.2.3]",
     "list": [JANE, {"to": JANE}],
     "object": {JANE: [JANE]},
 }

@@ -34,6 +34,7 @@ USED = {
     "default_source",
     "timezone",
     "email_normalization",
+    "source_url_parameters",
     "batch_size_rows",
     "max_concurrent_requests",
     "max_requests_per_minute",
@@ -91,6 +92,14 @@ def test_key_properties(keys: str | None, expected: tuple[str, ...]) -> None:
     assert made.keys == expected
     wanted = COLUMNS if not expected else [c for c in COLUMNS if c != "note" or "note" in expected]
     assert made.columns == tuple(wanted)
+
+
+@pytest.mark.parametrize("keys", ["id", None])
+def test_what_marks_deleted_rows_goes_along(keys: str | None) -> None:
+    """The task drops deleted rows, so it needs the columns in which a tap marks them."""
+    marks = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
+    assert set(marks) < set(job([*COLUMNS, *marks], key_properties=keys).columns)
+    assert set(marks).isdisjoint(job(key_properties=keys).columns)
 
 
 def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:

@@ -96,6 +96,17 @@ def test_dead_letters_name_the_account(
         assert letter["detail"] == "its window has closed"
 
 
+def test_deleted_rows(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Rows that were deleted in the source are dropped and counted, as in a Singer stream."""
+    job = make_job(sandbox, tmp_path, [*COLUMNS, "_sdc_deleted_at"])
+    DeadLetterFolder(job.dead_letter_folder).prepare()
+    marks = [None, "2026-07-31T00:00:00Z", None]
+    result = deliver(job, ATTEMPT, [batch(0, 3, _sdc_deleted_at=marks)])
+    counts = result.counts.streams["orders"]
+    assert (counts.delivered, counts.dropped, counts.unsettled) == (2, {"deleted": 1}, 0)
+    assert not result.has_dead_letters
+
+
 def test_columns_that_cannot_be_used(sandbox: Sandbox, tmp_path: Path) -> None:
     """They are left out and counted."""
     job = make_job(sandbox, tmp_path, [*COLUMNS, "ip"])

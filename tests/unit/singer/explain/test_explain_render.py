@@ -54,7 +54,9 @@ def test_what_is_never_sent() -> None:
 def test_the_decision_id_of_a_page() -> None:
     """The page is named as a source of decision IDs only where the stream has it."""
     found = printed("event_time", "email", "source_url")
-    assert found["decision_id"] == "li_did of source_url, where there is no e-mail"
+    assert found["decision_id"] == "li_did of source_url"
+    found = printed("event_time", "decision_id", "source_url")
+    assert found["decision_id"] == "the column of that name, else li_did of source_url"
     found = printed("event_time", "email")
     assert "decision_id" in found["Empty:"].split(", ")
 
@@ -138,7 +140,7 @@ def test_dead_letters() -> None:
         messages.append({"type": "RECORD", "stream": DEAD_LETTERS, "record": record})
     source = io.StringIO("\n".join(map(json.dumps, messages)))
     found = "\n".join(as_lines(explain(source, settings, StreamMaps({}, {}), {})))
-    assert "Of 5 records, 1 would be sent, 0 filtered, 4 rejected." in found
+    assert "Of 5 records, 1 would be sent, 0 filtered, 3 rejected, 1 dropped." in found
     for reason in ("other_account", "unconfirmed", "expired", "missing_event_time"):
         assert f"  {reason} (1), event " in found
     assert not re.search(r"\bmap", found, re.IGNORECASE)
@@ -190,3 +192,43 @@ def test_every_field_is_documented(tmp_path: Path) -> None:
     text = DOCS.read_text(encoding="utf-8").split("## The JSON of `--explain`")[1]
     documented = set(re.findall(r"`([a-z_]+)`", text.split("## ")[0]))
     assert set(names_of(found)) - documented == set()
+
+
+def test_deleted_rows() -> None:
+    """They are said to be dropped where the tap marks them, unless the map reads the mark."""
+    said = "  deleted rows     dropped, by _sdc_deleted_at"
+    given = {"event_time": "event_time", "email": "email"}
+    found = paragraph("event_time", "email", "_sdc_deleted_at", **given)
+    assert said in found
+    assert not [line for line in found if "Not used" in line]
+    for columns, added in (
+        (("event_time", "email"), {}),
+        (("event_time", "email", "_sdc_deleted_at"), {"__filter__": "not _sdc_deleted_at"}),
+    ):
+        assert said not in paragraph(*columns, **given, **added)
+
+
+def test_dropped_records() -> None:
+    """They are not counted as rejected; what is empty in them says nothing about the map."""
+    settings = settings_of(
+        {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 1, "default_source": "web"}
+    )
+    names = ("id", "event_time", "email", "_sdc_deleted_at")
+    row = {"id": 1, "event_time": int(time.time()) - 60, "email": "ann@example.com"}
+    messages: list[dict[str, Any]] = [
+        {
+            "type": "SCHEMA",
+            "stream": "orders",
+            "schema": {"properties": {name: {} for name in names}},
+            "key_properties": ["id"],
+        },
+        {"type": "RECORD", "stream": "orders", "record": row},
+        {"type": "RECORD", "stream": "orders", "record": {"id": 2, "_sdc_deleted_at": "2026"}},
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    maps = {"orders": {"event_time": "event_time", "email": "email", "ip": "email.nothing"}}
+    found = [*as_lines(explain(source, settings, StreamMaps(maps, {}), {}))]
+    place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 1 rejected, 1 dropped.")
+    (dropped,) = [line for line in found[place:] if line.startswith("  deleted (1), ")]
+    assert dropped.endswith('first, _sdc_deleted_at, key properties {"id":2}:')
+    assert not [line for line in found if "is empty in all" in line]
