@@ -99,8 +99,8 @@ class Outbox:
             return
         _, repeated = key
         try:
-            if repeated:
-                self._submit_repeated(batch)
+            if repeated and self._ledger is not None:
+                self._submit_repeated(batch, self._ledger)
             else:
                 self._hand_over(batch)
         except BaseException:
@@ -119,7 +119,7 @@ class Outbox:
             self._run.check_due()
         self._delivery.submit(batch)
 
-    def _submit_repeated(self, batch: Batch) -> None:
+    def _submit_repeated(self, batch: Batch, ledger: Ledger) -> None:
         """Send repeats of events that were in flight; copies of one event go one after another."""
         for stream, repeated in list(self._open):
             if not repeated:
@@ -130,6 +130,7 @@ class Outbox:
             firsts = [c for c in batch.conversions if once[event_key(c)] is c]
             for conversion in firsts:
                 batch.conversions.remove(conversion)
+                ledger.begin(conversion)
             number = self._run.gate.open_batch()
             self._hand_over(Batch(number, batch.stream, batch.opened_at, firsts))
             self.join()
@@ -141,10 +142,9 @@ class Outbox:
         if skipped := len(batch.conversions) - len(unsent):
             self._run.counts.of(batch.stream).dropped["already_sent"] += skipped
             self._left = None if self._left is None else self._left + skipped
-        ledger.end(batch.conversions, confirmed=())
-        batch.conversions = unsent
-        for conversion in unsent:
-            ledger.begin(conversion)
+            kept = set(map(id, unsent))
+            ledger.end([c for c in batch.conversions if id(c) not in kept], confirmed=())
+            batch.conversions = unsent
 
     def collect(self) -> None:
         """Settle what has finished, without waiting."""

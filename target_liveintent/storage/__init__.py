@@ -12,7 +12,7 @@ from target_liveintent.storage.dead_letters import (
 )
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
-from target_liveintent.storage.ledger import Ledger, event_key
+from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
 
 __all__ = [
     "HEAD",
@@ -20,6 +20,7 @@ __all__ = [
     "DeadLetterWriter",
     "DeliveredFile",
     "Ledger",
+    "LedgerAccount",
     "carry_over",
     "dead_letter_line",
     "event_key",
