@@ -99,8 +99,8 @@ class Outbox:
             return
         _, repeated = key
         try:
-            if repeated and self._ledger is not None:
-                self._submit_repeated(batch, self._ledger)
+            if repeated:
+                self._submit_repeated(batch)
             else:
                 self._hand_over(batch)
         except BaseException:
@@ -119,7 +119,7 @@ class Outbox:
             self._run.check_due()
         self._delivery.submit(batch)
 
-    def _submit_repeated(self, batch: Batch, ledger: Ledger) -> None:
+    def _submit_repeated(self, batch: Batch) -> None:
         """Send repeats of events that were in flight; copies of one event go one after another."""
         for stream, repeated in list(self._open):
             if not repeated:
@@ -130,7 +130,8 @@ class Outbox:
             firsts = [c for c in batch.conversions if once[event_key(c)] is c]
             for conversion in firsts:
                 batch.conversions.remove(conversion)
-                ledger.begin(conversion)
+                if self._ledger is not None:
+                    self._ledger.begin(conversion)
             number = self._run.gate.open_batch()
             self._hand_over(Batch(number, batch.stream, batch.opened_at, firsts))
             self.join()
