@@ -20,7 +20,7 @@ from target_liveintent.conversions import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.storage.ledger_file import HASH_BYTES, TIME_BYTES, LedgerFile
 
-_RECENT = 100_000
+_RECENT = 50_000
 """Events of which the hashes are kept in memory: they are known whatever else changes in a record.
 Of older ones, the key must be found in the file, and it begins with a time."""
 

@@ -98,8 +98,8 @@ class LedgerFile:
         (version,) = self._execute("PRAGMA user_version").fetchone()
         if application == _APPLICATION:
             if version > _VERSION:
-                why = "a newer version of target-liveintent wrote it; upgrade, or name another file"
-                raise self._refusal(why)
+                msg = "a newer version of target-liveintent wrote it; upgrade, or name another file"
+                raise self._refusal(msg)
             return False
         tables = self._execute("SELECT name FROM sqlite_master").fetchall()
         columns = self._execute("SELECT name FROM pragma_table_info('delivered')").fetchall()

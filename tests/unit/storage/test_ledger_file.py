@@ -207,7 +207,7 @@ def test_a_large_file_is_opened_at_once(ledgers: Ledgers) -> None:
         ledger.close()
         seconds.append(time.process_time() - start)
         fill(ledgers.path, 500_000, LATER - 30 * DAY, 5)
-    assert seconds[1] < 0.3  # about 0.04, of which 0.03 for the newest 100,000
+    assert seconds[1] < 0.3  # about 0.03
 
 
 @pytest.mark.parametrize("others", [0, 300_000])
