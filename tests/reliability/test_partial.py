@@ -121,9 +121,11 @@ def test_every_body(tmp_path: Path, forks: Forks) -> None:
     assert totals["dead-lettered"] == len(letters)
 
 
-@pytest.mark.parametrize("ledger", [{}, {"ledger_path": "ledger.db"}], ids=["plain", "ledger"])
+@pytest.mark.parametrize(
+    "ledger", [{"ledger": False}, {"ledger_path": "ledger.db"}], ids=["plain", "ledger"]
+)
 @pytest.mark.parametrize("asked", [False, True])
-def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, str]) -> None:
+def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, Any]) -> None:
     """A replay sends what was not processed; what is unconfirmed only when it is asked to."""
     feed = Feed(EVENTS, 3, every=3, mixed=False)
     settings: dict[str, Any] = {"batch_size_rows": BATCH, "max_dead_letter_percent": 100, **ledger}

@@ -354,9 +354,7 @@ def test_settings_that_name_files_of_their_own(
     assert problems({**GOOD, **names, "report_path": "a.html"}) == []
 
 
-def test_a_ledger_that_is_off_has_no_file(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
+def test_a_ledger_that_is_off_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another setting may name the file that the ledger would have."""
     monkeypatch.chdir(tmp_path)
     given = {**GOOD, "delivered_path": "liveintent-ledger.sqlite"}

@@ -69,7 +69,7 @@ def query(path: Path, *statements: str) -> list[tuple[Any, ...]]:
 
 
 def fill(path: Path, count: int, first: int, seconds: float = 1.0) -> None:
-    """Add keys of other events to a ledger: the first expires then, and one each so many seconds."""
+    """Add keys of other events to a ledger: one expires then, and one each so many seconds."""
     db = sqlite3.connect(path)
     keys = ((int(first + n * seconds).to_bytes(5, "big") + os.urandom(11),) for n in range(count))
     db.executemany("INSERT INTO accepted VALUES (?)", keys)

@@ -58,10 +58,8 @@ def test_a_path_that_cannot_be_made(
         Ledger(path, ACCOUNT)
 
 
-def test_a_folder_that_cannot_be_written(
-    ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """It is found at the start as well. (Root may write everywhere, so the question is faked.)"""
+def test_a_folder_that_cannot_be_written(ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """It is found at the start as well. The question is faked, as root may write everywhere."""
     monkeypatch.setattr(os, "access", lambda *_: False)
     with pytest.raises(ConfigurationError, match=r"cannot be used: Permission denied$"):
         ledgers()
@@ -165,7 +163,7 @@ def version_1(path: Path, *rows_of: tuple[str, int]) -> None:
         path,
         "PRAGMA journal_mode = WAL",
         "CREATE TABLE delivered (key BLOB PRIMARY KEY, expires_at INTEGER NOT NULL) WITHOUT ROWID",
-        *(f"INSERT INTO delivered VALUES (x'{key}', {expires})" for key, expires in rows_of),
+        *(f"INSERT INTO delivered VALUES (x'{key}', {until})" for key, until in rows_of),  # noqa: S608
     )
 
 
