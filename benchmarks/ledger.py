@@ -102,8 +102,8 @@ def measure(folder: Path, keys: int) -> Measured:
     """
     large = folder / "large.sqlite"
     show_progress(f"a ledger with {keys:,} keys")
-    _fill(large, keys)
-    size, opening = large.stat().st_size / keys, _opening(large)
+    fill(large, keys)
+    size, opening = large.stat().st_size / keys, opening_ms(large)
     bench = Bench(folder)
     cpu: dict[str, dict[str, float]] = {}
     turn = 0
@@ -127,7 +127,7 @@ def measure(folder: Path, keys: int) -> Measured:
     return Measured(results.this_machine(), stream.size, keys, size, opening, cpu)
 
 
-def _fill(path: Path, count: int) -> None:
+def fill(path: Path, count: int) -> None:
     """Write a ledger with so many keys, the newest of which expire in a week."""
     LedgerFile(str(path), SYSTEM_CLOCK, time.sleep).close()
     db = sqlite3.connect(path)
@@ -145,7 +145,7 @@ def _keys(count: int) -> Iterator[tuple[bytes]]:
         yield (seconds.to_bytes(TIME_BYTES, "big") + os.urandom(HASH_BYTES),)
 
 
-def _opening(path: Path) -> float:
+def opening_ms(path: Path) -> float:
     """Return how many milliseconds it takes to open a ledger and to ask about an event."""
     from target_liveintent.conversions import Conversion  # noqa: PLC0415 (not for the table)
     from target_liveintent.storage import Ledger, LedgerAccount  # noqa: PLC0415

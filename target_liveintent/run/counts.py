@@ -183,7 +183,7 @@ class RunCounts:
     def advice(self, dead_letter_path: str, ledger_path: str = "") -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason."""
         details = {
-            "already_sent": " To send such events again, set `ledger` to false for one run, or"
+            "already_sent": " To send such events again, set ledger to false for one run, or"
             f" forget them all: delete the ledger's files, {ledger_path}*"
         }
         for stream, counts in self.streams.items():

@@ -21,8 +21,8 @@ if TYPE_CHECKING:
 def test_the_large_file_is_a_ledger(tmp_path: Path) -> None:
     """It has as many keys as asked for, in the layout of the target."""
     path = tmp_path / "large.sqlite"
-    ledger._fill(path, 1_000)
-    assert ledger._opening(path) > 0
+    ledger.fill(path, 1_000)
+    assert ledger.opening_ms(path) > 0
     db = sqlite3.connect(path)
     assert db.execute("SELECT count(*), length(min(key)) FROM accepted").fetchall() == [(1_000, 16)]
     db.close()
