@@ -235,7 +235,7 @@ def test_advice_on_what_was_not_sent() -> None:
     report.of("orders").dropped.update(no_consent=4, suppressed=2, already_sent=6, over_limit=1)
     sent, *reasons, letters = report.advice("letters.singer", "l.sqlite")
     assert sent == (
-        f"already_sent 6: {REASONS['already_sent'].meaning} To send such events again, set `ledger`"
+        f"already_sent 6: {REASONS['already_sent'].meaning} To send such events again, set ledger"
         " to false for one run, or forget them all: delete the ledger's files, l.sqlite*"
     )
     assert reasons == [
