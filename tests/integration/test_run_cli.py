@@ -49,6 +49,7 @@ OWN_SETTINGS = {
     "max_dead_letter_percent",
     "dead_letter_path",
     "replay_unconfirmed",
+    "ledger",
     "ledger_path",
     "suppression_path",
     "report_path",
@@ -71,6 +72,8 @@ DEFAULTS = {
     "max_dead_letter_percent": 50,
     "dead_letter_path": LETTERS,
     "replay_unconfirmed": False,
+    "ledger": True,
+    "ledger_path": "liveintent-ledger.sqlite",
     "validate_records": False,
     "dry_run": False,
 }
@@ -162,6 +165,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         "max_dead_letter_percent": 100,
         "dead_letter_path": "letters-of-env.singer",
         "replay_unconfirmed": True,
+        "ledger": True,
         "ledger_path": "ledger-of-env.sqlite",
         "suppression_path": "suppressed-by-env.txt",
         "report_path": "report-of-env.html",
@@ -285,6 +289,7 @@ WRONG: list[tuple[str, Any]] = [
     ("max_dead_letter_percent", 101),
     ("dead_letter_path", 5),
     ("replay_unconfirmed", "perhaps"),
+    ("ledger", "perhaps"),
     ("ledger_path", 5),
     ("ledger_path", ""),
     ("ledger_path", "nowhere/ledger.sqlite"),
@@ -448,7 +453,7 @@ def test_validate_records(target: Launcher, sandbox: Sandbox) -> None:
     text = json.dumps(run.letters) + run.log
     assert "value" in json.dumps(run.letters[0])
     assert "jane" not in text
-    again = target.run(typed, order(1), bad, order("three"), state(1))
+    again = target.run(typed, order(1), bad, order("three"), state(1), ledger=False)
     assert again.summary["total"].delivered == 3  # not validated unless asked for
 
 
