@@ -92,8 +92,13 @@ class Ledger:
         return self._file is not None
 
     def _open(self) -> None:
-        self._file = LedgerFile(self.path, self._clock, self._sleep)
-        self._less_recent = set(self._file.newest(_RECENT))
+        file = LedgerFile(self.path, self._clock, self._sleep)
+        try:
+            self._less_recent = set(file.newest(_RECENT))
+        except BaseException:
+            file.close()
+            raise
+        self._file = file
 
     def begin(self, conversion: Conversion) -> bool:
         """Note that an event is being delivered; return False if it was noted already."""
@@ -176,7 +181,6 @@ class Ledger:
 
     def _fail(self, error: Exception, kind: type[ConfigurationError | StorageError]) -> None:
         """Go on without the file and say so, or end the run."""
-        self.close()
         reason = getattr(error, "strerror", None) or str(error)
         if isinstance(error, ValueError):
             msg = "ledger_path is no path of a file"
@@ -184,6 +188,7 @@ class Ledger:
             msg = f"ledger_path '{self.path}' cannot be used: {reason}"
         if self._warn is None:
             raise kind(msg) from None
+        self.close()
         self._has_failed = True
         self._warn(
             f"{msg}; the run goes on without a ledger, so what was delivered before may be sent"

@@ -110,10 +110,10 @@ class LedgerFile:
 
     def _create(self) -> None:
         self._execute("BEGIN IMMEDIATE")
-        if self._check():  # Unless another run was faster.
-            for statement in _TABLES:
-                self._db.execute(statement)
-        self._db.execute("COMMIT")
+        with self._db:  # Commits, or rolls back.
+            if self._check():  # Unless another run was faster.
+                for statement in _TABLES:
+                    self._db.execute(statement)
 
     def _keep_version_1(self) -> bool:
         """Return whether events of version 1 are still needed; remove them if not."""
@@ -169,18 +169,17 @@ class LedgerFile:
         """
         now = int(self._clock.time())
         expired = max(0, now - _KEPT).to_bytes(TIME_BYTES, "big")
+        last_accepted = [(account, pixel_id, now) for pixel_id in pixel_ids]
         self._execute("BEGIN IMMEDIATE")
-        execute = self._db.execute
-        self._db.executemany("INSERT OR IGNORE INTO accepted VALUES (?)", ((k,) for k in keys))
-        for pixel_id in pixel_ids:
-            execute("REPLACE INTO last_accepted VALUES (?, ?, ?)", (account, pixel_id, now))
-        # However wrong the clock is, a run that accepts nothing removes nothing.
-        execute(
-            "DELETE FROM accepted WHERE key IN"
-            " (SELECT key FROM accepted WHERE key < ? ORDER BY key LIMIT ?)",
-            (expired, _REMOVED_AT_ONCE),
-        )
-        execute("COMMIT")
+        with self._db:  # Commits, or rolls back.
+            self._db.executemany("INSERT OR IGNORE INTO accepted VALUES (?)", ((k,) for k in keys))
+            self._db.executemany("REPLACE INTO last_accepted VALUES (?, ?, ?)", last_accepted)
+            # However wrong the clock is, a run of which nothing is accepted removes nothing.
+            self._db.execute(
+                "DELETE FROM accepted WHERE key IN"
+                " (SELECT key FROM accepted WHERE key < ? ORDER BY key LIMIT ?)",
+                (expired, _REMOVED_AT_ONCE),
+            )
 
     def close(self) -> None:
         """Close the file."""

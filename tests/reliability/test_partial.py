@@ -206,7 +206,7 @@ def test_an_id_twice_in_a_batch(tmp_path: Path, forks: Forks) -> None:
 
     with FaultyServer(name_it) as server:
         target = launcher(tmp_path, server, forks)
-        run = run_file(target, messages)
+        run = run_file(target, messages, ledger=False)
         target.close()
     assert run.code == 0
     assert run.summary["total"].reasons == {"not_processed": 2}
@@ -230,7 +230,7 @@ def test_letters_are_on_the_disk_before_state(
     def write_state(state: str) -> None:
         seen.append((int(state), len(letters_by_id(tmp_path)), synced["size"], path.stat().st_size))
 
-    settings = settings_of({**SETTINGS, "dead_letter_path": str(path)})
+    settings = settings_of({**SETTINGS, "dead_letter_path": str(path), "ledger": False})
     clock = FakeClock()
     parts = parts_of(settings, logging.getLogger("test"), clock)
     run = Run(settings, parts._replace(write_state=write_state))

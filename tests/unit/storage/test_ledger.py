@@ -329,6 +329,19 @@ def test_a_file_that_breaks_later(ledgers: Ledgers) -> None:
         two.end([event()], [event()])
 
 
+def test_a_file_that_works_again(ledgers: Ledgers) -> None:
+    """A batch that cannot be noted leaves no half of it, and nothing in the way of the next."""
+    ledger = ledgers()
+    remember(ledger, event("1"))
+    query(ledgers.path, "ALTER TABLE last_accepted RENAME TO away")
+    assert ledger.unsent([event("2")]) == [event("2")]
+    with pytest.raises(StorageError, match="no such table"):
+        ledger.end([event("2")], [event("2")])
+    query(ledgers.path, "ALTER TABLE away RENAME TO last_accepted")
+    remember(ledger, event("3"))
+    assert ledgers().unsent(events(1, 5)) == [event("2"), event("4")]
+
+
 def test_it_costs_little(ledgers: Ledgers) -> None:
     """An event costs a few microseconds of processor time, in batches of 100."""
     ledger = ledgers()
