@@ -91,7 +91,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "the ledger is not read",
         "storage/ledger.py",
-        "                del by_key[key]",
+        "                del new[keys[key]]",
         "                pass",
         (
             "reliability/test_kills.py::test_kill_campaign",

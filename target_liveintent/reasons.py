@@ -92,7 +92,7 @@ REASONS: dict[str, Reason] = {
         "A stream-map expression failed for this record. Make it null-safe, for instance"
         " `get('total')`. The dead letter holds the key properties only: fix the map and let the"
         " tap send the rows again, with `meltano run --full-refresh …`, repeated until it succeeds;"
-        " with `ledger_path`, nothing is sent twice.",
+        " the ledger sees to it that nothing is sent twice.",
         replayed=False,
         of_letter="The dead letter holds the key properties only, so a replay cannot send it: let"
         " the tap send the row again.",
@@ -140,11 +140,11 @@ REASONS: dict[str, Reason] = {
         "The person is in the file of `suppression_path`. Dropped and counted, never kept."
     ),
     "over_limit": _dropped(
-        "Not sent: the setting `limit` was reached. The next run without it sends everything."
+        "Not sent: the setting `limit` was reached. The next run without it sends them."
     ),
     "already_sent": _dropped(
-        "The ledger (`ledger_path`) knows the event as delivered. A changed record under the same"
-        " event ID is skipped too."
+        "The ledger (`ledger_path`) knows the event as delivered, in an earlier run or in this one."
+        " A changed record under the same event ID is skipped too."
     ),
 }
 

@@ -161,10 +161,15 @@ class Settings:
         " (customer ID and API host) or pixel: to the account and pixel of these settings.",
         default=False,
     )
-    ledger_path: str | None = setting(
-        "An SQLite file that remembers delivered events until their window closes, so that what was"
-        " confirmed is not sent again; what is in flight when a run is killed may be. Off without"
-        " it.",
+    ledger: bool = setting(
+        "Remember what was confirmed, so that it is not sent again. Without it, what a tap repeats"
+        " is sent again, and so is what a canary sent.",
+        default=True,
+    )
+    ledger_path: str = setting(
+        "The SQLite file that remembers delivered events until their window has closed; made when"
+        " the first event is sent. What is in flight when a run is killed may be sent again.",
+        default="liveintent-ledger.sqlite",
         minLength=1,
     )
     suppression_path: str | None = setting(
@@ -193,7 +198,8 @@ class Settings:
         default=False,
     )
     limit: int | None = setting(
-        "Send the first so many events and stop: no STATE, so the next run sends all of them.",
+        "Send the first so many events and stop: no STATE, so the next run reads all of them again."
+        " The ledger sees to it that those are not sent again; with `ledger` off, they are.",
         minimum=1,
     )
     presets: Mapping[str, str] = setting(
@@ -217,6 +223,11 @@ class Settings:
     def url(self) -> str:
         """The URL that events are posted to."""
         return endpoint(self.api_url, self.customer_id)
+
+    @property
+    def has_default_ledger(self) -> bool:
+        """Whether no other file than the default one was asked for as the ledger."""
+        return self.ledger_path == Settings.ledger_path
 
     @functools.cached_property
     def api_host(self) -> str:

@@ -8,6 +8,7 @@ The path of a record: `MessageReader` → `TargetLiveIntent._process_record_mess
 
 from __future__ import annotations
 
+import functools
 import gc
 import signal
 import sys
@@ -95,9 +96,10 @@ class TargetLiveIntent(Target):
         self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
         tally = self._reporter.tally
         output = StateOutput()
-        parts = parts_of(self.settings, self.logger)._replace(
+        parts = parts_of(self.settings, self.logger)
+        parts = parts._replace(
             write_state=output.write,
-            stop_reading=self._stop_reading,
+            stop_reading=functools.partial(self._stop_reading, parts.ledger),
             on_delivered=None if tally is None else tally.delivered,
             on_progress=self._reporter.progress,
         )
@@ -222,12 +224,16 @@ class TargetLiveIntent(Target):
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self, ledger: Ledger | None) -> None:
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
-            " input is left alone, and no STATE is written, so the next run sends all of it",
+            " input is left alone, and no STATE is written, so the next run reads all of it again"
+            " and %s",
             self.settings.limit,
+            "sends what this one did not: the ledger knows what was delivered"
+            if ledger is not None and ledger.is_kept
+            else "sends all of it",
         )
 
     def _make_sink(

@@ -253,8 +253,12 @@ class RunCounts:
                 " each batch goes at once"
             )
 
-    def advice(self, dead_letter_path: str) -> Iterator[str]:
+    def advice(self, dead_letter_path: str, ledger_path: str = "") -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason."""
+        details = {
+            "already_sent": " To send such events again, set ledger to false for one run, or"
+            f" forget them all: delete the ledger's files, {ledger_path}*"
+        }
         for stream, counts in self.streams.items():
             for column in counts.always_empty:
                 yield (
@@ -263,7 +267,7 @@ class RunCounts:
                 )
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
-            yield f"{reason} {count}: {self.what_to_do(reason)}"
+            yield f"{reason} {count}: {self.what_to_do(reason)}{details.get(reason, '')}"
         if total.not_replayed and not self.dry_run:
             yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:

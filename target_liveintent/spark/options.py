@@ -41,6 +41,7 @@ REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
     "stream_map_config": _BY_COLUMNS,
+    "ledger": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
     "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
@@ -88,6 +89,7 @@ class Job:
             max_requests_per_minute=per_minute and max(1, per_minute // self.tasks),
             max_concurrent_requests=max(1, settings.max_concurrent_requests // self.tasks),
             max_dead_letter_percent=100,  # The driver judges the share over all tasks.
+            ledger=False,
         )
 
 

@@ -13,7 +13,7 @@ from target_liveintent.storage.dead_letters import (
 )
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
-from target_liveintent.storage.ledger import Ledger, event_key
+from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
 
 __all__ = [
     "HEAD",
@@ -21,6 +21,7 @@ __all__ = [
     "DeadLetterWriter",
     "DeliveredFile",
     "Ledger",
+    "LedgerAccount",
     "addressee",
     "carry_over",
     "dead_letter_line",

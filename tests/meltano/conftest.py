@@ -63,6 +63,7 @@ def account(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
         "TARGET_LIVEINTENT_AUTH_TOKEN": "sandbox-token",
         "TARGET_LIVEINTENT_PIXEL_ID": "44489",
         "TARGET_LIVEINTENT_DEAD_LETTER_PATH": str(tmp_path / "letters.singer"),
+        "TARGET_LIVEINTENT_LEDGER_PATH": str(tmp_path / "ledger.sqlite"),
     }
 
 

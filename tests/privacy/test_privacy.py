@@ -37,7 +37,7 @@ from target_liveintent.privacy.identity import identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
 from target_liveintent.storage.dead_letters import DeadLetterFile
-from target_liveintent.storage.ledger import Ledger
+from target_liveintent.storage.ledger import Ledger, LedgerAccount
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -658,7 +658,7 @@ def objects(folder: Path) -> dict[str, Any]:
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
     config = {"customer_id": "a-1b2c", "auth_token": TOKEN}
-    ledger = Ledger(str(folder / LEDGER), ("a",))
+    ledger = Ledger(str(folder / LEDGER), LedgerAccount("a", "b", "c"))
     ledger.begin(made)
     ledger.close()
     return {

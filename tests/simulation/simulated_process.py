@@ -146,7 +146,7 @@ class AnyLedger(Protocol):
     """What a run uses of a ledger."""
 
     def begin(self, conversion: Conversion) -> bool: ...
-    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None: ...
+    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None: ...
     def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]: ...
     def close(self) -> None: ...
 
@@ -168,7 +168,7 @@ class SimulatedLedger:
         self._underway.add(key)
         return is_new
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
+    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None:
         self._underway.difference_update(map(event_key, conversions))
         self._committed.update(map(event_key, confirmed))
 
@@ -191,7 +191,7 @@ class WatchedLedger:
         self.unsent = ledger.unsent
         self.close = ledger.close
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
+    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None:
         self._signals.step()
         self._ledger.end(conversions, confirmed)
         self._checks.outcomes.committed(confirmed)

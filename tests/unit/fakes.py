@@ -36,8 +36,9 @@ STARVED = Answer(Verdict.STARVED, "the system gives no file descriptor")
 
 
 def settings(**changes: Any) -> Settings:
-    """Return settings with an API that is not there."""
+    """Return settings with an API that is not there, and without a ledger."""
     config = {
+        "ledger": False,
         "customer_id": "a-1b2c",
         "auth_token": "a-token-of-unit-tests",
         "api_url": "http://127.0.0.1:9",

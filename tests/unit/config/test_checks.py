@@ -355,6 +355,7 @@ def test_a_pixel_id_fits_where_the_record_s_own_would() -> None:
             {"delivered_path": "liveintent-dead-letters.singer"},
             ("dead_letter_path", "delivered_path"),
         ),
+        ({"delivered_path": "liveintent-ledger.sqlite"}, ("ledger_path", "delivered_path")),
         ({"report_path": "a.html", "metrics_path": "a.json"}, ("metrics_path", "report_path")),
         ({"report_path": "a.html", "suppression_path": "a.html"}, ("suppression", "report")),
     ],
@@ -390,6 +391,14 @@ def test_settings_that_name_files_of_their_own(
     monkeypatch.chdir(tmp_path)
     names = {"delivered_path": "a.csv", "metrics_path": "a.prom", "ledger_path": "a.sqlite"}
     assert problems({**GOOD, **names, "report_path": "a.html"}) == []
+
+
+def test_a_ledger_that_is_off_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another setting may name the file that the ledger would have."""
+    monkeypatch.chdir(tmp_path)
+    given = {**GOOD, "delivered_path": "liveintent-ledger.sqlite"}
+    assert problems({**given, "ledger": False}) == []
+    assert problems({**given, "ledger": None})
 
 
 def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -305,11 +305,14 @@ def test_advice_on_what_was_not_sent() -> None:
     """Each reason has its line, the most frequent first, of dead letters and of what is dropped."""
     report = _report(read=21, invalid_source=3, no_identity=5)
     report.of("orders").dropped.update(no_consent=4, suppressed=2, already_sent=6, over_limit=1)
-    *reasons, letters = report.advice("letters.singer")
+    sent, *reasons, letters = report.advice("letters.singer", "l.sqlite")
+    assert sent == (
+        f"already_sent 6: {REASONS['already_sent'].meaning} To send such events again, set ledger"
+        " to false for one run, or forget them all: delete the ledger's files, l.sqlite*"
+    )
     assert reasons == [
         f"{reason} {count}: {REASONS[reason].meaning}"
         for reason, count in (
-            ("already_sent", 6),
             ("no_identity", 5),
             ("no_consent", 4),
             ("invalid_source", 3),

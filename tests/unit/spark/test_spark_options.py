@@ -144,6 +144,11 @@ def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
     assert "pass@" not in str(raised.value)
 
 
+def test_no_task_has_a_ledger() -> None:
+    """The target's is on by default; a task must not make a file where it happens to run."""
+    assert not job().settings().ledger
+
+
 def test_columns_that_never_give_an_event() -> None:
     """The message is the same as the target's."""
     words = (
