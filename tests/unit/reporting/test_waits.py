@@ -39,11 +39,11 @@ def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
 
 
 def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """An outage is a warning."""
+    """An outage is a warning, with the pace as well."""
     clock = FakeClock()
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
-    text = "the API takes nothing: HTTP 503 for 0 s; 7 batches wait"
+    text = "the API takes nothing: HTTP 503 for 0 s; 7 batches wait; the pace: 1 requests in flight"
     assert lines(caplog) == [("WARNING", text)]
 
 
