@@ -11,6 +11,11 @@ _INTERVAL = 60.0
 """Seconds between two lines."""
 
 
+def three_digits(rate: float) -> str:
+    """Return a rate with three significant digits, and without an exponent."""
+    return f"{float(f'{rate:.3g}'):g}"
+
+
 class WaitLog:
     """Logs why delivery waits: at the first wait, and once a minute after that."""
 
@@ -25,7 +30,7 @@ class WaitLog:
         if status.reason is None or now < self._next_line:
             return
         self._next_line = now + _INTERVAL
-        rate = "" if status.rate is None else f", {status.rate:.3g} requests a second"
+        rate = "" if status.rate is None else f", {three_digits(status.rate)} requests a second"
         seconds = int(max(now - status.since, 0.0))
         wait = (status.reason, seconds, status.waiting, status.window, rate)
         if status.is_outage:

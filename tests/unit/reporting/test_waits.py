@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+import pytest
 from fakes import FakeClock
 
 from target_liveintent.delivery.model import DeliveryStatus
-from target_liveintent.reporting.waits import WaitLog
-
-if TYPE_CHECKING:
-    import pytest
+from target_liveintent.reporting.waits import WaitLog, three_digits
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -36,6 +33,14 @@ def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
         " the pace: 2 requests in flight, 4.57 requests a second"
     )
     assert lines(caplog) == [("INFO", text)]
+
+
+@pytest.mark.parametrize(
+    ("rate", "text"), [(1 / 60, "0.0167"), (4.56789, "4.57"), (999.9, "1000"), (31_249.0, "31200")]
+)
+def test_rates(rate: float, text: str) -> None:
+    """A rate is rounded, and easy to read."""
+    assert three_digits(rate) == text
 
 
 def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
