@@ -42,8 +42,9 @@ from target_liveintent.settings import Settings
 _FIRST_PAUSE = 0.25
 """Seconds for which a part rests after a fault; each further one doubles them."""
 _LONGEST_PAUSE = 10.0
-_SHORTEST_TIMEOUT = 1.0
-"""Seconds that each request may take, however little time is left to the run."""
+_SHORTEST_TIMEOUT = 5.0
+"""Seconds that each request may take, however little of the budget is left: an API that comes back
+from an outage may be slow."""
 _SIGNALS = {Verdict.LIMITED: Signal.LIMITED, Verdict.FAULT: Signal.FAULT}
 """The verdicts after which the same part is sent again later. The API took all other requests."""
 
