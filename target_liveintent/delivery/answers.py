@@ -84,6 +84,13 @@ class Answer(msgspec.Struct, frozen=True):
         return self.verdict is Verdict.REFUSED and not too_large
 
     @property
+    def in_words(self) -> str:
+        """Its detail, and how long the API asks to wait."""
+        if not self.retry_after:
+            return self.detail
+        return f"{self.detail} (Retry-After {self.retry_after:.0f} seconds)"
+
+    @property
     def is_throttled(self) -> bool:
         """Whether the API answered that it takes no more now, so that no event is at fault."""
         return self.verdict is Verdict.LIMITED and self.status is not None

@@ -17,11 +17,13 @@ class Outage:
 
     Attributes:
         last_fault: The last answer; None if there is no outage.
+        asked: The last answer with a `Retry-After`; None if there is no outage, or no such answer.
         taken_at: When the API took the last request, in monotonic seconds.
     """
 
     def __init__(self, budget: float) -> None:
         self.last_fault: Answer | None = None
+        self.asked: Answer | None = None
         self._budget = budget
         self._since = math.inf
         self._told_at = self._quiet_until = -math.inf  # The last `Retry-After`.
@@ -42,13 +44,14 @@ class Outage:
         self._since = min(self._since, max(started_at, self.taken_at))
         self.last_fault = answer
         if answer.retry_after:
+            self.asked = answer
             self._told_at = now
             self._quiet_until = max(self._quiet_until, now + answer.retry_after)
 
     def forget(self) -> None:
         """Note that there is nothing to send, so that nothing shows whether it is over."""
         self._since = math.inf
-        self.last_fault = None
+        self.last_fault = self.asked = None
 
     def taken(self, started_at: float, now: float) -> None:
         """Note that the API took a request now, also if it refused its events.

@@ -153,6 +153,11 @@ class Pace:
         """How many requests may start in a second; None for any number."""
         return None if math.isinf(self._rate) else self._rate
 
+    @property
+    def allowed_at(self) -> float:
+        """When `per_minute` allows the next start, whatever the API's answers say."""
+        return self._last_start + 1 / self._cap
+
     def next_start(self) -> float | None:
         """Return when the next request may start; None for not before an answer.
 
@@ -164,7 +169,10 @@ class Pace:
         return max(due, self._last_start + LONGEST_GAP) if self.in_flight < self._ceiling else None
 
     def started(self, now: float) -> None:
-        """Note that a request starts. It may do so earlier than `next_start` says."""
+        """Note that a request starts. It may do so earlier than `next_start` says.
+
+        It must not do so before `allowed_at`.
+        """
         if self._limit:  # Time in which no request waited for the rate proves nothing.
             idle = max(0.0, now - max(self._due, self._limit.since))
             self._limit = self._limit._replace(since=self._limit.since + idle)

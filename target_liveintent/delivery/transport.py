@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email.utils
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -156,10 +158,11 @@ def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
 
 def retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
     """Return the seconds that an answer asks to wait, or None if it does not."""
-    value = response.headers.get("Retry-After")
-    if value is None:
+    value = response.headers.get("Retry-After", "").strip()
+    try:  # (urllib3 can read it as well, but some releases take six hours for the longest wait.)
+        if value.isascii() and value.isdigit():
+            return float(int(value))
+        until = email.utils.mktime_tz(email.utils.parsedate_tz(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
-    try:
-        return urllib3.Retry().parse_retry_after(value)
-    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
-        return None
+    return max(0.0, until - time.time())

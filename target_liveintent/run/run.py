@@ -247,6 +247,7 @@ class Run:
                 stopped = self._stop_requested_at is not None
                 self._parts.delivery.stop(0.0)
                 self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
+                self._parts.delivery.close()  # Then what is known of the rest comes back as well.
                 self.check_due()
             else:
                 self._settle_all()

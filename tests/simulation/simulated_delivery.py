@@ -103,6 +103,8 @@ class SimulatedDelivery:
     def close(self) -> None:
         self._signals.step()
         self._closed = True
+        self._machine.give_up()
+        self._pass_on()
 
     def pass_time(self, seconds: float, *, until_finished: bool = False) -> None:
         """Let time pass, at most until a batch is finished if that is asked for."""

@@ -175,7 +175,7 @@ def _settings(rng: random.Random, batch_size: int, ceiling: int) -> Settings:
         auth_token="a-token-of-the-simulator",
         batch_size_rows=batch_size,
         max_concurrent_requests=ceiling,
-        max_requests_per_minute=rng.choice((None, None, None, None, 60)),
+        max_requests_per_minute=rng.choice((None, None, None, 60, 2)),
         flush_interval_seconds=rng.choice((1, 10, 60)),
         request_timeout_seconds=rng.choice((2, 30)),
         max_retry_seconds=rng.choice((0, 20, 20, 60, 300)),

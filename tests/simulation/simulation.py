@@ -30,6 +30,7 @@ from simulation_facts import ViolationError, require
 
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.pool import most_batches
 from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import RunError
 from target_liveintent.run import Run
@@ -41,9 +42,6 @@ if TYPE_CHECKING:
     from simulated_feed import Message
 
     from target_liveintent.storage import Ledger
-
-FEWEST_BATCHES = 16
-"""As in delivery/pool.py."""
 LASTING_FAULTS = frozenset({"answers", "limit", "poison"})
 """The faults that the last run of a history meets as well."""
 ENDED_BY_RECORDS = frozenset({"AllRefusedError", "TooManyRejectedError"})
@@ -130,8 +128,7 @@ class History:
     def _delivery(self, signals: Signals) -> SimulatedDelivery:
         """Make what `delivery_of` makes, but without chance, threads and sockets."""
         plan, settings = self._plan, self._plan.settings
-        most = settings.max_concurrent_requests
-        size = max(most, FEWEST_BATCHES)
+        most, size = settings.max_concurrent_requests, most_batches(settings)
         jitter = self._rng.random
         pace = Pace(most, per_minute=settings.max_requests_per_minute, jitter=jitter)
         machine = DeliveryMachine(settings, pace, Suspicion(), size, jitter)

@@ -37,6 +37,8 @@ STUCK_SECONDS = 100.0
 """Seconds without a request after which nothing more will come; the least pace is one a minute."""
 LONGEST_RUN = 6 * 3_600.0
 """Seconds in which each run must end, beside those that its input takes."""
+A_MINUTE = 59.999
+"""Sums of times may be wrong by a millisecond."""
 MOST_IDLE_ASKS = 3
 MOST_FAULTS_ALONE = 30
 """Faults of an event, each after others were accepted: 10, and those before it was a sample."""
@@ -48,6 +50,8 @@ class RequestChecks:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._settings = facts.settings
+        per_minute = facts.settings.max_requests_per_minute
+        self._least_gap = 60 / per_minute if per_minute else 0.0
 
     def started(self, request: Request, now: float, unix_time: float) -> None:
         """Check what is sent, and when."""
@@ -100,9 +104,9 @@ class RequestChecks:
         require(few, "a run starts with at most two requests in flight", run.in_flight)
         if settings.max_requests_per_minute is not None:
             run.starts.append(now)
-            while run.starts[0] <= now - 60:
+            while run.starts[0] <= now - A_MINUTE:
                 run.starts.popleft()
-            few = len(run.starts) <= settings.max_requests_per_minute + 1
+            few = len(run.starts) <= settings.max_requests_per_minute
             require(few, "max_requests_per_minute is kept", len(run.starts))
 
     def arrived(self, request: Request, reply: Reply) -> None:
@@ -211,7 +215,7 @@ class RequestChecks:
             is_waiting: Whether there is something to send.
         """
         facts, run = self._facts, self._facts.run
-        longest = LONGEST_RUN + facts.plan.gap * facts.plan.records
+        longest = LONGEST_RUN + facts.plan.gap * facts.plan.records + run.requests * self._least_gap
         require(now - run.started_at <= longest, "a run ends", now)
         if run.signalled_at is not None:
             in_time = now <= run.signalled_at + STOP_SECONDS
@@ -226,5 +230,6 @@ class RequestChecks:
         run = self._facts.run
         few = run.failing_requests <= MOST_FAILING
         require(few, "an outage costs at most 100 requests", run.failing_since)
-        in_time = now <= run.failing_since + self._settings.max_retry_seconds + FEW_SECONDS
+        longest = self._settings.max_retry_seconds + FEW_SECONDS + self._least_gap
+        in_time = now <= run.failing_since + longest
         require(in_time, "an outage ends the run in time", (now, run.failing_since))

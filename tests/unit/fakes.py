@@ -128,7 +128,8 @@ def machine_of(*, accepted: bool = False, size: int = 16, **changes: Any) -> Del
         changes: Settings.
     """
     given = settings(**changes)
-    pace = Pace(given.max_concurrent_requests, jitter=lambda: 0.5)
+    per_minute = given.max_requests_per_minute
+    pace = Pace(given.max_concurrent_requests, per_minute=per_minute, jitter=lambda: 0.5)
     return DeliveryMachine(given, pace, Suspicion(accepted=accepted), size, lambda: 0.5)
 
 

@@ -11,7 +11,7 @@ from unit_support import NOW
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.pool import DeliveryPool, delivery_of
+from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
 from target_liveintent.errors import AllRefusedError, DeliveryError
 
 if TYPE_CHECKING:
@@ -295,3 +295,31 @@ def test_one_request_at_a_time() -> None:
         pool.submit(batch(str(number), number=number))
     assert [take(pool).batch.number for _ in range(16)] == list(range(16))
     pool.close()
+
+
+@pytest.mark.parametrize(
+    ("rows", "concurrent", "batches"), [(100, 1, 16), (100, 64, 64), (7, 1, 228), (1, 64, 1_600)]
+)
+def test_how_many_batches_there_may_be(rows: int, concurrent: int, batches: int) -> None:
+    """Small batches are more, so that a row of bad events does not fill all of them."""
+    given = settings(batch_size_rows=rows, max_concurrent_requests=concurrent)
+    assert most_batches(given) == batches
+
+
+def test_what_is_known_at_the_end() -> None:
+    """A closed pool gives back the batches whose answers are not there; those are left out."""
+    release, called = threading.Event(), threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        called.set()
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    pool = pool_of(answer)
+    pool.submit(batch("1"))
+    assert called.wait(PATIENCE)
+    pool.close()
+    release.set()
+    result = take(pool)
+    assert (result.requests, result.delivered) == (1, [])
+    assert isinstance(result.failure, DeliveryError)
