@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import re
 import subprocess
 import sys
 import sysconfig
@@ -40,6 +41,7 @@ _STREAM_MAPS: dict[str, Any] = {
     }
 }
 """The stream map of both targets."""
+_TIME = re.compile(rb'(?<="created_at":")[^"]+')
 
 
 class Stream(NamedTuple):
@@ -50,11 +52,14 @@ class Stream(NamedTuple):
         columns: The number of columns of each order.
         piped: Whether the orders are generated while the program reads them, instead of in advance
             into a file.
+        by_time: Whether they are in the order of their time, as of a tap with a replication key,
+            and not in any order. Only those in a file can be.
     """
 
     size: int
     columns: int = COLUMNS
     piped: bool = False
+    by_time: bool = False
 
 
 class Candidate(NamedTuple):
@@ -178,6 +183,7 @@ class Bench:
             "customer_id": _CUSTOMER,
             "auth_token": "benchmark-token",
             "dead_letter_path": str(self._folder / "dead-letters.singer"),
+            "ledger": "ledger_path" in settings,  # The others have none, and orders come again.
         }
         path.write_bytes(msgspec.json.encode(content))
         target = Path(sysconfig.get_path("scripts")) / "target-liveintent"
@@ -220,7 +226,8 @@ class Bench:
 
     def orders_file(self, stream: Stream) -> Path:
         """Return the file with the orders of a stream that is not piped."""
-        path = self._folder / f"{stream.size}-{stream.columns}.singer"
+        order = "-by-time" if stream.by_time else ""
+        path = self._folder / f"{stream.size}-{stream.columns}{order}.singer"
         if not path.exists():
             command = processes.module(
                 "orders", stream.size, "--columns", stream.columns, "--now", self._now
@@ -229,7 +236,17 @@ class Bench:
                 subprocess.run(
                     command, stdout=file, check=True, cwd=processes.ROOT, timeout=processes.LIMIT
                 )
+            if stream.by_time:
+                lines = path.read_bytes().splitlines(keepends=True)
+                lines.sort(key=_created_at)  # All STATEs come first; nobody misses them.
+                path.write_bytes(b"".join(lines))
         return path
+
+
+def _created_at(line: bytes) -> bytes:
+    """Return the time of an order; the SCHEMA comes before all of them."""
+    found = _TIME.search(line)
+    return found.group() if found else b""
 
 
 def _figures(full: processes.Usage, empty: processes.Usage, count: int) -> Figures:

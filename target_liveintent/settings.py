@@ -40,12 +40,15 @@ class EventDefaults(NamedTuple):
         zone: The time zone of times that are written without one.
         normalization: How addresses are normalized before they are hashed: a key of
             `privacy.NORMALIZATIONS`.
+        url_parameters: What stays of the parameters of a page's URL: a key of
+            `privacy.URL_PARAMETERS`.
     """
 
     pixel_id: int | None
     source: str | None
     zone: dt.tzinfo
     normalization: str
+    url_parameters: str = "all_but_secrets"
 
 
 @dataclasses.dataclass(frozen=True)
@@ -93,6 +96,12 @@ class Settings:
         "What is dropped before hashing, beside spaces and case: dots and `+…` for Gmail only,"
         " for all domains, or nothing.",
         default="gmail",
+    )
+    source_url_parameters: str = setting(
+        "Which parameters of page URLs are sent: all but secrets (keys, tokens, codes, phone"
+        " numbers and the like), those of attribution alone (`li_did`, `utm_…`, click IDs such as"
+        " `gclid`), or none. Never one with an e-mail address.",
+        default="all_but_secrets",
     )
     batch_size_rows: int = setting(
         "Events a request, 1 to 100.",
@@ -147,10 +156,20 @@ class Settings:
         " `unconfirmed` and `api_error`.",
         default=False,
     )
-    ledger_path: str | None = setting(
-        "An SQLite file that remembers delivered events until their window closes, so that what was"
-        " confirmed is not sent again; what is in flight when a run is killed may be. Off without"
-        " it.",
+    replay_other_accounts: bool = setting(
+        "When dead letters are piped back, send those too that were written for another account"
+        " (customer ID and API host) or pixel: to the account and pixel of these settings.",
+        default=False,
+    )
+    ledger: bool = setting(
+        "Remember what was confirmed, so that it is not sent again. Without it, what a tap repeats"
+        " is sent again, and so is what a canary sent.",
+        default=True,
+    )
+    ledger_path: str = setting(
+        "The SQLite file that remembers delivered events until their window has closed; made when"
+        " the first event is sent. What is in flight when a run is killed may be sent again.",
+        default="liveintent-ledger.sqlite",
         minLength=1,
     )
     suppression_path: str | None = setting(
@@ -179,7 +198,8 @@ class Settings:
         default=False,
     )
     limit: int | None = setting(
-        "Send the first so many events and stop: no STATE, so the next run sends all of them.",
+        "Send the first so many events and stop: no STATE, so the next run reads all of them again."
+        " The ledger sees to it that those are not sent again; with `ledger` off, they are.",
         minimum=1,
     )
     presets: Mapping[str, str] = setting(
@@ -204,6 +224,16 @@ class Settings:
         """The URL that events are posted to."""
         return endpoint(self.api_url, self.customer_id)
 
+    @property
+    def has_default_ledger(self) -> bool:
+        """Whether no other file than the default one was asked for as the ledger."""
+        return self.ledger_path == Settings.ledger_path
+
+    @functools.cached_property
+    def api_host(self) -> str:
+        """The name of the host that events are posted to, in lower case and without the port."""
+        return urlsplit(self.url).hostname or ""
+
     @functools.cached_property
     def events(self) -> EventDefaults:
         """What the settings supply to an event."""
@@ -212,6 +242,7 @@ class Settings:
             source=self.default_source,
             zone=zoneinfo.ZoneInfo(self.timezone),
             normalization=self.email_normalization,
+            url_parameters=self.source_url_parameters,
         )
 
     @property

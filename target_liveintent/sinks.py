@@ -17,8 +17,7 @@ from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Run
 from target_liveintent.settings import Settings
-from target_liveintent.singer import RecordValidator, Stream
-from target_liveintent.storage import is_replayed, to_replay
+from target_liveintent.singer import RecordValidator, ReplayConverter, Stream
 
 
 class RunSink(Sink):
@@ -87,10 +86,16 @@ class LiveIntentSink(RunSink):
         defaults = watch_zone(settings.events, self._counts.note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)
         self._counts.mapped |= builder.identifying
-        self._converter = RecordConverter(plan, builder, self._counts.left_out)
+        self._converter = self._make_converter(plan, builder)
         # Without keys, a derived event ID is made of the whole mapped record.
         needs_all = self._schema_check is not None or (not stream.keys and plan.passes_others)
-        self.columns = None if plan.reads is None or needs_all else plan.reads.union(stream.keys)
+        if plan.reads is None or needs_all:
+            self.columns = None
+        else:
+            self.columns = plan.reads.union(stream.keys, plan.deletion_columns)
+
+    def _make_converter(self, plan: StreamPlan, builder: EventBuilder) -> RecordConverter:
+        return RecordConverter(plan, builder, self._counts.left_out)
 
     def process_record(self, record: dict[str, Any], *_: Any) -> None:
         """Convert a record, and pass the result to the run.
@@ -131,16 +136,17 @@ class DeadLetterSink(LiveIntentSink):
         super().__init__(*args)
         self.columns = None  # A dead letter has more columns than a mapped record.
 
+    def _make_converter(self, plan: StreamPlan, builder: EventBuilder) -> RecordConverter:
+        return ReplayConverter(plan, builder, self._counts.left_out, self._settings)
+
     def process_record(self, record: dict[str, Any], *_: Any) -> None:
         """Convert a dead letter, or carry it over if it must not be sent again."""
         self._counts.read += 1
-        result = self._converter.convert(to_replay(record))
-        is_dropped = isinstance(result, Rejection) and not REASONS[result.reason].letter
-        replayed = is_replayed(record, unconfirmed=self._settings.replay_unconfirmed)
-        if not replayed and not is_dropped:
-            self._run.carry_over(self._plan.stream, record)
-            return
+        result = self._converter.convert(record)
         if isinstance(result, Rejection):
+            if REASONS[result.reason].is_kept:
+                self._run.carry_over(self._plan.stream, record, result.reason)
+                return
             self._check_rejection(result)
         # If it is refused again, its new dead letter names the stream that it came from.
         result = result and msgspec.structs.replace(result, stream=str(record.get("stream")))

@@ -8,6 +8,7 @@ The path of a record: `MessageReader` → `TargetLiveIntent._process_record_mess
 
 from __future__ import annotations
 
+import functools
 import gc
 import signal
 import sys
@@ -40,13 +41,13 @@ from target_liveintent.singer import (
     batch_records,
     check_input,
     check_log,
+    check_options,
     check_output,
     environment_settings,
-    explanation,
     failure_text,
     input_of,
     make_command,
-    printable,
+    print_explanation,
     stream_maps_of,
     stream_of,
 )
@@ -95,9 +96,10 @@ class TargetLiveIntent(Target):
         self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
         tally = self._reporter.tally
         output = StateOutput()
-        parts = parts_of(self.settings, self.logger)._replace(
+        parts = parts_of(self.settings, self.logger)
+        parts = parts._replace(
             write_state=output.write,
-            stop_reading=self._stop_reading,
+            stop_reading=functools.partial(self._stop_reading, parts.ledger),
             on_delivered=None if tally is None else tally.delivered,
             on_progress=self._reporter.progress,
         )
@@ -111,7 +113,7 @@ class TargetLiveIntent(Target):
             self._stream_maps,
             self._make_sink,
             self.settings.events,
-            self.config.get("presets") or {},
+            self.settings.presets,
             self.logger,
         )
 
@@ -133,8 +135,10 @@ class TargetLiveIntent(Target):
         file_input: IO[str] | None = None,
         preset: str | None = None,
         explained: bool = False,
+        expected: str | None = None,
     ) -> None:
         """Do what the options of the command line ask for."""
+        check_options(explained=explained, style=about_format, expected=expected)
         config = config or _ConfigInput()
         if about or preset is not None or explained:
             check_output()
@@ -143,8 +147,10 @@ class TargetLiveIntent(Target):
         elif preset is not None:
             click.echo(preset_text(preset), nl=False)
         elif explained:
-            for line in explanation(config, input_of(file_input)):
-                click.echo(printable(line))
+            as_json = about_format == "json"
+            source = input_of(file_input)
+            if not print_explanation(config, source, as_json=as_json, expected=expected):
+                sys.exit(1)
         else:
             cls.print_version(cls.logger.info)
             input_of(file_input)  # Closed, it ends the run before a file is made.
@@ -218,12 +224,16 @@ class TargetLiveIntent(Target):
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
 
-    def _stop_reading(self) -> None:
+    def _stop_reading(self, ledger: Ledger | None) -> None:
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
-            " input is left alone, and no STATE is written, so the next run sends all of it",
+            " input is left alone, and no STATE is written, so the next run reads all of it again"
+            " and %s",
             self.settings.limit,
+            "sends what this one did not: the ledger knows what was delivered"
+            if ledger is not None and ledger.is_kept
+            else "sends all of it",
         )
 
     def _make_sink(

@@ -10,7 +10,7 @@ from prometheus_client.parser import text_string_to_metric_families
 if TYPE_CHECKING:
     from pathlib import Path
 
-DROPS = {"no_consent", "suppressed", "already_sent", "over_limit"}
+DROPS = {"deleted", "no_consent", "suppressed", "already_sent", "over_limit", "expired"}
 """The reasons for which a record is dropped; the others make it a dead letter."""
 
 

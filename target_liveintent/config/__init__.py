@@ -7,12 +7,14 @@ from target_liveintent.config.loading import (
     settings_of,
     unknown_settings,
 )
+from target_liveintent.config.nesting import joined
 from target_liveintent.config.schema import SCHEMA
 
 __all__ = [
     "SCHEMA",
     "from_environment",
     "from_texts",
+    "joined",
     "problems",
     "settings_of",
     "unknown_settings",

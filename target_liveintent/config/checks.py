@@ -16,14 +16,16 @@ from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
 import requests
-from jsonschema import Draft202012Validator
+from jsonschema import Draft202012Validator, ValidationError
 
+from target_liveintent.config.nesting import is_column, joined, nesting_problems
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import NULL_VALUES, nearest
 from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
 
+_VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")
 _WRITTEN_PATHS = (
     "dead_letter_path",
@@ -36,11 +38,14 @@ _WRITTEN_PATHS = (
 
 def problems(config: Mapping[str, Any]) -> list[str]:
     """Return everything that is wrong with a configuration, one line each, without its values."""
-    given = {name: value for name, value in config.items() if value is not None}
-    found = [*_missing_problems(given), *_schema_problems(given)]
-    if found:  # The other checks expect values of the right type.
-        return found
-    return [problem for check in _CHECKS for problem in check(given)]
+    found = list(nesting_problems(config))
+    given = {name: value for name, value in joined(config).items() if value is not None}
+    errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (Of a value.)
+    found += [*_missing_problems(given), *_schema_problems(errors)]
+    # The other checks expect values of the right type, so they see no setting that is wrong.
+    wrong = {error.path[0] for error in errors}
+    sound = {name: value for name, value in given.items() if name not in wrong}
+    return found + [problem for check in _CHECKS for problem in check(sound)]
 
 
 def hint(given: Any, known: Iterable[str]) -> str:
@@ -57,12 +62,11 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield "setting 'auth_token' is required, or 'auth_token_path' in its place"
 
 
-def _schema_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    for error in Draft202012Validator(SCHEMA).iter_errors(given):
-        if error.path:  # Without a path, the error is a required setting that is missing.
-            path = ".".join(str(step) for step in error.path)
-            near = hint(error.instance, error.schema.get("enum", []))
-            yield f"setting '{path}' must be {expected(error.schema)}{near}"
+def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
+    for error in errors:
+        path = ".".join(str(step) for step in error.path)
+        near = hint(error.instance, error.schema.get("enum", []))
+        yield f"setting '{path}' must be {expected(error.schema)}{near}"
 
 
 def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -73,7 +77,7 @@ def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
             read_token(given["auth_token_path"])
         except ConfigurationError as error:
             yield str(error)
-    elif not is_usable_token(given["auth_token"].strip()):
+    elif "auth_token" in given and not is_usable_token(given["auth_token"].strip()):
         yield "setting 'auth_token' must be printable ASCII without spaces"
 
 
@@ -132,6 +136,8 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for two settings that name the same file: one would overwrite the other's."""
     used = {"dead_letter_path": Settings.dead_letter_path, **given}
+    if given.get("ledger", Settings.ledger):
+        used.setdefault("ledger_path", Settings.ledger_path)
     paths = [(name, used[name].strip()) for name in (*_READ_PATHS, *_WRITTEN_PATHS) if name in used]
     if "report_path" in used:
         paths.append(("report_path", report_json(used["report_path"].strip())))
@@ -179,6 +185,12 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
         if column not in _MAP_OPTIONS and column.startswith("__") and column.endswith("__"):
             near = hint(column, _MAP_OPTIONS)
             yield f"setting '{where}.{column}' is not an option of a stream map{near}"
+        elif isinstance(value, dict) and not is_column(column):
+            stream = f"{where}.{column}".partition(".")[2].replace(".", "?")
+            yield (
+                f"setting '{where}.{column}' is an object beside columns: a column must be text;"
+                f" of the name of a stream, write ? for each dot: '{stream}'"
+            )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
 

@@ -8,6 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from target_liveintent.config.checks import hint, problems
+from target_liveintent.config.nesting import joined
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError
@@ -34,8 +35,9 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """
     if found := problems(config):
         raise ConfigurationError("; ".join(found))
+    given = joined(config)
     values = {
-        name: _clean(config[name]) for name in SCHEMA["properties"] if config.get(name) is not None
+        name: _clean(given[name]) for name in SCHEMA["properties"] if given.get(name) is not None
     }
     if "auth_token_path" in values:
         values["auth_token"] = read_token(values["auth_token_path"])

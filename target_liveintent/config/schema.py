@@ -8,7 +8,7 @@ from typing import Any
 
 from target_liveintent.conversions import WINDOWS
 from target_liveintent.mapping import PRESETS
-from target_liveintent.privacy import NORMALIZATIONS
+from target_liveintent.privacy import NORMALIZATIONS, URL_PARAMETERS
 from target_liveintent.settings import Settings
 
 _JSON_TYPES = {
@@ -22,6 +22,7 @@ _JSON_TYPES = {
 _ALLOWED_VALUES: dict[str, dict[str, Any]] = {
     "default_source": {"enum": list(WINDOWS)},
     "email_normalization": {"enum": list(NORMALIZATIONS)},
+    "source_url_parameters": {"enum": list(URL_PARAMETERS)},
     "presets": {"additionalProperties": {"type": "string", "enum": list(PRESETS)}},
 }
 """The rules of settings whose allowed values other rooms define."""

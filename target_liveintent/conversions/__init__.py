@@ -1,7 +1,12 @@
 """The event model, and the builder that makes events of mapped records."""
 
 from target_liveintent.conversions.builder import EventBuilder
-from target_liveintent.conversions.coerce import currency_code
+from target_liveintent.conversions.coerce import (
+    UNUSABLE,
+    currency_code,
+    local_amount,
+    positive_integer,
+)
 from target_liveintent.conversions.fields import (
     FIELDS,
     READ_COLUMNS,
@@ -12,10 +17,12 @@ from target_liveintent.conversions.fields import (
 from target_liveintent.conversions.model import (
     DAY,
     DEAD_LETTERS,
+    MARGIN,
     WINDOWS,
     Conversion,
     Rejection,
 )
+from target_liveintent.conversions.window import window_end
 from target_liveintent.conversions.wire import SentEvent, read_back
 from target_liveintent.conversions.zones import watch_zone
 
@@ -23,16 +30,21 @@ __all__ = [
     "DAY",
     "DEAD_LETTERS",
     "FIELDS",
+    "MARGIN",
     "READ_COLUMNS",
     "SETTING_FOR",
+    "UNUSABLE",
     "WINDOWS",
     "Conversion",
     "EventBuilder",
     "Rejection",
     "SentEvent",
     "currency_code",
+    "local_amount",
     "missing_columns",
     "missing_columns_message",
+    "positive_integer",
     "read_back",
     "watch_zone",
+    "window_end",
 ]

@@ -5,8 +5,11 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any, NoReturn
 
+import msgspec
+
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.coerce import UNUSABLE
+from target_liveintent.conversions.decisions import decision_id, decision_id_of_url
 from target_liveintent.conversions.fields import IDENTIFYING, first_value, places_of
 from target_liveintent.conversions.model import (
     DEAD_LETTERS,
@@ -17,8 +20,10 @@ from target_liveintent.conversions.model import (
     with_hashes,
 )
 from target_liveintent.conversions.wire import (
+    CURRENCY,
     OPTIONAL_FIELDS,
     USER_FIELDS,
+    VALUE,
     ConversionEvent,
     PurchaseData,
     UserData,
@@ -28,6 +33,7 @@ from target_liveintent.privacy import (
     IDENTITY_COLUMNS,
     LONGEST_TEXT,
     NORMALIZATIONS,
+    URL_PARAMETERS,
     Identity,
     Suppressions,
     clean_url,
@@ -79,6 +85,7 @@ class EventBuilder:
         self._keys = tuple(key_properties)
         self._defaults = defaults
         self._normalize = NORMALIZATIONS[defaults.normalization]
+        self._kept_parameters = URL_PARAMETERS[defaults.url_parameters]
         self._suppressions = suppressions
         places = places_of(properties)
         # The columns that records have under our names; those that also have the API's spelling.
@@ -90,10 +97,11 @@ class EventBuilder:
         )
         self.identifying = frozenset(name for name in IDENTIFYING if name in places)
         self._hashed = tuple(name for name in IDENTITY_COLUMNS if name in places)
+        self._has_decision_id = "decision_id" in places
         self._pixel_id = None if "pixel_id" in places else defaults.pixel_id
         self._source = None if "source" in places else defaults.source
         self._optional = tuple(
-            (number, field.name, field.coerce, field.coerce is coerce.text)
+            (number, field.name, field.coerce, field.coerce in {coerce.text, decision_id})
             for number, field in enumerate(OPTIONAL_FIELDS)
             if field.coerce and field.name in places
         )
@@ -119,10 +127,13 @@ class EventBuilder:
                 empty` if there is none; `conflict` counts hashes that contradict the address.
             violation: How the record breaks the tap's schema.
         """
-        columns = self._columns(mapped)
+        notes: list[str] = []
+        columns = self._columns(mapped, notes)
         # The columns that the identity is made of do not stay among the others.
         candidates = map(columns.pop, self._hashed, _ABSENT)
         identity = identify(candidates, self._normalize, self._hashed)
+        if notes:
+            identity = msgspec.structs.replace(identity, notes=(*identity.notes, *notes))
         event_id, is_unique = self._event_id(columns, mapped, raw, left_out)
         try:
             if self._checks_permission:
@@ -137,11 +148,25 @@ class EventBuilder:
             redacted = redact_columns(with_hashes(columns, identity))
             return Rejection(self._stream, event_id, reason, field, redacted, detail)
 
-    def reject_unmapped(self, field: str, raw: Mapping[str, Any], detail: str) -> Rejection:
-        """Reject a record to which the map could not be applied; only its keys are known."""
+    def event_time_of(self, mapped: Mapping[str, Any]) -> int | None:
+        """Return the Unix time of a mapped record's event; None if it has none that can be read."""
+        event_time = coerce.unix_time(
+            self._columns(mapped, []).get("event_time"), self._defaults.zone
+        )
+        return event_time if isinstance(event_time, int) else None
+
+    def reject_unmapped(
+        self,
+        field: str,
+        raw: Mapping[str, Any],
+        detail: str | None = None,
+        *,
+        reason: str = "mapping_failed",
+    ) -> Rejection:
+        """Reject a record to which the map was not applied; only its keys are known."""
         event_id, _ = self._event_id({}, raw, raw, {})
         keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}
-        return Rejection(self._stream, event_id, "mapping_failed", field, {}, detail, keys)
+        return Rejection(self._stream, event_id, reason, field, {}, detail, keys)
 
     def _check_allowed(self, columns: Mapping[str, Any], identity: Identity) -> None:
         """Reject a record of a person who must not be sent; this comes before all other checks."""
@@ -151,7 +176,7 @@ class EventBuilder:
         if self._suppressions and self._suppressions.contains(identity):
             _reject("suppressed", None)
 
-    def _columns(self, mapped: Mapping[str, Any]) -> dict[str, Any]:
+    def _columns(self, mapped: Mapping[str, Any], notes: list[str]) -> dict[str, Any]:
         if self._own.issuperset(mapped):
             columns = dict(mapped)  # The usual case takes a third of the time.
         else:
@@ -160,8 +185,11 @@ class EventBuilder:
             if columns.get(name) is None and (value := first_value(mapped, places)) is not None:
                 columns[name] = value
         page = columns.get("source_url")
-        if isinstance(page, str) and len(page) <= LONGEST_TEXT:
-            columns["source_url"] = clean_url(page)
+        if isinstance(page, str):
+            if "li_did" in page:
+                _take_decision_id(columns, page, notes)
+            if len(page) <= LONGEST_TEXT:
+                columns["source_url"] = clean_url(page, self._kept_parameters)
         return columns
 
     def _event_id(
@@ -204,12 +232,11 @@ class EventBuilder:
         if identity.notes:
             self._count_notes(identity.notes, left_out)
         optional = self._optional_values(columns, left_out)
-        decision_id = optional[-1]
-        if decision_id is None and identity.md5 is None and identity.sha2 is None:
-            # The URL may serve even if it is left out for an address in it.
-            decision_id = coerce.decision_id_of_url(str(columns.get("source_url", "")))
-            if decision_id is None:
-                _reject("no_identity", None)
+        decided = optional[-1]
+        if not self._has_decision_id and "decision_id" in columns:
+            decided = columns["decision_id"]  # That of the page.
+        if decided is None and identity.md5 is None and identity.sha2 is None:
+            _reject("no_identity", None)
         event = ConversionEvent(
             event_id,
             event_time,
@@ -217,10 +244,20 @@ class EventBuilder:
             source,
             UserData(identity.md5, identity.sha2, *optional[:USER_FIELDS]),
             PurchaseData(*optional[USER_FIELDS:-1]),
-            decision_id,
+            decided,
         )
         body = encode(event)
-        return Conversion(self._stream, event_id, pixel_id, expires_at, body, columns, identity)
+        return Conversion(
+            self._stream,
+            event_id,
+            pixel_id,
+            expires_at,
+            body,
+            columns,
+            identity,
+            optional[CURRENCY],
+            optional[VALUE],
+        )
 
     def _count_notes(self, notes: Iterable[str], left_out: dict[str, int]) -> None:
         for note in notes:
@@ -229,12 +266,14 @@ class EventBuilder:
 
     def _optional_values(self, columns: dict[str, Any], left_out: dict[str, int]) -> list[Any]:
         values: list[Any] = [*_NO_VALUES]
-        for number, name, read, may_hold_address in self._optional:
+        for number, name, read, is_text in self._optional:
             value = read(columns.get(name))
             if (
                 value is None
                 or value is UNUSABLE
-                or (may_hold_address and ("@" in value or "%" in value))
+                # The signs of `may_hold_address`, without a call: each event has several texts.
+                or (is_text and ("@" in value or "%" in value or "\\" in value or "&" in value))
+                or (is_text and ("＠" in value or "﹫" in value))  # noqa: RUF001
             ):
                 value = self._send_or_leave_out(name, value, columns, left_out)
             values[number] = value
@@ -274,6 +313,24 @@ class EventBuilder:
         if value is None or value is UNUSABLE:
             _reject(f"invalid_{name}", name)
         return value
+
+
+def _take_decision_id(columns: dict[str, Any], page: str, notes: list[str]) -> None:
+    """Take the decision ID out of a page's URL, unless the record gives one that can be sent.
+
+    This comes before the URL is cleaned, which may remove the parameter that has it. It notes a
+    decision ID that cannot be used.
+    """
+    given = decision_id(columns.get("decision_id"))
+    if isinstance(given, str) and not holds_address(given):
+        return
+    found = decision_id_of_url(page)
+    if isinstance(found, str):
+        columns["decision_id"] = found
+        if given is not None:
+            notes.append("decision_id")
+    elif found is UNUSABLE and given is None:
+        notes.append("decision_id")
 
 
 def _count(left_out: dict[str, int], name: str) -> None:

@@ -8,15 +8,12 @@ from __future__ import annotations
 
 import datetime as dt
 import enum
-import ipaddress
 import math
 import re
-import socket
 import unicodedata
 import uuid
 from decimal import Decimal
 from typing import Any, Final, Literal
-from urllib.parse import parse_qs, urlsplit
 
 import msgspec
 
@@ -26,6 +23,10 @@ from target_liveintent.privacy import LONGEST_TEXT
 
 class _Unusable(enum.Enum):
     UNUSABLE = "unusable"
+
+    def __str__(self) -> str:
+        """Return what stands in the dead letter if an expression gave this for a column."""
+        return self.value
 
 
 UNUSABLE: Final = _Unusable.UNUSABLE
@@ -48,7 +49,10 @@ _AMOUNT = re.compile(
     r"([+-]?)(\D?)\s?([+-]?)((?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)",
     re.ASCII,
 )
-_UUID = re.compile(r"[0-9a-f]{8}(?:-[0-9a-f]{4}){3}-[0-9a-f]{12}", re.IGNORECASE)
+_SPACED_THOUSANDS = re.compile(r"(?<=\d)[ '\u2019](?=\d)", re.ASCII)
+_SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
+_DECIMAL_SIGNS = {".": {}, ",": str.maketrans(",.", ".,")}
+UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ZERO_UUID = str(uuid.UUID(int=0))
 _CURRENCY_LENGTH = 3
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
@@ -176,6 +180,25 @@ def amount(value: Any) -> float | Decimal | Unusable | None:
     return None if _is_nan(value) else _finite(value)
 
 
+def local_amount(value: Any, decimal: str) -> float | Decimal | Unusable | None:
+    """Return a finite number with its digits, of text whose decimal sign is known.
+
+    With `,`: `"1.234,50"`, `"1 234,50"` and `"12,50 €"`, but not `"12.50"`.
+
+    Raises:
+        ValueError: If the decimal sign is neither `,` nor `.`.
+    """
+    if decimal not in _DECIMAL_SIGNS:
+        msg = "the decimal sign must be ',' or '.'"
+        raise ValueError(msg)
+    if not isinstance(value, str):
+        return amount(value)
+    plain = value.translate(_SPACES).translate(_DECIMAL_SIGNS[decimal]).strip()
+    if plain and unicodedata.category(plain[-1]) == "Sc":  # The number follows its symbol below.
+        plain = plain[-1] + plain[:-1].rstrip()
+    return _amount_of_text(_SPACED_THOUSANDS.sub(",", plain))
+
+
 def _amount_of_text(value: str) -> float | Decimal | Unusable | None:
     if value in _EMPTY_TEXTS:
         return None
@@ -227,31 +250,15 @@ def currency_code(value: Any) -> str | Unusable | None:
     return UNUSABLE
 
 
-def ip(value: Any) -> str | Unusable | None:
-    """Return an IPv4 or IPv6 address; `::ffff:1.2.3.4` becomes IPv4."""
-    if isinstance(value, str):
-        try:  # The usual case, in a tenth of the time of Python's parser below.
-            socket.inet_pton(socket.AF_INET, value)
-        except (OSError, ValueError):
-            pass
-        else:
-            return value
-    if not isinstance(plain := text(value), str):
-        return plain
-    try:
-        address = ipaddress.ip_address(plain)
-    except ValueError:
-        return UNUSABLE
-    if isinstance(address, ipaddress.IPv4Address):
-        return str(address)
-    return str(address.ipv4_mapped or address) if address.scope_id is None else UNUSABLE
-
-
 def device_id(value: Any) -> str | Unusable | None:
-    """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty."""
+    """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty.
+
+    That the API takes nothing but UUIDs is inferred from the examples in the guide's schema; the
+    `idfa` of its example request is none.
+    """
     if not isinstance(plain := text(value), str):
         return plain
-    if not _UUID.fullmatch(plain):
+    if not UUID_FORM.fullmatch(plain):
         return UNUSABLE
     return None if plain == _ZERO_UUID else plain
 
@@ -261,20 +268,6 @@ def flag(value: Any) -> int | Unusable | None:
     if not isinstance(plain := text(value), str):
         return plain
     return _FLAGS.get(plain.lower(), UNUSABLE)
-
-
-def decision_id_of_url(url: str) -> str | None:
-    """Return the UUID in the parameter `li_did` of a URL, or None.
-
-    This is inferred: LiveIntent's own pixel stores that parameter as "decision id".
-    """
-    if "li_did=" not in url:
-        return None
-    try:
-        found = parse_qs(urlsplit(url).query).get("li_did", [])
-    except ValueError:
-        return None
-    return next((value for value in found if _UUID.fullmatch(value)), None)
 
 
 _GRANTED = frozenset({"true", "1", "yes", "granted"})

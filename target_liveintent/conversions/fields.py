@@ -10,7 +10,9 @@ from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, ip, text
+from target_liveintent.conversions.addresses import ip
+from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, text
+from target_liveintent.conversions.decisions import decision_id
 from target_liveintent.privacy import IDENTITY_COLUMNS
 from target_liveintent.settings import EventDefaults
 
@@ -82,18 +84,29 @@ FIELDS = (
     Field(
         "decision_id",
         "decisionId",
-        text,
-        "LiveIntent's decision ID; else, without an e-mail, the `li_did` of `source_url`.",
+        decision_id,
+        "LiveIntent's decision ID; where the record has none, the `li_did` of `source_url`. It is"
+        " sent beside a hashed e-mail too. Placeholders such as `undefined` count as none.",
     ),
     Field(
         "email", "", None, "Address or hash. An address is normalized and hashed here, never sent."
     ),
     Field("md5", "userData.md5", None, "MD5 of the normalized address."),
     Field("sha2", "userData.sha2", None, "SHA-256 of the normalized address."),
-    Field("ip", "userData.ip", ip, "IPv4 or IPv6 address of the buyer."),
+    Field(
+        "ip",
+        "userData.ip",
+        ip,
+        "IPv4 or IPv6 address of the buyer. Private ones, such as `10.0.0.5`, are left out; of a"
+        " chain, such as `203.0.113.9, 10.0.0.1`, the first public one is sent.",
+    ),
     Field("user_agent", "userData.ua", text, "The buyer's browser."),
-    Field("idfa", "userData.idfa", device_id, "Apple's advertising ID, a UUID."),
-    Field("aaid", "userData.aaid", device_id, "Android's advertising ID, a UUID."),
+    Field(
+        "idfa", "userData.idfa", device_id, "Apple's advertising ID: a UUID, as far as is known."
+    ),
+    Field(
+        "aaid", "userData.aaid", device_id, "Android's advertising ID: a UUID, as far as is known."
+    ),
     Field("tracking_enabled", "userData.trackingEnabled", flag, "Boolean, or 0 and 1.", int | None),
     Field("currency", "purchaseData.currency", currency_code, "Three letters, such as `USD`."),
     Field(

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Mapping
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -29,6 +30,8 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
         expires_at: Unix time from which on it is too old to be sent.
         body: The event's JSON.
         columns: The mapped columns for a dead letter, without those that the identity was made of.
+        currency: As it is sent; None if the event has none.
+        value: As it is sent; None if the event has none.
     """
 
     stream: str
@@ -38,6 +41,8 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     body: bytes
     columns: dict[str, Any]
     identity: Identity = Identity(None, None)
+    currency: str | None = None
+    value: float | Decimal | None = None
 
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
         """Convert a conversion that cannot be sent after all to a `Rejection`."""

@@ -46,6 +46,10 @@ OPTIONAL_FIELDS = sorted(
 """The fields that are left out where they cannot be read, in the order of the JSON."""
 USER_FIELDS = sum(field.path[0] == "userData" for field in OPTIONAL_FIELDS)
 """How many of them, from the first, belong to `UserData`; the last is the decision ID."""
+CURRENCY, VALUE = (
+    [field.name for field in OPTIONAL_FIELDS].index(n) for n in ("currency", "value")
+)
+"""Where they are among them."""
 
 # A Decimal is written as a JSON number with the digits that it came with.
 encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode

@@ -5,9 +5,11 @@ from target_liveintent.delivery.dry_run import DryRun
 from target_liveintent.delivery.failures import refused_as_a_whole
 from target_liveintent.delivery.model import Batch, BatchResult, Delivery, DeliveryStatus
 from target_liveintent.delivery.pool import delivery_of
+from target_liveintent.delivery.suspicion import MOST_UNPROVEN_OF_NONE
 from target_liveintent.delivery.tokens import is_usable_token, read_token
 
 __all__ = [
+    "MOST_UNPROVEN_OF_NONE",
     "Batch",
     "BatchResult",
     "Client",

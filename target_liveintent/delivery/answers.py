@@ -11,6 +11,7 @@
                    is read once more
     408 425 429 503, no answer in time    too much for the API: try again, not before `Retry-After`
     other 5xx, connection failed          a fault: try again, not before `Retry-After`
+    no file descriptor to connect with    nobody's fault: try again with fewer requests in flight
 
 Source: LiveIntent's guide for the request and the refusal of whole batches, a CDP vendor's
 documentation for 204 and 200; the rest is inferred from sister APIs. Any other answer is unknown
@@ -43,6 +44,7 @@ class Verdict(enum.Enum):
     ROTATED = enum.auto()  # Denied, but the token's file holds another one: send again at once.
     LIMITED = enum.auto()  # It came too fast, or the API has too much to do: try again later.
     FAULT = enum.auto()  # Something went wrong at the API or on the way: try again later.
+    STARVED = enum.auto()  # Not sent, as the system gave no file descriptor: try again later.
     UNKNOWN = enum.auto()  # Not in the contract.
     UNREACHABLE = enum.auto()  # No answer: a certificate or a proxy must be set right first.
 
@@ -80,6 +82,13 @@ class Answer(msgspec.Struct, frozen=True):
         """Whether at least one event is at fault, and not the size of the request (413)."""
         too_large = self.status == HTTPStatus.REQUEST_ENTITY_TOO_LARGE
         return self.verdict is Verdict.REFUSED and not too_large
+
+    @property
+    def in_words(self) -> str:
+        """Its detail, and how long the API asks to wait."""
+        if not self.retry_after:
+            return self.detail
+        return f"{self.detail} (Retry-After {self.retry_after:.0f} seconds)"
 
     @property
     def is_throttled(self) -> bool:

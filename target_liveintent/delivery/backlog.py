@@ -24,7 +24,13 @@ class Backlog:
     @property
     def unsent(self) -> int:
         """How many of the batches are not sent yet as a whole."""
-        return sum(not job.is_sent for job in self.jobs)
+        # What is sent stays here only while the refusal of an event is not proven.
+        return len(self.jobs) - sum(job.is_sent for job in self.unproven)
+
+    @property
+    def unproven(self) -> list[Job]:
+        """The batches with events whose refusal is not proven yet."""
+        return [job for job in self.jobs if job.refused]
 
     def oldest(self, now: float, accepted: int) -> Job | None:
         """Return the oldest job of which a request may be made now.
@@ -36,12 +42,25 @@ class Backlog:
             now: Monotonic seconds.
             accepted: How many requests of the run were accepted until now.
         """
-        is_isolating = any(
-            job.was_refused and not job.is_sent and job.ready_at <= now for job in self.jobs
-        )
-        reserve = self._reserve if is_isolating else None
-        others = (job for job in self._ready(now) if job is not reserve)
-        return min(others, key=lambda job: job.accepted_at_fault == accepted, default=None)
+        oldest = self._first(now, accepted, None)
+        # One look at the newest batches is cheaper than one at all of them.
+        if oldest is None or oldest is not self._reserve or not self._is_isolating(now):
+            return oldest
+        return self._first(now, accepted, oldest)
+
+    def _first(self, now: float, accepted: int, reserve: Job | None) -> Job | None:
+        """Return the first of the jobs that are ready, those with a fault after the others."""
+        with_fault = None
+        for job in self.jobs:
+            if job.is_waiting and job.ready_at <= now and job is not reserve:
+                if job.accepted_at_fault != accepted:
+                    return job
+                with_fault = with_fault or job
+        return with_fault
+
+    def _is_isolating(self, now: float) -> bool:
+        """Return whether bad events are looked for in a refused batch."""
+        return any(job.was_refused and not job.is_sent and job.ready_at <= now for job in self.jobs)
 
     def _ready(self, now: float) -> list[Job]:
         """The jobs of which a request may be made now, the oldest first."""

@@ -10,7 +10,13 @@ import msgspec
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict, judge
-from target_liveintent.delivery.faults import NETWORK_FAULTS, describe, is_timeout
+from target_liveintent.delivery.faults import (
+    MORE_DESCRIPTORS,
+    NETWORK_FAULTS,
+    describe,
+    is_starved,
+    is_timeout,
+)
 from target_liveintent.delivery.tokens import read_token
 from target_liveintent.delivery.transport import Route, find_route, read_body, retry_after
 from target_liveintent.errors import ConfigurationError, SetUpError
@@ -34,6 +40,7 @@ class Client:
         self._rotating = threading.Lock()
         self._route: Route | None = None  # Found with the first request.
         self._finding = threading.Lock()
+        self._has_starved = False
 
     def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
         """Send a JSON array of events once; after so many seconds, its answer is of no use.
@@ -44,8 +51,8 @@ class Client:
         start = self._clock.monotonic()
         headers = self._headers
         answer = self._exchange(body, event_ids, headers, within)
-        if answer.verdict is Verdict.DENIED and self._has_rotated(headers):
-            answer = msgspec.structs.replace(answer, verdict=Verdict.ROTATED)
+        if answer.verdict is Verdict.DENIED:
+            answer = msgspec.structs.replace(answer, verdict=self._denied(headers))
         return msgspec.structs.replace(answer, seconds=self._clock.monotonic() - start)
 
     def _exchange(
@@ -60,30 +67,44 @@ class Client:
         except SetUpError as fault:
             return Answer(Verdict.UNREACHABLE, str(fault))
         except NETWORK_FAULTS as fault:
+            if is_starved(fault):
+                self._warn_of_starvation()
+                return Answer(Verdict.STARVED, describe(fault))
             verdict = Verdict.LIMITED if is_timeout(fault) else Verdict.FAULT
             return Answer(verdict, describe(fault))
         return judge(response.status, answered, event_ids, retry_after(response))
 
-    def _has_rotated(self, denied: dict[str, str]) -> bool:
-        """Return whether there is another token than the denied one; read its file if need be."""
+    def _warn_of_starvation(self) -> None:
+        """Say once that the system gave no file descriptor."""
+        if not self._has_starved:
+            self._has_starved = True
+            _logger.warning(
+                "the system gives no file descriptor for another connection: the run goes on with"
+                " fewer requests in flight. %s",
+                MORE_DESCRIPTORS,
+            )
+
+    def _denied(self, denied: dict[str, str]) -> Verdict:
+        """Return whether a denied token was rotated; read its file if need be."""
         with self._rotating:
             if self._headers is not denied:  # Another thread has read it in the meantime.
-                return True
+                return Verdict.ROTATED
             if self._settings.auth_token_path is None:
-                return False
+                return Verdict.DENIED
             try:
                 token = read_token(self._settings.auth_token_path)
-            except ConfigurationError:  # It is being replaced, or gone: there is no new token.
-                return False
+            except ConfigurationError as fault:
+                # It is being replaced, or gone: there is no new token. Or it cannot be opened now.
+                return Verdict.STARVED if is_starved(fault) else Verdict.DENIED
             hide_token(token)
             present = _headers(token)
             if present == denied:
-                return False
+                return Verdict.DENIED
             self._headers = present
             _logger.info(
                 "the API denied access; auth_token_path holds another token now, which is used"
             )
-            return True
+            return Verdict.ROTATED
 
 
 def _headers(token: str) -> dict[str, str]:

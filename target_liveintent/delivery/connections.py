@@ -102,6 +102,7 @@ class _BoundedConnection(HTTPConnection):
     def __init__(self, *args: Any, on_connected: Callable[[], None], **kwargs: Any) -> None:
         self._ends_at: float | None = None
         self._on_connected = on_connected
+        self._parts: list[bytes] | None = None  # The parts of a request that is being put together.
         super().__init__(*args, **kwargs)
 
     @property
@@ -118,8 +119,24 @@ class _BoundedConnection(HTTPConnection):
         super().connect()
         self._on_connected()
 
+    def request(self, *args: Any, **kwargs: Any) -> None:
+        """Send a request in one piece.
+
+        urllib3 sends the headers by themselves. At each system call, a busy main thread may take
+        the interpreter away from this one for 5 ms.
+        """
+        parts = self._parts = list[bytes]()
+        try:
+            super().request(*args, **kwargs)
+        finally:
+            self._parts = None
+        self.send(b"".join(parts))
+
     def send(self, data: Any) -> None:
-        """Send a part of a request."""
+        """Send a part of a request, or all of it."""
+        if self._parts is not None:
+            self._parts.append(data)
+            return
         if self.sock is not None:
             self._limit(self.sock)
         super().send(data)

@@ -2,7 +2,8 @@
 
 from __future__ import annotations
 
-from target_liveintent.delivery.answers import Answer
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.faults import MORE_DESCRIPTORS
 from target_liveintent.errors import (
     AccessDeniedError,
     AllRefusedError,
@@ -43,14 +44,22 @@ def unknown_answer(answer: Answer, settings: Settings) -> DeliveryError:
     return DeliveryError(msg + _where(settings))
 
 
-def outage(answer: Answer, settings: Settings) -> OutageError:
-    """Return the end of a run of which the API accepted nothing for `max_retry_seconds`."""
+def outage(answer: Answer, asked: Answer | None, settings: Settings) -> OutageError:
+    """Return the end of a run of which the API accepted nothing for `max_retry_seconds`.
+
+    Args:
+        answer: The last answer.
+        asked: The last answer of that time with a `Retry-After`, if there was one.
+        settings: The settings.
+    """
     msg = (
         f"the API accepted nothing for max_retry_seconds ({settings.max_retry_seconds}):"
-        f" {answer.detail}"
+        f" {answer.in_words}"
     )
-    if answer.retry_after:
-        msg += f", Retry-After {answer.retry_after:.0f} seconds"
+    if asked is not None and not answer.retry_after:
+        msg += f", after {asked.in_words}"
+    if answer.verdict is Verdict.STARVED:
+        return OutageError(f"{msg}. {MORE_DESCRIPTORS}")
     return OutageError(msg + _where(settings))
 
 
@@ -64,7 +73,7 @@ def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:
     if last_fault is None:
         msg = "the run was stopped"
         return DeliveryError(msg)
-    msg = f"stopped while retrying: {last_fault.detail}"
+    msg = f"stopped while retrying: {last_fault.in_words}"
     return OutageError(msg + _where(settings))
 
 

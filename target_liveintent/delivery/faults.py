@@ -1,7 +1,8 @@
-"""Network faults in words, and which of them a certificate or a proxy causes."""
+"""Network faults in words, and which of them a certificate, a proxy or this machine causes."""
 
 from __future__ import annotations
 
+import errno
 import re
 import ssl
 from collections.abc import Iterator
@@ -111,6 +112,18 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 )
 
 
+_NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
+"""This process, or the machine, has as many files and connections open as it may."""
+MORE_DESCRIPTORS = "Raise the limit of open files (ulimit -n), or lower max_concurrent_requests"
+"""What to do if the system gives too few file descriptors."""
+
+
+def is_starved(fault: BaseException) -> bool:
+    """Return whether the system gave no file descriptor, so that no request could be made."""
+    causes = _causes(fault)
+    return any(isinstance(cause, OSError) and cause.errno in _NO_DESCRIPTORS for cause in causes)
+
+
 def is_timeout(fault: BaseException) -> bool:
     """Return whether the API did not answer in time, or could not be reached in time."""
     return describe(fault).endswith("in time")
@@ -120,6 +133,8 @@ def describe(fault: BaseException) -> str:
     """Return a network fault in words. Its own text could hold anything, so it is not used."""
     if (found := obstacle(fault)) is not None:
         return found.what
+    if is_starved(fault):
+        return "the system gives no file descriptor"
     causes = list(_causes(fault))  # urllib3 wraps a timeout in sending as a broken connection.
     return next(
         words for kind, words in _FAULTS if any(isinstance(cause, kind) for cause in causes)

@@ -107,7 +107,6 @@ class Job:
         elif answer.proves_bad_event:
             self.isolation.refused()
         else:
-            self.result.too_large.append(len(part))
             self.isolation.halve()
 
     def note_fault(self, accepted: int) -> None:

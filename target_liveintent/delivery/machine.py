@@ -12,6 +12,7 @@ Its parts decide about one thing each:
     backlog.py     of which batch it is
     job.py         which events of a batch are sent, and what became of them
     isolation.py   which part of a refused batch is asked about next
+    sizes.py       which requests are too large
     suspicion.py   whether the API refuses everything or only bad events
     outage.py      how long the run goes on while the API takes nothing
 
@@ -34,15 +35,21 @@ from target_liveintent.delivery.job import Job
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.outage import Outage
 from target_liveintent.delivery.pace import Pace, Signal
+from target_liveintent.delivery.sizes import RequestSizes
 from target_liveintent.delivery.suspicion import MOST_SAMPLES, Suspicion
 from target_liveintent.settings import Settings
 
 _FIRST_PAUSE = 0.25
 """Seconds for which a part rests after a fault; each further one doubles them."""
 _LONGEST_PAUSE = 10.0
-_SHORTEST_TIMEOUT = 1.0
-"""Seconds that each request may take, however little time is left to the run."""
-_SIGNALS = {Verdict.LIMITED: Signal.LIMITED, Verdict.FAULT: Signal.FAULT}
+_SHORTEST_TIMEOUT = 5.0
+"""Seconds that each request may take, however little of the budget is left: an API that comes back
+from an outage may be slow."""
+_SIGNALS = {
+    Verdict.LIMITED: Signal.LIMITED,
+    Verdict.FAULT: Signal.FAULT,
+    Verdict.STARVED: Signal.STARVED,
+}
 """The verdicts after which the same part is sent again later. The API took all other requests."""
 
 
@@ -110,7 +117,7 @@ class DeliveryMachine:
         self._accepted = 0
         self._limit: Answer | None = None  # The last answer that a request came too fast,
         self._limited_at = 0.0  # and when the first one came.
-        self._too_large = math.inf  # Bytes of the smallest request that was refused for its size.
+        self._sizes = RequestSizes()
         self._ends_at = math.inf
         self._failure: Exception | None = None
 
@@ -119,8 +126,10 @@ class DeliveryMachine:
     def add(self, batch: Batch) -> None:
         """Take a batch to deliver."""
         self._drained = False
-        self._backlog.jobs.append(Job(batch))
-        self._finish_jobs()  # If the delivery has ended, the batch fails at once.
+        job = Job(batch)
+        self._backlog.jobs.append(job)
+        if self._failure is not None:
+            self._finish_jobs(job)
 
     def drain(self) -> None:
         """Note that no batch is added before those that are here are finished."""
@@ -144,21 +153,31 @@ class DeliveryMachine:
         self._failure = self._failure or failure
         self._finish_jobs()
 
+    def give_up(self) -> None:
+        """End the delivery, and wait for no answer: what is known of each batch is its result."""
+        self.fail(failures.stopped(self.outage.last_fault, self._settings))
+        for job in list(self._backlog.jobs):
+            self._finish(job, self._failure)
+
     def answered(self, request: Request, answer: Answer, now: float) -> None:
         """Take the answer to a request."""
         request.job.in_flight = False
-        request.job.result.latencies.append(answer.seconds)
         self._in_flight -= 1
+        if answer.verdict is Verdict.STARVED:
+            request.job.result.requests -= 1  # It was not made.
+        else:
+            request.job.result.latencies.append(answer.seconds)
         signal = _SIGNALS.get(answer.verdict, Signal.TAKEN)
-        self.pace.answered(request.started_at, now, signal, answer.retry_after)
+        # If it is longer than the budget, the API is asked at the end of that.
+        retry_after = min(answer.retry_after or 0.0, self._settings.max_retry_seconds)
+        self.pace.answered(request.started_at, now, signal, retry_after)
         if signal is Signal.TAKEN:
-            self.outage.taken(now)
+            self.outage.taken(request.started_at, now)
             self._take(request, answer)
         else:
-            self.outage.fault(answer, request.started_at)
             request.job.samples -= request.is_sample  # It says nothing of the event.
-            self._retry(request.job, answer, now)
-        self._finish_jobs()
+            self._retry(request, answer, now)
+        self._finish_jobs(request.job)
 
     # What to do
 
@@ -177,7 +196,9 @@ class DeliveryMachine:
             start = self._backlog.next_ready(now)
             if math.isinf(start) and self._in_flight == 0:
                 self.outage.forget()
-        if start > self._ends_at and self._in_flight == 0 and self._backlog.jobs:
+        # A batch may wait for more input, or for its end: either may come before the run's end.
+        is_open = math.isinf(start) and not self._drained and now < self._ends_at
+        if start > self._ends_at and not (is_open or self._in_flight) and self._backlog.jobs:
             self.fail(failures.stopped(self.outage.last_fault, self._settings))
             return math.inf
         return min(start, self._ends_at) if now < self._ends_at else start
@@ -195,13 +216,13 @@ class DeliveryMachine:
         if not waiting:
             return status
         if self.outage.last_fault is not None:
-            reason, since = self.outage.last_fault.detail, self.outage.since
+            reason, since = self.outage.last_fault.in_words, self.outage.since
             return status._replace(reason=reason, since=since, is_outage=True)
         if self._suspicion.suspects:
             reason = f"refused requests in a row: {self._suspicion.in_a_row}"
             return status._replace(reason=reason, since=self.outage.taken_at)
         if rate is not None and self._limit is not None:
-            return status._replace(reason=self._limit.detail, since=self._limited_at)
+            return status._replace(reason=self._limit.in_words, since=self._limited_at)
         return status
 
     def _start(self) -> float:
@@ -211,7 +232,8 @@ class DeliveryMachine:
         start = self.pace.next_start()
         if self._in_flight == 0:
             # One more request at the end of the budget shows whether the API is back.
-            return min(self.outage.ends_at, math.inf if start is None else start)
+            last = max(self.outage.ends_at, self.pace.allowed_at)
+            return min(last, math.inf if start is None else start)
         return math.inf if start is None else start
 
     def _next_job(self, now: float, unix_time: float) -> Job | None:
@@ -222,17 +244,13 @@ class DeliveryMachine:
             else self._backlog.oldest(now, self._accepted)
         ):
             job.drop_old(unix_time)
-            while self._is_too_large(part := job.isolation.part):
+            while self._sizes.is_too_large(part := job.isolation.part):
                 job.isolation.halve()
                 job.drop_old(unix_time)  # The part may be another one now.
             if part:
                 return job
-            self._finish_jobs()
+            self._finish_jobs(job)
         return None
-
-    def _is_too_large(self, part: list[Conversion]) -> bool:
-        """Return whether a part is as large as a request that was refused for its size."""
-        return len(part) > 1 and self._too_large < math.inf and _size(part) >= self._too_large
 
     def _request(self, job: Job, now: float, unix_time: float) -> Request:
         self._requests += 1
@@ -258,6 +276,7 @@ class DeliveryMachine:
         match answer.verdict:
             case Verdict.ACCEPTED | Verdict.PARTLY:
                 self._accepted += 1
+                self._sizes.accept(request.conversions)
                 self._suspicion.accept(request.number)
                 request.job.accept(answer, request.sent_at)
             case Verdict.UNCONFIRMED:
@@ -274,23 +293,28 @@ class DeliveryMachine:
                 self.fail(failures.unknown_answer(answer, self._settings))
 
     def _refuse(self, request: Request, answer: Answer) -> None:
-        if not answer.proves_bad_event:
-            self._too_large = min(self._too_large, _size(request.conversions))
+        if not answer.proves_bad_event and self._sizes.refuse(request.conversions):
+            request.job.result.too_large.append(len(request.conversions))
         self._suspicion.refuse(self._requests, is_sample=request.is_sample)
         request.job.refuse(answer, self._requests)
         few = self._drained and self._suspicion.allows_unproven(self._backlog.undecided)
         if self._suspicion.proves_wrong and not few:
             self.fail(failures.all_refused(self._suspicion.in_a_row, answer.detail))
 
-    def _retry(self, job: Job, answer: Answer, now: float) -> None:
+    def _retry(self, request: Request, answer: Answer, now: float) -> None:
         """Let a part be sent again, or end the delivery if the API takes nothing for too long."""
+        job = request.job
+        job.result.throttled += answer.is_throttled
+        is_starved = answer.verdict is Verdict.STARVED
+        if is_starved and self._in_flight:
+            return  # What is in flight has the descriptors, and its answers tell of an outage.
+        self.outage.fault(answer, request.started_at, now)
         if now >= self.outage.ends_at:
-            self.fail(failures.outage(answer, self._settings))
+            self.fail(failures.outage(answer, self.outage.asked, self._settings))
         elif answer.is_throttled:
-            job.result.throttled += 1
             self._limited_at = now if self._limit is None else self._limited_at
             self._limit = answer
-        else:
+        elif not is_starved:
             job.result.retries += 1
             job.note_fault(self._accepted)
             alone = self._backlog.all_fail(self._accepted)
@@ -300,15 +324,23 @@ class DeliveryMachine:
 
     # What is finished
 
-    def _finish_jobs(self) -> None:
-        """Put the results of the jobs that are finished into `finished`."""
-        jobs = self._backlog.jobs
-        for job in jobs:
-            if job.refused and self._suspicion.has_passed(job.refused[-1].newest):
+    def _finish_jobs(self, changed: Job | None = None) -> None:
+        """Put the results of the jobs that are finished into `finished`.
+
+        Args:
+            changed: The job that something happened to. Only it and those with refused events can
+                be finished, unless the delivery has failed.
+        """
+        unproven = self._backlog.unproven
+        for job in unproven:
+            if self._suspicion.has_passed(job.refused[-1].newest):
                 job.prove_refusals()
+        jobs = self._backlog.jobs
         if self._drained and self._failure is None and all(job.is_sent for job in jobs):
             self._end_input()
-        for job in [job for job in jobs if not job.in_flight]:
+        if self._failure is None:
+            jobs = [*unproven, *([changed] if changed else [])]
+        for job in dict.fromkeys(job for job in jobs if not job.in_flight):
             if job.is_sent and not job.refused:
                 self._finish(job, None)
             elif self._failure is not None:
@@ -316,7 +348,7 @@ class DeliveryMachine:
 
     def _end_input(self) -> None:
         """Decide about refused events when nothing is left to compare them with."""
-        unproven = [job for job in self._backlog.jobs if job.refused]
+        unproven = self._backlog.unproven
         events = sum(len(job.refused) for job in unproven)
         if not self._suspicion.allows_unproven(events):
             detail = str(unproven[-1].refused[-1].undelivered.detail)
@@ -330,8 +362,3 @@ class DeliveryMachine:
     def _finish(self, job: Job, failure: Exception | None) -> None:
         self._backlog.jobs.remove(job)
         self.finished.append(job.finished(failure))
-
-
-def _size(conversions: list[Conversion]) -> int:
-    """Return the bytes of a request with these events."""
-    return sum(len(conversion.body) + 1 for conversion in conversions) + 1

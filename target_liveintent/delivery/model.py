@@ -131,4 +131,4 @@ class Delivery(Protocol):
         """Send nothing more after so many seconds."""
 
     def close(self) -> None:
-        """Send nothing more, and end all threads."""
+        """Send nothing more, and end all threads; each batch comes back as far as it is known."""

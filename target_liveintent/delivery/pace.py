@@ -11,13 +11,17 @@ follows refusals, and there is none before the first.
 | a round of them took twice as long as the best one | times 0.7, then as above | |
 | the first refusal | | times 0.4, again and again until a request is taken |
 | a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
+| the same, with a `Retry-After` | | halfway to the rate in use, if that is lower |
+| none: the system gave no file descriptor | times 0.7 of what is in flight, then + 1 a round | |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
 
 A round is as many answers as the window is wide, but eight at least. "In a row" means that nothing
 was taken between. A fault says nothing of a limit, unless it is the fifth failure in a row or
 later. A cut is the answer to all requests that are in flight then: their refusals cut no more.
-After a `Retry-After` nothing starts before its end.
+After a `Retry-After` nothing starts before its end, and the next climb rests halfway between its
+start and the rate that was refused. The rate in use is what was taken since the last cut by all the
+seconds for it, the wait included. "Halfway" means the geometric mean of two rates.
 """
 
 from __future__ import annotations
@@ -35,6 +39,7 @@ class Signal(enum.Enum):
 
     TAKEN = enum.auto()  # The API works: it accepted the events, or refused them for what they are.
     LIMITED = enum.auto()  # Too many requests, or too slow an answer: 429, 503, a timeout.
+    STARVED = enum.auto()  # The request was not made: the system gave no file descriptor.
     FAULT = enum.auto()  # Anything else that went wrong: 500, 502, 504, no connection.
 
 
@@ -54,8 +59,6 @@ REPAID = 2.0
 """Seconds that each second of `Retry-After` adds to a climb, as refusals cost so much more."""
 GONE = 3.0
 """How far a rate climbs without a refusal, in climbs, until no limit is known any more."""
-FEW = 3
-"""Starts since the last cut that do not use the rate: a `Retry-After` left no time for more."""
 LEAST_RATE = 1 / 60
 """The least requests a second, where failures do not come in a row."""
 FIRST_GAP = 3.0
@@ -70,6 +73,10 @@ OUTAGE_SECONDS = 8.0
 """Seconds of failures that are an outage even if only one request was taken before them. A search
 for a low limit, where refusals come within milliseconds, has as many in a row within a second. It
 would begin anew after each request that is taken."""
+NARROWER = 0.7
+"""The factor of the window if answers are slow, or the system gives too few file descriptors."""
+STARVED_PAUSE = 1.0
+"""Seconds until the system is asked again for a file descriptor, if nothing is in flight."""
 SLOW = 2.0
 """The factor between medians of latencies that chance does not explain."""
 ROUND = 8
@@ -82,23 +89,23 @@ class _Limit(NamedTuple):
     """The rate since a cut, in requests a second.
 
     Attributes:
-        refused: The rate before the cut, at which a request was refused.
-        start: The rate after it.
+        rest: The rate at which the climb rests before it goes on.
+        start: The rate after the cut.
         since: When a request was taken after it, and the climb began; infinite before that.
         climb: How many seconds the climb takes.
     """
 
-    refused: float
+    rest: float
     start: float
     since: float
     climb: float
 
     def rate(self, now: float) -> float:
-        """Return the rate: a cubic curve, as in TCP, which is steep far from `refused` only."""
+        """Return the rate: a cubic curve, as in TCP, which is steep far from `rest` only."""
         climbs = max(0.0, now - self.since) / self.climb
         if climbs >= GONE:
             return math.inf
-        return self.refused * math.pow(self.start / self.refused, (1 - climbs) ** 3)
+        return self.rest * math.pow(self.start / self.rest, (1 - climbs) ** 3)
 
 
 class Pace:
@@ -124,7 +131,7 @@ class Pace:
         self._window = min(2.0, ceiling)
         self._latencies: list[float] = []  # Of this round.
         self._best = math.inf  # The least median of a round.
-        self._has_queued = False
+        self._climbs_slowly = False  # As the window was too wide before.
         self._limit: _Limit | None = None
         self._rate = self._cap
         self._last_start = self._due = -math.inf
@@ -134,7 +141,7 @@ class Pace:
         self._cuts = self._failures = 0  # In a row.
         self._taken = 0  # Since the last `OUTAGE` failures in a row.
         self._searching = False
-        self._starts_since_cut = 0
+        self._taken_since_cut = 0
 
     @property
     def window(self) -> int:
@@ -145,6 +152,11 @@ class Pace:
     def rate(self) -> float | None:
         """How many requests may start in a second; None for any number."""
         return None if math.isinf(self._rate) else self._rate
+
+    @property
+    def allowed_at(self) -> float:
+        """When `per_minute` allows the next start, whatever the API's answers say."""
+        return self._last_start + 1 / self._cap
 
     def next_start(self) -> float | None:
         """Return when the next request may start; None for not before an answer.
@@ -157,12 +169,14 @@ class Pace:
         return max(due, self._last_start + LONGEST_GAP) if self.in_flight < self._ceiling else None
 
     def started(self, now: float) -> None:
-        """Note that a request starts. It may do so earlier than `next_start` says."""
+        """Note that a request starts. It may do so earlier than `next_start` says.
+
+        It must not do so before `allowed_at`.
+        """
         if self._limit:  # Time in which no request waited for the rate proves nothing.
             idle = max(0.0, now - max(self._due, self._limit.since))
             self._limit = self._limit._replace(since=self._limit.since + idle)
         self.in_flight += 1
-        self._starts_since_cut += 1
         self._last_start = now
         self._spread = 1 + SPREAD * (self._jitter() - 0.5)
         self._schedule(now)
@@ -182,6 +196,8 @@ class Pace:
         if signal is Signal.TAKEN:
             self._note_taken(started_at, now)
             self._follow_latency(now - started_at)
+        elif signal is Signal.STARVED:
+            self._note_starved(now)
         else:
             limited = signal is Signal.LIMITED or bool(retry_after)
             self._note_failure(started_at, now, retry_after or 0.0, limited=limited)
@@ -195,7 +211,7 @@ class Pace:
     def _follow_latency(self, seconds: float) -> None:
         """Widen the window while answers are as fast as ever, and narrow it if a round is slow."""
         was_full = self.in_flight + 1 >= self.window  # If not, a wider one would change nothing.
-        slowly = self._limit or self._has_queued
+        slowly = self._limit or self._climbs_slowly
         if was_full and not slowly:
             self._window += 0.5
         self._latencies.append(seconds)
@@ -205,11 +221,18 @@ class Pace:
             # A request that is alone does not queue behind others: the API itself is slower now.
             self._best = median if self.window == 1 else min(median, self._best)
             if median > SLOW * self._best:
-                self._window *= 0.7
-                self._has_queued = True
+                self._window *= NARROWER
+                self._climbs_slowly = True
             elif was_full and slowly:
                 self._window += 1
         self._window = min(max(1.0, self._window), self._ceiling)
+
+    def _note_starved(self, now: float) -> None:
+        """Narrow the window to fewer requests than there are file descriptors for."""
+        self._window = max(1.0, min(self._window, self.in_flight * NARROWER))
+        self._climbs_slowly = True
+        if not self.in_flight:
+            self._quiet_until = max(self._quiet_until, now + STARVED_PAUSE)
 
     def _note_taken(self, started_at: float, now: float) -> None:
         """End a row of failures, and let the rate climb."""
@@ -224,7 +247,10 @@ class Pace:
         self._failures = 0
         if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
             self._quiet_until = -math.inf
-        if not self._limit or not self._cuts or started_at < self._cut_at:
+        if not self._limit or started_at < self._cut_at:
+            return
+        self._taken_since_cut += 1
+        if not self._cuts:
             return
         self._cuts = 0
         self._searching = False
@@ -256,8 +282,6 @@ class Pace:
         if math.isinf(rate):
             self._searching = True
             rate = GUESS * (self.in_flight + 1) / max(latency, 0.001)
-        elif self._starts_since_cut <= FEW:
-            rate = min(rate, (self._starts_since_cut + 1) / max(now - self._cut_at, 0.001))
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:
@@ -266,10 +290,14 @@ class Pace:
         least = LEAST_RATE
         if self._searching or self._cuts:  # It may be an outage, whose end must be noticed.
             least = 1 / min(LONGEST_GAP, FIRST_GAP + self._failures / 6)
-        start = max(rate * (STEEP_CUT if steep else CUT), least)
-        refused = max(rate, start)
-        climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + REPAID * retry_after
-        self._limit = _Limit(refused, start, math.inf, climb)
+        start = rate * (STEEP_CUT if steep else CUT)
+        if retry_after and self._limit:  # The limit is between the rate in use and this one.
+            seconds = retry_after + max(0.0, now - self._limit.since)
+            start = min(start, math.sqrt(rate * self._taken_since_cut / seconds))
+        start = max(start, least)
+        rest = max(math.sqrt(rate * start) if retry_after else rate, start)
+        climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(rest)) + REPAID * retry_after
+        self._limit = _Limit(rest, start, math.inf, climb)
         self._cut_at = now
         self._cuts += 1
-        self._starts_since_cut = 0
+        self._taken_since_cut = 0

@@ -15,15 +15,16 @@ from typing import Protocol
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer
+from target_liveintent.delivery.descriptors import most_connections
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.settings import Settings
 
-_FEWEST_BATCHES = 16
-"""Batches that may be here at the same time, if only one request may be in flight: so many are
-there to be compared when the API refuses one."""
+_FEWEST_EVENTS = 1_600
+"""Events that may be here at the same time at least: so many are there to be compared when the API
+refuses some, also where few requests are in flight or batches are small."""
 
 
 class Poster(Protocol):
@@ -130,6 +131,8 @@ class DeliveryPool:
         """Let the threads end, as the process may go on for long after this run."""
         with self._lock:
             self._closed = True
+            self._machine.give_up()
+            self._pass_on()
             self._changed.notify()
         for _ in range(self._threads):
             self._requests.put(None)
@@ -199,6 +202,8 @@ class DeliveryPool:
             answer = failure
         with self._lock:
             self._busy -= 1
+            if self._closed:  # Nobody waits for it any more.
+                return None
             if isinstance(answer, Exception):
                 self._machine.fail(answer, request)
             else:
@@ -231,6 +236,11 @@ class DeliveryPool:
         return threading.Thread(target=run, name="delivery", daemon=True)
 
 
+def most_batches(settings: Settings) -> int:
+    """Return how many batches may be in delivery at the same time."""
+    return max(settings.max_concurrent_requests, _FEWEST_EVENTS // settings.batch_size_rows)
+
+
 def delivery_of(
     settings: Settings, client: Poster, clock: Clock, *, accepted: bool = False
 ) -> DeliveryPool:
@@ -242,8 +252,8 @@ def delivery_of(
         clock: Tells the time.
         accepted: As in `Suspicion`.
     """
-    most = settings.max_concurrent_requests
-    size = max(most, _FEWEST_BATCHES)
+    most = most_connections(settings.max_concurrent_requests)
+    size = most_batches(settings)
     pace = Pace(most, per_minute=settings.max_requests_per_minute)
     machine = DeliveryMachine(settings, pace, Suspicion(accepted=accepted), size)
     return DeliveryPool(machine, client, clock, most, size)

@@ -27,7 +27,7 @@ def read_token(path: str) -> str:
             token = file.read(_MAX_BYTES).decode("utf-8-sig").strip()
     except OSError as error:
         msg = f"the file that setting 'auth_token_path' names cannot be read: {error.strerror}"
-        raise ConfigurationError(msg) from None
+        raise ConfigurationError(msg) from error
     except ValueError:  # The file is not text, or the path cannot be one.
         token = ""
     if not is_usable_token(token):

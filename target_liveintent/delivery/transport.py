@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import email.utils
 import os
+import time
 from collections.abc import Mapping
 from pathlib import Path
 
@@ -13,7 +15,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from target_liveintent.delivery.connections import Deadline, limit_connections
-from target_liveintent.delivery.faults import NETWORK_FAULTS, obstacle
+from target_liveintent.delivery.faults import NETWORK_FAULTS, is_starved, obstacle
 from target_liveintent.errors import SetUpError
 from target_liveintent.settings import Settings, is_loopback
 
@@ -77,6 +79,7 @@ def find_route(settings: Settings) -> Route:
 
     Raises:
         SetUpError: If a proxy or a file of certificates cannot be used.
+        OSError: If the system gives no file descriptor; it may later.
     """
     try:
         request = requests.Request("POST", settings.url).prepare()
@@ -93,6 +96,8 @@ def find_route(settings: Settings) -> Route:
             _trust(pool, file, folder)
         return Route(pool, adapter.request_url(request, proxies))
     except (requests.RequestException, *NETWORK_FAULTS) as fault:
+        if is_starved(fault):
+            raise
         words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
     msg = f"a fault of this machine's set-up: {words}"
     raise SetUpError(msg)
@@ -153,10 +158,11 @@ def read_body(response: urllib3.BaseHTTPResponse) -> bytes:
 
 def retry_after(response: urllib3.BaseHTTPResponse) -> float | None:
     """Return the seconds that an answer asks to wait, or None if it does not."""
-    value = response.headers.get("Retry-After")
-    if value is None:
+    value = response.headers.get("Retry-After", "").strip()
+    try:  # (urllib3 can read it as well, but some releases take six hours for the longest wait.)
+        if value.isascii() and value.isdigit():
+            return float(int(value))
+        until = email.utils.mktime_tz(email.utils.parsedate_tz(value))  # type: ignore[arg-type]
+    except (TypeError, ValueError, OverflowError):
         return None
-    try:
-        return urllib3.Retry().parse_retry_after(value)
-    except (urllib3.exceptions.InvalidHeader, ValueError, OverflowError):
-        return None
+    return max(0.0, until - time.time())

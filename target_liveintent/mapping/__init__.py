@@ -1,6 +1,7 @@
 """Maps the records of a tap to the columns of an event."""
 
 from target_liveintent.mapping.converter import (
+    DELETION_COLUMNS,
     FILTER,
     ColumnOrigin,
     MappingFailedError,
@@ -8,7 +9,7 @@ from target_liveintent.mapping.converter import (
     StreamPlan,
 )
 from target_liveintent.mapping.expressions import Compiled, Expression, compile_row
-from target_liveintent.mapping.functions import FUNCTIONS, GET, coalesce, getter
+from target_liveintent.mapping.functions import CURRENCIES, FUNCTIONS, GET, coalesce, getter
 from target_liveintent.mapping.presets import (
     NULL_VALUES,
     PRESETS,
@@ -31,6 +32,8 @@ from target_liveintent.mapping.suggestions import (
 )
 
 __all__ = [
+    "CURRENCIES",
+    "DELETION_COLUMNS",
     "FILTER",
     "FUNCTIONS",
     "GET",

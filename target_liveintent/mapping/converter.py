@@ -2,16 +2,20 @@
 
 from __future__ import annotations
 
+import re
 import time
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 from target_liveintent.conversions import READ_COLUMNS, Conversion, EventBuilder, Rejection
+from target_liveintent.mapping.functions import coalesce
 from target_liveintent.mapping.reads import Reads
 
 FILTER = "__filter__"
 """The key of a map's filter, among its columns."""
+DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
+"""The columns in which log-based taps say when a row was deleted in the source."""
 
 
 class MappingFailedError(Exception):
@@ -67,6 +71,16 @@ class StreamPlan(NamedTuple):
         """The columns that the map computes."""
         return tuple(column for column in self.origins if column != FILTER)
 
+    @property
+    def deletion_columns(self) -> tuple[str, ...]:
+        """The columns that mark a deleted row, but for those that the map reads itself."""
+        expressions = [origin.expression for origin in self.origins.values()]
+        return tuple(
+            column
+            for column in DELETION_COLUMNS
+            if not any(re.search(rf"\b{column}\b", expression) for expression in expressions)
+        )
+
     @classmethod
     def without_map(
         cls, stream: str, properties: Iterable[str], *, named: bool = True
@@ -92,14 +106,25 @@ class RecordConverter:
     ) -> None:
         assert plan.transform is not None  # noqa: S101 (a dropped stream needs no converter)
         self._transform = plan.transform
+        self._deletion_columns = plan.deletion_columns
         self._builder = builder
         self._left_out = left_out
         self._now = now
+
+    def event_time(self, record: dict[str, Any]) -> int | None:
+        """Return the Unix time of a record's event; None if it has none, or the map drops it."""
+        try:
+            mapped = self._transform(record)
+        except MappingFailedError:
+            return None
+        return None if mapped is None else self._builder.event_time_of(mapped)
 
     def convert(
         self, record: dict[str, Any], violation: str | None = None
     ) -> Conversion | Rejection | None:
         """Convert a record as the tap sent it; None if the map's filter drops it.
+
+        A row that was deleted in the source is rejected before the map can hide that.
 
         Args:
             record: The record.
@@ -109,6 +134,9 @@ class RecordConverter:
             StreamMappingError: If the map reads a column that neither the record nor the tap's
                 schema has.
         """
+        for column in self._deletion_columns:
+            if column in record and _is_set(record[column]):
+                return self._builder.reject_unmapped(column, record, reason="deleted")
         try:
             mapped = self._transform(record)
         except MappingFailedError as failure:
@@ -116,3 +144,7 @@ class RecordConverter:
         if mapped is None:
             return None
         return self._builder.build(mapped, record, self._now(), self._left_out, violation)
+
+
+def _is_set(value: Any) -> bool:
+    return coalesce(value) is not None and value is not False

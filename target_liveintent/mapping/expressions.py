@@ -13,6 +13,7 @@ from __future__ import annotations
 
 import ast
 import copy
+import itertools
 import types
 import warnings
 from collections.abc import Callable, Iterable, Mapping
@@ -21,7 +22,7 @@ from typing import Any, NamedTuple
 import simpleeval
 
 from target_liveintent.mapping.converter import FILTER
-from target_liveintent.mapping.functions import GET, getter, walk
+from target_liveintent.mapping.functions import AMOUNT, GET, getter, walk
 
 Row = dict[str, Any]
 
@@ -103,8 +104,13 @@ def compile_row(
     with warnings.catch_warnings():
         warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
         code = compile(ast.fix_missing_locations(body), "<stream map>", "eval")
+    run = eval(code, environment)  # noqa: S307 (of nodes that `_Rewriter` let through, no builtins)
+    # Methods such as `strptime` and `timetuple` import a module in C, by the `__import__` that they
+    # find through the globals of their caller. The function itself keeps the builtins that it was
+    # made with, which are none: no name of an expression means `__import__`.
+    environment["__builtins__"] = {"__import__": __import__}
     return Compiled(
-        eval(code, environment),  # noqa: S307 (of nodes that `_Rewriter` let through, no builtins)
+        run,
         None if any(part.reads_all for part in parts) else _union(part.columns for part in parts),
         _union(part.names for part in parts),
     )
@@ -167,6 +173,8 @@ class _Rewriter(ast.NodeTransformer):
         """Keep operators and contexts, by their base class; visit other nodes by their type."""
         if isinstance(node, (ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop)):
             return node
+        if isinstance(node, ast.Compare) and _compares_by_identity(node):
+            raise _NotCompiledError
         return super().visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
@@ -188,7 +196,10 @@ class _Rewriter(ast.NodeTransformer):
         raise _NotCompiledError
 
     def visit_Name(self, node: ast.Name) -> ast.AST:
-        """Resolve a name in this order: a name of the SDK, a column, a function."""
+        """Resolve a name in this order: a name of the SDK, a column, a function.
+
+        The helper `amount` differs from the evaluator's in that its bare name is only a column.
+        """
         if _is_record(node):
             self.reads_all = True
             return _RECORD
@@ -196,7 +207,8 @@ class _Rewriter(ast.NodeTransformer):
             return ast.Name(f"_v_{node.id}", ast.Load())
         if node.id == "self":
             return self._if_present(self._column, self._at("self"))
-        if node.id in self._functions:
+        # Where a record lacks a column `amount`, the helper must not stand in for it unnoticed.
+        if node.id in self._functions and node.id != AMOUNT:
             return self._if_present(node.id, self._function(node.id))
         return self._required(node.id)
 
@@ -278,6 +290,22 @@ class _Rewriter(ast.NodeTransformer):
 
 def _is_record(node: ast.expr) -> bool:
     return isinstance(node, ast.Name) and node.id in {"_", "record"}  # The SDK's names for it.
+
+
+def _compares_by_identity(node: ast.Compare) -> bool:
+    """Return whether a comparison has `is` without None, True or False beside it.
+
+    Whether two equal constants are one object depends on who compiles them.
+    """
+    sides = [node.left, *node.comparators]
+    return any(
+        isinstance(operator, (ast.Is, ast.IsNot)) and not any(map(_is_singleton, pair))
+        for operator, pair in zip(node.ops, itertools.pairwise(sides), strict=True)
+    )
+
+
+def _is_singleton(node: ast.expr) -> bool:
+    return isinstance(node, ast.Constant) and (node.value is None or isinstance(node.value, bool))
 
 
 def _constant_text(node: ast.expr) -> str | None:

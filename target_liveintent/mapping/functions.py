@@ -12,10 +12,12 @@ from collections.abc import Callable, Iterable, Mapping
 from decimal import Decimal
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import currency_code
+from target_liveintent.conversions import currency_code, local_amount
 
 GET = "get"
 """The name of the only function that depends on the record."""
+AMOUNT = "amount"
+"""The name of a function that is also that of a column in many taps."""
 _INDEX = re.compile(r"-?\d{1,9}", re.ASCII)
 _UTC_TIME = re.compile(
     r"(\d{4}-\d\d-\d\d[Tt ]\d\d:\d\d[\d:.,]*)\s?(?:[Zz]|[+-]00(?::?00)?)", re.ASCII
@@ -37,6 +39,8 @@ _CODES = {
 """Currencies by their number of decimals, including ANG and BGN, which ended recently. Source: ISO
 4217."""
 _EXPONENTS = {code: exponent for exponent, codes in _CODES.items() for code in codes.split()}
+CURRENCIES = frozenset(_EXPONENTS)
+"""The codes of ISO 4217 for money."""
 
 
 def walk(value: Any, steps: Iterable[str]) -> Any:
@@ -107,6 +111,15 @@ def local_time(value: Any) -> Any:
     return value.replace(tzinfo=None) if is_utc else value
 
 
+def amount(value: Any, decimal: str = ",") -> Any:
+    """Convert text with a known decimal sign to a number: `1.234,50` → 1234.50.
+
+    Numbers stay as they are. What cannot be read is no null but a value that no event can have, so
+    that it is left out and counted, also where a reader that expects a decimal point could read it.
+    """
+    return local_amount(value, decimal)
+
+
 def lower(value: Any) -> Any:
     """Return text in lower case, and any other value unchanged."""
     return value.lower() if isinstance(value, str) else value
@@ -144,6 +157,14 @@ FUNCTIONS = (
         " `12.50` in USD, `1250` in JPY, `1.250` in KWD. Null if amount or currency cannot be"
         " read.",
         minor_units,
+    ),
+    Function(
+        AMOUNT,
+        "amount(x, decimal=',')",
+        "Text with a decimal comma as a number: `1.234,50`, `1 234,50`, `12,50 €`; with"
+        " `decimal='.'`, text with a point: `1'234.50`. A number as it is, null for blanks. What"
+        " cannot be read is left out of the event and counted.",
+        amount,
     ),
     Function(
         "local_time",

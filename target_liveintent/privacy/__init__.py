@@ -14,6 +14,7 @@ from target_liveintent.privacy.identity import (
     pseudonym,
     scrub,
 )
+from target_liveintent.privacy.placeholders import is_placeholder
 from target_liveintent.privacy.redaction import (
     LONGEST_TEXT,
     hide_token,
@@ -24,12 +25,13 @@ from target_liveintent.privacy.redaction import (
     without_secrets,
 )
 from target_liveintent.privacy.suppression import Suppressions
-from target_liveintent.privacy.urls import clean_url
+from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 
 __all__ = [
     "IDENTITY_COLUMNS",
     "LONGEST_TEXT",
     "NORMALIZATIONS",
+    "URL_PARAMETERS",
     "Identity",
     "Suppressions",
     "clean_url",
@@ -37,6 +39,7 @@ __all__ = [
     "hide_token",
     "holds_address",
     "identify",
+    "is_placeholder",
     "protect_logging",
     "pseudonym",
     "redact_column",

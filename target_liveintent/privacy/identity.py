@@ -16,6 +16,14 @@ from typing import Any
 
 import msgspec
 
+from target_liveintent.privacy.disguises import (
+    is_disguised,
+    may_hold_address,
+    undisguised,
+    undisguised_with_places,
+)
+from target_liveintent.privacy.placeholders import JUNK_HASHES
+
 NAMESPACE = uuid.uuid5(uuid.NAMESPACE_URL, "https://conversions.liveintent.com/target-liveintent")
 """The namespace of every UUIDv5 made here. With another one, every event would get a new ID."""
 
@@ -28,19 +36,20 @@ _LOCAL = r"[\w\u0300-\u036f.%+'!#$*^`{}~-]"
 _ADDRESS = re.compile(rf"[^\s@<>()\[\],;:\"\\\ud800-\udfff]{{0,127}}{_LOCAL}@{_DOMAIN}")
 # All repetitions are bounded, so that a long text without an address costs linear time. In a URL,
 # %40 is an @ (%2540 in a URL that is itself a parameter), %2E a dot, and %C3%BC a letter.
-_LETTER_CODE = r"%(?:25)*[89a-fA-F][0-9a-fA-F]"
+_LETTER_CODE = r"%(?:25){0,8}[89a-fA-F][0-9a-fA-F]"
+_IPV4 = r"[0-9]{1,3}(?:[.][0-9]{1,3}){3}"
 _ADDRESS_WITHIN = re.compile(
-    rf"(?:\"[^\"\n]{{1,64}}\"|{_LOCAL}{{1,128}})(?:@|%(?:25)*40)"
-    rf"(?:(?:[\w-]|{_LETTER_CODE}){{1,63}}(?:[.]|%(?:25)*2[eE])){{1,10}}"
+    rf"(?:\"[^\"\n]{{1,64}}\"|{_LOCAL}{{1,128}})(?:@|%(?:25){{0,8}}40)"
+    rf"(?:(?:(?:[\w-]|{_LETTER_CODE}){{1,63}}(?:[.]|%(?:25){{0,8}}2[eE])){{1,10}}"
     rf"(?:(?:[^\W\d_]|{_LETTER_CODE}){{2,63}}|xn--[\w-]{{2,59}})"
+    rf"|(?i:localhost)(?![\w-])|{_IPV4}(?![\w-]|[.][0-9])"
+    rf"|\[(?:{_IPV4}|(?i:ipv6:)[0-9a-fA-F:.]{{2,45}})\])"
 )
 MAX_NESTING = 50
 """Levels of lists and objects in a value; what lies deeper is left out."""
 IDENTITY_COLUMNS = ("email", "md5", "sha2")
 """The columns of which an identity is made, the most trusted first."""
 _EMPTY_NOTES = {column: f"{column} empty" for column in IDENTITY_COLUMNS}
-_PLACEHOLDERS = ("", " ", "null", "none", "undefined", "nan", "nil", "n/a", "unknown")
-"""Texts that sources hash in place of an absent address."""
 
 
 class Identity(msgspec.Struct, frozen=True, gc=False):
@@ -84,14 +93,6 @@ NORMALIZATIONS: dict[str, Callable[[str], str]] = {
 }
 
 
-_JUNK_HASHES = frozenset(
-    algorithm(variant.encode(), usedforsecurity=False).hexdigest()
-    for text in _PLACEHOLDERS
-    for variant in (text, text.upper(), text.capitalize())
-    for algorithm in (hashlib.md5, hashlib.sha256)
-) | {"0" * 32, "0" * 64}
-
-
 def identify(
     candidates: Iterable[Any],
     normalize: Callable[[str], str],
@@ -114,7 +115,7 @@ def identify(
             computed = computed or hashed
             if hashed is None:
                 notes.append(columns[place])
-        elif _HASH.fullmatch(text) and (digest := text.lower()) not in _JUNK_HASHES:
+        elif _HASH.fullmatch(text) and (digest := text.lower()) not in JUNK_HASHES:
             given.setdefault(len(digest), digest)
         elif text or not isinstance(candidate, (str, NoneType)):
             notes.append(columns[place])
@@ -148,17 +149,36 @@ def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None
 
 
 def holds_address(text: str) -> bool:
-    """Return whether the text contains an e-mail address, plain or percent-encoded."""
-    return ("@" in text or "%" in text) and _ADDRESS_WITHIN.search(text) is not None
+    """Return whether the text contains an e-mail address, plain or escaped in any usual way."""
+    if not may_hold_address(text):
+        return False
+    if not is_disguised(text):
+        return "@" in text and _ADDRESS_WITHIN.search(text) is not None
+    return any(_ADDRESS_WITHIN.search(reading) for reading in (text, undisguised(text)))
 
 
 def scrub(text: str) -> str:
     """Replace each e-mail address in a text with the SHA-256 of its lower-case form."""
-    if "@" not in text and "%" not in text:
+    if not may_hold_address(text):
         return text
-    return _ADDRESS_WITHIN.sub(
-        lambda found: hashlib.sha256(_lower(found[0]).encode(errors="replace")).hexdigest(), text
-    )
+    if not is_disguised(text):
+        return _ADDRESS_WITHIN.sub(lambda found: _digest(found[0]), text)
+    found = {one.span(): one[0] for one in _ADDRESS_WITHIN.finditer(text)}
+    if _ADDRESS_WITHIN.search(undisguised(text)):
+        decoded, places = undisguised_with_places(text)
+        for one in _ADDRESS_WITHIN.finditer(decoded):
+            found[places[one.start()][0], places[one.end() - 1][1]] = one[0]
+    written: list[str] = []
+    done = 0
+    for (start, end), address in sorted(found.items(), key=lambda one: (one[0][0], -one[0][1])):
+        if start >= done:  # Else both are parts of one address.
+            written += (text[done:start], _digest(address))
+        done = max(done, end)
+    return "".join((*written, text[done:]))
+
+
+def _digest(address: str) -> str:
+    return hashlib.sha256(_lower(address).encode(errors="replace")).hexdigest()
 
 
 def pseudonym(text: str) -> str:

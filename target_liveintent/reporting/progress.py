@@ -9,6 +9,7 @@ from typing import IO, Any
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
+from target_liveintent.reporting.waits import three_digits
 from target_liveintent.run import RunCounts
 
 _REDRAW = 0.5
@@ -98,4 +99,4 @@ class Progress:
 
 
 def _pace(status: DeliveryStatus) -> str:
-    return "" if status.rate is None else f", {status.rate:.3g} requests/s at most"
+    return "" if status.rate is None else f", {three_digits(status.rate)} requests/s at most"

@@ -72,7 +72,9 @@ class RunReporter:
         self._progress.close()
         for warning in counts.warnings(self._settings.timezone):
             self._logger.warning(warning)
-        for line in (*counts.lines(), *counts.advice(self._settings.dead_letter_path)):
+        settings = self._settings
+        advice = counts.advice(settings.dead_letter_path, settings.ledger_path)
+        for line in (*counts.lines(), *advice):
             self._logger.info(line)
         if self._metrics is not None:
             self._metrics.end(counts, success=ending.kind == DONE)

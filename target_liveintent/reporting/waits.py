@@ -11,6 +11,11 @@ _INTERVAL = 60.0
 """Seconds between two lines."""
 
 
+def three_digits(rate: float) -> str:
+    """Return a rate with three significant digits, and without an exponent."""
+    return f"{float(f'{rate:.3g}'):g}"
+
+
 class WaitLog:
     """Logs why delivery waits: at the first wait, and once a minute after that."""
 
@@ -25,15 +30,18 @@ class WaitLog:
         if status.reason is None or now < self._next_line:
             return
         self._next_line = now + _INTERVAL
-        wait = (status.reason, int(max(now - status.since, 0.0)), status.waiting)
+        rate = "" if status.rate is None else f", {three_digits(status.rate)} requests a second"
+        seconds = int(max(now - status.since, 0.0))
+        wait = (status.reason, seconds, status.waiting, status.window, rate)
         if status.is_outage:
-            self._logger.warning("the API takes nothing: %s for %d s; %d batches wait", *wait)
+            self._logger.warning(
+                "the API takes nothing: %s for %d s; %d batches wait; the pace: %d requests in"
+                " flight%s",
+                *wait,
+            )
         else:
-            rate = "" if status.rate is None else f", {status.rate:.3g} requests a second"
             self._logger.info(
                 "the run waits for the API: %s for %d s; %d batches wait; the pace: %d requests"
                 " in flight%s",
                 *wait,
-                status.window,
-                rate,
             )

@@ -1,5 +1,6 @@
 """The accounts of a run."""
 
+from target_liveintent.run.amounts import Amounts, CurrencyFigures, amount_words, currency_lines
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.parts import parts_of
@@ -7,11 +8,15 @@ from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import Closed
 
 __all__ = [
+    "Amounts",
     "Closed",
+    "CurrencyFigures",
     "Identification",
     "Run",
     "RunCounts",
     "StreamCounts",
+    "amount_words",
+    "currency_lines",
     "parts_of",
     "what_to_do",
 ]

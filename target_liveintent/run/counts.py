@@ -10,6 +10,7 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
+from target_liveintent.run.amounts import Amounts, currency_lines
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
@@ -20,6 +21,8 @@ _LEAST_RECORDS_TO_FAIL = 100
 """Records from which on the share of dead letters is judged at the end of a run."""
 _LEAST_RECORDS_AT_STATE = 1_000
 """The same before a STATE is written: a few bad rows at the start say little about a run."""
+_MOST_ACCOUNTS = 5
+"""Other accounts that a warning names."""
 _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
 _LEAST_DROPPED_TO_WARN = 10
@@ -36,13 +39,14 @@ class StreamCounts:
         unmapped: Records of streams that no map names.
         delivered: Records whose events the API processed.
         not_replayed: Dead letters that were carried over, by reason.
-        dropped: Records that are not to be sent, by reason: `no_consent`, `suppressed`,
-            `already_sent`, `over_limit`.
+        dropped: Records that are not to be sent, by reason: `deleted`, `no_consent`, `suppressed`,
+            `already_sent`, `over_limit`, `expired`.
         rejected: Dead letters, by reason.
         sources: Values of the column `source` in records that were rejected for it; see `losses`.
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         left_out: Events that lack a column, by column: `value` if it could not be used,
             `value empty` if it was empty.
+        amounts: The values of the delivered events, by currency.
         mapped: The columns of the stream that say whose conversion it is.
     """
 
@@ -56,6 +60,7 @@ class StreamCounts:
     sources: Counter[str] = dataclasses.field(default_factory=Counter)
     zone_uses: int = 0
     left_out: Counter[str] = dataclasses.field(default_factory=Counter)
+    amounts: Amounts = dataclasses.field(default_factory=Amounts)
     mapped: frozenset[str] = frozenset()
 
     @property
@@ -135,6 +140,8 @@ class RunCounts:
         unproven: Dead letters of refused events that nothing was left to compare with.
         too_large: How many requests the API refused for their size.
         fitting_rows: Half of the events of the smallest of them.
+        other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
+            names in words.
     """
 
     def __init__(
@@ -147,6 +154,7 @@ class RunCounts:
         self.unproven = 0
         self.too_large = 0
         self.fitting_rows = 0
+        self.other_accounts: Counter[str] = Counter()
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
@@ -165,6 +173,7 @@ class RunCounts:
         self.throttled += other.throttled
         self.unproven += other.unproven
         self.note_too_large(other.too_large, other.fitting_rows)
+        self.other_accounts += other.other_accounts
         for stream, counts in other.streams.items():
             self.of(stream).add(counts)
 
@@ -181,6 +190,16 @@ class RunCounts:
         for counts in self.streams.values():
             total.add(counts)
         return total
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the run read dead letters, which are not mapped, and nothing else."""
+        return self.streams.keys() == {DEAD_LETTERS}
+
+    def what_to_do(self, reason: str) -> str:
+        """Return what a reason means and what to do about it, in a run of this kind."""
+        found = [one.identification(name) for name, one in self.streams.items()]
+        return what_to_do(reason, found, replay=self.is_replay)
 
     @property
     def seconds(self) -> float:
@@ -211,14 +230,15 @@ class RunCounts:
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
             f" max_dead_letter_percent ({percent}) allows; {most} of them {reason}:"
-            f" {REASONS[reason].meaning} If the dead letters are as they should be, set"
+            f" {self.what_to_do(reason)} If the dead letters are as they should be, set"
             " max_dead_letter_percent to 100 and the run continues."
         )
 
     def lines(self) -> Iterator[str]:
-        """Return the summary: a line for each stream, then the total."""
+        """Return the summary: a line for each stream and currency, then the total."""
         for stream, counts in self.streams.items():
             yield f"{stream}: {self._words(counts)}"
+            yield from (f"{stream}: {line}" for line in currency_lines(counts.amounts.figures))
         total = self.total
         yield (
             f"total: {self._words(total)}; {self.requests} requests, {self.retries} retries,"
@@ -229,7 +249,9 @@ class RunCounts:
         """Return what may be wrong with a run that ended well, given the setting `timezone`."""
         for stream, counts in self.streams.items():
             yield from _lost(stream, counts, dry_run=self.dry_run)
-            yield from counts.identification(stream).idle_columns()
+            wrong = [*counts.amounts.warnings(counts.left_out)]
+            wrong += counts.identification(stream).idle_columns()
+            yield from (f"{stream}: {line}" for line in wrong)
         zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
         zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
         yield from unused_zone(timezone, zoned)
@@ -237,7 +259,15 @@ class RunCounts:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"
                 " although the API accepted nothing that was sent after them. If they look like"
-                " good ones, check pixel_id, and replay them once it is right"
+                " good ones, check pixel_id, and replay them once it is right; with"
+                " replay_other_accounts if you have changed it"
+            )
+        if self.other_accounts:
+            yield (
+                f"{self.other_accounts.total()} dead letters were written for another account or"
+                f" pixel ({_accounts(self.other_accounts)}), so this replay does not send them."
+                " Replay them with the settings of their account, or with replay_other_accounts to"
+                " send them with these"
             )
         if self.too_large:
             yield (
@@ -246,12 +276,12 @@ class RunCounts:
                 " each batch goes at once"
             )
 
-    def what_to_do(self, reason: str) -> str:
-        """Return what happened to the records that were not sent for a reason, and what to do."""
-        return what_to_do(reason, [one.identification(name) for name, one in self.streams.items()])
-
-    def advice(self, dead_letter_path: str) -> Iterator[str]:
+    def advice(self, dead_letter_path: str, ledger_path: str = "") -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason."""
+        details = {
+            "already_sent": " To send such events again, set ledger to false for one run, or"
+            f" forget them all: delete the ledger's files, {ledger_path}*"
+        }
         for stream, counts in self.streams.items():
             idle = counts.identification(stream).idle()
             for column in counts.always_empty:
@@ -263,13 +293,16 @@ class RunCounts:
                 )
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
-            yield f"{reason} {count}: {self.what_to_do(reason)}"
+            yield f"{reason} {count}: {self.what_to_do(reason)}{details.get(reason, '')}"
         if total.not_replayed and not self.dry_run:
             yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:
             yield (
                 f"dead letters are in {dead_letter_path}; the documentation (operations) says how"
                 " to send them again"
+                if any(REASONS[reason].replayed for reason in total.rejected)
+                else f"dead letters are in {dead_letter_path}; a replay sends none of them; the"
+                " documentation (reasons) says why"
             )
 
     def _words(self, counts: StreamCounts) -> str:
@@ -320,3 +353,10 @@ def _names(counter: Counter[str]) -> str:
     if not counter:
         return ""
     return " (" + ", ".join(f"{name} {count}" for name, count in counter.most_common()) + ")"
+
+
+def _accounts(others: Counter[str]) -> str:
+    shown = [f"{count} for {name}" for name, count in others.most_common(_MOST_ACCOUNTS)]
+    if hidden := len(others) - len(shown):
+        shown.append(f"and {hidden} other accounts or pixels")
+    return "; ".join(shown)

@@ -60,30 +60,34 @@ class Identification(NamedTuple):
 
     def _without(self, column: str) -> tuple[int, int]:
         """Return in how many events a column could not be used, and in how many it was empty."""
-        return self.left_out.get(column, 0), self.left_out.get(f"{column} empty", 0)
+        unusable = self.left_out.get(column, 0)
+        # An empty decision ID beside a page's that cannot be used counts as both.
+        return unusable, min(self.left_out.get(f"{column} empty", 0), self.events - unusable)
 
     def idle_columns(self) -> Iterator[str]:
         """Return a warning for each column that gave nothing in nearly all events."""
         for column in self.idle():
             unusable, empty = self._without(column)
             yield (
-                f"{self.stream}: {column} identified nobody in {unusable + empty} of {self.events}"
-                f" events ({empty} empty, {unusable} unusable); look at what is mapped to it"
+                f"{column} identified nobody in {unusable + empty} of {self.events} events"
+                f" ({empty} empty, {unusable} unusable); look at what is mapped to it"
             )
 
 
-def what_to_do(reason: str, found: Iterable[Identification]) -> str:
+def what_to_do(reason: str, found: Iterable[Identification], *, replay: bool) -> str:
     """Return what happened to records that were not sent for a reason, and what to do about it.
 
-    For `no_identity`, that depends on what identified the events of each stream.
+    For `no_identity`, that depends on what identified the events of each stream; not in a replay,
+    as no map applies to dead letters.
     """
-    concerned = [one for one in found if one.unidentified] if reason == "no_identity" else []
+    meaning = REASONS[reason].advice(replay=replay)
+    if replay or reason != "no_identity":
+        return meaning
+    concerned = [one for one in found if one.unidentified]
     hints = [hint for one in concerned if (hint := _no_identity_hint(one))]
-    if not hints:
-        return REASONS[reason].meaning
-    if len(hints) == len(concerned):
-        return " ".join([NO_IDENTITY, *hints])
-    return " ".join([REASONS[reason].meaning, *hints])
+    if hints and len(hints) == len(concerned):
+        meaning = NO_IDENTITY
+    return " ".join([meaning, *hints])
 
 
 def _no_identity_hint(found: Identification) -> str:

@@ -130,6 +130,8 @@ class Outbox:
             firsts = [c for c in batch.conversions if once[event_key(c)] is c]
             for conversion in firsts:
                 batch.conversions.remove(conversion)
+                if self._ledger is not None:
+                    self._ledger.begin(conversion)
             number = self._run.gate.open_batch()
             self._hand_over(Batch(number, batch.stream, batch.opened_at, firsts))
             self.join()
@@ -141,10 +143,9 @@ class Outbox:
         if skipped := len(batch.conversions) - len(unsent):
             self._run.counts.of(batch.stream).dropped["already_sent"] += skipped
             self._left = None if self._left is None else self._left + skipped
-        ledger.end(batch.conversions, confirmed=())
-        batch.conversions = unsent
-        for conversion in unsent:
-            ledger.begin(conversion)
+            kept = set(map(id, unsent))
+            ledger.end([c for c in batch.conversions if id(c) not in kept], confirmed=())
+            batch.conversions = unsent
 
     def collect(self) -> None:
         """Settle what has finished, without waiting."""

@@ -5,20 +5,27 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
+from urllib.parse import urlsplit
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import SentEvent
 from target_liveintent.delivery import Client, Delivery, DeliveryStatus, DryRun, delivery_of
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.settings import Settings
-from target_liveintent.storage import DeadLetterFile, DeadLetterWriter, DeliveredFile, Ledger
+from target_liveintent.storage import (
+    DeadLetterFile,
+    DeadLetterWriter,
+    DeliveredFile,
+    Ledger,
+    LedgerAccount,
+)
 
 
 class RunParts(NamedTuple):
     """What a run works with. `parts_of` makes it from the settings.
 
     Attributes:
-        ledger: Knows which events were delivered before; None without the setting.
+        ledger: Knows which events were delivered before; None if it is off.
         delivered_file: Takes what was delivered; None without the setting.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
@@ -63,10 +70,17 @@ def parts_of(
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
         return RunParts(clock, DryRun(logger, clock), dead_letters)
-    account = (settings.url, settings.customer_id)
-    ledger = Ledger(settings.ledger_path, account) if settings.ledger_path is not None else None
+    ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
     delivered_file = None
     if settings.delivered_path is not None:
         delivered_file = DeliveredFile(settings.delivered_path, logger)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
     return RunParts(clock, delivery, dead_letters, ledger, delivered_file)
+
+
+def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock) -> Ledger:
+    """Open the ledger; a run can do without the one that nobody has asked for."""
+    host = urlsplit(settings.url).hostname or ""
+    account = LedgerAccount(settings.customer_id, host, settings.url)
+    warn = logger.warning if settings.has_default_ledger else None
+    return Ledger(settings.ledger_path, account, warn=warn, clock=clock)

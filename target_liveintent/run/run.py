@@ -9,7 +9,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any
 
-from target_liveintent.conversions import Conversion, Rejection, read_back
+from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection, read_back
 from target_liveintent.delivery import BatchResult
 from target_liveintent.errors import DeliveryError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
@@ -18,7 +18,7 @@ from target_liveintent.run.outbox import TICK, Outbox
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.state_gate import Closed, StateGate
 from target_liveintent.settings import Settings
-from target_liveintent.storage import carry_over, dead_letter_line
+from target_liveintent.storage import addressee, carry_over, dead_letter_line
 
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests that are on their way."""
@@ -70,19 +70,26 @@ class Run:
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
         """Drop a record, write its dead letter, or end the run because of it."""
-        counts = self.counts.of(stream)
-        if not REASONS[rejection.reason].letter:
-            counts.dropped[rejection.reason] += 1
+        counts, reason = self.counts.of(stream), rejection.reason
+        if reason == "event_too_old" and stream == DEAD_LETTERS:
+            reason = "expired"  # The replay had to wait, and no other one can send it.
+        if not REASONS[reason].letter:
+            counts.dropped[reason] += 1
             return
         if self._settings.fail_on_invalid:
-            raise TooManyRejectedError(_explain(rejection))
-        self._write(dead_letter_line(rejection))
+            raise TooManyRejectedError(_explain(rejection, replay=stream == DEAD_LETTERS))
+        self._write(dead_letter_line(rejection, self._settings))
         counts.reject(rejection)
 
-    def carry_over(self, stream: str, record: Mapping[str, Any]) -> None:
-        """Copy a dead letter that a replay does not send, and count it as such."""
+    def carry_over(self, stream: str, record: Mapping[str, Any], reason: str) -> None:
+        """Copy a dead letter that a replay does not send, and count it under the reason for that.
+
+        The reason is the dead letter's own, or `other_account`.
+        """
         self._write(carry_over(record))
-        self.counts.of(stream).not_replayed[str(record["reason"])] += 1
+        self.counts.of(stream).not_replayed[reason] += 1
+        if reason == "other_account":
+            self.counts.other_accounts[addressee(record)] += 1
 
     def _write(self, dead_letter: bytes) -> None:
         if not self._settings.dry_run:
@@ -140,7 +147,9 @@ class Run:
         """Book the result of a batch; raise its failure, which ends the run."""
         self.counts.requests += result.requests
         self.counts.retries += result.retries
-        self.counts.of(result.batch.stream).delivered += len(result.delivered)
+        counts = self.counts.of(result.batch.stream)
+        counts.delivered += len(result.delivered)
+        counts.amounts.add(result.delivered)
         self.counts.throttled += result.throttled
         self.counts.unproven += result.unproven
         sizes = result.too_large
@@ -238,6 +247,7 @@ class Run:
                 stopped = self._stop_requested_at is not None
                 self._parts.delivery.stop(0.0)
                 self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
+                self._parts.delivery.close()  # Then what is known of the rest comes back as well.
                 self.check_due()
             else:
                 self._settle_all()
@@ -251,11 +261,11 @@ class Run:
                 part.close()
 
 
-def _explain(rejection: Rejection) -> str:
+def _explain(rejection: Rejection, *, replay: bool) -> str:
     where = f", column {rejection.field}" if rejection.field else ""
     said = f" ({rejection.detail})" if rejection.detail else ""
     return (
         f"a record of stream '{rejection.stream}' was rejected as {rejection.reason}{where}{said},"
         f" event ID {rejection.event_id}, and on_invalid is 'fail'."
-        f" {REASONS[rejection.reason].meaning}"
+        f" {REASONS[rejection.reason].advice(replay=replay)}"
     )

@@ -19,7 +19,7 @@ from collections.abc import Iterator
 class Closed(enum.Enum):
     """Why no STATE at all may be written."""
 
-    TRIAL_RUN = "a dry run sends nothing, and a canary's events are all sent again"
+    TRIAL_RUN = "a dry run sends nothing, and a canary's events are all read again"
     NO_STREAM_GIVES_EVENTS = "no stream that gives events has come yet"
     WRITE_FAILED = "a dead letter, a delivered row or a STATE could not be written"
     TOO_MANY_REJECTED = "too many records became dead letters"

@@ -16,7 +16,7 @@ from starlette.responses import Response
 from starlette.routing import Route
 
 from target_liveintent.sandbox.answers import JSON
-from target_liveintent.sandbox.contract import ApiRequest, Contract, is_json
+from target_liveintent.sandbox.contract import ApiRequest, Contract
 from target_liveintent.sandbox.faults import FaultError, parse_faults
 from target_liveintent.sandbox.page import Page
 from target_liveintent.sandbox.rules import OPENAPI
@@ -85,7 +85,6 @@ class App:
             customer_id=request.path_params["customer_id"],
             body=body,
             authorization=request.headers.get("Authorization"),
-            content_type=request.headers.get("Content-Type"),
         )
         checked = self._contract.check(api_request, now)
         effect = self._faults.apply(checked.answer.accepted)
@@ -141,7 +140,7 @@ class App:
 
     async def _add_faults(self, request: Request) -> Response:
         # A page of another site can make a browser post plain text here, but not JSON.
-        if not is_json(request.headers.get("Content-Type")):
+        if not _is_json(request.headers.get("Content-Type")):
             raise HTTPException(415, f"Content-Type must be {JSON}")
         try:
             faults = parse_faults(msgspec.json.decode(await request.body()))
@@ -158,6 +157,11 @@ class App:
         if not self._faults.remove(request.path_params["number"]):
             raise HTTPException(404, "there is no such fault, or no longer")
         return Response(status_code=204)
+
+
+def _is_json(content_type: str | None) -> bool:
+    """Return whether a Content-Type header declares JSON; a missing header does not."""
+    return (content_type or "").partition(";")[0].strip().lower() == JSON
 
 
 def _limit(request: Request) -> int:

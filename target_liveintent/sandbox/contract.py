@@ -6,7 +6,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
-from target_liveintent.sandbox.answers import JSON, Answer, ErrorEntry, Problem, accept, refuse
+from target_liveintent.sandbox.answers import Answer, ErrorEntry, Problem, accept, refuse
 from target_liveintent.sandbox.masking import mask_addresses
 from target_liveintent.sandbox.rules import (
     SCHEMAS,
@@ -36,7 +36,6 @@ class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
     customer_id: str
     body: bytes
     authorization: str | None = None
-    content_type: str | None = None
 
 
 class CheckResult(msgspec.Struct, frozen=True):
@@ -83,8 +82,6 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             return refuse(401, entry, headers={"WWW-Authenticate": "Bearer"})
         if request.customer_id != self.customer_id:
             return refuse(403, ErrorEntry("FORBIDDEN", "the token is not one for this customer ID"))
-        if not is_json(request.content_type):
-            return refuse(415, ErrorEntry("UNSUPPORTED_MEDIA_TYPE", f"Content-Type must be {JSON}"))
         return None
 
     def _check_batch(self, batch: list[Any], now: float) -> Answer:
@@ -122,11 +119,6 @@ def event_id_of(event: object) -> str | None:
     """Return the eventId of an item; None if it has none or is not an event."""
     event_id = event.get("eventId") if isinstance(event, dict) else None
     return event_id if isinstance(event_id, str) else None
-
-
-def is_json(content_type: str | None) -> bool:
-    """Return whether a Content-Type header declares JSON; a missing header does not."""
-    return (content_type or "").partition(";")[0].strip().lower() == JSON
 
 
 def _refused(code: str, message: str) -> CheckResult:

@@ -2,13 +2,14 @@
 
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
+    check_options,
     environment_settings,
-    explanation,
     failure_text,
     make_command,
-    printable,
+    print_explanation,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
+from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import (
     StateOutput,
@@ -27,6 +28,7 @@ __all__ = [
     "MessageReader",
     "Record",
     "RecordValidator",
+    "ReplayConverter",
     "StateOutput",
     "StopSignals",
     "Stream",
@@ -35,13 +37,13 @@ __all__ = [
     "batch_records",
     "check_input",
     "check_log",
+    "check_options",
     "check_output",
     "environment_settings",
-    "explanation",
     "failure_text",
     "input_of",
     "make_command",
-    "printable",
+    "print_explanation",
     "stream_maps_of",
     "stream_of",
 ]

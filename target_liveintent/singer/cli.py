@@ -2,11 +2,12 @@
 
 from __future__ import annotations
 
+import dataclasses
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterator
+from collections.abc import Iterable
 from typing import IO, Any
 
 import click
@@ -22,7 +23,9 @@ from target_liveintent.config import from_environment, settings_of, unknown_sett
 from target_liveintent.errors import ConfigurationError, RunError
 from target_liveintent.mapping import PRESETS
 from target_liveintent.privacy import hide_token, without_secrets
-from target_liveintent.singer.explain.render import explain
+from target_liveintent.singer.explain import as_json as explanation_json
+from target_liveintent.singer.explain import as_lines as explanation_lines
+from target_liveintent.singer.explain import explain
 from target_liveintent.singer.stream_maps import stream_maps_of
 
 _EXPECTED_FAILURES = (
@@ -63,6 +66,8 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
     for option in sdk_command.params:
         if option.name == "config":
             option.callback = read_config_files
+        elif option.name == "about_format":
+            option.help = "Output style of --about; --explain has json, for programs."
     options = [
         click.Option(
             ["--preset"],
@@ -73,7 +78,15 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
             ["--explain", "explained"],
             is_flag=True,
             help="Read a Singer stream or a tap's catalog, and say how each stream would"
-            " become events, and why not. Sends nothing.",
+            " become events, and why not. Sends nothing. Exit code 1 if a run over the same input"
+            " would fail.",
+        ),
+        click.Option(
+            ["--expect", "expected"],
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            help="With --explain: compare what a recorded stream becomes with FILE, and exit with"
+            " code 1 if it differs. Without FILE, write it, and exit with code 1.",
         ),
     ]
     return Command(
@@ -84,6 +97,16 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
         help=sdk_command.help,
         logger=logger,
     )
+
+
+def check_options(*, explained: bool, style: str | None, expected: str | None) -> None:
+    """Raise a usage error for options that do not go together."""
+    if expected is not None and not explained:
+        msg = "--expect compares what --explain finds: give both"
+        raise click.UsageError(msg)
+    if explained and style == "markdown":
+        msg = "--explain has no format markdown; json is there for programs"
+        raise click.UsageError(msg)
 
 
 def read_config_files(
@@ -112,23 +135,55 @@ def environment_settings() -> dict[str, Any]:
     return from_environment(os.environ, _ENVIRONMENT_PREFIX)
 
 
-def explanation(config: _ConfigInput, file_input: IO[str]) -> Iterator[str]:
-    """Explain what a run would do with the input. The settings need not name an account.
+def print_explanation(
+    config: _ConfigInput, file_input: IO[str], *, as_json: bool, expected: str | None
+) -> bool:
+    """Print what a run would do with the input. The settings need not name an account.
+
+    Args:
+        config: The settings.
+        file_input: The input.
+        as_json: Whether one JSON object is all that is printed.
+        expected: The file of `--expect`.
+
+    Returns:
+        Whether a run would end well, and the expectation, if there is one, is met.
 
     Raises:
         ConfigurationError: If a setting is wrong.
-        InputError: If the input is neither a Singer stream nor a catalog.
+        RunError: If the input is neither a Singer stream nor a catalog, or a file cannot be used.
     """
     environment = environment_settings() if config.parse_env else {}
     given = {**config.config, **environment}  # In the order of a run.
-    yield from unknown_settings(given)
+    unknown = list(unknown_settings(given))
+    if not as_json:
+        _print(unknown)
     account = {"customer_id": "a-0000", "auth_token": "none"}  # Nothing is sent.
     if given.get("auth_token_path"):
         del account["auth_token"]
     not_null = {name: value for name, value in given.items() if value is not None}
     checked = settings_of(account | not_null)
     hide_token(checked.auth_token)
-    yield from explain(file_input, checked, stream_maps_of(given), given.get("presets") or {})
+    if "customer_id" not in not_null:  # Then nobody can say which dead letters are another's.
+        checked = dataclasses.replace(checked, replay_other_accounts=True)
+    presets = given.get("presets") or {}
+    explained = explain(file_input, checked, stream_maps_of(given), presets, expected)
+    if not explained.streams:
+        still = [name for name in account if name not in not_null]
+        other = "other settings" if unknown else "settings"
+        needs = f"; a run also needs {' and '.join(still)}" if still else ""
+        explained.notes.append(f"The {other} are fine{needs}.")
+    if as_json:
+        explained.notes[:0] = unknown
+        click.echo(explanation_json(explained))
+    else:
+        _print(explanation_lines(explained))
+    return explained.is_good
+
+
+def _print(lines: Iterable[str]) -> None:
+    for line in lines:
+        click.echo(printable(line))
 
 
 def printable(line: str) -> str:

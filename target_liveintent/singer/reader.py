@@ -14,14 +14,14 @@ import sys
 from collections import Counter
 from collections.abc import Callable, Iterable, Iterator, Sequence
 from decimal import Decimal
-from typing import IO, Any, Literal, TypedDict
+from typing import IO, Any, Literal, NoReturn, TypedDict
 
 import msgspec
 from singer_sdk.io_base import GenericSingerReader
 
 from target_liveintent.errors import InputError
 
-_CHUNK_BYTES = 262_144
+_CHUNK_BYTES = 1_048_576
 _WAIT_SECONDS = 1.0
 _LINES_PER_TICK = 100
 """Lines between two calls of `goes_on` for an input that cannot be waited for, such as a file in
@@ -39,6 +39,7 @@ class Message(msgspec.Struct):
     value: msgspec.Raw = msgspec.Raw()
     encoding: dict[str, Any] | None = None
     manifest: list[str] | None = None
+    time_extracted: Any = None
 
 
 class Record(msgspec.Struct, gc=False):
@@ -129,9 +130,7 @@ class MessageReader(GenericSingerReader[str]):
         message = decode_message(line)
         callback = callbacks.get(message.type)
         if callback is None:
-            kind = message.type[:40] if message.type.isidentifier() else "?"
-            msg = f"a message of the unknown type '{kind}'"
-            raise InputError(msg)
+            refuse_type(message)
         if message.type != "RECORD":
             callback(message)
             return message.type
@@ -161,6 +160,13 @@ class MessageReader(GenericSingerReader[str]):
 
 def _decode_nothing(_: bytes) -> Record:
     raise msgspec.DecodeError
+
+
+def refuse_type(message: Message) -> NoReturn:
+    """Raise an `InputError` for a message of a type that Singer does not have."""
+    kind = message.type[:40] if message.type.isidentifier() else "?"
+    msg = f"a message of the unknown type '{kind}'"
+    raise InputError(msg)
 
 
 def stream_of(message: Message) -> str:

@@ -19,6 +19,7 @@ from typing import Any
 import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
+from target_liveintent.config import joined
 from target_liveintent.conversions import DEAD_LETTERS, READ_COLUMNS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import (
@@ -217,7 +218,25 @@ class StreamMaps:
                 own = plan
             else:
                 copies.append(plan)
+        if self._drops_in_parts(stream):
+            own = StreamPlan(stream, named=True)
         return [own, *copies]
+
+    def _drops_in_parts(self, stream: str) -> bool:
+        """Return whether a stream is dropped under a name that Meltano has split at a dot.
+
+        Nothing tells `Sales.Old: __NULL__` from a map of `Sales` that leaves out a column `Old`, so
+        it is both.
+        """
+        if stream in self._definitions:
+            return False
+        parts = stream.split(".")
+        halves = ((".".join(parts[:n]), ".".join(parts[n:])) for n in range(1, len(parts)))
+        maps = ((self._definitions.get(name), column) for name, column in halves)
+        return any(
+            isinstance(one, dict) and column in one and one[column] in NULL_VALUES
+            for one, column in maps
+        )
 
     def _mapped(
         self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
@@ -250,9 +269,10 @@ class StreamMaps:
 
 def stream_maps_of(settings: Mapping[str, Any]) -> StreamMaps:
     """Return the maps of a configuration, including those of its presets."""
-    presets = settings.get("presets") or {}
-    maps = expand_presets(presets, settings.get("stream_maps") or {})
-    return StreamMaps(maps, settings.get("stream_map_config") or {}, presets)
+    given = joined(settings)
+    presets = given.get("presets") or {}
+    maps = expand_presets(presets, given.get("stream_maps") or {})
+    return StreamMaps(maps, given.get("stream_map_config") or {}, presets)
 
 
 def _marked(origins: Mapping[str, ColumnOrigin], preset: str | None) -> Mapping[str, ColumnOrigin]:

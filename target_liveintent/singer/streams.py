@@ -7,8 +7,8 @@ that are probably misspelled, each once.
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Collection
-from typing import Any, NamedTuple, NoReturn, Protocol
+from collections.abc import Callable, Collection, Iterable
+from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 
@@ -27,6 +27,7 @@ from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.singer.stream_maps import StreamMaps
 
+_Of = TypeVar("_Of")
 MELTANO_TEST_STREAM = "meltano_test_stream"
 """The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
 
@@ -53,8 +54,14 @@ class StreamSink(Protocol):
         """End the stream."""
 
 
-class _Sinks(dict[str, list[StreamSink]]):
+class StreamsThatCame(dict[str, list[_Of]]):
+    """A list for each stream whose SCHEMA has come.
+
+    Asking for another stream raises a `RecordsWithoutSchemaException`.
+    """
+
     def __missing__(self, stream: str) -> NoReturn:
+        """Blame the tap."""
         msg = f"stream '{stream}' sends a record before its SCHEMA: the tap is at fault"
         raise RecordsWithoutSchemaException(msg)
 
@@ -89,7 +96,7 @@ class StreamRegistry:
         self._defaults = defaults
         self._preset_streams = preset_streams
         self._logger = logger
-        self.sinks = _Sinks()
+        self.sinks = StreamsThatCame[StreamSink]()
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
         self._warned: set[str] = set()
         self.has_events = False
@@ -109,7 +116,7 @@ class StreamRegistry:
         if self._schemas.get(name) == known:
             return False
         try:
-            self._replace_sinks(_described(name, message))
+            self._replace_sinks(stream_described(name, message))
         except RecursionError:
             msg = f"the SCHEMA of stream '{name}' is nested too deeply"
             raise InputError(msg) from None
@@ -133,11 +140,7 @@ class StreamRegistry:
 
     def fail_unmapped(self) -> NoReturn:
         """End a run without a stream whose records can become events: a `StreamMappingError`."""
-        msg = (
-            f"not one of the streams that came ({', '.join(self.sinks)}) is mapped to events;"
-            f" the stream maps are for: {', '.join(self._maps.names)}"
-        )
-        raise StreamMappingError(msg)
+        raise StreamMappingError(unmapped_message(self.sinks, self._maps.names))
 
     def clean_up(self) -> None:
         """Let all sinks end their streams."""
@@ -206,7 +209,16 @@ class StreamRegistry:
             self._logger.warning("%s", text)
 
 
-def _described(name: str, message: Message) -> Stream:
+def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
+    """Say in a sentence that no stream which came can give an event."""
+    return (
+        f"not one of the streams that came ({', '.join(streams)}) is mapped to events;"
+        f" the stream maps are for: {', '.join(mapped)}"
+    )
+
+
+def stream_described(name: str, message: Message) -> Stream:
+    """Return the stream that a SCHEMA describes; raises an `InputError` if it has no properties."""
     schema = decode_object(message.schema) if message.schema else {}
     if not isinstance(schema.get("properties"), dict):
         msg = f"the SCHEMA of stream '{name}' names no properties"

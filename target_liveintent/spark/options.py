@@ -20,6 +20,7 @@ from target_liveintent.conversions import (
     missing_columns_message,
 )
 from target_liveintent.errors import ConfigurationError, StreamMappingError
+from target_liveintent.mapping import DELETION_COLUMNS
 from target_liveintent.settings import Settings
 
 OWN = {
@@ -34,18 +35,21 @@ OWN = {
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
+_REPLAYED_ELSEWHERE = "dead letters are piped back into target-liveintent"
 _IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
     "stream_map_config": _BY_COLUMNS,
+    "ledger": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
     "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
     "limit": "use .limit() of the DataFrame",
     "validate_records": "a DataFrame's columns have types",
-    "replay_unconfirmed": "dead letters are piped back into target-liveintent",
+    "replay_unconfirmed": _REPLAYED_ELSEWHERE,
+    "replay_other_accounts": _REPLAYED_ELSEWHERE,
 }
 """The settings that do nothing in Spark, and what to do instead."""
 
@@ -85,6 +89,7 @@ class Job:
             max_requests_per_minute=per_minute and max(1, per_minute // self.tasks),
             max_concurrent_requests=max(1, settings.max_concurrent_requests // self.tasks),
             max_dead_letter_percent=100,  # The driver judges the share over all tasks.
+            ledger=False,
         )
 
 
@@ -116,7 +121,9 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         stream=stream,
         keys=keys,
         # Without keys, event IDs are derived from the whole record.
-        columns=tuple(c for c in columns if not keys or c in READ_COLUMNS or c in keys),
+        columns=tuple(
+            c for c in columns if not keys or c in READ_COLUMNS.union(keys, DELETION_COLUMNS)
+        ),
         tasks=int(options["concurrent_tasks"]),
         dead_letter_folder=folder,
         dry_run=settings.dry_run,

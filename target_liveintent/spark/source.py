@@ -12,7 +12,7 @@ from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
 from pyspark.sql.types import StructType
 
-from target_liveintent.delivery import refused_as_a_whole
+from target_liveintent.delivery import MOST_UNPROVEN_OF_NONE, refused_as_a_whole
 from target_liveintent.errors import (
     AllRefusedError,
     ConfigurationError,
@@ -119,8 +119,9 @@ class _Writer:
 
     def _publish_dead_letters(self, results: Sequence[TaskResult], counts: RunCounts) -> None:
         total = counts.total
-        if total.rejected["refused_by_api"] and not total.delivered:
-            said = f"{total.rejected['refused_by_api']} events were refused"
+        refused = total.rejected["refused_by_api"]
+        if refused > MOST_UNPROVEN_OF_NONE and not total.delivered:
+            said = f"{refused} events were refused"
             raise AllRefusedError(refused_as_a_whole("the API took nothing of this write", said))
         folder = DeadLetterFolder(self._job.dead_letter_folder)
         for result in results:

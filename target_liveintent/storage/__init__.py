@@ -4,15 +4,16 @@ from target_liveintent.storage.dead_letters import (
     HEAD,
     DeadLetterFile,
     DeadLetterWriter,
+    addressee,
     carry_over,
     dead_letter_line,
-    is_replayed,
     refuse_own_file,
     to_replay,
+    why_not_replayed,
 )
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
-from target_liveintent.storage.ledger import Ledger, event_key
+from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
 
 __all__ = [
     "HEAD",
@@ -20,11 +21,13 @@ __all__ = [
     "DeadLetterWriter",
     "DeliveredFile",
     "Ledger",
+    "LedgerAccount",
+    "addressee",
     "carry_over",
     "dead_letter_line",
     "event_key",
-    "is_replayed",
     "refuse_own_file",
     "replace_file",
     "to_replay",
+    "why_not_replayed",
 ]

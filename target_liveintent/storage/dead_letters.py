@@ -1,8 +1,9 @@
 """Dead letters: the records that could not be sent, as a durable Singer stream for a replay.
 
 A replay pipes the file back into the target, whose stream maps do not apply to it. It keeps the
-event IDs and sends what can be sent by then. A dead letter holds no address, and nothing that came
-from the settings, so that a corrected setting takes effect.
+event IDs and sends what can be sent by then. A dead letter holds no address, and its columns hold
+nothing that came from the settings, so that a corrected setting takes effect. It names the account
+and the pixel that it was written for, so that no other loader's replay delivers it to another one.
 """
 
 from __future__ import annotations
@@ -15,21 +16,31 @@ from typing import Any, Protocol
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, FIELDS, Rejection
+from target_liveintent.conversions import (
+    DEAD_LETTERS,
+    FIELDS,
+    UNUSABLE,
+    Rejection,
+    positive_integer,
+    window_end,
+)
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import redact_columns, scrub
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.settings import Settings
 from target_liveintent.storage.files import AppendedFile
 
 _TEXT = {"type": ["string", "null"]}
 _PROPERTIES: dict[str, Any] = {
     **{field.name: {} for field in FIELDS if field.name != "email"},
-    **dict.fromkeys(("reason", "field", "detail", "stream", "time"), _TEXT),
+    **dict.fromkeys(("reason", "field", "detail", "stream", "time", "window_end"), _TEXT),
+    "written_for": {"type": ["object", "null"]},
     "keys": {"type": ["object", "null"]},
     "scrubbed": {"type": ["array", "null"]},
 }
 # "keys" has the tap's key properties where nothing else identifies the row; "scrubbed" names the
-# columns in which a hash replaces an address.
+# columns in which a hash replaces an address. "written_for" has `customer_id` and `api_host`, and
+# `pixel_id` where the setting gave it: a record's own pixel is among its columns.
 _SCHEMA = {
     "type": "SCHEMA",
     "stream": DEAD_LETTERS,
@@ -37,24 +48,65 @@ _SCHEMA = {
     "schema": {"type": "object", "properties": _PROPERTIES},
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_JUDGED_AGAIN = "event_too_old"
+"""The reason of events that are sent if the window is open with the settings of the replay."""
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_LONGEST_NAME = 120
+"""Characters of an account that a log line shows: a user may have edited the dead letter."""
 HEAD = _encode(_SCHEMA) + b"\n"
 """The line with the SCHEMA message, before the first dead letter."""
 
 
-def dead_letter_line(rejection: Rejection) -> bytes:
-    """Return the line with the RECORD message of a rejection, without addresses."""
+def dead_letter_line(rejection: Rejection, settings: Settings) -> bytes:
+    """Return the line with the RECORD message of a rejection, without addresses.
+
+    The settings are those with which the event would have been sent.
+    """
+    now = dt.datetime.now(dt.timezone.utc)
     record = {"event_id": rejection.event_id, **redact_columns(rejection.columns)}
     record |= {
         "reason": rejection.reason,
         "field": rejection.field and scrub(rejection.field),
         "stream": scrub(rejection.stream),
-        "time": dt.datetime.now(dt.timezone.utc).isoformat(timespec="seconds"),
+        "time": now.isoformat(timespec="seconds"),
     }
-    if rejection.detail is not None:
-        record["detail"] = scrub(rejection.detail)
+    detail = rejection.detail
+    if (closes := _window_end(rejection.columns, settings)) is not None:
+        record["window_end"] = closes.isoformat(timespec="seconds")
+        if detail is None and closes <= now:
+            detail = "its window has closed"
+    if detail is not None:
+        record["detail"] = scrub(detail)
+    if (account := _written_for(rejection.columns, settings)) is not None:
+        record["written_for"] = account
     if rejection.keys is not None:
         record["keys"] = rejection.keys
     return _line(record)
+
+
+def _window_end(columns: Mapping[str, Any], settings: Settings) -> dt.datetime | None:
+    end = window_end(columns, settings.events)
+    try:
+        return None if end is None else _EPOCH + dt.timedelta(seconds=end)
+    except OverflowError:  # After the year 9999.
+        return None
+
+
+def _written_for(columns: Mapping[str, Any], settings: Settings) -> dict[str, Any] | None:
+    """Return what an event of these columns is written for: the account, and the setting's pixel.
+
+    None without a usable pixel, because such an event could not be sent to any.
+    """
+    own = positive_integer(columns.get("pixel_id"))
+    account = _account(settings)
+    if own is None and settings.pixel_id is not None:
+        account["pixel_id"] = settings.pixel_id
+        return account
+    return None if own is None or own is UNUSABLE else account
+
+
+def _account(settings: Settings) -> dict[str, Any]:
+    return {"customer_id": settings.customer_id, "api_host": settings.api_host}
 
 
 def carry_over(record: Mapping[str, Any]) -> bytes:
@@ -63,8 +115,9 @@ def carry_over(record: Mapping[str, Any]) -> bytes:
     The dead letter stays as it was, but a user may have edited it, so addresses are removed again.
     """
     known = {name: value for name, value in record.items() if name in _PROPERTIES}
-    if not isinstance(known.get("scrubbed", []), list):
-        del known["scrubbed"]
+    for name, kind in (("scrubbed", list), ("written_for", dict)):
+        if name in known and not isinstance(known[name], kind):
+            del known[name]
     return _line({**known, **redact_columns(known)})
 
 
@@ -82,11 +135,45 @@ def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
     return {name: value for name, value in record.items() if name not in left_out}
 
 
-def is_replayed(record: Mapping[str, Any], *, unconfirmed: bool = False) -> bool:
-    """Return whether a replay sends a dead letter; `unconfirmed` is `replay_unconfirmed`."""
+def why_not_replayed(record: Mapping[str, Any], settings: Settings, now: float) -> str | None:
+    """Return the reason for which a replay does not send a dead letter; None if it sends it.
+
+    Args:
+        record: The dead letter.
+        settings: The settings of the replay.
+        now: Unix time.
+    """
+    if not settings.replay_other_accounts and _is_for_another(record, settings):
+        return "other_account"
+    end = window_end(to_replay(record), settings.events)
+    if end is not None and now >= end:
+        return "expired"
     code = str(record.get("reason"))
     reason = REASONS.get(code)
-    return reason is None or reason.replayed or (unconfirmed and code in MAY_HAVE_COUNTED)
+    if reason is None or reason.replayed or code == _JUDGED_AGAIN:
+        return None
+    return None if settings.replay_unconfirmed and code in MAY_HAVE_COUNTED else code
+
+
+def _is_for_another(record: Mapping[str, Any], settings: Settings) -> bool:
+    """Return whether a dead letter names another account, or its event goes to another pixel."""
+    named = record.get("written_for")
+    if not isinstance(named, dict):
+        return False
+    ours = _account(settings)
+    if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
+        ours["pixel_id"] = settings.pixel_id
+    return any(named.get(name) not in (None, value) for name, value in ours.items())
+
+
+def addressee(record: Mapping[str, Any]) -> str:
+    """Return in words the account and the pixel that a dead letter names."""
+    named = record["written_for"]
+    words = f"{named.get('customer_id')} at {named.get('api_host')}"
+    if named.get("pixel_id") is not None:
+        words += f", pixel {named['pixel_id']}"
+    shown = scrub(words)[:_LONGEST_NAME]
+    return shown if shown.isprintable() else ascii(shown)
 
 
 class DeadLetterWriter(Protocol):

@@ -270,7 +270,6 @@ class Project:
 SETTINGS: dict[str, Any] = {
     "presets": {"orders": "shopify"},
     "stream_maps": {"__else__": "__NULL__"},
-    "ledger_path": "sent.sqlite",
 }
 """What the quickstart sets."""
 

@@ -13,13 +13,16 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
+    "_comparison",
     "_explain",
-    "_fail",
+    "_failures",
     "_failure",
+    "_fail",
     "_lost",
     "_no_identity_hint",
     "_where",
     "advice",
+    "describe",
     "lines",
     "idle_columns",
     "missing_columns_message",
@@ -30,11 +33,12 @@ _SAYERS = {
     "unknown_columns",
     "unknown_read",
     "unknown_settings",
+    "unmapped_message",
     "unused_zone",
     "warnings",
 }
 """Functions whose texts are said elsewhere."""
-_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS"}
+_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS", "MORE_DESCRIPTORS"}
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py"}
 """Files that make the run report: of their texts, only those that they raise are messages."""

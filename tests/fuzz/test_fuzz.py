@@ -12,6 +12,7 @@ from fuzz_support import ADDRESS, MARK, SEEDS, VARIANTS, feed, size
 from hypothesis import HealthCheck, example, given, settings
 from hypothesis import strategies as st
 
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
@@ -156,6 +157,7 @@ record_values = st.recursive(
     max_leaves=6,
 )
 DEFAULTS = EventDefaults(pixel_id=1, source="web", zone=dt.timezone.utc, normalization="gmail")
+SETTINGS = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1})
 
 
 @pinned
@@ -177,7 +179,7 @@ def test_any_record(record: dict[str, Any], sendable: bool) -> None:
         assert MARK.encode() not in built.body.lower()
         refused = built.rejected("refused_by_api", None, None)
     assert isinstance(refused, Rejection)
-    written = dead_letter_line(refused)
+    written = dead_letter_line(refused, SETTINGS)
     assert len(written) < 3_000 + 12 * size(record)
     assert MARK.encode() not in written.lower()
     again = decode_object(decode_message(written).record)

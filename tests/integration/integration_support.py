@@ -47,7 +47,7 @@ OPTIONS = [part for warning in _WARNINGS for part in ("-W", warning)]
 
 def schema(
     stream: str = "orders",
-    columns: Iterable[str] = ("id", "event_time", "email", "value"),
+    columns: Iterable[str] = ("id", "event_time", "email", "value", "currency"),
     keys: Iterable[str] = ("id",),
     **typed: Any,
 ) -> Message:
@@ -68,6 +68,7 @@ def order(number: int | str, stream: str = "orders", **columns: Any) -> Message:
         "event_time": int(time.time()) - 3600,
         "email": f"buyer{number}@example.com",
         "value": 12.5,
+        "currency": "USD",
     } | columns
     return {
         "type": "RECORD",
@@ -86,7 +87,7 @@ def numbered(count: int, **columns: Any) -> list[Message]:
     return [order(n, event_id=f"order-{n}", **columns) for n in range(count)]
 
 
-WITH_ID = ("id", "event_id", "event_time", "email", "value")
+WITH_ID = ("id", "event_id", "event_time", "email", "value", "currency")
 """The columns of `numbered`."""
 
 

@@ -101,6 +101,7 @@ def _shopify(now: float) -> Sample:
         "eventId": record["id"],
         "eventTime": unix(at["placed"]),
         "source": "web",
+        "decisionId": LI_DID,
         "userData": {**hashes("buyer@example.com"), "ip": "192.0.2.7"},
         "purchaseData": {
             "currency": "USD",
@@ -148,6 +149,7 @@ def _shopify_rest(now: float) -> Sample:
         "eventId": "820982911946154508",
         "eventTime": unix(at["placed"]),
         "source": "web",
+        "decisionId": LI_DID,
         "userData": {**hashes("buyer@example.com"), "ip": "192.0.2.7", "ua": BROWSER},
         "purchaseData": {
             "currency": "USD",
@@ -303,6 +305,7 @@ def _postgres(now: float) -> Sample:
         "eventId": record["id"],
         "eventTime": unix(at["paid"]),
         "source": "app",
+        "decisionId": LI_DID,
         "userData": {
             **hashes("buyer@example.com"),
             "ip": "192.0.2.7",

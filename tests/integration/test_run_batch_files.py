@@ -10,7 +10,7 @@ from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import CUSTOMER, WITH_ID, order, schema, state
+from integration_support import TOKEN, WITH_ID, order, schema, state
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -186,7 +186,7 @@ def test_rows_that_cannot_be_sent(target: Launcher, sandbox: Sandbox) -> None:
         "no_identity": 1,
         "mapping_failed": 1,
     }
-    assert CUSTOMER not in json.dumps(run.letters)
+    assert TOKEN not in json.dumps(run.letters)
 
 
 # Files that are damaged, and URLs of no file

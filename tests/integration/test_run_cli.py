@@ -39,6 +39,7 @@ OWN_SETTINGS = {
     "default_source",
     "timezone",
     "email_normalization",
+    "source_url_parameters",
     "batch_size_rows",
     "max_concurrent_requests",
     "max_requests_per_minute",
@@ -48,7 +49,9 @@ OWN_SETTINGS = {
     "on_invalid",
     "max_dead_letter_percent",
     "dead_letter_path",
+    "replay_other_accounts",
     "replay_unconfirmed",
+    "ledger",
     "ledger_path",
     "suppression_path",
     "report_path",
@@ -62,6 +65,7 @@ DEFAULTS = {
     "api_url": "https://conversions.liveintent.com",
     "timezone": "UTC",
     "email_normalization": "gmail",
+    "source_url_parameters": "all_but_secrets",
     "batch_size_rows": 100,
     "max_concurrent_requests": 64,
     "flush_interval_seconds": 60,
@@ -71,6 +75,9 @@ DEFAULTS = {
     "max_dead_letter_percent": 50,
     "dead_letter_path": LETTERS,
     "replay_unconfirmed": False,
+    "replay_other_accounts": False,
+    "ledger": True,
+    "ledger_path": "liveintent-ledger.sqlite",
     "validate_records": False,
     "dry_run": False,
 }
@@ -152,6 +159,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         "default_source": "offline",
         "timezone": "America/New_York",
         "email_normalization": "all_domains",
+        "source_url_parameters": "attribution",
         "batch_size_rows": 2,
         "max_concurrent_requests": 1,
         "max_requests_per_minute": 1_000_000,
@@ -162,6 +170,8 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         "max_dead_letter_percent": 100,
         "dead_letter_path": "letters-of-env.singer",
         "replay_unconfirmed": True,
+        "replay_other_accounts": True,
+        "ledger": True,
         "ledger_path": "ledger-of-env.sqlite",
         "suppression_path": "suppressed-by-env.txt",
         "report_path": "report-of-env.html",
@@ -272,6 +282,7 @@ WRONG: list[tuple[str, Any]] = [
     ("timezone", "Mars/Olympus"),
     ("timezone", "../../etc/passwd"),
     ("email_normalization", "none"),
+    ("source_url_parameters", "all"),
     ("batch_size_rows", 0),
     ("batch_size_rows", 101),
     ("batch_size_rows", "ten"),
@@ -285,6 +296,8 @@ WRONG: list[tuple[str, Any]] = [
     ("max_dead_letter_percent", 101),
     ("dead_letter_path", 5),
     ("replay_unconfirmed", "perhaps"),
+    ("replay_other_accounts", "perhaps"),
+    ("ledger", "perhaps"),
     ("ledger_path", 5),
     ("ledger_path", ""),
     ("ledger_path", "nowhere/ledger.sqlite"),
@@ -422,7 +435,7 @@ def test_dry_run(target: Launcher, sandbox: Sandbox) -> None:
             "md5": hashlib.md5(first["email"].encode()).hexdigest(),  # noqa: S324
             "sha2": hashlib.sha256(first["email"].encode()).hexdigest(),
         },
-        "purchaseData": {"value": 12.5},
+        "purchaseData": {"currency": "USD", "value": 12.5},
     }
     assert "@" not in run.log
     assert TOKEN not in run.log
@@ -448,7 +461,7 @@ def test_validate_records(target: Launcher, sandbox: Sandbox) -> None:
     text = json.dumps(run.letters) + run.log
     assert "value" in json.dumps(run.letters[0])
     assert "jane" not in text
-    again = target.run(typed, order(1), bad, order("three"), state(1))
+    again = target.run(typed, order(1), bad, order("three"), state(1), ledger=False)
     assert again.summary["total"].delivered == 3  # not validated unless asked for
 
 

@@ -13,6 +13,8 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faulty_server import Reply, Request, refusing
 from integration_support import (
+    CUSTOMER,
+    DAY,
     LETTERS,
     TOKEN,
     WITH_ID,
@@ -82,13 +84,15 @@ def test_file(target: Launcher) -> None:
 
 
 def test_nothing_of_the_settings(target: Launcher) -> None:
-    """A letter holds nothing that came from the settings."""
+    """Beside the account and the pixel that it was written for, a letter holds no setting."""
     run = target.run(schema(), order(1, event_time=None), pixel_id=424242, default_source="app")
-    text = (target.folder / LETTERS).read_text()
+    (letter,) = run.letters
+    named = letter.pop("written_for")
+    assert named == {"customer_id": CUSTOMER, "api_host": "127.0.0.1", "pixel_id": 424242}
     assert run.code == 0
-    assert "424242" not in text
-    assert '"app"' not in text
-    assert not {"pixel_id", "source"} & set(run.letters[0])
+    assert "424242" not in str(letter)
+    assert "'app'" not in str(letter)
+    assert not {"pixel_id", "source"} & set(letter)
 
 
 def test_clean_run_leaves_no_file(target: Launcher) -> None:
@@ -198,16 +202,124 @@ def test_corrected_setting(
 
 
 def test_refused_for_its_pixel(to_server: Launcher, server: FaultyServer) -> None:
-    """Letters that the API refused for a wrong setting go out with the corrected one."""
+    """Letters that the API refused for a wrong pixel go to the right one, if that is asked for."""
     server.answer = refusing("order-1")
     first = to_server.run(schema(columns=WITH_ID), *numbered(3), state(1), pixel_id=1)
     assert [x["reason"] for x in first.letters] == ["refused_by_api"]
     server.answer = lambda _: Reply()
     server.requests.clear()
-    assert replay(to_server, pixel_id=2).code == 0
+    assert replay(to_server, pixel_id=2, replay_other_accounts=True).code == 0
     ((event,),) = [p.events for p in server.requests]
     assert (event["eventId"], event["pixelId"]) == ("order-1", 2)
-    assert event["purchaseData"] == {"value": 12.5}
+    assert event["purchaseData"] == {"currency": "USD", "value": 12.5}
+
+
+def test_letters_of_another_pixel(to_server: Launcher, server: FaultyServer) -> None:
+    """Another loader's replay leaves letters in the file, and says whose they are."""
+    server.answer = refusing("order-1")
+    first = to_server.run(schema(columns=WITH_ID), *numbered(3), state(1), pixel_id=2001)
+    server.answer = lambda _: Reply()
+    server.requests.clear()
+    other = replay(to_server, pixel_id=2002)
+    assert (other.code, server.requests) == (0, [])
+    total = other.summary["total"]
+    assert (total.read, total.not_replayed, total.not_settled) == (1, 1, 0)
+    assert f"not replayed 1 (other_account 1): kept in {LETTERS}" in other.log
+    (warning,) = other.warnings
+    assert warning.startswith(
+        "1 dead letters were written for another account or pixel"
+        f" (1 for {CUSTOMER} at 127.0.0.1, pixel 2001), so this replay does not send them."
+    )
+    assert other.letters == first.letters  # So that the moved file may be deleted.
+    own = replay(to_server, to="once-more.singer", pixel_id=2001)
+    assert (own.code, own.warnings, own.letters) == (0, [], [])
+    assert [(e["eventId"], e["pixelId"]) for p in server.requests for e in p.events] == [
+        ("order-1", 2001)
+    ]
+
+
+@pytest.mark.parametrize(
+    ("settings", "others"),
+    [
+        ({}, 0),
+        ({"customer_id": "b-9z9z"}, 1),
+        ({"api_url": "http://localhost:9"}, 1),  # Nobody listens there.
+        ({"pixel_id": 3}, 0),
+    ],
+)
+def test_letters_with_a_pixel_of_their_own(
+    to_server: Launcher, server: FaultyServer, settings: dict[str, Any], others: int
+) -> None:
+    """A letter whose record names its pixel belongs to the account, whatever the setting says."""
+    server.answer = refusing("order-1")
+    columns = schema(columns=(*WITH_ID, "pixel_id"))
+    first = to_server.run(columns, *numbered(3, pixel_id=7), state(1))
+    assert [x["reason"] for x in first.letters] == ["refused_by_api"]
+    server.answer = lambda _: Reply()
+    server.requests.clear()
+    again = replay(to_server, **settings)
+    assert again.code == 0
+    assert again.summary["total"].not_replayed == others
+    sent = [(e["eventId"], e["pixelId"]) for p in server.requests for e in p.events]
+    assert sent == [("order-1", 7)] * (1 - others)
+
+
+def test_letters_of_nobody(to_server: Launcher, server: FaultyServer) -> None:
+    """Letters of older versions, and those without a pixel, are sent by everybody's replay."""
+    first = to_server.run(schema("orders", SHOP), shop_order(1, pixel=None), pixel_id=..., **STAR)
+    assert [x["reason"] for x in first.letters] == ["invalid_pixel_id"]
+    assert replay(to_server, customer_id="b-9z9z", pixel_id=5).code == 0
+    older = {"event_id": "old", "reason": "refused_by_api"}
+    record = {**order(2)["record"], **older, "md5": "0" * 31 + "1"}
+    run = to_server.run(
+        schema(DEAD_LETTERS, (*record, "md5"), ()),
+        {"type": "RECORD", "stream": DEAD_LETTERS, "record": record},
+    )
+    assert run.code == 0
+    assert server.accepted == ["shop-1", "old"]
+
+
+def test_expired_letters(to_server: Launcher, server: FaultyServer) -> None:
+    """A letter whose window has closed says so; a replay drops it and counts it as expired."""
+    long_ago = order(1)["record"]["event_time"] - 8 * DAY
+    first = to_server.run(
+        schema(columns=(*WITH_ID, "source")),
+        *numbered(2, event_time=long_ago),
+        order(3, event_id="till", event_time=long_ago - 30 * DAY, source="till"),
+        order(4, event_id="soon", event_time="soon"),
+        state(1),
+    )
+    assert [x["reason"] for x in first.letters] == [
+        "event_too_old", "event_too_old", "invalid_source", "invalid_event_time",
+    ]  # fmt: skip
+    details = [x.get("detail") for x in first.letters]
+    assert details == [*["its window has closed"] * 3, None]
+    assert "run more often" not in first.log.lower()
+    again = replay(to_server, report_path="report.html")
+    assert (again.code, server.requests) == (0, [])
+    total = again.summary["total"]
+    assert (total.read, total.not_settled, total.not_replayed) == (4, 0, 0)
+    assert (total.drops, total.reasons) == ({"expired": 3}, {"invalid_event_time": 1})
+    assert "dropped 3 (expired 3)" in again.log
+    assert "expired 3: The window of a dead letter that was piped back has closed" in again.log
+    assert [x["event_id"] for x in again.letters] == ["soon"]
+    report = json.loads((to_server.folder / "report.json").read_text())
+    assert [(one["reason"], one["records"], one["dead_letter"]) for one in report["not_sent"]] == [
+        ("expired", 3, False),
+        ("invalid_event_time", 1, True),
+    ]
+    for text in (again.log, json.dumps(report)):
+        assert " map " not in text.lower()
+
+
+def test_a_window_that_another_source_opens(to_server: Launcher, server: FaultyServer) -> None:
+    """Where the source was wrong, events that were too old are sent with the right one."""
+    long_ago = order(1)["record"]["event_time"] - 8 * DAY
+    first = to_server.run(schema(columns=WITH_ID), *numbered(2, event_time=long_ago), state(1))
+    assert [x["reason"] for x in first.letters] == ["event_too_old"] * 2
+    again = replay(to_server, default_source="offline")
+    assert (again.code, again.letters) == (0, [])
+    assert server.accepted == ["order-0", "order-1"]
 
 
 def test_derived_ids_are_kept(target: Launcher, sandbox: Sandbox) -> None:

@@ -6,6 +6,7 @@ import json
 import sqlite3
 import stat
 import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -31,6 +32,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
+DEFAULT = "liveintent-ledger.sqlite"
 LEDGER = "ledger.sqlite"
 KNOWN = {"ledger_path": LEDGER}
 
@@ -38,7 +40,7 @@ KNOWN = {"ledger_path": LEDGER}
 def rows(folder: Path) -> int:
     db = sqlite3.connect(folder / LEDGER)
     try:
-        (count,) = db.execute("SELECT count(*) FROM delivered").fetchone()
+        (count,) = db.execute("SELECT count(*) FROM accepted").fetchone()
     finally:
         db.close()
     return int(count)
@@ -47,12 +49,99 @@ def rows(folder: Path) -> int:
 # A second run
 
 
-def test_off_by_default(target: Launcher, sandbox: Sandbox) -> None:
-    """Without the setting, a re-run sends again, and no file is made."""
-    for _ in range(2):
-        assert target.run(schema(), *orders(3), state(1)).code == 0
-    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (6, 3)
+def test_off(target: Launcher, sandbox: Sandbox) -> None:
+    """Without the ledger, a re-run sends again, and no file is made, wherever it would be."""
+    for path in (..., LEDGER):
+        messages = [schema(), *orders(3), order(1), state(1)]
+        run = target.run(*messages, ledger=False, ledger_path=path)
+        assert (run.code, run.states, run.warnings) == (0, [1], [])
+    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (8, 5)
     assert not list(target.folder.glob("*.sqlite*"))
+
+
+@pytest.mark.parametrize("path", [..., None], ids=["absent", "null"])
+def test_on_by_default(target: Launcher, sandbox: Sandbox, path: Any) -> None:
+    """With nothing set, what was delivered is not sent again; the file is in the folder."""
+    messages = [schema(), *orders(3), order(1), state(1)]
+    first = target.run(*messages, ledger_path=path)
+    assert (first.code, first.states, first.warnings) == (0, [1], [])
+    assert first.summary["total"].drops == {"already_sent": 1}
+    again = target.run(*messages, order(4), state(2), ledger_path=path)
+    assert (again.code, again.states, again.warnings) == (0, [2], [])
+    assert again.summary["total"].drops == {"already_sent": 4}
+    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (4, 0)
+    made = {path.name: path.stat().st_mode & 0o777 for path in target.folder.glob("*.sqlite*")}
+    assert made == {DEFAULT: 0o600}
+    assert again.last_line.startswith("already_sent 4: ")
+    assert again.last_line.endswith(f"delete the ledger's files, {DEFAULT}*")
+
+
+def test_what_sends_nothing_makes_no_file(target: Launcher, sandbox: Sandbox) -> None:
+    """Neither a run without an event, nor a dry run, nor --explain leaves a ledger."""
+    none = target.run(schema(), order(1, event_time=None), state(1))
+    dry = target.run(schema(), *orders(3), state(1), dry_run=True)
+    assert (none.code, dry.code) == (0, 0)
+    config = target.config()
+    explained = target.command("--config", str(config), "--explain")
+    explained.send(schema(), *orders(3), state(1)).close_input().wait()
+    assert explained.code == 0
+    assert sandbox.stats.requests == 0
+    assert not list(target.folder.glob("*.sqlite*"))
+
+
+def test_the_file_is_made_before_the_first_request(
+    to_server: Launcher, server: FaultyServer
+) -> None:
+    """So nothing is sent that could not be remembered."""
+    seen: list[bool] = []
+
+    def answer(_: Request) -> Reply:
+        seen.append((to_server.folder / DEFAULT).exists())
+        return Reply()
+
+    server.answer = answer
+    assert to_server.run(schema(), *orders(3), state(1)).code == 0
+    assert seen == [True]
+
+
+def test_a_default_file_that_cannot_be_used(target: Launcher, sandbox: Sandbox) -> None:
+    """The run says so and goes on; events that come twice in it still go once."""
+    (target.folder / DEFAULT).mkdir()
+    run = target.run(schema(), *orders(3), order(1), state(1))
+    assert (run.code, run.states) == (0, [1])
+    (warning,) = run.warnings
+    assert warning.startswith(f"ledger_path '{DEFAULT}' cannot be used: Is a directory; the run ")
+    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (3, 0)
+
+
+def test_a_file_that_was_set_and_cannot_be_made(target: Launcher, sandbox: Sandbox) -> None:
+    """If it cannot be made after all, the run ends with exit code 2, and nothing was sent."""
+    (target.folder / "sub").mkdir()
+    run = target.start(ledger_path="sub/ledger.sqlite").started()
+    (target.folder / "sub").rmdir()
+    run.send(schema(), *orders(3), state(1)).close_input().wait()
+    assert (run.code, run.states, sandbox.stats.requests) == (2, [], 0)
+    assert "ledger_path 'sub/ledger.sqlite' cannot be used: No such file or directory" in run.log
+
+
+def test_rows_without_keys_that_are_equal(target: Launcher, sandbox: Sandbox) -> None:
+    """They have the same event ID, so they are one event."""
+    row = order(1)
+    other = order(1, value=13)
+    run = target.run(schema(keys=()), row, other, row, row, state(1))
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 2)
+    assert run.summary["total"].drops == {"already_sent": 2}
+
+
+def test_a_ledger_of_a_newer_version(target: Launcher, sandbox: Sandbox) -> None:
+    """It ends the run before anything is read, the default one as well."""
+    db = sqlite3.connect(target.folder / DEFAULT)
+    db.execute(f"PRAGMA application_id = {0x4C494C47}")
+    db.execute("PRAGMA user_version = 3")
+    db.close()
+    run = target.start().wait(8)
+    assert (run.code, run.stdout, sandbox.stats.requests) == (2, "", 0)
+    assert "a newer version of target-liveintent wrote it; upgrade, or name" in run.last_line
 
 
 def test_a_second_run_sends_nothing(target: Launcher, sandbox: Sandbox) -> None:
@@ -246,12 +335,13 @@ def test_what_tells_events_apart(
 
 
 def test_another_api_url(to_server: Launcher, server: FaultyServer) -> None:
-    """What the one API has, the other has not."""
+    """What the API of one host has, that of another has not; port and path do not matter."""
     messages = [schema(columns=WITH_ID), *numbered(2)]
-    for url in (server.url, server.url + "/", server.url + "/v2"):
+    other = server.url.replace("127.0.0.1", "localhost")
+    for url in (server.url, server.url + "/", server.url + "/v2", other):
         assert to_server.run(*messages, api_url=url, **KNOWN).code == 0
     assert len(server.accepted) == 4
-    assert [p.path for p in server.requests] == ["/conversions/a-1b2c", "/v2/conversions/a-1b2c"]
+    assert [p.path for p in server.requests] == ["/conversions/a-1b2c"] * 2
 
 
 def test_the_source_stream_counts(target: Launcher, sandbox: Sandbox) -> None:
@@ -264,16 +354,17 @@ def test_the_source_stream_counts(target: Launcher, sandbox: Sandbox) -> None:
 
 
 def test_an_event_that_is_too_old_is_forgotten(target: Launcher, sandbox: Sandbox) -> None:
-    """Its row goes with its window, and the record is a letter as ever."""
-    old = order(1)["record"]["event_time"] - 7 * DAY + 3600 + 70
-    assert target.run(schema(), order(1, event_time=old), order(2), **KNOWN).code == 0
+    """Its key goes some time after its window has closed, once another event is delivered."""
+    assert target.run(schema(), order(1), **KNOWN).code == 0
     db = sqlite3.connect(target.folder / LEDGER)
-    db.execute("UPDATE delivered SET expires_at = expires_at - 86400")
+    times = [int(time.time()) - days * DAY for days in (36, 40)]
+    db.executemany("INSERT INTO accepted VALUES (?)", [(t.to_bytes(5, "big"),) for t in times])
     db.commit()
     db.close()
-    again = target.run(schema(), order(3), **KNOWN)
-    assert again.code == 0
-    assert rows(target.folder) == 2  # the second and the third
+    assert target.run(schema(), order(1), **KNOWN).code == 0
+    assert rows(target.folder) == 3  # Nothing was delivered.
+    assert target.run(schema(), order(2), **KNOWN).code == 0
+    assert rows(target.folder) == 2
 
 
 # One event twice in a run

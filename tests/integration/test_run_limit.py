@@ -55,17 +55,23 @@ def test_fewer_than_the_limit(to_server: Launcher, server: FaultyServer) -> None
     assert [len(request.ids) for request in server.requests] == [5]
 
 
-def test_the_next_run_sends_all(to_server: Launcher, server: FaultyServer) -> None:
-    """With the same IDs, so that the canary's events can be told from new ones."""
+@pytest.mark.parametrize("ledger", [True, False])
+def test_the_next_run_sends_the_rest(
+    to_server: Launcher, server: FaultyServer, ledger: bool
+) -> None:
+    """And without a ledger all of it, with the same IDs; the canary says which of it will be."""
     stream = [schema(), *orders(20), state(1)]
-    to_server.run(*stream, limit=5)
-    canary = [name for request in server.requests for name in request.ids]
-    run = to_server.run(*stream)
+    canary = to_server.run(*stream, limit=5, ledger=ledger)
+    first = [name for request in server.requests for name in request.ids]
+    run = to_server.run(*stream, ledger=ledger)
     assert run.states == [1]
-    assert len(canary) == 5
+    assert len(first) == 5
     sent = [name for request in server.requests for name in request.ids]
-    assert sent[:5] == canary
-    assert len(set(sent)) == 20
+    assert sent[:5] == first
+    assert (len(sent), len(set(sent))) == (20 if ledger else 25, 20)
+    ending = "sends what this one did not: the ledger knows what was delivered"
+    (line,) = [line.text for line in canary.err if "'limit' allows" in line.text]
+    assert line.endswith(f"reads all of it again and {ending if ledger else 'sends all of it'}")
 
 
 def test_rejections_do_not_count(to_server: Launcher, server: FaultyServer) -> None:
@@ -80,7 +86,7 @@ def test_rejections_do_not_count(to_server: Launcher, server: FaultyServer) -> N
 def test_copies_of_a_record(to_server: Launcher, server: FaultyServer) -> None:
     """Of a record that two maps use, the second event may be over the limit; the totals add up."""
     maps = {"orders": {"event_time": "event_time"}, "copy": {"__source__": "orders"}}
-    run = to_server.run(schema(), *orders(10), limit=3, stream_maps=maps)
+    run = to_server.run(schema(), *orders(10), limit=3, stream_maps=maps, ledger=False)
     assert run.code == 0
     assert sum(len(request.ids) for request in server.requests) == 3
     assert run.summary["total"].adds_up

@@ -168,7 +168,7 @@ def test_report_that_cannot_be_written(to_server: Launcher, server: FaultyServer
 def test_a_report_takes_the_place_of_the_last(to_server: Launcher, server: FaultyServer) -> None:
     """Nothing is left beside it."""
     for count in (3, 2):
-        run = to_server.run(schema(), *orders(count), **REPORT)
+        run = to_server.run(schema(), *orders(count), ledger=False, **REPORT)
         assert report(run)["total"]["delivered"] == count
     names = {path.name for path in run.folder.iterdir() if "-" not in path.name}
     assert names == {"run.html", "run.json"}
@@ -224,14 +224,14 @@ def test_rows_are_there_before_state(to_server: Launcher, server: FaultyServer) 
 
 def test_killed_before_state(to_server: Launcher, server: FaultyServer) -> None:
     """What was delivered and not covered comes again, and has its row twice: the same row."""
-    run = to_server.start(batch_size_rows=5, **DELIVERED)
+    run = to_server.start(batch_size_rows=5, ledger=False, **DELIVERED)
     told = {"event_time": order(0)["record"]["event_time"]}
     messages = [schema(columns=COLUMNS), *(order(n, order_id=n, **told) for n in range(5))]
     run.send(*messages)
     path = run.folder / "sent.csv"
     wait_until(lambda: path.exists() and path.read_text().count("\n") == 6, "rows")
     run.signal(signal.SIGKILL).wait()
-    again = to_server.run(*messages, state(1), **DELIVERED)
+    again = to_server.run(*messages, state(1), ledger=False, **DELIVERED)
     assert again.states == [1]
     found = rows(run.folder)
     assert len(found) == 10
@@ -339,11 +339,15 @@ def test_nothing_is_imported_that_is_not_asked_for() -> None:
     assert done.stdout.strip() == "[]"
 
 
+@pytest.mark.parametrize("ledger", [True, False])
 def test_nothing_is_written_that_is_not_asked_for(
-    to_server: Launcher, server: FaultyServer
+    to_server: Launcher, server: FaultyServer, ledger: bool
 ) -> None:
-    run = to_server.run(schema(), *orders(3), state(1), metrics_path=...)
-    assert {path.name for path in run.folder.iterdir()} == {"config-0.json", "input-0.singer"}
+    """The ledger is the only file that a run makes without a setting for it."""
+    run = to_server.run(schema(), *orders(3), state(1), metrics_path=..., ledger=ledger)
+    given = {"config-0.json", "input-0.singer"}
+    made = {path.name for path in run.folder.iterdir()} - given
+    assert made == ({"liveintent-ledger.sqlite"} if ledger else set())
 
 
 def test_a_report_of_a_busy_run(to_server: Launcher, server: FaultyServer) -> None:

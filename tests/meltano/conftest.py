@@ -9,7 +9,9 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
+import mariadb_server
 import pytest
+from mariadb_server import MariaDB
 from meltano_support import (
     CONSTRAINED,
     MELTANO,
@@ -18,6 +20,7 @@ from meltano_support import (
     Postgres,
     Project,
     copy_of_the_repositorys,
+    installed,
 )
 
 if TYPE_CHECKING:
@@ -60,19 +63,77 @@ def account(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
         "TARGET_LIVEINTENT_AUTH_TOKEN": "sandbox-token",
         "TARGET_LIVEINTENT_PIXEL_ID": "44489",
         "TARGET_LIVEINTENT_DEAD_LETTER_PATH": str(tmp_path / "letters.singer"),
+        "TARGET_LIVEINTENT_LEDGER_PATH": str(tmp_path / "ledger.sqlite"),
     }
+
+
+def _how_able(initdb: Path) -> tuple[bool, str]:
+    """Put first, in the end, a server whose log can be read; then the newest."""
+    return _wal2json(initdb.parent).exists(), initdb.parts[-3]
+
+
+def _wal2json(programs: Path) -> Path:
+    return programs.parent / "lib" / "wal2json.so"
 
 
 @pytest.fixture(scope="session")
 def postgres() -> Iterator[Postgres]:
     """A running server."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"))
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_how_able)
     initdb = found[-1] if found else shutil.which("initdb")
     if initdb is None:
         pytest.skip("PostgreSQL's server programs are not installed (Debian: postgresql)")
     # Not below pytest's own folder, which only its owner can enter.
     folder = Path(tempfile.mkdtemp(prefix="target-liveintent-"))
     server = Postgres(Path(initdb).parent, folder)
+    try:
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)
+
+
+@pytest.fixture
+def wal_postgres(postgres: Postgres) -> Iterator[Postgres]:
+    """The server, where it has what tap-postgres reads its log with."""
+    if not _wal2json(postgres.programs).exists():
+        pytest.skip("PostgreSQL has no plugin wal2json (Debian: postgresql-17-wal2json)")
+    yield postgres
+    postgres.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
+
+
+@pytest.fixture(scope="session")
+def tap_postgres(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    return installed(
+        tmp_path_factory.mktemp("tap"), "tap-postgres", "meltanolabs-tap-postgres==0.10.0"
+    )
+
+
+@pytest.fixture(scope="session")
+def tap_mysql(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    if not list(MELTANO.parents[1].glob("lib/python3.1[01]")):
+        pytest.skip(
+            "pipelinewise-tap-mysql runs on Python 3.11 at most: it uses ssl.match_hostname"
+        )
+    return installed(tmp_path_factory.mktemp("tap"), "tap-mysql", "pipelinewise-tap-mysql==1.6.0")
+
+
+@pytest.fixture(scope="session")
+def tap_spreadsheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """A tap of CSV files that PyPI has; MeltanoLabs' tap-csv is not there."""
+    return installed(tmp_path_factory.mktemp("tap"), "tap-spreadsheets", "tap-spreadsheets==1.1.2")
+
+
+@pytest.fixture(scope="session")
+def mariadb() -> Iterator[MariaDB]:
+    """A running server."""
+    if not mariadb_server.is_installed():
+        pytest.skip("MariaDB is not installed (Debian: mariadb-server-core, mariadb-client-core)")
+    folder = Path(tempfile.mkdtemp(prefix="target-liveintent-"))
+    server = MariaDB(folder)
     try:
         server.start()
         try:

@@ -13,6 +13,9 @@ import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import pytest
+import yaml
+
 import hub
 
 if TYPE_CHECKING:
@@ -88,6 +91,46 @@ def copy_of_an_example(name: str, folder: Path, pip_url: str) -> Project:
     return Project(folder)
 
 
+def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
+    """A project of a tap that is there already, and of the target as it is here.
+
+    Args:
+        folder: Where.
+        tap: Its definition for Meltano, without what follows from its name.
+        config: The settings of the target, beside those of the environment.
+    """
+    target = folder / "target-liveintent"
+    target.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m target_liveintent "$@"\n'
+    )
+    target.chmod(0o755)
+    loader = {
+        "name": hub.NAME,
+        "namespace": hub.NAME.replace("-", "_"),
+        "executable": str(target),
+        "settings": hub.definition()["settings"],
+        "config": config,
+    }
+    extractor = {"namespace": tap["name"].replace("-", "_"), **tap}
+    settings = {
+        "project_id": "test",
+        "default_environment": "dev",
+        "environments": [{"name": "dev"}],
+        "plugins": {"extractors": [extractor], "loaders": [loader]},
+    }
+    (folder / "meltano.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return Project(folder)
+
+
+def installed(folder: Path, name: str, requirement: str) -> Path:
+    """Install a tap by Meltano, and return its program; skip where it cannot be installed."""
+    tap = {"name": name, "executable": name, "pip_url": requirement}
+    done = project_of(folder, tap).run("install", name)
+    if done.returncode != 0:
+        pytest.skip(f"{requirement} cannot be installed: {done.stdout[-500:]}{done.stderr[-500:]}")
+    return folder / ".meltano" / "extractors" / name / "venv" / "bin" / name
+
+
 def changed_text(text: str, changes: Mapping[str, str]) -> str:
     """Text with other words, all of which it must have had."""
     for old, new in changes.items():
@@ -132,7 +175,7 @@ class Postgres:
     """A PostgreSQL server of our own, on loopback, from installed programs."""
 
     def __init__(self, programs: Path, folder: Path) -> None:
-        self._programs = programs
+        self.programs = programs
         self._folder = folder
         # PostgreSQL refuses to run as root.
         self._user = "postgres" if os.geteuid() == 0 else None
@@ -142,7 +185,7 @@ class Postgres:
 
     def _call(self, program: str, *args: str) -> str:
         done = subprocess.run(
-            [self._programs / program, *args],
+            [self.programs / program, *args],
             user=self._user,
             cwd=self._folder,
             stdout=subprocess.PIPE,
@@ -160,16 +203,26 @@ class Postgres:
             shutil.chown(self._folder, self._user)
         data = str(self._folder / "data")
         self._call("initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C")
-        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F"
+        # A log in which a tap can read changes; nothing else differs.
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
+        if self._has_setting(data, "output_plugin_libraries"):  # Recent minor releases only.
+            options += " -c output_plugin_libraries=wal2json"
         log = str(self._folder / "log")
         subprocess.run(
-            [self._programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"],
+            [self.programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"],
             user=self._user,
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
             timeout=60,
             check=True,
         )
+
+    def _has_setting(self, data: str, name: str) -> bool:
+        command = [self.programs / "postgres", "-D", data, "-C", name]
+        done = subprocess.run(
+            command, user=self._user, cwd=self._folder, capture_output=True, timeout=60, check=False
+        )
+        return done.returncode == 0
 
     def stop(self) -> None:
         """Stop it; nothing is kept."""
@@ -198,7 +251,8 @@ INSERT INTO orders SELECT
     CASE WHEN n % 7 = 0 THEN NULL ELSE '  User' || n || '+shop@Example.COM ' END,
     CASE WHEN n % 3 = 0 THEN 'pos' ELSE 'web' END, 'usd', n + 0.1,
     jsonb_build_object('ua', 'Agent/' || n), '192.0.2.' || (n % 250 + 1),
-    CASE WHEN n % 14 = 0 THEN 'https://shop.example.com/?li_did=' || md5('did ' || n)::uuid END,
+    CASE WHEN n % 14 = 0 OR n % 15 = 2
+        THEN 'https://shop.example.com/?li_did=' || md5('did ' || n)::uuid END,
     n % 20 = 1
 FROM generate_series(1, {ROWS}) AS n;
 """  # noqa: S608 (a constant)
@@ -220,7 +274,7 @@ def expected(postgres: Postgres) -> dict[str, dict[str, object]]:
             "orderId": str(row["no"]),
             "value": row["total"],
             "source": "offline" if row["channel"] == "pos" else "web",
-            "decisionId": None if row["mail"] else row["did"],
+            "decisionId": row["did"],
         }
         for row in json.loads(rows)
     }

@@ -80,7 +80,7 @@ def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> N
         sent.append(sandbox.stats.accepted)
     assert sent[-3:] == [0, 1, 1]
     assert [dict(event) for event in sandbox.events] == [of.event | {"pixelId": 12345}]
-    assert (project.folder / "sent.sqlite").exists()
+    assert (project.folder / "liveintent-ledger.sqlite").exists()
 
 
 def test_readme_is_the_quickstart() -> None:
@@ -91,7 +91,7 @@ def test_readme_is_the_quickstart() -> None:
         return [line.partition("  #")[0].strip() for line in found]
 
     short, whole = commands(ROOT / "README.md"), commands(ROOT / "docs" / "quickstart.md")
-    assert len(short) == 5
+    assert len(short) == 4
     assert [command for command in whole if command in short] == short
 
 

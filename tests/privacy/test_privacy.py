@@ -37,7 +37,7 @@ from target_liveintent.privacy.identity import identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
 from target_liveintent.storage.dead_letters import DeadLetterFile
-from target_liveintent.storage.ledger import Ledger
+from target_liveintent.storage.ledger import Ledger, LedgerAccount
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -165,6 +165,50 @@ def test_wrong_values(target: Watched, server: FaultyServer, mode: dict[str, Any
         assert (run.code, run.states) == (0, [1])
         assert len(run.letters) >= len(WRONG) // 2
         assert server.accepted
+
+
+DISGUISES = {
+    "json": "\\u0040",
+    "html": "&#64;",
+    "named": "&commat;",
+    "html-in-url": "%26%2364%3B",
+    "wide": "\uff20",
+    "host": "@localhost.",
+    "network": "@[10.1.2.3] ",
+}
+
+
+def disguised(value: Any, sign: str) -> Any:
+    """Return a value with another sign in place of each @ of the address."""
+    if isinstance(value, dict):
+        return {disguised(name, sign): disguised(inner, sign) for name, inner in value.items()}
+    if isinstance(value, list):
+        return [disguised(inner, sign) for inner in value]
+    if not isinstance(value, str):
+        return value
+    local, _, domain = ADDRESS.partition("@")
+    if sign.startswith("@"):
+        domain = "x"
+    quoted = urllib.parse.quote(f"{local}{sign}{domain}")
+    return (
+        value.replace(ADDRESS, f"{local}{sign}{domain}")
+        .replace(ADDRESS.upper(), f"{local}{sign}{domain}".upper())
+        .replace(QUOTED, quoted)
+    )
+
+
+@pytest.mark.parametrize("sign", DISGUISES.values(), ids=DISGUISES)
+@pytest.mark.parametrize("mode", [{}, {"dry_run": True}], ids=["plain", "dry"])
+def test_disguised_addresses(target: Watched, sign: str, mode: dict[str, Any]) -> None:
+    """An address in the escapes of JSON or HTML, or on a host of its own, stays here as well."""
+    messages = []
+    for number, changes in enumerate(({}, {"event_time": None}, {"source": "shop"})):
+        message = hostile(number, **changes, email="x@example.com")
+        messages.append({**message, "record": disguised(message["record"], sign)})
+    run = target.run(hostile_schema(), *messages, state(1), **mode)
+    target.assert_private(run)
+    assert run.summary["total"].delivered == 1
+    assert run.summary["total"].adds_up
 
 
 MAPS: dict[str, dict[str, Any]] = {
@@ -591,7 +635,7 @@ def test_letters_hold_hashes(target: Watched) -> None:
     run = target.run(hostile_schema(), hostile(1, event_time=ADDRESS), state(1))
     target.assert_private(run)
     (found,) = run.letters
-    fates = {"reason", "field", "stream", "time", "detail", "scrubbed"}
+    fates = {"reason", "field", "stream", "time", "detail", "scrubbed", "written_for"}
     assert set(found) <= {*COLUMNS, *fates} - {"email"}
     assert len(found["event_time"]) == 64
 
@@ -614,7 +658,7 @@ def objects(folder: Path) -> dict[str, Any]:
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
     config = {"customer_id": "a-1b2c", "auth_token": TOKEN}
-    ledger = Ledger(str(folder / LEDGER), ("a",))
+    ledger = Ledger(str(folder / LEDGER), LedgerAccount("a", "b", "c"))
     ledger.begin(made)
     ledger.close()
     return {

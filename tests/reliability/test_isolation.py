@@ -100,6 +100,7 @@ def send(folder: Path, api: Api, events: Iterable[str], **settings: Any) -> Sent
         "max_concurrent_requests": 1,
         "max_dead_letter_percent": 100,
         "dead_letter_path": str(path / "liveintent-dead-letters.singer"),
+        "ledger": False,
         **settings,
     }
     states: list[str] = []

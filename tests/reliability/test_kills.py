@@ -364,8 +364,9 @@ MOMENTS = (mid_parse, mid_request, in_back_off, in_the_final_drain, idle, twice_
 def kill_and_resume(folder: Path, forks: Forks, seed: int, numbers: tuple[int, ...]) -> None:
     """Kill a target at each moment, resume it each time, and judge the whole."""
     began = time.monotonic()
-    ledger = {"ledger_path": "ledger.db"} if "ledger" in folder.name else {}
-    campaign = Campaign(folder, forks, seed, flush_interval_seconds=1, **ledger)
+    has_ledger = "ledger" in folder.name
+    settings = {"ledger_path": "ledger.db"} if has_ledger else {"ledger": False}
+    campaign = Campaign(folder, forks, seed, flush_interval_seconds=1, **settings)
     moments = [(moment, number) for moment in MOMENTS for number in numbers]
     campaign.rng.shuffle(moments)
     with campaign.going():
@@ -375,7 +376,7 @@ def kill_and_resume(folder: Path, forks: Forks, seed: int, numbers: tuple[int, .
         campaign.finish()
     server = campaign.server
     FIGURES.add(
-        "kills, with the ledger" if ledger else "kills",
+        "kills, with the ledger" if has_ledger else "kills",
         Figures(
             EVENTS,
             len(server.requests),

@@ -121,9 +121,11 @@ def test_every_body(tmp_path: Path, forks: Forks) -> None:
     assert totals["dead-lettered"] == len(letters)
 
 
-@pytest.mark.parametrize("ledger", [{}, {"ledger_path": "ledger.db"}], ids=["plain", "ledger"])
+@pytest.mark.parametrize(
+    "ledger", [{"ledger": False}, {"ledger_path": "ledger.db"}], ids=["plain", "ledger"]
+)
 @pytest.mark.parametrize("asked", [False, True])
-def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, str]) -> None:
+def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, Any]) -> None:
     """A replay sends what was not processed; what is unconfirmed only when it is asked to."""
     feed = Feed(EVENTS, 3, every=3, mixed=False)
     settings: dict[str, Any] = {"batch_size_rows": BATCH, "max_dead_letter_percent": 100, **ledger}
@@ -204,7 +206,7 @@ def test_an_id_twice_in_a_batch(tmp_path: Path, forks: Forks) -> None:
 
     with FaultyServer(name_it) as server:
         target = launcher(tmp_path, server, forks)
-        run = run_file(target, messages)
+        run = run_file(target, messages, ledger=False)
         target.close()
     assert run.code == 0
     assert run.summary["total"].reasons == {"not_processed": 2}
@@ -228,7 +230,7 @@ def test_letters_are_on_the_disk_before_state(
     def write_state(state: str) -> None:
         seen.append((int(state), len(letters_by_id(tmp_path)), synced["size"], path.stat().st_size))
 
-    settings = settings_of({**SETTINGS, "dead_letter_path": str(path)})
+    settings = settings_of({**SETTINGS, "dead_letter_path": str(path), "ledger": False})
     clock = FakeClock()
     parts = parts_of(settings, logging.getLogger("test"), clock)
     run = Run(settings, parts._replace(write_state=write_state))

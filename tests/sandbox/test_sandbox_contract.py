@@ -2,7 +2,9 @@
 
 from __future__ import annotations
 
+import hashlib
 import json
+import subprocess
 from typing import TYPE_CHECKING, Any
 
 import jsonschema_rs
@@ -136,20 +138,51 @@ def test_serves_the_older_path(sandbox: Sandbox, post: Post, event: MakeEvent) -
 
 
 @pytest.mark.parametrize(
-    ("content_type", "status"),
-    [
-        ("application/json; charset=utf-8", 204),
-        ("Application/JSON", 204),
-        ("text/plain", 415),
-        (None, 415),
-    ],
+    "content_type",
+    ["application/json; charset=utf-8", "text/plain", "application/x-www-form-urlencoded", None],
 )
-def test_accepts_json_only(
-    post: Post, event: MakeEvent, content_type: str | None, status: int
-) -> None:
-    """The body must be declared as JSON."""
+def test_accepts_any_content_type(post: Post, event: MakeEvent, content_type: str | None) -> None:
+    """The body is JSON, whatever it is declared as."""
     body = json.dumps([event()]).encode()
-    assert post(body, content_type=content_type).status_code == status
+    assert post(body, content_type=content_type).status_code == 204
+    assert post(b"{", content_type=content_type).status_code == 400
+
+
+def test_accepts_the_curl_of_the_guide(sandbox: Sandbox) -> None:
+    """The request of LiveIntent's guide works, with an `idfa` that is no UUID."""
+    of_the_guide = make_event(
+        {
+            "userData.sha2": hashlib.sha256(b"helloworld").hexdigest(),
+            "userData.ip": "198.51.100.7",
+            "userData.ua": "Mozilla/5.0",
+            "userData.idfa": "28757bwa-bd67-6d1c74bb-ae4d19ab5d34",
+            "userData.trackingEnabled": 1,
+            "purchaseData.sourceUrl": "https://shop.example/thanks",
+        }
+    )
+    done = subprocess.run(
+        [
+            *("curl", "--silent", "--show-error", "--noproxy", "*", "--write-out", "%{http_code}"),
+            *("--request", "POST", f"{sandbox.url}/conversions/a-1b2c"),
+            *("--header", "Authorization: Bearer sandbox-token"),
+            *("--data", json.dumps([of_the_guide])),
+        ],
+        capture_output=True,
+        text=True,
+        timeout=30,
+        check=False,
+    )
+    assert (done.returncode, done.stdout, done.stderr) == (0, "204", "")
+    assert sandbox.events == [of_the_guide]
+
+
+def test_what_is_inferred_is_marked_as_inferred() -> None:
+    """The document calls certain what the guide says, and nothing else."""
+    devices = SCHEMAS["UserData"]["properties"]
+    for name in ("idfa", "aaid"):
+        certain, inferred = devices[name]["description"].split("*Sure.*")
+        assert "UUID" not in certain
+        assert "UUID is *inferred*" in inferred
 
 
 @pytest.mark.parametrize(

@@ -11,6 +11,9 @@ import math
 from collections import deque
 from typing import TYPE_CHECKING
 
+from simulated_api import Reply
+
+from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine, Request
 
 if TYPE_CHECKING:
@@ -19,7 +22,8 @@ if TYPE_CHECKING:
     from simulation_checks import Checks
 
     from target_liveintent.delivery import Batch, BatchResult, DeliveryStatus
-    from target_liveintent.delivery.answers import Answer
+
+STARVED = Reply(0.0, Answer(Verdict.STARVED, "the system gives no file descriptor"), [])
 
 
 class SimulatedDelivery:
@@ -29,6 +33,7 @@ class SimulatedDelivery:
         machine: Decides what is sent, and when.
         size: The most batches that may be here at the same time.
         threads: The most requests at the same time.
+        descriptors: The most connections; a request that has none is not made.
     """
 
     def __init__(  # noqa: PLR0917 (what it is made of)
@@ -40,6 +45,7 @@ class SimulatedDelivery:
         checks: Checks,
         size: int,
         threads: int,
+        descriptors: int,
     ) -> None:
         self.in_flight = 0
         self._machine = machine
@@ -49,6 +55,7 @@ class SimulatedDelivery:
         self._checks = checks
         self._size = size
         self._threads = threads
+        self._descriptors = descriptors
         self._on_their_way: list[tuple[float, int, Request, Answer]] = []
         self._numbers = itertools.count()
         self._finished: deque[BatchResult | None] = deque()
@@ -96,6 +103,8 @@ class SimulatedDelivery:
     def close(self) -> None:
         self._signals.step()
         self._closed = True
+        self._machine.give_up()
+        self._pass_on()
 
     def pass_time(self, seconds: float, *, until_finished: bool = False) -> None:
         """Let time pass, at most until a batch is finished if that is asked for."""
@@ -132,7 +141,10 @@ class SimulatedDelivery:
         self._signals.step()
         now = self._clock.now
         self._checks.requests.started(request, now, self._clock.time())
-        reply = self._api.post(request.conversions, request.seconds, now)
+        if len(self._on_their_way) < self._descriptors:
+            reply = self._api.post(request.conversions, request.seconds, now)
+        else:
+            reply = STARVED
         self._checks.requests.arrived(request, reply)
         arrives = (now + reply.seconds, next(self._numbers), request, reply.answer)
         heapq.heappush(self._on_their_way, arrives)

@@ -86,6 +86,8 @@ class Plan:
         gap: Seconds between two messages, at most.
         latency: Seconds that an answer takes, on average.
         threads: The most requests that the system lets the process make at the same time.
+        descriptors: The most connections that the system lets the process have. In the last run
+            there is no such limit.
         fault_share: The share of requests that get a fault by chance.
         unclear_share: The share of requests that get an unclear 200.
         names_bad: Whether a 200 names the bad events, in place of a 400 for the whole batch.
@@ -121,6 +123,7 @@ class Plan:
     denied_status: int
     full_after: int | None
     endings: list[Ending]
+    descriptors: int
 
 
 def plan_of(seed: int) -> Plan:
@@ -162,6 +165,7 @@ def plan_of(seed: int) -> Plan:
         denied_status=rng.choice((401, 403, 302)),
         full_after=rng.randrange(4) if "full disk" in faults else None,
         endings=_endings(rng, faults, records, batch_size),
+        descriptors=256 if rng.random() < 0.9 else rng.choice((0, 1, 1, 3)),
     )
 
 
@@ -171,7 +175,7 @@ def _settings(rng: random.Random, batch_size: int, ceiling: int) -> Settings:
         auth_token="a-token-of-the-simulator",
         batch_size_rows=batch_size,
         max_concurrent_requests=ceiling,
-        max_requests_per_minute=rng.choice((None, None, None, None, 60)),
+        max_requests_per_minute=rng.choice((None, None, None, 60, 2)),
         flush_interval_seconds=rng.choice((1, 10, 60)),
         request_timeout_seconds=rng.choice((2, 30)),
         max_retry_seconds=rng.choice((0, 20, 20, 60, 300)),
@@ -196,7 +200,9 @@ def _stretch(rng: random.Random, records: int) -> range:
 def _limit(rng: random.Random) -> Limit:
     rate = rng.choice((0.5, 1.0, 5.0, 40.0))
     status = rng.choice((429, 503))
-    return Limit(rate, rng.choice((1, 1, 10)), status, rng.choice((None, None, 0.0, 1.0, 30.0)))
+    return Limit(
+        rate, rng.choice((1, 1, 10)), status, rng.choice((None, None, 0.0, 1.0, 30.0, 900.0))
+    )
 
 
 def _outages(rng: random.Random, seconds: float) -> list[Outage]:

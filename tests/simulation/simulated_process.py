@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import random
 from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 from simulated_feed import EPOCH
@@ -142,6 +142,15 @@ class SimulatedLetters:
         self.sync()
 
 
+class AnyLedger(Protocol):
+    """What a run uses of a ledger."""
+
+    def begin(self, conversion: Conversion) -> bool: ...
+    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None: ...
+    def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]: ...
+    def close(self) -> None: ...
+
+
 class SimulatedLedger:
     """A ledger that keeps what was committed. The real one is tested in its place as well.
 
@@ -159,7 +168,7 @@ class SimulatedLedger:
         self._underway.add(key)
         return is_new
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
+    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None:
         self._underway.difference_update(map(event_key, conversions))
         self._committed.update(map(event_key, confirmed))
 
@@ -174,7 +183,7 @@ class SimulatedLedger:
 class WatchedLedger:
     """Passes everything on to a ledger, and tells the checks what was committed."""
 
-    def __init__(self, ledger: SimulatedLedger, signals: Signals, checks: Checks) -> None:
+    def __init__(self, ledger: AnyLedger, signals: Signals, checks: Checks) -> None:
         self._ledger = ledger
         self._signals = signals
         self._checks = checks
@@ -182,7 +191,7 @@ class WatchedLedger:
         self.unsent = ledger.unsent
         self.close = ledger.close
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
+    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None:
         self._signals.step()
         self._ledger.end(conversions, confirmed)
         self._checks.outcomes.committed(confirmed)

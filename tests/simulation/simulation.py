@@ -9,13 +9,14 @@ test in this way.
 from __future__ import annotations
 
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple, cast
 
 from simulated_api import SimulatedApi
 from simulated_delivery import SimulatedDelivery
 from simulated_feed import Feed, Record, State
 from simulated_plan import Ending, Plan, plan_of
 from simulated_process import (
+    AnyLedger,
     Disk,
     KilledError,
     Signals,
@@ -29,6 +30,7 @@ from simulation_facts import ViolationError, require
 
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.pool import most_batches
 from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import RunError
 from target_liveintent.run import Run
@@ -39,8 +41,7 @@ if TYPE_CHECKING:
 
     from simulated_feed import Message
 
-FEWEST_BATCHES = 16
-"""As in delivery/pool.py."""
+    from target_liveintent.storage import Ledger
 LASTING_FAULTS = frozenset({"answers", "limit", "poison"})
 """The faults that the last run of a history meets as well."""
 ENDED_BY_RECORDS = frozenset({"AllRefusedError", "TooManyRejectedError"})
@@ -73,9 +74,7 @@ class History:
         make_ledger: Makes the ledger of a run, if the plan has one.
     """
 
-    def __init__(
-        self, plan: Plan, make_ledger: Callable[[], SimulatedLedger] | None = None
-    ) -> None:
+    def __init__(self, plan: Plan, make_ledger: Callable[[], AnyLedger] | None = None) -> None:
         committed: set[tuple[int, str, str]] = set()
         self._plan = plan
         self._rng = random.Random(f"history {plan.seed}")  # noqa: S311 (a seed, not secrecy)
@@ -129,17 +128,17 @@ class History:
     def _delivery(self, signals: Signals) -> SimulatedDelivery:
         """Make what `delivery_of` makes, but without chance, threads and sockets."""
         plan, settings = self._plan, self._plan.settings
-        most = settings.max_concurrent_requests
-        size = max(most, FEWEST_BATCHES)
+        most, size = settings.max_concurrent_requests, most_batches(settings)
         jitter = self._rng.random
         pace = Pace(most, per_minute=settings.max_requests_per_minute, jitter=jitter)
         machine = DeliveryMachine(settings, pace, Suspicion(), size, jitter)
+        descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
-            machine, self._api, self._clock, signals, self._checks, size, plan.threads
+            machine, self._api, self._clock, signals, self._checks, size, plan.threads, descriptors
         )
 
     def _parts(
-        self, delivery: SimulatedDelivery, ledger: SimulatedLedger | None, signals: Signals
+        self, delivery: SimulatedDelivery, ledger: AnyLedger | None, signals: Signals
     ) -> RunParts:
         plan = self._plan
 
@@ -148,6 +147,7 @@ class History:
             self._checks.outcomes.state_written(text)
             signals.step()
 
+        watched = ledger and WatchedLedger(ledger, signals, self._checks)
         return RunParts(
             clock=self._clock,
             delivery=delivery,
@@ -155,7 +155,7 @@ class History:
                 self._disk, signals, self._checks, None if self._api.heals else plan.full_after
             ),
             stop_reading=self._stop_reading,
-            ledger=ledger and WatchedLedger(ledger, signals, self._checks),
+            ledger=cast("Ledger | None", watched),  # It has all that a run uses.
             write_state=write_state,
         )
 

@@ -128,6 +128,9 @@ class EndChecks:
     def over(self, counts: RunCounts, now: float) -> None:
         """Check what must be true of each run that was not killed."""
         facts, run = self._facts, self._facts.run
+        found, expected = (counts.requests, counts.throttled), (run.requests, run.throttled)
+        is_counted = found == expected or run.is_unwritable  # Then other results are left behind.
+        require(is_counted, "the requests of a run that fails are counted", (found, expected))
         if run.signalled_at is not None:
             in_time = now <= run.signalled_at + STOP_SECONDS
             require(in_time, "a run ends soon after SIGTERM", now)

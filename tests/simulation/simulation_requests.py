@@ -37,6 +37,8 @@ STUCK_SECONDS = 100.0
 """Seconds without a request after which nothing more will come; the least pace is one a minute."""
 LONGEST_RUN = 6 * 3_600.0
 """Seconds in which each run must end, beside those that its input takes."""
+A_MINUTE = 59.999
+"""Sums of times may be wrong by a millisecond."""
 MOST_IDLE_ASKS = 3
 MOST_FAULTS_ALONE = 30
 """Faults of an event, each after others were accepted: 10, and those before it was a sample."""
@@ -48,6 +50,8 @@ class RequestChecks:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
         self._settings = facts.settings
+        per_minute = facts.settings.max_requests_per_minute
+        self._least_gap = 60 / per_minute if per_minute else 0.0
 
     def started(self, request: Request, now: float, unix_time: float) -> None:
         """Check what is sent, and when."""
@@ -100,9 +104,9 @@ class RequestChecks:
         require(few, "a run starts with at most two requests in flight", run.in_flight)
         if settings.max_requests_per_minute is not None:
             run.starts.append(now)
-            while run.starts[0] <= now - 60:
+            while run.starts[0] <= now - A_MINUTE:
                 run.starts.popleft()
-            few = len(run.starts) <= settings.max_requests_per_minute + 1
+            few = len(run.starts) <= settings.max_requests_per_minute
             require(few, "max_requests_per_minute is kept", len(run.starts))
 
     def arrived(self, request: Request, reply: Reply) -> None:
@@ -122,11 +126,20 @@ class RequestChecks:
         run.in_flight -= 1
         run.on_their_way -= places
         run.keys_on_their_way.difference_update(map(event_key, request.conversions))
+        if answer.verdict is Verdict.STARVED:
+            run.requests -= 1  # It was not made.
+            if request.started_at >= run.failing_since:
+                run.failing_requests -= 1
+            if not run.in_flight:
+                self._note_failing(request, now)
+            return
         if answer.verdict in FAULTY:
             self._note_fault(request, answer, now)
             return
         run.taken_at = now
-        run.failing_since = math.inf
+        # What was under way when the API asked to wait does not show that it takes more.
+        is_told = request.started_at < run.quiet_since and now < run.quiet_until
+        run.failing_since = now if is_told else math.inf
         run.failing_requests = 0
         if request.started_at >= run.quiet_since:  # The API works again, whatever it asked for.
             run.quiet_until = -math.inf
@@ -157,13 +170,18 @@ class RequestChecks:
         run = self._facts.run
         run.throttled += answer.is_throttled
         run.retried += not answer.is_throttled
-        run.failing_since = min(run.failing_since, max(request.started_at, run.taken_at))
+        self._note_failing(request, now)
         if len(request.conversions) == 1 and not answer.is_throttled:
             self._count_fault_alone(place_of(request.conversions[0]))
-        run.longest_failing = max(run.longest_failing, now - run.failing_since)
         if answer.retry_after:
-            run.quiet_until = max(run.quiet_until, now + answer.retry_after)
+            longest = min(answer.retry_after, self._facts.plan.settings.max_retry_seconds)
+            run.quiet_until = max(run.quiet_until, now + longest)
             run.quiet_since = now
+
+    def _note_failing(self, request: Request, now: float) -> None:
+        run = self._facts.run
+        run.failing_since = min(run.failing_since, max(request.started_at, run.taken_at))
+        run.longest_failing = max(run.longest_failing, now - run.failing_since)
 
     def _count_fault_alone(self, place: int) -> None:
         """Check that an event on which the API fails, while it accepts others, is given up."""
@@ -197,7 +215,7 @@ class RequestChecks:
             is_waiting: Whether there is something to send.
         """
         facts, run = self._facts, self._facts.run
-        longest = LONGEST_RUN + facts.plan.gap * facts.plan.records
+        longest = LONGEST_RUN + facts.plan.gap * facts.plan.records + run.requests * self._least_gap
         require(now - run.started_at <= longest, "a run ends", now)
         if run.signalled_at is not None:
             in_time = now <= run.signalled_at + STOP_SECONDS
@@ -212,5 +230,6 @@ class RequestChecks:
         run = self._facts.run
         few = run.failing_requests <= MOST_FAILING
         require(few, "an outage costs at most 100 requests", run.failing_since)
-        in_time = now <= run.failing_since + self._settings.max_retry_seconds + FEW_SECONDS
+        longest = self._settings.max_retry_seconds + FEW_SECONDS + self._least_gap
+        in_time = now <= run.failing_since + longest
         require(in_time, "an outage ends the run in time", (now, run.failing_since))

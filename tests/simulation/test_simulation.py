@@ -15,7 +15,7 @@ import pytest
 from simulated_plan import FAULTS, plan_of
 from simulation import History, play, violation_in
 
-from target_liveintent.storage import Ledger
+from target_liveintent.storage import Ledger, LedgerAccount
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -60,6 +60,6 @@ def test_the_real_ledger(tmp_path: Path) -> None:
     with_ledger = (plan for seed in itertools.count() if (plan := plan_of(seed)).ledger)
     for plan in itertools.islice(with_ledger, 25):
         path = str(tmp_path / f"{plan.seed}.ledger")
-        account = (plan.settings.url, plan.settings.customer_id)
+        account = LedgerAccount(plan.settings.customer_id, "api.example.com", plan.settings.url)
 
         History(plan, functools.partial(Ledger, path, account)).play()

@@ -58,6 +58,7 @@ def test_same_events(
         TARGET_LIVEINTENT_PIXEL_ID="12345",
         TARGET_LIVEINTENT_API_URL=server.url,
         TARGET_LIVEINTENT_DEAD_LETTER_PATH=str(of_target / "letters.singer"),
+        TARGET_LIVEINTENT_LEDGER_PATH=str(of_target / "ledger.sqlite"),
     )
     assert done.returncode == 0, done.stderr
     by_target = Counter(server.events)

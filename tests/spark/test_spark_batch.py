@@ -139,10 +139,18 @@ def test_a_bad_event_in_a_partition_of_its_own(
     assert len(server.delivered) == 3
 
 
+def test_the_api_takes_nothing_of_a_few(spark: Spark, server: Recorder, folder: Path) -> None:
+    """Up to nine events, over all tasks, become dead letters with a warning: they may be bad."""
+    server.answer = lambda _: Reply(400)
+    spark.do("write", sql=query(9, 4), options=options(server.url, folder))
+    assert [letter["reason"] for letter in letters(folder)] == ["refused_by_api"] * 9
+    assert "9 refused events became dead letters at the end of the input" in spark.said()
+
+
 def test_the_api_takes_nothing(spark: Spark, server: Recorder, folder: Path) -> None:
     """Then the settings are at fault: the write fails, and no event becomes a dead letter."""
     server.answer = lambda _: Reply(400)
-    said = spark.failure("write", sql=query(8, 4), options=options(server.url, folder))
+    said = spark.failure("write", sql=query(10, 4), options=options(server.url, folder))
     assert "AllRefusedError: the API took nothing of this write" in said
     assert letters(folder) == []
     assert [path.name for path in folder.glob("_pending/*")] == ["README"]
@@ -189,6 +197,8 @@ def test_letters_are_piped_back(spark: Spark, server: Recorder, folder: Path) ->
     early = query(200, time=f"timestamp_seconds({NOW - 8 * 86_400})")
     spark.do("write", sql=early, options=options(server.url, folder))
     assert {letter["reason"] for letter in letters(folder)} == {"event_too_old"}
+    named = {"customer_id": "a-1b2c", "api_host": "127.0.0.1", "pixel_id": 12345}
+    assert [letter["written_for"] for letter in letters(folder)] == [named] * 200
     config = {
         "customer_id": "a-1b2c",
         "auth_token": TOKEN,

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import os
 import signal
+import sys
 from collections import Counter
 from typing import TYPE_CHECKING
 
@@ -45,30 +46,38 @@ def slowly(_: Request) -> Reply:
 
 def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, folder: Path) -> None:
     """Tasks and an executor are killed in mid-partition: nothing is lost, IDs are the same."""
-    busy = []
+    busy: list[int] = []
+    most = 8  # Requests until answers wait, so that tasks are in mid-partition: each has 20.
 
-    def slowly_at_once(request: Request) -> Reply:
+    def answer(request: Request) -> Reply:
         busy.append(server.busy)
-        return slowly(request)
+        # The very first waits as well, until there is one of each task.
+        is_held = 2 not in busy or len(server.requests) > most
+        return Reply(held=True) if is_held else slowly(request)
 
-    server.answer = slowly_at_once
+    server.answer = answer
     given = options(server.url, folder, max_concurrent_requests=2)
     # Start with both executors.
     together = {"spark.cores.max": "2", "spark.scheduler.minRegisteredResourcesRatio": "1.0"}
     with closing(Spark(tmp_path / "app", cluster.url, **together)) as spark:
         spark.begin("write", sql=query(8_000, 4, email=GUESTS), options=given)
-        wait_until(lambda: len(server.requests) > 8, "the first requests", 60)
+        wait_until(lambda: 2 in busy, "requests of both tasks", 60)
+        server.release()
+        wait_until(lambda: len(server.requests) >= most + 2, "requests that wait", 60)
+        assert max(busy) == 2  # Each of two tasks has one request in flight.
         for task in cluster.tasks():
             os.kill(task, signal.SIGKILL)
-        killed_at = len(server.requests)
-        wait_until(lambda: len(server.requests) > killed_at + 8, "more requests", 60)
+        most += 10
+        server.release()
+        wait_until(lambda: len(server.requests) >= most + 2, "more requests that wait", 60)
         os.kill(cluster.executors()[0], signal.SIGKILL)
+        most = sys.maxsize
+        server.release()
         spark.end()
         assert "Python worker exited unexpectedly" in spark.said()
         assert "Lost executor" in spark.said()
     sent = Counter(ids(server))
     assert set(sent) == set(event_ids(range(8_000))) - set(event_ids(range(7, 8_000, 50)))
-    assert max(busy) == 2  # Each of two tasks has one request in flight.
     assert 1 < max(sent.values()) <= 3  # Sent again, as often as tasks were killed.
     assert len(set(server.events)) == len(sent)  # And every time byte for byte.
     left = Counter(letter["event_id"] for letter in letters(folder))

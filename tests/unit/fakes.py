@@ -32,11 +32,13 @@ ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 REFUSED = Answer(Verdict.REFUSED, "HTTP 400: bad", 400)
 LIMITED = Answer(Verdict.LIMITED, "HTTP 429", 429)
 FAULT = Answer(Verdict.FAULT, "HTTP 500", 500)
+STARVED = Answer(Verdict.STARVED, "the system gives no file descriptor")
 
 
 def settings(**changes: Any) -> Settings:
-    """Return settings with an API that is not there."""
+    """Return settings with an API that is not there, and without a ledger."""
     config = {
+        "ledger": False,
         "customer_id": "a-1b2c",
         "auth_token": "a-token-of-unit-tests",
         "api_url": "http://127.0.0.1:9",
@@ -126,7 +128,8 @@ def machine_of(*, accepted: bool = False, size: int = 16, **changes: Any) -> Del
         changes: Settings.
     """
     given = settings(**changes)
-    pace = Pace(given.max_concurrent_requests, jitter=lambda: 0.5)
+    per_minute = given.max_requests_per_minute
+    pace = Pace(given.max_concurrent_requests, per_minute=per_minute, jitter=lambda: 0.5)
     return DeliveryMachine(given, pace, Suspicion(accepted=accepted), size, lambda: 0.5)
 
 

@@ -14,7 +14,7 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping.converter import StreamPlan
+from target_liveintent.mapping.converter import DELETION_COLUMNS, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.singer.streams import Stream
@@ -69,9 +69,9 @@ def test_one_metric_line_however_long_the_run(
 @pytest.mark.parametrize(
     ("plan", "keys", "columns"),
     [
-        (PLAN, ("id",), {"id", "event_time"}),
+        (PLAN, ("id",), {"id", "event_time", *DELETION_COLUMNS}),
         (PLAN, (), None),
-        (PLAN._replace(passes_others=False), (), {"event_time"}),
+        (PLAN._replace(passes_others=False), (), {"event_time", *DELETION_COLUMNS}),
         (PLAN._replace(reads=None), ("id",), None),
     ],
     ids=["keys", "no-keys", "no-keys-mapped", "unknown"],
@@ -79,7 +79,7 @@ def test_one_metric_line_however_long_the_run(
 def test_columns(
     tmp_path: Path, plan: StreamPlan, keys: tuple[str, ...], columns: set[str] | None
 ) -> None:
-    """A sink needs what its map reads and the keys; without keys all that is passed on."""
+    """A sink needs what its map reads, the keys, and what marks deleted rows; or all of it."""
     target, stream = started(tmp_path), ORDERS._replace(keys=keys)
     assert made(target, stream=stream, plan=plan).columns == columns
     assert made(target, SkippedSink, stream, plan).columns == frozenset()
@@ -139,9 +139,10 @@ def test_the_stream_of_a_dead_letter(tmp_path: Path) -> None:
     assert "orders" not in target.run.counts.streams
 
 
-def replayed(tmp_path: Path, **letter: Any) -> mock.Mock:
+def replayed(tmp_path: Path, settings: dict[str, Any] | None = None, **letter: Any) -> mock.Mock:
     """Return what a run receives when a dead letter is piped back."""
-    target, run = started(tmp_path), mock.Mock(counts=RunCounts())
+    target = started(tmp_path, **(settings or {}))
+    run = mock.Mock(counts=RunCounts())
     columns = ("event_time", "email", "consent", "stream", "reason", "event_id")
     stream = Stream(DEAD_LETTERS, {"properties": {name: {} for name in columns}}, ())
     plan = StreamPlan(DEAD_LETTERS, True, columns, True, None, transform=dict)
@@ -172,6 +173,41 @@ def test_a_dead_letter_that_must_not_be_replayed(tmp_path: Path) -> None:
     (rejection,) = received(run, Rejection)
     assert rejection.reason == "no_consent"
     assert not run.carry_over.called
+
+
+OTHER = {"customer_id": "b-9z9z", "api_host": "conversions.liveintent.com", "pixel_id": 1}
+GOOD = {"reason": "refused_by_api", "event_time": int(time.time()) - 60, "email": "ann@example.com"}
+
+
+def test_a_dead_letter_of_another_account(tmp_path: Path) -> None:
+    """It is carried over as what it is, unless `replay_other_accounts` is set."""
+    run = replayed(tmp_path, **GOOD, written_for=OTHER)
+    ((_, record, reason),) = [call.args for call in run.carry_over.mock_calls]
+    assert (record["written_for"], reason) == (OTHER, "other_account")
+    assert received(run, (Conversion, Rejection)) == []
+    run = replayed(tmp_path, {"replay_other_accounts": True}, **GOOD, written_for=OTHER)
+    assert not run.carry_over.called
+    assert len(received(run, Conversion)) == 1
+
+
+def test_who_is_not_to_be_sent_is_not_kept_for_another_account(tmp_path: Path) -> None:
+    """Consent and the suppression list are obeyed before a dead letter is kept."""
+    run = replayed(tmp_path, **GOOD, written_for=OTHER, consent="no")
+    assert not run.carry_over.called
+    assert [one.reason for one in received(run, Rejection)] == ["no_consent"]
+
+
+@pytest.mark.parametrize(
+    "reason", ["event_too_old", "refused_by_api", "unconfirmed", "api_error", "invalid_source"]
+)
+def test_a_dead_letter_whose_window_has_closed(tmp_path: Path, reason: str) -> None:
+    """It is dropped, whatever its reason is, and not kept."""
+    letter = {**GOOD, "reason": reason, "event_time": int(time.time()) - 31 * 86_400}
+    if reason == "invalid_source":
+        letter["source"] = "till"
+    run = replayed(tmp_path, **letter)
+    assert not run.carry_over.called
+    assert [one.reason for one in received(run, Rejection)] == ["expired"]
 
 
 def test_a_whole_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:

@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 
+from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
@@ -28,6 +29,15 @@ TIME = 1_785_500_000
 DAY = 86_400
 DEFAULTS = EventDefaults(pixel_id=4711, source="web", zone=dt.timezone.utc, normalization="gmail")
 BARE = DEFAULTS._replace(pixel_id=None, source=None)
+SETTINGS = settings_of(
+    {
+        "customer_id": "a-1b2c",
+        "auth_token": "a-token-of-unit-tests",
+        "pixel_id": DEFAULTS.pixel_id,
+        "default_source": DEFAULTS.source,
+    }
+)
+"""The settings from which these defaults come."""
 
 ADDRESS = "John.Doe+office@gmail.com"
 MD5 = "29a1df4646cb3417c19994a59a3e022a"
@@ -128,7 +138,7 @@ def letter(result: Conversion | Rejection) -> dict[str, Any]:
     """Return the record of a result's dead letter; the API refuses a conversion."""
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    return decode_object(decode_message(dead_letter_line(result)).record)
+    return decode_object(decode_message(dead_letter_line(result, SETTINGS)).record)
 
 
 def replayed(

@@ -41,7 +41,12 @@ and, to follow "31 % of events", what is missing and what to do."""
 
 
 def advise(facts: Facts) -> Iterator[str]:
-    """Yield a sentence for each thing to change, the most useful first."""
+    """Yield a sentence for each thing to change, the most useful first.
+
+    A replay gets none: no map applies to dead letters, and they are late in any case.
+    """
+    if facts.is_replay:
+        return
     for field, sources, words in _GAPS:
         groups = [one for one in facts.coverage if one.source in sources]
         events = sum(one.events for one in groups)
@@ -100,6 +105,6 @@ def _late_events(facts: Facts) -> Iterator[str]:
     if fresh < events * _FRESH:
         yield (
             f"{percent(events - fresh, events)} of events were sent more than an hour after they"
-            " happened: run more often. (Of a first run, or of one that catches up, it is no"
-            " wonder.)"
+            " happened. A first run, or one that catches up, is always like that; if others are"
+            " too, run more often."
         )

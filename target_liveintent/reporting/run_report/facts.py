@@ -86,6 +86,7 @@ def _outcomes(stream: str | None, counts: StreamCounts) -> Outcomes:
         not_replayed=counts.not_replayed.total(),
         unsettled=counts.unsettled,
         left_out=dict(counts.left_out.most_common()),
+        currencies=counts.amounts.figures,
     )
 
 
@@ -121,6 +122,8 @@ def _conclusions(facts: Facts) -> Iterator[str]:
     else:
         yield f"LiveIntent has {sent} of this run.{_earlier_and_unconfirmed(facts)}"
     yield _missing(facts)
+    if facts.total.not_replayed:
+        yield f"Not replayed, and kept: {counted(facts.total.not_replayed, 'dead letter')}."
     if facts.freshness:
         yield _lateness(facts)
     if facts.advice:
@@ -137,7 +140,10 @@ def _earlier_and_unconfirmed(facts: Facts) -> str:
 
 def _missing(facts: Facts) -> str:
     if not facts.missing:
-        return "Nothing that your maps select was held back." if facts.total.read else "No records."
+        if not facts.total.read:
+            return "No records."
+        selected = "this replay may send" if facts.is_replay else "your maps select"
+        return f"Nothing that {selected} was held back."
     not_sent = [one for one in facts.not_sent if one.reason != "already_sent"]
     reasons = [f"{one.records:,} `{one.reason}`" for one in not_sent]
     if facts.total.unsettled:

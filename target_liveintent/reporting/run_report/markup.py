@@ -17,6 +17,8 @@ def text(words: str) -> str:
 
 SENTENCES = "what to do"
 """The head of a column whose cells are sentences and not figures."""
+_WIDE_FROM = 4
+"""Columns of figures from which a small screen shows each row as a list."""
 
 
 def table(
@@ -24,17 +26,23 @@ def table(
 ) -> str:
     """Return a table, which scrolls if it is too wide; its heads and cells are HTML.
 
+    A small screen shows a table of many columns as lists, where each cell has its head beside it.
     The row `total` has the sums of the others.
     """
+    is_wide = len(heads) >= _WIDE_FROM and SENTENCES not in heads
     kinds = [' class="text"' if head == SENTENCES else "" for head in heads]
     top = "".join(
         f'<th scope="col"{kind}>{head}</th>' for head, kind in zip(heads, kinds, strict=True)
     )
+    start = "<table>"
+    if is_wide:
+        start = '<table class="wide">'
+        kinds = [f' data-head="{re.sub("<[^>]*>", "", head)}"' for head in heads]
     body = "".join(_row("<tr>", row, kinds) for row in rows)
     if total:
         body += _row('<tr class="all">', total, kinds)
     return (
-        f'<div class="scroll" tabindex="0"><table><caption>{text(caption)}</caption>'
+        f'<div class="scroll" tabindex="0">{start}<caption>{text(caption)}</caption>'
         f"<thead><tr>{top}</tr></thead><tbody>{body}</tbody></table></div>"
     )
 

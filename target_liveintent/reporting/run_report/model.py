@@ -10,6 +10,9 @@ from decimal import Decimal
 
 import msgspec
 
+from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.run import CurrencyFigures
+
 VERSION = 1
 DONE, FAILED, STOPPED = "done", "failed", "stopped"
 """How a run can end."""
@@ -23,7 +26,11 @@ class Ending(msgspec.Struct, frozen=True):
 
 
 class Outcomes(msgspec.Struct):
-    """Records of one stream by outcome, or of all streams if `stream` is None."""
+    """Records of one stream by outcome, or of all streams if `stream` is None.
+
+    Attributes:
+        currencies: The values of the delivered events.
+    """
 
     stream: str | None
     read: int
@@ -35,6 +42,7 @@ class Outcomes(msgspec.Struct):
     not_replayed: int
     unsettled: int
     left_out: dict[str, int]
+    currencies: list[CurrencyFigures]
 
     @property
     def unused(self) -> int:
@@ -159,6 +167,11 @@ class Facts(msgspec.Struct):
         """Records that the user's maps select and that LiveIntent does not have."""
         total = self.total
         return total.rejected + total.dropped + total.unsettled - self.count_of("already_sent")
+
+    @property
+    def is_replay(self) -> bool:
+        """Whether the run read dead letters, which are not mapped, and nothing else."""
+        return [one.stream for one in self.streams] == [DEAD_LETTERS]
 
     def count_of(self, reason: str) -> int:
         """Return how many records were not sent for a reason."""

@@ -16,6 +16,7 @@ from target_liveintent.reporting.run_report.markup import text
 from target_liveintent.reporting.run_report.model import STOPPED, DayValue, Facts
 from target_liveintent.reporting.run_report.tally import FIELDS, HOUR, OTHER_CURRENCIES
 from target_liveintent.reporting.run_report.words import percent, short_number
+from target_liveintent.run import amount_words
 
 _MOST_ROWS = 40
 """Rows of a table on the page; the JSON has all of them."""
@@ -25,6 +26,7 @@ _MOST_CURRENCIES = 4
 _LEAST_DAYS, _MOST_DAYS = 7, 31
 _WHOLE_FROM = 10_000
 """Amounts above this are shown without decimals in a tile."""
+_FIGURES = ("average value", "lowest value", "highest value", "below zero")
 _OUTCOMES = {
     "delivered": ("delivered", "good"),
     "rejected": ("dead letters", "bad"),
@@ -85,7 +87,7 @@ def _message(facts: Facts) -> str:
     after = (
         "The next run goes on where STATE stands."
         if facts.ending == STOPPED
-        else "Mend that; the next run sends what has no fate yet."
+        else "Fix that; the next run with the same options sends what has no fate yet."
     )
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
 
@@ -141,7 +143,7 @@ def _outcomes(facts: Facts) -> str:
         "delivered": "would be sent" if facts.dry_run else "LiveIntent has",
         "rejected": "dead letters",
         "dropped": "not to be sent",
-        "unused": "by your maps",
+        "unused": "not replayed" if facts.is_replay else "by your maps",
     }
     if facts.total.unsettled > 0:
         columns["unsettled"] = "without a fate"
@@ -152,15 +154,20 @@ def _outcomes(facts: Facts) -> str:
         for one in (facts.total, *facts.streams[:_MOST_ROWS])
     )
     table = markup.table("Records by stream", heads, rows, total)
-    intro = "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
+    intro = (
+        "Each dead letter has one fate. Those that are not replayed stay in the file."
+        if facts.is_replay
+        else "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
+    )
     return markup.section("What became of the records", intro, _outcome_figure(facts), table)
 
 
 def _outcome_figure(facts: Facts) -> str:
     steps, width = facts.over_time.steps, facts.over_time.seconds_a_step
-    keys = _OUTCOMES.values()
+    legend = _OUTCOMES | ({"unused": ("not replayed", "rest")} if facts.is_replay else {})
+    keys = legend.values()
     bars = {
-        colour: [getattr(step, field) for step in steps] for field, (_, colour) in _OUTCOMES.items()
+        colour: [getattr(step, field) for step in steps] for field, (_, colour) in legend.items()
     }
     if len(steps) > 1:
         labels = [words.clock(n * width) for n in range(len(steps))]
@@ -266,11 +273,16 @@ def _value(facts: Facts) -> str:
     totals = _totals(facts.value)
     if not totals:
         return ""
-    rows = [
-        [text(currency) or "none", f"{events:,}", words.amount(total)]
-        for currency, (events, total) in list(totals.items())[:_MOST_ROWS]
-    ]
-    table = markup.table("By currency", ["currency", "conversions", "value"], rows)
+    figures_of = {one.currency: one for one in facts.total.currencies}
+    rows = []
+    for currency, (events, total) in list(totals.items())[:_MOST_ROWS]:
+        row = [text(currency) or "none", f"{events:,}", words.amount(total), *["-"] * len(_FIGURES)]
+        if one := figures_of.get(currency):
+            amounts = (one.average_value, one.lowest_value, one.highest_value)
+            row[3:] = [*map(amount_words, amounts), f"{one.negative_values:,}"]
+        rows.append(row)
+    heads = ["currency", "conversions", "value", *_FIGURES]
+    table = markup.table("By currency", heads, rows)
     figures = []
     for currency in [name for name in totals if name != OTHER_CURRENCIES][:_MOST_CURRENCIES]:
         days = _by_day([one for one in facts.value if one.currency == currency])

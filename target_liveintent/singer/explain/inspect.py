@@ -6,8 +6,9 @@ with the parts that a run uses: stream maps, validator and record converter.
 
 from __future__ import annotations
 
-import re
-from collections import Counter
+import datetime as dt
+import math
+import time
 from collections.abc import Iterator
 from typing import IO, Any
 
@@ -15,152 +16,196 @@ import msgspec
 
 from target_liveintent.conversions import (
     DEAD_LETTERS,
-    Conversion,
+    MARGIN,
     EventBuilder,
-    Rejection,
     missing_columns,
     watch_zone,
 )
-from target_liveintent.errors import InputError, StreamMappingError
-from target_liveintent.mapping import MappingFailedError, RecordConverter, StreamPlan, coalesce
+from target_liveintent.errors import InputError
+from target_liveintent.mapping import RecordConverter
 from target_liveintent.privacy import Suppressions
+from target_liveintent.run import RunCounts
 from target_liveintent.settings import Settings
-from target_liveintent.singer.reader import Message, decode_message, decode_object, lines
+from target_liveintent.singer.batch_files import batch_records
+from target_liveintent.singer.explain.explained import Explained, Noted
+from target_liveintent.singer.reader import (
+    Message,
+    decode_message,
+    decode_object,
+    lines,
+    refuse_type,
+    stream_of,
+)
+from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.stream_maps import StreamMaps
-from target_liveintent.singer.streams import Stream
+from target_liveintent.singer.streams import (
+    Stream,
+    StreamsThatCame,
+    stream_described,
+)
 from target_liveintent.singer.validation import RecordValidator
 
 MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""
-SENT, FILTERED = "sent", "filtered"
-"""Outcomes of a record, beside the reason codes of rejections."""
-_MAX_EXAMPLES = 3
-_HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
-
-
-class Explained(msgspec.Struct):
-    """What one map makes of a stream and its records.
-
-    Attributes:
-        missing: What the stream lacks to give events.
-        converter: None if the records cannot become events.
-        validator: None if the settings do not ask for it.
-        outcomes: Counts records by outcome: `sent`, `filtered`, or a reason code.
-        left_out: Counts, by column, how often a column could not be used.
-        mapped: The columns of the stream that say whose conversion it is.
-        filled: The columns that have a value in at least one mapped record.
-        examples: The JSON of the first events, with shortened hashes.
-        rejected: The first rejection for each reason.
-        zone_uses: How many event times were read in the zone of the setting `timezone`.
-        mistake: The error that would end a run.
-    """
-
-    stream: Stream
-    plan: StreamPlan
-    missing: list[str] = msgspec.field(default_factory=list)
-    converter: RecordConverter | None = None
-    validator: RecordValidator | None = None
-    outcomes: Counter[str] = msgspec.field(default_factory=Counter)
-    left_out: dict[str, int] = msgspec.field(default_factory=dict)
-    mapped: frozenset[str] = frozenset()
-    filled: set[str] = msgspec.field(default_factory=set)
-    examples: list[str] = msgspec.field(default_factory=list)
-    rejected: dict[str, Rejection] = msgspec.field(default_factory=dict)
-    zone_uses: int = 0
-    mistake: str | None = None
-
-    def note_zone_use(self) -> None:
-        """Count an event time that is read in the zone of the setting `timezone`."""
-        self.zone_uses += 1
-
-    def add(self, record: dict[str, Any]) -> None:
-        """Convert a record as a run would, and note its outcome."""
-        if self.converter is None or self.mistake:
-            return
-        violation = self.validator.violation(record) if self.validator else None
-        try:
-            result = self.converter.convert(record, violation)
-            self._note_filled(record)
-        except StreamMappingError as mistake:
-            self.mistake = str(mistake)
-            return
-        if isinstance(result, Conversion):
-            self.outcomes[SENT] += 1
-            if len(self.examples) < _MAX_EXAMPLES:
-                self.examples.append(_HASH.sub(r'"\1":"\2…"', result.body.decode()))
-        elif isinstance(result, Rejection):
-            self.outcomes[result.reason] += 1
-            self.rejected.setdefault(result.reason, result)
-        else:
-            self.outcomes[FILTERED] += 1
-
-    def _note_filled(self, record: dict[str, Any]) -> None:
-        """Map a record once more, to see which columns have a value."""
-        try:
-            mapped = self.plan.transform(record) if self.plan.transform else None
-        except MappingFailedError:
-            return
-        for column, value in (mapped or {}).items():
-            if coalesce(value) is not None:
-                self.filled.add(column)
+_CLOCK_AFTER = 2
+"""Seconds after the newest event at which a recording is judged: the API wants a time before that
+of sending, and a younger event would be given one."""
 
 
 class Inspector:
-    """Reads the streams of an input, and converts their first records."""
+    """Reads the streams of an input, and converts their first records.
 
-    def __init__(self, settings: Settings, maps: StreamMaps) -> None:
+    Args:
+        settings: The settings.
+        maps: The stream maps.
+        from_recording: Whether ages are judged as of the newest event of the input, and not as of
+            now.
+
+    Attributes:
+        streams: What each map makes of a stream, by stream.
+        is_catalog: Whether the input is a catalog.
+        records: How many records were looked at.
+    """
+
+    def __init__(
+        self, settings: Settings, maps: StreamMaps, *, from_recording: bool = False
+    ) -> None:
         self._settings = settings
         self._maps = maps
         self._suppressions = Suppressions(settings.suppression_path)
-        self.streams: dict[str, list[Explained]] = {}
+        self._from_recording = from_recording
+        self._extracted: float | None = None  # When the tap read the last row, if it says so.
+        self._as_of: float | None = None
+        self._taken: list[tuple[list[Explained], dict[str, Any]]] = []
+        self.streams = StreamsThatCame[Explained]()
+        self.is_catalog = False
 
     def read(self, source: IO[str]) -> Iterator[str]:
         """Read a Singer stream, or else a catalog; yields lines to print about the reading."""
-        records = 0
-        unread: list[bytes] = []
-        for number, line in enumerate(lines(source, lambda: True), 1):
-            if not line.strip():
-                continue
-            if unread:
-                unread.append(line)
-                continue
-            try:
-                records += self._process(decode_message(line))
-            except InputError as error:
-                if self.streams:
-                    msg = f"line {number} of the input: {error}"
-                    raise InputError(msg) from None
-                unread.append(line)  # The first line of a catalog, if the input is one.
-            if records >= MAX_RECORDS:
-                yield f"Only the first {records:,} records were looked at."
-                return
+        unread = self._read_stream(source)
+        if self.records >= MAX_RECORDS:
+            yield f"Only the first {MAX_RECORDS:,} records were looked at."
         if unread:
+            self.is_catalog = True
             for stream in _catalog(b"\n".join(unread)):
                 self._register(stream)
             yield "The input is a catalog: it has no records to try the maps on."
+        self._convert()
 
-    def _process(self, message: Message) -> bool:
-        """Process a message; returns whether it is a RECORD."""
-        name = message.stream or ""
-        if message.type == "SCHEMA":
-            schema = decode_object(message.schema)
-            self._register(Stream(name, schema, tuple(message.key_properties or ())))
-        elif message.type == "RECORD":
-            record = decode_object(message.record)
-            for explained in self.streams.get(name, []):
-                explained.add(record)
-            return True
-        return False
+    def _read_stream(self, source: IO[str]) -> list[bytes]:
+        """Read a Singer stream; returns the lines of the input if it is none."""
+        unread: list[bytes] = []
+        number = 0
+        try:
+            for line in lines(source, lambda: True):
+                number += 1
+                if not line.strip():
+                    continue
+                message = None if unread else self._message(line)
+                if message is None:
+                    unread.append(line)
+                else:
+                    self._process(message)
+                if self.records >= MAX_RECORDS:
+                    break
+        except InputError as error:
+            msg = f"line {number} of the input: {error}"
+            raise InputError(msg) from None
+        return unread
+
+    def _message(self, line: bytes) -> Message | None:
+        """Decode a line; None if it is no message, and may be the first line of a catalog."""
+        try:
+            return decode_message(line)
+        except InputError:
+            if self.streams:
+                raise
+            return None
+
+    @property
+    def records(self) -> int:  # noqa: D102 (above)
+        return len(self._taken)
+
+    @property
+    def plans(self) -> list[Explained]:
+        """What each map makes of each stream."""
+        return [explained for plans in self.streams.values() for explained in plans]
+
+    def _process(self, message: Message) -> None:
+        match message.type:
+            case "SCHEMA":
+                self._register(stream_described(stream_of(message), message))
+            case "RECORD":
+                self._note_extracted(message.time_extracted)
+                self._take(stream_of(message), decode_object(message.record))
+            case "BATCH":
+                stream = stream_of(message)
+                for record in batch_records(message.encoding or {}, message.manifest or []):
+                    self._take(stream, record)
+            case "STATE" | "ACTIVATE_VERSION":
+                pass
+            case _:
+                refuse_type(message)
+
+    def _take(self, stream: str, record: dict[str, Any]) -> None:
+        if self.records < MAX_RECORDS:
+            self._taken.append((self.streams[stream], record))
+
+    def _convert(self) -> None:
+        """Convert all records; of a recording, the newest event says when they are judged."""
+        if self._from_recording:
+            self._as_of = self._newest() + _CLOCK_AFTER
+        for explained, record in self._each():
+            explained.add(record)
+
+    def _note_extracted(self, moment: Any) -> None:
+        try:
+            read_at = msgspec.convert(moment, dt.datetime)
+        except msgspec.ValidationError:
+            return
+        if read_at.tzinfo is None:  # No result may depend on the zone of this machine.
+            read_at = read_at.replace(tzinfo=dt.timezone.utc)
+        self._extracted = max(read_at.timestamp(), self._extracted or 0.0)
+
+    def _newest(self) -> int:
+        """Return the Unix time of the newest event, planned ones aside.
+
+        A planned one, such as the day on which a sale is expected to close, is later than the tap's
+        reading; a run rejects it, and it must not make all others too old.
+        """
+        times = [explained.event_time(record) for explained, record in self._each()]
+        found = [event_time for event_time in times if event_time is not None]
+        latest = math.inf if self._extracted is None else self._extracted + MARGIN
+        return max((one for one in found if one <= latest), default=max(found, default=0))
+
+    def _clock(self) -> float:
+        return time.time() if self._as_of is None else self._as_of
+
+    def _each(self) -> Iterator[tuple[Explained, dict[str, Any]]]:
+        return ((explained, record) for plans, record in self._taken for explained in plans)
+
+    @property
+    def counts(self) -> RunCounts:
+        """The counts of a run over what was converted."""
+        counts = RunCounts()
+        for explained in self.plans:
+            counts.of(explained.plan.stream).add(explained.counts)
+        return counts
 
     def _register(self, stream: Stream) -> None:
-        if stream.name in self.streams or not isinstance(stream.schema.get("properties"), dict):
+        if not isinstance(stream.schema.get("properties"), dict):  # (Of a catalog.)
             return
+        known = self.streams.get(stream.name)
+        if known is not None and known[0].stream == stream:
+            return
+        plans = self._maps.plans(stream.name, stream.schema)
+        noted = [one.noted for one in known] if known else [Noted() for _ in plans]
         self.streams[stream.name] = [
-            self._explained(stream, plan) for plan in self._maps.plans(stream.name, stream.schema)
+            self._explained(Explained(stream, *one)) for one in zip(plans, noted, strict=True)
         ]
 
-    def _explained(self, stream: Stream, plan: StreamPlan) -> Explained:
-        explained = Explained(stream, plan)
+    def _explained(self, explained: Explained) -> Explained:
+        stream, plan = explained.stream, explained.plan
         if plan.transform is None:
             return explained
         is_replay = stream.name == DEAD_LETTERS
@@ -171,12 +216,17 @@ class Inspector:
             return explained
         if self._settings.validate_records and not is_replay:
             explained.validator = RecordValidator(stream.schema)
-        defaults = watch_zone(defaults, explained.note_zone_use)
+        defaults = watch_zone(defaults, explained.noted.note_zone_use)
         builder = EventBuilder(
             stream.name, plan.properties, stream.keys, defaults, self._suppressions
         )
-        explained.mapped = builder.identifying
-        explained.converter = RecordConverter(plan, builder, explained.left_out)
+        explained.noted.mapped |= builder.identifying
+        left_out = explained.noted.left_out
+        explained.converter = (
+            ReplayConverter(plan, builder, left_out, self._settings, self._clock)
+            if is_replay
+            else RecordConverter(plan, builder, left_out, self._clock)
+        )
         return explained
 
 

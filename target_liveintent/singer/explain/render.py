@@ -1,186 +1,135 @@
-"""Renders what `--explain` prints."""
+"""Renders an `Explanation` as lines of text, or as JSON."""
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Mapping
-from typing import IO
+import re
+from collections.abc import Iterator
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, FIELDS
-from target_liveintent.mapping import (
-    FILTER,
-    StreamPlan,
-    absent_streams,
-    advise_map,
-    likely_preset,
-    settings_to_set,
-    unknown_columns,
-    unknown_reads,
-    unused_zone,
+from target_liveintent.privacy import without_secrets
+from target_liveintent.run import currency_lines
+from target_liveintent.singer.explain.explained import NOT_MAPPED
+from target_liveintent.singer.explain.model import (
+    Expectation,
+    ExplainedStream,
+    Explanation,
+    Records,
 )
-from target_liveintent.privacy import scrub
-from target_liveintent.reasons import REASONS
-from target_liveintent.run import Identification, what_to_do
-from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.inspect import FILTERED, SENT, Explained, Inspector
-from target_liveintent.singer.stream_maps import StreamMaps
 
 _MAX_UNUSED_COLUMNS = 12
+_NO_PLAN = {"dropped": "  Your map drops it.", "skipped": "  It is skipped: no map names it."}
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
 
-def explain(
-    source: IO[str], settings: Settings, maps: StreamMaps, in_use: Mapping[str, str]
-) -> Iterator[str]:
-    """Explain, in lines to print, what a run would do with a Singer stream or a tap's catalog.
-
-    The argument `in_use` is the setting `presets`.
-
-    Raises:
-        InputError: If the input is neither. The message has the number of a line, not its content.
-    """
-    inspector = Inspector(settings, maps)
-    yield from inspector.read(source)
-    for plans in inspector.streams.values():
-        for explained in plans:
-            yield from _paragraph(explained, settings, in_use)
-    for name, hint in absent_streams(maps.names, inspector.streams):
-        yield from ("", f"Stream {name}", f"  A map names it, but it did not come{hint}")
+def as_json(explanation: Explanation) -> str:
+    """Return an explanation as one JSON object. It cannot control a terminal."""
+    text = msgspec.json.format(msgspec.json.encode(explanation), indent=2).decode()
+    return "".join(
+        c if c.isprintable() or c == "\n" else _escaped(c) for c in without_secrets(text)
+    )
 
 
-def _paragraph(
-    explained: Explained, settings: Settings, in_use: Mapping[str, str]
-) -> Iterator[str]:
-    """Describe what one map makes of a stream."""
-    stream, plan = explained.stream, explained.plan
-    preset = f" (preset {in_use[stream.name]})" if stream.name in in_use else ""
-    copied = f", counted as {plan.stream}" if plan.stream != stream.name else ""
-    yield ""
-    yield f"Stream {stream.name}{copied}{preset}"
-    if plan.transform is None:
-        yield "  Your map drops it." if plan.named else "  It is skipped: no map names it."
-    else:
-        yield from _fields(explained, settings)
-    if explained.missing:
-        yield f"  It can never give an event: it lacks {'; '.join(explained.missing)}."
-    columns = stream.schema["properties"]
-    if explained.missing and (advice := settings_to_set(explained.missing)):
-        yield f"  {advice}"
-    elif explained.missing or (plan.transform and not plan.named and likely_preset(columns)):
-        advice = advise_map(
-            stream.name, columns, stream.keys, settings.events, in_use=stream.name in in_use
+def _escaped(character: str) -> str:
+    units = re.findall("....", character.encode("utf-16-be").hex())
+    return "".join(f"\\u{unit}" for unit in units)
+
+
+def as_lines(explanation: Explanation) -> Iterator[str]:
+    """Return an explanation as lines to print; with an expectation, how the two compare."""
+    yield from explanation.notes
+    if explanation.expectation is None:
+        for stream in explanation.streams:
+            yield from _paragraph(stream)
+        for absent in explanation.absent_streams:
+            yield ""
+            yield f"Stream {absent.stream}"
+            yield f"  A map names it, but it did not come{absent.similar or ''}"
+    yield from _failures(explanation)
+    if explanation.expectation is not None:
+        yield from _comparison(explanation.expectation)
+
+
+def _failures(explanation: Explanation) -> Iterator[str]:
+    if explanation.failures:
+        yield ""
+    for why in explanation.failures:
+        yield f"A run over this input would fail: {why}"
+
+
+def _comparison(expectation: Expectation) -> Iterator[str]:
+    file, became = expectation.file, expectation.words
+    if expectation.written:
+        yield (
+            f"'{file}' did not exist, and is written now ({became}). Look at it, keep it beside the"
+            " recording, and run this again."
         )
-        yield from (f"  {line}" for line in advice.splitlines())
-    if explained.outcomes:
-        yield from _records(explained)
-    if explained.outcomes[SENT] and not explained.zone_uses and stream.name != DEAD_LETTERS:
-        for words in unused_zone(settings.timezone, [stream.name]):
-            yield f"  {words[0].upper()}{words[1:]}."
-    if explained.mistake:
-        yield f"  A run would end at a record: {explained.mistake}"
+    elif expectation.difference:
+        yield f"The input does not become what '{file}' expects:"
+        yield from expectation.difference
+        yield f"If that is how it should be, delete '{file}' and run this again."
+    else:
+        yield f"The input becomes what '{file}' expects ({became})."
 
 
-def _fields(explained: Explained, settings: Settings) -> Iterator[str]:
-    plan = explained.plan
-    if FILTER in plan.origins:
-        yield f"  only if          {_one_line(plan.origins[FILTER].expression)}"
-    empty = []
-    for field in FIELDS:
-        source = _mapped(field.name, field.path, plan)
-        source = source or _default(field.name, explained, settings)
-        if source:
-            yield f"  {field.name:16} {source}"
-        else:
-            empty.append(field.name)
-    yield f"  Empty: {', '.join(empty)}."
-    if plan.reads is not None:
-        used = plan.reads | set(explained.stream.keys)
-        names = sorted(set(explained.stream.schema["properties"]) - used)
-        if names:
-            hidden = len(names) - _MAX_UNUSED_COLUMNS
-            more = f" and {hidden} more" if hidden > 0 else ""
-            yield f"  Not used: {', '.join(names[:_MAX_UNUSED_COLUMNS])}{more}."
-    yield from _misspelled(explained)
+def _paragraph(stream: ExplainedStream) -> Iterator[str]:
+    """Describe what one map makes of a stream."""
+    preset = f" (preset {stream.preset})" if stream.preset else ""
+    copied = f", counted as {stream.counted_as}" if stream.counted_as != stream.stream else ""
+    yield ""
+    yield f"Stream {stream.stream}{copied}{preset}"
+    if stream.use in _NO_PLAN:
+        yield _NO_PLAN[stream.use]
+    else:
+        yield from _fields(stream)
+    if stream.lacks:
+        yield f"  It can never give an event: it lacks {'; '.join(stream.lacks)}."
+    yield from (f"  {line}" for line in (stream.advice or "").splitlines())
+    if stream.records is not None:
+        yield from _records(stream.records, stream.warnings)
+    if stream.ends_run:
+        yield f"  A run would end at a record: {stream.ends_run}"
 
 
-_NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never sent)"}
+def _fields(stream: ExplainedStream) -> Iterator[str]:
+    if stream.deleted_by:
+        yield f"  deleted rows     dropped, by {' or '.join(stream.deleted_by)}"
+    if stream.only_if is not None:
+        yield f"  only if          {stream.only_if}"
+    yield from (f"  {field:16} {source}" for field, source in stream.fields.items())
+    yield f"  Empty: {', '.join(stream.empty_fields)}."
+    if names := stream.unused_columns:
+        hidden = len(names) - _MAX_UNUSED_COLUMNS
+        more = f" and {hidden} more" if hidden > 0 else ""
+        yield f"  Not used: {', '.join(names[:_MAX_UNUSED_COLUMNS])}{more}."
+    yield from (f"  {sentence}" for sentence in stream.misspelled)
 
 
-def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
-    """Return the expressions and columns of which the first with a value fills a field."""
-    sources = []
-    for place in (name, *path[:1]):
-        if place in plan.origins:
-            sources.append(_one_line(plan.origins[place].expression))
-        elif place in plan.properties:
-            sources.append("the column of that name" if place == name else f"the column {place}")
-    note = _NOTES.get(name, "") if sources else ""
-    return ", else ".join(dict.fromkeys(sources)) + note
-
-
-def _default(column: str, explained: Explained, settings: Settings) -> str:
-    """Return what fills a field that no column of the map fills; empty if nothing does."""
-    events, keys = settings.events, explained.stream.keys
-    derived = f"key properties {', '.join(keys)}" if keys else "the whole mapped record"
-    defaults = {
-        "event_id": f"derived from the stream's name and {derived}",
-        "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
-        "source": f"'{events.source}' (setting default_source)" if events.source else "",
-        "decision_id": "li_did of source_url, where there is no e-mail"
-        if "source_url" in explained.plan.properties
-        else "",
-    }
-    return defaults.get(column, "")
-
-
-def _one_line(expression: str) -> str:
-    return " ".join(expression.split())
-
-
-def _misspelled(explained: Explained) -> Iterator[str]:
-    """Name columns that no event has, and columns that expressions read and the tap lacks."""
-    plan = explained.plan
-    for unknown in unknown_columns(plan.stream, plan.computed):
-        yield f"  {unknown[0].upper()}{unknown[1:]}"
-    for column, origin in plan.origins.items():
-        note = " (The preset reads it where there is one.)" if origin.is_shipped else ""
-        for said, end in unknown_reads({column: origin}, explained.stream.schema):
-            yield f"  {said}{end}{note}"
-
-
-def _identification(explained: Explained) -> Identification:
-    unidentified = explained.outcomes["no_identity"]
-    return Identification(
-        explained.plan.stream,
-        explained.outcomes[SENT] + unidentified,
-        unidentified,
-        explained.mapped,
-        explained.left_out,
-    )
-
-
-def _records(explained: Explained) -> Iterator[str]:
-    outcomes = explained.outcomes
-    rejected = {reason: count for reason, count in outcomes.most_common() if reason in REASONS}
+def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     yield (
-        f"  Of {outcomes.total():,} records, {outcomes[SENT]:,} would be sent,"
-        f" {outcomes[FILTERED]:,} filtered, {sum(rejected.values()):,} rejected."
+        f"  Of {records.read:,} records, {records.sent:,} would be sent,"
+        f" {records.filtered:,} filtered, {records.rejected:,} rejected"
+        f"{f', {records.dropped:,} dropped' if records.dropped else ''}."
     )
-    for reason, count in rejected.items():
-        first = explained.rejected[reason]
+    for one in records.reasons:
+        first = one.first
         about = f", {first.field}" if first.field else ""
-        about += f" ({scrub(first.detail)})" if first.detail else ""
+        about += f" ({first.detail})" if first.detail else ""
         about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
-        yield f"  {reason} ({count:,}), event {first.event_id} first{about}:"
-        yield f"    {what_to_do(reason, [_identification(explained)])}"
-    mapped = outcomes.total() - outcomes[FILTERED] - outcomes["mapping_failed"]
-    empty = [column for column in explained.plan.computed if column not in explained.filled]
-    if mapped:
-        yield from (f"  {column} is empty in all {mapped:,} records." for column in empty)
-    already_shown = {f"{column} empty" for column in empty}
-    for column, count in sorted(explained.left_out.items()):
+        yield f"  {one.reason} ({one.records:,}), event {first.event_id} first{about}:"
+        yield f"    {one.meaning}"
+    if mapped := records.read - records.filtered - _not_mapped(records):
+        yield from (
+            f"  {name} is empty in all {mapped:,} records." for name in records.always_empty
+        )
+    already_shown = {f"{column} empty" for column in records.always_empty}
+    for column, count in records.left_out.items():
         if column not in already_shown:
             yield f"  Left out of events: {column}, {count:,} times."
-    for example in explained.examples:
-        yield f"  {example}"
+    yield from (f"  {line}." for line in currency_lines(records.currencies))
+    yield from (f"  WARNING: {sentence}." for sentence in warnings)
+    yield from (f"  {bytes(example).decode()}" for example in records.examples)
+
+
+def _not_mapped(records: Records) -> int:
+    return sum(one.records for one in records.reasons if one.reason in NOT_MAPPED)

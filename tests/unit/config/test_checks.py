@@ -45,6 +45,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("timezone", "Europe", "IANA"),
     ("timezone", 5, ""),
     ("email_normalization", "none", "gmail, all_domains, lowercase"),
+    ("source_url_parameters", "all", "all_but_secrets, attribution, none"),
     ("batch_size_rows", 0, "1"),
     ("batch_size_rows", 101, "100"),
     ("batch_size_rows", "100", "integer"),
@@ -84,6 +85,42 @@ def test_wrong_values(name: str, value: Any, hint: str) -> None:
     assert "\n" not in line
 
 
+WRONG_OF_EACH_KIND: dict[str, Any] = {
+    "customer_id": "c-1b2c",
+    "auth_token": "to ken",
+    "api_url": "https://",
+    "timezone": "Mars/Olympus",
+    "batch_size_rows": 0,
+    "limit": "5",
+    "ledger_path": "nowhere/ledger.sqlite",
+    "report_path": "report.htm",
+    "presets": {"__else__": "shopify"},
+    "stream_maps": {"orders": {"email": "mail ="}},
+}
+"""Settings that are wrong, each for another of the checks."""
+
+
+@pytest.mark.parametrize("name", WRONG_OF_EACH_KIND)
+def test_a_wrong_setting_hides_no_other(name: str) -> None:
+    """All of them are named at once, whatever is wrong with the others, or missing."""
+    for others in (WRONG_OF_EACH_KIND, {name: WRONG_OF_EACH_KIND[name], "customer_id": None}):
+        if others[name] is not None:
+            found = problems({**GOOD, **others})
+            assert [line for line in found if line.startswith(f"setting '{name}")], found
+    rest = {key: value for key, value in WRONG_OF_EACH_KIND.items() if key != name}
+    assert len(problems({**GOOD, **rest})) == len(rest)
+
+
+def test_a_time_zone_is_named_where_nothing_is_set() -> None:
+    """A first attempt: a time zone that does not exist, and no account yet."""
+    lines = problems({"timezone": "Berlin"})
+    assert [line.partition("' ")[0] for line in lines] == [
+        "setting 'customer_id",
+        "setting 'auth_token",
+        "setting 'timezone",
+    ]
+
+
 RIGHT: list[tuple[str, Any]] = [
     ("customer_id", "b-zzzz"),
     ("customer_id", "a-0000"),
@@ -97,6 +134,8 @@ RIGHT: list[tuple[str, Any]] = [
     ("max_dead_letter_percent", 100),
     ("timezone", "Asia/Kathmandu"),
     ("email_normalization", "all_domains"),
+    ("source_url_parameters", "attribution"),
+    ("source_url_parameters", "none"),
     ("stream_maps", {}),
     ("stream_maps", {"orders": None, "*": "__NULL__", "__else__": "__NULL__"}),
     ("stream_maps", {"__else__": None}),
@@ -316,6 +355,7 @@ def test_a_pixel_id_fits_where_the_record_s_own_would() -> None:
             {"delivered_path": "liveintent-dead-letters.singer"},
             ("dead_letter_path", "delivered_path"),
         ),
+        ({"delivered_path": "liveintent-ledger.sqlite"}, ("ledger_path", "delivered_path")),
         ({"report_path": "a.html", "metrics_path": "a.json"}, ("metrics_path", "report_path")),
         ({"report_path": "a.html", "suppression_path": "a.html"}, ("suppression", "report")),
     ],
@@ -351,6 +391,14 @@ def test_settings_that_name_files_of_their_own(
     monkeypatch.chdir(tmp_path)
     names = {"delivered_path": "a.csv", "metrics_path": "a.prom", "ledger_path": "a.sqlite"}
     assert problems({**GOOD, **names, "report_path": "a.html"}) == []
+
+
+def test_a_ledger_that_is_off_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Another setting may name the file that the ledger would have."""
+    monkeypatch.chdir(tmp_path)
+    given = {**GOOD, "delivered_path": "liveintent-ledger.sqlite"}
+    assert problems({**given, "ledger": False}) == []
+    assert problems({**given, "ledger": None})
 
 
 def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None:

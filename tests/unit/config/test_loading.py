@@ -41,7 +41,8 @@ def test_defaults_in_use() -> None:
     assert settings.events.normalization == "gmail"
     assert str(settings.events.zone) == "UTC"
     assert (settings.presets, settings.stream_maps, settings.stream_map_config) == ({}, {}, {})
-    assert (settings.ledger_path, settings.limit) == (None, None)
+    assert (settings.ledger, settings.ledger_path) == (True, "liveintent-ledger.sqlite")
+    assert settings.limit is None
 
 
 def test_settings_in_use() -> None:

@@ -3,7 +3,9 @@
 from __future__ import annotations
 
 from typing import Any
+from urllib.parse import quote
 
+import msgspec
 import pytest
 from unit_support import (
     ADDRESS,
@@ -14,12 +16,16 @@ from unit_support import (
     SHA2,
     body,
     build,
+    conversion,
+    letter,
     order,
     rejection,
+    replayed,
     sha256,
 )
 
 from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import Conversion
 
 
 @pytest.mark.parametrize("column", ["email", "md5", "sha2"])
@@ -85,16 +91,110 @@ def test_the_decision_id_of_the_url() -> None:
     assert made["purchaseData"]["sourceUrl"] == CLICK_URL
 
 
-def test_the_url_is_not_read_where_there_is_an_address() -> None:
-    """With a hashed e-mail no decision ID is inferred."""
-    assert "decisionId" not in body(order(source_url=CLICK_URL))
-    assert "decisionId" not in body(order(email=None, md5=MD5, source_url=CLICK_URL))
+@pytest.mark.parametrize("identity", [{}, {"email": None, "md5": MD5}, {"email": "guest"}])
+def test_the_decision_id_of_the_url_goes_beside_a_hash(identity: dict[str, Any]) -> None:
+    """It is sent whenever it is found: more identifiers match better."""
+    made = body(order(**identity, source_url=CLICK_URL))
+    assert made["decisionId"] == LI_DID
+    assert (made["userData"].get("md5") == MD5) == ("guest" not in identity.values())
 
 
-@pytest.mark.parametrize("empty", [None, "", "null", "ann@example.com", ["x"]])
-def test_an_unusable_decision_id_leaves_the_url(empty: Any) -> None:
-    """An unusable decision ID does not hide the one in the URL."""
-    assert body(order(email=None, decision_id=empty, source_url=CLICK_URL))["decisionId"] == LI_DID
+@pytest.mark.parametrize(
+    ("unusable", "counted"),
+    [
+        (None, 0),
+        ("", 0),
+        (" ", 0),
+        ("null", 1),
+        ("Undefined", 1),
+        ("(NOT SET)", 1),
+        ("00000000-0000-0000-0000-000000000000", 1),
+        ("ann@example.com", 1),
+        (["x"], 1),
+    ],
+)
+@pytest.mark.parametrize("email", [ADDRESS, ...])
+def test_an_unusable_decision_id_leaves_the_url(unusable: Any, counted: int, email: Any) -> None:
+    """It does not hide the one in the URL, and is counted unless it is empty."""
+    left_out: dict[str, int] = {}
+    made = conversion(
+        order(email=email, decision_id=unusable, source_url=CLICK_URL), left_out=left_out
+    )
+    assert msgspec.json.decode(made.body)["decisionId"] == LI_DID
+    assert left_out == ({"decision_id": 1} if counted else {})
+    assert letter(made)["decision_id"] == LI_DID
+
+
+@pytest.mark.parametrize("spelling", ["decision_id", "decisionId"])
+@pytest.mark.parametrize(
+    "placeholder",
+    [
+        *("undefined", "none", "null", "nil", "nan", "unknown", "(not set)", "n/a"),
+        "00000000-0000-0000-0000-000000000000",
+    ],
+)
+def test_a_placeholder_is_no_decision_id(placeholder: str, spelling: str) -> None:
+    """It is treated as absent in any case, and counted; so it identifies nobody."""
+    for text in (placeholder, placeholder.upper(), f" {placeholder.title()}\t"):
+        left_out: dict[str, int] = {}
+        assert "decisionId" not in body({**order(), spelling: text}, left_out=left_out)
+        assert left_out == {"decision_id": 1}
+        rejected = rejection({**order(email=...), spelling: text}, left_out=left_out)
+        assert rejected.reason == "no_identity"
+        assert left_out == {"decision_id": 2}
+
+
+@pytest.mark.parametrize("value", ["undefined", "", "abc", "00000000-0000-0000-0000-000000000000"])
+def test_an_unusable_decision_id_of_the_url_is_counted(value: str) -> None:
+    """A page whose `li_did` is none identifies nobody, and the summary says so."""
+    left_out: dict[str, int] = {}
+    page = f"https://shop.example/?li_did={value}"
+    rejected = rejection(order(email=..., source_url=page), left_out=left_out)
+    assert (rejected.reason, left_out) == ("no_identity", {"decision_id": 1})
+    made = body(order(decision_id="undefined", source_url=page), left_out=left_out)
+    assert "decisionId" not in made
+    assert left_out == {"decision_id": 2}
+    assert body(order(decision_id="d-1", source_url=page), left_out=left_out)["decisionId"] == "d-1"
+    assert left_out == {"decision_id": 2}
+
+
+def test_what_is_no_event_counts_no_decision_id() -> None:
+    """The share of events without an identity is one of those whose columns were all read."""
+    left_out: dict[str, int] = {}
+    page = "https://shop.example/?li_did=undefined"
+    old = order(source_url=page, event_time="2020-01-01T00:00:00Z")
+    assert rejection(old, left_out=left_out).reason == "event_too_old"
+    assert left_out == {}
+
+
+def test_the_decision_id_of_a_parameter_that_is_removed() -> None:
+    """It is read before the URL is cleaned, and a replay sends it again."""
+    inner = quote(f"https://shop.example/?li_did={LI_DID}&e=ann@example.com", safe="")
+    made = conversion(order(email=None, source_url=f"https://x.example/?next={inner}"))
+    event = msgspec.json.decode(made.body)
+    assert (event["decisionId"], event["purchaseData"]) == (
+        LI_DID,
+        {"sourceUrl": "https://x.example/"},
+    )
+    again = replayed(made)
+    assert isinstance(again, Conversion)
+    assert again.body == made.body
+
+
+def test_the_decision_id_of_a_page_that_is_too_long() -> None:
+    """The page is left out, and its decision ID sent."""
+    left_out: dict[str, int] = {}
+    page = f"{CLICK_URL}&x={'x' * 10_000}"
+    made = body(order(email=..., source_url=page), left_out=left_out)
+    assert (made["decisionId"], made["purchaseData"]) == (LI_DID, {})
+    assert left_out == {"source_url": 1}
+
+
+def test_a_page_without_a_column_of_decision_ids_counts_nothing() -> None:
+    """That a page has no `li_did` is no fault."""
+    left_out: dict[str, int] = {}
+    assert "decisionId" not in body(order(source_url="https://shop.example/"), left_out=left_out)
+    assert left_out == {}
 
 
 @pytest.mark.parametrize("address", ["ann@example.com", "ann%40example.com"])

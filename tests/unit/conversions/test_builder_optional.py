@@ -7,7 +7,9 @@ from typing import Any
 
 import pytest
 from unit_support import (
+    DEFAULTS,
     FULL,
+    LI_DID,
     body,
     conversion,
     letter,
@@ -69,6 +71,13 @@ def test_unusable_optional_columns_are_left_out_and_counted(column: str) -> None
         "https://shop.example/?ann%40example.com",
         "https://shop.example/?ann@example.com=1",
         '"ann lee"@example.com',
+        r"ann\u0040example.com",
+        "ann&#64;example.com",
+        "ann&commat;example.com",
+        "ann\uff20example.com",
+        "ann\ufe6bexample.com",
+        "https://shop.example/?a=1&e=ann&#64;example.com",
+        "https://shop.example/for/ann%26%2364%3Bexample.com",
     ],
 )
 def test_optional_columns_with_an_address_are_left_out_and_counted(column: str, value: str) -> None:
@@ -118,3 +127,39 @@ def test_the_all_zero_device_id_is_left_out(column: str) -> None:
     """Phones send it when tracking is off."""
     made = body({**FULL, column: "00000000-0000-0000-0000-000000000000"})
     assert column not in made["userData"]
+
+
+@pytest.mark.parametrize("value", ["ann@localhost", "ann@[10.1.2.3]", r"ann\u0040localhost"])
+def test_an_address_without_a_domain_is_left_out(value: str) -> None:
+    """Addresses of a machine or a network are addresses."""
+    left_out: dict[str, int] = {}
+    assert b"ann" not in conversion(order(order_id=value), left_out=left_out).body
+    assert left_out == {"order_id": 1}
+
+
+MODES = {
+    "all_but_secrets": f"https://shop.example/p?a=1&li_did={LI_DID}&gclid=x#top",
+    "attribution": f"https://shop.example/p?li_did={LI_DID}&gclid=x",
+    "none": "https://shop.example/p",
+}
+
+
+@pytest.mark.parametrize("mode", MODES)
+def test_the_setting_source_url_parameters(mode: str) -> None:
+    """It says what stays of the page; the decision ID is sent all the same, by a replay too."""
+    defaults = DEFAULTS._replace(url_parameters=mode)
+    page = f"https://shop.example/p?a=1&code=s3cr3t&li_did={LI_DID}&gclid=x#top"
+    made = conversion(order(email=None, source_url=page), defaults=defaults)
+    event = body(order(email=None, source_url=page), defaults=defaults)
+    assert event["purchaseData"] == {"sourceUrl": MODES[mode]}
+    assert event["decisionId"] == LI_DID
+    assert letter(made)["source_url"] == MODES[mode]
+    again = replayed(made, url_parameters=mode)
+    assert isinstance(again, Conversion)
+    assert again.body == made.body
+
+
+def test_what_stays_of_a_page_by_default() -> None:
+    """All but secrets."""
+    page = f"https://shop.example/p?a=1&code=s3cr3t&li_did={LI_DID}&gclid=x#top"
+    assert body(order(source_url=page))["purchaseData"]["sourceUrl"] == MODES["all_but_secrets"]

@@ -13,7 +13,7 @@ import msgspec
 import pytest
 from hypothesis import HealthCheck, assume, example, given, settings
 from hypothesis import strategies as st
-from unit_support import BARE, DAY, DEFAULTS, LI_DID, MD5, NOW, SHA2, TIME
+from unit_support import BARE, DAY, DEFAULTS, LI_DID, MD5, NOW, SETTINGS, SHA2, TIME
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
@@ -146,7 +146,7 @@ def _build(
 def _letter(result: Conversion | Rejection) -> bytes:
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    return dead_letter_line(result)
+    return dead_letter_line(result, SETTINGS)
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -191,7 +191,7 @@ def test_a_dead_letter_is_one_line_of_json(
     assert line.count(b"\n") == 1
     written = json.loads(line, parse_constant=_no_constant)["record"]
     assert written["event_id"] == result.event_id
-    extra = {"reason", "field", "stream", "time", "scrubbed"}
+    extra = {"reason", "field", "stream", "time", "scrubbed", "window_end", "detail", "written_for"}
     assert set(written) <= {*NAMES, *extra} - {"email"}
     assert decode_object(decode_message(line).record)["event_id"] == result.event_id
 

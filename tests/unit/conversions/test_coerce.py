@@ -11,6 +11,7 @@ import pytest
 from unit_support import HUGE, LI_DID
 
 from target_liveintent.conversions import coerce
+from target_liveintent.conversions.addresses import ip
 from target_liveintent.conversions.coerce import UNUSABLE
 
 UTC = dt.timezone.utc
@@ -24,7 +25,7 @@ UTC = dt.timezone.utc
         coerce.positive_integer,
         coerce.source,
         coerce.currency_code,
-        coerce.ip,
+        ip,
         coerce.device_id,
         coerce.flag,
         lambda value: coerce.unix_time(value, UTC),
@@ -117,7 +118,7 @@ def test_the_longest_numbers_as_text(value: Any, plain: Any) -> None:
         coerce.positive_integer,
         coerce.source,
         coerce.currency_code,
-        coerce.ip,
+        ip,
         coerce.device_id,
         coerce.flag,
         coerce.amount,
@@ -158,33 +159,6 @@ def test_unusable_text(value: Any) -> None:
 def test_currency(value: Any, code: Any) -> None:
     """Three letters, trimmed and upper-cased; nothing becomes three letters by upper-casing."""
     assert coerce.currency_code(value) == code
-
-
-@pytest.mark.parametrize(
-    ("value", "address"),
-    [
-        ("203.0.113.7", "203.0.113.7"),
-        (" 203.0.113.7 ", "203.0.113.7"),
-        ("::ffff:203.0.113.7", "203.0.113.7"),
-        ("::FFFF:cb00:7107", "203.0.113.7"),
-        ("2001:DB8::1", "2001:db8::1"),
-        ("2001:0db8:0000::0001", "2001:db8::1"),
-        ("203.0.113", UNUSABLE),
-        ("203.0.113.256", UNUSABLE),
-        ("203.0.113.7:443", UNUSABLE),
-        ("203.0.113.0/24", UNUSABLE),
-        ("203.0.113.7, 10.0.0.1", UNUSABLE),
-        ("[2001:db8::1]", UNUSABLE),
-        ("fe80::1%eth0", UNUSABLE),
-        ("unknown", UNUSABLE),
-        (3405803783, UNUSABLE),
-        (True, UNUSABLE),
-        (b"\xcb\x00\x71\x07", UNUSABLE),
-    ],
-)
-def test_ip(value: Any, address: Any) -> None:
-    """IPv4 or IPv6; a mapped address becomes IPv4, and an integer is unusable."""
-    assert coerce.ip(value) == address
 
 
 @pytest.mark.parametrize(
@@ -287,24 +261,3 @@ def test_pixel_ids(value: Any, number: Any) -> None:
 def test_source(value: Any, source: Any) -> None:
     """One of three words; a shop's own words are not translated."""
     assert coerce.source(value) == source
-
-
-@pytest.mark.parametrize(
-    ("url", "decision"),
-    [
-        (f"https://shop.example/p?li_did={LI_DID}", LI_DID),
-        (f"/products/x?a=1&li_did={LI_DID}&b=2", LI_DID),
-        (f"https://shop.example/?li_did={LI_DID}#top", LI_DID),
-        (f"https://shop.example/?li_did=&li_did={LI_DID}", LI_DID),
-        ("https://shop.example/?li_did=", None),
-        ("https://shop.example/?li_did=abc", None),
-        (f"https://shop.example/?xli_did={LI_DID}", None),
-        (f"https://shop.example/?did={LI_DID}", None),
-        (f"https://[shop.example/?li_did={LI_DID}", None),
-        (f"https://shop.example/?li_did={LI_DID}0", None),
-        ("", None),
-    ],
-)
-def test_decision_id_of_a_url(url: str, decision: str | None) -> None:
-    """The UUID of a parameter `li_did`, also in a path without a host, and nothing else."""
-    assert coerce.decision_id_of_url(url) == decision

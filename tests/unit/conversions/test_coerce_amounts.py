@@ -124,3 +124,65 @@ def test_floats_are_written_as_they_came() -> None:
     assert isinstance(number, Decimal)
     assert str(number) == "0.10"
     assert math.isclose(float(number), 0.1)
+
+
+# Text whose decimal sign is known
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal", "number"),
+    [
+        ("12,50", ",", "12.50"),
+        ("1.234,50", ",", "1234.50"),
+        ("1.234.567,5", ",", "1234567.5"),
+        ("1.234", ",", "1234"),
+        ("1 234,50", ",", "1234.50"),
+        ("1\u00a0234,50", ",", "1234.50"),
+        ("1\u202f234,50", ",", "1234.50"),
+        ("-12,50", ",", "-12.50"),
+        ("\u221212,50", ",", "-12.50"),
+        (" 12,50 \u20ac ", ",", "12.50"),
+        ("12,50\u00a0\u20ac", ",", "12.50"),
+        ("-12,50 \u20ac", ",", "-12.50"),
+        ("\u20ac\u00a012,50", ",", "12.50"),
+        ("\u20ac12,50", ",", "12.50"),
+        ("1234", ",", "1234"),
+        ("1,234.50", ".", "1234.50"),
+        ("1'234.50", ".", "1234.50"),
+        ("1\u2019234.50", ".", "1234.50"),
+        ("12.50 $", ".", "12.50"),
+    ],
+)
+def test_local_amounts(text: str, decimal: str, number: str) -> None:
+    """The amount keeps its digits; groups of three may be parted as people part them."""
+    assert str(coerce.local_amount(text, decimal)) == number
+
+
+@pytest.mark.parametrize(
+    ("text", "decimal"),
+    [
+        *(("12.50", ","), ("1,234.50", ","), ("12.34,50", ","), ("1,2,3", ","), ("1.234,", ",")),
+        *(("12,50", "."), ("1.234,50", "."), ("x", ","), ("12 EUR", ","), ("\u20ac", ",")),
+        *(("1  234", ","), ("\u20ac12\u20ac", ","), ("--5", ","), (True, ","), ([5], ",")),
+    ],
+)
+def test_unusable_local_amounts(text: Any, decimal: str) -> None:
+    """What could be read in another way is not read at all."""
+    assert coerce.local_amount(text, decimal) is UNUSABLE
+
+
+@pytest.mark.parametrize("value", [None, "", "  ", "null", "NaN", "\u00a0"])
+def test_absent_local_amounts(value: Any) -> None:
+    assert coerce.local_amount(value, ",") is None
+
+
+def test_numbers_have_no_decimal_sign() -> None:
+    assert coerce.local_amount(12.5, ",") == 12.5
+    assert str(coerce.local_amount(Decimal("1.10"), ",")) == "1.10"
+
+
+@pytest.mark.parametrize("decimal", ["", ";", ",."])
+def test_a_decimal_sign_that_is_none(decimal: str) -> None:
+    """It is a mistake in the map, and fails."""
+    with pytest.raises(ValueError, match="decimal sign"):
+        coerce.local_amount("1,5", decimal)

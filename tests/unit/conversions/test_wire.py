@@ -11,6 +11,7 @@ from unit_support import (
     FULL,
     LI_DID,
     MD5,
+    SETTINGS,
     SHA2,
     body,
     conversion,
@@ -55,7 +56,7 @@ def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
     made = conversion(record)
     refused = made.rejected("refused_by_api", None, None)
     assert b"hush" not in made.body
-    assert b"hush" not in dead_letter_line(refused)
+    assert b"hush" not in dead_letter_line(refused, SETTINGS)
 
 
 @pytest.mark.parametrize("value", [0, "0.00", -5, "-$5.00", Decimal("-0.01")])

@@ -6,16 +6,19 @@ import gzip
 import logging
 import os
 import socket
+import time
+from email.utils import formatdate
 from typing import TYPE_CHECKING, Any
 
 import pytest
+import urllib3
 from fakes import FakeClock, batch, deliver, settings
 from loopback import NO_CONTENT, Loopback, answer_with
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.transport import find_route, read_body
+from target_liveintent.delivery.transport import find_route, read_body, retry_after
 from target_liveintent.errors import SetUpError
 
 if TYPE_CHECKING:
@@ -114,6 +117,33 @@ def test_an_answer_in_full() -> None:
         Answer(Verdict.REFUSED, "HTTP 400: no pixel", 400),
         Answer(Verdict.LIMITED, "HTTP 503", 503),
     ]
+
+
+@pytest.mark.parametrize(
+    ("value", "seconds"),
+    [
+        ("0", 0.0),
+        ("86400", 86_400.0),  # More than urllib3 gives.
+        (f"1{'0' * 400}", None),  # More than a float holds.
+        ("1" * 5_000, None),  # More than an int is read from.
+        ("Wed, 21 Oct 2015 07:28:00 GMT", 0.0),
+        ("Wed, 21 Oct 99999 07:28:00 GMT", None),
+        ("-1", None),
+        ("1.5", None),
+        ("٣", None),
+        ("", None),
+    ],
+)
+def test_how_long_the_api_asks_to_wait(value: str, seconds: float | None) -> None:
+    """A `Retry-After` is a number of seconds or a date; what cannot be read is left out."""
+    answer = urllib3.HTTPResponse(headers={"Retry-After": value})
+    assert retry_after(answer) == seconds
+
+
+def test_how_long_the_api_asks_to_wait_as_a_date() -> None:
+    """A date is as far away as it is."""
+    answer = urllib3.HTTPResponse(headers={"Retry-After": formatdate(time.time() + 90_000)})
+    assert retry_after(answer) == pytest.approx(90_000, abs=60)
 
 
 def test_a_compressed_answer() -> None:

@@ -111,6 +111,20 @@ def test_a_handshake_that_drips() -> None:
         assert_ends_in_time(route_to(f"https://127.0.0.1:{port}"))
 
 
+def test_a_request_is_sent_in_one_piece() -> None:
+    """The headers do not go by themselves, so that a TLS record holds the whole request."""
+    records = []
+
+    def record(connection: socket.socket, _: threading.Event) -> None:
+        records.append(connection.recv(65_536))
+        connection.sendall(NO_CONTENT)
+
+    with serving(record, tls) as port:
+        assert status_of(route_to(f"https://127.0.0.1:{port}"), 5.0) == 204
+    assert records[0].startswith(b"POST /")
+    assert records[0].endswith(b"\r\n\r\n[{}]")
+
+
 def test_an_answer_that_floods(scheme: str) -> None:
     """An answer that never ends takes no longer, however fast it comes."""
 

@@ -18,10 +18,12 @@ from target_liveintent.delivery.pace import (
     GUESS,
     LEAST_RATE,
     LONGEST_GAP,
+    NARROWER,
     OUTAGE,
     PATIENCE,
     REPAID,
     SPREAD,
+    STARVED_PAUSE,
     STEEP_CUT,
     Pace,
     Signal,
@@ -30,7 +32,7 @@ from target_liveintent.delivery.pace import (
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-TAKEN, LIMITED, FAULT = Signal
+TAKEN, LIMITED, STARVED, FAULT = Signal
 
 
 def _pace(ceiling: int = 64, *, per_minute: int | None = None, jitter: float = 0.5) -> Pace:
@@ -146,6 +148,55 @@ class TestWindow:
         at = _keep_full(pace, 0.0, 40)
         _keep_full(pace, at, 1000, lambda: 1.0)
         assert pace.window > 10
+
+
+class TestDescriptors:
+    """What becomes of the pace if the system gives no file descriptor."""
+
+    def test_fewer_are_in_flight(self) -> None:
+        pace = _pace()
+        at = _keep_full(pace, 0.0, 40)
+        width = _fill(pace, at)
+        pace.answered(at, at, STARVED)
+        assert pace.window == int((width - 1) * NARROWER)
+
+    def test_one_may_always_be_in_flight(self) -> None:
+        pace = _pace()
+        _fill(pace, 0.0)
+        for _ in range(2):
+            pace.answered(0.0, 0.0, STARVED)
+        assert pace.window == 1
+
+    def test_the_window_climbs_back_slowly(self) -> None:
+        pace = _pace()
+        at = _keep_full(pace, 0.0, 40)
+        _fill(pace, at)
+        pace.answered(at, at, STARVED)
+        while pace.in_flight:
+            pace.answered(at, at + 0.1, TAKEN)
+        width = pace.window
+        _keep_full(pace, at + 0.1, 2 * width)
+        assert width < pace.window <= width + 2
+
+    def test_it_says_nothing_of_the_rate(self) -> None:
+        pace, at = _pace(), 0.0
+        for _ in range(2 * OUTAGE):
+            at = _ask(pace, at, STARVED)
+        assert pace.rate is None
+
+    def test_the_system_is_asked_again_after_a_pause(self) -> None:
+        pace = _pace()
+        at = _ask(pace, 0.0, STARVED, seconds=0.0)
+        assert pace.next_start() == at + STARVED_PAUSE
+
+    def test_no_pause_while_others_are_in_flight(self) -> None:
+        pace = _pace()
+        _keep_full(pace, 0.0, 40)
+        _fill(pace, 9.0)
+        pace.answered(9.0, 9.0, STARVED)
+        while pace.in_flight >= pace.window:
+            pace.answered(9.0, 9.1, TAKEN)
+        assert pace.next_start() <= 9.1
 
 
 class TestRate:
@@ -357,13 +408,6 @@ class TestRetryAfter:
             _ask(pace, 0.0, LIMITED, 30.0)
         early, late = (pace.next_start() for pace in paces)
         assert late - early == pytest.approx(0.5 / paces[0].rate)
-
-    def test_few_starts_between_two_show_a_low_limit(self) -> None:
-        pace = _limited(40.0)
-        at = _ask(pace, pace.next_start(), LIMITED, 10.0)
-        at = _ask(pace, at + 11.0, TAKEN)
-        _ask(pace, at, LIMITED, 10.0)
-        assert pace.rate < 0.3
 
     def test_not_all_start_at_its_end(self) -> None:
         pace = _pace()

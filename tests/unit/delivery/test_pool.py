@@ -6,17 +6,17 @@ import threading
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import ACCEPTED, REFUSED, FakeClient, batch, machine_of, settings
+from fakes import ACCEPTED, REFUSED, FakeClient, FakeClock, batch, machine_of, settings
 from unit_support import NOW
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.pool import DeliveryPool, delivery_of
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
 from target_liveintent.errors import AllRefusedError, DeliveryError
 
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from target_liveintent.delivery.answers import Answer
     from target_liveintent.delivery.model import BatchResult
 
 
@@ -27,7 +27,23 @@ class RealClock(Clock):
         return NOW
 
 
+class WatchedClock(RealClock):
+    """A clock that says when something waits for a time.
+
+    Attributes:
+        waits: Is set then; whoever waits gives its lock back only after that.
+    """
+
+    def __init__(self) -> None:
+        self.waits = threading.Event()
+
+    def wait(self, wait: Callable[[float], object], seconds: float) -> None:
+        self.waits.set()
+        super().wait(wait, seconds)
+
+
 CLOCK = RealClock()
+WAIT = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=9.0)
 PATIENCE = 5.0
 """Seconds after which a test fails that waits for a thread."""
 
@@ -106,6 +122,39 @@ def test_threads_end() -> None:
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
     assert set(threading.enumerate()) <= before
+
+
+def test_a_request_is_made_when_it_is_due() -> None:
+    """Somebody keeps the time: neither a batch that is submitted nor an answer starts it."""
+    clock = FakeClock()
+    sent_at: list[float] = []
+
+    def answer(_: list[str]) -> Answer:
+        sent_at.append(clock.now)
+        return ACCEPTED if len(sent_at) == 3 else WAIT
+
+    pool = DeliveryPool(machine_of(), FakeClient(answer), clock, 8, 16)
+    pool.submit(batch("1"))
+    assert take(pool).failure is None
+    first, second, third = sent_at
+    assert second - first >= 9.0
+    assert third - second >= 9.0
+    assert sum(clock.waits) == pytest.approx(third - first)  # And not a moment later.
+    pool.close()
+
+
+def test_closing_ends_a_wait_for_what_is_due() -> None:
+    """The thread that keeps the time ends as well, however late the next request is due."""
+    before = set(threading.enumerate())
+    clock = WatchedClock()
+    pool = DeliveryPool(machine_of(), FakeClient(lambda _: WAIT), clock, 8, 16)
+    pool.submit(batch("1"))
+    assert clock.waits.wait(PATIENCE)
+    pool.close()
+    started = set(threading.enumerate()) - before
+    for thread in started:
+        thread.join(PATIENCE)
+    assert not any(thread.is_alive() for thread in started)
 
 
 def test_a_system_that_gives_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -246,3 +295,31 @@ def test_one_request_at_a_time() -> None:
         pool.submit(batch(str(number), number=number))
     assert [take(pool).batch.number for _ in range(16)] == list(range(16))
     pool.close()
+
+
+@pytest.mark.parametrize(
+    ("rows", "concurrent", "batches"), [(100, 1, 16), (100, 64, 64), (7, 1, 228), (1, 64, 1_600)]
+)
+def test_how_many_batches_there_may_be(rows: int, concurrent: int, batches: int) -> None:
+    """Small batches are more, so that a row of bad events does not fill all of them."""
+    given = settings(batch_size_rows=rows, max_concurrent_requests=concurrent)
+    assert most_batches(given) == batches
+
+
+def test_what_is_known_at_the_end() -> None:
+    """A closed pool gives back the batches whose answers are not there; those are left out."""
+    release, called = threading.Event(), threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        called.set()
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    pool = pool_of(answer)
+    pool.submit(batch("1"))
+    assert called.wait(PATIENCE)
+    pool.close()
+    release.set()
+    result = take(pool)
+    assert (result.requests, result.delivered) == (1, [])
+    assert isinstance(result.failure, DeliveryError)

@@ -11,6 +11,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import (
+    DELETION_COLUMNS,
     FILTER,
     ColumnOrigin,
     MappingFailedError,
@@ -107,3 +108,81 @@ def test_a_failure_says_nothing_of_the_record() -> None:
     failure = MappingFailedError("value", "TypeError")
     assert failure.args == ("value", "TypeError")
     assert (failure.column, failure.kind) == ("value", "TypeError")
+
+
+@pytest.mark.parametrize(
+    ("changes", "event_time"),
+    [
+        ({}, TIME),
+        ({"at": "2026-08-01T16:00:00Z"}, 1_785_600_000),
+        ({"mail": None}, TIME),
+        ({"at": "soon"}, None),
+        ({"at": None}, None),
+        ({"id": "filtered"}, None),
+        ({"id": "failing"}, None),
+    ],
+)
+def test_the_event_time_of_a_record(changes: dict[str, Any], event_time: int | None) -> None:
+    """It is that of its event, also if the record is rejected for another reason."""
+    assert converter(now=0.0).event_time({**RECORD, **changes}) == event_time
+
+
+# Rows that were deleted in the source
+
+WHEN = "2026-07-31T00:00:00+00:00"
+
+
+def plan_that_reads(*expressions: str) -> StreamPlan:
+    """Return a plan whose map drops what it does not name, and computes notes from expressions."""
+    origins = {f"note_{n}": ColumnOrigin(text, frozenset()) for n, text in enumerate(expressions)}
+    return StreamPlan("orders", True, COLUMNS, transform=mapped, origins=origins)
+
+
+def converted(plan: StreamPlan, **columns: Any) -> Any:
+    builder = EventBuilder("orders", COLUMNS, ("id",), DEFAULTS, None)
+    return RecordConverter(plan, builder, {}, lambda: NOW).convert({**RECORD, **columns})
+
+
+@pytest.mark.parametrize("column", DELETION_COLUMNS)
+@pytest.mark.parametrize("deleted", [WHEN, 1_785_500_000, True, {"at": WHEN}], ids=str)
+def test_a_deleted_row_is_dropped(column: str, deleted: Any) -> None:
+    """It does not reach the map, which may drop the column or need what the row has no more."""
+    result = converted(plan_that_reads(), id="failing", **{column: deleted})
+    assert isinstance(result, Rejection)
+    assert (result.reason, result.field, result.columns) == ("deleted", column, {})
+    assert result.keys == {"id": "failing"}
+
+
+@pytest.mark.parametrize("column", DELETION_COLUMNS)
+@pytest.mark.parametrize("empty", [None, "", " ", False])
+def test_a_row_that_is_there_is_not_dropped(column: str, empty: Any) -> None:
+    assert isinstance(converted(plan_that_reads(), **{column: empty}), Conversion)
+
+
+@pytest.mark.parametrize(
+    "expression",
+    [
+        "_sdc_deleted_at",
+        "get('_sdc_deleted_at') is None",
+        '_.get("_sdc_deleted_at")',
+        "[x for x in [record['_sdc_deleted_at']]][0]",
+    ],
+)
+def test_a_map_that_reads_the_column_decides_itself(expression: str) -> None:
+    """That goes for one of the columns: the other still marks a deleted row."""
+    plan = plan_that_reads("email", expression)
+    assert plan.deletion_columns == ("_sdc_lsn_deleted_at",)
+    assert isinstance(converted(plan, _sdc_deleted_at=WHEN), Conversion)
+    assert converted(plan, _sdc_lsn_deleted_at=WHEN).reason == "deleted"
+
+
+def test_a_column_of_a_similar_name_is_another() -> None:
+    plan = plan_that_reads("my_sdc_deleted_at", "_sdc_deleted_at_2")
+    assert plan.deletion_columns == DELETION_COLUMNS
+
+
+def test_records_without_a_map_are_judged_too() -> None:
+    plan = StreamPlan.without_map("orders", COLUMNS)
+    record = {"event_time": TIME, "email": ADDRESS}
+    assert isinstance(converted(plan, **record), Conversion)
+    assert converted(plan, **record, _sdc_deleted_at=WHEN).reason == "deleted"

@@ -12,9 +12,11 @@ import msgspec
 import pytest
 from hypothesis import given
 from hypothesis import strategies as st
+from unit_support import body, conversion, letter, order
 
 from target_liveintent.mapping.functions import (
     FUNCTIONS,
+    amount,
     coalesce,
     getter,
     local_time,
@@ -220,6 +222,21 @@ def test_local_time_of_anything_else(value: Any) -> None:
     assert local_time(value) is value
 
 
+def test_amount() -> None:
+    """Without another decimal sign it is a comma, and numbers stay as they are."""
+    assert amount("1.234,50") == Decimal("1234.50")
+    assert amount("1,234.50", decimal=".") == Decimal("1234.50")
+    assert (amount(None), amount(7), amount(Decimal("1.50"))) == (None, 7, Decimal("1.50"))
+
+
+def test_an_amount_that_cannot_be_read_is_no_null() -> None:
+    """An event that goes without it counts the column, as if the tap had sent nonsense."""
+    left_out: dict[str, int] = {}
+    sent = body(order(value=amount("12.50")), left_out=left_out)
+    assert (sent["purchaseData"], left_out) == ({}, {"value": 1})
+    assert letter(conversion(order(value=amount("12.50"))))["value"] == "unusable"
+
+
 @pytest.mark.parametrize(("value", "wanted"), [(" Ab ", " ab "), (None, None), (5, 5), ([1], [1])])
 def test_lower(value: Any, wanted: Any) -> None:
     assert lower(value) == wanted
@@ -233,5 +250,5 @@ def test_strip(value: Any, wanted: Any) -> None:
 def test_the_table() -> None:
     """Each helper is there once, and its example of use calls it."""
     names = [function.name for function in FUNCTIONS]
-    assert names == ["get", "coalesce", "minor_units", "local_time", "lower", "strip"]
+    assert names == ["get", "coalesce", "minor_units", "amount", "local_time", "lower", "strip"]
     assert all(f.signature.startswith(f.name + "(") and f.meaning for f in FUNCTIONS)

@@ -21,7 +21,7 @@ from target_liveintent.config import SCHEMA, problems
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.mapping import presets
+from target_liveintent.mapping import RecordConverter, presets
 from target_liveintent.mapping.presets import PRESETS, expand_presets, likely_preset
 from target_liveintent.singer.stream_maps import StreamMaps
 
@@ -64,13 +64,14 @@ def outcome(
     # As the reader does: other columns are not even decoded, and fractions are Decimals.
     decoded = _decode(msgspec.json.encode(record))
     if made.reads is not None:
-        decoded = {column: decoded[column] for column in decoded if column in made.reads}
-    mapped = made.transform(decoded)
-    if mapped is None:
-        return "filtered"
+        needed = made.reads.union(made.deletion_columns)
+        decoded = {column: decoded[column] for column in decoded if column in needed}
     stream, keys, _, _ = sample(name, NOW)
     defaults = BARE._replace(pixel_id=PIXEL, source=source)
-    result = EventBuilder(stream, made.properties, keys, defaults).build(mapped, decoded, NOW, {})
+    builder = EventBuilder(stream, made.properties, keys, defaults)
+    result = RecordConverter(made, builder, {}, lambda: NOW).convert(decoded)
+    if result is None:
+        return "filtered"
     if isinstance(result, Rejection):
         return result.reason
     assert isinstance(result, Conversion)
@@ -208,6 +209,7 @@ VARIANTS: list[tuple[str, dict[str, Any], Any]] = [
             "userData.ip": ...,
             "userData.ua": ...,
             "purchaseData.sourceUrl": ...,
+            "decisionId": ...,
         },
     ),
     ("shopify_rest", {"source_name": "android"}, {"source": "app"}),
@@ -323,9 +325,9 @@ VARIANTS: list[tuple[str, dict[str, Any], Any]] = [
             {"status": "refunded"},
             {"status": None},
             {"is_test": True},
-            {"_sdc_deleted_at": "2026-07-31T00:00:00+00:00"},
         )
     ),
+    *((name, {"_sdc_deleted_at": "2026-07-31T00:00:00+00:00"}, "deleted") for name in NAMES),
     ("postgres_orders", {"status": "PAID", "_sdc_deleted_at": ..., "is_test": None}, {}),
     ("postgres_orders", {"channel": "pos"}, {"source": "offline"}),
     ("postgres_orders", {"channel": " web "}, {"source": "web"}),
@@ -383,7 +385,6 @@ def allowed(name: str) -> dict[str, set[Any]]:
     """
     _, _, record, event = sample(name, NOW)
     values = {place: {value} for place, value in leaves(event).items()}
-    values.setdefault("decisionId", set()).add(LI_DID)  # of the page, for who has no address
     for changes in FALLBACKS.get(name, []):
         other = outcome(name, changed(record, changes))
         for place, value in leaves(other).items():
@@ -481,7 +482,7 @@ def test_a_whole_landing_page() -> None:
     made = outcome(
         "shopify_rest", {**record, "landing_site": None}, config={"shop_url": "https://x"}
     )
-    assert made == with_changes(event, {"purchaseData.sourceUrl": ...})
+    assert made == with_changes(event, {"purchaseData.sourceUrl": ..., "decisionId": ...})
 
 
 def suggested(name: str) -> dict[str, str]:
@@ -653,5 +654,5 @@ def test_the_samples_are_whole() -> None:
     for name in NAMES:
         a_sample: Sample = sample(name, NOW)
         reads = plan(name).reads or frozenset()
-        nulls = {"cancelledAt", "cancelled_at", "_sdc_deleted_at"}
+        nulls = {"cancelledAt", "cancelled_at"}
         assert {c for c in reads if a_sample.record.get(c) is None} <= nulls

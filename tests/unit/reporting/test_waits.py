@@ -3,15 +3,12 @@
 from __future__ import annotations
 
 import logging
-from typing import TYPE_CHECKING
 
+import pytest
 from fakes import FakeClock
 
 from target_liveintent.delivery.model import DeliveryStatus
-from target_liveintent.reporting.waits import WaitLog
-
-if TYPE_CHECKING:
-    import pytest
+from target_liveintent.reporting.waits import WaitLog, three_digits
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -38,12 +35,20 @@ def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
     assert lines(caplog) == [("INFO", text)]
 
 
+@pytest.mark.parametrize(
+    ("rate", "text"), [(1 / 60, "0.0167"), (4.56789, "4.57"), (999.9, "1000"), (31_249.0, "31200")]
+)
+def test_rates(rate: float, text: str) -> None:
+    """A rate is rounded, and easy to read."""
+    assert three_digits(rate) == text
+
+
 def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """An outage is a warning."""
+    """An outage is a warning, with the pace as well."""
     clock = FakeClock()
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
-    text = "the API takes nothing: HTTP 503 for 0 s; 7 batches wait"
+    text = "the API takes nothing: HTTP 503 for 0 s; 7 batches wait; the pace: 1 requests in flight"
     assert lines(caplog) == [("WARNING", text)]
 
 

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from collections import Counter
 from typing import Any
 
@@ -25,12 +26,15 @@ SPECIFIED = {
     "refused_by_api",
     "not_processed",
     "unconfirmed",
+    "deleted",
     "no_consent",
     "suppressed",
     "already_sent",
     "over_limit",
+    "other_account",
+    "expired",
 }
-NEVER_KEPT = {"no_consent", "suppressed", "already_sent", "over_limit"}
+NEVER_KEPT = {"deleted", "no_consent", "suppressed", "already_sent", "over_limit", "expired"}
 
 
 def _report(read: int, delivered: int = 0, **rejected: int) -> RunCounts:
@@ -50,7 +54,7 @@ def test_the_reasons_of_the_specification_are_there() -> None:
 
 def test_which_reasons_count() -> None:
     """What every honest run has does not count towards the limit."""
-    exempt = {"event_too_old", "no_identity", *NEVER_KEPT}
+    exempt = {"event_too_old", "no_identity", "other_account", *NEVER_KEPT}
     assert {name for name, reason in REASONS.items() if not reason.is_bad} == exempt
 
 
@@ -61,9 +65,10 @@ def test_which_reasons_have_no_letter() -> None:
 
 
 def test_which_letters_are_not_replayed() -> None:
-    """What may have been counted already, and what was never mapped, is not sent by itself."""
-    kept = {name for name, reason in REASONS.items() if not reason.replayed}
-    assert kept - NEVER_KEPT == {"mapping_failed", "unconfirmed", "api_error"}
+    """What may have been counted or is another's, was never mapped or is too old, is not sent."""
+    kept = {name for name, reason in REASONS.items() if reason.is_kept}
+    others = {"event_too_old", "other_account"}
+    assert kept == {"mapping_failed", "unconfirmed", "api_error", *others}
 
 
 @pytest.mark.parametrize(
@@ -352,11 +357,14 @@ def test_advice_on_what_was_not_sent() -> None:
     report = _report(read=21, invalid_source=3, no_identity=5)
     report.of("orders").dropped.update(no_consent=4, suppressed=2, already_sent=6, over_limit=1)
     report.of("orders").mapped = frozenset({"email"})
-    *reasons, letters = report.advice("letters.singer")
+    sent, *reasons, letters = report.advice("letters.singer", "l.sqlite")
+    assert sent == (
+        f"already_sent 6: {REASONS['already_sent'].meaning} To send such events again, set ledger"
+        " to false for one run, or forget them all: delete the ledger's files, l.sqlite*"
+    )
     assert reasons == [
         f"{reason} {count}: {REASONS[reason].meaning}"
         for reason, count in (
-            ("already_sent", 6),
             ("no_identity", 5),
             ("no_consent", 4),
             ("invalid_source", 3),
@@ -388,6 +396,78 @@ def test_counts_of_several_runs() -> None:
     assert (first.requests, first.retries) == (9, 5)
     assert first.of("orders") == StreamCounts(read=8, delivered=7, rejected=Counter(no_identity=1))
     assert first.of("refunds").read == 1
+
+
+REPLAY_REASONS = (
+    "missing_event_time",
+    "invalid_event_time",
+    "event_in_future",
+    "no_identity",
+    "invalid_source",
+    "invalid_pixel_id",
+    "refused_by_api",
+    "not_processed",
+    "api_error",
+    "unconfirmed",
+)
+"""The reasons that a replay can give to a dead letter that it has tried to send."""
+
+
+def test_advice_in_a_replay_does_not_speak_of_maps() -> None:
+    """No stream map applies to dead letters, so a map is no advice; another run is told of it."""
+    report = RunCounts()
+    counts = report.of(DEAD_LETTERS)
+    counts.rejected.update(REPLAY_REASONS)
+    dropped = NEVER_KEPT - {"deleted"}  # A dead letter has no column that marks a deleted row.
+    counts.dropped.update(dropped)
+    counts.read = len(REPLAY_REASONS) + len(dropped)
+    lines = [*report.advice("letters.singer"), *report.warnings()]
+    assert {line.partition(" ")[0] for line in lines} >= {*REPLAY_REASONS, *dropped}
+    assert not [line for line in lines if re.search(r"\bmap", line, re.IGNORECASE)]
+    report.of("orders").read = 1
+    assert any("Map `event_time`" in line for line in report.advice("letters.singer"))
+
+
+def test_why_a_replay_fails() -> None:
+    """The message of too many dead letters does not speak of maps either."""
+    report = RunCounts()
+    counts = report.of(DEAD_LETTERS)
+    counts.read = 100
+    counts.rejected["missing_event_time"] = 100
+    problem = str(report.too_many_rejected(50, at_end=True))
+    assert "100 of 100" in problem
+    assert "map" not in problem.lower()
+
+
+def test_advice_on_a_first_run_over_old_rows() -> None:
+    """Nothing is wrong with it, and no replay can help: so it is not told to run more often."""
+    report = _report(read=500, delivered=20, event_too_old=480)
+    advice, letters = report.advice("letters.singer")
+    assert "run more often" not in advice.lower()
+    assert "first run" in advice
+    assert letters == (
+        "dead letters are in letters.singer; a replay sends none of them; the documentation"
+        " (reasons) says why"
+    )
+    report.of("orders").rejected["invalid_source"] = 1
+    assert [*report.advice("letters.singer")][-1].endswith("says how to send them again")
+
+
+def test_dead_letters_of_other_accounts() -> None:
+    """A warning counts them and names whose they are, the most frequent first, but not all."""
+    report = RunCounts()
+    assert [*report.warnings()] == []
+    report.other_accounts.update({"a-1b2c at x.example.com, pixel 7": 2, "b-1b2c at y": 3})
+    more = RunCounts()
+    more.other_accounts.update({f"b-{n}": 1 for n in range(5)})
+    report.add(more)
+    (warning,) = report.warnings()
+    assert warning.startswith(
+        "10 dead letters were written for another account or pixel (3 for b-1b2c at y; 2 for"
+        " a-1b2c at x.example.com, pixel 7; 1 for b-0; 1 for b-1; 1 for b-2; and 2 other accounts"
+        " or pixels), so this replay does not send them."
+    )
+    assert "replay_other_accounts" in warning
 
 
 # Warnings

@@ -178,7 +178,6 @@ def test_rows_are_durable_before_the_ledger() -> None:
     fake.happened.clear()
     fake.run.submit("orders")
     assert fake.happened == [
-        "ledger end",  # (What was found in the ledger, before it is sent.)
         "delivered_path write",
         "delivered_path sync",
         "ledger end",

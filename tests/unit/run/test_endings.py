@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import pytest
-from fakes import FakeRun, deliver_all, event, refuse
+from fakes import FakeClock, FakeDelivery, FakeRun, deliver_all, event, refuse
 
 from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import DeliveryError, OutageError, StorageError
@@ -72,6 +72,26 @@ def test_a_stopped_run_ends_in_any_case() -> None:
     fake.run.abandon(raised.value)
     assert 17.0 < fake.clock.now - start <= 19.0
     assert fake.states == []
+
+
+def test_what_is_known_of_batches_that_are_left_behind_is_counted() -> None:
+    """Parts of a batch may be delivered although the answer to another one does not come."""
+
+    class Hanging(FakeDelivery):
+        def close(self) -> None:
+            super().close()
+            if self.in_flight:
+                given = self.submitted[0]
+                self.finish(BatchResult(given, failure=DeliveryError("the end"), requests=3))
+
+    clock = FakeClock()
+    fake = FakeRun(parts={"clock": clock, "delivery": Hanging(clock)})
+    fake.run.take("orders", event("1"))
+    fake.run.request_stop()
+    with pytest.raises(DeliveryError, match="still on their way") as raised:
+        fake.run.finish()
+    fake.run.abandon(raised.value)
+    assert fake.run.counts.requests == 3
 
 
 def test_a_stop_of_a_run_that_has_failed() -> None:

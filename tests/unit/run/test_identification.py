@@ -79,11 +79,17 @@ def test_decision_ids_are_rare(unidentified: int, left_out: dict[str, int], is_i
         assert idle == (["decision_id"] if is_idle else [])
 
 
+def test_what_counts_as_both() -> None:
+    """An empty decision ID beside a page's that cannot be used is one event."""
+    (said,) = found(100, 100, "decision_id", decision_id=60, decision_id_empty=100).idle_columns()
+    assert said.startswith("decision_id identified nobody in 100 of 100 events (40 empty, 60 ")
+
+
 def test_the_warning() -> None:
-    """It names the stream, the column and the figures, and nothing of a record."""
+    """It has the column and the figures, and nothing of a record."""
     (said,) = found(500, email=481, email_empty=12).idle_columns()
     assert said == (
-        "orders: email identified nobody in 493 of 500 events (12 empty, 481 unusable); look at"
+        "email identified nobody in 493 of 500 events (12 empty, 481 unusable); look at"
         " what is mapped to it"
     )
     assert list(found(500, email=400).idle_columns()) == []
@@ -115,7 +121,7 @@ GUESTS = REASONS["no_identity"].meaning
 )
 def test_advice_on_no_identity(one: Identification, said: str) -> None:
     """Guests are blamed only where an e-mail column is mapped, and gives something."""
-    assert what_to_do("no_identity", [one]) == said
+    assert what_to_do("no_identity", [one], replay=False) == said
 
 
 def test_advice_for_several_streams() -> None:
@@ -123,12 +129,24 @@ def test_advice_for_several_streams() -> None:
     guests = found(100, 20, email_empty=20)._replace(stream="shop")
     unmapped = found(20, 20, "decision_id")
     complete = found(20, 0, "")._replace(stream="leads")
-    assert what_to_do("no_identity", [guests, unmapped, complete]) == f"{GUESTS} {UNMAPPED}"
-    assert what_to_do("no_identity", [unmapped, complete]) == f"{NO_IDENTITY} {UNMAPPED}"
-    assert what_to_do("no_identity", [guests, complete]) == GUESTS
+    assert (
+        what_to_do("no_identity", [guests, unmapped, complete], replay=False)
+        == f"{GUESTS} {UNMAPPED}"
+    )
+    assert (
+        what_to_do("no_identity", [unmapped, complete], replay=False) == f"{NO_IDENTITY} {UNMAPPED}"
+    )
+    assert what_to_do("no_identity", [guests, complete], replay=False) == GUESTS
 
 
 @pytest.mark.parametrize("reason", REASONS.keys() - {"no_identity"})
 def test_advice_on_other_reasons(reason: str) -> None:
     """It depends on nothing."""
-    assert what_to_do(reason, [found(20, 20, "")]) == REASONS[reason].meaning
+    assert what_to_do(reason, [found(20, 20, "")], replay=False) == REASONS[reason].meaning
+
+
+@pytest.mark.parametrize("reason", sorted(REASONS))
+def test_advice_in_a_replay(reason: str) -> None:
+    """No map applies to dead letters, so none is blamed."""
+    said = what_to_do(reason, [found(20, 20, "")], replay=True)
+    assert said == REASONS[reason].advice(replay=True)

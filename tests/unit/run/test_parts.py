@@ -19,29 +19,77 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def test_the_usual_parts(tmp_path: Path) -> None:
-    """Without settings for them there is neither a ledger nor a delivered file."""
-    parts = parts_of(settings(dead_letter_path=str(tmp_path / "letters")), LOGGER)
+def test_the_usual_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """With nothing set there is a ledger, whose file is made later, and no delivered file."""
+    monkeypatch.chdir(tmp_path)
+    parts = parts_of(settings(ledger=None), LOGGER)
     assert isinstance(parts.delivery, DeliveryPool)
-    assert (parts.ledger, parts.delivered_file) == (None, None)
+    assert parts.ledger is not None
+    assert parts.delivered_file is None
     assert list(tmp_path.iterdir()) == []
+    assert parts.ledger.unsent([event("1")]) == [event("1")]
+    assert (tmp_path / "liveintent-ledger.sqlite").exists()
+    parts.ledger.close()
 
 
 def test_all_parts(tmp_path: Path) -> None:
-    """With settings for them, the files are opened before anything is sent."""
+    """With settings for them, files are opened before anything is sent, if they are there."""
     paths = {name: str(tmp_path / name) for name in ("ledger_path", "delivered_path")}
-    parts = parts_of(settings(**paths), LOGGER)
+    (tmp_path / "ledger_path").touch()
+    parts = parts_of(settings(ledger=True, **paths), LOGGER)
     assert parts.ledger is not None
+    assert parts.ledger.is_kept
     assert parts.delivered_file is not None
     assert {path.name for path in tmp_path.iterdir()} >= set(paths)
     parts.ledger.close()
     parts.delivered_file.close()
 
 
+def test_the_ledger_is_off(tmp_path: Path) -> None:
+    """There is none, wherever it would be."""
+    assert parts_of(settings(ledger=False), LOGGER).ledger is None
+    path = str(tmp_path / "ledger")
+    assert parts_of(settings(ledger=False, ledger_path=path), LOGGER).ledger is None
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_whose_the_ledger_is(tmp_path: Path) -> None:
+    """An account is a customer ID at a host, whatever the port and the path of the URL."""
+    given = {"ledger": True, "ledger_path": str(tmp_path / "ledger")}
+    sent = [event("1", time.time() + 1_000)]
+    one = parts_of(settings(api_url="http://127.0.0.1:9", **given), LOGGER).ledger
+    assert one is not None
+    one.unsent(sent)
+    one.end(sent, sent)
+    one.close()
+    for url, is_new in (
+        ("http://127.0.0.1:8086/v2", False),
+        ("http://localhost:9", True),
+        ("https://api.example.com", True),
+    ):
+        other = parts_of(settings(api_url=url, **given), LOGGER).ledger
+        assert other is not None
+        assert other.unsent(sent) == sent[: int(is_new)]
+        other.close()
+
+
+def test_a_default_ledger_that_cannot_be_used(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """It is a warning; a run can do without what nobody has asked for."""
+    monkeypatch.chdir(tmp_path)
+    (tmp_path / "liveintent-ledger.sqlite").mkdir()
+    ledger = parts_of(settings(ledger=True), LOGGER).ledger
+    assert ledger is not None
+    assert ledger.unsent([event("1")]) == [event("1")]
+    (record,) = caplog.records
+    assert (record.levelname, "goes on without a ledger" in record.message) == ("WARNING", True)
+
+
 def test_a_dry_run_opens_no_file(tmp_path: Path) -> None:
     """A dry run has neither threads nor files."""
     paths = {name: str(tmp_path / name) for name in ("ledger_path", "delivered_path")}
-    parts = parts_of(settings(dry_run=True, **paths), LOGGER)
+    parts = parts_of(settings(dry_run=True, ledger=True, **paths), LOGGER)
     assert isinstance(parts.delivery, DryRun)
     assert (parts.ledger, parts.delivered_file) == (None, None)
     assert list(tmp_path.iterdir()) == []
@@ -51,7 +99,7 @@ def test_a_dry_run_opens_no_file(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
     """It is found before anything is sent."""
     with pytest.raises(ConfigurationError, match=name):
-        parts_of(settings(**{name: str(tmp_path)}), LOGGER)
+        parts_of(settings(**{"ledger": True, name: str(tmp_path)}), LOGGER)
 
 
 def test_a_run_leaves_no_threads(tmp_path: Path) -> None:

@@ -10,7 +10,7 @@ import msgspec
 import pytest
 from fakes import FakeLedger, FakeRun, deliver_all, event, refuse, reject, rejection
 
-from target_liveintent.conversions.model import Rejection
+from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.errors import InputError, TooManyRejectedError
 
@@ -58,7 +58,7 @@ def test_a_dead_letter_that_is_carried_over() -> None:
     """A dead letter that a replay does not send is written again and counted."""
     fake = FakeRun()
     fake.run.counts.of("letters").read += 1
-    fake.run.carry_over("letters", {"event_id": "7", "reason": "unconfirmed"})
+    fake.run.carry_over("letters", {"event_id": "7", "reason": "unconfirmed"}, "unconfirmed")
     fake.run.finish()
     assert fake.run.counts.of("letters").not_replayed == {"unconfirmed": 1}
     (line,) = fake.dead_letters.written
@@ -110,11 +110,42 @@ def test_a_dry_run_writes_nothing() -> None:
     """A dry run counts dead letters and writes neither them nor a STATE."""
     fake = FakeRun(dry_run=True)
     reject(fake, 1)
-    fake.run.carry_over("orders", {"reason": "unconfirmed"})
+    fake.run.carry_over("orders", {"reason": "unconfirmed"}, "unconfirmed")
     fake.run.gate.hold("1")
     fake.run.finish()
     assert (fake.dead_letters.written, fake.states) == ([], [])
     assert fake.run.counts.of("orders").rejected.total() == 1
+
+
+def test_a_dead_letter_of_another_account_is_named() -> None:
+    """A dead letter that is left to another account is counted by the account's name."""
+    fake = FakeRun()
+    named = {"customer_id": "b-9z9z", "api_host": "api.example.com", "pixel_id": 7}
+    fake.run.carry_over("letters", {"event_id": "1", "written_for": named}, "other_account")
+    assert fake.run.counts.of("letters").not_replayed == {"other_account": 1}
+    assert fake.run.counts.other_accounts == {"b-9z9z at api.example.com, pixel 7": 1}
+    (line,) = fake.dead_letters.written
+    assert json.loads(line)["record"] == {"event_id": "1", "written_for": named}
+
+
+@pytest.mark.parametrize(("stream", "dropped"), [(DEAD_LETTERS, True), ("orders", False)])
+def test_a_window_that_closes_while_the_run_waits(stream: str, dropped: bool) -> None:
+    """In a replay, the event is dropped as expired: it has had its dead letter."""
+    fake = FakeRun(on_invalid="fail" if dropped else "dead_letter")
+    fake.run.take(stream, rejection("1", "event_too_old"))
+    counts = fake.run.counts.of(stream)
+    assert counts.dropped == ({"expired": 1} if dropped else {})
+    assert counts.rejected == ({} if dropped else {"event_too_old": 1})
+    assert len(fake.dead_letters.written) == counts.rejected.total()
+
+
+def test_a_rejection_that_ends_a_replay() -> None:
+    """The message does not speak of maps, which do not apply to dead letters."""
+    fake = FakeRun(on_invalid="fail")
+    with pytest.raises(TooManyRejectedError) as raised:
+        fake.run.take(DEAD_LETTERS, rejection("1", "missing_event_time"))
+    assert "let the tap send the row again" in str(raised.value).lower()
+    assert " map" not in str(raised.value).lower()
 
 
 # The end

@@ -392,6 +392,41 @@ STREAMS = ["orders", "customers", "public-orders", "a.b", "orders[1]", "x y"]
 NAMED: list[dict[str, Any]] = [{stream: {"x": "id"}} for stream in STREAMS]
 
 
+NESTED: dict[str, Any] = {
+    "presets": {"Sales": {"US": {"Orders": "shopify"}}},
+    "stream_maps": {
+        "*": {"email": "email"},
+        "Sales": {"EU-Orders": {"email": "'eu'"}, "Old": "__NULL__"},
+        "Left": {"Out": "__NULL__"},
+        "users": {"email": "email", "Out": None},
+    },
+}
+"""Settings as Meltano hands them over: the dots in the names of streams have become objects."""
+
+
+def test_names_that_are_split_at_their_dots() -> None:
+    maps = stream_maps_of(NESTED)
+    assert maps.names[:3] == ["*", "Sales.EU-Orders", "Sales.Old"]
+    assert "Sales.US.Orders" in maps.names
+    (eu,) = maps.plans("Sales.EU-Orders", SCHEMA)
+    assert mapped(eu) == {**RECORD, "email": "eu"}
+    (us,) = maps.plans("Sales.US.Orders", SCHEMA)
+    assert {"event_time", "currency"} <= set(us.properties)
+
+
+@pytest.mark.parametrize("stream", ["Sales.Old", "Left.Out", "users.Out"])
+def test_a_dropped_stream_whose_name_is_split(stream: str) -> None:
+    """It is dropped although a pattern matches it, and although its null may be a column's."""
+    (own,) = stream_maps_of(NESTED).plans(stream, SCHEMA)
+    assert (own.named, own.transform) == (True, None)
+
+
+@pytest.mark.parametrize("stream", ["Left", "Left.email", "Sales", "a.Left.Out", "users.email"])
+def test_a_stream_that_only_looks_like_a_split_name(stream: str) -> None:
+    (own,) = stream_maps_of(NESTED).plans(stream, SCHEMA)
+    assert own.transform is not None
+
+
 @pytest.mark.parametrize("maps", [*MAPS, *NAMED], ids=str)
 @pytest.mark.parametrize("stream", STREAMS)
 def test_the_same_as_the_sdk(maps: dict[str, Any], stream: str) -> None:

@@ -9,6 +9,7 @@ from typing import IO, TYPE_CHECKING, Any, ClassVar
 import fsspec
 import pytest
 from fsspec.implementations.memory import MemoryFileSystem
+from unit_support import SETTINGS
 
 from target_liveintent.conversions.model import Rejection
 from target_liveintent.errors import StorageError
@@ -67,7 +68,7 @@ def written(folder: DeadLetterFolder, attempt: Attempt, *event_ids: str) -> bool
     """Write the dead letters of an attempt to their end; return whether there is a file."""
     dead_letters = TaskDeadLetters(folder, attempt.pending)
     for event_id in event_ids:
-        dead_letters.write(dead_letter_line(rejection(event_id)))
+        dead_letters.write(dead_letter_line(rejection(event_id), SETTINGS))
     dead_letters.close()
     return dead_letters.written
 
@@ -100,7 +101,7 @@ def test_attempts_are_apart(url: str) -> None:
     folder.prepare()
     loser, winner = Attempt("job", 0, 1), Attempt("job", 0, 2)
     half = TaskDeadLetters(folder, loser.pending)
-    half.write(dead_letter_line(rejection("lost")))
+    half.write(dead_letter_line(rejection("lost"), SETTINGS))
     written(folder, winner, "won")
     folder.publish(winner.pending, winner.final)
     half.close()

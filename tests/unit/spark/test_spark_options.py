@@ -34,6 +34,7 @@ USED = {
     "default_source",
     "timezone",
     "email_normalization",
+    "source_url_parameters",
     "batch_size_rows",
     "max_concurrent_requests",
     "max_requests_per_minute",
@@ -93,6 +94,14 @@ def test_key_properties(keys: str | None, expected: tuple[str, ...]) -> None:
     assert made.columns == tuple(wanted)
 
 
+@pytest.mark.parametrize("keys", ["id", None])
+def test_what_marks_deleted_rows_goes_along(keys: str | None) -> None:
+    """The task drops deleted rows, so it needs the columns in which a tap marks them."""
+    marks = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
+    assert set(marks) < set(job([*COLUMNS, *marks], key_properties=keys).columns)
+    assert set(marks).isdisjoint(job(key_properties=keys).columns)
+
+
 def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:
     """A job has the path of a token file but not its content; only a given token is in it."""
     path = tmp_path / "token"
@@ -133,6 +142,11 @@ def test_wrong_options(wrong: dict[str, Any], words: str) -> None:
     with pytest.raises(ConfigurationError, match=words) as raised:
         job(**wrong)
     assert "pass@" not in str(raised.value)
+
+
+def test_no_task_has_a_ledger() -> None:
+    """The target's is on by default; a task must not make a file where it happens to run."""
+    assert not job().settings().ledger
 
 
 def test_columns_that_never_give_an_event() -> None:

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 import io
+import json
 import logging
 import time
 from typing import TYPE_CHECKING, Any
@@ -74,6 +75,36 @@ def test_a_partition(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     assert sorted(len(request.event_ids) for request in sandbox.requests) == [10, 100, 100]
     assert result.has_dead_letters
     assert (tmp_path / "letters" / "_pending" / ATTEMPT.pending).exists()
+
+
+@pytest.mark.parametrize(("pixels", "named"), [([7, 7], {}), ([None, None], {"pixel_id": 12345})])
+def test_dead_letters_name_the_account(
+    sandbox: Sandbox, tmp_path: Path, pixels: list[Any], named: dict[str, int]
+) -> None:
+    """They say for whom they were written, and when their windows close, as the target's do."""
+    job = make_job(sandbox, tmp_path, [*COLUMNS, "pixel_id"])
+    DeadLetterFolder(job.dead_letter_folder).prepare()
+    old = int(time.time()) - 8 * 86_400
+    deliver(job, ATTEMPT, [batch(0, 2, event_time=[old, old], pixel_id=pixels)])
+    lines = (tmp_path / "letters" / "_pending" / ATTEMPT.pending).read_text().splitlines()
+    for line in lines[1:]:
+        letter = json.loads(line)["record"]
+        account = {"customer_id": "a-1b2c", "api_host": "127.0.0.1"}
+        assert letter["written_for"] == {**account, **named}
+        end = dt.datetime.fromisoformat(letter["window_end"])
+        assert end.timestamp() == old + 7 * 86_400 - 60
+        assert letter["detail"] == "its window has closed"
+
+
+def test_deleted_rows(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Rows that were deleted in the source are dropped and counted, as in a Singer stream."""
+    job = make_job(sandbox, tmp_path, [*COLUMNS, "_sdc_deleted_at"])
+    DeadLetterFolder(job.dead_letter_folder).prepare()
+    marks = [None, "2026-07-31T00:00:00Z", None]
+    result = deliver(job, ATTEMPT, [batch(0, 3, _sdc_deleted_at=marks)])
+    counts = result.counts.streams["orders"]
+    assert (counts.delivered, counts.dropped, counts.unsettled) == (2, {"deleted": 1}, 0)
+    assert not result.has_dead_letters
 
 
 def test_columns_that_cannot_be_used(sandbox: Sandbox, tmp_path: Path) -> None:

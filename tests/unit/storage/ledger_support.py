@@ -2,17 +2,19 @@
 
 from __future__ import annotations
 
+import os
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
 from target_liveintent.conversions.model import Conversion
-from target_liveintent.storage.ledger import Ledger
+from target_liveintent.storage.ledger import Ledger, LedgerAccount
 
 if TYPE_CHECKING:
     from pathlib import Path
 
-ACCOUNT = ("https://conversions.liveintent.com/conversions/a-1b2c", "a-1b2c")
+HOST = "conversions.liveintent.com"
+ACCOUNT = LedgerAccount("a-1b2c", HOST, f"https://{HOST}/conversions/a-1b2c")
 LATER = int(time.time()) + 86_400
 
 
@@ -32,8 +34,8 @@ class Ledgers:
         self.path = path
         self._open: list[Ledger] = []
 
-    def __call__(self, *account: str) -> Ledger:
-        ledger = Ledger(str(self.path), account or ACCOUNT)
+    def __call__(self, account: LedgerAccount = ACCOUNT, **how: Any) -> Ledger:
+        ledger = Ledger(str(self.path), account, **how)
         self._open.append(ledger)
         return ledger
 
@@ -43,15 +45,33 @@ class Ledgers:
 
 
 def remember(ledger: Ledger, *delivered: Conversion) -> None:
+    """Deliver events, as a run does."""
     for one in delivered:
         ledger.begin(one)
+    ledger.unsent(delivered)
     ledger.end(delivered, delivered)
 
 
 def rows(path: Path) -> int:
+    ((count,),) = query(path, "SELECT count(*) FROM accepted")
+    return int(count)
+
+
+def query(path: Path, *statements: str) -> list[tuple[Any, ...]]:
+    """Execute statements, and return what the last of them gives."""
     db = sqlite3.connect(path)
     try:
-        (count,) = db.execute("SELECT count(*) FROM delivered").fetchone()
+        found = [db.execute(statement).fetchall() for statement in statements]
+        db.commit()
     finally:
         db.close()
-    return int(count)
+    return found[-1]
+
+
+def fill(path: Path, count: int, first: int, seconds: float = 1.0) -> None:
+    """Add keys of other events to a ledger: one expires then, and one each so many seconds."""
+    db = sqlite3.connect(path)
+    keys = ((int(first + n * seconds).to_bytes(5, "big") + os.urandom(11),) for n in range(count))
+    db.executemany("INSERT INTO accepted VALUES (?)", keys)
+    db.commit()
+    db.close()

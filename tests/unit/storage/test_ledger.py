@@ -11,10 +11,24 @@ from typing import Any
 
 import pytest
 from fakes import FakeClock
-from ledger_support import ACCOUNT, LATER, Ledgers, event, events, remember, rows
+from ledger_support import (
+    ACCOUNT,
+    LATER,
+    Ledgers,
+    event,
+    events,
+    fill,
+    query,
+    remember,
+    rows,
+)
+from unit_support import NOW as TIME
 
+from target_liveintent.conversions import DAY
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.storage.ledger import Ledger
+
+NOW = int(TIME)
 
 # What is known
 
@@ -34,6 +48,7 @@ def test_only_what_is_confirmed(ledgers: Ledgers) -> None:
     batch = events(4)
     for one in batch:
         assert ledger.begin(one)
+    assert ledger.unsent(batch) == batch
     ledger.end(batch, batch[:1])
     assert ledger.unsent(batch) == batch[1:]
     assert rows(ledgers.path) == 1
@@ -43,6 +58,7 @@ def test_nothing_confirmed_writes_nothing(ledgers: Ledgers) -> None:
     """A batch without a confirmed event writes no row."""
     ledger = ledgers()
     ledger.begin(event())
+    assert ledger.unsent([event()]) == [event()]
     ledger.end([event()], [])
     assert rows(ledgers.path) == 0
     assert ledger.unsent([event()]) == [event()]
@@ -69,36 +85,75 @@ def test_what_tells_events_apart(ledgers: Ledgers, other: dict[str, Any]) -> Non
 
 
 @pytest.mark.parametrize(
-    "account",
+    "changes",
     [
-        (ACCOUNT[0], "b-1b2c"),
-        ("https://other.example/conversions/a-1b2c", ACCOUNT[1]),
-        (ACCOUNT[0] + "a", "-1b2c"),
-        (ACCOUNT[0] + ACCOUNT[1],),
+        {"customer_id": "b-1b2c"},
+        {"host": "other.example"},
+        {"customer_id": "a-1b2", "host": "cconversions.liveintent.com"},
+        {"customer_id": "a-1b2cconversions.liveintent.com", "host": ""},
     ],
 )
-def test_what_tells_accounts_apart(ledgers: Ledgers, account: tuple[str, ...]) -> None:
-    """API URL and customer ID make an account another one."""
+def test_what_tells_accounts_apart(ledgers: Ledgers, changes: dict[str, str]) -> None:
+    """Customer ID and the API's host make an account another one."""
     remember(ledgers(), event())
-    assert ledgers(*account).unsent([event()]) == [event()]
+    assert ledgers(ACCOUNT._replace(**changes)).unsent([event()]) == [event()]
     assert ledgers().unsent([event()]) == []
 
 
-def test_a_changed_event_is_the_same(ledgers: Ledgers) -> None:
+def test_the_same_account_by_another_url(ledgers: Ledgers) -> None:
+    """Port and path of the URL do not tell accounts apart."""
+    remember(ledgers(), event())
+    other = ACCOUNT._replace(url=f"https://{ACCOUNT.host}:8443/v2/conversions/a-1b2c")
+    assert ledgers(other).unsent([event()]) == []
+
+
+@pytest.mark.parametrize("again", [False, True], ids=["this run", "the next run"])
+def test_a_changed_event_is_the_same(ledgers: Ledgers, again: bool) -> None:
     """Time, value and columns do not matter: a refund that changes an order is not sent."""
     ledger = ledgers()
     remember(ledger, event())
     changed = event(body=b'{"value":5}', columns={"value": 5}, expires_at=LATER + 500)
-    assert ledger.unsent([changed]) == []
+    assert (ledgers() if again else ledger).unsent([changed]) == []
+
+
+def test_a_changed_event_of_long_ago(ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Of events that are not among the newest, only those with the same time are the same."""
+    monkeypatch.setattr("target_liveintent.storage.ledger._RECENT", 3)
+    ledger = ledgers()
+    for first in range(0, 9, 3):
+        remember(ledger, *[event(str(n), expires_at=LATER + n) for n in range(first, first + 3)])
+    same = [event(str(n), expires_at=LATER + n, body=b"changed") for n in range(9)]
+    moved = [event(str(n), expires_at=LATER + n + 500) for n in range(9)]
+    for one in (ledger, ledgers()):
+        assert one.unsent(same) == []
+    assert ledger.unsent(moved) == moved[:3]
+    assert ledgers().unsent(moved) == moved[:6]
 
 
 def test_keys_are_pinned(ledgers: Ledgers) -> None:
     """A new release must know what the last one delivered."""
-    remember(ledgers(), event("1007"))
-    db = sqlite3.connect(ledgers.path)
-    found = db.execute("SELECT hex(key), expires_at FROM delivered").fetchall()
-    db.close()
-    assert found == [("5B108EF96CF565A53916BB80DB32854C", LATER)]
+    remember(ledgers(), event("1007", expires_at=1_795_651_200))
+    found = query(ledgers.path, "SELECT hex(key) FROM accepted")
+    assert found == [("006B077680FDBDAE8F7615195FB054AA",)]
+
+
+# When something was last accepted
+
+
+def test_when_a_pixel_last_took_an_event(ledgers: Ledgers) -> None:
+    """The time is kept for each account and pixel, as the clock is when the answer comes."""
+    clock = FakeClock()
+    ledger = ledgers(clock=clock)
+    remember(ledger, event("1", expires_at=NOW + 9), event("2", expires_at=NOW + 9, pixel_id=7))
+    clock.now += 60
+    remember(ledger, event("3", expires_at=NOW + 99))
+    other = ledgers(ACCOUNT._replace(customer_id="b-1b2c"), clock=clock)
+    clock.now += 60
+    remember(other, event("1", expires_at=NOW + 999))
+    found = query(ledgers.path, "SELECT pixel_id, unix_time FROM last_accepted ORDER BY unix_time")
+    assert found == [(7, NOW), (1, NOW + 60), (1, NOW + 120)]
+    of_account = query(ledgers.path, "SELECT count(DISTINCT account) FROM last_accepted")
+    assert of_account == [(2,)]
 
 
 @pytest.mark.parametrize(
@@ -144,17 +199,39 @@ def test_within_one_batch_once(ledgers: Ledgers) -> None:
 # The end of a window
 
 
-def test_expired_events_are_forgotten_at_the_next_start(ledgers: Ledgers) -> None:
-    """A row is deleted once its window is closed, so that the file does not grow for ever."""
-    gone, there = event("gone", expires_at=999), event("there", expires_at=1_000)
-    remember(ledgers(), gone, there)
-    assert rows(ledgers.path) == 2
+def test_expired_events_are_removed_little_by_little(ledgers: Ledgers) -> None:
+    """With each batch, the oldest keys go, a few at a time, so that the file stops growing."""
+    remember(ledgers(), event("there"))
+    fill(ledgers.path, 1_000, NOW - 90 * DAY)
+    ledger = ledgers()
+    assert rows(ledgers.path) == 1_001
+    for n in range(6):
+        remember(ledger, event(str(n)))
+        assert rows(ledgers.path) == max(1 + 1_000 - 200 * (n + 1), 1) + n + 1
+    assert ledger.unsent([event("there"), event("5"), event("new")]) == [event("new")]
+
+
+def test_a_clock_that_is_wrong_by_30_days(ledgers: Ledgers) -> None:
+    """What can still be sent by the right clock stays, and so does what expired a moment ago."""
     clock = FakeClock()
-    clock.now = 1_000.9
-    again = Ledger(str(ledgers.path), ACCOUNT, clock=clock)
-    assert rows(ledgers.path) == 1
-    assert again.unsent([gone, there]) == [gone]
-    again.close()
+    ledger = ledgers(clock=clock)
+    kept, gone = event("kept", expires_at=NOW), event("gone", expires_at=NOW - 1)
+    remember(ledger, kept, gone)
+    clock.now += 30 * DAY
+    remember(ledger, event("3", expires_at=NOW + 31 * DAY))
+    assert query(ledgers.path, "SELECT count(*) FROM accepted") == [(2,)]
+    assert ledgers().unsent([gone, kept]) == [gone]
+
+
+def test_a_run_that_sends_nothing_removes_nothing(ledgers: Ledgers) -> None:
+    """However wrong the clock is: nothing is removed before the API has accepted something."""
+    remember(ledgers(), *events(10))
+    clock = FakeClock()
+    clock.now += 10_000 * DAY
+    ledger = ledgers(clock=clock)
+    assert ledger.unsent(events(11)) == events(10, 11)
+    ledger.end(events(11), [])
+    assert rows(ledgers.path) == 10
 
 
 # The file
@@ -241,15 +318,28 @@ def test_an_empty_file_becomes_a_ledger(ledgers: Ledgers) -> None:
     assert ledgers().unsent([event()]) == []
 
 
-def test_a_file_that_breaks_later(ledgers: Ledgers, monkeypatch: pytest.MonkeyPatch) -> None:
+def test_a_file_that_breaks_later(ledgers: Ledgers) -> None:
     """A ledger that can no longer be read or written ends the run with a `StorageError`."""
+    one, two = ledgers(), ledgers()
+    assert one.unsent([event()]) == two.unsent([event()]) == [event()]
+    query(ledgers.path, "DROP TABLE accepted")
+    with pytest.raises(StorageError, match="ledger_path"):
+        one.unsent([event()])
+    with pytest.raises(StorageError, match="ledger_path"):
+        two.end([event()], [event()])
+
+
+def test_a_file_that_works_again(ledgers: Ledgers) -> None:
+    """A batch that cannot be noted leaves no half of it, and nothing in the way of the next."""
     ledger = ledgers()
-    ledger.close()
-    ledger.begin(event())
-    with pytest.raises(StorageError, match="ledger_path"):
-        ledger.unsent([event()])
-    with pytest.raises(StorageError, match="ledger_path"):
-        ledger.end([event()], [event()])
+    remember(ledger, event("1"))
+    query(ledgers.path, "ALTER TABLE last_accepted RENAME TO away")
+    assert ledger.unsent([event("2")]) == [event("2")]
+    with pytest.raises(StorageError, match="no such table"):
+        ledger.end([event("2")], [event("2")])
+    query(ledgers.path, "ALTER TABLE away RENAME TO last_accepted")
+    remember(ledger, event("3"))
+    assert ledgers().unsent(events(1, 5)) == [event("2"), event("4")]
 
 
 def test_it_costs_little(ledgers: Ledgers) -> None:

@@ -95,6 +95,7 @@ def test_a_lock_while_an_event_is_noted(ledgers: Ledgers) -> None:
 
 def test_only_a_lock_is_waited_for(ledgers: Ledgers) -> None:
     """What will not pass ends the run at once."""
+    ledgers.path.touch()
     ledgers.path.with_name("ledger.sqlite-wal").mkdir()
     sleep = Sleep()
     with pytest.raises(ConfigurationError, match="cannot be used: "):

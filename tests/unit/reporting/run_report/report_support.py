@@ -10,6 +10,7 @@ from unit_support import DAY, NOW, TIME, conversion, order
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.wire import read_back
+from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
 from target_liveintent.reporting.run_report.page import page
@@ -41,10 +42,12 @@ class MadeUpRun:
     def deliver(
         self, count: int = 1, stream: str = "orders", at: float = TIME + 60, **record: Any
     ) -> MadeUpRun:
-        events = read_back([conversion(order(**{**FULL, **record}), now=at)])
+        made = conversion(order(**{**FULL, **record}), now=at)
+        events = read_back([made])
         counts = self.counts.of(stream)
         counts.read += count
         counts.delivered += count
+        counts.amounts.add([made] * count)
         self.tally.delivered(stream, events * count, [at] * count)
         self.tally.timeline.update(self.counts)
         return self
@@ -52,8 +55,8 @@ class MadeUpRun:
     def reject(self, stream: str = "orders", **reasons: int) -> MadeUpRun:
         counts = self.counts.of(stream)
         for reason, count in reasons.items():
-            dropped = reason in {"already_sent", "suppressed", "no_consent", "over_limit"}
-            (counts.dropped if dropped else counts.rejected)[reason] += count
+            kept = REASONS[reason].letter
+            (counts.rejected if kept else counts.dropped)[reason] += count
             counts.read += count
         self.tally.timeline.update(self.counts)
         return self

@@ -8,6 +8,8 @@ import pytest
 from report_support import MadeUpRun
 from unit_support import DAY, NOW, TIME
 
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.run_report.model import FAILED, STOPPED, Ending
 from target_liveintent.run.counts import RunCounts
 
@@ -41,6 +43,35 @@ def test_what_did_not_go() -> None:
         " `no_identity`: Neither an e-mail address"
     )
     assert late.endswith("2 more come too late to be sent at all.")
+
+
+def test_a_replay() -> None:
+    """It does not speak of maps, which do not apply to dead letters; what is kept is counted."""
+    run = MadeUpRun().reject(DEAD_LETTERS, expired=3, missing_event_time=1)
+    run.deliver(2, DEAD_LETTERS, at=TIME + 3 * DAY, ip=None, currency=None)
+    run.counts.of(DEAD_LETTERS).not_replayed["other_account"] += 1
+    run.counts.of(DEAD_LETTERS).read += 1
+    facts = run.facts()
+    assert facts.conclusions[:3] == [
+        "LiveIntent has 2 conversions of this run.",
+        (
+            "4 records did not go: 3 `expired`, 1 `missing_event_time`. `expired`:"
+            f" {REASONS['expired'].meaning}"
+        ),
+        "Not replayed, and kept: 1 dead letter.",
+    ]
+    assert facts.advice == []
+    assert facts.total.unsettled == 0
+    whole = run.page()
+    assert [one.reason for one in facts.not_sent] == ["expired", "missing_event_time"]
+    assert "maps" not in whole
+    assert " map " not in whole.lower()
+    assert "not replayed" in whole
+
+
+def test_a_replay_that_held_nothing_back() -> None:
+    run = MadeUpRun().deliver(2, DEAD_LETTERS)
+    assert run.facts().conclusions[1] == "Nothing that this replay may send was held back."
 
 
 def test_unsettled_records() -> None:

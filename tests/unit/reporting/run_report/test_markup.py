@@ -21,6 +21,13 @@ def test_a_table() -> None:
     assert html.count('<tr class="all">') == 1
 
 
+def test_a_wide_table() -> None:
+    """Each cell has the words of its head, for a screen on which they cannot stand above it."""
+    html = table("", ["a", text("`b` & c"), "d", "e"], [["1", "2", "3", "4"]])
+    assert '<table class="wide">' in html
+    assert '<td data-head="b &amp; c">2</td><td data-head="d">3</td>' in html
+
+
 def test_a_row_that_does_not_fit_its_table() -> None:
     """Each head needs a cell."""
     with pytest.raises(ValueError, match="zip"):

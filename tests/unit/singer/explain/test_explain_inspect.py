@@ -7,13 +7,15 @@ import json
 from typing import Any
 
 import pytest
-from unit_support import ADDRESS, DEFAULTS, TIME
+from unit_support import ADDRESS, DAY, DEFAULTS, TIME
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError, RecordConverter, StreamPlan
-from target_liveintent.singer.explain.inspect import Explained, Inspector
+from target_liveintent.singer.explain.describe import describe
+from target_liveintent.singer.explain.explained import Explained
+from target_liveintent.singer.explain.inspect import Inspector
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator
@@ -38,7 +40,7 @@ def explained() -> Explained:
     plan = StreamPlan("orders", True, COLUMNS, transform=mapped)
     made = Explained(STREAM, plan)
     builder = EventBuilder("orders", COLUMNS, ("id",), DEFAULTS, None)
-    made.converter = RecordConverter(plan, builder, made.left_out, lambda: TIME + 60)
+    made.converter = RecordConverter(plan, builder, made.noted.left_out, lambda: TIME + 60)
     return made
 
 
@@ -49,47 +51,53 @@ def test_outcomes(explained: Explained) -> None:
         *({"id": 3, "event_time": "?"}, {"id": 4, "event_time": "!"}),
     ):
         explained.add({**RECORD, **changes})
-    assert explained.outcomes == {
+    assert explained.noted.outcomes == {
         "sent": 2,
         "filtered": 1,
         "mapping_failed": 1,
         "invalid_event_time": 2,
     }
-    assert set(explained.rejected) == {"mapping_failed", "invalid_event_time"}
-    assert explained.rejected["invalid_event_time"].columns["event_time"] == "?"
-    assert explained.filled == {"id", "event_time", "email"}
-    assert explained.left_out == {"value empty": 2}
+    mapping_failed, first, second = explained.noted.rejections
+    assert (mapping_failed.reason, mapping_failed.keys) == ("mapping_failed", {"id": "failing"})
+    assert [first.columns["event_time"], second.columns["event_time"]] == ["?", "!"]
+    assert explained.noted.filled == {"id", "event_time", "email"}
+    assert explained.noted.left_out == {"value empty": 2}
 
 
-def test_examples(explained: Explained) -> None:
-    """The first events are shown, with shortened hashes."""
+def test_events(explained: Explained) -> None:
+    """Each event is kept as it would be sent, and described with shortened hashes."""
     for number in range(5):
         explained.add({**RECORD, "id": number})
-    assert len(explained.examples) == 3
-    assert '"md5":"29a1df…"' in explained.examples[0]
-    assert "06a240d11cc2" not in explained.examples[0]
+    assert len(explained.noted.events) == 5
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
+    records = describe(explained, settings, {}).records
+    assert records is not None
+    examples = [bytes(example).decode() for example in records.examples]
+    assert len(examples) == 3
+    assert '"md5":"29a1df…"' in examples[0]
+    assert "06a240d11cc2" not in examples[0]
 
 
 def test_a_mistake_ends_the_stream(explained: Explained) -> None:
     """After an error that would end a run, no further record counts."""
     for changes in ({}, {"id": "misspelled"}, {}):
         explained.add({**RECORD, **changes})
-    assert explained.mistake == "a mistake in the map"
-    assert explained.outcomes == {"sent": 1}
+    assert explained.noted.mistake == "a mistake in the map"
+    assert explained.noted.outcomes == {"sent": 1}
 
 
 def test_validation(explained: Explained) -> None:
     """Where a run would validate records, so does this."""
     explained.validator = RecordValidator(STREAM.schema)
     explained.add({**RECORD, "id": "one"})
-    assert explained.outcomes == {"schema_violation": 1}
+    assert explained.noted.outcomes == {"schema_violation": 1}
 
 
 def test_a_stream_without_events() -> None:
     """Its records are not counted."""
     explained = Explained(STREAM, StreamPlan("orders", named=False))
     explained.add(RECORD)
-    assert not explained.outcomes
+    assert not explained.noted.outcomes
 
 
 def test_a_stream_that_a_map_drops() -> None:
@@ -137,4 +145,63 @@ def test_validation_is_a_setting(validate: bool, reason: str) -> None:
     ]
     assert list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages))))) == []
     (explained,) = inspector.streams["orders"]
-    assert explained.outcomes == {reason: 1}
+    assert explained.noted.outcomes == {reason: 1}
+
+
+def recorded(*records: dict[str, Any]) -> dict[str, int]:
+    """Return what becomes of a recording: of each record, `event_time` and `time_extracted`."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web"})
+    inspector = Inspector(settings, StreamMaps({}, {}), from_recording=True)
+    schema = {"properties": {"id": {}, "event_time": {}, "email": {}}}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": ["id"]}
+    ]
+    for number, record in enumerate(records):
+        made = {"id": number, "event_time": record["event_time"], "email": ADDRESS}
+        extracted = {"time_extracted": record["extracted"]} if "extracted" in record else {}
+        messages.append({"type": "RECORD", "stream": "orders", "record": made, **extracted})
+    list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages)))))
+    return dict(inspector.plans[0].noted.outcomes)
+
+
+@pytest.mark.parametrize(
+    ("records", "outcomes"),
+    [
+        ([{"event_time": 1_000_000}, {"event_time": 1_000_000 - 6 * DAY}], {"sent": 2}),
+        (
+            [{"event_time": 1_000_000}, {"event_time": 1_000_000 - 7 * DAY}],
+            {"sent": 1, "event_too_old": 1},
+        ),
+        # Read on 1 August 2026; the second is planned for 31 December.
+        (
+            [
+                {"event_time": "2026-08-01", "extracted": "2026-08-01T16:00:00Z"},
+                {"event_time": "2026-12-31", "extracted": "2026-08-01T16:00:00Z"},
+            ],
+            {"sent": 1, "event_in_future": 1},
+        ),
+        (
+            [{"event_time": "2026-12-31", "extracted": "2026-08-01T16:00:00+02:00"}],
+            {"sent": 1},
+        ),
+        (
+            [
+                {"event_time": "2026-08-01T16:01:00Z", "extracted": "2026-08-01T16:00:00"},
+                {"event_time": "2026-08-01T16:02:05Z", "extracted": "2026-08-01T16:00:00"},
+            ],
+            {"sent": 1, "event_in_future": 1},
+        ),
+        (
+            [
+                {"event_time": "2026-08-01", "extracted": "some day"},
+                {"event_time": "2026-08-02", "extracted": None},
+            ],
+            {"sent": 2},
+        ),
+        ([{"event_time": "?"}], {"invalid_event_time": 1}),
+    ],
+)
+def test_ages_of_a_recording(records: list[dict[str, Any]], outcomes: dict[str, int]) -> None:
+    """The newest event is the clock, unless the tap read it before it was to happen."""
+    assert recorded(*records) == outcomes

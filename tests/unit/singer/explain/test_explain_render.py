@@ -4,14 +4,20 @@ from __future__ import annotations
 
 import io
 import json
+import re
+import time
+from collections.abc import Iterator
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import pytest
 
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.explain.render import explain
+from target_liveintent.singer.explain import as_json, as_lines, explain
 from target_liveintent.singer.stream_maps import StreamMaps
+from target_liveintent.storage.dead_letters import HEAD
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
@@ -25,7 +31,7 @@ def paragraph(*columns: str, keys: Sequence[str] = (), **stream_map: str) -> lis
         {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": keys}
     )
     maps = StreamMaps({"orders": {**stream_map, "__else__": None}} if stream_map else {}, {})
-    return [*explain(io.StringIO(message), settings, maps, {})]
+    return [*as_lines(explain(io.StringIO(message), settings, maps, {}))]
 
 
 def printed(*columns: str) -> dict[str, str]:
@@ -48,7 +54,9 @@ def test_what_is_never_sent() -> None:
 def test_the_decision_id_of_a_page() -> None:
     """The page is named as a source of decision IDs only where the stream has it."""
     found = printed("event_time", "email", "source_url")
-    assert found["decision_id"] == "li_did of source_url, where there is no e-mail"
+    assert found["decision_id"] == "li_did of source_url"
+    found = printed("event_time", "decision_id", "source_url")
+    assert found["decision_id"] == "the column of that name, else li_did of source_url"
     found = printed("event_time", "email")
     assert "decision_id" in found["Empty:"].split(", ")
 
@@ -108,10 +116,54 @@ def test_rejected_records() -> None:
         {"type": "RECORD", "stream": "orders", "record": {"event_id": "8"}},
     ]
     source = io.StringIO("\n".join(map(json.dumps, messages)))
-    found = [*explain(source, settings, StreamMaps({}, {}), {})]
+    found = [*as_lines(explain(source, settings, StreamMaps({}, {}), {}))]
     place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 2 rejected.")
     assert found[place + 1].startswith("  missing_event_time (2), event ")
     assert found[place + 2] == f"    {REASONS['missing_event_time'].meaning}"
+
+
+def test_columns_that_identify_nobody() -> None:
+    """The warning at the end of a run is there, and the advice knows what is mapped."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1})
+    properties = {name: {} for name in ("event_time", "email", "source")}
+    record = {"event_time": int(time.time()) - 60, "email": "Ann Smith", "source": "web"}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": {"properties": properties}},
+        *[{"type": "RECORD", "stream": "orders", "record": record}] * 50,
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    (stream,) = explain(source, settings, StreamMaps({}, {}), {}).streams
+    assert stream.records is not None
+    (reason,) = stream.records.reasons
+    (said,) = stream.warnings
+    assert said.startswith("email identified nobody in 50 of 50 events (0 empty, 50 unusable); ")
+    assert reason.meaning.endswith(
+        "In orders, email gave nothing usable: look at what is mapped there."
+    )
+
+
+def test_dead_letters() -> None:
+    """What a replay leaves or drops is told, with advice that does not speak of maps."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1})
+    good = {"event_time": int(time.time()) - 60, "md5": "0" * 31 + "1", "source": "web"}
+    other = {"customer_id": "b-9z9z", "api_host": "conversions.liveintent.com"}
+    letters = [
+        {**good, "reason": "refused_by_api"},
+        {**good, "reason": "refused_by_api", "written_for": other},
+        {**good, "reason": "unconfirmed"},
+        {**good, "reason": "refused_by_api", "event_time": 1},
+        {"reason": "missing_event_time"},
+    ]
+    messages: list[dict[str, Any]] = [json.loads(HEAD)]
+    for number, letter in enumerate(letters):
+        record = {"event_id": str(number), **letter}
+        messages.append({"type": "RECORD", "stream": DEAD_LETTERS, "record": record})
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    found = "\n".join(as_lines(explain(source, settings, StreamMaps({}, {}), {})))
+    assert "Of 5 records, 1 would be sent, 0 filtered, 3 rejected, 1 dropped." in found
+    for reason in ("other_account", "unconfirmed", "expired", "missing_event_time"):
+        assert f"  {reason} (1), event " in found
+    assert not re.search(r"\bmap", found, re.IGNORECASE)
 
 
 def test_what_fills_a_field() -> None:
@@ -122,3 +174,81 @@ def test_what_fills_a_field() -> None:
     assert "  email            emial  (normalized and hashed, never sent)" in found
     wrong = "  email reads 'emial', which the tap's SCHEMA does not have; is it 'email'?"
     assert wrong in found
+
+
+# The JSON
+
+DOCS = Path(__file__).parents[4] / "docs" / "reference" / "cli.md"
+
+
+def names_of(value: Any) -> Iterator[str]:
+    """The names of all fields in a piece of JSON, but not those of columns and fields."""
+    if isinstance(value, dict):
+        for name, inner in value.items():
+            yield name
+            if name not in {"fields", "left_out", "keys", "examples", "currencies"}:
+                yield from names_of(inner)
+    elif isinstance(value, list):
+        for inner in value:
+            yield from names_of(inner)
+
+
+@pytest.mark.skipif(not DOCS.exists(), reason="not a checkout")
+def test_every_field_is_documented(tmp_path: Path) -> None:
+    """The page of the command line names each field of the JSON."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web"})
+    schema = {"properties": {name: {} for name in ("event_time", "email")}}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": schema},
+        {"type": "RECORD", "stream": "orders", "record": {"event_time": 1}},
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    expected = str(tmp_path / "expected.json")
+    maps = StreamMaps({"orders": {"email": "email", "event_time": "event_time"}, "sales": {}}, {})
+    found = json.loads(as_json(explain(source, settings, maps, {}, expected)))
+    assert found["streams"][0]["records"]["reasons"]
+    assert found["absent_streams"]
+    text = DOCS.read_text(encoding="utf-8").split("## The JSON of `--explain`")[1]
+    documented = set(re.findall(r"`([a-z_]+)`", text.split("## ")[0]))
+    assert set(names_of(found)) - documented == set()
+
+
+def test_deleted_rows() -> None:
+    """They are said to be dropped where the tap marks them, unless the map reads the mark."""
+    said = "  deleted rows     dropped, by _sdc_deleted_at"
+    given = {"event_time": "event_time", "email": "email"}
+    found = paragraph("event_time", "email", "_sdc_deleted_at", **given)
+    assert said in found
+    assert not [line for line in found if "Not used" in line]
+    for columns, added in (
+        (("event_time", "email"), {}),
+        (("event_time", "email", "_sdc_deleted_at"), {"__filter__": "not _sdc_deleted_at"}),
+    ):
+        assert said not in paragraph(*columns, **given, **added)
+
+
+def test_dropped_records() -> None:
+    """They are not counted as rejected; what is empty in them says nothing about the map."""
+    settings = settings_of(
+        {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 1, "default_source": "web"}
+    )
+    names = ("id", "event_time", "email", "_sdc_deleted_at")
+    row = {"id": 1, "event_time": int(time.time()) - 60, "email": "ann@example.com"}
+    messages: list[dict[str, Any]] = [
+        {
+            "type": "SCHEMA",
+            "stream": "orders",
+            "schema": {"properties": {name: {} for name in names}},
+            "key_properties": ["id"],
+        },
+        {"type": "RECORD", "stream": "orders", "record": row},
+        {"type": "RECORD", "stream": "orders", "record": {"id": 2, "_sdc_deleted_at": "2026"}},
+    ]
+    source = io.StringIO("\n".join(map(json.dumps, messages)))
+    maps = {"orders": {"event_time": "event_time", "email": "email", "ip": "email.nothing"}}
+    found = [*as_lines(explain(source, settings, StreamMaps(maps, {}), {}))]
+    place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 1 rejected, 1 dropped.")
+    (dropped,) = [line for line in found[place:] if line.startswith("  deleted (1), ")]
+    assert dropped.endswith('first, _sdc_deleted_at, key properties {"id":2}:')
+    assert not [line for line in found if "is empty in all" in line]

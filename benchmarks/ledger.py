@@ -1,0 +1,182 @@
+"""Measures what the ledger costs an event, by the number of keys in its file.
+
+    python -m benchmarks.ledger [--keys 50000000] [--folder FOLDER]
+
+The file with many keys takes 1.4 GB in the folder, and about a minute to write. Writes
+`benchmarks/ledger.json`, from which docs/performance.md is generated.
+"""
+
+from __future__ import annotations
+
+import argparse
+import os
+import sqlite3
+import statistics
+import sys
+import tempfile
+import time
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+
+from benchmarks import PIXEL_ID, results
+from benchmarks.bench import Bench, Candidate, Stream, show_progress
+from benchmarks.processes import FailedRunError
+from target_liveintent.clock import SYSTEM_CLOCK
+from target_liveintent.storage.ledger_file import HASH_BYTES, TIME_BYTES, LedgerFile
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+RESULTS = Path(__file__).with_name("ledger.json")
+_STREAMS = {
+    "by_time": Stream(100_000, by_time=True),
+    "in_any_order": Stream(100_000),
+}
+_RUNS = 3
+_SECONDS = 30 * 86_400
+"""The keys of the large file expire over so many seconds, as those of a month's events do."""
+
+
+class Measured(msgspec.Struct):
+    """The content of `ledger.json`.
+
+    Attributes:
+        machine: The machine and the day.
+        events: The events of a run.
+        keys: The keys in the large file.
+        size: The bytes of that file for each key.
+        opening: Milliseconds that it takes to open that file.
+        cpu: By the order of the events (`by_time`, `in_any_order`) and by the ledger (`off`,
+            `empty`, `large`): CPU time an event, in microseconds.
+    """
+
+    machine: results.Machine
+    events: int
+    keys: int
+    size: float
+    opening: float
+    cpu: dict[str, dict[str, float]]
+
+
+def table() -> str:
+    """Return the figures as Markdown, for docs/performance.md."""
+    if not RESULTS.exists():
+        return "*Not measured yet.*"
+    measured = msgspec.json.decode(RESULTS.read_bytes(), type=Measured)
+    machine = measured.machine
+    where = (
+        f"Measured on {machine.date}, with Python {machine.python}, on {machine.cores} cores of an"
+        f" {machine.cpu}: CPU time an event, over {measured.events:,} events."
+    )
+    lines = [
+        where,
+        "",
+        "| ledger | events by time | more than without | in any order | more than without |",
+        "| --- | --- | --- | --- | --- |",
+    ]
+    names = {
+        "off": "`ledger: false`",
+        "empty": "a new file",
+        "large": f"a file with {measured.keys:,} keys",
+    }
+    for kind, name in names.items():
+        cells = [name]
+        for found in measured.cpu.values():
+            more = f"{found[kind] - found['off']:.1f} µs" if kind != "off" else ""
+            cells += [f"{found[kind]:.1f} µs", more]
+        lines.append(f"| {' | '.join(cells)} |")
+    opening = (
+        f"The large file has {measured.size:.0f} bytes a key, and is open after"
+        f" {measured.opening:.0f} ms."
+    )
+    return "\n".join((*lines, "", opening))
+
+
+def measure(folder: Path, keys: int) -> Measured:
+    """Make the runs.
+
+    Raises:
+        FailedRunError: If a run fails, or does not send each event once.
+    """
+    large = folder / "large.sqlite"
+    show_progress(f"a ledger with {keys:,} keys")
+    fill(large, keys)
+    size, opening = large.stat().st_size / keys, opening_ms(large)
+    bench = Bench(folder)
+    cpu: dict[str, dict[str, float]] = {}
+    turn = 0
+    for name, stream in _STREAMS.items():
+        found: dict[str, list[float]] = {"off": [], "empty": [], "large": []}
+        for _ in range(_RUNS):
+            turn += 1
+            # Another pixel's events are other events, which the ledger does not know yet.
+            pixel: dict[str, Any] = {"pixel_id": PIXEL_ID + turn}
+            empty = {"ledger_path": str(folder / f"empty-{turn}.sqlite")}
+            figures = bench.compare(
+                0,
+                1,
+                off=Candidate("target", stream, pixel),
+                empty=Candidate("target", stream, pixel | empty),
+                large=Candidate("target", stream, pixel | {"ledger_path": str(large)}),
+            )
+            for kind, one in figures.items():
+                found[kind].append(one.cpu)
+        cpu[name] = {kind: statistics.median(values) for kind, values in found.items()}
+    return Measured(results.this_machine(), stream.size, keys, size, opening, cpu)
+
+
+def fill(path: Path, count: int) -> None:
+    """Write a ledger with so many keys, the newest of which expire in a week."""
+    LedgerFile(str(path), SYSTEM_CLOCK, time.sleep).close()
+    db = sqlite3.connect(path)
+    db.execute("PRAGMA journal_mode = OFF")
+    db.execute("PRAGMA synchronous = OFF")
+    db.executemany("INSERT INTO accepted VALUES (?)", _keys(count))
+    db.commit()
+    db.close()
+
+
+def _keys(count: int) -> Iterator[tuple[bytes]]:
+    first = int(time.time()) + 7 * 86_400 - _SECONDS
+    for number in range(count):
+        seconds = first + number * _SECONDS // count
+        yield (seconds.to_bytes(TIME_BYTES, "big") + os.urandom(HASH_BYTES),)
+
+
+def opening_ms(path: Path) -> float:
+    """Return how many milliseconds it takes to open a ledger and to ask about an event."""
+    from target_liveintent.conversions import Conversion  # noqa: PLC0415 (not for the table)
+    from target_liveintent.storage import Ledger, LedgerAccount  # noqa: PLC0415
+
+    event = Conversion("orders", "1", PIXEL_ID, int(time.time()) + 86_400, b"", {})
+    seconds = []
+    for _ in range(_RUNS):
+        start = time.perf_counter()
+        ledger = Ledger(str(path), LedgerAccount("a-1b2c", "127.0.0.1", "http://127.0.0.1"))
+        ledger.unsent([event])
+        seconds.append(time.perf_counter() - start)
+        ledger.close()
+    return statistics.median(seconds) * 1_000
+
+
+def main() -> int:
+    """Measure, and write and print the results; return the exit code."""
+    parser = argparse.ArgumentParser(prog="scripts/benchmark --ledger", allow_abbrev=False)
+    parser.add_argument("--keys", type=int, default=50_000_000, help="keys in the large file")
+    parser.add_argument("--folder", help="where to put it, in a folder of its own")
+    given = parser.parse_args()
+    with tempfile.TemporaryDirectory(prefix="liveintent-ledger-", dir=given.folder) as folder:
+        try:
+            measured = measure(Path(folder), given.keys)
+        except FailedRunError as error:
+            print(f"benchmark: {error}", file=sys.stderr)
+            return 1
+    RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(measured), indent=2) + b"\n")
+    print(table())
+    return 0
+
+
+if __name__ == "__main__":
+    sys.exit(main())

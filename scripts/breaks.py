@@ -1,0 +1,269 @@
+"""Breaks rules of the delivery on purpose, one at a time, and checks that the tests notice.
+
+    scripts/breaks           # each break, in about a quarter of an hour
+    scripts/breaks ledger    # those whose names contain a word
+
+Each break replaces a piece of the code in a copy of the project. The tests that are named beside it
+must then fail. The table in docs/reliability.md is made from this one.
+"""
+
+from __future__ import annotations
+
+import os
+import re
+import shutil
+import subprocess
+import sys
+import tempfile
+from pathlib import Path
+from typing import NamedTuple
+
+ROOT = Path(__file__).resolve().parents[1]
+COPIED = ("target_liveintent", "tests", "scripts", "pyproject.toml", "README.md")
+
+
+class Break(NamedTuple):
+    """A rule that is broken.
+
+    Attributes:
+        name: What the code does then.
+        file: The file, below the package.
+        code: A piece of it, which is there once.
+        broken: What replaces the piece.
+        tests: The tests that must fail, as `file::name` below `tests`.
+    """
+
+    name: str
+    file: str
+    code: str
+    broken: str
+    tests: tuple[str, ...]
+
+
+BREAKS: tuple[Break, ...] = (
+    Break(
+        "STATE is written before delivery",
+        "run/state_gate.py",
+        "oldest = min(self._unfinished, default=self._next)",
+        "oldest = self._next",
+        (
+            "reliability/test_isolation.py::test_breaker",
+            "reliability/test_isolation.py::test_switch_amid_an_isolation",
+            "reliability/test_outages.py::test_outage",
+            "reliability/test_outages.py::test_token_revoked",
+        ),
+    ),
+    Break(
+        "a 400 is taken for success",
+        "delivery/answers.py",
+        "(400, 413, 422), Verdict.REFUSED",
+        "(413, 422), Verdict.REFUSED),\n    **dict.fromkeys((400,), Verdict.ACCEPTED",
+        (
+            "reliability/test_faults.py::test_fault_campaign",
+            "reliability/test_isolation.py::test_breaker",
+            "reliability/test_isolation.py::test_cost_over_the_wire",
+        ),
+    ),
+    Break(
+        "ages are not judged again before a retry",
+        "delivery/machine.py",
+        "            job.drop_old(unix_time)\n            while self",
+        "            if not job.result.requests: job.drop_old(unix_time)\n            while self",
+        ("reliability/test_faults.py::test_age_before_a_retry",),
+    ),
+    Break(
+        "the ledger remembers all that was sent",
+        "run/run.py",
+        "ledger.end(result.batch.conversions, result.confirmed)",
+        "ledger.end(result.batch.conversions, result.batch.conversions)",
+        (
+            "reliability/test_partial.py::test_replay",
+            "reliability/test_partial.py::test_the_ledger_knows_only_what_a_204_confirmed",
+        ),
+    ),
+    Break(
+        "the ledger remembers what a 200 did not name",
+        "run/run.py",
+        "ledger.end(result.batch.conversions, result.confirmed)",
+        "ledger.end(result.batch.conversions, result.delivered)",
+        ("reliability/test_partial.py::test_the_ledger_knows_only_what_a_204_confirmed",),
+    ),
+    Break(
+        "the ledger is not read",
+        "storage/ledger.py",
+        "                del new[keys[key]]",
+        "                pass",
+        (
+            "reliability/test_kills.py::test_kill_campaign",
+            "reliability/test_partial.py::test_the_ledger_knows_only_what_a_204_confirmed",
+        ),
+    ),
+    Break(
+        "after a 413, the other half is taken for bad",
+        "delivery/job.py",
+        "            self.result.too_large.append(len(part))\n            self.isolation.halve()",
+        "            self.result.too_large.append(len(part))\n            self.isolation.refused()",
+        (
+            "unit/delivery/test_machine.py::test_a_request_that_is_too_large_blames_no_event",
+            "unit/delivery/test_machine.py::test_a_size_that_was_too_large_is_not_tried_again",
+        ),
+    ),
+    Break(
+        "dead letters are not synced before STATE",
+        "run/run.py",
+        "            self._parts.dead_letters.sync()\n",
+        "            pass\n",
+        ("reliability/test_partial.py::test_letters_are_on_the_disk_before_state",),
+    ),
+    Break(
+        "every 200 is taken for delivery",
+        "delivery/answers.py",
+        "200: Verdict.UNCONFIRMED,",
+        "200: Verdict.ACCEPTED,",
+        (
+            "reliability/test_faults.py::test_every_fault",
+            "reliability/test_partial.py::test_every_body",
+            "reliability/test_partial.py::test_replay",
+        ),
+    ),
+    Break(
+        "a redirect is taken for success",
+        "delivery/answers.py",
+        "    200: Verdict.UNCONFIRMED",
+        "    **dict.fromkeys(range(300, 400), Verdict.ACCEPTED),\n    200: Verdict.UNCONFIRMED",
+        ("reliability/test_faults.py::test_redirect",),
+    ),
+    Break(
+        "a lost answer is taken for success",
+        "delivery/client.py",
+        "            verdict = Verdict.LIMITED if is_timeout(fault) else Verdict.FAULT",
+        "            verdict = Verdict.ACCEPTED",
+        (
+            "reliability/test_faults.py::test_every_fault",
+            "reliability/test_faults.py::test_fault_campaign",
+            "reliability/test_outages.py::test_nobody_listens",
+            "reliability/test_outages.py::test_outage",
+        ),
+    ),
+    Break(
+        "a stopped or failed run writes STATE for all that it read",
+        "run/run.py",
+        "        self._failed = True\n        try:",
+        "        self._failed = True\n"
+        "        self.gate.due = lambda: self.gate._held.pop()[1] if self.gate._held else None\n"
+        "        try:",
+        (
+            "reliability/test_isolation.py::test_breaker",
+            "reliability/test_outages.py::test_stopped_in_an_outage",
+            "reliability/test_outages.py::test_token_revoked",
+        ),
+    ),
+    Break(
+        "a signal does not end back-offs",
+        "run/run.py",
+        "        self._parts.delivery.stop(_STOP_RETRIES - passed)\n",
+        "        pass\n",
+        ("reliability/test_kills.py::test_signal_in_a_long_back_off",),
+    ),
+    Break(
+        "a batch holds one event too many",
+        "run/outbox.py",
+        "if len(conversions) >= self._batch_size:",
+        "if len(conversions) > self._batch_size:",
+        (
+            "reliability/test_isolation.py::test_cost_over_the_wire",
+            "reliability/test_partial.py::test_every_body",
+        ),
+    ),
+    Break(
+        "each fault begins the budget of the run anew",
+        "delivery/outage.py",
+        "self._since = min(self._since, max(started_at, self.taken_at))",
+        "self._since = max(started_at, self.taken_at)",
+        (
+            "reliability/test_outages.py::test_the_budget_is_for_the_run",
+            "reliability/test_outages.py::test_outage",
+        ),
+    ),
+    Break(
+        "a 401 is retried",
+        "delivery/answers.py",
+        "(401, 403), Verdict.DENIED",
+        "(401, 403), Verdict.FAULT",
+        (
+            "reliability/test_outages.py::test_token_revoked",
+            "reliability/test_outages.py::test_token_revoked_amid_an_isolation",
+        ),
+    ),
+    Break(
+        "a refused batch is not halved, but tried one by one",
+        "delivery/isolation.py",
+        "        half = len(bad) // 2\n        self._question = _Question(bad[:half], bad[half:])",
+        "        half = 1\n        self._question = _Question(bad[:half], bad[half:])",
+        (
+            "reliability/test_isolation.py::test_cost",
+            "reliability/test_isolation.py::test_cost_over_the_wire",
+        ),
+    ),
+    Break(
+        "the settings are never suspected",
+        "delivery/suspicion.py",
+        "return len(self._refused) >= (_SUSPICIOUS if self.accepted else 1)",
+        "return False",
+        (
+            "reliability/test_isolation.py::test_breaker",
+            "reliability/test_isolation.py::test_switch_amid_an_isolation",
+        ),
+    ),
+)
+
+
+def table() -> str:
+    """Return the table for the documentation."""
+    tests = [", ".join(f"`{test.rpartition('::')[2]}`" for test in one.tests) for one in BREAKS]
+    rows = [f"| {one.name} | {named} |" for one, named in zip(BREAKS, tests, strict=True)]
+    return "\n".join(["| break | tests that fail |", "| --- | --- |", *rows])
+
+
+def unnoticed(one: Break, copy: Path) -> list[str]:
+    """Break the rule in a copy of the project, and return the named tests that do not fail."""
+    file = copy / "target_liveintent" / one.file
+    whole = file.read_text(encoding="utf-8")
+    file.write_text(whole.replace(one.code, one.broken), encoding="utf-8")
+    try:
+        failed = _failed_tests(copy, [f"tests/{test}" for test in one.tests])
+    finally:
+        file.write_text(whole, encoding="utf-8")
+    return [test for test in one.tests if f"tests/{test}" not in failed]
+
+
+def _failed_tests(copy: Path, tests: list[str]) -> set[str]:
+    command = [sys.executable, "-m", "pytest", "-q", "-n", "0", "-p", "no:cacheprovider", *tests]
+    result = subprocess.run(
+        command,
+        cwd=copy,
+        env={**os.environ, "PYTHONPATH": f"{copy}{os.pathsep}{copy / 'scripts'}"},
+        capture_output=True,
+        text=True,
+        check=False,
+    )
+    return set(re.findall(r"^(?:FAILED|ERROR) ([^\s\[]+)", result.stdout, re.MULTILINE))
+
+
+def main(words: list[str]) -> int:
+    """Try the breaks, and return 1 if one is not noticed."""
+    chosen = [one for one in BREAKS if not words or any(word in one.name for word in words)]
+    silent = 0
+    with tempfile.TemporaryDirectory() as folder:
+        for name in COPIED:
+            copy = shutil.copytree if (ROOT / name).is_dir() else shutil.copy
+            copy(ROOT / name, Path(folder, name))
+        for one in chosen:
+            missing = unnoticed(one, Path(folder))
+            silent += bool(missing)
+            print(one.name, f"NOT NOTICED by {missing}" if missing else "noticed", sep=": ")
+    return bool(silent)
+
+
+if __name__ == "__main__":
+    sys.exit(main(sys.argv[1:]))

@@ -1,0 +1,89 @@
+"""Reads the escapes in which a text may hide an e-mail address: those of JSON, HTML and URLs.
+
+A text is decoded only to look into it; what is written keeps all of it but the address.
+"""
+
+from __future__ import annotations
+
+import html
+import re
+from urllib.parse import unquote
+
+_ESCAPE = re.compile(
+    r"\\{1,8}(?:U0000[0-9a-fA-F]{4}|[uU][0-9a-fA-F]{4}|[xX][0-9a-fA-F]{2})"
+    r"|&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z]{2,31}(?=;));?"
+    r"|(?:%[89a-fA-F][0-9a-fA-F]){1,16}|%[0-7][0-9a-fA-F]"
+)
+_WIDE = str.maketrans("＠﹫．。｡", "@@...")  # noqa: RUF001 (these look like others)
+# Percent codes are usual in URLs, so they only matter where an @ is, or may be behind them: `%40`,
+# or `\`, `&` and the wide characters.
+_DISGUISE = re.compile(  # (A pattern that begins with one set of characters is fast.)
+    r"[\\＠﹫．。｡&%](?:(?<![&%])"  # noqa: RUF001
+    r"|(?<=&)(?:#|[A-Za-z]{2,31};)|(?<=%)(?:25){0,8}(?:40|5[cC]|26|[eE][fF]))"
+)
+_LEVELS = 4
+"""How often a text is decoded: `&amp;#64;` needs two."""
+
+
+def may_hold_address(text: str) -> bool:
+    """Return whether a text has a sign of an @; this costs little, and most texts have none."""
+    return (
+        "@" in text
+        or "%" in text
+        or "\\" in text
+        or "＠" in text  # noqa: RUF001
+        or "﹫" in text
+        or ("&" in text and ("#" in text or "commat" in text or "COMMAT" in text))
+    )
+
+
+def is_disguised(text: str) -> bool:
+    """Return whether an address in a text may have escapes, so that it has to be decoded."""
+    return _DISGUISE.search(text) is not None or ("%" in text and "@" in text)
+
+
+def undisguised(text: str) -> str:
+    """Decode a text as often as it takes, and normalize wide characters."""
+    for _ in range(_LEVELS):
+        decoded = _ESCAPE.sub(_character, text)
+        if decoded == text:
+            break
+        text = decoded
+    return text.translate(_WIDE)
+
+
+def undisguised_with_places(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Decode a text as `undisguised` does.
+
+    Returns:
+        The decoded text, and for each of its characters where it begins and ends in the text.
+    """
+    places = [(index, index + 1) for index in range(len(text))]
+    for _ in range(_LEVELS):
+        decoded: list[str] = []
+        places_of_it: list[tuple[int, int]] = []
+        done = 0
+        for escape in _ESCAPE.finditer(text):
+            start, end = escape.span()
+            characters = _character(escape)
+            decoded += (text[done:start], characters)
+            places_of_it += places[done:start]
+            places_of_it += [(places[start][0], places[end - 1][1])] * len(characters)
+            done = end
+        decoded.append(text[done:])
+        places_of_it += places[done:]
+        if (whole := "".join(decoded)) == text:
+            break
+        text, places = whole, places_of_it
+    return text.translate(_WIDE), places
+
+
+def _character(escape: re.Match[str]) -> str:
+    code = escape[0]
+    if code[0] == "\\":
+        return chr(int(code.lstrip("\\")[1:], 16))
+    if code[0] == "%":
+        return unquote(code)
+    known = html.unescape(code)
+    # A program that writes texts in upper case does not spare the names of entities.
+    return html.unescape(code.lower()) if known == code else known

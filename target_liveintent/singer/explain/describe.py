@@ -1,0 +1,183 @@
+"""Describes as an `Explanation` what an `Inspector` found out."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterator, Mapping
+
+import msgspec
+
+from target_liveintent.conversions import DEAD_LETTERS, FIELDS, Rejection
+from target_liveintent.mapping import (
+    FILTER,
+    StreamPlan,
+    advise_map,
+    likely_preset,
+    settings_to_set,
+    unknown_columns,
+    unknown_reads,
+    unused_zone,
+)
+from target_liveintent.privacy import scrub
+from target_liveintent.reasons import REASONS
+from target_liveintent.run import Identification, what_to_do
+from target_liveintent.settings import Settings
+from target_liveintent.singer.explain.explained import FILTERED, NOT_MAPPED, SENT, Explained
+from target_liveintent.singer.explain.model import (
+    ExplainedStream,
+    FirstRejected,
+    Records,
+    Rejected,
+)
+
+_MAX_EXAMPLES = 3
+_HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')
+
+
+def describe(
+    explained: Explained, settings: Settings, in_use: Mapping[str, str]
+) -> ExplainedStream:
+    """Describe what one map makes of a stream; `in_use` is the setting `presets`."""
+    stream, plan = explained.stream, explained.plan
+    described = ExplainedStream(stream.name, plan.stream, in_use.get(stream.name), _use(plan))
+    described.lacks = explained.missing
+    described.advice = _advice(explained, settings, in_use=stream.name in in_use)
+    described.ends_run = explained.noted.mistake
+    if plan.transform is not None:
+        _describe_fields(described, explained, settings)
+    if explained.noted.outcomes:
+        described.records = _records(explained)
+        described.warnings = list(_warnings(explained, settings))
+    return described
+
+
+def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
+    noted, stream = explained.noted, explained.stream.name
+    yield from noted.amounts.warnings(noted.left_out)
+    yield from _identification(explained).idle_columns()
+    if noted.outcomes[SENT] and not noted.zone_uses and stream != DEAD_LETTERS:
+        yield from unused_zone(settings.timezone, [stream])
+
+
+def _use(plan: StreamPlan) -> str:
+    if plan.transform is None:
+        return "dropped" if plan.named else "skipped"
+    return "mapped" if plan.origins else "as it is"
+
+
+def _advice(explained: Explained, settings: Settings, *, in_use: bool) -> str | None:
+    stream, missing = explained.stream, explained.missing
+    if missing and (advice := settings_to_set(missing)):
+        return advice
+    columns = stream.schema["properties"]
+    is_unnamed = explained.plan.transform is not None and not explained.plan.named
+    if missing or (is_unnamed and likely_preset(columns)):
+        return advise_map(stream.name, columns, stream.keys, settings.events, in_use=in_use)
+    return None
+
+
+def _describe_fields(described: ExplainedStream, explained: Explained, settings: Settings) -> None:
+    plan = explained.plan
+    columns = explained.stream.schema["properties"]
+    described.deleted_by = [column for column in plan.deletion_columns if column in columns]
+    if FILTER in plan.origins:
+        described.only_if = _one_line(plan.origins[FILTER].expression)
+    for field in FIELDS:
+        source = _mapped(field.name, field.path, plan)
+        source = source or _default(field.name, explained, settings)
+        if source:
+            described.fields[field.name] = source
+        else:
+            described.empty_fields.append(field.name)
+    if plan.reads is not None:
+        used = plan.reads.union(explained.stream.keys, described.deleted_by)
+        described.unused_columns = sorted(set(columns) - used)
+    described.misspelled = list(_misspelled(explained))
+
+
+_NOTES = {"email": "  (normalized and hashed, never sent)", "consent": "  (never sent)"}
+_OF_PAGE = "li_did of source_url"
+
+
+def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
+    """Return the expressions and columns of which the first with a value fills a field."""
+    sources = []
+    for place in (name, *path[:1]):
+        if place in plan.origins:
+            sources.append(_one_line(plan.origins[place].expression))
+        elif place in plan.properties:
+            sources.append("the column of that name" if place == name else f"the column {place}")
+    if sources and name == "decision_id" and "source_url" in plan.properties:
+        sources.append(_OF_PAGE)
+    note = _NOTES.get(name, "") if sources else ""
+    return ", else ".join(dict.fromkeys(sources)) + note
+
+
+def _default(column: str, explained: Explained, settings: Settings) -> str:
+    """Return what fills a field that no column of the map fills; empty if nothing does."""
+    events, keys = settings.events, explained.stream.keys
+    derived = f"key properties {', '.join(keys)}" if keys else "the whole mapped record"
+    defaults = {
+        "event_id": f"derived from the stream's name and {derived}",
+        "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
+        "source": f"'{events.source}' (setting default_source)" if events.source else "",
+        "decision_id": _OF_PAGE if "source_url" in explained.plan.properties else "",
+    }
+    return defaults.get(column, "")
+
+
+def _one_line(expression: str) -> str:
+    return " ".join(expression.split())
+
+
+def _misspelled(explained: Explained) -> Iterator[str]:
+    """Name columns that no event has, and columns that expressions read and the tap lacks."""
+    plan = explained.plan
+    for unknown in unknown_columns(plan.stream, plan.computed):
+        yield f"{unknown[0].upper()}{unknown[1:]}"
+    for column, origin in plan.origins.items():
+        note = " (The preset reads it where there is one.)" if origin.is_shipped else ""
+        for said, end in unknown_reads({column: origin}, explained.stream.schema):
+            yield f"{said}{end}{note}"
+
+
+def _identification(explained: Explained) -> Identification:
+    return explained.counts.identification(explained.plan.stream)
+
+
+def _records(explained: Explained) -> Records:
+    noted = explained.noted
+    outcomes = noted.outcomes
+    first: dict[str, Rejection] = {}
+    for rejection in noted.rejections:
+        first.setdefault(rejection.reason, rejection)
+    found = [_identification(explained)]
+    replay = explained.stream.name == DEAD_LETTERS
+    reasons = [
+        Rejected(reason, count, what_to_do(reason, found, replay=replay), _first(first[reason]))
+        for reason, count in outcomes.most_common()
+        if reason in REASONS
+    ]
+    empty = []
+    if outcomes.total() - sum(outcomes[kind] for kind in (FILTERED, *NOT_MAPPED)):
+        empty = [column for column in explained.plan.computed if column not in noted.filled]
+    return Records(
+        read=outcomes.total(),
+        sent=outcomes[SENT],
+        filtered=outcomes[FILTERED],
+        rejected=sum(one.records for one in reasons if REASONS[one.reason].letter),
+        dropped=sum(one.records for one in reasons if not REASONS[one.reason].letter),
+        reasons=reasons,
+        always_empty=empty,
+        left_out=dict(sorted(noted.left_out.items())),
+        currencies=noted.amounts.figures,
+        examples=[
+            msgspec.Raw(_HASH.sub(r'"\1":"\2…"', body.decode()).encode())
+            for body in noted.events[:_MAX_EXAMPLES]
+        ],
+    )
+
+
+def _first(rejection: Rejection) -> FirstRejected:
+    detail = rejection.detail and scrub(rejection.detail)
+    return FirstRejected(rejection.event_id, rejection.field, detail, rejection.keys)

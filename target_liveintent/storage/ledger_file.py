@@ -1,0 +1,190 @@
+"""The SQLite file of a ledger: its layout, and the statements that read and write it.
+
+Table `accepted` has a key of 16 bytes for each event: the time at which the event expires, and a
+part of a hash of what identifies it. Events of one run happened at about the same time, so their
+keys are on few pages of the file, however many keys it has; and those that expire first come
+first. Table `last_accepted` says when a pixel of an account last took an event.
+"""
+
+from __future__ import annotations
+
+import os
+import sqlite3
+from collections.abc import Callable, Iterable, Sequence
+from typing import Any
+
+from target_liveintent.clock import Clock
+from target_liveintent.conversions import DAY
+from target_liveintent.errors import ConfigurationError
+
+TIME_BYTES = 5
+"""The bytes of a key that hold a Unix time, in seconds."""
+HASH_BYTES = 11
+"""The bytes of a key that hold the hash."""
+_APPLICATION = 0x4C494C47
+"""Marks a ledger among SQLite files: the letters "LILG"."""
+_VERSION = 2
+"""The version of the layout. Version 1 had no mark; its only table was `delivered`."""
+_TABLES = (
+    "CREATE TABLE accepted (key BLOB PRIMARY KEY) WITHOUT ROWID",
+    (
+        "CREATE TABLE last_accepted (account BLOB, pixel_id INTEGER, unix_time INTEGER NOT NULL,"
+        " PRIMARY KEY (account, pixel_id)) WITHOUT ROWID"
+    ),
+    f"PRAGMA application_id = {_APPLICATION}",
+    f"PRAGMA user_version = {_VERSION}",
+)
+_VERSION_1 = [("key",), ("expires_at",)]
+"""The columns of the table of version 1."""
+_KEPT = 30 * DAY
+"""Seconds for which a key stays after its event has expired, in case the clock is wrong."""
+_REMOVED_AT_ONCE = 200
+"""The most expired keys that are removed with the events of a batch: the pause stays short."""
+_BUSY_SECONDS = 30.0
+"""Seconds for which a run waits for another one that holds the file."""
+_SQLITE_SECONDS = 0.5
+"""Seconds of that for which SQLite waits at a time: Python obeys no signal during its wait."""
+_RETRY_SECONDS = 0.05
+"""Seconds between two tries, as SQLite does not wait for every lock."""
+
+
+class LedgerFile:
+    """An open ledger. Besides what is said below, methods raise `OSError` and `sqlite3.Error`.
+
+    Args:
+        path: The file; a new one can be read by its owner only.
+        clock: Tells which keys have expired, and for how long a lock is waited for.
+        sleep: Waits between two tries to get the lock.
+
+    Attributes:
+        locked: Whether the run waits at this moment for another process that holds the file.
+        has_version_1: Whether the file also has events that were written in the old layout.
+
+    Raises:
+        ConfigurationError: If the file is not a ledger, or one of a newer version.
+    """
+
+    def __init__(self, path: str, clock: Clock, sleep: Callable[[float], None]) -> None:
+        self._path = path
+        self._clock, self._sleep = clock, sleep
+        self.locked = False
+        os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
+        self._db = sqlite3.connect(path, timeout=_SQLITE_SECONDS, isolation_level=None)
+        try:
+            is_new = self._check()
+            # A commit survives SIGKILL without an fsync. A power cut may cost the last commits,
+            # and the events of those are sent twice.
+            self._execute("PRAGMA journal_mode = WAL")
+            self._db.execute("PRAGMA synchronous = NORMAL")
+            # Where the events of a run are not in the order of their time, fewer checkpoints write
+            # each page less often. More would make the recovery after SIGKILL slow.
+            self._db.execute("PRAGMA wal_autocheckpoint = 4000")
+            if is_new:
+                self._create()
+            self.has_version_1 = self._keep_version_1()
+        except sqlite3.OperationalError:  # It may become usable again.
+            self._db.close()
+            raise
+        except sqlite3.DatabaseError as error:
+            self._db.close()
+            raise self._refusal(str(error)) from None
+        except BaseException:
+            self._db.close()
+            raise
+
+    def _check(self) -> bool:
+        """Refuse a file that is no ledger; return whether it lacks the tables of one."""
+        (application,) = self._execute("PRAGMA application_id").fetchone()
+        (version,) = self._execute("PRAGMA user_version").fetchone()
+        if application == _APPLICATION:
+            if version > _VERSION:
+                msg = "a newer version of target-liveintent wrote it; upgrade, or name another file"
+                raise self._refusal(msg)
+            return False
+        tables = self._execute("SELECT name FROM sqlite_master").fetchall()
+        columns = self._execute("SELECT name FROM pragma_table_info('delivered')").fetchall()
+        if application or version or (tables and columns != _VERSION_1):
+            msg = "it is a database of another program"
+            raise self._refusal(msg)
+        return True
+
+    def _create(self) -> None:
+        self._execute("BEGIN IMMEDIATE")
+        with self._db:  # Commits, or rolls back.
+            if self._check():  # Unless another run was faster.
+                for statement in _TABLES:
+                    self._db.execute(statement)
+
+    def _keep_version_1(self) -> bool:
+        """Return whether events of version 1 are still needed; remove them if not."""
+        if not self._execute("SELECT 1 FROM pragma_table_info('delivered')").fetchone():
+            return False
+        young = "SELECT 1 FROM delivered WHERE expires_at >= ? LIMIT 1"
+        if self._execute(young, [int(self._clock.time()) - _KEPT]).fetchone():
+            return True
+        self._execute("DROP TABLE IF EXISTS delivered")
+        return False
+
+    def _refusal(self, why: str) -> ConfigurationError:
+        return ConfigurationError(f"ledger_path '{self._path}' cannot be used: {why}")
+
+    def _execute(self, statement: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
+        """Execute a statement; while another process holds the file, wait and try again."""
+        until = self._clock.monotonic() + _BUSY_SECONDS
+        try:
+            while True:
+                try:
+                    return self._db.execute(statement, values)
+                except sqlite3.OperationalError as error:
+                    if "locked" not in str(error) or self._clock.monotonic() > until:
+                        raise
+                    self.locked = True
+                self._sleep(_RETRY_SECONDS)
+        finally:
+            self.locked = False
+
+    def newest(self, count: int) -> Iterable[bytes]:
+        """Return the hashes of so many events, those that expire last."""
+        query = f"SELECT substr(key, {TIME_BYTES + 1}) FROM accepted ORDER BY key DESC LIMIT ?"  # noqa: S608
+        return (key for (key,) in self._execute(query, [count]))
+
+    def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keys that are in the file."""
+        return self._find(f"SELECT key FROM accepted WHERE key IN ({_marks(keys)})", keys)  # noqa: S608
+
+    def known_to_version_1(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keys of version 1 that are in the file; it must have its table."""
+        return self._find(f"SELECT key FROM delivered WHERE key IN ({_marks(keys)})", keys)  # noqa: S608
+
+    def _find(self, query: str, keys: Sequence[bytes]) -> set[bytes]:
+        return {key for (key,) in self._execute(query, keys)}
+
+    def add(self, keys: Iterable[bytes], account: bytes, pixel_ids: Iterable[int]) -> None:
+        """Add the keys of events that the API has just accepted, and remove expired ones.
+
+        Args:
+            keys: The keys. Those that are in the file already stay as they are.
+            account: The hash of the account.
+            pixel_ids: The pixels of the events.
+        """
+        now = int(self._clock.time())
+        expired = max(0, now - _KEPT).to_bytes(TIME_BYTES, "big")
+        last_accepted = [(account, pixel_id, now) for pixel_id in pixel_ids]
+        self._execute("BEGIN IMMEDIATE")
+        with self._db:  # Commits, or rolls back.
+            self._db.executemany("INSERT OR IGNORE INTO accepted VALUES (?)", ((k,) for k in keys))
+            self._db.executemany("REPLACE INTO last_accepted VALUES (?, ?, ?)", last_accepted)
+            # However wrong the clock is, a run of which nothing is accepted removes nothing.
+            self._db.execute(
+                "DELETE FROM accepted WHERE key IN"
+                " (SELECT key FROM accepted WHERE key < ? ORDER BY key LIMIT ?)",
+                (expired, _REMOVED_AT_ONCE),
+            )
+
+    def close(self) -> None:
+        """Close the file."""
+        self._db.close()
+
+
+def _marks(keys: Sequence[bytes]) -> str:
+    return ",".join("?" * len(keys))

@@ -1,0 +1,131 @@
+"""Wrong amounts and currencies: a run warns, with counts, and shows what conversions are worth."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from integration_support import order, schema, state
+
+if TYPE_CHECKING:
+    from integration_support import Launcher, Running
+
+    from target_liveintent.sandbox import Sandbox
+
+WRONG: list[dict[str, Any]] = [
+    *({"value": "1.234,50", "currency": "EUR"}, {"value": "12,50", "currency": "EUR"}),
+    *({"value": 10, "currency": "EURO"}, {"value": 20, "currency": None}),
+    *({"value": 30, "currency": "EUR"}, {"value": -5, "currency": "EUR"}),
+    {"value": 3, "currency": "EUE"},
+]
+WARNINGS = """\
+orders: the value of 2 records cannot be read, so events go without it; text such as 1.234,50 \
+needs amount(x, decimal=',') in the map
+orders: the currency of 1 record is not a code of three letters, so events go without it; map it \
+to codes such as EUR
+orders: 2 conversions with a value and without a currency; map the column currency
+orders: 1 conversion in EUE: ISO 4217 has no such currency; look at what is mapped to currency
+""".splitlines()
+LINES = """\
+orders: 2 conversions in EUR, average value 12.50, lowest value -5.00, highest value 30.00, 1 of \
+them below zero
+orders: 2 conversions without a currency, average value 15.00, lowest value 10.00, highest value \
+20.00
+orders: 1 conversion in EUE, average value 3.00, lowest value 3.00, highest value 3.00
+""".splitlines()
+MAP = {
+    "event_id": "str(id)",
+    "event_time": "event_time",
+    "email": "email",
+    "currency": "'EUR'",
+    "__else__": "__NULL__",
+}
+
+
+def texts(run: Running) -> list[str]:
+    """The lines of the log, without what the logger adds."""
+    return [line.text.split("|", 3)[-1].strip() for line in run.err]
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_wrong_amounts(target: Launcher, sandbox: Sandbox, dry_run: bool) -> None:
+    """Each kind of mistake is a WARNING with its count; each currency has a line of figures."""
+    messages = [order(n, **changes) for n, changes in enumerate(WRONG)]
+    run = target.run(schema(), *messages, state(1), dry_run=dry_run)
+    assert (run.code, run.summary["total"].delivered) == (0, len(WRONG))
+    assert run.warnings == WARNINGS
+    said = texts(run)
+    place = next(n for n, text in enumerate(said) if text.startswith("orders: read 7,"))
+    assert said[place + 1 : place + 4] == LINES
+    assert said[place + 4].startswith("total: ")
+    sent = [event["purchaseData"].get("value") for event in sandbox.events]
+    assert sorted(value for value in sent if value is not None) == (
+        [] if dry_run else [-5, 3, 10, 20, 30]
+    )
+
+
+def test_only_what_is_delivered_counts(target: Launcher, sandbox: Sandbox) -> None:
+    """A record that is rejected, and an event that the API refuses, have no part in the figures."""
+    sandbox.add_faults({"kind": "refuse", "where": {"purchaseData.orderId": "no"}, "times": None})
+    good = {"value": 10, "currency": "EUR", "order_id": "yes"}
+    run = target.run(
+        schema(columns=("id", "event_time", "email", *good)),
+        order(1, **good),
+        order(2, **{**good, "value": 5_000, "order_id": "no"}),
+        order(3, **{**good, "value": 7_000}, email=None),
+        order(4, **{**good, "value": 20}),
+        state(1),
+    )
+    assert run.code == 0
+    words = "2 conversions in EUR, average value 15.00, lowest value 10.00, highest value 20.00"
+    assert f"orders: {words}" in texts(run)
+
+
+def test_the_report(target: Launcher) -> None:
+    """The run report has the figures of each stream, in its JSON and on its page."""
+    messages = [order(n, **changes) for n, changes in enumerate(WRONG)]
+    run = target.run(schema(), *messages, state(1), report_path="run.html")
+    assert run.code == 0
+    facts = json.loads((target.folder / "run.json").read_text())
+    euros, *_ = facts["streams"][0]["currencies"]
+    assert euros == {
+        "currency": "EUR",
+        "conversions": 2,
+        "average_value": "12.50",
+        "lowest_value": "-5",
+        "highest_value": "30",
+        "negative_values": 1,
+    }
+    assert facts["total"]["currencies"] == facts["streams"][0]["currencies"]
+    page = (target.folder / "run.html").read_text()
+    for head in ("average value", "lowest value", "highest value"):
+        assert f">{head}</th>" in page
+    cells = re.sub(' data-head="[^"]*"', "", page)
+    assert "<td>12.50</td><td>-5.00</td><td>30.00</td><td>1</td>" in cells
+
+
+def test_amounts_with_a_decimal_comma(target: Launcher, sandbox: Sandbox) -> None:
+    """The helper reads them; what it cannot read is left out and counted, and never guessed."""
+    given = ["1.234,50", "12,50 €", "\u20ac\u00a07,-", 9.5, None, "12.50", "x"]
+    maps = {"orders": {**MAP, "value": "amount(get('value'), decimal=',')"}}
+    messages = [order(n, value=value) for n, value in enumerate(given)]
+    run = target.run(schema(), *messages, state(1), stream_maps=maps)
+    assert (run.code, sandbox.stats.accepted) == (0, len(given))
+    sent = {e["eventId"]: e["purchaseData"].get("value") for e in sandbox.events}
+    assert [sent[str(n)] for n in range(len(given))] == [1234.5, 12.5, None, 9.5, None, None, None]
+    (warning,) = run.warnings
+    assert warning.startswith("orders: the value of 3 records cannot be read,")
+
+
+def test_a_column_of_the_helpers_name(target: Launcher, sandbox: Sandbox) -> None:
+    """A record without its column `amount` does not get the helper in its place."""
+    maps = {"orders": {**MAP, "value": "amount"}}
+    columns = ("id", "event_time", "email", "amount")
+    run = target.run(schema(columns=columns), order(1, amount=5), order(2), stream_maps=maps)
+    assert [letter["reason"] for letter in run.letters] == ["mapping_failed"]
+    assert [event["purchaseData"]["value"] for event in sandbox.events] == [5]
+    run = target.run(schema(), order(3), stream_maps=maps)
+    assert run.code == 1
+    assert "value reads 'amount', which the tap's SCHEMA does not have" in run.last_line

@@ -1,0 +1,234 @@
+"""Real taps on real sources: databases whose logs tell of each change, and a file of text."""
+
+from __future__ import annotations
+
+import datetime as dt
+import hashlib
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from mariadb_server import PASSWORD
+from meltano_support import Postgres, Project, project_of
+
+if TYPE_CHECKING:
+    import subprocess
+    from collections.abc import Callable
+    from pathlib import Path
+
+    from mariadb_server import MariaDB
+
+    from target_liveintent.sandbox import Sandbox
+
+pytestmark = pytest.mark.meltano
+
+PLAIN = {
+    "event_id": "str(id)",
+    "event_time": "created_at",
+    "email": "email",
+    "source": "'web'",
+    "currency": "'EUR'",
+    "value": "total",
+    "order_id": "str(id)",
+    "__else__": "__NULL__",
+}
+TOLD = {
+    **PLAIN,
+    "event_id": "'told ' + str(id)",
+    "order_id": "'deleted' if get('_sdc_deleted_at') else 'there'",
+}
+"""The same for a map of its own, which reads the column that says that a row was deleted."""
+CHANGES = (
+    "DELETE FROM {table} WHERE id = 2",
+    "UPDATE {table} SET total = 9.5 WHERE id = 1",
+    "INSERT INTO {table} VALUES (4, 'd@example.com', 4.5, {now})",
+)
+
+
+def rows(now: str) -> str:
+    """The first rows of the table, as values of SQL."""
+    return ", ".join(
+        f"({n}, '{name}@example.com', {n}.5, {now})" for n, name in enumerate("abc", 1)
+    )
+
+
+def database_project(
+    folder: Path, program: Path, stream: str, tap: dict[str, Any], **metadata: str
+) -> Project:
+    """A project that reads the log of a table, and maps it twice: see `PLAIN` and `TOLD`."""
+    definition = {
+        "executable": str(program),
+        "select": [f"{stream}.*"],
+        "metadata": {stream: {"replication-method": "LOG_BASED"} | metadata},
+        **tap,
+    }
+    maps = {"__else__": "__NULL__", stream: PLAIN, "told": {**TOLD, "__source__": stream}}
+    return project_of(folder, definition, stream_maps=maps)
+
+
+def follow(
+    run: Callable[[], subprocess.CompletedProcess[str]],
+    sql: Callable[[str], str],
+    table: str,
+    now: str,
+    sandbox: Sandbox,
+) -> dict[str, tuple[float, str]]:
+    """Send a table, change it, and send the changes; return these: event ID, value, order ID."""
+    first = run()
+    assert first.returncode == 0, first.stderr[-3000:]
+    events = {event["eventId"]: event["purchaseData"] for event in sandbox.events}
+    assert set(events) == {"1", "2", "3", "told 1", "told 2", "told 3"}
+    assert {events[f"told {n}"]["orderId"] for n in (1, 2, 3)} == {"there"}
+    sandbox.reset()
+    for change in CHANGES:
+        sql(change.format(table=table, now=now))
+    second = run()
+    assert second.returncode == 0, second.stderr[-3000:]
+    assert re.search(r"told: read 3,", second.stdout + second.stderr), second.stderr[-3000:]
+    assert "@" not in (second.stdout + second.stderr).replace("tester@", "")
+    return {
+        event["eventId"]: (event["purchaseData"]["value"], event["purchaseData"]["orderId"])
+        for event in sandbox.events
+    }
+
+
+@pytest.mark.postgres
+def test_the_log_of_postgres(
+    wal_postgres: Postgres,
+    tap_postgres: Path,
+    account: dict[str, str],
+    sandbox: Sandbox,
+    tmp_path: Path,
+) -> None:
+    """Rows that are new, changed and deleted arrive, and the deleted one says so."""
+    wal_postgres.sql("DROP TABLE IF EXISTS bookings")
+    wal_postgres.sql(
+        "CREATE TABLE bookings (id integer PRIMARY KEY, email text, total numeric(10, 2),"
+        " created_at timestamptz)"
+    )
+    wal_postgres.sql("ALTER TABLE bookings REPLICA IDENTITY FULL")  # For all columns of a deletion.
+    wal_postgres.sql("SELECT pg_create_logical_replication_slot('tappostgres', 'wal2json')")
+    wal_postgres.sql(f"INSERT INTO bookings VALUES {rows('now()')}")  # noqa: S608 (constants)
+    config = {
+        "host": "127.0.0.1",
+        "port": int(wal_postgres.port),
+        "user": "tester",
+        "password": "not used",
+        "database": "postgres",
+        "filter_schemas": ["public"],
+        "replication_idle_exit_seconds": 1,
+    }
+    tap = {
+        "name": "tap-postgres",
+        "capabilities": ["catalog", "discover", "state"],
+        "settings": [{"name": name} for name in config],
+        "config": config,
+    }
+    # Without the key, the tap forgets how far it has read.
+    key = {"replication-key": "_sdc_lsn"}
+    project = database_project(tmp_path, tap_postgres, "public-bookings", tap, **key)
+    arrived = follow(
+        lambda: project.run("run", "--no-install", "tap-postgres", "target-liveintent", **account),
+        wal_postgres.sql,
+        "bookings",
+        "now()",
+        sandbox,
+    )
+    assert arrived["1"] == (9.5, "1")
+    assert arrived["4"] == (4.5, "4")
+    assert arrived["told 2"] == (2.5, "deleted")
+    assert arrived["told 1"] == (9.5, "there")
+    assert arrived["told 4"] == (4.5, "there")
+
+
+@pytest.mark.mariadb
+def test_the_log_of_mariadb(
+    mariadb: MariaDB,
+    tap_mysql: Path,
+    account: dict[str, str],
+    sandbox: Sandbox,
+    tmp_path: Path,
+) -> None:
+    """The same through tap-mysql, whose SCHEMA does not name the column that says it."""
+    mariadb.sql("DROP TABLE IF EXISTS shop.bookings")
+    mariadb.sql(
+        "CREATE TABLE shop.bookings (id integer PRIMARY KEY, email varchar(100),"
+        " total decimal(10, 2), created_at datetime)"
+    )
+    values = rows("utc_timestamp()")
+    mariadb.sql(f"INSERT INTO shop.bookings VALUES {values}")  # noqa: S608 (constants)
+    config = {
+        "host": "127.0.0.1",
+        "port": int(mariadb.port),
+        "user": "tester",
+        "password": PASSWORD,
+        "engine": "mariadb",
+        "filter_dbs": "shop",
+    }
+    tap = {
+        "name": "tap-mysql",
+        "capabilities": ["properties", "discover", "state"],
+        "settings": [{"name": name} for name in config],
+        "config": config,
+    }
+    project = database_project(tmp_path, tap_mysql, "shop-bookings", tap)
+    arrived = follow(
+        lambda: project.run("run", "--no-install", "tap-mysql", "target-liveintent", **account),
+        mariadb.sql,
+        "shop.bookings",
+        "utc_timestamp()",
+        sandbox,
+    )
+    assert arrived["1"] == (9.5, "1")
+    assert arrived["4"] == (4.5, "4")
+    assert arrived["told 2"] == (2.5, "deleted")
+    assert arrived["told 1"] == (9.5, "there")
+    assert arrived["told 4"] == (4.5, "there")
+
+
+def test_a_file_of_text(
+    tap_spreadsheets: Path, account: dict[str, str], sandbox: Sandbox, tmp_path: Path
+) -> None:
+    """Each column is text, and its times are in a form that only `strptime` reads."""
+    paid = dt.datetime.now(dt.timezone.utc).replace(second=0, microsecond=0) - dt.timedelta(hours=2)
+    written = paid.strftime("%d/%m/%Y %H:%M")
+    (tmp_path / "bookings.csv").write_text(
+        "No,Guest E-Mail,Total,Currency,Paid At,Status\n"
+        f"1, Ann@Example.com ,1234.50,EUR,{written},paid\n"
+        f"2,,12,eur,{written},paid\n"
+        f"3,bo@example.com,7.1,usd,{written},cancelled\n",
+        encoding="utf-8",
+    )
+    file = {
+        "path": str(tmp_path / "bookings.csv"),
+        "format": "csv",
+        "table_name": "bookings",
+        "primary_keys": ["no"],
+    }
+    tap = {
+        "name": "tap-spreadsheets",
+        "executable": str(tap_spreadsheets),
+        "capabilities": ["catalog", "discover", "state"],
+        "settings": [{"name": "files", "kind": "array"}],
+        "config": {"files": [file]},
+    }
+    bookings = {
+        "__filter__": "status == 'paid'",
+        "__else__": "__NULL__",
+        "event_id": "no",
+        "event_time": "datetime.datetime.strptime(paid_at, '%d/%m/%Y %H:%M').isoformat() + 'Z'",
+        "email": "guest_e_mail",
+        "source": "'web'",
+        "currency": "currency",
+        "value": "total",
+        "order_id": "no",
+    }
+    project = project_of(tmp_path, tap, stream_maps={"__else__": "__NULL__", "bookings": bookings})
+    done = project.run("run", "--no-install", "tap-spreadsheets", "target-liveintent", **account)
+    assert done.returncode == 0, done.stderr[-3000:]
+    said = done.stdout + done.stderr
+    assert "bookings: read 3, filtered 1, unmapped 0, delivered 1, dead-lettered 1" in said
+    (event,) = sandbox.events
+    assert (event["eventId"], event["eventTime"]) == ("1", int(paid.timestamp()))
+    assert event["userData"]["sha2"] == hashlib.sha256(b"ann@example.com").hexdigest()
+    assert event["purchaseData"] == {"currency": "EUR", "value": 1234.5, "orderId": "1"}

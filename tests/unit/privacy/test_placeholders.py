@@ -1,0 +1,41 @@
+"""The table of placeholders: texts that stand for nobody, and their hashes."""
+
+from __future__ import annotations
+
+import pytest
+from unit_support import LI_DID, MD5, SHA2, md5, sha256
+
+from target_liveintent.privacy.placeholders import JUNK_HASHES, is_placeholder
+
+TEXTS = ("undefined", "none", "null", "nil", "nan", "unknown", "(not set)", "n/a", "")
+ZERO = "00000000-0000-0000-0000-000000000000"
+
+
+@pytest.mark.parametrize("text", [*TEXTS, ZERO, ZERO.replace("-", "")])
+def test_a_text_and_its_hashes(text: str) -> None:
+    """One table says what stands for nobody, so that a text and its hash are treated alike."""
+    for variant in (text, text.upper(), text.title(), text.capitalize()):
+        assert is_placeholder(variant)
+        assert is_placeholder(f" {variant}\n")
+        assert md5(variant) in JUNK_HASHES
+        assert sha256(variant) in JUNK_HASHES
+
+
+@pytest.mark.parametrize("text", ["NaN", "[object Object]"])
+def test_spellings_of_programs(text: str) -> None:
+    """JavaScript's own spellings are hashed as they are."""
+    assert md5(text) in JUNK_HASHES
+    assert is_placeholder(text)
+
+
+@pytest.mark.parametrize("text", [LI_DID, MD5, SHA2, "nobody", "null-1", "x" * 1_000, "1"])
+def test_what_is_none(text: str) -> None:
+    assert not is_placeholder(text)
+    assert text not in JUNK_HASHES
+
+
+def test_hashes_of_zeros() -> None:
+    """Some programs write zeros where they have no hash."""
+    assert {"0" * 32, "0" * 64} <= JUNK_HASHES
+    assert is_placeholder("0" * 32)
+    assert is_placeholder("0" * 64)

@@ -1,0 +1,149 @@
+"""The values of conversions by currency: exact, in plain words, and with a word of warning."""
+
+from __future__ import annotations
+
+import pickle
+from decimal import Decimal
+from typing import Any
+
+import pytest
+from unit_support import conversion, order
+
+from target_liveintent.run.amounts import Amounts, CurrencyFigures, amount_words, currency_lines
+
+
+def amounts(*records: dict[str, Any]) -> Amounts:
+    """The values of the conversions that mapped records give."""
+    found = Amounts()
+    found.add([conversion(order(**record)) for record in records])
+    return found
+
+
+def of(currency: str, *values: Any) -> list[dict[str, Any]]:
+    return [{"value": value, "currency": currency} for value in values]
+
+
+def test_figures() -> None:
+    """Each currency has how many conversions, their average, the lowest and the highest value."""
+    found = amounts(*of("usd", "10", 2.5, 3), *of("EUR", "7.25"), {"currency": "EUR"})
+    assert found.figures == [
+        CurrencyFigures("USD", 3, Decimal("5.17"), Decimal("2.5"), Decimal(10), 0),
+        CurrencyFigures("EUR", 1, *[Decimal("7.25")] * 3, 0),
+    ]
+    assert list(currency_lines(found.figures)) == [
+        "3 conversions in USD, average value 5.17, lowest value 2.50, highest value 10.00",
+        "1 conversion in EUR, average value 7.25, lowest value 7.25, highest value 7.25",
+    ]
+
+
+def test_batches_add_up() -> None:
+    """The figures of batches are those of all their conversions together."""
+    records = [*of("USD", 5, "1.5", -2, 0.25), *of("EUR", 7, -1), {"value": 3}]
+    found = Amounts()
+    for record in records:
+        found.add([conversion(order(**record))])
+    assert found == amounts(*records)
+    assert amounts(*records[:3]) + amounts(*records[3:]) == found
+    assert pickle.loads(pickle.dumps(found)) == found  # noqa: S301 (Spark's tasks send it)
+
+
+def test_a_sum_changes_neither_part() -> None:
+    """The total of a run is added up every second, and its streams stay as they are."""
+    one, two = amounts(*of("USD", 1)), amounts(*of("USD", 3))
+    assert (one + two).figures[0].conversions == 2
+    assert (one.figures[0].conversions, two.figures[0].highest_value) == (1, 3)
+
+
+@pytest.mark.parametrize(
+    ("values", "average"),
+    [
+        ([0.1] * 10, "0.10"),
+        (["0.1", 0.2, 1], "0.43"),
+        ([1e308, 1e308], "1E+308"),
+        ([2**62, "1"], "2.30584300921369E+18"),
+        (["0.004", "0.005"], "0.0045"),
+        ([0, 0], "0.00"),
+        (["1e-300"], "1.0E-300"),
+        ([Decimal("1E-999999999"), 2], "1.00"),
+    ],
+)
+def test_averages(values: list[Any], average: str) -> None:
+    """Numbers of all types are added without loss, and none is too large or too small."""
+    (found,) = amounts(*of("USD", *values)).figures
+    assert str(found.average_value) == average
+
+
+def test_negative_values() -> None:
+    """They are counted, and part of the average."""
+    (found,) = amounts(*of("USD", -5, 0, 20)).figures
+    assert (found.negative_values, found.lowest_value, found.average_value) == (1, -5, 5)
+    assert found.words.endswith("lowest value -5.00, highest value 20.00, 1 of them below zero")
+
+
+def test_a_value_without_a_currency() -> None:
+    """It has a line of its own, after the currencies that more conversions have."""
+    found = amounts({"value": 5}, *of("USD", 1, 1))
+    assert [one.currency for one in found.figures] == ["USD", ""]
+    assert found.figures[1].words.startswith("1 conversion without a currency, average")
+
+
+def test_conversions_without_a_value() -> None:
+    assert amounts({}, {"currency": "USD"}) == {}
+
+
+def test_many_currencies() -> None:
+    """A currency is any three letters, so only the ten most frequent have a line of their own."""
+    names = "ABCDEFGHIJKL"
+    found = amounts(*[one for n, x in enumerate(names, 1) for one in of(f"{x}XX", *[1] * n)])
+    *lines, rest = currency_lines(found.figures)
+    assert len(lines) == 10
+    assert lines[0].startswith("12 conversions in LXX,")
+    assert rest == "3 conversions in 2 more currencies"
+
+
+@pytest.mark.parametrize(
+    ("amount", "words"),
+    [
+        ("12.5", "12.50"),
+        ("1234567", "1,234,567.00"),
+        ("1.255", "1.255"),
+        ("0.001", "0.001"),
+        ("-0.5", "-0.50"),
+        ("0", "0.00"),
+        ("1e15", "1.000e+15"),
+        ("1E-20", "1.000e-20"),
+        ("1E-999999999", "1.000e-999999999"),
+        ("0E+999999999", "0.00"),
+        ("-0.0", "0.00"),
+        ("1.5", "1.50"),
+        ("1.500", "1.50"),
+        ("1." + "9" * 5_000, "2.00"),
+        ("0.000000001", "0.000000001"),
+    ],
+)
+def test_amounts_in_words(amount: str, words: str) -> None:
+    """An amount keeps its digits, and has two after the point at least."""
+    assert amount_words(Decimal(amount)) == words
+
+
+def test_warnings() -> None:
+    """Unreadable amounts and currencies, values without one, unknown ones: each with its count."""
+    found = amounts({"value": 5}, *of("EUE", 1, 1), *of("EUR", -1))
+    unreadable, no_code, without, unknown = found.warnings({"value": 3, "currency": 1})
+    assert unreadable.startswith("the value of 3 records cannot be read, so ")
+    assert "amount(x, decimal=',')" in unreadable
+    assert no_code.startswith("the currency of 1 record is not a code of three letters,")
+    assert without == "1 conversion with a value and without a currency; map the column currency"
+    assert unknown.startswith("2 conversions in EUE: ISO 4217 has no such currency; ")
+
+
+def test_many_unknown_currencies() -> None:
+    """Five are named, and all counted, in one line."""
+    (said,) = amounts(*[one for x in "ABCDEF" for one in of(f"{x}XX", 1)]).warnings({})
+    assert said.startswith("6 conversions in AXX, BXX, CXX, DXX, EXX, …: ISO 4217")
+
+
+def test_nothing_to_warn_of() -> None:
+    """Known currencies, and columns that are only empty, alarm nobody."""
+    left_out = {"value empty": 3, "currency empty": 1, "ip": 2}
+    assert list(amounts(*of("JPY", 1, -1)).warnings(left_out)) == []
