@@ -34,6 +34,7 @@ class Connection(asyncio.Protocol):
         self._server.leave(self)
         if self._timer is not None:
             self._timer.cancel()
+        self._transport.close()  # If the client ended it, Python 3.10 warns of an open transport.
         self._end()
 
     def drop(self) -> None:

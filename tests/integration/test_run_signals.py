@@ -109,7 +109,8 @@ def test_in_back_pressure(to_server: Launcher, server: FaultyServer) -> None:
     gate.set()
     run.wait()
     assert run.code == 143
-    assert run.states[-1] <= len(server.accepted) <= 1_650
+    # The signal may come before the first STATE is read.
+    assert max(run.states, default=0) <= len(server.accepted) <= 1_650
     assert set(server.accepted) == {f"order-{n}" for n in range(len(server.accepted))}
 
 
