@@ -101,8 +101,8 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "after a 413, the other half is taken for bad",
         "delivery/job.py",
-        "            self.result.too_large.append(len(part))\n            self.isolation.halve()",
-        "            self.result.too_large.append(len(part))\n            self.isolation.refused()",
+        "        else:\n            self.isolation.halve()\n\n    def note_fault",
+        "        else:\n            self.isolation.refused()\n\n    def note_fault",
         (
             "unit/delivery/test_machine.py::test_a_request_that_is_too_large_blames_no_event",
             "unit/delivery/test_machine.py::test_a_size_that_was_too_large_is_not_tried_again",
