@@ -90,10 +90,16 @@ def all_refused(requests: int, detail: str) -> AllRefusedError:
 
 def refused_as_a_whole(what: str, detail: str) -> str:
     """Return the line that explains why nothing is accepted: what happened, what the API said."""
+    cause = "check pixel_id and customer_id"
+    if detail.startswith("HTTP 413"):
+        cause = (
+            "set batch_size_rows to a smaller number, and look for a proxy on the way that refuses"
+            " large requests"
+        )
     return (
-        f"{what} ({detail}). Not the events but the settings may be wrong: check pixel_id and"
-        " customer_id. The next run sends again what was not delivered and has no dead letter; of a"
-        " replay, keep the file and pipe it in again"
+        f"{what} ({detail}). Not the events but the settings may be wrong: {cause}. The"
+        " next run sends again what was not delivered and has no dead letter; of a replay, keep the"
+        " file and pipe it in again"
     )
 
 

@@ -489,6 +489,15 @@ def test_a_half_that_grew_too_old_proves_nothing() -> None:
 # Sizes
 
 
+def test_the_message_if_everything_is_too_large() -> None:
+    """It names the setting for sizes, and not those of the account."""
+    large = Answer(Verdict.REFUSED, "HTTP 413", 413)
+    result = deliver(batch(*map(str, range(20))), FakeClient(lambda _: large))
+    assert isinstance(result.failure, AllRefusedError)
+    assert "batch_size_rows" in str(result.failure)
+    assert "pixel_id" not in str(result.failure)
+
+
 def test_a_request_that_is_too_large_blames_no_event() -> None:
     """After a 413 both halves are sent, and no event is at fault."""
     large = Answer(Verdict.REFUSED, "HTTP 413", 413)
