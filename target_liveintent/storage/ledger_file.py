@@ -71,7 +71,9 @@ class LedgerFile:
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
         self._db = sqlite3.connect(path, timeout=_SQLITE_SECONDS, isolation_level=None)
         try:
-            is_new = self._check()
+            self._execute("BEGIN")  # One view of a file that another run may be making now.
+            with self._db:
+                is_new = self._check()
             # A commit survives SIGKILL without an fsync. A power cut may cost the last commits,
             # and the events of those are sent twice.
             self._execute("PRAGMA journal_mode = WAL")

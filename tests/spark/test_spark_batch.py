@@ -46,8 +46,8 @@ def test_the_report(spark: Spark, server: Recorder, folder: Path) -> None:
         "counted: read 250, filtered 0, unmapped 0, delivered 250, dead-lettered 0"
     ]
     assert "total: read 250" in lines[2]
-    assert "3 requests, 0 retries" in lines[1]
-    assert len(lines) == 2
+    assert "3 requests, 0 retries" in lines[2]
+    assert len(lines) == 3
 
 
 def test_structs(spark: Spark, server: Recorder, folder: Path) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import os
 import sqlite3
 import time
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING
 
 import pytest
@@ -29,6 +30,8 @@ from target_liveintent.storage.ledger import Ledger
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from target_liveintent.conversions import Conversion
+
 # When it is made
 
 
@@ -45,6 +48,22 @@ def test_it_is_made_when_the_first_event_is_to_be_sent(ledgers: Ledgers) -> None
     assert ledger.unsent([event()]) == [event()]
     assert ledgers.path.exists()
     assert ledger.is_kept
+
+
+def test_runs_that_make_it_at_the_same_time(tmp_path: Path) -> None:
+    """None of them takes a file that another one is making for a database of another program."""
+
+    def ask(path: Path) -> list[Conversion]:
+        ledger = Ledger(str(path), ACCOUNT)
+        try:
+            return ledger.unsent([event()])
+        finally:
+            ledger.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(40):
+            path = tmp_path / f"{number}.sqlite"
+            assert list(threads.map(ask, [path] * 8)) == [[event()]] * 8
 
 
 @pytest.mark.parametrize("path", ["nowhere/ledger.sqlite", "x" * 300, "file/ledger.sqlite"])

@@ -209,7 +209,7 @@ def test_every_field_is_documented(tmp_path: Path) -> None:
     found = json.loads(as_json(explain(source, settings, maps, {}, expected)))
     assert found["streams"][0]["records"]["reasons"]
     assert found["absent_streams"]
-    text = DOCS.read_text(encoding="utf-8").split("## The JSON of `--explain`")[1]
+    text = DOCS.read_text(encoding="utf-8").split("## The JSON of an explanation")[1]
     documented = set(re.findall(r"`([a-z_]+)`", text.split("## ")[0]))
     assert set(names_of(found)) - documented == set()
 
