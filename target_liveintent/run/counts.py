@@ -225,7 +225,9 @@ class RunCounts:
         if wanted < least or bad.total() * 100 <= wanted * percent:
             # A record that is still on its way may be delivered.
             is_over = at_end and percent != _UNLIMITED and not total.unsettled
-            return nothing_delivered(total.rejected) if is_over and not total.taken else None
+            if not is_over or total.taken:
+                return None
+            return nothing_delivered(total.rejected, self.what_to_do)
         reason, most = bad.most_common(1)[0]
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"

@@ -428,14 +428,15 @@ def test_advice_in_a_replay_does_not_speak_of_maps() -> None:
     assert any("Map `event_time`" in line for line in report.advice("letters.singer"))
 
 
-def test_why_a_replay_fails() -> None:
-    """The message of too many dead letters does not speak of maps either."""
+@pytest.mark.parametrize(("read", "said"), [(100, "100 of 100"), (12, "nothing was delivered")])
+@pytest.mark.parametrize("reason", ["missing_event_time", "invalid_source"])
+def test_why_a_replay_fails(read: int, said: str, reason: str) -> None:
+    """Neither message about its dead letters speaks of maps."""
     report = RunCounts()
     counts = report.of(DEAD_LETTERS)
-    counts.read = 100
-    counts.rejected["missing_event_time"] = 100
+    counts.read = counts.rejected[reason] = read
     problem = str(report.too_many_rejected(50, at_end=True))
-    assert "100 of 100" in problem
+    assert said in problem
     assert "map" not in problem.lower()
 
 
@@ -521,6 +522,8 @@ def test_the_warning_shows_sources() -> None:
         "4915112345678",
         "a" * 25,
         "12345",
+        "555-123-4567",
+        "24-12-1990",
         {"name": "ann"},
         ["ann"],
         "a\nb",
