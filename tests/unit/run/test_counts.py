@@ -559,10 +559,28 @@ def test_a_stream_without_consent() -> None:
     report.of("orders").dropped["no_consent"] = 10
     (said,) = report.warnings()
     assert said.startswith("orders: no_consent in 10 of 10 records, and nothing of it was")
-    report.of("orders").delivered = 1
+    report.of("orders").delivered, report.of("orders").read = 1, 11
     assert list(report.warnings()) == []
-    report.of("orders").delivered, report.of("orders").dropped["no_consent"] = 0, 9
+    report = _report(9)
+    report.of("orders").dropped["no_consent"] = 9
     assert list(report.warnings()) == []
+
+
+@pytest.mark.parametrize("reason", ["event_too_old", "no_identity"])
+def test_consent_that_only_some_lack(reason: str) -> None:
+    """Records that are not sent for another reason have consent, so the column is right."""
+    report = _report(30, **{reason: 10})
+    report.of("orders").dropped["no_consent"] = 20
+    assert list(report.warnings()) == []
+
+
+def test_records_whose_consent_is_not_judged() -> None:
+    """Rows that a map drops, or that were deleted, do not show that the column is right."""
+    report = _report(30)
+    report.of("orders").filtered = 5
+    report.of("orders").dropped.update(no_consent=20, deleted=5)
+    (said,) = report.warnings()
+    assert said.startswith("orders: no_consent in 20 of 30 records, and nothing of it was")
 
 
 def test_a_stopped_run_has_not_delivered_nothing() -> None:
