@@ -41,6 +41,11 @@ def may_hold_address(text: str) -> bool:
     )
 
 
+def without_invisible(text: str) -> str:
+    """Return a text without the characters that nobody sees."""
+    return text if text.isascii() else _HAS_INVISIBLE.sub("", text)
+
+
 def is_disguised(text: str) -> bool:
     """Return whether an address in a text may have escapes, so that it has to be decoded."""
     return (
