@@ -23,7 +23,7 @@ from singer_sdk.target_base import Target
 
 from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
-from target_liveintent.errors import ConfigurationError, InputError
+from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import Suppressions, hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
@@ -48,6 +48,7 @@ from target_liveintent.singer import (
     input_of,
     make_command,
     print_explanation,
+    state_of,
     stream_maps_of,
     stream_of,
 )
@@ -266,15 +267,7 @@ class TargetLiveIntent(Target):
                 return
 
     def _process_state_message(self, message: Message) -> None:  # type: ignore[override]
-        if not message.value:
-            msg = "a STATE message without a value"
-            raise InputError(msg)
-        try:
-            # The run writes the text that the tap sent, so that no number in it can change.
-            self.run.gate.hold(bytes(message.value).decode())
-        except UnicodeDecodeError:
-            msg = "not valid UTF-8"
-            raise InputError(msg) from None
+        self.run.gate.hold(state_of(message))
 
     def _process_activate_version_message(self, message: Message) -> None:  # type: ignore[override]
         """Ignore the message: versions of a table do not matter to conversions."""

@@ -9,11 +9,15 @@ import html
 import re
 from urllib.parse import unquote
 
+_INVISIBLE = r"[\u00ad\u200b-\u200f\u2060\ufeff]"
+"""Soft hyphens, spaces without width, marks of order: what copying from a page brings along."""
 _ESCAPE = re.compile(
     r"\\{1,8}(?:U0000[0-9a-fA-F]{4}|[uU][0-9a-fA-F]{4}|[xX][0-9a-fA-F]{2})"
-    r"|&(?:#[0-9]{1,8}|#[xX][0-9a-fA-F]{1,8}|[A-Za-z]{2,31}(?=;));?"
+    r"|&(?:#[0-9]{1,32}|#[xX][0-9a-fA-F]{1,32}|[A-Za-z]{2,31}(?=;));?"
     r"|(?:%[89a-fA-F][0-9a-fA-F]){1,16}|%[0-7][0-9a-fA-F]"
+    rf"|{_INVISIBLE}{{1,16}}"
 )
+_HAS_INVISIBLE = re.compile(_INVISIBLE)
 _WIDE = str.maketrans("＠﹫．。｡", "@@...")  # noqa: RUF001 (these look like others)
 # Percent codes are usual in URLs, so they only matter where an @ is, or may be behind them: `%40`,
 # or `\`, `&` and the wide characters.
@@ -37,13 +41,22 @@ def may_hold_address(text: str) -> bool:
     )
 
 
+def without_invisible(text: str) -> str:
+    """Return a text without the characters that nobody sees."""
+    return text if text.isascii() else _HAS_INVISIBLE.sub("", text)
+
+
 def is_disguised(text: str) -> bool:
     """Return whether an address in a text may have escapes, so that it has to be decoded."""
-    return _DISGUISE.search(text) is not None or ("%" in text and "@" in text)
+    return (
+        _DISGUISE.search(text) is not None
+        or ("%" in text and "@" in text)
+        or (not text.isascii() and _HAS_INVISIBLE.search(text) is not None)
+    )
 
 
 def undisguised(text: str) -> str:
-    """Decode a text as often as it takes, and normalize wide characters."""
+    """Decode a text as often as it takes, and normalize wide and invisible characters."""
     for _ in range(_LEVELS):
         decoded = _ESCAPE.sub(_character, text)
         if decoded == text:
@@ -84,6 +97,8 @@ def _character(escape: re.Match[str]) -> str:
         return chr(int(code.lstrip("\\")[1:], 16))
     if code[0] == "%":
         return unquote(code)
+    if code[0] != "&":
+        return ""  # Invisible characters.
     known = html.unescape(code)
     # A program that writes texts in upper case does not spare the names of entities.
     return html.unescape(code.lower()) if known == code else known

@@ -21,6 +21,7 @@ from target_liveintent.privacy.disguises import (
     may_hold_address,
     undisguised,
     undisguised_with_places,
+    without_invisible,
 )
 from target_liveintent.privacy.placeholders import JUNK_HASHES
 
@@ -137,6 +138,7 @@ def digests(text: str) -> set[str]:
 
 
 def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
+    text = without_invisible(text)
     if not _ADDRESS.fullmatch(text):
         return None
     normalized = normalize(text)

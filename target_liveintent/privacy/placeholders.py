@@ -7,7 +7,8 @@ import uuid
 
 _TEXTS = (
     *("", " ", "null", "(null)", "None", "(none)", "nil", "NaN", "undefined", "unknown"),
-    *("n/a", "na", "not set", "(not set)", "false", "[object Object]", "-", "0"),
+    *("n/a", "#n/a", "na", "not set", "(not set)", "not_set", "[object Object]", "-", "<null>"),
+    *("true", "false", "0"),
     *(str(uuid.UUID(int=0)), "0" * 32, "0" * 64),
 )
 """What sources write, or hash, in place of an ID or an address that they do not have."""

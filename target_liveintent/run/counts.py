@@ -99,6 +99,12 @@ class StreamCounts:
         return self.delivered + self.dropped["already_sent"]
 
     @property
+    def allowed(self) -> int:
+        """The number of records that may be sent by their consent, which is judged first of all."""
+        unjudged = self.filtered + self.unmapped + self.rejected["mapping_failed"]
+        return self.read - unjudged - self.dropped["deleted"] - self.dropped["no_consent"]
+
+    @property
     def ignores_zone(self) -> bool:
         """Whether event times were read, and none of them in the zone of the settings."""
         return not self.zone_uses and bool(self.delivered or self.rejected["event_in_future"])
@@ -225,7 +231,9 @@ class RunCounts:
         if wanted < least or bad.total() * 100 <= wanted * percent:
             # A record that is still on its way may be delivered.
             is_over = at_end and percent != _UNLIMITED and not total.unsettled
-            return nothing_delivered(total.rejected) if is_over and not total.taken else None
+            if not is_over or total.taken:
+                return None
+            return nothing_delivered(total.rejected, self.what_to_do)
         reason, most = bad.most_common(1)[0]
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
@@ -328,7 +336,7 @@ def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     """Return how many records of a stream were lost, for each reason that is no everyday one."""
     lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
     without_consent = counts.dropped["no_consent"]
-    if without_consent >= _LEAST_DROPPED_TO_WARN and not counts.taken:
+    if without_consent >= _LEAST_DROPPED_TO_WARN and not counts.allowed:
         lost["no_consent"] = without_consent
     nothing = _nothing(counts, dry_run=dry_run)
     for reason, count in lost.items():

@@ -4,29 +4,35 @@ from __future__ import annotations
 
 import re
 from collections import Counter
+from collections.abc import Callable
 
-from target_liveintent.reasons import NEVER_TAKEN, REASONS
+from target_liveintent.reasons import NEVER_TAKEN
 
 _LEAST_TO_FAIL = 10
 """Dead letters from which on a run fails that delivers nothing."""
 _SHOWN_VALUES = 5
 _MOST_VALUES = 50
 """Different values of one stream that are counted; all others count as one."""
-_SHOWN = re.compile(r"(?!.*\d{5})[\w-]{1,24}")
-"""What a source must look like to be shown: one word without a long number. The column may be
-mapped to a wrong one, that of names, say."""
+_SHOWN = re.compile(r"(?!(?:.*\d){5})[\w-]{1,24}")
+"""What a source must look like to be shown: one word of at most four digits. The column may be
+mapped to a wrong one, that of phone numbers, say."""
 _ABSENT, _OTHERS = "(none)", "(not shown)"
 
 
-def nothing_delivered(rejected: Counter[str]) -> str | None:
-    """Return why a run fails that has delivered nothing, if it does, by its dead letters."""
+def nothing_delivered(rejected: Counter[str], what_to_do: Callable[[str], str]) -> str | None:
+    """Return why a run fails that has delivered nothing, if it does.
+
+    Args:
+        rejected: Its dead letters, by reason.
+        what_to_do: Returns what a reason means in this run, and what to do about it.
+    """
     lost = Counter({reason: n for reason, n in rejected.items() if reason in NEVER_TAKEN})
     if lost.total() < _LEAST_TO_FAIL:
         return None
     reason, most = lost.most_common(1)[0]
     return (
         f"nothing was delivered, and {lost.total()} records became dead letters, {most} of them"
-        f" {reason}: {REASONS[reason].meaning} If the dead letters are as they should be, set"
+        f" {reason}: {what_to_do(reason)} If the dead letters are as they should be, set"
         " max_dead_letter_percent to 100, and a run that delivers nothing ends well."
     )
 

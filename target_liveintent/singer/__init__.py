@@ -8,7 +8,7 @@ from target_liveintent.singer.cli import (
     make_command,
     print_explanation,
 )
-from target_liveintent.singer.reader import Message, MessageReader, Record, stream_of
+from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import (
@@ -44,6 +44,7 @@ __all__ = [
     "input_of",
     "make_command",
     "print_explanation",
+    "state_of",
     "stream_maps_of",
     "stream_of",
 ]

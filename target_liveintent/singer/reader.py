@@ -180,6 +180,22 @@ def stream_of(message: Message) -> str:
     return message.stream
 
 
+def state_of(message: Message) -> str:
+    """Return a STATE as the tap wrote it, so that no number in it can change.
+
+    Raises:
+        InputError: If it has no value, or one that is not UTF-8.
+    """
+    if not message.value:
+        msg = "a STATE message without a value"
+        raise InputError(msg)
+    try:
+        return bytes(message.value).decode()
+    except UnicodeDecodeError:
+        msg = "not valid UTF-8"
+        raise InputError(msg) from None
+
+
 def lines(
     file_input: IO[str], goes_on: Callable[[], bool], wake: Sequence[int] = ()
 ) -> Iterator[bytes]:

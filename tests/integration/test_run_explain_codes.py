@@ -81,6 +81,7 @@ INPUTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
         [schema(), {"type": "SCHEMA", "stream": "people", "schema": {"type": "object"}}],
         {},
     ),
+    "a STATE without a value": ([schema(), order(1), {"type": "STATE"}], {}),
     "an unknown type": ([schema(), {"type": "ORDER"}], {}),
     "a line that is no message": ([schema(), "no JSON\n"], {}),
     "a batch file that is not there": (

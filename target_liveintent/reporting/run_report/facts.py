@@ -7,7 +7,7 @@ from collections.abc import Iterator
 
 from target_liveintent.conversions import DAY, WINDOWS
 from target_liveintent.privacy import without_secrets
-from target_liveintent.reasons import REASONS
+from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.reporting.run_report.advice import advise
 from target_liveintent.reporting.run_report.model import (
     VERSION,
@@ -131,8 +131,10 @@ def _conclusions(facts: Facts) -> Iterator[str]:
 
 
 def _earlier_and_unconfirmed(facts: Facts) -> str:
-    earlier, unconfirmed = facts.count_of("already_sent"), facts.count_of("unconfirmed")
-    words = f" It has {earlier:,} more from earlier runs." if earlier else ""
+    repeated = facts.count_of("already_sent")
+    unconfirmed = sum(map(facts.count_of, MAY_HAVE_COUNTED))
+    # From an earlier run, or earlier in this one.
+    words = f" It had the events of {counted(repeated, 'more record')} already." if repeated else ""
     if unconfirmed:
         words += f" It may have {unconfirmed:,} more, which it did not confirm."
     return words

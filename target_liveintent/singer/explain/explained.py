@@ -7,7 +7,7 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import RecordConverter, StreamPlan, coalesce
 from target_liveintent.reasons import REASONS
@@ -88,9 +88,13 @@ class Explained(msgspec.Struct):
         counts.left_out, counts.mapped = noted.left_out, noted.mapped
         counts.filtered = noted.outcomes[FILTERED]
         counts.unmapped = noted.read if self.converter is None else 0
-        for reason in noted.outcomes.keys() & REASONS.keys():
+        for reason, count in noted.outcomes.items():
+            if reason not in REASONS:
+                continue
             kind = counts.rejected if REASONS[reason].letter else counts.dropped
-            kind[reason] = noted.outcomes[reason]
+            if self.stream.name == DEAD_LETTERS and REASONS[reason].is_kept:
+                kind = counts.not_replayed
+            kind[reason] = count
         return counts
 
     def event_time(self, record: dict[str, Any]) -> int | None:

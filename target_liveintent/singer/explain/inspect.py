@@ -34,6 +34,7 @@ from target_liveintent.singer.reader import (
     decode_object,
     lines,
     refuse_type,
+    state_of,
     stream_of,
 )
 from target_liveintent.singer.replay import ReplayConverter
@@ -142,7 +143,9 @@ class Inspector:
                 stream = stream_of(message)
                 for record in batch_records(message.encoding or {}, message.manifest or []):
                     self._take(stream, record)
-            case "STATE" | "ACTIVATE_VERSION":
+            case "STATE":
+                state_of(message)  # A run refuses one without a value.
+            case "ACTIVATE_VERSION":
                 pass
             case _:
                 refuse_type(message)

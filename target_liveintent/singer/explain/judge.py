@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
+import itertools
 from collections.abc import Iterator
 
 from target_liveintent.conversions import missing_columns_message
-from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.inspect import Inspector
 from target_liveintent.singer.stream_maps import StreamMaps
@@ -20,11 +20,9 @@ def input_problems(inspector: Inspector, settings: Settings, maps: StreamMaps) -
             yield missing_columns_message(name, explained.missing)
         if explained.noted.mistake:
             yield explained.noted.mistake
-        for rejection in explained.noted.rejections:
-            if settings.fail_on_invalid and REASONS[rejection.reason].letter:
-                reason = rejection.reason
+        if settings.fail_on_invalid:
+            for reason in itertools.islice(explained.counts.rejected, 1):
                 yield f"a record of '{name}' is rejected as {reason}, and on_invalid is 'fail'"
-                break
     plans = inspector.plans
     came = inspector.records or (inspector.is_catalog and inspector.streams)
     if came and not any(one.gives_events or one.is_refused for one in plans):

@@ -120,10 +120,12 @@ def test_a_failure_says_nothing_of_the_record() -> None:
         ({"at": None}, None),
         ({"id": "filtered"}, None),
         ({"id": "failing"}, None),
+        ({"_sdc_deleted_at": "2026-08-02T00:00:00Z"}, None),
+        ({"_sdc_deleted_at": None}, TIME),
     ],
 )
 def test_the_event_time_of_a_record(changes: dict[str, Any], event_time: int | None) -> None:
-    """It is that of its event, also if the record is rejected for another reason."""
+    """It is that of its event, also if the record is rejected, but not if its row was deleted."""
     assert converter(now=0.0).event_time({**RECORD, **changes}) == event_time
 
 

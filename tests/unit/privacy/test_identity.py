@@ -87,6 +87,12 @@ def test_no_other_normalization() -> None:
     assert set(NORMALIZATIONS) == {"gmail", "all_domains", "lowercase"}
 
 
+@pytest.mark.parametrize("address", ["\ufeffann@example.com", "ann\u200b@exam\u00adple.com\u200b"])
+def test_characters_that_nobody_sees(address: str) -> None:
+    """What copying from a page adds is no part of an address, and would make another hash."""
+    assert identify([address], GMAIL) == identify(["ann@example.com"], GMAIL)
+
+
 @pytest.mark.parametrize("column", [0, 1, 2])
 @pytest.mark.parametrize("given", [MD5, MD5.upper(), f"  {MD5.title()} ", SHA2, SHA2.upper()])
 def test_a_hash_goes_where_it_belongs(given: str, column: int) -> None:

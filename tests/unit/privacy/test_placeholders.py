@@ -7,7 +7,10 @@ from unit_support import LI_DID, MD5, SHA2, md5, sha256
 
 from target_liveintent.privacy.placeholders import JUNK_HASHES, is_placeholder
 
-TEXTS = ("undefined", "none", "null", "nil", "nan", "unknown", "(not set)", "n/a", "")
+TEXTS = (
+    *("undefined", "none", "null", "nil", "nan", "unknown", "(not set)", "n/a", ""),
+    *("true", "false", "#n/a", "<null>", "not_set"),
+)
 ZERO = "00000000-0000-0000-0000-000000000000"
 
 

@@ -428,14 +428,15 @@ def test_advice_in_a_replay_does_not_speak_of_maps() -> None:
     assert any("Map `event_time`" in line for line in report.advice("letters.singer"))
 
 
-def test_why_a_replay_fails() -> None:
-    """The message of too many dead letters does not speak of maps either."""
+@pytest.mark.parametrize(("read", "said"), [(100, "100 of 100"), (12, "nothing was delivered")])
+@pytest.mark.parametrize("reason", ["missing_event_time", "invalid_source"])
+def test_why_a_replay_fails(read: int, said: str, reason: str) -> None:
+    """Neither message about its dead letters speaks of maps."""
     report = RunCounts()
     counts = report.of(DEAD_LETTERS)
-    counts.read = 100
-    counts.rejected["missing_event_time"] = 100
+    counts.read = counts.rejected[reason] = read
     problem = str(report.too_many_rejected(50, at_end=True))
-    assert "100 of 100" in problem
+    assert said in problem
     assert "map" not in problem.lower()
 
 
@@ -521,6 +522,8 @@ def test_the_warning_shows_sources() -> None:
         "4915112345678",
         "a" * 25,
         "12345",
+        "555-123-4567",
+        "24-12-1990",
         {"name": "ann"},
         ["ann"],
         "a\nb",
@@ -556,10 +559,28 @@ def test_a_stream_without_consent() -> None:
     report.of("orders").dropped["no_consent"] = 10
     (said,) = report.warnings()
     assert said.startswith("orders: no_consent in 10 of 10 records, and nothing of it was")
-    report.of("orders").delivered = 1
+    report.of("orders").delivered, report.of("orders").read = 1, 11
     assert list(report.warnings()) == []
-    report.of("orders").delivered, report.of("orders").dropped["no_consent"] = 0, 9
+    report = _report(9)
+    report.of("orders").dropped["no_consent"] = 9
     assert list(report.warnings()) == []
+
+
+@pytest.mark.parametrize("reason", ["event_too_old", "no_identity"])
+def test_consent_that_only_some_lack(reason: str) -> None:
+    """Records that are not sent for another reason have consent, so the column is right."""
+    report = _report(30, **{reason: 10})
+    report.of("orders").dropped["no_consent"] = 20
+    assert list(report.warnings()) == []
+
+
+def test_records_whose_consent_is_not_judged() -> None:
+    """Rows that a map drops, or that were deleted, do not show that the column is right."""
+    report = _report(30)
+    report.of("orders").filtered = 5
+    report.of("orders").dropped.update(no_consent=20, deleted=5)
+    (said,) = report.warnings()
+    assert said.startswith("orders: no_consent in 20 of 30 records, and nothing of it was")
 
 
 def test_a_stopped_run_has_not_delivered_nothing() -> None:

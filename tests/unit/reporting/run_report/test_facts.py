@@ -31,18 +31,20 @@ def test_a_good_run() -> None:
 def test_what_did_not_go() -> None:
     """Reasons stand in the order of their counts, with what to do about the first."""
     run = (
-        MadeUpRun().deliver(5).reject(no_identity=3, event_too_old=2, already_sent=4, unconfirmed=1)
+        MadeUpRun()
+        .deliver(5)
+        .reject(no_identity=4, event_too_old=3, already_sent=4, unconfirmed=2, api_error=1)
     )
     has, missing, late, *_ = run.facts().conclusions
     assert has == (
-        "LiveIntent has 5 conversions of this run. It has 4 more from earlier runs. It may have 1"
-        " more, which it did not confirm."
+        "LiveIntent has 5 conversions of this run. It had the events of 4 more records already. It"
+        " may have 3 more, which it did not confirm."
     )
     assert missing.startswith(
-        "6 records did not go: 3 `no_identity`, 2 `event_too_old`, 1 `unconfirmed`."
+        "10 records did not go: 4 `no_identity`, 3 `event_too_old`, 2 `unconfirmed`, 1 `api_error`."
         " `no_identity`: Neither an e-mail address"
     )
-    assert late.endswith("2 more come too late to be sent at all.")
+    assert late.endswith("3 more come too late to be sent at all.")
 
 
 def test_a_replay() -> None:

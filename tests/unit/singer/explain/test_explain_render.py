@@ -166,6 +166,18 @@ def test_dead_letters() -> None:
     assert not re.search(r"\bmap", found, re.IGNORECASE)
 
 
+@pytest.mark.parametrize("on_invalid", ["dead_letter", "fail"])
+def test_dead_letters_that_stay_fail_no_replay(on_invalid: str) -> None:
+    """A replay leaves them in the file, ends well, and so does its explanation."""
+    settings = settings_of(
+        {"customer_id": "a-1b2c", "auth_token": "made-up-token", "on_invalid": on_invalid}
+    )
+    letter = {"event_id": "1", "reason": "mapping_failed", "keys": {"id": 1}}
+    letters = [{"type": "RECORD", "stream": DEAD_LETTERS, "record": letter}] * 12
+    source = io.StringIO("\n".join([HEAD.decode(), *map(json.dumps, letters)]))
+    assert explain(source, settings, StreamMaps({}, {}), {}).failures == []
+
+
 def test_what_fills_a_field() -> None:
     """The expression of a map is shown in one line, and a misspelled column of it is named."""
     expression = "(get('created')\n  or created)"
