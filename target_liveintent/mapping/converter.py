@@ -113,7 +113,7 @@ class RecordConverter:
 
     def event_time(self, record: dict[str, Any]) -> int | None:
         """Return the Unix time of a record's event; None if it has none, or will be dropped."""
-        if self._deleted_by(record):
+        if any(_is_set(record.get(column)) for column in self._deletion_columns):
             return None
         try:
             mapped = self._transform(record)
@@ -136,8 +136,9 @@ class RecordConverter:
             StreamMappingError: If the map reads a column that neither the record nor the tap's
                 schema has.
         """
-        if column := self._deleted_by(record):
-            return self._builder.reject_unmapped(column, record, reason="deleted")
+        for column in self._deletion_columns:
+            if column in record and _is_set(record[column]):
+                return self._builder.reject_unmapped(column, record, reason="deleted")
         try:
             mapped = self._transform(record)
         except MappingFailedError as failure:
@@ -145,13 +146,6 @@ class RecordConverter:
         if mapped is None:
             return None
         return self._builder.build(mapped, record, self._now(), self._left_out, violation)
-
-    def _deleted_by(self, record: dict[str, Any]) -> str | None:
-        """Return the column that marks a record as that of a deleted row; None if none does."""
-        for column in self._deletion_columns:
-            if column in record and _is_set(record[column]):
-                return column
-        return None
 
 
 def _is_set(value: Any) -> bool:

@@ -43,7 +43,7 @@ def may_hold_address(text: str) -> bool:
 
 def without_invisible(text: str) -> str:
     """Return a text without the characters that nobody sees."""
-    return text if text.isascii() else _HAS_INVISIBLE.sub("", text)
+    return _HAS_INVISIBLE.sub("", text)
 
 
 def is_disguised(text: str) -> bool:

@@ -138,7 +138,8 @@ def digests(text: str) -> set[str]:
 
 
 def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
-    text = without_invisible(text)
+    if not text.isascii():
+        text = without_invisible(text)
     if not _ADDRESS.fullmatch(text):
         return None
     normalized = normalize(text)
