@@ -185,9 +185,17 @@ class StreamRegistry:
         return False
 
     def _warn_of_unknown_reads(self, stream: Stream, plan: StreamPlan) -> None:
-        """Warn about paths in the user's own expressions that the tap's schema does not have."""
-        own = {column: origin for column, origin in plan.origins.items() if not origin.is_shipped}
-        for said, end in unknown_reads(own, stream.schema):
+        """Warn about paths in the user's own expressions that the tap's schema does not have.
+
+        A preset reads what some sources have and others lack. But each event needs a time: a preset
+        that finds none does not fit the stream, and its filter may drop every row.
+        """
+        checked = {
+            column: origin
+            for column, origin in plan.origins.items()
+            if not origin.is_shipped or column == "event_time"
+        }
+        for said, end in unknown_reads(checked, stream.schema):
             self._warn_once(
                 f"in the map of '{plan.stream}', {said}{end}", about=f"{plan.stream}: {said}"
             )

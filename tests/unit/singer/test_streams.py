@@ -7,6 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
+from preset_records import sample
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 from unit_support import BARE, DEFAULTS
 
@@ -267,16 +268,29 @@ def test_misspelled_paths_get_a_hint(caplog: pytest.LogCaptureFixture) -> None:
 def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """It is no mistake of the user's; one in a column that the user adds is."""
     presets = {"orders": name}
-    Registered(presets=presets).send("orders", ("id", "created"))
+    columns = tuple(sample(name, 0.0).record)
+    Registered(presets=presets).send("orders", columns)
     assert caplog.messages == []
     Registered({"orders": {"order_id": "get('numbr')"}}, presets=presets).send(
-        "orders", ("number",)
+        "orders", ("number", *columns)
     )
     assert caplog.messages == [
         (
             "in the map of 'orders', order_id reads 'numbr', which the tap's SCHEMA does not have;"
             " is it 'number'?"
         )
+    ]
+
+
+def test_a_preset_that_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
+    """If no column holds its event time, the stream is another one than the preset is for."""
+    Registered(presets={"orders": "postgres_orders"}).send("orders", ("id", "ordered", "email"))
+    assert caplog.messages == [
+        (
+            f"in the map of 'orders', event_time reads '{column}', which the tap's SCHEMA does not"
+            " have."
+        )
+        for column in ("created_at", "paid_at")
     ]
 
 
