@@ -52,6 +52,7 @@ def run(folder: Path, url: str) -> None:
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     subprocess.run(
         [PROGRAMS / "target-liveintent", "--config", folder / "settings.json"],
+        cwd=folder,  # The ledger of another run would know these orders.
         input=orders(folder),
         text=True,
         capture_output=True,

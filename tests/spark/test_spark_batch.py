@@ -210,6 +210,7 @@ def test_letters_are_piped_back(spark: Spark, server: Recorder, folder: Path) ->
     (folder.parent / "config.json").write_text(json.dumps(config), encoding="utf-8")
     done = subprocess.run(
         [sys.executable, "-m", "target_liveintent", "--config", folder.parent / "config.json"],
+        cwd=folder.parent,  # The ledger of another run would know these events.
         input=b"".join(file.read_bytes() for file in folder.glob("*.singer")),
         capture_output=True,
         check=False,
