@@ -11,7 +11,6 @@ follows refusals, and there is none before the first.
 | a round of them took twice as long as the best one | times 0.7, then as above | |
 | the first refusal | | times 0.4, again and again until a request is taken |
 | a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
-| the same, with a `Retry-After` | | halfway to the rate in use, if that is lower |
 | none: the system gave no file descriptor | times 0.7 of what is in flight, then + 1 a round | |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
@@ -19,9 +18,7 @@ follows refusals, and there is none before the first.
 A round is as many answers as the window is wide, but eight at least. "In a row" means that nothing
 was taken between. A fault says nothing of a limit, unless it is the fifth failure in a row or
 later. A cut is the answer to all requests that are in flight then: their refusals cut no more.
-After a `Retry-After` nothing starts before its end, and the next climb rests halfway between its
-start and the rate that was refused. The rate in use is what was taken since the last cut by all the
-seconds for it, the wait included. "Halfway" means the geometric mean of two rates.
+After a `Retry-After` nothing starts before its end.
 """
 
 from __future__ import annotations
@@ -59,6 +56,8 @@ REPAID = 2.0
 """Seconds that each second of `Retry-After` adds to a climb, as refusals cost so much more."""
 GONE = 3.0
 """How far a rate climbs without a refusal, in climbs, until no limit is known any more."""
+FEW = 3
+"""Starts since the last cut that do not use the rate: a `Retry-After` left no time for more."""
 LEAST_RATE = 1 / 60
 """The least requests a second, where failures do not come in a row."""
 FIRST_GAP = 3.0
@@ -89,23 +88,23 @@ class _Limit(NamedTuple):
     """The rate since a cut, in requests a second.
 
     Attributes:
-        rest: The rate at which the climb rests before it goes on.
-        start: The rate after the cut.
+        refused: The rate before the cut, at which a request was refused.
+        start: The rate after it.
         since: When a request was taken after it, and the climb began; infinite before that.
         climb: How many seconds the climb takes.
     """
 
-    rest: float
+    refused: float
     start: float
     since: float
     climb: float
 
     def rate(self, now: float) -> float:
-        """Return the rate: a cubic curve, as in TCP, which is steep far from `rest` only."""
+        """Return the rate: a cubic curve, as in TCP, which is steep far from `refused` only."""
         climbs = max(0.0, now - self.since) / self.climb
         if climbs >= GONE:
             return math.inf
-        return self.rest * math.pow(self.start / self.rest, (1 - climbs) ** 3)
+        return self.refused * math.pow(self.start / self.refused, (1 - climbs) ** 3)
 
 
 class Pace:
@@ -141,7 +140,7 @@ class Pace:
         self._cuts = self._failures = 0  # In a row.
         self._taken = 0  # Since the last `OUTAGE` failures in a row.
         self._searching = False
-        self._taken_since_cut = 0
+        self._starts_since_cut = 0
 
     @property
     def window(self) -> int:
@@ -177,6 +176,7 @@ class Pace:
             idle = max(0.0, now - max(self._due, self._limit.since))
             self._limit = self._limit._replace(since=self._limit.since + idle)
         self.in_flight += 1
+        self._starts_since_cut += 1
         self._last_start = now
         self._spread = 1 + SPREAD * (self._jitter() - 0.5)
         self._schedule(now)
@@ -247,10 +247,7 @@ class Pace:
         self._failures = 0
         if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
             self._quiet_until = -math.inf
-        if not self._limit or started_at < self._cut_at:
-            return
-        self._taken_since_cut += 1
-        if not self._cuts:
+        if not self._limit or not self._cuts or started_at < self._cut_at:
             return
         self._cuts = 0
         self._searching = False
@@ -282,6 +279,8 @@ class Pace:
         if math.isinf(rate):
             self._searching = True
             rate = GUESS * (self.in_flight + 1) / max(latency, 0.001)
+        elif self._starts_since_cut <= FEW:
+            rate = min(rate, (self._starts_since_cut + 1) / max(now - self._cut_at, 0.001))
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:
@@ -290,14 +289,10 @@ class Pace:
         least = LEAST_RATE
         if self._searching or self._cuts:  # It may be an outage, whose end must be noticed.
             least = 1 / min(LONGEST_GAP, FIRST_GAP + self._failures / 6)
-        start = rate * (STEEP_CUT if steep else CUT)
-        if retry_after and self._limit:  # The limit is between the rate in use and this one.
-            seconds = retry_after + max(0.0, now - self._limit.since)
-            start = min(start, math.sqrt(rate * self._taken_since_cut / seconds))
-        start = max(start, least)
-        rest = max(math.sqrt(rate * start) if retry_after else rate, start)
-        climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(rest)) + REPAID * retry_after
-        self._limit = _Limit(rest, start, math.inf, climb)
+        start = max(rate * (STEEP_CUT if steep else CUT), least)
+        refused = max(rate, start)
+        climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + REPAID * retry_after
+        self._limit = _Limit(refused, start, math.inf, climb)
         self._cut_at = now
         self._cuts += 1
-        self._taken_since_cut = 0
+        self._starts_since_cut = 0

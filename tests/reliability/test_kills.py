@@ -37,7 +37,7 @@ if TYPE_CHECKING:
     from integration_forks import Forks
     from integration_support import Running
 
-EVENTS = 20_000 if LONG else 8_000
+EVENTS = 40_000 if LONG else 16_000
 CAMPAIGNS = 7 if LONG else 2
 BATCH = 20
 AT_ONCE = 8
@@ -180,7 +180,7 @@ class Campaign:
         """Let the last run come to its end, and judge all of them."""
         self.latency = 0.0
         run, feeding = self.start()
-        run.wait(60)
+        run.wait(240)
         feeding.join()
         assert run.code == 0, run.log
         assert self.watch.bookmark == EVENTS

@@ -409,6 +409,13 @@ class TestRetryAfter:
         early, late = (pace.next_start() for pace in paces)
         assert late - early == pytest.approx(0.5 / paces[0].rate)
 
+    def test_few_starts_between_two_show_a_low_limit(self) -> None:
+        pace = _limited(40.0)
+        at = _ask(pace, pace.next_start(), LIMITED, 10.0)
+        at = _ask(pace, at + 11.0, TAKEN)
+        _ask(pace, at, LIMITED, 10.0)
+        assert pace.rate < 0.3
+
     def test_not_all_start_at_its_end(self) -> None:
         pace = _pace()
         _ask(pace, 0.0, LIMITED, 30.0)
