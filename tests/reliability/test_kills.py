@@ -337,10 +337,10 @@ def idle(campaign: Campaign, number: int) -> None:
     upto = min(EVENTS, before + campaign.rng.randrange(300, 600))
     run, feeding = campaign.start(upto, close=False)
     assert feeding.done.wait(20)
-    wait_until(lambda: campaign.requests() or campaign.watch.bookmark > before, "the start")
+    wait_until(lambda: campaign.requests() or campaign.watch.bookmark > before, "the start", 90)
     states = [state for state in campaign.feed.states if state <= upto]
     if campaign.rng.random() < 0.5 and states and states[-1] > campaign.watch.bookmark:
-        wait_until(lambda: campaign.watch.bookmark == states[-1], "STATE on a silent tap")
+        wait_until(lambda: campaign.watch.bookmark == states[-1], "STATE on a silent tap", 90)
     campaign.signal(run, number)
     feeding.join()
 
@@ -353,7 +353,7 @@ def twice_in_a_row(campaign: Campaign, number: int) -> None:
     campaign.signal(run, campaign.rng.choice(ORDERLY), number)
     feeding.join()
     run, feeding = campaign.start()
-    wait_until(lambda: campaign.requests() > 0, "the first request after it")
+    wait_until(lambda: campaign.requests() > 0, "the first request after it", 90)
     campaign.signal(run, signal.SIGKILL)
     feeding.join()
 
