@@ -1,6 +1,12 @@
 """The accounts of a run."""
 
-from target_liveintent.run.amounts import Amounts, CurrencyFigures, amount_words, currency_lines
+from target_liveintent.run.amounts import (
+    Amounts,
+    CurrencyFigures,
+    amount_words,
+    counted,
+    currency_lines,
+)
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.parts import parts_of
@@ -16,6 +22,7 @@ __all__ = [
     "RunCounts",
     "StreamCounts",
     "amount_words",
+    "counted",
     "currency_lines",
     "parts_of",
     "what_to_do",

@@ -149,24 +149,24 @@ class Amounts(dict[str, Amount]):
         """
         if count := left_out.get("value"):
             yield (
-                f"the value of {_counted(count, 'record')} cannot be read, so events go without it;"
+                f"the value of {counted(count, 'record')} cannot be read, so events go without it;"
                 " text such as 1.234,50 needs amount(x, decimal=',') in the map"
             )
         if count := left_out.get("currency"):
             yield (
-                f"the currency of {_counted(count, 'record')} is not a code of three letters, so"
+                f"the currency of {counted(count, 'record')} is not a code of three letters, so"
                 " events go without it; map it to codes such as EUR"
             )
         if amount := self.get(""):
             yield (
-                f"{_counted(amount.conversions, 'conversion')} with a value and without a currency;"
+                f"{counted(amount.conversions, 'conversion')} with a value and without a currency;"
                 " map the column currency"
             )
         if unknown := sorted(self.keys() - CURRENCIES - {""}):
             count = sum(self[currency].conversions for currency in unknown)
             more = ", …" if len(unknown) > _MOST_UNKNOWN else ""
             yield (
-                f"{_counted(count, 'conversion')} in {', '.join(unknown[:_MOST_UNKNOWN])}{more}:"
+                f"{counted(count, 'conversion')} in {', '.join(unknown[:_MOST_UNKNOWN])}{more}:"
                 " ISO 4217 has no such currency; look at what is mapped to currency"
             )
 
@@ -176,7 +176,7 @@ def currency_lines(figures: Sequence[CurrencyFigures]) -> Iterator[str]:
     yield from (one.words for one in figures[:_MOST_CURRENCIES])
     if hidden := figures[_MOST_CURRENCIES:]:
         conversions = sum(one.conversions for one in hidden)
-        yield f"{_counted(conversions, 'conversion')} in {len(hidden)} more currencies"
+        yield f"{counted(conversions, 'conversion')} in {len(hidden)} more currencies"
 
 
 def amount_words(number: Decimal) -> str:
@@ -219,5 +219,6 @@ def _exact(value: Number) -> Decimal:
     return value if isinstance(value, Decimal) else Decimal(repr(value))
 
 
-def _counted(count: int, noun: str) -> str:
+def counted(count: int, noun: str) -> str:
+    """Return a number of things: "1 record", "1,234 records"."""
     return f"{count:,} {noun}{'' if count == 1 else 's'}"

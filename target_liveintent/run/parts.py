@@ -5,7 +5,6 @@ from __future__ import annotations
 import logging
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
-from urllib.parse import urlsplit
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import SentEvent
@@ -80,7 +79,6 @@ def parts_of(
 
 def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock) -> Ledger:
     """Open the ledger; a run can do without the one that nobody has asked for."""
-    host = urlsplit(settings.url).hostname or ""
-    account = LedgerAccount(settings.customer_id, host, settings.url)
+    account = LedgerAccount(settings.customer_id, settings.api_host, settings.url)
     warn = logger.warning if settings.has_default_ledger else None
     return Ledger(settings.ledger_path, account, warn=warn, clock=clock)

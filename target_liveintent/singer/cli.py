@@ -166,8 +166,7 @@ def print_explanation(
     hide_token(checked.auth_token)
     if "customer_id" not in not_null:  # Then nobody can say which dead letters are another's.
         checked = dataclasses.replace(checked, replay_other_accounts=True)
-    presets = given.get("presets") or {}
-    explained = explain(file_input, checked, stream_maps_of(given), presets, expected)
+    explained = explain(file_input, checked, stream_maps_of(given), checked.presets, expected)
     if not explained.streams:
         still = [name for name in account if name not in not_null]
         other = "other settings" if unknown else "settings"

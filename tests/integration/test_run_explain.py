@@ -226,6 +226,12 @@ def test_a_preset(to_server: Launcher) -> None:
     config = {"presets": {"charges": "stripe_charges"}, "stream_maps": {"charges": {"ip": None}}}
     run = explain(to_server, opening, record, config={**config, "pixel_id": 7})
     assert "Stream charges (preset stripe_charges)" in run.stdout
+    nested = {"presets": {"Sales": {"charges": "stripe_charges"}}, "pixel_id": 7}
+    split = schema("Sales.charges", of.record, of.keys)
+    assert (
+        "Stream Sales.charges (preset stripe_charges)"
+        in explain(to_server, split, config=nested).stdout
+    )
     assert "Of 1 records, 1 would be sent" in run.stdout
     assert "ip, " in next(x for x in run.stdout.splitlines() if x.startswith("  Empty:"))
     refunded = changed(of.record, {"status": "failed"})

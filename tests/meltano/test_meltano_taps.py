@@ -74,8 +74,8 @@ def follow(
     table: str,
     now: str,
     sandbox: Sandbox,
-) -> dict[str, tuple[float, str]]:
-    """Send a table, change it, and send the changes; return these: event ID, value, order ID."""
+) -> None:
+    """Send a table, change it, and send the changes: what is new, changed and deleted."""
     first = run()
     assert first.returncode == 0, first.stderr[-3000:]
     events = {event["eventId"]: event["purchaseData"] for event in sandbox.events}
@@ -89,11 +89,16 @@ def follow(
     assert re.search(r"told: read 3,", second.stdout + second.stderr), second.stderr[-3000:]
     assert "deleted 1" in second.stdout + second.stderr
     assert "@" not in (second.stdout + second.stderr).replace("tester@", "")
-    assert "2" not in {event["eventId"] for event in sandbox.events}
-    return {
+    arrived = {
         event["eventId"]: (event["purchaseData"]["value"], event["purchaseData"]["orderId"])
         for event in sandbox.events
     }
+    assert "2" not in arrived
+    assert arrived["1"] == (9.5, "1")
+    assert arrived["4"] == (4.5, "4")
+    assert arrived["told 2"] == (2.5, "deleted")
+    assert arrived["told 1"] == (9.5, "there")
+    assert arrived["told 4"] == (4.5, "there")
 
 
 @pytest.mark.postgres
@@ -131,7 +136,7 @@ def test_the_log_of_postgres(
     # Without the key, the tap forgets how far it has read.
     key = {"replication-key": "_sdc_lsn"}
     project = database_project(tmp_path, tap_postgres, "public-bookings", tap, **key)
-    arrived = follow(
+    follow(
         lambda: project.run(
             "run", "--no-install", "tap-postgres", "target-liveintent", **account, **NO_LEDGER
         ),
@@ -140,11 +145,6 @@ def test_the_log_of_postgres(
         "now()",
         sandbox,
     )
-    assert arrived["1"] == (9.5, "1")
-    assert arrived["4"] == (4.5, "4")
-    assert arrived["told 2"] == (2.5, "deleted")
-    assert arrived["told 1"] == (9.5, "there")
-    assert arrived["told 4"] == (4.5, "there")
 
 
 @pytest.mark.mariadb
@@ -178,7 +178,7 @@ def test_the_log_of_mariadb(
         "config": config,
     }
     project = database_project(tmp_path, tap_mysql, "shop-bookings", tap)
-    arrived = follow(
+    follow(
         lambda: project.run(
             "run", "--no-install", "tap-mysql", "target-liveintent", **account, **NO_LEDGER
         ),
@@ -187,11 +187,6 @@ def test_the_log_of_mariadb(
         "utc_timestamp()",
         sandbox,
     )
-    assert arrived["1"] == (9.5, "1")
-    assert arrived["4"] == (4.5, "4")
-    assert arrived["told 2"] == (2.5, "deleted")
-    assert arrived["told 1"] == (9.5, "there")
-    assert arrived["told 4"] == (4.5, "there")
 
 
 def test_a_file_of_text(

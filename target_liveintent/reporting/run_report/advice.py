@@ -6,7 +6,8 @@ from collections import Counter
 from collections.abc import Iterator
 
 from target_liveintent.reporting.run_report.model import Facts
-from target_liveintent.reporting.run_report.words import counted, percent
+from target_liveintent.reporting.run_report.words import percent
+from target_liveintent.run import counted
 
 _TOLERATED = 0.05
 """The share of events that may lack something before the report mentions it."""

@@ -23,8 +23,8 @@ from target_liveintent.reporting.run_report.model import (
     Requests,
 )
 from target_liveintent.reporting.run_report.tally import HOUR, Histogram, Tally
-from target_liveintent.reporting.run_report.words import age_words, counted, percent
-from target_liveintent.run import RunCounts, StreamCounts
+from target_liveintent.reporting.run_report.words import age_words, percent
+from target_liveintent.run import RunCounts, StreamCounts, counted
 from target_liveintent.settings import Settings
 
 

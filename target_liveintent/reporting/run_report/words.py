@@ -4,6 +4,8 @@ from __future__ import annotations
 
 from decimal import Decimal
 
+from target_liveintent.run import counted
+
 _AGE_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _SHORT_AGE_UNITS = ((86_400, "d"), (3_600, "h"))
 _NUMBER_UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
@@ -19,11 +21,6 @@ def percent(part: int, whole: int) -> str:
     if 0 < part < whole and share in {0, 100}:
         return "less than 1 %" if share == 0 else "more than 99 %"
     return f"{share} %"
-
-
-def counted(count: int, noun: str) -> str:
-    """Return a number of things: "1 record", "1,234 records"."""
-    return f"{count:,} {noun}{'' if count == 1 else 's'}"
 
 
 def age_words(seconds: float) -> str:

@@ -9,7 +9,13 @@ from typing import Any
 import pytest
 from unit_support import conversion, order
 
-from target_liveintent.run.amounts import Amounts, CurrencyFigures, amount_words, currency_lines
+from target_liveintent.run.amounts import (
+    Amounts,
+    CurrencyFigures,
+    amount_words,
+    counted,
+    currency_lines,
+)
 
 
 def amounts(*records: dict[str, Any]) -> Amounts:
@@ -21,6 +27,11 @@ def amounts(*records: dict[str, Any]) -> Amounts:
 
 def of(currency: str, *values: Any) -> list[dict[str, Any]]:
     return [{"value": value, "currency": currency} for value in values]
+
+
+@pytest.mark.parametrize(("count", "words"), [(1, "1 record"), (1_234, "1,234 records")])
+def test_counted(count: int, words: str) -> None:
+    assert counted(count, "record") == words
 
 
 def test_figures() -> None:

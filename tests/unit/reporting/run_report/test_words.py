@@ -42,8 +42,6 @@ def test_age_words(seconds: float, words: str) -> None:
 @pytest.mark.parametrize(
     ("word", "given", "expected"),
     [
-        (words.counted, (1, "record"), "1 record"),
-        (words.counted, (1_234, "record"), "1,234 records"),
         (words.short_age, (300,), "5m"),
         (words.short_age, (3 * 3_600,), "3h"),
         (words.short_age, (14 * DAY,), "14d"),
