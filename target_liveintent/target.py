@@ -28,6 +28,7 @@ from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import Suppressions, hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
+from target_liveintent.run_id import new_run_id
 from target_liveintent.singer import (
     STOP_SECONDS,
     Message,
@@ -97,7 +98,7 @@ class TargetLiveIntent(Target):
         self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
         tally = self._reporter.tally
         output = StateOutput()
-        parts = parts_of(self.settings, self.logger)
+        parts = parts_of(self.settings, self.logger, run_id=new_run_id())
         parts = parts._replace(
             write_state=output.write,
             stop_reading=functools.partial(self._stop_reading, parts.ledger),

@@ -24,6 +24,7 @@ class RunParts(NamedTuple):
     """What a run works with. `parts_of` makes it from the settings.
 
     Attributes:
+        run_id: The ID of the run.
         ledger: Knows which events were delivered before; None if it is off.
         delivered_file: Takes what was delivered; None without the setting.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
@@ -35,6 +36,7 @@ class RunParts(NamedTuple):
     """
 
     clock: Clock
+    run_id: str
     delivery: Delivery
     dead_letters: DeadLetterWriter
     ledger: Ledger | None = None
@@ -52,6 +54,7 @@ def parts_of(
     logger: logging.Logger,
     clock: Clock = SYSTEM_CLOCK,
     *,
+    run_id: str,
     accepted: bool = False,
 ) -> RunParts:
     """Make what a run works with; the caller replaces what is different for its engine.
@@ -60,6 +63,7 @@ def parts_of(
         settings: The settings.
         logger: A dry run shows its events there.
         clock: Tells the time.
+        run_id: The ID of the run.
         accepted: Whether the caller itself judges if the API refuses everything.
 
     Raises:
@@ -68,13 +72,13 @@ def parts_of(
     dead_letters = DeadLetterFile(settings.dead_letter_path)
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
-        return RunParts(clock, DryRun(logger, clock), dead_letters)
+        return RunParts(clock, run_id, DryRun(logger, clock), dead_letters)
     ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
     delivered_file = None
     if settings.delivered_path is not None:
         delivered_file = DeliveredFile(settings.delivered_path, logger)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
-    return RunParts(clock, delivery, dead_letters, ledger, delivered_file)
+    return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
 
 
 def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock) -> Ledger:

@@ -78,7 +78,7 @@ class Run:
             return
         if self._settings.fail_on_invalid:
             raise TooManyRejectedError(_explain(rejection, replay=stream == DEAD_LETTERS))
-        self._write(dead_letter_line(rejection, self._settings))
+        self._write(dead_letter_line(rejection, self._settings, self._parts.run_id))
         counts.reject(rejection)
 
     def carry_over(self, stream: str, record: Mapping[str, Any], reason: str) -> None:
