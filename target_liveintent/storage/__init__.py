@@ -14,6 +14,8 @@ from target_liveintent.storage.dead_letters import (
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
+from target_liveintent.storage.letter_parts import LetterPart, Letters, LetterSource, letters_at
+from target_liveintent.storage.replayed import Replayed, count_letters, letters_of
 
 __all__ = [
     "HEAD",
@@ -22,10 +24,17 @@ __all__ = [
     "DeliveredFile",
     "Ledger",
     "LedgerAccount",
+    "LetterPart",
+    "LetterSource",
+    "Letters",
+    "Replayed",
     "addressee",
     "carry_over",
+    "count_letters",
     "dead_letter_line",
     "event_key",
+    "letters_at",
+    "letters_of",
     "refuse_own_file",
     "replace_file",
     "to_replay",

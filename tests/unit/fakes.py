@@ -263,6 +263,9 @@ class FakeFile:
     def sync(self) -> None:
         self._do("sync")
 
+    def cover(self) -> None:
+        self._do("cover")
+
     def close(self) -> None:
         self._do("close")
 
