@@ -173,13 +173,14 @@ class TargetLiveIntent(Target):
                 sys.exit(1)
         else:
             cls.print_version(cls.logger.info)
-            replay = None
+            given: dict[str, Any]
+            given = {"config": config.config, "parse_env_config": config.parse_env}
             if replayed is None:
                 input_of(file_input)  # Closed, it ends the run before a file is made.
+                cls(**given).process(file_input)
             else:
-                replay = ReplayCommand(replayed, cls.logger, dry_run=dry_run)
-            target = cls(config=config.config, parse_env_config=config.parse_env, replay=replay)
-            target.process(file_input)
+                command = ReplayCommand(replayed, cls.logger, dry_run=dry_run)
+                cls(**given, replay=command).process(None)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
