@@ -14,6 +14,7 @@ from __future__ import annotations
 
 import contextlib
 import glob
+import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -45,15 +46,17 @@ class LetterFile:
 
     Args:
         path: The file.
+        skipped: How many lines at its beginning are none of dead letters.
     """
 
-    def __init__(self, path: str) -> None:
+    def __init__(self, path: str, skipped: int = 0) -> None:
         self.name = self._path = path
+        self._skipped = skipped
 
     def lines(self) -> Iterator[bytes]:
         """Yield its whole lines."""
         with _failures_named(f"'{self._path}' cannot be read"), open(self._path, "rb") as file:  # noqa: PTH123
-            for line in file:
+            for line in itertools.islice(file, self._skipped, None):
                 if line.endswith(b"\n"):
                     yield line
                 elif is_whole(line):
@@ -74,11 +77,12 @@ class Journal(LetterFile):
 
     def leave(self, lines: Iterable[bytes]) -> None:
         """Put lines into the dead-letter file, each once, and remove the journal."""
-        with _failures_named(f"the replay cannot put back what is left of '{self._path}'"):
+        with _failures_named(f"what is left of '{self._path}' cannot be put back"):
             lines = iter(lines)
             if (first := next(lines, None)) is None:
                 _remove(self._path)
                 return
+            _check_writable(self._dead_letter_path)
             commit = f"{self._path.removesuffix('.journal')}.commit"
             head = {
                 "dead_letter_path": os.path.realpath(self._dead_letter_path),
@@ -115,12 +119,12 @@ class TakenOver:
             StorageError: If what is there is not a file.
         """
         with _failures_named(f"'{self.path}' cannot be read"):
-            paths = [*self._journals, *(path for path in self._leftover("commit"))]
-            try:
+            found = [LetterFile(path) for path in self._journals]
+            found += [LetterFile(path, skipped=1) for path in self._leftover("commit")]
+            with contextlib.suppress(FileNotFoundError):
                 check_ordinary(os.stat(self._file))  # noqa: PTH116
-            except FileNotFoundError:
-                return [LetterFile(path) for path in paths]
-            return [LetterFile(path) for path in (*paths, self.path)]
+                found.append(LetterFile(self.path))
+            return found
 
     @property
     def _journals(self) -> list[str]:
@@ -221,6 +225,16 @@ def _write_new(path: str, head: Iterable[bytes], lines: Iterable[bytes]) -> None
         os.fsync(file)
     os.replace(scratch, path)  # noqa: PTH105
     sync_folder(path)
+
+
+def _check_writable(dead_letter_path: str) -> None:
+    """Fail before there is a commit, as one that cannot be completed would be in the way."""
+    with _failures_named(f"dead_letter_path '{dead_letter_path}' cannot be written"):
+        file = os.open(dead_letter_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+        try:
+            check_ordinary(os.fstat(file))
+        finally:
+            os.close(file)
 
 
 def _complete(commit: str) -> None:

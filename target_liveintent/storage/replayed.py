@@ -3,9 +3,10 @@
 from __future__ import annotations
 
 import bisect
+import dataclasses
 import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import msgspec
 
@@ -72,12 +73,13 @@ def count_letters(sources: Iterable[LetterSource]) -> int:
     return count
 
 
-class _Part(NamedTuple):
+@dataclasses.dataclass
+class _Part:
     """A part, the number of its first dead letter, and the dead letters that are new."""
 
     part: LetterPart
     first: int
-    new: IO[bytes]
+    new: IO[bytes] | None = None
 
 
 class Replayed:
@@ -113,8 +115,7 @@ class Replayed:
 
     def _read(self, parts: Sequence[LetterPart]) -> Iterator[bytes]:
         for part in parts:
-            new = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115 (closed by `close`)
-            self._parts.append(_Part(part, len(self._fates), new))
+            self._parts.append(_Part(part, len(self._fates)))
             for line in letters_of([part]):
                 self._fates.append(_OPEN)
                 yield line
@@ -129,8 +130,11 @@ class Replayed:
     def replace(self, letter: int, line: bytes) -> None:
         """Put another line in the place of a dead letter."""
         found = bisect.bisect_right(self._parts, letter, key=lambda part: part.first) - 1
+        part = self._parts[found]
         try:
-            self._parts[found].new.write(line)
+            if part.new is None:
+                part.new = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+            part.new.write(line)
         except OSError as error:
             msg = f"a temporary file cannot be written: {error.strerror}"
             raise StorageError(msg) from None
@@ -144,11 +148,13 @@ class Replayed:
             part.leave(letters_of([part]) if mine is None else self._left(mine))
             del self._pending[0]
         while self._parts:
-            self._parts.pop().new.close()
+            if (new := self._parts.pop().new) is not None:
+                new.close()
 
     def _left(self, part: _Part) -> Iterator[bytes]:
         for number, line in enumerate(letters_of([part.part]), part.first):
             if number >= len(self._fates) or self._fates[number] == _OPEN:
                 yield line
-        part.new.seek(0)
-        yield from part.new
+        if part.new is not None:
+            part.new.seek(0)
+            yield from part.new

@@ -2,19 +2,12 @@
 
 from __future__ import annotations
 
-import json
-import os
-import signal
-import subprocess
-import sys
 from typing import TYPE_CHECKING, Any
 
-import pytest
-from faulty_server import FaultyServer, Reply, Request, refusing
+from faulty_server import FaultyServer, refusing
 from integration_support import (
     DAY,
     LETTERS,
-    OPTIONS,
     WITH_ID,
     lines,
     numbered,
@@ -22,7 +15,6 @@ from integration_support import (
     read_letters,
     schema,
     state,
-    wait_until,
 )
 
 from target_liveintent.conversions.model import DEAD_LETTERS

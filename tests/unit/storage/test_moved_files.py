@@ -152,7 +152,7 @@ def test_the_folder_is_gone(path: Path) -> None:
     file = DeadLetterFile(str(folder / "dead-letters"))
     file.write(line(1))
     shutil.rmtree(folder)
-    with pytest.raises(StorageError, match="dead_letter_path .* cannot be written: No such file"):
+    with pytest.raises(StorageError, match=r"dead_letter_path .* cannot be written: No such file"):
         file.sync()
 
 
