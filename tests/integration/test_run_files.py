@@ -63,7 +63,7 @@ def by_hand(target: Launcher) -> Running:
 @pytest.mark.slow
 @pytest.mark.parametrize("way", [replay, by_hand])
 def test_a_replay_during_a_run(to_server: Launcher, server: FaultyServer, way: Any) -> None:
-    """Of 20,000 events, each is delivered once, however often the dead letters are sent meanwhile."""
+    """Each of 20,000 events is delivered once, however often dead letters are sent meanwhile."""
     run = begin(to_server)
     for start in range(0, EVENTS, EVENTS // 8):
         run.send(*feed(start, start + EVENTS // 8))
