@@ -37,7 +37,9 @@ NOT_FOR_PROJECTS = {
     "maintenance_status",
     "next_steps",
     "quality",
+    "settings_preamble",
     "supported_python_versions",
+    "usage",
 }
 """Of a definition, what is for the Hub and for lock files."""
 
