@@ -110,8 +110,7 @@ def _python_versions() -> list[str]:
 def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     words = name.split("_")
     label = " ".join(w.upper() if w in _ACRONYMS else w.capitalize() for w in words)
-    kind = next(kind for kind in schema["type"] if kind != "null")
-    kind = "password" if schema.get("secret") else "options" if "enum" in schema else kind
+    kind = "options" if "enum" in schema else next(k for k in schema["type"] if k != "null")
     setting = {"name": name, "label": label, "kind": kind, "description": schema["description"]}
     if "default" in schema:
         setting["value"] = schema["default"]

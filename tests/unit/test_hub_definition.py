@@ -28,8 +28,7 @@ def test_settings() -> None:
     for name, schema in SCHEMA["properties"].items():
         setting = SETTINGS[name]
         choices = [value for value in schema.get("enum", []) if value is not None]
-        kind = "options" if choices else schema["type"][0]
-        assert setting["kind"] == ("password" if schema.get("secret") else kind), name
+        assert setting["kind"] == ("options" if choices else schema["type"][0]), name
         assert [option["value"] for option in setting.get("options", [])] == choices, name
         assert setting.get("value") == schema.get("default"), name
         assert setting["description"] == schema["description"], name
