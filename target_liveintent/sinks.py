@@ -136,7 +136,7 @@ class LiveIntentSink(RunSink):
 
 
 class DeadLetterSink(LiveIntentSink):
-    """Resends dead letters that are piped back. Stream maps do not apply to them."""
+    """Resends the dead letters of a replay, or those that are piped back. Stream maps do not apply to them."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
