@@ -68,7 +68,8 @@ meltano invoke target-liveintent:replay --dry-run
 meltano invoke target-liveintent:replay
 ```
 
-The first command shows what is in it and what to do; the last one sends what can be sent by now, and leaves the others.
+The first command shows what is in it and what to do; the last one sends what can be sent by now,
+and leaves the others.
 More is in the documentation: {REPOSITORY}#readme
 """
 _NEXT_STEPS = (
