@@ -9,7 +9,7 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
-from target_liveintent.run import RunCounts, RunParts
+from target_liveintent.run import RunCounts, RunParts, counted
 from target_liveintent.settings import Settings
 from target_liveintent.storage import (
     HEAD,
@@ -91,12 +91,11 @@ class ReplayCommand:
                 self._path,
             )
             return
-        self._logger.info(
-            "%s %s dead letters of %s",
-            "reading" if self._dry_run else "replaying",
-            f"{self._count:,}",
-            " and ".join(names),
-        )
+        found = counted(self._count, "dead letter"), " and ".join(names)
+        if self._dry_run:
+            self._logger.info("reading %s of %s, and leaving everything as it is", *found)
+        else:
+            self._logger.info("replaying %s of %s", *found)
 
     def end(self) -> None:
         """Remove what only a replay that was killed needs; the run has put back what is left."""
@@ -107,7 +106,7 @@ class ReplayCommand:
         """Return what became of the dead letters, in lines."""
         total = counts.total
         would = "would be " if self._dry_run else ""
-        yield f"{self._path}: {self._count:,} dead letters"
+        yield f"{self._path}: {counted(self._count, 'dead letter')}"
         yield f"  {would}sent {total.delivered:,}"
         dropped = total.dropped - Counter(over_limit=total.dropped["over_limit"])
         for reason, count in dropped.most_common():
