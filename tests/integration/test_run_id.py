@@ -4,7 +4,6 @@ from __future__ import annotations
 
 import json
 import re
-import signal
 import uuid
 from typing import TYPE_CHECKING
 
@@ -68,14 +67,6 @@ def test_a_run_that_fails(
     assert run.run_id is not None
     assert cause in run.last_line  # (It has checked that the line ends in the ID.)
     assert run.log.count(run.run_id) == 2
-
-
-def test_a_run_that_is_stopped(to_server: Launcher) -> None:
-    run = to_server.start().send(schema(), order(1)).started()
-    run.signal(signal.SIGTERM).wait()
-    assert run.code == 143
-    assert run.last_line == "stopped by SIGTERM; the next run goes on where STATE stands"
-    run.close_input()
 
 
 def test_what_was_delivered_is_not_sent_again(to_server: Launcher, server: FaultyServer) -> None:
