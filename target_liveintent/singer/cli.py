@@ -62,7 +62,10 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
         if not isinstance(failure, _EXPECTED_FAILURES):
             frames = "".join(traceback.format_tb(failure.__traceback__))
             logger.error("this is a bug, please report it with these lines:\n%s", frames)  # noqa: TRY400
-        logger.error("%s%s", failure_text(failure), ending)  # noqa: TRY400
+        text = failure_text(failure)
+        if "\n" in text:  # It ends in a block of YAML to paste.
+            ending = ending and f" #{ending}"
+        logger.error("%s%s", text, ending)  # noqa: TRY400
         sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
 
 
