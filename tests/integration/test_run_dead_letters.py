@@ -322,6 +322,22 @@ def test_a_window_that_another_source_opens(to_server: Launcher, server: FaultyS
     assert server.accepted == ["order-0", "order-1"]
 
 
+def test_a_letter_that_somebody_took_the_id_from(target: Launcher, sandbox: Sandbox) -> None:
+    """It gets a derived ID, although the SCHEMA names `event_id` as a key, for databases."""
+    first = target.run(schema(), order(1, event_time="soon"), state(1))
+    (letter,) = first.letters
+    path = target.folder / LETTERS
+    path.write_text(
+        path.read_text()
+        .replace(f'"event_id":"{letter["event_id"]}",', "")
+        .replace('"event_time":"soon"', f'"event_time":{order(1)["record"]["event_time"]}')
+    )
+    again = replay(target)
+    assert (again.code, again.letters) == (0, [])
+    (event,) = sandbox.events
+    assert event["eventId"]
+
+
 def test_derived_ids_are_kept(target: Launcher, sandbox: Sandbox) -> None:
     """An event ID that was derived is in the letter, and the same as the event would have had."""
     assert target.run(schema(), order(1)).code == 0
