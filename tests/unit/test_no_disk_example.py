@@ -127,6 +127,13 @@ def test_the_command() -> None:
     assert f"{run}\n" in README
 
 
+def test_the_commands_for_dead_letters() -> None:
+    """What README.md names is in the definition that the project has in its lock file."""
+    named = re.findall(rf"^meltano invoke {hub.NAME}:([\w-]+)$", README, re.MULTILINE)
+    assert named == ["dead-letters", "replay"]
+    assert set(named) <= hub.lock()["commands"].keys()
+
+
 def test_one_run_at_a_time() -> None:
     """The next one starts after it, and is the repetition of one that failed."""
     spec = CRONJOB["spec"]
