@@ -48,6 +48,7 @@ from target_liveintent.singer import (
     failure_text,
     input_of,
     make_command,
+    print_dead_letters,
     print_explanation,
     state_of,
     stream_maps_of,
@@ -138,11 +139,19 @@ class TargetLiveIntent(Target):
         preset: str | None = None,
         explained: bool = False,
         expected: str | None = None,
+        letters_path: str | None = None,
     ) -> None:
         """Do what the options of the command line ask for."""
-        check_options(explained=explained, style=about_format, expected=expected)
+        actions = {
+            "--about": about,
+            "--preset": preset is not None,
+            "--explain": explained,
+            "--dead-letters": letters_path is not None,
+        }
+        has_input = file_input is not None
+        check_options(actions, style=about_format, expected=expected, has_input=has_input)
         config = config or _ConfigInput()
-        if about or preset is not None or explained:
+        if any(actions.values()):
             check_output()
         if about:
             cls.print_about(about_format)
@@ -153,6 +162,8 @@ class TargetLiveIntent(Target):
             source = input_of(file_input)
             if not print_explanation(config, source, as_json=as_json, expected=expected):
                 sys.exit(1)
+        elif letters_path is not None:
+            print_dead_letters(config, letters_path, as_json=about_format == "json")
         else:
             cls.print_version(cls.logger.info)
             input_of(file_input)  # Closed, it ends the run before a file is made.

@@ -6,6 +6,7 @@ from target_liveintent.singer.cli import (
     environment_settings,
     failure_text,
     make_command,
+    print_dead_letters,
     print_explanation,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
@@ -43,6 +44,7 @@ __all__ = [
     "failure_text",
     "input_of",
     "make_command",
+    "print_dead_letters",
     "print_explanation",
     "state_of",
     "stream_maps_of",

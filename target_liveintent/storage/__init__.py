@@ -14,6 +14,7 @@ from target_liveintent.storage.dead_letters import (
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
+from target_liveintent.storage.letter_reading import LetterLine, letter_files, letter_lines
 
 __all__ = [
     "HEAD",
@@ -22,10 +23,13 @@ __all__ = [
     "DeliveredFile",
     "Ledger",
     "LedgerAccount",
+    "LetterLine",
     "addressee",
     "carry_over",
     "dead_letter_line",
     "event_key",
+    "letter_files",
+    "letter_lines",
     "refuse_own_file",
     "replace_file",
     "to_replay",

@@ -19,9 +19,9 @@ from target_liveintent.singer.cli import (
     environment_settings,
     failure_text,
     make_command,
-    printable,
     read_config_files,
 )
+from target_liveintent.singer.printing import printable
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:

@@ -15,7 +15,8 @@ import pytest
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.explain import as_json, as_lines, explain
+from target_liveintent.singer.explain import as_lines, explain
+from target_liveintent.singer.printing import json_text
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.storage.dead_letters import HEAD
 
@@ -218,7 +219,7 @@ def test_every_field_is_documented(tmp_path: Path) -> None:
     source = io.StringIO("\n".join(map(json.dumps, messages)))
     expected = str(tmp_path / "expected.json")
     maps = StreamMaps({"orders": {"email": "email", "event_time": "event_time"}, "sales": {}}, {})
-    found = json.loads(as_json(explain(source, settings, maps, {}, expected)))
+    found = json.loads(json_text(explain(source, settings, maps, {}, expected)))
     assert found["streams"][0]["records"]["reasons"]
     assert found["absent_streams"]
     text = DOCS.read_text(encoding="utf-8").split("## The JSON of an explanation")[1]
