@@ -17,7 +17,8 @@ PROSPECTS = {
     "other_account": "written for another account or pixel, so a replay with these settings keeps"
     " them",
     "expired": "their window has closed, so a replay drops them",
-    "dropped": "must not be sent (suppression_path), so a replay drops them",
+    "dropped": "must not be sent (no consent, or in the file of suppression_path), so a replay"
+    " drops them",
     "cannot_send": "cannot be sent as they are, so a replay keeps them",
 }
 """What a replay with these settings does with a dead letter, by its name in the JSON."""

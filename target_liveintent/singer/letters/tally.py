@@ -173,15 +173,9 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 
 
 def _time(value: Any) -> dt.datetime | None:
+    utc = dt.timezone.utc
     try:
         time = msgspec.convert(value, dt.datetime)
-    except msgspec.ValidationError:
-        return None
-    try:
-        return (
-            time.astimezone(dt.timezone.utc)
-            if time.tzinfo
-            else time.replace(tzinfo=dt.timezone.utc)
-        )
-    except OverflowError:  # In the year 1 or 9999.
+        return time.replace(tzinfo=utc) if time.tzinfo is None else time.astimezone(utc)
+    except (msgspec.ValidationError, OverflowError):  # (In the years 1 and 9999.)
         return None

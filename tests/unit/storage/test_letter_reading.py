@@ -34,13 +34,14 @@ def test_nothing(tmp_path: Path) -> None:
 
 def test_a_folder(tmp_path: Path) -> None:
     """Only the files `*.singer` directly in a folder are dead letters, in the order of names."""
-    for name in ("b.singer", "a.singer", "a.txt", ".hidden.singer"):
+    names = [f"{number}.singer" for number in (5, 3, 8, 1, 9, 2, 7)]
+    for name in (*names, "1.txt", ".hidden.singer"):
         (tmp_path / name).write_bytes(b"")
     pending = tmp_path / "_pending"
     pending.mkdir()
     (pending / "c.singer").write_bytes(b"")
     (tmp_path / "folder.singer").mkdir()
-    assert letter_files(str(tmp_path)) == [str(tmp_path / "a.singer"), str(tmp_path / "b.singer")]
+    assert letter_files(str(tmp_path)) == [str(tmp_path / name) for name in sorted(names)]
 
 
 def test_a_line_without_an_end(tmp_path: Path) -> None:

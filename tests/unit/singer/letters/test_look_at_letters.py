@@ -95,6 +95,7 @@ ACCOUNT_ALONE = {name: ACCOUNT[name] for name in ("customer_id", "api_host")}
         (letter(reason="invalid_pixel_id", written_for=...), {}, "sends"),
         (letter(reason="invalid_pixel_id", written_for=...), {"pixel_id": None}, "cannot_send"),
         (letter(scrubbed=["sha2"]), {}, "cannot_send"),
+        (letter(consent=False), {}, "dropped"),
     ],
 )
 def test_what_a_replay_does(
@@ -129,19 +130,20 @@ def test_groups(tmp_path: Path) -> None:
         letter(time="2026-08-01T13:00:00"),
         letter(time="2026-08-01T10:00:00Z"),
         letter(time="yesterday"),
+        letter(time="0001-01-01T00:00:00+10:00"),
     )
-    assert (found.letters, found.files) == (5, 1)
+    assert (found.letters, found.files) == (6, 1)
     assert (found.first, found.last) == ("2026-08-01T10:00:00+00:00", "2026-08-01T13:00:00+00:00")
-    assert found.replay == {**dict.fromkeys(PROSPECTS, 0), "sends": 5}
+    assert found.replay == {**dict.fromkeys(PROSPECTS, 0), "sends": 6}
     refused, missing = found.reasons
-    assert (refused.reason, refused.letters) == ("refused_by_api", 4)
+    assert (refused.reason, refused.letters) == ("refused_by_api", 5)
     assert refused.advice == REASONS["refused_by_api"].meaning
     assert [(one.stream, one.letters, one.first, one.last) for one in refused.streams] == [
-        ("orders", 3, "2026-08-01T10:00:00+00:00", "2026-08-01T13:00:00+00:00"),
+        ("orders", 4, "2026-08-01T10:00:00+00:00", "2026-08-01T13:00:00+00:00"),
         ("carts", 1, "2026-08-01T12:00:00+00:00", "2026-08-01T12:00:00+00:00"),
     ]
     assert [(one.stream, one.letters) for one in missing.streams] == [("orders", 1)]
-    assert sum(one.replay["sends"] for one in (*refused.streams, *missing.streams)) == 5
+    assert sum(one.replay["sends"] for one in (*refused.streams, *missing.streams)) == 6
 
 
 def test_letters_of_the_program(tmp_path: Path) -> None:
