@@ -19,12 +19,18 @@ from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults, Settings
 
 
-def did_you_mean(name: str, known_names: Iterable[str]) -> str:
+def did_you_mean(name: str, known_names: Iterable[str], before: str = "") -> str:
     """Return the end of a sentence that suggests the most similar known name; empty if none is.
 
     The first words do not make names similar that end in others: `guest_email`, `guest_name`.
+
+    Args:
+        name: The name that is not known.
+        known_names: Those that are.
+        before: What stands before the name where it is written.
     """
-    return _is_it(nearest(name, (known for known in known_names if _ends_alike(name, known))))
+    similar = nearest(name, (known for known in known_names if _ends_alike(name, known)))
+    return _is_it(similar and before + similar)
 
 
 def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
@@ -89,17 +95,20 @@ def unknown_reads(
                 yield unknown_read(column, path, *found)
 
 
-def unknown_read(column: str, path: Path, step: str, known_steps: Iterable[str]) -> tuple[str, str]:
+def unknown_read(
+    column: str, path: Path, place: int, known_steps: Iterable[str]
+) -> tuple[str, str]:
     """Return the sentence on a path that the tap's schema does not have, and its end.
 
-    The schema lacks one step of the path, and has the known steps in its place.
+    The schema lacks the step at one place of the path, and has the known steps there.
     """
     said = f"{column} reads '{'.'.join(path)}', which the tap's SCHEMA does not have"
-    return said, did_you_mean(step, known_steps) or "."
+    before = "".join(f"{step}." for step in path[:place])
+    return said, did_you_mean(path[place], known_steps, before) or "."
 
 
-def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[str, Collection[str]] | None:
-    """Return the step of a path that the tap's schema does not have, and what it has in its place.
+def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection[str]] | None:
+    """Return which step of a path the tap's schema does not have, and what it has in its place.
 
     It is None if the schema has the path, or does not say what there is: where it lists no
     properties, allows additional ones, or is put together from several schemas.
@@ -107,12 +116,12 @@ def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[str, Collection
     if path and path[0].startswith(_TAPS_OWN):
         return None
     inner: Any = schema
-    for step in path:
+    for place, step in enumerate(path):
         properties = inner.get("properties") if isinstance(inner, dict) else None
         if not isinstance(properties, dict) or not properties or _allows_others(inner):
             return None
         if step not in properties:
-            return step, properties
+            return place, properties
         inner = properties[step]
     return None
 
