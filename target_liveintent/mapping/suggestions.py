@@ -19,18 +19,12 @@ from target_liveintent.privacy import scrub
 from target_liveintent.settings import EventDefaults, Settings
 
 
-def did_you_mean(name: str, known_names: Iterable[str], before: str = "") -> str:
+def did_you_mean(name: str, known_names: Iterable[str]) -> str:
     """Return the end of a sentence that suggests the most similar known name; empty if none is.
 
     The first words do not make names similar that end in others: `guest_email`, `guest_name`.
-
-    Args:
-        name: The name that is not known.
-        known_names: Those that are.
-        before: What stands before the name where it is written.
     """
-    similar = nearest(name, (known for known in known_names if _ends_alike(name, known)))
-    return _is_it(similar and before + similar)
+    return _is_it(_nearest_ending(name, known_names))
 
 
 def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
@@ -41,6 +35,10 @@ def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
     return did_you_mean(
         name, (known for known in known_names if _similar(_words(name)[-1], _words(known)[-1]))
     )
+
+
+def _nearest_ending(name: str, known_names: Iterable[str]) -> str | None:
+    return nearest(name, (known for known in known_names if _ends_alike(name, known)))
 
 
 def _is_it(name: str | None) -> str:
@@ -103,8 +101,8 @@ def unknown_read(
     The schema lacks the step at one place of the path, and has the known steps there.
     """
     said = f"{column} reads '{'.'.join(path)}', which the tap's SCHEMA does not have"
-    before = "".join(f"{step}." for step in path[:place])
-    return said, did_you_mean(path[place], known_steps, before) or "."
+    similar = _nearest_ending(path[place], known_steps)
+    return said, _is_it(similar and ".".join((*path[:place], similar, *path[place + 1 :]))) or "."
 
 
 def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection[str]] | None:

@@ -109,8 +109,8 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
     ("path", "hint"),
     [
         ("price.amout", "; is it 'price.amount'?"),
-        ("price.amout.x", "; is it 'price.amount'?"),
-        ("prise.amount", "; is it 'price'?"),
+        ("price.amout.x", "; is it 'price.amount.x'?"),
+        ("prise.amount", "; is it 'price.amount'?"),
         ("zzz", "."),
         ("price.0", "."),
     ],
@@ -118,7 +118,7 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
 def test_unknown_reads(path: str, hint: str) -> None:
     """Each step of a path must be in the tap's schema, as far as the schema lists properties.
 
-    What is suggested is the path up to that step, as it is to be written.
+    What is suggested is the whole path, as it is to be written.
     """
     schema = {"type": "object", "properties": {"price": PRICE}}
     for closed in (schema, {**schema, "additionalProperties": False}):
