@@ -104,15 +104,31 @@ class Explained(msgspec.Struct):
         except StreamMappingError:  # `add` tells of it.
             return None
 
+    def would_send(self, record: dict[str, Any]) -> bool:
+        """Return whether a record would become an event. Only before the first one is added."""
+        try:
+            return self.converter is not None and isinstance(
+                self._convert(record, self.converter), Conversion
+            )
+        except StreamMappingError:  # `add` tells of it.
+            return False
+        finally:
+            self.noted.left_out.clear()
+
+    def _convert(
+        self, record: dict[str, Any], converter: RecordConverter
+    ) -> Conversion | Rejection | None:
+        violation = self.validator.violation(record) if self.validator else None
+        return converter.convert(record, violation)
+
     def add(self, record: dict[str, Any]) -> None:
         """Convert a record as a run would, and note its outcome."""
         noted = self.noted
         noted.read += 1
         if self.converter is None or noted.mistake:
             return
-        violation = self.validator.violation(record) if self.validator else None
         try:
-            result = self.converter.convert(record, violation)
+            result = self._convert(record, self.converter)
             if not isinstance(result, Rejection) or result.reason not in NOT_MAPPED:
                 self._note_filled(record)
         except StreamMappingError as mistake:
