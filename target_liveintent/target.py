@@ -55,7 +55,7 @@ from target_liveintent.singer import (
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger
+from target_liveintent.storage import Ledger, LedgerPreview
 
 
 class TargetLiveIntent(Target):
@@ -237,7 +237,7 @@ class TargetLiveIntent(Target):
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
 
-    def _stop_reading(self, ledger: Ledger | None) -> None:
+    def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
@@ -315,7 +315,7 @@ def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
-def _what_waits(output: StateOutput, ledger: Ledger | None) -> str:
+def _what_waits(output: StateOutput, ledger: Ledger | LedgerPreview | None) -> str:
     if output.waiting:
         return "STATE still waits for somebody to read standard output"
     if ledger is not None and ledger.locked:

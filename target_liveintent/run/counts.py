@@ -10,7 +10,7 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
-from target_liveintent.run.amounts import Amounts, currency_lines
+from target_liveintent.run.amounts import Amounts, counted, currency_lines
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
@@ -148,6 +148,7 @@ class RunCounts:
         fitting_rows: Half of the events of the smallest of them.
         other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
             names in words.
+        copies: Events that two maps made of the same record, by the names of the two streams.
     """
 
     def __init__(
@@ -161,6 +162,7 @@ class RunCounts:
         self.too_large = 0
         self.fitting_rows = 0
         self.other_accounts: Counter[str] = Counter()
+        self.copies: Counter[tuple[str, str]] = Counter()
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
@@ -180,6 +182,7 @@ class RunCounts:
         self.unproven += other.unproven
         self.note_too_large(other.too_large, other.fitting_rows)
         self.other_accounts += other.other_accounts
+        self.copies += other.copies
         for stream, counts in other.streams.items():
             self.of(stream).add(counts)
 
@@ -263,6 +266,12 @@ class RunCounts:
         zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
         zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
         yield from unused_zone(timezone, zoned)
+        for (first, second), count in self.copies.items():
+            yield (
+                f"{first} and {second}: {counted(count, 'record')} gave both of them one event with"
+                f" the same event ID, and only that of {first} is sent; map event_id in {second},"
+                " so that its events have IDs of their own"
+            )
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"

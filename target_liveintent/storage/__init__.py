@@ -14,6 +14,7 @@ from target_liveintent.storage.dead_letters import (
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
+from target_liveintent.storage.ledger_preview import LedgerPreview
 from target_liveintent.storage.letter_reading import LetterLine, letter_files, letter_lines
 
 __all__ = [
@@ -23,6 +24,7 @@ __all__ = [
     "DeliveredFile",
     "Ledger",
     "LedgerAccount",
+    "LedgerPreview",
     "LetterLine",
     "addressee",
     "carry_over",

@@ -553,6 +553,19 @@ def test_other_columns_are_never_shown() -> None:
     assert counts.sources == {}
 
 
+def test_two_maps_that_make_the_same_event() -> None:
+    """The warning names the two streams, the count and the column to map, in all runs together."""
+    first, second = RunCounts(), RunCounts()
+    first.copies["orders", "leads"] = second.copies["orders", "leads"] = 600
+    first.add(second)
+    (said,) = first.warnings()
+    assert said == (
+        "orders and leads: 1,200 records gave both of them one event with the same event ID, and"
+        " only that of orders is sent; map event_id in leads, so that its events have IDs of their"
+        " own"
+    )
+
+
 def test_a_stream_without_consent() -> None:
     """A stream of which every record lacks consent is warned of: its column is wrong, perhaps."""
     report = _report(10)
