@@ -111,7 +111,7 @@ def test_a_timezone_that_is_never_used(
     now = dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=3)
     today = [now.strftime("%Y-%m-%dT%H:%M:%S") + time[19:] for time in times]
     messages = [order(n, event_time=time) for n, time in enumerate(today)]
-    for settings in ({}, {"dry_run": True}):
+    for settings in ({"dry_run": True}, {}):
         run = target.run(schema(), *messages, state(1), timezone=timezone, **settings)
         assert run.code == 0
         assert bool(run.warnings) == is_warned_of
