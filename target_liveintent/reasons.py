@@ -142,7 +142,8 @@ REASONS: dict[str, Reason] = {
         "The person is in the file of `suppression_path`. Dropped and counted, never kept."
     ),
     "over_limit": _dropped(
-        "Not sent: the setting `limit` was reached. The next run without it sends them."
+        "Not sent: the setting `limit` was reached. The next run without it sends them; a replay"
+        " leaves such dead letters in the file."
     ),
     "already_sent": _dropped(
         "The ledger (`ledger_path`) knows the event as delivered, in an earlier run or in this one."

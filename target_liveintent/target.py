@@ -222,7 +222,10 @@ class TargetLiveIntent(Target):
                 self._report(ending)
             if (number := self._signals.received) is not None:
                 stopped = _stopped_by(number)
-                self.logger.warning("%s; the next run goes on where STATE stands", stopped)
+                if self.run.counts.is_replay:  # It has no STATE.
+                    self.logger.warning("%s; keep the file, and pipe it in again", stopped)
+                else:
+                    self.logger.warning("%s; the next run goes on where STATE stands", stopped)
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
@@ -238,6 +241,14 @@ class TargetLiveIntent(Target):
         self._reporter.end(self.run.counts, ending)
 
     def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
+        if DEAD_LETTERS in self.streams.sinks:
+            self.logger.info(
+                "%s dead letters are on their way, as many as the setting 'limit' allows; the"
+                " others stay in %s",
+                self.settings.limit,
+                self.settings.dead_letter_path,
+            )
+            return
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"

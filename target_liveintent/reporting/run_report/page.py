@@ -84,11 +84,11 @@ def _message(facts: Facts) -> str:
     if not facts.message:
         return ""
     said = text(facts.message).replace("\n", "<br>")
-    after = (
-        "The next run goes on where STATE stands."
-        if facts.ending == STOPPED
-        else "Fix that; the next run with the same options sends what has no fate yet."
-    )
+    after = "Fix that; the next run with the same options sends what has no fate yet."
+    if facts.is_replay:
+        after = "Keep the file that was piped in, and pipe it in again."
+    elif facts.ending == STOPPED:
+        after = "The next run goes on where STATE stands."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
 
 
