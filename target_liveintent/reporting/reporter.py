@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import IO
 
 import msgspec
@@ -70,10 +71,11 @@ class RunReporter:
     def end(self, counts: RunCounts, ending: Ending) -> None:
         """Report how the run ended: in the log, and in the files that the settings name."""
         self._progress.close()
-        for warning in counts.warnings(self._settings.timezone):
-            self._logger.warning(warning)
         settings = self._settings
-        advice = counts.advice(settings.dead_letter_path, settings.ledger_path)
+        for warning in counts.warnings(settings.timezone):
+            self._logger.warning(warning)
+        ledger_path = settings.ledger_path if os.path.isfile(settings.ledger_path) else ""  # noqa: PTH113 (a path with a NUL is no file)
+        advice = counts.advice(settings.dead_letter_path, ledger_path, settings.timezone)
         for line in (*counts.lines(), *advice):
             self._logger.info(line)
         if self._metrics is not None:

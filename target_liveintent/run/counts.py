@@ -263,9 +263,7 @@ class RunCounts:
             wrong = [*counts.amounts.warnings(counts.left_out)]
             wrong += counts.identification(stream).idle_columns()
             yield from (f"{stream}: {line}" for line in wrong)
-        zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
-        zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
-        yield from unused_zone(timezone, zoned)
+        yield from self._unused_zone(timezone, by_all=True)
         for (first, second), count in self.copies.items():
             yield (
                 f"{first} and {second}: {counted(count, 'record')} gave both of them one event with"
@@ -293,12 +291,30 @@ class RunCounts:
                 " each batch goes at once"
             )
 
-    def advice(self, dead_letter_path: str, ledger_path: str = "") -> Iterator[str]:
-        """Return what was not sent and what to do about it: a line for each reason."""
-        details = {
-            "already_sent": " To send such events again, set ledger to false for one run, or"
-            f" forget them all: delete the ledger's files, {ledger_path}*"
-        }
+    def _unused_zone(self, timezone: str, *, by_all: bool) -> Iterator[str]:
+        """Say for which streams the setting does nothing, if that is all or not all of them."""
+        # The run that wrote dead letters has said it of them.
+        streams = {name: one for name, one in self.streams.items() if name != DEAD_LETTERS}
+        if by_all != any(counts.zone_uses for counts in streams.values()):
+            yield from unused_zone(
+                timezone, [name for name, counts in streams.items() if counts.ignores_zone]
+            )
+
+    def advice(
+        self, dead_letter_path: str, ledger_path: str = "", timezone: str = Settings.timezone
+    ) -> Iterator[str]:
+        """Return what was not sent and what to do about it: a line for each reason.
+
+        Args:
+            dead_letter_path: Where dead letters are.
+            ledger_path: The file of the ledger; empty if there is none.
+            timezone: The setting.
+        """
+        again = " To send such events again, set ledger to false for one run"
+        forget = f", or forget them all: delete the ledger's files, {ledger_path}*"
+        details = {"already_sent": again + (forget if ledger_path else "")}
+        # Where some streams need the setting, others may well do without: that is no warning.
+        yield from self._unused_zone(timezone, by_all=False)
         for stream, counts in self.streams.items():
             idle = counts.identification(stream).idle()
             for column in counts.always_empty:
