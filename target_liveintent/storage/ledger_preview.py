@@ -27,7 +27,6 @@ class LedgerPreview:
 
     def __init__(self, ledger: Ledger | None) -> None:
         self._ledger = ledger
-        self._underway: set[tuple[int, str, str]] = set()
         self._shown: set[tuple[int, str, str]] = set()
 
     @property
@@ -35,17 +34,12 @@ class LedgerPreview:
         """Whether the run waits at this moment for another process that holds the file."""
         return self._ledger is not None and self._ledger.locked
 
-    def begin(self, conversion: Conversion) -> bool:
-        """Note that an event is in a batch; return False if it is in one already."""
-        key = event_key(conversion)
-        if key in self._underway:
-            return False
-        self._underway.add(key)
+    def begin(self, conversion: Conversion) -> bool:  # noqa: ARG002 (as for a ledger)
+        """Return True: no event has to wait for an equal one, as none is on its way."""
         return True
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:  # noqa: ARG002 (nothing is written)
-        """Note that events have their outcome."""
-        self._underway.difference_update(map(event_key, conversions))
+    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
+        """Do nothing: nothing is written."""
 
     def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]:
         """Return the events that a run would send; of equal ones, the first."""
