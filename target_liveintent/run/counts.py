@@ -10,7 +10,8 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
-from target_liveintent.run.amounts import Amounts, counted, currency_lines
+from target_liveintent.run.amounts import Amounts, currency_lines
+from target_liveintent.run.copies import Copies
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
@@ -148,7 +149,7 @@ class RunCounts:
         fitting_rows: Half of the events of the smallest of them.
         other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
             names in words.
-        copies: Events that two maps made of the same record, by the names of the two streams.
+        copies: Events that two maps made of the same record.
     """
 
     def __init__(
@@ -162,7 +163,7 @@ class RunCounts:
         self.too_large = 0
         self.fitting_rows = 0
         self.other_accounts: Counter[str] = Counter()
-        self.copies: Counter[tuple[str, str]] = Counter()
+        self.copies = Copies()
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
@@ -264,12 +265,7 @@ class RunCounts:
             wrong += counts.identification(stream).idle_columns()
             yield from (f"{stream}: {line}" for line in wrong)
         yield from self._unused_zone(timezone, by_all=True)
-        for (first, second), count in self.copies.items():
-            yield (
-                f"{first} and {second}: {counted(count, 'record')} gave both of them one event with"
-                f" the same event ID, and only that of {first} is sent; map event_id in {second},"
-                " so that its events have IDs of their own"
-            )
+        yield from self.copies.warnings()
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"

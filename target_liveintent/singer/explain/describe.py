@@ -53,6 +53,8 @@ def describe(
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     noted, stream = explained.noted, explained.stream.name
+    if settings.ledger:  # Without one, all of them are sent.
+        yield from noted.copies.warnings()
     yield from noted.amounts.warnings(noted.left_out)
     yield from explained.counts.identification(explained.plan.stream).idle_columns()
     if noted.outcomes[SENT] and not noted.zone_uses and stream != DEAD_LETTERS:

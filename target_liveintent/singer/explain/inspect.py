@@ -45,6 +45,7 @@ from target_liveintent.singer.streams import (
     stream_described,
 )
 from target_liveintent.singer.validation import RecordValidator
+from target_liveintent.storage import event_key
 
 MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""
@@ -160,8 +161,14 @@ class Inspector:
         """Convert all records; of a recording, the newest event says when they are judged."""
         if self._from_recording:
             self._as_of = self._newest() + _CLOCK_AFTER
-        for explained, record in self._each():
-            explained.add(record)
+        for plans, record in self._taken:
+            first_of: dict[tuple[int, str, str], Explained] = {}
+            for explained in plans:
+                if (event := explained.add(record)) is None:
+                    continue
+                first = first_of.setdefault(event_key(event), explained)
+                if first is not explained:
+                    explained.noted.copies[first.plan.stream, explained.plan.stream] += 1
 
     def _note_extracted(self, moment: Any) -> None:
         try:

@@ -25,6 +25,11 @@ STREAM = Stream("orders", {"properties": {"id": {"type": "integer"}}}, ("id",))
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 
 
+def read(inspector: Inspector, *messages: dict[str, Any]) -> list[str]:
+    """Let an inspector read messages; return what it says of the reading."""
+    return list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages)))))
+
+
 def mapped(record: dict[str, Any]) -> dict[str, Any] | None:
     if record["id"] == "failing":
         column, kind = "value", "TypeError"
@@ -143,7 +148,7 @@ def test_validation_is_a_setting(validate: bool, reason: str) -> None:
         {"type": "SCHEMA", "stream": "orders", "schema": {"properties": properties}},
         {"type": "RECORD", "stream": "orders", "record": {"id": "one"}},
     ]
-    assert list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages))))) == []
+    assert read(inspector, *messages) == []
     (explained,) = inspector.streams["orders"]
     assert explained.noted.outcomes == {reason: 1}
 
@@ -158,9 +163,30 @@ def test_the_search_for_the_newest_event_counts_nothing() -> None:
         {"type": "RECORD", "stream": "orders", "record": record},
     ]
     inspector = Inspector(settings, StreamMaps({}, {}), from_recording=True)
-    assert list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages))))) == []
+    assert read(inspector, *messages) == []
     (explained,) = inspector.plans
     assert (explained.noted.outcomes, explained.noted.left_out) == ({"sent": 1}, {"value": 1})
+
+
+@pytest.mark.parametrize("ledger", [True, False])
+def test_two_maps_that_make_the_same_event(ledger: bool) -> None:
+    """The second is warned of, unless both are sent for want of a ledger."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web", "ledger": ledger})
+    maps = StreamMaps({"orders": {}, "leads": {"__source__": "orders"}}, {})
+    inspector = Inspector(settings, maps, from_recording=True)
+    schema = {"properties": {name: {} for name in ("id", "event_time", "email")}}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": ["id"]},
+        {"type": "RECORD", "stream": "orders", "record": RECORD},
+        {"type": "RECORD", "stream": "orders", "record": {**RECORD, "id": 2}},
+    ]
+    read(inspector, *messages)
+    orders, leads = (describe(one, settings, {}) for one in inspector.plans)
+    assert orders.warnings == []
+    assert [said.partition(" gave")[0] for said in leads.warnings] == (
+        ["orders and leads: 2 records"] if ledger else []
+    )
 
 
 def test_the_limit_is_left_aside() -> None:
@@ -174,7 +200,7 @@ def test_the_limit_is_left_aside() -> None:
         ([schema], ""),
     ):
         inspector = Inspector(settings, StreamMaps({}, {}))
-        notes = list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages)))))
+        notes = read(inspector, *messages)
         assert "".join(notes).startswith(said)
         assert len(notes) == bool(said)
 
@@ -195,7 +221,7 @@ def recorded(*records: dict[str, Any]) -> dict[str, int]:
         made = {"id": number, "email": ADDRESS, **record}
         extracted = {"time_extracted": made.pop("extracted")} if "extracted" in made else {}
         messages.append({"type": "RECORD", "stream": "orders", "record": made, **extracted})
-    list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages)))))
+    read(inspector, *messages)
     return dict(inspector.plans[0].noted.outcomes)
 
 
