@@ -48,6 +48,7 @@ from target_liveintent.singer import (
     failure_text,
     input_of,
     make_command,
+    print_dead_letters,
     print_explanation,
     readable_failures,
     state_of,
@@ -55,7 +56,7 @@ from target_liveintent.singer import (
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger
+from target_liveintent.storage import Ledger, LedgerPreview
 
 
 class TargetLiveIntent(Target):
@@ -146,11 +147,19 @@ class TargetLiveIntent(Target):
         preset: str | None = None,
         explained: bool = False,
         expected: str | None = None,
+        letters_path: str | None = None,
     ) -> None:
         """Do what the options of the command line ask for."""
-        check_options(explained=explained, style=about_format, expected=expected)
+        actions = {
+            "--about": about,
+            "--preset": preset is not None,
+            "--explain": explained,
+            "--dead-letters": letters_path is not None,
+        }
+        has_input = file_input is not None
+        check_options(actions, style=about_format, expected=expected, has_input=has_input)
         config = config or _ConfigInput()
-        if about or preset is not None or explained:
+        if any(actions.values()):
             check_output()
         if about:
             cls.print_about(about_format)
@@ -161,6 +170,8 @@ class TargetLiveIntent(Target):
             source = input_of(file_input)
             if not print_explanation(config, source, as_json=as_json, expected=expected):
                 sys.exit(1)
+        elif letters_path is not None:
+            print_dead_letters(config, letters_path, as_json=about_format == "json")
         else:
             run_id = new_run_id()
             cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
@@ -222,11 +233,13 @@ class TargetLiveIntent(Target):
                 self._report(ending)
             if (number := self._signals.received) is not None:
                 stopped = _stopped_by(number)
-                self.logger.warning(
-                    "%s; the next run goes on where STATE stands%s",
-                    stopped,
-                    run_named(self.run_id),
-                )
+                name = run_named(self.run_id)
+                if self.run.counts.is_replay:  # It has no STATE.
+                    self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
+                else:
+                    self.logger.warning(
+                        "%s; the next run goes on where STATE stands%s", stopped, name
+                    )
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
@@ -241,7 +254,15 @@ class TargetLiveIntent(Target):
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
 
-    def _stop_reading(self, ledger: Ledger | None) -> None:
+    def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
+        if DEAD_LETTERS in self.streams.sinks:
+            self.logger.info(
+                "%s dead letters are on their way, as many as the setting 'limit' allows; the"
+                " others stay in %s",
+                self.settings.limit,
+                self.settings.dead_letter_path,
+            )
+            return
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
@@ -319,7 +340,7 @@ def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
-def _what_waits(output: StateOutput, ledger: Ledger | None) -> str:
+def _what_waits(output: StateOutput, ledger: Ledger | LedgerPreview | None) -> str:
     if output.waiting:
         return "STATE still waits for somebody to read standard output"
     if ledger is not None and ledger.locked:

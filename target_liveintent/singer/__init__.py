@@ -6,6 +6,7 @@ from target_liveintent.singer.cli import (
     environment_settings,
     failure_text,
     make_command,
+    print_dead_letters,
     print_explanation,
     readable_failures,
 )
@@ -44,6 +45,7 @@ __all__ = [
     "failure_text",
     "input_of",
     "make_command",
+    "print_dead_letters",
     "print_explanation",
     "readable_failures",
     "state_of",
