@@ -29,7 +29,7 @@ from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import Suppressions, hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
-from target_liveintent.run_id import new_run_id
+from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
     Message,
@@ -50,14 +50,16 @@ from target_liveintent.singer import (
     failure_text,
     input_of,
     make_command,
+    print_dead_letters,
     print_explanation,
     print_lines,
+    readable_failures,
     state_of,
     stream_maps_of,
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger
+from target_liveintent.storage import Ledger, LedgerPreview
 
 
 class TargetLiveIntent(Target):
@@ -77,10 +79,13 @@ class TargetLiveIntent(Target):
     message_reader: MessageReader
     _stream_maps: StreamMaps
 
-    def __init__(self, *, replay: ReplayCommand | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, run_id: str | None = None, replay: ReplayCommand | None = None, **kwargs: Any
+    ) -> None:
         """Make the parts of a run.
 
         Args:
+            run_id: The ID of the run; None for a new one.
             replay: The command `--replay`, whose dead letters are the input.
             kwargs: The arguments of the SDK's `Target`.
 
@@ -95,6 +100,7 @@ class TargetLiveIntent(Target):
         self._replay = replay
         if replay is not None:
             self.settings = replay.settings(self.settings)
+        self.run_id = run_id or new_run_id()
         hide_token(self.settings.auth_token)
         check_log()
         if not self.settings.dry_run:
@@ -102,12 +108,14 @@ class TargetLiveIntent(Target):
         # Before all other files: if it cannot be read, the run must not create any.
         self._suppressions = Suppressions(self.settings.suppression_path)
         program = f"{self.name} {self.plugin_version}"
-        self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
+        self._reporter = RunReporter(
+            self.settings, program, self.logger, sys.stderr, run_id=self.run_id
+        )
         tally = self._reporter.tally
         output = StateOutput()
         # An API that accepts nothing may do so as only the bad events are left to be replayed.
         accepted = replay is not None
-        parts = parts_of(self.settings, self.logger, run_id=new_run_id(), accepted=accepted)
+        parts = parts_of(self.settings, self.logger, run_id=self.run_id, accepted=accepted)
         parts = parts._replace(
             write_state=output.write,
             stop_reading=functools.partial(self._stop_reading, parts.ledger),
@@ -117,7 +125,10 @@ class TargetLiveIntent(Target):
         if replay is not None:
             parts = replay.parts(parts)
         self._signals = StopSignals(
-            self.logger, lambda: _what_waits(output, parts.ledger), self.stop_seconds
+            self.logger,
+            lambda: _what_waits(output, parts.ledger),
+            run_named(self.run_id),
+            self.stop_seconds,
         )
         self.run = Run(self.settings, parts)
         self.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
@@ -149,20 +160,28 @@ class TargetLiveIntent(Target):
         preset: str | None = None,
         explained: bool = False,
         expected: str | None = None,
+        letters_path: str | None = None,
         replayed: str | None = None,
         dry_run: bool = False,
     ) -> None:
         """Do what the options of the command line ask for."""
-        replays = replayed is not None
+        actions = {
+            "--about": about,
+            "--preset": preset is not None,
+            "--explain": explained,
+            "--dead-letters": letters_path is not None,
+            "--replay": replayed is not None,
+        }
+        has_input = file_input is not None
         check_options(
-            explained=explained,
+            actions,
             style=about_format,
             expected=expected,
-            replays=replays,
+            has_input=has_input,
             dry_run=dry_run,
         )
         config = config or _ConfigInput()
-        if about or preset is not None or explained or replays:
+        if any(actions.values()):
             check_output()
         if about:
             cls.print_about(about_format)
@@ -173,16 +192,19 @@ class TargetLiveIntent(Target):
             source = input_of(file_input)
             if not print_explanation(config, source, as_json=as_json, expected=expected):
                 sys.exit(1)
+        elif letters_path is not None:
+            print_dead_letters(config, letters_path, as_json=about_format == "json")
         else:
-            cls.print_version(cls.logger.info)
-            given: dict[str, Any]
-            given = {"config": config.config, "parse_env_config": config.parse_env}
-            if replayed is None:
-                input_of(file_input)  # Closed, it ends the run before a file is made.
-                cls(**given).process(file_input)
-            else:
-                command = ReplayCommand(replayed, cls.logger, dry_run=dry_run)
-                cls(**given, replay=command).process(None)
+            run_id = new_run_id()
+            cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
+            with readable_failures(cls.logger, run_named(run_id)):
+                given: dict[str, Any]
+                given = {"config": config.config, "parse_env_config": config.parse_env}
+                if replayed is None:
+                    input_of(file_input)  # Closed, it ends the run before a file is made.
+                else:
+                    given["replay"] = ReplayCommand(replayed, cls.logger, dry_run=dry_run)
+                cls(**given, run_id=run_id).process(file_input)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -241,10 +263,17 @@ class TargetLiveIntent(Target):
                 self._report(ending)
             if (number := self._signals.received) is not None:
                 stopped = _stopped_by(number)
-                if self._replay is None:
-                    self.logger.warning("%s; the next run goes on where STATE stands", stopped)
+                name = run_named(self.run_id)
+                if self._replay is not None:
+                    self.logger.warning(
+                        "%s; repeat the replay to send what it has left%s", stopped, name
+                    )
+                elif self.run.counts.is_replay:  # It has no STATE.
+                    self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
                 else:
-                    self.logger.warning("%s; repeat the replay to send what it has left", stopped)
+                    self.logger.warning(
+                        "%s; the next run goes on where STATE stands%s", stopped, name
+                    )
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
@@ -262,15 +291,16 @@ class TargetLiveIntent(Target):
             self._replay.end()
             print_lines(self._replay.summary(self.run.counts))
 
-    def _stop_reading(self, ledger: Ledger | None) -> None:
-        self.message_reader.stopped = True
-        if self._replay is not None:
+    def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
+        if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
-                "%s events are on their way, as many as the setting 'limit' allows; the other dead"
-                " letters are left",
+                "%s dead letters are on their way, as many as the setting 'limit' allows; the"
+                " others stay in %s",
                 self.settings.limit,
+                self.settings.dead_letter_path,
             )
             return
+        self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
             " input is left alone, and no STATE is written, so the next run reads all of it again"
@@ -347,7 +377,7 @@ def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
-def _what_waits(output: StateOutput, ledger: Ledger | None) -> str:
+def _what_waits(output: StateOutput, ledger: Ledger | LedgerPreview | None) -> str:
     if output.waiting:
         return "STATE still waits for somebody to read standard output"
     if ledger is not None and ledger.locked:

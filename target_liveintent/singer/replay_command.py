@@ -54,8 +54,8 @@ class ReplayCommand:
         changed = dataclasses.replace(
             settings, dry_run=dry_run, max_dead_letter_percent=100, on_invalid="dead_letter"
         )
-        if not settings.ledger and not dry_run:
-            self._has_own_ledger = True
+        if not settings.ledger:
+            self._has_own_ledger = not dry_run
             changed = dataclasses.replace(changed, ledger=True, ledger_path=self._letters.ledger)
         self._settings = changed
         return changed
