@@ -273,7 +273,9 @@ def test_a_killed_replay_is_repeated(
     run.signal(signal.SIGKILL).wait()
     assert left(to_server.folder) == []
     assert len(names(to_server.folder)) >= 2  # The journal and the lock.
-    # A run goes on meanwhile, and somebody removes what is there.
+    shown = to_server.command("--config", str(to_server.config()), "--dead-letters").wait()
+    assert "300" in shown.stdout  # They are where the replay has put them.
+    # A run goes on meanwhile.
     assert to_server.run(schema(columns=COLUMNS), *numbered(1, source="x")).code == 0
     server.answer = lambda _: Reply()
     again = replay(to_server, ledger=ledger)
