@@ -105,14 +105,15 @@ class ReplayCommand:
     def summary(self, counts: RunCounts) -> Iterator[str]:
         """Return what became of the dead letters, in lines."""
         total = counts.total
+        found = max(self._count, self._replayed.count)  # A run may have written some more.
         would = "would be " if self._dry_run else ""
-        yield f"{self._path}: {counted(self._count, 'dead letter')}"
+        yield f"{self._path}: {counted(found, 'dead letter')}"
         yield f"  {would}sent {total.delivered:,}"
         dropped = total.dropped - Counter(over_limit=total.dropped["over_limit"])
         for reason, count in dropped.most_common():
             yield f"  {reason.replace('_', ' ')} {count:,}"
         yield f"  {would}rejected again {_by_reason(total.rejected)}"
-        unsent = self._count - total.delivered - dropped.total()
+        unsent = found - total.delivered - dropped.total()
         unsent -= total.rejected.total() + total.not_replayed.total()
         left = total.not_replayed + Counter({"not sent yet": unsent} if unsent > 0 else {})
         yield f"  {would}left as they were {_by_reason(left)}"
