@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -57,11 +58,13 @@ def replay(path: Path, to: Path, run_id: str = "1") -> None:
     """Do what a replay does: some letters are sent, one is rejected again, the others stay."""
     letters = letters_at(str(path))
     replayed = Replayed()
-    with letters.alone():
+    with letters.alone(), contextlib.ExitStack() as at_end:
+        at_end.callback(replayed.release)
         count_letters(letters.sources)
-        for number, line in enumerate(replayed.read(letters.take(run_id, str(to)))):
+        for line in replayed.read(letters.take(run_id, str(to))):
             event_id = json.loads(line)["record"]["event_id"]
-            assert replayed.current == number
+            number = replayed.current
+            assert number is not None
             if event_id in SENT:
                 replayed.settle([number])
             elif event_id == REJECTED:
