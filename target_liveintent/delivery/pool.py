@@ -10,7 +10,7 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from target_liveintent.clock import Clock
@@ -30,7 +30,7 @@ refuses some, also where few requests are in flight or batches are small."""
 class Poster(Protocol):
     """Makes one attempt to send events; see `Client.post`."""
 
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
+    def post(self, body: bytes, event_ids: Iterable[str], within: float) -> Answer:
         """Send a JSON array of events once, and return the answer."""
 
 
@@ -189,12 +189,12 @@ class DeliveryPool:
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            while (next_one := self._make(request)) is not None:
-                request = next_one
+            while request is not None:  # So a thread without work keeps no events in memory.
+                request = self._make(request)
 
     def _make(self, request: Request) -> Request | None:
         """Make a request, and return the next one if one is due."""
-        event_ids = [conversion.event_id for conversion in request.conversions]
+        event_ids = (conversion.event_id for conversion in request.conversions)
         answer: Answer | Exception
         try:
             answer = self._client.post(request.body, event_ids, request.seconds)

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -11,7 +12,10 @@ from unit_support import NOW
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
+from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import AllRefusedError, DeliveryError
 
 if TYPE_CHECKING:
@@ -91,6 +95,25 @@ def test_requests_side_by_side() -> None:
         pool.submit(batch(str(number), number=number))
     assert sorted(take(pool).batch.number for _ in range(4)) == [0, 1, 2, 3]
     assert names == {"delivery"}
+    pool.close()
+
+
+def test_a_thread_without_work_keeps_no_events() -> None:
+    """What was sent is free while its thread waits for the next request."""
+    gone = threading.Event()
+
+    class WatchedMachine(DeliveryMachine):
+        def next(self, now: float, unix_time: float) -> Request | float:
+            step = super().next(now, unix_time)
+            if isinstance(step, Request):
+                weakref.finalize(step.job, gone.set)
+            return step
+
+    machine = WatchedMachine(settings(), Pace(8), Suspicion(), 16)
+    pool = DeliveryPool(machine, FakeClient(lambda _: ACCEPTED), CLOCK, 8, 16)
+    pool.submit(batch("1"))
+    take(pool)
+    assert gone.wait(PATIENCE)
     pool.close()
 
 
