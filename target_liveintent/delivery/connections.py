@@ -117,6 +117,7 @@ class _BoundedConnection(HTTPConnection):
     def connect(self) -> None:
         """Connect, with the TLS handshake where there is one."""
         super().connect()
+        self._limit(self.sock)  # The handshake has taken some of the time.
         self._on_connected()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
@@ -137,13 +138,12 @@ class _BoundedConnection(HTTPConnection):
         if self._parts is not None:
             self._parts.append(data)
             return
-        if self.sock is not None:
-            self._limit(self.sock)
         super().send(data)
 
     def _tunnel(self) -> None:
+        self._limit(self.sock)  # The handshake with the proxy has taken some of the time,
         super()._tunnel()
-        self._limit(self.sock)  # For the handshake.
+        self._limit(self.sock)  # and so has its answer.
 
     def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> ssl.SSLSocket:
         proxy: ssl.SSLSocket = super()._connect_tls_proxy(hostname, sock)  # type: ignore[misc]

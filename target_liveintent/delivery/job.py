@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import operator
 from typing import NamedTuple
 
 from target_liveintent.delivery.answers import Answer, Verdict
@@ -10,6 +11,7 @@ from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
 
 MOST_FAULTS = 10
 """Faults of one part, with other requests accepted in between, after which the part is at fault."""
+_expires_at = operator.attrgetter("expires_at")
 _SPREAD = 0.618
 """Multiples of the golden ratio, without their integer part, lie far from each other."""
 
@@ -64,9 +66,9 @@ class Job:
     def drop_old(self, unix_time: float) -> None:
         """Give the events that are too old their outcome; one such event spoils a whole request."""
         while part := self.isolation.part:
-            young = [conversion for conversion in part if unix_time < conversion.expires_at]
-            if len(young) == len(part):
+            if unix_time < min(map(_expires_at, part)):  # The usual case, in a fifth of the time.
                 return
+            young = [conversion for conversion in part if unix_time < conversion.expires_at]
             self.result.undelivered += [
                 Undelivered(conversion, "event_too_old")
                 for conversion in part

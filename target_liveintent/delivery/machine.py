@@ -77,7 +77,7 @@ class Request(NamedTuple):
     @property
     def body(self) -> bytes:
         """The JSON array of the events."""
-        return b"[" + b",".join(conversion.body for conversion in self.conversions) + b"]"
+        return b"[%b]" % b",".join([conversion.body for conversion in self.conversions])
 
 
 class DeliveryMachine:
