@@ -56,6 +56,7 @@ class _WithinDeadline(io.RawIOBase):
         self._sock = sock
         self._file = file  # It keeps the socket open.
         self._ends_at = time.monotonic() + (sock.gettimeout() or float("inf"))
+        self._is_first = True
 
     def readable(self) -> bool:
         """Return True."""
@@ -63,10 +64,14 @@ class _WithinDeadline(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         """Read what is there; raises a `TimeoutError` at the deadline."""
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left if left < float("inf") else None)
+        # The first read, which is mostly the only one, has the timeout that the socket has already.
+        # Each system call may give the interpreter to a busy main thread for 5 ms.
+        if not self._is_first:
+            left = self._ends_at - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._sock.settimeout(left if left < float("inf") else None)
+        self._is_first = False
         return self._file.readinto(buffer)
 
     def close(self) -> None:
