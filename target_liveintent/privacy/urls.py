@@ -49,10 +49,8 @@ _CLICK_IDS = frozenset(
     | {"yclid", "irclickid", "cjevent", "awc", "tblci", "dicbo", "mc_cid"}
 )
 """The parameters in which networks of advertising name a click or a campaign."""
-# The usual page, from which nothing is removed: this takes 0.3 µs instead of 0.9.
-_HARMLESS = re.compile(
-    r"[^?#;@=]*(?:[?](?:(?:li_did|utm_[a-z]+)=[^&#@%=;\\＠﹫]*(?:&|$))*)?"  # noqa: RUF001
-)
+# The usual query, from which nothing is removed: this takes 0.3 µs instead of 0.9.
+_HARMLESS = re.compile(r"(?:(?:li_did|utm_[a-z]+)=[^&#@%=;\\＠﹫]*(?:&|$))+")  # noqa: RUF001
 _NEEDS_A_LOOK = re.compile(r"[@%=\\＠﹫]")  # noqa: RUF001
 _LEVELS = 3
 """A URL in a parameter is searched as it came, and after each of two percent-decodings."""
@@ -98,12 +96,13 @@ def clean_url(url: str, kept: Callable[[str], str | None] = _all_but_secrets) ->
         url: The text.
         kept: What is left of a parameter, one of `URL_PARAMETERS`.
     """
-    if kept is _all_but_secrets and _HARMLESS.fullmatch(url):
-        return url
     if "@" in url:
         url = _USER_INFO.sub(r"\1", url)
-    if kept is _all_but_secrets and "=" not in url:
-        return url
+    if kept is _all_but_secrets:
+        if "=" not in url:
+            return url
+        if "#" not in url and ";" not in url and _HARMLESS.fullmatch(url, url.find("?") + 1):
+            return url
     page, hash_mark, fragment = url.partition("#")
     page, question_mark, query = page.partition("?")
     if ";" in page:
