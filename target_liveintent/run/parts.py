@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Sequence
 from typing import NamedTuple
 
@@ -17,6 +18,8 @@ from target_liveintent.storage import (
     DeliveredFile,
     Ledger,
     LedgerAccount,
+    LedgerPreview,
+    row_format,
 )
 
 
@@ -24,7 +27,9 @@ class RunParts(NamedTuple):
     """What a run works with. `parts_of` makes it from the settings.
 
     Attributes:
-        ledger: Knows which events were delivered before; None if it is off.
+        run_id: The ID of the run.
+        ledger: Knows which events were delivered before, in a dry run without noting any; None if
+            it is off.
         delivered_file: Takes what was delivered; None without the setting.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
@@ -35,9 +40,10 @@ class RunParts(NamedTuple):
     """
 
     clock: Clock
+    run_id: str
     delivery: Delivery
     dead_letters: DeadLetterWriter
-    ledger: Ledger | None = None
+    ledger: Ledger | LedgerPreview | None = None
     delivered_file: DeliveredFile | None = None
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
@@ -52,6 +58,7 @@ def parts_of(
     logger: logging.Logger,
     clock: Clock = SYSTEM_CLOCK,
     *,
+    run_id: str,
     accepted: bool = False,
 ) -> RunParts:
     """Make what a run works with; the caller replaces what is different for its engine.
@@ -60,6 +67,7 @@ def parts_of(
         settings: The settings.
         logger: A dry run shows its events there.
         clock: Tells the time.
+        run_id: The ID of the run.
         accepted: Whether the caller itself judges if the API refuses everything.
 
     Raises:
@@ -68,13 +76,21 @@ def parts_of(
     dead_letters = DeadLetterFile(settings.dead_letter_path)
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
-        return RunParts(clock, DryRun(logger, clock), dead_letters)
+        preview = _preview_of(settings, logger, clock) if settings.ledger else None
+        return RunParts(clock, run_id, DryRun(logger, clock), dead_letters, preview)
     ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
     delivered_file = None
     if settings.delivered_path is not None:
-        delivered_file = DeliveredFile(settings.delivered_path, logger)
+        rows = row_format(settings.delivered_path, run_id, logger)
+        delivered_file = DeliveredFile(settings.delivered_path, rows)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
-    return RunParts(clock, delivery, dead_letters, ledger, delivered_file)
+    return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
+
+
+def _preview_of(settings: Settings, logger: logging.Logger, clock: Clock) -> LedgerPreview:
+    """Open the ledger if its file is there: a dry run makes none."""
+    is_there = os.path.exists(settings.ledger_path)  # noqa: PTH110 (a path with a NUL is no file)
+    return LedgerPreview(_ledger_of(settings, logger, clock) if is_there else None)
 
 
 def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock) -> Ledger:

@@ -83,7 +83,7 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> T
     folder.check()
     dead_letters = TaskDeadLetters(folder, attempt.pending)
     # The driver judges over all tasks whether the API accepts anything.
-    parts = parts_of(settings, LOGGER, accepted=True)
+    parts = parts_of(settings, LOGGER, run_id=attempt.write, accepted=True)
     run = Run(settings, parts._replace(dead_letters=dead_letters))
     plan = StreamPlan.without_map(job.stream, job.columns)
     suppressions = Suppressions(settings.suppression_path)

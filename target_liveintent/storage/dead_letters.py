@@ -33,7 +33,9 @@ from target_liveintent.storage.files import AppendedFile
 _TEXT = {"type": ["string", "null"]}
 _PROPERTIES: dict[str, Any] = {
     **{field.name: {} for field in FIELDS if field.name != "email"},
-    **dict.fromkeys(("reason", "field", "detail", "stream", "time", "window_end"), _TEXT),
+    **dict.fromkeys(
+        ("event_id", "reason", "field", "detail", "stream", "time", "window_end", "run_id"), _TEXT
+    ),
     "written_for": {"type": ["object", "null"]},
     "keys": {"type": ["object", "null"]},
     "scrubbed": {"type": ["array", "null"]},
@@ -44,7 +46,7 @@ _PROPERTIES: dict[str, Any] = {
 _SCHEMA = {
     "type": "SCHEMA",
     "stream": DEAD_LETTERS,
-    "key_properties": [],
+    "key_properties": ["event_id", "stream", "time"],  # For databases, not for replays.
     "schema": {"type": "object", "properties": _PROPERTIES},
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -57,10 +59,13 @@ HEAD = _encode(_SCHEMA) + b"\n"
 """The line with the SCHEMA message, before the first dead letter."""
 
 
-def dead_letter_line(rejection: Rejection, settings: Settings) -> bytes:
+def dead_letter_line(rejection: Rejection, settings: Settings, run_id: str) -> bytes:
     """Return the line with the RECORD message of a rejection, without addresses.
 
-    The settings are those with which the event would have been sent.
+    Args:
+        rejection: The rejection.
+        settings: Those with which the event would have been sent.
+        run_id: The ID of the run.
     """
     now = dt.datetime.now(dt.timezone.utc)
     record = {"event_id": rejection.event_id, **redact_columns(rejection.columns)}
@@ -69,6 +74,7 @@ def dead_letter_line(rejection: Rejection, settings: Settings) -> bytes:
         "field": rejection.field and scrub(rejection.field),
         "stream": scrub(rejection.stream),
         "time": now.isoformat(timespec="seconds"),
+        "run_id": run_id,
     }
     detail = rejection.detail
     if (closes := _window_end(rejection.columns, settings)) is not None:

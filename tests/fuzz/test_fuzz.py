@@ -179,7 +179,7 @@ def test_any_record(record: dict[str, Any], sendable: bool) -> None:
         assert MARK.encode() not in built.body.lower()
         refused = built.rejected("refused_by_api", None, None)
     assert isinstance(refused, Rejection)
-    written = dead_letter_line(refused, SETTINGS)
+    written = dead_letter_line(refused, SETTINGS, "run-1")
     assert len(written) < 3_000 + 12 * size(record)
     assert MARK.encode() not in written.lower()
     again = decode_object(decode_message(written).record)

@@ -106,7 +106,7 @@ def send(folder: Path, api: Api, events: Iterable[str], **settings: Any) -> Sent
     states: list[str] = []
     checked = settings_of(settings)
     delivery = delivery_of(checked, api, SYSTEM_CLOCK)
-    parts = parts_of(checked, logging.getLogger("test"))
+    parts = parts_of(checked, logging.getLogger("test"), run_id="run-1")
     run = Run(checked, parts._replace(delivery=delivery, write_state=states.append))
     later = int(time.time()) + 86_400
     failure = None

@@ -232,7 +232,7 @@ def test_letters_are_on_the_disk_before_state(
 
     settings = settings_of({**SETTINGS, "dead_letter_path": str(path), "ledger": False})
     clock = FakeClock()
-    parts = parts_of(settings, logging.getLogger("test"), clock)
+    parts = parts_of(settings, logging.getLogger("test"), clock, run_id="run-1")
     run = Run(settings, parts._replace(write_state=write_state))
     for n in range(5):
         run.take("orders", Rejection("orders", name(n), "no_identity", None, {}))

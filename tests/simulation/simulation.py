@@ -150,6 +150,7 @@ class History:
         watched = ledger and WatchedLedger(ledger, signals, self._checks)
         return RunParts(
             clock=self._clock,
+            run_id="run-1",
             delivery=delivery,
             dead_letters=SimulatedLetters(
                 self._disk, signals, self._checks, None if self._api.heals else plan.full_after

@@ -331,7 +331,11 @@ class FakeRun:
         self.delivery = FakeDelivery(self.clock, deliver, size)
         self.dead_letters = FakeFile("dead_letter_path", self.happened, failing)
         given = RunParts(
-            self.clock, self.delivery, self.dead_letters, write_state=self._write_state
+            self.clock,
+            "run-1",
+            self.delivery,
+            self.dead_letters,
+            write_state=self._write_state,
         )
         self.run = Run(settings(**changes), given._replace(**parts or {}))
 

@@ -138,7 +138,7 @@ def letter(result: Conversion | Rejection) -> dict[str, Any]:
     """Return the record of a result's dead letter; the API refuses a conversion."""
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    return decode_object(decode_message(dead_letter_line(result, SETTINGS)).record)
+    return decode_object(decode_message(dead_letter_line(result, SETTINGS, "run-1")).record)
 
 
 def replayed(

@@ -39,7 +39,7 @@ def test_dead_letters_have_the_columns_as_mapped() -> None:
     wanted = {**FULL, "value": "$87.10", "order_id": 1007, "md5": MD5, "sha2": SHA2}
     del wanted["email"]
     assert {name: record[name] for name in wanted} == wanted
-    others = {"reason", "field", "stream", "time", "window_end", "detail", "written_for"}
+    others = {"reason", "field", "stream", "time", "run_id", "window_end", "detail", "written_for"}
     assert set(record) - {*wanted} <= others
 
 
@@ -121,9 +121,19 @@ def test_a_failed_mapping_shows_keys_only() -> None:
     record = letter(rejected)
     assert record["keys"] == {"id": 7, "who": sha256("ann@example.com")}
     assert record["detail"] == "KeyError"
-    wanted = {"event_id", "reason", "field", "stream", "time", "keys", "detail", "written_for"}
+    wanted = {
+        "event_id",
+        "reason",
+        "field",
+        "stream",
+        "time",
+        "run_id",
+        "keys",
+        "detail",
+        "written_for",
+    }
     assert set(record) == wanted
-    assert b"hush" not in dead_letter_line(rejected, SETTINGS)
+    assert b"hush" not in dead_letter_line(rejected, SETTINGS, "run-1")
 
 
 def test_a_schema_violation_keeps_id_and_columns() -> None:
@@ -159,7 +169,9 @@ def test_a_schema_violation_keeps_id_and_columns() -> None:
 )
 def test_any_value_fits_a_dead_letter(value: Any) -> None:
     """The dead letter of any value is a line of JSON that can be read back."""
-    line = dead_letter_line(rejection(order(event_time=["x"], order_id=value, ip=value)), SETTINGS)
+    line = dead_letter_line(
+        rejection(order(event_time=["x"], order_id=value, ip=value)), SETTINGS, "run-1"
+    )
     assert line.count(b"\n") == 1
     assert decode_object(decode_message(line).record)["event_id"] == "1007"
 
@@ -171,9 +183,9 @@ def test_deep_values_fit_a_dead_letter(depth: int, kind: str) -> None:
     opening, closing = (b"[", b"]") if kind == "list" else (b'{"a":', b"}")
     line = b'{"a":' + opening * depth + b"1" + closing * depth + b"}"
     deep = decode_object(line)["a"]
-    assert dead_letter_line(rejection(order(event_id=..., event_time=deep)), SETTINGS).endswith(
-        b"\n"
-    )
+    assert dead_letter_line(
+        rejection(order(event_id=..., event_time=deep)), SETTINGS, "run-1"
+    ).endswith(b"\n")
 
 
 def test_what_a_dead_letter_lacks_is_not_counted() -> None:

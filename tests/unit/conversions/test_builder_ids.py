@@ -122,7 +122,7 @@ def test_an_address_as_key_does_not_show() -> None:
         order(event_id=..., event_time=None), raw={"email": ADDRESS}, keys=["email"]
     )
     assert uuid.UUID(rejected.event_id).version == 5
-    assert b"ohn.Doe" not in dead_letter_line(rejected, SETTINGS)
+    assert b"ohn.Doe" not in dead_letter_line(rejected, SETTINGS, "run-1")
 
 
 def test_a_value_with_members_of_mixed_kinds_gives_an_id() -> None:

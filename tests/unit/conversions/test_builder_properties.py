@@ -146,7 +146,7 @@ def _build(
 def _letter(result: Conversion | Rejection) -> bytes:
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    return dead_letter_line(result, SETTINGS)
+    return dead_letter_line(result, SETTINGS, "run-1")
 
 
 def _no_constant(name: str) -> NoReturn:
@@ -191,7 +191,17 @@ def test_a_dead_letter_is_one_line_of_json(
     assert line.count(b"\n") == 1
     written = json.loads(line, parse_constant=_no_constant)["record"]
     assert written["event_id"] == result.event_id
-    extra = {"reason", "field", "stream", "time", "scrubbed", "window_end", "detail", "written_for"}
+    extra = {
+        "reason",
+        "field",
+        "stream",
+        "time",
+        "run_id",
+        "scrubbed",
+        "window_end",
+        "detail",
+        "written_for",
+    }
     assert set(written) <= {*NAMES, *extra} - {"email"}
     assert decode_object(decode_message(line).record)["event_id"] == result.event_id
 

@@ -41,7 +41,7 @@ def test_repr_holds_no_address(column: str, form: str) -> None:
         result = build(order(**{"email": "x@example.com", **changes, column: FORMS[form]}))
         assert "roe" not in repr(result).lower(), (column, changes)
         if isinstance(result, Rejection):
-            assert b"roe" not in dead_letter_line(result, SETTINGS).lower()
+            assert b"roe" not in dead_letter_line(result, SETTINGS, "run-1").lower()
 
 
 def test_both_kinds_are_tested() -> None:
@@ -69,6 +69,6 @@ def test_columns_that_were_left_out_are_named_once() -> None:
     assert isinstance(result, Conversion)
     assert sorted(result.columns["scrubbed"]) == ["order_id", "user_agent"]
     record = json.loads(
-        dead_letter_line(Undelivered(result, "refused_by_api").rejection, SETTINGS)
+        dead_letter_line(Undelivered(result, "refused_by_api").rejection, SETTINGS, "run-1")
     )["record"]
     assert sorted(record["scrubbed"]) == ["order_id", "user_agent"]

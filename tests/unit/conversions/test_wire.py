@@ -56,7 +56,7 @@ def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
     made = conversion(record)
     refused = made.rejected("refused_by_api", None, None)
     assert b"hush" not in made.body
-    assert b"hush" not in dead_letter_line(refused, SETTINGS)
+    assert b"hush" not in dead_letter_line(refused, SETTINGS, "run-1")
 
 
 @pytest.mark.parametrize("value", [0, "0.00", -5, "-$5.00", Decimal("-0.01")])

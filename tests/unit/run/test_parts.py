@@ -22,7 +22,7 @@ if TYPE_CHECKING:
 def test_the_usual_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """With nothing set there is a ledger, whose file is made later, and no delivered file."""
     monkeypatch.chdir(tmp_path)
-    parts = parts_of(settings(ledger=None), LOGGER)
+    parts = parts_of(settings(ledger=None), LOGGER, run_id="run-1")
     assert isinstance(parts.delivery, DeliveryPool)
     assert parts.ledger is not None
     assert parts.delivered_file is None
@@ -36,7 +36,7 @@ def test_all_parts(tmp_path: Path) -> None:
     """With settings for them, files are opened before anything is sent, if they are there."""
     paths = {name: str(tmp_path / name) for name in ("ledger_path", "delivered_path")}
     (tmp_path / "ledger_path").touch()
-    parts = parts_of(settings(ledger=True, **paths), LOGGER)
+    parts = parts_of(settings(ledger=True, **paths), LOGGER, run_id="run-1")
     assert parts.ledger is not None
     assert parts.ledger.is_kept
     assert parts.delivered_file is not None
@@ -47,9 +47,9 @@ def test_all_parts(tmp_path: Path) -> None:
 
 def test_the_ledger_is_off(tmp_path: Path) -> None:
     """There is none, wherever it would be."""
-    assert parts_of(settings(ledger=False), LOGGER).ledger is None
+    assert parts_of(settings(ledger=False), LOGGER, run_id="run-1").ledger is None
     path = str(tmp_path / "ledger")
-    assert parts_of(settings(ledger=False, ledger_path=path), LOGGER).ledger is None
+    assert parts_of(settings(ledger=False, ledger_path=path), LOGGER, run_id="run-1").ledger is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,7 +57,7 @@ def test_whose_the_ledger_is(tmp_path: Path) -> None:
     """An account is a customer ID at a host, whatever the port and the path of the URL."""
     given = {"ledger": True, "ledger_path": str(tmp_path / "ledger")}
     sent = [event("1", time.time() + 1_000)]
-    one = parts_of(settings(api_url="http://127.0.0.1:9", **given), LOGGER).ledger
+    one = parts_of(settings(api_url="http://127.0.0.1:9", **given), LOGGER, run_id="run-1").ledger
     assert one is not None
     one.unsent(sent)
     one.end(sent, sent)
@@ -67,7 +67,7 @@ def test_whose_the_ledger_is(tmp_path: Path) -> None:
         ("http://localhost:9", True),
         ("https://api.example.com", True),
     ):
-        other = parts_of(settings(api_url=url, **given), LOGGER).ledger
+        other = parts_of(settings(api_url=url, **given), LOGGER, run_id="run-1").ledger
         assert other is not None
         assert other.unsent(sent) == sent[: int(is_new)]
         other.close()
@@ -79,7 +79,7 @@ def test_a_default_ledger_that_cannot_be_used(
     """It is a warning; a run can do without what nobody has asked for."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "liveintent-ledger.sqlite").mkdir()
-    ledger = parts_of(settings(ledger=True), LOGGER).ledger
+    ledger = parts_of(settings(ledger=True), LOGGER, run_id="run-1").ledger
     assert ledger is not None
     assert ledger.unsent([event("1")]) == [event("1")]
     (record,) = caplog.records
@@ -89,9 +89,11 @@ def test_a_default_ledger_that_cannot_be_used(
 def test_a_dry_run_opens_no_file(tmp_path: Path) -> None:
     """A dry run has neither threads nor files."""
     paths = {name: str(tmp_path / name) for name in ("ledger_path", "delivered_path")}
-    parts = parts_of(settings(dry_run=True, ledger=True, **paths), LOGGER)
+    parts = parts_of(settings(dry_run=True, ledger=True, **paths), LOGGER, run_id="run-1")
     assert isinstance(parts.delivery, DryRun)
-    assert (parts.ledger, parts.delivered_file) == (None, None)
+    assert parts.ledger is not None
+    assert parts.ledger.unsent([event("1"), event("1")]) == [event("1")]
+    assert (parts.ledger.is_kept, parts.delivered_file) == (False, None)
     assert list(tmp_path.iterdir()) == []
 
 
@@ -99,14 +101,14 @@ def test_a_dry_run_opens_no_file(tmp_path: Path) -> None:
 def test_a_file_that_cannot_be_used(tmp_path: Path, name: str) -> None:
     """It is found before anything is sent."""
     with pytest.raises(ConfigurationError, match=name):
-        parts_of(settings(**{"ledger": True, name: str(tmp_path)}), LOGGER)
+        parts_of(settings(**{"ledger": True, name: str(tmp_path)}), LOGGER, run_id="run-1")
 
 
 def test_a_run_leaves_no_threads(tmp_path: Path) -> None:
     """A process that makes one run after the other, as Spark's does, gathers no threads."""
     before = set(threading.enumerate())
     given = settings(dead_letter_path=str(tmp_path / "letters"), max_retry_seconds=0)
-    run = Run(given, parts_of(given, LOGGER))
+    run = Run(given, parts_of(given, LOGGER, run_id="run-1"))
     run.take("orders", event("1", time.time() + 1_000))
     with pytest.raises(DeliveryError) as raised:
         run.finish()

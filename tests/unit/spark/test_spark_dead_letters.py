@@ -68,7 +68,7 @@ def written(folder: DeadLetterFolder, attempt: Attempt, *event_ids: str) -> bool
     """Write the dead letters of an attempt to their end; return whether there is a file."""
     dead_letters = TaskDeadLetters(folder, attempt.pending)
     for event_id in event_ids:
-        dead_letters.write(dead_letter_line(rejection(event_id), SETTINGS))
+        dead_letters.write(dead_letter_line(rejection(event_id), SETTINGS, "run-1"))
     dead_letters.close()
     return dead_letters.written
 
@@ -101,7 +101,7 @@ def test_attempts_are_apart(url: str) -> None:
     folder.prepare()
     loser, winner = Attempt("job", 0, 1), Attempt("job", 0, 2)
     half = TaskDeadLetters(folder, loser.pending)
-    half.write(dead_letter_line(rejection("lost"), SETTINGS))
+    half.write(dead_letter_line(rejection("lost"), SETTINGS, "run-1"))
     written(folder, winner, "won")
     folder.publish(winner.pending, winner.final)
     half.close()

@@ -37,7 +37,9 @@ def write(path: Path, *numbers: int) -> None:
     file = DeadLetterFile(str(path))
     for number in numbers:
         file.write(
-            dead_letter_line(Rejection("orders", str(number), "no_identity", None, {}), SETTINGS)
+            dead_letter_line(
+                Rejection("orders", str(number), "no_identity", None, {}), SETTINGS, "run-1"
+            )
         )
     file.close()
 
@@ -84,13 +86,13 @@ def test_the_file_is_a_singer_stream(path: Path) -> None:
     write(path, 1, 2)
     schema, *records = read(path)
     assert (schema["type"], schema["stream"]) == ("SCHEMA", DEAD_LETTERS)
-    assert schema["key_properties"] == []
+    assert schema["key_properties"] == ["event_id", "stream", "time"]
     names = set(schema["schema"]["properties"])
     assert names >= {field.name for field in FIELDS} - {"email"}
     assert "email" not in names
     for record in records:
         assert (record["type"], record["stream"]) == ("RECORD", DEAD_LETTERS)
-        assert set(record["record"]) <= names
+        assert set(schema["key_properties"]) <= set(record["record"]) <= names
     assert ids(path) == ["1", "2"]
 
 
@@ -105,8 +107,8 @@ def test_the_schema_lists_every_member() -> None:
     rejected = Rejection("orders", "7", "mapping_failed", "value", columns, "KeyError", {"id": 7})
     schema = json.loads(HEAD)["schema"]
     closed = Draft202012Validator({**schema, "additionalProperties": False})
-    record = json.loads(dead_letter_line(rejected, SETTINGS))["record"]
-    assert {"written_for", "window_end", "keys", "scrubbed", "detail"} <= set(record)
+    record = json.loads(dead_letter_line(rejected, SETTINGS, "run-1"))["record"]
+    assert {"run_id", "written_for", "window_end", "keys", "scrubbed", "detail"} <= set(record)
     closed.validate(record)
     others = ("keys", "scrubbed", "reason", "field", "detail", "written_for", "window_end")
     closed.validate(dict.fromkeys(others))
@@ -118,7 +120,7 @@ def test_a_dead_letter_has_the_reason() -> None:
     rejected = Rejection(
         "orders", "7", "invalid_source", "source", {"source": "pos"}, "see ann@example.com"
     )
-    record = json.loads(dead_letter_line(rejected, SETTINGS))["record"]
+    record = json.loads(dead_letter_line(rejected, SETTINGS, "run-1"))["record"]
     time = dt.datetime.fromisoformat(record.pop("time"))
     assert before <= time <= dt.datetime.now(dt.timezone.utc)
     assert record == {
@@ -126,6 +128,7 @@ def test_a_dead_letter_has_the_reason() -> None:
         "source": "pos",
         "reason": "invalid_source",
         "field": "source",
+        "run_id": "run-1",
         "stream": "orders",
         "detail": f"see {sha256('ann@example.com')}",
         "written_for": {
@@ -216,7 +219,7 @@ ACCOUNT = {name: value for name, value in OURS.items() if name != "pixel_id"}
 
 def written_for(**columns: Any) -> Any:
     rejected = Rejection("orders", "7", "no_identity", None, columns)
-    return json.loads(dead_letter_line(rejected, SETTINGS))["record"].get("written_for")
+    return json.loads(dead_letter_line(rejected, SETTINGS, "run-1"))["record"].get("written_for")
 
 
 @pytest.mark.parametrize(
@@ -243,7 +246,7 @@ def test_what_a_dead_letter_is_written_for(columns: dict[str, Any], named: Any) 
 def test_a_dead_letter_without_a_pixel_is_written_for_nobody() -> None:
     """Without a pixel in the record and in the settings, no account is named either."""
     rejected = Rejection("orders", "7", "invalid_pixel_id", "pixel_id", {})
-    line = dead_letter_line(rejected, settings())
+    line = dead_letter_line(rejected, settings(), "run-1")
     assert "written_for" not in json.loads(line)["record"]
 
 
@@ -259,7 +262,7 @@ def test_a_dead_letter_without_a_pixel_is_written_for_nobody() -> None:
 def test_the_host_of_an_account(api_url: str, host: str) -> None:
     """The name of the API's host, in lower case, without the port and the path."""
     rejected = Rejection("orders", "7", "no_identity", None, {})
-    line = dead_letter_line(rejected, settings(api_url=api_url, pixel_id=1))
+    line = dead_letter_line(rejected, settings(api_url=api_url, pixel_id=1), "run-1")
     assert json.loads(line)["record"]["written_for"]["api_host"] == host
 
 
@@ -342,7 +345,7 @@ def test_when_the_window_of_a_dead_letter_closes(columns: dict[str, Any], days: 
     """
     columns = {"event_time": "2026-07-31T12:00:00Z", **columns}
     rejected = Rejection("orders", "7", "unconfirmed", None, columns)
-    letter = json.loads(dead_letter_line(rejected, SETTINGS))["record"]
+    letter = json.loads(dead_letter_line(rejected, SETTINGS, "run-1"))["record"]
     moment = dt.datetime(2026, 7, 31, 11, 59, tzinfo=dt.timezone.utc) + dt.timedelta(days=days)
     assert letter["window_end"] == moment.isoformat()
     end = moment.timestamp()
@@ -362,11 +365,11 @@ def test_when_the_window_of_a_dead_letter_closes(columns: dict[str, Any], days: 
 def test_a_window_that_has_closed_says_so(event_time: Any, detail: str | None) -> None:
     """The detail says it where there is no other; a time that is unknown says nothing."""
     rejected = Rejection("orders", "7", "event_too_old", None, {"event_time": event_time})
-    letter = json.loads(dead_letter_line(rejected, SETTINGS))["record"]
+    letter = json.loads(dead_letter_line(rejected, SETTINGS, "run-1"))["record"]
     assert letter.get("detail") == detail
     assert ("window_end" in letter) == (detail is not None)
     said = msgspec.structs.replace(rejected, detail="HTTP 400")
-    assert json.loads(dead_letter_line(said, SETTINGS))["record"]["detail"] == "HTTP 400"
+    assert json.loads(dead_letter_line(said, SETTINGS, "run-1"))["record"]["detail"] == "HTTP 400"
 
 
 def test_an_event_that_was_too_old_may_get_more_time() -> None:
