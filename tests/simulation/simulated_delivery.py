@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from simulated_api import Reply
 
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.machine import DeliveryMachine
+from target_liveintent.delivery.request import Request
 
 if TYPE_CHECKING:
     from simulated_api import SimulatedApi
@@ -73,7 +74,7 @@ class SimulatedDelivery:
     def submit(self, batch: Batch) -> None:
         self._signals.step()
         self.in_flight += 1
-        self._checks.outcomes.submitted(batch)
+        self._checks.outcomes.submitted(batch, self._clock.now)
         self._machine.add(batch)
         self._note_change()
 
@@ -163,4 +164,6 @@ class SimulatedDelivery:
 
     def _pass_on(self) -> None:
         while self._machine.finished:
-            self._finished.append(self._machine.finished.popleft())
+            result = self._machine.finished.popleft()
+            self._checks.outcomes.finished(result, self._clock.now)
+            self._finished.append(result)
