@@ -14,6 +14,7 @@ follows refusals, and there is none before the first.
 | none: the system gave no file descriptor | times 0.7 of what is in flight, then + 1 a round | |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
+| the first of all, after eight seconds of failures | the same | the same |
 
 A round is as many answers as the window is wide, but eight at least. "In a row" means that nothing
 was taken between. A fault says nothing of a limit, unless it is the fifth failure in a row or
@@ -138,6 +139,7 @@ class Pace:
         self._spread = 1.0
         self._cut_at = self._failing_since = -math.inf
         self._cuts = self._failures = 0  # In a row.
+        self._has_begun = False  # Whether any request was taken.
         self._taken = 0  # Since the last `OUTAGE` failures in a row.
         self._searching = False
         self._starts_since_cut = 0
@@ -238,9 +240,10 @@ class Pace:
         """End a row of failures, and let the rate climb."""
         if started_at < self._failing_since:
             return  # It says nothing of the time since then.
-        ends_outage = False
+        is_long = now - self._failing_since > OUTAGE_SECONDS
+        ends_outage = is_long and not self._has_begun
+        self._has_begun = True
         if self._failures >= OUTAGE:
-            is_long = now - self._failing_since > OUTAGE_SECONDS
             ends_outage = is_long or self._taken > 1
             self._taken = 0
         self._taken += 1

@@ -269,9 +269,9 @@ class RunCounts:
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input, or"
-                " while it was silent, although the API accepted nothing that was sent after them. If they look like"
-                " good ones, check pixel_id, and replay them once it is right; with"
-                " replay_other_accounts if you have changed it"
+                " while it was silent, although the API accepted nothing that was sent after them."
+                " If they look like good ones, check pixel_id, and replay them once it is right;"
+                " with replay_other_accounts if you have changed it"
             )
         if self.other_accounts:
             yield (

@@ -438,6 +438,7 @@ class TestRetryAfter:
 
     def test_it_lengthens_the_climb(self) -> None:
         pace = _pace(jitter=0.0)
+        _ask(pace, -1.0, TAKEN)
         at = _ask(pace, 0.0, LIMITED, 30.0, seconds=0.025)
         _ask(pace, at + 30.0, TAKEN, seconds=0.0)
         for _ in range(100):
