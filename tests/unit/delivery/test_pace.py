@@ -13,6 +13,7 @@ from target_liveintent.delivery.pace import (
     CLIMB,
     CLIMB_AT_ONE,
     CUT,
+    DIVE,
     FAULTS,
     GONE,
     GUESS,
@@ -413,8 +414,12 @@ class TestRetryAfter:
         pace = _limited(40.0)
         at = _ask(pace, pace.next_start(), LIMITED, 10.0)
         at = _ask(pace, at + 11.0, TAKEN)
-        _ask(pace, at, LIMITED, 10.0)
-        assert pace.rate < 0.3
+        before = pace.rate
+        at = _ask(pace, at, LIMITED, 10.0)
+        assert pace.rate == pytest.approx(before * DIVE, rel=0.01)
+        at = _ask(pace, at + 11.0, TAKEN)
+        at = _ask(pace, at, LIMITED, 10.0)
+        assert 0.2 < pace.rate < 0.3  # Three in eleven seconds, and not less.
 
     def test_not_all_start_at_its_end(self) -> None:
         pace = _pace()
