@@ -111,8 +111,9 @@ LIMITS = (
     Limit("1 a minute", ((0, 1 / 60),), 20, None, None),
 )
 REFUSING = ((0.02, 180), (0.1, 1_200))
-"""Shares of requests that are refused at random, and the aims for 1,000 batches, in seconds; to wait
-takes 40 and 220 seconds of them."""
+"""Shares of requests that are refused at random, and the aims for 1,000 batches, in seconds.
+
+The waits that are asked for take 40 and 220 seconds of them."""
 OUTAGES = {
     "503": Reply(0.05, Signal.LIMITED),
     "500": Reply(0.05, Signal.FAULT),
