@@ -310,6 +310,7 @@ class DeliveryMachine:
         if now >= self.outage.ends_at:
             is_last = self._drained and not (self._in_flight or is_starved)
             if is_last and (given_up := self._blame.give_up_last(answer)):
+                self.outage.forget()  # The events are at fault; more may come, as with a ledger.
                 return given_up
             self.fail(failures.outage(answer, self.outage.asked, self._settings))
         elif not is_starved:

@@ -136,7 +136,8 @@ class SimulatedDelivery:
                 self._start(step)
             else:
                 self._ask_again_at = step
-                self._checks.requests.idle(step, self._clock.now)
+                is_waiting = self._machine.unsent > 0
+                self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
 
     def _start(self, request: Request) -> None:
         self._signals.step()

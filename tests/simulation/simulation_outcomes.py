@@ -46,6 +46,9 @@ class OutcomeChecks:
         is_over = run.drained or (is_silent and run.newest_accepted > -math.inf)
         rule = "refused events are left unproven only when nothing more comes"
         require(not result.unproven or is_over, rule, result.unproven)
+        if any(one.reason == "api_error" for one in result.undelivered):
+            run.failing_since = math.inf  # These events were at fault, and not the API.
+            run.failing_requests = 0
 
     def result(self, result: BatchResult, unix_time: float) -> None:
         """Check that each event of a batch has one outcome, and a true one."""

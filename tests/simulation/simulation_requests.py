@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 from simulated_api import FAULTY, WRONG_SETTINGS
 from simulated_feed import place_of
-from simulation_facts import SILENT_INTERVALS, require
+from simulation_facts import require
 
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.pace import STARVED_PAUSE
 from target_liveintent.storage import event_key
 
 if TYPE_CHECKING:
@@ -203,13 +202,16 @@ class RequestChecks:
 
     # Waits
 
-    def idle(self, until: float, now: float) -> None:
-        """Check that a caller is not told to ask again at a time that is over, again and again."""
+    def idle(self, until: float, now: float, *, is_waiting: bool) -> None:
+        """Check that a caller is not told to ask again at a time that is over, again and again.
+
+        Args:
+            until: The time that it is told.
+            now: The present time.
+            is_waiting: Whether there is something to send.
+        """
         run = self._facts.run
-        silent_at = run.submitted_at + SILENT_INTERVALS * self._settings.flush_interval_seconds
-        ends_at = run.failing_since + self._settings.max_retry_seconds
-        other = {ends_at, now + STARVED_PAUSE}  # It may be the time for these as well.
-        waits_for_input = math.isinf(until) or (until == silent_at and until not in other)
+        waits_for_input = math.isinf(until) or not is_waiting
         if waits_for_input and not run.in_flight:  # There is nothing to send.
             run.failing_since = math.inf
             run.failing_requests = 0

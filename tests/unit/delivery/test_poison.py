@@ -6,7 +6,7 @@ import random
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import ACCEPTED, FAULT, LIMITED, FakeClient, FakeClock, batch, drive, machine_of
+from fakes import ACCEPTED, FAULT, LIMITED, FakeClient, FakeClock, answers, batch, drive, machine_of
 from sending import Asked, send
 
 from target_liveintent.delivery.answers import Answer, Verdict
@@ -66,6 +66,25 @@ def test_several_poison_events_at_the_end() -> None:
     answer = lambda asked: BUSY if poison & asked.events else ACCEPTED  # noqa: E731
     sent = send(1_000, answer, 64, max_retry_seconds=60)
     assert (sent.failure, sent.refused, len(sent.delivered)) == (None, poison, 998)
+
+
+def test_what_comes_after_events_that_were_given_up() -> None:
+    """With a ledger, more may come: it has the whole of `max_retry_seconds`."""
+    machine = machine_of(max_retry_seconds=20)
+    machine.add(batch("good", "poison"))
+    clock = FakeClock()
+    machine.drain()
+    while not machine.finished:
+        step = machine.next(clock.now, clock.now)
+        if isinstance(step, float):
+            clock.now = step
+        else:
+            is_bad = any(one.event_id == "poison" for one in step.conversions)
+            machine.answered(step, BUSY if is_bad else ACCEPTED, clock.now)
+    assert [one.reason for one in machine.finished.popleft().undelivered] == ["api_error"]
+    machine.add(batch("later", number=1))
+    (second,) = drive(machine, answers(FAULT, ACCEPTED), clock)
+    assert (second.failure, len(second.delivered)) == (None, 1)
 
 
 @pytest.mark.parametrize("failure", [FAULT, BUSY])
