@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulated_api import FAULTY, WRONG_SETTINGS
 from simulated_feed import place_of
-from simulation_facts import require
+from simulation_facts import SILENT_INTERVALS, require
 
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.storage import event_key
@@ -211,7 +211,8 @@ class RequestChecks:
             is_waiting: Whether there is something to send.
         """
         run = self._facts.run
-        waits_for_input = math.isinf(until) or not is_waiting
+        silent_at = run.submitted_at + SILENT_INTERVALS * self._settings.flush_interval_seconds
+        waits_for_input = math.isinf(until) or (until == silent_at and not is_waiting)
         if waits_for_input and not run.in_flight:  # There is nothing to send.
             run.failing_since = math.inf
             run.failing_requests = 0
