@@ -46,7 +46,8 @@ class OutcomeChecks:
         is_over = run.drained or (is_silent and run.newest_accepted > -math.inf)
         rule = "refused events are left unproven only when nothing more comes"
         require(not result.unproven or is_over, rule, result.unproven)
-        if any(one.reason == "api_error" for one in result.undelivered):
+        is_late = now >= run.failing_since + self._facts.settings.max_retry_seconds
+        if is_late and any(one.reason == "api_error" for one in result.undelivered):
             run.failing_since = math.inf  # These events were at fault, and not the API.
             run.failing_requests = 0
 
