@@ -112,6 +112,8 @@ class DeliveryPool:
         """Take a finished batch back; None if none finished in time, or `wake` ended the wait."""
         try:
             result = self._finished.get(seconds > 0, seconds or None)
+            while result is None and not seconds:  # It hides no result from who does not wait.
+                result = self._finished.get(block=False)
         except queue.Empty:
             return None
         if isinstance(result, Exception):

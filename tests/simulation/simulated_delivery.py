@@ -87,6 +87,8 @@ class SimulatedDelivery:
         if not self._finished and seconds > 0:
             self.pass_time(seconds, until_finished=True)
         result = self._finished.popleft() if self._finished else None
+        while result is None and not seconds and self._finished:
+            result = self._finished.popleft()
         if result is not None:
             self.in_flight -= 1
             self._checks.outcomes.result(result, self._clock.time())

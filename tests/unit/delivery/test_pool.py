@@ -357,3 +357,23 @@ def test_what_is_known_at_the_end() -> None:
     result = take(pool)
     assert (result.requests, result.delivered) == (1, [])
     assert isinstance(result.failure, DeliveryError)
+
+
+def test_a_wake_up_hides_no_result() -> None:
+    """A signal that comes while a run fails does not leave behind what is known of its batches."""
+    release, called = threading.Event(), threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        called.set()
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    pool = pool_of(answer)
+    pool.submit(batch("1"))
+    assert called.wait(PATIENCE)
+    pool.wake()
+    pool.close()
+    release.set()
+    result = pool.take(0.0)
+    assert result is not None
+    assert result.requests == 1
