@@ -24,10 +24,12 @@ class Faults:
     Attributes:
         total: How many there were.
         count: How many of them count.
+        was_throttled: Whether one of them said that the part came too fast.
     """
 
     def __init__(self) -> None:
         self.total = 0
+        self.was_throttled = False
         self.count = 0.0
         self._accepted_at_last = 0
         self._throttled_at_last = 0
@@ -51,6 +53,7 @@ class Faults:
             accepted: How many requests of the run were accepted until now.
             throttled: How many requests of the run came too fast, this one included.
         """
+        self.was_throttled = True
         good = accepted - self._accepted_at_last
         if self.total and good:
             self.count += good / (good + throttled - 1 - self._throttled_at_last)

@@ -151,8 +151,10 @@ class Job:
         Returns:
             How many faults of this part count.
         """
-        self.isolation.faults.add(run.accepted, alone=alone)
-        if not self._has_ended(answer, run, MOST_FAULTS, late=late):
+        faults = self.isolation.faults
+        faults.add(run.accepted, alone=alone)
+        most = MOST_THROTTLED if faults.was_throttled else MOST_FAULTS
+        if not self._has_ended(answer, run, most, late=late):
             self.isolation.postpone()
         return self._counted
 
