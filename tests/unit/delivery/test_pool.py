@@ -7,14 +7,16 @@ import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import ACCEPTED, REFUSED, FakeClient, FakeClock, batch, machine_of, settings
+from fakes import ACCEPTED, REFUSED, FakeClient, FakeClock, batch, event, machine_of, settings
 from unit_support import NOW
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.machine import DeliveryMachine
+from target_liveintent.delivery.model import Batch
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
+from target_liveintent.delivery.request import Request
 from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import AllRefusedError, DeliveryError
 
@@ -200,6 +202,39 @@ def test_a_system_that_gives_few_threads(monkeypatch: pytest.MonkeyPatch) -> Non
     pool.close()
 
 
+def test_ages_are_judged_when_a_thread_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where threads are few, no request waits for one while its events grow too old."""
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) > 1:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    clock = FakeClock()
+    release = threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    client = FakeClient(answer)
+    pool = DeliveryPool(machine_of(), client, clock, 8, 16)
+    pool.submit(batch("first"))
+    for number, name in enumerate(("second", "third"), start=1):
+        pool.submit(Batch(number, "orders", 0.0, [event(name, NOW + 5)]))
+    clock.now += 10
+    release.set()
+    results = [take(pool) for _ in range(3)]
+    assert client.posted == [["first"]]
+    assert {one.reason for result in results for one in result.undelivered} == {"event_too_old"}
+    pool.close()
+
+
 def test_a_wait_is_woken() -> None:
     """A wake-up ends a wait for a result, and takes no batch back."""
     release = threading.Event()
@@ -346,3 +381,23 @@ def test_what_is_known_at_the_end() -> None:
     result = take(pool)
     assert (result.requests, result.delivered) == (1, [])
     assert isinstance(result.failure, DeliveryError)
+
+
+def test_a_wake_up_hides_no_result() -> None:
+    """A signal that comes while a run fails does not leave behind what is known of its batches."""
+    release, called = threading.Event(), threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        called.set()
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    pool = pool_of(answer)
+    pool.submit(batch("1"))
+    assert called.wait(PATIENCE)
+    pool.wake()
+    pool.close()
+    release.set()
+    result = pool.take(0.0)
+    assert result is not None
+    assert result.requests == 1
