@@ -17,6 +17,7 @@ from target_liveintent.storage import (
     DeliveredFile,
     Ledger,
     LedgerAccount,
+    row_format,
 )
 
 
@@ -76,7 +77,8 @@ def parts_of(
     ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
     delivered_file = None
     if settings.delivered_path is not None:
-        delivered_file = DeliveredFile(settings.delivered_path, logger)
+        rows = row_format(settings.delivered_path, run_id, logger)
+        delivered_file = DeliveredFile(settings.delivered_path, rows)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
 

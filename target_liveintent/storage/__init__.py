@@ -12,6 +12,7 @@ from target_liveintent.storage.dead_letters import (
     why_not_replayed,
 )
 from target_liveintent.storage.delivered import DeliveredFile
+from target_liveintent.storage.delivered_rows import DeliveredEvent, RowFormat, row_format
 from target_liveintent.storage.files import replace_file
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
 
@@ -19,15 +20,18 @@ __all__ = [
     "HEAD",
     "DeadLetterFile",
     "DeadLetterWriter",
+    "DeliveredEvent",
     "DeliveredFile",
     "Ledger",
     "LedgerAccount",
+    "RowFormat",
     "addressee",
     "carry_over",
     "dead_letter_line",
     "event_key",
     "refuse_own_file",
     "replace_file",
+    "row_format",
     "to_replay",
     "why_not_replayed",
 ]
