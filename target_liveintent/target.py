@@ -25,7 +25,7 @@ from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import StreamPlan, preset_text
-from target_liveintent.privacy import Suppressions, hide_token, protect_logging
+from target_liveintent.privacy import hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
 from target_liveintent.run_id import new_run_id
@@ -54,7 +54,7 @@ from target_liveintent.singer import (
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger
+from target_liveintent.storage import Ledger, Places
 
 
 class TargetLiveIntent(Target):
@@ -93,7 +93,7 @@ class TargetLiveIntent(Target):
         if not self.settings.dry_run:
             check_output()
         # Before all other files: if it cannot be read, the run must not create any.
-        self._suppressions = Suppressions(self.settings.suppression_path)
+        self._suppressions = Places(self.settings, self.logger).suppressions()
         program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
         tally = self._reporter.tally

@@ -9,6 +9,7 @@ from target_liveintent.config.loading import (
 )
 from target_liveintent.config.nesting import joined
 from target_liveintent.config.schema import SCHEMA
+from target_liveintent.config.store_urls import url_problems
 
 __all__ = [
     "SCHEMA",
@@ -18,4 +19,5 @@ __all__ = [
     "problems",
     "settings_of",
     "unknown_settings",
+    "url_problems",
 ]

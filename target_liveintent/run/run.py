@@ -124,6 +124,9 @@ class Run:
             self.gate.release()
         if self.gate.withholds:  # A run that delivers nothing must not read a million bad records.
             self._judge()
+        is_ending = self._at_end or self._failed or self._stop_requested_at is not None
+        if not (is_ending or self._parts.dead_letters.is_due):
+            return  # An object store takes few objects: STATE waits for the next one.
         state = self.gate.due()
         if state is None:
             return
@@ -176,8 +179,8 @@ class Run:
                 streams = (conversion.stream for conversion in result.delivered)
                 rows = zip(events, streams, result.sent_at, strict=True)
                 file.write_events(DeliveredEvent(*row) for row in rows)
-                if ledger is not None:  # What it knows is not sent again, so no row may be lost.
-                    file.sync()
+                if ledger is not None:
+                    file.sync_batch()
         if ledger is not None:
             ledger.end(result.batch.conversions, result.confirmed)
 
