@@ -57,14 +57,18 @@ class ObjectStore:
         self._failing_since: float | None = None
         with self._named("cannot be used", ConfigurationError):
             try:
-                import fsspec  # noqa: PLC0415 (only a run with such a URL needs it)
+                # Imported here because only a run with such a URL needs it.
+                from fsspec import asyn, url_to_fs  # noqa: PLC0415
 
-                self._files, root = fsspec.url_to_fs(
+                self._files, root = url_to_fs(
                     url, skip_instance_cache=True, use_listings_cache=False
                 )
-                self._call_async = fsspec.asyn.sync
+                self._call_async = asyn.sync
             except ImportError as error:
                 msg = f"{setting} {missing_package(urlsplit(url).scheme, error)}"
+                raise ConfigurationError(msg) from None
+            except ValueError:
+                msg = f"{setting} must be a URL that fsspec knows, such as s3://bucket/folder"
                 raise ConfigurationError(msg) from None
         self._root = root.rstrip("/")
         if not self._root:
