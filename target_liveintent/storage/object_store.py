@@ -20,6 +20,9 @@ from target_liveintent.storage.store_faults import is_lasting, missing_package, 
 
 _WITH_FOLDERS = {"file", "ftp", "hdfs", "local", "sftp", "smb", "ssh", "webhdfs"}
 """The kinds of URLs whose folders are made. In all others, the first name is that of a bucket."""
+_ONE_TRY = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
+_OPTIONS = {"s3": _ONE_TRY, "s3a": _ONE_TRY}
+"""Options of file systems: botocore leaves it to `ObjectStore` to try again."""
 _LEAST_SECONDS, _MOST_SECONDS = 5.0, 60.0
 """Seconds that one try may take, at least, however long the store has failed by then, and at most:
 an object of a run has few megabytes."""
@@ -60,8 +63,9 @@ class ObjectStore:
                 # Imported here because only a run with such a URL needs it.
                 from fsspec import asyn, url_to_fs  # noqa: PLC0415
 
+                options = _OPTIONS.get(urlsplit(url).scheme, {})
                 self._files, root = url_to_fs(
-                    url, skip_instance_cache=True, use_listings_cache=False
+                    url, skip_instance_cache=True, use_listings_cache=False, **options
                 )
                 self._call_async = asyn.sync
             except ImportError as error:
