@@ -28,7 +28,7 @@ from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
-from target_liveintent.run_id import new_run_id
+from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
     Message,
@@ -49,6 +49,7 @@ from target_liveintent.singer import (
     input_of,
     make_command,
     print_explanation,
+    readable_failures,
     state_of,
     stream_maps_of,
     stream_of,
@@ -74,10 +75,11 @@ class TargetLiveIntent(Target):
     message_reader: MessageReader
     _stream_maps: StreamMaps
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, run_id: str | None = None, **kwargs: Any) -> None:
         """Make the parts of a run.
 
         Args:
+            run_id: The ID of the run; None for a new one.
             kwargs: The arguments of the SDK's `Target`.
 
         Raises:
@@ -88,6 +90,7 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
+        self.run_id = run_id or new_run_id()
         hide_token(self.settings.auth_token)
         check_log()
         if not self.settings.dry_run:
@@ -95,10 +98,12 @@ class TargetLiveIntent(Target):
         # Before all other files: if it cannot be read, the run must not create any.
         self._suppressions = Places(self.settings, self.logger).suppressions()
         program = f"{self.name} {self.plugin_version}"
-        self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
+        self._reporter = RunReporter(
+            self.settings, program, self.logger, sys.stderr, run_id=self.run_id
+        )
         tally = self._reporter.tally
         output = StateOutput()
-        parts = parts_of(self.settings, self.logger, run_id=new_run_id())
+        parts = parts_of(self.settings, self.logger, run_id=self.run_id)
         parts = parts._replace(
             write_state=output.write,
             stop_reading=functools.partial(self._stop_reading, parts.ledger),
@@ -106,7 +111,10 @@ class TargetLiveIntent(Target):
             on_progress=self._reporter.progress,
         )
         self._signals = StopSignals(
-            self.logger, lambda: _what_waits(output, parts.ledger), self.stop_seconds
+            self.logger,
+            lambda: _what_waits(output, parts.ledger),
+            run_named(self.run_id),
+            self.stop_seconds,
         )
         self.run = Run(self.settings, parts)
         self.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
@@ -154,9 +162,12 @@ class TargetLiveIntent(Target):
             if not print_explanation(config, source, as_json=as_json, expected=expected):
                 sys.exit(1)
         else:
-            cls.print_version(cls.logger.info)
-            input_of(file_input)  # Closed, it ends the run before a file is made.
-            cls(config=config.config, parse_env_config=config.parse_env).process(file_input)
+            run_id = new_run_id()
+            cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
+            with readable_failures(cls.logger, run_named(run_id)):
+                input_of(file_input)  # Closed, it ends the run before a file is made.
+                target = cls(config=config.config, parse_env_config=config.parse_env, run_id=run_id)
+                target.process(file_input)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -211,7 +222,11 @@ class TargetLiveIntent(Target):
                 self._report(ending)
             if (number := self._signals.received) is not None:
                 stopped = _stopped_by(number)
-                self.logger.warning("%s; the next run goes on where STATE stands", stopped)
+                self.logger.warning(
+                    "%s; the next run goes on where STATE stands%s",
+                    stopped,
+                    run_named(self.run_id),
+                )
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:

@@ -7,6 +7,7 @@ from target_liveintent.singer.cli import (
     failure_text,
     make_command,
     print_explanation,
+    readable_failures,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
@@ -44,6 +45,7 @@ __all__ = [
     "input_of",
     "make_command",
     "print_explanation",
+    "readable_failures",
     "state_of",
     "stream_maps_of",
     "stream_of",

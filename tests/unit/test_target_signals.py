@@ -85,7 +85,8 @@ def test_the_last_line_after_a_signal(
     monkeypatch.setattr(target, "listen", stop)
     with pytest.raises(SystemExit):
         target.process(None)
-    assert said[-1] == "stopped by SIGTERM; the next run goes on where STATE stands"
+    stands = "the next run goes on where STATE stands"
+    assert said[-1] == f"stopped by SIGTERM; {stands} (run {target.run_id})"
 
 
 @pytest.mark.usefixtures("keep_signals")

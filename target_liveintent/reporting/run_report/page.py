@@ -55,8 +55,8 @@ def page(facts: Facts) -> str:
 </head>
 <body>
 {body}
-<footer class="quiet">Written by {text(facts.target)}. No personal data is in it. The\
- file of the same name that ends in .json holds the same, complete.</footer>
+<footer class="quiet">Written by {text(facts.target)}, run {text(facts.run_id)}. No personal data\
+ is in it. The file of the same name that ends in .json holds the same, complete.</footer>
 </body>
 </html>
 """
