@@ -185,8 +185,8 @@ class Settings:
     )
     delivered_path: str | None = setting(
         "A CSV file to which each delivered event is appended, for the reconciliation with what"
-        " LiveIntent has counted; where it ends in `.singer`, a Singer stream for your database. A URL"
-        " names a folder that takes parts of it.",
+        " LiveIntent has counted; where it ends in `.singer`, a Singer stream for your database."
+        " A URL names a folder that takes parts of it.",
         minLength=1,
     )
     metrics_path: str | None = setting(

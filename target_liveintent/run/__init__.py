@@ -9,7 +9,7 @@ from target_liveintent.run.amounts import (
 )
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.identification import Identification, what_to_do
-from target_liveintent.run.parts import parts_of
+from target_liveintent.run.parts import RunParts, parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import Closed
 
@@ -20,6 +20,7 @@ __all__ = [
     "Identification",
     "Run",
     "RunCounts",
+    "RunParts",
     "StreamCounts",
     "amount_words",
     "counted",

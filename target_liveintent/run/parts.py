@@ -3,8 +3,8 @@
 from __future__ import annotations
 
 import logging
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import SentEvent
@@ -20,6 +20,23 @@ from target_liveintent.storage import (
 )
 
 
+class ReplayedLetters(Protocol):
+    """Learns what becomes of the dead letters that a replay has taken over, by their numbers."""
+
+    @property
+    def current(self) -> int | None:
+        """The number of the dead letter that was read last."""
+
+    def settle(self, letters: Iterable[int | None]) -> None:
+        """Note that dead letters need not be kept: they were sent, or nobody may send them."""
+
+    def replace(self, letter: int, line: bytes) -> None:
+        """Put another line in the place of a dead letter; raises `StorageError` if it fails."""
+
+    def close(self) -> None:
+        """Put back all others; raises `StorageError` if it fails, and can be tried again."""
+
+
 class RunParts(NamedTuple):
     """What a run works with. `parts_of` makes it from the settings.
 
@@ -27,6 +44,7 @@ class RunParts(NamedTuple):
         run_id: The ID of the run.
         ledger: Knows which events were delivered before; None if it is off.
         delivered_file: Takes what was delivered; None without the setting.
+        replayed: Learns what becomes of each dead letter; None unless the run is a `--replay`.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
         on_delivered: Called with the result of each batch: the name under which its events are
@@ -41,6 +59,7 @@ class RunParts(NamedTuple):
     dead_letters: DeadLetterWriter
     ledger: Ledger | None = None
     delivered_file: DeliveredWriter | None = None
+    replayed: ReplayedLetters | None = None
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
     on_delivered: (

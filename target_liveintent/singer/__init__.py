@@ -7,10 +7,12 @@ from target_liveintent.singer.cli import (
     failure_text,
     make_command,
     print_explanation,
+    print_lines,
     readable_failures,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
+from target_liveintent.singer.replay_command import ReplayCommand
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import (
     StateOutput,
@@ -29,6 +31,7 @@ __all__ = [
     "MessageReader",
     "Record",
     "RecordValidator",
+    "ReplayCommand",
     "ReplayConverter",
     "StateOutput",
     "StopSignals",
@@ -45,6 +48,7 @@ __all__ = [
     "input_of",
     "make_command",
     "print_explanation",
+    "print_lines",
     "readable_failures",
     "state_of",
     "stream_maps_of",

@@ -103,6 +103,20 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
             help="With --explain: compare what a recorded stream becomes with FILE, and exit with"
             " code 1 if it differs. Without FILE, write it, and exit with code 1.",
         ),
+        click.Option(
+            ["--replay", "replayed"],
+            is_flag=False,
+            flag_value="",
+            metavar="[PATH]",
+            help="Send the dead letters of PATH (the file of dead_letter_path by default) that can"
+            " be sent by now, and put back the others. Runs may go on meanwhile. If it is"
+            " interrupted, repeat it.",
+        ),
+        click.Option(
+            ["--dry-run"],
+            is_flag=True,
+            help="With --replay: say what it would do, and change nothing.",
+        ),
     ]
     return Command(
         name=sdk_command.name,
@@ -114,8 +128,13 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
     )
 
 
-def check_options(*, explained: bool, style: str | None, expected: str | None) -> None:
+def check_options(
+    *, explained: bool, style: str | None, expected: str | None, replays: bool, dry_run: bool
+) -> None:
     """Raise a usage error for options that do not go together."""
+    if dry_run and not replays:
+        msg = "--dry-run belongs to --replay; for a run over a tap's output, set dry_run"
+        raise click.UsageError(msg)
     if expected is not None and not explained:
         msg = "--expect compares what --explain finds: give both"
         raise click.UsageError(msg)
@@ -172,7 +191,7 @@ def print_explanation(
     given = {**config.config, **environment}  # In the order of a run.
     unknown = list(unknown_settings(given))
     if not as_json:
-        _print(unknown)
+        print_lines(unknown)
     account = {"customer_id": "a-0000", "auth_token": "none"}  # Nothing is sent.
     if given.get("auth_token_path"):
         del account["auth_token"]
@@ -191,11 +210,12 @@ def print_explanation(
         explained.notes[:0] = unknown
         click.echo(explanation_json(explained))
     else:
-        _print(explanation_lines(explained))
+        print_lines(explanation_lines(explained))
     return explained.is_good
 
 
-def _print(lines: Iterable[str]) -> None:
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines for people on standard output."""
     for line in lines:
         click.echo(printable(line))
 

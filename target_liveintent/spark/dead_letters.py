@@ -110,6 +110,9 @@ class TaskDeadLetters:
     def sync(self) -> None:
         """Do nothing: until the task is done, nothing depends on its dead letters."""
 
+    def cover(self) -> None:
+        """Do nothing: Spark begins a task again whose dead letters are gone."""
+
     def close(self) -> None:
         """Make the file survive a power cut, and close it."""
         file, self._file = self._file, None

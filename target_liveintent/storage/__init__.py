@@ -16,8 +16,10 @@ from target_liveintent.storage.dead_letters import (
 from target_liveintent.storage.delivered import DeliveredWriter
 from target_liveintent.storage.delivered_rows import DeliveredEvent
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
+from target_liveintent.storage.letter_parts import LetterPart, Letters, LetterSource
 from target_liveintent.storage.object_store import ObjectStore
 from target_liveintent.storage.places import Places
+from target_liveintent.storage.replayed import Replayed, count_letters, letters_of
 
 __all__ = [
     "HEAD",
@@ -26,12 +28,18 @@ __all__ = [
     "DeliveredWriter",
     "Ledger",
     "LedgerAccount",
+    "LetterPart",
+    "LetterSource",
+    "Letters",
     "ObjectStore",
     "Places",
+    "Replayed",
     "addressee",
     "carry_over",
+    "count_letters",
     "dead_letter_line",
     "event_key",
+    "letters_of",
     "refuse_own_file",
     "to_replay",
     "why_not_replayed",

@@ -29,6 +29,9 @@ class DeliveredWriter(Protocol):
     def sync_batch(self) -> None:
         """Make the rows survive a power cut, if a batch alone is worth it, before the ledger."""
 
+    def cover(self) -> None:
+        """Note that a STATE was written that covers all rows so far."""
+
     def close(self) -> None:
         """Sync, and take no more rows."""
 

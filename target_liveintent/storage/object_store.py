@@ -41,6 +41,10 @@ class ObjectStore:
         warn: Takes a message when that begins.
         clock: Tells the time, and waits.
 
+    Attributes:
+        setting: What `url` came from.
+        url: The URL, without a slash at its end.
+
     Raises:
         ConfigurationError: If there is no package for such URLs, or the URL names no bucket.
     """
@@ -54,6 +58,7 @@ class ObjectStore:
         clock: Clock = SYSTEM_CLOCK,
     ) -> None:
         self.setting = setting
+        self.url = url.rstrip("/")
         self._retry_seconds = retry_seconds
         self._warn = warn
         self._clock = clock
@@ -125,14 +130,14 @@ class ObjectStore:
             return content
 
     def names(self, folder: str = "") -> list[str]:
-        """Return the names of what is directly in the folder, or in a subfolder, in order."""
+        """Return the names of the objects directly in the folder, or in a subfolder, in order."""
         path = self._path(folder).rstrip("/")
         with self._named("cannot be listed"):
             try:
-                found = self._call("ls", path, detail=False)
+                found = self._call("ls", path, detail=True)
             except FileNotFoundError:  # There is no object in it.
                 return []
-        return sorted(one.rstrip("/").rpartition("/")[2] for one in found)
+        return sorted(one["name"].rpartition("/")[2] for one in found if one["type"] == "file")
 
     def delete(self, name: str) -> None:
         """Delete an object, if there is one of this name."""

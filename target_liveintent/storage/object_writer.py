@@ -56,6 +56,9 @@ class ObjectWriter:
         if self._lines:
             self._put()
 
+    def cover(self) -> None:
+        """Do nothing: objects are not moved away while they are written."""
+
     def close(self) -> None:
         """Put the rest into the store."""
         self.sync()

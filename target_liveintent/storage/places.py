@@ -13,8 +13,11 @@ from target_liveintent.storage.dead_letters import DeadLetterFile, DeadLetterWri
 from target_liveintent.storage.delivered import DeliveredFile, DeliveredObjects, DeliveredWriter
 from target_liveintent.storage.delivered_rows import row_format
 from target_liveintent.storage.files import replace_file
+from target_liveintent.storage.journals import TakenOver
 from target_liveintent.storage.letter_objects import DeadLetterObjects
+from target_liveintent.storage.letter_parts import Letters
 from target_liveintent.storage.object_store import ObjectStore
+from target_liveintent.storage.stored_letters import LettersToStore, StoredLetters
 
 
 class Places:
@@ -57,6 +60,17 @@ class Places:
         store = self._store("delivered_path", path)
         store.check()
         return DeliveredObjects(store, rows, run_id, self._clock)
+
+    def letters(self, path: str) -> Letters:
+        """Return the dead letters that a path or a URL names, for a replay. None need be there."""
+        if is_url(path):
+            return StoredLetters(self._store("dead_letter_path", path), self._put_back_store)
+        if is_url(self._settings.dead_letter_path):
+            return LettersToStore(path, self._put_back_store)
+        return TakenOver(path)
+
+    def _put_back_store(self, url: str) -> ObjectStore:
+        return self._store("dead_letter_path", url)
 
     def suppressions(self) -> Suppressions:
         """Return the people who must not be sent."""

@@ -140,6 +140,9 @@ class SimulatedLetters:
         self._disk.sync()
         self._signals.step()
 
+    def cover(self) -> None:
+        pass
+
     def close(self) -> None:
         self.sync()
 

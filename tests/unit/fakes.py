@@ -269,6 +269,9 @@ class FakeFile:
 
     sync_batch = sync
 
+    def cover(self) -> None:
+        self._do("cover")
+
     def close(self) -> None:
         self._do("close")
 

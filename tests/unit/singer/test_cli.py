@@ -127,7 +127,8 @@ def test_the_options(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["--config", str(path), "--explain", "--preset=shopify"])
     assert (result.exit_code, command.name, command.help) == (0, "target-x", "H")
     assert seen.pop("config").config == {"a": 1}
-    assert seen == {"explained": True, "preset": "shopify", "expected": None}
+    given = {"explained": True, "preset": "shopify", "expected": None}
+    assert seen == {**given, "replayed": None, "dry_run": False}
     assert CliRunner().invoke(command, ["--preset=nothing"]).exit_code == 2
 
 
