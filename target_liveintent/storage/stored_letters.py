@@ -8,6 +8,7 @@ depends on where they were: a repetition replaces them.
 
 from __future__ import annotations
 
+import io
 import os
 import time
 from collections.abc import Callable, Iterable, Iterator
@@ -47,7 +48,7 @@ class LetterObject:
             content = self._store.read(self._key)
         except FileNotFoundError:
             return
-        for line in content.splitlines(keepends=True):
+        for line in io.BytesIO(content):
             yield line if line.endswith(b"\n") else line + b"\n"
 
     def leave(self, lines: Iterable[bytes]) -> None:

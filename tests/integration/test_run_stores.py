@@ -13,6 +13,7 @@ import uuid
 from typing import TYPE_CHECKING
 
 import pytest
+from integration_fixtures import LETTERS_FOLDER
 from integration_support import (
     OPTIONS,
     WITH_ID,
@@ -23,51 +24,19 @@ from integration_support import (
     state,
     wait_until,
 )
-from object_store import Asked, Door, Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
-
     from integration_support import Launcher, Message, Running
+    from object_store import Asked, Door, Store
 
     from target_liveintent.sandbox import Sandbox
 
-FOLDER = "dead/letters"
 QUICK = """
 from target_liveintent.target import TargetLiveIntent
 TargetLiveIntent.stop_seconds = 1.0
 TargetLiveIntent.cli()
 """
 """The target, with less time to stop: 1 second instead of 19."""
-
-
-@pytest.fixture(scope="session")
-def store() -> Iterator[Store]:
-    """Serve S3."""
-    store = Store()
-    yield store
-    store.close()
-
-
-@pytest.fixture
-def bucket(store: Store) -> str:
-    """Make a bucket of its own for a test."""
-    name = f"bucket-{uuid.uuid4().hex}"
-    store.client.create_bucket(Bucket=name)
-    return name
-
-
-@pytest.fixture
-def door(store: Store) -> Iterator[Door]:
-    """Put a door before S3."""
-    with Door(store) as door:
-        yield door
-
-
-@pytest.fixture
-def url(bucket: str) -> str:
-    """Name the folder of dead letters."""
-    return f"s3://{bucket}/{FOLDER}"
 
 
 def bad(*numbers: int) -> list[Message]:
@@ -79,7 +48,9 @@ def letters(store: Store, bucket: str) -> list[str]:
     """Return the event IDs of all dead letters, having checked that each object is Singer."""
     found = []
     for key, content in store.objects(bucket).items():
-        assert re.fullmatch(rf"{FOLDER}/\d{{8}}T\d{{6}}Z-[0-9a-f-]{{36}}-\d{{5}}\.singer", key)
+        assert re.fullmatch(
+            rf"{LETTERS_FOLDER}/\d{{8}}T\d{{6}}Z-[0-9a-f-]{{36}}-\d{{5}}\.singer", key
+        )
         assert content.endswith(b"\n")
         head, *records = map(json.loads, content.splitlines())
         assert head["type"] == "SCHEMA"
@@ -163,7 +134,7 @@ def test_kills(target: Launcher, store: Store, door: Door, bucket: str, moment: 
     door.before = lambda asked: kill(asked, "before the object")
     door.after = lambda asked: kill(asked, "after the object")
     messages = [*numbered(1), *bad(1, 2), state(1), *bad(3), state(2)]
-    url = f"s3://{bucket}/{FOLDER}"
+    url = f"s3://{bucket}/{LETTERS_FOLDER}"
     given = {"dead_letter_path": url, "flush_interval_seconds": 1, "env": door.environment}
     run = target.start(**given).started()
     run.send(schema(columns=WITH_ID), *messages)
