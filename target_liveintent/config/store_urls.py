@@ -10,14 +10,13 @@ from target_liveintent.settings import is_url
 
 _TAKE_URLS = ("dead_letter_path", "delivered_path", "report_path", "suppression_path")
 _TAKE_PATHS = ("ledger_path", "metrics_path")
-_EXAMPLE = "such as s3://bucket/folder"
 
 
 def store_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each setting whose URL cannot be used, without showing it."""
     for name in _TAKE_URLS:
         if is_url(url := given.get(name, "").strip()):
-            yield from url_problems(f"setting '{name}'", url)
+            yield from url_problems("setting", name, url)
             if url.lower().startswith(("file:", "local:")):
                 yield f"setting '{name}' names a file on this machine: give its path, without file://"
     for name in _TAKE_PATHS:
@@ -28,20 +27,21 @@ def store_problems(given: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def url_problems(what: str, url: str) -> Iterator[str]:
+def url_problems(kind: str, name: str, url: str) -> Iterator[str]:
     """Yield a line for what is wrong with the URL of a store.
 
     Args:
-        what: What holds the URL, for the message.
+        kind: Whether a setting or an option holds the URL, for the message.
+        name: Its name.
         url: The URL.
     """
     parts = _parts(url)
     if parts is None:
-        yield f"{what} must be a URL {_EXAMPLE}"
+        yield f"{kind} '{name}' must be a URL such as s3://bucket/folder"
     elif "@" in parts.netloc or parts.query or parts.fragment:
         yield (
-            f"{what} must be a URL without user, password and parameters, {_EXAMPLE}; credentials"
-            " come from the environment"
+            f"{kind} '{name}' must be a URL without user, password and parameters, such as"
+            " s3://bucket/folder; credentials come from the environment"
         )
 
 

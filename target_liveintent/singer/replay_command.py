@@ -53,7 +53,7 @@ class ReplayCommand:
         Raises:
             ConfigurationError: If the path is a URL that cannot be used.
         """
-        if is_url(self._path) and (found := list(url_problems("the path of --replay", self._path))):
+        if is_url(self._path) and (found := list(url_problems("option", "--replay", self._path))):
             raise ConfigurationError(found[0])
         self._path = self._path or settings.dead_letter_path
         self._letters = Places(settings, self._logger).letters(self._path)

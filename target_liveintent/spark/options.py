@@ -157,4 +157,4 @@ def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
     if not folder:
         yield "option 'dead_letter_path' is required: a folder that all machines share"
     elif is_url(folder):
-        yield from config.url_problems("option 'dead_letter_path'", folder)
+        yield from config.url_problems("option", "dead_letter_path", folder)

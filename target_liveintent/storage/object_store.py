@@ -63,7 +63,7 @@ class ObjectStore:
         self._warn = warn
         self._clock = clock
         self._failing_since: float | None = None
-        with self._named("cannot be used", ConfigurationError):
+        with self._named("used", ConfigurationError):
             try:
                 # Imported here because only a run with such a URL needs it.
                 from fsspec import asyn, url_to_fs  # noqa: PLC0415
@@ -74,7 +74,8 @@ class ObjectStore:
                 )
                 self._call_async = asyn.sync
             except ImportError as error:
-                msg = f"{setting} {missing_package(urlsplit(url).scheme, error)}"
+                hint = missing_package(urlsplit(url).scheme, error)
+                msg = f"{setting} needs a package that is missing: {hint}"
                 raise ConfigurationError(msg) from None
             except ValueError:
                 msg = f"{setting} must be a URL that fsspec knows, such as s3://bucket/folder"
@@ -91,7 +92,7 @@ class ObjectStore:
             ConfigurationError: If there is no such bucket, or no credentials; or if a folder cannot
                 be made.
         """
-        with self._named("cannot be used", ConfigurationError):
+        with self._named("used", ConfigurationError):
             if self._has_folders:
                 self._call("makedirs", self._root, exist_ok=True)
                 return
@@ -110,7 +111,7 @@ class ObjectStore:
 
     def put(self, name: str, content: bytes) -> None:
         """Write an object in one step; it replaces one of the same name."""
-        with self._named("cannot be written"):
+        with self._named("written"):
             path = self._path(name)
             self._make_folder_of(path)
             self._call("pipe_file", path, content)
@@ -125,14 +126,14 @@ class ObjectStore:
         Raises:
             FileNotFoundError: If there is none of this name.
         """
-        with self._named("cannot be read", refusal, absent=True):
+        with self._named("read", refusal, absent=True):
             content: bytes = self._call("cat_file", self._path(name))
             return content
 
     def names(self, folder: str = "") -> list[str]:
         """Return the names of the objects directly in the folder, or in a subfolder, in order."""
         path = self._path(folder).rstrip("/")
-        with self._named("cannot be listed"):
+        with self._named("listed"):
             try:
                 found = self._call("ls", path, detail=True)
             except FileNotFoundError:  # There is no object in it.
@@ -141,18 +142,18 @@ class ObjectStore:
 
     def delete(self, name: str) -> None:
         """Delete an object, if there is one of this name."""
-        with self._named("cannot be written"), contextlib.suppress(FileNotFoundError):
+        with self._named("written"), contextlib.suppress(FileNotFoundError):
             self._call("rm_file", self._path(name))
 
     def exists(self, name: str) -> bool:
         """Return whether there is an object of this name."""
-        with self._named("cannot be read"):
+        with self._named("read"):
             return bool(self._call("exists", self._path(name)))
 
     def move(self, name: str, new: str) -> None:
         """Move an object; it replaces one of the new name."""
         old_path, new_path = self._path(name), self._path(new)
-        with self._named("cannot be written"):
+        with self._named("written"):
             if self._files.async_impl:  # A store copies, and replaces what is there.
                 self._call("cp_file", old_path, new_path)
                 self._call("rm_file", old_path)
@@ -176,7 +177,7 @@ class ObjectStore:
 
     def failures_named(self) -> contextlib.AbstractContextManager[None]:
         """Return a context in which a failure to write becomes a `StorageError`."""
-        return self._named("cannot be written")
+        return self._named("written")
 
     @property
     def _has_folders(self) -> bool:
@@ -202,10 +203,11 @@ class ObjectStore:
                     raise
                 if self._failing_since is None:
                     self._failing_since = self._clock.monotonic()
-                    self._warn(
+                    msg = (
                         f"{self.setting} cannot be reached ({reason(error)}); it is tried again for"
                         f" {self._retry_seconds:.0f} seconds"
                     )
+                    self._warn(msg)
                 if self._seconds_left() <= 0:
                     msg = (
                         f"{self.setting} cannot be reached, though it was tried for"
@@ -239,7 +241,7 @@ class ObjectStore:
         """Turn what no retry can fix into an error of a kind, which names the setting.
 
         Args:
-            what: What cannot be done.
+            what: What cannot be done to it.
             kind: The error.
             absent: Whether an object that is not there is left to the caller.
         """
@@ -250,5 +252,5 @@ class ObjectStore:
         except Exception as error:
             if absent and isinstance(error, FileNotFoundError):
                 raise
-            msg = f"{self.setting} {what}: {reason(error)}"
+            msg = f"{self.setting} cannot be {what}: {reason(error)}"
             raise kind(msg) from None

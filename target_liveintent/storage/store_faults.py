@@ -82,6 +82,5 @@ def _code(error: BaseException) -> str | None:
 
 def missing_package(scheme: str, error: ImportError) -> str:
     """Return what to install for the URLs of a scheme."""
-    if extra := _EXTRAS.get(scheme):
-        return f"needs a package that is missing: pip install 'target-liveintent[{extra}]'"
-    return f"needs a package that is missing: {error}"
+    extra = _EXTRAS.get(scheme)
+    return str(error) if extra is None else f"pip install 'target-liveintent[{extra}]'"

@@ -168,5 +168,5 @@ def test_a_path_with_a_secret(target: Launcher) -> None:
     """It is refused, and not shown."""
     run = replay(target, "s3://AKIA1:s3cr3t@bucket/letters", {})
     assert run.code == 2
-    assert "the path of --replay must be a URL without user" in run.last_line
+    assert "option '--replay' must be a URL without user" in run.last_line
     assert not re.search("s3cr3t|AKIA1", run.log + run.stdout)
