@@ -2,15 +2,18 @@
 
 from __future__ import annotations
 
+import asyncio
 import sys
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import fsspec
 import pytest
 from fakes import FakeClock
+from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from target_liveintent.errors import ConfigurationError, RunError, StorageError
+from target_liveintent.storage import object_store
 from target_liveintent.storage.object_store import ObjectStore
 from target_liveintent.storage.store_faults import is_lasting, reason
 
@@ -43,6 +46,18 @@ class Faulty(MemoryFileSystem):
 
 
 fsspec.register_implementation("faulty", Faulty, clobber=True)
+
+
+class Silent(AsyncFileSystem):
+    """A store that does not answer, as a library for one is written."""
+
+    protocol = "silent"
+
+    async def _pipe_file(self, path: str, value: bytes, **how: Any) -> None:
+        await asyncio.sleep(60)
+
+
+fsspec.register_implementation("silent", Silent, clobber=True)
 
 
 class EndpointConnectionError(Exception):
@@ -123,6 +138,13 @@ def test_an_outage_that_goes_on(faults: list[Exception]) -> None:
     with pytest.raises(StorageError):  # The end of the run tries once more, and does not wait.
         opened.store.put("a", b"x")
     assert (len(faults), opened.clock.now - start) == (tried - 1, 60)
+
+
+def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A try ends in time, whatever the store's library thinks of that."""
+    monkeypatch.setattr(object_store, "_LEAST_SECONDS", 0.05)
+    with pytest.raises(StorageError, match=r"a_path cannot be reached.*: no answer in time"):
+        Opened("silent://bucket/folder", seconds=0).store.put("a", b"x")
 
 
 def test_an_outage_that_is_over_gives_new_time(faults: list[Exception]) -> None:
