@@ -153,13 +153,13 @@ class Settings:
         minLength=1,
     )
     replay_unconfirmed: bool = setting(
-        "When dead letters are piped back, send those again that LiveIntent may have counted:"
+        "In a replay, send those dead letters again that LiveIntent may have counted:"
         " `unconfirmed` and `api_error`.",
         default=False,
     )
     replay_other_accounts: bool = setting(
-        "When dead letters are piped back, send those too that were written for another account"
-        " (customer ID and API host) or pixel: to the account and pixel of these settings.",
+        "In a replay, send those dead letters too that were written for another account (customer"
+        " ID and API host) or pixel: to the account and pixel of these settings.",
         default=False,
     )
     ledger: bool = setting(

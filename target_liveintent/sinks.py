@@ -20,11 +20,6 @@ from target_liveintent.run import Run
 from target_liveintent.settings import Settings
 from target_liveintent.singer import RecordValidator, ReplayConverter, Stream
 
-_READS_ITSELF = (
-    "the input holds a dead letter that this run has just written, so the run reads the file of"
-    " dead_letter_path, which it writes: use target-liveintent --replay, which takes the file over"
-)
-
 
 class RunSink(Sink):
     """What all sinks have in common: they count the records of a stream for a run.
@@ -136,7 +131,7 @@ class LiveIntentSink(RunSink):
 
 
 class DeadLetterSink(LiveIntentSink):
-    """Resends dead letters that are piped back. Stream maps do not apply to them."""
+    """Resends the dead letters of a replay, or those that are piped back, without stream maps."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -152,7 +147,12 @@ class DeadLetterSink(LiveIntentSink):
             InputError: If this very run has written it.
         """
         if record.get("run_id") == self._run.run_id:
-            raise InputError(_READS_ITSELF)
+            msg = (
+                "the input holds a dead letter that this run has just written, so the run reads the"
+                " file of dead_letter_path, which it writes: use target-liveintent --replay, which"
+                " takes the file over"
+            )
+            raise InputError(msg)
         self._counts.read += 1
         result = self._converter.convert(record)
         if isinstance(result, Rejection):

@@ -112,7 +112,9 @@ class TargetLiveIntent(Target):
         )
         tally = self._reporter.tally
         output = StateOutput()
-        parts = parts_of(self.settings, self.logger, run_id=self.run_id)
+        # An API that accepts nothing may do so as only the bad events are left to be replayed.
+        accepted = replay is not None
+        parts = parts_of(self.settings, self.logger, run_id=self.run_id, accepted=accepted)
         parts = parts._replace(
             write_state=output.write,
             stop_reading=functools.partial(self._stop_reading, parts.ledger),
@@ -249,11 +251,11 @@ class TargetLiveIntent(Target):
             finally:
                 self._report(ending)
             if (number := self._signals.received) is not None:
-                stopped = _stopped_by(number)
-                goes_on = "the next run goes on where STATE stands"
-                if self._replay is not None:
-                    goes_on = "what was not sent is left, and another replay sends it"
-                self.logger.warning("%s; %s%s", stopped, goes_on, run_named(self.run_id))
+                words = (_stopped_by(number), run_named(self.run_id))
+                if self._replay is None:
+                    self.logger.warning("%s; the next run goes on where STATE stands%s", *words)
+                else:
+                    self.logger.warning("%s; repeat the replay to send what it has left%s", *words)
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:

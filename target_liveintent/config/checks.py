@@ -164,8 +164,10 @@ def _place(path: str) -> Hashable:
     """Return what two paths of the same file have in common, also if one of them is a link."""
     try:
         status = os.stat(path)  # noqa: PTH116
-    except (OSError, ValueError):
-        return os.path.realpath(path) if "\0" not in path else path
+    except OSError:  # It is absent.
+        return os.path.realpath(path)
+    except ValueError:  # No file can have this path, which another check says.
+        return path
     return status.st_dev, status.st_ino
 
 

@@ -126,13 +126,17 @@ class ReplayCommand:
         yield f"  {would}left as they were {_by_reason(left)}"
         kept = total.rejected.total() + left.total()
         if kept and self._replayed.is_put_back and not self._dry_run:
-            yield f"{kept:,} dead letters are in {self._settings.dead_letter_path}"
+            yield f"{_letters(kept)} in {self._settings.dead_letter_path}"
 
 
 def _messages(letters: Iterable[bytes]) -> Iterator[str]:
     yield HEAD.decode()
     for letter in letters:
         yield letter.decode(errors="replace")
+
+
+def _letters(count: int) -> str:
+    return "1 dead letter is" if count == 1 else f"{count:,} dead letters are"
 
 
 def _by_reason(counter: Counter[str]) -> str:

@@ -34,7 +34,7 @@ OWN = {
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
-_REPLAYED_ELSEWHERE = "dead letters are piped back into target-liveintent"
+_REPLAYED_ELSEWHERE = "target-liveintent replays dead letters"
 _IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
 REFUSED = {
     "presets": _BY_COLUMNS,

@@ -77,7 +77,8 @@ class Journal(LetterFile):
 
     def leave(self, lines: Iterable[bytes]) -> None:
         """Put lines into the dead-letter file, each once, and remove the journal."""
-        with _failures_named(f"what is left of '{self._path}' cannot be put back"):
+        msg = f"what is left of '{self._path}' cannot be put back"
+        with _failures_named(msg):
             lines = iter(lines)
             if (first := next(lines, None)) is None:
                 _remove(self._path)
@@ -140,7 +141,8 @@ class TakenOver:
     def alone(self) -> Iterator[None]:
         """Keep other replays of the path away; raises a `StorageError` if one goes on."""
         name = f"{self._prefix}.lock"
-        with _failures_named(f"'{self.path}' cannot be taken over"):
+        msg = f"'{self.path}' cannot be taken over"
+        with _failures_named(msg):
             while True:
                 lock = os.open(name, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
                 if not _lock_at_once(lock):
@@ -170,7 +172,8 @@ class TakenOver:
         Raises:
             StorageError: If that is not possible.
         """
-        with _failures_named(f"'{self.path}' cannot be taken over"):
+        msg = f"'{self.path}' cannot be taken over"
+        with _failures_named(msg):
             self._complete_others(dead_letter_path)
             for unfinished in self._leftover("new"):
                 _remove(unfinished)
