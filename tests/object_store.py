@@ -6,6 +6,7 @@ import http.client
 import http.server
 import logging
 import threading
+import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
 import boto3
@@ -59,11 +60,23 @@ class Store:
 
     def objects(self, bucket: str) -> dict[str, bytes]:
         """The objects of a bucket, by their keys, in the order of a listing."""
-        found = self.client.list_objects_v2(Bucket=bucket).get("Contents", [])
-        return {
-            one["Key"]: self.client.get_object(Bucket=bucket, Key=one["Key"])["Body"].read()
-            for one in found
-        }
+        return {key: self.read(bucket, key) for key in self.keys(bucket)}
+
+    def keys(self, bucket: str) -> list[str]:
+        """The keys of a bucket, in order."""
+        pages = self.client.get_paginator("list_objects_v2").paginate(Bucket=bucket)
+        return [one["Key"] for page in pages for one in page.get("Contents", [])]
+
+    def read(self, bucket: str, key: str) -> bytes:
+        """The content of an object."""
+        content: bytes = self.client.get_object(Bucket=bucket, Key=key)["Body"].read()
+        return content
+
+    def new_bucket(self) -> str:
+        """Make a bucket, and return its name."""
+        name = f"bucket-{uuid.uuid4().hex}"
+        self.client.create_bucket(Bucket=name)
+        return name
 
     def close(self) -> None:
         """End it."""

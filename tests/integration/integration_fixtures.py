@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import uuid
 from typing import TYPE_CHECKING
 
 import pytest
@@ -52,9 +51,7 @@ def store() -> Iterator[Store]:
 @pytest.fixture
 def bucket(store: Store) -> str:
     """Make a bucket of its own for a test."""
-    name = f"bucket-{uuid.uuid4().hex}"
-    store.client.create_bucket(Bucket=name)
-    return name
+    return store.new_bucket()
 
 
 @pytest.fixture
