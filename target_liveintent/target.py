@@ -50,6 +50,7 @@ from target_liveintent.singer import (
     failure_text,
     input_of,
     make_command,
+    print_dead_letters,
     print_explanation,
     print_lines,
     readable_failures,
@@ -58,7 +59,7 @@ from target_liveintent.singer import (
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger, Places
+from target_liveintent.storage import Ledger, LedgerPreview, Places
 
 
 class TargetLiveIntent(Target):
@@ -159,20 +160,24 @@ class TargetLiveIntent(Target):
         preset: str | None = None,
         explained: bool = False,
         expected: str | None = None,
+        letters_path: str | None = None,
         replayed: str | None = None,
         dry_run: bool = False,
     ) -> None:
         """Do what the options of the command line ask for."""
-        replays = replayed is not None
+        actions = {
+            "--about": about,
+            "--preset": preset is not None,
+            "--explain": explained,
+            "--dead-letters": letters_path is not None,
+            "--replay": replayed is not None,
+        }
+        has_input = file_input is not None
         check_options(
-            explained=explained,
-            style=about_format,
-            expected=expected,
-            replays=replays,
-            dry_run=dry_run,
+            actions, style=about_format, expected=expected, has_input=has_input, dry_run=dry_run
         )
         config = config or _ConfigInput()
-        if about or preset is not None or explained or replays:
+        if any(actions.values()):
             check_output()
         if about:
             cls.print_about(about_format)
@@ -183,6 +188,8 @@ class TargetLiveIntent(Target):
             source = input_of(file_input)
             if not print_explanation(config, source, as_json=as_json, expected=expected):
                 sys.exit(1)
+        elif letters_path is not None:
+            print_dead_letters(config, letters_path, as_json=about_format == "json")
         else:
             run_id = new_run_id()
             cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
@@ -252,10 +259,12 @@ class TargetLiveIntent(Target):
                 self._report(ending)
             if (number := self._signals.received) is not None:
                 words = (_stopped_by(number), run_named(self.run_id))
-                if self._replay is None:
-                    self.logger.warning("%s; the next run goes on where STATE stands%s", *words)
-                else:
+                if self._replay is not None:
                     self.logger.warning("%s; repeat the replay to send what it has left%s", *words)
+                elif self.run.counts.is_replay:  # It has no STATE.
+                    self.logger.warning("%s; keep the file, and pipe it in again%s", *words)
+                else:
+                    self.logger.warning("%s; the next run goes on where STATE stands%s", *words)
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
@@ -273,15 +282,24 @@ class TargetLiveIntent(Target):
             self._replay.end()
             print_lines(self._replay.summary(self.run.counts))
 
-    def _stop_reading(self, ledger: Ledger | None) -> None:
-        self.message_reader.stopped = True
+    def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
         if self._replay is not None:
+            self.message_reader.stopped = True
             self.logger.info(
                 "%s events are on their way, as many as the setting 'limit' allows; the other dead"
                 " letters are left",
                 self.settings.limit,
             )
             return
+        if DEAD_LETTERS in self.streams.sinks:
+            self.logger.info(
+                "%s dead letters are on their way, as many as the setting 'limit' allows; the"
+                " others stay in %s",
+                self.settings.limit,
+                self.settings.dead_letter_path,
+            )
+            return
+        self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
             " input is left alone, and no STATE is written, so the next run reads all of it again"
@@ -358,7 +376,7 @@ def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
-def _what_waits(output: StateOutput, ledger: Ledger | None) -> str:
+def _what_waits(output: StateOutput, ledger: Ledger | LedgerPreview | None) -> str:
     if output.waiting:
         return "STATE still waits for somebody to read standard output"
     if ledger is not None and ledger.locked:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable
 from typing import IO
 
@@ -87,10 +88,11 @@ class RunReporter:
         The last line of a run that is done ends in its ID; after others, the caller logs more.
         """
         self._progress.close()
-        for warning in counts.warnings(self._settings.timezone):
-            self._logger.warning(warning)
         settings, is_done = self._settings, ending.kind == DONE
-        advice = counts.advice(settings.dead_letter_path, settings.ledger_path)
+        for warning in counts.warnings(settings.timezone):
+            self._logger.warning(warning)
+        ledger_path = settings.ledger_path if os.path.isfile(settings.ledger_path) else ""  # noqa: PTH113 (a path with a NUL is no file)
+        advice = counts.advice(settings.dead_letter_path, ledger_path, settings.timezone)
         *lines, last = *counts.lines(), *advice
         for line in lines:
             self._logger.info(line)

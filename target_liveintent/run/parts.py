@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
@@ -16,6 +17,7 @@ from target_liveintent.storage import (
     DeliveredWriter,
     Ledger,
     LedgerAccount,
+    LedgerPreview,
     Places,
 )
 
@@ -42,7 +44,8 @@ class RunParts(NamedTuple):
 
     Attributes:
         run_id: The ID of the run.
-        ledger: Knows which events were delivered before; None if it is off.
+        ledger: Knows which events were delivered before, in a dry run without noting any; None if
+            it is off.
         delivered_file: Takes what was delivered; None without the setting.
         replayed: Learns what becomes of each dead letter; None unless the run is a `--replay`.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
@@ -57,7 +60,7 @@ class RunParts(NamedTuple):
     run_id: str
     delivery: Delivery
     dead_letters: DeadLetterWriter
-    ledger: Ledger | None = None
+    ledger: Ledger | LedgerPreview | None = None
     delivered_file: DeliveredWriter | None = None
     replayed: ReplayedLetters | None = None
     write_state: Callable[[str], None] = lambda _: None
@@ -93,11 +96,18 @@ def parts_of(
     dead_letters = places.dead_letters(run_id)
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
-        return RunParts(clock, run_id, DryRun(logger, clock), dead_letters)
+        preview = _preview_of(settings, logger, clock) if settings.ledger else None
+        return RunParts(clock, run_id, DryRun(logger, clock), dead_letters, preview)
     ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
     delivered_file = places.delivered(run_id)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
+
+
+def _preview_of(settings: Settings, logger: logging.Logger, clock: Clock) -> LedgerPreview:
+    """Open the ledger if its file is there: a dry run makes none."""
+    is_there = os.path.exists(settings.ledger_path)  # noqa: PTH110 (a path with a NUL is no file)
+    return LedgerPreview(_ledger_of(settings, logger, clock) if is_there else None)
 
 
 def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock) -> Ledger:

@@ -6,10 +6,11 @@ from target_liveintent.singer.cli import (
     environment_settings,
     failure_text,
     make_command,
+    print_dead_letters,
     print_explanation,
-    print_lines,
     readable_failures,
 )
+from target_liveintent.singer.printing import print_lines
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.replay_command import ReplayCommand
@@ -47,6 +48,7 @@ __all__ = [
     "failure_text",
     "input_of",
     "make_command",
+    "print_dead_letters",
     "print_explanation",
     "print_lines",
     "readable_failures",

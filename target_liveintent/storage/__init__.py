@@ -16,7 +16,9 @@ from target_liveintent.storage.dead_letters import (
 from target_liveintent.storage.delivered import DeliveredWriter
 from target_liveintent.storage.delivered_rows import DeliveredEvent
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
+from target_liveintent.storage.ledger_preview import LedgerPreview
 from target_liveintent.storage.letter_parts import LetterPart, Letters, LetterSource
+from target_liveintent.storage.letter_reading import LetterLine, letter_files, letter_lines
 from target_liveintent.storage.object_store import ObjectStore
 from target_liveintent.storage.places import Places
 from target_liveintent.storage.replayed import Replayed, count_letters, letters_of
@@ -28,6 +30,8 @@ __all__ = [
     "DeliveredWriter",
     "Ledger",
     "LedgerAccount",
+    "LedgerPreview",
+    "LetterLine",
     "LetterPart",
     "LetterSource",
     "Letters",
@@ -39,6 +43,8 @@ __all__ = [
     "count_letters",
     "dead_letter_line",
     "event_key",
+    "letter_files",
+    "letter_lines",
     "letters_of",
     "refuse_own_file",
     "to_replay",

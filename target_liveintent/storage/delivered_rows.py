@@ -64,8 +64,13 @@ _SINGER_SCHEMA = {
         "properties": {name: schema for name, (schema, _) in SINGER_COLUMNS.items()},
     },
 }
+# What an event lacks is left out.
+_Record: Any = msgspec.defstruct(
+    "_Record", [(name, Any, None) for name in SINGER_COLUMNS], omit_defaults=True, gc=False
+)
 # A Decimal is written as a JSON number with the digits that were sent.
 _encode = msgspec.json.Encoder(decimal_format="number").encode
+_LINE = b'{"type":"RECORD","stream":"%s","record":%%s}\n' % DELIVERED_EVENTS.encode()
 
 
 class DeliveredEvent(NamedTuple):
@@ -166,26 +171,25 @@ class SingerRows:
     def _line(self, delivered: DeliveredEvent) -> bytes:
         event, stream, sent_at = delivered
         user, purchase = event.user_data, event.purchase_data
-        columns = {
-            "event_id": event.event_id,
-            "stream": stream,
-            "pixel_id": event.pixel_id,
-            "event_time": _utc(event.event_time),
-            "sent_at": _utc(sent_at, "milliseconds"),
-            "outcome": "delivered",
-            "run_id": self._run_id,
-            "source": event.source,
-            "order_id": purchase.order_id,
-            "value": purchase.value,
-            "currency": purchase.currency,
-            "md5": user.md5,
-            "sha2": user.sha2,
-            "decision_id": event.decision_id,
-            "idfa": user.idfa,
-            "aaid": user.aaid,
-        }
-        record = {name: value for name, value in columns.items() if value is not None}
-        return _encode({"type": "RECORD", "stream": DELIVERED_EVENTS, "record": record}) + b"\n"
+        record = _Record(
+            event.event_id,
+            stream,
+            event.pixel_id,
+            _utc(event.event_time),
+            _utc(sent_at, "milliseconds"),
+            "delivered",
+            self._run_id,
+            event.source,
+            purchase.order_id,
+            purchase.value,
+            purchase.currency,
+            user.md5,
+            user.sha2,
+            event.decision_id,
+            user.idfa,
+            user.aaid,
+        )
+        return _LINE % _encode(record)
 
 
 def _utc(unix_time: float, precision: str = "seconds") -> str:

@@ -2,8 +2,10 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import json
 import re
+import time
 import uuid
 from typing import TYPE_CHECKING
 
@@ -34,6 +36,11 @@ def test_all_places_name_the_run(to_server: Launcher) -> None:
     rows = (to_server.folder / "delivered.singer").read_text().splitlines()
     records = [json.loads(row).get("record", {}) for row in rows]
     assert [record.get("run_id") for record in records] == [None, run.run_id, run.run_id]
+    assert {record["stream"] for record in records[1:]} == {"orders"}
+    sent_at = (
+        dt.datetime.fromisoformat(record["sent_at"][:-1] + "+00:00") for record in records[1:]
+    )
+    assert all(0 <= time.time() - sent.timestamp() < 60 for sent in sent_at)
     assert json.loads((to_server.folder / "report.json").read_text())["run_id"] == run.run_id
     page = (to_server.folder / "report.html").read_text()
     (footer,) = re.findall("<footer.*?</footer>", page, re.DOTALL)

@@ -229,10 +229,10 @@ class Postgres:
         """Stop it; nothing is kept."""
         self._call("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
 
-    def sql(self, text: str, database: str = "postgres") -> str:
+    def sql(self, text: str) -> str:
         """Run SQL as its owner."""
         return self._call(
-            "psql", "-h", "127.0.0.1", "-p", self.port, "-U", "tester", "-d", database,
+            "psql", "-h", "127.0.0.1", "-p", self.port, "-U", "tester", "-d", "postgres",
             "-v", "ON_ERROR_STOP=1", "-qtAc", text,
         )  # fmt: skip
 

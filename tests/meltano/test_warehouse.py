@@ -13,11 +13,13 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from meltano_support import ROOT, Postgres, blocks
+from meltano_support import ROOT, blocks
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
+
+    from meltano_support import Postgres
 
     from target_liveintent.sandbox import Sandbox
 
@@ -108,7 +110,9 @@ class Warehouse:
         _, commands = blocks(PAGE)
         assert len(commands) == 2
         login = {
+            "TARGET_POSTGRES_DATABASE": "postgres",
             "TARGET_POSTGRES_PORT": self._server.port,
+            "TARGET_POSTGRES_USER": "tester",
             "TARGET_POSTGRES_PASSWORD": "not used",
         }
         for command in commands:
@@ -118,17 +122,14 @@ class Warehouse:
     def rows(self, query: str) -> list[dict[str, Any]]:
         """Return what a query finds, each row as an object, and each value as text."""
         each = f"SELECT row_to_json(q) FROM ({query}) AS q"  # noqa: S608 (a constant)
-        found = self._server.sql(each, "warehouse")
+        found = self._server.sql(each)
         return [json.loads(line, parse_float=str) for line in found.splitlines()]
 
 
 @pytest.fixture
 def warehouse(tmp_path: Path, environment: Path, postgres: Postgres) -> Iterator[Warehouse]:
-    postgres.sql("CREATE ROLE loader LOGIN")
-    postgres.sql("CREATE DATABASE warehouse OWNER loader")
     yield Warehouse(tmp_path, environment, postgres)
-    postgres.sql("DROP DATABASE warehouse WITH (FORCE)")
-    postgres.sql("DROP ROLE loader")
+    postgres.sql("DROP SCHEMA IF EXISTS marketing CASCADE")
 
 
 def send(folder: Path, sandbox: Sandbox, *records: dict[str, Any]) -> str:

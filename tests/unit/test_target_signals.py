@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.target import TargetLiveIntent
@@ -87,6 +88,24 @@ def test_the_last_line_after_a_signal(
         target.process(None)
     stands = "the next run goes on where STATE stands"
     assert said[-1] == f"stopped by SIGTERM; {stands} (run {target.run_id})"
+
+
+@pytest.mark.usefixtures("keep_signals")
+def test_the_last_line_of_a_replay_after_a_signal(
+    target: TargetLiveIntent, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay has no STATE, so no other run goes on."""
+
+    def listen(_: object) -> None:
+        target.run.counts.of(DEAD_LETTERS).read += 1
+        stop(_)
+
+    monkeypatch.setattr(target, "listen", listen)
+    with pytest.raises(SystemExit):
+        target.process(None)
+    assert (
+        said[-1] == f"stopped by SIGTERM; keep the file, and pipe it in again (run {target.run_id})"
+    )
 
 
 @pytest.mark.usefixtures("keep_signals")

@@ -130,6 +130,22 @@ def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path)
     assert list(tmp_path.iterdir()) == []
 
 
+@pytest.mark.parametrize("is_there", [True, False])
+def test_how_to_send_again_what_was_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_there: bool
+) -> None:
+    """Nobody is told to delete a ledger that is not there, as after a dry run."""
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "ledger.sqlite"
+    if is_there:
+        path.touch()
+    counts = RunCounts()
+    counts.of("orders").read = counts.of("orders").dropped["already_sent"] = 1
+    reporter(ledger_path=str(path)).end(counts, Ending(DONE))
+    assert ("delete the ledger's files" in caplog.messages[-1]) == is_there
+    assert "set ledger to false for one run" in caplog.messages[-1]
+
+
 def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """A warning names the reason, and the run goes on."""
     folder = tmp_path / "folder"

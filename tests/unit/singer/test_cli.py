@@ -19,9 +19,9 @@ from target_liveintent.singer.cli import (
     environment_settings,
     failure_text,
     make_command,
-    printable,
     read_config_files,
 )
+from target_liveintent.singer.printing import printable
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -127,8 +127,14 @@ def test_the_options(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["--config", str(path), "--explain", "--preset=shopify"])
     assert (result.exit_code, command.name, command.help) == (0, "target-x", "H")
     assert seen.pop("config").config == {"a": 1}
-    given = {"explained": True, "preset": "shopify", "expected": None}
-    assert seen == {**given, "replayed": None, "dry_run": False}
+    assert seen == {
+        "explained": True,
+        "preset": "shopify",
+        "expected": None,
+        "letters_path": None,
+        "replayed": None,
+        "dry_run": False,
+    }
     assert CliRunner().invoke(command, ["--preset=nothing"]).exit_code == 2
 
 
@@ -163,6 +169,25 @@ def test_success_is_exit_code_0() -> None:
     with pytest.raises(SystemExit) as raised:
         command.main([])
     assert raised.value.code == 0
+
+
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (["--dead-letters"], ""),
+        (["--dead-letters", "--explain"], ""),
+        (["--dead-letters", "x.singer"], "x.singer"),
+        (["--dead-letters=x.singer"], "x.singer"),
+        (["--explain", "--dead-letters"], ""),
+        ([], None),
+    ],
+)
+def test_a_path_that_may_be_left_out(arguments: list[str], path: str | None) -> None:
+    """`--dead-letters` stands alone, or before a path."""
+    seen: dict[str, Any] = {}
+    result = CliRunner().invoke(make_command(sdk_command(seen.update), LOGGER), arguments)
+    assert result.exit_code == 0
+    assert seen["letters_path"] == path
 
 
 # What the options do
@@ -265,6 +290,44 @@ def test_explain_checks_the_settings(
     assert explained(target, capsys, {"auth_token_path": str(path)})
     with pytest.raises(ConfigurationError, match="remove one of them"):
         explained(target, capsys, {"auth_token_path": str(path), "auth_token": "t0ken"})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"explained": True, "letters_path": ""},
+            "--explain and --dead-letters do different things: give one of them",
+        ),
+        (
+            {"about": True, "preset": "shopify", "letters_path": "x"},
+            "--about and --preset and --dead-letters do different things: give one of them",
+        ),
+        (
+            {"letters_path": "", "about_format": "markdown"},
+            "--dead-letters has no format markdown; json is there for programs",
+        ),
+        (
+            {"explained": True, "about_format": "markdown"},
+            "--explain has no format markdown; json is there for programs",
+        ),
+        (
+            {"letters_path": "", "expected": "x"},
+            "--expect compares what --explain finds: give both",
+        ),
+        (
+            {"letters_path": "", "file_input": io.StringIO()},
+            "--dead-letters does not read --input: give the path as --dead-letters PATH",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(
+    target: type[FakeTarget], options: dict[str, Any], said: str
+) -> None:
+    """Options that contradict each other are a usage error, and nothing is done."""
+    with pytest.raises(click.UsageError) as raised:
+        target.invoke(**options)
+    assert (str(raised.value), target.done) == (said, [])
 
 
 @pytest.mark.parametrize(

@@ -202,7 +202,9 @@ def messages(path: Path) -> list[dict[str, Any]]:
 
 def test_a_singer_row(stream: Path) -> None:
     """An event with every field fills every column; the amount keeps its digits."""
-    given = {"order_id": "=A-7", "idfa": UUID, "aaid": UUID, "decision_id": UUID, "sha2": SHA2}
+    aaid, decision_id = UUID.replace("6", "7"), UUID.replace("6", "8")
+    given = {"order_id": "=A-7", "idfa": UUID, "aaid": aaid, "decision_id": decision_id}
+    given |= {"sha2": SHA2}
     append(stream, {**given, "value": "87.280", "currency": "usd"})
     _, row = messages(stream)
     assert row["type"] == "RECORD"
@@ -220,9 +222,9 @@ def test_a_singer_row(stream: Path) -> None:
         "currency": "USD",
         "md5": MD5,
         "sha2": SHA2,
-        "decision_id": UUID,
+        "decision_id": decision_id,
         "idfa": UUID,
-        "aaid": UUID,
+        "aaid": aaid,
     }
     assert list(row["record"]) == list(SINGER_COLUMNS)
 
