@@ -6,6 +6,7 @@ from collections.abc import Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
+from target_liveintent.errors import ConfigurationError
 from target_liveintent.settings import is_url
 
 _TAKE_URLS = ("dead_letter_path", "delivered_path", "report_path", "suppression_path")
@@ -43,6 +44,12 @@ def url_problems(kind: str, name: str, url: str) -> Iterator[str]:
             f"{kind} '{name}' must be a URL without user, password and parameters, such as"
             " s3://bucket/folder; credentials come from the environment"
         )
+
+
+def check_option_url(option: str, path: str) -> None:
+    """Raise a `ConfigurationError` if an option of the command line has a URL that is wrong."""
+    if is_url(path) and (found := list(url_problems("option", option, path))):
+        raise ConfigurationError(found[0])
 
 
 def _parts(url: str) -> SplitResult | None:

@@ -9,10 +9,9 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
-from target_liveintent.config import url_problems
-from target_liveintent.errors import ConfigurationError
+from target_liveintent.config import check_option_url
 from target_liveintent.run import RunCounts, RunParts
-from target_liveintent.settings import Settings, is_url
+from target_liveintent.settings import Settings
 from target_liveintent.storage import (
     HEAD,
     Letters,
@@ -53,8 +52,7 @@ class ReplayCommand:
         Raises:
             ConfigurationError: If the path is a URL that cannot be used.
         """
-        if is_url(self._path) and (found := list(url_problems("option", "--replay", self._path))):
-            raise ConfigurationError(found[0])
+        check_option_url("--replay", self._path)
         self._path = self._path or settings.dead_letter_path
         self._letters = Places(settings, self._logger).letters(self._path)
         dry_run = self._dry_run = self._dry_run or settings.dry_run

@@ -18,7 +18,12 @@ from target_liveintent.storage.delivered_rows import DeliveredEvent
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
 from target_liveintent.storage.ledger_preview import LedgerPreview
 from target_liveintent.storage.letter_parts import LetterPart, Letters, LetterSource
-from target_liveintent.storage.letter_reading import LetterLine, letter_files, letter_lines
+from target_liveintent.storage.letter_reading import (
+    LetterLine,
+    letter_files,
+    letter_lines,
+    object_lines,
+)
 from target_liveintent.storage.object_store import ObjectStore
 from target_liveintent.storage.places import Places
 from target_liveintent.storage.replayed import Replayed, count_letters, letters_of
@@ -46,6 +51,7 @@ __all__ = [
     "letter_files",
     "letter_lines",
     "letters_of",
+    "object_lines",
     "refuse_own_file",
     "to_replay",
     "why_not_replayed",

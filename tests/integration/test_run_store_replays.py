@@ -1,7 +1,8 @@
-"""Replays of dead letters that are in S3, or go there."""
+"""Dead letters in S3: what `--dead-letters` shows of them, and replays from and to S3."""
 
 from __future__ import annotations
 
+import json
 import re
 from typing import TYPE_CHECKING, Any
 
@@ -164,9 +165,39 @@ def test_a_store_that_fails_a_replay(
     assert left(store, bucket) == {"a.singer": ["1", "bad"]}
 
 
-def test_a_path_with_a_secret(target: Launcher) -> None:
-    """It is refused, and not shown."""
-    run = replay(target, "s3://AKIA1:s3cr3t@bucket/letters", {})
+def show(target: Launcher, path: str, env: Mapping[str, str], **settings: Any) -> Running:
+    """Run `--dead-letters` over the dead letters of a path."""
+    arguments = ["--config", str(target.config(**settings)), "--dead-letters", path]
+    return target.command(*arguments, "--format=json", env=env, forks=target.forks).wait()
+
+
+def test_dead_letters_are_shown(
+    target: Launcher, store: Store, door: Door, bucket: str, url: str
+) -> None:
+    """They are counted over all objects directly in the folder; nothing is written."""
+    put(store, bucket, a=letters("1", "2"), b=letters("bad"))
+    store.client.put_object(Bucket=bucket, Key=f"{LETTERS_FOLDER}/_pending/x.singer", Body=b"x")
+    run = show(target, url, door.environment)
+    assert run.code == 0, run.log
+    found = json.loads(run.stdout)
+    assert (found["path"], found["files"], found["letters"]) == (url, 2, 3)
+    assert {asked.method for asked in door.asked} == {"GET", "HEAD"}
+
+
+def test_no_dead_letters_are_shown(target: Launcher, store: Store, url: str) -> None:
+    """A folder without objects has none; a bucket that does not exist is an error."""
+    run = show(target, url, store.environment)
+    assert (run.code, json.loads(run.stdout)["letters"]) == (0, 0)
+    run = show(target, "s3://missing-bucket/letters", store.environment)
     assert run.code == 2
-    assert "option '--replay' must be a URL without user" in run.last_line
+    assert "the bucket 'missing-bucket' of dead_letter_path does not exist" in run.last_line
+
+
+@pytest.mark.parametrize("option", ["--replay", "--dead-letters"])
+def test_a_path_with_a_secret(target: Launcher, option: str) -> None:
+    """It is refused, and not shown."""
+    config = ["--config", str(target.config())]
+    run = target.command(*config, option, "s3://AKIA1:s3cr3t@bucket/letters").wait()
+    assert run.code == 2
+    assert f"option '{option}' must be a URL without user" in run.last_line
     assert not re.search("s3cr3t|AKIA1", run.log + run.stdout)
