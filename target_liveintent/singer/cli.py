@@ -118,8 +118,8 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
             is_flag=False,
             flag_value="",
             metavar="[PATH]",
-            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default) that can"
-            " be sent by now, and put back the others. Runs may go on meanwhile. If it is"
+            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default) that"
+            " can be sent by now, and put back the others. Runs may go on meanwhile. If it is"
             " interrupted, repeat it.",
         ),
         click.Option(
