@@ -15,7 +15,6 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from hashlib import blake2b
 
-from target_liveintent.errors import StorageError
 from target_liveintent.settings import is_url
 from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
 from target_liveintent.storage.journals import Journal, LetterFile, TakenOver
@@ -167,9 +166,6 @@ def _append_missing(path: str, lines: list[bytes]) -> None:
             file.add_missing(target, lines)
             os.fsync(target)
         file.cover()
-    except OSError as error:
-        msg = f"dead_letter_path '{path}' cannot be written: {error.strerror}"
-        raise StorageError(msg) from None
     finally:
         file.close()
 

@@ -157,3 +157,13 @@ def test_the_ledger_of_a_replay(tmp_path: Path) -> None:
     (tmp_path / os.path.basename(letters.ledger)).touch()  # noqa: PTH119
     letters.forget_ledger()
     assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written(files: Any, tmp_path: Path) -> None:
+    """What is left of an object stays in it."""
+    (tmp_path / "own.singer").mkdir()
+    files.pipe_file("/bucket/letters/a.singer", HEAD + ONE)
+    (part,) = letters_at(URL, "memory://bucket/x").take("run-2", str(tmp_path / "own.singer"))
+    with pytest.raises(StorageError, match=r"dead_letter_path .* cannot be written"):
+        part.leave([ONE])
+    assert objects(files) == {"letters/a.singer": HEAD + ONE}
