@@ -97,10 +97,10 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
-        self.run_id = run_id or new_run_id()
         self._replay = replay
         if replay is not None:
             self.settings = replay.settings(self.settings)
+        self.run_id = run_id or new_run_id()
         hide_token(self.settings.auth_token)
         check_log()
         if not self.settings.dry_run:
@@ -174,7 +174,11 @@ class TargetLiveIntent(Target):
         }
         has_input = file_input is not None
         check_options(
-            actions, style=about_format, expected=expected, has_input=has_input, dry_run=dry_run
+            actions,
+            style=about_format,
+            expected=expected,
+            has_input=has_input,
+            dry_run=dry_run,
         )
         config = config or _ConfigInput()
         if any(actions.values()):
@@ -197,10 +201,9 @@ class TargetLiveIntent(Target):
             with readable_failures(cls.logger, run_named(run_id)):
                 if replayed is None:
                     input_of(file_input)  # Closed, it ends the run before a file is made.
-                    cls(**given, run_id=run_id).process(file_input)
                 else:
-                    command = ReplayCommand(replayed, cls.logger, dry_run=dry_run)
-                    cls(**given, run_id=run_id, replay=command).process(None)
+                    given["replay"] = ReplayCommand(replayed, cls.logger, dry_run=dry_run)
+                cls(**given, run_id=run_id).process(file_input)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -258,13 +261,18 @@ class TargetLiveIntent(Target):
             finally:
                 self._report(ending)
             if (number := self._signals.received) is not None:
-                words = (_stopped_by(number), run_named(self.run_id))
+                stopped = _stopped_by(number)
+                name = run_named(self.run_id)
                 if self._replay is not None:
-                    self.logger.warning("%s; repeat the replay to send what it has left%s", *words)
+                    self.logger.warning(
+                        "%s; repeat the replay to send what it has left%s", stopped, name
+                    )
                 elif self.run.counts.is_replay:  # It has no STATE.
-                    self.logger.warning("%s; keep the file, and pipe it in again%s", *words)
+                    self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
                 else:
-                    self.logger.warning("%s; the next run goes on where STATE stands%s", *words)
+                    self.logger.warning(
+                        "%s; the next run goes on where STATE stands%s", stopped, name
+                    )
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:

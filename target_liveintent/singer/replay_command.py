@@ -10,7 +10,7 @@ from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
 from target_liveintent.config import check_option_url
-from target_liveintent.run import RunCounts, RunParts
+from target_liveintent.run import RunCounts, RunParts, counted
 from target_liveintent.settings import Settings
 from target_liveintent.storage import (
     HEAD,
@@ -59,8 +59,8 @@ class ReplayCommand:
         changed = dataclasses.replace(
             settings, dry_run=dry_run, max_dead_letter_percent=100, on_invalid="dead_letter"
         )
-        if not settings.ledger and not dry_run:
-            self._has_own_ledger = True
+        if not settings.ledger:
+            self._has_own_ledger = not dry_run
             changed = dataclasses.replace(changed, ledger=True, ledger_path=self._letters.ledger)
         self._settings = changed
         return changed
@@ -96,12 +96,11 @@ class ReplayCommand:
                 self._path,
             )
             return
-        self._logger.info(
-            "%s %s dead letters of %s",
-            "reading" if self._dry_run else "replaying",
-            f"{self._count:,}",
-            " and ".join(names),
-        )
+        found = counted(self._count, "dead letter"), " and ".join(names)
+        if self._dry_run:
+            self._logger.info("reading %s of %s, and leaving everything as it is", *found)
+        else:
+            self._logger.info("replaying %s of %s", *found)
 
     def end(self) -> None:
         """Remove what only a replay that was killed needs; the run has put back what is left."""
@@ -111,14 +110,15 @@ class ReplayCommand:
     def summary(self, counts: RunCounts) -> Iterator[str]:
         """Return what became of the dead letters, in lines."""
         total = counts.total
+        found = max(self._count, self._replayed.count)  # A run may have written some more.
         would = "would be " if self._dry_run else ""
-        yield f"{self._path}: {self._count:,} dead letters"
+        yield f"{self._path}: {counted(found, 'dead letter')}"
         yield f"  {would}sent {total.delivered:,}"
         dropped = total.dropped - Counter(over_limit=total.dropped["over_limit"])
         for reason, count in dropped.most_common():
             yield f"  {reason.replace('_', ' ')} {count:,}"
         yield f"  {would}rejected again {_by_reason(total.rejected)}"
-        unsent = self._count - total.delivered - dropped.total()
+        unsent = found - total.delivered - dropped.total()
         unsent -= total.rejected.total() + total.not_replayed.total()
         left = total.not_replayed + Counter({"not sent yet": unsent} if unsent > 0 else {})
         yield f"  {would}left as they were {_by_reason(left)}"

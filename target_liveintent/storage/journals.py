@@ -14,7 +14,6 @@ from __future__ import annotations
 
 import contextlib
 import glob
-import itertools
 import os
 import sys
 from collections.abc import Iterable, Iterator
@@ -24,7 +23,7 @@ from typing import Any
 import msgspec
 
 from target_liveintent.errors import StorageError
-from target_liveintent.storage.dead_letters import LAST_LINE, DeadLetterFile, is_whole
+from target_liveintent.storage.dead_letters import HEAD, LAST_LINE, DeadLetterFile, is_whole
 from target_liveintent.storage.files import (
     append,
     check_ordinary,
@@ -46,17 +45,15 @@ class LetterFile:
 
     Args:
         path: The file.
-        skipped: How many lines at its beginning are none of dead letters.
     """
 
-    def __init__(self, path: str, skipped: int = 0) -> None:
+    def __init__(self, path: str) -> None:
         self.name = self._path = path
-        self._skipped = skipped
 
     def lines(self) -> Iterator[bytes]:
         """Yield its whole lines."""
         with _failures_named(f"'{self._path}' cannot be read"), open(self._path, "rb") as file:  # noqa: PTH123
-            for line in itertools.islice(file, self._skipped, None):
+            for line in file:
                 if line.endswith(b"\n"):
                     yield line
                 elif is_whole(line):
@@ -85,10 +82,9 @@ class Journal(LetterFile):
                 return
             _check_writable(self._dead_letter_path)
             commit = f"{self._path.removesuffix('.journal')}.commit"
-            head = {
-                "dead_letter_path": os.path.realpath(self._dead_letter_path),
-                "journal": self._path,
-            }
+            path = os.path.realpath(self._dead_letter_path)
+            # Like the journal, the commit is a Singer stream of dead letters, which can be read.
+            head = _decode_line(HEAD) | {"dead_letter_path": path, "journal": self._path}
             _write_new(commit, [msgspec.json.encode(head) + b"\n", first], lines)
             _complete(commit)
 
@@ -121,12 +117,16 @@ class TakenOver:
             StorageError: If what is there is not a file.
         """
         with _failures_named(f"'{self.path}' cannot be read"):
-            found = [LetterFile(path) for path in self._journals]
-            found += [LetterFile(path, skipped=1) for path in self._leftover("commit")]
+            found = [LetterFile(path) for path in self.interrupted]
             with contextlib.suppress(FileNotFoundError):
                 check_ordinary(os.stat(self._file))  # noqa: PTH116
                 found.append(LetterFile(self.path))
             return found
+
+    @property
+    def interrupted(self) -> list[str]:
+        """The files with the dead letters of replays that have not come to their end."""
+        return [*self._journals, *self._leftover("commit")]
 
     @property
     def _journals(self) -> list[str]:

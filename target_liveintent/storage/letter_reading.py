@@ -8,6 +8,7 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from target_liveintent.errors import StorageError
+from target_liveintent.storage.journals import TakenOver
 from target_liveintent.storage.letter_parts import LetterSource
 
 _LONGEST_LINE = 16 * 1024 * 1024
@@ -36,7 +37,8 @@ def letter_files(path: str) -> list[str]:
 
     Args:
         path: A file, or a folder as Spark writes it: its dead letters are the files `*.singer`
-            directly in it. Nothing has to be there.
+            directly in it. Nothing has to be there. What an interrupted replay of a file has taken
+            over counts as well.
 
     Raises:
         StorageError: If it cannot be looked at, or is neither.
@@ -44,12 +46,12 @@ def letter_files(path: str) -> list[str]:
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
         if stat.S_ISREG(mode):
-            return [path]
+            return [*TakenOver(path).interrupted, path]
         if stat.S_ISDIR(mode):
             with os.scandir(path) as entries:
                 return sorted(one.path for one in entries if _is_of_letters(one))
     except FileNotFoundError:
-        return []
+        return TakenOver(path).interrupted
     except (OSError, ValueError) as error:  # A path with a NUL raises ValueError.
         raise _unreadable(path, error) from None
     msg = f"the dead letters '{path}' cannot be read: this is neither a file nor a folder"

@@ -90,19 +90,22 @@ class Replayed:
 
     Attributes:
         current: The number of the dead letter that was read last; None before the first one.
-        settled: How many need not be kept any more.
     """
 
     def __init__(self) -> None:
         self._pending: list[LetterPart] = []  # Parts that are still to be read, or put back.
         self._parts: list[_Part] = []
         self._fates = bytearray()
-        self.settled = 0
 
     @property
     def is_put_back(self) -> bool:
         """Whether nothing of what was taken over is still to be put back."""
         return not self._pending
+
+    @property
+    def count(self) -> int:
+        """How many were read."""
+        return len(self._fates)
 
     @property
     def current(self) -> int | None:  # noqa: D102 (above)
@@ -125,7 +128,6 @@ class Replayed:
         for letter in letters:
             if letter is not None and self._fates[letter] == _OPEN:
                 self._fates[letter] = _SETTLED
-                self.settled += 1
 
     def replace(self, letter: int, line: bytes) -> None:
         """Put another line in the place of a dead letter."""

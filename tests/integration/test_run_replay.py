@@ -214,7 +214,7 @@ def test_a_limit(to_server: Launcher, server: FaultyServer) -> None:
     write_letters(to_server.folder / LETTERS, [letter(f"e{n}") for n in range(10)])
     run = replay(to_server, limit=4)
     assert (run.code, len(server.accepted), len(run.letters)) == (0, 4, 6)
-    assert "left as they were 6 (not sent yet 6)" in run.stdout
+    assert "left as they were 6 (over_limit 6)" in run.stdout
     assert replay(to_server).code == 0
     assert sorted(server.accepted) == [f"e{n}" for n in range(10)]
     assert left(to_server.folder) == []
@@ -273,7 +273,9 @@ def test_a_killed_replay_is_repeated(
     run.signal(signal.SIGKILL).wait()
     assert left(to_server.folder) == []
     assert len(names(to_server.folder)) >= 2  # The journal and the lock.
-    # A run goes on meanwhile, and somebody removes what is there.
+    shown = to_server.command("--config", str(to_server.config()), "--dead-letters").wait()
+    assert "300" in shown.stdout  # They are where the replay has put them.
+    # A run goes on meanwhile.
     assert to_server.run(schema(columns=COLUMNS), *numbered(1, source="x")).code == 0
     server.answer = lambda _: Reply()
     again = replay(to_server, ledger=ledger)

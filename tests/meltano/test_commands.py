@@ -54,7 +54,7 @@ def test_replay(shop: Project, account: dict[str, str], sandbox: Sandbox) -> Non
     assert "rejected again 1 (invalid_source 1)" in done.stdout
     again = shop.run("invoke", "target-liveintent:replay", "letters.singer", **account)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert "letters.singer: 1 dead letters" in again.stdout
+    assert "letters.singer: 1 dead letter\n" in again.stdout
 
 
 def test_explain(shop: Project, account: dict[str, str], sandbox: Sandbox) -> None:
