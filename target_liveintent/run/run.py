@@ -6,6 +6,7 @@ record gets its outcome, and writes no STATE before that. All of it runs on the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -284,9 +285,10 @@ class Run:
     def _close(self) -> None:
         parts = self._parts
         files = (parts.dead_letters, parts.delivered_file, parts.ledger)
-        for part in (parts.delivery, parts.replayed, *files):
-            if part is not None:
-                part.close()
+        with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
+            for part in reversed((parts.delivery, parts.replayed, *files)):
+                if part is not None:
+                    stack.callback(part.close)
 
 
 def _explain(rejection: Rejection, *, replay: bool) -> str:

@@ -269,6 +269,14 @@ def test_all_files_are_closed_at_the_end(fails: bool) -> None:
     assert fake.delivery.closed
 
 
+def test_a_file_that_cannot_be_closed() -> None:
+    """The other files of a run are closed all the same, and the ledger lets go of its events."""
+    fake, _, _ = delivering(ledger=True, failing="close")
+    with pytest.raises(StorageError, match="delivered_path"):
+        fake.run.finish()
+    assert fake.happened[-1] == "ledger close"
+
+
 def test_deliveries_can_be_followed() -> None:
     """Who follows a run gets the events of each batch, when they were sent, and the latencies."""
     results: list[tuple[str, int, list[float], list[float]]] = []
