@@ -86,7 +86,7 @@ class Journal(LetterFile):
             # Like the journal, the commit is a Singer stream of dead letters, which can be read.
             head = _decode_line(HEAD) | {"dead_letter_path": path, "journal": self._path}
             _write_new(commit, [msgspec.json.encode(head) + b"\n", first], lines)
-            _complete(commit)
+            complete_commit(commit)
 
 
 class TakenOver:
@@ -185,7 +185,7 @@ class TakenOver:
         folders = {self._folder, os.path.dirname(os.path.realpath(dead_letter_path))}  # noqa: PTH120
         for folder in sorted(folders):
             for path in sorted(glob.glob(f"{glob.escape(folder)}/{_PREFIX}*.commit")):  # noqa: PTH207
-                _complete(path)
+                complete_commit(path)
 
     def forget_ledger(self) -> None:
         """Remove the ledger of a replay that has come to its end."""
@@ -241,7 +241,7 @@ def _check_writable(dead_letter_path: str) -> None:
             os.close(file)
 
 
-def _complete(commit: str) -> None:
+def complete_commit(commit: str) -> None:
     """Append the lines of a commit to the dead-letter file; remove the journal, then the commit."""
     try:
         lines = open(commit, "rb")  # noqa: PTH123, SIM115

@@ -10,11 +10,13 @@ import pytest
 
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import InputError, StorageError
+from target_liveintent.storage import journals
 from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
 from target_liveintent.storage.journals import Journal, TakenOver
 from target_liveintent.storage.replayed import Replayed, count_letters
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 KILLED = 99
@@ -246,3 +248,28 @@ def test_a_part_can_be_left_again(tmp_path: Path) -> None:
         for _ in range(2):
             part.leave([letter("8")])
     assert left(tmp_path) == ["8"]
+
+
+def test_two_replays_complete_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower one finds nothing to do, also where the letters have been taken away since."""
+    path, to = tmp_path / "again", tmp_path / "dead-letters"
+    write(path, "7")
+    with monkeypatch.context() as patched:
+        patched.setattr(journals, "complete_commit", lambda _: None)
+        replay(path, to)
+    complete = journals.complete_commit
+    (commit,) = tmp_path.glob("*.commit")
+
+    class Slow(DeadLetterFile):
+        def in_place(self) -> AbstractContextManager[int]:
+            with monkeypatch.context() as patched:
+                patched.setattr(journals, "DeadLetterFile", DeadLetterFile)
+                complete(str(commit))
+            assert left(tmp_path) == ["7"]
+            to.unlink()
+            return super().in_place()
+
+    monkeypatch.setattr(journals, "DeadLetterFile", Slow)
+    complete(str(commit))
+    assert left(tmp_path) == []
+    assert others(tmp_path) == []
