@@ -26,7 +26,7 @@ from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import StreamPlan, preset_text
-from target_liveintent.privacy import Suppressions, hide_token, protect_logging
+from target_liveintent.privacy import hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
 from target_liveintent.run_id import new_run_id, run_named
@@ -59,7 +59,7 @@ from target_liveintent.singer import (
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger, LedgerPreview
+from target_liveintent.storage import Ledger, LedgerPreview, Places
 
 
 class TargetLiveIntent(Target):
@@ -106,7 +106,7 @@ class TargetLiveIntent(Target):
         if not self.settings.dry_run:
             check_output()
         # Before all other files: if it cannot be read, the run must not create any.
-        self._suppressions = Suppressions(self.settings.suppression_path)
+        self._suppressions = Places(self.settings, self.logger).suppressions()
         program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(
             self.settings, program, self.logger, sys.stderr, run_id=self.run_id
@@ -197,9 +197,8 @@ class TargetLiveIntent(Target):
         else:
             run_id = new_run_id()
             cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
+            given: dict[str, Any] = {"config": config.config, "parse_env_config": config.parse_env}
             with readable_failures(cls.logger, run_named(run_id)):
-                given: dict[str, Any]
-                given = {"config": config.config, "parse_env_config": config.parse_env}
                 if replayed is None:
                     input_of(file_input)  # Closed, it ends the run before a file is made.
                 else:
@@ -292,6 +291,14 @@ class TargetLiveIntent(Target):
             print_lines(self._replay.summary(self.run.counts))
 
     def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
+        if self._replay is not None:
+            self.message_reader.stopped = True
+            self.logger.info(
+                "%s events are on their way, as many as the setting 'limit' allows; the other dead"
+                " letters are left",
+                self.settings.limit,
+            )
+            return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
                 "%s dead letters are on their way, as many as the setting 'limit' allows; the"

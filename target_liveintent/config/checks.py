@@ -20,10 +20,11 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from target_liveintent.config.nesting import is_column, joined, nesting_problems
 from target_liveintent.config.schema import SCHEMA, expected
+from target_liveintent.config.store_urls import store_problems
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import NULL_VALUES, nearest
-from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
+from target_liveintent.settings import Settings, endpoint, is_loopback, is_url, report_json
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")
@@ -122,7 +123,7 @@ def _zone_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
     for name, instead in _WRITTEN_PATHS.items():
-        if name not in given:
+        if name not in given or is_url(given[name].strip()):
             continue
         path = pathlib.Path(given[name])
         try:
@@ -255,6 +256,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     _url_problems,
     _zone_problems,
     _path_problems,
+    store_problems,
     _shared_path_problems,
     _report_problems,
     _preset_problems,

@@ -13,13 +13,12 @@ from target_liveintent.delivery import Client, Delivery, DeliveryStatus, DryRun,
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.settings import Settings
 from target_liveintent.storage import (
-    DeadLetterFile,
     DeadLetterWriter,
-    DeliveredFile,
+    DeliveredWriter,
     Ledger,
     LedgerAccount,
     LedgerPreview,
-    row_format,
+    Places,
 )
 
 
@@ -62,7 +61,7 @@ class RunParts(NamedTuple):
     delivery: Delivery
     dead_letters: DeadLetterWriter
     ledger: Ledger | LedgerPreview | None = None
-    delivered_file: DeliveredFile | None = None
+    delivered_file: DeliveredWriter | None = None
     replayed: ReplayedLetters | None = None
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
@@ -90,18 +89,17 @@ def parts_of(
         accepted: Whether the caller itself judges if the API refuses everything.
 
     Raises:
-        ConfigurationError: If a file that the settings name cannot be used.
+        ConfigurationError: If a file or a bucket that the settings name cannot be used.
+        StorageError: If a store that they name cannot be reached.
     """
-    dead_letters = DeadLetterFile(settings.dead_letter_path)
+    places = Places(settings, logger, clock)
+    dead_letters = places.dead_letters(run_id)
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
         preview = _preview_of(settings, logger, clock) if settings.ledger else None
         return RunParts(clock, run_id, DryRun(logger, clock), dead_letters, preview)
     ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
-    delivered_file = None
-    if settings.delivered_path is not None:
-        rows = row_format(settings.delivered_path, run_id, logger)
-        delivered_file = DeliveredFile(settings.delivered_path, rows)
+    delivered_file = places.delivered(run_id)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
 

@@ -6,6 +6,7 @@ record gets its outcome, and writes no STATE before that. All of it runs on the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -141,6 +142,9 @@ class Run:
             self.gate.release()
         if self.gate.withholds:  # A run that delivers nothing must not read a million bad records.
             self._judge()
+        is_ending = self._at_end or self._failed or self._stop_requested_at is not None
+        if not (is_ending or self._parts.dead_letters.is_due):
+            return  # An object store takes few objects: STATE waits for the next one.
         state = self.gate.due()
         if state is None:
             return
@@ -198,8 +202,8 @@ class Run:
                 streams = (conversion.stream for conversion in result.delivered)
                 rows = zip(events, streams, result.sent_at, strict=True)
                 file.write_events(DeliveredEvent(*row) for row in rows)
-                if ledger is not None:  # What it knows is not sent again, so no row may be lost.
-                    file.sync()
+                if ledger is not None:
+                    file.sync_batch()
         if ledger is not None:
             ledger.end(result.batch.conversions, result.confirmed)
 
@@ -292,9 +296,10 @@ class Run:
     def _close(self) -> None:
         parts = self._parts
         files = (parts.dead_letters, parts.delivered_file, parts.ledger)
-        for part in (parts.delivery, parts.replayed, *files):
-            if part is not None:
-                part.close()
+        with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
+            for part in reversed((parts.delivery, parts.replayed, *files)):
+                if part is not None:
+                    stack.callback(part.close)
 
 
 def _explain(rejection: Rejection, *, replay: bool) -> str:

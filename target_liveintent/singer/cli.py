@@ -20,7 +20,12 @@ from singer_sdk.exceptions import (
 )
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
-from target_liveintent.config import from_environment, settings_of, unknown_settings
+from target_liveintent.config import (
+    check_option_url,
+    from_environment,
+    settings_of,
+    unknown_settings,
+)
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, RunError
 from target_liveintent.mapping import PRESETS
@@ -113,8 +118,8 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
             is_flag=False,
             flag_value="",
             metavar="[PATH]",
-            help="Send the dead letters of PATH (the file of dead_letter_path by default) that can"
-            " be sent by now, and put back the others. Runs may go on meanwhile. If it is"
+            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default) that"
+            " can be sent by now, and put back the others. Runs may go on meanwhile. If it is"
             " interrupted, repeat it.",
         ),
         click.Option(
@@ -129,8 +134,8 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
             type=click.Path(),
             metavar="[PATH]",
             help="Show what could not be sent, by reason and stream: how many, since when, some of"
-            " them, what to do, and what a replay would do. PATH is a file or a folder of *.singer"
-            " files; without it, dead_letter_path. Sends and changes nothing.",
+            " them, what to do, and what a replay would do. PATH is a file, a folder of *.singer"
+            " files, or its URL; without it, dead_letter_path. Sends and changes nothing.",
         ),
     ]
     return Command(
@@ -256,8 +261,9 @@ def print_explanation(
 _READ_WITH_LETTERS = (
     *("customer_id", "api_url", "pixel_id", "default_source", "timezone", "email_normalization"),
     *("source_url_parameters", "suppression_path", "replay_unconfirmed", "replay_other_accounts"),
+    "max_retry_seconds",
 )
-"""The settings that decide what a replay does with a dead letter."""
+"""The settings that decide what a replay does with a dead letter, and how long a store is asked."""
 
 
 def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> None:
@@ -272,6 +278,7 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
         ConfigurationError: If a setting is wrong.
         StorageError: If the dead letters cannot be read.
     """
+    check_option_url("--dead-letters", path)
     given = _given_settings(config)
     notes = list(unknown_settings(given))
     not_null = {name: value for name, value in given.items() if value is not None}

@@ -9,15 +9,16 @@ from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
+from target_liveintent.config import check_option_url
 from target_liveintent.run import RunCounts, RunParts, counted
 from target_liveintent.settings import Settings
 from target_liveintent.storage import (
     HEAD,
     Letters,
     LetterSource,
+    Places,
     Replayed,
     count_letters,
-    letters_at,
     letters_of,
 )
 
@@ -47,9 +48,13 @@ class ReplayCommand:
 
         It reaches its end whatever the dead letters are like. And it remembers what was delivered,
         also where `ledger` is off, so that nothing goes twice if it is killed and repeated.
+
+        Raises:
+            ConfigurationError: If the path is a URL that cannot be used.
         """
+        check_option_url("--replay", self._path)
         self._path = self._path or settings.dead_letter_path
-        self._letters = letters_at(self._path)
+        self._letters = Places(settings, self._logger).letters(self._path)
         dry_run = self._dry_run = self._dry_run or settings.dry_run
         changed = dataclasses.replace(
             settings, dry_run=dry_run, max_dead_letter_percent=100, on_invalid="dead_letter"

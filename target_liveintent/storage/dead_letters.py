@@ -190,7 +190,15 @@ def addressee(record: Mapping[str, Any]) -> str:
 
 
 class DeadLetterWriter(Protocol):
-    """Takes the dead letters of a run; each method raises `StorageError` if it fails."""
+    """Takes the dead letters of a run; each method raises `StorageError` if it fails.
+
+    Attributes:
+        is_due: Whether a STATE need not wait before it calls `sync`: an object store takes only one
+            object in a while.
+    """
+
+    @property
+    def is_due(self) -> bool: ...  # noqa: D102 (above)
 
     def write(self, line: bytes) -> None:
         """Write a dead letter, a line of `dead_letter_line` or `carry_over`."""
@@ -207,6 +215,8 @@ class DeadLetterWriter(Protocol):
 
 class DeadLetterFile(AppendedFile):
     """The dead-letter file. The first write creates it, so a clean run leaves no file."""
+
+    is_due = True
 
     def __init__(self, path: str) -> None:
         super().__init__("dead_letter_path", path, HEAD, repeat_head=True)

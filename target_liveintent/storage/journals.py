@@ -96,10 +96,11 @@ class TakenOver:
 
     Args:
         path: The file of dead letters. It need not be there.
+        known_as: What messages call it, if that is not its path.
     """
 
-    def __init__(self, path: str) -> None:
-        self.path = path
+    def __init__(self, path: str, known_as: str = "") -> None:
+        self.path = known_as or path
         self._file = os.path.realpath(path)  # Runs write to what a link leads to.
         self._folder, name = os.path.split(self._file)
         digest = blake2b(name.encode(errors="surrogateescape"), digest_size=6).hexdigest()

@@ -6,8 +6,6 @@ from collections.abc import Iterable, Iterator, Sequence
 from contextlib import AbstractContextManager
 from typing import Protocol
 
-from target_liveintent.storage.journals import TakenOver
-
 
 class LetterSource(Protocol):
     """Dead letters that can be read: a file or an object.
@@ -74,8 +72,3 @@ class Letters(Protocol):
 
     def forget_ledger(self) -> None:
         """Remove the ledger of a replay that has come to its end."""
-
-
-def letters_at(path: str) -> Letters:
-    """Return the dead letters that a path names. It need not exist."""
-    return TakenOver(path)

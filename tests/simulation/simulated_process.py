@@ -109,6 +109,8 @@ class SimulatedLetters:
         full_after: Writes after which the disk is full; None for never.
     """
 
+    is_due = True
+
     def __init__(
         self, disk: Disk, signals: Signals, checks: Checks, full_after: int | None = None
     ) -> None:

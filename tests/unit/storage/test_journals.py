@@ -14,7 +14,6 @@ from target_liveintent.errors import InputError, StorageError
 from target_liveintent.storage import journals
 from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
 from target_liveintent.storage.journals import Journal, TakenOver
-from target_liveintent.storage.letter_parts import letters_at
 from target_liveintent.storage.replayed import Replayed, count_letters
 
 if TYPE_CHECKING:
@@ -56,7 +55,7 @@ def others(folder: Path) -> list[str]:
 
 def replay(path: Path, to: Path, run_id: str = "1") -> None:
     """Do what a replay does: some letters are sent, one is rejected again, the others stay."""
-    letters = letters_at(str(path))
+    letters = TakenOver(str(path))
     replayed = Replayed()
     with letters.alone(), contextlib.ExitStack() as at_end:
         at_end.callback(replayed.release)
@@ -153,7 +152,7 @@ def test_two_replays_at_once(tmp_path: Path) -> None:
     for one in (path, other):
         write(one, "7")
     before = path.read_bytes()
-    with letters_at(str(path)).alone():
+    with TakenOver(str(path)).alone():
         with pytest.raises(StorageError, match=r"another replay of '.*dead-letters' goes on"):
             replay(path, path)
         assert path.read_bytes() == before
