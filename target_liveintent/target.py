@@ -54,7 +54,7 @@ from target_liveintent.singer import (
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger
+from target_liveintent.storage import EventLedger
 
 
 class TargetLiveIntent(Target):
@@ -226,7 +226,7 @@ class TargetLiveIntent(Target):
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
 
-    def _stop_reading(self, ledger: Ledger | None) -> None:
+    def _stop_reading(self, ledger: EventLedger | None) -> None:
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
@@ -304,9 +304,9 @@ def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
-def _what_waits(output: StateOutput, ledger: Ledger | None) -> str:
+def _what_waits(output: StateOutput, ledger: EventLedger | None) -> str:
     if output.waiting:
         return "STATE still waits for somebody to read standard output"
-    if ledger is not None and ledger.locked:
-        return "another process still holds the file of ledger_path"
+    if ledger is not None and ledger.waits_for:
+        return ledger.waits_for
     return "the run has not come to its end"

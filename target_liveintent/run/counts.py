@@ -5,6 +5,7 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
@@ -27,6 +28,20 @@ _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
 _LEAST_DROPPED_TO_WARN = 10
 """Records without consent from which on it is probably a mistake if a stream has no others."""
+
+
+class Elsewhere(NamedTuple):
+    """What waits because another run has claimed it in the ledger.
+
+    Attributes:
+        events: How many events wait.
+        run_id: The other run, or one of them.
+        since: Since when, in monotonic seconds.
+    """
+
+    events: int
+    run_id: str
+    since: float
 
 
 @dataclasses.dataclass
@@ -148,6 +163,7 @@ class RunCounts:
         fitting_rows: Half of the events of the smallest of them.
         other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
             names in words.
+        elsewhere: What waits for another run now; None if nothing does.
     """
 
     def __init__(
@@ -161,6 +177,7 @@ class RunCounts:
         self.too_large = 0
         self.fitting_rows = 0
         self.other_accounts: Counter[str] = Counter()
+        self.elsewhere: Elsewhere | None = None
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds

@@ -15,8 +15,12 @@ from target_liveintent.storage import (
     DeadLetterFile,
     DeadLetterWriter,
     DeliveredFile,
+    EventLedger,
     Ledger,
     LedgerAccount,
+    LedgerInDatabase,
+    LedgerInFile,
+    LedgerStore,
 )
 
 
@@ -39,7 +43,7 @@ class RunParts(NamedTuple):
     run_id: str
     delivery: Delivery
     dead_letters: DeadLetterWriter
-    ledger: Ledger | None = None
+    ledger: EventLedger | None = None
     delivered_file: DeliveredFile | None = None
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
@@ -73,7 +77,7 @@ def parts_of(
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
         return RunParts(clock, run_id, DryRun(logger, clock), dead_letters)
-    ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
+    ledger = _ledger_of(settings, logger, clock, run_id) if settings.ledger else None
     delivered_file = None
     if settings.delivered_path is not None:
         delivered_file = DeliveredFile(settings.delivered_path, logger)
@@ -81,8 +85,14 @@ def parts_of(
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
 
 
-def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock) -> Ledger:
+def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock, run_id: str) -> Ledger:
     """Open the ledger; a run can do without the one that nobody has asked for."""
-    account = LedgerAccount(settings.customer_id, settings.api_host, settings.url)
-    warn = logger.warning if settings.has_default_ledger else None
-    return Ledger(settings.ledger_path, account, warn=warn, clock=clock)
+    account = LedgerAccount(settings.customer_id, settings.api_host)
+    store: LedgerStore
+    if settings.ledger_url is not None:
+        store = LedgerInDatabase(settings.ledger_url, account, run_id=run_id, clock=clock)
+    else:
+        path, url = settings.ledger_path, settings.url
+        warn = logger.warning if settings.has_default_ledger else None
+        store = LedgerInFile(path, account, url, run_id=run_id, warn=warn, clock=clock)
+    return Ledger(store, account, clock)

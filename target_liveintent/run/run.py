@@ -6,6 +6,7 @@ record gets its outcome, and writes no STATE before that. All of it runs on the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -129,6 +130,7 @@ class Run:
             return
         self._judge()
         with self.gate.closed_by_failure():
+            self._outbox.write_ledger()
             self._parts.dead_letters.sync()
             if self._parts.delivered_file is not None:
                 self._parts.delivered_file.sync()
@@ -177,7 +179,7 @@ class Run:
                 if ledger is not None:  # What it knows is not sent again, so no row may be lost.
                     file.sync()
         if ledger is not None:
-            ledger.end(result.batch.conversions, result.confirmed)
+            ledger.end(result.batch.number, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch."""
@@ -206,8 +208,14 @@ class Run:
             return
         passed = self._parts.clock.monotonic() - self._stop_requested_at
         self._parts.delivery.stop(_STOP_RETRIES - passed)
+        in_flight, elsewhere = self._parts.delivery.in_flight, self.counts.elsewhere
+        if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
+            msg = (
+                f"stopped while {elsewhere.events} events waited for run {elsewhere.run_id}, which"
+                " has claimed them in the ledger"
+            )
+            raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            in_flight = self._parts.delivery.in_flight
             msg = f"stopped while {in_flight} batches were still on their way"
             raise DeliveryError(msg)
 
@@ -256,9 +264,10 @@ class Run:
 
     def _close(self) -> None:
         parts = self._parts
-        for part in (parts.delivery, parts.dead_letters, parts.delivered_file, parts.ledger):
-            if part is not None:
-                part.close()
+        with contextlib.ExitStack() as closing:  # Each is closed, even if another one fails.
+            for part in (parts.ledger, parts.delivered_file, parts.dead_letters, parts.delivery):
+                if part is not None:
+                    closing.callback(part.close)
 
 
 def _explain(rejection: Rejection, *, replay: bool) -> str:

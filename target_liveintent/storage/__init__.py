@@ -13,19 +13,26 @@ from target_liveintent.storage.dead_letters import (
 )
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
-from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
+from target_liveintent.storage.ledger import Claim, EventLedger, Ledger, LedgerAccount
+from target_liveintent.storage.ledger_in_database import LedgerInDatabase
+from target_liveintent.storage.ledger_in_file import LedgerInFile
+from target_liveintent.storage.ledger_store import LedgerStore
 
 __all__ = [
     "HEAD",
+    "Claim",
     "DeadLetterFile",
     "DeadLetterWriter",
     "DeliveredFile",
+    "EventLedger",
     "Ledger",
     "LedgerAccount",
+    "LedgerInDatabase",
+    "LedgerInFile",
+    "LedgerStore",
     "addressee",
     "carry_over",
     "dead_letter_line",
-    "event_key",
     "refuse_own_file",
     "replace_file",
     "to_replay",
