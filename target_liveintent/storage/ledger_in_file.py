@@ -95,19 +95,26 @@ class LedgerInFile:
         if self._file is None:
             return Found()
         try:
-            found = self._file.exchange(asked, self._account)
+            old: set[bytes] = set()
             if asked.wanted and self._file.has_version_1:
-                found = found._replace(known={*found.known, *self._known_before(asked.wanted)})
+                old = self._known_to_version_1(self._file, asked.wanted)
+                wanted = {
+                    number: {key: c for key, c in events.items() if key not in old}
+                    for number, events in asked.wanted.items()
+                }
+                asked = asked._replace(wanted=wanted)
+            found = self._file.exchange(asked, self._account)
         except sqlite3.Error as error:
             self._fail(error, StorageError)
             return Found()
-        return found
+        return found._replace(known=old.union(found.known)) if old else found
 
-    def _known_before(self, wanted: Mapping[int, Mapping[bytes, Conversion]]) -> Iterable[bytes]:
+    def _known_to_version_1(
+        self, file: LedgerFile, wanted: Mapping[int, Mapping[bytes, Conversion]]
+    ) -> set[bytes]:
         """Return those of the keys whose events are in the table of version 1."""
         keys = {self._version_1_key(c): key for keys in wanted.values() for key, c in keys.items()}
-        known = self._file.known_to_version_1(list(keys)) if self._file is not None else ()
-        return [keys[key] for key in known]
+        return {keys[key] for key in file.known_to_version_1(list(keys))}
 
     def _version_1_key(self, conversion: Conversion) -> bytes:
         digest = self._version_1.copy()
