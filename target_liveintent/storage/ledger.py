@@ -20,6 +20,7 @@ from target_liveintent.storage.ledger_store import (
     HASH_BYTES,
     TIME_BYTES,
     Exchange,
+    Found,
     LedgerStore,
 )
 
@@ -141,6 +142,7 @@ class Ledger:
         self._ended: list[int] = []
         self._renewed_at = clock.monotonic()
         self._has_failed = False
+        self._has_lapsed = False
         self._is_open = False
         if store.exists:
             self._open()
@@ -236,7 +238,7 @@ class Ledger:
 
     def write(self) -> None:
         """Make durable what was noted, and renew the claims of the run if it is time."""
-        if self._ended or self._must_renew:
+        if self._ended or self._must_renew or self._has_lapsed:
             self._exchange({})
 
     @property
@@ -249,21 +251,33 @@ class Ledger:
     ) -> tuple[Collection[bytes], Mapping[bytes, str]]:
         """Tell the store what was noted, and ask it; return the known keys, and the taken ones."""
         renews = self._must_renew
+        found = self._tell(self._ended, wanted, renews=renews)
+        if found.renewed is not None:
+            self._has_lapsed |= found.renewed < len(self._claims)
+            self._renewed_at = self._clock.monotonic()
+        if self._has_lapsed:
+            msg = (
+                "this run stood still for so long that its claims in the ledger have lapsed, and"
+                " another run has taken them over, so it must not go on; run it again"
+            )
+            raise StorageError(msg)
+        return found.known, found.taken
+
+    def _tell(
+        self,
+        ended: Sequence[int] | None,
+        wanted: Mapping[int, Mapping[bytes, Conversion]],
+        *,
+        renews: bool,
+    ) -> Found:
+        """Make an exchange. If that fails, what was noted goes into the next one."""
         self._has_failed = True
         found = self._store.exchange(
-            Exchange(sorted(self._confirmed), self._pixel_ids, self._ended, wanted, renews=renews)
+            Exchange(sorted(self._confirmed), self._pixel_ids, ended, wanted, renews=renews)
         )
         self._has_failed = False
         self._confirmed, self._pixel_ids, self._ended = [], set(), []
-        if renews:
-            if found.renewed is not None and found.renewed < len(self._claims):
-                msg = (
-                    "this run stood still for so long that its claims in the ledger have lapsed,"
-                    " and another run has taken them over, so it must not go on; run it again"
-                )
-                raise StorageError(msg)
-            self._renewed_at = self._clock.monotonic()
-        return found.known, found.taken
+        return found
 
     def _keys(self, conversions: Iterable[Conversion]) -> Iterable[bytes]:
         """Yield the key of each event: when it expires, and a hash of what identifies it."""
@@ -280,15 +294,15 @@ class Ledger:
     def close(self) -> None:
         """Make durable what was noted, and give all claims back."""
         failed_before = self._has_failed
-        self._ended += self._claims
-        self._claims.clear()
-        self._underway.clear()
         try:
-            self.write()
+            if self._claims or self._ended or failed_before:
+                self._tell(None, {}, renews=False)
         except StorageError:
             if not failed_before:  # Otherwise it has been said.
                 raise
         finally:
+            self._claims.clear()
+            self._has_failed = False
             self._store.close()
 
 

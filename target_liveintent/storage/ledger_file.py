@@ -190,7 +190,9 @@ class LedgerFile:
         with self._db:  # Commits, or rolls back.
             if asked.confirmed:
                 self._add(asked, account)
-            if asked.ended:
+            if asked.ended is None:
+                self._db.execute("DELETE FROM claims WHERE run_id = ?", (self._run_id,))
+            elif asked.ended:
                 ended = ((self._claims[batch],) for batch in asked.ended)
                 self._db.executemany("DELETE FROM claims WHERE number = ?", ended)
             renewed = None
@@ -198,7 +200,7 @@ class LedgerFile:
                 renew = "UPDATE claims SET until = ? WHERE run_id = ?"
                 renewed = self._db.execute(renew, (self._lapses_at(), self._run_id)).rowcount
             known, taken, made = self._claim(asked.wanted) if asked.wanted else (set(), {}, {})
-        for batch in asked.ended:
+        for batch in asked.ended or ():
             del self._claims[batch]
         self._claims |= made
         return Found(known, taken, renewed)

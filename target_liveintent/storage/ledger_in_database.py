@@ -78,7 +78,8 @@ ON CONFLICT (account, pixel_id) DO UPDATE SET unix_time = excluded.unix_time"""
 _EXPIRE = """\
 DELETE FROM liveintent_ledger_accepted WHERE key IN
 (SELECT key FROM liveintent_ledger_accepted WHERE key < %s ORDER BY key LIMIT %s)"""
-_END = "DELETE FROM liveintent_ledger_claims WHERE run_id = %s AND batch = ANY (%s::bigint[])"
+_END_ALL = "DELETE FROM liveintent_ledger_claims WHERE run_id = %s"
+_END = f"{_END_ALL} AND batch = ANY (%s::bigint[])"
 _RENEW = f"""\
 WITH renewed AS (
     UPDATE liveintent_ledger_claims SET until = clock_timestamp() + interval '{LAPSE} seconds'
@@ -188,13 +189,17 @@ class LedgerInDatabase:
     def exchange(self, asked: Exchange) -> Found:
         """Take what is new, and answer; raises a `StorageError` if that is not possible."""
         me = self._run_id
-        texts, values = [_BEGIN], []
+        texts: list[str] = [_BEGIN]
+        values: list[Any] = []
         if asked.confirmed:
             now = self._clock.time()
             texts += [_ADD, _LAST_ACCEPTED, _EXPIRE]
             values += [b"".join(asked.confirmed), self._account, sorted(asked.pixel_ids), int(now)]
             values += asked.expired(now)
-        if asked.ended:
+        if asked.ended is None:
+            texts.append(_END_ALL)
+            values.append(me)
+        elif asked.ended:
             texts.append(_END)
             values += [me, list(asked.ended)]
         if asked.renews:

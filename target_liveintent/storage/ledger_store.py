@@ -26,7 +26,7 @@ class Exchange(NamedTuple):
     Attributes:
         confirmed: The keys of events that the API has accepted, in order.
         pixel_ids: The pixels of these events.
-        ended: The batches whose claims are given back.
+        ended: The batches whose claims are given back; None for all of the run.
         wanted: The events that are to be claimed, by batch and key. Neither what was accepted nor
             what another run has claimed is claimed.
         renews: Whether the claims that the run has already are renewed.
@@ -34,7 +34,7 @@ class Exchange(NamedTuple):
 
     confirmed: Sequence[bytes]
     pixel_ids: Collection[int]
-    ended: Sequence[int]
+    ended: Sequence[int] | None
     wanted: Mapping[int, Mapping[bytes, Conversion]]
     renews: bool
 

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import os
+import re
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
@@ -11,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.storage.ledger import Claim, Ledger, LedgerAccount
+from target_liveintent.storage.ledger_in_database import LedgerInDatabase
 from target_liveintent.storage.ledger_in_file import LedgerInFile
 
 if TYPE_CHECKING:
@@ -46,22 +48,59 @@ def open_ledger(  # noqa: PLR0913 (as the store has it)
     return Ledger(store, account, clock)
 
 
-class Ledgers:
-    """Opens ledgers over one file, each as a run of its own, and closes them all."""
+def open_database(
+    url: str,
+    account: LedgerAccount = ACCOUNT,
+    *,
+    run_id: str = "run-1",
+    clock: Clock = SYSTEM_CLOCK,
+) -> Ledger:
+    """Open the ledger in a database."""
+    return Ledger(LedgerInDatabase(url, account, run_id=run_id, clock=clock), account, clock)
 
-    def __init__(self, path: Path) -> None:
+
+class Ledgers:
+    """Opens ledgers over one store, each as a run of its own, and closes them all.
+
+    Args:
+        path: The file.
+        url: The database in its place.
+    """
+
+    def __init__(self, path: Path, url: str | None = None) -> None:
         self.path = path
+        self.url = url
         self._open: list[Ledger] = []
 
     def __call__(self, account: LedgerAccount = ACCOUNT, **how: Any) -> Ledger:
         how.setdefault("run_id", f"run-{len(self._open)}")
-        ledger = open_ledger(self.path, account, **how)
+        if self.url is None:
+            ledger = open_ledger(self.path, account, **how)
+        else:
+            ledger = open_database(self.url, account, **how)
         self._open.append(ledger)
         return ledger
 
     def close(self) -> None:
         for ledger in self._open:
             ledger.close()
+
+    def query(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Execute statements, which name tables as the file does; return what the last gives."""
+        if self.url is None:
+            return query(self.path, *statements)
+        import psycopg
+
+        with psycopg.connect(self.url) as db:
+            for statement in statements:
+                names = r"\b(accepted|last_accepted|claims)\b"
+                cursor = db.execute(re.sub(names, r"liveintent_ledger_\1", statement))
+            return cursor.fetchall() if cursor.description else []
+
+    def rows(self) -> int:
+        """The number of keys."""
+        ((count,),) = self.query("SELECT count(*) FROM accepted")
+        return int(count)
 
 
 _numbers = itertools.count()
