@@ -58,6 +58,7 @@ class Outbox:
         self._full: list[Batch] = []  # They wait to be claimed.
         self._waiting: list[Batch] = []  # They wait for the outcome of equal events.
         self._claimed: deque[Batch] = deque()  # They wait to be handed over.
+        self._is_draining = False  # Then nothing is handed over until all has come back.
         self._ledger_rests_until = parts.clock.monotonic()
 
     @property
@@ -126,7 +127,7 @@ class Outbox:
 
     def _claim(self, batches: list[Batch]) -> None:
         """Claim batches, and hand over what must be sent."""
-        if (ledger := self._ledger) is None:
+        if (ledger := self._ledger) is None or self._is_draining:
             return
         events = {one.number: one.conversions for one in batches}
         claims = self._timed(lambda: ledger.claim(events))
@@ -170,7 +171,7 @@ class Outbox:
 
     def _hand_over(self) -> None:
         """Give delivery what is claimed; wait while it is full."""
-        while self._claimed:
+        while self._claimed and not self._is_draining:
             while self._delivery.full:
                 self._settle_one(TICK)
                 self._run.check_due()
@@ -209,12 +210,14 @@ class Outbox:
             self._hand_over()
             if self._waiting and not self._delivery.in_flight:
                 self._settle_one(TICK)  # Another run has them. A signal ends the wait.
+            self._is_draining = True
             self._delivery.drain()
             self._run.check_due()
             while not self.settle_within(TICK):
                 self._run.check_due()
+            self._is_draining = False
             self._run.check_due()
-            if not self._waiting:
+            if not (self._full or self._waiting or self._claimed):
                 break
 
     def settle_within(self, seconds: float) -> bool:

@@ -43,6 +43,8 @@ class State(NamedTuple):
 
 
 Message: TypeAlias = Record | State
+Key: TypeAlias = tuple[int, str, str]
+"""What identifies an event: pixel ID, stream and event ID."""
 
 
 class Feed:
@@ -133,3 +135,8 @@ def place_of_state(text: str) -> int:
 def place_of(conversion: Conversion) -> int:
     """Return the place of the record that a conversion was made of."""
     return int(conversion.columns["order_id"])
+
+
+def event_key(event: Conversion) -> Key:
+    """Return what identifies an event among all events of an account."""
+    return event.pixel_id, event.stream, event.event_id
