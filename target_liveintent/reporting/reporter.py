@@ -64,6 +64,7 @@ class RunReporter:
             self.tally.timeline.update(counts)
         self._progress.update(counts, status)
         self._waits.update(status)
+        self._waits.update_elsewhere(counts.elsewhere)
         if self._metrics is not None:
             self._metrics.update(counts, status)
 
@@ -73,7 +74,7 @@ class RunReporter:
         for warning in counts.warnings(self._settings.timezone):
             self._logger.warning(warning)
         settings = self._settings
-        advice = counts.advice(settings.dead_letter_path, settings.ledger_path)
+        advice = counts.advice(settings.dead_letter_path, _how_to_forget(settings))
         for line in (*counts.lines(), *advice):
             self._logger.info(line)
         if self._metrics is not None:
@@ -90,6 +91,12 @@ class RunReporter:
             self._logger.warning("report_path '%s' cannot be written: %s", path, why)
         else:
             self._logger.info("a report to look at is in %s", path)
+
+
+def _how_to_forget(settings: Settings) -> str:
+    if settings.ledger_url is not None:
+        return "delete the rows of the table liveintent_ledger_accepted"
+    return f"delete the ledger's files, {settings.ledger_path}*"
 
 
 def write_report(facts: Facts, path: str) -> None:

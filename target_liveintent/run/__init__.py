@@ -7,7 +7,7 @@ from target_liveintent.run.amounts import (
     counted,
     currency_lines,
 )
-from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run.counts import Elsewhere, RunCounts, StreamCounts
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.parts import parts_of
 from target_liveintent.run.run import Run
@@ -17,6 +17,7 @@ __all__ = [
     "Amounts",
     "Closed",
     "CurrencyFigures",
+    "Elsewhere",
     "Identification",
     "Run",
     "RunCounts",

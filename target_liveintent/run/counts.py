@@ -301,11 +301,16 @@ class RunCounts:
                 " each batch goes at once"
             )
 
-    def advice(self, dead_letter_path: str, ledger_path: str = "") -> Iterator[str]:
-        """Return what was not sent and what to do about it: a line for each reason."""
+    def advice(self, dead_letter_path: str, how_to_forget: str = "") -> Iterator[str]:
+        """Return what was not sent and what to do about it: a line for each reason.
+
+        Args:
+            dead_letter_path: The setting.
+            how_to_forget: What removes all events from the ledger.
+        """
         details = {
             "already_sent": " To send such events again, set ledger to false for one run, or"
-            f" forget them all: delete the ledger's files, {ledger_path}*"
+            f" forget them all: {how_to_forget}"
         }
         for stream, counts in self.streams.items():
             idle = counts.identification(stream).idle()

@@ -94,18 +94,13 @@ class Outbox:
 
     def submit(self, stream: str) -> None:
         """Hand over a stream's open batch, once it is claimed."""
-        if (batch := self._open.pop(stream, None)) is None:
-            return
-        if self._ledger is None:
-            self._claimed.append(batch)
-            self._hand_over()
-        else:
-            self._full.append(batch)
-            is_idle = not self._delivery.in_flight and self._ledger_has_rested
-            if is_idle or len(self._full) >= _CLAIMED_AT_ONCE:
-                self._claim(self._full)
-            if len(self._waiting) > _MOST_WAITING:
-                self.join()
+        self._close([stream])
+        is_idle = not self._delivery.in_flight and self._ledger_has_rested
+        if is_idle or len(self._full) >= _CLAIMED_AT_ONCE:
+            self._claim(self._full)
+        self._hand_over()
+        if len(self._waiting) > _MOST_WAITING:
+            self.join()
         self.collect()
 
     def submit_all(self) -> None:
@@ -118,16 +113,19 @@ class Outbox:
         self._submit_open([s for s, one in self._open.items() if one.opened_at <= opened_before])
 
     def _submit_open(self, streams: list[str]) -> None:
-        for stream in streams:
-            self.submit(stream)
-        if self._full or self._waiting:
-            self._claim(self._full + self._waiting)
+        self._close(streams)
+        self._claim(self._full + self._waiting)
         self._hand_over()
         self.collect()
 
+    def _close(self, streams: Iterable[str]) -> None:
+        """Put no more events into the open batches of these streams."""
+        closed = self._claimed if self._ledger is None else self._full
+        closed += [self._open.pop(stream) for stream in streams if stream in self._open]
+
     def _claim(self, batches: list[Batch]) -> None:
         """Claim batches, and hand over what must be sent."""
-        if (ledger := self._ledger) is None or self._is_draining:
+        if (ledger := self._ledger) is None or self._is_draining or not batches:
             return
         events = {one.number: one.conversions for one in batches}
         claims = self._timed(lambda: ledger.claim(events))
@@ -187,7 +185,7 @@ class Outbox:
         start = clock.monotonic()
         answer = ask()
         end = clock.monotonic()
-        self._ledger_rests_until = end + (end - start)
+        self._ledger_rests_until = max(self._ledger_rests_until, end + (end - start))
         return answer
 
     def write_ledger(self) -> None:
@@ -205,8 +203,7 @@ class Outbox:
     def join(self) -> None:
         """Wait until nothing is in flight, nor waits for the outcome of equal events."""
         while True:
-            if self._full or self._waiting:
-                self._claim(self._full + self._waiting)
+            self._claim(self._full + self._waiting)
             self._hand_over()
             if self._waiting and not self._delivery.in_flight:
                 self._settle_one(TICK)  # Another run has them. A signal ends the wait.

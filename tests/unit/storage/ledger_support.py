@@ -9,8 +9,8 @@ import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
-from target_liveintent.conversions.model import Conversion
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.conversions.model import Conversion
 from target_liveintent.storage.ledger import Claim, Ledger, LedgerAccount
 from target_liveintent.storage.ledger_in_database import LedgerInDatabase
 from target_liveintent.storage.ledger_in_file import LedgerInFile
@@ -34,7 +34,7 @@ def events(*numbers: int) -> list[Conversion]:
     return [event(str(n)) for n in range(*numbers)]
 
 
-def open_ledger(  # noqa: PLR0913 (as the store has it)
+def open_ledger(
     path: Path | str,
     account: LedgerAccount = ACCOUNT,
     *,

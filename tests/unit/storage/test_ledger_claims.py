@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 def lapse(ledgers: Ledgers, run_id: str) -> None:
     """Let the claims of a run lapse, as if it had not renewed them."""
     ago = "clock_timestamp() - interval '1 second'" if ledgers.url else "0"
-    ledgers.query(f"UPDATE claims SET until = {ago} WHERE run_id = '{run_id}'")
+    ledgers.query(f"UPDATE claims SET until = {ago} WHERE run_id = '{run_id}'")  # noqa: S608
 
 
 def claims(ledgers: Ledgers) -> list[str]:
@@ -128,14 +128,14 @@ def test_a_run_renews_its_claims(any_ledgers: Ledgers) -> None:
 
 def untils(ledgers: Ledgers) -> list[float]:
     number = "batch" if ledgers.url else "number"
-    return [until for (until,) in ledgers.query(f"SELECT until FROM claims ORDER BY {number}")]
+    return [until for (until,) in ledgers.query(f"SELECT until FROM claims ORDER BY {number}")]  # noqa: S608
 
 
 def test_a_run_that_stood_still(any_ledgers: Ledgers) -> None:
     """If another run has taken its events over meanwhile, it must not go on."""
     clock = FakeClock()
     ledger, other = any_ledgers(run_id="slow", clock=clock), any_ledgers(clock=clock)
-    number, _ = claim(ledger, events(3))
+    claim(ledger, events(3))
     lapse(any_ledgers, "slow")
     taken, found = claim(other, events(3))
     assert found.mine == events(3)
