@@ -47,9 +47,11 @@ _TABLES = (
 """As in the file; a claim has the hashes of the keys, so that the database can compare them."""
 _MAKING = 0x4C494C47
 """The number of the lock that runs take while they make the tables: the letters "LILG"."""
-_FOREIGN = ("42703", "42P07", "42809")
-"""The errors of a database in which another program has such tables: a column that is not there, a
-table that is there already, something that is no table."""
+_FOREIGN = ("42703", "42P07")
+"""The errors of a database in which another program has such tables: a column that is not there,
+and a table that is there already."""
+_IS_MADE = """\
+SELECT count(*) FROM pg_class WHERE relname = 'liveintent_ledger' AND pg_table_is_visible(oid)"""
 _CANNOT_BE_USED = "the database of ledger_url cannot be used: "
 _OF_ANOTHER = "its tables liveintent_ledger… are those of another program; name another database"
 _TOO_NEW = "a newer version of target-liveintent wrote it; upgrade, or name another database"
@@ -163,7 +165,7 @@ class LedgerInDatabase:
         except psycopg.Error as error:
             raise self._failure(error) from None
         try:
-            if self._ask("SELECT to_regclass('liveintent_ledger')")[0] == [(None,)]:
+            if self._ask(_IS_MADE) == [[(0,)]]:
                 self._make()
             *_, versions = self._ask(_BEGIN)
             self._ask("COMMIT")
@@ -176,8 +178,8 @@ class LedgerInDatabase:
 
     def _make(self) -> None:
         self._ask(f"BEGIN; SELECT pg_advisory_xact_lock({_MAKING})")
-        if self._ask("SELECT to_regclass('liveintent_ledger')")[0] == [(None,)]:
-            self._ask("; ".join(_TABLES))  # Unless another run was faster.
+        if self._ask(_IS_MADE) == [[(0,)]]:  # Unless another run was faster.
+            self._ask("; ".join(_TABLES))
         self._ask("COMMIT")
 
     def _check(self, versions: list[tuple[Any, ...]]) -> None:
