@@ -120,8 +120,8 @@ class Outbox:
 
     def _close(self, streams: Iterable[str]) -> None:
         """Put no more events into the open batches of these streams."""
-        closed = self._claimed if self._ledger is None else self._full
-        closed += [self._open.pop(stream) for stream in streams if stream in self._open]
+        closed = [self._open.pop(stream) for stream in streams if stream in self._open]
+        (self._claimed if self._ledger is None else self._full).extend(closed)
 
     def _claim(self, batches: list[Batch]) -> None:
         """Claim batches, and hand over what must be sent."""
