@@ -52,7 +52,6 @@ _FOREIGN = ("42703", "42P07")
 and a table that is there already."""
 _IS_MADE = """\
 SELECT count(*) FROM pg_class WHERE relname = 'liveintent_ledger' AND pg_table_is_visible(oid)"""
-_CANNOT_BE_USED = "the database of ledger_url cannot be used: "
 _OF_ANOTHER = "its tables liveintent_ledger… are those of another program; name another database"
 _TOO_NEW = "a newer version of target-liveintent wrote it; upgrade, or name another database"
 _SECONDS = 30
@@ -229,7 +228,8 @@ class LedgerInDatabase:
         import psycopg  # noqa: PLC0415 (only this store needs it)
 
         if self._db is None:
-            raise StorageError(_CANNOT_BE_USED + "the connection is closed")
+            msg = "the database of ledger_url cannot be used: the connection is closed"
+            raise StorageError(msg)
         self._asks = True
         try:
             cursor = self._db.execute(text, list(values))
@@ -250,7 +250,8 @@ class LedgerInDatabase:
         if error.sqlstate in _FOREIGN:
             return _refusal(_OF_ANOTHER)
         words = (error.diag.message_primary or str(error) or type(error).__name__).split()
-        return StorageError(_CANNOT_BE_USED + without_names(" ".join(words), self._names))
+        reason = _without_names(" ".join(words), self._names)
+        return StorageError(f"the database of ledger_url cannot be used: {reason}")
 
     def close(self) -> None:
         """Close the connection."""
@@ -260,7 +261,7 @@ class LedgerInDatabase:
 
 
 def _refusal(why: str) -> ConfigurationError:
-    return ConfigurationError(_CANNOT_BE_USED + why)
+    return ConfigurationError(f"the database of ledger_url cannot be used: {why}")
 
 
 def _parameters(url: str) -> tuple[str, list[str]]:
@@ -283,7 +284,7 @@ def _parameters(url: str) -> tuple[str, list[str]]:
     return psycopg.conninfo.make_conninfo("", **{**_CONNECTING, **given}), names
 
 
-def without_names(text: str, names: Iterable[str]) -> str:
+def _without_names(text: str, names: Iterable[str]) -> str:
     """Return a text with stars in place of these words."""
     for name in names:
         text = re.sub(rf"(?<!\w){re.escape(name)}(?!\w)", "***", text)
