@@ -35,17 +35,33 @@ MAINTAINERS = "hub/maintainers.yml"
 LOGO = "hub/target-liveintent.svg"
 LOCK = f"plugins/loaders/{NAME}--{MAINTAINER}.lock"
 
+HUB_LOGO = "/assets/logos/loaders/liveintent.svg"
+"""The only place from which the Hub's site loads logos."""
+
 # Tools that generate definitions treat a setting with one of these words in its name as a secret,
 # even `on_invalid`, because of its `id`. So each of these settings states whether it is a secret.
 _LOOKS_SECRET = ("id", "key", "password", "secret", "token")
 _ACRONYMS = ("api", "id", "url")
-# The SDK has this capability, but the schemas of Meltano and its Hub do not know it.
-_UNKNOWN_CAPABILITY = "validate-records"
 
-_HEAD = """\
-# The definition for Meltano Hub, made from the settings by scripts/readme. In a project:
-# meltano add --from-ref hub/target-liveintent.yml target-liveintent
-# The Hub keeps maintainers by variant, in a file of their own: maintainers.yml.
+_SETTINGS_PREAMBLE = """\
+A run needs `customer_id` and a token: `auth_token`, or a file with it, `auth_token_path`. Most
+projects also set `pixel_id`, and a preset or a stream map that says which records are conversions.
+All other settings have defaults that suit an hourly run.
+"""
+_USAGE = f"""\
+### See what would be sent, before anything is sent
+
+```sh
+meltano invoke <tap> > records.singer
+meltano invoke target-liveintent --explain < records.singer
+```
+
+For each stream, it says which events its records become, and what is rejected and why.
+
+### Records that could not be sent
+
+They are in the dead-letter file, `liveintent-dead-letters.singer` by default, each with its reason.
+The documentation says how to look at them and how to send them again: {REPOSITORY}#readme
 """
 _NEXT_STEPS = (
     "Say which of the tap's streams are conversions: a preset (`presets: {orders: shopify}`) or a"
@@ -57,6 +73,8 @@ _NEXT_STEPS = (
 
 def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
     """Return the target in the form in which Meltano Hub defines a loader."""
+    groups = [[*SCHEMA["required"], "auth_token"], [*SCHEMA["required"], "auth_token_path"]]
+    settings = [_setting(name, schema) for name, schema in SCHEMA["properties"].items()]
     return {
         "name": NAME,
         "variant": MAINTAINER,
@@ -66,31 +84,27 @@ def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
         "domain_url": "https://www.liveintent.com",
         "docs": f"{REPOSITORY}#readme",
         "repo": REPOSITORY,
-        "logo_url": f"{FILES}/{LOGO}",
+        "logo_url": HUB_LOGO,
         "pip_url": pip_url,
         "executable": NAME,
         "maintenance_status": "beta",
         "quality": "unknown",  # The Hub decides this.
         "keywords": ["meltano_sdk", "api", "reverse_etl", "advertising", "conversions"],
         "supported_python_versions": _python_versions(),
-        "capabilities": _capabilities(),
-        "settings_group_validation": [
-            [*SCHEMA["required"], "auth_token"],
-            [*SCHEMA["required"], "auth_token_path"],
-        ],
-        "settings": [_setting(name, schema) for name, schema in SCHEMA["properties"].items()],
+        "capabilities": sorted(c.value for c in TargetLiveIntent.capabilities),
+        "log_parser": "singer-sdk",
+        "settings_group_validation": [sorted(group) for group in groups],
+        # Sorted as by the Hub's weekly refresh, which then changes less.
+        "settings": sorted(settings, key=lambda setting: str(setting["name"])),
+        "settings_preamble": _SETTINGS_PREAMBLE,
         "next_steps": _NEXT_STEPS,
+        "usage": _USAGE,
     }
 
 
 def _python_versions() -> list[str]:
     parts = [c.split(" :: ") for c in _ABOUT.get_all("Classifier") or []]
     return [p[-1] for p in parts if p[:2] == ["Programming Language", "Python"] and "." in p[-1]]
-
-
-def _capabilities() -> list[str]:
-    names = sorted(capability.value for capability in TargetLiveIntent.capabilities)
-    return [name for name in names if name != _UNKNOWN_CAPABILITY]
 
 
 def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
@@ -131,14 +145,27 @@ def files() -> dict[Path, str]:
     maintainer = {"label": MAINTAINER, "name": MAINTAINER, "url": ACCOUNT}
     locked = json.dumps(lock(), indent=2) + "\n"
     return {
-        ROOT / DEFINITION: _HEAD + _yaml(definition()),
+        ROOT / DEFINITION: _yaml(definition()),
         ROOT / MAINTAINERS: _yaml({MAINTAINER: maintainer}),
         **{project / LOCK: locked for project in projects},
     }
 
 
+class _Dumper(yaml.SafeDumper):
+    """Writes a text of several lines as one, so that it can be read."""
+
+
+def _represent_text(dumper: yaml.SafeDumper, text: str) -> yaml.ScalarNode:
+    style = "|" if "\n" in text else None
+    return dumper.represent_scalar("tag:yaml.org,2002:str", text, style=style)
+
+
+_Dumper.add_representer(str, _represent_text)
+
+
 def _yaml(value: dict[str, Any]) -> str:
-    return yaml.safe_dump(value, sort_keys=False, allow_unicode=True, width=100)
+    """Return YAML with sorted keys, as the Hub's yamllint wants it."""
+    return yaml.dump(value, Dumper=_Dumper, allow_unicode=True, width=100)
 
 
 def main(*, check: bool) -> int:

@@ -5,13 +5,14 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
-from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
 from target_liveintent.run.amounts import Amounts, currency_lines
+from target_liveintent.run.copies import Copies
+from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
@@ -28,20 +29,6 @@ _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
 _LEAST_DROPPED_TO_WARN = 10
 """Records without consent from which on it is probably a mistake if a stream has no others."""
-
-
-class Elsewhere(NamedTuple):
-    """What waits because another run has claimed it in the ledger.
-
-    Attributes:
-        events: How many events wait.
-        run_id: The other run, or one of them.
-        since: Since when, in monotonic seconds.
-    """
-
-    events: int
-    run_id: str
-    since: float
 
 
 @dataclasses.dataclass
@@ -164,6 +151,7 @@ class RunCounts:
         other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
             names in words.
         elsewhere: What waits for another run now; None if nothing does.
+        copies: Events that two maps made of the same record.
     """
 
     def __init__(
@@ -178,6 +166,7 @@ class RunCounts:
         self.fitting_rows = 0
         self.other_accounts: Counter[str] = Counter()
         self.elsewhere: Elsewhere | None = None
+        self.copies = Copies()
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
@@ -197,6 +186,7 @@ class RunCounts:
         self.unproven += other.unproven
         self.note_too_large(other.too_large, other.fitting_rows)
         self.other_accounts += other.other_accounts
+        self.copies += other.copies
         for stream, counts in other.streams.items():
             self.of(stream).add(counts)
 
@@ -277,9 +267,8 @@ class RunCounts:
             wrong = [*counts.amounts.warnings(counts.left_out)]
             wrong += counts.identification(stream).idle_columns()
             yield from (f"{stream}: {line}" for line in wrong)
-        zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
-        zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
-        yield from unused_zone(timezone, zoned)
+        yield from self._unused_zone(timezone, by_all=True)
+        yield from self.copies.warnings()
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"
@@ -301,17 +290,30 @@ class RunCounts:
                 " each batch goes at once"
             )
 
-    def advice(self, dead_letter_path: str, how_to_forget: str = "") -> Iterator[str]:
+    def _unused_zone(self, timezone: str, *, by_all: bool) -> Iterator[str]:
+        """Say for which streams the setting does nothing, if that is all or not all of them."""
+        # The run that wrote dead letters has said it of them.
+        streams = {name: one for name, one in self.streams.items() if name != DEAD_LETTERS}
+        if by_all != any(counts.zone_uses for counts in streams.values()):
+            yield from unused_zone(
+                timezone, [name for name, counts in streams.items() if counts.ignores_zone]
+            )
+
+    def advice(
+        self, dead_letter_path: str, how_to_forget: str = "", timezone: str = Settings.timezone
+    ) -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason.
 
         Args:
-            dead_letter_path: The setting.
-            how_to_forget: What removes all events from the ledger.
+            dead_letter_path: Where dead letters are.
+            how_to_forget: What removes all events from the ledger; empty if there is none.
+            timezone: The setting.
         """
-        details = {
-            "already_sent": " To send such events again, set ledger to false for one run, or"
-            f" forget them all: {how_to_forget}"
-        }
+        again = " To send such events again, set ledger to false for one run"
+        forget = f", or forget them all: {how_to_forget}" if how_to_forget else ""
+        details = {"already_sent": again + forget}
+        # Where some streams need the setting, others may well do without: that is no warning.
+        yield from self._unused_zone(timezone, by_all=False)
         for stream, counts in self.streams.items():
             idle = counts.identification(stream).idle()
             for column in counts.always_empty:

@@ -6,13 +6,15 @@ from collections import deque
 from collections.abc import Callable, Iterable
 from typing import Protocol, TypeVar
 
+from target_liveintent.clock import Clock
 from target_liveintent.conversions import Conversion
 from target_liveintent.delivery import Batch, BatchResult
-from target_liveintent.run.counts import Elsewhere, RunCounts
+from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.state_gate import StateGate
 from target_liveintent.settings import Settings
-from target_liveintent.storage import Claim
+from target_liveintent.storage import Claim, event_key
 
 _Answer = TypeVar("_Answer")
 
@@ -37,6 +39,31 @@ class Accounts(Protocol):
         """Do what is due; called at least once a second while the outbox waits."""
 
 
+class _Rest:
+    """Lets who was asked rest for as long as the answer has taken.
+
+    Attributes:
+        until: When the rest is over, in monotonic seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.until = clock.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to ask again now."""
+        return self._clock.monotonic() >= self.until
+
+    def after(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask, and return the answer."""
+        start = self._clock.monotonic()
+        answer = ask()
+        end = self._clock.monotonic()
+        self.until = max(self.until, end + (end - start))
+        return answer
+
+
 class Outbox:
     """Holds a stream's conversions until its batch is full, or due, and hands the batch over.
 
@@ -59,7 +86,9 @@ class Outbox:
         self._waiting: list[Batch] = []  # They wait for the outcome of equal events.
         self._claimed: deque[Batch] = deque()  # They wait to be handed over.
         self._is_draining = False  # Then nothing is handed over until all has come back.
-        self._ledger_rests_until = parts.clock.monotonic()
+        self._rest = _Rest(parts.clock)
+        self._last: Conversion | None = None  # The last event that is no copy.
+        self._last_stream = ""
 
     @property
     def limit_reached(self) -> bool:
@@ -71,6 +100,14 @@ class Outbox:
         if self._left == 0:
             self._run.counts.of(stream).dropped["over_limit"] += 1
             return
+        if self._ledger is not None:  # Without one, copies are sent as well.
+            last = self._last
+            if (
+                last is None
+                or last.event_id != conversion.event_id
+                or not self._is_copy(stream, conversion, last)
+            ):
+                self._last, self._last_stream = conversion, stream
         batch = self._open.get(stream)
         if batch is None:
             number = self._run.gate.open_batch()
@@ -81,6 +118,13 @@ class Outbox:
             self.submit(stream)
         if self._left is not None:
             self._count_down()
+
+    def _is_copy(self, stream: str, conversion: Conversion, of: Conversion) -> bool:
+        """Count an event if another map has made it, too, of the same record just before."""
+        is_copy = self._last_stream != stream and event_key(conversion) == event_key(of)
+        if is_copy:
+            self._run.counts.copies[self._last_stream, stream] += 1
+        return is_copy
 
     def _count_down(self) -> None:
         """Stop reading once as many events as `limit` says are on their way."""
@@ -95,7 +139,7 @@ class Outbox:
     def submit(self, stream: str) -> None:
         """Hand over a stream's open batch, once it is claimed."""
         self._close([stream])
-        is_idle = not self._delivery.in_flight and self._ledger_has_rested
+        is_idle = not self._delivery.in_flight and self._rest.is_over
         if is_idle or len(self._full) >= _CLAIMED_AT_ONCE:
             self._claim(self._full)
         self._hand_over()
@@ -128,7 +172,7 @@ class Outbox:
         if (ledger := self._ledger) is None or self._is_draining or not batches:
             return
         events = {one.number: one.conversions for one in batches}
-        claims = self._timed(lambda: ledger.claim(events))
+        claims = self._rest.after(lambda: ledger.claim(events))
         self._full = [one for one in self._full if one.number not in claims]
         self._waiting = [one for one in self._waiting if one.number not in claims]
         was_asked_about_all = not self._waiting
@@ -175,29 +219,16 @@ class Outbox:
                 self._run.check_due()
             self._delivery.submit(self._claimed.popleft())
 
-    @property
-    def _ledger_has_rested(self) -> bool:
-        return self._parts.clock.monotonic() >= self._ledger_rests_until
-
-    def _timed(self, ask: Callable[[], _Answer]) -> _Answer:
-        """Ask the ledger, and let it rest for as long as the answer has taken."""
-        clock = self._parts.clock
-        start = clock.monotonic()
-        answer = ask()
-        end = clock.monotonic()
-        self._ledger_rests_until = max(self._ledger_rests_until, end + (end - start))
-        return answer
-
     def write_ledger(self) -> None:
         """Let the ledger make durable what was confirmed."""
         if self._ledger is not None:
-            self._timed(self._ledger.write)
+            self._rest.after(self._ledger.write)
 
     def collect(self) -> None:
         """Settle what has finished, without waiting."""
         while self._settle_one(0.0):
             pass
-        if self._ledger_has_rested:
+        if self._rest.is_over:
             self.write_ledger()
 
     def join(self) -> None:

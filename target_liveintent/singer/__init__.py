@@ -6,7 +6,9 @@ from target_liveintent.singer.cli import (
     environment_settings,
     failure_text,
     make_command,
+    print_dead_letters,
     print_explanation,
+    readable_failures,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
@@ -43,7 +45,9 @@ __all__ = [
     "failure_text",
     "input_of",
     "make_command",
+    "print_dead_letters",
     "print_explanation",
+    "readable_failures",
     "state_of",
     "stream_maps_of",
     "stream_of",

@@ -2,12 +2,13 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import logging
 import os
 import sys
 import traceback
-from collections.abc import Iterable
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import click
@@ -20,12 +21,15 @@ from singer_sdk.exceptions import (
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
 from target_liveintent.config import from_environment, settings_of, unknown_settings
+from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, RunError
 from target_liveintent.mapping import PRESETS
-from target_liveintent.privacy import hide_token, without_secrets
-from target_liveintent.singer.explain import as_json as explanation_json
+from target_liveintent.privacy import hide_token
 from target_liveintent.singer.explain import as_lines as explanation_lines
 from target_liveintent.singer.explain import explain
+from target_liveintent.singer.letters import as_lines as letter_lines
+from target_liveintent.singer.letters import look_at
+from target_liveintent.singer.printing import json_text, print_lines
 from target_liveintent.singer.stream_maps import stream_maps_of
 
 _EXPECTED_FAILURES = (
@@ -42,15 +46,29 @@ class Command(SingerCommand):
     """The command. However a run fails, its last line is readable."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run. A wrong setting is exit code 2, any other failure 1."""
-        try:
+        """Do what the options ask for."""
+        with readable_failures(self.logger):
             return super().main(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
-            failure = error
+
+
+@contextlib.contextmanager
+def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None]:
+    """End the process on a failure: with exit code 2 if a setting is wrong, else with 1.
+
+    Args:
+        logger: Takes the line that describes the failure.
+        ending: What this line ends in.
+    """
+    try:
+        yield
+    except Exception as failure:  # noqa: BLE001 (its text could hold what is in a record)
         if not isinstance(failure, _EXPECTED_FAILURES):
             frames = "".join(traceback.format_tb(failure.__traceback__))
-            self.logger.error("this is a bug, please report it with these lines:\n%s", frames)
-        self.logger.error("%s", failure_text(failure))
+            logger.error("this is a bug, please report it with these lines:\n%s", frames)  # noqa: TRY400
+        text = failure_text(failure)
+        if "\n" in text:  # It ends in a block of YAML to paste.
+            ending = ending and f" #{ending}"
+        logger.error("%s%s", text, ending)  # noqa: TRY400
         sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
 
 
@@ -67,7 +85,9 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
         if option.name == "config":
             option.callback = read_config_files
         elif option.name == "about_format":
-            option.help = "Output style of --about; --explain has json, for programs."
+            option.help = (
+                "Output style of --about; --explain and --dead-letters have json, for programs."
+            )
     options = [
         click.Option(
             ["--preset"],
@@ -88,6 +108,16 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
             help="With --explain: compare what a recorded stream becomes with FILE, and exit with"
             " code 1 if it differs. Without FILE, write it, and exit with code 1.",
         ),
+        click.Option(
+            ["--dead-letters", "letters_path"],
+            is_flag=False,
+            flag_value="",
+            type=click.Path(),
+            metavar="[PATH]",
+            help="Show what could not be sent, by reason and stream: how many, since when, some of"
+            " them, what to do, and what a replay would do. PATH is a file or a folder of *.singer"
+            " files; without it, dead_letter_path. Sends and changes nothing.",
+        ),
     ]
     return Command(
         name=sdk_command.name,
@@ -99,13 +129,29 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
     )
 
 
-def check_options(*, explained: bool, style: str | None, expected: str | None) -> None:
-    """Raise a usage error for options that do not go together."""
-    if expected is not None and not explained:
+def check_options(
+    actions: Mapping[str, bool], *, style: str | None, expected: str | None, has_input: bool
+) -> None:
+    """Raise a usage error for options that do not go together.
+
+    Args:
+        actions: Whether each option is given that does something else than a run.
+        style: That of `--format`.
+        expected: The file of `--expect`.
+        has_input: Whether `--input` is given.
+    """
+    given = [option for option, is_given in actions.items() if is_given]
+    if len(given) > 1:
+        msg = f"{' and '.join(given)} do different things: give one of them"
+        raise click.UsageError(msg)
+    if expected is not None and "--explain" not in given:
         msg = "--expect compares what --explain finds: give both"
         raise click.UsageError(msg)
-    if explained and style == "markdown":
-        msg = "--explain has no format markdown; json is there for programs"
+    if style == "markdown" and given and given != ["--about"]:
+        msg = f"{given[0]} has no format markdown; json is there for programs"
+        raise click.UsageError(msg)
+    if has_input and "--dead-letters" in given:
+        msg = "--dead-letters does not read --input: give the path as --dead-letters PATH"
         raise click.UsageError(msg)
 
 
@@ -135,6 +181,11 @@ def environment_settings() -> dict[str, Any]:
     return from_environment(os.environ, _ENVIRONMENT_PREFIX)
 
 
+def _given_settings(config: _ConfigInput) -> dict[str, Any]:
+    environment = environment_settings() if config.parse_env else {}
+    return {**config.config, **environment}  # In the order of a run.
+
+
 def print_explanation(
     config: _ConfigInput, file_input: IO[str], *, as_json: bool, expected: str | None
 ) -> bool:
@@ -153,11 +204,10 @@ def print_explanation(
         ConfigurationError: If a setting is wrong.
         RunError: If the input is neither a Singer stream nor a catalog, or a file cannot be used.
     """
-    environment = environment_settings() if config.parse_env else {}
-    given = {**config.config, **environment}  # In the order of a run.
+    given = _given_settings(config)
     unknown = list(unknown_settings(given))
     if not as_json:
-        _print(unknown)
+        print_lines(unknown)
     account = {"customer_id": "a-0000", "auth_token": "none"}  # Nothing is sent.
     if given.get("auth_token_path"):
         del account["auth_token"]
@@ -174,17 +224,55 @@ def print_explanation(
         explained.notes.append(f"The {other} are fine{needs}.")
     if as_json:
         explained.notes[:0] = unknown
-        click.echo(explanation_json(explained))
+        click.echo(json_text(explained))
     else:
-        _print(explanation_lines(explained))
+        print_lines(explanation_lines(explained))
     return explained.is_good
 
 
-def _print(lines: Iterable[str]) -> None:
-    for line in lines:
-        click.echo(printable(line))
+_READ_WITH_LETTERS = (
+    *("customer_id", "api_url", "pixel_id", "default_source", "timezone", "email_normalization"),
+    *("source_url_parameters", "suppression_path", "replay_unconfirmed", "replay_other_accounts"),
+)
+"""The settings that decide what a replay does with a dead letter."""
 
 
-def printable(line: str) -> str:
-    """Hide secrets, and escape characters that would forge another line or control a terminal."""
-    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in without_secrets(line))
+def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> None:
+    """Print what is in the dead letters. Only settings that matter here have to be right.
+
+    Args:
+        config: The settings.
+        path: Where the dead letters are; empty for the setting `dead_letter_path`.
+        as_json: Whether one JSON object is all that is printed.
+
+    Raises:
+        ConfigurationError: If a setting is wrong.
+        StorageError: If the dead letters cannot be read.
+    """
+    given = _given_settings(config)
+    notes = list(unknown_settings(given))
+    not_null = {name: value for name, value in given.items() if value is not None}
+    _hide_given_token(not_null)
+    read = _READ_WITH_LETTERS if path else (*_READ_WITH_LETTERS, "dead_letter_path")
+    wanted = {name: value for name, value in not_null.items() if name in read}
+    stand_ins = {"customer_id": "a-0000", "auth_token": "none", "ledger": False}
+    settings = settings_of(stand_ins | wanted)
+    if "customer_id" not in wanted:
+        settings = dataclasses.replace(settings, replay_other_accounts=True)
+        msg = (
+            "Without customer_id, nobody can say which dead letters are another account's, and what"
+            " a replay would do with them: give the settings of the loader."
+        )
+        notes.append(msg)
+    found = look_at(path or settings.dead_letter_path, settings, notes)
+    if as_json:
+        click.echo(json_text(found))
+    else:
+        print_lines(letter_lines(found))
+
+
+def _hide_given_token(given: Mapping[str, Any]) -> None:
+    """Hide the token in what is printed: a dead letter can hold what the API said about it."""
+    hide_token(str(given.get("auth_token", "")))
+    with contextlib.suppress(ConfigurationError):  # Nothing is sent, so it need not be there.
+        hide_token(read_token(str(given.get("auth_token_path", ""))))

@@ -221,6 +221,14 @@ class Ledger:
             found[number] = Claim(list(free.values()), waiting, sent, other_run)
         return found
 
+    def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]:
+        """Return the events that were not delivered before, and write nothing."""
+        keys = dict(zip(self._keys(conversions), conversions, strict=True))
+        recent = self._recent | self._less_recent
+        asked = {key: one for key, one in keys.items() if _hash_of(key) not in recent}
+        known = self._store.known(asked) if asked else ()
+        return [one for key, one in asked.items() if key not in known]
+
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         """Note that a batch has its outcome, and which of its events the API confirmed."""
         keys = self._claims.pop(number)
@@ -304,6 +312,11 @@ class Ledger:
             self._claims.clear()
             self._has_failed = False
             self._store.close()
+
+
+def event_key(conversion: Conversion) -> tuple[int, str, str]:
+    """Return what identifies an event among all events of an account."""
+    return conversion.pixel_id, conversion.stream, conversion.event_id
 
 
 def _hash_of(key: bytes) -> bytes:

@@ -103,7 +103,8 @@ class LedgerFile:
             raise
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise self._refusal(str(error)) from None
+            msg = f"{error}; set ledger_path to another file, or move this one away"
+            raise self._refusal(msg) from None
         except BaseException:
             self._db.close()
             raise
@@ -120,7 +121,10 @@ class LedgerFile:
         tables = self._execute("SELECT name FROM sqlite_master").fetchall()
         columns = self._execute("SELECT name FROM pragma_table_info('delivered')").fetchall()
         if application or version or (tables and columns != _VERSION_1):
-            msg = "it is a database of another program"
+            msg = (
+                "it is a database of another program; set ledger_path to another file, or move this"
+                " one away"
+            )
             raise self._refusal(msg)
         return True
 
@@ -152,11 +156,8 @@ class LedgerFile:
                 try:
                     return self._db.execute(statement, values)
                 except sqlite3.OperationalError as error:
-                    if "locked" not in str(error):
+                    if "locked" not in str(error) or self._clock.monotonic() > until:
                         raise
-                    if self._clock.monotonic() > until:
-                        msg = f"another process holds it for {_BUSY_SECONDS:.0f} seconds: {error}"
-                        raise sqlite3.OperationalError(msg) from None
                     self.locked = True
                 self._sleep(_RETRY_SECONDS)
         finally:
@@ -166,6 +167,10 @@ class LedgerFile:
         """Return the hashes of so many events, those that expire last."""
         query = f"SELECT substr(key, {TIME_BYTES + 1}) FROM accepted ORDER BY key DESC LIMIT ?"  # noqa: S608
         return (key for (key,) in self._execute(query, [count]))
+
+    def known(self, keys: Sequence[bytes]) -> set[bytes]:
+        """Return those of the keys that are in the file."""
+        return self._find("SELECT key FROM accepted WHERE key IN", keys)
 
     def known_to_version_1(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of the keys of version 1 that are in the file; it must have its table."""
@@ -224,7 +229,7 @@ class LedgerFile:
     ) -> tuple[set[bytes], dict[bytes, str], dict[int, int]]:
         """Claim what is free; return the known keys, those that are taken, and the new rows."""
         keys = [key for batch in wanted.values() for key in batch]
-        known = self._find("SELECT key FROM accepted WHERE key IN", keys)
+        known = self.known(keys)
         taken = self._taken(keys)
         made = {}
         for batch, events in wanted.items():

@@ -10,10 +10,11 @@ from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Iterable
+from collections.abc import Collection, Iterable, Mapping
 from typing import TYPE_CHECKING, Any
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.conversions import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import hide_token
 from target_liveintent.storage.ledger import LedgerAccount
@@ -111,6 +112,7 @@ WITH wanted AS MATERIALIZED (
 )
 SELECT '', string_agg(key, ''::bytea) FROM known
 UNION ALL SELECT run_id, string_agg(key, ''::bytea) FROM taken GROUP BY run_id"""  # noqa: S608
+_KNOWN = "SELECT key FROM liveintent_ledger_accepted WHERE key = ANY (%s::bytea[])"
 _NEWEST = f"""\
 SELECT string_agg(substring(key FROM {1 + TIME_BYTES}), ''::bytea)
 FROM (SELECT key FROM liveintent_ledger_accepted ORDER BY key DESC LIMIT %s) AS newest"""  # noqa: S608
@@ -186,6 +188,10 @@ class LedgerInDatabase:
             raise _refusal(_OF_ANOTHER)
         if versions[0][0] > _VERSION:
             raise _refusal(_TOO_NEW)
+
+    def known(self, asked: Mapping[bytes, Conversion]) -> Collection[bytes]:
+        """Return those of the keys that were accepted before."""
+        return {key for (key,) in self._ask(_KNOWN, [list(asked)])[0]}
 
     def exchange(self, asked: Exchange) -> Found:
         """Take what is new, and answer; raises a `StorageError` if that is not possible."""

@@ -6,7 +6,7 @@ import errno
 import os
 import sqlite3
 import time
-from collections.abc import Callable, Iterable, Mapping
+from collections.abc import Callable, Collection, Iterable, Mapping
 from hashlib import blake2b
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
@@ -90,6 +90,19 @@ class LedgerInFile:
             self._fail(error, ConfigurationError)
         return newest
 
+    def known(self, asked: Mapping[bytes, Conversion]) -> Collection[bytes]:
+        """Return those of the keys that were accepted before."""
+        if self._file is None:
+            return ()
+        try:
+            found = self._file.known(list(asked))
+            if self._file.has_version_1:
+                found |= self._known_to_version_1(self._file, {0: asked})
+        except sqlite3.Error as error:
+            self._fail(error, StorageError)
+            return ()
+        return found
+
     def exchange(self, asked: Exchange) -> Found:
         """Take what is new, and answer; raises a `StorageError` if that is not possible."""
         if self._file is None:
@@ -125,6 +138,8 @@ class LedgerInFile:
     def _fail(self, error: Exception, kind: type[ConfigurationError | StorageError]) -> None:
         """Go on without the file and say so, or end the run."""
         reason = getattr(error, "strerror", None) or str(error)
+        if "locked" in reason:
+            reason = f"another process, such as another run, does not let go of it ({reason})"
         if isinstance(error, ValueError):
             msg = "ledger_path is no path of a file"
         else:

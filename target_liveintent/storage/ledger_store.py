@@ -82,6 +82,9 @@ class LedgerStore(Protocol):
             StorageError: If it cannot be used.
         """
 
+    def known(self, asked: Mapping[bytes, Conversion]) -> Collection[bytes]:
+        """Return those of the keys that were accepted before; writes nothing."""
+
     def exchange(self, asked: Exchange) -> Found:
         """Take what is new, and answer; raises a `StorageError` if that is not possible."""
 

@@ -22,6 +22,7 @@ _SAYERS = {
     "_fail",
     "_lost",
     "_no_identity_hint",
+    "_not_shown",
     "_where",
     "advice",
     "describe",

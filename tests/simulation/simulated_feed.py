@@ -135,8 +135,3 @@ def place_of_state(text: str) -> int:
 def place_of(conversion: Conversion) -> int:
     """Return the place of the record that a conversion was made of."""
     return int(conversion.columns["order_id"])
-
-
-def event_key(event: Conversion) -> Key:
-    """Return what identifies an event among all events of an account."""
-    return event.pixel_id, event.stream, event.event_id

@@ -12,11 +12,11 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from simulated_feed import EPOCH, Key, event_key
+from simulated_feed import EPOCH, Key
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
-from target_liveintent.storage import Claim, EventLedger
+from target_liveintent.storage import Claim, EventLedger, event_key
 
 if TYPE_CHECKING:
     from simulated_plan import Ending

@@ -4,10 +4,11 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from simulated_feed import event_key, place_of, place_of_state
+from simulated_feed import place_of, place_of_state
 from simulation_facts import require
 
 from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.storage import event_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable

@@ -6,10 +6,11 @@ import math
 from typing import TYPE_CHECKING
 
 from simulated_api import FAULTY, WRONG_SETTINGS
-from simulated_feed import event_key, place_of
+from simulated_feed import place_of
 from simulation_facts import require
 
 from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.storage import event_key
 
 if TYPE_CHECKING:
     from simulated_api import Reply

@@ -23,8 +23,8 @@ WORKING = {"customer_id": "a-1b2c", "auth_token": "token", "auth_token_path": "f
 
 
 def test_settings() -> None:
-    """Every setting, in order, with its kind, default, choices and description."""
-    assert list(SETTINGS) == list(SCHEMA["properties"])
+    """Every setting, with its kind, default, choices and description."""
+    assert list(SETTINGS) == sorted(SCHEMA["properties"])
     for name, schema in SCHEMA["properties"].items():
         setting = SETTINGS[name]
         choices = [value for value in schema.get("enum", []) if value is not None]
@@ -62,30 +62,47 @@ def test_all_there_is_to_say() -> None:
     """What the Hub shows of a loader is there, and the files that it names are."""
     named = ("name", "variant", "namespace", "label", "description", "docs", "repo", "domain_url")
     more = ("executable", "pip_url", "keywords", "maintenance_status", "quality", "next_steps")
+    more += ("settings_preamble", "usage", "log_parser")
     assert all(DEFINITION[key] for key in named + more)
     assert set(DEFINITION["capabilities"]) == {
         "about",
         "batch",
         "stream-maps",
         "structured-logging",
+        "validate-records",
     }
     maintainers = yaml.safe_load((hub.ROOT / hub.MAINTAINERS).read_text(encoding="utf-8"))
     assert set(maintainers[DEFINITION["variant"]]) == {"label", "name", "url"}
-    assert DEFINITION["logo_url"].endswith(hub.LOGO)
+    assert DEFINITION["logo_url"] == hub.HUB_LOGO
     logo = ET.parse(hub.ROOT / hub.LOGO)  # noqa: S314 (our own)
     assert logo.getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
+def test_keys_are_sorted() -> None:
+    """The Hub's yamllint wants the keys of every mapping in order."""
+
+    def check(value: Any) -> None:
+        if isinstance(value, dict):
+            assert list(value) == sorted(value)
+        for part in value.values() if isinstance(value, dict) else value:
+            if isinstance(part, (dict, list)):
+                check(part)
+
+    check(DEFINITION)
+
+
 def test_one_public_location() -> None:
-    """Where it is installed from is what one constant says; an example names no other place."""
+    """Where it is installed from is what one constant says; an example only adds extras."""
     assert DEFINITION["pip_url"] == hub.PIP_URL
     locks = sorted(hub.ROOT.glob(f"examples/*/{hub.LOCK}"))
-    assert [lock.parents[2].name for lock in locks] == ["postgres", "salesforce", "shopify"]
+    names = [lock.parents[2].name for lock in locks]
+    assert names == ["no-disk", "postgres", "salesforce", "shopify"]
     for lock in locks:
         settings = lock.parents[2] / "meltano.yml"
         assert json.loads(lock.read_text(encoding="utf-8"))["pip_url"] == hub.PIP_URL
         project = yaml.safe_load(settings.read_text(encoding="utf-8"))
-        assert "pip_url" not in project["plugins"]["loaders"][0]
+        named = project["plugins"]["loaders"][0].get("pip_url", hub.PIP_URL)
+        assert named.partition("[")[0] == hub.PIP_URL
 
 
 def test_stale_files_are_found(
@@ -96,6 +113,6 @@ def test_stale_files_are_found(
     monkeypatch.setitem(SCHEMA["properties"]["limit"], "description", "Another.")
     assert hub.main(check=True) == 1
     said = capsys.readouterr().err.splitlines()
-    assert len(said) == 5
+    assert len(said) == 6
     assert f"{hub.DEFINITION} is stale: run scripts/readme" in said
     assert f"examples/shopify/{hub.LOCK} is stale: run scripts/readme" in said

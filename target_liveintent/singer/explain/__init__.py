@@ -12,10 +12,10 @@ from target_liveintent.singer.explain.expectation import compare
 from target_liveintent.singer.explain.inspect import Inspector
 from target_liveintent.singer.explain.judge import input_problems
 from target_liveintent.singer.explain.model import AbsentStream, Explanation
-from target_liveintent.singer.explain.render import as_json, as_lines
+from target_liveintent.singer.explain.render import as_lines
 from target_liveintent.singer.stream_maps import StreamMaps
 
-__all__ = ["Explanation", "as_json", "as_lines", "explain"]
+__all__ = ["Explanation", "as_lines", "explain"]
 
 
 def explain(

@@ -1,13 +1,11 @@
-"""Renders an `Explanation` as lines of text, or as JSON."""
+"""Renders an `Explanation` as lines of text."""
 
 from __future__ import annotations
 
-import re
 from collections.abc import Iterator
 
 import msgspec
 
-from target_liveintent.privacy import without_secrets
 from target_liveintent.run import currency_lines
 from target_liveintent.singer.explain.explained import NOT_MAPPED
 from target_liveintent.singer.explain.model import (
@@ -20,19 +18,6 @@ from target_liveintent.singer.explain.model import (
 _MAX_UNUSED_COLUMNS = 12
 _NO_PLAN = {"dropped": "  Your map drops it.", "skipped": "  It is skipped: no map names it."}
 _json = msgspec.json.Encoder(decimal_format="number").encode
-
-
-def as_json(explanation: Explanation) -> str:
-    """Return an explanation as one JSON object. It cannot control a terminal."""
-    text = msgspec.json.format(msgspec.json.encode(explanation), indent=2).decode()
-    return "".join(
-        c if c.isprintable() or c == "\n" else _escaped(c) for c in without_secrets(text)
-    )
-
-
-def _escaped(character: str) -> str:
-    units = re.findall("....", character.encode("utf-16-be").hex())
-    return "".join(f"\\u{unit}" for unit in units)
 
 
 def as_lines(explanation: Explanation) -> Iterator[str]:
@@ -109,7 +94,8 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     yield (
         f"  Of {records.read:,} records, {records.sent:,} would be sent,"
         f" {records.filtered:,} filtered, {records.rejected:,} rejected"
-        f"{f', {records.dropped:,} dropped' if records.dropped else ''}."
+        f"{f', {records.dropped:,} dropped' if records.dropped else ''}"
+        f"{f', {records.kept:,} left in the file' if records.kept else ''}."
     )
     for one in records.reasons:
         first = one.first

@@ -19,9 +19,9 @@ from target_liveintent.singer.cli import (
     environment_settings,
     failure_text,
     make_command,
-    printable,
     read_config_files,
 )
+from target_liveintent.singer.printing import printable
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -35,9 +35,11 @@ class FakeTarget(TargetLiveIntent):
     """Notes what is done with the class and its instances."""
 
     done: list[Any]
+    run_ids: list[str]
 
-    def __init__(self, *, config: dict[str, Any], parse_env_config: bool) -> None:
+    def __init__(self, *, config: dict[str, Any], parse_env_config: bool, run_id: str) -> None:
         self.done.append((config, parse_env_config))
+        self.run_ids.append(run_id)
 
     def process(self, file_input: IO[str] | None) -> None:
         self.done.append(file_input)
@@ -53,7 +55,7 @@ class FakeTarget(TargetLiveIntent):
 
 @pytest.fixture
 def target() -> type[FakeTarget]:
-    FakeTarget.done = []
+    FakeTarget.done, FakeTarget.run_ids = [], []
     return FakeTarget
 
 
@@ -125,7 +127,12 @@ def test_the_options(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["--config", str(path), "--explain", "--preset=shopify"])
     assert (result.exit_code, command.name, command.help) == (0, "target-x", "H")
     assert seen.pop("config").config == {"a": 1}
-    assert seen == {"explained": True, "preset": "shopify", "expected": None}
+    assert seen == {
+        "explained": True,
+        "preset": "shopify",
+        "expected": None,
+        "letters_path": None,
+    }
     assert CliRunner().invoke(command, ["--preset=nothing"]).exit_code == 2
 
 
@@ -162,6 +169,25 @@ def test_success_is_exit_code_0() -> None:
     assert raised.value.code == 0
 
 
+@pytest.mark.parametrize(
+    ("arguments", "path"),
+    [
+        (["--dead-letters"], ""),
+        (["--dead-letters", "--explain"], ""),
+        (["--dead-letters", "x.singer"], "x.singer"),
+        (["--dead-letters=x.singer"], "x.singer"),
+        (["--explain", "--dead-letters"], ""),
+        ([], None),
+    ],
+)
+def test_a_path_that_may_be_left_out(arguments: list[str], path: str | None) -> None:
+    """`--dead-letters` stands alone, or before a path."""
+    seen: dict[str, Any] = {}
+    result = CliRunner().invoke(make_command(sdk_command(seen.update), LOGGER), arguments)
+    assert result.exit_code == 0
+    assert seen["letters_path"] == path
+
+
 # What the options do
 
 
@@ -171,9 +197,25 @@ def test_a_run(target: type[FakeTarget], caplog: pytest.LogCaptureFixture) -> No
     source = io.StringIO("")
     target.invoke(config=config_of("ENV"), file_input=source)
     assert target.done == [({}, True), source]
-    assert caplog.messages == ["version 1"]
+    assert caplog.messages == [f"version 1, run {target.run_ids[0]}"]
     target.invoke()
     assert target.done[2:] == [({}, False), None]
+    assert target.run_ids[0] < target.run_ids[1]
+
+
+def test_a_run_that_fails(
+    target: type[FakeTarget], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last line names the cause, and the run at its end."""
+
+    def fail(_: Any, file_input: IO[str] | None) -> None:
+        raise InputError("odd")
+
+    monkeypatch.setattr(target, "process", fail)
+    with pytest.raises(SystemExit) as raised:
+        target.invoke()
+    assert raised.value.code == 1
+    assert caplog.messages[-1] == f"odd (run {target.run_ids[0]})"
 
 
 @pytest.mark.parametrize("output_format", [None, "json"])
@@ -246,6 +288,44 @@ def test_explain_checks_the_settings(
     assert explained(target, capsys, {"auth_token_path": str(path)})
     with pytest.raises(ConfigurationError, match="remove one of them"):
         explained(target, capsys, {"auth_token_path": str(path), "auth_token": "t0ken"})
+
+
+@pytest.mark.parametrize(
+    ("options", "said"),
+    [
+        (
+            {"explained": True, "letters_path": ""},
+            "--explain and --dead-letters do different things: give one of them",
+        ),
+        (
+            {"about": True, "preset": "shopify", "letters_path": "x"},
+            "--about and --preset and --dead-letters do different things: give one of them",
+        ),
+        (
+            {"letters_path": "", "about_format": "markdown"},
+            "--dead-letters has no format markdown; json is there for programs",
+        ),
+        (
+            {"explained": True, "about_format": "markdown"},
+            "--explain has no format markdown; json is there for programs",
+        ),
+        (
+            {"letters_path": "", "expected": "x"},
+            "--expect compares what --explain finds: give both",
+        ),
+        (
+            {"letters_path": "", "file_input": io.StringIO()},
+            "--dead-letters does not read --input: give the path as --dead-letters PATH",
+        ),
+    ],
+)
+def test_options_that_do_not_go_together(
+    target: type[FakeTarget], options: dict[str, Any], said: str
+) -> None:
+    """Options that contradict each other are a usage error, and nothing is done."""
+    with pytest.raises(click.UsageError) as raised:
+        target.invoke(**options)
+    assert (str(raised.value), target.done) == (said, [])
 
 
 @pytest.mark.parametrize(

@@ -1,0 +1,36 @@
+"""Prints what a command finds out, without secrets and without control of the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import click
+import msgspec
+
+from target_liveintent.privacy import without_secrets
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines, each as `printable` returns it."""
+    for line in lines:
+        click.echo(printable(line))
+
+
+def printable(line: str) -> str:
+    """Hide secrets, and escape characters that would forge another line or control a terminal."""
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in without_secrets(line))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as indented JSON, without secrets. It cannot control a terminal."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return "".join(
+        c if c.isprintable() or c == "\n" else _escaped(c) for c in without_secrets(text)
+    )
+
+
+def _escaped(character: str) -> str:
+    units = re.findall("....", character.encode("utf-16-be").hex())
+    return "".join(f"\\u{unit}" for unit in units)
