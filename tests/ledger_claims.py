@@ -11,18 +11,24 @@ if TYPE_CHECKING:
     from pathlib import Path
 
 
-def let_claims_lapse(ledger: Path | str) -> None:
-    """Let the claims of dead runs lapse at once, in a file or a database.
+def let_claims_lapse(ledger: Path | str, run_id: str = "%") -> None:
+    """Let the claims of a dead run, or of all runs, lapse at once, as half a minute does.
 
-    It does what half a minute does, as no run renews its claims at this moment.
+    Args:
+        ledger: The path of a file, or the URL of a database.
+        run_id: Whose claims.
     """
     if isinstance(ledger, str):
         with psycopg.connect(ledger) as database:
-            database.execute("UPDATE liveintent_ledger_claims SET until = now() - interval '1 s'")
+            database.execute(
+                "UPDATE liveintent_ledger_claims SET until = now() - interval '1 s'"
+                " WHERE run_id LIKE %s",
+                [run_id],
+            )
     elif ledger.exists():
         file = sqlite3.connect(ledger)
         with file:
-            file.execute("UPDATE claims SET until = 0")
+            file.execute("UPDATE claims SET until = 0 WHERE run_id LIKE ?", [run_id])
         file.close()
 
 
