@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import logging
+import os
 from typing import IO
 
 import msgspec
@@ -114,9 +115,11 @@ class RunReporter:
 
 
 def _how_to_forget(settings: Settings) -> str:
+    """Return what removes all events from the ledger; empty if there is none."""
     if settings.ledger_url is not None:
         return "delete the rows of the table liveintent_ledger_accepted"
-    return f"delete the ledger's files, {settings.ledger_path}*"
+    is_there = os.path.isfile(settings.ledger_path)  # noqa: PTH113 (a path with a NUL is no file)
+    return f"delete the ledger's files, {settings.ledger_path}*" if is_there else ""
 
 
 def write_report(facts: Facts, path: str) -> None:
