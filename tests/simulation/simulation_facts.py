@@ -20,6 +20,9 @@ if TYPE_CHECKING:
 
     from target_liveintent.delivery import Batch
 
+SILENT_INTERVALS = 2
+"""Times `flush_interval_seconds` without a batch after which the input is as good as over."""
+
 
 class ViolationError(AssertionError):
     """A rule was broken.
@@ -74,6 +77,7 @@ class RunFacts:
         signalled_at: When SIGTERM came.
         is_ending: Whether the input has ended.
         drained: Whether delivery knows that nothing more comes for now.
+        submitted_at: When the last batch was handed over.
         failed_at: When it failed.
         wrong: How many answers said that the settings are wrong.
         is_denied: Whether the API denied access, or gave an unknown answer.
@@ -109,6 +113,7 @@ class RunFacts:
         self.stop_at = math.inf
         self.signalled_at: float | None = None
         self.failed_at: float | None = None
+        self.submitted_at = started_at
         self.is_ending = self.drained = self.is_denied = self.is_unwritable = False
         self.wrong = 0
         self.idle_asks = 0
