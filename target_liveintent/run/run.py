@@ -150,6 +150,7 @@ class Run:
             return
         self._judge()
         with self.gate.closed_by_failure():
+            self._outbox.write_ledger()
             self._parts.dead_letters.sync()
             if self._parts.delivered_file is not None:
                 self._parts.delivered_file.sync()
@@ -205,7 +206,7 @@ class Run:
                 if ledger is not None:
                     file.sync_batch()
         if ledger is not None:
-            ledger.end(result.batch.conversions, result.confirmed)
+            ledger.end(result.batch.number, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch."""
@@ -234,8 +235,14 @@ class Run:
             return
         passed = self._parts.clock.monotonic() - self._stop_requested_at
         self._parts.delivery.stop(_STOP_RETRIES - passed)
+        in_flight, elsewhere = self._parts.delivery.in_flight, self.counts.elsewhere
+        if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
+            msg = (
+                f"stopped while {elsewhere.events} events waited for run {elsewhere.run_id}, which"
+                " has claimed them in the ledger"
+            )
+            raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            in_flight = self._parts.delivery.in_flight
             msg = f"stopped while {in_flight} batches were still on their way"
             raise DeliveryError(msg)
 
