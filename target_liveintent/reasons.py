@@ -108,9 +108,9 @@ REASONS: dict[str, Reason] = {
     ),
     "not_processed": Reason("The API took the batch but named this event as not processed."),
     "api_error": Reason(
-        "The API failed ten times on this event (HTTP 500, 502 or 504, or no answer), while it"
-        " accepted others. LiveIntent may have counted it: a replay leaves it out, unless you set"
-        " `replay_unconfirmed`.",
+        "The API failed again and again on this event (HTTP 500, 503 or another 5xx, 429, or no"
+        " answer), while it accepted others. LiveIntent may have counted it: a replay leaves it"
+        " out, unless you set `replay_unconfirmed`.",
         replayed=False,
     ),
     "unconfirmed": Reason(

@@ -31,7 +31,7 @@ class WaitLog:
             return
         self._next_line = now + _INTERVAL
         rate = "" if status.rate is None else f", {three_digits(status.rate)} requests a second"
-        seconds = int(max(now - status.since, 0.0))
+        seconds = max(1, round(now - status.since))  # The first second is over soon.
         wait = (status.reason, seconds, status.waiting, status.window, rate)
         if status.is_outage:
             self._logger.warning(

@@ -268,10 +268,10 @@ class RunCounts:
         yield from self.copies.warnings()
         if self.unproven:
             yield (
-                f"{self.unproven} refused events became dead letters at the end of the input,"
-                " although the API accepted nothing that was sent after them. If they look like"
-                " good ones, check pixel_id, and replay them once it is right; with"
-                " replay_other_accounts if you have changed it"
+                f"{self.unproven} refused events became dead letters at the end of the input, or"
+                " while it was silent, although the API accepted nothing that was sent after them."
+                " If they look like good ones, check pixel_id, and replay them once it is right;"
+                " with replay_other_accounts if you have changed it"
             )
         if self.other_accounts:
             yield (

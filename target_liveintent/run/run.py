@@ -271,16 +271,27 @@ class Run:
         self._failed = True
         try:
             if isinstance(failure, DeliveryError):
-                self._has_given_up = True
-                stopped = self._stop_requested_at is not None
-                self._parts.delivery.stop(0.0)
-                self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
-                self._parts.delivery.close()  # Then what is known of the rest comes back as well.
-                self.check_due()
+                self._give_up()
             else:
-                self._settle_all()
+                self._settle_or_give_up()
         finally:  # Even if this failure is not the only one.
             self._close()
+
+    def _settle_or_give_up(self) -> None:
+        try:
+            self._settle_all()
+        except DeliveryError:
+            self._give_up()
+            raise
+
+    def _give_up(self) -> None:
+        """Send nothing more, and settle what is known of the rest."""
+        self._has_given_up = True
+        stopped = self._stop_requested_at is not None
+        self._parts.delivery.stop(0.0)
+        self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
+        self._parts.delivery.close()  # Then what is known of the rest comes back as well.
+        self.check_due()
 
     def _close(self) -> None:
         parts = self._parts

@@ -22,6 +22,8 @@ if TYPE_CHECKING:
 
 Key = tuple[int, str, str]
 """What identifies an event: pixel ID, stream and event ID."""
+SILENT_INTERVALS = 2
+"""Times `flush_interval_seconds` without a batch after which the input is as good as over."""
 
 
 class ViolationError(AssertionError):
@@ -76,6 +78,7 @@ class RunFacts:
         signalled_at: When SIGTERM came.
         is_ending: Whether the input has ended.
         drained: Whether delivery knows that nothing more comes for now.
+        submitted_at: When the last batch was handed over.
         failed_at: When it failed.
         wrong: How many answers said that the settings are wrong.
         is_denied: Whether the API denied access, or gave an unknown answer.
@@ -110,6 +113,7 @@ class RunFacts:
         self.stop_at = math.inf
         self.signalled_at: float | None = None
         self.failed_at: float | None = None
+        self.submitted_at = started_at
         self.is_ending = self.drained = self.is_denied = self.is_unwritable = False
         self.wrong = 0
         self.idle_asks = 0

@@ -13,9 +13,10 @@ from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Undelivered
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.request import Request
 from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import StorageError
 from target_liveintent.run.parts import RunParts

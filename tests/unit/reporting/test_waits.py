@@ -44,11 +44,11 @@ def test_rates(rate: float, text: str) -> None:
 
 
 def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """An outage is a warning, with the pace as well."""
+    """An outage is a warning, with the pace as well; it does not begin with "for 0 s"."""
     clock = FakeClock()
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
-    text = "the API takes nothing: HTTP 503 for 0 s; 7 batches wait; the pace: 1 requests in flight"
+    text = "the API takes nothing: HTTP 503 for 1 s; 7 batches wait; the pace: 1 requests in flight"
     assert lines(caplog) == [("WARNING", text)]
 
 
