@@ -253,7 +253,7 @@ class Run:
             RunError: If not everything that was read has its outcome.
         """
         self._settle_all()
-        self._close()
+        _close(self._parts)
 
     def _settle_all(self) -> None:
         self._at_end = True
@@ -279,17 +279,14 @@ class Run:
         try:
             if isinstance(failure, DeliveryError):
                 self._give_up()
-            else:
-                self._settle_or_give_up()
+                return
+            try:
+                self._settle_all()
+            except DeliveryError:
+                self._give_up()
+                raise
         finally:  # Even if this failure is not the only one.
-            self._close()
-
-    def _settle_or_give_up(self) -> None:
-        try:
-            self._settle_all()
-        except DeliveryError:
-            self._give_up()
-            raise
+            _close(self._parts)
 
     def _give_up(self) -> None:
         """Send nothing more, and settle what is known of the rest."""
@@ -300,13 +297,13 @@ class Run:
         self._parts.delivery.close()  # Then what is known of the rest comes back as well.
         self.check_due()
 
-    def _close(self) -> None:
-        parts = self._parts
-        files = (parts.dead_letters, parts.delivered_file, parts.ledger)
-        with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
-            for part in reversed((parts.delivery, parts.replayed, *files)):
-                if part is not None:
-                    stack.callback(part.close)
+
+def _close(parts: RunParts) -> None:
+    files = (parts.dead_letters, parts.delivered_file, parts.ledger)
+    with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
+        for part in reversed((parts.delivery, parts.replayed, *files)):
+            if part is not None:
+                stack.callback(part.close)
 
 
 def _explain(rejection: Rejection, *, replay: bool) -> str:
