@@ -186,6 +186,10 @@ class Outbox:
         if claim.sent:
             self._run.counts.of(batch.stream).dropped["already_sent"] += claim.sent
             self._left = None if self._left is None else self._left + claim.sent
+            if self._parts.replayed is not None:
+                others = set(map(id, (*claim.mine, *claim.waiting)))
+                sent = (one.letter for one in batch.conversions if id(one) not in others)
+                self._parts.replayed.settle(sent)
         rest = batch
         if claim.mine:
             if claim.waiting:

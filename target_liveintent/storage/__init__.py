@@ -1,8 +1,10 @@
-"""The files that a run writes, apart from its reports: dead letters, delivered events, ledger."""
+"""What a run writes, apart from its reports: dead letters, delivered events, the ledger.
+
+It is in files on this machine, or in the objects of a store.
+"""
 
 from target_liveintent.storage.dead_letters import (
     HEAD,
-    DeadLetterFile,
     DeadLetterWriter,
     addressee,
     carry_over,
@@ -11,9 +13,8 @@ from target_liveintent.storage.dead_letters import (
     to_replay,
     why_not_replayed,
 )
-from target_liveintent.storage.delivered import DeliveredFile
-from target_liveintent.storage.delivered_rows import DeliveredEvent, RowFormat, row_format
-from target_liveintent.storage.files import replace_file
+from target_liveintent.storage.delivered import DeliveredWriter
+from target_liveintent.storage.delivered_rows import DeliveredEvent
 from target_liveintent.storage.ledger import (
     Claim,
     EventLedger,
@@ -25,15 +26,23 @@ from target_liveintent.storage.ledger_in_database import LedgerInDatabase
 from target_liveintent.storage.ledger_in_file import LedgerInFile
 from target_liveintent.storage.ledger_preview import LedgerPreview
 from target_liveintent.storage.ledger_store import LedgerStore
-from target_liveintent.storage.letter_reading import LetterLine, letter_files, letter_lines
+from target_liveintent.storage.letter_parts import LetterPart, Letters, LetterSource
+from target_liveintent.storage.letter_reading import (
+    LetterLine,
+    letter_files,
+    letter_lines,
+    object_lines,
+)
+from target_liveintent.storage.object_store import ObjectStore
+from target_liveintent.storage.places import Places
+from target_liveintent.storage.replayed import Replayed, count_letters, letters_of
 
 __all__ = [
     "HEAD",
     "Claim",
-    "DeadLetterFile",
     "DeadLetterWriter",
     "DeliveredEvent",
-    "DeliveredFile",
+    "DeliveredWriter",
     "EventLedger",
     "Ledger",
     "LedgerAccount",
@@ -42,16 +51,22 @@ __all__ = [
     "LedgerPreview",
     "LedgerStore",
     "LetterLine",
-    "RowFormat",
+    "LetterPart",
+    "LetterSource",
+    "Letters",
+    "ObjectStore",
+    "Places",
+    "Replayed",
     "addressee",
     "carry_over",
+    "count_letters",
     "dead_letter_line",
     "event_key",
     "letter_files",
     "letter_lines",
+    "letters_of",
+    "object_lines",
     "refuse_own_file",
-    "replace_file",
-    "row_format",
     "to_replay",
     "why_not_replayed",
 ]
