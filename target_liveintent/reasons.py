@@ -146,7 +146,8 @@ REASONS: dict[str, Reason] = {
         " leaves such dead letters in the file."
     ),
     "already_sent": _dropped(
-        "The ledger (`ledger_path`) knows the event as delivered, in an earlier run or in this one."
+        "The ledger (`ledger_path`, `ledger_url`) knows the event as delivered, in an earlier run"
+        " or in this one."
         " A changed record under the same event ID is skipped too."
     ),
 }

@@ -150,6 +150,7 @@ class Run:
             return
         self._judge()
         with self.gate.closed_by_failure():
+            self._outbox.write_ledger()
             self._parts.dead_letters.sync()
             if self._parts.delivered_file is not None:
                 self._parts.delivered_file.sync()
@@ -205,7 +206,7 @@ class Run:
                 if ledger is not None:
                     file.sync_batch()
         if ledger is not None:
-            ledger.end(result.batch.conversions, result.confirmed)
+            ledger.end(result.batch.number, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch."""
@@ -234,8 +235,14 @@ class Run:
             return
         passed = self._parts.clock.monotonic() - self._stop_requested_at
         self._parts.delivery.stop(_STOP_RETRIES - passed)
+        in_flight, elsewhere = self._parts.delivery.in_flight, self.counts.elsewhere
+        if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
+            msg = (
+                f"stopped while {elsewhere.events} events waited for run {elsewhere.run_id}, which"
+                " has claimed them in the ledger"
+            )
+            raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            in_flight = self._parts.delivery.in_flight
             msg = f"stopped while {in_flight} batches were still on their way"
             raise DeliveryError(msg)
 
@@ -246,7 +253,7 @@ class Run:
             RunError: If not everything that was read has its outcome.
         """
         self._settle_all()
-        self._close()
+        _close(self._parts)
 
     def _settle_all(self) -> None:
         self._at_end = True
@@ -272,17 +279,14 @@ class Run:
         try:
             if isinstance(failure, DeliveryError):
                 self._give_up()
-            else:
-                self._settle_or_give_up()
+                return
+            try:
+                self._settle_all()
+            except DeliveryError:
+                self._give_up()
+                raise
         finally:  # Even if this failure is not the only one.
-            self._close()
-
-    def _settle_or_give_up(self) -> None:
-        try:
-            self._settle_all()
-        except DeliveryError:
-            self._give_up()
-            raise
+            _close(self._parts)
 
     def _give_up(self) -> None:
         """Send nothing more, and settle what is known of the rest."""
@@ -293,13 +297,13 @@ class Run:
         self._parts.delivery.close()  # Then what is known of the rest comes back as well.
         self.check_due()
 
-    def _close(self) -> None:
-        parts = self._parts
-        files = (parts.dead_letters, parts.delivered_file, parts.ledger)
-        with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
-            for part in reversed((parts.delivery, parts.replayed, *files)):
-                if part is not None:
-                    stack.callback(part.close)
+
+def _close(parts: RunParts) -> None:
+    files = (parts.dead_letters, parts.delivered_file, parts.ledger)
+    with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
+        for part in reversed((parts.delivery, parts.replayed, *files)):
+            if part is not None:
+                stack.callback(part.close)
 
 
 def _explain(rejection: Rejection, *, replay: bool) -> str:

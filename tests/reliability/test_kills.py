@@ -13,6 +13,7 @@ import pytest
 from faults import Faults
 from faulty_server import FaultyServer, Reply, Request
 from integration_support import wait_until
+from ledger_claims import let_claims_lapse
 from reliability_support import (
     FIGURES,
     LONG,
@@ -178,6 +179,8 @@ class Campaign:
         took = time.monotonic() - at
         assert took < SOON, f"{numbers} took {took:.1f} s: {run.log}"
         assert run.code in {CODES[one] for one in numbers}, (numbers, run.code, run.log)
+        if "ledger_path" in self.settings:  # Nobody waits for half a minute after each kill.
+            let_claims_lapse(self.target.folder / self.settings["ledger_path"])
         self.trouble = none
         self.server.release()
         settled = run.code > 0 and not assert_adds_up(run)["not settled"]

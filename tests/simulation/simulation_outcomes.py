@@ -102,25 +102,30 @@ class OutcomeChecks:
         return FEWEST_FAULTS if is_outage else MOST_FAULTS
 
     def _check_confirmed(self, result: BatchResult) -> None:
-        """Check that the ledger learns of each 204, and of nothing else, before anything else."""
+        """Check that the ledger is told of each 204, and of nothing else, before anything else."""
         run = self._facts.run
-        require(not run.uncommitted, "the ledger learns what was confirmed", run.uncommitted)
+        require(not run.unnoted, "the ledger learns what was confirmed", run.unnoted)
         given = {place_of(event) for event in result.confirmed}
         expected = {
             place for event in result.delivered if (place := place_of(event)) in run.confirmed
         }
         require(given == expected, "what a 204 accepted is confirmed", (given, expected))
         if self._facts.plan.ledger:
-            run.uncommitted = set(map(event_key, result.confirmed))
+            run.unnoted = set(map(event_key, result.confirmed))
 
-    def committed(self, confirmed: Iterable[Conversion]) -> None:
-        """Note what the ledger knows from now on."""
+    def noted(self, confirmed: Iterable[Conversion]) -> None:
+        """Note what the ledger was told."""
         run = self._facts.run
         for event in confirmed:
             is_confirmed = place_of(event) in run.confirmed
             require(is_confirmed, "the ledger knows only what was confirmed", event)
-            self._facts.committed.add(event_key(event))
-            run.uncommitted.discard(event_key(event))
+            run.uncommitted.add(event_key(event))
+            run.unnoted.discard(event_key(event))
+
+    def committed(self) -> None:
+        """Note that the ledger keeps what it was told."""
+        self._facts.committed |= self._facts.run.uncommitted
+        self._facts.run.uncommitted.clear()
 
     def letter_written(self, letter: Letter) -> None:
         """Check that a record gets one dead letter, and that it was not delivered."""
@@ -139,6 +144,8 @@ class OutcomeChecks:
         require(place >= facts.covered, "STATE does not go back", text)
         require(not facts.run.is_unwritable, "no STATE comes after a failed write", text)
         require(facts.settings.limit is None, "a canary writes no STATE", text)
+        rule = "before STATE, the ledger has what was confirmed"
+        require(not facts.run.uncommitted, rule, text)
         for record in facts.feed.records[facts.covered : place]:
             require(facts.is_safe(record), "no STATE comes early", (text, record))
         self._check_passed(place)

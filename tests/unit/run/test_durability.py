@@ -217,6 +217,7 @@ def test_rows_are_durable_before_the_ledger() -> None:
         "delivered_path write",
         "delivered_path sync",
         "ledger end",
+        "ledger write",
     ]
     assert ledger.confirmed == ["1"]
 
