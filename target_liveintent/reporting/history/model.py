@@ -214,7 +214,7 @@ class DayFigures(msgspec.Struct):
 
     @property
     def runs(self) -> list[RunFigures]:
-        """The runs, in the order in which they ended. (Most readers need only the sums.)"""
+        """The runs in the order in which they ended; most readers need only the sums."""
         return msgspec.json.decode(self.raw_runs, type=list[RunFigures])
 
     @property

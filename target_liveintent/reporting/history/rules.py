@@ -1,0 +1,214 @@
+"""The rules of what is unusual: the last 24 hours of a stream against its usual days.
+
+Each judges a `Case` and yields what it finds; a new rule is a function and its line in `RULES`. A
+rule asks for a clear difference, for one that the usual days do not show, and for one that chance
+does not make: a shop with few conversions has large differences every week.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Callable, Iterator, Sequence
+from typing import NamedTuple
+
+from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.history.model import (
+    USUAL,
+    DayFigures,
+    RunFigures,
+    StreamFigures,
+    sum_of,
+)
+from target_liveintent.reporting.history.usual import (
+    Range,
+    chance_of_so_few,
+    comparable,
+    range_of,
+    stream_days,
+)
+from target_liveintent.reporting.run_report.tally import FIELDS, HOUR
+from target_liveintent.reporting.run_report.words import amount, percent
+from target_liveintent.run import counted
+
+_HOURS = 24
+_LEAST_DAYS = 14
+"""Days of history before which nothing is judged."""
+_FEW = 0.5
+_HOLIDAY = 0.7
+"""What a holiday leaves of the usual conversions."""
+_FELL = 0.8
+_TIMES = 10
+_LEAST_VALUES = 5
+"""Values of a currency of which the average is judged."""
+_RARE = 1e-3
+"""How improbable so few conversions must be, even on a holiday."""
+_VERY_RARE = 1e-6
+"""How improbable a share must be; a run judges up to a dozen shares."""
+
+
+class Finding(NamedTuple):
+    """Something unusual: the reason, column or currency, and a sentence."""
+
+    subject: str
+    words: str
+
+
+class Case(NamedTuple):
+    """What the rules judge.
+
+    Attributes:
+        now: The last 24 hours of a stream, without runs that are not usual.
+        before: All that came before, as far as the history is read.
+        days: The figures of the days that are comparable with today; and with yesterday, as the
+            24 hours lie in both.
+    """
+
+    now: StreamFigures
+    before: StreamFigures
+    days: tuple[list[StreamFigures], list[StreamFigures]]
+
+    def usual(self, figure: Callable[[StreamFigures], float | None]) -> Range | None:
+        """Return the range of a figure, which is None on a day that does not have it.
+
+        Where today's range and yesterday's differ, it takes in both; the middle is the lower one.
+        """
+        ranges = [
+            found
+            for days in self.days
+            if (found := range_of(n for one in days if (n := figure(one)) is not None))
+        ]
+        if not ranges:
+            return None
+        return Range(*(pick(ends) for pick, ends in zip((min, min, max), zip(*ranges))))
+
+
+def case_of(
+    days: Sequence[DayFigures],
+    recent: Sequence[RunFigures],
+    stream: str,
+    now: dt.datetime,
+    today: dt.date,
+) -> Case | None:
+    """Return what the rules judge of a stream; None if there is too little history.
+
+    Args:
+        days: The days before today.
+        recent: The runs of yesterday and today.
+        stream: The stream.
+        now: When the 24 hours end; they are whole hours, as daily runs are not punctual.
+        today: The day of `now`.
+    """
+    yesterday = today - dt.timedelta(days=1)
+    samples = [*stream_days(days, stream)]
+    if len(samples) < _LEAST_DAYS:
+        return None
+    earlier = [one for one in samples if one[0] < yesterday]
+    hour = now.timestamp() // HOUR
+    inside, outside = [], [figures for _, figures in earlier]
+    for run in recent:
+        if run.kind == USUAL and stream in run.streams:
+            is_inside = hour - _HOURS < run.ended_at.timestamp() // HOUR <= hour
+            (inside if is_inside else outside).append(run.streams[stream])
+    pair = comparable(earlier, today), comparable(earlier, yesterday)
+    return Case(sum_of(inside), sum_of(outside), pair)
+
+
+def few_conversions(case: Case) -> Iterator[Finding]:
+    """Find fewer than half of the usual conversions."""
+    usual, count = case.usual(lambda one: one.delivered), case.now.delivered
+    if usual is None or count >= min(usual.middle * _FEW, usual.low):
+        return
+    if chance_of_so_few(count, usual.middle * _HOLIDAY) < _RARE:
+        yield Finding(
+            "",
+            f"{counted(count, 'conversion')} in the last 24 hours, where {usual.low:,.0f} to"
+            f" {usual.high:,.0f} are usual; see whether the tap still sends all records, and what"
+            " the lines before say of those that were not sent",
+        )
+
+
+def other_average(case: Case) -> Iterator[Finding]:
+    """Find an average value that differs by ten times or more."""
+    for currency, value in case.now.values.items():
+        usual = case.usual(functools.partial(_average, currency))
+        if usual is None or usual.middle <= 0 or value.events < _LEAST_VALUES:
+            continue
+        average = float(value.average)
+        is_high = average >= _TIMES * usual.high
+        if is_high or average * _TIMES <= usual.low:
+            money = f"in {currency}" if currency else "without a currency"
+            yield Finding(
+                currency,
+                f"the average value {money} is {amount(value.average)} in the last 24 hours, where"
+                f" {usual.low:,.2f} to {usual.high:,.2f} is usual; see whether value has come in"
+                " another unit, such as cents",
+            )
+
+
+def _average(currency: str, figures: StreamFigures) -> float | None:
+    value = figures.values.get(currency)
+    return None if value is None else float(value.average)
+
+
+def lost_coverage(case: Case) -> Iterator[Finding]:
+    """Find columns that a fifth fewer of the conversions have."""
+    count = case.now.delivered
+    for column in FIELDS:
+        if column == "both":  # It falls with one of the hashes.
+            continue
+        usual = case.usual(functools.partial(_share, column))
+        having = case.now.having.get(column, 0)
+        if usual is None or having >= count * min(usual.middle * _FELL, usual.low):
+            continue
+        if chance_of_so_few(having, count * usual.middle, count) < _VERY_RARE:
+            yield Finding(
+                column,
+                f"{percent(having, count)} of conversions have {column} ({FIELDS[column]}) in the"
+                f" last 24 hours, where {usual.low:.0%} to {usual.high:.0%} is usual; see whether"
+                " the tap still fills what is mapped to it",
+            )
+
+
+def _share(column: str, figures: StreamFigures) -> float | None:
+    return figures.having.get(column, 0) / figures.delivered if figures.delivered else None
+
+
+def new_reason(case: Case) -> Iterator[Finding]:
+    """Find reasons that never occurred before."""
+    for reason, records in case.now.not_sent.items():
+        if not case.before.not_sent.get(reason):
+            meaning = f": {REASONS[reason].meaning}" if reason in REASONS else ""
+            yield Finding(
+                reason,
+                f"{counted(records, 'record')} not sent for a reason that never occurred before,"
+                f" {reason}{meaning}",
+            )
+
+
+def all_late(case: Case) -> Iterator[Finding]:
+    """Find that no conversion is sent within an hour of its event time any more."""
+    usual, count = case.usual(_fresh_share), case.now.delivered
+    if usual is None or not count or case.now.within_an_hour:
+        return
+    if chance_of_so_few(0, count * usual.middle, count) < _VERY_RARE:
+        yield Finding(
+            "",
+            "no conversion was sent within an hour of its event time in the last 24 hours, where"
+            f" {usual.low:.0%} to {usual.high:.0%} are; see whether the tap or the schedule has"
+            " become slower",
+        )
+
+
+def _fresh_share(figures: StreamFigures) -> float | None:
+    return figures.within_an_hour / figures.delivered if figures.delivered else None
+
+
+RULES: dict[str, Callable[[Case], Iterator[Finding]]] = {
+    "conversions": few_conversions,
+    "average_value": other_average,
+    "coverage": lost_coverage,
+    "new_reason": new_reason,
+    "late": all_late,
+}
+"""The rules by their names in the history and in the metrics."""
