@@ -45,6 +45,8 @@ _RARE = 1e-3
 """How improbable so few conversions must be, even on a holiday."""
 _VERY_RARE = 1e-6
 """How improbable a share must be; a run judges up to a dozen shares."""
+_MOST_CERTAIN = 0.95
+"""The share that is expected at most: that all conversions had a column proves no law."""
 
 
 class Finding(NamedTuple):
@@ -80,7 +82,8 @@ class Case(NamedTuple):
         ]
         if not ranges:
             return None
-        return Range(*(pick(ends) for pick, ends in zip((min, min, max), zip(*ranges))))
+        lows, middles, highs = zip(*ranges, strict=True)
+        return Range(min(lows), min(middles), max(highs))
 
 
 def case_of(
@@ -105,7 +108,8 @@ def case_of(
         return None
     earlier = [one for one in samples if one[0] < yesterday]
     hour = now.timestamp() // HOUR
-    inside, outside = [], [figures for _, figures in earlier]
+    inside: list[StreamFigures] = []
+    outside = [figures for _, figures in earlier]
     for run in recent:
         if run.kind == USUAL and stream in run.streams:
             is_inside = hour - _HOURS < run.ended_at.timestamp() // HOUR <= hour
@@ -161,7 +165,7 @@ def lost_coverage(case: Case) -> Iterator[Finding]:
         having = case.now.having.get(column, 0)
         if usual is None or having >= count * min(usual.middle * _FELL, usual.low):
             continue
-        if chance_of_so_few(having, count * usual.middle, count) < _VERY_RARE:
+        if _chance(having, count, usual) < _VERY_RARE:
             yield Finding(
                 column,
                 f"{percent(having, count)} of conversions have {column} ({FIELDS[column]}) in the"
@@ -191,13 +195,19 @@ def all_late(case: Case) -> Iterator[Finding]:
     usual, count = case.usual(_fresh_share), case.now.delivered
     if usual is None or not count or case.now.within_an_hour:
         return
-    if chance_of_so_few(0, count * usual.middle, count) < _VERY_RARE:
+    if _chance(0, count, usual) < _VERY_RARE:
         yield Finding(
             "",
             "no conversion was sent within an hour of its event time in the last 24 hours, where"
             f" {usual.low:.0%} to {usual.high:.0%} are; see whether the tap or the schedule has"
             " become slower",
         )
+
+
+def _chance(having: int, count: int, usual: Range) -> float:
+    """Return how probable it is that so few of all have what a usual share of them has."""
+    expected = count * min(usual.middle, _MOST_CERTAIN)
+    return chance_of_so_few(having, expected, count) if having < expected else 1.0
 
 
 def _fresh_share(figures: StreamFigures) -> float | None:

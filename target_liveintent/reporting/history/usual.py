@@ -23,12 +23,12 @@ class Range(NamedTuple):
     high: float
 
 
-Number = TypeVar("Number", bound=float)
-Sample = tuple[dt.date, Number]
-"""A day, and its figure."""
+Figure = TypeVar("Figure")
+Sample = tuple[dt.date, Figure]
+"""A day, and a figure or all figures of it."""
 
 
-def comparable(samples: Sequence[Sample[Number]], day: dt.date) -> list[Number]:
+def comparable(samples: Sequence[Sample[Figure]], day: dt.date) -> list[Figure]:
     """Return the figures that say what is usual on a day: of days before it, with usual runs.
 
     Those are the same weekdays of eight weeks, once there are four of them; before, they are all
