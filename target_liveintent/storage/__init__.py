@@ -13,6 +13,7 @@ from target_liveintent.storage.dead_letters import (
 )
 from target_liveintent.storage.delivered import DeliveredFile
 from target_liveintent.storage.files import replace_file
+from target_liveintent.storage.folders import Folder, LocalFolder
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
 from target_liveintent.storage.letter_reading import LetterLine, letter_files, letter_lines
 
@@ -21,9 +22,11 @@ __all__ = [
     "DeadLetterFile",
     "DeadLetterWriter",
     "DeliveredFile",
+    "Folder",
     "Ledger",
     "LedgerAccount",
     "LetterLine",
+    "LocalFolder",
     "addressee",
     "carry_over",
     "dead_letter_line",

@@ -242,8 +242,14 @@ class History(msgspec.Struct):
     Attributes:
         days: The days on which runs ended, the oldest first; the last may be today, so far. At most
             91 of them are before today.
-        last: The newest run whose entry is there, of whatever kind; None on a first day.
+        entry: What the newest run left, of whatever kind; None if its day is folded already, as
+            runs of other accounts may do.
     """
 
     days: list[DayFigures]
-    last: RunEntry | None = None
+    entry: RunEntry | None = None
+
+    @property
+    def last(self) -> RunFigures | None:
+        """The newest run, of whatever kind; None on a first day."""
+        return self.days[-1].runs[-1] if self.days else None
