@@ -6,7 +6,6 @@ docs/history.md describes the fields. Increase `FORMAT` when the meaning of one 
 from __future__ import annotations
 
 import datetime as dt
-from collections import Counter
 from collections.abc import Iterable
 from decimal import Context, Decimal
 
@@ -88,7 +87,8 @@ def is_dead_letter(reason: str) -> bool:
 def sum_of(figures: Iterable[StreamFigures]) -> StreamFigures:
     """Return the sum of figures."""
     total = StreamFigures()
-    having, not_sent = Counter[str](), Counter[str]()
+    having: dict[str, int] = {}
+    not_sent: dict[str, int] = {}
     values: dict[str, ValueSum] = {}
     for one in figures:
         total.read += one.read
@@ -97,11 +97,11 @@ def sum_of(figures: Iterable[StreamFigures]) -> StreamFigures:
         total.within_a_day += one.within_a_day
         for sums, more in ((having, one.having), (not_sent, one.not_sent)):
             for name, count in more.items():
-                sums[name] += count
+                sums[name] = sums.get(name, 0) + count
         for currency, value in one.values.items():
             known = values.get(currency)
             values[currency] = value if known is None else known.plus(value)
-    total.having, total.not_sent, total.values = dict(having), dict(not_sent), values
+    total.having, total.not_sent, total.values = having, not_sent, values
     return total
 
 

@@ -61,13 +61,13 @@ class Case(NamedTuple):
 
     Attributes:
         now: The last 24 hours of a stream, without runs that are not usual.
-        before: All that came before, as far as the history is read.
+        known: The reasons that occurred before, as far as the history is read.
         days: The figures of the days that are comparable with today; and with yesterday, as the
             24 hours lie in both.
     """
 
     now: StreamFigures
-    before: StreamFigures
+    known: frozenset[str]
     days: tuple[list[StreamFigures], list[StreamFigures]]
 
     def usual(self, figure: Callable[[StreamFigures], float | None]) -> Range | None:
@@ -115,7 +115,8 @@ def case_of(
             is_inside = hour - _HOURS < run.ended_at.timestamp() // HOUR <= hour
             (inside if is_inside else outside).append(run.streams[stream])
     pair = comparable(earlier, today), comparable(earlier, yesterday)
-    return Case(sum_of(inside), sum_of(outside), pair)
+    known = frozenset(reason for one in outside for reason in one.not_sent)
+    return Case(sum_of(inside), known, pair)
 
 
 def few_conversions(case: Case) -> Iterator[Finding]:
@@ -181,7 +182,7 @@ def _share(column: str, figures: StreamFigures) -> float | None:
 def new_reason(case: Case) -> Iterator[Finding]:
     """Find reasons that never occurred before."""
     for reason, records in case.now.not_sent.items():
-        if not case.before.not_sent.get(reason):
+        if reason not in case.known:
             meaning = f": {REASONS[reason].meaning}" if reason in REASONS else ""
             yield Finding(
                 reason,
