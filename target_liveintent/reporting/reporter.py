@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import logging
 import os
+from collections.abc import Callable
 from typing import IO
 
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery import DeliveryStatus
+from target_liveintent.errors import StorageError
 from target_liveintent.privacy import without_secrets
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.progress import LiveLine, Progress
@@ -20,7 +22,7 @@ from target_liveintent.reporting.waits import WaitLog
 from target_liveintent.run import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings, report_json
-from target_liveintent.storage import replace_file
+from target_liveintent.storage import Places
 
 
 class RunReporter:
@@ -33,6 +35,10 @@ class RunReporter:
         stream: Standard error; a terminal shows progress as one live line.
         clock: Tells the time.
         run_id: The ID of the run.
+
+    Raises:
+        ConfigurationError: If the bucket of the report does not exist.
+        StorageError: If its store cannot be reached.
 
     Attributes:
         tally: Counts what is delivered for the run report; None if the settings ask for none.
@@ -65,6 +71,7 @@ class RunReporter:
         self.tally: Tally | None = None
         if settings.report_path is not None:
             self.tally = Tally(settings.events.zone, clock)
+        self._replace = Places(settings, logger, clock).report_replacer()
 
     def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Report how far the run is; called about once a second."""
@@ -105,7 +112,9 @@ class RunReporter:
         names = {"target": self._program, "run_id": self._run_id}
         try:
             facts = gather(counts, tally, self._settings, ending, **names, now=now)
-            write_report(facts, path)
+            write_report(facts, path, self._replace)
+        except StorageError as failure:
+            self._logger.warning("%s; so there is no report of this run%s", failure, name)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             self._logger.warning("report_path '%s' cannot be written: %s%s", path, why, name)
@@ -113,15 +122,16 @@ class RunReporter:
             self._logger.info("a report to look at is in %s%s", path, name)
 
 
-def write_report(facts: Facts, path: str) -> None:
-    """Replace the page at a path and the JSON beside it; only their owner can read them.
+def write_report(facts: Facts, path: str, replace: Callable[[str, str], None]) -> None:
+    """Replace the page at a path and the JSON beside it, by a function such as `replace_file`.
 
     Raises:
         OSError: If a file cannot be written.
+        StorageError: If an object cannot be written.
     """
     # Imported here because it imports pygal, which only runs with a report need.
     from target_liveintent.reporting.run_report.page import page  # noqa: PLC0415
 
     text = msgspec.json.format(msgspec.json.encode(facts), indent=1).decode()
-    replace_file(report_json(path), without_secrets(text) + "\n")
-    replace_file(path, without_secrets(page(facts)))
+    replace(report_json(path), without_secrets(text) + "\n")
+    replace(path, without_secrets(page(facts)))

@@ -10,8 +10,10 @@ from target_liveintent.singer.cli import (
     print_explanation,
     readable_failures,
 )
+from target_liveintent.singer.printing import print_lines
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
+from target_liveintent.singer.replay_command import ReplayCommand
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import (
     StateOutput,
@@ -30,6 +32,7 @@ __all__ = [
     "MessageReader",
     "Record",
     "RecordValidator",
+    "ReplayCommand",
     "ReplayConverter",
     "StateOutput",
     "StopSignals",
@@ -47,6 +50,7 @@ __all__ = [
     "make_command",
     "print_dead_letters",
     "print_explanation",
+    "print_lines",
     "readable_failures",
     "state_of",
     "stream_maps_of",

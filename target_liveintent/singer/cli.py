@@ -20,7 +20,12 @@ from singer_sdk.exceptions import (
 )
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
-from target_liveintent.config import from_environment, settings_of, unknown_settings
+from target_liveintent.config import (
+    check_option_url,
+    from_environment,
+    settings_of,
+    unknown_settings,
+)
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, RunError
 from target_liveintent.mapping import PRESETS
@@ -109,14 +114,28 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
             " code 1 if it differs. Without FILE, write it, and exit with code 1.",
         ),
         click.Option(
+            ["--replay", "replayed"],
+            is_flag=False,
+            flag_value="",
+            metavar="[PATH]",
+            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default) that"
+            " can be sent by now, and put back the others. Runs may go on meanwhile. If it is"
+            " interrupted, repeat it.",
+        ),
+        click.Option(
+            ["--dry-run"],
+            is_flag=True,
+            help="With --replay: say what it would do, and change nothing.",
+        ),
+        click.Option(
             ["--dead-letters", "letters_path"],
             is_flag=False,
             flag_value="",
             type=click.Path(),
             metavar="[PATH]",
             help="Show what could not be sent, by reason and stream: how many, since when, some of"
-            " them, what to do, and what a replay would do. PATH is a file or a folder of *.singer"
-            " files; without it, dead_letter_path. Sends and changes nothing.",
+            " them, what to do, and what a replay would do. PATH is a file, a folder of *.singer"
+            " files, or its URL; without it, dead_letter_path. Sends and changes nothing.",
         ),
     ]
     return Command(
@@ -130,7 +149,12 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
 
 
 def check_options(
-    actions: Mapping[str, bool], *, style: str | None, expected: str | None, has_input: bool
+    actions: Mapping[str, bool],
+    *,
+    style: str | None,
+    expected: str | None,
+    has_input: bool,
+    dry_run: bool,
 ) -> None:
     """Raise a usage error for options that do not go together.
 
@@ -139,10 +163,14 @@ def check_options(
         style: That of `--format`.
         expected: The file of `--expect`.
         has_input: Whether `--input` is given.
+        dry_run: Whether `--dry-run` is given.
     """
     given = [option for option, is_given in actions.items() if is_given]
     if len(given) > 1:
         msg = f"{' and '.join(given)} do different things: give one of them"
+        raise click.UsageError(msg)
+    if dry_run and "--replay" not in given:
+        msg = "--dry-run belongs to --replay; for a run over a tap's output, set dry_run"
         raise click.UsageError(msg)
     if expected is not None and "--explain" not in given:
         msg = "--expect compares what --explain finds: give both"
@@ -233,8 +261,9 @@ def print_explanation(
 _READ_WITH_LETTERS = (
     *("customer_id", "api_url", "pixel_id", "default_source", "timezone", "email_normalization"),
     *("source_url_parameters", "suppression_path", "replay_unconfirmed", "replay_other_accounts"),
+    "max_retry_seconds",
 )
-"""The settings that decide what a replay does with a dead letter."""
+"""The settings that decide what a replay does with a dead letter, and how long a store is asked."""
 
 
 def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> None:
@@ -249,6 +278,7 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
         ConfigurationError: If a setting is wrong.
         StorageError: If the dead letters cannot be read.
     """
+    check_option_url("--dead-letters", path)
     given = _given_settings(config)
     notes = list(unknown_settings(given))
     not_null = {name: value for name, value in given.items() if value is not None}
