@@ -15,6 +15,7 @@ from target_liveintent.storage.dead_letters import (
 )
 from target_liveintent.storage.delivered import DeliveredWriter
 from target_liveintent.storage.delivered_rows import DeliveredEvent
+from target_liveintent.storage.folders import Folder
 from target_liveintent.storage.ledger import (
     Claim,
     EventLedger,
@@ -44,6 +45,7 @@ __all__ = [
     "DeliveredEvent",
     "DeliveredWriter",
     "EventLedger",
+    "Folder",
     "Ledger",
     "LedgerAccount",
     "LedgerInDatabase",

@@ -68,7 +68,7 @@ def gather(  # noqa: PLR0913 (an argument for each thing that a report is made o
             Coverage(without_secrets(one.stream), one.source, one.events, one.having)
             for one in tally.coverage()
         ],
-        freshness=[_freshness(*found) for found in sorted(tally.ages.items())],
+        freshness=[_freshness(*found) for found in tally.ages_by_source().items()],
         value=tally.values(),
         requests=_requests(counts, tally.latencies),
     )

@@ -66,6 +66,11 @@ class Histogram:
         self.counts[bisect_left(self.bounds, number)] += 1
         self.largest = max(self.largest, number)
 
+    def merge(self, other: Histogram) -> None:
+        """Count the numbers of another histogram that has the same steps."""
+        self.counts = [one + more for one, more in zip(self.counts, other.counts, strict=True)]
+        self.largest = max(self.largest, other.largest)
+
     @property
     def total(self) -> int:
         """How many numbers were counted."""
@@ -136,13 +141,13 @@ class Tally:
         clock: Measures the time of the run.
 
     Attributes:
-        ages: Seconds from the event to its sending, by source.
+        ages: Seconds from the event to its sending, by stream and source.
         latencies: Seconds that requests took.
         timeline: Outcomes over the time of the run.
     """
 
     def __init__(self, zone: dt.tzinfo, clock: Clock) -> None:
-        self.ages = defaultdict[str, Histogram](functools.partial(Histogram, AGES))
+        self.ages = defaultdict[tuple[str, str], Histogram](functools.partial(Histogram, AGES))
         self.latencies = Histogram(LATENCIES)
         self.timeline = Timeline(clock)
         self._zone = zone
@@ -175,7 +180,7 @@ class Tally:
                 purchase.currency is not None,
             )
             self._combinations[stream, event.source, has] += 1
-            self.ages[event.source].add(sent - event.event_time)
+            self.ages[stream, event.source].add(sent - event.event_time)
             if purchase.value is not None:
                 self._add_value(purchase.currency or "", event.event_time, purchase.value)
 
@@ -205,6 +210,13 @@ class Tally:
                 group[name] += count * there
         for (stream, source), group in sorted(groups.items()):
             yield Coverage(stream, source, group["events"], {name: group[name] for name in FIELDS})
+
+    def ages_by_source(self) -> dict[str, Histogram]:
+        """Return seconds from the event to its sending, by source."""
+        sources: dict[str, Histogram] = {}
+        for (_, source), ages in sorted(self.ages.items()):
+            sources.setdefault(source, Histogram(AGES)).merge(ages)
+        return dict(sorted(sources.items()))
 
     def values(self) -> list[DayValue]:
         """Return the value of the conversions by currency and day."""
