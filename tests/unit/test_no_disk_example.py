@@ -8,9 +8,10 @@ from typing import Any
 import pytest
 import yaml
 
-import hub
 from target_liveintent import config
 from target_liveintent.singer import STOP_SECONDS
+
+hub = pytest.importorskip("hub", reason="not a checkout")
 
 EXAMPLE = hub.ROOT / "examples" / "no-disk"
 PREFIX = "TARGET_LIVEINTENT_"
