@@ -14,17 +14,19 @@ _MOST_NAMED = 5
 """Findings of a rule and stream that a line names."""
 
 
-def judge(history: History, run: RunFigures, today: dt.date) -> Judgement:
+def judge(history: History, run: RunFigures, zone: dt.tzinfo) -> Judgement:
     """Return what is unusual at the end of a run, which is judged if it is a usual one.
 
     Args:
         history: What was there before it.
         run: The run; only its own streams are judged.
-        today: The day of the run.
+        zone: The zone of the days.
     """
     judgement: Judgement = {}
     if run.kind != USUAL:
         return judgement
+    now = run.ended_at.astimezone(zone)
+    today = now.date()
     newest = [(one.day, one.runs) for one in history.days[-2:]]
     since = _since(other for _, runs in newest for other in runs)
     said = {key for day, runs in newest if day == today for one in runs for key in _said(one)}
@@ -32,7 +34,7 @@ def judge(history: History, run: RunFigures, today: dt.date) -> Judgement:
     recent = [other for day, runs in newest if day >= yesterday for other in runs]
     days = [one for one in history.days if one.day < today]
     for stream in run.streams:
-        case = case_of(days, [*recent, run], stream, run.ended_at, today)
+        case = case_of(days, [*recent, run], stream, now)
         if case is None:
             continue
         for rule, find in RULES.items():

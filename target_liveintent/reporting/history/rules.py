@@ -62,13 +62,13 @@ class Case(NamedTuple):
     Attributes:
         now: The last 24 hours of a stream, without runs that are not usual.
         known: The reasons that occurred before, as far as the history is read.
-        days: The figures of the days that are comparable with today; and with yesterday, as the
-            24 hours lie in both.
+        days: The figures of the days that are comparable with today; and with yesterday, if the 24
+            hours began there.
     """
 
     now: StreamFigures
     known: frozenset[str]
-    days: tuple[list[StreamFigures], list[StreamFigures]]
+    days: Sequence[Sequence[StreamFigures]]
 
     def usual(self, figure: Callable[[StreamFigures], float | None]) -> Range | None:
         """Return the range of a figure, which is None on a day that does not have it.
@@ -87,11 +87,7 @@ class Case(NamedTuple):
 
 
 def case_of(
-    days: Sequence[DayFigures],
-    recent: Sequence[RunFigures],
-    stream: str,
-    now: dt.datetime,
-    today: dt.date,
+    days: Sequence[DayFigures], recent: Sequence[RunFigures], stream: str, now: dt.datetime
 ) -> Case | None:
     """Return what the rules judge of a stream; None if there is too little history.
 
@@ -99,9 +95,10 @@ def case_of(
         days: The days before today.
         recent: The runs of yesterday and today.
         stream: The stream.
-        now: When the 24 hours end; they are whole hours, as daily runs are not punctual.
-        today: The day of `now`.
+        now: When the 24 hours end, in the zone of the days. They are hours of the clock, as daily
+            runs are not punctual.
     """
+    today = now.date()
     yesterday = today - dt.timedelta(days=1)
     samples = [*stream_days(days, stream)]
     if len(samples) < _LEAST_DAYS:
@@ -114,9 +111,10 @@ def case_of(
         if run.kind == USUAL and stream in run.streams:
             is_inside = hour - _HOURS < run.ended_at.timestamp() // HOUR <= hour
             (inside if is_inside else outside).append(run.streams[stream])
-    pair = comparable(earlier, today), comparable(earlier, yesterday)
+    first = (now - dt.timedelta(hours=_HOURS - 1)).date()
+    usual = [comparable(earlier, day) for day in sorted({first, today})]
     known = frozenset(reason for one in outside for reason in one.not_sent)
-    return Case(sum_of(inside), known, pair)
+    return Case(sum_of(inside), known, usual)
 
 
 def few_conversions(case: Case) -> Iterator[Finding]:

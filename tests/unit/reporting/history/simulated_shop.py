@@ -43,8 +43,6 @@ _HAVING = {
 _REASONS = {"no_identity": 0.04, "already_sent": 0.05, "event_too_old": 0.01}
 _WITHIN_AN_HOUR = 0.93
 
-Change = "Callable[[StreamFigures], None]"
-
 
 class Shop:
     """A shop whose conversions are sent by hourly runs.
@@ -76,7 +74,7 @@ class Shop:
             )
             if judged:
                 history = History([*self.days, *([self._today(day, runs)] if runs else [])])
-                found = judge(history, run, day)
+                found = judge(history, run, dt.timezone.utc)
                 run.unusual = [one for group in found.values() for one in group]
                 yield run.unusual
             runs.append(run)
