@@ -14,8 +14,8 @@ from target_liveintent.reporting.history import (
     RunFigures,
     StreamFigures,
     sum_of,
-    unusual_now,
 )
+from target_liveintent.reporting.history.judge import unusual_now
 from target_liveintent.reporting.history.rules import Case
 from target_liveintent.reporting.history.usual import Range, comparable, range_of
 from target_liveintent.reporting.overview.advice import advise
@@ -115,9 +115,7 @@ class _Gathered:
         self.all_runs = [run for one in self.days.values() for run in one.runs]
         first = self.today - dt.timedelta(days=DAYS_SHOWN - 1)
         first = max(first, self.first_day or self.today)
-        self.shown = [
-            first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)
-        ]
+        self.shown = [first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)]
         hour = now.timestamp() // HOUR  # Whole hours, as in `history.rules`.
         self.recent = [
             run

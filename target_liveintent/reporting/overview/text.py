@@ -36,7 +36,9 @@ def health_line(overview: Overview) -> str:
     if overview.causes:
         return "; ".join(_cause(overview, one) for one in overview.causes)
     last = overview.last_run
-    ended = f"the last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}; " if last else ""
+    ended = (
+        f"the last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}; " if last else ""
+    )
     return f"all is usual: {ended}{comparison(overview)}"
 
 
@@ -61,14 +63,11 @@ def _lines(overview: Overview) -> Iterator[str]:
         yield f"{_cause(overview, cause)}."
         if cause.what_to_do:
             yield f"  What to do: {cause.what_to_do}"
-    if more := len(overview.causes) - _MOST_CAUSES:
-        if more > 0:
-            yield f"And {counted(more, 'more thing')}: --report --format=json names all."
+    if (more := len(overview.causes) - _MOST_CAUSES) > 0:
+        yield f"And {counted(more, 'more thing')}: --report --format=json names all."
     if (last := overview.last_run) is not None:
         age = age_words((overview.as_of - last.ended_at).total_seconds())
-        yield (
-            f"Last run: {last.run_id}, {last.ending}, {moment(last.ended_at, zone)}, {age} ago."
-        )
+        yield (f"Last run: {last.run_id}, {last.ending}, {moment(last.ended_at, zone)}, {age} ago.")
     yield f"Conversions: {comparison(overview)}"
     if overview.months:
         month = overview.months[0]
@@ -79,8 +78,7 @@ def _lines(overview: Overview) -> Iterator[str]:
         first = [one for one in worth if one.subject == worth[0].subject]
         words = ", ".join(_with_usual(one) for one in first)
         yield f"{words[0].upper()}{words[1:]}."
-    for worse in worse_words(overview):
-        yield worse
+    yield from worse_words(overview)
     if not overview.causes and overview.advice:
         yield f"What would help most: {overview.advice[0]}"
 

@@ -34,7 +34,11 @@ GAPS = (
             " ad led to, where your shop keeps it."
         ),
     ),
-    ("order_id", ALL_SOURCES, "have no order ID, by which they could be reconciled: map `order_id`."),
+    (
+        "order_id",
+        ALL_SOURCES,
+        "have no order ID, by which they could be reconciled: map `order_id`.",
+    ),
     ("value", ALL_SOURCES, "have no value: map `value`."),
 )
 """Fields that events can lack, the most useful first; the sources whose events should have them;
