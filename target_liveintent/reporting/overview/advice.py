@@ -35,9 +35,9 @@ class _Advice(NamedTuple):
 def advise(recent: StreamFigures, entry: RunEntry | None) -> Iterator[str]:
     """Yield a sentence for each thing to change, what would gain most first.
 
-    First are conversions that LiveIntent does not get at all, then those it gets without both
-    hashes, then those without another column that identifies somebody, then the rest; within a
-    kind, those that are about more conversions.
+    First are conversions that LiveIntent does not get, or gets without both hashes; then those
+    without another column that identifies somebody; then the rest. Within a kind, what is about
+    more conversions comes first.
 
     Args:
         recent: The sum of the usual runs of the last 30 days.
@@ -65,9 +65,10 @@ def _gaps(recent: StreamFigures, sources: set[str]) -> Iterator[_Advice]:
         missing = recent.delivered - recent.having.get(column, 0)
         applies = of_sources == ALL_SOURCES or (sources and sources <= set(of_sources))
         if applies and missing > recent.delivered * _TOLERATED:
-            kind = 1 if column == "both" else 2 if column in _ORDER else 3
+            kind = 0 if column == "both" else 1 if column in _ORDER else 2
             share = percent(missing, recent.delivered)
-            yield _Advice(kind, missing, f"{counted(missing, 'conversion')} ({share}) {words}")
+            have = words if missing > 1 else words.replace("have ", "has ", 1)
+            yield _Advice(kind, missing, f"{counted(missing, 'conversion')} ({share}) {have}")
 
 
 def _late(recent: StreamFigures) -> Iterator[_Advice]:
@@ -77,7 +78,7 @@ def _late(recent: StreamFigures) -> Iterator[_Advice]:
             f"{counted(recent.late, 'conversion')} ({share}) were sent more than an hour after they"
             " happened: run more often."
         )
-        yield _Advice(4, recent.late, words)
+        yield _Advice(3, recent.late, words)
 
 
 def _sources(entry: RunEntry | None) -> set[str]:

@@ -2,10 +2,9 @@
 
 from __future__ import annotations
 
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Callable, Iterator
 
 from target_liveintent.reporting.overview.figures import (
-    AVERAGE_VALUE,
     CONVERSIONS,
     DEAD_LETTERS,
     DECISION_ID,
@@ -42,8 +41,7 @@ def charts_of(overview: Overview) -> str:
     """Return the section of charts."""
     if not overview.days:
         return ""
-    labels = [f"{one.day.day} {one.day:%b}" for one in overview.days]
-    figures = [_figure(overview, one, labels) for one in overview.figures]
+    figures = [chart_of(overview, one) for one in overview.figures if one.figure != CONVERSIONS]
     legend = "".join(
         f'<span class="key {kind}">{text(words)}</span>'
         for kind, words in _LEGEND.items()
@@ -81,7 +79,9 @@ def _marks(overview: Overview) -> list[bool]:
     return [one.day in changed for one in overview.days]
 
 
-def _figure(overview: Overview, one: Compared, labels: Sequence[str]) -> str:
+def chart_of(overview: Overview, one: Compared) -> str:
+    """Return the chart of a figure."""
+    labels = [f"{one.day.day} {one.day:%b}" for one in overview.days]
     is_share = FIGURES[one.figure].is_share
     factor = 100 if is_share else 1
     bars: charts.Bars
@@ -102,7 +102,7 @@ def _figure(overview: Overview, one: Compared, labels: Sequence[str]) -> str:
     name = name_of(one)
     caption = _CAPTIONS.get(one.figure, f"{name[0].upper()}{name[1:]}, by day")
     svg = charts.daily(labels, bars, setting, number)
-    legend = [(f"{caption}:", "none")] + keys if keys else []
+    legend = [(f"{caption}:", "plain"), *keys] if keys else []
     return markup.figure(svg, caption, legend)
 
 
@@ -120,6 +120,3 @@ def _by_reason(overview: Overview) -> tuple[charts.Bars, list[tuple[str, str]]]:
         bars[colours[-1]] = [float(sum(n or 0 for n in column)) for column in columns]
         keys.append(("other reasons", colours[-1]))
     return bars or {colours[0]: [0.0] * len(overview.days)}, keys
-
-
-_ = AVERAGE_VALUE

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import datetime as dt
 from collections import Counter
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Sequence
 
 from target_liveintent.reporting.history import (
     BACKFILL,
@@ -20,8 +20,8 @@ from target_liveintent.reporting.history.rules import Case
 from target_liveintent.reporting.history.usual import Range, comparable, range_of
 from target_liveintent.reporting.overview.advice import advise
 from target_liveintent.reporting.overview.changes import changes_of
-from target_liveintent.reporting.overview.figures import CONVERSIONS, FIGURES, Figure
-from target_liveintent.reporting.overview.health import causes_of
+from target_liveintent.reporting.overview.figures import FIGURES, Figure
+from target_liveintent.reporting.overview.health import figure_causes, run_causes
 from target_liveintent.reporting.overview.model import (
     AS_USUAL,
     DAYS_SHOWN,
@@ -82,7 +82,10 @@ def overview_of(
         first_day=first,
         comparable_from=None if first is None else first + dt.timedelta(days=LEAST_DAYS),
         last_run=_last_run(scheduled),
-        causes=causes_of(scheduled, unusual, letters, gathered.recent, now, max_age),
+        causes=[
+            *run_causes(scheduled, now, max_age),
+            *figure_causes(unusual, letters, gathered.recent),
+        ],
         unusual=unusual,
         advice=list(advise(gathered.last_days(_THIRTY), history.entry)),
         figures=figures,
@@ -140,11 +143,12 @@ class _Gathered:
     # Against what is usual
 
     def figures(self) -> list[Compared]:
-        found = []
-        for figure in FIGURES.values():
-            for currency in self._currencies() if figure.of_currency else [""]:
-                found.append(self._compared(figure, currency))
-        return found
+        currencies = self._currencies()
+        return [
+            self._compared(figure, currency)
+            for figure in FIGURES.values()
+            for currency in (currencies if figure.of_currency else [""])
+        ]
 
     def _currencies(self) -> list[str]:
         events: Counter[str] = Counter()
@@ -169,7 +173,7 @@ class _Gathered:
             now=now,
             usual=usual,
             verdict=verdict,
-            worse=worse_since(finished, figure.worse),
+            worse=worse_since(finished, figure.worse, is_share=figure.is_share),
             days=[Point(values.get(day), self._usual(numbers, day)) for day in self.shown],
         )
 
@@ -196,24 +200,19 @@ class _Gathered:
     def reasons(self) -> list[ComparedReason]:
         recent = self.last_days(_THIRTY).dead_letters
         known = {reason for _, total in self.samples for reason in total.dead_letters}
-        found = []
-        for reason in known:
-            last = max(day for day, total in self.samples if total.not_sent.get(reason))
-            found.append(
-                ComparedReason(
-                    reason=reason,
-                    now=self.now.not_sent.get(reason, 0),
-                    usual=self._usual_now(self.samples, lambda one: one.not_sent.get(reason, 0)),
-                    thirty_days=recent.get(reason, 0),
-                    last_day=last,
-                    days=self._of_reason(reason),
-                )
-            )
+        found = [self._reason(reason, recent.get(reason, 0)) for reason in known]
         return sorted(found, key=lambda one: (-one.thirty_days, one.reason))
 
-    def _of_reason(self, reason: str) -> list[int | None]:
+    def _reason(self, reason: str, thirty_days: int) -> ComparedReason:
         values = {day: total.not_sent.get(reason, 0) for day, total in self.samples}
-        return [values.get(day) for day in self.shown]
+        return ComparedReason(
+            reason=reason,
+            now=self.now.not_sent.get(reason, 0),
+            usual=self._usual_now(self.samples, lambda one: one.not_sent.get(reason, 0)),
+            thirty_days=thirty_days,
+            last_day=max(day for day, records in values.items() if records),
+            days=[values.get(day) for day in self.shown],
+        )
 
     def streams(self) -> list[ComparedStream]:
         first = self.today - dt.timedelta(days=_THIRTY - 1)

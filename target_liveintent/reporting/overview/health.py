@@ -10,8 +10,8 @@ from collections.abc import Iterator, Sequence
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import RunFigures, Unusual, sum_of
 from target_liveintent.reporting.overview.model import (
-    DEAD_LETTERS,
     FAILED,
+    MORE_LETTERS,
     NO_RUN,
     UNUSUAL,
     Cause,
@@ -25,33 +25,33 @@ _RARE = 1e-3
 """How improbable so many dead letters must be, as many as usual days have at most expected."""
 
 
-def causes_of(  # noqa: PLR0913 (an argument for each thing that is judged)
-    scheduled: Sequence[RunFigures],
-    unusual: Sequence[Unusual],
-    letters: Compared,
-    recent: Sequence[RunFigures],
-    now: dt.datetime,
-    max_age: dt.timedelta | None,
-) -> list[Cause]:
-    """Return what is not well, the worst first.
+def run_causes(
+    scheduled: Sequence[RunFigures], now: dt.datetime, max_age: dt.timedelta | None
+) -> Iterator[Cause]:
+    """Yield what is not well with the runs themselves.
 
     Args:
         scheduled: The runs that a schedule started, in the order in which they ended.
-        unusual: What was unusual at the end of the last run.
-        letters: The dead letters of the last 24 hours against what is usual.
-        recent: The usual runs of the last 24 hours.
         now: The moment.
         max_age: How old the last run may be; None if that is not judged.
     """
-    return [
-        *_failed(scheduled),
-        *_too_old(scheduled, now, max_age),
-        *(
-            Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "")
-            for one in sorted(unusual, key=lambda one: one.since)
-        ),
-        *_more_letters(letters, recent),
-    ]
+    yield from _failed(scheduled)
+    yield from _too_old(scheduled, now, max_age)
+
+
+def figure_causes(
+    unusual: Sequence[Unusual], letters: Compared, recent: Sequence[RunFigures]
+) -> Iterator[Cause]:
+    """Yield what is not well with what the runs did.
+
+    Args:
+        unusual: What was unusual at the end of the last run.
+        letters: The dead letters of the last 24 hours against what is usual.
+        recent: The usual runs of the last 24 hours.
+    """
+    for one in sorted(unusual, key=lambda one: one.since):
+        yield Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "")
+    yield from _more_letters(letters, recent)
 
 
 def _failed(scheduled: Sequence[RunFigures]) -> Iterator[Cause]:
@@ -90,7 +90,7 @@ def _more_letters(letters: Compared, recent: Sequence[RunFigures]) -> Iterator[C
     reasons = sum_of(one for run in bad for one in run.streams.values()).dead_letters
     reason = max(reasons, key=lambda name: (reasons[name], name))
     yield Cause(
-        DEAD_LETTERS,
+        MORE_LETTERS,
         f"{counted(letters.now, 'dead letter')} in the last 24 hours, where"
         f" {short_number(letters.usual.low)} to {short_number(letters.usual.high)} are usual;"
         f" {reasons[reason]:,} of them are `{reason}`",

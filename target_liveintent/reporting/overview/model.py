@@ -19,7 +19,7 @@ LEAST_DAYS = 14
 """Days of history from which on there is something usual, as in `history.rules`."""
 Number = int | float | Decimal
 AS_USUAL, LOW, HIGH = "as_usual", "low", "high"
-FAILED, UNUSUAL, DEAD_LETTERS, NO_RUN = "failed", "unusual", "dead_letters", "no_run"
+FAILED, NO_RUN, UNUSUAL, MORE_LETTERS = "failed", "no_run", "unusual", "dead_letters"
 """The causes of bad health."""
 
 

@@ -4,12 +4,11 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from target_liveintent.reporting.overview.daily import charts_of
+from target_liveintent.reporting.overview.daily import chart_of, charts_of
 from target_liveintent.reporting.overview.figures import (
     CONVERSIONS,
     EMAIL_HASH,
     FIGURES,
-    TOTAL_VALUE,
 )
 from target_liveintent.reporting.overview.model import (
     AS_USUAL,
@@ -120,25 +119,32 @@ def _since(month: Month) -> str:
 
 
 def _comparison(overview: Overview) -> str:
-    rows = []
-    for one in overview.figures:
-        kind = " bad" if is_worse(one) else ""
-        said = VERDICTS[one.verdict] if one.verdict else "-"
-        rows.append(
-            [
-                text(name_of(one)),
-                figure_words(one.figure, one.now),
-                usual_words(one.figure, one.usual),
-                said if one.verdict == AS_USUAL else f'<span class="verdict{kind}">{said}</span>',
-            ]
-        )
+    rows = [
+        [
+            text(name_of(one)),
+            figure_words(one.figure, one.now),
+            usual_words(one.figure, one.usual),
+            _verdict(one),
+        ]
+        for one in overview.figures
+    ]
     table = markup.table("", ["", "last 24 hours", "usual", "that is"], rows)
+    chart = chart_of(overview, overview.figure(CONVERSIONS)) if overview.days else ""
     intro = (
-        "Usual is what eight of ten days have: days of the last four weeks, and after four weeks the"
-        " same weekdays of eight. Regular runs only, without replays, canaries and runs that catch"
-        " up on old data."
+        "Usual is what eight of ten days have: the days of the last four weeks; after four weeks,"
+        " the same weekdays of eight. Regular runs only, without replays, canaries and runs that"
+        " catch up on old data."
     )
-    return markup.section("Today against usual", intro, table)
+    return markup.section("Today against usual", intro, table, chart)
+
+
+def _verdict(one: Compared) -> str:
+    if one.verdict is None:
+        return "-"
+    said = VERDICTS[one.verdict]
+    if one.verdict == AS_USUAL:
+        return said
+    return f'<b class="bad">{said}</b>' if is_worse(one) else f"<b>{said}</b>"
 
 
 def _advice(overview: Overview) -> str:
@@ -146,8 +152,8 @@ def _advice(overview: Overview) -> str:
         return ""
     lines = "".join(f"<li>{text(line)}</li>" for line in overview.advice)
     return (
-        '<section class="advice"><h2>What would help most</h2><p>In the last 30 days:</p>'
-        f"<ol>{lines}</ol></section>"
+        '<section class="advice"><h2>To match more, the most useful first</h2>'
+        f"<p>In the last 30 days:</p><ol>{lines}</ol></section>"
     )
 
 
@@ -241,6 +247,3 @@ def _changes(overview: Overview) -> str:
     ]
     table = markup.table("", ["day", markup.SENTENCES], rows)
     return markup.section("What changed", "", table.replace(markup.SENTENCES, "what changed"))
-
-
-_ = TOTAL_VALUE

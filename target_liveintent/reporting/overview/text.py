@@ -6,7 +6,6 @@ from collections.abc import Iterator
 
 from target_liveintent.reporting.overview.figures import (
     AVERAGE_VALUE,
-    CONVERSIONS,
     DEAD_LETTERS,
     DECISION_ID,
     EMAIL_HASH,

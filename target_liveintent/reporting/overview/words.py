@@ -22,6 +22,7 @@ from target_liveintent.reporting.overview.model import (
     HIGH,
     LEAST_DAYS,
     LOW,
+    MORE_LETTERS,
     NO_RUN,
     UNUSUAL,
     Compared,
@@ -43,6 +44,13 @@ NAMES = {
 }
 """What the figures are called."""
 VERDICTS = {AS_USUAL: "as usual", LOW: "lower", HIGH: "higher"}
+_VERDICT_OF = {
+    FAILED: "The last run failed.",
+    NO_RUN: "No run comes any more.",
+    UNUSUAL: "Today is unusual.",
+    MORE_LETTERS: "Today has more dead letters than usual.",
+}
+"""The verdict for the worst cause."""
 _WHOLE_FROM = 10_000
 
 
@@ -77,8 +85,9 @@ def share(part: float) -> str:
 
 def money(number: Number) -> str:
     """Return an amount, without cents where it is large."""
-    text = amount(Decimal(number))
-    return text.partition(".")[0] if abs(number) >= _WHOLE_FROM and "e" not in text else text
+    value = Decimal(number)
+    text = amount(value)
+    return text.partition(".")[0] if abs(value) >= _WHOLE_FROM and "e" not in text else text
 
 
 def usual_words(figure: str, usual: Usual | None) -> str:
@@ -110,26 +119,16 @@ def is_worse(one: Compared) -> bool:
 
 def verdict(overview: Overview) -> str:
     """Return whether today is normal, in a few words."""
-    kinds = {one.cause for one in overview.causes}
-    if overview.last_run is None:
+    last = overview.last_run
+    if last is None:
         return "No run has come yet."
-    if FAILED in kinds:
-        return "The last run failed."
-    if NO_RUN in kinds or not overview.figure(CONVERSIONS).now and not has_recent(overview):
+    if overview.causes:
+        return _VERDICT_OF[overview.causes[0].cause]
+    if overview.as_of - last.ended_at > dt.timedelta(hours=24):
         return "No run came in the last 24 hours."
-    if UNUSUAL in kinds:
-        return "Today is unusual."
-    if kinds:
-        return "Today has more dead letters than usual."
     if overview.figure(CONVERSIONS).usual is None:
         return "It is too early to say what is usual."
     return "Today is as usual."
-
-
-def has_recent(overview: Overview) -> bool:
-    """Return whether a run came in the last 24 hours."""
-    last = overview.last_run
-    return last is not None and overview.as_of - last.ended_at <= dt.timedelta(hours=24)
 
 
 def comparison(overview: Overview) -> str:
@@ -157,7 +156,7 @@ def worse_words(overview: Overview) -> Iterator[str]:
         name = name_of(one)
         subject = f"The share of conversions {name}" if FIGURES[one.figure].is_share else name
         subject = subject[0].upper() + subject[1:]
-        has = "have" if subject.endswith("s") else "has"
+        has = "have" if name in {NAMES[CONVERSIONS], NAMES[DEAD_LETTERS]} else "has"
         yield (
             f"{subject} {has} been {'higher' if is_high else 'lower'} since"
             f" {day_words(one.worse.since)}: {after} a day, after {before}."
