@@ -18,7 +18,7 @@ from target_liveintent.reporting.metrics import METRICS
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.cli import OPTIONS as SANDBOX_OPTIONS
 from target_liveintent.spark.options import OWN, REFUSED
-from target_liveintent.storage import delivered as delivered_file
+from target_liveintent.storage import delivered_rows
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -87,8 +87,14 @@ def functions() -> str:
 
 
 def delivered() -> str:
-    """Return a table of the columns in the delivered file."""
-    return _table(("column", ""), _meanings(delivered_file.COLUMNS))
+    """Return a table of the columns in the delivered file, as a CSV."""
+    return _table(("column", ""), _meanings(delivered_rows.CSV_COLUMNS))
+
+
+def delivered_stream() -> str:
+    """Return a table of the columns in the delivered file, as a Singer stream."""
+    meanings = {name: meaning for name, (_, meaning) in delivered_rows.SINGER_COLUMNS.items()}
+    return _table(("column", ""), _meanings(meanings))
 
 
 def metrics() -> str:

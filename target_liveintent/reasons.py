@@ -43,6 +43,7 @@ def _dropped(meaning: str) -> Reason:
 
 
 NO_IDENTITY = "Neither an e-mail address nor a hash of one nor a decision ID."
+GUESTS = "Guests often have none"
 REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
         "The record has no event time. Map `event_time` to a column that is always filled, and let"
@@ -69,8 +70,8 @@ REASONS: dict[str, Reason] = {
         " date is not a conversion.",
     ),
     "no_identity": Reason(
-        f"{NO_IDENTITY} Guests often have none; map `source_url`: it holds the decision ID of those"
-        " who came from an e-mail click.",
+        f"{NO_IDENTITY} {GUESTS}; map `source_url`: it holds the decision ID of those who came from"
+        " an e-mail click.",
         is_bad=False,
         of_letter="The dead letter has neither a hash of an e-mail address nor a decision ID, and a"
         " replay adds none. Delete it, or let the tap send the row again.",
@@ -141,7 +142,8 @@ REASONS: dict[str, Reason] = {
         "The person is in the file of `suppression_path`. Dropped and counted, never kept."
     ),
     "over_limit": _dropped(
-        "Not sent: the setting `limit` was reached. The next run without it sends them."
+        "Not sent: the setting `limit` was reached. The next run without it sends them; a replay"
+        " leaves such dead letters in the file."
     ),
     "already_sent": _dropped(
         "The ledger (`ledger_path`) knows the event as delivered, in an earlier run or in this one."

@@ -19,3 +19,8 @@ def new_run_id(clock: Clock = SYSTEM_CLOCK) -> str:
     number = number & ~(0xF << 76) | 7 << 76  # The version.
     number = number & ~(0b11 << 62) | 0b10 << 62  # The variant.
     return str(uuid.UUID(int=number))
+
+
+def run_named(run_id: str) -> str:
+    """Return what the last line of a log ends in."""
+    return f" (run {run_id})"

@@ -182,7 +182,7 @@ class Settings:
     )
     delivered_path: str | None = setting(
         "A CSV file to which each delivered event is appended, for the reconciliation with what"
-        " LiveIntent has counted.",
+        " LiveIntent has counted; where it ends in `.singer`, a Singer stream for your database.",
         minLength=1,
     )
     metrics_path: str | None = setting(

@@ -148,6 +148,9 @@ class DeadLetterSink(LiveIntentSink):
                 self._run.carry_over(self._plan.stream, record, result.reason)
                 return
             self._check_rejection(result)
+        elif self._run.limit_reached:  # Whoever deletes the file that was piped in keeps the rest.
+            self._run.carry_over(self._plan.stream, record, "over_limit")
+            return
         # If it is refused again, its new dead letter names the stream that it came from.
         result = result and msgspec.structs.replace(result, stream=str(record.get("stream")))
         self._run.take(self._plan.stream, result)

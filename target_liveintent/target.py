@@ -28,7 +28,7 @@ from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import Suppressions, hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
-from target_liveintent.run_id import new_run_id
+from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
     Message,
@@ -50,12 +50,13 @@ from target_liveintent.singer import (
     make_command,
     print_dead_letters,
     print_explanation,
+    readable_failures,
     state_of,
     stream_maps_of,
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger
+from target_liveintent.storage import Ledger, LedgerPreview
 
 
 class TargetLiveIntent(Target):
@@ -75,10 +76,11 @@ class TargetLiveIntent(Target):
     message_reader: MessageReader
     _stream_maps: StreamMaps
 
-    def __init__(self, **kwargs: Any) -> None:
+    def __init__(self, *, run_id: str | None = None, **kwargs: Any) -> None:
         """Make the parts of a run.
 
         Args:
+            run_id: The ID of the run; None for a new one.
             kwargs: The arguments of the SDK's `Target`.
 
         Raises:
@@ -89,6 +91,7 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
+        self.run_id = run_id or new_run_id()
         hide_token(self.settings.auth_token)
         check_log()
         if not self.settings.dry_run:
@@ -96,10 +99,12 @@ class TargetLiveIntent(Target):
         # Before all other files: if it cannot be read, the run must not create any.
         self._suppressions = Suppressions(self.settings.suppression_path)
         program = f"{self.name} {self.plugin_version}"
-        self._reporter = RunReporter(self.settings, program, self.logger, sys.stderr)
+        self._reporter = RunReporter(
+            self.settings, program, self.logger, sys.stderr, run_id=self.run_id
+        )
         tally = self._reporter.tally
         output = StateOutput()
-        parts = parts_of(self.settings, self.logger, run_id=new_run_id())
+        parts = parts_of(self.settings, self.logger, run_id=self.run_id)
         parts = parts._replace(
             write_state=output.write,
             stop_reading=functools.partial(self._stop_reading, parts.ledger),
@@ -107,7 +112,10 @@ class TargetLiveIntent(Target):
             on_progress=self._reporter.progress,
         )
         self._signals = StopSignals(
-            self.logger, lambda: _what_waits(output, parts.ledger), self.stop_seconds
+            self.logger,
+            lambda: _what_waits(output, parts.ledger),
+            run_named(self.run_id),
+            self.stop_seconds,
         )
         self.run = Run(self.settings, parts)
         self.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
@@ -165,9 +173,12 @@ class TargetLiveIntent(Target):
         elif letters_path is not None:
             print_dead_letters(config, letters_path, as_json=about_format == "json")
         else:
-            cls.print_version(cls.logger.info)
-            input_of(file_input)  # Closed, it ends the run before a file is made.
-            cls(config=config.config, parse_env_config=config.parse_env).process(file_input)
+            run_id = new_run_id()
+            cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
+            with readable_failures(cls.logger, run_named(run_id)):
+                input_of(file_input)  # Closed, it ends the run before a file is made.
+                target = cls(config=config.config, parse_env_config=config.parse_env, run_id=run_id)
+                target.process(file_input)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -222,7 +233,13 @@ class TargetLiveIntent(Target):
                 self._report(ending)
             if (number := self._signals.received) is not None:
                 stopped = _stopped_by(number)
-                self.logger.warning("%s; the next run goes on where STATE stands", stopped)
+                name = run_named(self.run_id)
+                if self.run.counts.is_replay:  # It has no STATE.
+                    self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
+                else:
+                    self.logger.warning(
+                        "%s; the next run goes on where STATE stands%s", stopped, name
+                    )
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
@@ -237,7 +254,15 @@ class TargetLiveIntent(Target):
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
 
-    def _stop_reading(self, ledger: Ledger | None) -> None:
+    def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
+        if DEAD_LETTERS in self.streams.sinks:
+            self.logger.info(
+                "%s dead letters are on their way, as many as the setting 'limit' allows; the"
+                " others stay in %s",
+                self.settings.limit,
+                self.settings.dead_letter_path,
+            )
+            return
         self.message_reader.stopped = True
         self.logger.info(
             "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
@@ -315,7 +340,7 @@ def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
-def _what_waits(output: StateOutput, ledger: Ledger | None) -> str:
+def _what_waits(output: StateOutput, ledger: Ledger | LedgerPreview | None) -> str:
     if output.waiting:
         return "STATE still waits for somebody to read standard output"
     if ledger is not None and ledger.locked:

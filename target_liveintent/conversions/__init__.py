@@ -17,6 +17,7 @@ from target_liveintent.conversions.fields import (
 from target_liveintent.conversions.model import (
     DAY,
     DEAD_LETTERS,
+    DELIVERED_EVENTS,
     MARGIN,
     WINDOWS,
     Conversion,
@@ -29,6 +30,7 @@ from target_liveintent.conversions.zones import watch_zone
 __all__ = [
     "DAY",
     "DEAD_LETTERS",
+    "DELIVERED_EVENTS",
     "FIELDS",
     "MARGIN",
     "READ_COLUMNS",

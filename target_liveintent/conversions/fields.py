@@ -137,9 +137,8 @@ READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in field.places)
 """The names in a mapped record that are read, in both spellings."""
 
 
-IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id")
-"""The columns that say whose conversion it is."""
-_IDENTITY_SOURCES = (*IDENTIFYING, "source_url")
+IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
+"""The columns that say whose conversion it is; the URL of a page may hold a decision ID."""
 _LACKS_PIXEL = "pixel_id (column or setting)"
 _LACKS_SOURCE = "source (column, or the setting default_source)"
 SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
@@ -172,8 +171,8 @@ def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[
     missing = []
     if "event_time" not in there:
         missing.append("event_time")
-    if there.isdisjoint(_IDENTITY_SOURCES):
-        missing.append("one of " + ", ".join(_IDENTITY_SOURCES))
+    if there.isdisjoint(IDENTIFYING):
+        missing.append("one of " + ", ".join(IDENTIFYING))
     if "pixel_id" not in there and defaults.pixel_id is None:
         missing.append(_LACKS_PIXEL)
     if "source" not in there and defaults.source is None:

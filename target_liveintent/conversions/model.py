@@ -12,6 +12,8 @@ from target_liveintent.privacy import Identity
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The name of the stream of dead letters; stream maps do not apply to it."""
+DELIVERED_EVENTS = "liveintent_delivered"
+"""The name of the stream in a `delivered_path` that ends in `.singer`; it is for databases."""
 DAY = 86_400
 WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 """Seconds before sending within which an event must have happened, by its source.

@@ -24,7 +24,7 @@ def did_you_mean(name: str, known_names: Iterable[str]) -> str:
 
     The first words do not make names similar that end in others: `guest_email`, `guest_name`.
     """
-    return _is_it(nearest(name, (known for known in known_names if _ends_alike(name, known))))
+    return _is_it(_nearest_ending(name, known_names))
 
 
 def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
@@ -35,6 +35,10 @@ def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
     return did_you_mean(
         name, (known for known in known_names if _similar(_words(name)[-1], _words(known)[-1]))
     )
+
+
+def _nearest_ending(name: str, known_names: Iterable[str]) -> str | None:
+    return nearest(name, (known for known in known_names if _ends_alike(name, known)))
 
 
 def _is_it(name: str | None) -> str:
@@ -89,17 +93,20 @@ def unknown_reads(
                 yield unknown_read(column, path, *found)
 
 
-def unknown_read(column: str, path: Path, step: str, known_steps: Iterable[str]) -> tuple[str, str]:
+def unknown_read(
+    column: str, path: Path, place: int, known_steps: Iterable[str]
+) -> tuple[str, str]:
     """Return the sentence on a path that the tap's schema does not have, and its end.
 
-    The schema lacks one step of the path, and has the known steps in its place.
+    The schema lacks the step at one place of the path, and has the known steps there.
     """
     said = f"{column} reads '{'.'.join(path)}', which the tap's SCHEMA does not have"
-    return said, did_you_mean(step, known_steps) or "."
+    similar = _nearest_ending(path[place], known_steps)
+    return said, _is_it(similar and ".".join((*path[:place], similar, *path[place + 1 :]))) or "."
 
 
-def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[str, Collection[str]] | None:
-    """Return the step of a path that the tap's schema does not have, and what it has in its place.
+def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[int, Collection[str]] | None:
+    """Return which step of a path the tap's schema does not have, and what it has in its place.
 
     It is None if the schema has the path, or does not say what there is: where it lists no
     properties, allows additional ones, or is put together from several schemas.
@@ -107,12 +114,12 @@ def _absent_step(path: Path, schema: Mapping[str, Any]) -> tuple[str, Collection
     if path and path[0].startswith(_TAPS_OWN):
         return None
     inner: Any = schema
-    for step in path:
+    for place, step in enumerate(path):
         properties = inner.get("properties") if isinstance(inner, dict) else None
         if not isinstance(properties, dict) or not properties or _allows_others(inner):
             return None
         if step not in properties:
-            return step, properties
+            return place, properties
         inner = properties[step]
     return None
 

@@ -55,18 +55,8 @@ def is_disguised(text: str) -> bool:
     )
 
 
-def undisguised(text: str) -> str:
-    """Decode a text as often as it takes, and normalize wide and invisible characters."""
-    for _ in range(_LEVELS):
-        decoded = _ESCAPE.sub(_character, text)
-        if decoded == text:
-            break
-        text = decoded
-    return text.translate(_WIDE)
-
-
-def undisguised_with_places(text: str) -> tuple[str, list[tuple[int, int]]]:
-    """Decode a text as `undisguised` does.
+def undisguised(text: str) -> tuple[str, list[tuple[int, int]]]:
+    """Decode a text as often as it takes, and normalize wide and invisible characters.
 
     Returns:
         The decoded text, and for each of its characters where it begins and ends in the text.

@@ -20,7 +20,6 @@ from target_liveintent.privacy.disguises import (
     is_disguised,
     may_hold_address,
     undisguised,
-    undisguised_with_places,
     without_invisible,
 )
 from target_liveintent.privacy.placeholders import JUNK_HASHES
@@ -157,7 +156,7 @@ def holds_address(text: str) -> bool:
         return False
     if not is_disguised(text):
         return "@" in text and _ADDRESS_WITHIN.search(text) is not None
-    return any(_ADDRESS_WITHIN.search(reading) for reading in (text, undisguised(text)))
+    return any(_ADDRESS_WITHIN.search(reading) for reading in (text, undisguised(text)[0]))
 
 
 def scrub(text: str) -> str:
@@ -167,10 +166,9 @@ def scrub(text: str) -> str:
     if not is_disguised(text):
         return _ADDRESS_WITHIN.sub(lambda found: _digest(found[0]), text)
     found = {one.span(): one[0] for one in _ADDRESS_WITHIN.finditer(text)}
-    if _ADDRESS_WITHIN.search(undisguised(text)):
-        decoded, places = undisguised_with_places(text)
-        for one in _ADDRESS_WITHIN.finditer(decoded):
-            found[places[one.start()][0], places[one.end() - 1][1]] = one[0]
+    decoded, places = undisguised(text)
+    for one in _ADDRESS_WITHIN.finditer(decoded):
+        found[places[one.start()][0], places[one.end() - 1][1]] = one[0]
     written: list[str] = []
     done = 0
     for (start, end), address in sorted(found.items(), key=lambda one: (one[0][0], -one[0][1])):

@@ -18,6 +18,22 @@ _USER_INFO_WITHIN = re.compile(r"//[^/?#\s]*@")
 _NAME_WITHIN = re.compile(r"[?&;#]([^=&;?#]{1,64})=")
 _PATH_PARAMETER = re.compile(r";([^;/=]{1,64}=[^;/]*)")
 _WORD = re.compile(r"[A-Z]?[a-z0-9]+|[A-Z0-9]+")
+_PERSONAL = {
+    "phone and e-mail": "phone phonenumber phoneno telephone tel telno cell cellphone cellnumber"
+    " mobile mobilephone mobilenumber mobileno landline msisdn whatsapp fax faxnumber email"
+    " emailaddress mail",
+    # Not `name` alone, which a product has as well.
+    "names": "firstname fname givenname forename middlename mname lastname lname surname familyname"
+    " maidenname fullname realname nickname username yourname contactname customername buyername"
+    " guestname recipientname billingname shippingname cardholder cardholdername",
+    # `line1` is the end of `address_line_1`.
+    "addresses": "address address1 address2 address3 addr addr1 addr2 addressline addressline1"
+    " addressline2 line1 line2 street street1 street2 streetname streetnumber housenumber houseno"
+    " zip zip4 zipcode postcode postalcode",
+    # `ofbirth` is the end of `date_of_birth`.
+    "birth, documents, accounts": "birthday birthdate dateofbirth ofbirth dob ssn socialsecurity"
+    " passport passportnumber taxid iban cardnumber accountnumber cvv cvc",
+}
 _SECRETS = frozenset(
     # What opens something to whoever has it.
     {"key", "apikey", "authkey", "accesskey", "token", "accesstoken", "authtoken", "refreshtoken"}
@@ -25,17 +41,14 @@ _SECRETS = frozenset(
     | {"pass", "passwd", "password", "passphrase", "passcode", "pwd", "credential", "credentials"}
     | {"sig", "signature", "hmac", "auth", "authorization", "bearer", "assertion", "samlresponse"}
     | {"samlrequest", "session", "sessionid", "sid", "jsessionid", "phpsessid", "cookie"}
-    # What belongs to a person.
-    | {"phone", "phonenumber", "telephone", "tel", "mobile", "mobilenumber", "msisdn", "email"}
-    | {"emailaddress", "mail", "username", "firstname", "lastname", "surname", "fullname"}
-    | {"birthday", "birthdate", "dob", "ssn", "iban", "cardnumber", "accountnumber", "cvv", "cvc"}
+    | {name for names in _PERSONAL.values() for name in names.split()}
 )
 """What the last word of a parameter's name says, or the last two together, if its value is a secret
 or personal: `reset_code`, `user[token]`, `phone-number`."""
 _HARMLESS_CODES = frozenset(
     {"promocode", "promotioncode", "couponcode", "discountcode", "offercode", "campaigncode"}
     | {"sourcecode", "trackingcode", "referralcode", "refcode", "affiliatecode", "partnercode"}
-    | {"countrycode", "regioncode", "statecode", "areacode", "zipcode", "postalcode", "postcode"}
+    | {"countrycode", "regioncode", "statecode", "areacode"}
     | {"languagecode", "langcode", "localecode", "currencycode", "errorcode", "statuscode"}
     | {"productcode", "itemcode", "articlecode", "skucode", "modelcode", "brandcode", "storecode"}
     | {"categorycode", "stylecode", "colorcode", "colourcode", "sizecode"}

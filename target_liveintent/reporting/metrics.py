@@ -14,6 +14,7 @@ from target_liveintent.privacy import without_secrets
 from target_liveintent.run import RunCounts
 
 METRICS = {
+    "run_info": "1; its label `run_id` is the ID of the run.",
     "records": "Records by stream and fate.",
     "not_sent": "Records that were not sent, by stream and reason.",
     "requests": "Requests, retries included.",
@@ -29,7 +30,7 @@ METRICS = {
     "dry_run": "1 if nothing was really sent, else 0.",
 }
 """The gauges, without the prefix `target_liveintent_`, each with its help text."""
-_LABELS = {"records": ["stream", "fate"], "not_sent": ["stream", "reason"]}
+_LABELS = {"run_info": ["run_id"], "records": ["stream", "fate"], "not_sent": ["stream", "reason"]}
 
 
 class MetricsFile:
@@ -39,13 +40,17 @@ class MetricsFile:
         path: The setting `metrics_path`.
         interval: Seconds between two writes.
         logger: Takes one warning if the file cannot be written, which does not end the run.
+        run_id: The ID of the run.
     """
 
-    def __init__(self, path: str, interval: float, logger: logging.Logger, clock: Clock) -> None:
+    def __init__(
+        self, path: str, interval: float, logger: logging.Logger, clock: Clock, *, run_id: str
+    ) -> None:
         self._path = path
         self._interval = interval
         self._logger = logger
         self._clock = clock
+        self._run_id = run_id
         self._started_at = clock.time()
         self._written_at = clock.monotonic()
         self._warned = False
@@ -84,6 +89,7 @@ class MetricsFile:
             "started_at": self._started_at,
             "dry_run": float(counts.dry_run),
         }
+        gauges["run_info"].labels(self._run_id).set(1)
         for name, figure in figures.items():
             gauges[name].set(figure)
         for name, stream in counts.streams.items():

@@ -7,8 +7,9 @@ from target_liveintent.run.amounts import (
     counted,
     currency_lines,
 )
+from target_liveintent.run.copies import Copies
 from target_liveintent.run.counts import RunCounts, StreamCounts
-from target_liveintent.run.identification import Identification, what_to_do
+from target_liveintent.run.identification import what_to_do
 from target_liveintent.run.parts import parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import Closed
@@ -16,8 +17,8 @@ from target_liveintent.run.state_gate import Closed
 __all__ = [
     "Amounts",
     "Closed",
+    "Copies",
     "CurrencyFigures",
-    "Identification",
     "Run",
     "RunCounts",
     "StreamCounts",

@@ -15,6 +15,8 @@ import msgspec
 from target_liveintent.conversions import Conversion
 from target_liveintent.mapping import CURRENCIES
 
+_LEFT_OUT_CURRENCY = {"currency", "currency empty"}
+"""What `StreamCounts.left_out` has only of a currency that is mapped."""
 _MOST_CURRENCIES = 10
 """Currencies of a stream that have a line of their own: a currency is any three letters."""
 _MOST_UNKNOWN = 5
@@ -150,7 +152,8 @@ class Amounts(dict[str, Amount]):
         if count := left_out.get("value"):
             yield (
                 f"the value of {counted(count, 'record')} cannot be read, so events go without it;"
-                " text such as 1.234,50 needs amount(x, decimal=',') in the map"
+                " look at what is mapped to value. 1.234,50 is read by amount(x, decimal=','),"
+                " 1'234.50 by amount(x, decimal='.')"
             )
         if count := left_out.get("currency"):
             yield (
@@ -158,9 +161,11 @@ class Amounts(dict[str, Amount]):
                 " events go without it; map it to codes such as EUR"
             )
         if amount := self.get(""):
+            is_mapped = not _LEFT_OUT_CURRENCY.isdisjoint(left_out)
+            what_to_do = "look at what is mapped to currency" if is_mapped else "map currency"
             yield (
                 f"{counted(amount.conversions, 'conversion')} with a value and without a currency;"
-                " map the column currency"
+                f" {what_to_do}"
             )
         if unknown := sorted(self.keys() - CURRENCIES - {""}):
             count = sum(self[currency].conversions for currency in unknown)

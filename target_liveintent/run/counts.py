@@ -11,6 +11,7 @@ from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
 from target_liveintent.run.amounts import Amounts, currency_lines
+from target_liveintent.run.copies import Copies
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
@@ -148,6 +149,7 @@ class RunCounts:
         fitting_rows: Half of the events of the smallest of them.
         other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
             names in words.
+        copies: Events that two maps made of the same record.
     """
 
     def __init__(
@@ -161,6 +163,7 @@ class RunCounts:
         self.too_large = 0
         self.fitting_rows = 0
         self.other_accounts: Counter[str] = Counter()
+        self.copies = Copies()
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
@@ -180,6 +183,7 @@ class RunCounts:
         self.unproven += other.unproven
         self.note_too_large(other.too_large, other.fitting_rows)
         self.other_accounts += other.other_accounts
+        self.copies += other.copies
         for stream, counts in other.streams.items():
             self.of(stream).add(counts)
 
@@ -260,9 +264,8 @@ class RunCounts:
             wrong = [*counts.amounts.warnings(counts.left_out)]
             wrong += counts.identification(stream).idle_columns()
             yield from (f"{stream}: {line}" for line in wrong)
-        zoned = [name for name, counts in self.streams.items() if counts.ignores_zone]
-        zoned = [name for name in zoned if name != DEAD_LETTERS]  # Their run has said it.
-        yield from unused_zone(timezone, zoned)
+        yield from self._unused_zone(timezone, by_all=True)
+        yield from self.copies.warnings()
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input,"
@@ -284,12 +287,30 @@ class RunCounts:
                 " each batch goes at once"
             )
 
-    def advice(self, dead_letter_path: str, ledger_path: str = "") -> Iterator[str]:
-        """Return what was not sent and what to do about it: a line for each reason."""
-        details = {
-            "already_sent": " To send such events again, set ledger to false for one run, or"
-            f" forget them all: delete the ledger's files, {ledger_path}*"
-        }
+    def _unused_zone(self, timezone: str, *, by_all: bool) -> Iterator[str]:
+        """Say for which streams the setting does nothing, if that is all or not all of them."""
+        # The run that wrote dead letters has said it of them.
+        streams = {name: one for name, one in self.streams.items() if name != DEAD_LETTERS}
+        if by_all != any(counts.zone_uses for counts in streams.values()):
+            yield from unused_zone(
+                timezone, [name for name, counts in streams.items() if counts.ignores_zone]
+            )
+
+    def advice(
+        self, dead_letter_path: str, ledger_path: str = "", timezone: str = Settings.timezone
+    ) -> Iterator[str]:
+        """Return what was not sent and what to do about it: a line for each reason.
+
+        Args:
+            dead_letter_path: Where dead letters are.
+            ledger_path: The file of the ledger; empty if there is none.
+            timezone: The setting.
+        """
+        again = " To send such events again, set ledger to false for one run"
+        forget = f", or forget them all: delete the ledger's files, {ledger_path}*"
+        details = {"already_sent": again + (forget if ledger_path else "")}
+        # Where some streams need the setting, others may well do without: that is no warning.
+        yield from self._unused_zone(timezone, by_all=False)
         for stream, counts in self.streams.items():
             idle = counts.identification(stream).idle()
             for column in counts.always_empty:

@@ -6,7 +6,7 @@ from collections.abc import Iterable, Iterator, Mapping
 from typing import NamedTuple
 
 from target_liveintent.privacy import IDENTITY_COLUMNS
-from target_liveintent.reasons import NO_IDENTITY, REASONS
+from target_liveintent.reasons import GUESTS, NO_IDENTITY, REASONS
 
 _NEARLY_ALL = 0.98
 """The share of events from which on a column that gave nothing is probably a mistake. Shops of
@@ -24,7 +24,7 @@ class Identification(NamedTuple):
         stream: The name under which it is counted.
         events: How many there were, with those that became `no_identity`.
         unidentified: How many became `no_identity`.
-        mapped: Those of `email`, `md5`, `sha2` and `decision_id` that the stream has.
+        mapped: Those of `email`, `md5`, `sha2`, `decision_id` and `source_url` that the stream has.
         left_out: As in `StreamCounts`.
     """
 
@@ -84,6 +84,8 @@ def what_to_do(reason: str, found: Iterable[Identification], *, replay: bool) ->
     if replay or reason != "no_identity":
         return meaning
     concerned = [one for one in found if one.unidentified]
+    if concerned and all("source_url" in one.mapped for one in concerned):
+        meaning = f"{NO_IDENTITY} {GUESTS}."
     hints = [hint for one in concerned if (hint := _no_identity_hint(one))]
     if hints and len(hints) == len(concerned):
         meaning = NO_IDENTITY

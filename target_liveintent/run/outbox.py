@@ -10,7 +10,7 @@ from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.state_gate import StateGate
 from target_liveintent.settings import Settings
-from target_liveintent.storage import Ledger, event_key
+from target_liveintent.storage import Ledger, LedgerPreview, event_key
 
 TICK = 1.0
 """The most seconds between two checks of what is due."""
@@ -45,6 +45,8 @@ class Outbox:
         self._left = settings.limit  # Events that may still be sent; None without a limit.
         self._batch_size = settings.batch_size_rows
         self._open: dict[tuple[str, bool], Batch] = {}
+        self._last: Conversion | None = None  # The last event that is no copy.
+        self._last_stream = ""
 
     @property
     def limit_reached(self) -> bool:
@@ -56,6 +58,14 @@ class Outbox:
         if self._left == 0:
             self._run.counts.of(stream).dropped["over_limit"] += 1
             return
+        if self._ledger is not None:  # Without one, copies are sent as well.
+            last = self._last
+            if (
+                last is None
+                or last.event_id != conversion.event_id
+                or not self._is_copy(stream, conversion, last)
+            ):
+                self._last, self._last_stream = conversion, stream
         key = (stream, self._ledger is not None and not self._ledger.begin(conversion))
         batch = self._open.get(key)
         if batch is None:
@@ -67,6 +77,13 @@ class Outbox:
             self._submit(key)
         if self._left is not None:
             self._count_down()
+
+    def _is_copy(self, stream: str, conversion: Conversion, of: Conversion) -> bool:
+        """Count an event if another map has made it, too, of the same record just before."""
+        is_copy = self._last_stream != stream and event_key(conversion) == event_key(of)
+        if is_copy:
+            self._run.counts.copies[self._last_stream, stream] += 1
+        return is_copy
 
     def _count_down(self) -> None:
         """Stop reading once as many events as `limit` says are on their way."""
@@ -137,7 +154,7 @@ class Outbox:
             self.join()
         self._run.gate.finish_batch(batch.number)
 
-    def _skip_sent(self, batch: Batch, ledger: Ledger) -> None:
+    def _skip_sent(self, batch: Batch, ledger: Ledger | LedgerPreview) -> None:
         """Take out of a batch what the ledger knows as delivered."""
         unsent = ledger.unsent(batch.conversions)
         if skipped := len(batch.conversions) - len(unsent):

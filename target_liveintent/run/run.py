@@ -18,7 +18,7 @@ from target_liveintent.run.outbox import TICK, Outbox
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.state_gate import Closed, StateGate
 from target_liveintent.settings import Settings
-from target_liveintent.storage import addressee, carry_over, dead_letter_line
+from target_liveintent.storage import DeliveredEvent, addressee, carry_over, dead_letter_line
 
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests that are on their way."""
@@ -173,7 +173,9 @@ class Run:
             if on_delivered is not None:
                 on_delivered(result.batch.stream, events, result.sent_at, result.latencies)
             if file is not None and events:
-                file.write_events(events)
+                streams = (conversion.stream for conversion in result.delivered)
+                rows = zip(events, streams, result.sent_at, strict=True)
+                file.write_events(DeliveredEvent(*row) for row in rows)
                 if ledger is not None:  # What it knows is not sent again, so no row may be lost.
                     file.sync()
         if ledger is not None:

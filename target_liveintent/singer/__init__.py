@@ -8,6 +8,7 @@ from target_liveintent.singer.cli import (
     make_command,
     print_dead_letters,
     print_explanation,
+    readable_failures,
 )
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
@@ -46,6 +47,7 @@ __all__ = [
     "make_command",
     "print_dead_letters",
     "print_explanation",
+    "readable_failures",
     "state_of",
     "stream_maps_of",
     "stream_of",

@@ -8,7 +8,7 @@ import logging
 import os
 import sys
 import traceback
-from collections.abc import Mapping
+from collections.abc import Iterator, Mapping
 from typing import IO, Any
 
 import click
@@ -46,15 +46,29 @@ class Command(SingerCommand):
     """The command. However a run fails, its last line is readable."""
 
     def main(self, *args: Any, **kwargs: Any) -> Any:
-        """Run. A wrong setting is exit code 2, any other failure 1."""
-        try:
+        """Do what the options ask for."""
+        with readable_failures(self.logger):
             return super().main(*args, **kwargs)
-        except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
-            failure = error
+
+
+@contextlib.contextmanager
+def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None]:
+    """End the process on a failure: with exit code 2 if a setting is wrong, else with 1.
+
+    Args:
+        logger: Takes the line that describes the failure.
+        ending: What this line ends in.
+    """
+    try:
+        yield
+    except Exception as failure:  # noqa: BLE001 (its text could hold what is in a record)
         if not isinstance(failure, _EXPECTED_FAILURES):
             frames = "".join(traceback.format_tb(failure.__traceback__))
-            self.logger.error("this is a bug, please report it with these lines:\n%s", frames)
-        self.logger.error("%s", failure_text(failure))
+            logger.error("this is a bug, please report it with these lines:\n%s", frames)  # noqa: TRY400
+        text = failure_text(failure)
+        if "\n" in text:  # It ends in a block of YAML to paste.
+            ending = ending and f" #{ending}"
+        logger.error("%s%s", text, ending)  # noqa: TRY400
         sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
 
 

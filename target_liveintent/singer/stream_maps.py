@@ -133,7 +133,7 @@ class StreamMap(CustomStreamMap):
         """Raise an error that ends the run if the tap's schema does not have a column either."""
         properties = self.raw_schema.get("properties", {})
         if name not in properties and name != "self":
-            said, end = unknown_read(column, (name,), name, properties)
+            said, end = unknown_read(column, (name,), 0, properties)
             msg = (
                 f"a mistake in the map of '{self.stream_alias}': {said}{end} (A column that only"
                 " some records have is read with get, its name in quotes.)"

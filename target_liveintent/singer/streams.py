@@ -12,7 +12,12 @@ from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
 
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 
-from target_liveintent.conversions import DEAD_LETTERS, missing_columns, missing_columns_message
+from target_liveintent.conversions import (
+    DEAD_LETTERS,
+    DELIVERED_EVENTS,
+    missing_columns,
+    missing_columns_message,
+)
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping import (
     StreamPlan,
@@ -165,6 +170,13 @@ class StreamRegistry:
         """Return whether events can be built; raise an error if the user wants them in vain."""
         if stream.name == MELTANO_TEST_STREAM:
             return False
+        if stream.name == DELIVERED_EVENTS:
+            msg = (
+                f"the input is what delivered_path has written: stream '{DELIVERED_EVENTS}' holds"
+                " events that LiveIntent has already; load it into a database, and pipe in the"
+                " dead letters or a tap's output instead"
+            )
+            raise InputError(msg)
         if stream.name == DEAD_LETTERS:
             return True
         missing = missing_columns(plan.properties, self._defaults)
@@ -231,4 +243,6 @@ def stream_described(name: str, message: Message) -> Stream:
     if not isinstance(schema.get("properties"), dict):
         msg = f"the SCHEMA of stream '{name}' names no properties"
         raise InputError(msg)
-    return Stream(name, schema, tuple(message.key_properties or ()))
+    # The keys of dead letters are for databases: a letter without its event ID gets a derived one.
+    keys = () if name == DEAD_LETTERS else tuple(message.key_properties or ())
+    return Stream(name, schema, keys)

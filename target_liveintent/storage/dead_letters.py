@@ -33,7 +33,9 @@ from target_liveintent.storage.files import AppendedFile
 _TEXT = {"type": ["string", "null"]}
 _PROPERTIES: dict[str, Any] = {
     **{field.name: {} for field in FIELDS if field.name != "email"},
-    **dict.fromkeys(("reason", "field", "detail", "stream", "time", "window_end", "run_id"), _TEXT),
+    **dict.fromkeys(
+        ("event_id", "reason", "field", "detail", "stream", "time", "window_end", "run_id"), _TEXT
+    ),
     "written_for": {"type": ["object", "null"]},
     "keys": {"type": ["object", "null"]},
     "scrubbed": {"type": ["array", "null"]},
@@ -44,7 +46,7 @@ _PROPERTIES: dict[str, Any] = {
 _SCHEMA = {
     "type": "SCHEMA",
     "stream": DEAD_LETTERS,
-    "key_properties": [],
+    "key_properties": ["event_id", "stream", "time"],  # For databases, not for replays.
     "schema": {"type": "object", "properties": _PROPERTIES},
 }
 _encode = msgspec.json.Encoder(decimal_format="number").encode

@@ -182,6 +182,8 @@ class Ledger:
     def _fail(self, error: Exception, kind: type[ConfigurationError | StorageError]) -> None:
         """Go on without the file and say so, or end the run."""
         reason = getattr(error, "strerror", None) or str(error)
+        if "locked" in reason:
+            reason = f"another process, such as another run, does not let go of it ({reason})"
         if isinstance(error, ValueError):
             msg = "ledger_path is no path of a file"
         else:

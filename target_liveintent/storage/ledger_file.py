@@ -89,7 +89,8 @@ class LedgerFile:
             raise
         except sqlite3.DatabaseError as error:
             self._db.close()
-            raise self._refusal(str(error)) from None
+            msg = f"{error}; set ledger_path to another file, or move this one away"
+            raise self._refusal(msg) from None
         except BaseException:
             self._db.close()
             raise
@@ -106,7 +107,10 @@ class LedgerFile:
         tables = self._execute("SELECT name FROM sqlite_master").fetchall()
         columns = self._execute("SELECT name FROM pragma_table_info('delivered')").fetchall()
         if application or version or (tables and columns != _VERSION_1):
-            msg = "it is a database of another program"
+            msg = (
+                "it is a database of another program; set ledger_path to another file, or move this"
+                " one away"
+            )
             raise self._refusal(msg)
         return True
 

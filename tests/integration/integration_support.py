@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import re
 import subprocess
 import sys
 import threading
@@ -263,9 +264,22 @@ class Running:
         return "\n".join(line.text for line in list(self.err))
 
     @property
+    def run_id(self) -> str | None:
+        """The ID of the run, from the first line of standard error; None if there is no run."""
+        found = re.search(r", run ([0-9a-f-]{36})$", next(iter(self.err)).text)
+        return found and found[1]
+
+    @property
     def last_line(self) -> str:
-        """The last line of standard error, without the logger's prefix."""
-        return list(self.err)[-1].text.split("|", 3)[-1].strip()
+        """The last line of standard error, without the logger's prefix and the ID of the run.
+
+        The line of each run must end in its ID.
+        """
+        line = list(self.err)[-1].text.split("|", 3)[-1].strip()
+        if self.run_id is None:
+            return line
+        assert line.endswith(f" (run {self.run_id})"), line
+        return line.removesuffix(f" (run {self.run_id})")
 
     @property
     def warnings(self) -> list[str]:

@@ -53,7 +53,10 @@ def test_a_run(target: Launcher, sandbox: Sandbox, closed: str, last_line: str |
     assert (done.returncode, done.stdout, sandbox.stats.requests) == (1, b"", 0)
     assert list(target.folder.iterdir()) == [config]
     errors = [text for text in done.stderr.decode().splitlines() if "| ERROR " in text]
-    assert [text.split("|", 3)[-1].strip() for text in errors] == ([last_line] if last_line else [])
+    said = [text.split("|", 3)[-1].strip() for text in errors]
+    first = done.stderr.decode().partition("\n")[0]
+    named = f" (run {first.rpartition(' ')[2]})"
+    assert said == ([last_line + named] if last_line else [])
     assert b"bug" not in done.stderr
 
 

@@ -95,6 +95,27 @@ def test_nothing_of_the_settings(target: Launcher) -> None:
     assert not {"pixel_id", "source"} & set(letter)
 
 
+def test_a_replay_with_a_limit(target: Launcher, sandbox: Sandbox) -> None:
+    """As many letters are sent; the others stay, so that the file that was piped in may go."""
+    bad = [order(n, event_id=f"order-{n}", source="desk") for n in range(8)]
+    columns = schema(columns=(*WITH_ID, "source"))
+    assert target.run(columns, *bad, order(9, event_time="?", event_id="order-9")).code == 0
+    path = target.folder / LETTERS
+    path.write_text(path.read_text().replace('"desk"', '"web"'))
+    before = {letter["event_id"]: letter for letter in read_letters(path)}
+    run = replay(target, limit=5)
+    assert (run.code, run.states, sandbox.stats.accepted) == (0, [], 5)
+    counts = run.summary["total"]
+    assert counts.adds_up
+    assert (counts.not_replayed, counts.reasons) == (3, {"invalid_event_time": 1})
+    left = {letter["event_id"]: letter for letter in run.letters}
+    assert sorted(left) == ["order-5", "order-6", "order-7", "order-9"]
+    assert all(left[name] == before[name] for name in ("order-5", "order-6", "order-7"))
+    assert "'limit' allows; the others stay in liveintent-dead-letters.singer" in run.log
+    run = replay(target, to="again.singer")
+    assert (run.code, sandbox.stats.accepted, sandbox.stats.duplicates) == (0, 8, 0)
+
+
 def test_clean_run_leaves_no_file(target: Launcher) -> None:
     """A run without dead letters leaves no file."""
     assert target.run(schema(), order(1), state(1)).code == 0
@@ -320,6 +341,22 @@ def test_a_window_that_another_source_opens(to_server: Launcher, server: FaultyS
     again = replay(to_server, default_source="offline")
     assert (again.code, again.letters) == (0, [])
     assert server.accepted == ["order-0", "order-1"]
+
+
+def test_a_letter_that_somebody_took_the_id_from(target: Launcher, sandbox: Sandbox) -> None:
+    """It gets a derived ID, although the SCHEMA names `event_id` as a key, for databases."""
+    first = target.run(schema(), order(1, event_time="soon"), state(1))
+    (letter,) = first.letters
+    path = target.folder / LETTERS
+    path.write_text(
+        path.read_text()
+        .replace(f'"event_id":"{letter["event_id"]}",', "")
+        .replace('"event_time":"soon"', f'"event_time":{order(1)["record"]["event_time"]}')
+    )
+    again = replay(target)
+    assert (again.code, again.letters) == (0, [])
+    (event,) = sandbox.events
+    assert event["eventId"]
 
 
 def test_derived_ids_are_kept(target: Launcher, sandbox: Sandbox) -> None:

@@ -166,8 +166,8 @@ def test_a_misspelled_path(to_server: Launcher) -> None:
     said = [line.strip() for line in run.stdout.splitlines() if " reads " in line]
     does_not = "which the tap's SCHEMA does not have; is it"
     assert said == [
-        f"value reads 'price.shopMoney.amout', {does_not} 'amount'?",
-        f"ip reads 'price.shopMony.amount', {does_not} 'shopMoney'?",
+        f"value reads 'price.shopMoney.amout', {does_not} 'price.shopMoney.amount'?",
+        f"ip reads 'price.shopMony.amount', {does_not} 'price.shopMoney.amount'?",
         f"user_agent reads 'emial', {does_not} 'email'?",
     ]
 

@@ -111,7 +111,7 @@ def test_a_timezone_that_is_never_used(
     now = dt.datetime.now(dt.timezone.utc) - dt.timedelta(hours=3)
     today = [now.strftime("%Y-%m-%dT%H:%M:%S") + time[19:] for time in times]
     messages = [order(n, event_time=time) for n, time in enumerate(today)]
-    for settings in ({}, {"dry_run": True}):
+    for settings in ({"dry_run": True}, {}):
         run = target.run(schema(), *messages, state(1), timezone=timezone, **settings)
         assert run.code == 0
         assert bool(run.warnings) == is_warned_of
@@ -229,6 +229,22 @@ def test_streams_that_a_map_drops(target: Launcher, sandbox: Sandbox) -> None:
         schema(columns=WITH_ID), schema("ordrs"), *numbered(1), state(1), stream_maps=maps
     )
     assert (run.code, run.warnings, sandbox.stats.accepted) == (0, [], 1)
+
+
+@pytest.mark.parametrize("own", [{}, {"event_id": "'lead-' + str(id)"}], ids=["derived", "own"])
+def test_two_maps_of_one_stream(target: Launcher, sandbox: Sandbox, own: dict[str, str]) -> None:
+    """Without event IDs that tell their events apart, a warning says which are not sent."""
+    definition = {"event_time": "event_time", "email": "email", "__else__": "__NULL__"}
+    maps = {"orders": definition, "leads": {**definition, **own, "__source__": "orders"}}
+    for settings in ({"dry_run": True}, {}):
+        messages = [schema(), *(order(n) for n in range(5)), state(1)]
+        run = target.run(*messages, stream_maps=maps, **settings)
+        assert run.code == 0
+        assert run.summary["leads"].drops == ({} if own else {"already_sent": 5})
+        assert [warning.partition(" gave")[0] for warning in run.warnings] == (
+            [] if own else ["orders and leads: 5 records"]
+        )
+    assert sandbox.stats.accepted == (10 if own else 5)
 
 
 def test_a_failing_map_is_warned_of_once(target: Launcher, sandbox: Sandbox) -> None:

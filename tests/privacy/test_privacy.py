@@ -635,7 +635,7 @@ def test_letters_hold_hashes(target: Watched) -> None:
     run = target.run(hostile_schema(), hostile(1, event_time=ADDRESS), state(1))
     target.assert_private(run)
     (found,) = run.letters
-    fates = {"reason", "field", "stream", "time", "detail", "scrubbed", "written_for"}
+    fates = {"reason", "field", "stream", "time", "detail", "scrubbed", "written_for", "run_id"}
     assert set(found) <= {*COLUMNS, *fates} - {"email"}
     assert len(found["event_time"]) == 64
 

@@ -75,6 +75,7 @@ def made(tmp_path: Path) -> Callable[[], TargetLiveIntent]:
         "auth_token": "made-up-token",
         "pixel_id": 44489,
         "dry_run": True,
+        "ledger": False,  # It has figures of its own.
         "stream_maps": {"orders": MAP},
         "dead_letter_path": str(tmp_path / "letters.singer"),
     }

@@ -1,20 +1,28 @@
-"""What an installed package offers beside its modules."""
+"""What the package index shows of the package."""
 
 from __future__ import annotations
 
+import re
 from importlib import metadata
-from importlib.resources import files
+
+ABOUT = metadata.metadata("target-liveintent")
+LINK = re.compile(r"\]\(([^)]+)\)")
 
 
-def test_the_package_is_typed() -> None:
-    """Type checkers read the annotations of a package only if it has this file."""
-    assert (files("target_liveintent") / "py.typed").is_file()
+def test_links_of_the_description_are_absolute() -> None:
+    """The index shows the README alone, where a link to a file of the repository would be broken."""
+    description = ABOUT["Description"] or str(ABOUT.get_payload())
+    links = LINK.findall(description)
+    assert len(links) > 20
+    assert [link for link in links if not link.startswith("https://")] == []
+    version = metadata.version("target-liveintent")
+    assert any(link.endswith(f"/blob/v{version}/docs/guarantees.md") for link in links)
+    pictures = re.findall(r"!\[[^\]]*\]\(([^)]+)\)", description)
+    assert pictures
+    assert all(f"/raw/v{version}/" in picture for picture in pictures)
 
 
-def test_the_programs_can_be_loaded() -> None:
-    """Each program that the installation makes starts from a function that exists."""
-    found = {
-        entry.name: callable(entry.load())
-        for entry in metadata.distribution("target-liveintent").entry_points
-    }
-    assert found == {"liveintent-sandbox": True, "target-liveintent": True}
+def test_where_to_go_from_the_index() -> None:
+    """Documentation, source, changes and issues have links of their own."""
+    named = [url.partition(", ")[0] for url in ABOUT.get_all("Project-URL") or []]
+    assert named == ["Homepage", "Documentation", "Source", "Changelog", "Issues"]

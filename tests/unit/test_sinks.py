@@ -142,7 +142,7 @@ def test_the_stream_of_a_dead_letter(tmp_path: Path) -> None:
 def replayed(tmp_path: Path, settings: dict[str, Any] | None = None, **letter: Any) -> mock.Mock:
     """Return what a run receives when a dead letter is piped back."""
     target = started(tmp_path, **(settings or {}))
-    run = mock.Mock(counts=RunCounts())
+    run = mock.Mock(counts=RunCounts(), limit_reached=False)
     columns = ("event_time", "email", "consent", "stream", "reason", "event_id")
     stream = Stream(DEAD_LETTERS, {"properties": {name: {} for name in columns}}, ())
     plan = StreamPlan(DEAD_LETTERS, True, columns, True, None, transform=dict)

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
+from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.redaction import without_secrets
 from target_liveintent.target import TargetLiveIntent
@@ -85,7 +86,26 @@ def test_the_last_line_after_a_signal(
     monkeypatch.setattr(target, "listen", stop)
     with pytest.raises(SystemExit):
         target.process(None)
-    assert said[-1] == "stopped by SIGTERM; the next run goes on where STATE stands"
+    stands = "the next run goes on where STATE stands"
+    assert said[-1] == f"stopped by SIGTERM; {stands} (run {target.run_id})"
+
+
+@pytest.mark.usefixtures("keep_signals")
+def test_the_last_line_of_a_replay_after_a_signal(
+    target: TargetLiveIntent, said: list[str], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A replay has no STATE, so no other run goes on."""
+
+    def listen(_: object) -> None:
+        target.run.counts.of(DEAD_LETTERS).read += 1
+        stop(_)
+
+    monkeypatch.setattr(target, "listen", listen)
+    with pytest.raises(SystemExit):
+        target.process(None)
+    assert (
+        said[-1] == f"stopped by SIGTERM; keep the file, and pipe it in again (run {target.run_id})"
+    )
 
 
 @pytest.mark.usefixtures("keep_signals")

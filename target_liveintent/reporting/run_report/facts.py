@@ -29,7 +29,14 @@ from target_liveintent.settings import Settings
 
 
 def gather(  # noqa: PLR0913 (an argument for each thing that a report is made of)
-    counts: RunCounts, tally: Tally, settings: Settings, ending: Ending, *, target: str, now: float
+    counts: RunCounts,
+    tally: Tally,
+    settings: Settings,
+    ending: Ending,
+    *,
+    target: str,
+    run_id: str,
+    now: float,
 ) -> Facts:
     """Gather the facts of a run that is over.
 
@@ -39,6 +46,7 @@ def gather(  # noqa: PLR0913 (an argument for each thing that a report is made o
     facts = Facts(
         version=VERSION,
         target=target,
+        run_id=run_id,
         started_at=_moment(now - counts.seconds),
         ended_at=_moment(now),
         seconds=round(counts.seconds, 3),

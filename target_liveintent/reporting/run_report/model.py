@@ -19,7 +19,7 @@ DONE, FAILED, STOPPED = "done", "failed", "stopped"
 
 
 class Ending(msgspec.Struct, frozen=True):
-    """How a run ended; the message is the last line of the log, None if it ended well."""
+    """How a run ended; the message is what the last line of the log says, None if it ended well."""
 
     kind: str
     message: str | None = None
@@ -143,6 +143,7 @@ class Facts(msgspec.Struct):
 
     version: int
     target: str
+    run_id: str
     started_at: str
     ended_at: str
     seconds: float

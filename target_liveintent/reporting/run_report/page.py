@@ -40,8 +40,8 @@ def page(facts: Facts) -> str:
     """Return the report of a run as a page of HTML."""
     parts = (_title, _first_lines, _tiles, _advice, *_SECTIONS)
     footer = (
-        f"Written by {facts.target}. No personal data is in it. The file of the same name that ends"
-        " in .json holds the same, complete."
+        f"Written by {facts.target}, run {facts.run_id}. No personal data is in it. The file of the"
+        " same name that ends in .json holds the same, complete."
     )
     title = f"Conversions sent to LiveIntent, {facts.ended_at}"
     return document(title, (part(facts) for part in parts), footer)
@@ -79,11 +79,11 @@ def _message(facts: Facts) -> str:
     if not facts.message:
         return ""
     said = text(facts.message).replace("\n", "<br>")
-    after = (
-        "The next run goes on where STATE stands."
-        if facts.ending == STOPPED
-        else "Fix that; the next run with the same options sends what has no fate yet."
-    )
+    after = "Fix that; the next run with the same options sends what has no fate yet."
+    if facts.is_replay:
+        after = "Keep the file that was piped in, and pipe it in again."
+    elif facts.ending == STOPPED:
+        after = "The next run goes on where STATE stands."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
 
 
@@ -116,7 +116,7 @@ def _worth(facts: Facts) -> Iterator[tuple[str, str, str]]:
         others = len(totals) - 1
         noun = "currency" if others == 1 else "currencies"
         more = f" (and {others} other {noun})" if others else ""
-        amount = words.amount(total)
+        amount = amount_words(total)
         if abs(total) > _WHOLE_FROM:
             amount = amount.partition(".")[0]
         yield "", f"{amount} {currency}".strip(), f"value of {events:,} of them{more}"
@@ -271,7 +271,7 @@ def _value(facts: Facts) -> str:
     figures_of = {one.currency: one for one in facts.total.currencies}
     rows = []
     for currency, (events, total) in list(totals.items())[:_MOST_ROWS]:
-        row = [text(currency) or "none", f"{events:,}", words.amount(total), *["-"] * len(_FIGURES)]
+        row = [text(currency) or "none", f"{events:,}", amount_words(total), *["-"] * len(_FIGURES)]
         if one := figures_of.get(currency):
             amounts = (one.average_value, one.lowest_value, one.highest_value)
             row[3:] = [*map(amount_words, amounts), f"{one.negative_values:,}"]

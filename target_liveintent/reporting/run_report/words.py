@@ -1,8 +1,6 @@
-"""Numbers in words: shares, ages, durations and amounts."""
+"""Numbers in words: shares, ages and durations."""
 
 from __future__ import annotations
-
-from decimal import Decimal
 
 from target_liveintent.run import counted
 
@@ -10,7 +8,6 @@ _AGE_UNITS = ((86_400, "day"), (3_600, "hour"), (60, "minute"), (1, "second"))
 _SHORT_AGE_UNITS = ((86_400, "d"), (3_600, "h"))
 _NUMBER_UNITS = ((1e12, 1e12, "T"), (1e9, 1e9, "G"), (1e6, 1e6, "M"), (1e4, 1e3, "k"))
 """The least number that is shown in a unit, the unit itself, and its name."""
-_HUGE = Decimal(10) ** 15
 
 
 def percent(part: int, whole: int) -> str:
@@ -45,11 +42,6 @@ def short_number(number: float) -> str:
         if abs(number) >= least:
             return f"{number / unit:,.3g} {name}"
     return f"{number:,.4g}"
-
-
-def amount(value: Decimal) -> str:
-    """Return an amount of money with two digits, or in powers of ten if it is huge."""
-    return f"{value:.3e}" if abs(value) >= _HUGE else f"{value:,.2f}"
 
 
 def clock(seconds: float) -> str:

@@ -20,7 +20,7 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import Identification, what_to_do
+from target_liveintent.run import what_to_do
 from target_liveintent.settings import Settings
 from target_liveintent.singer.explain.explained import FILTERED, NOT_MAPPED, SENT, Explained
 from target_liveintent.singer.explain.model import (
@@ -53,8 +53,10 @@ def describe(
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     noted, stream = explained.noted, explained.stream.name
+    if settings.ledger:  # Without one, all of them are sent.
+        yield from noted.copies.warnings()
     yield from noted.amounts.warnings(noted.left_out)
-    yield from _identification(explained).idle_columns()
+    yield from explained.counts.identification(explained.plan.stream).idle_columns()
     if noted.outcomes[SENT] and not noted.zone_uses and stream != DEAD_LETTERS:
         yield from unused_zone(settings.timezone, [stream])
 
@@ -141,17 +143,14 @@ def _misspelled(explained: Explained) -> Iterator[str]:
             yield f"{said}{end}{note}"
 
 
-def _identification(explained: Explained) -> Identification:
-    return explained.counts.identification(explained.plan.stream)
-
-
 def _records(explained: Explained) -> Records:
     noted = explained.noted
     outcomes = noted.outcomes
     first: dict[str, Rejection] = {}
     for rejection in noted.rejections:
         first.setdefault(rejection.reason, rejection)
-    found = [_identification(explained)]
+    counts = explained.counts
+    found = [counts.identification(explained.plan.stream)]
     replay = explained.stream.name == DEAD_LETTERS
     reasons = [
         Rejected(reason, count, what_to_do(reason, found, replay=replay), _first(first[reason]))
@@ -165,8 +164,9 @@ def _records(explained: Explained) -> Records:
         read=outcomes.total(),
         sent=outcomes[SENT],
         filtered=outcomes[FILTERED],
-        rejected=sum(one.records for one in reasons if REASONS[one.reason].letter),
-        dropped=sum(one.records for one in reasons if not REASONS[one.reason].letter),
+        rejected=counts.rejected.total(),
+        dropped=counts.dropped.total(),
+        kept=counts.not_replayed.total(),
         reasons=reasons,
         always_empty=empty,
         left_out=dict(sorted(noted.left_out.items())),
@@ -180,4 +180,5 @@ def _records(explained: Explained) -> Records:
 
 def _first(rejection: Rejection) -> FirstRejected:
     detail = rejection.detail and scrub(rejection.detail)
-    return FirstRejected(rejection.event_id, rejection.field, detail, rejection.keys)
+    keys = rejection.keys if REASONS[rejection.reason].letter else None  # A deleted row is gone.
+    return FirstRejected(rejection.event_id, rejection.field, detail, keys)

@@ -11,7 +11,7 @@ from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import RecordConverter, StreamPlan, coalesce
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import Amounts, StreamCounts
+from target_liveintent.run import Amounts, Copies, StreamCounts
 from target_liveintent.singer.streams import MELTANO_TEST_STREAM, Stream
 from target_liveintent.singer.validation import RecordValidator
 
@@ -33,6 +33,7 @@ class Noted(msgspec.Struct):
         events: The JSON of each event.
         amounts: The values of the events.
         rejections: All rejections, those of dropped records too.
+        copies: Events that another map had made of the same record.
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         mistake: The error that would end a run.
     """
@@ -45,6 +46,7 @@ class Noted(msgspec.Struct):
     events: list[bytes] = msgspec.field(default_factory=list)
     amounts: Amounts = msgspec.field(default_factory=Amounts)
     rejections: list[Rejection] = msgspec.field(default_factory=list)
+    copies: Copies = msgspec.field(default_factory=Copies)
     zone_uses: int = 0
     mistake: str | None = None
 
@@ -104,29 +106,47 @@ class Explained(msgspec.Struct):
         except StreamMappingError:  # `add` tells of it.
             return None
 
-    def add(self, record: dict[str, Any]) -> None:
-        """Convert a record as a run would, and note its outcome."""
+    def would_send(self, record: dict[str, Any]) -> bool:
+        """Return whether a record would become an event. Only before the first one is added."""
+        try:
+            return self.converter is not None and isinstance(
+                self._convert(record, self.converter), Conversion
+            )
+        except StreamMappingError:  # `add` tells of it.
+            return False
+        finally:
+            self.noted.left_out.clear()
+
+    def _convert(
+        self, record: dict[str, Any], converter: RecordConverter
+    ) -> Conversion | Rejection | None:
+        violation = self.validator.violation(record) if self.validator else None
+        return converter.convert(record, violation)
+
+    def add(self, record: dict[str, Any]) -> Conversion | None:
+        """Convert a record as a run would, note its outcome, and return the event if it is one."""
         noted = self.noted
         noted.read += 1
         if self.converter is None or noted.mistake:
-            return
-        violation = self.validator.violation(record) if self.validator else None
+            return None
         try:
-            result = self.converter.convert(record, violation)
+            result = self._convert(record, self.converter)
             if not isinstance(result, Rejection) or result.reason not in NOT_MAPPED:
                 self._note_filled(record)
         except StreamMappingError as mistake:
             noted.mistake = str(mistake)
-            return
+            return None
         if isinstance(result, Conversion):
             noted.outcomes[SENT] += 1
             noted.events.append(result.body)
             noted.amounts.add([result])
-        elif isinstance(result, Rejection):
+            return result
+        if isinstance(result, Rejection):
             noted.outcomes[result.reason] += 1
             noted.rejections.append(result)
         else:
             noted.outcomes[FILTERED] += 1
+        return None
 
     def _note_filled(self, record: dict[str, Any]) -> None:
         """Map a record once more, to see which columns have a value."""

@@ -45,6 +45,7 @@ from target_liveintent.singer.streams import (
     stream_described,
 )
 from target_liveintent.singer.validation import RecordValidator
+from target_liveintent.storage import event_key
 
 MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""
@@ -86,6 +87,8 @@ class Inspector:
         unread = self._read_stream(source)
         if self.records >= MAX_RECORDS:
             yield f"Only the first {MAX_RECORDS:,} records were looked at."
+        if self.records and (limit := self._settings.limit):
+            yield f"The setting limit is left aside: a run would send {limit:,} events at most."
         if unread:
             self.is_catalog = True
             for stream in _catalog(b"\n".join(unread)):
@@ -158,8 +161,14 @@ class Inspector:
         """Convert all records; of a recording, the newest event says when they are judged."""
         if self._from_recording:
             self._as_of = self._newest() + _CLOCK_AFTER
-        for explained, record in self._each():
-            explained.add(record)
+        for plans, record in self._taken:
+            first_of: dict[tuple[int, str, str], Explained] = {}
+            for explained in plans:
+                if (event := explained.add(record)) is None:
+                    continue
+                first = first_of.setdefault(event_key(event), explained)
+                if first is not explained:
+                    explained.noted.copies[first.plan.stream, explained.plan.stream] += 1
 
     def _note_extracted(self, moment: Any) -> None:
         try:
@@ -171,15 +180,25 @@ class Inspector:
         self._extracted = max(read_at.timestamp(), self._extracted or 0.0)
 
     def _newest(self) -> int:
-        """Return the Unix time of the newest event, planned ones aside.
+        """Return the Unix time of the newest event that a run would send, planned ones aside.
 
-        A planned one, such as the day on which a sale is expected to close, is later than the tap's
-        reading; a run rejects it, and it must not make all others too old.
+        A row that is rejected for another reason must not make all others too old. Nor must a
+        planned event, such as the day on which a sale is expected to close: it is later than the
+        tap's reading, and a run rejects it.
         """
-        times = [explained.event_time(record) for explained, record in self._each()]
-        found = [event_time for event_time in times if event_time is not None]
+        timed = [
+            (event_time, explained, record)
+            for explained, record in self._each()
+            if (event_time := explained.event_time(record)) is not None
+        ]
+        timed.sort(key=lambda one: -one[0])
         latest = math.inf if self._extracted is None else self._extracted + MARGIN
-        return max((one for one in found if one <= latest), default=max(found, default=0))
+        candidates = [one for one in timed if one[0] <= latest] or timed
+        for event_time, explained, record in candidates:
+            self._as_of = event_time + _CLOCK_AFTER
+            if explained.would_send(record):
+                return event_time
+        return candidates[0][0] if candidates else 0
 
     def _clock(self) -> float:
         return time.time() if self._as_of is None else self._as_of

@@ -42,6 +42,7 @@ class Records(msgspec.Struct):
     """The records of a stream by what would become of them.
 
     Attributes:
+        kept: Dead letters that a replay does not send, and leaves in their file.
         always_empty: The columns of the map that are empty in all records that it maps.
         left_out: How often a column could not be used, or was empty (`value empty`).
         currencies: The values of the events that would be sent.
@@ -53,6 +54,7 @@ class Records(msgspec.Struct):
     filtered: int
     rejected: int
     dropped: int
+    kept: int
     reasons: list[Rejected]
     always_empty: list[str]
     left_out: dict[str, int]

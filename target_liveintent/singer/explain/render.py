@@ -94,7 +94,8 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     yield (
         f"  Of {records.read:,} records, {records.sent:,} would be sent,"
         f" {records.filtered:,} filtered, {records.rejected:,} rejected"
-        f"{f', {records.dropped:,} dropped' if records.dropped else ''}."
+        f"{f', {records.dropped:,} dropped' if records.dropped else ''}"
+        f"{f', {records.kept:,} left in the file' if records.kept else ''}."
     )
     for one in records.reasons:
         first = one.first

@@ -252,7 +252,7 @@ def test_records_that_become_no_event_lack_no_identity(why: dict[str, Any]) -> N
 def test_the_columns_that_identify() -> None:
     """The builder says which of its stream's columns do, in the API's spelling too."""
     for columns, found in (
-        (["event_time", "email", "source_url"], {"email"}),
+        (["event_time", "email", "source_url"], {"email", "source_url"}),
         (["userData", "decisionId"], {"md5", "sha2", "decision_id"}),
         (["event_time"], set()),
     ):

@@ -108,15 +108,18 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("price.amout", "; is it 'amount'?"),
-        ("price.amout.x", "; is it 'amount'?"),
-        ("prise.amount", "; is it 'price'?"),
+        ("price.amout", "; is it 'price.amount'?"),
+        ("price.amout.x", "; is it 'price.amount.x'?"),
+        ("prise.amount", "; is it 'price.amount'?"),
         ("zzz", "."),
         ("price.0", "."),
     ],
 )
 def test_unknown_reads(path: str, hint: str) -> None:
-    """Each step of a path must be in the tap's schema, as far as the schema lists properties."""
+    """Each step of a path must be in the tap's schema, as far as the schema lists properties.
+
+    What is suggested is the whole path, as it is to be written.
+    """
     schema = {"type": "object", "properties": {"price": PRICE}}
     for closed in (schema, {**schema, "additionalProperties": False}):
         assert unknown(f"get('{path}')", closed) == [

@@ -316,6 +316,10 @@ def test_long_urls_take_no_time(url: str) -> None:
         *("phone", "customer_phone", "phoneNumber", "phone-number", "tel", "mobile", "msisdn"),
         *("session_id", "PHPSESSID", "JSESSIONID", "SAMLResponse", "csrf_token", "access_key"),
         *("email", "mail", "first_name", "lastName", "birthday", "iban", "card[number]", "cvc"),
+        *("fname", "lname", "customer_fname", "givenName", "contact-name", "recipientName"),
+        *("cell", "cell_phone", "Mobile", "faxNumber", "address", "address1", "address_1"),
+        *("billing_address", "addressLine1", "address_line_2", "street", "house_number", "zip"),
+        *("zip_code", "zipcode", "ZIP", "postalCode", "postcode", "date_of_birth"),
     ],
 )
 def test_more_secrets_are_removed(name: str) -> None:
@@ -330,12 +334,13 @@ def test_more_secrets_are_removed(name: str) -> None:
     "name",
     [
         *("promo_code", "promocode", "discountCode", "coupon-code", "country_code", "lang_code"),
-        *("zip_code", "productCode", "store[code]", "barcode", "zipcode", "encode", "passenger"),
+        *("area_code", "productCode", "store[code]", "barcode", "encode", "passenger"),
         *("bypass", "tickets", "codes", "phones", "emails", "name_of_shop", "utm_code", "hotel"),
+        *("name", "product_name", "zipped", "excel", "automobile", "addressed", "filename", "city"),
     ],
 )
 def test_names_that_only_look_like_secrets(name: str) -> None:
-    """A promotion's code, a country's or a product's is nobody's secret."""
+    """A promotion's code or a country's is nobody's secret; a product's name is nobody's own."""
     url = f"{PAGE}?{name}=x&a=1"
     assert clean_url(url) == url
 

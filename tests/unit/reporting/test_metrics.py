@@ -35,7 +35,7 @@ def read(path: Path) -> dict[tuple[str, ...], float]:
             sample.name.removeprefix("target_liveintent_"),
             *(
                 sample.labels[name]
-                for name in ("stream", "fate", "reason")
+                for name in ("stream", "fate", "reason", "run_id")
                 if name in sample.labels
             ),
         ): sample.value
@@ -55,7 +55,7 @@ def clock() -> FakeClock:
 
 
 def metrics(path: Path, clock: FakeClock) -> MetricsFile:
-    return MetricsFile(str(path), 60, logging.getLogger("test"), clock)
+    return MetricsFile(str(path), 60, logging.getLogger("test"), clock, run_id="run-1")
 
 
 @pytest.mark.parametrize("success", [True, False])
@@ -78,6 +78,7 @@ def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
     assert (found["requests",], found["retries",], found["throttled",]) == (7, 3, 2)
     assert found["success",] == success
     assert found["dry_run",] == 0
+    assert found["run_info", "run-1"] == 1
     assert (found["started_at",], found["ended_at",]) == (1_000.5, 1_060.5)
 
 

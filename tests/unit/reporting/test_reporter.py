@@ -36,6 +36,7 @@ def reporter(clock: FakeClock | None = None, **settings: Any) -> RunReporter:
         logging.getLogger("test"),
         io.StringIO(),
         clock=clock or FakeClock(),
+        run_id="run-1",
     )
 
 
@@ -74,7 +75,8 @@ def test_a_terminal_shows_a_live_line() -> None:
     clock = FakeClock()
     with open(terminal, "w") as stream:  # noqa: PTH123 (a descriptor)
         settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
-        reports = RunReporter(settings, PROGRAM, logging.getLogger("test"), stream, clock=clock)
+        logger = logging.getLogger("test")
+        reports = RunReporter(settings, PROGRAM, logger, stream, clock=clock, run_id="run-1")
         clock.now += 1
         reports.progress(RunCounts(), DeliveryStatus(batches=4, waiting=1))
         reports.end(RunCounts(), Ending(DONE))
@@ -124,7 +126,24 @@ def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path)
         "orders: read 7",
         "total: read 7",
     ]
+    assert [line.endswith(" s (run run-1)") for line in caplog.messages] == [False, True]
     assert list(tmp_path.iterdir()) == []
+
+
+@pytest.mark.parametrize("is_there", [True, False])
+def test_how_to_send_again_what_was_sent(
+    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_there: bool
+) -> None:
+    """Nobody is told to delete a ledger that is not there, as after a dry run."""
+    caplog.set_level(logging.INFO)
+    path = tmp_path / "ledger.sqlite"
+    if is_there:
+        path.touch()
+    counts = RunCounts()
+    counts.of("orders").read = counts.of("orders").dropped["already_sent"] = 1
+    reporter(ledger_path=str(path)).end(counts, Ending(DONE))
+    assert ("delete the ledger's files" in caplog.messages[-1]) == is_there
+    assert "set ledger to false for one run" in caplog.messages[-1]
 
 
 def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -135,4 +154,19 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptu
     reports = reporter(report_path=str(path))
     folder.rmdir()
     reports.end(RunCounts(), Ending(DONE))
-    assert caplog.messages == [f"report_path '{path}' cannot be written: No such file or directory"]
+    said = f"report_path '{path}' cannot be written: No such file or directory (run run-1)"
+    assert caplog.messages == [said]
+
+
+def test_the_last_line_names_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
+    """It is the line about the report; and where a run has failed, the line about the failure."""
+    caplog.set_level(logging.INFO)
+    path = str(tmp_path / "run.html")
+    reporter(report_path=path).end(RunCounts(), Ending(DONE))
+    assert caplog.messages[-1] == f"a report to look at is in {path} (run run-1)"
+    assert caplog.text.count("run-1") == 1
+    caplog.clear()
+    reporter(report_path=path).end(RunCounts(), Ending(FAILED, "no luck"))
+    reporter().end(RunCounts(), Ending(FAILED, "no luck"))
+    assert caplog.messages
+    assert "run-1" not in caplog.text

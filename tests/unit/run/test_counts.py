@@ -373,6 +373,8 @@ def test_advice_on_what_was_not_sent() -> None:
         )
     ]
     assert letters.startswith("dead letters are in letters.singer; ")
+    without_file = next(report.advice("letters.singer"))
+    assert without_file == sent.partition(", or forget them all")[0]
 
 
 def test_how_long_a_run_takes() -> None:
@@ -553,6 +555,19 @@ def test_other_columns_are_never_shown() -> None:
     assert counts.sources == {}
 
 
+def test_two_maps_that_make_the_same_event() -> None:
+    """The warning names the two streams, the count and the column to map, in all runs together."""
+    first, second = RunCounts(), RunCounts()
+    first.copies["orders", "leads"] = second.copies["orders", "leads"] = 600
+    first.add(second)
+    (said,) = first.warnings()
+    assert said == (
+        "orders and leads: 1,200 records gave both of them one event with the same event ID, and"
+        " only that of orders is sent; map event_id in leads, so that its events have IDs of their"
+        " own"
+    )
+
+
 def test_a_stream_without_consent() -> None:
     """A stream of which every record lacks consent is warned of: its column is wrong, perhaps."""
     report = _report(10)
@@ -598,19 +613,26 @@ def test_a_zone_that_is_never_used() -> None:
     """It is warned of once, with the streams whose times all had a zone."""
     report = _report(3, 3)
     report.of("refunds").delivered = 1
-    report.of("bookings").delivered = 1
-    report.of("bookings").note_zone_use()
     report.of(DEAD_LETTERS).delivered = 1
     report.of("empty").read = 1
     report.of("planned").rejected["event_in_future"] = 1
-    assert [x for x in report.warnings() if "timezone" in x] == []
+    assert [x for x in report.warnings() if "setting timezone" in x] == []
     for name in ("UTC", "utc"):
-        assert [x for x in report.warnings(name) if "timezone" in x] == []
+        assert [x for x in report.warnings(name) if "setting timezone" in x] == []
     (said,) = (x for x in report.warnings("Europe/Berlin") if "timezone" in x)
     assert said.startswith(
         "the setting timezone was used for no event time of orders, refunds, planned: "
     )
     assert "local_time(…)" in said
+    assert [
+        x for x in report.advice("letters", timezone="Europe/Berlin") if "setting timezone" in x
+    ] == []
+    # Where another stream needs the setting, these may do without it.
+    report.of("bookings").delivered = 1
+    report.of("bookings").note_zone_use()
+    assert [x for x in report.warnings("Europe/Berlin") if "setting timezone" in x] == []
+    assert said in report.advice("letters", timezone="Europe/Berlin")
+    assert [x for x in report.advice("letters", timezone="UTC") if "setting timezone" in x] == []
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

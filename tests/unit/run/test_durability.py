@@ -21,6 +21,7 @@ from unit_support import NOW
 from target_liveintent.errors import OutageError, StorageError, TooManyRejectedError
 from target_liveintent.run.state_gate import Closed
 from target_liveintent.storage.delivered import DeliveredFile
+from target_liveintent.storage.delivered_rows import row_format
 
 if TYPE_CHECKING:
     from collections.abc import Sized
@@ -200,7 +201,8 @@ def test_a_row_that_is_not_written_holds_state_back(failing: str) -> None:
 def test_a_full_disk_leaves_whole_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Of a row that could not be written, nothing stays in the delivered file."""
     path = tmp_path / "sent.csv"
-    fake = FakeRun(parts={"delivered_file": DeliveredFile(str(path), LOGGER)})
+    rows = row_format(str(path), "run-1", LOGGER)
+    fake = FakeRun(parts={"delivered_file": DeliveredFile(str(path), rows)})
     whole = path.read_text()
     fake.run.take("orders", event("1"))
     fake.run.gate.hold("{}")

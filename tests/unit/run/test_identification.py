@@ -100,6 +100,7 @@ def test_the_warning() -> None:
 UNMAPPED = "No e-mail address is mapped in orders: map email, md5 or sha2."
 IDLE = "In orders, {} gave nothing usable: look at what is mapped there."
 GUESTS = REASONS["no_identity"].meaning
+WITH_PAGES = f"{NO_IDENTITY} Guests often have none."
 
 
 @pytest.mark.parametrize(
@@ -114,13 +115,18 @@ GUESTS = REASONS["no_identity"].meaning
             f"{NO_IDENTITY} {IDLE.format('email, md5')}",
         ),
         (found(9, 9, email_empty=9), GUESTS),
+        (found(9, 9, "email source_url", email_empty=9), WITH_PAGES),
+        (found(9, 9, "source_url"), f"{NO_IDENTITY} {UNMAPPED}"),
         (found(10, 9, email_empty=9), GUESTS),
         (found(100, 97, email_empty=97), GUESTS),
         (found(10, 5, "email md5", email_empty=10, md5_empty=5), GUESTS),
     ],
 )
 def test_advice_on_no_identity(one: Identification, said: str) -> None:
-    """Guests are blamed only where an e-mail column is mapped, and gives something."""
+    """Guests are blamed only where an e-mail column is mapped, and gives something.
+
+    Nobody is told to map a page that is mapped.
+    """
     assert what_to_do("no_identity", [one], replay=False) == said
 
 
@@ -137,6 +143,9 @@ def test_advice_for_several_streams() -> None:
         what_to_do("no_identity", [unmapped, complete], replay=False) == f"{NO_IDENTITY} {UNMAPPED}"
     )
     assert what_to_do("no_identity", [guests, complete], replay=False) == GUESTS
+    with_pages = guests._replace(mapped=guests.mapped | {"source_url"})
+    assert what_to_do("no_identity", [guests, with_pages], replay=False) == GUESTS
+    assert what_to_do("no_identity", [with_pages, complete], replay=False) == WITH_PAGES
 
 
 @pytest.mark.parametrize("reason", sorted(REASONS.keys() - {"no_identity"}))

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
+import msgspec
 import pytest
 from fakes import FakeLedger, FakeRun, deliver_all, event
 
@@ -128,6 +129,36 @@ def test_an_event_whose_first_was_not_delivered() -> None:
     assert submitted(fake) == [["1"], ["1"], ["1"]]
     counts = fake.run.counts.of("orders")
     assert (counts.delivered, counts.dropped) == (1, {"already_sent": 1})
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_two_maps_that_make_the_same_event(size: int) -> None:
+    """Each record whose event another map has made just before counts, by the two streams."""
+    fake, _ = with_ledger(batch_size_rows=size)
+    for name in "1234":
+        for stream in ("orders", "leads", "clicks"):
+            fake.run.take(stream, event(name))
+        fake.run.take("people", event(f"person {name}"))
+    fake.run.finish()
+    assert fake.run.counts.copies == {("orders", "leads"): 4, ("orders", "clicks"): 4}
+    assert fake.run.counts.total.dropped == {"already_sent": 8}
+
+
+def test_events_that_come_again() -> None:
+    """No copy is what the same map makes twice, another one made earlier, or for another pixel."""
+    fake, _ = with_ledger()
+    for stream, name in (("orders", "1"), ("orders", "1"), ("orders", "2"), ("leads", "1")):
+        fake.run.take(stream, event(name))
+    fake.run.take("orders", msgspec.structs.replace(event("1"), pixel_id=2))
+    assert fake.run.counts.copies == {}
+
+
+def test_copies_without_a_ledger() -> None:
+    """Both events are sent then, so nothing is said of one that is not."""
+    fake = FakeRun()
+    for stream in ("orders", "leads"):
+        fake.run.take(stream, event("1"))
+    assert fake.run.counts.copies == {}
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])

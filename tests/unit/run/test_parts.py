@@ -91,7 +91,9 @@ def test_a_dry_run_opens_no_file(tmp_path: Path) -> None:
     paths = {name: str(tmp_path / name) for name in ("ledger_path", "delivered_path")}
     parts = parts_of(settings(dry_run=True, ledger=True, **paths), LOGGER, run_id="run-1")
     assert isinstance(parts.delivery, DryRun)
-    assert (parts.ledger, parts.delivered_file) == (None, None)
+    assert parts.ledger is not None
+    assert parts.ledger.unsent([event("1"), event("1")]) == [event("1")]
+    assert (parts.ledger.is_kept, parts.delivered_file) == (False, None)
     assert list(tmp_path.iterdir()) == []
 
 

@@ -35,9 +35,11 @@ class FakeTarget(TargetLiveIntent):
     """Notes what is done with the class and its instances."""
 
     done: list[Any]
+    run_ids: list[str]
 
-    def __init__(self, *, config: dict[str, Any], parse_env_config: bool) -> None:
+    def __init__(self, *, config: dict[str, Any], parse_env_config: bool, run_id: str) -> None:
         self.done.append((config, parse_env_config))
+        self.run_ids.append(run_id)
 
     def process(self, file_input: IO[str] | None) -> None:
         self.done.append(file_input)
@@ -53,7 +55,7 @@ class FakeTarget(TargetLiveIntent):
 
 @pytest.fixture
 def target() -> type[FakeTarget]:
-    FakeTarget.done = []
+    FakeTarget.done, FakeTarget.run_ids = [], []
     return FakeTarget
 
 
@@ -195,9 +197,25 @@ def test_a_run(target: type[FakeTarget], caplog: pytest.LogCaptureFixture) -> No
     source = io.StringIO("")
     target.invoke(config=config_of("ENV"), file_input=source)
     assert target.done == [({}, True), source]
-    assert caplog.messages == ["version 1"]
+    assert caplog.messages == [f"version 1, run {target.run_ids[0]}"]
     target.invoke()
     assert target.done[2:] == [({}, False), None]
+    assert target.run_ids[0] < target.run_ids[1]
+
+
+def test_a_run_that_fails(
+    target: type[FakeTarget], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last line names the cause, and the run at its end."""
+
+    def fail(_: Any, file_input: IO[str] | None) -> None:
+        raise InputError("odd")
+
+    monkeypatch.setattr(target, "process", fail)
+    with pytest.raises(SystemExit) as raised:
+        target.invoke()
+    assert raised.value.code == 1
+    assert caplog.messages[-1] == f"odd (run {target.run_ids[0]})"
 
 
 @pytest.mark.parametrize("output_format", [None, "json"])

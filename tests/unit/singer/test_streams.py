@@ -11,7 +11,7 @@ from preset_records import sample
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 from unit_support import BARE, DEFAULTS
 
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.conversions.model import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.singer.reader import Message
@@ -223,9 +223,17 @@ def test_dead_letters_and_the_test_of_meltano() -> None:
     assert found.streams.has_events
     assert not found.made[0].gives_events
     found = Registered({"orders": MAP}, BARE)
-    found.send(DEAD_LETTERS, ("reason",))
+    found.send(DEAD_LETTERS, ("reason",), keys=["event_id"])
     assert found.streams.has_events
     assert found.made[0].gives_events
+    assert found.made[0].stream.keys == ()  # Those are for databases.
+
+
+def test_delivered_events_are_refused() -> None:
+    """They would be sent again, whatever the settings say of other streams."""
+    for maps in ({}, {"__else__": "__NULL__"}, {DELIVERED_EVENTS: {}}):
+        with pytest.raises(InputError, match="holds events that LiveIntent has already"):
+            Registered(maps).send(DELIVERED_EVENTS)
 
 
 def test_misspelled_columns_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:

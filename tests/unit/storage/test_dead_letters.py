@@ -86,13 +86,13 @@ def test_the_file_is_a_singer_stream(path: Path) -> None:
     write(path, 1, 2)
     schema, *records = read(path)
     assert (schema["type"], schema["stream"]) == ("SCHEMA", DEAD_LETTERS)
-    assert schema["key_properties"] == []
+    assert schema["key_properties"] == ["event_id", "stream", "time"]
     names = set(schema["schema"]["properties"])
     assert names >= {field.name for field in FIELDS} - {"email"}
     assert "email" not in names
     for record in records:
         assert (record["type"], record["stream"]) == ("RECORD", DEAD_LETTERS)
-        assert set(record["record"]) <= names
+        assert set(schema["key_properties"]) <= set(record["record"]) <= names
     assert ids(path) == ["1", "2"]
 
 

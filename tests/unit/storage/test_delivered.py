@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import csv
+import json
 import logging
 import os
 import stat
@@ -10,18 +11,26 @@ import subprocess
 import sys
 from typing import TYPE_CHECKING, Any
 
+import jsonschema
 import pytest
 from unit_support import ADDRESS, MD5, SHA2, conversion, order
 
 from target_liveintent.conversions.wire import read_back
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.storage.delivered import COLUMNS, DeliveredFile
+from target_liveintent.storage.delivered import DeliveredFile
+from target_liveintent.storage.delivered_rows import (
+    CSV_COLUMNS,
+    SINGER_COLUMNS,
+    DeliveredEvent,
+    row_format,
+)
 
 if TYPE_CHECKING:
     from pathlib import Path
 
 LOGGER = logging.getLogger("test")
 UUID = "6d92078a-8246-4ba4-ae5b-76104861e7dc"
+SENT = 1_785_603_600.25
 HEAD = "event_time,order_id,source,device_id,email_hash,value,currency\n"
 
 
@@ -30,9 +39,21 @@ def path(tmp_path: Path) -> Path:
     return tmp_path / "delivered.csv"
 
 
+def opened(path: Path) -> DeliveredFile:
+    return DeliveredFile(str(path), row_format(str(path), "run-1", LOGGER))
+
+
+def delivered(*records: dict[str, Any]) -> list[DeliveredEvent]:
+    made = [conversion(order(**record)) for record in records]
+    events = read_back(made)
+    return [
+        DeliveredEvent(event, one.stream, SENT) for event, one in zip(events, made, strict=True)
+    ]
+
+
 def append(path: Path, *records: dict[str, Any]) -> None:
-    file = DeliveredFile(str(path), LOGGER)
-    file.write_events(read_back(conversion(order(**record)) for record in records))
+    file = opened(path)
+    file.write_events(delivered(*records))
     file.close()
 
 
@@ -43,7 +64,7 @@ def rows(path: Path) -> list[list[str]]:
 
 def test_the_columns_are_those_of_a_reconciliation() -> None:
     names = ["event_time", "order_id", "source", "device_id", "email_hash", "value", "currency"]
-    assert list(COLUMNS) == names
+    assert list(CSV_COLUMNS) == names
 
 
 def test_a_row(path: Path) -> None:
@@ -87,9 +108,9 @@ def test_formulas(path: Path, first: str, caplog: pytest.LogCaptureFixture) -> N
 
 def test_one_warning_a_run(path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The warning comes with the first batch that needs it, and not again."""
-    file = DeliveredFile(str(path), LOGGER)
+    file = opened(path)
     for name in ("1", "=1", "=2"):
-        file.write_events(read_back([conversion(order(order_id=name))]))
+        file.write_events(delivered({"order_id": name}))
     file.close()
     assert len(caplog.messages) == 1
 
@@ -137,9 +158,12 @@ def test_runs_at_the_same_time(path: Path) -> None:
         "import sys, logging\n"
         "from target_liveintent.conversions.wire import read_back\n"
         "from target_liveintent.storage.delivered import DeliveredFile\n"
+        "from target_liveintent.storage.delivered_rows import DeliveredEvent, row_format\n"
         "from unit_support import conversion, order\n"
-        f"file = DeliveredFile({str(path)!r}, logging.getLogger('x'))\n"
-        "events = read_back([conversion(order(order_id=sys.argv[1] * 2000))] * 50)\n"
+        f"rows = row_format({str(path)!r}, 'run-1', logging.getLogger('x'))\n"
+        f"file = DeliveredFile({str(path)!r}, rows)\n"
+        "(event,) = read_back([conversion(order(order_id=sys.argv[1] * 2000))])\n"
+        "events = [DeliveredEvent(event, 'orders', 0)] * 50\n"
         "for _ in range(20): file.write_events(events)\n"
     )
     paths = os.pathsep.join(["tests/unit", "."])
@@ -161,4 +185,81 @@ def test_no_address(path: Path) -> None:
 def test_a_file_that_cannot_be_opened(tmp_path: Path) -> None:
     """The error comes before anything is sent, and names the setting."""
     with pytest.raises(ConfigurationError, match=r"delivered_path.*directory"):
-        DeliveredFile(str(tmp_path), LOGGER)
+        opened(tmp_path)
+
+
+# As a Singer stream
+
+
+@pytest.fixture
+def stream(tmp_path: Path) -> Path:
+    return tmp_path / "delivered.singer"
+
+
+def messages(path: Path) -> list[dict[str, Any]]:
+    return [json.loads(line, parse_float=str) for line in path.read_text().splitlines()]
+
+
+def test_a_singer_row(stream: Path) -> None:
+    """An event with every field fills every column; the amount keeps its digits."""
+    aaid, decision_id = UUID.replace("6", "7"), UUID.replace("6", "8")
+    given = {"order_id": "=A-7", "idfa": UUID, "aaid": aaid, "decision_id": decision_id}
+    given |= {"sha2": SHA2}
+    append(stream, {**given, "value": "87.280", "currency": "usd"})
+    _, row = messages(stream)
+    assert row["type"] == "RECORD"
+    assert row["record"] == {
+        "event_id": "1007",
+        "stream": "orders",
+        "pixel_id": 4711,
+        "event_time": "2026-07-31T12:13:20Z",
+        "sent_at": "2026-08-01T17:00:00.250Z",
+        "outcome": "delivered",
+        "run_id": "run-1",
+        "source": "web",
+        "order_id": "=A-7",
+        "value": "87.280",
+        "currency": "USD",
+        "md5": MD5,
+        "sha2": SHA2,
+        "decision_id": decision_id,
+        "idfa": UUID,
+        "aaid": aaid,
+    }
+    assert list(row["record"]) == list(SINGER_COLUMNS)
+
+
+def test_a_singer_row_fits_the_schema(stream: Path) -> None:
+    """The SCHEMA comes first, and allows what any event lacks."""
+    append(stream, {"value": 12.5}, {"email": None, "decision_id": UUID})
+    head, *rows = [json.loads(line) for line in stream.read_text().splitlines()]
+    assert head["type"] == "SCHEMA"
+    assert head["key_properties"] == ["event_id", "stream", "pixel_id"]
+    validator = jsonschema.Draft202012Validator(
+        head["schema"] | {"required": head["key_properties"], "additionalProperties": False}
+    )
+    for row in rows:
+        assert row["stream"] == head["stream"]
+        validator.validate(row["record"])
+    assert len(rows) == 2
+
+
+def test_runs_append_to_a_singer_stream(stream: Path) -> None:
+    """Each run writes its SCHEMA: a later version may have other columns."""
+    append(stream, {"order_id": "1"})
+    append(stream, {"order_id": "2"})
+    assert [message["type"] for message in messages(stream)] == ["SCHEMA", "RECORD"] * 2
+
+
+def test_no_address_in_a_singer_stream(stream: Path) -> None:
+    append(stream, {"order_id": "7", "source_url": f"https://shop.example/?mail={ADDRESS}"})
+    assert "doe" not in stream.read_text().lower()
+
+
+@pytest.mark.parametrize(
+    ("path", "is_singer"),
+    [("delivered.singer", True), ("s3://bucket/delivered.singer/", True), ("sent", False)],
+)
+def test_the_ending_says_the_format(path: str, is_singer: bool) -> None:
+    rows = row_format(path, "run-1", LOGGER)
+    assert rows.head.startswith(b'{"type":"SCHEMA"') == is_singer

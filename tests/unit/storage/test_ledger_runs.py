@@ -62,7 +62,9 @@ def test_a_lock_that_is_never_released(ledgers: Ledgers) -> None:
     other = sqlite3.connect(ledgers.path, isolation_level=None)
     other.execute("BEGIN IMMEDIATE")
     sleep = Sleep()
-    with pytest.raises(ConfigurationError, match=r"ledger_path '.*' cannot be used: .*locked"):
+    with pytest.raises(
+        ConfigurationError, match=r"ledger_path '.*' cannot be used: another process.*locked"
+    ):
         open_ledger(ledgers.path, sleep)
     assert 30 <= sleep.now - NOW < 31
     other.close()

@@ -63,7 +63,13 @@ class MadeUpRun:
 
     def facts(self, ending: Ending = Ending(DONE)) -> Facts:  # noqa: B008 (frozen)
         return gather(
-            self.counts, self.tally, self.settings, ending, target="target-liveintent 0", now=NOW
+            self.counts,
+            self.tally,
+            self.settings,
+            ending,
+            target="target-liveintent 0",
+            run_id="run-1",
+            now=NOW,
         )
 
     def page(self, ending: Ending = Ending(DONE)) -> str:  # noqa: B008

@@ -10,6 +10,7 @@ import pytest
 from report_support import MadeUpRun, everything
 from unit_support import DAY, TIME
 
+from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.reporting.run_report.model import FAILED, STOPPED, Ending
 
 
@@ -285,6 +286,13 @@ def test_the_message_of_a_run_that_was_stopped() -> None:
     text = MadeUpRun().deliver().page(Ending(STOPPED, "by a signal"))
     assert f"<b>The run stopped:</b> by a signal<br>{goes_on}" in text
     assert goes_on not in MadeUpRun().deliver().page(Ending(FAILED, "no luck"))
+
+
+@pytest.mark.parametrize("kind", [STOPPED, FAILED])
+def test_the_message_of_a_replay_that_was_not_done(kind: str) -> None:
+    """No other run goes on with it."""
+    text = MadeUpRun().deliver(stream=DEAD_LETTERS).page(Ending(kind, "by a signal"))
+    assert "by a signal<br>Keep the file that was piped in, and pipe it in again.</p>" in text
 
 
 def test_a_run_without_a_message() -> None:

@@ -25,6 +25,11 @@ STREAM = Stream("orders", {"properties": {"id": {"type": "integer"}}}, ("id",))
 RECORD = {"id": 1, "event_time": TIME, "email": ADDRESS, "value": ""}
 
 
+def read(inspector: Inspector, *messages: dict[str, Any]) -> list[str]:
+    """Let an inspector read messages; return what it says of the reading."""
+    return list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages)))))
+
+
 def mapped(record: dict[str, Any]) -> dict[str, Any] | None:
     if record["id"] == "failing":
         column, kind = "value", "TypeError"
@@ -143,13 +148,68 @@ def test_validation_is_a_setting(validate: bool, reason: str) -> None:
         {"type": "SCHEMA", "stream": "orders", "schema": {"properties": properties}},
         {"type": "RECORD", "stream": "orders", "record": {"id": "one"}},
     ]
-    assert list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages))))) == []
+    assert read(inspector, *messages) == []
     (explained,) = inspector.streams["orders"]
     assert explained.noted.outcomes == {reason: 1}
 
 
+def test_the_search_for_the_newest_event_counts_nothing() -> None:
+    """What is noted of the records is the same with and without `--expect`."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1})
+    schema = {"properties": {name: {} for name in ("event_time", "email", "source", "value")}}
+    record = {"event_time": TIME, "email": ADDRESS, "source": "web", "value": "?"}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": schema},
+        {"type": "RECORD", "stream": "orders", "record": record},
+    ]
+    inspector = Inspector(settings, StreamMaps({}, {}), from_recording=True)
+    assert read(inspector, *messages) == []
+    (explained,) = inspector.plans
+    assert (explained.noted.outcomes, explained.noted.left_out) == ({"sent": 1}, {"value": 1})
+
+
+@pytest.mark.parametrize("ledger", [True, False])
+def test_two_maps_that_make_the_same_event(ledger: bool) -> None:
+    """The second is warned of, unless both are sent for want of a ledger."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web", "ledger": ledger})
+    maps = StreamMaps({"orders": {}, "leads": {"__source__": "orders"}}, {})
+    inspector = Inspector(settings, maps, from_recording=True)
+    schema = {"properties": {name: {} for name in ("id", "event_time", "email")}}
+    messages: list[dict[str, Any]] = [
+        {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": ["id"]},
+        {"type": "RECORD", "stream": "orders", "record": RECORD},
+        {"type": "RECORD", "stream": "orders", "record": {**RECORD, "id": 2}},
+    ]
+    read(inspector, *messages)
+    orders, leads = (describe(one, settings, {}) for one in inspector.plans)
+    assert orders.warnings == []
+    assert [said.partition(" gave")[0] for said in leads.warnings] == (
+        ["orders and leads: 2 records"] if ledger else []
+    )
+
+
+def test_the_limit_is_left_aside() -> None:
+    """All records are looked at, and a line says so, unless there are none."""
+    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
+    settings = settings_of({**account, "default_source": "web", "limit": 1})
+    schema = {"type": "SCHEMA", "stream": "orders", "schema": {"properties": {"email": {}}}}
+    record = {"type": "RECORD", "stream": "orders", "record": {}}
+    for messages, said in (
+        ([schema, record, record], "The setting limit is left aside: a run would send"),
+        ([schema], ""),
+    ):
+        inspector = Inspector(settings, StreamMaps({}, {}))
+        notes = read(inspector, *messages)
+        assert "".join(notes).startswith(said)
+        assert len(notes) == bool(said)
+
+
 def recorded(*records: dict[str, Any]) -> dict[str, int]:
-    """Return what becomes of a recording: of each record, `event_time` and `time_extracted`."""
+    """Return what becomes of a recording.
+
+    Each record has an `event_time`, and may have an `email` and a `time_extracted`.
+    """
     account = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
     settings = settings_of({**account, "default_source": "web"})
     inspector = Inspector(settings, StreamMaps({}, {}), from_recording=True)
@@ -158,10 +218,10 @@ def recorded(*records: dict[str, Any]) -> dict[str, int]:
         {"type": "SCHEMA", "stream": "orders", "schema": schema, "key_properties": ["id"]}
     ]
     for number, record in enumerate(records):
-        made = {"id": number, "event_time": record["event_time"], "email": ADDRESS}
-        extracted = {"time_extracted": record["extracted"]} if "extracted" in record else {}
+        made = {"id": number, "email": ADDRESS, **record}
+        extracted = {"time_extracted": made.pop("extracted")} if "extracted" in made else {}
         messages.append({"type": "RECORD", "stream": "orders", "record": made, **extracted})
-    list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages)))))
+    read(inspector, *messages)
     return dict(inspector.plans[0].noted.outcomes)
 
 
@@ -200,8 +260,21 @@ def recorded(*records: dict[str, Any]) -> dict[str, int]:
             {"sent": 2},
         ),
         ([{"event_time": "?"}], {"invalid_event_time": 1}),
+        # A row that is rejected all the same, and years newer.
+        (
+            [
+                {"event_time": 900_000_000, "email": None},
+                {"event_time": 1_000_000},
+                {"event_time": 1_000_000 - 6 * DAY},
+            ],
+            {"event_in_future": 1, "sent": 2},
+        ),
+        (
+            [{"event_time": 1_000_000, "email": None}, {"event_time": 900_000, "email": "?"}],
+            {"no_identity": 2},
+        ),
     ],
 )
 def test_ages_of_a_recording(records: list[dict[str, Any]], outcomes: dict[str, int]) -> None:
-    """The newest event is the clock, unless the tap read it before it was to happen."""
+    """The newest event that is sent is the clock, but for what was planned when the tap read it."""
     assert recorded(*records) == outcomes

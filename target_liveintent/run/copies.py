@@ -1,0 +1,21 @@
+"""Counts and words events that two maps make of the same record, of which only one is sent."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterator
+
+from target_liveintent.run.amounts import counted
+
+
+class Copies(Counter[tuple[str, str]]):
+    """How many records gave the same event to two streams, by the names of the two."""
+
+    def warnings(self) -> Iterator[str]:
+        """Return a line for each pair of streams."""
+        for (first, second), count in self.items():
+            yield (
+                f"{first} and {second}: {counted(count, 'record')} gave both of them one event with"
+                f" the same event ID, and only that of {first} is sent; map event_id in {second},"
+                " so that its events have IDs of their own"
+            )

@@ -1,0 +1,159 @@
+"""The example without a disk: what Kubernetes and GitHub read is right, and runs keep no file."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from typing import TYPE_CHECKING
+
+import pytest
+from meltano_support import ROOT, Project, changed_text, copy_of_an_example, expected, seen
+from object_store import Store
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from postgres_server import Postgres
+
+    from target_liveintent.sandbox import Sandbox
+
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
+
+EXAMPLE = ROOT / "examples" / "no-disk"
+BUCKET = "shop-liveintent"
+REQUIREMENT = "target-liveintent[postgres,report,s3]"
+CHECKERS = ("check-jsonschema==0.39.0", "kubernetes-validate==1.37.0")
+CHECKS = {
+    "cronjob.yaml": ("kubernetes-validate", "--strict"),
+    ".github/workflows/liveintent.yml": (
+        "check-jsonschema",
+        "--builtin-schema",
+        "vendor.github-workflows",
+    ),
+}
+"""The files, each with the command that compares it with the schema of who reads it."""
+
+
+@pytest.fixture(scope="module")
+def checkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+    """The programs that know these schemas, which ask no network."""
+    folder = tmp_path_factory.mktemp("checkers")
+    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
+    pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
+    done = subprocess.run(
+        [*pip, *CHECKERS], capture_output=True, text=True, timeout=300, check=False
+    )
+    if done.returncode != 0:
+        pytest.skip(f"{', '.join(CHECKERS)} cannot be installed: {done.stderr[-500:]}")
+    return folder / "bin"
+
+
+@pytest.mark.parametrize("name", CHECKS)
+def test_who_reads_it_takes_it(checkers: Path, name: str) -> None:
+    """Each key is one that Kubernetes or GitHub knows, with a value of its type."""
+    program, *options = CHECKS[name]
+    done = subprocess.run(
+        [checkers / program, *options, EXAMPLE / name],
+        capture_output=True,
+        text=True,
+        timeout=120,
+        check=False,
+    )
+    assert done.returncode == 0, done.stdout + done.stderr
+
+
+# Runs
+
+
+@pytest.fixture
+def store() -> Iterator[Store]:
+    """S3, with the example's bucket."""
+    store = Store()
+    store.client.create_bucket(Bucket=BUCKET)
+    yield store
+    store.close()
+
+
+@pytest.fixture
+def databases(postgres: Postgres, orders: dict[str, str]) -> Iterator[dict[str, str]]:
+    """The table of orders, the ledger's database and Meltano's, as `.env` names them."""
+    names = ("liveintent", "meltano")
+    for name in names:
+        postgres.sql(f"CREATE DATABASE {name}")
+    address = f"tester:unused@127.0.0.1:{postgres.port}"
+    yield {
+        **orders,
+        "TARGET_LIVEINTENT_LEDGER_URL": f"postgresql://{address}/liveintent",
+        "MELTANO_DATABASE_URI": f"postgresql+psycopg://{address}/meltano",
+    }
+    for name in names:
+        postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
+
+
+@pytest.fixture
+def image(tmp_path: Path, wheel: str) -> Project:
+    """What the Dockerfile makes: the project with its plugins installed."""
+    project = copy_of_an_example("no-disk", tmp_path / "image", wheel)
+    text = project.settings.read_text(encoding="utf-8")
+    extras = REQUIREMENT.removeprefix("target-liveintent")
+    project.settings.write_text(changed_text(text, {REQUIREMENT: f"{wheel}{extras}"}))
+    done = project.shell("meltano install")
+    assert done.returncode == 0, done.stderr[-3000:]
+    return project
+
+
+def machine(image: Project, name: str) -> Project:
+    """A new machine with the image; nothing of earlier runs is there."""
+    folder = image.folder.with_name(name)
+    shutil.copytree(image.folder, folder, symlinks=True)
+    return Project(folder)
+
+
+def files(project: Project) -> set[str]:
+    """The names of the files that are there, without Meltano's own."""
+    return {path.name for path in project.folder.iterdir()} - {".meltano"}
+
+
+@pytest.mark.postgres
+def test_machines_share_what_they_did(
+    image: Project,
+    postgres: Postgres,
+    databases: dict[str, str],
+    store: Store,
+    sandbox: Sandbox,
+) -> None:
+    """Each run is on a new machine, sends what the others did not, and leaves no file there."""
+    settings = {
+        "TARGET_LIVEINTENT_CUSTOMER_ID": "a-1b2c",
+        "TARGET_LIVEINTENT_PIXEL_ID": "12345",
+        "TARGET_LIVEINTENT_AUTH_TOKEN": "sandbox-token",
+        "TARGET_LIVEINTENT_API_URL": sandbox.url,
+        **store.environment,
+        **databases,
+    }
+
+    def run(name: str, *options: str) -> str:
+        there = machine(image, name)
+        done = there.run("run", *options, "postgres-to-liveintent", **settings)
+        assert done.returncode == 0, done.stderr[-3000:]
+        assert files(there) == files(image)
+        return done.stdout + done.stderr
+
+    run("first")
+    assert seen(sandbox) == expected(postgres)
+    objects = store.objects(BUCKET)
+    assert {key.partition("/")[0] for key in objects} == {
+        "dead-letters",
+        "delivered.singer",
+        "report.html",
+        "report.json",
+    }
+    accepted = sandbox.stats.accepted
+
+    run("second")  # STATE is known.
+    assert sandbox.stats.accepted == accepted
+    again = run("third", "--full-refresh")  # And where it is not, the ledger.
+    assert f"already_sent {accepted}" in again
+    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (accepted, 0)
