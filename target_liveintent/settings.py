@@ -272,6 +272,11 @@ def report_json(report_path: str) -> str:
     return report_path.removesuffix(".html") + ".json"
 
 
+def is_url(path: str) -> bool:
+    """Return whether a setting for a file holds a URL, such as that of a bucket, and no path."""
+    return "://" in path
+
+
 def is_loopback(url: str) -> bool:
     """Return whether a URL names this machine by its loopback address or name."""
     host = urlsplit(url).hostname or ""

@@ -31,8 +31,10 @@ from target_liveintent.run import Closed, Run, parts_of
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
+    UNWELL,
     Message,
     MessageReader,
+    Options,
     Record,
     StateOutput,
     StopSignals,
@@ -50,6 +52,8 @@ from target_liveintent.singer import (
     make_command,
     print_dead_letters,
     print_explanation,
+    print_health,
+    print_report,
     readable_failures,
     state_of,
     stream_maps_of,
@@ -148,6 +152,9 @@ class TargetLiveIntent(Target):
         explained: bool = False,
         expected: str | None = None,
         letters_path: str | None = None,
+        page_path: str | None = None,
+        health: bool = False,
+        max_age: float | None = None,
     ) -> None:
         """Do what the options of the command line ask for."""
         actions = {
@@ -155,9 +162,11 @@ class TargetLiveIntent(Target):
             "--preset": preset is not None,
             "--explain": explained,
             "--dead-letters": letters_path is not None,
+            "--report": page_path is not None,
+            "--health": health,
         }
         has_input = file_input is not None
-        check_options(actions, style=about_format, expected=expected, has_input=has_input)
+        check_options(Options(actions, about_format, expected, has_input, page_path, max_age))
         config = config or _ConfigInput()
         if any(actions.values()):
             check_output()
@@ -170,6 +179,11 @@ class TargetLiveIntent(Target):
             source = input_of(file_input)
             if not print_explanation(config, source, as_json=as_json, expected=expected):
                 sys.exit(1)
+        elif page_path is not None:
+            print_report(config, page_path, about_format, cls.logger)
+        elif health:
+            if not print_health(config, max_age, cls.logger):
+                sys.exit(UNWELL)
         elif letters_path is not None:
             print_dead_letters(config, letters_path, as_json=about_format == "json")
         else:

@@ -23,7 +23,7 @@ from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import NULL_VALUES, nearest
-from target_liveintent.settings import Settings, endpoint, is_loopback, report_json
+from target_liveintent.settings import Settings, endpoint, is_loopback, is_url, report_json
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")

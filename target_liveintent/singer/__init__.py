@@ -2,6 +2,7 @@
 
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
+    Options,
     check_options,
     environment_settings,
     failure_text,
@@ -10,6 +11,7 @@ from target_liveintent.singer.cli import (
     print_explanation,
     readable_failures,
 )
+from target_liveintent.singer.history import UNWELL, print_health, print_report
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
@@ -26,8 +28,10 @@ from target_liveintent.singer.validation import RecordValidator
 
 __all__ = [
     "STOP_SECONDS",
+    "UNWELL",
     "Message",
     "MessageReader",
+    "Options",
     "Record",
     "RecordValidator",
     "ReplayConverter",
@@ -47,6 +51,8 @@ __all__ = [
     "make_command",
     "print_dead_letters",
     "print_explanation",
+    "print_health",
+    "print_report",
     "readable_failures",
     "state_of",
     "stream_maps_of",

@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import IO, Any
+from typing import IO, Any, NamedTuple
 
 import click
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -85,8 +85,10 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
         if option.name == "config":
             option.callback = read_config_files
         elif option.name == "about_format":
+            option.type = click.Choice(["json", "markdown", "text"], case_sensitive=False)
             option.help = (
-                "Output style of --about; --explain and --dead-letters have json, for programs."
+                "Output style of --about: json or markdown; of --report: text or json; --explain"
+                " and --dead-letters have json, for programs."
             )
     options = [
         click.Option(
@@ -118,6 +120,28 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
             " them, what to do, and what a replay would do. PATH is a file or a folder of *.singer"
             " files; without it, dead_letter_path. Sends and changes nothing.",
         ),
+        click.Option(
+            ["--report", "page_path"],
+            is_flag=False,
+            flag_value="",
+            type=click.Path(dir_okay=False),
+            metavar="[PATH]",
+            help="Write the report page from the history of runs (history_path): today against"
+            " usual, and the last run. Without PATH, to report_path. --format=text prints at most"
+            " 12 lines in its place, --format=json the figures.",
+        ),
+        click.Option(
+            ["--health"],
+            is_flag=True,
+            help="Say in one line whether all is usual, by the history of runs. Exit code 3 if the"
+            " last run failed, something is unusual, or dead letters grew.",
+        ),
+        click.Option(
+            ["--max-age"],
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="HOURS",
+            help="With --health: exit code 3 as well if no run came for so long.",
+        ),
     ]
     return Command(
         name=sdk_command.name,
@@ -129,28 +153,57 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
     )
 
 
-def check_options(
-    actions: Mapping[str, bool], *, style: str | None, expected: str | None, has_input: bool
-) -> None:
-    """Raise a usage error for options that do not go together.
+class Options(NamedTuple):
+    """The options that must fit together.
 
-    Args:
+    Attributes:
         actions: Whether each option is given that does something else than a run.
         style: That of `--format`.
         expected: The file of `--expect`.
         has_input: Whether `--input` is given.
+        page_path: The path of `--report`; empty without one.
+        max_age: The hours of `--max-age`.
     """
-    given = [option for option, is_given in actions.items() if is_given]
+
+    actions: Mapping[str, bool]
+    style: str | None = None
+    expected: str | None = None
+    has_input: bool = False
+    page_path: str | None = None
+    max_age: float | None = None
+
+
+_STYLES = {
+    "--about": ("json", "markdown"),
+    "--explain": ("json",),
+    "--dead-letters": ("json",),
+    "--report": ("text", "json"),
+}
+"""What `--format` can be, by what is done."""
+
+
+def check_options(options: Options) -> None:
+    """Raise a usage error for options that do not go together."""
+    given = [option for option, is_given in options.actions.items() if is_given]
     if len(given) > 1:
         msg = f"{' and '.join(given)} do different things: give one of them"
         raise click.UsageError(msg)
-    if expected is not None and "--explain" not in given:
+    if options.expected is not None and "--explain" not in given:
         msg = "--expect compares what --explain finds: give both"
         raise click.UsageError(msg)
-    if style == "markdown" and given and given != ["--about"]:
-        msg = f"{given[0]} has no format markdown; json is there for programs"
+    if options.max_age is not None and "--health" not in given:
+        msg = "--max-age is a limit of --health: give both"
         raise click.UsageError(msg)
-    if has_input and "--dead-letters" in given:
+    if given and options.style is not None:
+        styles = _STYLES.get(given[0], ())
+        if options.style not in styles:
+            has = f"it has {' and '.join(styles)}" if styles else "it prints text"
+            msg = f"{given[0]} has no format {options.style}; {has}"
+            raise click.UsageError(msg)
+    if options.style is not None and options.page_path:
+        msg = f"--report --format={options.style} prints, and writes no page: leave out the path"
+        raise click.UsageError(msg)
+    if options.has_input and "--dead-letters" in given:
         msg = "--dead-letters does not read --input: give the path as --dead-letters PATH"
         raise click.UsageError(msg)
 
@@ -181,7 +234,8 @@ def environment_settings() -> dict[str, Any]:
     return from_environment(os.environ, _ENVIRONMENT_PREFIX)
 
 
-def _given_settings(config: _ConfigInput) -> dict[str, Any]:
+def given_settings(config: _ConfigInput) -> dict[str, Any]:
+    """Return the settings that a run would have, without a check."""
     environment = environment_settings() if config.parse_env else {}
     return {**config.config, **environment}  # In the order of a run.
 
@@ -204,7 +258,7 @@ def print_explanation(
         ConfigurationError: If a setting is wrong.
         RunError: If the input is neither a Singer stream nor a catalog, or a file cannot be used.
     """
-    given = _given_settings(config)
+    given = given_settings(config)
     unknown = list(unknown_settings(given))
     if not as_json:
         print_lines(unknown)
@@ -249,10 +303,10 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
         ConfigurationError: If a setting is wrong.
         StorageError: If the dead letters cannot be read.
     """
-    given = _given_settings(config)
+    given = given_settings(config)
     notes = list(unknown_settings(given))
     not_null = {name: value for name, value in given.items() if value is not None}
-    _hide_given_token(not_null)
+    hide_given_token(not_null)
     read = _READ_WITH_LETTERS if path else (*_READ_WITH_LETTERS, "dead_letter_path")
     wanted = {name: value for name, value in not_null.items() if name in read}
     stand_ins = {"customer_id": "a-0000", "auth_token": "none", "ledger": False}
@@ -271,7 +325,7 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
         print_lines(letter_lines(found))
 
 
-def _hide_given_token(given: Mapping[str, Any]) -> None:
+def hide_given_token(given: Mapping[str, Any]) -> None:
     """Hide the token in what is printed: a dead letter can hold what the API said about it."""
     hide_token(str(given.get("auth_token", "")))
     with contextlib.suppress(ConfigurationError):  # Nothing is sent, so it need not be there.

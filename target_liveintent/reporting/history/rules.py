@@ -28,8 +28,8 @@ from target_liveintent.reporting.history.usual import (
     stream_days,
 )
 from target_liveintent.reporting.run_report.tally import FIELDS, HOUR
-from target_liveintent.reporting.run_report.words import amount, percent
-from target_liveintent.run import counted
+from target_liveintent.reporting.run_report.words import percent
+from target_liveintent.run import amount_words, counted
 
 _HOURS = 24
 _LEAST_DAYS = 14
@@ -143,7 +143,7 @@ def other_average(case: Case) -> Iterator[Finding]:
             money = f"in {currency}" if currency else "without a currency"
             yield Finding(
                 currency,
-                f"the average value {money} is {amount(value.average)} in the last 24 hours, where"
+                f"the average value {money} is {amount_words(value.average)} in the last 24 hours, where"
                 f" {usual.low:,.2f} to {usual.high:,.2f} is usual; see whether value has come in"
                 " another unit, such as cents",
             )

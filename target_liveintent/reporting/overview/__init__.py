@@ -1,7 +1,6 @@
-"""What the history says as of now: gathered, and as text; `page` renders it for browsers."""
+"""What the history says as of now: gathered, as text, and as a page."""
 
-from target_liveintent.reporting.overview.gather import overview_of
-from target_liveintent.reporting.overview.model import Overview
+from target_liveintent.reporting.overview.reading import read_overview, write_overview
 from target_liveintent.reporting.overview.text import as_lines, health_line
 
-__all__ = ["Overview", "as_lines", "health_line", "overview_of"]
+__all__ = ["as_lines", "health_line", "read_overview", "write_overview"]

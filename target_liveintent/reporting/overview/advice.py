@@ -5,10 +5,8 @@ from __future__ import annotations
 from collections.abc import Iterator
 from typing import NamedTuple
 
-import msgspec
-
 from target_liveintent.reasons import REASONS
-from target_liveintent.reporting.history import RunEntry, StreamFigures
+from target_liveintent.reporting.history import StreamFigures
 from target_liveintent.reporting.run_report.advice import ALL_SOURCES, GAPS
 from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.reporting.run_report.words import percent
@@ -32,7 +30,7 @@ class _Advice(NamedTuple):
     words: str
 
 
-def advise(recent: StreamFigures, entry: RunEntry | None) -> Iterator[str]:
+def advise(recent: StreamFigures, facts: Facts | None) -> Iterator[str]:
     """Yield a sentence for each thing to change, what would gain most first.
 
     First are conversions that LiveIntent does not get, or gets without both hashes; then those
@@ -41,9 +39,10 @@ def advise(recent: StreamFigures, entry: RunEntry | None) -> Iterator[str]:
 
     Args:
         recent: The sum of the usual runs of the last 30 days.
-        entry: What the last run left; its report says which sources there are.
+        facts: The report of the last run, which says what sources there are.
     """
-    found = [*_lost(recent), *_gaps(recent, _sources(entry)), *_late(recent)]
+    sources = set() if facts is None else {one.source for one in facts.coverage}
+    found = [*_lost(recent), *_gaps(recent, sources), *_late(recent)]
     for one in sorted(found, key=lambda one: (one.kind, -one.conversions))[:_MOST]:
         yield one.words
 
@@ -79,10 +78,3 @@ def _late(recent: StreamFigures) -> Iterator[_Advice]:
             " happened: run more often."
         )
         yield _Advice(3, recent.late, words)
-
-
-def _sources(entry: RunEntry | None) -> set[str]:
-    if entry is None:
-        return set()
-    facts = msgspec.json.decode(entry.facts, type=Facts)
-    return {one.source for one in facts.coverage}

@@ -18,6 +18,8 @@ from target_liveintent.reporting.run_report import charts, markup
 from target_liveintent.reporting.run_report.markup import text
 from target_liveintent.reporting.run_report.words import short_number
 
+LEAST_DRAWN = 2
+"""Days from which on there are charts."""
 _CAPTIONS = {
     CONVERSIONS: "Conversions by day of sending",
     EMAIL_HASH: "Share with a hash of an e-mail address",
@@ -39,7 +41,7 @@ _LEGEND = {
 
 def charts_of(overview: Overview) -> str:
     """Return the section of charts."""
-    if not overview.days:
+    if len(overview.days) < LEAST_DRAWN:
         return ""
     figures = [chart_of(overview, one) for one in overview.figures if one.figure != CONVERSIONS]
     legend = "".join(

@@ -6,6 +6,8 @@ import datetime as dt
 from collections import Counter
 from collections.abc import Callable, Sequence
 
+import msgspec
+
 from target_liveintent.reporting.history import (
     BACKFILL,
     USUAL,
@@ -42,6 +44,7 @@ from target_liveintent.reporting.overview.model import (
     Worth,
 )
 from target_liveintent.reporting.overview.trend import worse_since
+from target_liveintent.reporting.run_report.model import FAILED, Facts
 from target_liveintent.reporting.run_report.tally import HOUR
 
 _MONTHS = 3
@@ -87,7 +90,7 @@ def overview_of(
             *figure_causes(unusual, letters, gathered.recent),
         ],
         unusual=unusual,
-        advice=list(advise(gathered.last_days(_THIRTY), history.entry)),
+        advice=list(advise(gathered.last_days(_THIRTY), facts_of(history))),
         figures=figures,
         reasons=reasons,
         streams=gathered.streams(),
@@ -95,6 +98,16 @@ def overview_of(
         days=[gathered.day(day) for day in gathered.shown],
         changes=changes_of((one.figures, one.usual) for one in gathered.days.values()),
     )
+
+
+def facts_of(history: History) -> Facts | None:
+    """Return the report of the last run; None if the history does not have it any more."""
+    if history.entry is None:
+        return None
+    try:
+        return msgspec.json.decode(history.entry.facts, type=Facts)
+    except msgspec.ValidationError:  # Another version wrote it.
+        return None
 
 
 class _DayRuns:
@@ -137,7 +150,7 @@ class _Gathered:
         found = self.days.get(day)
         if found is None:
             return Day(day, 0, 0, 0)
-        failed = sum(run.ending == "failed" for run in found.usual)
+        failed = sum(run.ending == FAILED for run in found.usual)
         return Day(day, len(found.usual), failed, found.special)
 
     # Against what is usual

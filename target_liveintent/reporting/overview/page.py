@@ -4,7 +4,7 @@ from __future__ import annotations
 
 from collections.abc import Iterator, Sequence
 
-from target_liveintent.reporting.overview.daily import chart_of, charts_of
+from target_liveintent.reporting.overview.daily import LEAST_DRAWN, chart_of, charts_of
 from target_liveintent.reporting.overview.figures import (
     CONVERSIONS,
     EMAIL_HASH,
@@ -64,11 +64,10 @@ def page(overview: Overview, facts: Facts | None) -> str:
 
 def _head(overview: Overview) -> str:
     pixel = "" if overview.pixel_id is None else f"Pixel {overview.pixel_id}, "
-    kind = "failed" if overview.causes else ""
+    is_known = overview.figure(CONVERSIONS).usual is not None
+    kind = "failed" if overview.causes else "" if is_known else "calm"
     lines = [
-        f"{overview.figure(CONVERSIONS).now or 0:,} in the last 24 hours."
-        if overview.last_run is None
-        else comparison(overview),
+        comparison(overview),
         *_causes(overview),
         *worse_words(overview),
     ]
@@ -119,6 +118,7 @@ def _since(month: Month) -> str:
 
 
 def _comparison(overview: Overview) -> str:
+    heads = ["", "last 24 hours", "usual", "that is"]
     rows = [
         [
             text(name_of(one)),
@@ -128,14 +128,17 @@ def _comparison(overview: Overview) -> str:
         ]
         for one in overview.figures
     ]
-    table = markup.table("", ["", "last 24 hours", "usual", "that is"], rows)
-    chart = chart_of(overview, overview.figure(CONVERSIONS)) if overview.days else ""
+    if overview.figure(CONVERSIONS).usual is None:
+        heads, rows = heads[:2], [row[:2] for row in rows]
+    table = markup.table("", heads, rows)
+    is_drawn = len(overview.days) >= LEAST_DRAWN
+    charts = [chart_of(overview, overview.figure(CONVERSIONS))] if is_drawn else []
     intro = (
         "Usual is what eight of ten days have: the days of the last four weeks; after four weeks,"
         " the same weekdays of eight. Regular runs only, without replays, canaries and runs that"
         " catch up on old data."
     )
-    return markup.section("Today against usual", intro, table, chart)
+    return markup.section("Today against usual", intro, table, *charts)
 
 
 def _verdict(one: Compared) -> str:

@@ -30,8 +30,7 @@ from target_liveintent.reporting.overview.model import (
     Overview,
     Usual,
 )
-from target_liveintent.reporting.run_report.words import amount
-from target_liveintent.run import counted
+from target_liveintent.run import amount_words, counted
 
 NAMES = {
     CONVERSIONS: "conversions",
@@ -52,6 +51,8 @@ _VERDICT_OF = {
 }
 """The verdict for the worst cause."""
 _WHOLE_FROM = 10_000
+"""Amounts from which on cents do not matter."""
+_HUGE_DIGITS = 15
 
 
 def name_of(one: Compared) -> str:
@@ -86,8 +87,9 @@ def share(part: float) -> str:
 def money(number: Number) -> str:
     """Return an amount, without cents where it is large."""
     value = Decimal(number)
-    text = amount(value)
-    return text.partition(".")[0] if abs(value) >= _WHOLE_FROM and "e" not in text else text
+    if value.adjusted() >= _HUGE_DIGITS:
+        return amount_words(value)
+    return f"{value:,.0f}" if abs(value) >= _WHOLE_FROM else f"{value:,.2f}"
 
 
 def usual_words(figure: str, usual: Usual | None) -> str:

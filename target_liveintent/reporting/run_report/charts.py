@@ -82,7 +82,7 @@ def daily(
         width=_WIDTH, height=_HEIGHT, show_minor_x_labels=False, **_options(number)
     )
     chart.x_labels = labels
-    chart.x_labels_major = labels[:: max(1, len(labels) // _LABELS)]
+    chart.x_labels_major = labels[:: math.ceil(len(labels) / _LABELS)]
     scale = ticks(min([0.0, *heights, *ranges]), max([0.0, *heights, *ranges]))
     chart.y_labels = scale
     low, high = chart.range = scale[0], scale[-1]
