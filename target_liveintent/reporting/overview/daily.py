@@ -45,15 +45,18 @@ def charts_of(overview: Overview) -> str:
         return ""
     figures = [chart_of(overview, one) for one in overview.figures if one.figure != CONVERSIONS]
     legend = "".join(
-        f'<span class="key {kind}">{text(words)}</span>'
-        for kind, words in _LEGEND.items()
-        if kind in _used(overview)
+        f'<span class="key {kind}">{text(words)}</span>' for words, kind in _legend(overview)
     )
     intro = f"In the time zone {overview.timezone}."
     section = markup.section("Day by day", intro, *figures)
     return section.replace(
         '<div class="pair">', f'<p class="quiet">{legend}</p><div class="pair">', 1
     )
+
+
+def _legend(overview: Overview) -> list[tuple[str, str]]:
+    used = set(_used(overview))
+    return [(words, kind) for kind, words in _LEGEND.items() if kind in used]
 
 
 def _used(overview: Overview) -> Iterator[str]:
@@ -93,8 +96,9 @@ def chart_of(overview: Overview, one: Compared) -> str:
     else:
         values = [factor * float(point.value or 0) for point in one.days]
         bars = {"good": [*values[:-1], 0.0], "rest": [*[0.0] * (len(values) - 1), values[-1]]}
-        if one.figure == CONVERSIONS:
+        if one.figure == CONVERSIONS:  # The first chart.
             bars = {**bars, "hold": [float(day.special) for day in overview.days]}
+            keys = _legend(overview)
     usual = [
         None if point.usual is None else (factor * point.usual.low, factor * point.usual.high)
         for point in one.days
