@@ -32,7 +32,7 @@ _REASON_COLOURS = ("bad", "hold", "calm", "rest")
 _LEGEND = {
     "good": "a day",
     "rest": "today, so far",
-    "hold": "by replays, canaries and runs that caught up",
+    "hold": "by replays and the like",
     "usual": "usual",
     "gap": "no run came",
     "mark": "settings or version changed",

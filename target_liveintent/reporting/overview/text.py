@@ -59,7 +59,8 @@ def _lines(overview: Overview) -> Iterator[str]:
         f" {moment(overview.as_of, zone)}."
     )
     for cause in overview.causes[:_MOST_CAUSES]:
-        yield f"{_cause(overview, cause)}."
+        words = _cause(overview, cause)
+        yield f"{words[0].upper()}{words[1:]}."
         if cause.what_to_do:
             yield f"  What to do: {cause.what_to_do}"
     if (more := len(overview.causes) - _MOST_CAUSES) > 0:
@@ -67,7 +68,7 @@ def _lines(overview: Overview) -> Iterator[str]:
     if (last := overview.last_run) is not None:
         age = age_words((overview.as_of - last.ended_at).total_seconds())
         yield (f"Last run: {last.run_id}, {last.ending}, {moment(last.ended_at, zone)}, {age} ago.")
-    yield f"Conversions: {comparison(overview)}"
+    yield comparison(overview)
     if overview.months:
         month = overview.months[0]
         yield f"This month: {month.delivered:,} conversions since {month.first_day}."
