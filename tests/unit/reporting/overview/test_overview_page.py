@@ -204,5 +204,6 @@ def test_the_report_of_another_version() -> None:
 
     one = entry(at(0))
     assert facts_of(History([], one)) is None
-    one.facts = msgspec.Raw(msgspec.json.encode(everything().facts()))
-    assert facts_of(History([], one)) == everything().facts()
+    facts = everything().facts()
+    one.facts = msgspec.Raw(msgspec.json.encode(facts))
+    assert facts_of(History([], one)) == facts
