@@ -194,6 +194,15 @@ class Settings:
         " at the end and every `flush_interval_seconds`.",
         minLength=1,
     )
+    history_path: str | None = setting(
+        "A folder in which each run leaves a small JSON file, or the URL of one, such as"
+        " `s3://bucket/history`; a folder is made. With two weeks of it, a run says what is"
+        " unusual.",
+        minLength=1,
+    )
+    history_days: int = setting(
+        "Days that the history is kept; a run compares with the last 90.", default=400, minimum=1
+    )
     validate_records: bool = setting(
         "Check each record against the tap's schema; a failure is a dead letter.", default=False
     )

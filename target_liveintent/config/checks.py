@@ -143,6 +143,20 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
+def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Check the folder of the history, which need not be there."""
+    path = given.get("history_path", "").strip()
+    if not path or is_url(path):
+        return
+    try:
+        os.fsencode(path)
+        is_other = os.path.lexists(path) and not os.path.isdir(path)  # noqa: PTH112
+    except ValueError:
+        is_other = True
+    if is_other or "\0" in path:
+        yield "setting 'history_path' must name a folder, which a run makes if it is not there"
+
+
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for two settings that name the same file: one would overwrite the other's."""
     used = {"dead_letter_path": Settings.dead_letter_path, **given}
@@ -256,6 +270,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     _url_problems,
     _zone_problems,
     _path_problems,
+    _history_problems,
     store_problems,
     _shared_path_problems,
     _report_problems,

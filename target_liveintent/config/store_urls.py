@@ -9,7 +9,9 @@ from urllib.parse import SplitResult, urlsplit
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.settings import is_url
 
-_TAKE_URLS = ("dead_letter_path", "delivered_path", "report_path", "suppression_path")
+_TAKE_URLS = (
+    *("dead_letter_path", "delivered_path", "history_path", "report_path", "suppression_path"),
+)
 _TAKE_PATHS = ("ledger_path", "metrics_path")
 
 

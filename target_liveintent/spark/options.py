@@ -45,6 +45,8 @@ REFUSED = {
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
+    "history_path": _IN_LOG,
+    "history_days": _IN_LOG,
     "limit": "use .limit() of the DataFrame",
     "validate_records": "a DataFrame's columns have types",
     "replay_unconfirmed": _REPLAYED_ELSEWHERE,

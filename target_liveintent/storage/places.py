@@ -13,11 +13,15 @@ from target_liveintent.storage.dead_letters import DeadLetterFile, DeadLetterWri
 from target_liveintent.storage.delivered import DeliveredFile, DeliveredObjects, DeliveredWriter
 from target_liveintent.storage.delivered_rows import row_format
 from target_liveintent.storage.files import replace_file
+from target_liveintent.storage.folders import Folder, LocalFolder
 from target_liveintent.storage.journals import TakenOver
 from target_liveintent.storage.letter_objects import DeadLetterObjects
 from target_liveintent.storage.letter_parts import Letters
 from target_liveintent.storage.object_store import ObjectStore
 from target_liveintent.storage.stored_letters import LettersToStore, StoredLetters
+
+_HISTORY_SECONDS = 10
+"""For how long the history is tried again, at most: the run is over and waits for nothing else."""
 
 
 class Places:
@@ -94,6 +98,17 @@ class Places:
         store.check()
         return lambda url, text: store.put(url.rpartition("/")[2], text.encode())
 
-    def _store(self, setting: str, url: str) -> ObjectStore:
-        seconds = self._settings.max_retry_seconds
+    def history(self) -> Folder | None:
+        """Return the folder of the history, which is not made yet; None without the setting."""
+        path = self._settings.history_path
+        if path is None:
+            return None
+        if not is_url(path):
+            return LocalFolder("history_path", path)
+        seconds = min(self._settings.max_retry_seconds, _HISTORY_SECONDS)
+        return self._store("history_path", path, seconds)
+
+    def _store(self, setting: str, url: str, seconds: float | None = None) -> ObjectStore:
+        if seconds is None:
+            seconds = self._settings.max_retry_seconds
         return ObjectStore(setting, url, seconds, self._logger.warning, self._clock)
