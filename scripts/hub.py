@@ -53,7 +53,7 @@ _USAGE = f"""\
 
 ```sh
 meltano invoke <tap> > records.singer
-meltano invoke target-liveintent --explain < records.singer
+meltano invoke target-liveintent:explain < records.singer
 ```
 
 For each stream, it says which events its records become, and what is rejected and why.
@@ -61,7 +61,16 @@ For each stream, it says which events its records become, and what is rejected a
 ### Records that could not be sent
 
 They are in the dead-letter file, `liveintent-dead-letters.singer` by default, each with its reason.
-The documentation says how to look at them and how to send them again: {REPOSITORY}#readme
+
+```sh
+meltano invoke target-liveintent:dead-letters
+meltano invoke target-liveintent:replay --dry-run
+meltano invoke target-liveintent:replay
+```
+
+The first command shows what is in it and what to do; the last one sends what can be sent by now,
+and leaves the others.
+More is in the documentation: {REPOSITORY}#readme
 """
 _NEXT_STEPS = (
     "Say which of the tap's streams are conversions: a preset (`presets: {orders: shopify}`) or a"
@@ -69,6 +78,23 @@ _NEXT_STEPS = (
     " `TARGET_LIVEINTENT_DRY_RUN=true meltano run <tap> target-liveintent` shows the first events,"
     " and sends nothing."
 )
+
+
+# Meltano passes no configuration to a command, but the settings are in its environment.
+_COMMANDS = {
+    "dead-letters": {
+        "args": "--config=ENV --dead-letters",
+        "description": "Show what could not be sent, why, and what to do. Sends nothing.",
+    },
+    "explain": {
+        "args": "--config=ENV --explain",
+        "description": "Say what the records on standard input would become. Sends nothing.",
+    },
+    "replay": {
+        "args": "--config=ENV --replay",
+        "description": "Send the dead letters that can be sent by now, and leave the others.",
+    },
+}
 
 
 def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
@@ -92,6 +118,7 @@ def definition(pip_url: str = PIP_URL) -> dict[str, Any]:
         "keywords": ["meltano_sdk", "api", "reverse_etl", "advertising", "conversions"],
         "supported_python_versions": _python_versions(),
         "capabilities": sorted(c.value for c in TargetLiveIntent.capabilities),
+        "commands": _COMMANDS,
         "log_parser": "singer-sdk",
         "settings_group_validation": [sorted(group) for group in groups],
         # Sorted as by the Hub's weekly refresh, which then changes less.

@@ -16,7 +16,7 @@ class Reason(NamedTuple):
             report.
         is_bad: Whether such records count towards `max_dead_letter_percent`. Those that every
             healthy run has, such as guests without an address, do not.
-        replayed: Whether the dead letter is sent again when the file is piped back.
+        replayed: Whether a replay sends the dead letter.
         letter: Whether a dead letter is written; records that must not be kept are only counted.
         of_letter: The meaning where a replay gives the reason to a dead letter, to which no stream
             map applies; empty where `meaning` serves.
@@ -119,15 +119,15 @@ REASONS: dict[str, Reason] = {
         replayed=False,
     ),
     "other_account": Reason(
-        "A dead letter that was piped back was written for another account (customer ID and API"
-        " host) or pixel. It stays in the file. Replay it with the settings of its account, or set"
+        "A dead letter of a replay was written for another account (customer ID and API host) or"
+        " pixel. It stays in the file. Replay it with the settings of its account, or set"
         " `replay_other_accounts` to send it with these.",
         is_bad=False,
         replayed=False,
     ),
     "expired": _dropped(
-        "The window of a dead letter that was piped back has closed (7 days after the event, 30 for"
-        " source `offline`), so nobody can send it any more."
+        "The window of a dead letter has closed (7 days after the event, 30 for source `offline`),"
+        " so nobody can send it any more. A replay drops it."
     ),
     "deleted": _dropped(
         "The row was deleted in the source: `_sdc_deleted_at` or `_sdc_lsn_deleted_at` is set in"

@@ -147,18 +147,19 @@ class Settings:
         maximum=100,
     )
     dead_letter_path: str = setting(
-        "The file that takes what could not be sent, and can be piped back.",
+        "The file that takes what could not be sent, and can be piped back; or the URL of a folder,"
+        " such as `s3://bucket/dead-letters`, that takes objects of it.",
         default="liveintent-dead-letters.singer",
         minLength=1,
     )
     replay_unconfirmed: bool = setting(
-        "When dead letters are piped back, send those again that LiveIntent may have counted:"
+        "In a replay, send those dead letters again that LiveIntent may have counted:"
         " `unconfirmed` and `api_error`.",
         default=False,
     )
     replay_other_accounts: bool = setting(
-        "When dead letters are piped back, send those too that were written for another account"
-        " (customer ID and API host) or pixel: to the account and pixel of these settings.",
+        "In a replay, send those dead letters too that were written for another account (customer"
+        " ID and API host) or pixel: to the account and pixel of these settings.",
         default=False,
     )
     ledger: bool = setting(
@@ -173,16 +174,19 @@ class Settings:
         minLength=1,
     )
     suppression_path: str | None = setting(
-        "A file of people never to send: addresses or hashes of them, one a line.", minLength=1
+        "A file of people never to send, or its URL: addresses or hashes of them, one a line.",
+        minLength=1,
     )
     report_path: str | None = setting(
-        "The run's report is written there: one page, such as `liveintent-report.html`, and beside"
-        " it the same as JSON. Needs `pip install 'target-liveintent[report]'`.",
+        "The run's report is written there, a path or a URL: one page, such as"
+        " `liveintent-report.html`, and beside it the same as JSON. Needs"
+        " `pip install 'target-liveintent[report]'`.",
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
     )
     delivered_path: str | None = setting(
         "A CSV file to which each delivered event is appended, for the reconciliation with what"
-        " LiveIntent has counted; where it ends in `.singer`, a Singer stream for your database.",
+        " LiveIntent has counted; where it ends in `.singer`, a Singer stream for your database."
+        " A URL names a folder that takes parts of it.",
         minLength=1,
     )
     metrics_path: str | None = setting(

@@ -12,6 +12,7 @@ from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 
 from target_liveintent.conversions import EventBuilder, Rejection, watch_zone
+from target_liveintent.errors import InputError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
@@ -130,7 +131,7 @@ class LiveIntentSink(RunSink):
 
 
 class DeadLetterSink(LiveIntentSink):
-    """Resends dead letters that are piped back. Stream maps do not apply to them."""
+    """Resends the dead letters of a replay, or those that are piped back, without stream maps."""
 
     def __init__(self, *args: Any) -> None:
         super().__init__(*args)
@@ -140,7 +141,18 @@ class DeadLetterSink(LiveIntentSink):
         return ReplayConverter(plan, builder, self._counts.left_out, self._settings)
 
     def process_record(self, record: dict[str, Any], *_: Any) -> None:
-        """Convert a dead letter, or carry it over if it must not be sent again."""
+        """Convert a dead letter, or carry it over if it must not be sent again.
+
+        Raises:
+            InputError: If this very run has written it.
+        """
+        if record.get("run_id") == self._run.run_id:
+            msg = (
+                "the input holds a dead letter that this run has just written, so the run reads the"
+                " file of dead_letter_path, which it writes: use target-liveintent --replay, which"
+                " takes the file over"
+            )
+            raise InputError(msg)
         self._counts.read += 1
         result = self._converter.convert(record)
         if isinstance(result, Rejection):
@@ -152,5 +164,9 @@ class DeadLetterSink(LiveIntentSink):
             self._run.carry_over(self._plan.stream, record, "over_limit")
             return
         # If it is refused again, its new dead letter names the stream that it came from.
-        result = result and msgspec.structs.replace(result, stream=str(record.get("stream")))
+        replayed = self._run.replayed
+        letter = None if replayed is None else replayed.current
+        result = result and msgspec.structs.replace(
+            result, stream=str(record.get("stream")), letter=letter
+        )
         self._run.take(self._plan.stream, result)

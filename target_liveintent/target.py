@@ -8,6 +8,7 @@ The path of a record: `MessageReader` → `TargetLiveIntent._process_record_mess
 
 from __future__ import annotations
 
+import contextlib
 import functools
 import gc
 import signal
@@ -25,17 +26,17 @@ from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import StreamPlan, preset_text
-from target_liveintent.privacy import Suppressions, hide_token, protect_logging
+from target_liveintent.privacy import hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
-    UNWELL,
     Message,
     MessageReader,
     Options,
     Record,
+    ReplayCommand,
     StateOutput,
     StopSignals,
     Stream,
@@ -53,6 +54,7 @@ from target_liveintent.singer import (
     print_dead_letters,
     print_explanation,
     print_health,
+    print_lines,
     print_report,
     readable_failures,
     state_of,
@@ -60,7 +62,7 @@ from target_liveintent.singer import (
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger, LedgerPreview
+from target_liveintent.storage import Ledger, LedgerPreview, Places
 
 
 class TargetLiveIntent(Target):
@@ -80,11 +82,14 @@ class TargetLiveIntent(Target):
     message_reader: MessageReader
     _stream_maps: StreamMaps
 
-    def __init__(self, *, run_id: str | None = None, **kwargs: Any) -> None:
+    def __init__(
+        self, *, run_id: str | None = None, replay: ReplayCommand | None = None, **kwargs: Any
+    ) -> None:
         """Make the parts of a run.
 
         Args:
             run_id: The ID of the run; None for a new one.
+            replay: The command `--replay`, whose dead letters are the input.
             kwargs: The arguments of the SDK's `Target`.
 
         Raises:
@@ -95,26 +100,33 @@ class TargetLiveIntent(Target):
         for warning in config.unknown_settings(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
+        self._replay = replay
+        if replay is not None:
+            self.settings = replay.settings(self.settings)
         self.run_id = run_id or new_run_id()
         hide_token(self.settings.auth_token)
         check_log()
         if not self.settings.dry_run:
             check_output()
         # Before all other files: if it cannot be read, the run must not create any.
-        self._suppressions = Suppressions(self.settings.suppression_path)
+        self._suppressions = Places(self.settings, self.logger).suppressions()
         program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(
             self.settings, program, self.logger, sys.stderr, run_id=self.run_id
         )
         tally = self._reporter.tally
         output = StateOutput()
-        parts = parts_of(self.settings, self.logger, run_id=self.run_id)
+        # An API that accepts nothing may do so as only the bad events are left to be replayed.
+        accepted = replay is not None
+        parts = parts_of(self.settings, self.logger, run_id=self.run_id, accepted=accepted)
         parts = parts._replace(
             write_state=output.write,
             stop_reading=functools.partial(self._stop_reading, parts.ledger),
             on_delivered=None if tally is None else tally.delivered,
             on_progress=self._reporter.progress,
         )
+        if replay is not None:
+            parts = replay.parts(parts)
         self._signals = StopSignals(
             self.logger,
             lambda: _what_waits(output, parts.ledger),
@@ -155,6 +167,8 @@ class TargetLiveIntent(Target):
         page_path: str | None = None,
         health: bool = False,
         max_age: float | None = None,
+        replayed: str | None = None,
+        dry_run: bool = False,
     ) -> None:
         """Do what the options of the command line ask for."""
         actions = {
@@ -162,11 +176,14 @@ class TargetLiveIntent(Target):
             "--preset": preset is not None,
             "--explain": explained,
             "--dead-letters": letters_path is not None,
+            "--replay": replayed is not None,
             "--report": page_path is not None,
             "--health": health,
         }
         has_input = file_input is not None
-        check_options(Options(actions, about_format, expected, has_input, page_path, max_age))
+        check_options(
+            Options(actions, about_format, expected, has_input, dry_run, page_path, max_age)
+        )
         config = config or _ConfigInput()
         if any(actions.values()):
             check_output()
@@ -182,17 +199,19 @@ class TargetLiveIntent(Target):
         elif page_path is not None:
             print_report(config, page_path, about_format, cls.logger)
         elif health:
-            if not print_health(config, max_age, cls.logger):
-                sys.exit(UNWELL)
+            print_health(config, max_age, cls.logger)
         elif letters_path is not None:
             print_dead_letters(config, letters_path, as_json=about_format == "json")
         else:
             run_id = new_run_id()
             cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
+            given: dict[str, Any] = {"config": config.config, "parse_env_config": config.parse_env}
             with readable_failures(cls.logger, run_named(run_id)):
-                input_of(file_input)  # Closed, it ends the run before a file is made.
-                target = cls(config=config.config, parse_env_config=config.parse_env, run_id=run_id)
-                target.process(file_input)
+                if replayed is None:
+                    input_of(file_input)  # Closed, it ends the run before a file is made.
+                else:
+                    given["replay"] = ReplayCommand(replayed, cls.logger, dry_run=dry_run)
+                cls(**given, run_id=run_id).process(file_input)
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -219,24 +238,28 @@ class TargetLiveIntent(Target):
     def process(self, file_input: IO[str] | None) -> None:
         """Read the input (None: standard input) to its end, or to a signal, and deliver it.
 
+        A replay reads its dead letters instead.
+
         Raises:
             RunError: If not every record that was read has an outcome.
             SystemExit: After a signal, with 128 plus its number.
         """
-        check_input(file_input, self.settings.dead_letter_path)
+        given = contextlib.nullcontext(file_input)
+        if self._replay is None:
+            check_input(file_input, self.settings.dead_letter_path)
         # Records make no reference cycles, and imported modules stay to the end. So the garbage
         # collector finds nothing; without this, it costs 0.06 s at the exit and 5 % of a run.
         gc.freeze()
         gc.set_threshold(50_000)
-        with self._signals as wake:
+        with self._signals as wake, self._replay.input() if self._replay else given as source:
             super()._setup_signal_handlers()
             self.message_reader.wake = wake
             ending = Ending(DONE)
             try:
-                self.listen(file_input)
+                self.listen(source)
                 if self.run.limit_reached and self._signals.received is None:
                     # Meltano fails a run whose target stops reading before the tap stops writing.
-                    self.message_reader.drain(file_input, lambda: self._signals.received is None)
+                    self.message_reader.drain(source, lambda: self._signals.received is None)
             except BaseException as failure:
                 ending = Ending(FAILED, failure_text(failure))
                 self._abandon(failure)
@@ -248,7 +271,11 @@ class TargetLiveIntent(Target):
             if (number := self._signals.received) is not None:
                 stopped = _stopped_by(number)
                 name = run_named(self.run_id)
-                if self.run.counts.is_replay:  # It has no STATE.
+                if self._replay is not None:
+                    self.logger.warning(
+                        "%s; repeat the replay to send what it has left%s", stopped, name
+                    )
+                elif self.run.counts.is_replay:  # It has no STATE.
                     self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
                 else:
                     self.logger.warning(
@@ -267,8 +294,19 @@ class TargetLiveIntent(Target):
             texts = [_stopped_by(number), *([ending.message] if ending.message else [])]
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
+        if self._replay is not None:
+            self._replay.end()
+            print_lines(self._replay.summary(self.run.counts))
 
     def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
+        if self._replay is not None:
+            self.message_reader.stopped = True
+            self.logger.info(
+                "%s events are on their way, as many as the setting 'limit' allows; the other dead"
+                " letters are left",
+                self.settings.limit,
+            )
+            return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
                 "%s dead letters are on their way, as many as the setting 'limit' allows; the"

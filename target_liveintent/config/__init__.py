@@ -9,13 +9,16 @@ from target_liveintent.config.loading import (
 )
 from target_liveintent.config.nesting import joined
 from target_liveintent.config.schema import SCHEMA
+from target_liveintent.config.store_urls import check_option_url, url_problems
 
 __all__ = [
     "SCHEMA",
+    "check_option_url",
     "from_environment",
     "from_texts",
     "joined",
     "problems",
     "settings_of",
     "unknown_settings",
+    "url_problems",
 ]

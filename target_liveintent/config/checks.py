@@ -11,7 +11,7 @@ import importlib.util
 import os
 import pathlib
 import zoneinfo
-from collections.abc import Callable, Iterable, Iterator, Mapping
+from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
 from urllib.parse import SplitResult, urlsplit
 
@@ -20,6 +20,7 @@ from jsonschema import Draft202012Validator, ValidationError
 
 from target_liveintent.config.nesting import is_column, joined, nesting_problems
 from target_liveintent.config.schema import SCHEMA, expected
+from target_liveintent.config.store_urls import store_problems
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import NULL_VALUES, nearest
@@ -27,13 +28,16 @@ from target_liveintent.settings import Settings, endpoint, is_loopback, is_url, 
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")
-_WRITTEN_PATHS = (
-    "dead_letter_path",
-    "ledger_path",
-    "report_path",
-    "delivered_path",
-    "metrics_path",
-)
+_LEAVE_OUT = "leave the setting out if nobody needs the file"
+_WRITTEN_PATHS = {
+    "dead_letter_path": "what cannot be sent would be lost there. Who does not need it can delete"
+    " the file after the run, or set on_invalid to 'fail'",
+    "ledger_path": "set ledger to false to go without one",
+    "report_path": _LEAVE_OUT,
+    "delivered_path": _LEAVE_OUT,
+    "metrics_path": _LEAVE_OUT,
+}
+"""The settings of files that a run writes, each with what to do instead of naming /dev/null."""
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
@@ -118,19 +122,25 @@ def _zone_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    for name in _WRITTEN_PATHS:
-        if name not in given:
+    for name, instead in _WRITTEN_PATHS.items():
+        if name not in given or is_url(given[name].strip()):
             continue
         path = pathlib.Path(given[name])
         try:
             os.fsencode(path)
             in_folder, is_folder = path.absolute().parent.is_dir(), path.is_dir()
+            is_special = path.exists() and not path.is_file()
         except ValueError:  # The path holds a NUL, or a character that no file name can hold.
-            in_folder = is_folder = False
+            in_folder = is_folder = is_special = False
         if "\0" in str(path) or not in_folder:
             yield f"setting '{name}' must name a file in a folder that exists"
         elif is_folder:
             yield f"setting '{name}' must name a file, not a folder"
+        elif is_special:
+            yield (
+                f"setting '{name}' must name an ordinary file, not a device such as /dev/null, a"
+                f" pipe or a socket: {instead}"
+            )
 
 
 def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -155,12 +165,24 @@ def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
     paths = [(name, used[name].strip()) for name in (*_READ_PATHS, *_WRITTEN_PATHS) if name in used]
     if "report_path" in used:
         paths.append(("report_path", report_json(used["report_path"].strip())))
-    seen: dict[str, str] = {}
+    seen: dict[Hashable, tuple[str, str]] = {}
     for name, path in paths:
-        place = os.path.abspath(path)  # noqa: PTH100 (the file may be absent)
-        other = seen.setdefault(place, name)
+        other, there = seen.setdefault(_place(path), (name, path))
         if other != name:
-            yield f"settings '{other}' and '{name}' must not name the same file"
+            is_link = os.path.abspath(path) != os.path.abspath(there)  # noqa: PTH100
+            way = ", not even through a link" if is_link else ""
+            yield f"settings '{other}' and '{name}' must not name the same file{way}"
+
+
+def _place(path: str) -> Hashable:
+    """Return what two paths of the same file have in common, also if one of them is a link."""
+    try:
+        status = os.stat(path)  # noqa: PTH116
+    except OSError:  # It is absent.
+        return os.path.realpath(path)
+    except ValueError:  # No file can have this path, which another check says.
+        return path
+    return status.st_dev, status.st_ino
 
 
 def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -249,6 +271,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     _zone_problems,
     _path_problems,
     _history_problems,
+    store_problems,
     _shared_path_problems,
     _report_problems,
     _preset_problems,

@@ -8,7 +8,7 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from target_liveintent.config.checks import hint, problems
-from target_liveintent.config.nesting import joined
+from target_liveintent.config.nesting import joined, unflattened
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError
@@ -25,6 +25,9 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
     "string": str,
 }
 """What makes a value from a text, by the type of the setting."""
+
+_FLATTENED = {"stream_maps", "stream_map_config"}
+"""The settings whose objects can hold objects, which Meltano flattens in the environment."""
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
@@ -59,7 +62,11 @@ def from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, A
     """
     variables = {name: prefix + name.upper() for name in SCHEMA["properties"]}
     texts = {name: environment.get(variable, "") for name, variable in variables.items()}
-    return from_texts(texts, {name: f" ({variable})" for name, variable in variables.items()})
+    found = from_texts(texts, {name: f" ({variable})" for name, variable in variables.items()})
+    for name in _FLATTENED.intersection(found):
+        if isinstance(found[name], dict):
+            found[name] = unflattened(found[name])
+    return found
 
 
 def from_texts(

@@ -23,6 +23,27 @@ def joined(config: Mapping[str, Any]) -> dict[str, Any]:
     return {**config, **{setting: dict(streams) for setting, streams in _streams(config)}}
 
 
+def unflattened(given: dict[str, Any]) -> dict[str, Any]:
+    """Return the object that Meltano has flattened for an environment variable.
+
+    Of `{"orders": {"email": "mail"}}`, the variable has `{"orders.email": "mail"}`. An object that
+    has objects in it is not flattened, and is returned as it is.
+    """
+    is_flat = not any(isinstance(value, Mapping) for value in given.values())
+    if not is_flat or all("." not in name or given[name] in NULL_VALUES for name in given):
+        return given
+    nested: dict[str, Any] = {}
+    for name, value in given.items():
+        *path, last = name.split(".")
+        inner = nested
+        for step in path:
+            inner = inner.setdefault(step, {})
+            if not isinstance(inner, dict):  # A name is both: the rules for maps will say so.
+                return given
+        inner[last] = value
+    return nested
+
+
 def nesting_problems(config: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for each stream that a configuration, before `joined`, has twice."""
     for setting, streams in _streams(config):

@@ -34,6 +34,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
         columns: The mapped columns for a dead letter, without those that the identity was made of.
         currency: As it is sent; None if the event has none.
         value: As it is sent; None if the event has none.
+        letter: The number of the dead letter that a replay made it of.
     """
 
     stream: str
@@ -45,11 +46,14 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     identity: Identity = Identity(None, None)
     currency: str | None = None
     value: float | Decimal | None = None
+    letter: int | None = None
 
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
         """Convert a conversion that cannot be sent after all to a `Rejection`."""
         columns = with_hashes(self.columns, self.identity)
-        return Rejection(self.stream, self.event_id, reason, field, columns, detail)
+        return Rejection(
+            self.stream, self.event_id, reason, field, columns, detail, letter=self.letter
+        )
 
 
 class Rejection(msgspec.Struct, frozen=True):
@@ -62,6 +66,7 @@ class Rejection(msgspec.Struct, frozen=True):
         columns: The mapped columns for the dead letter, with hashes in place of the address.
         detail: More about the reason, without addresses.
         keys: The values of the tap's key properties, where the columns are not known.
+        letter: The number of the dead letter that a replay made it of.
     """
 
     stream: str
@@ -71,6 +76,7 @@ class Rejection(msgspec.Struct, frozen=True):
     columns: dict[str, Any]
     detail: str | None = None
     keys: dict[str, Any] | None = None
+    letter: int | None = None
 
 
 def with_hashes(columns: Mapping[str, Any], identity: Identity) -> dict[str, Any]:

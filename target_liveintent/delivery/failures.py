@@ -98,8 +98,8 @@ def refused_as_a_whole(what: str, detail: str) -> str:
         )
     return (
         f"{what} ({detail}). Not the events but the settings may be wrong: {cause}. The"
-        " next run sends again what was not delivered and has no dead letter; of a replay, keep the"
-        " file and pipe it in again"
+        " next run sends again what was not delivered and has no dead letter; a replay leaves what"
+        " it has not sent"
     )
 
 

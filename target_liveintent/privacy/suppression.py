@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import io
 from pathlib import Path
 
 from target_liveintent.errors import ConfigurationError
@@ -13,17 +14,20 @@ class Suppressions:
 
     Args:
         path: The setting `suppression_path`.
+        content: What was read from there, if it is a URL.
 
     Raises:
         ConfigurationError: If any part of the file cannot be read: a run must not send without it.
     """
 
-    def __init__(self, path: str | None) -> None:
+    def __init__(self, path: str | None, content: bytes | None = None) -> None:
         self._hashes: set[bytes] = set()
         if path is None:
             return
         try:
-            with Path(path).open(encoding="utf-8-sig") as lines:
+            # The text closes what it reads from.
+            file = Path(path).open("rb") if content is None else io.BytesIO(content)  # noqa: SIM115
+            with io.TextIOWrapper(file, encoding="utf-8-sig") as lines:
                 for number, line in enumerate(lines, 1):
                     self._add(line.strip(), number)
         except OSError as error:

@@ -11,6 +11,7 @@ import logging
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.privacy import without_secrets
+from target_liveintent.reporting.history.judge import NOT_JUDGED, Judgement
 from target_liveintent.run import RunCounts
 
 METRICS = {
@@ -28,9 +29,15 @@ METRICS = {
     "ended_at": "Unix time at which the run ended; 0 while it goes on.",
     "success": "1 if the run ended well, else 0.",
     "dry_run": "1 if nothing was really sent, else 0.",
+    "unusual": "1 if the last 24 hours are unusual by this rule, else 0; at the end of a run.",
 }
 """The gauges, without the prefix `target_liveintent_`, each with its help text."""
-_LABELS = {"run_info": ["run_id"], "records": ["stream", "fate"], "not_sent": ["stream", "reason"]}
+_LABELS = {
+    "run_info": ["run_id"],
+    "records": ["stream", "fate"],
+    "not_sent": ["stream", "reason"],
+    "unusual": ["rule", "stream"],
+}
 
 
 class MetricsFile:
@@ -62,12 +69,19 @@ class MetricsFile:
             self._written_at = now
             self._write(counts, status, {"ended_at": 0, "success": 0})
 
-    def end(self, counts: RunCounts, *, success: bool) -> None:
-        """Write how the run ended."""
+    def end(self, counts: RunCounts, *, success: bool, judgement: Judgement = NOT_JUDGED) -> None:
+        """Write how the run ended, and what is unusual."""
         now = self._clock.time()
-        self._write(counts, DeliveryStatus(), {"ended_at": now, "success": float(success)})
+        figures = {"ended_at": now, "success": float(success)}
+        self._write(counts, DeliveryStatus(), figures, judgement)
 
-    def _write(self, counts: RunCounts, status: DeliveryStatus, figures: dict[str, float]) -> None:
+    def _write(
+        self,
+        counts: RunCounts,
+        status: DeliveryStatus,
+        figures: dict[str, float],
+        judgement: Judgement = NOT_JUDGED,
+    ) -> None:
         # Imported here because only runs with metrics need it.
         from prometheus_client import CollectorRegistry, Gauge, write_to_textfile  # noqa: PLC0415
 
@@ -92,6 +106,8 @@ class MetricsFile:
         gauges["run_info"].labels(self._run_id).set(1)
         for name, figure in figures.items():
             gauges[name].set(figure)
+        for (rule, stream_name), found in judgement.items():
+            gauges["unusual"].labels(rule, stream_name).set(bool(found))
         for name, stream in counts.streams.items():
             shown = without_secrets(name)
             for outcome in ("read", "delivered", "filtered", "unmapped"):

@@ -2,16 +2,22 @@
 
 from __future__ import annotations
 
+import functools
 import logging
 import os
+from collections.abc import Callable
 from typing import IO
 
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery import DeliveryStatus
+from target_liveintent.errors import StorageError
 from target_liveintent.privacy import without_secrets
+from target_liveintent.reporting.history.judge import NOT_JUDGED, lines
+from target_liveintent.reporting.history.recorder import HistoryRecorder
 from target_liveintent.reporting.metrics import MetricsFile
+from target_liveintent.reporting.overview import Overview, overview_with, write_overview
 from target_liveintent.reporting.progress import LiveLine, Progress
 from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
@@ -20,7 +26,7 @@ from target_liveintent.reporting.waits import WaitLog
 from target_liveintent.run import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings, report_json
-from target_liveintent.storage import replace_file
+from target_liveintent.storage import Places
 
 
 class RunReporter:
@@ -34,8 +40,13 @@ class RunReporter:
         clock: Tells the time.
         run_id: The ID of the run.
 
+    Raises:
+        ConfigurationError: If the bucket of the report does not exist.
+        StorageError: If its store cannot be reached.
+
     Attributes:
-        tally: Counts what is delivered for the run report; None if the settings ask for none.
+        tally: Counts what is delivered for the run report and the history; None if the settings ask
+            for neither.
     """
 
     def __init__(  # noqa: PLR0913 (an argument for each thing that it reports on or to)
@@ -63,8 +74,10 @@ class RunReporter:
                 settings.metrics_path, interval, logger, clock, run_id=run_id
             )
         self.tally: Tally | None = None
-        if settings.report_path is not None:
+        if settings.report_path is not None or settings.history_path is not None:
             self.tally = Tally(settings.events.zone, clock)
+        self._history = HistoryRecorder(settings, logger, clock)
+        self._replace = Places(settings, logger, clock).report_replacer()
 
     def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Report how far the run is; called about once a second."""
@@ -81,31 +94,48 @@ class RunReporter:
         The last line of a run that is done ends in its ID; after others, the caller logs more.
         """
         self._progress.close()
-        settings, is_done = self._settings, ending.kind == DONE
+        settings, is_done, judgement = self._settings, ending.kind == DONE, NOT_JUDGED
         for warning in counts.warnings(settings.timezone):
             self._logger.warning(warning)
         ledger_path = settings.ledger_path if os.path.isfile(settings.ledger_path) else ""  # noqa: PTH113 (a path with a NUL is no file)
         advice = counts.advice(settings.dead_letter_path, ledger_path, settings.timezone)
-        *lines, last = *counts.lines(), *advice
-        for line in lines:
-            self._logger.info(line)
+        closing = [(logging.INFO, line) for line in (*counts.lines(), *advice)]
+        facts = None if self.tally is None else self._facts(counts, self.tally, ending)
+        if self.tally is not None and facts is not None:
+            judgement = self._history.end(counts, self.tally, facts)
+            closing += [(logging.WARNING, line) for line in lines(judgement)]
         name = run_named(self._run_id) if is_done else ""
-        self._logger.info("%s%s", last, name if settings.report_path is None else "")
+        has_report = facts is not None and settings.report_path is not None
+        for number, (level, line) in enumerate(closing, 1):
+            is_last = number == len(closing) and not has_report
+            self._logger.log(level, "%s%s", line, name if is_last else "")
         if self._metrics is not None:
-            self._metrics.end(counts, success=is_done)
-        if self.tally is not None and settings.report_path is not None:
-            self._write_report(counts, self.tally, ending, settings.report_path, name)
+            self._metrics.end(counts, success=is_done, judgement=judgement)
+        if facts is not None and settings.report_path is not None:
+            self._write_report(facts, settings.report_path, name)
 
-    def _write_report(
-        self, counts: RunCounts, tally: Tally, ending: Ending, path: str, name: str
-    ) -> None:
-        """Write the report, and log where it is; this line ends in `name`."""
-        now = self._clock.time()
+    def _facts(self, counts: RunCounts, tally: Tally, ending: Ending) -> Callable[[], Facts]:
+        """Return what gathers the facts of the run, which is over, when they are first needed."""
         tally.timeline.update(counts)
         names = {"target": self._program, "run_id": self._run_id}
+        now = self._clock.time()
+        return functools.cache(
+            lambda: gather(counts, tally, self._settings, ending, **names, now=now)
+        )
+
+    def _overview(self) -> Overview | None:
+        """Return what the history says, this run included; None without a history."""
+        history, entry = self._history.history, self._history.entry
+        if history is None or entry is None:
+            return None
+        return overview_with(history, entry, self._settings.events.zone)
+
+    def _write_report(self, facts: Callable[[], Facts], path: str, name: str) -> None:
+        """Write the report, and log where it is; this line ends in `name`."""
         try:
-            facts = gather(counts, tally, self._settings, ending, **names, now=now)
-            write_report(facts, path)
+            write_report(facts(), path, self._replace, self._overview())
+        except StorageError as failure:
+            self._logger.warning("%s; so there is no report of this run%s", failure, name)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             self._logger.warning("report_path '%s' cannot be written: %s%s", path, why, name)
@@ -113,15 +143,26 @@ class RunReporter:
             self._logger.info("a report to look at is in %s%s", path, name)
 
 
-def write_report(facts: Facts, path: str) -> None:
-    """Replace the page at a path and the JSON beside it; only their owner can read them.
+def write_report(
+    facts: Facts,
+    path: str,
+    replace: Callable[[str, str], None],
+    overview: Overview | None = None,
+) -> None:
+    """Replace the page at a path and the JSON beside it, by a function such as `replace_file`.
+
+    With an overview of the history, that opens the page.
 
     Raises:
         OSError: If a file cannot be written.
+        StorageError: If an object cannot be written.
     """
     # Imported here because it imports pygal, which only runs with a report need.
     from target_liveintent.reporting.run_report.page import page  # noqa: PLC0415
 
     text = msgspec.json.format(msgspec.json.encode(facts), indent=1).decode()
-    replace_file(report_json(path), without_secrets(text) + "\n")
-    replace_file(path, without_secrets(page(facts)))
+    replace(report_json(path), without_secrets(text) + "\n")
+    if overview is None:
+        replace(path, without_secrets(page(facts)))
+    else:
+        write_overview(overview, facts, path, replace)

@@ -10,7 +10,7 @@ from target_liveintent.run.amounts import (
 from target_liveintent.run.copies import Copies
 from target_liveintent.run.counts import RunCounts, StreamCounts
 from target_liveintent.run.identification import what_to_do
-from target_liveintent.run.parts import parts_of
+from target_liveintent.run.parts import RunParts, parts_of
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import Closed
 
@@ -21,6 +21,7 @@ __all__ = [
     "CurrencyFigures",
     "Run",
     "RunCounts",
+    "RunParts",
     "StreamCounts",
     "amount_words",
     "counted",

@@ -327,8 +327,8 @@ class RunCounts:
             yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
         if total.rejected and not self.dry_run:
             yield (
-                f"dead letters are in {dead_letter_path}; the documentation (operations) says how"
-                " to send them again"
+                f"dead letters are in {dead_letter_path}; target-liveintent --replay sends those"
+                " that can be sent by then"
                 if any(REASONS[reason].replayed for reason in total.rejected)
                 else f"dead letters are in {dead_letter_path}; a replay sends none of them; the"
                 " documentation (reasons) says why"

@@ -161,7 +161,10 @@ class Outbox:
             self._run.counts.of(batch.stream).dropped["already_sent"] += skipped
             self._left = None if self._left is None else self._left + skipped
             kept = set(map(id, unsent))
-            ledger.end([c for c in batch.conversions if id(c) not in kept], confirmed=())
+            known = [c for c in batch.conversions if id(c) not in kept]
+            ledger.end(known, confirmed=())
+            if self._parts.replayed is not None:
+                self._parts.replayed.settle(conversion.letter for conversion in known)
             batch.conversions = unsent
 
     def collect(self) -> None:

@@ -4,8 +4,8 @@ from __future__ import annotations
 
 import logging
 import os
-from collections.abc import Callable, Sequence
-from typing import NamedTuple
+from collections.abc import Callable, Iterable, Sequence
+from typing import NamedTuple, Protocol
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import SentEvent
@@ -13,14 +13,30 @@ from target_liveintent.delivery import Client, Delivery, DeliveryStatus, DryRun,
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.settings import Settings
 from target_liveintent.storage import (
-    DeadLetterFile,
     DeadLetterWriter,
-    DeliveredFile,
+    DeliveredWriter,
     Ledger,
     LedgerAccount,
     LedgerPreview,
-    row_format,
+    Places,
 )
+
+
+class ReplayedLetters(Protocol):
+    """Learns what becomes of the dead letters that a replay has taken over, by their numbers."""
+
+    @property
+    def current(self) -> int | None:
+        """The number of the dead letter that was read last."""
+
+    def settle(self, letters: Iterable[int | None]) -> None:
+        """Note that dead letters need not be kept: they were sent, or nobody may send them."""
+
+    def replace(self, letter: int, line: bytes) -> None:
+        """Put another line in the place of a dead letter; raises `StorageError` if it fails."""
+
+    def close(self) -> None:
+        """Put back all others; raises `StorageError` if it fails, and can be tried again."""
 
 
 class RunParts(NamedTuple):
@@ -31,6 +47,7 @@ class RunParts(NamedTuple):
         ledger: Knows which events were delivered before, in a dry run without noting any; None if
             it is off.
         delivered_file: Takes what was delivered; None without the setting.
+        replayed: Learns what becomes of each dead letter; None unless the run is a `--replay`.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
         on_delivered: Called with the result of each batch: the name under which its events are
@@ -44,7 +61,8 @@ class RunParts(NamedTuple):
     delivery: Delivery
     dead_letters: DeadLetterWriter
     ledger: Ledger | LedgerPreview | None = None
-    delivered_file: DeliveredFile | None = None
+    delivered_file: DeliveredWriter | None = None
+    replayed: ReplayedLetters | None = None
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
     on_delivered: (
@@ -71,18 +89,17 @@ def parts_of(
         accepted: Whether the caller itself judges if the API refuses everything.
 
     Raises:
-        ConfigurationError: If a file that the settings name cannot be used.
+        ConfigurationError: If a file or a bucket that the settings name cannot be used.
+        StorageError: If a store that they name cannot be reached.
     """
-    dead_letters = DeadLetterFile(settings.dead_letter_path)
+    places = Places(settings, logger, clock)
+    dead_letters = places.dead_letters(run_id)
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
         preview = _preview_of(settings, logger, clock) if settings.ledger else None
         return RunParts(clock, run_id, DryRun(logger, clock), dead_letters, preview)
     ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
-    delivered_file = None
-    if settings.delivered_path is not None:
-        rows = row_format(settings.delivered_path, run_id, logger)
-        delivered_file = DeliveredFile(settings.delivered_path, rows)
+    delivered_file = places.delivered(run_id)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
 

@@ -30,13 +30,22 @@ two more; the process must be over after 20."""
 
 
 class Run:
-    """One run: records go in, and each gets its outcome."""
+    """One run: records go in, and each gets its outcome.
+
+    Attributes:
+        counts: The records by outcome.
+        gate: Holds STATE back.
+        run_id: The ID of the run.
+        replayed: The dead letters that a `--replay` has taken over; None in any other run.
+    """
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
         self.counts = RunCounts(dry_run=settings.dry_run, clock=parts.clock)
         self.gate = StateGate()
         if settings.dry_run or settings.limit is not None:
             self.gate.close(Closed.TRIAL_RUN)
+        self.run_id = parts.run_id
+        self.replayed = parts.replayed
         self._settings = settings
         self._parts = parts
         self._outbox = Outbox(settings, parts, self)
@@ -75,26 +84,34 @@ class Run:
             reason = "expired"  # The replay had to wait, and no other one can send it.
         if not REASONS[reason].letter:
             counts.dropped[reason] += 1
+            if self.replayed is not None:
+                self.replayed.settle([rejection.letter])
             return
         if self._settings.fail_on_invalid:
             raise TooManyRejectedError(_explain(rejection, replay=stream == DEAD_LETTERS))
-        self._write(dead_letter_line(rejection, self._settings, self._parts.run_id))
+        self._write(dead_letter_line(rejection, self._settings, self.run_id), rejection.letter)
         counts.reject(rejection)
 
     def carry_over(self, stream: str, record: Mapping[str, Any], reason: str) -> None:
-        """Copy a dead letter that a replay does not send, and count it under the reason for that.
+        """Keep a dead letter that a replay does not send, and count it under the reason for that.
 
         The reason is the dead letter's own, or `other_account`.
         """
-        self._write(carry_over(record))
+        if self.replayed is None:  # Otherwise it is put back as it is.
+            self._write(carry_over(record, self.run_id), None)
         self.counts.of(stream).not_replayed[reason] += 1
         if reason == "other_account":
             self.counts.other_accounts[addressee(record)] += 1
 
-    def _write(self, dead_letter: bytes) -> None:
-        if not self._settings.dry_run:
-            with self.gate.closed_by_failure():
+    def _write(self, dead_letter: bytes, letter: int | None) -> None:
+        """Write a dead letter, in the place of the one that was replayed if there is one."""
+        if self._settings.dry_run:
+            return
+        with self.gate.closed_by_failure():
+            if self.replayed is None or letter is None:
                 self._parts.dead_letters.write(dead_letter)
+            else:
+                self.replayed.replace(letter, dead_letter)
 
     def submit(self, stream: str) -> None:
         """Hand over what waits for a stream's batches to fill."""
@@ -124,6 +141,9 @@ class Run:
             self.gate.release()
         if self.gate.withholds:  # A run that delivers nothing must not read a million bad records.
             self._judge()
+        is_ending = self._at_end or self._failed or self._stop_requested_at is not None
+        if not (is_ending or self._parts.dead_letters.is_due):
+            return  # An object store takes few objects: STATE waits for the next one.
         state = self.gate.due()
         if state is None:
             return
@@ -133,6 +153,9 @@ class Run:
             if self._parts.delivered_file is not None:
                 self._parts.delivered_file.sync()
             self._parts.write_state(state)
+            self._parts.dead_letters.cover()
+            if self._parts.delivered_file is not None:
+                self._parts.delivered_file.cover()
 
     def _judge(self) -> None:
         """Fail if too many records became dead letters, or nothing but those."""
@@ -165,7 +188,9 @@ class Run:
         self._conclude(result)
 
     def _record_delivered(self, result: BatchResult) -> None:
-        """Pass on what was delivered: to its observer, the delivered file and the ledger."""
+        """Pass on what was delivered: to observers, the delivered file and the ledger."""
+        if self.replayed is not None:
+            self.replayed.settle(conversion.letter for conversion in result.delivered)
         on_delivered = self._parts.on_delivered
         file, ledger = self._parts.delivered_file, self._parts.ledger
         if on_delivered is not None or file is not None:
@@ -176,8 +201,8 @@ class Run:
                 streams = (conversion.stream for conversion in result.delivered)
                 rows = zip(events, streams, result.sent_at, strict=True)
                 file.write_events(DeliveredEvent(*row) for row in rows)
-                if ledger is not None:  # What it knows is not sent again, so no row may be lost.
-                    file.sync()
+                if ledger is not None:
+                    file.sync_batch()
         if ledger is not None:
             ledger.end(result.batch.conversions, result.confirmed)
 
@@ -258,7 +283,8 @@ class Run:
 
     def _close(self) -> None:
         parts = self._parts
-        for part in (parts.delivery, parts.dead_letters, parts.delivered_file, parts.ledger):
+        files = (parts.dead_letters, parts.delivered_file, parts.ledger)
+        for part in (parts.delivery, parts.replayed, *files):
             if part is not None:
                 part.close()
 

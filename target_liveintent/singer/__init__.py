@@ -2,8 +2,6 @@
 
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
-    Options,
-    check_options,
     environment_settings,
     failure_text,
     make_command,
@@ -11,9 +9,12 @@ from target_liveintent.singer.cli import (
     print_explanation,
     readable_failures,
 )
-from target_liveintent.singer.history import UNWELL, print_health, print_report
+from target_liveintent.singer.history import print_health, print_report
+from target_liveintent.singer.options import Options, check_options
+from target_liveintent.singer.printing import print_lines
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
+from target_liveintent.singer.replay_command import ReplayCommand
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import (
     StateOutput,
@@ -28,12 +29,12 @@ from target_liveintent.singer.validation import RecordValidator
 
 __all__ = [
     "STOP_SECONDS",
-    "UNWELL",
     "Message",
     "MessageReader",
     "Options",
     "Record",
     "RecordValidator",
+    "ReplayCommand",
     "ReplayConverter",
     "StateOutput",
     "StopSignals",
@@ -52,6 +53,7 @@ __all__ = [
     "print_dead_letters",
     "print_explanation",
     "print_health",
+    "print_lines",
     "print_report",
     "readable_failures",
     "state_of",

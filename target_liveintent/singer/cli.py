@@ -9,7 +9,7 @@ import os
 import sys
 import traceback
 from collections.abc import Iterator, Mapping
-from typing import IO, Any, NamedTuple
+from typing import IO, Any
 
 import click
 from singer_sdk.configuration._dict_config import parse_environment_config
@@ -20,15 +20,20 @@ from singer_sdk.exceptions import (
 )
 from singer_sdk.plugin_base import SingerCommand, _ConfigInput
 
-from target_liveintent.config import from_environment, settings_of, unknown_settings
+from target_liveintent.config import (
+    check_option_url,
+    from_environment,
+    settings_of,
+    unknown_settings,
+)
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, RunError
-from target_liveintent.mapping import PRESETS
 from target_liveintent.privacy import hide_token
 from target_liveintent.singer.explain import as_lines as explanation_lines
 from target_liveintent.singer.explain import explain
 from target_liveintent.singer.letters import as_lines as letter_lines
 from target_liveintent.singer.letters import look_at
+from target_liveintent.singer.options import own_options
 from target_liveintent.singer.printing import json_text, print_lines
 from target_liveintent.singer.stream_maps import stream_maps_of
 
@@ -90,122 +95,14 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
                 "Output style of --about: json or markdown; of --report: text or json; --explain"
                 " and --dead-letters have json, for programs."
             )
-    options = [
-        click.Option(
-            ["--preset"],
-            type=click.Choice(list(PRESETS)),
-            help="Display a preset as stream_maps to paste and to change.",
-        ),
-        click.Option(
-            ["--explain", "explained"],
-            is_flag=True,
-            help="Read a Singer stream or a tap's catalog, and say how each stream would"
-            " become events, and why not. Sends nothing. Exit code 1 if a run over the same input"
-            " would fail.",
-        ),
-        click.Option(
-            ["--expect", "expected"],
-            type=click.Path(dir_okay=False),
-            metavar="FILE",
-            help="With --explain: compare what a recorded stream becomes with FILE, and exit with"
-            " code 1 if it differs. Without FILE, write it, and exit with code 1.",
-        ),
-        click.Option(
-            ["--dead-letters", "letters_path"],
-            is_flag=False,
-            flag_value="",
-            type=click.Path(),
-            metavar="[PATH]",
-            help="Show what could not be sent, by reason and stream: how many, since when, some of"
-            " them, what to do, and what a replay would do. PATH is a file or a folder of *.singer"
-            " files; without it, dead_letter_path. Sends and changes nothing.",
-        ),
-        click.Option(
-            ["--report", "page_path"],
-            is_flag=False,
-            flag_value="",
-            type=click.Path(dir_okay=False),
-            metavar="[PATH]",
-            help="Write the report page from the history of runs (history_path): today against"
-            " usual, and the last run. Without PATH, to report_path. --format=text prints at most"
-            " 12 lines in its place, --format=json the figures.",
-        ),
-        click.Option(
-            ["--health"],
-            is_flag=True,
-            help="Say in one line whether all is usual, by the history of runs. Exit code 3 if the"
-            " last run failed, something is unusual, or dead letters grew.",
-        ),
-        click.Option(
-            ["--max-age"],
-            type=click.FloatRange(min=0, min_open=True),
-            metavar="HOURS",
-            help="With --health: exit code 3 as well if no run came for so long.",
-        ),
-    ]
     return Command(
         name=sdk_command.name,
         callback=sdk_command.callback,
-        params=[*sdk_command.params, *options],
+        params=[*sdk_command.params, *own_options()],
         context_settings=sdk_command.context_settings,
         help=sdk_command.help,
         logger=logger,
     )
-
-
-class Options(NamedTuple):
-    """The options that must fit together.
-
-    Attributes:
-        actions: Whether each option is given that does something else than a run.
-        style: That of `--format`.
-        expected: The file of `--expect`.
-        has_input: Whether `--input` is given.
-        page_path: The path of `--report`; empty without one.
-        max_age: The hours of `--max-age`.
-    """
-
-    actions: Mapping[str, bool]
-    style: str | None = None
-    expected: str | None = None
-    has_input: bool = False
-    page_path: str | None = None
-    max_age: float | None = None
-
-
-_STYLES = {
-    "--about": ("json", "markdown"),
-    "--explain": ("json",),
-    "--dead-letters": ("json",),
-    "--report": ("text", "json"),
-}
-"""What `--format` can be, by what is done."""
-
-
-def check_options(options: Options) -> None:
-    """Raise a usage error for options that do not go together."""
-    given = [option for option, is_given in options.actions.items() if is_given]
-    if len(given) > 1:
-        msg = f"{' and '.join(given)} do different things: give one of them"
-        raise click.UsageError(msg)
-    if options.expected is not None and "--explain" not in given:
-        msg = "--expect compares what --explain finds: give both"
-        raise click.UsageError(msg)
-    if options.max_age is not None and "--health" not in given:
-        msg = "--max-age is a limit of --health: give both"
-        raise click.UsageError(msg)
-    if given and options.style is not None:
-        styles = _STYLES.get(given[0], ())
-        if options.style not in styles:
-            has = f"it has {' and '.join(styles)}" if styles else "it prints text"
-            msg = f"{given[0]} has no format {options.style}; {has}"
-            raise click.UsageError(msg)
-    if options.style is not None and options.page_path:
-        msg = f"--report --format={options.style} prints, and writes no page: leave out the path"
-        raise click.UsageError(msg)
-    if options.has_input and "--dead-letters" in given:
-        msg = "--dead-letters does not read --input: give the path as --dead-letters PATH"
-        raise click.UsageError(msg)
 
 
 def read_config_files(
@@ -287,8 +184,9 @@ def print_explanation(
 _READ_WITH_LETTERS = (
     *("customer_id", "api_url", "pixel_id", "default_source", "timezone", "email_normalization"),
     *("source_url_parameters", "suppression_path", "replay_unconfirmed", "replay_other_accounts"),
+    "max_retry_seconds",
 )
-"""The settings that decide what a replay does with a dead letter."""
+"""The settings that decide what a replay does with a dead letter, and how long a store is asked."""
 
 
 def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> None:
@@ -303,6 +201,7 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
         ConfigurationError: If a setting is wrong.
         StorageError: If the dead letters cannot be read.
     """
+    check_option_url("--dead-letters", path)
     given = given_settings(config)
     notes = list(unknown_settings(given))
     not_null = {name: value for name, value in given.items() if value is not None}

@@ -2,15 +2,16 @@
 
 from __future__ import annotations
 
+import dataclasses
 import datetime as dt
 import importlib.util
 import logging
+import sys
 
 import click
 from singer_sdk.plugin_base import _ConfigInput
 
-from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.config import settings_of
+from target_liveintent.config import check_option_url, settings_of
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.reporting import (
     health_line,
@@ -21,15 +22,15 @@ from target_liveintent.reporting import (
 from target_liveintent.settings import Settings
 from target_liveintent.singer.cli import given_settings, hide_given_token
 from target_liveintent.singer.printing import json_text, print_lines
+from target_liveintent.storage import Places
 
 _READ = ("customer_id", "api_url", "pixel_id", "timezone", "history_path", "history_days")
 """The settings that decide what the history says."""
-UNWELL = 3
-"""The exit code of `--health` when something is not well."""
+_UNWELL = 3
 
 
-def print_health(config: _ConfigInput, max_age: float | None, logger: logging.Logger) -> bool:
-    """Print whether all is usual, in a line, and return it.
+def print_health(config: _ConfigInput, max_age: float | None, logger: logging.Logger) -> None:
+    """Print whether all is usual, in a line.
 
     Args:
         config: The settings.
@@ -39,12 +40,14 @@ def print_health(config: _ConfigInput, max_age: float | None, logger: logging.Lo
     Raises:
         ConfigurationError: If a setting is wrong.
         StorageError: If the history cannot be read.
+        SystemExit: With exit code 3, if something is not well.
     """
     limit = None if max_age is None else dt.timedelta(hours=max_age)
     settings = _settings(config, _READ)
-    overview, _ = read_overview(settings, limit, logger.warning, SYSTEM_CLOCK)
+    overview, _ = read_overview(settings, logger, limit)
     print_lines([health_line(overview)])
-    return not overview.causes
+    if overview.causes:
+        sys.exit(_UNWELL)
 
 
 def print_report(
@@ -64,21 +67,25 @@ def print_report(
     """
     is_page = style is None
     settings = _settings(config, (*_READ, *(("report_path",) if is_page and not path else ())))
-    place = path or settings.report_path
+    if path:
+        check_option_url("--report", path)
+        settings = dataclasses.replace(settings, report_path=path)
+    place = settings.report_path
     if is_page and place is None:
         msg = "--report does not know where to write: give --report PATH, or set report_path"
         raise ConfigurationError(msg)
     if is_page and importlib.util.find_spec("pygal") is None:
         msg = "--report needs a library that draws: pip install 'target-liveintent[report]'"
         raise ConfigurationError(msg)
-    overview, facts = read_overview(settings, None, logger.warning, SYSTEM_CLOCK)
+    overview, facts = read_overview(settings, logger)
     if style == "json":
         click.echo(json_text(overview))
     elif style == "text":
         print_lines(overview_lines(overview))
     elif place is not None:
         try:
-            write_overview(overview, facts, place)
+            replace = Places(settings, logger).report_replacer()
+            write_overview(overview, facts, place, replace)
         except OSError as error:
             msg = f"the report '{place}' cannot be written: {error.strerror}"
             raise StorageError(msg) from None

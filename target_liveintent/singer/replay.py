@@ -1,4 +1,4 @@
-"""Converts dead letters that are piped back."""
+"""Converts the dead letters of a replay, or those that are piped back."""
 
 from __future__ import annotations
 

@@ -10,7 +10,6 @@ from __future__ import annotations
 import dataclasses
 from collections.abc import Iterator, Mapping
 from typing import Any
-from urllib.parse import urlsplit
 
 from target_liveintent import config
 from target_liveintent.conversions import (
@@ -21,7 +20,7 @@ from target_liveintent.conversions import (
 )
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping import DELETION_COLUMNS
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings, is_url
 
 OWN = {
     "stream_name": "Under which name records are counted; derived event IDs depend on it. The tap's"
@@ -35,7 +34,7 @@ OWN = {
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
-_REPLAYED_ELSEWHERE = "dead letters are piped back into target-liveintent"
+_REPLAYED_ELSEWHERE = "target-liveintent replays dead letters"
 _IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
 REFUSED = {
     "presets": _BY_COLUMNS,
@@ -46,6 +45,8 @@ REFUSED = {
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
+    "history_path": _IN_LOG,
+    "history_days": _IN_LOG,
     "limit": "use .limit() of the DataFrame",
     "validate_records": "a DataFrame's columns have types",
     "replay_unconfirmed": _REPLAYED_ELSEWHERE,
@@ -64,6 +65,7 @@ class Job:
         columns: The columns that are needed, in the order of the DataFrame.
         tasks: How many tasks run at the same time.
         dead_letter_folder: The option `dead_letter_path`.
+        retry_seconds: The setting `max_retry_seconds`.
         allowed_percent: The setting `max_dead_letter_percent`.
     """
 
@@ -73,6 +75,7 @@ class Job:
     columns: tuple[str, ...]
     tasks: int
     dead_letter_folder: str
+    retry_seconds: int
     dry_run: bool
     allowed_percent: int
 
@@ -126,6 +129,7 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         ),
         tasks=int(options["concurrent_tasks"]),
         dead_letter_folder=folder,
+        retry_seconds=settings.max_retry_seconds,
         dry_run=settings.dry_run,
         allowed_percent=settings.max_dead_letter_percent,
     )
@@ -154,12 +158,5 @@ def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
         )
     if not folder:
         yield "option 'dead_letter_path' is required: a folder that all machines share"
-    elif _holds_password(folder):
-        yield "option 'dead_letter_path' must not hold a password"
-
-
-def _holds_password(url: str) -> bool:
-    try:
-        return urlsplit(url).password is not None
-    except ValueError:
-        return True
+    elif is_url(folder):
+        yield from config.url_problems("option", "dead_letter_path", folder)

@@ -71,7 +71,7 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
         for warning in unknown_options(self.options):
             LOGGER.warning(warning)
         job = job_of(self.options, schema.fieldNames())
-        DeadLetterFolder(job.dead_letter_folder).prepare()
+        DeadLetterFolder(job).prepare()
         return job
 
 
@@ -123,7 +123,7 @@ class _Writer:
         if refused > MOST_UNPROVEN_OF_NONE and not total.delivered:
             said = f"{refused} events were refused"
             raise AllRefusedError(refused_as_a_whole("the API took nothing of this write", said))
-        folder = DeadLetterFolder(self._job.dead_letter_folder)
+        folder = DeadLetterFolder(self._job)
         for result in results:
             if result.has_dead_letters:
                 folder.publish(result.attempt.pending, result.attempt.final)
@@ -133,7 +133,7 @@ class _Writer:
     def abort(self, messages: list[TaskMessage | None], *_: int) -> None:
         """Delete the dead letters of a write that failed: its records come again."""
         configure_logging()
-        folder = DeadLetterFolder(self._job.dead_letter_folder)
+        folder = DeadLetterFolder(self._job)
         for name in {self._write, *(m.result.attempt.write for m in messages if m is not None)}:
             folder.discard(f"{name}-")
 

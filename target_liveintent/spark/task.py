@@ -14,10 +14,11 @@ import pyarrow as pa
 from target_liveintent.conversions import EventBuilder, watch_zone
 from target_liveintent.errors import RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
-from target_liveintent.privacy import Suppressions, protect_logging
+from target_liveintent.privacy import protect_logging
 from target_liveintent.run import Run, RunCounts, parts_of
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
 from target_liveintent.spark.options import Job
+from target_liveintent.storage import Places
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 
@@ -79,14 +80,14 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
 def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
     began_at = time.time()
     settings = job.settings()
-    folder = DeadLetterFolder(job.dead_letter_folder)
+    folder = DeadLetterFolder(job)
     folder.check()
     dead_letters = TaskDeadLetters(folder, attempt.pending)
     # The driver judges over all tasks whether the API accepts anything.
     parts = parts_of(settings, LOGGER, run_id=attempt.write, accepted=True)
     run = Run(settings, parts._replace(dead_letters=dead_letters))
     plan = StreamPlan.without_map(job.stream, job.columns)
-    suppressions = Suppressions(settings.suppression_path)
+    suppressions = Places(settings, LOGGER).suppressions()
     counts = run.counts.of(job.stream)
     defaults = watch_zone(settings.events, counts.note_zone_use)
     builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)

@@ -1,8 +1,10 @@
-"""The files that a run writes, apart from its reports: dead letters, delivered events, ledger."""
+"""What a run writes, apart from its reports: dead letters, delivered events, the ledger.
+
+It is in files on this machine, or in the objects of a store.
+"""
 
 from target_liveintent.storage.dead_letters import (
     HEAD,
-    DeadLetterFile,
     DeadLetterWriter,
     addressee,
     carry_over,
@@ -11,36 +13,50 @@ from target_liveintent.storage.dead_letters import (
     to_replay,
     why_not_replayed,
 )
-from target_liveintent.storage.delivered import DeliveredFile
-from target_liveintent.storage.delivered_rows import DeliveredEvent, RowFormat, row_format
-from target_liveintent.storage.files import replace_file
-from target_liveintent.storage.folders import Folder, LocalFolder
+from target_liveintent.storage.delivered import DeliveredWriter
+from target_liveintent.storage.delivered_rows import DeliveredEvent
+from target_liveintent.storage.folders import Folder
 from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
 from target_liveintent.storage.ledger_preview import LedgerPreview
-from target_liveintent.storage.letter_reading import LetterLine, letter_files, letter_lines
+from target_liveintent.storage.letter_parts import LetterPart, Letters, LetterSource
+from target_liveintent.storage.letter_reading import (
+    LetterLine,
+    letter_files,
+    letter_lines,
+    object_lines,
+)
+from target_liveintent.storage.object_store import ObjectStore
+from target_liveintent.storage.places import Places
+from target_liveintent.storage.replayed import Replayed, count_letters, letters_of
 
 __all__ = [
     "HEAD",
-    "DeadLetterFile",
     "DeadLetterWriter",
     "DeliveredEvent",
-    "DeliveredFile",
+    "DeliveredWriter",
     "Folder",
     "Ledger",
     "LedgerAccount",
     "LedgerPreview",
     "LetterLine",
+    "LetterPart",
+    "LetterSource",
+    "Letters",
     "LocalFolder",
+    "ObjectStore",
+    "Places",
+    "Replayed",
     "RowFormat",
     "addressee",
     "carry_over",
+    "count_letters",
     "dead_letter_line",
     "event_key",
     "letter_files",
     "letter_lines",
+    "letters_of",
+    "object_lines",
     "refuse_own_file",
-    "replace_file",
-    "row_format",
     "to_replay",
     "why_not_replayed",
 ]

@@ -10,8 +10,9 @@ from __future__ import annotations
 
 import contextlib
 import datetime as dt
+import itertools
 import os
-from collections.abc import Mapping
+from collections.abc import Iterable, Iterator, Mapping
 from typing import Any, Protocol
 
 import msgspec
@@ -28,7 +29,7 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import redact_columns, scrub
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.storage.files import AppendedFile
+from target_liveintent.storage.files import AppendedFile, lines_between
 
 _TEXT = {"type": ["string", "null"]}
 _PROPERTIES: dict[str, Any] = {
@@ -53,10 +54,14 @@ _encode = msgspec.json.Encoder(decimal_format="number").encode
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_LINES_AT_ONCE = 20_000
+"""Dead letters in memory while they are compared with those of a file."""
 _LONGEST_NAME = 120
 """Characters of an account that a log line shows: a user may have edited the dead letter."""
 HEAD = _encode(_SCHEMA) + b"\n"
 """The line with the SCHEMA message, before the first dead letter."""
+LAST_LINE = _encode(_SCHEMA | {"taken_over": True}) + b"\n"
+"""The last line of a file that a replay takes over: a SCHEMA message, too, with `TAKEN_OVER`."""
 
 
 def dead_letter_line(rejection: Rejection, settings: Settings, run_id: str) -> bytes:
@@ -115,12 +120,14 @@ def _account(settings: Settings) -> dict[str, Any]:
     return {"customer_id": settings.customer_id, "api_host": settings.api_host}
 
 
-def carry_over(record: Mapping[str, Any]) -> bytes:
-    """Return the line of a dead letter that a replay does not send.
+def carry_over(record: Mapping[str, Any], run_id: str) -> bytes:
+    """Return the line of a dead letter that was piped back, and that a run does not send.
 
-    The dead letter stays as it was, but a user may have edited it, so addresses are removed again.
+    The dead letter stays as it was, but for the ID of the run that writes it, by which the run
+    knows it again. A user may have edited it, so addresses are removed again.
     """
     known = {name: value for name, value in record.items() if name in _PROPERTIES}
+    known["run_id"] = run_id
     for name, kind in (("scrubbed", list), ("written_for", dict)):
         if name in known and not isinstance(known[name], kind):
             del known[name]
@@ -183,13 +190,24 @@ def addressee(record: Mapping[str, Any]) -> str:
 
 
 class DeadLetterWriter(Protocol):
-    """Takes the dead letters of a run; each method raises `StorageError` if it fails."""
+    """Takes the dead letters of a run; each method raises `StorageError` if it fails.
+
+    Attributes:
+        is_due: Whether a STATE need not wait before it calls `sync`: an object store takes only one
+            object in a while.
+    """
+
+    @property
+    def is_due(self) -> bool: ...  # noqa: D102 (above)
 
     def write(self, line: bytes) -> None:
         """Write a dead letter, a line of `dead_letter_line` or `carry_over`."""
 
     def sync(self) -> None:
         """Make the dead letters survive a power cut."""
+
+    def cover(self) -> None:
+        """Note that a STATE was written that covers all dead letters so far."""
 
     def close(self) -> None:
         """Sync, and take no more dead letters."""
@@ -198,8 +216,35 @@ class DeadLetterWriter(Protocol):
 class DeadLetterFile(AppendedFile):
     """The dead-letter file. The first write creates it, so a clean run leaves no file."""
 
+    is_due = True
+
     def __init__(self, path: str) -> None:
         super().__init__("dead_letter_path", path, HEAD, repeat_head=True)
+
+    def add_missing(self, file: int, lines: Iterable[bytes]) -> None:
+        """Append those dead letters that the file, which is given by `in_place`, does not have."""
+        lines = iter(lines)
+        while wanted := dict.fromkeys(itertools.islice(lines, _LINES_AT_ONCE)):
+            for line in lines_between(file, [(0, os.fstat(file).st_size)]):
+                wanted.pop(line, None)
+            if wanted:
+                self._append(file, b"".join(wanted))
+
+    def _copy(self, file: int, lines: Iterator[bytes]) -> None:
+        """Append what the file lacks: an editor may have put a copy in place of the old file."""
+        self.add_missing(file, lines)
+
+    def _is_whole(self, line: bytes) -> bool:
+        return is_whole(line)
+
+
+def is_whole(line: bytes) -> bool:
+    """Return whether a line without a line end is a whole message: no part of one is JSON."""
+    try:
+        msgspec.json.decode(line)
+    except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
+        return False
+    return True
 
 
 def refuse_own_file(input_file: int, path: str) -> None:
@@ -212,6 +257,6 @@ def refuse_own_file(input_file: int, path: str) -> None:
         if os.path.samestat(os.fstat(input_file), os.stat(path)):  # noqa: PTH116
             msg = (
                 f"the input is the dead-letter file '{path}' itself, which would grow while it is"
-                " read: move it, pipe the moved file, then delete it"
+                " read: target-liveintent --replay sends what is in it"
             )
             raise ConfigurationError(msg)

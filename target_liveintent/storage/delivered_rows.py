@@ -93,10 +93,12 @@ class RowFormat(Protocol):
     Attributes:
         head: The lines before all rows.
         repeat_head: Whether each run that appends rows writes the head again.
+        ending: The ending of the names of files.
     """
 
     head: bytes
     repeat_head: bool
+    ending: str
 
     def rows(self, events: Iterable[DeliveredEvent]) -> bytes:
         """Return the lines of events."""
@@ -112,6 +114,7 @@ class CsvRows:
 
     head = (",".join(CSV_COLUMNS) + "\n").encode()
     repeat_head = False
+    ending = ".csv"
 
     def __init__(self, path: str, logger: logging.Logger) -> None:
         self._path = path
@@ -156,6 +159,7 @@ class SingerRows:
 
     head = _encode(_SINGER_SCHEMA) + b"\n"
     repeat_head = True  # So that rows of another version have the SCHEMA of that version.
+    ending = ".singer"
 
     def __init__(self, run_id: str) -> None:
         self._run_id = run_id
@@ -200,6 +204,6 @@ def row_format(path: str, run_id: str, logger: logging.Logger) -> RowFormat:
         run_id: The ID of the run.
         logger: Gets warnings about what a format changes.
     """
-    if path.rstrip("/").endswith(".singer"):  # A URL names a folder.
+    if path.rstrip("/").endswith(SingerRows.ending):  # A URL names a folder.
         return SingerRows(run_id)
     return CsvRows(path, logger)

@@ -3,11 +3,12 @@
 from __future__ import annotations
 
 import contextlib
+import errno
 import os
 import stat
 import sys
 import tempfile
-from collections.abc import Iterator
+from collections.abc import Callable, Iterable, Iterator
 
 from target_liveintent.errors import StorageError
 
@@ -15,16 +16,25 @@ if sys.platform != "win32":
     import fcntl
 
 _BINARY = getattr(os, "O_BINARY", 0)
+_BLOCK = 65_536
+TAKEN_OVER = b',"taken_over":true}\n'
+"""The end of the last line of a file that a replay has taken over."""
 
 
 class AppendedFile:
     """A file to which several runs may append lines, even at the same time.
 
+    People may move, replace or delete the file while a run goes on. So before each write and at
+    each sync, the run looks whether the path still names its file. If not, it goes on in a new one,
+    which begins with the lines that no STATE covers yet, as nobody may look for them in the old
+    one. Only where a replay has taken the old file over, they are in safe hands there.
+
     Each method raises `StorageError` if the file cannot be written.
 
     Args:
         setting: The setting that names the file, for messages.
-        path: The file, which is created when it is opened.
+        path: The file, which is created when it is opened, for its owner only. One that is there
+            keeps its mode.
         head: The lines before all others.
         repeat_head: Whether each run writes the head, and not only the one that creates the file.
     """
@@ -36,6 +46,7 @@ class AppendedFile:
         self._repeat_head = repeat_head
         self._file: int | None = None
         self._unsynced = False
+        self._uncovered: list[tuple[int, int]] = []  # Where their bytes begin and end.
 
     def open(self) -> None:
         """Open the file and write its head, unless the file is open already."""
@@ -45,18 +56,37 @@ class AppendedFile:
 
     def write(self, lines: bytes) -> None:
         """Append whole lines."""
-        self.open()
-        assert self._file is not None  # noqa: S101 (for the type checker)
-        with self._failures_named(), _locked(self._file):
-            _write(self._file, lines)
-        self._unsynced = True
+        with self.in_place() as file:
+            self._append(file, lines)
+
+    @contextlib.contextmanager
+    def in_place(self) -> Iterator[int]:
+        """Give the descriptor of the file that the path names, and keep other runs from writing."""
+        with self._failures_named():
+            while True:
+                self.open()
+                assert self._file is not None  # noqa: S101 (for the type checker)
+                with locked(self._file):
+                    if self._is_in_place(self._file):
+                        yield self._file
+                        return
+                self._go_on_in_new_file()
 
     def sync(self) -> None:
-        """Make the lines survive a power cut."""
-        if self._unsynced and self._file is not None:
-            with self._failures_named():
-                os.fsync(self._file)
-            self._unsynced = False
+        """Make the lines survive a power cut, in the file that the path names."""
+        with self._failures_named():
+            while self._file is not None and (self._unsynced or self._uncovered):
+                if self._unsynced:
+                    os.fsync(self._file)
+                    self._unsynced = False
+                with locked(self._file):
+                    if self._is_in_place(self._file):
+                        return
+                self._go_on_in_new_file()
+
+    def cover(self) -> None:
+        """Note that a STATE was written that covers all lines so far: whatever becomes of them."""
+        self._uncovered.clear()
 
     def close(self) -> None:
         """Sync and close the file."""
@@ -67,15 +97,61 @@ class AppendedFile:
 
     def _open(self) -> int:
         file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
-        if stat.S_ISREG(os.fstat(file).st_mode):  # Not /dev/null, which is for everybody.
-            with contextlib.suppress(OSError):  # Only the owner of a file can set its mode.
-                os.chmod(self._path, 0o600)  # noqa: PTH101
-        with _locked(file):
-            _cut_torn_line(file)
-            if self._repeat_head or os.lseek(file, 0, os.SEEK_END) == 0:
-                _write(file, self._head)
-        _sync_folder(self._path)
+        try:
+            check_ordinary(os.fstat(file))
+            with locked(file):
+                end_last_line(file, self._is_whole)
+                if self._repeat_head or os.lseek(file, 0, os.SEEK_END) == 0:
+                    append(file, self._head)
+            sync_folder(self._path)
+        except BaseException:
+            os.close(file)
+            raise
         return file
+
+    def _is_in_place(self, file: int) -> bool:
+        """Return whether the path still names the file; raise `OSError` if lines were cut off."""
+        try:
+            named = os.stat(self._path)  # noqa: PTH116
+        except FileNotFoundError:
+            return False
+        ours = os.fstat(file)
+        if not os.path.samestat(named, ours):
+            return False
+        if self._uncovered and ours.st_size < self._uncovered[-1][1]:
+            raise OSError(errno.EIO, "somebody emptied or shortened it while the run went on")
+        return True
+
+    def _go_on_in_new_file(self) -> None:
+        """Leave the file that the path does not name any more, and save what no STATE covers."""
+        assert self._file is not None  # noqa: S101 (for the type checker)
+        old, uncovered = self._file, self._uncovered
+        self._file, self._uncovered, self._unsynced = None, [], False
+        try:
+            if is_taken_over(old):
+                os.fsync(old)
+            elif uncovered:
+                self._file = self._open()
+                with locked(self._file):
+                    self._copy(self._file, lines_between(old, uncovered))
+        finally:
+            os.close(old)
+
+    def _copy(self, file: int, lines: Iterator[bytes]) -> None:
+        """Append lines of the file that was left."""
+        for line in lines:
+            self._append(file, line)
+
+    def _append(self, file: int, lines: bytes) -> None:
+        start = append(file, lines)
+        self._unsynced = True
+        if self._uncovered and self._uncovered[-1][1] == start:
+            start, _ = self._uncovered.pop()
+        self._uncovered.append((start, os.lseek(file, 0, os.SEEK_END)))
+
+    def _is_whole(self, _line: bytes) -> bool:
+        """Return whether a last line without a line end is whole all the same."""
+        return False
 
     @contextlib.contextmanager
     def _failures_named(self) -> Iterator[None]:
@@ -90,34 +166,46 @@ class AppendedFile:
 def replace_file(path: str, text: str) -> None:
     """Replace the text of a file in one step: a reader finds the old text or the new one.
 
-    The file has mode 0600 and is written as UTF-8.
+    A new file has mode 0600; one that is there, or to which a link at the path leads, keeps its
+    mode. The text is written as UTF-8.
 
     Raises:
         OSError: If it cannot be written.
     """
-    folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120
-    file, scratch = tempfile.mkstemp(prefix=".liveintent-", dir=folder)  # Mode 0600.
+    path = os.path.realpath(path)
+    file, scratch = tempfile.mkstemp(prefix=".liveintent-", dir=os.path.dirname(path))  # noqa: PTH120 (Mode 0600.)
     try:
         with os.fdopen(file, "w", encoding="utf-8") as stream:
             stream.write(text)
+        with contextlib.suppress(FileNotFoundError):
+            os.chmod(scratch, stat.S_IMODE(os.stat(path).st_mode))  # noqa: PTH101, PTH116
         os.replace(scratch, path)  # noqa: PTH105
     except BaseException:
         os.unlink(scratch)  # noqa: PTH108
         raise
 
 
-def _write(file: int, lines: bytes) -> None:
-    end = os.lseek(file, 0, os.SEEK_END)
+def check_ordinary(status: os.stat_result) -> None:
+    """Raise an `OSError` for a folder, a device, a pipe or a socket."""
+    if not stat.S_ISREG(status.st_mode):
+        raise OSError(errno.EINVAL, "it is not an ordinary file")
+
+
+def append(file: int, lines: bytes) -> int:
+    """Append lines, and return where they begin; a full disk leaves no part of them."""
+    start = os.lseek(file, 0, os.SEEK_END)
     try:
         while lines:
             lines = lines[os.write(file, lines) :]
-    except OSError:  # The disk is full: remove the part that fitted, so that no line is torn.
-        os.ftruncate(file, end)
+    except OSError:
+        os.ftruncate(file, start)
         raise
+    return start
 
 
-def _sync_folder(path: str) -> None:
-    with contextlib.suppress(OSError):  # Not every system can open a folder.
+def sync_folder(path: str) -> None:
+    """Make the name of a file survive a power cut, where the system can open a folder."""
+    with contextlib.suppress(OSError):
         folder = os.open(os.path.dirname(os.path.abspath(path)), os.O_RDONLY)  # noqa: PTH100,PTH120
         try:
             os.fsync(folder)
@@ -126,7 +214,7 @@ def _sync_folder(path: str) -> None:
 
 
 @contextlib.contextmanager
-def _locked(file: int) -> Iterator[None]:
+def locked(file: int) -> Iterator[None]:
     """Keep other runs that share the file from writing at the same time."""
     if sys.platform == "win32":  # Windows has no flock, so runs must not share a file there.
         yield
@@ -138,16 +226,41 @@ def _locked(file: int) -> Iterator[None]:
         fcntl.flock(file, fcntl.LOCK_UN)
 
 
-def _cut_torn_line(file: int) -> None:
-    """Remove a last line that a crash left unfinished: no STATE has covered it."""
+def end_last_line(file: int, is_whole: Callable[[bytes], bool]) -> None:
+    """End a last line that has no line end if it is whole, as an editor may have left it.
+
+    Otherwise remove it: a crash left it unfinished, and no STATE has covered it.
+    """
     size = end = os.fstat(file).st_size
     while end > 0:
-        start = max(0, end - 65_536)
-        os.lseek(file, start, os.SEEK_SET)
-        newline = os.read(file, end - start).rfind(b"\n")
+        start = max(0, end - _BLOCK)
+        newline = _read(file, start, end).rfind(b"\n")
         if newline >= 0:
             end = start + newline + 1
             break
         end = start
     if end < size:
-        os.ftruncate(file, end)
+        if is_whole(_read(file, end, size)):
+            append(file, b"\n")
+        else:
+            os.ftruncate(file, end)
+
+
+def is_taken_over(file: int) -> bool:
+    """Return whether a replay has taken a file over: its last line then says so."""
+    end = os.fstat(file).st_size
+    return _read(file, max(0, end - len(TAKEN_OVER)), end) == TAKEN_OVER
+
+
+def _read(file: int, start: int, end: int) -> bytes:
+    os.lseek(file, start, os.SEEK_SET)
+    return os.read(file, end - start)
+
+
+def lines_between(file: int, places: Iterable[tuple[int, int]]) -> Iterator[bytes]:
+    """Read whole lines from the places in a file where they begin and end."""
+    with os.fdopen(os.dup(file), "rb") as stream:
+        for start, end in places:
+            stream.seek(start)
+            while stream.tell() < end:
+                yield stream.readline()

@@ -1,4 +1,4 @@
-"""Reads dead letters where they are, a file or a folder of files, and changes nothing there."""
+"""Reads dead letters where they are, in files or in objects, and changes nothing there."""
 
 from __future__ import annotations
 
@@ -8,6 +8,8 @@ from collections.abc import Iterable, Iterator
 from typing import BinaryIO, NamedTuple
 
 from target_liveintent.errors import StorageError
+from target_liveintent.storage.journals import TakenOver
+from target_liveintent.storage.letter_parts import LetterSource
 
 _LONGEST_LINE = 16 * 1024 * 1024
 """Bytes; a longer line is no dead letter, and reading it as a whole could fill the memory."""
@@ -18,7 +20,7 @@ class LetterLine(NamedTuple):
     """A line of a file of dead letters.
 
     Attributes:
-        file: The path of the file.
+        file: The path of the file, or the URL of the object.
         number: The number of the line in it, from 1.
         text: The line; only its beginning if it is too long for a dead letter.
         is_whole: Whether the line has its end. A last line without one may still be being written.
@@ -35,7 +37,8 @@ def letter_files(path: str) -> list[str]:
 
     Args:
         path: A file, or a folder as Spark writes it: its dead letters are the files `*.singer`
-            directly in it. Nothing has to be there.
+            directly in it. Nothing has to be there. What an interrupted replay of a file has taken
+            over counts as well.
 
     Raises:
         StorageError: If it cannot be looked at, or is neither.
@@ -43,12 +46,12 @@ def letter_files(path: str) -> list[str]:
     try:
         mode = os.stat(path).st_mode  # noqa: PTH116
         if stat.S_ISREG(mode):
-            return [path]
+            return [*TakenOver(path).interrupted, path]
         if stat.S_ISDIR(mode):
             with os.scandir(path) as entries:
                 return sorted(one.path for one in entries if _is_of_letters(one))
     except FileNotFoundError:
-        return []
+        return TakenOver(path).interrupted
     except (OSError, ValueError) as error:  # A path with a NUL raises ValueError.
         raise _unreadable(path, error) from None
     msg = f"the dead letters '{path}' cannot be read: this is neither a file nor a folder"
@@ -63,6 +66,17 @@ def letter_lines(files: Iterable[str]) -> Iterator[LetterLine]:
     """
     for path in files:
         yield from _lines(path)
+
+
+def object_lines(objects: Iterable[LetterSource]) -> Iterator[LetterLine]:
+    """Yield the lines of objects one by one: those are whole, as an object appears in one step.
+
+    Raises:
+        StorageError: If an object cannot be read.
+    """
+    for one in objects:
+        for number, text in enumerate(one.lines(), 1):
+            yield LetterLine(one.name, number, text, is_whole=True)
 
 
 def _is_of_letters(entry: os.DirEntry[str]) -> bool:

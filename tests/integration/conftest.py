@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from integration_fixtures import forks, server, to_server
+from integration_fixtures import bucket, door, forks, server, store, to_server, url
 from integration_support import Launcher
 
 if TYPE_CHECKING:
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-__all__ = ["forks", "server", "target", "to_server"]
+__all__ = ["bucket", "door", "forks", "server", "store", "target", "to_server", "url"]
 
 
 @pytest.fixture

@@ -108,6 +108,7 @@ def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
         "name": hub.NAME,
         "namespace": hub.NAME.replace("-", "_"),
         "executable": str(target),
+        "commands": hub.definition()["commands"],
         "settings": hub.definition()["settings"],
         "config": config,
     }

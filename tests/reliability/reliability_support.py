@@ -20,6 +20,7 @@ if TYPE_CHECKING:
     from faulty_server import FaultyServer
     from integration_forks import Forks
     from integration_support import Running
+    from object_store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("LONG", "") not in {"", "0"}
@@ -186,20 +187,48 @@ class Feed:
 # The watch over STATE
 
 
+class Mirror:
+    """Copies the dead letters of a bucket into the file where they would be without it.
+
+    Args:
+        store: The store.
+        bucket: The bucket, whose objects stay as they are.
+        folder: Holds the file.
+    """
+
+    def __init__(self, store: Store, bucket: str, folder: Path) -> None:
+        self._store = store
+        self._bucket = bucket
+        self._path = folder / LETTERS
+        self._known: set[str] = set()
+
+    def refresh(self) -> None:
+        """Append what is new."""
+        with self._path.open("ab") as file:
+            for key in self._store.keys(self._bucket):
+                if key not in self._known:
+                    self._known.add(key)
+                    file.write(self._store.read(self._bucket, key))
+
+
 class Watch:
     """Looks, at the moment a STATE appears, whether everything before it has its fate.
 
     Args:
         server: Knows what was delivered.
         folder: Holds the dead letters.
+        refresh: Called before they are read.
     """
 
-    def __init__(self, server: FaultyServer, folder: Path) -> None:
+    def __init__(
+        self, server: FaultyServer, folder: Path, refresh: Callable[[], None] = lambda: None
+    ) -> None:
         self.bookmark = 0
         self.problems: list[str] = []
         self.count = 0
         self.folder = folder
         self._server = server
+        self._refresh = refresh
         self._path = folder / LETTERS
         self._letters: set[str] = set()
         self._read = 0
@@ -227,6 +256,7 @@ class Watch:
         ]
 
     def _read_letters(self) -> None:
+        self._refresh()
         if not self._path.exists():
             return
         with self._path.open("rb") as file:

@@ -18,6 +18,7 @@ from reliability_support import (
     LONG,
     Feed,
     Figures,
+    Mirror,
     Watch,
     assert_adds_up,
     assert_true_letters,
@@ -36,6 +37,7 @@ if TYPE_CHECKING:
 
     from integration_forks import Forks
     from integration_support import Running
+    from object_store import Store
 
 EVENTS = 40_000 if LONG else 16_000
 CAMPAIGNS = 7 if LONG else 2
@@ -47,6 +49,8 @@ SOON = 8.0
 """Seconds within which a signal ends a run: 5 of retrying, and some for a busy machine."""
 LOOKS = 2.5
 """Seconds within which an answer is booked: a look a second, and some for a busy machine."""
+LOOKS_AT_STORE = LOOKS + 3.0
+"""The same where STATE waits for an object: `flush_interval_seconds` and the upload."""
 
 
 class Ended(NamedTuple):
@@ -76,10 +80,13 @@ class Campaign:
         folder: Where the runs take place.
         forks: Starts them.
         seed: Of all choices.
+        store: Where the dead letters go; None for a file.
         settings: Of the target.
     """
 
-    def __init__(self, folder: Path, forks: Forks, seed: int, **settings: Any) -> None:
+    def __init__(
+        self, folder: Path, forks: Forks, seed: int, store: Store | None = None, **settings: Any
+    ) -> None:
         self.rng = random.Random(seed)  # noqa: S311
         self.feed = Feed(EVENTS, seed)
         self.settings = settings
@@ -89,8 +96,10 @@ class Campaign:
         self.server = FaultyServer(self._rule)
         self._folder = folder
         self._forks = forks
+        self._store = store
         self.trouble: Callable[[Request], Reply | None] = none
         self.latency = 0.15
+        self.refresh: Callable[[], None] = lambda: None  # Copies dead letters that are elsewhere.
         self.ended: list[Ended] = []
         self.runs = 0
 
@@ -107,6 +116,13 @@ class Campaign:
         with self.server:
             self.target = launcher(self._folder, self.server, self._forks)
             self.watch = Watch(self.server, self.target.folder)
+            if self._store is not None:
+                bucket = self._store.new_bucket()
+                self.settings["dead_letter_path"] = f"s3://{bucket}/letters"
+                self.target.env |= self._store.environment
+                mirror = Mirror(self._store, bucket, self.target.folder)
+                self.watch = Watch(self.server, self.target.folder, mirror.refresh)
+                self.refresh = mirror.refresh
             try:
                 yield
             finally:
@@ -190,6 +206,7 @@ class Campaign:
     def judge(self) -> None:
         """Nothing is lost, STATE was true, and what was repeated had to be."""
         server = self.server
+        self.refresh()
         assert self.watch.problems == []
         assert server.problems == []
         assert lost(server, self.feed, self.target.folder) == []
@@ -227,7 +244,7 @@ class Campaign:
             for request in self.server.requests
             if request.token == ended.token
             and request.answered_at is not None
-            and request.answered_at < ended.at - LOOKS
+            and request.answered_at < ended.at - (LOOKS if self._store is None else LOOKS_AT_STORE)
             for event in request.processed
         }
         while covered in early:
@@ -363,12 +380,14 @@ def twice_in_a_row(campaign: Campaign, number: int) -> None:
 MOMENTS = (mid_parse, mid_request, in_back_off, in_the_final_drain, idle, twice_in_a_row)
 
 
-def kill_and_resume(folder: Path, forks: Forks, seed: int, numbers: tuple[int, ...]) -> None:
+def kill_and_resume(
+    folder: Path, forks: Forks, seed: int, numbers: tuple[int, ...], store: Store | None = None
+) -> None:
     """Kill a target at each moment, resume it each time, and judge the whole."""
     began = time.monotonic()
     has_ledger = "ledger" in folder.name
     settings = {"ledger_path": "ledger.db"} if has_ledger else {"ledger": False}
-    campaign = Campaign(folder, forks, seed, flush_interval_seconds=1, **settings)
+    campaign = Campaign(folder, forks, seed, store, flush_interval_seconds=1, **settings)
     moments = [(moment, number) for moment in MOMENTS for number in numbers]
     campaign.rng.shuffle(moments)
     with campaign.going():
@@ -377,8 +396,9 @@ def kill_and_resume(folder: Path, forks: Forks, seed: int, numbers: tuple[int, .
                 moment(campaign, number)
         campaign.finish()
     server = campaign.server
+    with_what = ", dead letters in S3" if store else ", with the ledger" if has_ledger else ""
     FIGURES.add(
-        "kills, with the ledger" if has_ledger else "kills",
+        f"kills{with_what}",
         Figures(
             EVENTS,
             len(server.requests),
@@ -401,6 +421,20 @@ def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
             )
             for seed in range(CAMPAIGNS)
             for kind in ("plain", "ledger")
+        ]
+    )
+
+
+def test_kill_campaign_with_a_store(tmp_path: Path, forks: Forks, store: Store) -> None:
+    """The same, with dead letters in S3."""
+    numbers = (signal.SIGKILL, *ORDERLY) if LONG else (signal.SIGKILL,)
+    seeds = range(CAMPAIGNS if LONG else 1)
+    in_parallel(
+        [
+            lambda seed=seed: kill_and_resume(
+                tmp_path / f"store-{seed}", forks, seed, numbers, store
+            )
+            for seed in seeds
         ]
     )
 

@@ -109,6 +109,8 @@ class SimulatedLetters:
         full_after: Writes after which the disk is full; None for never.
     """
 
+    is_due = True
+
     def __init__(
         self, disk: Disk, signals: Signals, checks: Checks, full_after: int | None = None
     ) -> None:
@@ -137,6 +139,9 @@ class SimulatedLetters:
         self._signals.step()
         self._disk.sync()
         self._signals.step()
+
+    def cover(self) -> None:
+        pass
 
     def close(self) -> None:
         self.sync()

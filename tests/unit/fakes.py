@@ -239,10 +239,14 @@ class FakeFile:
         name: The name of its setting.
         happened: What happens to it is added here.
         failing: What fails: `write` or `sync`, the first time.
+
+    Attributes:
+        is_due: Whether a STATE need not wait for it.
     """
 
     def __init__(self, name: str, happened: list[str], failing: str = "") -> None:
         self.written: list[Any] = []
+        self.is_due = True
         self._name = name
         self._happened = happened
         self._failing = failing
@@ -262,6 +266,11 @@ class FakeFile:
 
     def sync(self) -> None:
         self._do("sync")
+
+    sync_batch = sync
+
+    def cover(self) -> None:
+        self._do("cover")
 
     def close(self) -> None:
         self._do("close")

@@ -10,7 +10,7 @@ LINK = re.compile(r"\]\(([^)]+)\)")
 
 
 def test_links_of_the_description_are_absolute() -> None:
-    """The index shows the README alone, where a link to a file of the repository would be broken."""
+    """The index shows the README alone, where a relative link would be broken."""
     description = ABOUT["Description"] or str(ABOUT.get_payload())
     links = LINK.findall(description)
     assert len(links) > 20

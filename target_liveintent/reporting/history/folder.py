@@ -76,6 +76,7 @@ class HistoryFolder:
         self._folder = folder
         self._days_kept = days_kept
         self._warn = warn
+        self._warned: set[str] = set()
 
     def add(self, entry: RunEntry) -> None:
         """Write what a run leaves.
@@ -147,11 +148,13 @@ class HistoryFolder:
                 content = None
             if content is not None and content.format == FORMAT:
                 yield name, content
-            else:
-                self._warn(
+            elif name not in self._warned:
+                self._warned.add(name)
+                msg = (
                     f"history_path has a file that this version cannot read, {name}; it is left"
                     " out. If no newer version has written it, delete it"
                 )
+                self._warn(msg)
 
     def _fold(self, loaded: _Loaded, days: _Days, today: dt.date, run_id: str) -> None:
         names = loaded.names

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
+from types import MappingProxyType
 
 from target_liveintent.reporting.history.model import USUAL, History, RunFigures, Unusual
 from target_liveintent.reporting.history.rules import RULES, case_of
 
-Judgement = dict[tuple[str, str], list[Unusual]]
+Judgement = Mapping[tuple[str, str], list[Unusual]]
 """What is unusual, by rule and stream; empty where all is usual, absent where nothing is judged."""
+NOT_JUDGED: Judgement = MappingProxyType({})
 _MOST_NAMED = 5
 """Findings of a rule and stream that a line names."""
 
@@ -22,9 +24,9 @@ def judge(history: History, run: RunFigures, zone: dt.tzinfo) -> Judgement:
         run: The run; only its own streams are judged.
         zone: The zone of the days.
     """
-    judgement: Judgement = {}
     if run.kind != USUAL:
-        return judgement
+        return NOT_JUDGED
+    judgement: dict[tuple[str, str], list[Unusual]] = {}
     now = run.ended_at.astimezone(zone)
     today = now.date()
     newest = [(one.day, one.runs) for one in history.days[-2:]]

@@ -25,11 +25,12 @@ from target_liveintent.reporting.history.usual import (
     chance_of_so_few,
     comparable,
     range_of,
+    same_weekdays,
     stream_days,
 )
 from target_liveintent.reporting.run_report.tally import FIELDS, HOUR
 from target_liveintent.reporting.run_report.words import percent
-from target_liveintent.run import amount_words, counted
+from target_liveintent.run import counted
 
 _HOURS = 24
 _LEAST_DAYS = 14
@@ -39,6 +40,7 @@ _HOLIDAY = 0.7
 """What a holiday leaves of the usual conversions."""
 _FELL = 0.8
 _TIMES = 10
+_HUGE = 1e15
 _LEAST_VALUES = 5
 """Values of a currency of which the average is judged."""
 _RARE = 1e-3
@@ -62,8 +64,8 @@ class Case(NamedTuple):
     Attributes:
         now: The last 24 hours of a stream, without runs that are not usual.
         known: The reasons that occurred before, as far as the history is read.
-        days: The figures of the days that are comparable with today; and with yesterday, if the 24
-            hours began there.
+        days: Groups of days that say what is usual today; and yesterday, if the 24 hours began
+            there.
     """
 
     now: StreamFigures
@@ -73,7 +75,7 @@ class Case(NamedTuple):
     def usual(self, figure: Callable[[StreamFigures], float | None]) -> Range | None:
         """Return the range of a figure, which is None on a day that does not have it.
 
-        Where today's range and yesterday's differ, it takes in both; the middle is the lower one.
+        It takes in the ranges of all groups of days; the middle is the lowest one.
         """
         ranges = [
             found
@@ -112,7 +114,9 @@ def case_of(
             is_inside = hour - _HOURS < run.ended_at.timestamp() // HOUR <= hour
             (inside if is_inside else outside).append(run.streams[stream])
     first = (now - dt.timedelta(hours=_HOURS - 1)).date()
-    usual = [comparable(earlier, day) for day in sorted({first, today})]
+    # As long as all days are compared, a Sunday must not be judged by them alone.
+    choices = (comparable, same_weekdays)
+    usual = [choose(earlier, day) for day in {first, today} for choose in choices]
     known = frozenset(reason for one in outside for reason in one.not_sent)
     return Case(sum_of(inside), known, usual)
 
@@ -140,13 +144,20 @@ def other_average(case: Case) -> Iterator[Finding]:
         average = float(value.average)
         is_high = average >= _TIMES * usual.high
         if is_high or average * _TIMES <= usual.low:
-            money = f"in {currency}" if currency else "without a currency"
             yield Finding(
                 currency,
-                f"the average value {money} is {amount_words(value.average)} in the last 24 hours, where"
-                f" {usual.low:,.2f} to {usual.high:,.2f} is usual; see whether value has come in"
-                " another unit, such as cents",
+                f"the average value {_money(currency)} is {_amount(average)} in the last 24"
+                f" hours, where {_amount(usual.low)} to {_amount(usual.high)} is usual; see whether value"
+                " has come in another unit, such as cents",
             )
+
+
+def _amount(number: float) -> str:
+    return f"{number:,.2f}" if number < _HUGE else f"{number:.3e}"
+
+
+def _money(currency: str) -> str:
+    return f"in {currency}" if currency else "without a currency"
 
 
 def _average(currency: str, figures: StreamFigures) -> float | None:
@@ -181,18 +192,21 @@ def new_reason(case: Case) -> Iterator[Finding]:
     """Find reasons that never occurred before."""
     for reason, records in case.now.not_sent.items():
         if reason not in case.known:
-            meaning = f": {REASONS[reason].meaning}" if reason in REASONS else ""
             yield Finding(
                 reason,
                 f"{counted(records, 'record')} not sent for a reason that never occurred before,"
-                f" {reason}{meaning}",
+                f" {reason}{_meaning(reason)}",
             )
+
+
+def _meaning(reason: str) -> str:
+    return f": {REASONS[reason].meaning}" if reason in REASONS else ""
 
 
 def all_late(case: Case) -> Iterator[Finding]:
     """Find that no conversion is sent within an hour of its event time any more."""
     usual, count = case.usual(_fresh_share), case.now.delivered
-    if usual is None or not count or case.now.within_an_hour:
+    if usual is None or not usual.low or not count or case.now.within_an_hour:
         return
     if _chance(0, count, usual) < _VERY_RARE:
         yield Finding(

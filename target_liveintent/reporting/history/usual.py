@@ -34,14 +34,19 @@ def comparable(samples: Sequence[Sample[Figure]], day: dt.date) -> list[Figure]:
     Those are the same weekdays of eight weeks, once there are four of them; before, they are all
     days of four weeks.
     """
-    weekdays = [
+    weekdays = same_weekdays(samples, day)
+    if len(weekdays) >= _LEAST_WEEKDAYS:
+        return weekdays
+    return [figure for at, figure in samples if 0 < (day - at).days <= _FOUR_WEEKS]
+
+
+def same_weekdays(samples: Sequence[Sample[Figure]], day: dt.date) -> list[Figure]:
+    """Return the figures of the same weekdays in the eight weeks before a day."""
+    return [
         figure
         for at, figure in samples
         if at.weekday() == day.weekday() and 0 < (day - at).days <= _EIGHT_WEEKS
     ]
-    if len(weekdays) >= _LEAST_WEEKDAYS:
-        return weekdays
-    return [figure for at, figure in samples if 0 < (day - at).days <= _FOUR_WEEKS]
 
 
 def range_of(figures: Iterable[float]) -> Range | None:

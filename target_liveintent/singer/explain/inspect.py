@@ -7,6 +7,7 @@ with the parts that a run uses: stream maps, validator and record converter.
 from __future__ import annotations
 
 import datetime as dt
+import logging
 import math
 import time
 from collections.abc import Iterator
@@ -23,7 +24,6 @@ from target_liveintent.conversions import (
 )
 from target_liveintent.errors import InputError
 from target_liveintent.mapping import RecordConverter
-from target_liveintent.privacy import Suppressions
 from target_liveintent.run import RunCounts
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import batch_records
@@ -45,7 +45,7 @@ from target_liveintent.singer.streams import (
     stream_described,
 )
 from target_liveintent.singer.validation import RecordValidator
-from target_liveintent.storage import event_key
+from target_liveintent.storage import Places, event_key
 
 MAX_RECORDS = 10_000
 """Records that are read: enough to show what a map does, and read within seconds."""
@@ -74,7 +74,7 @@ class Inspector:
     ) -> None:
         self._settings = settings
         self._maps = maps
-        self._suppressions = Suppressions(settings.suppression_path)
+        self._suppressions = Places(settings, logging.getLogger(__name__)).suppressions()
         self._from_recording = from_recording
         self._extracted: float | None = None  # When the tap read the last row, if it says so.
         self._as_of: float | None = None

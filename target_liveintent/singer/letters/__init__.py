@@ -1,7 +1,8 @@
-"""What `--dead-letters` finds in a file or folder: read, judged, counted, and rendered."""
+"""What `--dead-letters` finds in files or objects: read, judged, counted, and rendered."""
 
 from __future__ import annotations
 
+import logging
 import time
 from collections.abc import Callable, Iterable
 from typing import Any
@@ -11,13 +12,19 @@ import msgspec
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import InputError
 from target_liveintent.privacy import redact_value
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings, is_url
 from target_liveintent.singer.letters.judge import replay_judge
 from target_liveintent.singer.letters.model import DeadLetters, NoLetters
 from target_liveintent.singer.letters.render import as_lines
 from target_liveintent.singer.letters.tally import LetterTally
 from target_liveintent.singer.reader import Record, decode_message, decode_object, line_decoder
-from target_liveintent.storage import LetterLine, letter_files, letter_lines
+from target_liveintent.storage import (
+    LetterLine,
+    Places,
+    letter_files,
+    letter_lines,
+    object_lines,
+)
 
 __all__ = ["as_lines", "look_at"]
 
@@ -30,20 +37,21 @@ def look_at(
     """Count what is in the dead letters at a path.
 
     Args:
-        path: A file, or a folder as Spark writes it. Nothing has to be there.
+        path: A file, a folder as Spark writes it, or the URL of a folder. Nothing has to be there.
         settings: Those of a replay.
         notes: What there is to say about the settings.
         now: Returns the Unix time as of which the letters are judged.
 
     Raises:
+        ConfigurationError: If the URL's bucket is not there, or the package for it.
         StorageError: If they cannot be read.
     """
-    files = letter_files(path)
+    count, lines = _count_and_lines(path, settings)
     tally = LetterTally(replay_judge(settings, now))
     others = NoLetters()
     # As in a run, nearly every line is a RECORD that can be decoded in one pass.
     decode_line = line_decoder(DEAD_LETTERS, None)
-    for line in letter_lines(files):
+    for line in lines:
         letters = _letters(line.text, decode_line)
         if letters is None:
             others = _with(others, line)
@@ -53,7 +61,7 @@ def look_at(
     return DeadLetters(
         path=redact_value(path),
         notes=list(notes),
-        files=len(files),
+        files=count,
         letters=tally.letters,
         first=tally.times[0],
         last=tally.times[1],
@@ -62,6 +70,14 @@ def look_at(
         written_for=tally.addressees,
         others=others,
     )
+
+
+def _count_and_lines(path: str, settings: Settings) -> tuple[int, Iterable[LetterLine]]:
+    if is_url(path):
+        objects = Places(settings, logging.getLogger(__name__)).letters(path).sources
+        return len(objects), object_lines(objects)
+    files = letter_files(path)
+    return len(files), letter_lines(files)
 
 
 def _letters(

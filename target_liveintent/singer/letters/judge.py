@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import logging
 from collections.abc import Callable, Mapping
 from typing import Any
 
@@ -9,11 +10,10 @@ import msgspec
 
 from target_liveintent.conversions import DEAD_LETTERS, EventBuilder, Rejection
 from target_liveintent.mapping import StreamPlan
-from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.singer.replay import ReplayConverter
-from target_liveintent.storage import HEAD
+from target_liveintent.storage import HEAD, Places
 
 Judge = Callable[[dict[str, Any]], str]
 """Returns the name of what a replay does with a dead letter, a key of `PROSPECTS`."""
@@ -33,7 +33,7 @@ def replay_judge(settings: Settings, now: Callable[[], float]) -> Judge:
     """
     columns = msgspec.json.decode(HEAD)["schema"]["properties"]
     plan = StreamPlan.without_map(DEAD_LETTERS, columns)
-    suppressions = Suppressions(settings.suppression_path)
+    suppressions = Places(settings, logging.getLogger(__name__)).suppressions()
     builder = EventBuilder(DEAD_LETTERS, plan.properties, (), settings.events, suppressions)
     converter = ReplayConverter(plan, builder, {}, settings, now)
 

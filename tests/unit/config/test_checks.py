@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import os
 import sys
 from typing import TYPE_CHECKING, Any
 
@@ -408,3 +409,44 @@ def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None
     assert line.startswith("setting 'report_path'")
     assert "pip install 'target-liveintent[report]'" in line
     assert problems(GOOD) == []
+
+
+SPECIAL = {
+    "dead_letter_path": "set on_invalid to 'fail'",
+    "ledger_path": "set ledger to false",
+    "delivered_path": "leave the setting out",
+    "metrics_path": "leave the setting out",
+}
+
+
+@pytest.mark.parametrize("name", SPECIAL)
+def test_a_device_is_no_file(tmp_path: Path, name: str) -> None:
+    """A run would change /dev/null for the whole machine; the line says what to use instead."""
+    (tmp_path / "link").symlink_to("/dev/null")
+    os.mkfifo(tmp_path / "pipe")
+    for path in ("/dev/null", str(tmp_path / "link"), str(tmp_path / "pipe")):
+        (line,) = problems({**GOOD, name: path})
+        assert line.startswith(f"setting '{name}' must name an ordinary file, not a device")
+        assert SPECIAL[name] in line
+
+
+@pytest.mark.parametrize("way", ["symlink", "hard link", "dangling", "folder"])
+def test_one_file_through_a_link(tmp_path: Path, way: str) -> None:
+    """Two settings of one file are found whatever kind of link one of them is."""
+    path, other = tmp_path / "one", tmp_path / "other"
+    if way != "dangling":
+        path.touch()
+    if way == "hard link":
+        other.hardlink_to(path)
+    elif way == "folder":
+        (tmp_path / "folder").symlink_to(tmp_path)
+        other = tmp_path / "folder" / "one"
+    else:
+        other.symlink_to(path)
+    (line,) = problems({**GOOD, "dead_letter_path": str(path), "delivered_path": str(other)})
+    assert line == (
+        "settings 'dead_letter_path' and 'delivered_path' must not name the same file, not even"
+        " through a link"
+    )
+    apart = {"dead_letter_path": str(path), "delivered_path": str(tmp_path / "third")}
+    assert problems({**GOOD, **apart}) == []

@@ -7,6 +7,7 @@ from typing import Any
 import pytest
 
 from target_liveintent.config import joined, problems, settings_of
+from target_liveintent.config.nesting import unflattened
 
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
 MAP = {"event_time": "created", "email": "mail"}
@@ -102,3 +103,31 @@ def test_an_object_for_a_column_of_an_event(column: str) -> None:
     """It is no stream: the object is a mistake, and the line says what the column must be."""
     (line,) = problems({**GOOD, "stream_maps": {"orders": {column: {"a": "b"}}}})
     assert line.startswith(f"setting 'stream_maps.orders.{column}' must be")
+
+
+@pytest.mark.parametrize(
+    ("flat", "whole"),
+    [
+        ({"orders.email": "mail", "__else__": "__NULL__"}, {"orders": {"email": "mail"}}),
+        ({"a.b.email": "x", "a.c.id": None, "__else__": "__NULL__"}, {
+            "a.b": {"email": "x"}, "a.c": {"id": None},
+        }),
+        ({"a.b.email": "x", "a.c": "__NULL__", "__else__": "__NULL__"}, {
+            "a.b": {"email": "x"}, "a.c": "__NULL__",
+        }),
+        ({"a.b": {"email": "x"}, "__else__": "__NULL__"}, {"a.b": {"email": "x"}}),
+        ({"a.b": "__NULL__", "__else__": "__NULL__"}, {"a.b": "__NULL__"}),
+    ],
+)  # fmt: skip
+def test_what_meltano_has_flattened(flat: dict[str, Any], whole: dict[str, Any]) -> None:
+    """The environment of a Meltano command has a map's columns beside the stream's name."""
+    assert joined({"stream_maps": unflattened(flat)})["stream_maps"] == {
+        **whole,
+        "__else__": "__NULL__",
+    }
+
+
+def test_a_flattened_map_that_is_wrong() -> None:
+    """A name that is a stream and text at once stays as it is, so that a check names it."""
+    flat = {"orders": "x", "orders.email": "mail"}
+    assert unflattened(flat) == flat

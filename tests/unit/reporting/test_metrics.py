@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import datetime as dt
 import logging
 from typing import TYPE_CHECKING
 
@@ -10,11 +11,15 @@ from fakes import FakeClock
 from prometheus_client.parser import text_string_to_metric_families
 
 from target_liveintent.delivery.model import DeliveryStatus
+from target_liveintent.reporting.history.model import Unusual
 from target_liveintent.reporting.metrics import METRICS, MetricsFile
 from target_liveintent.run.counts import RunCounts
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+FAULT = Unusual("conversions", "orders", "", dt.datetime.now(tz=dt.timezone.utc), "words")
+JUDGEMENT = {("conversions", "orders"): [FAULT], ("late", "orders"): []}
 
 
 def report() -> RunCounts:
@@ -35,7 +40,7 @@ def read(path: Path) -> dict[tuple[str, ...], float]:
             sample.name.removeprefix("target_liveintent_"),
             *(
                 sample.labels[name]
-                for name in ("stream", "fate", "reason", "run_id")
+                for name in ("rule", "stream", "fate", "reason", "run_id")
                 if name in sample.labels
             ),
         ): sample.value
@@ -64,9 +69,11 @@ def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
     clock.now = 1_000.5
     file = metrics(path, clock)
     clock.now = 1_060.5
-    file.end(report(), success=success)
+    file.end(report(), success=success, judgement=JUDGEMENT)
     found = read(path)
     assert {name[0] for name in found} == set(METRICS)
+    assert found["unusual", "conversions", "orders"] == 1
+    assert found["unusual", "late", "orders"] == 0
     assert found["records", "orders", "read"] == 10
     assert found["records", "orders", "delivered"] == 5
     assert found["records", "orders", "filtered"] == 2

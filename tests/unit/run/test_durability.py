@@ -148,6 +148,41 @@ def test_no_state_before_a_stream_that_gives_events() -> None:
     assert fake.states == ["1"]
 
 
+def test_a_state_waits_for_an_object_store() -> None:
+    """While the store takes no object, no STATE is written, whatever else it waits for."""
+    fake = FakeRun()
+    fake.run.take("orders", event("1"))
+    fake.run.submit("orders")
+    fake.dead_letters.is_due = False
+    reject(fake, 1)
+    fake.run.gate.hold("1")
+    fake.tick()
+    assert (fake.states, "dead_letter_path sync" in fake.happened) == ([], False)
+    fake.dead_letters.is_due = True
+    fake.tick()
+    assert fake.states == ["1"]
+
+
+@pytest.mark.parametrize("end", ["the end", "a signal", "a failure"])
+def test_an_object_store_keeps_no_end_waiting(end: str) -> None:
+    """At the end, after a signal and after a failure, what waits goes up at once."""
+    fake = FakeRun()
+    fake.run.take("orders", event("1"))
+    fake.run.submit("orders")
+    fake.dead_letters.is_due = False
+    reject(fake, 1)
+    fake.run.gate.hold("1")
+    if end == "the end":
+        fake.run.finish()
+    elif end == "a signal":
+        fake.run.request_stop()
+        fake.tick()
+    else:
+        fake.run.abandon(OutageError("no luck"))
+    assert fake.states == ["1"]
+    assert fake.happened.index("dead_letter_path sync") < fake.happened.index("state")
+
+
 # What was delivered
 
 

@@ -62,7 +62,8 @@ def test_a_dead_letter_that_is_carried_over() -> None:
     fake.run.finish()
     assert fake.run.counts.of("letters").not_replayed == {"unconfirmed": 1}
     (line,) = fake.dead_letters.written
-    assert json.loads(line)["record"] == {"event_id": "7", "reason": "unconfirmed"}
+    kept = {"event_id": "7", "reason": "unconfirmed", "run_id": fake.run.run_id}
+    assert json.loads(line)["record"] == kept
 
 
 @pytest.mark.parametrize(
@@ -125,7 +126,8 @@ def test_a_dead_letter_of_another_account_is_named() -> None:
     assert fake.run.counts.of("letters").not_replayed == {"other_account": 1}
     assert fake.run.counts.other_accounts == {"b-9z9z at api.example.com, pixel 7": 1}
     (line,) = fake.dead_letters.written
-    assert json.loads(line)["record"] == {"event_id": "1", "written_for": named}
+    kept = {"event_id": "1", "written_for": named, "run_id": fake.run.run_id}
+    assert json.loads(line)["record"] == kept
 
 
 @pytest.mark.parametrize(("stream", "dropped"), [(DEAD_LETTERS, True), ("orders", False)])

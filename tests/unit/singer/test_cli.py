@@ -132,6 +132,8 @@ def test_the_options(tmp_path: Path) -> None:
         "preset": "shopify",
         "expected": None,
         "letters_path": None,
+        "replayed": None,
+        "dry_run": False,
     }
     assert CliRunner().invoke(command, ["--preset=nothing"]).exit_code == 2
 

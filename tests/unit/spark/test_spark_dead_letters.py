@@ -12,8 +12,9 @@ from fsspec.implementations.memory import MemoryFileSystem
 from unit_support import SETTINGS
 
 from target_liveintent.conversions.model import Rejection
-from target_liveintent.errors import StorageError
+from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
+from target_liveintent.spark.options import Job
 from target_liveintent.spark.task import Attempt
 from target_liveintent.storage.dead_letters import dead_letter_line
 
@@ -48,8 +49,14 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
     if request.param == "file":
         yield str(tmp_path / "deep" / "letters")
         return
+    fsspec.filesystem(request.param).mkdir("/bucket")
     yield f"{request.param}://bucket/letters"
     fsspec.filesystem(request.param).rm("/bucket", recursive=True)
+
+
+def job(url: str) -> Job:
+    """Return a write whose dead letters go there."""
+    return Job({}, "orders", (), (), 1, url, 0, dry_run=False, allowed_percent=50)
 
 
 def rejection(event_id: str = "1") -> Rejection:
@@ -75,7 +82,7 @@ def written(folder: DeadLetterFolder, attempt: Attempt, *event_ids: str) -> bool
 
 def test_a_task_leaves_a_singer_stream(url: str) -> None:
     """The file has a SCHEMA and a RECORD for each dead letter, as the target's file has."""
-    folder = DeadLetterFolder(url)
+    folder = DeadLetterFolder(job(url))
     folder.prepare()
     folder.check()
     attempt = Attempt("job", 3, 17)
@@ -89,7 +96,7 @@ def test_a_task_leaves_a_singer_stream(url: str) -> None:
 
 def test_a_clean_task_leaves_no_file(url: str) -> None:
     """Without a rejection there is no file to publish."""
-    folder = DeadLetterFolder(url)
+    folder = DeadLetterFolder(job(url))
     folder.prepare()
     assert not written(folder, Attempt("job", 0, 1))
     assert list(files(url)) == ["_pending/README"]
@@ -97,7 +104,7 @@ def test_a_clean_task_leaves_no_file(url: str) -> None:
 
 def test_attempts_are_apart(url: str) -> None:
     """Two attempts at a task write two files; one is published, and the other is deleted."""
-    folder = DeadLetterFolder(url)
+    folder = DeadLetterFolder(job(url))
     folder.prepare()
     loser, winner = Attempt("job", 0, 1), Attempt("job", 0, 2)
     half = TaskDeadLetters(folder, loser.pending)
@@ -114,7 +121,7 @@ def test_attempts_are_apart(url: str) -> None:
 
 def test_a_task_of_a_batch_that_begins_again_replaces_its_file(url: str) -> None:
     """A restarted micro-batch has the same name, so no dead letter is there twice."""
-    folder = DeadLetterFolder(url)
+    folder = DeadLetterFolder(job(url))
     folder.prepare()
     for number, event_id in enumerate(("before", "after")):
         attempt = Attempt("query-7", 0, number)
@@ -126,19 +133,19 @@ def test_a_task_of_a_batch_that_begins_again_replaces_its_file(url: str) -> None
 
 def test_a_folder_that_is_not_shared(tmp_path: Path) -> None:
     """A machine that does not see what the driver wrote stops before anything is sent."""
-    DeadLetterFolder(str(tmp_path / "driver")).prepare()
+    DeadLetterFolder(job(str(tmp_path / "driver"))).prepare()
     with pytest.raises(StorageError, match="a folder that all machines share"):
-        DeadLetterFolder(str(tmp_path / "executor")).check()
+        DeadLetterFolder(job(str(tmp_path / "executor"))).check()
 
 
 def test_storage_that_fails(tmp_path: Path) -> None:
     """The message does not have the path, which may hold a secret."""
     (tmp_path / "s3cret").write_text("a file, not a folder", encoding="utf-8")
-    with pytest.raises(StorageError, match="cannot be used: Not a directory") as raised:
-        DeadLetterFolder(str(tmp_path / "s3cret")).prepare()
+    with pytest.raises(ConfigurationError, match="cannot be used: File exists") as raised:
+        DeadLetterFolder(job(str(tmp_path / "s3cret"))).prepare()
     assert "s3cret" not in str(raised.value)
-    with pytest.raises(StorageError, match="cannot be used: ValueError"):
-        DeadLetterFolder("nope://s3cret/letters")
+    with pytest.raises(ConfigurationError, match="a URL that fsspec knows"):
+        DeadLetterFolder(job("nope://s3cret/letters"))
 
 
 def test_the_file_of_a_task_is_closed(tmp_path: Path) -> None:
@@ -150,7 +157,7 @@ def test_the_file_of_a_task_is_closed(tmp_path: Path) -> None:
             opened.append(super().open(name))
             return opened[-1]
 
-    folder = Folder(str(tmp_path))
+    folder = Folder(job(str(tmp_path)))
     folder.prepare()
     written(folder, Attempt("job", 0, 1), "1")
     assert [file.closed for file in opened] == [True]
@@ -158,7 +165,7 @@ def test_the_file_of_a_task_is_closed(tmp_path: Path) -> None:
 
 def test_only_the_owner_can_read(tmp_path: Path) -> None:
     """On a disk, only the owner can read dead letters, as with the target's file."""
-    folder = DeadLetterFolder(str(tmp_path))
+    folder = DeadLetterFolder(job(str(tmp_path)))
     folder.prepare()
     attempt = Attempt("job", 0, 1)
     written(folder, attempt, "1")
@@ -172,7 +179,7 @@ def test_a_closed_file_survives_a_power_cut(
     """On a disk, all of the file has reached it when the file is closed."""
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
-    folder = DeadLetterFolder(str(tmp_path))
+    folder = DeadLetterFolder(job(str(tmp_path)))
     folder.prepare()
     attempt = Attempt("job", 0, 1)
     written(folder, attempt, "1")

@@ -129,8 +129,11 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         {"dead_letter_path": None},
         "'dead_letter_path' is required: a folder that all machines share",
     ),
-    ({"dead_letter_path": "sftp://me:pass@host/x"}, "'dead_letter_path' must not hold a password"),
-    ({"dead_letter_path": "s3://[me:pass@host/x"}, "'dead_letter_path' must not hold a password"),
+    (
+        {"dead_letter_path": "sftp://me:pass@host/x"},
+        "'dead_letter_path' must be a URL without",
+    ),
+    ({"dead_letter_path": "s3://[me:pass@host/x"}, "'dead_letter_path' must be a URL such as"),
     ({"key_properties": "order"}, "names columns that are not there: order"),
     ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
 ]

@@ -65,7 +65,7 @@ def batch(first: int, count: int, **columns: list[Any]) -> pa.RecordBatch:
 
 def test_a_partition(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     """Each row is counted by its outcome; batches of Arrow are not those of the API."""
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
     batches = [batch(0, 150), batch(150, 60), batch(210, 1, email=[None])]
     result = deliver(job, ATTEMPT, batches)
     counts = result.counts.streams["orders"]
@@ -83,7 +83,7 @@ def test_dead_letters_name_the_account(
 ) -> None:
     """They say for whom they were written, and when their windows close, as the target's do."""
     job = make_job(sandbox, tmp_path, [*COLUMNS, "pixel_id"])
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
     old = int(time.time()) - 8 * 86_400
     deliver(job, ATTEMPT, [batch(0, 2, event_time=[old, old], pixel_id=pixels)])
     lines = (tmp_path / "letters" / "_pending" / ATTEMPT.pending).read_text().splitlines()
@@ -99,7 +99,7 @@ def test_dead_letters_name_the_account(
 def test_deleted_rows(sandbox: Sandbox, tmp_path: Path) -> None:
     """Rows that were deleted in the source are dropped and counted, as in a Singer stream."""
     job = make_job(sandbox, tmp_path, [*COLUMNS, "_sdc_deleted_at"])
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
     marks = [None, "2026-07-31T00:00:00Z", None]
     result = deliver(job, ATTEMPT, [batch(0, 3, _sdc_deleted_at=marks)])
     counts = result.counts.streams["orders"]
@@ -110,7 +110,7 @@ def test_deleted_rows(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_columns_that_cannot_be_used(sandbox: Sandbox, tmp_path: Path) -> None:
     """They are left out and counted."""
     job = make_job(sandbox, tmp_path, [*COLUMNS, "ip"])
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
     result = deliver(job, ATTEMPT, [batch(0, 2, ip=["nowhere", "192.0.2.1"])])
     assert result.counts.streams["orders"].left_out == {"ip": 1}
     assert [event["userData"].get("ip") for event in sandbox.events] == [None, "192.0.2.1"]
@@ -119,7 +119,7 @@ def test_columns_that_cannot_be_used(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_columns_that_identify_nobody(sandbox: Sandbox, tmp_path: Path) -> None:
     """The driver warns of them over all tasks."""
     job = make_job(sandbox, tmp_path, COLUMNS)
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
     result = deliver(job, ATTEMPT, [batch(0, 60, email=["Ann Smith"] * 60)])
     assert "orders: email identified nobody in 60 of 60 events (0 empty, 60 unusable);" in (
         "\n".join(result.counts.warnings())
@@ -129,7 +129,7 @@ def test_columns_that_identify_nobody(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_the_zone_of_the_settings(sandbox: Sandbox, tmp_path: Path) -> None:
     """Only a timestamp_ntz is of the zone of the settings; the driver warns if none was."""
     job = make_job(sandbox, tmp_path, COLUMNS, timezone="Asia/Tokyo")
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
     moment = dt.datetime.now(dt.timezone.utc) - dt.timedelta(days=1)
     for kind, uses in ((pa.timestamp("us", "UTC"), 0), (pa.timestamp("us"), 2)):
         times = pa.array([moment.replace(tzinfo=None)] * 2, pa.timestamp("us")).cast(kind)
@@ -142,7 +142,7 @@ def test_the_zone_of_the_settings(sandbox: Sandbox, tmp_path: Path) -> None:
 def test_event_ids_depend_on_no_time_zone(sandbox: Sandbox, tmp_path: Path) -> None:
     """A moment gives the event ID that it gives in another session's time zone."""
     job = make_job(sandbox, tmp_path, COLUMNS, key_properties="")
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
     moment = dt.datetime.fromtimestamp(int(time.time()) - 3600, dt.timezone.utc)
     for zone in ("UTC", "America/New_York"):
         times = pa.array([moment], pa.timestamp("us", zone))
@@ -156,7 +156,7 @@ def test_event_ids_depend_on_no_time_zone(sandbox: Sandbox, tmp_path: Path) -> N
 def test_nested_times_depend_on_no_time_zone(sandbox: Sandbox, tmp_path: Path, within: str) -> None:
     """A moment within another value gives the event ID that it gives in another time zone."""
     job = make_job(sandbox, tmp_path, [*COLUMNS, "nested"], key_properties="")
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
     moment = dt.datetime.fromtimestamp(int(time.time()) - 3600, dt.timezone.utc)
     for zone in ("UTC", "America/New_York"):
         kind = pa.timestamp("us", zone)
@@ -179,7 +179,7 @@ def test_a_folder_that_is_not_shared(job: Job, sandbox: Sandbox) -> None:
 
 def test_an_unforeseen_failure_is_not_shown(job: Job, caplog: pytest.LogCaptureFixture) -> None:
     """Neither error nor log has the text of an exception: it could hold what is in a row."""
-    DeadLetterFolder(job.dead_letter_folder).prepare()
+    DeadLetterFolder(job).prepare()
 
     secret = "somebody@example.com"
 

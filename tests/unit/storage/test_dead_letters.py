@@ -140,13 +140,19 @@ def test_a_dead_letter_has_the_reason() -> None:
 
 
 def test_a_dead_letter_that_is_carried_over() -> None:
-    """It stays as it was, without members that no dead letter has, and without addresses."""
-    record = {"event_id": "1", "reason": "unconfirmed", "keys": {"id": 2**70}, "field": None}
+    """It stays as it was, but for the run, members that no dead letter has, and addresses."""
+    record = {
+        "event_id": "1",
+        "run_id": "r1",
+        "reason": "unconfirmed",
+        "keys": {"id": 2**70},
+        "field": None,
+    }
     edited = {**record, "order_id": "ann@example.com", "scrubbed": "text", "unknown": 1}
     edited["written_for"] = 7
-    kept = json.loads(carry_over(edited))["record"]
+    kept = json.loads(carry_over(edited, "r2"))["record"]
     assert "ann" not in kept.pop("order_id")
-    assert kept == {**record, "scrubbed": ["order_id"]}
+    assert kept == {**record, "run_id": "r2", "scrubbed": ["order_id"]}
 
 
 @pytest.mark.parametrize(
@@ -173,7 +179,7 @@ def test_its_own_file_is_refused(path: Path, tmp_path: Path, way: str) -> None:
         refuse_own_file(file.fileno(), str(path))
     message = str(raised.value)
     assert str(path) in message
-    assert "move" in message
+    assert "--replay" in message
 
 
 def test_other_inputs_are_not_refused(path: Path, tmp_path: Path) -> None:

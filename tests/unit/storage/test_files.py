@@ -292,13 +292,38 @@ def test_two_runs_may_share_the_file(path: Path) -> None:
 
 
 def test_replace(path: Path) -> None:
-    """The new text takes the place of the old one, for the owner only, and nothing is left over."""
+    """The new text takes the place of the old one, and nothing is left over."""
     path.write_text("a much longer old text")
-    path.chmod(0o644)
     files.replace_file(str(path), "ü\n")
     assert path.read_bytes() == "ü\n".encode()
-    assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert list(path.parent.iterdir()) == [path]
+
+
+@pytest.mark.parametrize("mask", [0o000, 0o022])
+def test_a_replaced_file_keeps_its_mode(path: Path, mask: int) -> None:
+    """A new file is for its owner only; one whose mode somebody has changed keeps that."""
+    before = os.umask(mask)
+    try:
+        files.replace_file(str(path), "old")
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        path.chmod(0o644)
+        files.replace_file(str(path), "new")
+    finally:
+        os.umask(before)
+    assert (path.read_text(), stat.S_IMODE(path.stat().st_mode)) == ("new", 0o644)
+
+
+def test_replace_behind_a_link(path: Path, tmp_path: Path) -> None:
+    """Where the path is a link, the file that it leads to is replaced, and keeps its mode."""
+    folder = tmp_path / "real"
+    folder.mkdir()
+    (folder / "text").write_text("old")
+    (folder / "text").chmod(0o640)
+    path.symlink_to(folder / "text")
+    files.replace_file(str(path), "new")
+    assert path.is_symlink()
+    assert ((folder / "text").read_text(), path.stat().st_mode & 0o777) == ("new", 0o640)
+    assert len(list(folder.iterdir())) == 1
 
 
 def test_replace_in_the_working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

@@ -5,6 +5,7 @@ from __future__ import annotations
 import datetime as dt
 import random
 import re
+import time
 
 import msgspec
 import pytest
@@ -13,14 +14,16 @@ from history_support import (
     TODAY,
     MemoryFolder,
     at,
+    day,
     days_before,
     endings,
     entry,
     figures,
+    run,
 )
 
 from target_liveintent.reporting.history.folder import HistoryFolder
-from target_liveintent.reporting.history.model import DayFigures, History
+from target_liveintent.reporting.history.model import FORMAT, DayFigures, DayFile, History
 
 OTHER = ("b-1b2c at api.example.com", 4711)
 
@@ -74,7 +77,7 @@ def test_finished_days_are_folded_into_one_file_each(memory: MemoryFolder) -> No
     assert again.days == history.days
     assert again.last == history.last
     assert again.entry is None
-    assert [run.run_id for run in again.days[1].runs] == ["a", "b", "c"]
+    assert [one.run_id for one in again.days[1].runs] == ["a", "b", "c"]
     assert delivered(folder.read(OTHER, TODAY)) == {days_before(1): 100}
 
 
@@ -88,7 +91,7 @@ def test_a_run_that_comes_late_joins_its_day(memory: MemoryFolder) -> None:
         folder.read_and_fold(ACCOUNT, TODAY, "0")
         name = f"{days_before(back)}-0.day.json"
         (kept,) = msgspec.json.decode(memory.files[name])["days"]
-        assert [run["run_id"] for run in kept["raw_runs"]] == ["a", "b"]
+        assert [one["run_id"] for one in kept["raw_runs"]] == ["a", "b"]
     assert len(memory.files) == 2
 
 
@@ -242,3 +245,16 @@ def test_the_sums_are_those_of_the_runs(memory: MemoryFolder) -> None:
     assert today.delivered == 111_101
     assert today.kinds == {"usual": 2, "dry_run": 1, "canary": 1, "replay": 1, "backfill": 1}
     assert today.has_usual_runs
+
+
+def test_a_year_of_hourly_runs_is_read_at_once(memory: MemoryFolder) -> None:
+    """8,760 runs, folded into their days, take a small part of two seconds."""
+    for back in range(365, 0, -1):
+        runs = [run(f"{n:x}", at(days_before(back), n), orders=figures()) for n in range(24)]
+        content = DayFile(FORMAT, [day(days_before(back), *runs)])
+        memory.put(f"{days_before(back)}-f.day.json", msgspec.json.encode(content))
+    started = time.process_time()
+    history = folder_of(memory).read_and_fold(ACCOUNT, TODAY, "0")
+    assert time.process_time() - started < 0.5
+    assert len(memory.files) == 365
+    assert set(delivered(history).values()) == {2_400}

@@ -134,6 +134,14 @@ def test_a_small_shop_is_not_judged_by_chance() -> None:
     assert found(orders(2, having={}), days).keys() == {("conversions", "")}
 
 
+def test_a_stream_that_is_late_on_some_days_anyway_is_not_judged_by_others() -> None:
+    """Two late days of ten are usual."""
+    days = usual_days(20, orders())
+    for one in days[::5]:
+        one.usual["orders"].within_an_hour = 0
+    assert found(orders(within_an_hour=0), days) == {}
+
+
 def test_a_single_conversion_breaks_no_law() -> None:
     """That all conversions had a column does not make one without it improbable."""
     always = orders(having={"md5": 1_000, "decision_id": 300})

@@ -16,6 +16,7 @@ from target_liveintent.reporting.overview.advice import advise
 from target_liveintent.reporting.overview.gather import facts_of
 from target_liveintent.reporting.overview.page import page
 from target_liveintent.reporting.overview.reading import write_overview
+from target_liveintent.storage import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -137,7 +138,7 @@ def test_many_streams_reasons_and_currencies() -> None:
 def test_the_page_is_for_its_owner_only(tmp_path: Path) -> None:
     """And the token is not in it, wherever it came from."""
     path = tmp_path / "page.html"
-    write_overview(overview(daily(3)), None, str(path))
+    write_overview(overview(daily(3)), None, str(path), replace_file)
     assert path.stat().st_mode & 0o777 == 0o600
 
 

@@ -212,9 +212,17 @@ def test_ages_by_source() -> None:
     tally = Tally(UTC, FakeClock())
     events = sent({"event_time": TIME}, {"event_time": TIME - 60}, {"source": "offline"})
     tally.delivered("orders", events, [TIME + 3_600, TIME + 3_600, TIME + 10])
-    assert tally.ages["web"].up_to(3_600) == 1
-    assert tally.ages["web"].largest == 3_660
-    assert tally.ages["offline"].up_to(60) == 1
+    tally.delivered("refunds", events[:1], [TIME + 60])
+    assert {key: ages.total for key, ages in tally.ages.items()} == {
+        ("orders", "web"): 2,
+        ("orders", "offline"): 1,
+        ("refunds", "web"): 1,
+    }
+    sources = tally.ages_by_source()
+    assert list(sources) == ["offline", "web"]
+    assert (sources["web"].total, sources["web"].up_to(3_600)) == (3, 2)
+    assert sources["web"].largest == 3_660
+    assert sources["offline"].up_to(60) == 1
 
 
 def test_steps_of_age_have_the_windows() -> None:

@@ -1,0 +1,162 @@
+"""Which dead letters of a replay have found another outcome; all others are put back."""
+
+from __future__ import annotations
+
+import bisect
+import dataclasses
+import tempfile
+from collections.abc import Iterable, Iterator, Sequence
+from typing import IO, Any
+
+import msgspec
+
+from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.errors import InputError, StorageError
+from target_liveintent.storage.letter_parts import LetterPart, LetterSource
+
+_START = b'{"type":"RECORD","stream":"liveintent_dead_letters",'
+"""How a line begins that no editor has touched."""
+_IN_MEMORY = 1_048_576
+"""Bytes of new dead letters of a part that are held in memory; more go into a temporary file."""
+_OPEN, _SETTLED, _REPLACED = 0, 1, 2
+
+
+class _Message(msgspec.Struct):
+    type: str
+    stream: str = ""
+    record: dict[str, Any] | None = None
+
+
+_decode = msgspec.json.Decoder(_Message).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def letters_of(sources: Iterable[LetterSource]) -> Iterator[bytes]:
+    """Yield the dead letters of sources, without what else is in them."""
+    for source in sources:
+        yield from filter(_is_letter, source.lines())
+
+
+def _is_letter(line: bytes) -> bool:
+    if line.startswith(_START) or line.isspace():
+        return not line.isspace()
+    try:
+        return _decode(line).type == "RECORD"
+    except _UNREADABLE:
+        return True  # Whoever reads it says so, and it is put back.
+
+
+def count_letters(sources: Iterable[LetterSource]) -> int:
+    """Return how many dead letters there are.
+
+    Raises:
+        InputError: If a line is not a Singer message of the stream of dead letters. The message
+            names the line, and holds nothing of it.
+    """
+    count = 0
+    for source in sources:
+        for number, line in enumerate(source.lines(), 1):
+            if line.isspace():
+                continue
+            try:
+                message = _decode(line)
+            except _UNREADABLE:
+                message = _Message("?")
+            is_record = message.type == "RECORD" and message.record is not None
+            if message.stream != DEAD_LETTERS or not (is_record or message.type == "SCHEMA"):
+                msg = (
+                    f"line {number} of '{source.name}' is no dead letter, and --replay takes files"
+                    " of dead letters only: correct or remove the line; a tap's output is piped in"
+                )
+                raise InputError(msg)
+            count += is_record
+    return count
+
+
+@dataclasses.dataclass
+class _Part:
+    """A part, the number of its first dead letter, and the dead letters that are new."""
+
+    part: LetterPart
+    first: int
+    new: IO[bytes] | None = None
+
+
+class Replayed:
+    """The dead letters of a replay by their numbers, counted from 0, and what became of them.
+
+    `close` puts back what is left. Until then, all of them are where the replay has taken them
+    over, so none is lost if the process is killed.
+
+    Attributes:
+        current: The number of the dead letter that was read last; None before the first one.
+    """
+
+    def __init__(self) -> None:
+        self._pending: list[LetterPart] = []  # Parts that are still to be read, or put back.
+        self._parts: list[_Part] = []
+        self._fates = bytearray()
+
+    @property
+    def is_put_back(self) -> bool:
+        """Whether nothing of what was taken over is still to be put back."""
+        return not self._pending
+
+    @property
+    def count(self) -> int:
+        """How many were read."""
+        return len(self._fates)
+
+    @property
+    def current(self) -> int | None:  # noqa: D102 (above)
+        return len(self._fates) - 1 if self._fates else None
+
+    def read(self, parts: Sequence[LetterPart]) -> Iterator[bytes]:
+        """Return an iterator over the dead letters of parts that were taken over."""
+        self._pending = list(parts)
+        return self._read(parts)
+
+    def _read(self, parts: Sequence[LetterPart]) -> Iterator[bytes]:
+        for part in parts:
+            self._parts.append(_Part(part, len(self._fates)))
+            for line in letters_of([part]):
+                self._fates.append(_OPEN)
+                yield line
+
+    def settle(self, letters: Iterable[int | None]) -> None:
+        """Note that dead letters need not be kept: they were sent, or nobody may send them."""
+        for letter in letters:
+            if letter is not None and self._fates[letter] == _OPEN:
+                self._fates[letter] = _SETTLED
+
+    def replace(self, letter: int, line: bytes) -> None:
+        """Put another line in the place of a dead letter."""
+        found = bisect.bisect_right(self._parts, letter, key=lambda part: part.first) - 1
+        part = self._parts[found]
+        try:
+            if part.new is None:
+                part.new = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
+            part.new.write(line)
+        except OSError as error:
+            msg = f"a temporary file cannot be written: {error.strerror}"
+            raise StorageError(msg) from None
+        self._fates[letter] = _REPLACED
+
+    def close(self) -> None:
+        """Put back, part by part, what has no other outcome; what fails can be tried again."""
+        while self._pending:
+            part = self._pending[0]
+            mine = next((one for one in self._parts if one.part is part), None)
+            part.leave(letters_of([part]) if mine is None else self._left(mine))
+            del self._pending[0]
+        while self._parts:
+            if (new := self._parts.pop().new) is not None:
+                new.close()
+
+    def _left(self, part: _Part) -> Iterator[bytes]:
+        for number, line in enumerate(letters_of([part.part]), part.first):
+            if number >= len(self._fates) or self._fates[number] == _OPEN:
+                yield line
+        if part.new is not None:
+            part.new.seek(0)
+            yield from part.new

@@ -1,0 +1,86 @@
+"""What the failures of object stores mean: whether a retry can help, and in which words."""
+
+from __future__ import annotations
+
+import errno
+
+_EXTRAS = {
+    "s3": "s3",
+    "s3a": "s3",
+    "gs": "gcs",
+    "gcs": "gcs",
+    "abfs": "azure",
+    "abfss": "azure",
+    "az": "azure",
+}
+"""The extra of this package that a URL needs, by its scheme."""
+_LASTING = (
+    FileExistsError,
+    FileNotFoundError,
+    ImportError,
+    IsADirectoryError,
+    NotADirectoryError,
+    NotImplementedError,
+    PermissionError,
+    TypeError,
+    ValueError,
+)
+_LASTING_NUMBERS = {
+    errno.EINVAL,
+    errno.ENAMETOOLONG,
+    errno.ENOSYS,
+    errno.EPERM,
+    getattr(errno, "EREMCHG", errno.EINVAL),  # A bucket of another region.
+}
+_LASTING_NAMES = {
+    "DefaultCredentialsError": "no credentials are found in the environment",
+    "NoCredentialsError": "no credentials are found in the environment",
+    "ParamValidationError": "the store takes no such name",
+    "PartialCredentialsError": "the credentials in the environment are not complete",
+    "ProfileNotFound": "there is no such AWS_PROFILE",
+}
+"""More failures that no retry can fix, by their class, as its library need not be installed."""
+_PASSING_NAMES = {
+    "ClientConnectorError": "no connection",
+    "ConnectTimeoutError": "no connection in time",
+    "EndpointConnectionError": "no connection",
+    "FSTimeoutError": "no answer in time",
+    "ReadTimeoutError": "no answer in time",
+}
+_BY_NAME = _LASTING_NAMES | _PASSING_NAMES
+_BY_KIND = {FileNotFoundError: "it is not there", PermissionError: "access is denied"}
+
+
+def is_lasting(error: Exception) -> bool:
+    """Return whether no retry can fix a failure."""
+    return (
+        isinstance(error, _LASTING)
+        or type(error).__name__ in _LASTING_NAMES
+        or getattr(error, "errno", None) in _LASTING_NUMBERS
+    )
+
+
+def reason(error: Exception) -> str:
+    """Return a failure in words that hold nothing of a URL, of credentials or of an object."""
+    name = type(error).__name__
+    of_its_kind = (words for kind, words in _BY_KIND.items() if isinstance(error, kind))
+    words = _BY_NAME.get(name) or next(of_its_kind, None)
+    code = _code(error)
+    if words is None:
+        return code or getattr(error, "strerror", None) or name
+    return f"{words} ({code})" if code else words
+
+
+def _code(error: BaseException) -> str | None:
+    """Return the code that S3 gave for a failure, such as `NoSuchBucket`."""
+    response = getattr(error.__cause__ or error, "response", None)
+    if not isinstance(response, dict):
+        return None
+    code = str(response.get("Error", {}).get("Code", ""))
+    return code if code.isascii() and code.isalpha() else None
+
+
+def missing_package(scheme: str, error: ImportError) -> str:
+    """Return what to install for the URLs of a scheme."""
+    extra = _EXTRAS.get(scheme)
+    return str(error) if extra is None else f"pip install 'target-liveintent[{extra}]'"

@@ -1,0 +1,143 @@
+"""What a run leaves in the history: its figures by stream, its kind, and no secrets."""
+
+from __future__ import annotations
+
+import datetime as dt
+import json
+from decimal import Decimal
+from typing import Any
+
+import msgspec
+import pytest
+from history_support import MemoryFolder
+from report_support import MadeUpRun, everything
+from unit_support import DAY, NOW, TIME
+
+from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.privacy import hide_token
+from target_liveintent.reporting.history.entry import account_of, entry_of, settings_that_matter
+from target_liveintent.reporting.history.folder import HistoryFolder
+from target_liveintent.reporting.history.model import (
+    BACKFILL,
+    CANARY,
+    DRY_RUN,
+    REPLAY,
+    USUAL,
+    RunEntry,
+    ValueSum,
+)
+from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending, Facts
+
+MADE = MadeUpRun().settings
+
+
+def left_by(run: MadeUpRun, ending: Ending = Ending(DONE)) -> RunEntry:  # noqa: B008 (frozen)
+    return entry_of(run.counts, run.tally, run.settings, run.facts(ending))
+
+
+def test_the_figures_of_each_stream() -> None:
+    """They are those of the summary and of the report, kept apart by stream."""
+    run = everything().reject("orders", no_consent=3).reject("visits", invalid_source=1)
+    streams = left_by(run).run.streams
+    assert streams.keys() == {"orders", "visits"}
+    orders, visits = streams["orders"], streams["visits"]
+    assert (orders.delivered, visits.delivered) == (43, 3)
+    assert orders.read == run.counts.streams["orders"].read
+    assert orders.not_sent == {"no_identity": 2, "no_consent": 3}
+    assert (orders.dead_letters, visits.dead_letters) == ({"no_identity": 2}, {"invalid_source": 1})
+    assert orders.values == {
+        "EUR": ValueSum(40, Decimal("500.00")),
+        "JPY": ValueSum(2, Decimal("2e15")),
+        "": ValueSum(1, Decimal("12.50")),
+    }
+    assert (orders.with_email_hash, orders.with_decision_id, orders.having["ip"]) == (43, 43, 43)
+    assert (orders.within_an_hour, orders.late) == (43, 0)
+    assert (visits.within_an_hour, visits.late, visits.within_a_day) == (0, 3, 0)
+
+
+def test_a_stream_without_records_is_there() -> None:
+    """Its SCHEMA came, so nothing of it is a figure."""
+    run = MadeUpRun()
+    run.counts.of("orders")
+    assert left_by(run).run.streams["orders"].delivered == 0
+
+
+def test_what_is_known_of_the_run() -> None:
+    """The entry names the run, its account and pixel, and how it ended; the report is in it."""
+    run = MadeUpRun(pixel_id=4711, timezone="Asia/Tokyo").deliver()
+    left = left_by(run, Ending(FAILED, "the API was down"))
+    assert (left.account, left.pixel_id) == ("a-1b2c at conversions.liveintent.com", 4711)
+    assert (left.account, left.pixel_id) == account_of(run.settings)
+    facts = msgspec.json.decode(left.facts, type=Facts)
+    assert (facts.total, facts.ending) == (run.facts().total, FAILED)
+    of_run = left.run
+    assert (of_run.ending, of_run.message) == (FAILED, "the API was down")
+    assert (of_run.run_id, of_run.version) == (facts.run_id, facts.target)
+    assert of_run.ended_at.timestamp() == NOW
+    # 16:00 in UTC is the next day in Tokyo.
+    assert left.day == dt.date(2026, 8, 2)
+
+
+KINDS: list[tuple[str, MadeUpRun]] = [
+    (USUAL, MadeUpRun().deliver()),
+    (USUAL, MadeUpRun()),
+    (DRY_RUN, MadeUpRun(dry_run=True, limit=5).deliver()),
+    (CANARY, MadeUpRun(limit=5).deliver()),
+    (REPLAY, MadeUpRun(limit=5).deliver(stream=DEAD_LETTERS)),
+    (USUAL, MadeUpRun().deliver().deliver(stream=DEAD_LETTERS)),
+    (BACKFILL, MadeUpRun().deliver(2, at=TIME + 3 * DAY).deliver(1)),
+    (USUAL, MadeUpRun().deliver(2, at=TIME + 3 * DAY).deliver(2)),
+    (USUAL, MadeUpRun().deliver(2, at=TIME + 1.9 * DAY)),
+]
+
+
+@pytest.mark.parametrize(("kind", "run"), KINDS)
+def test_the_kind_of_a_run(kind: str, run: MadeUpRun) -> None:
+    """A backfill is a run most of whose events are older than two days."""
+    assert left_by(run).run.kind == kind
+
+
+def test_a_replay_has_figures_of_its_own_stream_alone() -> None:
+    mixed = MadeUpRun().deliver().deliver(5, stream=DEAD_LETTERS)
+    assert list(left_by(mixed).run.streams) == ["orders"]
+    replay = MadeUpRun().deliver(5, stream=DEAD_LETTERS)
+    assert left_by(replay).run.streams[DEAD_LETTERS].delivered == 5
+
+
+def test_no_secret_and_no_address_is_written() -> None:
+    """Names of streams and the message of a failure are redacted, and so are maps."""
+    hide_token("made-up-token")
+    run = MadeUpRun(
+        stream_maps={"orders": {"salt": "'s3cret'"}}, stream_map_config={"hash_seed": "s33d"}
+    )
+    run.deliver(stream="buyer@example.com").deliver(2, stream="made-up-token")
+    memory = MemoryFolder()
+    failure = Ending(FAILED, "made-up-token of buyer@example.com")
+    HistoryFolder(memory, 400, pytest.fail).add(left_by(run, failure))
+    (text,) = (content.decode() for content in memory.files.values())
+    for secret in ("buyer@example.com", "buyer", "made-up-token", "s3cret", "s33d"):
+        assert secret not in text
+    streams = json.loads(text)["run"]["streams"]
+    assert sorted(one["delivered"] for one in streams.values()) == [1, 2]
+
+
+CHANGES: list[tuple[dict[str, Any], bool]] = [
+    ({"timezone": "Europe/Berlin"}, True),
+    ({"stream_maps": {"orders": {"value": "total / 100"}}}, True),
+    ({"presets": {"orders": "shopify"}}, True),
+    ({"suppression_path": __file__}, True),
+    ({"max_concurrent_requests": 5}, False),
+    ({"stream_map_config": {"hash_seed": "1"}}, False),
+    ({"auth_token": "another"}, False),
+]
+
+
+@pytest.mark.parametrize(("changes", "expected"), CHANGES)
+def test_which_settings_matter(changes: dict[str, Any], expected: bool) -> None:
+    """A change of others leaves the digest as it is."""
+    before, after = left_by(MadeUpRun()), left_by(MadeUpRun(**changes))
+    assert (before.run.settings != after.run.settings) == expected
+    names = settings_that_matter(MadeUpRun(**changes).settings)
+    assert {name for name in names if names[name] != before.settings[name]} == (
+        set(changes) if expected else set()
+    )

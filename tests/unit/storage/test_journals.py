@@ -1,0 +1,248 @@
+"""The take-over of dead letters: whenever it is killed, each letter is there once in the end."""
+
+from __future__ import annotations
+
+import json
+import os
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.errors import InputError, StorageError
+from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
+from target_liveintent.storage.journals import Journal, TakenOver
+from target_liveintent.storage.replayed import Replayed, count_letters
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+KILLED = 99
+STEPS = ("open", "write", "fsync", "rename", "replace", "unlink", "ftruncate")
+"""The calls that change something on the disk, by which a kill is placed."""
+SENT = {"0", "1", "2", "3"}
+REJECTED = "4"
+
+
+def letter(event_id: str, **more: Any) -> bytes:
+    record = {"event_id": event_id, **more}
+    return json.dumps({"type": "RECORD", "stream": DEAD_LETTERS, "record": record}).encode() + b"\n"
+
+
+def write(path: Path, *event_ids: str) -> None:
+    file = DeadLetterFile(str(path))
+    for event_id in event_ids:
+        file.write(letter(event_id))
+    file.close()
+
+
+def records(path: Path) -> list[dict[str, Any]]:
+    messages = [json.loads(line) for line in path.read_bytes().splitlines()]
+    return [one["record"] for one in messages if one["type"] == "RECORD"]
+
+
+def left(folder: Path) -> list[str]:
+    """Return the IDs of all letters in files named as dead letters, sorted."""
+    return sorted(x["event_id"] for path in folder.glob("*dead-letters*") for x in records(path))
+
+
+def others(folder: Path) -> list[str]:
+    return [path.name for path in folder.iterdir() if "dead-letters" not in path.name]
+
+
+def replay(path: Path, to: Path, run_id: str = "1") -> None:
+    """Do what a replay does: some letters are sent, one is rejected again, the others stay."""
+    letters = TakenOver(str(path))
+    replayed = Replayed()
+    with letters.alone():
+        count_letters(letters.sources)
+        for number, line in enumerate(replayed.read(letters.take(run_id, str(to)))):
+            event_id = json.loads(line)["record"]["event_id"]
+            assert replayed.current == number
+            if event_id in SENT:
+                replayed.settle([number])
+            elif event_id == REJECTED:
+                replayed.replace(number, letter(REJECTED, run_id=run_id))
+        replayed.close()
+
+
+def killed_at(step: int, path: Path, to: Path) -> bool:
+    """Replay in a child that is killed at a step; return whether it came so far."""
+    child = os.fork()
+    if child == 0:
+        left_to_go = step
+
+        def counted(name: str, real: Any) -> Any:
+            def call(*arguments: Any, **named: Any) -> Any:
+                nonlocal left_to_go
+                if left_to_go == 0:
+                    if name == "write":  # Half of it reaches the file.
+                        real(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                    os._exit(KILLED)
+                left_to_go -= 1
+                return real(*arguments, **named)
+
+            return call
+
+        try:
+            for name in STEPS:
+                setattr(os, name, counted(name, getattr(os, name)))
+            replay(path, to, f"killed-{step}")
+        except BaseException:  # noqa: BLE001 (pytest must not go on in the child)
+            os._exit(1)
+        os._exit(0)
+    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+    assert code in {0, KILLED}
+    return code == KILLED
+
+
+@pytest.mark.parametrize("way", ["same", "other", "other folder", "twice"])
+def test_a_kill_at_each_step(tmp_path: Path, way: str) -> None:
+    """A repetition finishes the work; nothing is lost, nothing is there twice, no file is left."""
+    step = 0
+    while True:
+        folder = tmp_path / str(step)
+        folder.mkdir()
+        to = folder / "dead-letters"
+        path = {"same": to, "twice": to, "other folder": folder / "there" / "again"}.get(
+            way, folder / "again"
+        )
+        path.parent.mkdir(exist_ok=True)
+        write(path, *map(str, range(10)))
+        if path != to:
+            write(to, "a", "b")
+        was_killed = killed_at(step, path, to)
+        write(to, "c")  # A run goes on meanwhile.
+        if way == "twice":
+            killed_at(step + 3, path, to)
+        replay(path, to)
+        wanted = [*map(str, range(4, 10)), *(["c"] if path == to else ["a", "b", "c"])]
+        assert left(folder) == sorted(wanted), step
+        assert [name for name in others(folder) if name != "there"] == [], step
+        assert list(path.parent.iterdir()) == ([to] if path.parent == folder else []), step
+        if not was_killed:
+            break
+        step += 1
+    assert step > 12
+
+
+def test_what_was_to_be_put_back_goes_first(tmp_path: Path) -> None:
+    """A replay of the file itself completes what that of another file has begun to put back."""
+    to, other = tmp_path / "dead-letters", tmp_path / "again"
+    for step in range(100):
+        write(other, *map(str, range(10)))
+        if not killed_at(step, other, to):
+            break
+        replay(to, to, "between")
+        replay(other, to)
+        replay(to, to, "last")
+        assert left(tmp_path) == sorted(map(str, range(4, 10))), step
+        to.unlink()
+    assert others(tmp_path) == []
+
+
+def test_two_replays_at_once(tmp_path: Path) -> None:
+    """The second one is refused and changes nothing; another file may be replayed meanwhile."""
+    path, other = tmp_path / "dead-letters", tmp_path / "again"
+    for one in (path, other):
+        write(one, "7")
+    before = path.read_bytes()
+    with TakenOver(str(path)).alone():
+        with pytest.raises(StorageError, match=r"another replay of '.*dead-letters' goes on"):
+            replay(path, path)
+        assert path.read_bytes() == before
+        replay(other, path)
+    replay(path, path)
+    assert left(tmp_path) == ["7"]  # The two were equal.
+    assert others(tmp_path) == []
+
+
+def test_nothing_to_take(tmp_path: Path) -> None:
+    """A path without a file has no letters, and no file is made."""
+    replay(tmp_path / "dead-letters", tmp_path / "dead-letters")
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_link_stays_a_link(tmp_path: Path) -> None:
+    """What the link leads to is taken over, and made again."""
+    (tmp_path / "real").mkdir()
+    path = tmp_path / "dead-letters"
+    path.symlink_to(tmp_path / "real" / "file")
+    write(path, "1", "7")
+    replay(path, path)
+    assert path.is_symlink()
+    assert left(tmp_path) == ["7"]
+    assert [one.name for one in (tmp_path / "real").iterdir()] == ["file"]
+
+
+def test_the_order_and_the_bytes_stay(tmp_path: Path) -> None:
+    """What a replay does not touch is as it was, byte by byte, with the mode of a new file."""
+    path = tmp_path / "dead-letters"
+    odd = b'{ "type": "RECORD", "stream": "liveintent_dead_letters", "record": {"event_id": "x"} }'
+    path.write_bytes(HEAD + letter("9") + b"\n" + odd + b"\n" + HEAD + letter("7").rstrip(b"\n"))
+    replay(path, path)
+    assert path.read_bytes() == HEAD + letter("9") + odd + b"\n" + letter("7")
+
+
+def test_equal_letters_are_left_once(tmp_path: Path) -> None:
+    """Copies in the file, or of what the file has already, are not letters of their own."""
+    path, to = tmp_path / "again", tmp_path / "dead-letters"
+    write(path, "7", "8", "7")
+    write(to, "8", "9")
+    replay(path, to)
+    assert left(tmp_path) == ["7", "8", "9"]
+
+
+def test_many_letters(tmp_path: Path) -> None:
+    """Those that are compared at once are a part of many."""
+    path = tmp_path / "dead-letters"
+    path.write_bytes(HEAD + b"".join(letter(str(n)) for n in range(45_000)))
+    replay(path, path)
+    assert len(records(path)) == 45_000 - len(SENT)
+
+
+@pytest.mark.parametrize(
+    "line",
+    [b"{", b"[]\n", b'{"type":"RECORD","stream":"orders","record":{}}', b'{"type":"STATE"}'],
+)
+def test_other_files_are_refused(tmp_path: Path, line: bytes) -> None:
+    """The line is named, its text is not, and the file stays as it is."""
+    path = tmp_path / "again"
+    content = HEAD + letter("1") + line.rstrip(b"\n") + b"\n"
+    path.write_bytes(content)
+    with pytest.raises(InputError, match=r"line 3 of '.*again' is no dead letter"):
+        replay(path, path)
+    assert path.read_bytes() == content
+    assert others(tmp_path) == ["again"]
+
+
+def test_what_is_no_file(tmp_path: Path) -> None:
+    os.mkfifo(tmp_path / "pipe")
+    for path in (tmp_path, tmp_path / "pipe"):
+        with pytest.raises(StorageError, match="it is not an ordinary file"):
+            replay(path, path)
+
+
+def test_what_cannot_be_put_back(tmp_path: Path) -> None:
+    """The journal stays until it is possible; the message says where the letters are."""
+    path = tmp_path / "again"
+    write(path, "7")
+    with pytest.raises(StorageError) as raised:
+        replay(path, tmp_path / "nowhere" / "dead-letters")
+    assert "nowhere" in str(raised.value)
+    replay(path, tmp_path / "dead-letters")
+    assert left(tmp_path) == ["7"]
+    assert others(tmp_path) == []
+
+
+def test_a_part_can_be_left_again(tmp_path: Path) -> None:
+    """The second time, everything is there already."""
+    path = tmp_path / "dead-letters"
+    write(path, "7", "8")
+    letters = TakenOver(str(path))
+    with letters.alone():
+        (part,) = letters.take("1", str(path))
+        assert isinstance(part, Journal)
+        for _ in range(2):
+            part.leave([letter("8")])
+    assert left(tmp_path) == ["8"]

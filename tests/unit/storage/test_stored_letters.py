@@ -1,0 +1,169 @@
+"""Dead letters in objects: what a replay takes over, and where it puts what is left."""
+
+from __future__ import annotations
+
+import os
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pytest
+from fakes import LOGGER, settings
+from unit_support import SETTINGS
+
+from target_liveintent.conversions.model import Rejection
+from target_liveintent.errors import StorageError
+from target_liveintent.storage.dead_letters import HEAD, dead_letter_line
+from target_liveintent.storage.places import Places
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+    from pathlib import Path
+
+    from target_liveintent.storage.letter_parts import Letters
+
+URL = "memory://bucket/letters"
+
+
+def line(event_id: str) -> bytes:
+    rejection = Rejection("orders", event_id, "no_identity", None, {"value": 1})
+    return dead_letter_line(rejection, SETTINGS, "run-1")
+
+
+ONE, TWO, THREE = map(line, "123")
+
+
+@pytest.fixture(autouse=True)
+def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
+    """Make a bucket, and go to an empty folder."""
+    monkeypatch.chdir(tmp_path)
+    files = fsspec.filesystem("memory")
+    files.mkdir("/bucket")
+    yield files
+    files.rm("/bucket", recursive=True)
+
+
+def letters_at(path: str, dead_letter_path: str = URL) -> Letters:
+    return Places(settings(dead_letter_path=dead_letter_path), LOGGER).letters(path)
+
+
+def objects(files: Any) -> dict[str, bytes]:
+    return {path.removeprefix("/bucket/"): files.cat_file(path) for path in files.find("/bucket")}
+
+
+def test_what_is_read(files: Any) -> None:
+    """Only objects named `*.singer` directly in the folder are dead letters."""
+    for name in ("b.singer", "a.singer", "_pending/c.singer", "sent.singer/d.singer", "notes.txt"):
+        files.pipe_file(f"/bucket/letters/{name}", HEAD + name.encode() + b"\n")
+    sources = letters_at(URL + "/").sources
+    assert [source.name for source in sources] == [f"{URL}/a.singer", f"{URL}/b.singer"]
+    assert [list(source.lines()) for source in sources] == [
+        [HEAD, b"a.singer\n"],
+        [HEAD, b"b.singer\n"],
+    ]
+
+
+def test_whole_lines(files: Any) -> None:
+    """A last line without its end is whole, as an object appears in one step."""
+    files.pipe_file("/bucket/letters/a.singer", b'{"a":\r1}\r\n{"b":2}')
+    (source,) = letters_at(URL).sources
+    assert list(source.lines()) == [b'{"a":\r1}\r\n', b'{"b":2}\n']
+
+
+def test_an_object_that_is_gone(files: Any) -> None:
+    """Somebody else has replayed or removed it."""
+    files.pipe_file("/bucket/letters/a.singer", HEAD + ONE)
+    (source,) = letters_at(URL).sources
+    files.rm("/bucket/letters/a.singer")
+    assert list(source.lines()) == []
+
+
+def test_nothing_is_there() -> None:
+    letters = letters_at(URL)
+    assert (list(letters.sources), list(letters.take("run-2", URL))) == ([], [])
+
+
+@pytest.mark.parametrize("left", [[], [TWO]])
+def test_what_is_left_stays(files: Any, left: list[bytes]) -> None:
+    """One PUT or DELETE leaves what has no other outcome; it can be repeated."""
+    files.pipe_file("/bucket/letters/a.singer", HEAD + ONE + TWO)
+    (part,) = letters_at(URL).take("run-2", URL + "/")
+    part.leave(line for line in part.lines() if line in left)
+    part.leave(left)
+    assert objects(files) == ({"letters/a.singer": HEAD + TWO} if left else {})
+
+
+def test_what_is_left_goes_to_another_folder(files: Any) -> None:
+    """A repetition replaces it, and so nothing is there twice."""
+    other = "memory://bucket/other"
+    for _ in range(2):  # As after a kill between the PUT and the DELETE.
+        files.pipe_file("/bucket/letters/a.singer", HEAD + ONE + TWO)
+        (part,) = letters_at(URL, other).take("run-2", other)
+        part.leave([TWO])
+    ((name, content),) = objects(files).items()
+    assert name.startswith("other/a-")
+    assert content == HEAD + TWO
+
+
+def test_what_is_left_goes_to_a_file(files: Any, tmp_path: Path) -> None:
+    """A repetition adds what the file lacks."""
+    for left in ([TWO], [TWO, THREE]):
+        files.pipe_file("/bucket/letters/a.singer", HEAD + ONE + TWO + THREE)
+        (part,) = letters_at(URL, "own.singer").take("run-2", "own.singer")
+        part.leave(left)
+    assert objects(files) == {}
+    content = (tmp_path / "own.singer").read_bytes()
+    assert [content.count(one) for one in (ONE, TWO, THREE)] == [0, 1, 1]
+
+
+def test_a_file_goes_to_a_store(files: Any, tmp_path: Path) -> None:
+    """What is left of a file goes into one object, and the journal is removed."""
+    path = tmp_path / "own.singer"
+    path.write_bytes(HEAD + ONE + TWO)
+    letters = letters_at(str(path))
+    assert [source.name for source in letters.sources] == [str(path)]
+    (part,) = letters.take("run-2", URL)
+    assert not path.exists()
+    assert list(part.lines())[1:3] == [ONE, TWO]
+    part.leave([TWO])
+    ((name, content),) = objects(files).items()
+    assert (name.rpartition("/")[0], content) == ("letters", HEAD + TWO)
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_of_which_nothing_is_left(files: Any, tmp_path: Path) -> None:
+    path = tmp_path / "own.singer"
+    path.write_bytes(HEAD + ONE)
+    (part,) = letters_at(str(path)).take("run-2", URL)
+    part.leave([])
+    assert (objects(files), list(tmp_path.iterdir())) == ({}, [])
+
+
+def test_one_replay_at_a_time(tmp_path: Path) -> None:
+    """Replays of a folder that start in the same place keep out of each other's way."""
+    with (
+        letters_at(URL).alone(),
+        pytest.raises(StorageError, match=f"another replay of '{URL}' goes on"),
+        letters_at(URL + "/").alone(),
+    ):
+        pass
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_the_ledger_of_a_replay(tmp_path: Path) -> None:
+    """It has a name of its own for each folder, and goes in the end."""
+    letters = letters_at(URL)
+    assert letters.ledger != letters_at(URL + "2").ledger
+    assert os.path.dirname(letters.ledger) == str(tmp_path)  # noqa: PTH120
+    (tmp_path / os.path.basename(letters.ledger)).touch()  # noqa: PTH119
+    letters.forget_ledger()
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_a_file_that_cannot_be_written(files: Any, tmp_path: Path) -> None:
+    """What is left of an object stays in it."""
+    (tmp_path / "own.singer").mkdir()
+    files.pipe_file("/bucket/letters/a.singer", HEAD + ONE)
+    (part,) = letters_at(URL, "memory://bucket/x").take("run-2", str(tmp_path / "own.singer"))
+    with pytest.raises(StorageError, match=r"dead_letter_path .* cannot be written"):
+        part.leave([ONE])
+    assert objects(files) == {"letters/a.singer": HEAD + ONE}
