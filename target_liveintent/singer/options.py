@@ -129,10 +129,9 @@ def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
     if options.max_age is not None and "--health" not in given:
         yield "--max-age is a limit of --health: give both"
     for action in given:
-        styles = _STYLES.get(action, ())
+        styles = _STYLES.get(action, ("no other",))
         if options.style is not None and options.style not in styles:
-            has = f"; it has {' and '.join(styles)}" if styles else ""
-            yield f"{action} has no format {options.style}{has}"
+            yield f"{action} has no format {options.style}; it has {' and '.join(styles)}"
     if options.style is not None and options.page_path:
         yield "--report with --format prints, and writes no page: leave out its path"
     if options.has_input and "--dead-letters" in given:

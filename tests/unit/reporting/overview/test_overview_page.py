@@ -16,7 +16,7 @@ from target_liveintent.reporting.overview.advice import advise
 from target_liveintent.reporting.overview.gather import facts_of
 from target_liveintent.reporting.overview.page import page
 from target_liveintent.reporting.overview.reading import write_overview
-from target_liveintent.storage import replace_file
+from target_liveintent.storage.files import replace_file
 
 if TYPE_CHECKING:
     from pathlib import Path
