@@ -29,7 +29,12 @@ COLUMNS = (
     "source_url", "app_bundle", "consent",
 )  # fmt: skip
 LEDGER = "ledger.sqlite"
-TOLD = {"report_path": "report.html", "delivered_path": "sent.csv", "metrics_path": "run.prom"}
+TOLD = {
+    "report_path": "report.html",
+    "delivered_path": "sent.csv",
+    "metrics_path": "run.prom",
+    "history_path": "history",
+}
 """What tells of a run: searched in every test."""
 
 

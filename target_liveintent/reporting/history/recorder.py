@@ -32,7 +32,10 @@ class HistoryRecorder:
 
     Attributes:
         history: What was there before this run; None if it is not known.
+<<<<<<< HEAD
         entry: What this run leaves; None before its end.
+=======
+>>>>>>> history
     """
 
     def __init__(
@@ -41,7 +44,10 @@ class HistoryRecorder:
         self._settings = settings
         self._logger = logger
         self.history: History | None = None
+<<<<<<< HEAD
         self.entry: RunEntry | None = None
+=======
+>>>>>>> history
         self._folder: HistoryFolder | None = None
         with self._tolerated(_NOT_KEPT):
             folder = Places(settings, logger, clock).history()
@@ -59,7 +65,10 @@ class HistoryRecorder:
                 with self._tolerated(_NOT_COMPARED):
                     judgement = self._judge(folder, entry)
             entry.run.unusual = [one for found in judgement.values() for one in found]
+<<<<<<< HEAD
             self.entry = entry
+=======
+>>>>>>> history
             folder.add(entry)
         return judgement
 

@@ -394,6 +394,23 @@ def test_settings_that_name_files_of_their_own(
     assert problems({**GOOD, **names, "report_path": "a.html"}) == []
 
 
+def test_the_folder_of_the_history(tmp_path: Path) -> None:
+    """It need not be there; a file in its place is no folder, nor is what cannot be a path."""
+    (tmp_path / "file").touch()
+    (tmp_path / "folder").mkdir()
+    for path in (tmp_path / "folder", tmp_path / "new" / "folder", "s3://bucket/history"):
+        assert problems({**GOOD, "history_path": str(path)}) == []
+    for wrong in (str(tmp_path / "file"), " ", "a\0b", "\ud800"):
+        (line,) = problems({**GOOD, "history_path": wrong})
+        assert line.startswith("setting 'history_path' must name a folder")
+    for url in ("s3://user:secret@bucket/x", "file:///tmp/history"):
+        (line,) = problems({**GOOD, "history_path": url})
+        assert "'history_path'" in line
+        assert "secret" not in line
+    (line,) = problems({**GOOD, "history_days": 0})
+    assert "'history_days'" in line
+
+
 def test_a_ledger_that_is_off_has_no_file(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     """Another setting may name the file that the ledger would have."""
     monkeypatch.chdir(tmp_path)
