@@ -145,23 +145,14 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Check the folder of the history, which need not be there."""
-<<<<<<< HEAD
-    path = given.get("history_path", "").strip()
-    if not path or is_url(path):
-=======
     if "history_path" not in given or is_url(path := given["history_path"].strip()):
->>>>>>> history
         return
     try:
         os.fsencode(path)
         is_other = os.path.lexists(path) and not os.path.isdir(path)  # noqa: PTH112
     except ValueError:
         is_other = True
-<<<<<<< HEAD
-    if is_other or "\0" in path:
-=======
     if is_other or not path or "\0" in path:
->>>>>>> history
         yield "setting 'history_path' must name a folder, which a run makes if it is not there"
 
 

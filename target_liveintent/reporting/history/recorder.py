@@ -32,10 +32,7 @@ class HistoryRecorder:
 
     Attributes:
         history: What was there before this run; None if it is not known.
-<<<<<<< HEAD
         entry: What this run leaves; None before its end.
-=======
->>>>>>> history
     """
 
     def __init__(
@@ -44,10 +41,7 @@ class HistoryRecorder:
         self._settings = settings
         self._logger = logger
         self.history: History | None = None
-<<<<<<< HEAD
         self.entry: RunEntry | None = None
-=======
->>>>>>> history
         self._folder: HistoryFolder | None = None
         with self._tolerated(_NOT_KEPT):
             folder = Places(settings, logger, clock).history()
@@ -65,10 +59,7 @@ class HistoryRecorder:
                 with self._tolerated(_NOT_COMPARED):
                     judgement = self._judge(folder, entry)
             entry.run.unusual = [one for found in judgement.values() for one in found]
-<<<<<<< HEAD
             self.entry = entry
-=======
->>>>>>> history
             folder.add(entry)
         return judgement
 

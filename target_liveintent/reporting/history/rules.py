@@ -147,13 +147,8 @@ def other_average(case: Case) -> Iterator[Finding]:
             yield Finding(
                 currency,
                 f"the average value {_money(currency)} is {_amount(average)} in the last 24"
-<<<<<<< HEAD
-                f" hours, where {_amount(usual.low)} to {_amount(usual.high)} is usual; see whether value"
-                " has come in another unit, such as cents",
-=======
                 f" hours, where {_amount(usual.low)} to {_amount(usual.high)} is usual; see whether"
                 " value has come in another unit, such as cents",
->>>>>>> history
             )
 
 
