@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 PAGE = DOCS / "operations.md"
 EXCUSE = "run by tests/docs/test_docs_alerts.py"
 ACCOUNT = {"customer_id": "a-1b2c", "pixel_id": 12345, "api_url": "https://api.example.com"}
-MESSAGE = "the API denied access (401), so nothing was sent: renew the token"
+MESSAGE = "the API denied access (401). The token may have been rotated"
 TOOLS = (shutil.which("apprise", path=f"{PROGRAMS}:{os.environ['PATH']}"), shutil.which("sh"))
 
 pytestmark = pytest.mark.skipif(None in TOOLS, reason="apprise is not installed")
