@@ -183,7 +183,9 @@ class Bench:
             "customer_id": _CUSTOMER,
             "auth_token": "benchmark-token",
             "dead_letter_path": str(self._folder / "dead-letters.singer"),
-            "ledger": "ledger_path" in settings,  # The others have none, and orders come again.
+            "ledger": not settings.keys().isdisjoint(
+                ("ledger_path", "ledger_url")
+            ),  # The others have none, and orders come again.
         }
         path.write_bytes(msgspec.json.encode(content))
         target = Path(sysconfig.get_path("scripts")) / "target-liveintent"

@@ -1,8 +1,9 @@
 """Measures what the ledger costs an event, by the number of keys in its file.
 
-    python -m benchmarks.ledger [--keys 50000000] [--folder FOLDER]
+    python -m benchmarks.ledger [--keys 50000000] [--folder FOLDER] [--url postgresql://…]
 
-The file with many keys takes 1.4 GB in the folder, and about a minute to write. Writes
+The file with many keys takes 1.4 GB in the folder, and about a minute to write. With a URL, a
+ledger in that database is measured as well; it stays there. Writes
 `benchmarks/ledger.json`, from which docs/performance.md is generated.
 """
 
@@ -24,7 +25,8 @@ from benchmarks import PIXEL_ID, results
 from benchmarks.bench import Bench, Candidate, Stream, show_progress
 from benchmarks.processes import FailedRunError
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.storage.ledger_file import HASH_BYTES, TIME_BYTES, LedgerFile
+from target_liveintent.storage.ledger_file import LedgerFile
+from target_liveintent.storage.ledger_store import HASH_BYTES, TIME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -49,7 +51,8 @@ class Measured(msgspec.Struct):
         size: The bytes of that file for each key.
         opening: Milliseconds that it takes to open that file.
         cpu: By the order of the events (`by_time`, `in_any_order`) and by the ledger (`off`,
-            `empty`, `large`): CPU time an event, in microseconds.
+            `empty`, `large`, and `database` if that was measured): CPU time an event, in
+            microseconds.
     """
 
     machine: results.Machine
@@ -80,8 +83,11 @@ def table() -> str:
         "off": "`ledger: false`",
         "empty": "a new file",
         "large": f"a file with {measured.keys:,} keys",
+        "database": "PostgreSQL",
     }
     for kind, name in names.items():
+        if any(kind not in found for found in measured.cpu.values()):
+            continue
         cells = [name]
         for found in measured.cpu.values():
             more = f"{found[kind] - found['off']:.1f} µs" if kind != "off" else ""
@@ -94,8 +100,13 @@ def table() -> str:
     return "\n".join((*lines, "", opening))
 
 
-def measure(folder: Path, keys: int) -> Measured:
+def measure(folder: Path, keys: int, url: str | None = None) -> Measured:
     """Make the runs.
+
+    Args:
+        folder: Where the files are written.
+        keys: The keys in the large file.
+        url: A database that is measured as well.
 
     Raises:
         FailedRunError: If a run fails, or does not send each event once.
@@ -108,28 +119,28 @@ def measure(folder: Path, keys: int) -> Measured:
     cpu: dict[str, dict[str, float]] = {}
     turn = 0
     for name, stream in _STREAMS.items():
-        found: dict[str, list[float]] = {"off": [], "empty": [], "large": []}
+        found: dict[str, list[float]] = {}
         for _ in range(_RUNS):
             turn += 1
             # Another pixel's events are other events, which the ledger does not know yet.
             pixel: dict[str, Any] = {"pixel_id": PIXEL_ID + turn}
             empty = {"ledger_path": str(folder / f"empty-{turn}.sqlite")}
-            figures = bench.compare(
-                0,
-                1,
-                off=Candidate("target", stream, pixel),
-                empty=Candidate("target", stream, pixel | empty),
-                large=Candidate("target", stream, pixel | {"ledger_path": str(large)}),
-            )
-            for kind, one in figures.items():
-                found[kind].append(one.cpu)
+            candidates = {
+                "off": Candidate("target", stream, pixel),
+                "empty": Candidate("target", stream, pixel | empty),
+                "large": Candidate("target", stream, pixel | {"ledger_path": str(large)}),
+            }
+            if url is not None:
+                candidates["database"] = Candidate("target", stream, pixel | {"ledger_url": url})
+            for kind, one in bench.compare(0, 1, **candidates).items():
+                found.setdefault(kind, []).append(one.cpu)
         cpu[name] = {kind: statistics.median(values) for kind, values in found.items()}
     return Measured(results.this_machine(), stream.size, keys, size, opening, cpu)
 
 
 def fill(path: Path, count: int) -> None:
     """Write a ledger with so many keys, the newest of which expire in a week."""
-    LedgerFile(str(path), SYSTEM_CLOCK, time.sleep).close()
+    LedgerFile(str(path), "benchmark", SYSTEM_CLOCK, time.sleep).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")
@@ -148,14 +159,19 @@ def _keys(count: int) -> Iterator[tuple[bytes]]:
 def opening_ms(path: Path) -> float:
     """Return how many milliseconds it takes to open a ledger and to ask about an event."""
     from target_liveintent.conversions import Conversion  # noqa: PLC0415 (not for the table)
-    from target_liveintent.storage import Ledger, LedgerAccount  # noqa: PLC0415
+    from target_liveintent.storage import (  # noqa: PLC0415
+        Ledger,
+        LedgerAccount,
+        LedgerInFile,
+    )
 
     event = Conversion("orders", "1", PIXEL_ID, int(time.time()) + 86_400, b"", {})
     seconds = []
     for _ in range(_RUNS):
         start = time.perf_counter()
-        ledger = Ledger(str(path), LedgerAccount("a-1b2c", "127.0.0.1", "http://127.0.0.1"))
-        ledger.unsent([event])
+        account = LedgerAccount("a-1b2c", "127.0.0.1")
+        ledger = Ledger(LedgerInFile(str(path), account, "", run_id="benchmark"), account)
+        ledger.claim({0: [event]})
         seconds.append(time.perf_counter() - start)
         ledger.close()
     return statistics.median(seconds) * 1_000
@@ -166,10 +182,11 @@ def main() -> int:
     parser = argparse.ArgumentParser(prog="scripts/benchmark --ledger", allow_abbrev=False)
     parser.add_argument("--keys", type=int, default=50_000_000, help="keys in the large file")
     parser.add_argument("--folder", help="where to put it, in a folder of its own")
+    parser.add_argument("--url", help="a PostgreSQL database to measure as well")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="liveintent-ledger-", dir=given.folder) as folder:
         try:
-            measured = measure(Path(folder), given.keys)
+            measured = measure(Path(folder), given.keys, given.url)
         except FailedRunError as error:
             print(f"benchmark: {error}", file=sys.stderr)
             return 1

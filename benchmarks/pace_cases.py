@@ -104,11 +104,16 @@ LIMITS = (
     Limit("1 a second, Retry-After: 1", ((0, 1),), 30, 1.6, 40, retry_after=1),
     Limit("0.5 a second", ((0, 0.5),), 40, 1.6, 50, silence=20),
     Limit("0.5 a second, Retry-After: 5", ((0, 0.5),), 40, 2.0, 50, retry_after=5, silence=20),
-    Limit("0.5 a second, Retry-After: 30", ((0, 0.5),), 40, None, None, retry_after=30),
+    Limit("0.5 a second, Retry-After: 30", ((0, 0.5),), 40, 4.0, 20, retry_after=30),
+    Limit("1 a second, Retry-After: 30", ((0, 1),), 200, 4.5, 10, retry_after=30),
     Limit("40, after 2 s 4, after 12 s 40 a second", ((0, 40), (2, 4), (12, 40)), 200, 1.7, None),
     Limit("40, after 5 s 4, after 25 s 40 a second", ((0, 40), (5, 4), (25, 40)), 480, 1.7, None),
     Limit("1 a minute", ((0, 1 / 60),), 20, None, None),
 )
+REFUSING = ((0.02, 180), (0.1, 1_200))
+"""Shares of requests that are refused at random, and the aims for 1,000 batches, in seconds.
+
+The waits that are asked for take 40 and 220 seconds of them."""
 OUTAGES = {
     "503": Reply(0.05, Signal.LIMITED),
     "500": Reply(0.05, Signal.FAULT),
@@ -186,6 +191,20 @@ def faulty(share: float, aim: float, seeds: range = SEEDS) -> Iterator[Figure]:
     yield Figure(f"{share:.0%} random faults", "200 batches, s", times, aim)
 
 
+def refusing(
+    share: float, retry_after: float, aim: float, seeds: range = SEEDS
+) -> Iterator[Figure]:
+    """Simulate a run of 1,000 batches of which a share is refused at random, with `Retry-After`."""
+    times = []
+    for seed in map(random.Random, seeds):
+        client = _client(seed, 1000)
+        kinds = [(Signal.LIMITED, retry_after)]
+        simulate(RandomFaults(seed, share, OpenRoad(seed), kinds), [client])
+        times.append(client.seconds)
+    case = f"{share:.0%} random refusals, Retry-After: {retry_after:.0f}"
+    yield Figure(case, "1,000 batches, s", times, aim)
+
+
 def outage(kind: str, length: float, seeds: range = range(3)) -> Iterator[Figure]:
     """Simulate an outage that begins with 64 requests in flight; no limit before and after it."""
     late, failed, recovery = [], [], []
@@ -230,6 +249,8 @@ def figures() -> Iterator[Figure]:
         yield from shared(burst)
     for share, aim in ((0.1, 60), (0.25, 60), (0.4, 600)):
         yield from faulty(share, aim)
+    for share, aim in REFUSING:
+        yield from refusing(share, 2, aim)
     for kind in OUTAGES:
         for length in (5, 60, 300):
             yield from outage(kind, length)

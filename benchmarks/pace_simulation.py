@@ -12,7 +12,7 @@ import heapq
 import itertools
 import math
 import random
-from collections.abc import Callable, Iterable, Iterator
+from collections.abc import Callable, Iterable, Iterator, Sequence
 from typing import NamedTuple
 
 from target_liveintent.delivery.pace import Pace, Signal
@@ -127,29 +127,36 @@ class Queue:
         return Reply(done - now, Signal.TAKEN)
 
 
-class RandomFaults:
-    """An API in which a share of the requests fails: with 500, 503, 429 or a reset, each as often.
+Kind = tuple[Signal, float | None]
+"""What a fault means, and its `Retry-After`."""
 
-    The 429 comes with `Retry-After: 0`.
+
+class RandomFaults:
+    """An API in which a share of the requests fails, with each kind of fault as often.
+
+    Unless others are given, they are 500, 503, 429 with `Retry-After: 0`, and a reset.
     """
 
-    KINDS = (
+    KINDS: tuple[Kind, ...] = (
         (Signal.FAULT, None),
         (Signal.LIMITED, None),
         (Signal.LIMITED, 0.0),
         (Signal.FAULT, None),
     )
 
-    def __init__(self, seed: random.Random, share: float, api: Api) -> None:
+    def __init__(
+        self, seed: random.Random, share: float, api: Api, kinds: Sequence[Kind] = KINDS
+    ) -> None:
         self._seed = seed
         self._share = share
         self._api = api
+        self._kinds = kinds
 
     def __call__(self, now: float) -> Reply:
         """Fail, or let the API answer."""
         if self._seed.random() >= self._share:
             return self._api(now)
-        return Reply(0.05 * self._seed.lognormvariate(0, SPREAD), *self._seed.choice(self.KINDS))
+        return Reply(0.05 * self._seed.lognormvariate(0, SPREAD), *self._seed.choice(self._kinds))
 
 
 class Outage:

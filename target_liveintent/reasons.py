@@ -108,9 +108,9 @@ REASONS: dict[str, Reason] = {
     ),
     "not_processed": Reason("The API took the batch but named this event as not processed."),
     "api_error": Reason(
-        "The API failed ten times on this event (HTTP 500, 502 or 504, or no answer), while it"
-        " accepted others. LiveIntent may have counted it: a replay leaves it out, unless you set"
-        " `replay_unconfirmed`.",
+        "The API failed again and again on this event (HTTP 500, 503 or another 5xx, 429, or no"
+        " answer), while it accepted others. LiveIntent may have counted it: a replay leaves it"
+        " out, unless you set `replay_unconfirmed`.",
         replayed=False,
     ),
     "unconfirmed": Reason(
@@ -146,7 +146,8 @@ REASONS: dict[str, Reason] = {
         " leaves such dead letters in the file."
     ),
     "already_sent": _dropped(
-        "The ledger (`ledger_path`) knows the event as delivered, in an earlier run or in this one."
+        "The ledger (`ledger_path`, `ledger_url`) knows the event as delivered, in an earlier run"
+        " or in this one."
         " A changed record under the same event ID is skipped too."
     ),
 }

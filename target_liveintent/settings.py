@@ -173,6 +173,14 @@ class Settings:
         default="liveintent-ledger.sqlite",
         minLength=1,
     )
+    ledger_url: str | None = setting(
+        "A PostgreSQL database that remembers delivered events, in place of `ledger_path`:"
+        " `postgresql://user:password@host/database`. Runs on several machines may share it. Needs"
+        " `pip install 'target-liveintent[postgres]'`.",
+        minLength=1,
+        secret=True,
+        writeOnly=True,
+    )
     suppression_path: str | None = setting(
         "A file of people never to send, or its URL: addresses or hashes of them, one a line.",
         minLength=1,

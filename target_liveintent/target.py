@@ -62,7 +62,7 @@ from target_liveintent.singer import (
     stream_of,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import Ledger, LedgerPreview, Places
+from target_liveintent.storage import EventLedger, Places
 
 
 class TargetLiveIntent(Target):
@@ -298,7 +298,7 @@ class TargetLiveIntent(Target):
             self._replay.end()
             print_lines(self._replay.summary(self.run.counts))
 
-    def _stop_reading(self, ledger: Ledger | LedgerPreview | None) -> None:
+    def _stop_reading(self, ledger: EventLedger | None) -> None:
         if self._replay is not None:
             self.message_reader.stopped = True
             self.logger.info(
@@ -392,9 +392,9 @@ def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
-def _what_waits(output: StateOutput, ledger: Ledger | LedgerPreview | None) -> str:
+def _what_waits(output: StateOutput, ledger: EventLedger | None) -> str:
     if output.waiting:
         return "STATE still waits for somebody to read standard output"
-    if ledger is not None and ledger.locked:
-        return "another process still holds the file of ledger_path"
+    if ledger is not None and ledger.waits_for:
+        return ledger.waits_for
     return "the run has not come to its end"

@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import functools
+import os
 from typing import TYPE_CHECKING
 
 import pytest
 from browser_support import launch, opened
+from postgres_server import Postgres, running
 
 from target_liveintent.sandbox import Sandbox
 
@@ -35,6 +37,22 @@ def own_sandbox() -> Iterator[Sandbox]:
     """Give a local Conversions API of its own to a test whose requests may outlive it."""
     with Sandbox(seed=7) as sandbox:
         yield sandbox
+
+
+@pytest.fixture(scope="session")
+def postgres() -> Iterator[Postgres]:
+    """Run a PostgreSQL server for all tests that use it."""
+    with running() as server:
+        yield server
+
+
+@pytest.fixture
+def ledger_url(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
+    """Give a test a database of its own for the ledger."""
+    schema = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
+    postgres.sql(f"CREATE SCHEMA {schema}")
+    yield postgres.url(schema)
+    postgres.sql(f"DROP SCHEMA {schema} CASCADE")
 
 
 # Not for the session: while it runs, no other test of this thread could use asyncio.

@@ -9,8 +9,6 @@ import threading
 import uuid
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import boto3
-from moto.server import ThreadedMotoServer
 from typing_extensions import Self
 
 if TYPE_CHECKING:
@@ -36,6 +34,10 @@ class Store:
     """A server of S3 that tests share; each takes a bucket of its own."""
 
     def __init__(self) -> None:
+        # Imported here, as it takes more than a second.
+        import boto3
+        from moto.server import ThreadedMotoServer
+
         logging.getLogger("werkzeug").setLevel(logging.ERROR)
         self._server = ThreadedMotoServer("127.0.0.1", 0, verbose=False)
         self._server.start()

@@ -159,7 +159,7 @@ def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for two settings that name the same file: one would overwrite the other's."""
     used = {"dead_letter_path": Settings.dead_letter_path, **given}
-    if given.get("ledger", Settings.ledger):
+    if given.get("ledger", Settings.ledger) and "ledger_url" not in given:
         used.setdefault("ledger_path", Settings.ledger_path)
     paths = [(name, used[name].strip()) for name in (*_READ_PATHS, *_WRITTEN_PATHS) if name in used]
     if "report_path" in used:
@@ -190,6 +190,18 @@ def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
             "setting 'report_path' needs a library that draws:"
             " pip install 'target-liveintent[report]'"
         )
+
+
+def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Check `ledger_url`; the database itself is asked when the run begins."""
+    if "ledger_url" not in given:
+        return
+    if "ledger_path" in given:
+        yield "setting 'ledger_url' takes the place of 'ledger_path': remove one of them"
+    if not given["ledger_url"].strip().startswith(("postgresql://", "postgres://")):
+        yield "setting 'ledger_url' must be a URL such as postgresql://user@host/database"
+    if importlib.util.find_spec("psycopg") is None:
+        yield "setting 'ledger_url' needs a library: pip install 'target-liveintent[postgres]'"
 
 
 def _preset_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -273,6 +285,7 @@ _CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     store_problems,
     _shared_path_problems,
     _report_problems,
+    _database_problems,
     _preset_problems,
     _map_problems,
 )

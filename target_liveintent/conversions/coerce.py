@@ -54,6 +54,7 @@ _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
 _DECIMAL_SIGNS = {".": {}, ",": str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ZERO_UUID = str(uuid.UUID(int=0))
+_CURRENCY = re.compile(r"[A-Z]{3}")
 _CURRENCY_LENGTH = 3
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
 # The units of Unix times, by size: seconds up to the year 5138, milliseconds, microseconds.
@@ -243,6 +244,8 @@ def source(value: Any) -> str | Unusable | None:
 
 def currency_code(value: Any) -> str | Unusable | None:
     """Return three letters in upper case."""
+    if isinstance(value, str) and _CURRENCY.fullmatch(value):  # The usual case.
+        return value
     if not isinstance(plain := text(value), str):
         return plain
     if len(plain) == _CURRENCY_LENGTH and plain.isascii() and plain.isalpha():

@@ -22,7 +22,7 @@ from __future__ import annotations
 
 import enum
 import html
-from collections.abc import Collection
+from collections.abc import Iterable
 from http import HTTPStatus
 
 import msgspec
@@ -97,7 +97,7 @@ class Answer(msgspec.Struct, frozen=True):
 
 
 def judge(
-    status: int, body: bytes, event_ids: Collection[str], retry_after: float | None = None
+    status: int, body: bytes, event_ids: Iterable[str], retry_after: float | None = None
 ) -> Answer:
     """Return what an HTTP answer to these events means; nothing is known of its body."""
     verdict = _VERDICTS.get(status, Verdict.UNKNOWN)
@@ -109,7 +109,7 @@ def judge(
     return Answer(verdict, detail, status, retry_after)
 
 
-def _not_processed(body: bytes, event_ids: Collection[str]) -> frozenset[str]:
+def _not_processed(body: bytes, event_ids: Iterable[str]) -> frozenset[str]:
     """Return the event IDs that a 200 names, if they are a proper part of those that were sent."""
     try:
         named = frozenset(msgspec.json.decode(body, type=list[str]))

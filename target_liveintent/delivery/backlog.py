@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import math
 
-from target_liveintent.delivery.job import Job
+from target_liveintent.delivery.job import Job, Progress
 
 _SAMPLES_BEFORE_MORE_INPUT = 3
 """Samples of one batch before other batches are waited for, if some may come."""
@@ -32,28 +32,29 @@ class Backlog:
         """The batches with events whose refusal is not proven yet."""
         return [job for job in self.jobs if job.refused]
 
-    def oldest(self, now: float, accepted: int) -> Job | None:
+    def oldest(self, now: float, run: Progress) -> Job | None:
         """Return the oldest job of which a request may be made now.
 
-        Those that got a fault come after the others until a request is accepted again. While bad
-        events are looked for, one batch is kept back to compare them with.
+        Those that got a fault come after the others until a request is accepted again, and those
+        that came too fast several times after one other request. While bad events are looked for,
+        one batch is kept back to compare them with.
 
         Args:
             now: Monotonic seconds.
-            accepted: How many requests of the run were accepted until now.
+            run: How far the run is.
         """
-        oldest = self._first(now, accepted, None)
+        oldest = self._first(now, run, None)
         # One look at the newest batches is cheaper than one at all of them.
         if oldest is None or oldest is not self._reserve or not self._is_isolating(now):
             return oldest
-        return self._first(now, accepted, oldest)
+        return self._first(now, run, oldest)
 
-    def _first(self, now: float, accepted: int, reserve: Job | None) -> Job | None:
+    def _first(self, now: float, run: Progress, reserve: Job | None) -> Job | None:
         """Return the first of the jobs that are ready, those with a fault after the others."""
         with_fault = None
         for job in self.jobs:
             if job.is_waiting and job.ready_at <= now and job is not reserve:
-                if job.accepted_at_fault != accepted:
+                if job.accepted_at_fault != run.accepted and job.lets_pass != run.requests:
                     return job
                 with_fault = with_fault or job
         return with_fault

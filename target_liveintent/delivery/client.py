@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import threading
-from collections.abc import Collection
+from collections.abc import Iterable
 
 import msgspec
 
@@ -42,7 +42,7 @@ class Client:
         self._finding = threading.Lock()
         self._has_starved = False
 
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
+    def post(self, body: bytes, event_ids: Iterable[str], within: float) -> Answer:
         """Send a JSON array of events once; after so many seconds, its answer is of no use.
 
         It takes no longer than `request_timeout_seconds`, from connecting to the last byte of the
@@ -56,7 +56,7 @@ class Client:
         return msgspec.structs.replace(answer, seconds=self._clock.monotonic() - start)
 
     def _exchange(
-        self, body: bytes, event_ids: Collection[str], headers: dict[str, str], within: float
+        self, body: bytes, event_ids: Iterable[str], headers: dict[str, str], within: float
     ) -> Answer:
         longest = self._settings.request_timeout_seconds
         try:

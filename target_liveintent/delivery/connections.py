@@ -56,6 +56,7 @@ class _WithinDeadline(io.RawIOBase):
         self._sock = sock
         self._file = file  # It keeps the socket open.
         self._ends_at = time.monotonic() + (sock.gettimeout() or float("inf"))
+        self._is_first = True
 
     def readable(self) -> bool:
         """Return True."""
@@ -63,10 +64,14 @@ class _WithinDeadline(io.RawIOBase):
 
     def readinto(self, buffer: Any) -> int | None:
         """Read what is there; raises a `TimeoutError` at the deadline."""
-        left = self._ends_at - time.monotonic()
-        if left <= 0:
-            raise TimeoutError
-        self._sock.settimeout(left if left < float("inf") else None)
+        # The first read, which is mostly the only one, has the timeout that the socket has already.
+        # Each system call may give the interpreter to a busy main thread for 5 ms.
+        if not self._is_first:
+            left = self._ends_at - time.monotonic()
+            if left <= 0:
+                raise TimeoutError
+            self._sock.settimeout(left if left < float("inf") else None)
+        self._is_first = False
         return self._file.readinto(buffer)
 
     def close(self) -> None:
@@ -117,6 +122,7 @@ class _BoundedConnection(HTTPConnection):
     def connect(self) -> None:
         """Connect, with the TLS handshake where there is one."""
         super().connect()
+        self._limit(self.sock)  # The handshake has taken some of the time.
         self._on_connected()
 
     def request(self, *args: Any, **kwargs: Any) -> None:
@@ -137,13 +143,12 @@ class _BoundedConnection(HTTPConnection):
         if self._parts is not None:
             self._parts.append(data)
             return
-        if self.sock is not None:
-            self._limit(self.sock)
         super().send(data)
 
     def _tunnel(self) -> None:
+        self._limit(self.sock)  # The handshake with the proxy has taken some of the time,
         super()._tunnel()
-        self._limit(self.sock)  # For the handshake.
+        self._limit(self.sock)  # and so has its answer.
 
     def _connect_tls_proxy(self, hostname: str, sock: socket.socket) -> ssl.SSLSocket:
         proxy: ssl.SSLSocket = super()._connect_tls_proxy(hostname, sock)  # type: ignore[misc]

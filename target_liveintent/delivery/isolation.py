@@ -15,15 +15,24 @@ from target_liveintent.conversions import Conversion
 
 
 class Faults:
-    """The faults that one part got.
+    """The answers to one part after which it is sent again.
 
     A fault counts only if a request was accepted since the last one: if not, the API is at fault,
-    and not an event.
+    and not an event. That the part came too fast counts by the share of the other requests since
+    the last time that did not: where a limit lets few requests through, it shows little.
+
+    Attributes:
+        total: How many there were.
+        count: How many of them count.
+        was_throttled: Whether one of them said that the part came too fast.
     """
 
     def __init__(self) -> None:
-        self.count = 0
+        self.total = 0
+        self.was_throttled = False
+        self.count = 0.0
         self._accepted_at_last = 0
+        self._throttled_at_last = 0
 
     def add(self, accepted: int, *, alone: bool) -> None:
         """Count a fault.
@@ -32,9 +41,25 @@ class Faults:
             accepted: How many requests of the run were accepted until now.
             alone: Whether there is nothing else to send; then each fault counts.
         """
+        self.total += 1
         if self.count == 0 or alone or accepted > self._accepted_at_last:
             self.count += 1
             self._accepted_at_last = accepted
+
+    def throttle(self, accepted: int, throttled: int) -> None:
+        """Count that the part came too fast.
+
+        Args:
+            accepted: How many requests of the run were accepted until now.
+            throttled: How many requests of the run came too fast, this one included.
+        """
+        self.was_throttled = True
+        good = accepted - self._accepted_at_last
+        if self.total and good:
+            self.count += good / (good + throttled - 1 - self._throttled_at_last)
+        self.total += 1
+        self._accepted_at_last = accepted
+        self._throttled_at_last = throttled
 
 
 class _Question:
@@ -85,6 +110,14 @@ class Isolation:
     def is_done(self) -> bool:
         """Whether all events have their outcome; cheaper than counting what is `left`."""
         return not (self._question or self._unknown or self._postponed)
+
+    def is_stuck(self, faults: int) -> bool:
+        """Return whether each event that is left got so many faults when it was sent alone."""
+        questions = [*self._postponed, *([self._question] if self._question else [])]
+        return not self._unknown and all(
+            len(question.part) == 1 and not question.rest and question.faults.total >= faults
+            for question in questions
+        )
 
     @property
     def left(self) -> int:

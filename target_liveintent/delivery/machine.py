@@ -14,7 +14,9 @@ Its parts decide about one thing each:
     isolation.py   which part of a refused batch is asked about next
     sizes.py       which requests are too large
     suspicion.py   whether the API refuses everything or only bad events
+    blame.py       whether an event is to blame for faults
     outage.py      how long the run goes on while the API takes nothing
+    silence.py     when nothing more seems to come
 
 All times are monotonic seconds, except where they are called Unix times.
 """
@@ -25,23 +27,21 @@ import math
 import random
 from collections import deque
 from collections.abc import Callable
-from typing import NamedTuple
 
-from target_liveintent.conversions import Conversion
 from target_liveintent.delivery import failures
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.backlog import Backlog
+from target_liveintent.delivery.blame import Blame
 from target_liveintent.delivery.job import Job
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.outage import Outage
 from target_liveintent.delivery.pace import Pace, Signal
+from target_liveintent.delivery.request import Request
+from target_liveintent.delivery.silence import Silence
 from target_liveintent.delivery.sizes import RequestSizes
 from target_liveintent.delivery.suspicion import MOST_SAMPLES, Suspicion
 from target_liveintent.settings import Settings
 
-_FIRST_PAUSE = 0.25
-"""Seconds for which a part rests after a fault; each further one doubles them."""
-_LONGEST_PAUSE = 10.0
 _SHORTEST_TIMEOUT = 5.0
 """Seconds that each request may take, however little of the budget is left: an API that comes back
 from an outage may be slow."""
@@ -51,33 +51,6 @@ _SIGNALS = {
     Verdict.STARVED: Signal.STARVED,
 }
 """The verdicts after which the same part is sent again later. The API took all other requests."""
-
-
-class Request(NamedTuple):
-    """A request to make.
-
-    Attributes:
-        number: Its place in the order of the run's requests, counted from 1.
-        job: The delivery of its batch.
-        conversions: What is sent, 1 to 100 events.
-        seconds: After how many seconds an answer is of no use.
-        is_sample: Whether it only serves to find out if the settings are wrong.
-        started_at: When it starts.
-        sent_at: The same as a Unix time.
-    """
-
-    number: int
-    job: Job
-    conversions: list[Conversion]
-    seconds: float
-    is_sample: bool
-    started_at: float
-    sent_at: float
-
-    @property
-    def body(self) -> bytes:
-        """The JSON array of the events."""
-        return b"[" + b",".join(conversion.body for conversion in self.conversions) + b"]"
 
 
 class DeliveryMachine:
@@ -110,11 +83,12 @@ class DeliveryMachine:
         self._settings = settings
         self._suspicion = suspicion
         self._backlog = Backlog(size)
+        self._blame = Blame(self._backlog, self.outage)
         self._jitter = jitter
         self._drained = False
+        self._silence = Silence(settings.flush_interval_seconds)
         self._requests = 0
         self._in_flight = 0
-        self._accepted = 0
         self._limit: Answer | None = None  # The last answer that a request came too fast,
         self._limited_at = 0.0  # and when the first one came.
         self._sizes = RequestSizes()
@@ -126,6 +100,7 @@ class DeliveryMachine:
     def add(self, batch: Batch) -> None:
         """Take a batch to deliver."""
         self._drained = False
+        self._silence.end()
         job = Job(batch)
         self._backlog.jobs.append(job)
         if self._failure is not None:
@@ -171,13 +146,14 @@ class DeliveryMachine:
         # If it is longer than the budget, the API is asked at the end of that.
         retry_after = min(answer.retry_after or 0.0, self._settings.max_retry_seconds)
         self.pace.answered(request.started_at, now, signal, retry_after)
+        given_up: list[Job] = []
         if signal is Signal.TAKEN:
             self.outage.taken(request.started_at, now)
             self._take(request, answer)
         else:
             request.job.samples -= request.is_sample  # It says nothing of the event.
-            self._retry(request, answer, now)
-        self._finish_jobs(request.job)
+            given_up = self._retry(request, answer, now)
+        self._finish_jobs(request.job, *given_up)
 
     # What to do
 
@@ -188,6 +164,7 @@ class DeliveryMachine:
         """
         if self._failure is not None:
             return math.inf
+        silent_at = self._note_silence(now)
         start = self._start() if now < self._ends_at else math.inf
         if start <= now:
             job = self._next_job(now, unix_time)
@@ -201,7 +178,11 @@ class DeliveryMachine:
         if start > self._ends_at and not (is_open or self._in_flight) and self._backlog.jobs:
             self.fail(failures.stopped(self.outage.last_fault, self._settings))
             return math.inf
-        return min(start, self._ends_at) if now < self._ends_at else start
+        if now >= self._ends_at:
+            return start
+        if math.isinf(start) and self._backlog.jobs and not self._in_flight:
+            start = silent_at
+        return min(start, self._ends_at)
 
     @property
     def unsent(self) -> int:
@@ -225,6 +206,17 @@ class DeliveryMachine:
             return status._replace(reason=self._limit.in_words, since=self._limited_at)
         return status
 
+    def _note_silence(self, now: float) -> float:
+        """Take a silent input for its end, if that fails no run; return when it will be silent."""
+        at = self._silence.begins_at(now)
+        if self._drained or not self._backlog.jobs:
+            return math.inf
+        if now < at:
+            return at
+        if self._suspicion.accepted and self._suspicion.allows_unproven(self._backlog.undecided):
+            self.drain()
+        return math.inf
+
     def _start(self) -> float:
         """Return when the next request may start; infinite if that depends on an answer."""
         if self._suspicion.suspects and self._in_flight >= MOST_SAMPLES:
@@ -241,7 +233,7 @@ class DeliveryMachine:
         while job := (
             self._backlog.sample(now, drained=self._drained)
             if self._suspicion.suspects
-            else self._backlog.oldest(now, self._accepted)
+            else self._backlog.oldest(now, self._blame.run)
         ):
             job.drop_old(unix_time)
             while self._sizes.is_too_large(part := job.isolation.part):
@@ -254,6 +246,7 @@ class DeliveryMachine:
 
     def _request(self, job: Job, now: float, unix_time: float) -> Request:
         self._requests += 1
+        self._blame.sent(self._requests)
         self._in_flight += 1
         job.in_flight = True
         job.result.requests += 1
@@ -275,7 +268,7 @@ class DeliveryMachine:
         """Do what the answer to a request that the API took asks for."""
         match answer.verdict:
             case Verdict.ACCEPTED | Verdict.PARTLY:
-                self._accepted += 1
+                self._blame.accepted(request.number)
                 self._sizes.accept(request.conversions)
                 self._suspicion.accept(request.number)
                 request.job.accept(answer, request.sent_at)
@@ -301,35 +294,42 @@ class DeliveryMachine:
         if self._suspicion.proves_wrong and not few:
             self.fail(failures.all_refused(self._suspicion.in_a_row, answer.detail))
 
-    def _retry(self, request: Request, answer: Answer, now: float) -> None:
-        """Let a part be sent again, or end the delivery if the API takes nothing for too long."""
+    def _retry(self, request: Request, answer: Answer, now: float) -> list[Job]:
+        """Let a part be sent again, or end the delivery if the API takes nothing for too long.
+
+        Returns:
+            The jobs that have ended because the API fails on what was left of them.
+        """
         job = request.job
         job.result.throttled += answer.is_throttled
         is_starved = answer.verdict is Verdict.STARVED
         if is_starved and self._in_flight:
-            return  # What is in flight has the descriptors, and its answers tell of an outage.
+            return []  # What is in flight has the descriptors, and its answers tell of an outage.
+        job.result.retries += not (answer.is_throttled or is_starved)
         self.outage.fault(answer, request.started_at, now)
         if now >= self.outage.ends_at:
+            is_last = self._drained and not (self._in_flight or is_starved)
+            if is_last and (given_up := self._blame.give_up_last(answer)):
+                self.outage.forget()  # The events are at fault; more may come, as with a ledger.
+                return given_up
             self.fail(failures.outage(answer, self.outage.asked, self._settings))
-        elif answer.is_throttled:
-            self._limited_at = now if self._limit is None else self._limited_at
-            self._limit = answer
         elif not is_starved:
-            job.result.retries += 1
-            job.note_fault(self._accepted)
-            alone = self._backlog.all_fail(self._accepted)
-            faults = job.blame(answer, self._accepted, alone=alone)
-            pause = min(_FIRST_PAUSE * 2.0**faults, _LONGEST_PAUSE)
-            job.ready_at = min(now + pause * (1 + self._jitter()) / 2, self.outage.ends_at)
+            if answer.is_throttled:
+                self._limited_at = now if self._limit is None else self._limited_at
+                self._limit = answer
+            pause = self._blame.fault(job, answer, now, drained=self._drained)
+            rest = pause * (1 + self._jitter()) / 2
+            job.ready_at = min(now + rest, self.outage.ends_at)
+        return []
 
     # What is finished
 
-    def _finish_jobs(self, changed: Job | None = None) -> None:
+    def _finish_jobs(self, *changed: Job) -> None:
         """Put the results of the jobs that are finished into `finished`.
 
         Args:
-            changed: The job that something happened to. Only it and those with refused events can
-                be finished, unless the delivery has failed.
+            changed: The jobs that something happened to. Only they and those with refused events
+                can be finished, unless the delivery has failed.
         """
         unproven = self._backlog.unproven
         for job in unproven:
@@ -339,7 +339,7 @@ class DeliveryMachine:
         if self._drained and self._failure is None and all(job.is_sent for job in jobs):
             self._end_input()
         if self._failure is None:
-            jobs = [*unproven, *([changed] if changed else [])]
+            jobs = [*unproven, *changed]
         for job in dict.fromkeys(job for job in jobs if not job.in_flight):
             if job.is_sent and not job.refused:
                 self._finish(job, None)
@@ -350,6 +350,10 @@ class DeliveryMachine:
         """Decide about refused events when nothing is left to compare them with."""
         unproven = self._backlog.unproven
         events = sum(len(job.refused) for job in unproven)
+        if events and self._ends_at < math.inf and not self._suspicion.accepted:
+            # The run was stopped before it could find out whether the settings are right.
+            self._failure = failures.stopped(self.outage.last_fault, self._settings)
+            return
         if not self._suspicion.allows_unproven(events):
             detail = str(unproven[-1].refused[-1].undelivered.detail)
             self._failure = failures.all_refused(self._suspicion.in_a_row, detail)

@@ -16,6 +16,7 @@ class Outage:
         budget: Seconds after which an outage ends the run: the setting `max_retry_seconds`.
 
     Attributes:
+        budget: The same.
         last_fault: The last answer; None if there is no outage.
         asked: The last answer with a `Retry-After`; None if there is no outage, or no such answer.
         taken_at: When the API took the last request, in monotonic seconds.
@@ -24,7 +25,7 @@ class Outage:
     def __init__(self, budget: float) -> None:
         self.last_fault: Answer | None = None
         self.asked: Answer | None = None
-        self._budget = budget
+        self.budget = budget
         self._since = math.inf
         self._told_at = self._quiet_until = -math.inf  # The last `Retry-After`.
         self.taken_at = -math.inf
@@ -32,7 +33,7 @@ class Outage:
     @property
     def ends_at(self) -> float:
         """When the budget is used up, in monotonic seconds; infinite if there is no outage."""
-        return self._since + self._budget
+        return self._since + self.budget
 
     @property
     def since(self) -> float:

@@ -11,9 +11,11 @@ follows refusals, and there is none before the first.
 | a round of them took twice as long as the best one | times 0.7, then as above | |
 | the first refusal | | times 0.4, again and again until a request is taken |
 | a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
+| the same, after three starts or fewer | | to what was used of it, at least times 0.1 |
 | none: the system gave no file descriptor | times 0.7 of what is in flight, then + 1 a round | |
 | eight failures in a row: an outage | 1 | as above, but one request in 3 to 13 seconds at least |
 | the first request taken after it | from 2 | none: the search for a limit begins anew |
+| the first of all, after eight seconds of failures | the same | the same |
 
 A round is as many answers as the window is wide, but eight at least. "In a row" means that nothing
 was taken between. A fault says nothing of a limit, unless it is the fifth failure in a row or
@@ -57,7 +59,11 @@ REPAID = 2.0
 GONE = 3.0
 """How far a rate climbs without a refusal, in climbs, until no limit is known any more."""
 FEW = 3
-"""Starts since the last cut that do not use the rate: a `Retry-After` left no time for more."""
+"""Starts since the last cut after which the rate is cut to what was used of it, if that is less: a
+`Retry-After` left no time for more. The limit is higher than that, so the climb rests halfway to
+where it was refused, at the geometric mean."""
+DIVE = 0.1
+"""The least factor of such a cut."""
 LEAST_RATE = 1 / 60
 """The least requests a second, where failures do not come in a row."""
 FIRST_GAP = 3.0
@@ -88,7 +94,7 @@ class _Limit(NamedTuple):
     """The rate since a cut, in requests a second.
 
     Attributes:
-        refused: The rate before the cut, at which a request was refused.
+        refused: The rate at which a request was refused, or a lower one at which a climb rests.
         start: The rate after it.
         since: When a request was taken after it, and the climb began; infinite before that.
         climb: How many seconds the climb takes.
@@ -138,6 +144,7 @@ class Pace:
         self._spread = 1.0
         self._cut_at = self._failing_since = -math.inf
         self._cuts = self._failures = 0  # In a row.
+        self._has_begun = False  # Whether any request was taken.
         self._taken = 0  # Since the last `OUTAGE` failures in a row.
         self._searching = False
         self._starts_since_cut = 0
@@ -238,9 +245,10 @@ class Pace:
         """End a row of failures, and let the rate climb."""
         if started_at < self._failing_since:
             return  # It says nothing of the time since then.
-        ends_outage = False
+        is_long = now - self._failing_since > OUTAGE_SECONDS
+        ends_outage = is_long and not self._has_begun
+        self._has_begun = True
         if self._failures >= OUTAGE:
-            is_long = now - self._failing_since > OUTAGE_SECONDS
             ends_outage = is_long or self._taken > 1
             self._taken = 0
         self._taken += 1
@@ -279,8 +287,6 @@ class Pace:
         if math.isinf(rate):
             self._searching = True
             rate = GUESS * (self.in_flight + 1) / max(latency, 0.001)
-        elif self._starts_since_cut <= FEW:
-            rate = min(rate, (self._starts_since_cut + 1) / max(now - self._cut_at, 0.001))
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:
@@ -289,7 +295,12 @@ class Pace:
         least = LEAST_RATE
         if self._searching or self._cuts:  # It may be an outage, whose end must be noticed.
             least = 1 / min(LONGEST_GAP, FIRST_GAP + self._failures / 6)
-        start = max(rate * (STEEP_CUT if steep else CUT), least)
+        start = rate * (STEEP_CUT if steep else CUT)
+        if self._limit and self._starts_since_cut <= FEW:
+            used = (self._starts_since_cut + 1) / max(now - self._cut_at, 0.001)
+            start = min(start, max(used * CUT, rate * DIVE))
+            rate = min(rate, math.sqrt(used * rate))
+        start = max(start, least)
         refused = max(rate, start)
         climb = max(CLIMB, CLIMB_AT_ONE / math.sqrt(refused)) + REPAID * retry_after
         self._limit = _Limit(refused, start, math.inf, climb)

@@ -10,15 +10,16 @@ from __future__ import annotations
 import math
 import queue
 import threading
-from collections.abc import Callable, Collection
+from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.answers import Answer
+from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.descriptors import most_connections
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.request import Request
 from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.settings import Settings
 
@@ -26,11 +27,13 @@ _FEWEST_EVENTS = 1_600
 """Events that may be here at the same time at least: so many are there to be compared when the API
 refuses some, also where few requests are in flight or batches are small."""
 
+_NO_THREAD = Answer(Verdict.STARVED, "the system gives no thread")
+
 
 class Poster(Protocol):
     """Makes one attempt to send events; see `Client.post`."""
 
-    def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
+    def post(self, body: bytes, event_ids: Iterable[str], within: float) -> Answer:
         """Send a JSON array of events once, and return the answer."""
 
 
@@ -109,6 +112,8 @@ class DeliveryPool:
         """Take a finished batch back; None if none finished in time, or `wake` ended the wait."""
         try:
             result = self._finished.get(seconds > 0, seconds or None)
+            while result is None and not seconds:  # It hides no result from who does not wait.
+                result = self._finished.get(block=False)
         except queue.Empty:
             return None
         if isinstance(result, Exception):
@@ -140,21 +145,30 @@ class DeliveryPool:
     # With the lock
 
     def _hand_out(self, *, keep: bool = False) -> Request | None:
-        """Hand out the requests that are due.
+        """Hand out the requests that are due, no more than there are threads for.
+
+        One that waited for a thread could be sent when its events have got too old.
 
         Args:
             keep: Whether to return the first one instead, as the calling thread makes it.
         """
         kept = None
-        while isinstance(step := self._ask(), Request):
+        due = math.inf  # Where no thread is free, an answer comes first.
+        while self._busy < self._most_threads:
+            step = self._ask()
+            if not isinstance(step, Request):
+                due = step
+                break
             self._busy += 1
             if keep and kept is None:
                 kept = step
-            else:
+            elif self._has_thread():
                 self._requests.put(step)
-                self._start_thread()
+            else:
+                self._busy -= 1
+                self._machine.answered(step, _NO_THREAD, self._clock.monotonic())
         self._pass_on()
-        self._set_timer(step)
+        self._set_timer(due)
         return kept
 
     def _ask(self) -> Request | float:
@@ -166,10 +180,10 @@ class DeliveryPool:
             self._wakes_at = due
             self._changed.notify()
 
-    def _start_thread(self) -> None:
-        """Start another thread if there are fewer than requests."""
-        if self._threads >= min(self._busy, self._most_threads):
-            return
+    def _has_thread(self) -> bool:
+        """Return whether there is a thread for the newest request; start one if there is not."""
+        if self._threads >= self._busy:
+            return True
         thread = self._new_thread(self._work)
         try:
             thread.start()
@@ -177,8 +191,9 @@ class DeliveryPool:
             if not self._threads:
                 raise
             self._most_threads = self._threads
-        else:
-            self._threads += 1
+            return False
+        self._threads += 1
+        return True
 
     def _pass_on(self) -> None:
         """Give the main thread what is finished."""
@@ -189,12 +204,12 @@ class DeliveryPool:
 
     def _work(self) -> None:
         while (request := self._requests.get()) is not None:
-            while (next_one := self._make(request)) is not None:
-                request = next_one
+            while request is not None:  # So a thread without work keeps no events in memory.
+                request = self._make(request)
 
     def _make(self, request: Request) -> Request | None:
         """Make a request, and return the next one if one is due."""
-        event_ids = [conversion.event_id for conversion in request.conversions]
+        event_ids = (conversion.event_id for conversion in request.conversions)
         answer: Answer | Exception
         try:
             answer = self._client.post(request.body, event_ids, request.seconds)

@@ -4,6 +4,7 @@
 may contain; both replace addresses with `scrub`.
 """
 
+from target_liveintent.privacy.disguises import may_hold_address
 from target_liveintent.privacy.identity import (
     IDENTITY_COLUMNS,
     NORMALIZATIONS,
@@ -40,6 +41,7 @@ __all__ = [
     "holds_address",
     "identify",
     "is_placeholder",
+    "may_hold_address",
     "protect_logging",
     "pseudonym",
     "redact_column",

@@ -35,9 +35,8 @@ def may_hold_address(text: str) -> bool:
         "@" in text
         or "%" in text
         or "\\" in text
-        or "＠" in text  # noqa: RUF001
-        or "﹫" in text
         or ("&" in text and ("#" in text or "commat" in text or "COMMAT" in text))
+        or (not text.isascii() and ("＠" in text or "﹫" in text))  # noqa: RUF001
     )
 
 

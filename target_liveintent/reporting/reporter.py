@@ -85,6 +85,7 @@ class RunReporter:
             self.tally.timeline.update(counts)
         self._progress.update(counts, status)
         self._waits.update(status)
+        self._waits.update_elsewhere(counts.elsewhere)
         if self._metrics is not None:
             self._metrics.update(counts, status)
 
@@ -97,8 +98,8 @@ class RunReporter:
         settings, is_done, judgement = self._settings, ending.kind == DONE, NOT_JUDGED
         for warning in counts.warnings(settings.timezone):
             self._logger.warning(warning)
-        ledger_path = settings.ledger_path if os.path.isfile(settings.ledger_path) else ""  # noqa: PTH113 (a path with a NUL is no file)
-        advice = counts.advice(settings.dead_letter_path, ledger_path, settings.timezone)
+        forget = _how_to_forget(settings)
+        advice = counts.advice(settings.dead_letter_path, forget, settings.timezone)
         closing = [(logging.INFO, line) for line in (*counts.lines(), *advice)]
         facts = None if self.tally is None else self._facts(counts, self.tally, ending)
         if self.tally is not None and facts is not None:
@@ -141,6 +142,14 @@ class RunReporter:
             self._logger.warning("report_path '%s' cannot be written: %s%s", path, why, name)
         else:
             self._logger.info("a report to look at is in %s%s", path, name)
+
+
+def _how_to_forget(settings: Settings) -> str:
+    """Return what removes all events from the ledger; empty if there is none."""
+    if settings.ledger_url is not None:
+        return "delete the rows of the table liveintent_ledger_accepted"
+    is_there = os.path.isfile(settings.ledger_path)  # noqa: PTH113 (a path with a NUL is no file)
+    return f"delete the ledger's files, {settings.ledger_path}*" if is_there else ""
 
 
 def write_report(

@@ -6,9 +6,12 @@ import logging
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
+from target_liveintent.run import Elsewhere
 
 _INTERVAL = 60.0
 """Seconds between two lines."""
+_LASTING = 5.0
+"""Seconds after which a wait for another run is worth a line; most end sooner."""
 
 
 def three_digits(rate: float) -> str:
@@ -17,12 +20,27 @@ def three_digits(rate: float) -> str:
 
 
 class WaitLog:
-    """Logs why delivery waits: at the first wait, and once a minute after that."""
+    """Logs what a run waits for: at the first wait, and once a minute after that."""
 
     def __init__(self, logger: logging.Logger, clock: Clock) -> None:
         self._logger = logger
         self._clock = clock
         self._next_line = 0.0
+        self._next_of_elsewhere = 0.0
+
+    def update_elsewhere(self, elsewhere: Elsewhere | None) -> None:
+        """Log a line if another run is waited for, and it is time; called once a second."""
+        now = self._clock.monotonic()
+        if elsewhere is None or now < max(self._next_of_elsewhere, elsewhere.since + _LASTING):
+            return
+        self._next_of_elsewhere = now + _INTERVAL
+        self._logger.info(
+            "%d events wait since %d s for run %s, which has claimed them in the ledger; if that"
+            " run has died, they are sent 30 seconds after its end",
+            elsewhere.events,
+            now - elsewhere.since,
+            elsewhere.run_id,
+        )
 
     def update(self, status: DeliveryStatus) -> None:
         """Log a line if there is a reason to wait, and it is time; called once a second."""
@@ -31,7 +49,7 @@ class WaitLog:
             return
         self._next_line = now + _INTERVAL
         rate = "" if status.rate is None else f", {three_digits(status.rate)} requests a second"
-        seconds = int(max(now - status.since, 0.0))
+        seconds = max(1, round(now - status.since))  # The first second is over soon.
         wait = (status.reason, seconds, status.waiting, status.window, rate)
         if status.is_outage:
             self._logger.warning(

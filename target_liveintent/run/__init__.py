@@ -9,6 +9,7 @@ from target_liveintent.run.amounts import (
 )
 from target_liveintent.run.copies import Copies
 from target_liveintent.run.counts import RunCounts, StreamCounts
+from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.identification import what_to_do
 from target_liveintent.run.parts import RunParts, parts_of
 from target_liveintent.run.run import Run
@@ -19,6 +20,7 @@ __all__ = [
     "Closed",
     "Copies",
     "CurrencyFigures",
+    "Elsewhere",
     "Run",
     "RunCounts",
     "RunParts",

@@ -7,6 +7,7 @@ from __future__ import annotations
 
 import dataclasses
 import math
+from collections import defaultdict
 from collections.abc import Iterator, Mapping, Sequence
 from decimal import Context, Decimal
 
@@ -106,11 +107,10 @@ class Amounts(dict[str, Amount]):
         Each delivered event pays for this: 0.2 µs, because C code does most of it.
         """
         for currency, values in _by_currency(conversions).items():
-            if values:
-                lowest = min(values)
-                negative = sum(value < 0 for value in values) if lowest < 0 else 0
-                found = Amount(len(values), _total(values), lowest, max(values), negative)
-                self._merge(currency or "", found)
+            lowest = min(values)
+            negative = sum(value < 0 for value in values) if lowest < 0 else 0
+            found = Amount(len(values), _total(values), lowest, max(values), negative)
+            self._merge(currency or "", found)
 
     def __add__(self, others: Mapping[str, Amount]) -> Amounts:
         """Return the values of both, currency by currency."""
@@ -197,11 +197,7 @@ def amount_words(number: Decimal) -> str:
 
 
 def _by_currency(conversions: Sequence[Conversion]) -> dict[str | None, list[Number]]:
-    currencies = {conversion.currency for conversion in conversions}
-    if len(currencies) == 1:  # The usual case takes half of the time.
-        values = [value for one in conversions if (value := one.value) is not None]
-        return {currencies.pop(): values}
-    groups: dict[str | None, list[Number]] = {currency: [] for currency in currencies}
+    groups: dict[str | None, list[Number]] = defaultdict(list)
     for conversion in conversions:
         if conversion.value is not None:
             groups[conversion.currency].append(conversion.value)

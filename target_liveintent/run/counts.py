@@ -12,6 +12,7 @@ from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
 from target_liveintent.run.amounts import Amounts, currency_lines
 from target_liveintent.run.copies import Copies
+from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered
 from target_liveintent.settings import Settings
@@ -149,6 +150,7 @@ class RunCounts:
         fitting_rows: Half of the events of the smallest of them.
         other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
             names in words.
+        elsewhere: What waits for another run now; None if nothing does.
         copies: Events that two maps made of the same record.
     """
 
@@ -163,6 +165,7 @@ class RunCounts:
         self.too_large = 0
         self.fitting_rows = 0
         self.other_accounts: Counter[str] = Counter()
+        self.elsewhere: Elsewhere | None = None
         self.copies = Copies()
         self.dry_run = dry_run
         self._clock = clock
@@ -268,10 +271,10 @@ class RunCounts:
         yield from self.copies.warnings()
         if self.unproven:
             yield (
-                f"{self.unproven} refused events became dead letters at the end of the input,"
-                " although the API accepted nothing that was sent after them. If they look like"
-                " good ones, check pixel_id, and replay them once it is right; with"
-                " replay_other_accounts if you have changed it"
+                f"{self.unproven} refused events became dead letters at the end of the input, or"
+                " while it was silent, although the API accepted nothing that was sent after them."
+                " If they look like good ones, check pixel_id, and replay them once it is right;"
+                " with replay_other_accounts if you have changed it"
             )
         if self.other_accounts:
             yield (
@@ -297,18 +300,18 @@ class RunCounts:
             )
 
     def advice(
-        self, dead_letter_path: str, ledger_path: str = "", timezone: str = Settings.timezone
+        self, dead_letter_path: str, how_to_forget: str = "", timezone: str = Settings.timezone
     ) -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason.
 
         Args:
             dead_letter_path: Where dead letters are.
-            ledger_path: The file of the ledger; empty if there is none.
+            how_to_forget: What removes all events from the ledger; empty if there is none.
             timezone: The setting.
         """
         again = " To send such events again, set ledger to false for one run"
-        forget = f", or forget them all: delete the ledger's files, {ledger_path}*"
-        details = {"already_sent": again + (forget if ledger_path else "")}
+        forget = f", or forget them all: {how_to_forget}" if how_to_forget else ""
+        details = {"already_sent": again + forget}
         # Where some streams need the setting, others may well do without: that is no warning.
         yield from self._unused_zone(timezone, by_all=False)
         for stream, counts in self.streams.items():

@@ -1,19 +1,29 @@
-"""Fills batches, and hands them to delivery."""
+"""Fills batches, claims their events in the ledger, and hands them to delivery."""
 
 from __future__ import annotations
 
-from typing import Protocol
+from collections import deque
+from collections.abc import Callable, Iterable
+from typing import Protocol, TypeVar
 
+from target_liveintent.clock import Clock
 from target_liveintent.conversions import Conversion
 from target_liveintent.delivery import Batch, BatchResult
 from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.state_gate import StateGate
 from target_liveintent.settings import Settings
-from target_liveintent.storage import Ledger, LedgerPreview, event_key
+from target_liveintent.storage import Claim, event_key
+
+_Answer = TypeVar("_Answer")
 
 TICK = 1.0
 """The most seconds between two checks of what is due."""
+_CLAIMED_AT_ONCE = 8
+"""Full batches that are claimed at once: then a ledger that answers after 50 ms is fast enough."""
+_MOST_WAITING = 64
+"""Batches that may wait for the outcome of equal events before nothing more is read."""
 
 
 class Accounts(Protocol):
@@ -29,11 +39,38 @@ class Accounts(Protocol):
         """Do what is due; called at least once a second while the outbox waits."""
 
 
+class _Rest:
+    """Lets who was asked rest for as long as the answer has taken.
+
+    Attributes:
+        until: When the rest is over, in monotonic seconds.
+    """
+
+    def __init__(self, clock: Clock) -> None:
+        self._clock = clock
+        self.until = clock.monotonic()
+
+    @property
+    def is_over(self) -> bool:
+        """Whether to ask again now."""
+        return self._clock.monotonic() >= self.until
+
+    def after(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask, and return the answer."""
+        start = self._clock.monotonic()
+        answer = ask()
+        end = self._clock.monotonic()
+        self.until = max(self.until, end + (end - start))
+        return answer
+
+
 class Outbox:
     """Holds a stream's conversions until its batch is full, or due, and hands the batch over.
 
-    With a ledger, an event that is on its way already goes into a batch of its own, which waits
-    until the outcome of the first is known.
+    With a ledger, full batches are claimed first, several at once: what was delivered before is
+    dropped, and what is on its way already, in this run or in another one, waits in a batch of its
+    own until the outcome is known. A ledger may answer slowly. So it is asked less than half of the
+    time, unless so many batches are full that asking is worth it.
     """
 
     def __init__(self, settings: Settings, parts: RunParts, run: Accounts) -> None:
@@ -44,7 +81,12 @@ class Outbox:
         self._run = run
         self._left = settings.limit  # Events that may still be sent; None without a limit.
         self._batch_size = settings.batch_size_rows
-        self._open: dict[tuple[str, bool], Batch] = {}
+        self._open: dict[str, Batch] = {}
+        self._full: list[Batch] = []  # They wait to be claimed.
+        self._waiting: list[Batch] = []  # They wait for the outcome of equal events.
+        self._claimed: deque[Batch] = deque()  # They wait to be handed over.
+        self._is_draining = False  # Then nothing is handed over until all has come back.
+        self._rest = _Rest(parts.clock)
         self._last: Conversion | None = None  # The last event that is no copy.
         self._last_stream = ""
 
@@ -66,15 +108,14 @@ class Outbox:
                 or not self._is_copy(stream, conversion, last)
             ):
                 self._last, self._last_stream = conversion, stream
-        key = (stream, self._ledger is not None and not self._ledger.begin(conversion))
-        batch = self._open.get(key)
+        batch = self._open.get(stream)
         if batch is None:
             number = self._run.gate.open_batch()
-            batch = self._open[key] = Batch(number, stream, self._parts.clock.monotonic(), [])
+            batch = self._open[stream] = Batch(number, stream, self._parts.clock.monotonic(), [])
         conversions = batch.conversions
         conversions.append(conversion)
         if len(conversions) >= self._batch_size:
-            self._submit(key)
+            self.submit(stream)
         if self._left is not None:
             self._count_down()
 
@@ -90,95 +131,126 @@ class Outbox:
         self._left = self._left - 1 if self._left else 0
         if self._left == 0:
             self.submit_all()  # What the ledger skips makes room for others.
+            if self._waiting:
+                self.join()
         if self._left == 0:
             self._parts.stop_reading()
 
     def submit(self, stream: str) -> None:
-        """Hand over a stream's open batches."""
-        for repeated in (False, True):
-            self._submit((stream, repeated))
-
-    def submit_all(self) -> None:
-        """Hand over all open batches."""
-        for key in list(self._open):
-            self._submit(key)
-
-    def submit_overdue(self) -> None:
-        """Hand over the batches that were opened `flush_interval_seconds` ago."""
-        now = self._parts.clock.monotonic()
-        for key, batch in list(self._open.items()):
-            if now - batch.opened_at >= self._settings.flush_interval_seconds:
-                self._submit(key)
-
-    def _submit(self, key: tuple[str, bool]) -> None:
-        batch = self._open.pop(key, None)
-        if batch is None:
-            return
-        _, repeated = key
-        try:
-            if repeated:
-                self._submit_repeated(batch)
-            else:
-                self._hand_over(batch)
-        except BaseException:
-            self._open.setdefault(key, batch)  # It still waits to be sent.
-            raise
+        """Hand over a stream's open batch, once it is claimed."""
+        self._close([stream])
+        is_idle = not self._delivery.in_flight and self._rest.is_over
+        if is_idle or len(self._full) >= _CLAIMED_AT_ONCE:
+            self._claim(self._full)
+        self._hand_over()
+        if len(self._waiting) > _MOST_WAITING:
+            self.join()
         self.collect()
 
-    def _hand_over(self, batch: Batch) -> None:
-        if self._ledger is not None:
-            self._skip_sent(batch, self._ledger)
-        if not batch.conversions:
-            self._run.gate.finish_batch(batch.number)
+    def submit_all(self) -> None:
+        """Hand over all open batches, and all that wait."""
+        self._submit_open(list(self._open))
+
+    def submit_overdue(self) -> None:
+        """Hand over what waits, and batches that were opened `flush_interval_seconds` ago."""
+        opened_before = self._parts.clock.monotonic() - self._settings.flush_interval_seconds
+        self._submit_open([s for s, one in self._open.items() if one.opened_at <= opened_before])
+
+    def _submit_open(self, streams: list[str]) -> None:
+        self._close(streams)
+        self._claim(self._full + self._waiting)
+        self._hand_over()
+        self.collect()
+
+    def _close(self, streams: Iterable[str]) -> None:
+        """Put no more events into the open batches of these streams."""
+        closed = [self._open.pop(stream) for stream in streams if stream in self._open]
+        (self._claimed if self._ledger is None else self._full).extend(closed)
+
+    def _claim(self, batches: list[Batch]) -> None:
+        """Claim batches, and hand over what must be sent."""
+        if (ledger := self._ledger) is None or self._is_draining or not batches:
             return
-        while self._delivery.full:
-            self._settle_one(TICK)
-            self._run.check_due()
-        self._delivery.submit(batch)
+        events = {one.number: one.conversions for one in batches}
+        claims = self._rest.after(lambda: ledger.claim(events))
+        self._full = [one for one in self._full if one.number not in claims]
+        self._waiting = [one for one in self._waiting if one.number not in claims]
+        was_asked_about_all = not self._waiting
+        for batch in batches:
+            self._divide(batch, claims[batch.number])
+        self._note_other_run(claims.values(), is_all=was_asked_about_all)
+        self._hand_over()
 
-    def _submit_repeated(self, batch: Batch) -> None:
-        """Send repeats of events that were in flight; copies of one event go one after another."""
-        for stream, repeated in list(self._open):
-            if not repeated:
-                self._submit((stream, repeated))
-        self.join()
-        while batch.conversions:
-            once = {event_key(conversion): conversion for conversion in reversed(batch.conversions)}
-            firsts = [c for c in batch.conversions if once[event_key(c)] is c]
-            for conversion in firsts:
-                batch.conversions.remove(conversion)
-                if self._ledger is not None:
-                    self._ledger.begin(conversion)
-            number = self._run.gate.open_batch()
-            self._hand_over(Batch(number, batch.stream, batch.opened_at, firsts))
-            self.join()
-        self._run.gate.finish_batch(batch.number)
-
-    def _skip_sent(self, batch: Batch, ledger: Ledger | LedgerPreview) -> None:
-        """Take out of a batch what the ledger knows as delivered."""
-        unsent = ledger.unsent(batch.conversions)
-        if skipped := len(batch.conversions) - len(unsent):
-            self._run.counts.of(batch.stream).dropped["already_sent"] += skipped
-            self._left = None if self._left is None else self._left + skipped
-            kept = set(map(id, unsent))
-            known = [c for c in batch.conversions if id(c) not in kept]
-            ledger.end(known, confirmed=())
+    def _divide(self, batch: Batch, claim: Claim) -> None:
+        """Put the events of a batch where they belong; all of them come before the same STATEs."""
+        if claim.sent:
+            self._run.counts.of(batch.stream).dropped["already_sent"] += claim.sent
+            self._left = None if self._left is None else self._left + claim.sent
             if self._parts.replayed is not None:
-                self._parts.replayed.settle(conversion.letter for conversion in known)
-            batch.conversions = unsent
+                others = set(map(id, (*claim.mine, *claim.waiting)))
+                sent = (one.letter for one in batch.conversions if id(one) not in others)
+                self._parts.replayed.settle(sent)
+        rest = batch
+        if claim.mine:
+            if claim.waiting:
+                number = self._run.gate.open_batch(beside=batch.number)
+                rest = Batch(number, batch.stream, batch.opened_at, [])
+            batch.conversions = claim.mine
+            self._claimed.append(batch)
+        if claim.waiting:
+            rest.conversions = claim.waiting
+            self._waiting.append(rest)
+        elif not claim.mine:
+            self._run.gate.finish_batch(batch.number)
+
+    def _note_other_run(self, claims: Iterable[Claim], *, is_all: bool) -> None:
+        """Note for which run events wait, if they do; `is_all`: whether no others wait."""
+        counts = self._run.counts
+        before = counts.elsewhere
+        runs = [claim.other_run for claim in claims if claim.other_run is not None]
+        if runs:
+            since = self._parts.clock.monotonic() if before is None else before.since
+            events = sum(len(batch.conversions) for batch in self._waiting)
+            counts.elsewhere = Elsewhere(events, runs[0], since)
+        elif is_all:
+            counts.elsewhere = None
+
+    def _hand_over(self) -> None:
+        """Give delivery what is claimed; wait while it is full."""
+        while self._claimed and not self._is_draining:
+            while self._delivery.full:
+                self._settle_one(TICK)
+                self._run.check_due()
+            self._delivery.submit(self._claimed.popleft())
+
+    def write_ledger(self) -> None:
+        """Let the ledger make durable what was confirmed."""
+        if self._ledger is not None:
+            self._rest.after(self._ledger.write)
 
     def collect(self) -> None:
         """Settle what has finished, without waiting."""
         while self._settle_one(0.0):
             pass
+        if self._rest.is_over:
+            self.write_ledger()
 
     def join(self) -> None:
-        """Wait until nothing is in flight."""
-        self._delivery.drain()
-        self._run.check_due()
-        while not self.settle_within(TICK):
+        """Wait until nothing is in flight, nor waits for the outcome of equal events."""
+        while True:
+            self._claim(self._full + self._waiting)
+            self._hand_over()
+            if self._waiting and not self._delivery.in_flight:
+                self._settle_one(TICK)  # Another run has them. A signal ends the wait.
+            self._is_draining = True
+            self._delivery.drain()
             self._run.check_due()
-        self._run.check_due()
+            while not self.settle_within(TICK):
+                self._run.check_due()
+            self._is_draining = False
+            self._run.check_due()
+            if not (self._full or self._waiting or self._claimed):
+                break
 
     def settle_within(self, seconds: float) -> bool:
         """Settle until time is up or delivery is woken; return whether nothing is in flight."""

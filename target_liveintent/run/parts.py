@@ -15,9 +15,13 @@ from target_liveintent.settings import Settings
 from target_liveintent.storage import (
     DeadLetterWriter,
     DeliveredWriter,
+    EventLedger,
     Ledger,
     LedgerAccount,
+    LedgerInDatabase,
+    LedgerInFile,
     LedgerPreview,
+    LedgerStore,
     Places,
 )
 
@@ -60,7 +64,7 @@ class RunParts(NamedTuple):
     run_id: str
     delivery: Delivery
     dead_letters: DeadLetterWriter
-    ledger: Ledger | LedgerPreview | None = None
+    ledger: EventLedger | None = None
     delivered_file: DeliveredWriter | None = None
     replayed: ReplayedLetters | None = None
     write_state: Callable[[str], None] = lambda _: None
@@ -96,22 +100,30 @@ def parts_of(
     dead_letters = places.dead_letters(run_id)
     client = Client(settings, clock)  # Also in a dry run: it hides the token in the log.
     if settings.dry_run:  # It writes no file.
-        preview = _preview_of(settings, logger, clock) if settings.ledger else None
+        preview = _preview_of(settings, logger, clock, run_id) if settings.ledger else None
         return RunParts(clock, run_id, DryRun(logger, clock), dead_letters, preview)
-    ledger = _ledger_of(settings, logger, clock) if settings.ledger else None
+    ledger = _ledger_of(settings, logger, clock, run_id) if settings.ledger else None
     delivered_file = places.delivered(run_id)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
 
 
-def _preview_of(settings: Settings, logger: logging.Logger, clock: Clock) -> LedgerPreview:
-    """Open the ledger if its file is there: a dry run makes none."""
-    is_there = os.path.exists(settings.ledger_path)  # noqa: PTH110 (a path with a NUL is no file)
-    return LedgerPreview(_ledger_of(settings, logger, clock) if is_there else None)
+def _preview_of(
+    settings: Settings, logger: logging.Logger, clock: Clock, run_id: str
+) -> LedgerPreview:
+    """Open the ledger if its file is there, or it is in a database: a dry run makes none."""
+    is_there = settings.ledger_url is not None or os.path.exists(settings.ledger_path)  # noqa: PTH110 (a path with a NUL is no file)
+    return LedgerPreview(_ledger_of(settings, logger, clock, run_id) if is_there else None)
 
 
-def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock) -> Ledger:
+def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock, run_id: str) -> Ledger:
     """Open the ledger; a run can do without the one that nobody has asked for."""
-    account = LedgerAccount(settings.customer_id, settings.api_host, settings.url)
-    warn = logger.warning if settings.has_default_ledger else None
-    return Ledger(settings.ledger_path, account, warn=warn, clock=clock)
+    account = LedgerAccount(settings.customer_id, settings.api_host)
+    store: LedgerStore
+    if settings.ledger_url is not None:
+        store = LedgerInDatabase(settings.ledger_url, account, run_id=run_id, clock=clock)
+    else:
+        path, url = settings.ledger_path, settings.url
+        warn = logger.warning if settings.has_default_ledger else None
+        store = LedgerInFile(path, account, url, run_id=run_id, warn=warn, clock=clock)
+    return Ledger(store, account, clock)

@@ -6,6 +6,7 @@ record gets its outcome, and writes no STATE before that. All of it runs on the 
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Mapping
 from typing import Any
 
@@ -149,6 +150,7 @@ class Run:
             return
         self._judge()
         with self.gate.closed_by_failure():
+            self._outbox.write_ledger()
             self._parts.dead_letters.sync()
             if self._parts.delivered_file is not None:
                 self._parts.delivered_file.sync()
@@ -204,7 +206,7 @@ class Run:
                 if ledger is not None:
                     file.sync_batch()
         if ledger is not None:
-            ledger.end(result.batch.conversions, result.confirmed)
+            ledger.end(result.batch.number, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch."""
@@ -233,8 +235,14 @@ class Run:
             return
         passed = self._parts.clock.monotonic() - self._stop_requested_at
         self._parts.delivery.stop(_STOP_RETRIES - passed)
+        in_flight, elsewhere = self._parts.delivery.in_flight, self.counts.elsewhere
+        if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
+            msg = (
+                f"stopped while {elsewhere.events} events waited for run {elsewhere.run_id}, which"
+                " has claimed them in the ledger"
+            )
+            raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            in_flight = self._parts.delivery.in_flight
             msg = f"stopped while {in_flight} batches were still on their way"
             raise DeliveryError(msg)
 
@@ -245,7 +253,7 @@ class Run:
             RunError: If not everything that was read has its outcome.
         """
         self._settle_all()
-        self._close()
+        _close(self._parts)
 
     def _settle_all(self) -> None:
         self._at_end = True
@@ -270,23 +278,32 @@ class Run:
         self._failed = True
         try:
             if isinstance(failure, DeliveryError):
-                self._has_given_up = True
-                stopped = self._stop_requested_at is not None
-                self._parts.delivery.stop(0.0)
-                self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
-                self._parts.delivery.close()  # Then what is known of the rest comes back as well.
-                self.check_due()
-            else:
+                self._give_up()
+                return
+            try:
                 self._settle_all()
+            except DeliveryError:
+                self._give_up()
+                raise
         finally:  # Even if this failure is not the only one.
-            self._close()
+            _close(self._parts)
 
-    def _close(self) -> None:
-        parts = self._parts
-        files = (parts.dead_letters, parts.delivered_file, parts.ledger)
-        for part in (parts.delivery, parts.replayed, *files):
+    def _give_up(self) -> None:
+        """Send nothing more, and settle what is known of the rest."""
+        self._has_given_up = True
+        stopped = self._stop_requested_at is not None
+        self._parts.delivery.stop(0.0)
+        self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
+        self._parts.delivery.close()  # Then what is known of the rest comes back as well.
+        self.check_due()
+
+
+def _close(parts: RunParts) -> None:
+    files = (parts.dead_letters, parts.delivered_file, parts.ledger)
+    with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
+        for part in reversed((parts.delivery, parts.replayed, *files)):
             if part is not None:
-                part.close()
+                stack.callback(part.close)
 
 
 def _explain(rejection: Rejection, *, replay: bool) -> str:

@@ -31,8 +31,8 @@ class StateGate:
     def __init__(self) -> None:
         self._closed: set[Closed] = set()
         self._next = 0
-        self._unfinished: set[int] = set()
-        self._withheld: set[int] = set()  # Those that are unfinished only for a rejected record.
+        self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
+        self._withheld: set[int] = set()  # Places of batches with a rejected record.
         self._released = False
         self._held: deque[tuple[int, str]] = deque()
         self._written: str | None = None
@@ -54,11 +54,15 @@ class StateGate:
             self.close(Closed.WRITE_FAILED)
             raise
 
-    def open_batch(self) -> int:
-        """Return the number of a new batch."""
+    def open_batch(self, beside: int | None = None) -> int:
+        """Return the number of a new batch.
+
+        Args:
+            beside: The number of an unfinished batch; the new one holds back the same STATEs.
+        """
         number = self._next
         self._next += 1
-        self._unfinished.add(number)
+        self._unfinished[number] = number if beside is None else self._unfinished[beside]
         return number
 
     def finish_batch(self, number: int, *, rejected: bool = False) -> None:
@@ -68,15 +72,15 @@ class StateGate:
             number: The batch.
             rejected: Whether no STATE may pass the batch before `release`.
         """
+        place = self._unfinished.pop(number)
         if rejected and not self._released:
-            self._withheld.add(number)
-        else:
-            self._unfinished.remove(number)
+            self._withheld.add(place)
 
     def withhold(self) -> None:
         """Let no STATE pass the record that was just read before `release`."""
         if not self._released and not self._withheld:  # The first one holds back all later STATEs.
-            self._withheld.add(self.open_batch())
+            self._withheld.add(self._next)
+            self._next += 1
 
     @property
     def withholds(self) -> bool:
@@ -86,7 +90,6 @@ class StateGate:
     def release(self) -> None:
         """Let STATEs pass rejected records, from now on."""
         self._released = True
-        self._unfinished -= self._withheld
         self._withheld.clear()
 
     def hold(self, state: str) -> None:
@@ -102,7 +105,7 @@ class StateGate:
         """
         if self._closed:
             return None
-        oldest = min(self._unfinished, default=self._next)
+        oldest = min((self._next, *self._withheld, *self._unfinished.values()))
         state = None
         while self._held and self._held[0][0] <= oldest:
             state = self._held.popleft()[1]

@@ -109,7 +109,8 @@ _STYLES = {
     "--dead-letters": ("json",),
     "--report": ("text", "json"),
 }
-"""What `--format` can be, by what is done; the others have no formats."""
+"""What `--format` can be, by what is done."""
+_NO_STYLES = ("no other",)
 
 
 def check_options(options: Options) -> None:
@@ -129,7 +130,7 @@ def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
     if options.max_age is not None and "--health" not in given:
         yield "--max-age is a limit of --health: give both"
     for action in given:
-        styles = _STYLES.get(action, ("no other",))
+        styles = _STYLES.get(action, _NO_STYLES)
         if options.style is not None and options.style not in styles:
             yield f"{action} has no format {options.style}; it has {' and '.join(styles)}"
     if options.style is not None and options.page_path:

@@ -78,7 +78,9 @@ class ReplayCommand:
             InputError: If there is a line that is no dead letter; then nothing is taken over.
             StorageError: If they cannot be taken over.
         """
-        with contextlib.nullcontext() if self._dry_run else self._letters.alone():
+        alone = contextlib.nullcontext() if self._dry_run else self._letters.alone()
+        with alone, contextlib.ExitStack() as at_end:
+            at_end.callback(self._replayed.release)
             sources = self._letters.sources
             self._count = count_letters(sources)
             self._announce(sources)
@@ -113,12 +115,14 @@ class ReplayCommand:
         found = max(self._count, self._replayed.count)  # A run may have written some more.
         would = "would be " if self._dry_run else ""
         yield f"{self._path}: {counted(found, 'dead letter')}"
+        if before := self._replayed.settled_before:
+            yield f"  done before an interruption {before:,}"
         yield f"  {would}sent {total.delivered:,}"
         dropped = total.dropped - Counter(over_limit=total.dropped["over_limit"])
         for reason, count in dropped.most_common():
             yield f"  {reason.replace('_', ' ')} {count:,}"
         yield f"  {would}rejected again {_by_reason(total.rejected)}"
-        unsent = found - total.delivered - dropped.total()
+        unsent = found - before - total.delivered - dropped.total()
         unsent -= total.rejected.total() + total.not_replayed.total()
         left = total.not_replayed + Counter({"not sent yet": unsent} if unsent > 0 else {})
         yield f"  {would}left as they were {_by_reason(left)}"

@@ -42,6 +42,7 @@ REFUSED = {
     "stream_map_config": _BY_COLUMNS,
     "ledger": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
     "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
+    "ledger_url": "keep what was sent out of the DataFrame",
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,

@@ -16,8 +16,17 @@ from target_liveintent.storage.dead_letters import (
 from target_liveintent.storage.delivered import DeliveredWriter
 from target_liveintent.storage.delivered_rows import DeliveredEvent
 from target_liveintent.storage.folders import Folder
-from target_liveintent.storage.ledger import Ledger, LedgerAccount, event_key
+from target_liveintent.storage.ledger import (
+    Claim,
+    EventLedger,
+    Ledger,
+    LedgerAccount,
+    event_key,
+)
+from target_liveintent.storage.ledger_in_database import LedgerInDatabase
+from target_liveintent.storage.ledger_in_file import LedgerInFile
 from target_liveintent.storage.ledger_preview import LedgerPreview
+from target_liveintent.storage.ledger_store import LedgerStore
 from target_liveintent.storage.letter_parts import LetterPart, Letters, LetterSource
 from target_liveintent.storage.letter_reading import (
     LetterLine,
@@ -31,13 +40,18 @@ from target_liveintent.storage.replayed import Replayed, count_letters, letters_
 
 __all__ = [
     "HEAD",
+    "Claim",
     "DeadLetterWriter",
     "DeliveredEvent",
     "DeliveredWriter",
+    "EventLedger",
     "Folder",
     "Ledger",
     "LedgerAccount",
+    "LedgerInDatabase",
+    "LedgerInFile",
     "LedgerPreview",
+    "LedgerStore",
     "LetterLine",
     "LetterPart",
     "LetterSource",

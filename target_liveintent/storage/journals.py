@@ -70,6 +70,7 @@ class Journal(LetterFile):
 
     def __init__(self, path: str, dead_letter_path: str) -> None:
         super().__init__(path)
+        self.notes: str | None = _notes(path)
         self._dead_letter_path = dead_letter_path
 
     def leave(self, lines: Iterable[bytes]) -> None:
@@ -79,6 +80,7 @@ class Journal(LetterFile):
             lines = iter(lines)
             if (first := next(lines, None)) is None:
                 _remove(self._path)
+                _remove(_notes(self._path))
                 return
             _check_writable(self._dead_letter_path)
             commit = f"{self._path.removesuffix('.journal')}.commit"
@@ -86,7 +88,7 @@ class Journal(LetterFile):
             # Like the journal, the commit is a Singer stream of dead letters, which can be read.
             head = _decode_line(HEAD) | {"dead_letter_path": path, "journal": self._path}
             _write_new(commit, [msgspec.json.encode(head) + b"\n", first], lines)
-            _complete(commit)
+            complete_commit(commit)
 
 
 class TakenOver:
@@ -175,8 +177,10 @@ class TakenOver:
         msg = f"'{self.path}' cannot be taken over"
         with _failures_named(msg):
             self._complete_others(dead_letter_path)
-            for unfinished in self._leftover("new"):
-                _remove(unfinished)
+            journals = set(self._journals)
+            for path in (*self._leftover("commit.new"), *self._leftover("notes")):
+                if f"{path.removesuffix('.notes')}.journal" not in journals:
+                    _remove(path)
             _rename(self._file, f"{self._prefix}-{run_id}.journal")
         return [Journal(path, dead_letter_path) for path in self._journals]
 
@@ -185,7 +189,7 @@ class TakenOver:
         folders = {self._folder, os.path.dirname(os.path.realpath(dead_letter_path))}  # noqa: PTH120
         for folder in sorted(folders):
             for path in sorted(glob.glob(f"{glob.escape(folder)}/{_PREFIX}*.commit")):  # noqa: PTH207
-                _complete(path)
+                complete_commit(path)
 
     def forget_ledger(self) -> None:
         """Remove the ledger of a replay that has come to its end."""
@@ -241,7 +245,7 @@ def _check_writable(dead_letter_path: str) -> None:
             os.close(file)
 
 
-def _complete(commit: str) -> None:
+def complete_commit(commit: str) -> None:
     """Append the lines of a commit to the dead-letter file; remove the journal, then the commit."""
     try:
         lines = open(commit, "rb")  # noqa: PTH123, SIM115
@@ -257,10 +261,15 @@ def _complete(commit: str) -> None:
                     file.add_missing(target, lines)
                     os.fsync(target)
                     _remove(head["journal"])
+                    _remove(_notes(head["journal"]))
                     _remove(commit)
             file.cover()
         finally:
             file.close()
+
+
+def _notes(journal: str) -> str:
+    return f"{journal.removesuffix('.journal')}.notes"
 
 
 def _remove(path: str) -> None:

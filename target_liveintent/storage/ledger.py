@@ -1,28 +1,34 @@
 """The ledger: remembers across runs which events were delivered, so that none is sent twice.
 
 Events come again after a crash between sending and STATE, after a canary, or from a tap that
-repeats its last row in each run; and some come twice in a run. The ledger keeps a key of each event
-that was confirmed until the event has expired; after that, the API refuses it anyway.
+repeats its last row in each run; some come twice in a run, and some in two runs at the same time.
+The ledger keeps a key of each event that was confirmed until the event has expired; after that, the
+API refuses it anyway. Before events are sent, a run *claims* them, so that no other run sends them
+as well; it gives a claim back when the batch of the events has its outcome.
 """
 
 from __future__ import annotations
 
-import errno
-import os
-import sqlite3
-import time
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
-from typing import NamedTuple
+from typing import NamedTuple, Protocol
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import Conversion
-from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.storage.ledger_file import HASH_BYTES, TIME_BYTES, LedgerFile
+from target_liveintent.errors import StorageError
+from target_liveintent.storage.ledger_store import (
+    HASH_BYTES,
+    TIME_BYTES,
+    Exchange,
+    Found,
+    LedgerStore,
+)
 
 _RECENT = 50_000
 """Events of which the hashes are kept in memory: they are known whatever else changes in a record.
-Of older ones, the key must be found in the file, and it begins with a time."""
+Of older ones, the key must be found in the store, and it begins with a time."""
+_RENEWED_AFTER = 5.0
+"""Seconds after which a run renews its claims."""
 
 
 class LedgerAccount(NamedTuple):
@@ -31,177 +37,281 @@ class LedgerAccount(NamedTuple):
     Attributes:
         customer_id: The setting.
         host: The name of the API's host, without a port.
-        url: The URL that events are posted to; in ledgers of version 1, it stood for the account.
     """
 
     customer_id: str
     host: str
-    url: str
+
+    @property
+    def digest(self) -> bytes:
+        """What stands for the account in a ledger."""
+        return self.hash().digest()
+
+    def hash(self) -> blake2b:
+        """Return what the hashes of the account's events begin with."""
+        return blake2b("\0".join(self).encode(), digest_size=HASH_BYTES)
+
+
+class Claim(NamedTuple):
+    """What the ledger says of the events of a batch.
+
+    Attributes:
+        mine: Those that this run must send now.
+        waiting: Those that are on their way already, in this run or in another one. Their outcome
+            is not known yet: ask again.
+        sent: How many were delivered before.
+        other_run: A run that has claimed some of `waiting`, if it is not this one.
+    """
+
+    mine: list[Conversion]
+    waiting: list[Conversion]
+    sent: int
+    other_run: str | None = None
+
+
+class EventLedger(Protocol):
+    """What a run uses of a ledger.
+
+    Attributes:
+        is_kept: Whether the next run will know what this one delivers.
+        waits_for: What the run waits for at this moment, as a clause; empty if for nothing.
+    """
+
+    @property
+    def is_kept(self) -> bool: ...  # noqa: D102 (above)
+    @property
+    def waits_for(self) -> str: ...  # noqa: D102
+
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
+        """Claim the events of batches before they are sent, in one round trip.
+
+        Args:
+            batches: The events by the number of their batch; no number comes twice in a run, unless
+                nothing of the batch was claimed.
+
+        Raises:
+            ConfigurationError: If the store cannot be made, and that ends the run.
+            StorageError: If it cannot be used, and that ends the run.
+        """
+
+    def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        """Note that a batch has its outcome, and which of its events the API confirmed.
+
+        The next `claim` or `write` makes it durable.
+        """
+
+    def write(self) -> None:
+        """Make durable what was noted, and renew the claims of the run if it is time.
+
+        Raises:
+            StorageError: If that is not possible, and ends the run.
+        """
+
+    def close(self) -> None:
+        """Make durable what was noted, and give all claims back."""
 
 
 class Ledger:
-    """The delivered events of an account, in a file that is made when the first event is sent.
+    """The delivered events of an account, in a store. See `EventLedger`.
 
     Args:
-        path: The file. One that is there is opened at once.
+        store: Where they are kept. One that is there is opened at once; another one is made when
+            the first event is sent.
         account: Events of another account have other keys.
-        warn: Takes one message if the file cannot be used. The ledger then goes on without it, so
-            that it knows the events of this run only. None if such a file ends the run.
-        clock: Tells the time.
-        sleep: Waits between two tries to get a lock.
+        clock: Says when claims are renewed.
 
     Raises:
-        ConfigurationError: If the file is not a ledger; or if it cannot be used, without `warn`.
+        ConfigurationError: If the store is not a ledger, or cannot be made.
+        StorageError: If it cannot be used.
     """
 
     def __init__(
-        self,
-        path: str,
-        account: LedgerAccount,
-        *,
-        warn: Callable[[str], None] | None = None,
-        clock: Clock = SYSTEM_CLOCK,
-        sleep: Callable[[float], None] = time.sleep,
+        self, store: LedgerStore, account: LedgerAccount, clock: Clock = SYSTEM_CLOCK
     ) -> None:
-        self.path = path
-        self._warn = warn
-        self._clock, self._sleep = clock, sleep
-        self._account = blake2b("\0".join(account[:2]).encode(), digest_size=HASH_BYTES)
-        names = f"{account.url}\0{account.customer_id}\0"
-        self._version_1 = blake2b(names.encode(), digest_size=16)
-        self._underway: set[tuple[int, str, str]] = set()
+        self._store = store
+        self._account = account.hash()
+        self._clock = clock
         # The hashes of recent events. The older ones are dropped at once when there are too many.
         self._recent: set[bytes] = set()
         self._less_recent: set[bytes] = set()
-        self._file: LedgerFile | None = None
+        self._underway: set[bytes] = set()  # The hashes of the events in `_claims`.
+        self._claims: dict[int, list[bytes]] = {}  # The keys that the run has claimed, by batch.
+        # What the store must learn next.
+        self._confirmed: list[bytes] = []
+        self._pixel_ids: set[int] = set()
+        self._ended: list[int] = []
+        self._renewed_at = clock.monotonic()
         self._has_failed = False
-        try:
-            if _exists(path):
-                self._open()
-        except (OSError, sqlite3.Error, ValueError) as error:
-            self._fail(error, ConfigurationError)
-
-    @property
-    def locked(self) -> bool:
-        """Whether the run waits at this moment for another process that holds the file."""
-        return self._file is not None and self._file.locked
+        self._has_lapsed = False
+        self._is_open = False
+        if store.exists:
+            self._open()
 
     @property
     def is_kept(self) -> bool:
         """Whether the next run will know what this one delivers."""
-        return self._file is not None
+        return self._store.is_kept
+
+    @property
+    def waits_for(self) -> str:
+        """What the run waits for at this moment, as a clause; empty if for nothing."""
+        return self._store.waits_for
 
     def _open(self) -> None:
-        file = LedgerFile(self.path, self._clock, self._sleep)
+        self._less_recent = set(self._store.open(_RECENT))
+        self._is_open = True
+
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
+        """Claim the events of batches before they are sent, in one round trip."""
+        if not self._is_open:
+            self._open()
+        claims: dict[int, Claim] = {}
+        wanted: dict[int, dict[bytes, Conversion]] = {}
+        for number, conversions in batches.items():
+            claims[number], keys = self._look_up(conversions)
+            if keys:
+                wanted[number] = keys
+        if wanted:
+            claims |= self._ask(wanted, claims)
+        return claims
+
+    def _look_up(self, conversions: Sequence[Conversion]) -> tuple[Claim, dict[bytes, Conversion]]:
+        """Return what is known without the store, and what it must be asked about, by key."""
+        asked: dict[bytes, Conversion] = {}
+        waiting: list[Conversion] = []
+        sent = 0
+        underway, recent, less_recent = self._underway, self._recent, self._less_recent
+        for conversion, key in zip(conversions, self._keys(conversions), strict=True):
+            digest = key[TIME_BYTES:]
+            if digest in underway:
+                waiting.append(conversion)
+            elif digest in recent or digest in less_recent:
+                sent += 1
+            else:
+                underway.add(digest)
+                asked[key] = conversion
+        return Claim([], waiting, sent), asked
+
+    def _ask(
+        self, wanted: Mapping[int, Mapping[bytes, Conversion]], claims: Mapping[int, Claim]
+    ) -> dict[int, Claim]:
+        """Ask the store; return the claims with what it says."""
+        is_first = not self._claims
         try:
-            self._less_recent = set(file.newest(_RECENT))
+            known, taken = self._exchange(wanted)
         except BaseException:
-            file.close()
+            for keys in wanted.values():
+                self._underway.difference_update(map(_hash_of, keys))
             raise
-        self._file = file
-
-    def begin(self, conversion: Conversion) -> bool:
-        """Note that an event is being delivered; return False if it was noted already."""
-        key = event_key(conversion)
-        if key in self._underway:
-            return False
-        self._underway.add(key)
-        return True
-
-    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None:
-        """Note that events have their outcome, and commit those that the API confirmed.
-
-        Raises:
-            StorageError: If the file cannot be written, and that ends the run.
-        """
-        self._underway.difference_update(map(event_key, conversions))
-        if not confirmed:
-            return
-        hashes = list(map(self._hash, confirmed))
-        if len(self._recent) >= _RECENT:
-            self._less_recent, self._recent = self._recent, set()
-        self._recent.update(hashes)
-        if self._file is not None:
-            keys = sorted(map(_key, confirmed, hashes))
-            pixel_ids = {conversion.pixel_id for conversion in confirmed}
-            try:
-                self._file.add(keys, self._account.digest(), pixel_ids)
-            except sqlite3.Error as error:
-                self._fail(error, StorageError)
+        if is_first:
+            self._renewed_at = self._clock.monotonic()
+        found = {}
+        for number, keys in wanted.items():
+            free = keys
+            _, waiting, sent, other_run = claims[number]
+            if known or taken:
+                free = {k: c for k, c in keys.items() if k not in known and k not in taken}
+                others = [key for key in keys if key in taken and key not in known]
+                waiting += [keys[key] for key in others]
+                sent += len(keys) - len(free) - len(others)
+                other_run = taken[others[0]] if others else None
+                self._underway.difference_update(_hash_of(k) for k in keys if k not in free)
+            if free:
+                self._claims[number] = list(free)
+            found[number] = Claim(list(free.values()), waiting, sent, other_run)
+        return found
 
     def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]:
-        """Return the events that were not delivered before; of equal ones, the first.
+        """Return the events that were not delivered before, and write nothing."""
+        keys = dict(zip(self._keys(conversions), conversions, strict=True))
+        recent = self._recent | self._less_recent
+        asked = {key: one for key, one in keys.items() if _hash_of(key) not in recent}
+        known = self._store.known(asked) if asked else ()
+        return [one for key, one in asked.items() if key not in known]
 
-        The first time, it makes the file, if there is none.
+    def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        """Note that a batch has its outcome, and which of its events the API confirmed."""
+        keys = self._claims.pop(number)
+        self._ended.append(number)
+        self._underway.difference_update(map(_hash_of, keys))
+        if not confirmed:
+            return
+        if len(confirmed) < len(keys):
+            keys = list(self._keys(confirmed))
+        if len(self._recent) >= _RECENT:
+            self._less_recent, self._recent = self._recent, set()
+        self._recent.update(map(_hash_of, keys))
+        self._confirmed += keys
+        self._pixel_ids.update([conversion.pixel_id for conversion in confirmed])
 
-        Raises:
-            ConfigurationError: If the file cannot be made, and that ends the run.
-            StorageError: If it cannot be read, and that ends the run.
-        """
-        new: dict[bytes, Conversion] = {}
-        for conversion in conversions:
-            digest = self._hash(conversion)
-            if digest not in self._recent and digest not in self._less_recent:
-                new.setdefault(digest, conversion)
-        if new:
-            self._skip_known(new)
-        return list(new.values())
+    def write(self) -> None:
+        """Make durable what was noted, and renew the claims of the run if it is time."""
+        if self._ended or self._must_renew or self._has_lapsed:
+            self._exchange({})
 
-    def _skip_known(self, new: dict[bytes, Conversion]) -> None:
-        """Remove the events that the file knows."""
-        kind: type[StorageError | ConfigurationError] = StorageError
-        try:
-            if self._file is None and not self._has_failed:
-                kind = ConfigurationError
-                self._open()
-                kind = StorageError
-            if self._file is None:
-                return
-            keys = {_key(conversion, digest): digest for digest, conversion in new.items()}
-            for key in self._file.known(list(keys)):
-                del new[keys[key]]
-            if self._file.has_version_1:
-                old = {self._version_1_key(one): digest for digest, one in new.items()}
-                for key in self._file.known_to_version_1(list(old)):
-                    del new[old[key]]
-        except (OSError, sqlite3.Error) as error:
-            self._fail(error, kind)
+    @property
+    def _must_renew(self) -> bool:
+        is_time = self._clock.monotonic() - self._renewed_at >= _RENEWED_AFTER
+        return is_time and bool(self._claims)
 
-    def _hash(self, conversion: Conversion) -> bytes:
-        """Return the hash of what identifies an event."""
-        digest = self._account.copy()
-        names = f"\0{conversion.pixel_id}\0{conversion.stream}\0{conversion.event_id}"
-        digest.update(names.encode(errors="replace"))
-        return digest.digest()
+    def _exchange(
+        self, wanted: Mapping[int, Mapping[bytes, Conversion]]
+    ) -> tuple[Collection[bytes], Mapping[bytes, str]]:
+        """Tell the store what was noted, and ask it; return the known keys, and the taken ones."""
+        renews = self._must_renew
+        found = self._tell(self._ended, wanted, renews=renews)
+        if found.renewed is not None:
+            self._has_lapsed |= found.renewed < len(self._claims)
+            self._renewed_at = self._clock.monotonic()
+        if self._has_lapsed:
+            msg = (
+                "this run stood still for so long that its claims in the ledger have lapsed, and"
+                " another run has taken them over, so it must not go on; run it again"
+            )
+            raise StorageError(msg)
+        return found.known, found.taken
 
-    def _version_1_key(self, conversion: Conversion) -> bytes:
-        digest = self._version_1.copy()
-        digest.update("\0".join(map(str, event_key(conversion))).encode(errors="replace"))
-        return digest.digest()
-
-    def _fail(self, error: Exception, kind: type[ConfigurationError | StorageError]) -> None:
-        """Go on without the file and say so, or end the run."""
-        reason = getattr(error, "strerror", None) or str(error)
-        if "locked" in reason:
-            reason = f"another process, such as another run, does not let go of it ({reason})"
-        if isinstance(error, ValueError):
-            msg = "ledger_path is no path of a file"
-        else:
-            msg = f"ledger_path '{self.path}' cannot be used: {reason}"
-        if self._warn is None:
-            raise kind(msg) from None
-        self.close()
+    def _tell(
+        self,
+        ended: Sequence[int] | None,
+        wanted: Mapping[int, Mapping[bytes, Conversion]],
+        *,
+        renews: bool,
+    ) -> Found:
+        """Make an exchange. If that fails, what was noted goes into the next one."""
         self._has_failed = True
-        self._warn(
-            f"{msg}; the run goes on without a ledger, so what was delivered before may be sent"
-            " again. Set ledger_path to a file that can be written, or ledger to false"
+        found = self._store.exchange(
+            Exchange(sorted(self._confirmed), self._pixel_ids, ended, wanted, renews=renews)
         )
+        self._has_failed = False
+        self._confirmed, self._pixel_ids, self._ended = [], set(), []
+        return found
+
+    def _keys(self, conversions: Iterable[Conversion]) -> Iterable[bytes]:
+        """Yield the key of each event: when it expires, and a hash of what identifies it."""
+        stream, pixel_id = None, None
+        for conversion in conversions:
+            if conversion.stream != stream or conversion.pixel_id != pixel_id:
+                stream, pixel_id = conversion.stream, conversion.pixel_id
+                common = self._account.copy()
+                common.update(f"\0{pixel_id}\0{stream}\0".encode(errors="replace"))
+            digest = common.copy()
+            digest.update(conversion.event_id.encode(errors="replace"))
+            yield conversion.expires_at.to_bytes(TIME_BYTES, "big") + digest.digest()
 
     def close(self) -> None:
-        """Close the file."""
-        if self._file is not None:
-            self._file.close()
-            self._file = None
+        """Make durable what was noted, and give all claims back."""
+        failed_before = self._has_failed
+        try:
+            if self._claims or self._ended or failed_before:
+                self._tell(None, {}, renews=False)
+        except StorageError:
+            if not failed_before:  # Otherwise it has been said.
+                raise
+        finally:
+            self._claims.clear()
+            self._has_failed = False
+            self._store.close()
 
 
 def event_key(conversion: Conversion) -> tuple[int, str, str]:
@@ -209,18 +319,5 @@ def event_key(conversion: Conversion) -> tuple[int, str, str]:
     return conversion.pixel_id, conversion.stream, conversion.event_id
 
 
-def _key(conversion: Conversion, digest: bytes) -> bytes:
-    return conversion.expires_at.to_bytes(TIME_BYTES, "big") + digest
-
-
-def _exists(path: str) -> bool:
-    """Return whether there is a file; raise `OSError` if none can be made."""
-    try:
-        os.stat(path)  # noqa: PTH116
-    except FileNotFoundError:
-        folder = os.path.dirname(os.path.abspath(path))  # noqa: PTH100, PTH120
-        os.stat(folder)  # noqa: PTH116
-        if not os.access(folder, os.W_OK | os.X_OK):
-            raise PermissionError(errno.EACCES, os.strerror(errno.EACCES)) from None
-        return False
-    return True
+def _hash_of(key: bytes) -> bytes:
+    return key[TIME_BYTES:]

@@ -3,43 +3,52 @@
 Table `accepted` has a key of 16 bytes for each event: the time at which the event expires, and a
 part of a hash of what identifies it. Events of one run happened at about the same time, so their
 keys are on few pages of the file, however many keys it has; and those that expire first come
-first. Table `last_accepted` says when a pixel of an account last took an event.
+first. Table `last_accepted` says when a pixel of an account last took an event. Table `claims` has
+a row for each batch that a run is sending: with all keys of the batch in one value, it costs hardly
+anything where no other run looks at it.
 """
 
 from __future__ import annotations
 
 import os
 import sqlite3
-from collections.abc import Callable, Iterable, Sequence
+from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import Any
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions import DAY
+from target_liveintent.conversions import Conversion
 from target_liveintent.errors import ConfigurationError
+from target_liveintent.storage.ledger_store import (
+    KEPT,
+    KEY_BYTES,
+    LAPSE,
+    TIME_BYTES,
+    Exchange,
+    Found,
+)
 
-TIME_BYTES = 5
-"""The bytes of a key that hold a Unix time, in seconds."""
-HASH_BYTES = 11
-"""The bytes of a key that hold the hash."""
 _APPLICATION = 0x4C494C47
 """Marks a ledger among SQLite files: the letters "LILG"."""
-_VERSION = 2
-"""The version of the layout. Version 1 had no mark; its only table was `delivered`."""
+_VERSION = 3
+"""The version of the layout. Version 1 had no mark; its only table was `delivered`. Version 2 had
+no claims."""
 _TABLES = (
-    "CREATE TABLE accepted (key BLOB PRIMARY KEY) WITHOUT ROWID",
+    "CREATE TABLE IF NOT EXISTS accepted (key BLOB PRIMARY KEY) WITHOUT ROWID",
     (
-        "CREATE TABLE last_accepted (account BLOB, pixel_id INTEGER, unix_time INTEGER NOT NULL,"
-        " PRIMARY KEY (account, pixel_id)) WITHOUT ROWID"
+        "CREATE TABLE IF NOT EXISTS last_accepted (account BLOB, pixel_id INTEGER,"
+        " unix_time INTEGER NOT NULL, PRIMARY KEY (account, pixel_id)) WITHOUT ROWID"
+    ),
+    (
+        "CREATE TABLE IF NOT EXISTS claims (number INTEGER PRIMARY KEY, run_id TEXT NOT NULL,"
+        " until INTEGER NOT NULL, keys BLOB NOT NULL)"
     ),
     f"PRAGMA application_id = {_APPLICATION}",
     f"PRAGMA user_version = {_VERSION}",
 )
 _VERSION_1 = [("key",), ("expires_at",)]
 """The columns of the table of version 1."""
-_KEPT = 30 * DAY
-"""Seconds for which a key stays after its event has expired, in case the clock is wrong."""
-_REMOVED_AT_ONCE = 200
-"""The most expired keys that are removed with the events of a batch: the pause stays short."""
+_ASKED_AT_ONCE = 900
+"""Keys that one statement asks about: older releases of SQLite take 999 values."""
 _BUSY_SECONDS = 30.0
 """Seconds for which a run waits for another one that holds the file."""
 _SQLITE_SECONDS = 0.5
@@ -53,7 +62,8 @@ class LedgerFile:
 
     Args:
         path: The file; a new one can be read by its owner only.
-        clock: Tells which keys have expired, and for how long a lock is waited for.
+        run_id: Whose claims are made and given back.
+        clock: Tells what has expired or lapsed, and for how long a lock is waited for.
         sleep: Waits between two tries to get the lock.
 
     Attributes:
@@ -64,8 +74,12 @@ class LedgerFile:
         ConfigurationError: If the file is not a ledger, or one of a newer version.
     """
 
-    def __init__(self, path: str, clock: Clock, sleep: Callable[[float], None]) -> None:
+    def __init__(
+        self, path: str, run_id: str, clock: Clock, sleep: Callable[[float], None]
+    ) -> None:
         self._path = path
+        self._run_id = run_id
+        self._claims: dict[int, int] = {}  # The numbers of the rows of claims, by batch.
         self._clock, self._sleep = clock, sleep
         self.locked = False
         os.close(os.open(path, os.O_CREAT | os.O_RDWR, 0o600))
@@ -96,14 +110,14 @@ class LedgerFile:
             raise
 
     def _check(self) -> bool:
-        """Refuse a file that is no ledger; return whether it lacks the tables of one."""
+        """Refuse a file that is no ledger; return whether it lacks tables of this version."""
         (application,) = self._execute("PRAGMA application_id").fetchone()
         (version,) = self._execute("PRAGMA user_version").fetchone()
         if application == _APPLICATION:
             if version > _VERSION:
                 msg = "a newer version of target-liveintent wrote it; upgrade, or name another file"
                 raise self._refusal(msg)
-            return False
+            return bool(version < _VERSION)
         tables = self._execute("SELECT name FROM sqlite_master").fetchall()
         columns = self._execute("SELECT name FROM pragma_table_info('delivered')").fetchall()
         if application or version or (tables and columns != _VERSION_1):
@@ -126,7 +140,7 @@ class LedgerFile:
         if not self._execute("SELECT 1 FROM pragma_table_info('delivered')").fetchone():
             return False
         young = "SELECT 1 FROM delivered WHERE expires_at >= ? LIMIT 1"
-        if self._execute(young, [int(self._clock.time()) - _KEPT]).fetchone():
+        if self._execute(young, [int(self._clock.time()) - KEPT]).fetchone():
             return True
         self._execute("DROP TABLE IF EXISTS delivered")
         return False
@@ -156,41 +170,97 @@ class LedgerFile:
 
     def known(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of the keys that are in the file."""
-        return self._find(f"SELECT key FROM accepted WHERE key IN ({_marks(keys)})", keys)  # noqa: S608
+        return self._find("SELECT key FROM accepted WHERE key IN", keys)
 
     def known_to_version_1(self, keys: Sequence[bytes]) -> set[bytes]:
         """Return those of the keys of version 1 that are in the file; it must have its table."""
-        return self._find(f"SELECT key FROM delivered WHERE key IN ({_marks(keys)})", keys)  # noqa: S608
+        return self._find("SELECT key FROM delivered WHERE key IN", keys)
 
     def _find(self, query: str, keys: Sequence[bytes]) -> set[bytes]:
-        return {key for (key,) in self._execute(query, keys)}
+        found: set[bytes] = set()
+        for start in range(0, len(keys), _ASKED_AT_ONCE):
+            some = keys[start : start + _ASKED_AT_ONCE]
+            marks = ",".join("?" * len(some))
+            found.update(key for (key,) in self._execute(f"{query} ({marks})", some))
+        return found
 
-    def add(self, keys: Iterable[bytes], account: bytes, pixel_ids: Iterable[int]) -> None:
-        """Add the keys of events that the API has just accepted, and remove expired ones.
+    def exchange(self, asked: Exchange, account: bytes) -> Found:
+        """Add the keys of events that the API has just accepted, and make and end claims.
 
         Args:
-            keys: The keys. Those that are in the file already stay as they are.
+            asked: What is done. Keys that are in the file already stay as they are.
             account: The hash of the account.
-            pixel_ids: The pixels of the events.
         """
-        now = int(self._clock.time())
-        expired = max(0, now - _KEPT).to_bytes(TIME_BYTES, "big")
-        last_accepted = [(account, pixel_id, now) for pixel_id in pixel_ids]
         self._execute("BEGIN IMMEDIATE")
         with self._db:  # Commits, or rolls back.
-            self._db.executemany("INSERT OR IGNORE INTO accepted VALUES (?)", ((k,) for k in keys))
-            self._db.executemany("REPLACE INTO last_accepted VALUES (?, ?, ?)", last_accepted)
-            # However wrong the clock is, a run of which nothing is accepted removes nothing.
-            self._db.execute(
-                "DELETE FROM accepted WHERE key IN"
-                " (SELECT key FROM accepted WHERE key < ? ORDER BY key LIMIT ?)",
-                (expired, _REMOVED_AT_ONCE),
-            )
+            if asked.confirmed:
+                self._add(asked, account)
+            if asked.ended is None:
+                self._db.execute("DELETE FROM claims WHERE run_id = ?", (self._run_id,))
+            elif asked.ended:
+                ended = ((self._claims[batch],) for batch in asked.ended)
+                self._db.executemany("DELETE FROM claims WHERE number = ?", ended)
+            renewed = None
+            if asked.renews:
+                renew = "UPDATE claims SET until = ? WHERE run_id = ?"
+                renewed = self._db.execute(renew, (self._lapses_at(), self._run_id)).rowcount
+            known, taken, made = self._claim(asked.wanted) if asked.wanted else (set(), {}, {})
+        for batch in asked.ended or ():
+            del self._claims[batch]
+        self._claims |= made
+        return Found(known, taken, renewed)
+
+    def _add(self, asked: Exchange, account: bytes) -> None:
+        now = self._clock.time()
+        last_accepted = [(account, pixel_id, int(now)) for pixel_id in asked.pixel_ids]
+        self._db.executemany(
+            "INSERT OR IGNORE INTO accepted VALUES (?)", zip(asked.confirmed, strict=True)
+        )
+        self._db.executemany("REPLACE INTO last_accepted VALUES (?, ?, ?)", last_accepted)
+        # However wrong the clock is, a run of which nothing is accepted removes nothing.
+        self._db.execute(
+            "DELETE FROM accepted WHERE key IN"
+            " (SELECT key FROM accepted WHERE key < ? ORDER BY key LIMIT ?)",
+            asked.expired(now),
+        )
+
+    def _claim(
+        self, wanted: Mapping[int, Mapping[bytes, Conversion]]
+    ) -> tuple[set[bytes], dict[bytes, str], dict[int, int]]:
+        """Claim what is free; return the known keys, those that are taken, and the new rows."""
+        keys = [key for batch in wanted.values() for key in batch]
+        known = self.known(keys)
+        taken = self._taken(keys)
+        made = {}
+        for batch, events in wanted.items():
+            free = [key for key in events if key not in known and key not in taken]
+            if free:
+                row = (self._run_id, self._lapses_at(), b"".join(free))
+                claim = "INSERT INTO claims (run_id, until, keys) VALUES (?, ?, ?)"
+                made[batch] = self._db.execute(claim, row).lastrowid or 0
+        return known, taken, made
+
+    def _taken(self, keys: Iterable[bytes]) -> dict[bytes, str]:
+        """Return those of the keys that another run has claimed; end the claims of dead runs."""
+        query = "SELECT number, run_id, until, keys FROM claims WHERE run_id != ?"
+        taken: dict[bytes, str] = {}
+        rows = self._db.execute(query, (self._run_id,)).fetchall()
+        by_hash = {key[TIME_BYTES:]: key for key in keys} if rows else {}
+        for number, run_id, until, claimed in rows:
+            starts = range(TIME_BYTES, len(claimed), KEY_BYTES)
+            hashes = {claimed[start : start + KEY_BYTES - TIME_BYTES] for start in starts}
+            if not (both := hashes & by_hash.keys()):
+                continue
+            # (A time far ahead was written before the clock was set back.)
+            if 0 <= until - int(self._clock.time()) <= 2 * LAPSE:
+                taken.update((by_hash[one], run_id) for one in both)
+            else:
+                self._db.execute("DELETE FROM claims WHERE number = ?", (number,))
+        return taken
+
+    def _lapses_at(self) -> int:
+        return int(self._clock.time()) + LAPSE
 
     def close(self) -> None:
         """Close the file."""
         self._db.close()
-
-
-def _marks(keys: Sequence[bytes]) -> str:
-    return ",".join("?" * len(keys))

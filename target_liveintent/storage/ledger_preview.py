@@ -2,10 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Sequence
+from collections.abc import Mapping, Sequence
 
 from target_liveintent.conversions import Conversion
-from target_liveintent.storage.ledger import Ledger, event_key
+from target_liveintent.storage.ledger import Claim, Ledger, event_key
 
 _MOST_REMEMBERED = 1_000_000
 """Events of a dry run that are remembered: 200 MB. A repeat that comes later is not found."""
@@ -30,15 +30,22 @@ class LedgerPreview:
         self._shown: set[tuple[int, str, str]] = set()
 
     @property
-    def locked(self) -> bool:
-        """Whether the run waits at this moment for another process that holds the file."""
-        return self._ledger is not None and self._ledger.locked
+    def waits_for(self) -> str:
+        """What the run waits for at this moment, as a clause; empty if for nothing."""
+        return "" if self._ledger is None else self._ledger.waits_for
 
-    def begin(self, conversion: Conversion) -> bool:  # noqa: ARG002 (as for a ledger)
-        """Return True: no event has to wait for an equal one, as none is on its way."""
-        return True
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
+        """Say what a run would send; no event has to wait for an equal one."""
+        claims = {}
+        for number, conversions in batches.items():
+            unsent = self.unsent(conversions)
+            claims[number] = Claim(unsent, [], len(conversions) - len(unsent))
+        return claims
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
+    def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        """Do nothing: nothing is written."""
+
+    def write(self) -> None:
         """Do nothing: nothing is written."""
 
     def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]:

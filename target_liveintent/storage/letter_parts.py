@@ -25,7 +25,14 @@ class LetterSource(Protocol):
 
 
 class LetterPart(LetterSource, Protocol):
-    """Dead letters that a replay has taken over, so that no other replay sends them."""
+    """Dead letters that a replay has taken over, so that no other replay sends them.
+
+    Attributes:
+        notes: The path of a file for notes on what became of them, which a repetition reads after
+            a kill; None if there is no place for it.
+    """
+
+    notes: str | None
 
     def leave(self, lines: Iterable[bytes]) -> None:
         """Put lines into `dead_letter_path`, durably and each once, and remove the part.

@@ -4,20 +4,18 @@ from __future__ import annotations
 
 import bisect
 import dataclasses
-import tempfile
 from collections.abc import Iterable, Iterator, Sequence
-from typing import IO, Any
+from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions import DEAD_LETTERS
-from target_liveintent.errors import InputError, StorageError
+from target_liveintent.errors import InputError
 from target_liveintent.storage.letter_parts import LetterPart, LetterSource
+from target_liveintent.storage.replay_notes import ReplayNotes
 
 _START = b'{"type":"RECORD","stream":"liveintent_dead_letters",'
 """How a line begins that no editor has touched."""
-_IN_MEMORY = 1_048_576
-"""Bytes of new dead letters of a part that are held in memory; more go into a temporary file."""
 _OPEN, _SETTLED, _REPLACED = 0, 1, 2
 
 
@@ -75,11 +73,11 @@ def count_letters(sources: Iterable[LetterSource]) -> int:
 
 @dataclasses.dataclass
 class _Part:
-    """A part, the number of its first dead letter, and the dead letters that are new."""
+    """A part, the number of its first dead letter, and the notes on what became of them."""
 
     part: LetterPart
     first: int
-    new: IO[bytes] | None = None
+    notes: ReplayNotes
 
 
 class Replayed:
@@ -90,12 +88,14 @@ class Replayed:
 
     Attributes:
         current: The number of the dead letter that was read last; None before the first one.
+        settled_before: How many an interrupted replay has settled already; they are not read again.
     """
 
     def __init__(self) -> None:
         self._pending: list[LetterPart] = []  # Parts that are still to be read, or put back.
         self._parts: list[_Part] = []
         self._fates = bytearray()
+        self.settled_before = 0
 
     @property
     def is_put_back(self) -> bool:
@@ -118,45 +118,59 @@ class Replayed:
 
     def _read(self, parts: Sequence[LetterPart]) -> Iterator[bytes]:
         for part in parts:
-            self._parts.append(_Part(part, len(self._fates)))
-            for line in letters_of([part]):
+            notes = ReplayNotes(part.notes)
+            self._parts.append(_Part(part, len(self._fates), notes))
+            for number, line in enumerate(letters_of([part])):
+                if number in notes.settled:
+                    self.settled_before += 1
+                    self._fates.append(_SETTLED)
+                    continue
                 self._fates.append(_OPEN)
-                yield line
+                yield notes.replacement(number) if number in notes.replaced else line
 
     def settle(self, letters: Iterable[int | None]) -> None:
         """Note that dead letters need not be kept: they were sent, or nobody may send them."""
+        noted: dict[int, list[int]] = {}
         for letter in letters:
-            if letter is not None and self._fates[letter] == _OPEN:
+            if letter is not None:
                 self._fates[letter] = _SETTLED
+                noted.setdefault(self._place(letter), []).append(letter)
+        for place, settled in noted.items():
+            part = self._parts[place]
+            part.notes.settle(letter - part.first for letter in settled)
 
     def replace(self, letter: int, line: bytes) -> None:
         """Put another line in the place of a dead letter."""
-        found = bisect.bisect_right(self._parts, letter, key=lambda part: part.first) - 1
-        part = self._parts[found]
-        try:
-            if part.new is None:
-                part.new = tempfile.SpooledTemporaryFile(_IN_MEMORY)  # noqa: SIM115
-            part.new.write(line)
-        except OSError as error:
-            msg = f"a temporary file cannot be written: {error.strerror}"
-            raise StorageError(msg) from None
+        part = self._parts[self._place(letter)]
+        part.notes.replace(letter - part.first, line)
         self._fates[letter] = _REPLACED
+
+    def _place(self, letter: int) -> int:
+        """Return which part a letter is in."""
+        return bisect.bisect_right(self._parts, letter, key=lambda part: part.first) - 1
 
     def close(self) -> None:
         """Put back, part by part, what has no other outcome; what fails can be tried again."""
         while self._pending:
             part = self._pending[0]
             mine = next((one for one in self._parts if one.part is part), None)
-            part.leave(letters_of([part]) if mine is None else self._left(mine))
+            # Without that, its notes, which an interrupted replay may have left, are not known.
+            if mine is None:
+                mine = _Part(part, len(self._fates), ReplayNotes(part.notes))
+                self._parts.append(mine)
+            part.leave(self._left(mine))
             del self._pending[0]
-        while self._parts:
-            if (new := self._parts.pop().new) is not None:
-                new.close()
+
+    def release(self) -> None:
+        """Close the notes, when nothing more is put back."""
+        for part in self._parts:
+            part.notes.close()
 
     def _left(self, part: _Part) -> Iterator[bytes]:
-        for number, line in enumerate(letters_of([part.part]), part.first):
-            if number >= len(self._fates) or self._fates[number] == _OPEN:
-                yield line
-        if part.new is not None:
-            part.new.seek(0)
-            yield from part.new
+        notes = part.notes
+        for number, line in enumerate(letters_of([part.part])):
+            at = part.first + number
+            is_read = at < len(self._fates)
+            if self._fates[at] == _OPEN if is_read else number not in notes.settled:
+                yield notes.replacement(number) if number in notes.replaced else line
+        yield from notes.new_letters()

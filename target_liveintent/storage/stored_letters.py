@@ -37,6 +37,7 @@ class LetterObject:
 
     def __init__(self, store: ObjectStore, key: str, put_back: PutBack | None = None) -> None:
         self.name = f"{store.url}/{key}"
+        self.notes: str | None = None  # The ledger alone knows what an interrupted replay has sent.
         self._store = store
         self._key = key
         self._put_back = put_back
@@ -66,6 +67,7 @@ class MovedJournal:
 
     def __init__(self, journal: Journal, put_back: PutBack) -> None:
         self.name = journal.name
+        self.notes: str | None = journal.notes
         self._journal = journal
         self._put_back = put_back
 

@@ -17,6 +17,8 @@ _SAYERS = {
     "_explain",
     "_failures",
     "_failure",
+    "_how_to_forget",
+    "_refusal",
     "_fail",
     "_lost",
     "_no_identity_hint",
@@ -44,7 +46,16 @@ _SAYERS = {
     "warnings",
 }
 """Functions whose texts are said elsewhere."""
-_NAMES = {"msg", "_COLUMN", "_MAP_OPTIONS", "_FAULTS", "_SET_UP_FAULTS", "MORE_DESCRIPTORS"}
+_NAMES = {
+    "msg",
+    "_OF_ANOTHER",
+    "_TOO_NEW",
+    "_COLUMN",
+    "_MAP_OPTIONS",
+    "_FAULTS",
+    "_SET_UP_FAULTS",
+    "MORE_DESCRIPTORS",
+}
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py"}
 """Files that make the run report: of their texts, only those that they raise are messages."""

@@ -99,6 +99,21 @@ def test_the_file_goes_during_a_run(target: Launcher, way: str) -> None:
     assert (run.code, run.states) == (0, [51])
 
 
+def test_what_a_state_covers_is_not_written_again(target: Launcher) -> None:
+    """Whoever moves the files has what was covered until then; the new ones begin after it."""
+    letters, rows = target.folder / LETTERS, target.folder / "sent.csv"
+    run = target.start(default_source=..., flush_interval_seconds=1, delivered_path=rows.name)
+    run.send(schema(columns=(*WITH_ID, "source")), *numbered(1, source="web"))
+    run.send(*numbered(3)[1:], state(3))
+    wait_until(lambda: run.states, "the first STATE")
+    for path in (letters, rows):
+        path.rename(target.folder / f"away-{path.suffix}")
+    run.send(*numbered(4)[3:], *numbered(5, source="web")[4:], state(5)).close_input().wait()
+    assert (run.code, run.states) == (0, [3, 5])
+    assert [x["event_id"] for x in run.letters] == ["order-3"]
+    assert len(rows.read_text().splitlines()) == 2
+
+
 def test_the_folder_goes_during_a_run(target: Launcher) -> None:
     """Where the dead letters cannot be saved, no STATE says that they are."""
     folder = target.folder / "letters"

@@ -23,6 +23,7 @@ from integration_support import (
     state,
     wait_until,
 )
+from ledger_claims import let_claims_lapse
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -140,7 +141,7 @@ def test_a_ledger_of_a_newer_version(target: Launcher, sandbox: Sandbox) -> None
     """It ends the run before anything is read, the default one as well."""
     db = sqlite3.connect(target.folder / DEFAULT)
     db.execute(f"PRAGMA application_id = {0x4C494C47}")
-    db.execute("PRAGMA user_version = 3")
+    db.execute("PRAGMA user_version = 4")
     db.close()
     run = target.start().wait(8)
     assert (run.code, run.stdout, sandbox.stats.requests) == (2, "", 0)
@@ -199,6 +200,7 @@ def test_after_a_crash(to_server: Launcher, server: FaultyServer) -> None:
         gate.set()
     assert run.stdout == ""
     assert server.accepted == [f"order-{n}" for n in range(6)]
+    let_claims_lapse(to_server.folder / LEDGER)
     again = to_server.run(*messages, **how)
     assert (again.code, again.states) == (0, [1])
     assert server.accepted == [f"order-{n}" for n in range(10)]

@@ -287,6 +287,29 @@ def test_a_killed_replay_is_repeated(
     assert names(to_server.folder) == []
 
 
+def test_what_was_unconfirmed_goes_no_second_time(
+    to_server: Launcher, server: FaultyServer
+) -> None:
+    """LiveIntent may have counted it; the repetition knows, as the killed replay has noted it."""
+    write_letters(to_server.folder / LETTERS, [letter(f"e{n}") for n in range(30)])
+
+    def answer(request: Request) -> Reply:
+        return Reply(200, b"[]") if "e0" in request.ids else Reply(delay=60.0)
+
+    server.answer = answer
+    run = start_replay(to_server, batch_size_rows=10, max_concurrent_requests=1)
+    notes = to_server.folder.glob(".liveintent-replay-*.notes")
+    wait_until(lambda: len(server.requests) >= 2, "the first letters")
+    (path,) = notes
+    wait_until(lambda: len(path.read_bytes().splitlines()) == 10, "the notes")
+    run.signal(signal.SIGKILL).wait()
+    server.answer = lambda _: Reply()
+    assert replay(to_server).code == 0
+    assert [event for request in server.requests for event in request.ids].count("e0") == 1
+    assert left(to_server.folder) == sorted(f"e{n}" for n in range(10))
+    assert names(to_server.folder) == []
+
+
 def test_a_path_that_is_gone(to_server: Launcher, server: FaultyServer) -> None:
     """`--replay PATH` takes up what an interrupted replay of PATH has left, from any folder."""
     path = to_server.folder / "again.singer"

@@ -197,7 +197,8 @@ def test_no_dead_letters_are_shown(target: Launcher, store: Store, url: str) -> 
 def test_a_path_with_a_secret(target: Launcher, option: str) -> None:
     """It is refused, and not shown."""
     config = ["--config", str(target.config())]
-    run = target.command(*config, option, "s3://AKIA1:s3cr3t@bucket/letters").wait()
+    url = "s3://AKIA1:s3cr3t@bucket/letters"
+    run = target.command(*config, option, url, forks=target.forks).wait()
     assert run.code == 2
     assert f"option '{option}' must be a URL without user" in run.last_line
     assert not re.search("s3cr3t|AKIA1", run.log + run.stdout)

@@ -17,11 +17,11 @@ from meltano_support import (
     MELTANO,
     ROOT,
     TABLE,
-    Postgres,
     Project,
     copy_of_the_repositorys,
     installed,
 )
+from postgres_server import Postgres, wal2json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -67,39 +67,10 @@ def account(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
     }
 
 
-def _how_able(initdb: Path) -> tuple[bool, str]:
-    """Put first, in the end, a server whose log can be read; then the newest."""
-    return _wal2json(initdb.parent).exists(), initdb.parts[-3]
-
-
-def _wal2json(programs: Path) -> Path:
-    return programs.parent / "lib" / "wal2json.so"
-
-
-@pytest.fixture(scope="session")
-def postgres() -> Iterator[Postgres]:
-    """A running server."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_how_able)
-    initdb = found[-1] if found else shutil.which("initdb")
-    if initdb is None:
-        pytest.skip("PostgreSQL's server programs are not installed (Debian: postgresql)")
-    # Not below pytest's own folder, which only its owner can enter.
-    folder = Path(tempfile.mkdtemp(prefix="target-liveintent-"))
-    server = Postgres(Path(initdb).parent, folder)
-    try:
-        server.start()
-        try:
-            yield server
-        finally:
-            server.stop()
-    finally:
-        shutil.rmtree(folder)
-
-
 @pytest.fixture
 def wal_postgres(postgres: Postgres) -> Iterator[Postgres]:
     """The server, where it has what tap-postgres reads its log with."""
-    if not _wal2json(postgres.programs).exists():
+    if not wal2json(postgres.programs).exists():
         pytest.skip("PostgreSQL has no plugin wal2json (Debian: postgresql-17-wal2json)")
     yield postgres
     postgres.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")

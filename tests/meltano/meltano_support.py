@@ -7,7 +7,6 @@ import json
 import os
 import re
 import shutil
-import socket
 import subprocess
 import sys
 from pathlib import Path
@@ -21,6 +20,7 @@ import hub
 if TYPE_CHECKING:
     from collections.abc import Iterable, Mapping, Sequence
 
+    from postgres_server import Postgres
     from preset_records import Sample
 
     from target_liveintent.sandbox import Sandbox
@@ -170,71 +170,6 @@ def replace_tap(project: Project, requirement: str, program: Path) -> None:
         {f"pip_url: {requirement}\n": "\n", f"executable: {name}": f"executable: {program}"},
     )
     project.settings.write_text(text, encoding="utf-8")
-
-
-class Postgres:
-    """A PostgreSQL server of our own, on loopback, from installed programs."""
-
-    def __init__(self, programs: Path, folder: Path) -> None:
-        self.programs = programs
-        self._folder = folder
-        # PostgreSQL refuses to run as root.
-        self._user = "postgres" if os.geteuid() == 0 else None
-        with socket.socket() as free:
-            free.bind(("127.0.0.1", 0))
-            self.port = str(free.getsockname()[1])
-
-    def _call(self, program: str, *args: str) -> str:
-        done = subprocess.run(
-            [self.programs / program, *args],
-            user=self._user,
-            cwd=self._folder,
-            stdout=subprocess.PIPE,
-            stderr=subprocess.STDOUT,
-            text=True,
-            timeout=60,
-            check=False,
-        )
-        assert done.returncode == 0, done.stdout
-        return done.stdout
-
-    def start(self) -> None:
-        """Make a cluster and start it."""
-        if self._user is not None:
-            shutil.chown(self._folder, self._user)
-        data = str(self._folder / "data")
-        self._call("initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C")
-        # A log in which a tap can read changes; nothing else differs.
-        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
-        if self._has_setting(data, "output_plugin_libraries"):  # Recent minor releases only.
-            options += " -c output_plugin_libraries=wal2json"
-        log = str(self._folder / "log")
-        subprocess.run(
-            [self.programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"],
-            user=self._user,
-            cwd=self._folder,
-            stdout=subprocess.DEVNULL,
-            timeout=60,
-            check=True,
-        )
-
-    def _has_setting(self, data: str, name: str) -> bool:
-        command = [self.programs / "postgres", "-D", data, "-C", name]
-        done = subprocess.run(
-            command, user=self._user, cwd=self._folder, capture_output=True, timeout=60, check=False
-        )
-        return done.returncode == 0
-
-    def stop(self) -> None:
-        """Stop it; nothing is kept."""
-        self._call("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
-
-    def sql(self, text: str) -> str:
-        """Run SQL as its owner."""
-        return self._call(
-            "psql", "-h", "127.0.0.1", "-p", self.port, "-U", "tester", "-d", "postgres",
-            "-v", "ON_ERROR_STOP=1", "-qtAc", text,
-        )  # fmt: skip
 
 
 ROWS = 5_000

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import pytest
 from meltano_support import (
     ROOT,
-    Postgres,
     Project,
     blocks,
     copy_of_an_example,
@@ -22,6 +21,8 @@ from preset_records import Record, Sample, changed, sample
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from postgres_server import Postgres
 
     from target_liveintent.sandbox import Sandbox
 

@@ -8,7 +8,8 @@ from typing import TYPE_CHECKING
 import pytest
 
 if TYPE_CHECKING:
-    from meltano_support import Postgres, Project
+    from meltano_support import Project
+    from postgres_server import Postgres
 
     from target_liveintent.sandbox import Sandbox
 

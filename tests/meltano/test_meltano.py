@@ -8,10 +8,12 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
-from meltano_support import ROOT, Postgres, Project, expected, seen
+from meltano_support import ROOT, Project, expected, seen
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from postgres_server import Postgres
 
     from target_liveintent.sandbox import Sandbox
 

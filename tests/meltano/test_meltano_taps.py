@@ -9,7 +9,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from mariadb_server import PASSWORD
-from meltano_support import Postgres, Project, project_of
+from meltano_support import Project, project_of
 
 if TYPE_CHECKING:
     import subprocess
@@ -17,6 +17,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from mariadb_server import MariaDB
+    from postgres_server import Postgres
 
     from target_liveintent.sandbox import Sandbox
 

@@ -38,6 +38,7 @@ from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
 from target_liveintent.storage.dead_letters import DeadLetterFile
 from target_liveintent.storage.ledger import Ledger, LedgerAccount
+from target_liveintent.storage.ledger_in_file import LedgerInFile
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -482,7 +483,7 @@ setattr(owner, name, broken)
     [
         "target_liveintent.conversions.builder:identify",
         "target_liveintent.singer.stream_maps:StreamMaps.plans",
-        "target_liveintent.storage.ledger:Ledger.unsent",
+        "target_liveintent.storage.ledger:Ledger.claim",
         "target_liveintent.delivery.client:Client.__init__",
         "target_liveintent.delivery.client:Client.post",
         "target_liveintent.run.run:dead_letter_line",
@@ -658,8 +659,9 @@ def objects(folder: Path) -> dict[str, Any]:
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
     config = {"customer_id": "a-1b2c", "auth_token": TOKEN}
-    ledger = Ledger(str(folder / LEDGER), LedgerAccount("a", "b", "c"))
-    ledger.begin(made)
+    account = LedgerAccount("a", "b")
+    ledger = Ledger(LedgerInFile(str(folder / LEDGER), account, "", run_id="run-1"), account)
+    ledger.claim({0: [made]})
     ledger.close()
     return {
         "Settings": settings,

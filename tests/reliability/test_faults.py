@@ -35,7 +35,7 @@ if TYPE_CHECKING:
 
 RATES = (0.0, 0.1, 0.3, 0.5) if LONG else (0.0, 0.1, 0.2)
 SEEDS = range(3 if LONG else 1)
-EVENTS = 85_000 if LONG else 2_000
+EVENTS = 6_000 if LONG else 2_000
 BATCH = 20
 NOT_RETRIED = {"partial", "unclear"}
 

@@ -58,6 +58,12 @@ def test_random_faults(share: float, aim: float) -> None:
     _assert_met(pace_cases.faulty(share, aim))
 
 
+@pytest.mark.parametrize(("share", "aim"), pace_cases.REFUSING)
+def test_random_refusals(share: float, aim: float) -> None:
+    """Random refusals with a `Retry-After` do not let a run crawl."""
+    _assert_met(pace_cases.refusing(share, 2, aim))
+
+
 @pytest.mark.parametrize("kind", pace_cases.OUTAGES)
 @pytest.mark.parametrize("length", [5, 60, 300])
 def test_outages(kind: str, length: float) -> None:

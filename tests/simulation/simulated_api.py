@@ -147,7 +147,7 @@ class SimulatedApi:
         if wrong_from is not None and now >= wrong_from and not self.heals:
             return judge(400, WRONG_SETTINGS.encode(), ())
         if any(conversion.event_id in self._feed.poison for conversion in conversions):
-            return judge(500, b"", ())
+            return judge(self._plan.poison_status, b"", ())
         return None
 
 

@@ -14,7 +14,8 @@ from typing import TYPE_CHECKING
 from simulated_api import Reply
 
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.machine import DeliveryMachine
+from target_liveintent.delivery.request import Request
 
 if TYPE_CHECKING:
     from simulated_api import SimulatedApi
@@ -73,7 +74,7 @@ class SimulatedDelivery:
     def submit(self, batch: Batch) -> None:
         self._signals.step()
         self.in_flight += 1
-        self._checks.outcomes.submitted(batch)
+        self._checks.outcomes.submitted(batch, self._clock.now)
         self._machine.add(batch)
         self._note_change()
 
@@ -86,6 +87,8 @@ class SimulatedDelivery:
         if not self._finished and seconds > 0:
             self.pass_time(seconds, until_finished=True)
         result = self._finished.popleft() if self._finished else None
+        while result is None and not seconds and self._finished:
+            result = self._finished.popleft()
         if result is not None:
             self.in_flight -= 1
             self._checks.outcomes.result(result, self._clock.time())
@@ -135,7 +138,8 @@ class SimulatedDelivery:
                 self._start(step)
             else:
                 self._ask_again_at = step
-                self._checks.requests.idle(step, self._clock.now)
+                is_waiting = self._machine.unsent > 0
+                self._checks.requests.idle(step, self._clock.now, is_waiting=is_waiting)
 
     def _start(self, request: Request) -> None:
         self._signals.step()
@@ -163,4 +167,6 @@ class SimulatedDelivery:
 
     def _pass_on(self) -> None:
         while self._machine.finished:
-            self._finished.append(self._machine.finished.popleft())
+            result = self._machine.finished.popleft()
+            self._checks.outcomes.finished(result, self._clock.now)
+            self._finished.append(result)

@@ -43,6 +43,8 @@ class State(NamedTuple):
 
 
 Message: TypeAlias = Record | State
+Key: TypeAlias = tuple[int, str, str]
+"""What identifies an event: pixel ID, stream and event ID."""
 
 
 class Feed:

@@ -18,7 +18,7 @@ FAULTS = (
     "limit",  # a token bucket
     "outages",  # times in which nothing is taken
     "bad events",
-    "poison",  # events on which the API always fails, with a 500
+    "poison",  # events on which the API always fails, with a 500, 503 or 429
     "large events",  # 413
     "unclear",  # a 200 that says that a part was processed, but not which
     "old events",  # they get too old while they wait
@@ -88,6 +88,7 @@ class Plan:
         threads: The most requests that the system lets the process make at the same time.
         descriptors: The most connections that the system lets the process have. In the last run
             there is no such limit.
+        poison_status: What the API answers to such an event.
         fault_share: The share of requests that get a fault by chance.
         unclear_share: The share of requests that get an unclear 200.
         names_bad: Whether a 200 names the bad events, in place of a 400 for the whole batch.
@@ -112,6 +113,7 @@ class Plan:
     bad_share: float
     bad_stretch: range
     poison_share: float
+    poison_status: int
     fault_share: float
     unclear_share: float
     names_bad: bool
@@ -154,6 +156,7 @@ def plan_of(seed: int) -> Plan:
         bad_share=rng.choice((0.02, 0.1, 0.4)) if "bad events" in faults else 0.0,
         bad_stretch=_stretch(rng, records) if "bad events" in faults else range(0),
         poison_share=rng.choice((0.005, 0.03)) if "poison" in faults else 0.0,
+        poison_status=random.Random(f"poison {seed}").choice((500, 500, 503, 429)),  # noqa: S311
         fault_share=rng.choice((0.05, 0.2, 0.4)) if "answers" in faults else 0.0,
         unclear_share=0.03 if "unclear" in faults else 0.0,
         names_bad=rng.random() < 0.3,

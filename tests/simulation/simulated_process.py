@@ -6,22 +6,27 @@ message, a start or an end of a request, a result that is taken, each access to 
 
 from __future__ import annotations
 
+import math
 import random
-from collections.abc import Callable, Iterable, Sequence
-from typing import TYPE_CHECKING, NamedTuple, Protocol
+from collections.abc import Callable, Mapping, Sequence
+from typing import TYPE_CHECKING, NamedTuple
 
 import msgspec
-from simulated_feed import EPOCH
+from simulated_feed import EPOCH, Key
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import StorageError
-from target_liveintent.storage import event_key
+from target_liveintent.storage import Claim, EventLedger, event_key
 
 if TYPE_CHECKING:
     from simulated_plan import Ending
     from simulation_checks import Checks
 
     from target_liveintent.conversions import Conversion
+
+
+LAPSE = 30.0
+"""Seconds after which the claims of a dead run lapse."""
 
 
 class KilledError(BaseException):
@@ -147,57 +152,105 @@ class SimulatedLetters:
         self.sync()
 
 
-class AnyLedger(Protocol):
-    """What a run uses of a ledger."""
+class LedgerDisk:
+    """What ledgers have in common: what was committed, and what is claimed, by whom, until when."""
 
-    def begin(self, conversion: Conversion) -> bool: ...
-    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None: ...
-    def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]: ...
-    def close(self) -> None: ...
+    def __init__(self) -> None:
+        self.committed: set[Key] = set()
+        self.claims: dict[Key, tuple[str, float]] = {}
 
 
 class SimulatedLedger:
-    """A ledger that keeps what was committed. The real one is tested in its place as well.
+    """A ledger without a file. The real one is tested in its place as well.
 
     Args:
-        committed: The keys of the events that earlier runs committed; more are added.
+        disk: What earlier runs have committed and claimed.
+        run_id: The run.
+        clock: Tells when claims lapse.
     """
 
-    def __init__(self, committed: set[tuple[int, str, str]]) -> None:
-        self._committed = committed
-        self._underway: set[tuple[int, str, str]] = set()
+    is_kept = True
+    waits_for = ""
 
-    def begin(self, conversion: Conversion) -> bool:
-        key = event_key(conversion)
-        is_new = key not in self._underway
-        self._underway.add(key)
-        return is_new
+    def __init__(self, disk: LedgerDisk, run_id: str, clock: Clock) -> None:
+        self._disk = disk
+        self._run_id = run_id
+        self._clock = clock
+        self._batches: dict[int, list[Key]] = {}
+        self._confirmed: list[Key] = []
+        self._ended: list[Key] = []
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None:
-        self._underway.difference_update(map(event_key, conversions))
-        self._committed.update(map(event_key, confirmed))
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
+        self.write()
+        return {number: self._claim(number, events) for number, events in batches.items()}
 
-    def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]:
-        firsts = {event_key(conversion): conversion for conversion in reversed(conversions)}
-        return [one for key, one in reversed(firsts.items()) if key not in self._committed]
+    def _claim(self, number: int, events: Sequence[Conversion]) -> Claim:
+        now, claims = self._clock.monotonic(), self._disk.claims
+        mine, waiting, sent, other = [], [], 0, None
+        for event in events:
+            key = event_key(event)
+            owner, until = claims.get(key, ("", -math.inf))
+            if key in self._disk.committed:
+                sent += 1
+            elif owner == self._run_id or until > now:
+                waiting.append(event)
+                other = other or (owner if owner != self._run_id else None)
+            else:
+                claims[key] = (self._run_id, now + LAPSE)
+                mine.append(event)
+        if mine:
+            self._batches[number] = list(map(event_key, mine))
+        return Claim(mine, waiting, sent, other)
+
+    def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        self._ended += self._batches.pop(number)
+        self._confirmed += map(event_key, confirmed)
+
+    def write(self) -> None:
+        self._disk.committed.update(self._confirmed)
+        for key in self._ended:
+            del self._disk.claims[key]
+        for keys in self._batches.values():
+            renewed = (self._run_id, self._clock.monotonic() + LAPSE)
+            self._disk.claims |= dict.fromkeys(keys, renewed)
+        self._confirmed, self._ended = [], []
 
     def close(self) -> None:
-        self._underway.clear()
+        self._ended += [key for keys in self._batches.values() for key in keys]
+        self._batches.clear()
+        self.write()
 
 
 class WatchedLedger:
-    """Passes everything on to a ledger, and tells the checks what was committed."""
+    """Passes everything on to a ledger, and tells the checks what it has learned."""
 
-    def __init__(self, ledger: AnyLedger, signals: Signals, checks: Checks) -> None:
+    is_kept = True
+    waits_for = ""
+
+    def __init__(self, ledger: EventLedger, signals: Signals, checks: Checks) -> None:
         self._ledger = ledger
         self._signals = signals
-        self._checks = checks
-        self.begin = ledger.begin
-        self.unsent = ledger.unsent
-        self.close = ledger.close
+        self._outcomes = checks.outcomes
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Sequence[Conversion]) -> None:
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         self._signals.step()
-        self._ledger.end(conversions, confirmed)
-        self._checks.outcomes.committed(confirmed)
+        claims = self._ledger.claim(batches)
+        self._outcomes.committed()
+        self._signals.step()
+        return claims
+
+    def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        self._ledger.end(number, confirmed)
+        self._outcomes.noted(confirmed)
+
+    def write(self) -> None:
+        self._signals.step()
+        self._ledger.write()
+        self._outcomes.committed()
+        self._signals.step()
+
+    def close(self) -> None:
+        self._signals.step()
+        self._ledger.close()
+        self._outcomes.committed()
         self._signals.step()

@@ -8,17 +8,18 @@ test in this way.
 
 from __future__ import annotations
 
+import functools
 import random
-from typing import TYPE_CHECKING, NamedTuple, cast
+from typing import TYPE_CHECKING, NamedTuple
 
 from simulated_api import SimulatedApi
 from simulated_delivery import SimulatedDelivery
 from simulated_feed import Feed, Record, State
 from simulated_plan import Ending, Plan, plan_of
 from simulated_process import (
-    AnyLedger,
     Disk,
     KilledError,
+    LedgerDisk,
     Signals,
     SimulatedClock,
     SimulatedLedger,
@@ -41,7 +42,8 @@ if TYPE_CHECKING:
 
     from simulated_feed import Message
 
-    from target_liveintent.storage import Ledger
+    from target_liveintent.clock import Clock
+    from target_liveintent.storage import EventLedger
 LASTING_FAULTS = frozenset({"answers", "limit", "poison"})
 """The faults that the last run of a history meets as well."""
 ENDED_BY_RECORDS = frozenset({"AllRefusedError", "TooManyRejectedError"})
@@ -71,11 +73,13 @@ class History:
 
     Args:
         plan: What happens.
-        make_ledger: Makes the ledger of a run, if the plan has one.
+        make_ledger: Makes the ledger of a run from its ID and its clock, if the plan has one.
     """
 
-    def __init__(self, plan: Plan, make_ledger: Callable[[], AnyLedger] | None = None) -> None:
-        committed: set[tuple[int, str, str]] = set()
+    def __init__(
+        self, plan: Plan, make_ledger: Callable[[str, Clock], EventLedger] | None = None
+    ) -> None:
+        ledgers = LedgerDisk()
         self._plan = plan
         self._rng = random.Random(f"history {plan.seed}")  # noqa: S311 (a seed, not secrecy)
         self._feed = Feed(plan)
@@ -83,7 +87,8 @@ class History:
         self._clock = SimulatedClock()
         self._disk = Disk()
         self._checks = Checks(plan, self._feed, self._api, self._disk)
-        self._make_ledger = make_ledger or (lambda: SimulatedLedger(committed))
+        self._make_ledger = make_ledger or functools.partial(SimulatedLedger, ledgers)
+        self._runs = 0
         self._stopped = False
         self._reads = True  # Until SIGTERM, or as many events are sent as `limit` says.
 
@@ -113,15 +118,15 @@ class History:
         self._checks.run_started(self._clock.now)
         self._stopped = False
         self._reads = True
-        ledger = self._make_ledger() if self._plan.ledger else None
+        self._runs += 1
+        run_id = f"run-{self._runs}"
+        ledger = self._make_ledger(run_id, self._clock) if self._plan.ledger else None
         try:
             delivery = self._delivery(signals)
-            run = Run(self._plan.settings, self._parts(delivery, ledger, signals))
+            run = Run(self._plan.settings, self._parts(run_id, delivery, ledger, signals))
             signals.on_stop = lambda: self._stop(run)
             return self._process(run, delivery, signals)
         except KilledError:
-            if ledger is not None:
-                ledger.close()
             self._disk.crash(self._rng)
             return "killed"
 
@@ -138,7 +143,11 @@ class History:
         )
 
     def _parts(
-        self, delivery: SimulatedDelivery, ledger: AnyLedger | None, signals: Signals
+        self,
+        run_id: str,
+        delivery: SimulatedDelivery,
+        ledger: EventLedger | None,
+        signals: Signals,
     ) -> RunParts:
         plan = self._plan
 
@@ -147,16 +156,15 @@ class History:
             self._checks.outcomes.state_written(text)
             signals.step()
 
-        watched = ledger and WatchedLedger(ledger, signals, self._checks)
         return RunParts(
             clock=self._clock,
-            run_id="run-1",
+            run_id=run_id,
             delivery=delivery,
             dead_letters=SimulatedLetters(
                 self._disk, signals, self._checks, None if self._api.heals else plan.full_after
             ),
             stop_reading=self._stop_reading,
-            ledger=cast("Ledger | None", watched),  # It has all that a run uses.
+            ledger=ledger and WatchedLedger(ledger, signals, self._checks),
             write_state=write_state,
         )
 

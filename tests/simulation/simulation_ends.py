@@ -77,7 +77,8 @@ class EndChecks:
         found = (total.read, total.unsettled, total.delivered, total.rejected.total())
         expected = (run.read, 0, delivered, len(run.letters))
         require(found == expected, "the totals add up", (found, expected))
-        require(not run.uncommitted, "the ledger learns what was confirmed", run.uncommitted)
+        unlearned = run.unnoted | run.uncommitted
+        require(not unlearned, "the ledger learns what was confirmed", unlearned)
 
     def _check_requests(self, counts: RunCounts) -> None:
         run = self._facts.run

@@ -6,7 +6,7 @@ import math
 from collections import Counter, deque
 from typing import TYPE_CHECKING
 
-from simulated_feed import Record, place_of
+from simulated_feed import Key, Record, place_of
 
 from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
@@ -20,8 +20,8 @@ if TYPE_CHECKING:
 
     from target_liveintent.delivery import Batch
 
-Key = tuple[int, str, str]
-"""What identifies an event: pixel ID, stream and event ID."""
+SILENT_INTERVALS = 2
+"""Times `flush_interval_seconds` without a batch after which the input is as good as over."""
 
 
 class ViolationError(AssertionError):
@@ -57,7 +57,8 @@ class RunFacts:
         outcomes: What became of each event: `delivered` or a reason.
         letters: The dead letters that were written.
         batches: The batches in delivery, by number.
-        uncommitted: What the ledger must learn next.
+        unnoted: What the ledger must be told next.
+        uncommitted: What it was told, and has not made durable yet.
         on_their_way: Events in requests without an answer.
         in_flight: How many requests have no answer yet.
         starts: When the requests of the last minute started, if there is a cap.
@@ -76,6 +77,7 @@ class RunFacts:
         signalled_at: When SIGTERM came.
         is_ending: Whether the input has ended.
         drained: Whether delivery knows that nothing more comes for now.
+        submitted_at: When the last batch was handed over.
         failed_at: When it failed.
         wrong: How many answers said that the settings are wrong.
         is_denied: Whether the API denied access, or gave an unknown answer.
@@ -93,6 +95,7 @@ class RunFacts:
         self.outcomes: dict[int, str] = {}
         self.letters: Counter[int] = Counter()
         self.batches: dict[int, Batch] = {}
+        self.unnoted: set[Key] = set()
         self.uncommitted: set[Key] = set()
         self.on_their_way: set[int] = set()
         self.keys_on_their_way: set[Key] = set()
@@ -110,6 +113,7 @@ class RunFacts:
         self.stop_at = math.inf
         self.signalled_at: float | None = None
         self.failed_at: float | None = None
+        self.submitted_at = started_at
         self.is_ending = self.drained = self.is_denied = self.is_unwritable = False
         self.wrong = 0
         self.idle_asks = 0

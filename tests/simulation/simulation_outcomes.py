@@ -2,10 +2,11 @@
 
 from __future__ import annotations
 
+import math
 from typing import TYPE_CHECKING
 
 from simulated_feed import place_of, place_of_state
-from simulation_facts import require
+from simulation_facts import SILENT_INTERVALS, require
 
 from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.storage import event_key
@@ -20,6 +21,8 @@ if TYPE_CHECKING:
 
 MOST_FAULTS = 10
 """Faults of a single event before it may become a dead letter."""
+FEWEST_FAULTS = 3
+"""The same if it is all that is left, and nothing was taken for `max_retry_seconds`."""
 
 
 class OutcomeChecks:
@@ -28,12 +31,25 @@ class OutcomeChecks:
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
 
-    def submitted(self, batch: Batch) -> None:
+    def submitted(self, batch: Batch, now: float) -> None:
         """Note a batch that was handed over."""
         run = self._facts.run
         require(batch.number not in run.batches, "a batch is submitted once", batch.number)
         run.batches[batch.number] = batch
         run.drained = False
+        run.submitted_at = now
+
+    def finished(self, result: BatchResult, now: float) -> None:
+        """Check that refused events without a proof are not judged too early."""
+        run, flush = self._facts.run, self._facts.settings.flush_interval_seconds
+        is_silent = now >= run.submitted_at + SILENT_INTERVALS * flush
+        is_over = run.drained or (is_silent and run.newest_accepted > -math.inf)
+        rule = "refused events are left unproven only when nothing more comes"
+        require(not result.unproven or is_over, rule, result.unproven)
+        is_late = now >= run.failing_since + self._facts.settings.max_retry_seconds
+        if is_late and any(one.reason == "api_error" for one in result.undelivered):
+            run.failing_since = math.inf  # These events were at fault, and not the API.
+            run.failing_requests = 0
 
     def result(self, result: BatchResult, unix_time: float) -> None:
         """Check that each event of a batch has one outcome, and a true one."""
@@ -51,8 +67,6 @@ class OutcomeChecks:
         if result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
-        rule = "refused events are left unproven only when nothing more comes"
-        require(not result.unproven or run.drained, rule, result.unproven)
         refused = [one for one in result.undelivered if one.reason == "refused_by_api"]
         proven = [one for one in refused if self._is_proven(one.conversion)]
         few = len(refused) - len(proven) <= result.unproven
@@ -73,33 +87,45 @@ class OutcomeChecks:
         is_true = {
             "event_too_old": unix_time >= event.expires_at,
             "refused_by_api": place in facts.api.refused_alone,
-            "api_error": facts.api.failed_alone[place] >= MOST_FAULTS,
+            "api_error": facts.api.failed_alone[place] >= self._fewest_faults,
             "unconfirmed": place in facts.run.unclear,
             "not_processed": event.event_id in facts.feed.bad,
         }[reason]
         is_true = is_true and place not in facts.run.accepted
         require(is_true, "the reason of a dead letter is true", (event, reason))
 
+    @property
+    def _fewest_faults(self) -> int:
+        """How many faults of a single event make it a dead letter at least."""
+        facts = self._facts
+        is_outage = facts.run.longest_failing >= facts.settings.max_retry_seconds
+        return FEWEST_FAULTS if is_outage else MOST_FAULTS
+
     def _check_confirmed(self, result: BatchResult) -> None:
-        """Check that the ledger learns of each 204, and of nothing else, before anything else."""
+        """Check that the ledger is told of each 204, and of nothing else, before anything else."""
         run = self._facts.run
-        require(not run.uncommitted, "the ledger learns what was confirmed", run.uncommitted)
+        require(not run.unnoted, "the ledger learns what was confirmed", run.unnoted)
         given = {place_of(event) for event in result.confirmed}
         expected = {
             place for event in result.delivered if (place := place_of(event)) in run.confirmed
         }
         require(given == expected, "what a 204 accepted is confirmed", (given, expected))
         if self._facts.plan.ledger:
-            run.uncommitted = set(map(event_key, result.confirmed))
+            run.unnoted = set(map(event_key, result.confirmed))
 
-    def committed(self, confirmed: Iterable[Conversion]) -> None:
-        """Note what the ledger knows from now on."""
+    def noted(self, confirmed: Iterable[Conversion]) -> None:
+        """Note what the ledger was told."""
         run = self._facts.run
         for event in confirmed:
             is_confirmed = place_of(event) in run.confirmed
             require(is_confirmed, "the ledger knows only what was confirmed", event)
-            self._facts.committed.add(event_key(event))
-            run.uncommitted.discard(event_key(event))
+            run.uncommitted.add(event_key(event))
+            run.unnoted.discard(event_key(event))
+
+    def committed(self) -> None:
+        """Note that the ledger keeps what it was told."""
+        self._facts.committed |= self._facts.run.uncommitted
+        self._facts.run.uncommitted.clear()
 
     def letter_written(self, letter: Letter) -> None:
         """Check that a record gets one dead letter, and that it was not delivered."""
@@ -118,6 +144,8 @@ class OutcomeChecks:
         require(place >= facts.covered, "STATE does not go back", text)
         require(not facts.run.is_unwritable, "no STATE comes after a failed write", text)
         require(facts.settings.limit is None, "a canary writes no STATE", text)
+        rule = "before STATE, the ledger has what was confirmed"
+        require(not facts.run.uncommitted, rule, text)
         for record in facts.feed.records[facts.covered : place]:
             require(facts.is_safe(record), "no STATE comes early", (text, record))
         self._check_passed(place)

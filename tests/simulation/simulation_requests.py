@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING
 
 from simulated_api import FAULTY, WRONG_SETTINGS
 from simulated_feed import place_of
-from simulation_facts import require
+from simulation_facts import SILENT_INTERVALS, require
 
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.storage import event_key
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simulation_facts import Facts
 
     from target_liveintent.conversions import Conversion
-    from target_liveintent.delivery.machine import Request
+    from target_liveintent.delivery.request import Request
 
 MOST_EVENTS = 100
 FIRST_REQUESTS = 2
@@ -40,8 +40,11 @@ LONGEST_RUN = 6 * 3_600.0
 A_MINUTE = 59.999
 """Sums of times may be wrong by a millisecond."""
 MOST_IDLE_ASKS = 3
-MOST_FAULTS_ALONE = 30
-"""Faults of an event, each after others were accepted: 10, and those before it was a sample."""
+MOST_FAULTS_ALONE = 40
+"""Faults of an event, each after others were accepted: 10 or 20 (429, 503), and those before it was
+a sample."""
+THROTTLING = frozenset({"answers", "limit", "outages"})
+"""Faults for which any event may get a 429 or 503, and not only one on which the API fails."""
 
 
 class RequestChecks:
@@ -171,7 +174,8 @@ class RequestChecks:
         run.throttled += answer.is_throttled
         run.retried += not answer.is_throttled
         self._note_failing(request, now)
-        if len(request.conversions) == 1 and not answer.is_throttled:
+        is_chance = answer.is_throttled and not self._facts.plan.faults.isdisjoint(THROTTLING)
+        if len(request.conversions) == 1 and not is_chance:
             self._count_fault_alone(place_of(request.conversions[0]))
         if answer.retry_after:
             longest = min(answer.retry_after, self._facts.plan.settings.max_retry_seconds)
@@ -198,10 +202,18 @@ class RequestChecks:
 
     # Waits
 
-    def idle(self, until: float, now: float) -> None:
-        """Check that a caller is not told to ask again at a time that is over, again and again."""
+    def idle(self, until: float, now: float, *, is_waiting: bool) -> None:
+        """Check that a caller is not told to ask again at a time that is over, again and again.
+
+        Args:
+            until: The time that it is told.
+            now: The present time.
+            is_waiting: Whether there is something to send.
+        """
         run = self._facts.run
-        if math.isinf(until) and not run.in_flight:  # There is nothing to send.
+        silent_at = run.submitted_at + SILENT_INTERVALS * self._settings.flush_interval_seconds
+        waits_for_input = math.isinf(until) or (until == silent_at and not is_waiting)
+        if waits_for_input and not run.in_flight:  # There is nothing to send.
             run.failing_since = math.inf
             run.failing_requests = 0
         run.idle_asks = run.idle_asks + 1 if until <= now else 0

@@ -24,18 +24,20 @@ from target_liveintent.run.state_gate import StateGate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from target_liveintent.delivery import BatchResult
+    from target_liveintent.delivery import Batch, BatchResult
+    from target_liveintent.storage import Claim
 
 MOST_HISTORIES = 2_000
 """As many as the suite plays; a break must be found in one of them."""
 DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
 TOO_MANY_REJECTED = RunCounts.too_many_rejected
 FINISH_BATCH, SUBMIT_ALL = StateGate.finish_batch, Outbox.submit_all
+OPEN_BATCH, DIVIDE = StateGate.open_batch, Outbox._divide
 ANSWERED, TAKEN = Pace.answered, Outage.taken
 
 
 def ignore_unfinished(gate: StateGate) -> str | None:
-    with mock.patch.object(gate, "_unfinished", set()):
+    with mock.patch.object(gate, "_unfinished", {}):
         return DUE(gate)
 
 
@@ -84,8 +86,14 @@ def ignore_retry_after(pace: Pace, started_at: float, now: float, signal: Any, _
     ANSWERED(pace, started_at, now, signal)
 
 
-def repeat_in_the_same_batch(outbox: Outbox, batch: Any) -> None:
-    outbox._hand_over(batch)
+def send_what_waits(outbox: Outbox, batch: Batch, claim: Claim) -> None:
+    if claim.mine:
+        claim = claim._replace(mine=[*claim.mine, *claim.waiting], waiting=[])
+    DIVIDE(outbox, batch, claim)
+
+
+def open_at_the_end(gate: StateGate, beside: int | None = None) -> int:
+    return OPEN_BATCH(gate, beside and None)
 
 
 class Break(NamedTuple):
@@ -161,9 +169,18 @@ BREAKS = {
     ),
     "copies of an event are sent at once": Break(
         Outbox,
-        "_submit_repeated",
-        repeat_in_the_same_batch,
+        "_divide",
+        send_what_waits,
         "with the ledger, copies of an event are not sent at once",
+    ),
+    "STATE passes copies that wait": Break(
+        StateGate, "open_batch", open_at_the_end, "no STATE comes early"
+    ),
+    "STATE does not wait for the ledger": Break(
+        Outbox,
+        "write_ledger",
+        lambda _: None,
+        "before STATE, the ledger has what was confirmed",
     ),
     "a run that is stopped goes on": Break(
         DeliveryMachine, "stop", lambda *_: None, "nothing is sent after the stop"

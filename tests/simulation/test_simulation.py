@@ -6,7 +6,6 @@ SEED=17 scripts/test -n 0 tests/simulation                     one history again
 
 from __future__ import annotations
 
-import functools
 import itertools
 import os
 from typing import TYPE_CHECKING
@@ -15,10 +14,12 @@ import pytest
 from simulated_plan import FAULTS, plan_of
 from simulation import History, play, violation_in
 
-from target_liveintent.storage import Ledger, LedgerAccount
+from target_liveintent.storage import Ledger, LedgerAccount, LedgerInFile
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from target_liveintent.clock import Clock
 
 HISTORIES = int(os.environ.get("HISTORIES", "2000"))
 SEED = os.environ.get("SEED")
@@ -60,6 +61,27 @@ def test_the_real_ledger(tmp_path: Path) -> None:
     with_ledger = (plan for seed in itertools.count() if (plan := plan_of(seed)).ledger)
     for plan in itertools.islice(with_ledger, 25):
         path = str(tmp_path / f"{plan.seed}.ledger")
-        account = LedgerAccount(plan.settings.customer_id, "api.example.com", plan.settings.url)
+        account = LedgerAccount(plan.settings.customer_id, "api.example.com")
+        ledgers = _Ledgers(path, account)
+        History(plan, ledgers).play()
+        ledgers.close()
 
-        History(plan, functools.partial(Ledger, path, account)).play()
+
+class _Ledgers:
+    """Opens the ledgers of runs, one after another, over one file."""
+
+    def __init__(self, path: str, account: LedgerAccount) -> None:
+        self._path = path
+        self._account = account
+        self._stores: list[LedgerInFile] = []
+
+    def __call__(self, run_id: str, clock: Clock) -> Ledger:
+        self.close()
+        store = LedgerInFile(self._path, self._account, "", run_id=run_id, clock=clock)
+        self._stores.append(store)
+        return Ledger(store, self._account, clock)
+
+    def close(self) -> None:
+        """Close the last one, as the end of the process does that was killed."""
+        for store in self._stores:
+            store.close()

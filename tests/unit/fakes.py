@@ -13,16 +13,18 @@ from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Undelivered
 from target_liveintent.delivery.pace import Pace
+from target_liveintent.delivery.request import Request
 from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import StorageError
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
+from target_liveintent.storage import Claim
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Sequence
+    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
 
     from target_liveintent.settings import Settings
 
@@ -282,29 +284,62 @@ class FakeLedger:
     Args:
         happened: What happens to it is added here.
         known: The IDs of the events that were delivered before.
+
+    Attributes:
+        claimed: The IDs of the events of each batch, in each call of `claim`.
+        confirmed: The IDs of the events that were confirmed and written.
+        others: The runs that have claimed events, by their IDs.
+        on_claim: Called at the start of each claim.
     """
 
+    is_kept = True
+    waits_for = ""
+
     def __init__(self, happened: list[str], known: Iterable[str] = ()) -> None:
+        self.claimed: list[list[list[str]]] = []
         self.confirmed: list[str] = []
+        self.others: dict[str, str] = {}
+        self.on_claim: Callable[[], None] = lambda: None
         self._happened = happened
         self._known = set(known)
-        self._underway: set[str] = set()
+        self._underway: dict[str, int] = {}
+        self._ended: list[str] = []
+        self._has_ended = False
 
-    def begin(self, conversion: Conversion) -> bool:
-        new = conversion.event_id not in self._underway
-        self._underway.add(conversion.event_id)
-        return new
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
+        self.on_claim()
+        self.write()
+        self.claimed.append([[one.event_id for one in batch] for batch in batches.values()])
+        return {number: self._claim(number, given) for number, given in batches.items()}
 
-    def end(self, conversions: Iterable[Conversion], confirmed: Iterable[Conversion]) -> None:
+    def _claim(self, number: int, given: Sequence[Conversion]) -> Claim:
+        mine, waiting, sent, other = [], [], 0, None
+        for one in given:
+            name = one.event_id
+            if name in self._known or name in self.confirmed:
+                sent += 1
+            elif name in self._underway or name in self.others:
+                waiting.append(one)
+                other = other or self.others.get(name)
+            else:
+                self._underway[name] = number
+                mine.append(one)
+        return Claim(mine, waiting, sent, other)
+
+    def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         self._happened.append("ledger end")
-        self._underway.difference_update(one.event_id for one in conversions)
-        self.confirmed += [one.event_id for one in confirmed]
+        self._underway = {name: n for name, n in self._underway.items() if n != number}
+        self._ended += [one.event_id for one in confirmed]
+        self._has_ended = True
 
-    def unsent(self, conversions: Sequence[Conversion]) -> list[Conversion]:
-        known = self._known.union(self.confirmed)
-        return [one for one in conversions if one.event_id not in known]
+    def write(self) -> None:
+        if self._has_ended:
+            self._happened.append("ledger write")
+            self.confirmed += self._ended
+            self._ended, self._has_ended = [], False
 
     def close(self) -> None:
+        self.write()
         self._happened.append("ledger close")
 
 

@@ -38,7 +38,7 @@ COLUMNS = {
 MAP = {"__filter__": "financial_status == 'paid' and not test", "__else__": None, **COLUMNS}
 PYTHON_CALLS = 33
 """Calls of Python functions for each event, from its line to its batch."""
-C_CALLS = 76
+C_CALLS = 74
 """Calls of functions in C for each event that Python's profiler sees."""
 
 

@@ -68,7 +68,7 @@ def test_presets_may_have_the_names_of_presets() -> None:
     assert {"shopify", "stripe_charges"} <= set(allowed["enum"])
 
 
-def test_the_token_alone_is_secret() -> None:
+def test_what_is_secret() -> None:
     """The schema marks what must not be shown."""
     marked = {name for name, schema in SCHEMA["properties"].items() if schema.get("secret")}
-    assert marked == {"auth_token"}
+    assert marked == {"auth_token", "ledger_url"}

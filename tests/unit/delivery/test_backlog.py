@@ -9,7 +9,7 @@ import pytest
 from fakes import REFUSED, batch
 
 from target_liveintent.delivery.backlog import Backlog
-from target_liveintent.delivery.job import Job
+from target_liveintent.delivery.job import Job, Progress
 
 
 def backlog(count: int, size: int = 16) -> Backlog:
@@ -32,24 +32,24 @@ def refuse(job: Job) -> None:
 def test_the_oldest() -> None:
     """The oldest batch that waits and does not rest goes first."""
     given = backlog(4)
-    assert number(given.oldest(0.0, 0)) == 0
+    assert number(given.oldest(0.0, Progress(accepted=0))) == 0
     given.jobs[0].in_flight = True
     given.jobs[1].ready_at = 5.0
-    assert number(given.oldest(0.0, 0)) == 2
-    assert number(given.oldest(5.0, 0)) == 1
+    assert number(given.oldest(0.0, Progress(accepted=0))) == 2
+    assert number(given.oldest(5.0, Progress(accepted=0))) == 1
     assert (given.next_ready(0.0), given.next_ready(5.0)) == (5.0, math.inf)
 
 
 def test_a_batch_with_a_fault_comes_later() -> None:
     """It comes after all others until a request is accepted again."""
     given = backlog(3)
-    given.jobs[0].note_fault(7)
-    assert number(given.oldest(0.0, 7)) == 1
-    assert number(given.oldest(0.0, 8)) == 0
+    given.jobs[0].note_fault(Progress(accepted=7))
+    assert number(given.oldest(0.0, Progress(accepted=7))) == 1
+    assert number(given.oldest(0.0, Progress(accepted=8))) == 0
     assert not given.all_fail(7)
     for job in given.jobs:
-        job.note_fault(7)
-    assert number(given.oldest(0.0, 7)) == 0
+        job.note_fault(Progress(accepted=7))
+    assert number(given.oldest(0.0, Progress(accepted=7))) == 0
     assert given.all_fail(7)
 
 
@@ -58,11 +58,11 @@ def test_one_batch_is_kept_back() -> None:
     given = backlog(3)
     refuse(given.jobs[0])
     given.jobs[0].in_flight = True
-    assert number(given.oldest(0.0, 0)) == 1
+    assert number(given.oldest(0.0, Progress(accepted=0))) == 1
     given.jobs[1].in_flight = True
-    assert given.oldest(0.0, 0) is None
+    assert given.oldest(0.0, Progress(accepted=0)) is None
     given.jobs[0].in_flight = False
-    assert number(given.oldest(0.0, 0)) == 0
+    assert number(given.oldest(0.0, Progress(accepted=0))) == 0
 
 
 def test_it_is_sent_when_nothing_else_is_left() -> None:
@@ -70,7 +70,7 @@ def test_it_is_sent_when_nothing_else_is_left() -> None:
     given = backlog(2)
     while given.jobs[0].isolation.left:
         refuse(given.jobs[0])
-    assert number(given.oldest(0.0, 0)) == 1
+    assert number(given.oldest(0.0, Progress(accepted=0))) == 1
 
 
 def test_samples_of_other_batches_first() -> None:

@@ -26,8 +26,9 @@ from fakes import (
 from unit_support import NOW
 
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine, Request
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.model import Batch, BatchResult
+from target_liveintent.delivery.request import Request
 from target_liveintent.errors import (
     AccessDeniedError,
     AllRefusedError,
@@ -647,6 +648,18 @@ def test_a_stop_before_the_end_of_the_input() -> None:
     assert machine.next(NOW, NOW) == NOW + 5.0
     machine.drain()
     assert (machine.finished[0].failure, machine.finished[0].unproven) == (None, 1)
+
+
+def test_a_stop_before_the_settings_are_known_to_be_right() -> None:
+    """Where nothing was accepted, a refused event has no outcome: the next run asks about it."""
+    machine = machine_of()
+    machine.add(batch("1"))
+    machine.answered(request(machine), REFUSED, NOW)
+    machine.stop(NOW + 5.0)
+    machine.drain()
+    (result,) = machine.finished
+    assert type(result.failure) is DeliveryError
+    assert (result.undelivered, result.unproven) == ([], 0)
 
 
 def test_a_stop_where_the_input_does_not_end() -> None:

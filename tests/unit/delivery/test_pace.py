@@ -13,6 +13,7 @@ from target_liveintent.delivery.pace import (
     CLIMB,
     CLIMB_AT_ONE,
     CUT,
+    DIVE,
     FAULTS,
     GONE,
     GUESS,
@@ -413,8 +414,12 @@ class TestRetryAfter:
         pace = _limited(40.0)
         at = _ask(pace, pace.next_start(), LIMITED, 10.0)
         at = _ask(pace, at + 11.0, TAKEN)
-        _ask(pace, at, LIMITED, 10.0)
-        assert pace.rate < 0.3
+        before = pace.rate
+        at = _ask(pace, at, LIMITED, 10.0)
+        assert pace.rate == pytest.approx(before * DIVE, rel=0.01)
+        at = _ask(pace, at + 11.0, TAKEN)
+        at = _ask(pace, at, LIMITED, 10.0)
+        assert 0.2 < pace.rate < 0.3  # Three in eleven seconds, and not less.
 
     def test_not_all_start_at_its_end(self) -> None:
         pace = _pace()
@@ -438,6 +443,7 @@ class TestRetryAfter:
 
     def test_it_lengthens_the_climb(self) -> None:
         pace = _pace(jitter=0.0)
+        _ask(pace, -1.0, TAKEN)
         at = _ask(pace, 0.0, LIMITED, 30.0, seconds=0.025)
         _ask(pace, at + 30.0, TAKEN, seconds=0.0)
         for _ in range(100):

@@ -3,15 +3,21 @@
 from __future__ import annotations
 
 import threading
+import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import ACCEPTED, REFUSED, FakeClient, FakeClock, batch, machine_of, settings
+from fakes import ACCEPTED, REFUSED, FakeClient, FakeClock, batch, event, machine_of, settings
 from unit_support import NOW
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.machine import DeliveryMachine
+from target_liveintent.delivery.model import Batch
+from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
+from target_liveintent.delivery.request import Request
+from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import AllRefusedError, DeliveryError
 
 if TYPE_CHECKING:
@@ -91,6 +97,25 @@ def test_requests_side_by_side() -> None:
         pool.submit(batch(str(number), number=number))
     assert sorted(take(pool).batch.number for _ in range(4)) == [0, 1, 2, 3]
     assert names == {"delivery"}
+    pool.close()
+
+
+def test_a_thread_without_work_keeps_no_events() -> None:
+    """What was sent is free while its thread waits for the next request."""
+    gone = threading.Event()
+
+    class WatchedMachine(DeliveryMachine):
+        def next(self, now: float, unix_time: float) -> Request | float:
+            step = super().next(now, unix_time)
+            if isinstance(step, Request):
+                weakref.finalize(step.job, gone.set)
+            return step
+
+    machine = WatchedMachine(settings(), Pace(8), Suspicion(), 16)
+    pool = DeliveryPool(machine, FakeClient(lambda _: ACCEPTED), CLOCK, 8, 16)
+    pool.submit(batch("1"))
+    take(pool)
+    assert gone.wait(PATIENCE)
     pool.close()
 
 
@@ -174,6 +199,39 @@ def test_a_system_that_gives_few_threads(monkeypatch: pytest.MonkeyPatch) -> Non
     for number in range(5):
         pool.submit(batch(str(number), number=number))
     assert sorted(take(pool).batch.number for _ in range(5)) == [0, 1, 2, 3, 4]
+    pool.close()
+
+
+def test_ages_are_judged_when_a_thread_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Where threads are few, no request waits for one while its events grow too old."""
+    start = threading.Thread.start
+    started: list[threading.Thread] = []
+
+    def limited(thread: threading.Thread) -> None:
+        if len(started) > 1:
+            msg = "can't start new thread"
+            raise RuntimeError(msg)
+        started.append(thread)
+        start(thread)
+
+    monkeypatch.setattr(threading.Thread, "start", limited)
+    clock = FakeClock()
+    release = threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    client = FakeClient(answer)
+    pool = DeliveryPool(machine_of(), client, clock, 8, 16)
+    pool.submit(batch("first"))
+    for number, name in enumerate(("second", "third"), start=1):
+        pool.submit(Batch(number, "orders", 0.0, [event(name, NOW + 5)]))
+    clock.now += 10
+    release.set()
+    results = [take(pool) for _ in range(3)]
+    assert client.posted == [["first"]]
+    assert {one.reason for result in results for one in result.undelivered} == {"event_too_old"}
     pool.close()
 
 
@@ -323,3 +381,23 @@ def test_what_is_known_at_the_end() -> None:
     result = take(pool)
     assert (result.requests, result.delivered) == (1, [])
     assert isinstance(result.failure, DeliveryError)
+
+
+def test_a_wake_up_hides_no_result() -> None:
+    """A signal that comes while a run fails does not leave behind what is known of its batches."""
+    release, called = threading.Event(), threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        called.set()
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    pool = pool_of(answer)
+    pool.submit(batch("1"))
+    assert called.wait(PATIENCE)
+    pool.wake()
+    pool.close()
+    release.set()
+    result = pool.take(0.0)
+    assert result is not None
+    assert result.requests == 1

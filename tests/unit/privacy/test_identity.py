@@ -195,6 +195,17 @@ def test_text_that_is_no_address_is_junk(text: str) -> None:
     assert (found.md5, found.sha2, found.notes) == (None, None, ("email",))
 
 
+@pytest.mark.parametrize(
+    "address", ["a{}n@example.com", "an{}@example.com", "ann@ex{}ample.com", "ann@example.c{}m"]
+)
+def test_a_character_of_ascii_means_the_same_beside_others(address: str) -> None:
+    """Addresses of ASCII alone have an expression of their own, which accepts the same ones."""
+    for character in map(chr, range(128)):
+        text = address.format(character)
+        alone, beside = identify([text], GMAIL), identify([f"\u00e9{text}"], GMAIL)
+        assert alone.notes == beside.notes, repr(character)
+
+
 @pytest.mark.parametrize("code", [0xD800, 0xDBFF, 0xDC00, 0xDFFF])
 @pytest.mark.parametrize("address", ["{}ann@example.com", "a{}n@example.com", "ann@example.com{}"])
 def test_an_address_with_a_lone_surrogate_is_junk(code: int, address: str) -> None:

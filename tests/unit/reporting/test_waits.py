@@ -9,6 +9,7 @@ from fakes import FakeClock
 
 from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.reporting.waits import WaitLog, three_digits
+from target_liveintent.run import Elsewhere
 
 
 def lines(caplog: pytest.LogCaptureFixture) -> list[tuple[str, str]]:
@@ -44,11 +45,11 @@ def test_rates(rate: float, text: str) -> None:
 
 
 def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
-    """An outage is a warning, with the pace as well."""
+    """An outage is a warning, with the pace as well; it does not begin with "for 0 s"."""
     clock = FakeClock()
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
-    text = "the API takes nothing: HTTP 503 for 0 s; 7 batches wait; the pace: 1 requests in flight"
+    text = "the API takes nothing: HTTP 503 for 1 s; 7 batches wait; the pace: 1 requests in flight"
     assert lines(caplog) == [("WARNING", text)]
 
 
@@ -61,3 +62,20 @@ def test_a_line_a_minute(caplog: pytest.LogCaptureFixture) -> None:
         log.update(DeliveryStatus(9, 7, 2, 4.5, "HTTP 429", clock.now))
         clock.now += 1
     assert len(caplog.records) == 3
+
+
+def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
+    """It is logged once it lasts, and once a minute after that."""
+    caplog.set_level(logging.INFO)
+    clock = FakeClock()
+    log = WaitLog(logging.getLogger("test"), clock)
+    since = clock.now
+    log.update_elsewhere(None)
+    for _ in range(70):
+        log.update_elsewhere(Elsewhere(7, "run-2", since))
+        clock.now += 1
+    text = (
+        "7 events wait since {} s for run run-2, which has claimed them in the ledger; if that run"
+        " has died, they are sent 30 seconds after its end"
+    )
+    assert lines(caplog) == [("INFO", text.format(5)), ("INFO", text.format(65))]

@@ -357,10 +357,10 @@ def test_advice_on_what_was_not_sent() -> None:
     report = _report(read=21, invalid_source=3, no_identity=5)
     report.of("orders").dropped.update(no_consent=4, suppressed=2, already_sent=6, over_limit=1)
     report.of("orders").mapped = frozenset({"email"})
-    sent, *reasons, letters = report.advice("letters.singer", "l.sqlite")
+    sent, *reasons, letters = report.advice("letters.singer", "do this")
     assert sent == (
         f"already_sent 6: {REASONS['already_sent'].meaning} To send such events again, set ledger"
-        " to false for one run, or forget them all: delete the ledger's files, l.sqlite*"
+        " to false for one run, or forget them all: do this"
     )
     assert reasons == [
         f"{reason} {count}: {REASONS[reason].meaning}"

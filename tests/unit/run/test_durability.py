@@ -217,6 +217,7 @@ def test_rows_are_durable_before_the_ledger() -> None:
         "delivered_path write",
         "delivered_path sync",
         "ledger end",
+        "ledger write",
     ]
     assert ledger.confirmed == ["1"]
 
@@ -267,6 +268,14 @@ def test_all_files_are_closed_at_the_end(fails: bool) -> None:
     closed = [what for what in fake.happened if what.endswith(" close")]
     assert closed == ["dead_letter_path close", "delivered_path close", "ledger close"]
     assert fake.delivery.closed
+
+
+def test_a_file_that_cannot_be_closed() -> None:
+    """The other files of a run are closed all the same, and the ledger lets go of its events."""
+    fake, _, _ = delivering(ledger=True, failing="close")
+    with pytest.raises(StorageError, match="delivered_path"):
+        fake.run.finish()
+    assert fake.happened[-1] == "ledger close"
 
 
 def test_deliveries_can_be_followed() -> None:

@@ -110,6 +110,25 @@ def test_a_stop_of_a_run_that_has_failed() -> None:
     assert 17.0 < fake.clock.now - start <= 19.0
 
 
+class LateDelivery(FakeDelivery):
+    """Delivery of which the batches come back only when it is closed."""
+
+    def close(self) -> None:
+        super().close()
+        self.finish(deliver_all(self.submitted[0]))
+
+
+def test_a_stop_of_a_run_that_has_failed_counts_all_requests() -> None:
+    """What the closed delivery still knows is counted, although the stop is a second failure."""
+    clock = FakeClock()
+    fake = FakeRun(parts={"clock": clock, "delivery": LateDelivery(clock)})
+    fake.run.take("orders", event("1"))
+    fake.run.request_stop()
+    with pytest.raises(DeliveryError, match="still on their way"):
+        fake.run.abandon(StorageError("no space"))
+    assert (fake.run.counts.requests, fake.run.counts.of("orders").delivered) == (1, 1)
+
+
 def test_a_stopped_run_retries_for_a_while() -> None:
     """Delivery is stopped five seconds after the first request to stop, and not later."""
     fake = FakeRun()

@@ -10,7 +10,9 @@ from fakes import FakeLedger, FakeRun, deliver_all, event
 
 if TYPE_CHECKING:
     from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+from target_liveintent.errors import DeliveryError, StorageError
 from target_liveintent.run.counts import RunCounts
+from target_liveintent.run.elsewhere import Elsewhere
 
 
 def submitted(fake: FakeRun) -> list[list[str]]:
@@ -171,3 +173,153 @@ def test_the_limit_counts_what_is_sent(size: int) -> None:
     assert [name for names in submitted(fake) for name in names] == ["3", "4"]
     assert fake.run.limit_reached
     assert fake.run.counts.of("orders").dropped == {"already_sent": 2, "over_limit": 1}
+
+
+# Claims
+
+
+def full_batches(fake: FakeRun, count: int, *, first: int = 0) -> None:
+    """Read the events of so many batches of two."""
+    for n in range(first * 2, (first + count) * 2):
+        fake.run.take("orders", event(str(n)))
+
+
+def test_full_batches_are_claimed_together() -> None:
+    """One is, when nothing is in flight; then eight at once, or those that there are at a tick."""
+    fake, ledger = with_ledger(batch_size_rows=2, size=99)
+    fake.delivery.deliver = None
+    full_batches(fake, 8)
+    assert ledger.claimed == [[["0", "1"]]]
+    assert submitted(fake) == [["0", "1"]]
+    full_batches(fake, 1, first=8)
+    assert [len(batches) for batches in ledger.claimed] == [1, 8]
+    full_batches(fake, 2, first=9)
+    assert len(ledger.claimed) == 2
+    fake.delivery.deliver = deliver_all
+    fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
+    fake.tick()
+    assert [len(batches) for batches in ledger.claimed] == [1, 8, 2]
+
+
+def test_a_slow_ledger_is_not_asked_all_the_time() -> None:
+    """After an answer that took a while, as much time passes before single batches are claimed."""
+    fake, ledger = with_ledger(batch_size_rows=2)
+
+    def answer_slowly() -> None:
+        fake.clock.now += 0.05
+
+    ledger.on_claim = answer_slowly
+    full_batches(fake, 2)
+    assert (len(ledger.claimed), ledger.confirmed) == (1, [])
+    fake.clock.now += 0.04
+    full_batches(fake, 1, first=2)
+    assert (len(ledger.claimed), ledger.confirmed) == (1, [])
+    fake.clock.now += 0.011
+    full_batches(fake, 1, first=3)
+    assert [len(batches) for batches in ledger.claimed] == [1, 3]
+    assert ledger.confirmed == ["0", "1"]
+
+
+def test_what_another_run_has_claimed_is_waited_for() -> None:
+    """It is asked about once a second, and no STATE passes it; then it is sent, if it must be."""
+    fake, ledger = with_ledger(batch_size_rows=2)
+    ledger.others = {"1": "run-2", "2": "run-2"}
+    for name in "12":
+        fake.run.take("orders", event(name))
+    fake.run.gate.hold("1")
+    for name in "34":
+        fake.run.take("orders", event(name))
+    fake.run.gate.hold("2")
+    start = fake.clock.now
+    fake.tick()
+    fake.tick()
+    assert submitted(fake) == [["3", "4"]]
+    assert fake.states == []
+    assert fake.run.counts.elsewhere == Elsewhere(2, "run-2", start)
+    ledger.others = {"2": "run-2"}
+    fake.tick()
+    assert (submitted(fake), fake.states) == ([["3", "4"], ["1"]], [])
+    ledger.others, ledger.confirmed = {}, [*ledger.confirmed, "2"]
+    fake.tick()
+    assert (submitted(fake), fake.states) == ([["3", "4"], ["1"]], ["2"])
+    assert fake.run.counts.of("orders").dropped == {"already_sent": 1}
+    assert fake.run.counts.elsewhere is None
+
+
+def test_the_end_waits_for_another_run() -> None:
+    """At its end, too, a run waits for the outcome of what another one has claimed."""
+    fake, ledger = with_ledger()
+    ledger.others = {"1": "run-2"}
+    asked: list[float] = []
+
+    def ask() -> None:
+        asked.append(fake.clock.now)
+        if len(asked) == 5:
+            ledger.others = {}
+
+    ledger.on_claim = ask
+    fake.run.take("orders", event("1"))
+    fake.run.gate.hold("1")
+    start = fake.clock.now
+    fake.run.finish()
+    assert (submitted(fake), fake.states) == ([["1"]], ["1"])
+    assert [at - start for at in asked] == [0, 0, 1, 2, 3]
+
+
+def test_a_stopped_run_does_not_wait_for_another_one() -> None:
+    """After some seconds it ends, and STATE stands before what waits."""
+    fake, ledger = with_ledger(batch_size_rows=1)
+    ledger.others = {"2": "run-2"}
+    fake.run.take("orders", event("1"))
+    fake.run.gate.hold("1")
+    fake.run.take("orders", event("2"))
+    fake.run.gate.hold("2")
+    fake.run.request_stop()
+    start = fake.clock.now
+    with pytest.raises(
+        DeliveryError, match="stopped while 1 events waited for run run-2"
+    ) as raised:
+        fake.run.finish()
+    fake.run.abandon(raised.value)
+    assert 5 < fake.clock.now - start < 8
+    assert (submitted(fake), fake.states) == ([["1"]], ["1"])
+    assert fake.happened[-1] == "ledger close"
+
+
+def test_too_many_repeats_are_not_read_on() -> None:
+    """While many batches wait for equal events, nothing more is read."""
+    fake, _ = with_ledger(batch_size_rows=1)
+    fake.delivery.deliver = None
+    fake.run.take("orders", event("1"))
+    held = fake.delivery.submitted[0]
+    progress: list[int] = []
+
+    def deliver(*_: object) -> None:
+        progress.append(fake.delivery.in_flight)
+        if len(progress) == 100:
+            fake.delivery.finish(deliver_all(held))
+
+    fake.run._parts = fake.run._parts._replace(on_progress=deliver)  # noqa: SLF001
+    for _ in range(200):
+        fake.run.take("orders", event("1"))
+    assert fake.run.counts.of("orders").dropped["already_sent"] > 64
+
+
+def test_a_ledger_that_fails_ends_the_run() -> None:
+    """No STATE is written, and what it could not claim is not sent."""
+    fake, ledger = with_ledger(batch_size_rows=2)
+
+    def fail() -> None:
+        msg = "the database of ledger_url cannot be used"
+        raise StorageError(msg)
+
+    full_batches(fake, 1)
+    ledger.on_claim = fail
+    fake.run.take("orders", event("8"))
+    fake.run.gate.hold("1")
+    with pytest.raises(StorageError) as raised:
+        fake.run.finish()
+    with pytest.raises(StorageError):
+        fake.run.abandon(raised.value)
+    assert (submitted(fake), fake.states) == ([["0", "1"]], [])
+    assert fake.happened[-1] == "ledger close"

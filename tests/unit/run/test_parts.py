@@ -27,7 +27,7 @@ def test_the_usual_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     assert parts.ledger is not None
     assert parts.delivered_file is None
     assert list(tmp_path.iterdir()) == []
-    assert parts.ledger.unsent([event("1")]) == [event("1")]
+    assert parts.ledger.claim({0: [event("1")]})[0].mine == [event("1")]
     assert (tmp_path / "liveintent-ledger.sqlite").exists()
     parts.ledger.close()
 
@@ -59,8 +59,8 @@ def test_whose_the_ledger_is(tmp_path: Path) -> None:
     sent = [event("1", time.time() + 1_000)]
     one = parts_of(settings(api_url="http://127.0.0.1:9", **given), LOGGER, run_id="run-1").ledger
     assert one is not None
-    one.unsent(sent)
-    one.end(sent, sent)
+    one.claim({0: sent})
+    one.end(0, sent)
     one.close()
     for url, is_new in (
         ("http://127.0.0.1:8086/v2", False),
@@ -69,7 +69,7 @@ def test_whose_the_ledger_is(tmp_path: Path) -> None:
     ):
         other = parts_of(settings(api_url=url, **given), LOGGER, run_id="run-1").ledger
         assert other is not None
-        assert other.unsent(sent) == sent[: int(is_new)]
+        assert other.claim({0: sent})[0].mine == sent[: int(is_new)]
         other.close()
 
 
@@ -81,7 +81,7 @@ def test_a_default_ledger_that_cannot_be_used(
     (tmp_path / "liveintent-ledger.sqlite").mkdir()
     ledger = parts_of(settings(ledger=True), LOGGER, run_id="run-1").ledger
     assert ledger is not None
-    assert ledger.unsent([event("1")]) == [event("1")]
+    assert ledger.claim({0: [event("1")]})[0].mine == [event("1")]
     (record,) = caplog.records
     assert (record.levelname, "goes on without a ledger" in record.message) == ("WARNING", True)
 

@@ -2,19 +2,26 @@
 
 from __future__ import annotations
 
+import itertools
 import os
+import re
 import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.model import Conversion
-from target_liveintent.storage.ledger import Ledger, LedgerAccount
+from target_liveintent.storage.ledger import Claim, Ledger, LedgerAccount
+from target_liveintent.storage.ledger_in_database import LedgerInDatabase
+from target_liveintent.storage.ledger_in_file import LedgerInFile
 
 if TYPE_CHECKING:
+    from collections.abc import Sequence
     from pathlib import Path
 
 HOST = "conversions.liveintent.com"
-ACCOUNT = LedgerAccount("a-1b2c", HOST, f"https://{HOST}/conversions/a-1b2c")
+ACCOUNT = LedgerAccount("a-1b2c", HOST)
+URL = f"https://{HOST}/conversions/a-1b2c"
 LATER = int(time.time()) + 86_400
 
 
@@ -27,15 +34,50 @@ def events(*numbers: int) -> list[Conversion]:
     return [event(str(n)) for n in range(*numbers)]
 
 
-class Ledgers:
-    """Opens ledgers over one file, and closes them all."""
+def open_ledger(
+    path: Path | str,
+    account: LedgerAccount = ACCOUNT,
+    *,
+    url: str = URL,
+    run_id: str = "run-1",
+    clock: Clock = SYSTEM_CLOCK,
+    **how: Any,
+) -> Ledger:
+    """Open the ledger in a file."""
+    store = LedgerInFile(str(path), account, url, run_id=run_id, clock=clock, **how)
+    return Ledger(store, account, clock)
 
-    def __init__(self, path: Path) -> None:
+
+def open_database(
+    url: str,
+    account: LedgerAccount = ACCOUNT,
+    *,
+    run_id: str = "run-1",
+    clock: Clock = SYSTEM_CLOCK,
+) -> Ledger:
+    """Open the ledger in a database."""
+    return Ledger(LedgerInDatabase(url, account, run_id=run_id, clock=clock), account, clock)
+
+
+class Ledgers:
+    """Opens ledgers over one store, each as a run of its own, and closes them all.
+
+    Args:
+        path: The file.
+        url: The database in its place.
+    """
+
+    def __init__(self, path: Path, url: str | None = None) -> None:
         self.path = path
+        self.url = url
         self._open: list[Ledger] = []
 
     def __call__(self, account: LedgerAccount = ACCOUNT, **how: Any) -> Ledger:
-        ledger = Ledger(str(self.path), account, **how)
+        how.setdefault("run_id", f"run-{len(self._open)}")
+        if self.url is None:
+            ledger = open_ledger(self.path, account, **how)
+        else:
+            ledger = open_database(self.url, account, **how)
         self._open.append(ledger)
         return ledger
 
@@ -43,13 +85,48 @@ class Ledgers:
         for ledger in self._open:
             ledger.close()
 
+    def query(self, *statements: str) -> list[tuple[Any, ...]]:
+        """Execute statements, which name tables as the file does; return what the last gives."""
+        if self.url is None:
+            return query(self.path, *statements)
+        import psycopg
+
+        with psycopg.connect(self.url) as db:
+            for statement in statements:
+                names = r"\b(accepted|last_accepted|claims)\b"
+                cursor = db.execute(re.sub(names, r"liveintent_ledger_\1", statement))
+            return cursor.fetchall() if cursor.description else []
+
+    def rows(self) -> int:
+        """The number of keys."""
+        ((count,),) = self.query("SELECT count(*) FROM accepted")
+        return int(count)
+
+
+_numbers = itertools.count()
+
+
+def claim(ledger: Ledger, conversions: Sequence[Conversion]) -> tuple[int, Claim]:
+    """Claim events as a batch; return its number as well."""
+    number = next(_numbers)
+    return number, ledger.claim({number: conversions})[number]
+
+
+def unsent(ledger: Ledger, conversions: Sequence[Conversion]) -> list[Conversion]:
+    """Return the events that are free, and claim none of them."""
+    number, claimed = claim(ledger, conversions)
+    if claimed.mine:
+        ledger.end(number, [])
+        ledger.write()
+    return claimed.mine
+
 
 def remember(ledger: Ledger, *delivered: Conversion) -> None:
     """Deliver events, as a run does."""
-    for one in delivered:
-        ledger.begin(one)
-    ledger.unsent(delivered)
-    ledger.end(delivered, delivered)
+    number, claimed = claim(ledger, delivered)
+    if claimed.mine:
+        ledger.end(number, claimed.mine)
+        ledger.write()
 
 
 def rows(path: Path) -> int:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 from typing import TYPE_CHECKING, Any
@@ -10,11 +11,13 @@ import pytest
 
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import InputError, StorageError
+from target_liveintent.storage import journals
 from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
 from target_liveintent.storage.journals import Journal, TakenOver
 from target_liveintent.storage.replayed import Replayed, count_letters
 
 if TYPE_CHECKING:
+    from contextlib import AbstractContextManager
     from pathlib import Path
 
 KILLED = 99
@@ -54,11 +57,13 @@ def replay(path: Path, to: Path, run_id: str = "1") -> None:
     """Do what a replay does: some letters are sent, one is rejected again, the others stay."""
     letters = TakenOver(str(path))
     replayed = Replayed()
-    with letters.alone():
+    with letters.alone(), contextlib.ExitStack() as at_end:
+        at_end.callback(replayed.release)
         count_letters(letters.sources)
-        for number, line in enumerate(replayed.read(letters.take(run_id, str(to)))):
+        for line in replayed.read(letters.take(run_id, str(to))):
             event_id = json.loads(line)["record"]["event_id"]
-            assert replayed.current == number
+            number = replayed.current
+            assert number is not None
             if event_id in SENT:
                 replayed.settle([number])
             elif event_id == REJECTED:
@@ -246,3 +251,81 @@ def test_a_part_can_be_left_again(tmp_path: Path) -> None:
         for _ in range(2):
             part.leave([letter("8")])
     assert left(tmp_path) == ["8"]
+
+
+def test_two_replays_complete_the_same(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The slower one finds nothing to do, also where the letters have been taken away since."""
+    path, to = tmp_path / "again", tmp_path / "dead-letters"
+    write(path, "7")
+    with monkeypatch.context() as patched:
+        patched.setattr(journals, "complete_commit", lambda _: None)
+        replay(path, to)
+    complete = journals.complete_commit
+    (commit,) = tmp_path.glob("*.commit")
+
+    class Slow(DeadLetterFile):
+        def in_place(self) -> AbstractContextManager[int]:
+            with monkeypatch.context() as patched:
+                patched.setattr(journals, "DeadLetterFile", DeadLetterFile)
+                complete(str(commit))
+            assert left(tmp_path) == ["7"]
+            to.unlink()
+            return super().in_place()
+
+    monkeypatch.setattr(journals, "DeadLetterFile", Slow)
+    complete(str(commit))
+    assert left(tmp_path) == []
+    assert others(tmp_path) == []
+
+
+@pytest.mark.parametrize("torn", [b"", b"9", b'9 {"type":"REC'])
+def test_a_repetition_goes_on_with_the_notes(tmp_path: Path, torn: bytes) -> None:
+    """What was settled is not read again; of what was replaced, the new letter is."""
+    path = tmp_path / "dead-letters"
+    write(path, *map(str, range(10)))
+    killed = Replayed()
+    letters = TakenOver(str(path))
+    with letters.alone():
+        for line in killed.read(letters.take("1", str(path))):
+            number = killed.current
+            assert number is not None
+            if b'"3"' in line:
+                killed.settle([number, 1, None])
+            elif b'"5"' in line:
+                killed.replace(number, letter("5", reason="new"))
+                break
+        killed.release()  # It is killed here.
+    (notes,) = tmp_path.glob("*.notes")
+    with notes.open("ab") as file:
+        file.write(torn)
+    again = Replayed()
+    with letters.alone():
+        read = [json.loads(line)["record"] for line in again.read(letters.take("2", str(path)))]
+        assert [x["event_id"] for x in read] == ["0", "2", "4", "5", "6", "7", "8", "9"]
+        assert [x.get("reason") for x in read] == [None, None, None, "new", *[None] * 4]
+        assert (again.settled_before, again.count) == (2, 10)
+        again.replace(4, letter("4", reason="newer"))
+        again.close()
+        again.release()
+    assert left(tmp_path) == ["0", "2", "4", "5", "6", "7", "8", "9"]
+    assert {x["event_id"]: x.get("reason") for x in records(path)}["5"] == "new"
+    assert others(tmp_path) == []
+
+
+def test_a_replay_that_fails_before_it_reads(tmp_path: Path) -> None:
+    """It puts back what an interrupted one has left, without what that one has settled."""
+    path = tmp_path / "dead-letters"
+    write(path, "7", "8", "9")
+    letters = TakenOver(str(path))
+    for settles in (True, False):
+        replayed = Replayed()
+        with letters.alone():
+            lines = replayed.read(letters.take(str(settles), str(path)))
+            if settles:
+                next(lines)
+                replayed.settle([0])
+            else:
+                replayed.close()
+            replayed.release()
+    assert left(tmp_path) == ["8", "9"]
+    assert others(tmp_path) == []

@@ -4,9 +4,9 @@ from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
-from ledger_support import event, events, remember
+from ledger_support import event, events, remember, unsent
 
-from target_liveintent.storage import ledger_preview
+from target_liveintent.storage import Claim, ledger_preview
 from target_liveintent.storage.ledger_preview import LedgerPreview
 
 if TYPE_CHECKING:
@@ -20,7 +20,7 @@ def test_what_comes_twice() -> None:
     assert preview.unsent([*events(2), *events(2)]) == events(2)
     assert preview.unsent(events(3)) == events(2, 3)
     assert preview.unsent([event(pixel_id=9)]) == [event(pixel_id=9)]
-    assert not preview.locked
+    assert preview.waits_for == ""
     preview.close()
 
 
@@ -31,14 +31,16 @@ def test_what_was_delivered(ledgers: Ledgers) -> None:
     before = ledgers.path.read_bytes()
     preview = LedgerPreview(ledgers())
     batch = events(4)
-    assert all(map(preview.begin, batch))
-    assert preview.unsent(batch) == events(2, 4)
-    preview.end(batch, batch)
-    assert preview.unsent(batch) == []
-    assert (preview.locked, preview.is_kept) == (False, False)
+    assert preview.claim({0: batch, 1: batch}) == {
+        0: Claim(events(2, 4), [], 2),
+        1: Claim([], [], 4),
+    }
+    preview.end(0, batch)
+    preview.write()
+    assert (preview.waits_for, preview.is_kept) == ("", False)
     preview.close()
     assert ledgers.path.read_bytes() == before
-    assert ledgers().unsent(batch) == events(2, 4)
+    assert unsent(ledgers(), batch) == events(2, 4)
 
 
 def test_how_much_is_remembered(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -55,6 +55,14 @@ def test_the_figures_of_each_stream() -> None:
     assert (visits.within_an_hour, visits.late, visits.within_a_day) == (0, 3, 0)
 
 
+def test_how_late_events_were() -> None:
+    """Up to an hour is fresh, up to a day is not, and sources are added up."""
+    run = MadeUpRun().deliver(2, at=TIME + 3_600).deliver(3, at=TIME + 3_601)
+    run.deliver(4, at=TIME + 3_601, source="offline").deliver(5, at=TIME + DAY + 1)
+    orders = left_by(run).run.streams["orders"]
+    assert (orders.within_an_hour, orders.late, orders.within_a_day) == (2, 12, 9)
+
+
 def test_a_stream_without_records_is_there() -> None:
     """Its SCHEMA came, so nothing of it is a figure."""
     run = MadeUpRun()
@@ -111,6 +119,7 @@ def test_no_secret_and_no_address_is_written() -> None:
         stream_maps={"orders": {"salt": "'s3cret'"}}, stream_map_config={"hash_seed": "s33d"}
     )
     run.deliver(stream="buyer@example.com").deliver(2, stream="made-up-token")
+    assert not {"buyer@example.com", "made-up-token"} & left_by(run).run.streams.keys()
     memory = MemoryFolder()
     failure = Ending(FAILED, "made-up-token of buyer@example.com")
     HistoryFolder(memory, 400, pytest.fail).add(left_by(run, failure))

@@ -258,3 +258,13 @@ def test_a_year_of_hourly_runs_is_read_at_once(memory: MemoryFolder) -> None:
     assert time.process_time() - started < 0.5
     assert len(memory.files) == 365
     assert set(delivered(history).values()) == {2_400}
+
+
+def test_what_is_written_is_redacted(memory: MemoryFolder) -> None:
+    """Whatever part of an entry has an address, the file has its hash."""
+    left = entry("a", at(TODAY))
+    left.run.message = "what buyer@example.com did"
+    folder_of(memory).add(left)
+    (content,) = memory.files.values()
+    assert b"buyer" not in content
+    assert b"what " in content

@@ -121,6 +121,18 @@ def test_nothing_is_judged_before_14_days(count: int) -> None:
     assert found(orders(0), [*gaps, *usual_days(count, orders())]) == {}
 
 
+def test_a_day_without_usual_runs_is_a_gap() -> None:
+    """A day with usual runs of other streams is a zero."""
+    runs = {
+        4: run("a", at(days_before(4)), orders=orders()),
+        3: run("b", at(days_before(3)), DRY_RUN, orders=orders()),
+        2: run("c", at(days_before(2)), visits=orders()),
+    }
+    days = [day(days_before(back), one) for back, one in runs.items()]
+    found = {at: one.delivered for at, one in stream_days(days, "orders")}
+    assert found == {days_before(4): 1_000, days_before(2): 0}
+
+
 def test_with_14_days_it_is() -> None:
     assert ("conversions", "") in found(orders(0, values={}), usual_days(14, orders()))
 
@@ -171,6 +183,8 @@ def test_weekdays_are_compared_after_four_weeks() -> None:
     assert found(orders(300), days, hour=23) == {}
     assert ("conversions", "") in found(orders(140), days, hour=23)
     assert len(comparable([*stream_days(days, "orders")], TODAY)) == 5
+    weeks = [one for one in days if one.day >= days_before(28)]
+    assert len(comparable([*stream_days(weeks, "orders")], TODAY)) == 4
     young = [one for one in days if one.day >= days_before(27)]
     assert len(comparable([*stream_days(young, "orders")], TODAY)) == 27
 

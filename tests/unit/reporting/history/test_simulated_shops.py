@@ -43,6 +43,16 @@ def test_no_false_warnings(a_day: int) -> None:
     assert len(found) <= 1, found
 
 
+@pytest.mark.parametrize("a_day", SHOPS)
+def test_no_false_warnings_before_weekdays_are_compared(a_day: int) -> None:
+    """A Sunday in a holiday sells half of what the middle of all days is."""
+    shop = Shop(a_day, seed=1, dip=range(17, 28))
+    for _ in range(WARM_UP):
+        assert not [*shop.day(judged=False)]
+    found = [one for _ in range(14) for run in shop.day() for one in run if one.said]
+    assert found == []
+
+
 def few(share: float) -> Callable[[StreamFigures], None]:
     def change(figures: StreamFigures) -> None:
         for name in ("delivered", "within_an_hour", "within_a_day"):

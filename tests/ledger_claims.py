@@ -1,0 +1,45 @@
+"""The claims in a ledger, seen from outside."""
+
+from __future__ import annotations
+
+import sqlite3
+from typing import TYPE_CHECKING
+
+import psycopg
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+
+def let_claims_lapse(ledger: Path | str, run_id: str = "%") -> None:
+    """Let the claims of a dead run, or of all runs, lapse at once, as half a minute does.
+
+    Args:
+        ledger: The path of a file, or the URL of a database.
+        run_id: Whose claims.
+    """
+    if isinstance(ledger, str):
+        with psycopg.connect(ledger) as database:
+            database.execute(
+                "UPDATE liveintent_ledger_claims SET until = now() - interval '1 s'"
+                " WHERE run_id LIKE %s",
+                [run_id],
+            )
+    elif ledger.exists():
+        file = sqlite3.connect(ledger)
+        with file:
+            file.execute("UPDATE claims SET until = 0 WHERE run_id LIKE ?", [run_id])
+        file.close()
+
+
+def count(ledger: Path | str, table: str) -> int:
+    """Return how many rows a table of a ledger has: `accepted` or `claims`."""
+    query = f"SELECT count(*) FROM {{}}{table}"  # noqa: S608
+    if isinstance(ledger, str):
+        with psycopg.connect(ledger) as database:
+            ((found,),) = database.execute(query.format("liveintent_ledger_")).fetchall()
+    else:
+        file = sqlite3.connect(ledger)
+        ((found,),) = file.execute(query.format("")).fetchall()
+        file.close()
+    return int(found)

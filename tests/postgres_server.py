@@ -1,0 +1,117 @@
+"""A PostgreSQL server of our own, from the programs on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import shutil
+import socket
+import subprocess
+import tempfile
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+
+class Postgres:
+    """A PostgreSQL server of our own, on loopback, from installed programs."""
+
+    def __init__(self, programs: Path, folder: Path) -> None:
+        self.programs = programs
+        self._folder = folder
+        # PostgreSQL refuses to run as root.
+        self._user = "postgres" if os.geteuid() == 0 else None
+        with socket.socket() as free:
+            free.bind(("127.0.0.1", 0))
+            self.port = str(free.getsockname()[1])
+
+    def _call(self, program: str, *args: str) -> str:
+        done = subprocess.run(
+            [self.programs / program, *args],
+            user=self._user,
+            cwd=self._folder,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=60,
+            check=False,
+        )
+        assert done.returncode == 0, done.stdout
+        return done.stdout
+
+    def start(self) -> None:
+        """Make a cluster and start it."""
+        if self._user is not None:
+            shutil.chown(self._folder, self._user)
+        data = str(self._folder / "data")
+        self._call("initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C")
+        # A log in which a tap can read changes; nothing else differs.
+        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
+        if self._has_setting(data, "output_plugin_libraries"):  # Recent minor releases only.
+            options += " -c output_plugin_libraries=wal2json"
+        log = str(self._folder / "log")
+        subprocess.run(
+            [self.programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"],
+            user=self._user,
+            cwd=self._folder,
+            stdout=subprocess.DEVNULL,
+            timeout=60,
+            check=True,
+        )
+
+    def _has_setting(self, data: str, name: str) -> bool:
+        command = [self.programs / "postgres", "-D", data, "-C", name]
+        done = subprocess.run(
+            command, user=self._user, cwd=self._folder, capture_output=True, timeout=60, check=False
+        )
+        return done.returncode == 0
+
+    def stop(self) -> None:
+        """Stop it; nothing is kept."""
+        self._call("pg_ctl", "-D", str(self._folder / "data"), "-m", "immediate", "stop")
+
+    def sql(self, text: str) -> str:
+        """Run SQL as its owner."""
+        return self._call(
+            "psql", "-h", "127.0.0.1", "-p", self.port, "-U", "tester", "-d", "postgres",
+            "-v", "ON_ERROR_STOP=1", "-qtAc", text,
+        )  # fmt: skip
+
+    def url(self, schema: str = "public") -> str:
+        """The URL of a database, in which unqualified tables are those of a schema."""
+        options = f"options=-csearch_path%3D{schema}"
+        return f"postgresql://tester:s3cret-of-postgres@127.0.0.1:{self.port}/postgres?{options}"
+
+
+def _how_able(initdb: Path) -> tuple[bool, str]:
+    """Put first, in the end, a server whose log can be read; then the newest."""
+    return wal2json(initdb.parent).exists(), initdb.parts[-3]
+
+
+def wal2json(programs: Path) -> Path:
+    """Return where the plugin is that a tap reads the server's log with."""
+    return programs.parent / "lib" / "wal2json.so"
+
+
+@contextlib.contextmanager
+def running() -> Iterator[Postgres]:
+    """Run a server; skip the test where its programs are not installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_how_able)
+    initdb = found[-1] if found else shutil.which("initdb")
+    if initdb is None:
+        pytest.skip("PostgreSQL's server programs are not installed (Debian: postgresql)")
+    # Not below pytest's own folder, which only its owner can enter.
+    folder = Path(tempfile.mkdtemp(prefix="target-liveintent-"))
+    server = Postgres(Path(initdb).parent, folder)
+    try:
+        server.start()
+        try:
+            yield server
+        finally:
+            server.stop()
+    finally:
+        shutil.rmtree(folder)

@@ -1,0 +1,128 @@
+"""Delivers events by a machine, with requests side by side, on a clock that is simulated."""
+
+from __future__ import annotations
+
+import heapq
+import itertools
+import random
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+from fakes import event, machine_of
+from unit_support import NOW
+
+from target_liveintent.delivery.model import Batch
+from target_liveintent.delivery.request import Request
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from target_liveintent.delivery.answers import Answer
+    from target_liveintent.delivery.model import BatchResult
+
+LATENCY = 0.1
+"""Seconds until the API answers."""
+
+
+class Asked(NamedTuple):
+    """A request.
+
+    Attributes:
+        number: Its place among the run's requests, counted from 1.
+        events: The numbers of its events.
+        now: When it arrives, in seconds since the start of the run.
+    """
+
+    number: int
+    events: set[int]
+    now: float
+
+
+class Sent(NamedTuple):
+    """What became of a run.
+
+    Attributes:
+        requests: How many requests were made.
+        delivered: The numbers of the events that were delivered, in order.
+        refused: The numbers of the events that became dead letters.
+        unproven: How many of them nothing was left to compare with.
+        failure: What ended the run.
+        reasons: Why events became dead letters.
+        seconds: How long it took.
+    """
+
+    requests: int
+    delivered: list[int]
+    refused: set[int]
+    unproven: int
+    failure: Exception | None
+    reasons: set[str]
+    seconds: float
+
+
+def send(
+    count: int,
+    answer: Callable[[Asked], Answer],
+    at_once: int,
+    *,
+    batch_size: int = 100,
+    pause: float = 0.0,
+    **changes: Any,
+) -> Sent:
+    """Deliver events by a machine, with requests side by side on a clock that is simulated.
+
+    Args:
+        count: How many events there are.
+        answer: Answers a request.
+        at_once: The setting `max_concurrent_requests`.
+        batch_size: Events of a batch.
+        pause: Seconds between two batches of the tap.
+        changes: Settings.
+    """
+    size = max(at_once, 16)
+    machine = machine_of(size=size, max_concurrent_requests=at_once, **changes)
+    numbers = iter(range(0, count, batch_size))
+    spread = random.Random(1)  # noqa: S311
+    flight: list[tuple[float, int, Request, Answer]] = []
+    results: list[BatchResult] = []
+    now, next_batch, requests, drained = 0.0, 0.0, 0, False
+    for _ in itertools.count():
+        results += machine.finished
+        machine.finished.clear()
+        failed = any(result.failure for result in results)
+        if now >= next_batch and machine.unsent < size and not drained and not failed:
+            if (first := next(numbers, None)) is None:
+                drained = True
+                machine.drain()
+            else:
+                last = min(first + batch_size, count)
+                batch = [event(str(n), NOW + 1_000_000) for n in range(first, last)]
+                machine.add(Batch(first // batch_size, "orders", 0.0, batch))
+                next_batch = now + pause
+            continue
+        step = machine.next(now, NOW + now)
+        if isinstance(step, Request):
+            requests += 1
+            ids = {int(conversion.event_id) for conversion in step.conversions}
+            at = now + LATENCY * spread.uniform(0.9, 1.1)
+            heapq.heappush(flight, (at, requests, step, answer(Asked(requests, ids, now))))
+            continue
+        if machine.finished:
+            continue
+        due = [at for at, *_ in flight[:1]] + [step]
+        if not drained and not failed and machine.unsent < size:
+            due.append(next_batch)
+        if (then := min(due)) == float("inf"):
+            break
+        now = max(now, then)
+        while flight and flight[0][0] <= now:
+            _, _, request, came = heapq.heappop(flight)
+            machine.answered(request, came, now)
+    return Sent(
+        requests,
+        sorted(int(one.event_id) for result in results for one in result.delivered),
+        {int(one.conversion.event_id) for result in results for one in result.undelivered},
+        sum(result.unproven for result in results),
+        next((result.failure for result in results if result.failure), None),
+        {one.reason for result in results for one in result.undelivered},
+        now,
+    )

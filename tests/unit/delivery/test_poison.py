@@ -1,0 +1,130 @@
+"""Events on which the API always fails do not stop a run, and limits and outages blame no event."""
+
+from __future__ import annotations
+
+import random
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import ACCEPTED, FAULT, LIMITED, FakeClient, FakeClock, answers, batch, drive, machine_of
+from sending import Asked, send
+
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.errors import OutageError
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+BUSY = Answer(Verdict.LIMITED, "HTTP 503", 503)
+SILENT = Answer(Verdict.LIMITED, "no answer in time")
+FAILURES = {"500": FAULT, "503": BUSY, "429": LIMITED, "no answer": SILENT}
+
+
+def failing_on(poison: int, failure: Answer) -> Callable[[Asked], Answer]:
+    """Return the answers of an API that always fails on one event."""
+    return lambda asked: failure if poison in asked.events else ACCEPTED
+
+
+def limited_to(rate: float, rises_at: float = 0.0) -> Callable[[Asked], Answer]:
+    """Return the answers of an API that takes one request in so many seconds, and no bursts."""
+    full_at = [rises_at]
+
+    def answer(asked: Asked) -> Answer:
+        if asked.now < full_at[0]:
+            return LIMITED
+        full_at[0] = asked.now + 1 / rate
+        return ACCEPTED
+
+    return answer
+
+
+@pytest.mark.parametrize("at_once", [1, 2, 64])
+@pytest.mark.parametrize("failure", FAILURES)
+def test_a_poison_event_among_others(failure: str, at_once: int) -> None:
+    """It is found while the API accepts others, whatever it answers, and becomes a dead letter."""
+    sent = send(20_000, failing_on(4_040, FAILURES[failure]), at_once)
+    assert (sent.failure, sent.refused, sent.reasons) == (None, {4_040}, {"api_error"})
+    assert sent.delivered == [*range(4_040), *range(4_041, 20_000)]
+    assert sent.seconds < 1_800
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("budget", [20, 300])
+@pytest.mark.parametrize(("events", "poison"), [(8, 0), (8, 5), (1_000, 999), (1_000, 920)])
+def test_a_poison_event_at_the_end(failure: str, budget: int, events: int, poison: int) -> None:
+    """It is found by its own batch, in a few times the budget, though nothing else is left."""
+    answer = failing_on(poison, FAILURES[failure])
+    sent = send(events, answer, 64, max_retry_seconds=budget)
+    assert (sent.failure, sent.refused, sent.reasons) == (None, {poison}, {"api_error"})
+    assert len(sent.delivered) == events - 1
+    assert sent.seconds < 8 * budget
+
+
+def test_several_poison_events_at_the_end() -> None:
+    """What is left of a few batches is given up together."""
+    poison = {850, 999}
+    answer = lambda asked: BUSY if poison & asked.events else ACCEPTED  # noqa: E731
+    sent = send(1_000, answer, 64, max_retry_seconds=60)
+    assert (sent.failure, sent.refused, len(sent.delivered)) == (None, poison, 998)
+
+
+def test_what_comes_after_events_that_were_given_up() -> None:
+    """With a ledger, more may come: it has the whole of `max_retry_seconds`."""
+    machine = machine_of(max_retry_seconds=20)
+    machine.add(batch("good", "poison"))
+    clock = FakeClock()
+    machine.drain()
+    while not machine.finished:
+        step = machine.next(clock.now, clock.now)
+        if isinstance(step, float):
+            clock.now = step
+        else:
+            is_bad = any(one.event_id == "poison" for one in step.conversions)
+            machine.answered(step, BUSY if is_bad else ACCEPTED, clock.now)
+    assert [one.reason for one in machine.finished.popleft().undelivered] == ["api_error"]
+    machine.add(batch("later", number=1))
+    (second,) = drive(machine, answers(FAULT, ACCEPTED), clock)
+    assert (second.failure, len(second.delivered)) == (None, 1)
+
+
+@pytest.mark.parametrize("failure", [FAULT, BUSY])
+def test_a_single_event_with_nothing_after_it(failure: Answer) -> None:
+    """If nothing was accepted after its first fault, it may be an outage: the run fails."""
+    machine = machine_of(max_retry_seconds=20)
+    machine.add(batch("good"))
+    machine.add(batch("last", number=1))
+    client = FakeClient(lambda ids: failure if ids == ["last"] else ACCEPTED)
+    clock = FakeClock()
+    while not machine.finished:
+        request = machine.next(clock.now, clock.now)
+        assert not isinstance(request, float)
+        machine.answered(request, ACCEPTED, clock.now)
+    results = drive(machine, client, clock)
+    assert [type(result.failure) for result in results] == [type(None), OutageError]
+    assert results[1].undelivered == []
+
+
+@pytest.mark.parametrize("rate", [0.1, 0.02, 0.005])
+def test_a_strict_limit_blames_no_event(rate: float) -> None:
+    """However few requests a limit lets through, what waits for it is delivered."""
+    sent = send(12, limited_to(rate), 64, batch_size=1)
+    assert (sent.failure, sent.refused, len(sent.delivered)) == (None, set(), 12)
+
+
+def test_a_limit_that_others_use_up_blames_no_event() -> None:
+    """Seven of ten requests come too fast, at random, and each batch is a single event."""
+    rng = random.Random(1)  # noqa: S311
+    sent = send(300, lambda _: LIMITED if rng.random() < 0.7 else ACCEPTED, 64, batch_size=1)
+    assert (sent.failure, sent.refused, len(sent.delivered)) == (None, set(), 300)
+
+
+@pytest.mark.parametrize("failure", FAILURES)
+@pytest.mark.parametrize("batch_size", [1, 100])
+@pytest.mark.parametrize("events", [2, 150, 1_000])
+def test_an_outage_at_the_end_blames_no_event(failure: str, batch_size: int, events: int) -> None:
+    """From the middle of a run on, the API fails on everything: no dead letter."""
+    good = events // batch_size // 2
+    answer = lambda asked: ACCEPTED if asked.number <= good else FAILURES[failure]  # noqa: E731
+    sent = send(events, answer, 64, batch_size=batch_size)
+    assert isinstance(sent.failure, OutageError)
+    assert sent.refused == set()
