@@ -47,7 +47,10 @@ def charts_of(overview: Overview) -> str:
     legend = "".join(
         f'<span class="key {kind}">{text(words)}</span>' for words, kind in _legend(overview)
     )
-    intro = f"In the time zone {overview.timezone}."
+    intro = (
+        "A bar is a day on which conversions were sent, over the range that was usual on that day;"
+        f" days are those of the time zone {overview.timezone}."
+    )
     section = markup.section("Day by day", intro, *figures)
     return section.replace(
         '<div class="pair">', f'<p class="quiet">{legend}</p><div class="pair">', 1

@@ -134,9 +134,9 @@ def _comparison(overview: Overview) -> str:
     is_drawn = len(overview.days) >= LEAST_DRAWN
     charts = [chart_of(overview, overview.figure(CONVERSIONS))] if is_drawn else []
     intro = (
-        "Usual is what eight of ten days have: the days of the last four weeks; after four weeks,"
-        " the same weekdays of eight. Regular runs only, without replays, canaries and runs that"
-        " catch up on old data."
+        "Usual is the range in which eight of ten days were: those of the last four weeks, and"
+        " after four weeks the same weekdays of the last eight. Only regular runs count: no"
+        " replays, no canaries, no runs that catch up on old data."
     )
     return markup.section("Today against usual", intro, table, *charts)
 
