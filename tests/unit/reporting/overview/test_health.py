@@ -9,7 +9,13 @@ import pytest
 from overview_support import NOW, at, daily, entry, figures, overview
 
 from target_liveintent.reporting.history.model import Unusual
-from target_liveintent.reporting.overview.model import FAILED, MORE_LETTERS, NO_RUN, UNUSUAL
+from target_liveintent.reporting.overview.model import (
+    AS_USUAL,
+    FAILED,
+    MORE_LETTERS,
+    NO_RUN,
+    UNUSUAL,
+)
 from target_liveintent.reporting.overview.text import health_line
 
 HOUR = dt.timedelta(hours=1)
@@ -24,6 +30,7 @@ def test_all_is_usual() -> None:
     """A line says so, with the figures of the last 24 hours."""
     found = overview(daily(40))
     assert found.causes == []
+    assert {one.verdict for one in found.figures} == {AS_USUAL}
     assert health_line(found) == (
         "all is usual: the last run ended at 2026-05-20 12:05 EDT; 100 conversions in the last 24"
         " hours; 100 are usual."

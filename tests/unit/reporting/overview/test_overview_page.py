@@ -101,7 +101,9 @@ def test_hostile_names() -> None:
     unusual = [Unusual("coverage", HOSTILE, HOSTILE, at(0), HOSTILE)]
     changes = {"streams": streams, "unusual": unusual, "version": HOSTILE}
     today = entry(at(0), ending="failed", message=HOSTILE, settings="x", names=names, **changes)
-    reader = Reader(page(overview([*daily(30, 1, streams=streams), today]), None))
+    found = overview([*daily(30, 1, streams=streams), today])
+    found.account = found.timezone = HOSTILE
+    reader = Reader(page(found, None))
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}
     assert reader.text.count("<script>alert(1)</script>") >= 6
 

@@ -94,3 +94,12 @@ def test_what_has_been_worse() -> None:
         "The share of conversions with a hash of an e-mail address has been lower since 11 May:"
         " 60 %, after 100 %. Then changed: version: target-liveintent 1 became target-liveintent 2."
     ) in text
+
+
+def test_no_run_in_24_hours() -> None:
+    """It is no cause without a limit, but nobody says that the day is as usual."""
+    found = overview(daily(40, 3))
+    assert found.causes == []
+    lines = as_lines(found)
+    assert lines[0].startswith("No run came in the last 24 hours.")
+    assert lines[2] == "0 conversions in the last 24 hours; 100 are usual."

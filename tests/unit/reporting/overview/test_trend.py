@@ -98,7 +98,7 @@ def test_too_little_history() -> None:
 def test_one_good_day_among_the_worse() -> None:
     """It does not hide that the others are worse."""
     figures = series(90, seed=8, changed=60, by=0.5)
-    figures[75] *= 2
+    figures[75] *= 4
     found = worse_since(dated(figures), LOW, is_share=False)
     assert found is not None
     assert found.since == FIRST + dt.timedelta(days=60)
