@@ -44,7 +44,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "STATE is written before delivery",
         "run/state_gate.py",
-        "oldest = min(self._unfinished, default=self._next)",
+        "oldest = min((self._next, *self._withheld, *self._unfinished.values()))",
         "oldest = self._next",
         (
             "reliability/test_isolation.py::test_breaker",

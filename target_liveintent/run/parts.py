@@ -113,15 +113,26 @@ def _preview_of(
 ) -> LedgerPreview:
     """Open the ledger if its file is there, or it is in a database: a dry run makes none."""
     is_there = settings.ledger_url is not None or os.path.exists(settings.ledger_path)  # noqa: PTH110 (a path with a NUL is no file)
-    return LedgerPreview(_ledger_of(settings, logger, clock, run_id) if is_there else None)
+    if not is_there:
+        return LedgerPreview(None)
+    return LedgerPreview(_ledger_of(settings, logger, clock, run_id, reads_only=True))
 
 
-def _ledger_of(settings: Settings, logger: logging.Logger, clock: Clock, run_id: str) -> Ledger:
+def _ledger_of(
+    settings: Settings,
+    logger: logging.Logger,
+    clock: Clock,
+    run_id: str,
+    *,
+    reads_only: bool = False,
+) -> Ledger:
     """Open the ledger; a run can do without the one that nobody has asked for."""
     account = LedgerAccount(settings.customer_id, settings.api_host)
     store: LedgerStore
     if settings.ledger_url is not None:
-        store = LedgerInDatabase(settings.ledger_url, account, run_id=run_id, clock=clock)
+        store = LedgerInDatabase(
+            settings.ledger_url, account, run_id=run_id, clock=clock, reads_only=reads_only
+        )
     else:
         path, url = settings.ledger_path, settings.url
         warn = logger.warning if settings.has_default_ledger else None

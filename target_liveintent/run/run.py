@@ -301,7 +301,8 @@ class Run:
 def _close(parts: RunParts) -> None:
     files = (parts.dead_letters, parts.delivered_file, parts.ledger)
     with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
-        for part in reversed((parts.delivery, parts.replayed, *files)):
+        # The ledger knows what was sent before dead letters are put back, which takes a while.
+        for part in reversed((parts.delivery, *files, parts.replayed)):
             if part is not None:
                 stack.callback(part.close)
 

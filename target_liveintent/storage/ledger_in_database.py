@@ -126,6 +126,7 @@ class LedgerInDatabase:
         account: Whose events are kept.
         run_id: The ID of the run, for its claims.
         clock: Tells which keys have expired.
+        reads_only: Whether nothing is written, not even tables.
 
     Attributes:
         exists: Always: a database that cannot be used ends the run at its start.
@@ -136,7 +137,13 @@ class LedgerInDatabase:
     is_kept = True
 
     def __init__(
-        self, url: str, account: LedgerAccount, *, run_id: str, clock: Clock = SYSTEM_CLOCK
+        self,
+        url: str,
+        account: LedgerAccount,
+        *,
+        run_id: str,
+        clock: Clock = SYSTEM_CLOCK,
+        reads_only: bool = False,
     ) -> None:
         self._account = account.digest
         self._run_id = run_id
@@ -144,6 +151,8 @@ class LedgerInDatabase:
         self._parameters, self._names = _parameters(url)
         self._db: psycopg.Connection[Any] | None = None
         self._asks = False
+        self._reads_only = reads_only
+        self._is_made = True
 
     @property
     def waits_for(self) -> str:
@@ -166,11 +175,15 @@ class LedgerInDatabase:
         except psycopg.Error as error:
             raise self._failure(error) from None
         try:
-            if self._ask(_IS_MADE) == [[(0,)]]:
+            self._is_made = self._ask(_IS_MADE) == [[(1,)]]
+            if not self._is_made:
+                if self._reads_only:
+                    return []
                 self._make()
-            *_, versions = self._ask(_BEGIN)
-            self._ask("COMMIT")
-            self._check(versions)
+            if self._reads_only:
+                self._check(self._ask("SELECT version FROM liveintent_ledger")[0])
+            else:  # It is found out at once whether the rows can be locked.
+                self._check(self._ask(f"{_BEGIN}; COMMIT")[-2])
             ((newest,),) = self._ask(_NEWEST, [count])[0]
         except BaseException:
             self.close()
@@ -182,6 +195,7 @@ class LedgerInDatabase:
         if self._ask(_IS_MADE) == [[(0,)]]:  # Unless another run was faster.
             self._ask("; ".join(_TABLES))
         self._ask("COMMIT")
+        self._is_made = True
 
     def _check(self, versions: list[tuple[Any, ...]]) -> None:
         if len(versions) != 1 or not isinstance(versions[0][0], int):
@@ -191,6 +205,8 @@ class LedgerInDatabase:
 
     def known(self, asked: Mapping[bytes, Conversion]) -> Collection[bytes]:
         """Return those of the keys that were accepted before."""
+        if not self._is_made:
+            return ()
         return {key for (key,) in self._ask(_KNOWN, [list(asked)])[0]}
 
     def exchange(self, asked: Exchange) -> Found:

@@ -20,7 +20,8 @@ class ReplayNotes:
     """The notes on one part.
 
     Args:
-        path: Their file; None for one that does not outlive the process.
+        path: Their file; None if they need not outlive the process. Then there is a file only if
+            letters are replaced: a replay can have very many parts, such as objects of a bucket.
 
     Attributes:
         settled: The letters that an interrupted replay has settled.
@@ -33,9 +34,12 @@ class ReplayNotes:
     def __init__(self, path: str | None) -> None:
         self.settled: set[int] = set()
         self.replaced: dict[int, int] = {}
-        with _failures_named():
-            self._file = _opened(path)
-            self._start = self._read()
+        self._file: int | None = None
+        self._start = 0
+        if path is not None:
+            with _failures_named():
+                self._file = _opened(path)
+                self._start = self._read()
 
     def _read(self) -> int:
         """Read what an interrupted replay has noted, and return where it ends."""
@@ -51,12 +55,16 @@ class ReplayNotes:
 
     def settle(self, letters: Iterable[int]) -> None:
         """Note that letters need not be kept."""
+        if self._file is None:
+            return
         with _failures_named():
             append(self._file, b"".join(b"%d\n" % letter for letter in letters))
 
     def replace(self, letter: int, line: bytes) -> None:
         """Note the dead letter that takes the place of one."""
         with _failures_named():
+            if self._file is None:
+                self._file = _scratch()
             append(self._file, b"%d %b" % (letter, line))
 
     def replacement(self, letter: int) -> bytes:
@@ -73,17 +81,22 @@ class ReplayNotes:
                     yield letter
 
     def _lines(self, start: int) -> Iterator[bytes]:
+        if self._file is None:
+            return iter(())
         return lines_between(self._file, [(start, os.fstat(self._file).st_size)])
 
     def close(self) -> None:
         """Close the file."""
-        os.close(self._file)
+        if self._file is not None:
+            os.close(self._file)
 
 
-def _opened(path: str | None) -> int:
-    if path is None:
-        with tempfile.TemporaryFile() as scratch:
-            return os.dup(scratch.fileno())
+def _scratch() -> int:
+    with tempfile.TemporaryFile() as scratch:
+        return os.dup(scratch.fileno())
+
+
+def _opened(path: str) -> int:
     file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
     end_last_line(file, lambda _: False)
     return file

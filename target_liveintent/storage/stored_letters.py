@@ -37,7 +37,7 @@ class LetterObject:
 
     def __init__(self, store: ObjectStore, key: str, put_back: PutBack | None = None) -> None:
         self.name = f"{store.url}/{key}"
-        self.notes: str | None = None  # The ledger alone knows what an interrupted replay has sent.
+        self.notes: str | None = None  # Nothing but dead letters is put into the folder.
         self._store = store
         self._key = key
         self._put_back = put_back
@@ -67,7 +67,7 @@ class MovedJournal:
 
     def __init__(self, journal: Journal, put_back: PutBack) -> None:
         self.name = journal.name
-        self.notes: str | None = journal.notes
+        self.notes = journal.notes
         self._journal = journal
         self._put_back = put_back
 

@@ -168,6 +168,25 @@ def test_a_second_run_knows_what_the_first_sent(
     assert not list(target.folder.glob("*.sqlite*"))
 
 
+@pytest.mark.postgres
+def test_a_dry_run_only_reads(target: Launcher, ledger_url: str) -> None:
+    """It makes no tables, and knows what was delivered."""
+    messages = [schema(), *orders(3), state(1)]
+    first = target.run(*messages, dry_run=True, ledger_url=ledger_url)
+    assert (first.code, first.summary["total"].delivered) == (0, 3)
+    with psycopg.connect(ledger_url) as database:
+        tables = database.execute(
+            "SELECT count(*) FROM information_schema.tables WHERE table_schema = current_schema()"
+        ).fetchall()
+    assert tables == [(0,)]
+    assert target.run(*messages, ledger_url=ledger_url).code == 0
+    again = target.run(*messages, order(4), dry_run=True, ledger_url=ledger_url)
+    assert (again.summary["total"].delivered, again.summary["total"].drops) == (
+        1,
+        {"already_sent": 3},
+    )
+
+
 @pytest.mark.parametrize(
     ("url", "said"),
     [

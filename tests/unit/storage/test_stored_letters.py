@@ -14,6 +14,7 @@ from target_liveintent.conversions.model import Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.storage.dead_letters import HEAD, dead_letter_line
 from target_liveintent.storage.places import Places
+from target_liveintent.storage.replayed import Replayed
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -136,6 +137,19 @@ def test_a_file_of_which_nothing_is_left(files: Any, tmp_path: Path) -> None:
     (part,) = letters_at(str(path)).take("run-2", URL)
     part.leave([])
     assert (objects(files), list(tmp_path.iterdir())) == ({}, [])
+
+
+def test_many_objects(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Objects that are sent whole need no open file each: there can be thousands."""
+    monkeypatch.setattr("tempfile.TemporaryFile", None)
+    for number in range(30):
+        files.pipe_file(f"/bucket/letters/{number:02}.singer", HEAD + ONE + TWO)
+    replayed = Replayed()
+    for _ in replayed.read(letters_at(URL).take("run-2", URL)):
+        replayed.settle([replayed.current])
+    replayed.close()
+    replayed.release()
+    assert objects(files) == {}
 
 
 def test_one_replay_at_a_time(tmp_path: Path) -> None:
