@@ -103,6 +103,8 @@ def parts_of(
         preview = _preview_of(settings, logger, clock, run_id) if settings.ledger else None
         return RunParts(clock, run_id, DryRun(logger, clock), dead_letters, preview)
     ledger = _ledger_of(settings, logger, clock, run_id) if settings.ledger else None
+    if ledger is not None:
+        places.between_tries = ledger.write  # So that the run's claims do not lapse meanwhile.
     delivered_file = places.delivered(run_id)
     delivery = delivery_of(settings, client, clock, accepted=accepted)
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)

@@ -23,9 +23,9 @@ _WITH_FOLDERS = {"file", "ftp", "hdfs", "local", "sftp", "smb", "ssh", "webhdfs"
 _ONE_TRY = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
 _OPTIONS = {"s3": _ONE_TRY, "s3a": _ONE_TRY}
 """Options of file systems: botocore leaves it to `ObjectStore` to try again."""
-_LEAST_SECONDS, _MOST_SECONDS = 5.0, 60.0
+_LEAST_SECONDS, _MOST_SECONDS = 5.0, 20.0
 """Seconds that one try may take, at least, however long the store has failed by then, and at most:
-an object of a run has few megabytes."""
+an object of a run has few megabytes, and the run's claims in the ledger lapse after 30 seconds."""
 _FIRST_PAUSE = 0.5
 _LONGEST_PAUSE = 10.0
 """Seconds between two tries."""
@@ -40,6 +40,7 @@ class ObjectStore:
         retry_seconds: For how long a store that cannot be reached is tried again.
         warn: Takes a message when that begins.
         clock: Tells the time, and waits.
+        between_tries: Called before and after each pause between two tries.
 
     Attributes:
         setting: What `url` came from.
@@ -49,19 +50,21 @@ class ObjectStore:
         ConfigurationError: If there is no package for such URLs, or the URL names no bucket.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913, PLR0917 (what a store works with)
         self,
         setting: str,
         url: str,
         retry_seconds: float,
         warn: Callable[[str], None],
         clock: Clock = SYSTEM_CLOCK,
+        between_tries: Callable[[], None] = lambda: None,
     ) -> None:
         self.setting = setting
         self.url = url.rstrip("/")
         self._retry_seconds = retry_seconds
         self._warn = warn
         self._clock = clock
+        self._between_tries = between_tries
         self._failing_since: float | None = None
         with self._named("used", ConfigurationError):
             try:
@@ -218,7 +221,9 @@ class ObjectStore:
             else:
                 self._failing_since = None
                 return result
+            self._between_tries()
             self._clock.wait(time.sleep, min(pause, max(0.0, self._seconds_left())))
+            self._between_tries()
             pause = min(2 * pause, _LONGEST_PAUSE)
 
     def _try(self, operation: str, arguments: tuple[Any, ...], options: dict[str, Any]) -> Any:

@@ -34,6 +34,9 @@ class Places:
         settings: The settings.
         logger: Gets warnings.
         clock: Tells the time.
+
+    Attributes:
+        between_tries: Called while a store that cannot be reached is waited for.
     """
 
     def __init__(
@@ -42,6 +45,7 @@ class Places:
         self._settings = settings
         self._logger = logger
         self._clock = clock
+        self.between_tries: Callable[[], None] = lambda: None
 
     def dead_letters(self, run_id: str) -> DeadLetterWriter:
         """Return what takes the dead letters of a run; a dry run writes none."""
@@ -111,4 +115,11 @@ class Places:
     def _store(self, setting: str, url: str, seconds: float | None = None) -> ObjectStore:
         if seconds is None:
             seconds = self._settings.max_retry_seconds
-        return ObjectStore(setting, url, seconds, self._logger.warning, self._clock)
+        return ObjectStore(
+            setting,
+            url,
+            seconds,
+            self._logger.warning,
+            self._clock,
+            between_tries=lambda: self.between_tries(),  # noqa: PLW0108 (it is set later)
+        )

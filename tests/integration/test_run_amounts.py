@@ -21,11 +21,11 @@ WRONG: list[dict[str, Any]] = [
     {"value": 3, "currency": "EUE"},
 ]
 WARNINGS = """\
-orders: the value of 2 records cannot be read, so events go without it; text such as 1.234,50 \
-needs amount(x, decimal=',') in the map
+orders: the value of 2 records cannot be read, so events go without it; look at what is \
+mapped to value. 1.234,50 is read by amount(x, decimal=','), 1'234.50 by amount(x, decimal='.')
 orders: the currency of 1 record is not a code of three letters, so events go without it; map it \
 to codes such as EUR
-orders: 2 conversions with a value and without a currency; map the column currency
+orders: 2 conversions with a value and without a currency; look at what is mapped to currency
 orders: 1 conversion in EUE: ISO 4217 has no such currency; look at what is mapped to currency
 """.splitlines()
 LINES = """\

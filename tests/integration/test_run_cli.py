@@ -54,8 +54,11 @@ OWN_SETTINGS = {
     "ledger",
     "ledger_path",
     "suppression_path",
+    "ledger_url",
     "report_path",
     "delivered_path",
+    "history_path",
+    "history_days",
     "metrics_path",
     "validate_records",
     "dry_run",
@@ -73,6 +76,7 @@ DEFAULTS = {
     "max_retry_seconds": 300,
     "on_invalid": "dead_letter",
     "max_dead_letter_percent": 50,
+    "history_days": 400,
     "dead_letter_path": LETTERS,
     "replay_unconfirmed": False,
     "replay_other_accounts": False,
@@ -177,6 +181,8 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         "report_path": "report-of-env.html",
         "delivered_path": "delivered-by-env.csv",
         "metrics_path": "metrics-of-env.prom",
+        "history_path": "history-of-env",
+        "history_days": 30,
         "validate_records": True,
         "dry_run": False,
         "presets": {"other-orders": "shopify"},
@@ -192,8 +198,9 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     }
     assert set(settings) == (OWN_SETTINGS | MAP_SETTINGS) - {
         "auth_token",
-        "limit",
-    }  # (It would bar STATE.)
+        "ledger_url",  # It takes the place of the ledger's file.
+        "limit",  # It would bar STATE.
+    }
     (to_server.folder / "token-of-env").write_text(SETTINGS["auth_token"])
     (to_server.folder / "suppressed-by-env.txt").write_text("gone@example.com\n")
     # Twenty days ago, which only the source offline allows, in New York's own time.
@@ -213,7 +220,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     counts = RunCounts.read(run.folder / "metrics-of-env.prom")
     assert counts.streams["orders"].drops == {"suppressed": 1, "already_sent": 1}
     made = {"ledger-of-env.sqlite", "report-of-env.html", "report-of-env.json"}
-    made |= {"delivered-by-env.csv", "metrics-of-env.prom"}
+    made |= {"delivered-by-env.csv", "metrics-of-env.prom", "history-of-env"}
     assert made <= {path.name for path in to_server.folder.iterdir()}
     assert [p.path for p in server.requests] == ["/a-1b2c/events"] * 2
     assert server.busiest == 1

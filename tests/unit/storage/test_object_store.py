@@ -8,11 +8,12 @@ from typing import TYPE_CHECKING, Any, ClassVar
 
 import fsspec
 import pytest
-from fakes import FakeClock
+from fakes import LOGGER, FakeClock, event, settings
 from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
 from target_liveintent.errors import ConfigurationError, RunError, StorageError
+from target_liveintent.run import parts_of
 from target_liveintent.storage import object_store
 from target_liveintent.storage.object_store import ObjectStore
 from target_liveintent.storage.store_faults import is_lasting, reason
@@ -138,6 +139,28 @@ def test_an_outage_that_goes_on(faults: list[Exception]) -> None:
     with pytest.raises(StorageError):  # The end of the run tries once more, and does not wait.
         opened.store.put("a", b"x")
     assert (len(faults), opened.clock.now - start) == (tried - 1, 60)
+
+
+def test_claims_do_not_lapse_while_a_store_is_waited_for(
+    faults: list[Exception], tmp_path: Path
+) -> None:
+    """However long it takes, another run does not send what this one has claimed."""
+    clock = FakeClock()
+    paths = {"dead_letter_path": "faulty://bucket/folder", "ledger_path": str(tmp_path / "ledger")}
+    given = settings(ledger=True, max_retry_seconds=300, **paths)
+    one, two = (parts_of(given, LOGGER, clock, run_id=name) for name in ("run-1", "run-2"))
+    assert one.ledger is not None
+    assert two.ledger is not None
+    assert one.ledger.claim({0: [event("1")]})[0].mine
+    faults += [EndpointConnectionError("s3cr3t")] * 10
+    start = clock.now
+    one.dead_letters.write(b"{}\n")
+    one.dead_letters.sync()
+    assert clock.now - start > 60
+    assert two.ledger.claim({0: [event("1")]})[0].other_run == "run-1"
+    for parts in (one, two):
+        parts.ledger.close()  # type: ignore[union-attr]
+        parts.delivery.close()
 
 
 def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
