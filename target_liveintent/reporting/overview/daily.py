@@ -15,7 +15,6 @@ from target_liveintent.reporting.overview.figures import (
 from target_liveintent.reporting.overview.model import Compared, Overview
 from target_liveintent.reporting.overview.words import name_of
 from target_liveintent.reporting.run_report import charts, markup
-from target_liveintent.reporting.run_report.markup import text
 from target_liveintent.reporting.run_report.words import short_number
 
 LEAST_DRAWN = 2
@@ -34,7 +33,7 @@ _LEGEND = {
     "rest": "today, so far",
     "hold": "by replays and the like",
     "usual": "usual",
-    "gap": "no run came",
+    "gap": "no regular run came",
     "mark": "settings or version changed",
 }
 
@@ -44,17 +43,11 @@ def charts_of(overview: Overview) -> str:
     if len(overview.days) < LEAST_DRAWN:
         return ""
     figures = [chart_of(overview, one) for one in overview.figures if one.figure != CONVERSIONS]
-    legend = "".join(
-        f'<span class="key {kind}">{text(words)}</span>' for words, kind in _legend(overview)
-    )
     intro = (
         "A bar is a day on which conversions were sent, over the range that was usual on that day;"
         f" days are those of the time zone {overview.timezone}."
     )
-    section = markup.section("Day by day", intro, *figures)
-    return section.replace(
-        '<div class="pair">', f'<p class="quiet">{legend}</p><div class="pair">', 1
-    )
+    return markup.section("Day by day", intro, *figures, keys=_legend(overview))
 
 
 def _legend(overview: Overview) -> list[tuple[str, str]]:
@@ -107,10 +100,10 @@ def chart_of(overview: Overview, one: Compared) -> str:
         for point in one.days
     ]
     number: Callable[[float], str] = "{:.0f} %".format if is_share else short_number
-    setting = charts.Setting(usual, _gaps(overview), _marks(overview))
+    backdrop = charts.Backdrop(usual, _gaps(overview), _marks(overview))
     name = name_of(one)
     caption = _CAPTIONS.get(one.figure, f"{name[0].upper()}{name[1:]}, by day")
-    svg = charts.daily(labels, bars, setting, number)
+    svg = charts.daily(labels, bars, backdrop, number)
     legend = [(f"{caption}:", "plain"), *keys] if keys else []
     return markup.figure(svg, caption, legend)
 

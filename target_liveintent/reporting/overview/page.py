@@ -248,5 +248,5 @@ def _changes(overview: Overview) -> str:
         [day_words(one.day), "<br>".join(text(words) for words in one.words)]
         for one in overview.changes[:_MOST_CHANGES]
     ]
-    table = markup.table("", ["day", markup.SENTENCES], rows)
-    return markup.section("What changed", "", table.replace(markup.SENTENCES, "what changed"))
+    table = markup.table("", ["day", markup.CHANGES], rows)
+    return markup.section("What changed", "", table)

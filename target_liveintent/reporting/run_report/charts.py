@@ -55,7 +55,7 @@ def stacked(labels: Sequence[str], bars: Bars, *, all_labels: bool = False) -> s
     return _draw(chart, bars)
 
 
-class Setting(NamedTuple):
+class Backdrop(NamedTuple):
     """What a chart of days shows besides the bars, each with an element for each day.
 
     Attributes:
@@ -70,13 +70,13 @@ class Setting(NamedTuple):
 
 
 def daily(
-    labels: Sequence[str], bars: Bars, setting: Setting, number: Callable[[float], str]
+    labels: Sequence[str], bars: Bars, backdrop: Backdrop, number: Callable[[float], str]
 ) -> str:
     """Return a chart of a bar a day, over what is usual; the tool-tips name the days.
 
     Bars of several colours stand on each other; `number` puts a height into words.
     """
-    ranges = [edge for one in setting.usual if one is not None for edge in one]
+    ranges = [edge for one in backdrop.usual if one is not None for edge in one]
     heights = [sum(column) for column in zip(*bars.values(), strict=True)]
     chart = pygal.StackedBar(
         width=_WIDTH, height=_HEIGHT, show_minor_x_labels=False, **_options(number)
@@ -86,25 +86,33 @@ def daily(
     scale = ticks(min([0.0, *heights, *ranges]), max([0.0, *heights, *ranges]))
     chart.y_labels = scale
     low, high = chart.range = scale[0], scale[-1]
-    root = _drawn(
-        chart, {colour: _named(heights, labels, number) for colour, heights in bars.items()}
-    )
-    _add_setting(_Plot(root, len(labels), (low, high)), setting, low, high)
+    shown = {colour: heights for colour, heights in bars.items() if any(heights)} or bars
+    root = _drawn(chart, {colour: _named(shown[colour], labels, number) for colour in shown})
+    _remove_empty_bars(root)
+    _add_backdrop(_Plot(root, len(labels), (low, high)), backdrop, low, high)
     return str(ET.tostring(root, encoding="unicode"))
 
 
 def _named(
     heights: Sequence[float], labels: Sequence[str], number: Callable[[float], str]
 ) -> list[Any]:
-    """Return heights for pygal, each with a tool-tip of its own; None where there is no bar."""
+    """Return heights for pygal, each with a tool-tip of its own."""
     return [
-        {"value": height, "formatter": functools.partial(_tip, label, number)} if height else None
+        {"value": height, "formatter": functools.partial(_tip, label, number)}
         for label, height in zip(labels, heights, strict=True)
     ]
 
 
 def _tip(label: str, number: Callable[[float], str], height: float) -> str:
     return f"{label}: {number(height)}"
+
+
+def _remove_empty_bars(root: Any) -> None:
+    for series in root.iter("g"):
+        for bar in list(series):
+            rectangle = bar.find("rect")
+            if bar.get("class") == "bar" and not float(rectangle.get("height")):
+                series.remove(bar)
 
 
 class _Plot:
@@ -141,18 +149,18 @@ class _Plot:
         self._plot.insert(1 if behind else len(self._plot), element)
 
 
-def _add_setting(plot: _Plot, setting: Setting, low: float, high: float) -> None:
+def _add_backdrop(plot: _Plot, backdrop: Backdrop, low: float, high: float) -> None:
     bottom, top = plot.y(low), plot.y(high)
-    for first, end in _stretches(setting.gaps):
+    for first, end in _stretches(backdrop.gaps):
         corners = f"M{plot.x(first)} {top}H{plot.x(end)}V{bottom}H{plot.x(first)}Z"
         plot.add("path", behind=True, kind="gap", d=corners)
-    for first, end in _stretches([one is not None for one in setting.usual]):
+    for first, end in _stretches([one is not None for one in backdrop.usual]):
         edges: tuple[list[str], list[str]] = ([], [])
         for day in range(first, end):
-            for edge, height in zip(edges, setting.usual[day] or (), strict=True):
+            for edge, height in zip(edges, backdrop.usual[day] or (), strict=True):
                 edge += [f"{plot.x(at)},{plot.y(height)}" for at in (day, day + 1)]
         plot.add("polygon", kind="usual", points=" ".join([*edges[0], *edges[1][::-1]]))
-    for day, is_marked in enumerate(setting.marks):
+    for day, is_marked in enumerate(backdrop.marks):
         if is_marked:
             plot.add("path", kind="mark", d=f"M{plot.x(day)} {top}V{bottom}")
 
