@@ -7,6 +7,7 @@ from collections.abc import Iterator, Sequence
 from target_liveintent.reporting.overview.daily import LEAST_DRAWN, chart_of, charts_of
 from target_liveintent.reporting.overview.figures import (
     CONVERSIONS,
+    DEAD_LETTERS,
     EMAIL_HASH,
     FIGURES,
 )
@@ -168,21 +169,27 @@ def _reasons(overview: Overview) -> str:
         [
             f"<code>{text(one.reason)}</code>",
             f"{one.now:,}",
-            usual_words("dead_letters", one.usual),
+            usual_words(DEAD_LETTERS, one.usual),
             f"{one.thirty_days:,}",
             day_words(one.last_day),
         ]
         for one in shown
     ]
     heads = ["reason", "last 24 hours", "usual", "last 30 days", "last seen"]
-    total = _total(shown)
-    table = markup.table("", heads, rows, total if len(shown) > 1 else ())
+    total = _total(overview, shown) if len(shown) > 1 else ()
+    table = markup.table("", heads, rows, total)
     return markup.section("What did not go: dead letters by reason", "", table)
 
 
-def _total(reasons: Sequence[ComparedReason]) -> list[str]:
-    now, thirty = sum(one.now for one in reasons), sum(one.thirty_days for one in reasons)
-    return ["all", f"{now:,}", "", f"{thirty:,}", ""]
+def _total(overview: Overview, shown: Sequence[ComparedReason]) -> list[str]:
+    usual = overview.figure(DEAD_LETTERS).usual
+    return [
+        "all",
+        f"{sum(one.now for one in overview.reasons):,}",
+        usual_words(DEAD_LETTERS, usual),
+        f"{sum(one.thirty_days for one in overview.reasons):,}",
+        day_words(max(one.last_day for one in shown)),
+    ]
 
 
 def _streams(overview: Overview) -> str:

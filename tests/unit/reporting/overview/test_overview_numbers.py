@@ -251,7 +251,9 @@ def test_reasons(html: str, entries: list[RunEntry]) -> None:
     all_now = letters(parts(last_24_hours(entries)))
     days = by_day(entries, letters)
     all_month = sum(count for day, count in days.items() if TODAY - day < recent)
-    expected["all"] = [f"{all_now:,}", "", f"{all_month:,}", ""]
+    last = max(day for day, count in days.items() if count)
+    usual = span(*usual_now(days), whole)
+    expected["all"] = [f"{all_now:,}", usual, f"{all_month:,}", day_words(last)]
     assert found == expected
 
 
