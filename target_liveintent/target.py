@@ -34,6 +34,7 @@ from target_liveintent.singer import (
     STOP_SECONDS,
     Message,
     MessageReader,
+    Options,
     Record,
     ReplayCommand,
     StateOutput,
@@ -52,7 +53,9 @@ from target_liveintent.singer import (
     make_command,
     print_dead_letters,
     print_explanation,
+    print_health,
     print_lines,
+    print_report,
     readable_failures,
     state_of,
     stream_maps_of,
@@ -161,6 +164,9 @@ class TargetLiveIntent(Target):
         explained: bool = False,
         expected: str | None = None,
         letters_path: str | None = None,
+        page_path: str | None = None,
+        health: bool = False,
+        max_age: float | None = None,
         replayed: str | None = None,
         dry_run: bool = False,
     ) -> None:
@@ -171,14 +177,12 @@ class TargetLiveIntent(Target):
             "--explain": explained,
             "--dead-letters": letters_path is not None,
             "--replay": replayed is not None,
+            "--report": page_path is not None,
+            "--health": health,
         }
         has_input = file_input is not None
         check_options(
-            actions,
-            style=about_format,
-            expected=expected,
-            has_input=has_input,
-            dry_run=dry_run,
+            Options(actions, about_format, expected, has_input, dry_run, page_path, max_age)
         )
         config = config or _ConfigInput()
         if any(actions.values()):
@@ -192,6 +196,10 @@ class TargetLiveIntent(Target):
             source = input_of(file_input)
             if not print_explanation(config, source, as_json=as_json, expected=expected):
                 sys.exit(1)
+        elif page_path is not None:
+            print_report(config, page_path, about_format, cls.logger)
+        elif health:
+            print_health(config, max_age, cls.logger)
         elif letters_path is not None:
             print_dead_letters(config, letters_path, as_json=about_format == "json")
         else:

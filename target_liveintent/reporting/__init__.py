@@ -1,5 +1,7 @@
 """Reports on a run: progress, metrics, the summary in the log, and the run report."""
 
+from target_liveintent.reporting.overview import as_lines as overview_lines
+from target_liveintent.reporting.overview import health_line, read_overview, write_overview
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.reporting.run_report.model import DONE, FAILED, STOPPED, Ending
 
@@ -9,4 +11,8 @@ __all__ = [
     "STOPPED",
     "Ending",
     "RunReporter",
+    "health_line",
+    "overview_lines",
+    "read_overview",
+    "write_overview",
 ]

@@ -17,6 +17,7 @@ from target_liveintent.privacy import without_secrets
 from target_liveintent.reporting.history.judge import NOT_JUDGED, lines
 from target_liveintent.reporting.history.recorder import HistoryRecorder
 from target_liveintent.reporting.metrics import MetricsFile
+from target_liveintent.reporting.overview import Overview, overview_with, write_overview
 from target_liveintent.reporting.progress import LiveLine, Progress
 from target_liveintent.reporting.run_report.facts import gather
 from target_liveintent.reporting.run_report.model import DONE, Ending, Facts
@@ -123,10 +124,17 @@ class RunReporter:
             lambda: gather(counts, tally, self._settings, ending, **names, now=now)
         )
 
+    def _overview(self) -> Overview | None:
+        """Return what the history says, this run included; None without a history."""
+        history, entry = self._history.history, self._history.entry
+        if history is None or entry is None:
+            return None
+        return overview_with(history, entry, self._settings.events.zone)
+
     def _write_report(self, facts: Callable[[], Facts], path: str, name: str) -> None:
         """Write the report, and log where it is; this line ends in `name`."""
         try:
-            write_report(facts(), path, self._replace)
+            write_report(facts(), path, self._replace, self._overview())
         except StorageError as failure:
             self._logger.warning("%s; so there is no report of this run%s", failure, name)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
@@ -144,8 +152,15 @@ def _how_to_forget(settings: Settings) -> str:
     return f"delete the ledger's files, {settings.ledger_path}*" if is_there else ""
 
 
-def write_report(facts: Facts, path: str, replace: Callable[[str, str], None]) -> None:
+def write_report(
+    facts: Facts,
+    path: str,
+    replace: Callable[[str, str], None],
+    overview: Overview | None = None,
+) -> None:
     """Replace the page at a path and the JSON beside it, by a function such as `replace_file`.
+
+    With an overview of the history, that opens the page.
 
     Raises:
         OSError: If a file cannot be written.
@@ -156,4 +171,7 @@ def write_report(facts: Facts, path: str, replace: Callable[[str, str], None]) -
 
     text = msgspec.json.format(msgspec.json.encode(facts), indent=1).decode()
     replace(report_json(path), without_secrets(text) + "\n")
-    replace(path, without_secrets(page(facts)))
+    if overview is None:
+        replace(path, without_secrets(page(facts)))
+    else:
+        write_overview(overview, facts, path, replace)

@@ -2,7 +2,6 @@
 
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
-    check_options,
     environment_settings,
     failure_text,
     make_command,
@@ -10,6 +9,8 @@ from target_liveintent.singer.cli import (
     print_explanation,
     readable_failures,
 )
+from target_liveintent.singer.history import print_health, print_report
+from target_liveintent.singer.options import Options, check_options
 from target_liveintent.singer.printing import print_lines
 from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
 from target_liveintent.singer.replay import ReplayConverter
@@ -30,6 +31,7 @@ __all__ = [
     "STOP_SECONDS",
     "Message",
     "MessageReader",
+    "Options",
     "Record",
     "RecordValidator",
     "ReplayCommand",
@@ -50,7 +52,9 @@ __all__ = [
     "make_command",
     "print_dead_letters",
     "print_explanation",
+    "print_health",
     "print_lines",
+    "print_report",
     "readable_failures",
     "state_of",
     "stream_maps_of",

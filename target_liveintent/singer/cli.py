@@ -28,12 +28,12 @@ from target_liveintent.config import (
 )
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, RunError
-from target_liveintent.mapping import PRESETS
 from target_liveintent.privacy import hide_token
 from target_liveintent.singer.explain import as_lines as explanation_lines
 from target_liveintent.singer.explain import explain
 from target_liveintent.singer.letters import as_lines as letter_lines
 from target_liveintent.singer.letters import look_at
+from target_liveintent.singer.options import own_options
 from target_liveintent.singer.printing import json_text, print_lines
 from target_liveintent.singer.stream_maps import stream_maps_of
 
@@ -90,97 +90,19 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
         if option.name == "config":
             option.callback = read_config_files
         elif option.name == "about_format":
+            option.type = click.Choice(["json", "markdown", "text"], case_sensitive=False)
             option.help = (
-                "Output style of --about; --explain and --dead-letters have json, for programs."
+                "Output style of --about: json or markdown; of --report: text or json; --explain"
+                " and --dead-letters have json, for programs."
             )
-    options = [
-        click.Option(
-            ["--preset"],
-            type=click.Choice(list(PRESETS)),
-            help="Display a preset as stream_maps to paste and to change.",
-        ),
-        click.Option(
-            ["--explain", "explained"],
-            is_flag=True,
-            help="Read a Singer stream or a tap's catalog, and say how each stream would"
-            " become events, and why not. Sends nothing. Exit code 1 if a run over the same input"
-            " would fail.",
-        ),
-        click.Option(
-            ["--expect", "expected"],
-            type=click.Path(dir_okay=False),
-            metavar="FILE",
-            help="With --explain: compare what a recorded stream becomes with FILE, and exit with"
-            " code 1 if it differs. Without FILE, write it, and exit with code 1.",
-        ),
-        click.Option(
-            ["--replay", "replayed"],
-            is_flag=False,
-            flag_value="",
-            metavar="[PATH]",
-            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default) that"
-            " can be sent by now, and put back the others. Runs may go on meanwhile. If it is"
-            " interrupted, repeat it.",
-        ),
-        click.Option(
-            ["--dry-run"],
-            is_flag=True,
-            help="With --replay: say what it would do, and change nothing.",
-        ),
-        click.Option(
-            ["--dead-letters", "letters_path"],
-            is_flag=False,
-            flag_value="",
-            type=click.Path(),
-            metavar="[PATH]",
-            help="Show what could not be sent, by reason and stream: how many, since when, some of"
-            " them, what to do, and what a replay would do. PATH is a file, a folder of *.singer"
-            " files, or its URL; without it, dead_letter_path. Sends and changes nothing.",
-        ),
-    ]
     return Command(
         name=sdk_command.name,
         callback=sdk_command.callback,
-        params=[*sdk_command.params, *options],
+        params=[*sdk_command.params, *own_options()],
         context_settings=sdk_command.context_settings,
         help=sdk_command.help,
         logger=logger,
     )
-
-
-def check_options(
-    actions: Mapping[str, bool],
-    *,
-    style: str | None,
-    expected: str | None,
-    has_input: bool,
-    dry_run: bool,
-) -> None:
-    """Raise a usage error for options that do not go together.
-
-    Args:
-        actions: Whether each option is given that does something else than a run.
-        style: That of `--format`.
-        expected: The file of `--expect`.
-        has_input: Whether `--input` is given.
-        dry_run: Whether `--dry-run` is given.
-    """
-    given = [option for option, is_given in actions.items() if is_given]
-    if len(given) > 1:
-        msg = f"{' and '.join(given)} do different things: give one of them"
-        raise click.UsageError(msg)
-    if dry_run and "--replay" not in given:
-        msg = "--dry-run belongs to --replay; for a run over a tap's output, set dry_run"
-        raise click.UsageError(msg)
-    if expected is not None and "--explain" not in given:
-        msg = "--expect compares what --explain finds: give both"
-        raise click.UsageError(msg)
-    if style == "markdown" and given and given != ["--about"]:
-        msg = f"{given[0]} has no format markdown; json is there for programs"
-        raise click.UsageError(msg)
-    if has_input and "--dead-letters" in given:
-        msg = "--dead-letters does not read --input: give the path as --dead-letters PATH"
-        raise click.UsageError(msg)
 
 
 def read_config_files(
@@ -209,7 +131,8 @@ def environment_settings() -> dict[str, Any]:
     return from_environment(os.environ, _ENVIRONMENT_PREFIX)
 
 
-def _given_settings(config: _ConfigInput) -> dict[str, Any]:
+def given_settings(config: _ConfigInput) -> dict[str, Any]:
+    """Return the settings that a run would have, without a check."""
     environment = environment_settings() if config.parse_env else {}
     return {**config.config, **environment}  # In the order of a run.
 
@@ -232,7 +155,7 @@ def print_explanation(
         ConfigurationError: If a setting is wrong.
         RunError: If the input is neither a Singer stream nor a catalog, or a file cannot be used.
     """
-    given = _given_settings(config)
+    given = given_settings(config)
     unknown = list(unknown_settings(given))
     if not as_json:
         print_lines(unknown)
@@ -279,10 +202,10 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
         StorageError: If the dead letters cannot be read.
     """
     check_option_url("--dead-letters", path)
-    given = _given_settings(config)
+    given = given_settings(config)
     notes = list(unknown_settings(given))
     not_null = {name: value for name, value in given.items() if value is not None}
-    _hide_given_token(not_null)
+    hide_given_token(not_null)
     read = _READ_WITH_LETTERS if path else (*_READ_WITH_LETTERS, "dead_letter_path")
     wanted = {name: value for name, value in not_null.items() if name in read}
     stand_ins = {"customer_id": "a-0000", "auth_token": "none", "ledger": False}
@@ -301,7 +224,7 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
         print_lines(letter_lines(found))
 
 
-def _hide_given_token(given: Mapping[str, Any]) -> None:
+def hide_given_token(given: Mapping[str, Any]) -> None:
     """Hide the token in what is printed: a dead letter can hold what the API said about it."""
     hide_token(str(given.get("auth_token", "")))
     with contextlib.suppress(ConfigurationError):  # Nothing is sent, so it need not be there.

@@ -32,6 +32,7 @@ class HistoryRecorder:
 
     Attributes:
         history: What was there before this run; None if it is not known.
+        entry: What this run leaves; None before its end.
     """
 
     def __init__(
@@ -40,6 +41,7 @@ class HistoryRecorder:
         self._settings = settings
         self._logger = logger
         self.history: History | None = None
+        self.entry: RunEntry | None = None
         self._folder: HistoryFolder | None = None
         with self._tolerated(_NOT_KEPT):
             folder = Places(settings, logger, clock).history()
@@ -57,6 +59,7 @@ class HistoryRecorder:
                 with self._tolerated(_NOT_COMPARED):
                     judgement = self._judge(folder, entry)
             entry.run.unusual = [one for found in judgement.values() for one in found]
+            self.entry = entry
             folder.add(entry)
         return judgement
 

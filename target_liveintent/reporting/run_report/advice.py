@@ -13,11 +13,11 @@ _TOLERATED = 0.05
 """The share of events that may lack something before the report mentions it."""
 _FRESH = 0.5
 """The share that should be sent within an hour; LiveIntent's guide advises it for all events."""
-_ALL = ("web", "app", "offline")
-_GAPS = (
+ALL_SOURCES = ("web", "app", "offline")
+GAPS = (
     (
         "both",
-        _ALL,
+        ALL_SOURCES,
         (
             "have not both hashes of an e-mail address: map `email` to the address itself, which is"
             " hashed here in both ways."
@@ -34,8 +34,12 @@ _GAPS = (
             " ad led to, where your shop keeps it."
         ),
     ),
-    ("order_id", _ALL, "have no order ID, by which they could be reconciled: map `order_id`."),
-    ("value", _ALL, "have no value: map `value`."),
+    (
+        "order_id",
+        ALL_SOURCES,
+        "have no order ID, by which they could be reconciled: map `order_id`.",
+    ),
+    ("value", ALL_SOURCES, "have no value: map `value`."),
 )
 """Fields that events can lack, the most useful first; the sources whose events should have them;
 and, to follow "31 % of events", what is missing and what to do."""
@@ -48,7 +52,7 @@ def advise(facts: Facts) -> Iterator[str]:
     """
     if facts.is_replay:
         return
-    for field, sources, words in _GAPS:
+    for field, sources, words in GAPS:
         groups = [one for one in facts.coverage if one.source in sources]
         events = sum(one.events for one in groups)
         lacking: Counter[str] = Counter()
@@ -56,7 +60,7 @@ def advise(facts: Facts) -> Iterator[str]:
             lacking[one.stream] += one.events - one.having[field]
         missing = lacking.total()
         if missing > events * _TOLERATED:
-            of = "events" if sources == _ALL else f"{' and '.join(sources)} events"
+            of = "events" if sources == ALL_SOURCES else f"{' and '.join(sources)} events"
             yield f"{percent(missing, events)} of {of} {words}{_worst_stream(lacking)}"
     yield from _values_without_currency(facts)
     yield from _unusable_columns(facts)

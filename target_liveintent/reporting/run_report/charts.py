@@ -6,14 +6,16 @@ the scripts, style sheets and places for tool-tips that pygal adds for other pag
 
 from __future__ import annotations
 
+import functools
 import math
 import sys
 from collections.abc import Callable, Mapping, Sequence
-from typing import Any
+from typing import Any, NamedTuple
 from xml.etree import ElementTree as ET
 
 import pygal
 from pygal.style import Style
+from pygal.view import Box
 
 from target_liveintent.reporting.run_report.words import short_number
 
@@ -53,6 +55,126 @@ def stacked(labels: Sequence[str], bars: Bars, *, all_labels: bool = False) -> s
     return _draw(chart, bars)
 
 
+class Backdrop(NamedTuple):
+    """What a chart of days shows besides the bars, each with an element for each day.
+
+    Attributes:
+        usual: The usual range, drawn as a band; None where nothing is usual.
+        gaps: Whether there is nothing to show of the day, so that its place is shaded.
+        marks: Whether a line marks the beginning of the day.
+    """
+
+    usual: Sequence[tuple[float, float] | None]
+    gaps: Sequence[bool]
+    marks: Sequence[bool]
+
+
+def daily(
+    labels: Sequence[str], bars: Bars, backdrop: Backdrop, number: Callable[[float], str]
+) -> str:
+    """Return a chart of a bar a day, over what is usual; the tool-tips name the days.
+
+    Bars of several colours stand on each other; `number` puts a height into words.
+    """
+    ranges = [edge for one in backdrop.usual if one is not None for edge in one]
+    heights = [sum(column) for column in zip(*bars.values(), strict=True)]
+    chart = pygal.StackedBar(
+        width=_WIDTH, height=_HEIGHT, show_minor_x_labels=False, **_options(number)
+    )
+    chart.x_labels = labels
+    chart.x_labels_major = labels[:: math.ceil(len(labels) / _LABELS)]
+    scale = ticks(min([0.0, *heights, *ranges]), max([0.0, *heights, *ranges]))
+    chart.y_labels = scale
+    low, high = chart.range = scale[0], scale[-1]
+    shown = {colour: heights for colour, heights in bars.items() if any(heights)} or bars
+    root = _drawn(chart, {colour: _named(shown[colour], labels, number) for colour in shown})
+    _remove_empty_bars(root)
+    _add_backdrop(_Plot(root, len(labels), (low, high)), backdrop, low, high)
+    return str(ET.tostring(root, encoding="unicode"))
+
+
+def _named(
+    heights: Sequence[float], labels: Sequence[str], number: Callable[[float], str]
+) -> list[Any]:
+    """Return heights for pygal, each with a tool-tip of its own."""
+    return [
+        {"value": height, "formatter": functools.partial(_tip, label, number)}
+        for label, height in zip(labels, heights, strict=True)
+    ]
+
+
+def _tip(label: str, number: Callable[[float], str], height: float) -> str:
+    return f"{label}: {number(height)}"
+
+
+def _remove_empty_bars(root: Any) -> None:
+    for series in root.iter("g"):
+        for bar in list(series):
+            rectangle = bar.find("rect")
+            if bar.get("class") == "bar" and not float(rectangle.get("height")):
+                series.remove(bar)
+
+
+class _Plot:
+    """The part of a chart between its axes, in its own coordinates.
+
+    Args:
+        root: The chart.
+        days: How many places the bottom axis has.
+        scale: The first and the last number at the left axis.
+    """
+
+    def __init__(self, root: Any, days: int, scale: tuple[float, float]) -> None:
+        self._plot = next(one for one in root.iter("g") if one.get("class") == "plot")
+        background = self._plot.find("rect")
+        self._width, self._height = (float(background.get(side)) for side in ("width", "height"))
+        self._days, (self._low, self._high) = days, scale
+
+    def x(self, day: int) -> str:
+        """Return where a day begins."""
+        return self._at(self._width, day / self._days)
+
+    def y(self, number: float) -> str:
+        """Return how far down a number is."""
+        return self._at(self._height, (self._high - number) / (self._high - self._low))
+
+    @staticmethod
+    def _at(length: float, share: float) -> str:
+        return f"{length * (share + Box.margin) / (1 + 2 * Box.margin):.1f}"
+
+    def add(self, tag: str, *, behind: bool = False, **attributes: str) -> None:
+        """Add an element in front of the bars, or behind the axes."""
+        kind = attributes.pop("kind")
+        element = ET.Element(tag, {"class": kind, **attributes})
+        self._plot.insert(1 if behind else len(self._plot), element)
+
+
+def _add_backdrop(plot: _Plot, backdrop: Backdrop, low: float, high: float) -> None:
+    bottom, top = plot.y(low), plot.y(high)
+    for first, end in _stretches(backdrop.gaps):
+        corners = f"M{plot.x(first)} {top}H{plot.x(end)}V{bottom}H{plot.x(first)}Z"
+        plot.add("path", behind=True, kind="gap", d=corners)
+    for first, end in _stretches([one is not None for one in backdrop.usual]):
+        edges: tuple[list[str], list[str]] = ([], [])
+        for day in range(first, end):
+            for edge, height in zip(edges, backdrop.usual[day] or (), strict=True):
+                edge += [f"{plot.x(at)},{plot.y(height)}" for at in (day, day + 1)]
+        plot.add("polygon", kind="usual", points=" ".join([*edges[0], *edges[1][::-1]]))
+    for day, is_marked in enumerate(backdrop.marks):
+        if is_marked:
+            plot.add("path", kind="mark", d=f"M{plot.x(day)} {top}V{bottom}")
+
+
+def _stretches(flags: Sequence[bool]) -> list[tuple[int, int]]:
+    """Return where flags are set: the first of each stretch, and the one after its last."""
+    edges = [
+        n
+        for n in range(len(flags) + 1)
+        if (n > 0 and flags[n - 1]) != (n < len(flags) and flags[n])
+    ]
+    return list(zip(edges[::2], edges[1::2], strict=True))
+
+
 def horizontal(
     labels: Sequence[str], bars: Bars, longest: float, number: Callable[[float], str] = short_number
 ) -> str:
@@ -83,6 +205,10 @@ def _options(number: Callable[[float], str]) -> dict[str, Any]:
 
 
 def _draw(chart: Any, bars: Bars) -> str:
+    return str(ET.tostring(_drawn(chart, bars), encoding="unicode"))
+
+
+def _drawn(chart: Any, bars: Mapping[str, Sequence[Any]]) -> Any:
     shown = [colour for colour, heights in bars.items() if any(heights)] or list(bars)[:1]
     for colour in shown:
         chart.add(colour, list(bars[colour]))
@@ -96,7 +222,7 @@ def _draw(chart: Any, bars: Bars) -> str:
     root.set("aria-hidden", "true")  # The caption and the table say the same to a screen reader.
     for name in ("id", "width", "height"):
         root.attrib.pop(name, None)
-    return str(ET.tostring(root, encoding="unicode"))
+    return root
 
 
 def _strip(element: Any) -> None:

@@ -15,8 +15,8 @@ def text(words: str) -> str:
     return re.sub("`([^`]*)`", r"<code>\1</code>", html.escape(words))
 
 
-SENTENCES = "what to do"
-"""The head of a column whose cells are sentences and not figures."""
+SENTENCES, CHANGES = "what to do", "what changed"
+"""The heads of columns whose cells are sentences and not figures."""
 _WIDE_FROM = 4
 """Columns of figures from which a small screen shows each row as a list."""
 
@@ -29,8 +29,8 @@ def table(
     A small screen shows a table of many columns as lists, where each cell has its head beside it.
     The row `total` has the sums of the others.
     """
-    is_wide = len(heads) >= _WIDE_FROM and SENTENCES not in heads
-    kinds = [' class="text"' if head == SENTENCES else "" for head in heads]
+    kinds = [' class="text"' if head in {SENTENCES, CHANGES} else "" for head in heads]
+    is_wide = len(heads) >= _WIDE_FROM and not any(kinds)
     top = "".join(
         f'<th scope="col"{kind}>{head}</th>' for head, kind in zip(heads, kinds, strict=True)
     )
@@ -55,15 +55,23 @@ def _row(start: str, row: Sequence[str], kinds: Sequence[str]) -> str:
 
 def figure(svg: str, caption: str, keys: Iterable[tuple[str, str]] = ()) -> str:
     """Return a chart with its caption, or with a legend if it has several colours."""
-    legend = "".join(f'<span class="key {colour}">{text(name)}</span>' for name, colour in keys)
     return (
         f'<figure role="img" aria-label="{html.escape(caption)}">{svg}'
-        f"<figcaption>{legend or text(caption)}</figcaption></figure>"
+        f"<figcaption>{_legend(keys) or text(caption)}</figcaption></figure>"
     )
 
 
-def section(title: str, intro: str, *parts: str) -> str:
-    """Return a section: a title, a sentence, and parts side by side if there is room."""
+def _legend(keys: Iterable[tuple[str, str]]) -> str:
+    return "".join(f'<span class="key {colour}">{text(name)}</span>' for name, colour in keys)
+
+
+def section(title: str, intro: str, *parts: str, keys: Iterable[tuple[str, str]] = ()) -> str:
+    """Return a section: a title, a sentence, and parts side by side if there is room.
+
+    Its charts have the colours of the legend `keys` in common.
+    """
     inner = "".join(f"<div>{part}</div>" for part in parts)
     paragraph = f"<p>{text(intro)}</p>" if intro else ""
+    if legend := _legend(keys):
+        paragraph += f'<p class="quiet">{legend}</p>'
     return f'<section><h2>{text(title)}</h2>{paragraph}<div class="pair">{inner}</div></section>'

@@ -8,10 +8,10 @@ from __future__ import annotations
 import datetime as dt
 from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
-from importlib import resources
 
 from target_liveintent.conversions import DAY
 from target_liveintent.reporting.run_report import charts, markup, words
+from target_liveintent.reporting.run_report.document import document
 from target_liveintent.reporting.run_report.markup import text
 from target_liveintent.reporting.run_report.model import STOPPED, DayValue, Facts
 from target_liveintent.reporting.run_report.tally import FIELDS, HOUR, OTHER_CURRENCIES
@@ -38,34 +38,30 @@ _OUTCOMES = {
 
 def page(facts: Facts) -> str:
     """Return the report of a run as a page of HTML."""
-    css = resources.files(__package__).joinpath("page.css").read_text("utf-8")
-    parts = (_head, _tiles, _advice, _outcomes, _not_sent, _coverage, _freshness, _value, _requests)
-    body = "\n".join(html for part in parts if (html := part(facts)))
-    return f"""<!doctype html>
-<html lang="en">
-<head>
-<meta charset="utf-8">
-<meta name="viewport" content="width=device-width, initial-scale=1">
-<meta name="color-scheme" content="light dark">
-<meta http-equiv="Content-Security-Policy" content="default-src 'none'; style-src 'unsafe-inline'">
-<meta name="robots" content="noindex">
-<title>Conversions sent to LiveIntent, {text(facts.ended_at)}</title>
-<style>
-{css}</style>
-</head>
-<body>
-{body}
-<footer class="quiet">Written by {text(facts.target)}, run {text(facts.run_id)}. No personal data\
- is in it. The file of the same name that ends in .json holds the same, complete.</footer>
-</body>
-</html>
-"""
+    parts = (_title, _first_lines, _tiles, _advice, *_SECTIONS)
+    footer = (
+        f"Written by {facts.target}, run {facts.run_id}. No personal data is in it. The file of the"
+        " same name that ends in .json holds the same, complete."
+    )
+    title = f"Conversions sent to LiveIntent, {facts.ended_at}"
+    return document(title, (part(facts) for part in parts), footer)
+
+
+def last_run(facts: Facts) -> Iterator[str]:
+    """Yield the parts of the report of a run below those of the history, which has the advice."""
+    yield f'<header class="last"><h2>The last run</h2>{_first_lines(facts)}</header>'
+    for part in (_tiles, *_SECTIONS):
+        yield part(facts)
 
 
 # The first lines
 
 
-def _head(facts: Facts) -> str:
+def _title(_: Facts) -> str:
+    return "<header><h1>Conversions sent to LiveIntent</h1></header>"
+
+
+def _first_lines(facts: Facts) -> str:
     badge = f'<span class="badge {facts.ending}">{facts.ending}</span>'
     if facts.dry_run:
         badge += '<span class="badge dry">dry run</span>'
@@ -73,10 +69,9 @@ def _head(facts: Facts) -> str:
         badge += f'<span class="badge dry">canary: limit {facts.limit:,}</span>'
     lines = "".join(f"<li>{text(line)}</li>" for line in facts.conclusions)
     return (
-        "<header><h1>Conversions sent to LiveIntent</h1>"
         f'<p class="quiet">{badge} {words.period(facts.started_at, facts.ended_at)},'
         f" {words.duration(facts.seconds)}</p>{_message(facts)}"
-        f'<ul class="conclusions">{lines}</ul></header>'
+        f'<ul class="conclusions">{lines}</ul>'
     )
 
 
@@ -332,3 +327,6 @@ def _requests(facts: Facts) -> str:
     )
     table = markup.table("", ["", ""], rows)
     return markup.section("Requests", "", figure, table)
+
+
+_SECTIONS = (_outcomes, _not_sent, _coverage, _freshness, _value, _requests)

@@ -134,6 +134,9 @@ def test_the_options(tmp_path: Path) -> None:
         "letters_path": None,
         "replayed": None,
         "dry_run": False,
+        "page_path": None,
+        "health": False,
+        "max_age": None,
     }
     assert CliRunner().invoke(command, ["--preset=nothing"]).exit_code == 2
 
@@ -305,11 +308,28 @@ def test_explain_checks_the_settings(
         ),
         (
             {"letters_path": "", "about_format": "markdown"},
-            "--dead-letters has no format markdown; json is there for programs",
+            "--dead-letters has no format markdown; it has json",
         ),
         (
             {"explained": True, "about_format": "markdown"},
-            "--explain has no format markdown; json is there for programs",
+            "--explain has no format markdown; it has json",
+        ),
+        (
+            {"page_path": "", "about_format": "markdown"},
+            "--report has no format markdown; it has text and json",
+        ),
+        (
+            {"health": True, "about_format": "json"},
+            "--health has no format json; it has no other",
+        ),
+        (
+            {"page_path": "x", "about_format": "text"},
+            "--report with --format prints, and writes no page: leave out its path",
+        ),
+        ({"page_path": "", "max_age": 2.0}, "--max-age is a limit of --health: give both"),
+        (
+            {"page_path": "", "health": True},
+            "--report and --health do different things: give one of them",
         ),
         (
             {"letters_path": "", "expected": "x"},

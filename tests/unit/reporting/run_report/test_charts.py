@@ -81,3 +81,51 @@ def test_labels_below_bars(bars: int, all_labels: bool, labelled: range) -> None
     labels = [f"day {n}" for n in range(bars)]
     svg = charts.stacked(labels, {"good": [1] * bars}, all_labels=all_labels)
     assert re.findall(">day ([0-9]+)<", svg) == [str(n) for n in labelled]
+
+
+def daily(heights: list[float], *usual: tuple[float, float] | None, mark: int = -1) -> str:
+    """Return a chart of days, of which those without a height are gaps."""
+    days = range(len(heights))
+    backdrop = charts.Backdrop(
+        usual or [None] * len(heights), [not one for one in heights], [n == mark for n in days]
+    )
+    return charts.daily(
+        [f"{n + 1} May" for n in days], {"good": heights}, backdrop, "{:.0f}".format
+    )
+
+
+def test_a_day_has_its_name_in_its_tool_tip() -> None:
+    """A day without a bar has none."""
+    assert re.findall("<title>(.*?)</title>", daily([5, 0, 7])) == ["1 May: 5", "3 May: 7"]
+
+
+def test_usual_ranges_of_days() -> None:
+    """Days in a row have one band; a day without a range ends it."""
+    svg = daily([5, 5, 5, 5], (1, 4), (2, 6), None, (3, 9))
+    first, second = re.findall('class="usual" points="(.*?)"', svg)
+    assert (len(first.split()), len(second.split())) == (8, 4)
+    assert ">10<" in svg  # The axis has room for the whole range.
+
+
+def test_gaps_and_marks_of_days() -> None:
+    """Gaps in a row are one shade, behind the axes; the mark is where its day begins."""
+    svg = daily([5, 0, 0, 5], mark=3)
+    assert len(re.findall('class="gap"', svg)) == 1
+    assert svg.index('class="gap"') < svg.index("axis y")
+    right = re.search(r'class="gap" d="M[\d.]+ [\d.]+H([\d.]+)V', svg)
+    mark = re.search(r'class="mark" d="M([\d.]+) ', svg)
+    assert right
+    assert mark
+    assert right[1] == mark[1]
+
+
+def test_days_below_zero() -> None:
+    """Refunds can make the value of a day negative."""
+    svg = daily([-5, 5], (-6, -1), (-6, 8))
+    assert ">-10<" in svg
+    assert "1 May: -5" in svg
+
+
+def test_a_single_day() -> None:
+    assert "1 May: 5" in daily([5], (1, 9))
+    assert "<title>" not in daily([0])

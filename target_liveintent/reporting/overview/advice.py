@@ -1,0 +1,80 @@
+"""Says what would help most, by the conversions of the last 30 days that it is about."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator
+from typing import NamedTuple
+
+from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.history import StreamFigures
+from target_liveintent.reporting.run_report.advice import ALL_SOURCES, GAPS
+from target_liveintent.reporting.run_report.model import Facts
+from target_liveintent.reporting.run_report.words import percent
+from target_liveintent.run import counted
+
+_TOLERATED = 0.05
+"""The share of conversions that may lack something before it is mentioned."""
+_LOST = 0.01
+"""The share of conversions that may be lost for one reason before it is mentioned."""
+_FRESH = 0.5
+_MOST = 5
+_ORDER = ("both", "ip", "user_agent", "device_id", "decision_id")
+"""Columns by which LiveIntent finds whom a conversion is about."""
+
+
+class _Advice(NamedTuple):
+    """Advice, and what it is sorted by: its kind, the most useful first, and what it would gain."""
+
+    kind: int
+    conversions: int
+    words: str
+
+
+def advise(recent: StreamFigures, facts: Facts | None) -> Iterator[str]:
+    """Yield a sentence for each thing to change, what would gain most first.
+
+    First are conversions that LiveIntent does not get, or gets without both hashes; then those
+    without another column that identifies somebody; then the rest. Within a kind, what is about
+    more conversions comes first.
+
+    Args:
+        recent: The sum of the usual runs of the last 30 days.
+        facts: The report of the last run, which says what sources there are.
+    """
+    sources = set() if facts is None else {one.source for one in facts.coverage}
+    found = [*_lost(recent), *_gaps(recent, sources), *_late(recent)]
+    for one in sorted(found, key=lambda one: (one.kind, -one.conversions))[:_MOST]:
+        yield one.words
+
+
+def _lost(recent: StreamFigures) -> Iterator[_Advice]:
+    letters = recent.dead_letters
+    whole = recent.delivered + sum(letters.values())
+    for reason, records in letters.items():
+        if records > whole * _LOST and reason in REASONS:
+            words = (
+                f"{counted(records, 'conversion')} ({percent(records, whole)}) did not go, because"
+                f" of `{reason}`: {REASONS[reason].meaning}"
+            )
+            yield _Advice(0, records, words)
+
+
+def _gaps(recent: StreamFigures, sources: set[str]) -> Iterator[_Advice]:
+    for column, of_sources, words in GAPS:
+        missing = recent.delivered - recent.having.get(column, 0)
+        applies = of_sources == ALL_SOURCES or (sources and sources <= set(of_sources))
+        if applies and missing > recent.delivered * _TOLERATED:
+            kind = 0 if column == "both" else 1 if column in _ORDER else 2
+            share = percent(missing, recent.delivered)
+            have = words if missing > 1 else words.replace("have ", "has ", 1)
+            yield _Advice(kind, missing, f"{counted(missing, 'conversion')} ({share}) {have}")
+
+
+def _late(recent: StreamFigures) -> Iterator[_Advice]:
+    if recent.within_an_hour < recent.delivered * _FRESH:
+        share = percent(recent.late, recent.delivered)
+        words = (
+            f"{counted(recent.late, 'conversion')} ({share}) were sent more than an hour after they"
+            " happened: run more often."
+        )
+        yield _Advice(3, recent.late, words)

@@ -1,0 +1,57 @@
+"""Finds the days on which the settings or the version changed."""
+
+from __future__ import annotations
+
+import datetime as dt
+from collections.abc import Iterable, Mapping
+
+from target_liveintent.reporting.history import DayFigures, RunFigures
+from target_liveintent.reporting.overview.model import Change
+
+_DIGESTED = ("presets", "stream_maps")
+"""Settings of which the history has only a digest."""
+_LONGEST = 40
+"""Characters of a value that is shown."""
+
+
+def changes_of(days: Iterable[tuple[DayFigures, list[RunFigures]]]) -> list[Change]:
+    """Return the changes, the newest first.
+
+    A run is compared with the one before it that had the same streams: two loaders of the same
+    pixel may have different settings.
+
+    Args:
+        days: Days, the oldest first, each with its usual runs.
+    """
+    before: dict[frozenset[str], RunFigures] = {}
+    settings: dict[str, dict[str, str]] = {}
+    found: dict[dt.date, dict[str, None]] = {}
+    for day, runs in days:
+        settings |= day.settings
+        for run in runs:
+            streams = frozenset(run.streams)
+            if not streams:  # It failed before its first SCHEMA.
+                continue
+            last = before.get(streams)
+            before[streams] = run
+            if last is not None and (last.settings, last.version) != (run.settings, run.version):
+                words = found.setdefault(day.day, {})
+                if last.version != run.version:
+                    words[f"version: {last.version} became {run.version}"] = None
+                if last.settings != run.settings:
+                    known = settings.get(last.settings, {}), settings.get(run.settings, {})
+                    words |= dict.fromkeys(_differences(*known))
+    return [Change(day, list(words)) for day, words in reversed(found.items()) if words]
+
+
+def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterable[str]:
+    for name in sorted(before.keys() | after.keys()):
+        old, new = before.get(name), after.get(name)
+        if old == new:
+            continue
+        if old is None or new is None:
+            yield f"`{name}` was {'set' if old is None else 'removed'}"
+        elif max(len(old), len(new)) > _LONGEST or name in _DIGESTED:
+            yield f"`{name}` changed"
+        else:
+            yield f"`{name}`: {old} became {new}"

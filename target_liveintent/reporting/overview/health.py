@@ -1,0 +1,107 @@
+"""Says what is not well, since when, and what to do: what `--health` is about."""
+
+from __future__ import annotations
+
+import datetime as dt
+import itertools
+import math
+from collections.abc import Iterator, Sequence
+
+from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.history import RunFigures, Unusual, sum_of
+from target_liveintent.reporting.overview.model import (
+    FAILED,
+    MORE_LETTERS,
+    NO_RUN,
+    UNUSUAL,
+    Cause,
+    Compared,
+)
+from target_liveintent.reporting.run_report import model as run_report
+from target_liveintent.reporting.run_report.words import age_words, short_number
+from target_liveintent.run import counted
+
+_RARE = 1e-3
+"""How improbable so many dead letters must be, as many as usual days have at most expected."""
+
+
+def run_causes(
+    scheduled: Sequence[RunFigures], now: dt.datetime, max_age: dt.timedelta | None
+) -> Iterator[Cause]:
+    """Yield what is not well with the runs themselves.
+
+    Args:
+        scheduled: The runs that a schedule started, in the order in which they ended.
+        now: The moment.
+        max_age: How old the last run may be; None if that is not judged.
+    """
+    yield from _failed(scheduled)
+    yield from _too_old(scheduled, now, max_age)
+
+
+def figure_causes(
+    unusual: Sequence[Unusual], letters: Compared, recent: Sequence[RunFigures]
+) -> Iterator[Cause]:
+    """Yield what is not well with what the runs did.
+
+    Args:
+        unusual: What was unusual at the end of the last run.
+        letters: The dead letters of the last 24 hours against what is usual.
+        recent: The usual runs of the last 24 hours.
+    """
+    for one in sorted(unusual, key=lambda one: one.since):
+        yield Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "")
+    yield from _more_letters(letters, recent)
+
+
+def _failed(scheduled: Sequence[RunFigures]) -> Iterator[Cause]:
+    failed = list(
+        itertools.takewhile(lambda run: run.ending == run_report.FAILED, reversed(scheduled))
+    )
+    if failed:
+        runs = "the last run" if len(failed) == 1 else f"the last {len(failed):,} runs"
+        yield Cause(
+            FAILED,
+            f"{runs} failed: {failed[0].message}",
+            failed[-1].ended_at,
+            "Fix what the message says. The next run with the same options sends what did not go.",
+        )
+
+
+def _too_old(
+    scheduled: Sequence[RunFigures], now: dt.datetime, max_age: dt.timedelta | None
+) -> Iterator[Cause]:
+    what_to_do = "See whether the schedule still starts the run, and what that logs."
+    if not scheduled:
+        yield Cause(NO_RUN, "no run is in the history", None, what_to_do)
+        return
+    last = scheduled[-1].ended_at
+    if max_age is not None and now - last > max_age:
+        age = age_words((now - last).total_seconds())
+        yield Cause(NO_RUN, f"no run has come for {age}", last, what_to_do)
+
+
+def _more_letters(letters: Compared, recent: Sequence[RunFigures]) -> Iterator[Cause]:
+    if letters.usual is None or not isinstance(letters.now, int):
+        return
+    if letters.now <= letters.usual.high or _chance(letters.now, letters.usual.high) > _RARE:
+        return
+    bad = [run for run in recent if any(one.dead_letters for one in run.streams.values())]
+    reasons = sum_of(one for run in bad for one in run.streams.values()).dead_letters
+    reason = max(reasons, key=lambda name: (reasons[name], name))
+    yield Cause(
+        MORE_LETTERS,
+        f"{counted(letters.now, 'dead letter')} in the last 24 hours, where"
+        f" {short_number(letters.usual.low)} to {short_number(letters.usual.high)} are usual;"
+        f" {reasons[reason]:,} of them are `{reason}`",
+        bad[0].ended_at,
+        REASONS[reason].meaning if reason in REASONS else "",
+    )
+
+
+def _chance(count: int, expected: float) -> float:
+    """Return at most how probable it is to count so many, where fewer are expected (Chernoff)."""
+    expected = max(expected, 1.0)
+    if count <= expected:
+        return 1.0
+    return math.exp(count - expected + count * math.log(expected / count))

@@ -1,0 +1,259 @@
+"""Renders an overview as the opening of a page: today against usual, then the last 90 days."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Sequence
+
+from target_liveintent.reporting.overview.daily import LEAST_DRAWN, chart_of, charts_of
+from target_liveintent.reporting.overview.figures import (
+    CONVERSIONS,
+    DEAD_LETTERS,
+    EMAIL_HASH,
+    FIGURES,
+)
+from target_liveintent.reporting.overview.model import (
+    AS_USUAL,
+    Compared,
+    ComparedReason,
+    Month,
+    Overview,
+    Worth,
+)
+from target_liveintent.reporting.overview.words import (
+    VERDICTS,
+    comparison,
+    day_words,
+    figure_words,
+    is_worse,
+    moment,
+    money,
+    name_of,
+    usual_words,
+    verdict,
+    worse_words,
+)
+from target_liveintent.reporting.run_report import markup
+from target_liveintent.reporting.run_report.document import document
+from target_liveintent.reporting.run_report.markup import text
+from target_liveintent.reporting.run_report.model import Facts
+from target_liveintent.reporting.run_report.page import last_run
+from target_liveintent.reporting.run_report.words import percent
+
+_MOST_ROWS = 20
+_MOST_CAUSES = 5
+_MOST_CHANGES = 10
+
+
+def page(overview: Overview, facts: Facts | None) -> str:
+    """Return the page of an account and pixel.
+
+    Args:
+        overview: What the history says.
+        facts: The report of the last run; None if the history does not have it any more.
+    """
+    parts = (_head, _tiles, _comparison, _advice, charts_of, _reasons, _streams, _months, _changes)
+    title = f"Conversions sent to LiveIntent, {moment(overview.as_of, overview.as_of.tzinfo)}"
+    html = [part(overview) for part in parts]
+    if facts is not None:
+        html += last_run(facts)
+    footer = (
+        "Written by target-liveintent from the history of its runs. No personal data is in it."
+        " `target-liveintent --report --format=json` prints the same for programs."
+    )
+    return document(title, html, footer)
+
+
+def _head(overview: Overview) -> str:
+    pixel = "" if overview.pixel_id is None else f"Pixel {overview.pixel_id}, "
+    is_known = overview.figure(CONVERSIONS).usual is not None
+    kind = "failed" if overview.causes else "" if is_known else "calm"
+    lines = [
+        comparison(overview),
+        *_causes(overview),
+        *worse_words(overview),
+    ]
+    items = "".join(f"<li>{text(line)}</li>" for line in lines)
+    return (
+        "<header><h1>Conversions sent to LiveIntent</h1>"
+        f'<p class="quiet">{text(pixel)}account {text(overview.account)}; as of'
+        f" {moment(overview.as_of, overview.as_of.tzinfo)}</p>"
+        f'<p class="verdict {kind}">{text(verdict(overview))}</p>'
+        f'<ul class="conclusions">{items}</ul></header>'
+    )
+
+
+def _causes(overview: Overview) -> Iterator[str]:
+    for one in overview.causes[:_MOST_CAUSES]:
+        words = " ".join(one.words.rstrip(".").split())
+        since = f" Since {moment(one.since, overview.as_of.tzinfo)}." if one.since else ""
+        yield f"{words[0].upper()}{words[1:]}.{since} {one.what_to_do}"
+
+
+def _tiles(overview: Overview) -> str:
+    if not overview.months:
+        return ""
+    month = overview.months[0]
+    tiles = [
+        ("good", f"{month.delivered:,}", f"conversions this month, {_since(month)}"),
+        _tile_of(overview.figure(CONVERSIONS), "in the last 24 hours"),
+        _tile_of(overview.figure(EMAIL_HASH), "with a hash of an e-mail address"),
+    ]
+    if month.values:
+        worth = month.values[0]
+        figure = f"{money(worth.total)} {worth.currency}".strip()
+        tiles.append(("", figure, f"value this month, of {worth.events:,} conversions"))
+    cells = "".join(
+        f'<div class="tile {kind}"><b>{text(figure)}</b><span>{text(meaning)}</span></div>'
+        for kind, figure, meaning in tiles
+    )
+    return f'<div class="tiles">{cells}</div>'
+
+
+def _tile_of(one: Compared, meaning: str) -> tuple[str, str, str]:
+    usual = f"; usual: {usual_words(one.figure, one.usual)}" if one.usual else ""
+    return "bad" if is_worse(one) else "", figure_words(one.figure, one.now), meaning + usual
+
+
+def _since(month: Month) -> str:
+    return f"since {day_words(month.first_day)}"
+
+
+def _comparison(overview: Overview) -> str:
+    heads = ["", "last 24 hours", "usual", "that is"]
+    rows = [
+        [
+            text(name_of(one)),
+            figure_words(one.figure, one.now),
+            usual_words(one.figure, one.usual),
+            _verdict(one),
+        ]
+        for one in overview.figures
+    ]
+    if overview.figure(CONVERSIONS).usual is None:
+        heads, rows = heads[:2], [row[:2] for row in rows]
+    table = markup.table("", heads, rows)
+    is_drawn = len(overview.days) >= LEAST_DRAWN
+    charts = [chart_of(overview, overview.figure(CONVERSIONS))] if is_drawn else []
+    intro = (
+        "Usual is the range in which eight of ten days were: those of the last four weeks, and"
+        " after four weeks the same weekdays of the last eight. Only regular runs count: no"
+        " replays, no canaries, no runs that catch up on old data."
+    )
+    return markup.section("Today against usual", intro, table, *charts)
+
+
+def _verdict(one: Compared) -> str:
+    if one.verdict is None:
+        return "-"
+    said = VERDICTS[one.verdict]
+    if one.verdict == AS_USUAL:
+        return said
+    return f'<b class="bad">{said}</b>' if is_worse(one) else f"<b>{said}</b>"
+
+
+def _advice(overview: Overview) -> str:
+    if not overview.advice:
+        return ""
+    lines = "".join(f"<li>{text(line)}</li>" for line in overview.advice)
+    return (
+        '<section class="advice"><h2>To match more, the most useful first</h2>'
+        f"<p>In the last 30 days:</p><ol>{lines}</ol></section>"
+    )
+
+
+def _reasons(overview: Overview) -> str:
+    shown = [one for one in overview.reasons if one.thirty_days or one.now][:_MOST_ROWS]
+    if not shown:
+        return ""
+    rows = [
+        [
+            f"<code>{text(one.reason)}</code>",
+            f"{one.now:,}",
+            usual_words(DEAD_LETTERS, one.usual),
+            f"{one.thirty_days:,}",
+            day_words(one.last_day),
+        ]
+        for one in shown
+    ]
+    heads = ["reason", "last 24 hours", "usual", "last 30 days", "last seen"]
+    total = _total(overview, shown) if len(shown) > 1 else ()
+    table = markup.table("", heads, rows, total)
+    return markup.section("What did not go: dead letters by reason", "", table)
+
+
+def _total(overview: Overview, shown: Sequence[ComparedReason]) -> list[str]:
+    usual = overview.figure(DEAD_LETTERS).usual
+    return [
+        "all",
+        f"{sum(one.now for one in overview.reasons):,}",
+        usual_words(DEAD_LETTERS, usual),
+        f"{sum(one.thirty_days for one in overview.reasons):,}",
+        day_words(max(one.last_day for one in shown)),
+    ]
+
+
+def _streams(overview: Overview) -> str:
+    if len(overview.streams) < 2:  # noqa: PLR2004 (of one stream, all has been said)
+        return ""
+    rows = [
+        [
+            text(one.stream),
+            f"{one.now:,}",
+            usual_words(CONVERSIONS, one.usual),
+            f"{one.thirty_days:,}",
+        ]
+        for one in overview.streams[:_MOST_ROWS]
+    ]
+    table = markup.table("", ["stream", "last 24 hours", "usual", "last 30 days"], rows)
+    return markup.section("Conversions by stream", "", table)
+
+
+def _months(overview: Overview) -> str:
+    if not overview.months:
+        return ""
+    currencies = list(
+        dict.fromkeys(one.subject for one in overview.figures if one.subject or _has_values(one))
+    )
+    rows = []
+    for month in overview.months:
+        worth = {one.currency: one for one in month.values}
+        rows.append(
+            [
+                f"{month.first_day:%B %Y}" + _incomplete(month),
+                f"{month.delivered:,}",
+                percent(month.with_email_hash, month.delivered),
+                percent(month.with_decision_id, month.delivered),
+                *(cell for name in currencies for cell in _worth(worth.get(name))),
+            ]
+        )
+    heads = ["month", "conversions", "with a hash of an e-mail address", "with a decision ID"]
+    for name in currencies:
+        heads += [f"value, {text(name) or 'no currency'}", "on average"]
+    special = sum(month.special for month in overview.months)
+    intro = "All that LiveIntent got, this month up to now."
+    if special:
+        intro += f" {special:,} of these came by replays, canaries and runs that caught up."
+    return markup.section("Month by month", intro, markup.table("", heads, rows))
+
+
+def _has_values(one: Compared) -> bool:
+    return FIGURES[one.figure].of_currency
+
+
+def _incomplete(month: Month) -> str:
+    return "" if month.first_day.day == 1 else f", from {day_words(month.first_day)}"
+
+
+def _worth(worth: Worth | None) -> tuple[str, str]:
+    return ("-", "-") if worth is None else (money(worth.total), money(worth.average))
+
+
+def _changes(overview: Overview) -> str:
+    if not overview.changes:
+        return ""
+    rows = [
+        [day_words(one.day), "<br>".join(text(words) for words in one.words)]
+        for one in overview.changes[:_MOST_CHANGES]
+    ]
+    table = markup.table("", ["day", markup.CHANGES], rows)
+    return markup.section("What changed", "", table)

@@ -1,0 +1,139 @@
+"""The options of the command line, and which of them go together."""
+
+from __future__ import annotations
+
+from collections.abc import Iterator, Mapping
+from typing import NamedTuple
+
+import click
+
+from target_liveintent.mapping import PRESETS
+
+
+def own_options() -> list[click.Option]:
+    """Return the options that the SDK's command does not have."""
+    return [
+        click.Option(
+            ["--preset"],
+            type=click.Choice(list(PRESETS)),
+            help="Display a preset as stream_maps to paste and to change.",
+        ),
+        click.Option(
+            ["--explain", "explained"],
+            is_flag=True,
+            help="Read a Singer stream or a tap's catalog, and say how each stream would"
+            " become events, and why not. Sends nothing. Exit code 1 if a run over the same input"
+            " would fail.",
+        ),
+        click.Option(
+            ["--expect", "expected"],
+            type=click.Path(dir_okay=False),
+            metavar="FILE",
+            help="With --explain: compare what a recorded stream becomes with FILE, and exit with"
+            " code 1 if it differs. Without FILE, write it, and exit with code 1.",
+        ),
+        click.Option(
+            ["--replay", "replayed"],
+            is_flag=False,
+            flag_value="",
+            metavar="[PATH]",
+            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default) that"
+            " can be sent by now, and put back the others. Runs may go on meanwhile. If it is"
+            " interrupted, repeat it.",
+        ),
+        click.Option(
+            ["--dry-run"],
+            is_flag=True,
+            help="With --replay: say what it would do, and change nothing.",
+        ),
+        click.Option(
+            ["--dead-letters", "letters_path"],
+            is_flag=False,
+            flag_value="",
+            type=click.Path(),
+            metavar="[PATH]",
+            help="Show what could not be sent, by reason and stream: how many, since when, some of"
+            " them, what to do, and what a replay would do. PATH is a file, a folder of *.singer"
+            " files, or its URL; without it, dead_letter_path. Sends and changes nothing.",
+        ),
+        click.Option(
+            ["--report", "page_path"],
+            is_flag=False,
+            flag_value="",
+            type=click.Path(dir_okay=False),
+            metavar="[PATH]",
+            help="Write the report page from the history of runs (history_path): today against"
+            " usual, and the last run. Without PATH, to report_path. --format=text prints at most"
+            " 12 lines in its place, --format=json the figures.",
+        ),
+        click.Option(
+            ["--health"],
+            is_flag=True,
+            help="Say in one line whether all is usual, by the history of runs. Exit code 3 if the"
+            " last run failed, something is unusual, or dead letters grew.",
+        ),
+        click.Option(
+            ["--max-age"],
+            type=click.FloatRange(min=0, min_open=True),
+            metavar="HOURS",
+            help="With --health: exit code 3 as well if no run came for so long.",
+        ),
+    ]
+
+
+class Options(NamedTuple):
+    """The options that must fit together.
+
+    Attributes:
+        actions: Whether each option is given that does something else than a run.
+        style: That of `--format`.
+        expected: The file of `--expect`.
+        has_input: Whether `--input` is given.
+        dry_run: Whether `--dry-run` is given.
+        page_path: The path of `--report`; empty without one.
+        max_age: The hours of `--max-age`.
+    """
+
+    actions: Mapping[str, bool]
+    style: str | None = None
+    expected: str | None = None
+    has_input: bool = False
+    dry_run: bool = False
+    page_path: str | None = None
+    max_age: float | None = None
+
+
+_STYLES = {
+    "--about": ("json", "markdown"),
+    "--explain": ("json",),
+    "--dead-letters": ("json",),
+    "--report": ("text", "json"),
+}
+"""What `--format` can be, by what is done."""
+_NO_STYLES = ("no other",)
+
+
+def check_options(options: Options) -> None:
+    """Raise a usage error for options that do not go together."""
+    given = [option for option, is_given in options.actions.items() if is_given]
+    for problem in _option_problems(options, given):
+        raise click.UsageError(problem)
+
+
+def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
+    if len(given) > 1:
+        yield f"{' and '.join(given)} do different things: give one of them"
+    if options.dry_run and "--replay" not in given:
+        yield "--dry-run belongs to --replay; for a run over a tap's output, set dry_run"
+    if options.expected is not None and "--explain" not in given:
+        yield "--expect compares what --explain finds: give both"
+    if options.max_age is not None and "--health" not in given:
+        yield "--max-age is a limit of --health: give both"
+    for action in given:
+        styles = _STYLES.get(action, _NO_STYLES)
+        if options.style is not None and options.style not in styles:
+            yield f"{action} has no format {options.style}; it has {' and '.join(styles)}"
+    if options.style is not None and options.page_path:
+        yield "--report with --format prints, and writes no page: leave out its path"
+    if options.has_input and "--dead-letters" in given:
+        yield "--dead-letters does not read --input: give the path as --dead-letters PATH"

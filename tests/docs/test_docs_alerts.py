@@ -1,0 +1,292 @@
+"""The commands of operations.md that tell somebody, against a receiver on this machine."""
+
+from __future__ import annotations
+
+import contextlib
+import datetime as dt
+import http.server
+import json
+import os
+import re
+import shutil
+import subprocess
+import sys
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING, Any, NamedTuple
+
+import msgspec
+import pytest
+import yaml
+from docs_support import DOCS, PROGRAMS, Block, blocks
+
+from target_liveintent.reporting.history.model import FORMAT, RunEntry, RunFigures, StreamFigures
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+PAGE = DOCS / "operations.md"
+EXCUSE = "run by tests/docs/test_docs_alerts.py"
+ACCOUNT = {"customer_id": "a-1b2c", "pixel_id": 12345, "api_url": "https://api.example.com"}
+MESSAGE = "the API denied access (401). The token may have been rotated"
+TOOLS = (shutil.which("apprise", path=f"{PROGRAMS}:{os.environ['PATH']}"), shutil.which("sh"))
+
+pytestmark = pytest.mark.skipif(None in TOOLS, reason="apprise is not installed")
+
+
+def block(kind: str, title: str | None = None) -> Block:
+    """Return the block of a kind and title that this module runs."""
+    (found,) = (
+        one for one in blocks(PAGE) if (one.kind, one.title, one.excuse) == (kind, title, EXCUSE)
+    )
+    return found
+
+
+class Receiver(http.server.ThreadingHTTPServer):
+    """Takes what apprise posts.
+
+    Attributes:
+        alerts: The title and the text of each.
+    """
+
+    def __init__(self) -> None:
+        super().__init__(("127.0.0.1", 0), _Handler)
+        self.alerts: list[tuple[str, str]] = []
+
+    @property
+    def url(self) -> str:
+        """What stands in APPRISE_URLS."""
+        return f"json://127.0.0.1:{self.server_port}/"
+
+
+class _Handler(http.server.BaseHTTPRequestHandler):
+    server: Receiver
+
+    def do_POST(self) -> None:
+        body = json.loads(self.rfile.read(int(self.headers["content-length"])))
+        self.server.alerts.append((body["title"], body["message"]))
+        self.send_response(200)
+        self.end_headers()
+
+    def log_message(self, *_: Any) -> None:
+        """Say nothing."""
+
+
+class Shop(NamedTuple):
+    """A folder as the page has it in /srv/shop, and who hears of it."""
+
+    folder: Path
+    receiver: Receiver
+
+    def leave_runs(self, *endings: str) -> None:
+        """Leave an hourly run for each ending in the history; the last was half an hour ago."""
+        history = self.folder / "history"
+        history.mkdir()
+        now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) - dt.timedelta(minutes=30)
+        for back, ending in enumerate(reversed(endings)):
+            at = now - dt.timedelta(hours=back)
+            streams = {"orders": StreamFigures(10, 10, 10, 10)}
+            message = MESSAGE if ending == "failed" else None
+            run = RunFigures(f"0-{back}", at, "usual", ending, message, "0", "0", streams)
+            account = f"{ACCOUNT['customer_id']} at api.example.com"
+            entry = RunEntry(FORMAT, account, 12345, at.date(), {}, run, msgspec.Raw(b"{}"))
+            path = history / f"{at:%Y%m%dT%H%M%SZ}-0-{back}.run.json"
+            path.write_bytes(msgspec.json.encode(entry))
+
+    def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
+        """Run a command where the page says that it runs."""
+        settings = {
+            f"TARGET_LIVEINTENT_{name.upper()}": str(value) for name, value in ACCOUNT.items()
+        }
+        return subprocess.run(
+            [self.here(part) for part in command],
+            cwd=self.folder,
+            env={
+                **settings,
+                "TARGET_LIVEINTENT_HISTORY_PATH": "history",
+                "PATH": f"{self.folder / '.venv' / 'bin'}:{os.environ['PATH']}",
+                "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
+                "HOME": str(self.folder),
+                "APPRISE_URLS": self.receiver.url,
+                **env,
+            },
+            stdin=subprocess.DEVNULL,
+            capture_output=True,
+            text=True,
+            timeout=120,
+            check=False,
+        )
+
+    def here(self, text: str) -> str:
+        """Return a text with this folder in place of the page's."""
+        return text.replace("/srv/shop", str(self.folder))
+
+    def heard(self, title: str) -> None:
+        """See that one alert came, with a title and the text for people on call."""
+        ((found, text),) = self.receiver.alerts
+        assert title in found
+        lines = text.splitlines()
+        assert len(lines) <= 12
+        assert lines[0].startswith("The last run failed. Account a-1b2c at api.example.com")
+        assert MESSAGE in text
+        assert "Last run: 0-0, failed" in text
+        self.receiver.alerts.clear()
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Iterator[Shop]:
+    receiver = Receiver()
+    thread = threading.Thread(target=receiver.serve_forever, args=(0.05,), daemon=True)
+    thread.start()
+    programs = tmp_path / ".venv" / "bin"
+    programs.mkdir(parents=True)
+    for program in (PROGRAMS / "target-liveintent", TOOLS[0]):
+        (programs / Path(str(program)).name).symlink_to(str(program))
+    settings = {**ACCOUNT, "history_path": "history"}
+    (tmp_path / "liveintent.json").write_text(json.dumps(settings), encoding="utf-8")
+    tell = tmp_path / "tell"
+    tell.write_text(block("sh", "tell").text, encoding="utf-8")
+    tell.chmod(0o755)
+    with contextlib.closing(receiver.socket):
+        yield Shop(tmp_path, receiver)
+        receiver.shutdown()
+        thread.join()
+
+
+GOOD, BAD = ("done", "done"), ("done", "failed", "failed")
+
+
+@pytest.mark.parametrize(("endings", "code"), [(GOOD, 0), (BAD, 3)])
+def test_health(shop: Shop, endings: tuple[str, ...], code: int) -> None:
+    """The first command, and what the page shows of a bad day."""
+    shop.leave_runs(*endings)
+    done = shop.run("sh", "-c", block("sh").text)
+    assert done.returncode == code
+    if code:
+        shown, _, _ = block("text").text.partition("…")
+        assert done.stdout.startswith(shown)
+
+
+def test_cron(shop: Shop) -> None:
+    """Nobody is told while all is usual."""
+    setting, line = block("crontab").text.splitlines()
+    assert setting.startswith("APPRISE_URLS=mailtos://")
+    found = re.fullmatch(r"(?:[\d*/,-]+ ){5}(cd /srv/shop && .+)", line)
+    assert found
+    shop.leave_runs(*GOOD)
+    assert shop.run("sh", "-c", found[1]).returncode == 0
+    assert shop.receiver.alerts == []
+    shutil.rmtree(shop.folder / "history")
+    shop.leave_runs(*BAD)
+    assert shop.run("sh", "-c", found[1]).returncode == 0
+    shop.heard("LiveIntent: the last 2 runs failed: the API denied access")
+
+
+def test_cron_hears_of_silence(shop: Shop) -> None:
+    """No run at all is told as well."""
+    line = block("crontab").text.splitlines()[1].partition("cd ")[2]
+    shop.run("sh", "-c", f"cd {line}")
+    ((title, text),) = shop.receiver.alerts
+    assert title == "LiveIntent: no run is in the history"
+    assert text.startswith("No run has come yet.")
+
+
+def unit(name: str) -> dict[str, str]:
+    """Return the settings of a unit of systemd."""
+    lines = block("ini", name).text.splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line)
+
+
+def test_systemd(shop: Shop) -> None:
+    """The health check fails, and its OnFailure names the unit that tells."""
+    shop.leave_runs(*BAD)
+    check = unit("liveintent-health.service")
+    assert check["WorkingDirectory"] == "/srv/shop"
+    assert shop.run("sh", "-c", check["ExecStart"]).returncode == 3
+    for name in ("liveintent.service", "liveintent-health.service"):
+        failed = unit(name)["OnFailure"]
+        assert failed == "liveintent-tell@%n.service"
+        template = unit("liveintent-tell@.service")
+        command = template["ExecStart"].replace("%i", name)
+        assert shop.run("sh", "-c", command).returncode == 0
+        shop.heard(f"LiveIntent: {name} failed")
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
+def test_systemd_takes_the_units(shop: Shop) -> None:
+    """Systemd itself finds nothing wrong with them."""
+    units = [one for one in blocks(PAGE) if one.kind == "ini" and one.excuse == EXCUSE]
+    (shop.folder / "run-shop").write_text("#!/bin/sh\n", encoding="utf-8")
+    (shop.folder / "run-shop").chmod(0o755)
+    paths = []
+    for one in units:
+        path = shop.folder / str(one.title)
+        path.write_text(shop.here(one.text), encoding="utf-8")
+        paths.append(str(path))
+    assert len(paths) == 4
+    done = shop.run("systemd-analyze", "verify", *paths)
+    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+
+
+def test_kubernetes(shop: Shop) -> None:
+    """The job's command tells and fails; on a good day, it does neither."""
+    job = yaml.safe_load(block("yaml", "liveintent-health.yaml").text)
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
+    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
+    (container,) = pod["containers"]
+    command = [*container["command"], *container["args"]]
+    shop.leave_runs(*GOOD)
+    assert shop.run(*command).returncode == 0
+    assert shop.receiver.alerts == []
+    shutil.rmtree(shop.folder / "history")
+    shop.leave_runs(*BAD)
+    assert shop.run(*command).returncode == 1
+    shop.heard("LiveIntent: the last 2 runs failed")
+
+
+@pytest.mark.parametrize(("endings", "code"), [(GOOD, 0), (BAD, 3)])
+def test_a_probe(shop: Shop, endings: tuple[str, ...], code: int) -> None:
+    """A probe needs the exit code alone."""
+    shop.leave_runs(*endings)
+    probe = yaml.safe_load(block("yaml", "probe.yaml").text)["readinessProbe"]
+    assert shop.run(*probe["exec"]["command"]).returncode == code
+    assert probe["timeoutSeconds"] >= 30
+
+
+def test_github_actions(shop: Shop) -> None:
+    """The step fails, and the one after a failure writes the summary and tells."""
+    text = block("yaml", "liveintent-health.yml").text
+    job = yaml.safe_load(text)["jobs"]["health"]
+    install, check, tell = job["steps"]
+    assert install["run"].startswith("pip install ")
+    assert tell["if"] == "failure()"
+    shop.leave_runs(*BAD)
+    shell = ("bash", "-e", "-c")  # As GitHub's runners.
+    assert shop.run(*shell, check["run"]).returncode == 3
+    summary = shop.folder / "summary.md"
+    done = shop.run(*shell, tell["run"], GITHUB_STEP_SUMMARY=str(summary))
+    assert done.returncode == 0, done.stderr
+    assert MESSAGE in summary.read_text(encoding="utf-8")
+    shop.heard("LiveIntent: the health check failed")
+
+
+def test_github_takes_the_workflow(shop: Shop) -> None:
+    """The workflow is one by GitHub's schema."""
+    path = shop.folder / "liveintent-health.yml"
+    path.write_text(block("yaml", "liveintent-health.yml").text, encoding="utf-8")
+    if not (PROGRAMS / "check-jsonschema").exists():
+        pytest.skip("check-jsonschema is not installed")
+    command = [sys.executable, PROGRAMS / "check-jsonschema"]
+    schema = ["--builtin-schema", "vendor.github-workflows"]
+    subprocess.run([*command, *schema, path], check=True, capture_output=True)
+
+
+def test_urls_of_services(shop: Shop) -> None:
+    """Apprise understands the URLs of the table."""
+    rows = re.findall(
+        r"^\| \w+ \| `(\w+://[^`]+)` \|$", PAGE.read_text(encoding="utf-8"), re.MULTILINE
+    )
+    assert len(rows) == 4
+    for url in rows:
+        done = shop.run("apprise", "--dry-run", "-b", "text", url, APPRISE_URLS="")
+        assert done.returncode == 0, (url, done.stdout + done.stderr)

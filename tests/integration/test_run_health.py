@@ -1,0 +1,189 @@
+"""`--report` and `--health`: what they say of the history that real runs leave."""
+
+from __future__ import annotations
+
+import json
+import re
+import stat
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from integration_support import TOKEN, order, schema
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from integration_support import Launcher, Running
+
+    from target_liveintent.sandbox import Sandbox
+
+HISTORY = {"history_path": "history"}
+WRONG_TOKEN = {"auth_token": "another-t0ken"}
+
+
+def ask(target: Launcher, *options: str, **settings: Any) -> Running:
+    """Run a command over the history with the settings of the runs, to which these are changes."""
+    config = str(target.config(**HISTORY | settings))
+    return target.command("--config", config, *options, forks=target.forks).wait()
+
+
+def send(target: Launcher, first: int, **settings: Any) -> Running:
+    """Send three orders, of which one has no address."""
+    messages = [order(first), order(first + 1), order(first + 2, email=None)]
+    return target.run(schema(), *messages, api_url=target.api_url, **HISTORY | settings)
+
+
+def kept(folder: Path) -> dict[str, bytes]:
+    return {path.name: path.read_bytes() for path in (folder / "history").iterdir()}
+
+
+def test_after_good_runs(target: Launcher) -> None:
+    """All is usual, and nothing in the history is changed."""
+    assert send(target, 1).code == 0
+    assert send(target, 11).code == 0
+    before = kept(target.folder)
+    asked = ask(target, "--health")
+    assert (asked.code, asked.log) == (0, "")
+    assert asked.stdout.startswith("all is usual: the last run ended at ")
+    assert "4 conversions in the last 24 hours" in asked.stdout
+    assert len(asked.stdout.splitlines()) == 1
+    assert ask(target, "--health", "--max-age=1").code == 0
+    shown = json.loads(ask(target, "--report", "--format=json").stdout)
+    assert shown["version"] == 1
+    assert shown["causes"] == []
+    assert shown["months"][0]["delivered"] == 4
+    assert [one["reason"] for one in shown["reasons"]] == ["no_identity"]
+    assert kept(target.folder) == before
+
+
+def test_after_a_failed_run(target: Launcher) -> None:
+    """What failed, since when, what to do and the run ID, until a run is good again."""
+    send(target, 1)
+    for first in (11, 21):
+        failed = send(target, first, **WRONG_TOKEN)
+        assert failed.code == 1
+    asked = ask(target, "--health")
+    assert asked.code == 3
+    assert asked.stdout.startswith("the last 2 runs failed: the API denied access")
+    assert re.search(r"\(since \d{4}-\d\d-\d\d \d\d:\d\d UTC\)$", asked.stdout)
+    shown = ask(target, "--report", "--format=text")
+    lines = shown.stdout.splitlines()
+    assert (shown.code, len(lines) <= 12) == (0, True)
+    assert lines[0].startswith("The last run failed. Account a-1b2c at 127.0.0.1, pixel 12345")
+    run_id = json.loads(ask(target, "--report", "--format=json").stdout)["last_run"]["run_id"]
+    assert run_id in failed.log
+    for words in ("What to do: ", run_id, "2 conversions in the last 24 hours"):
+        assert words in shown.stdout
+    assert WRONG_TOKEN["auth_token"] not in shown.stdout
+    send(target, 31)
+    assert ask(target, "--health").code == 0
+
+
+def test_silence(target: Launcher) -> None:
+    """The time since the last run is judged by --max-age alone."""
+    send(target, 1)
+    assert ask(target, "--health").code == 0
+    asked = ask(target, "--health", "--max-age=0.0000001")
+    assert (asked.code, asked.log) == (3, "")
+    assert asked.stdout.startswith("no run has come for ")
+
+
+def test_no_run_yet(target: Launcher) -> None:
+    """Then nobody can say that all is usual; a page is made all the same."""
+    asked = ask(target, "--health")
+    assert (asked.code, asked.stdout) == (3, "no run is in the history")
+    assert ask(target, "--report", "--format=text").stdout.startswith("No run has come yet.")
+    assert ask(target, "--report", "page.html").code == 0
+    assert not (target.folder / "history").exists()
+
+
+def test_the_page(target: Launcher) -> None:
+    """It is written from the history alone, to a path or to that of the setting."""
+    send(target, 1)
+    for options, name, settings in (
+        (("--report", "page.html"), "page.html", {}),
+        (("--report",), "run.html", {"report_path": "run.html"}),
+    ):
+        asked = ask(target, *options, **settings)
+        assert (asked.code, asked.stdout, asked.log) == (0, f"the report is in {name}", "")
+        path = target.folder / name
+        assert stat.S_IMODE(path.stat().st_mode) == 0o600
+        page = path.read_text()
+        assert "<h2>Today against usual</h2>" in page
+        assert "LiveIntent has 2 conversions of this run." in page
+        assert TOKEN not in page
+        assert "@example.com" not in page
+        assert not list(target.folder.glob("*.json.tmp"))
+    assert not (target.folder / "run.json").exists()
+
+
+def test_the_page_of_a_run(target: Launcher) -> None:
+    """With a history, it opens with today against usual, the run itself included."""
+    report = {"report_path": "run.html"}
+    send(target, 1, **report)
+    send(target, 11, **report)
+    page = (target.folder / "run.html").read_text()
+    assert page.index("Today against usual") < page.index("LiveIntent has 2 conversions")
+    assert "4 conversions in the last 24 hours" in page
+    assert json.loads((target.folder / "run.json").read_text())["total"]["delivered"] == 2
+    send(target, 21, history_path=..., **report)
+    assert "Today against usual" not in (target.folder / "run.html").read_text()
+
+
+def test_only_the_own_pixel(target: Launcher) -> None:
+    """Runs of another account or pixel are in the same folder, and not in the answer."""
+    send(target, 1)
+    send(target, 11, pixel_id=7, **WRONG_TOKEN)
+    assert ask(target, "--health").code == 0
+    assert ask(target, "--health", pixel_id=7).code == 3
+    assert ask(target, "--health", customer_id="b-0000").stdout == "no run is in the history"
+
+
+def test_a_file_that_cannot_be_read(target: Launcher) -> None:
+    """It is named and left out."""
+    send(target, 1)
+    (name,) = kept(target.folder)
+    bad = name.replace(name[-20:-9], "0" * 11)
+    (target.folder / "history" / bad).write_text("{")
+    asked = ask(target, "--health")
+    assert asked.code == 0
+    assert bad in asked.log
+
+
+@pytest.mark.parametrize(
+    ("options", "settings", "said"),
+    [
+        (("--health",), {"history_path": ...}, "setting 'history_path' is not set"),
+        (("--report", "x.html"), {"history_path": ...}, "setting 'history_path' is not set"),
+        (("--report",), {}, "--report does not know where to write"),
+        (("--health",), {"customer_id": ...}, "customer_id"),
+        (("--health",), {"timezone": "Mars/Olympus"}, "timezone"),
+        (("--health", "--max-age=0"), {}, "max-age"),
+        (("--health", "--max-age=soon"), {}, "max-age"),
+        (("--report", "gs:/x y://"), {}, "--report"),
+    ],
+)
+def test_what_is_wrong(
+    target: Launcher, options: tuple[str, ...], settings: dict[str, Any], said: str
+) -> None:
+    """A wrong setting or option is exit code 2."""
+    asked = ask(target, *options, **settings)
+    assert (asked.code, asked.stdout) == (2, "")
+    assert said in asked.log
+
+
+def test_a_page_that_cannot_be_written(target: Launcher) -> None:
+    send(target, 1)
+    asked = ask(target, "--report", "/nowhere/page.html")
+    assert (asked.code, asked.stdout) == (1, "")
+    assert "the report '/nowhere/page.html' cannot be written: No such file" in asked.last_line
+
+
+def test_settings_that_do_not_matter(target: Launcher, sandbox: Sandbox) -> None:
+    """Whoever only looks needs no token and no valid maps."""
+    send(target, 1)
+    requests = len(sandbox.events)
+    wrong = {"auth_token": ..., "stream_maps": 5, "batch_size_rows": 0, "report_path": "/x/y.html"}
+    assert ask(target, "--health", **wrong).code == 0
+    assert ask(target, "--report", "page.html", **wrong).code == 0
+    assert len(sandbox.events) == requests

@@ -1,0 +1,46 @@
+"""Which runs and days an overview is about."""
+
+from __future__ import annotations
+
+from overview_support import NOW, TODAY, ZONE, at, daily, entry, history, overview
+
+from target_liveintent.reporting.overview.reading import overview_with
+
+
+def sent(*entries: object) -> object:
+    return overview(entries).figure("conversions").now  # type: ignore[arg-type]
+
+
+def test_the_last_24_hours_are_whole_hours() -> None:
+    """This hour and the 23 before: a daily run is not punctual to the minute."""
+    assert NOW.hour == 17
+    assert sent(entry(at(1, 17, 59))) == 0
+    assert sent(entry(at(1, 18, 0))) == 100
+    assert sent(entry(at(1, 18, 0)), entry(at(0, 17, 30))) == 200
+
+
+def test_the_days_that_are_shown() -> None:
+    """At most 90, and none before the history begins; today is the last, also without runs."""
+    found = overview(daily(5, 2))
+    assert [(TODAY - one.day).days for one in found.days] == [5, 4, 3, 2, 1, 0]
+    assert [one.runs for one in found.days] == [1, 1, 1, 1, 0, 0]
+    assert len(overview(daily(110)).days) == 90
+
+
+def test_days_are_those_of_the_zone() -> None:
+    """A run before midnight in the zone is of that day, whatever day it is in UTC."""
+    found = overview([entry(at(1, 23, 30)), entry(at(0, 0, 30))])
+    assert [(one.day, one.runs) for one in found.days] == [(at(1).date(), 1), (TODAY, 1)]
+
+
+def test_the_run_that_has_just_ended() -> None:
+    """It is in the overview of its own page, as the last of its day."""
+    before = history([*daily(3, 1), entry(at(0, 9))])
+    last = entry(at(0, 12))
+    found = overview_with(before, last, ZONE)
+    assert (found.days[-1].runs, found.figure("conversions").now) == (2, 200)
+    assert found.last_run is not None
+    assert found.last_run.run_id == last.run.run_id
+    assert found.as_of == at(0, 12)
+    first = overview_with(history([]), last, ZONE)
+    assert [one.runs for one in first.days] == [1]
