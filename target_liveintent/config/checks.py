@@ -196,7 +196,8 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Check `ledger_url`; the database itself is asked when the run begins."""
     if "ledger_url" not in given:
         return
-    if "ledger_path" in given:
+    # Meltano gives each setting its default, so the default says nothing.
+    if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
         yield "setting 'ledger_url' takes the place of 'ledger_path': remove one of them"
     if not given["ledger_url"].strip().startswith(("postgresql://", "postgres://")):
         yield "setting 'ledger_url' must be a URL such as postgresql://user@host/database"

@@ -147,6 +147,7 @@ def test_machines_share_what_they_did(
     assert {key.partition("/")[0] for key in objects} == {
         "dead-letters",
         "delivered.singer",
+        "history",
         "report.html",
         "report.json",
     }

@@ -39,7 +39,7 @@ def test_dead_letters_in_a_bucket(store: Store, server: Recorder, tmp_path: Path
     with closing(Spark(tmp_path)) as spark:
         said = spark.failure("write", sql=query(100, email=guests), options=given)
         assert f"the bucket '{bucket}' of option 'dead_letter_path' does not exist" in said
-        assert store.buckets() == []
+        assert bucket not in store.buckets()
         store.client.create_bucket(Bucket=bucket)
         spark.do("write", sql=query(100, email=guests), options=given)
     objects = store.objects(bucket)

@@ -16,6 +16,7 @@ from typing import IO, Any
 import msgspec
 
 from target_liveintent.conversions import (
+    DAY,
     DEAD_LETTERS,
     MARGIN,
     EventBuilder,
@@ -180,9 +181,10 @@ class Inspector:
         self._extracted = max(read_at.timestamp(), self._extracted or 0.0)
 
     def _newest(self) -> int:
-        """Return the Unix time of the newest event that a run would send, planned ones aside.
+        """Return the Unix time of the newest event that fits those that a run would send.
 
-        A row that is rejected for another reason must not make all others too old. Nor must a
+        A rejected row counts if it came within a day after the newest event that is sent: with a
+        wrong time, it must not make all others too old. Nor must a
         planned event, such as the day on which a sale is expected to close: it is later than the
         tap's reading, and a run rejects it.
         """
@@ -197,7 +199,7 @@ class Inspector:
         for event_time, explained, record in candidates:
             self._as_of = event_time + _CLOCK_AFTER
             if explained.would_send(record):
-                return event_time
+                return next(time for time, *_ in candidates if time <= event_time + DAY)
         return candidates[0][0] if candidates else 0
 
     def _clock(self) -> float:

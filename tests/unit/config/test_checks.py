@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 
 from target_liveintent.config import SCHEMA, problems
+from target_liveintent.settings import Settings
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -467,3 +468,11 @@ def test_one_file_through_a_link(tmp_path: Path, way: str) -> None:
     )
     apart = {"dead_letter_path": str(path), "delivered_path": str(tmp_path / "third")}
     assert problems({**GOOD, **apart}) == []
+
+
+@pytest.mark.parametrize("path", [Settings.ledger_path, "other.sqlite"])
+def test_a_database_takes_the_place_of_the_ledgers_file(path: str) -> None:
+    """Meltano gives each setting its default, so only another path contradicts the database."""
+    found = problems({**GOOD, "ledger_url": "postgresql://db.example.com/l", "ledger_path": path})
+    said = any("takes the place of 'ledger_path'" in line for line in found)
+    assert said == (path == "other.sqlite")
