@@ -199,8 +199,15 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
     # Meltano gives each setting its default, so the default says nothing.
     if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
         yield "setting 'ledger_url' takes the place of 'ledger_path': remove one of them"
-    if not given["ledger_url"].strip().startswith(("postgresql://", "postgres://")):
+    scheme, _, rest = given["ledger_url"].strip().partition("://")
+    before_host, has_user, _ = rest.partition("?")[0].rpartition("@")
+    if scheme not in {"postgresql", "postgres"} or not rest:
         yield "setting 'ledger_url' must be a URL such as postgresql://user@host/database"
+    elif has_user and set("@/?#[]") & set(before_host):  # Else a part of it is taken for the host.
+        yield (
+            "setting 'ledger_url' must have %40, %2F, %3F and %23 in place of @, /, ? and # in its"
+            " user and password"
+        )
     if importlib.util.find_spec("psycopg") is None:
         yield "setting 'ledger_url' needs a library: pip install 'target-liveintent[postgres]'"
 

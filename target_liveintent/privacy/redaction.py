@@ -84,6 +84,10 @@ def without_secrets(text: str) -> str:
     return scrub(text)
 
 
+_TALKATIVE = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs")
+"""Libraries of object stores: at lower levels they log the headers that they sign, with tokens."""
+
+
 class _Redacting(logging.Formatter):
     def __init__(self, inner: logging.Formatter) -> None:
         super().__init__()
@@ -97,6 +101,8 @@ def protect_logging(logger: logging.Logger | None = None) -> None:
     """Redact what the handlers of a logger, by default the root logger, write from now on."""
     # Warnings of urllib3 contain an answer's headers; every outcome is logged elsewhere anyway.
     logging.getLogger("urllib3").setLevel(logging.ERROR)
+    for name in _TALKATIVE:
+        logging.getLogger(name).setLevel(logging.WARNING)
     for handler in (logger or logging.getLogger()).handlers:
         if not isinstance(handler.formatter, _Redacting):
             handler.setFormatter(_Redacting(handler.formatter or logging.Formatter()))

@@ -12,7 +12,7 @@ from typing import Any
 
 from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection, read_back
 from target_liveintent.delivery import BatchResult
-from target_liveintent.errors import DeliveryError, TooManyRejectedError
+from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.outbox import TICK, Outbox
@@ -53,7 +53,7 @@ class Run:
         self._at_end = False
         self._failed = False
         self._has_given_up = False  # Nothing more is sent after a failure of delivery.
-        self._delivery_failure: Exception | None = None
+        self._later_failure: Exception | None = None
         self._next_check = parts.clock.monotonic()
         self._stop_requested_at: float | None = None
 
@@ -179,37 +179,45 @@ class Run:
         self.counts.unproven += result.unproven
         sizes = result.too_large
         self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
-        self._record_delivered(result)
-        if result.failure is not None:
-            # An isolation that was cut short proves nothing about the events that it refused. The
-            # batch stays unfinished, so no STATE passes it.
-            self._delivery_failure = self._delivery_failure or result.failure
+        try:
+            self._record_delivered(result)
+            self._conclude(result)
+        except StorageError as failure:
             if not self._failed:
-                raise result.failure
-            return
-        self._conclude(result)
+                raise
+            # The run has failed already. The batch stays unfinished, and the others are booked all
+            # the same, so that the ledger learns what the API has confirmed.
+            self._later_failure = self._later_failure or failure
 
     def _record_delivered(self, result: BatchResult) -> None:
         """Pass on what was delivered: to observers, the delivered file and the ledger."""
-        if self.replayed is not None:
-            self.replayed.settle(conversion.letter for conversion in result.delivered)
-        on_delivered = self._parts.on_delivered
-        file, ledger = self._parts.delivered_file, self._parts.ledger
-        if on_delivered is not None or file is not None:
-            events = read_back(result.delivered)
-            if on_delivered is not None:
-                on_delivered(result.batch.stream, events, result.sent_at, result.latencies)
-            if file is not None and events:
-                streams = (conversion.stream for conversion in result.delivered)
-                rows = zip(events, streams, result.sent_at, strict=True)
-                file.write_events(DeliveredEvent(*row) for row in rows)
-                if ledger is not None:
-                    file.sync_batch()
-        if ledger is not None:
-            ledger.end(result.batch.number, result.confirmed)
+        on_delivered, file = self._parts.on_delivered, self._parts.delivered_file
+        try:
+            if self.replayed is not None:
+                self.replayed.settle(conversion.letter for conversion in result.delivered)
+            if on_delivered is not None or file is not None:
+                events = read_back(result.delivered)
+                if on_delivered is not None:
+                    on_delivered(result.batch.stream, events, result.sent_at, result.latencies)
+                if file is not None and events:
+                    streams = (conversion.stream for conversion in result.delivered)
+                    rows = zip(events, streams, result.sent_at, strict=True)
+                    file.write_events(DeliveredEvent(*row) for row in rows)
+                    if self._parts.ledger is not None:  # It comes second, so no row is lost.
+                        file.sync_batch()
+        finally:  # What was confirmed is not sent again, even if a file cannot be written.
+            if self._parts.ledger is not None:
+                self._parts.ledger.end(result.batch.number, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
-        """Give refused events their outcome, and finish the batch."""
+        """Give refused events their outcome, and finish the batch; raise its failure."""
+        if result.failure is not None:
+            # An isolation that was cut short proves nothing about the events that it refused. The
+            # batch stays unfinished, so no STATE passes it.
+            self._later_failure = self._later_failure or result.failure
+            if not self._failed:
+                raise result.failure
+            return
         if self._failed and self._settings.fail_on_invalid and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
         for undelivered in result.undelivered:
@@ -259,8 +267,8 @@ class Run:
         self._at_end = True
         self._outbox.submit_all()
         self._outbox.join()
-        if self._delivery_failure is not None:
-            raise self._delivery_failure
+        if self._later_failure is not None:
+            raise self._later_failure
         if not self._failed:
             self._judge()
             self.gate.release()

@@ -61,7 +61,8 @@ class ReplayCommand:
         )
         if not settings.ledger:
             self._has_own_ledger = not dry_run
-            changed = dataclasses.replace(changed, ledger=True, ledger_path=self._letters.ledger)
+            path = self._letters.ledger
+            changed = dataclasses.replace(changed, ledger=True, ledger_path=path, ledger_url=None)
         self._settings = changed
         return changed
 

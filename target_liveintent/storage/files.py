@@ -143,6 +143,7 @@ class AppendedFile:
             self._append(file, line)
 
     def _append(self, file: int, lines: bytes) -> None:
+        end_last_line(file, self._is_whole)  # Another process may have been killed in a write.
         start = append(file, lines)
         self._unsynced = True
         if self._uncovered and self._uncovered[-1][1] == start:
@@ -232,6 +233,8 @@ def end_last_line(file: int, is_whole: Callable[[bytes], bool]) -> None:
     Otherwise remove it: a crash left it unfinished, and no STATE has covered it.
     """
     size = end = os.fstat(file).st_size
+    if size and _read(file, size - 1, size) == b"\n":
+        return
     while end > 0:
         start = max(0, end - _BLOCK)
         newline = _read(file, start, end).rfind(b"\n")

@@ -39,13 +39,19 @@ class ReplayNotes:
         if path is not None:
             with _failures_named():
                 self._file = _opened(path)
-                self._start = self._read()
+                self._start = self._read(self._file)
 
-    def _read(self) -> int:
-        """Read what an interrupted replay has noted, and return where it ends."""
+    def _read(self, file: int) -> int:
+        """Read what an interrupted replay has noted, and return where it ends.
+
+        A power cut can leave anything behind the last note; it is cut off.
+        """
         place = 0
         for line in self._lines(0):
             number, has_letter, _ = line.partition(b" ")
+            if not number.strip().isdigit():
+                os.ftruncate(file, place)
+                break
             if has_letter:
                 self.replaced[int(number)] = place + len(number) + 1
             else:

@@ -476,3 +476,13 @@ def test_a_database_takes_the_place_of_the_ledgers_file(path: str) -> None:
     found = problems({**GOOD, "ledger_url": "postgresql://db.example.com/l", "ledger_path": path})
     said = any("takes the place of 'ledger_path'" in line for line in found)
     assert said == (path == "other.sqlite")
+
+
+@pytest.mark.parametrize("password", ["p@rt", "pa/rt", "a#b", "p@a/rt"])
+def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
+    """A part of it would be taken for the host, and be shown in messages."""
+    found = problems({**GOOD, "ledger_url": f"postgresql://loader:{password}@db.example.com/l"})
+    assert any("must have %40" in line for line in found)
+    assert password not in "".join(found)
+    encoded = "postgresql://loader:p%40rt@db.example.com/l?application_name=a@b"
+    assert problems({**GOOD, "ledger_url": encoded}) == []

@@ -9,10 +9,12 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes import (
     LOGGER,
+    FakeLedger,
     FakeRun,
     deliver_all,
     delivering,
     event,
+    refuse,
     reject,
     rejection,
 )
@@ -224,14 +226,33 @@ def test_rows_are_durable_before_the_ledger() -> None:
 
 @pytest.mark.parametrize("failing", ["write", "sync"])
 def test_a_row_that_is_not_written_holds_state_back(failing: str) -> None:
-    """A full disk fails the run: no STATE covers what the file lacks, and no ledger knows it."""
+    """A full disk fails the run without a STATE; what was confirmed is not sent again, though."""
     fake, _, ledger = delivering(ledger=True, failing=failing)
     fake.run.take("orders", event("1"))
     fake.run.gate.hold("{}")
     with pytest.raises(StorageError, match="delivered_path") as raised:
         fake.run.submit("orders")
     fake.run.abandon(raised.value)
-    assert (fake.states, ledger.confirmed) == ([], [])
+    assert (fake.states, ledger.confirmed) == ([], ["1"])
+
+
+def test_a_full_disk_keeps_nothing_from_the_ledger() -> None:
+    """After a dead letter that cannot be written, what comes back later is still noted."""
+    ledger = FakeLedger([])
+    fake = FakeRun(deliver=None, size=4, failing="write", parts={"ledger": ledger})
+    for number in range(3):
+        fake.run.take("orders", event(str(number)))
+        fake.run.submit("orders")
+    fake.tick()  # It claims what waits.
+    for batch in fake.delivery.submitted[:2]:
+        fake.delivery.finish(refuse(batch, batch.conversions[0].event_id))
+    fake.dead_letters.fail_always = True
+    with pytest.raises(StorageError) as raised:
+        fake.run.check_due()
+    fake.delivery.finish(deliver_all(fake.delivery.submitted[2]))
+    with pytest.raises(StorageError):
+        fake.run.abandon(raised.value)
+    assert ledger.confirmed == ["2"]
 
 
 def test_a_full_disk_leaves_whole_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:

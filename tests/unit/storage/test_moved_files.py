@@ -220,3 +220,15 @@ def test_no_descriptor_is_left(path: Path, tmp_path: Path) -> None:
         path.rename(tmp_path / f"away-{number}")
     file.close()
     assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
+
+
+def test_half_a_line_of_a_process_that_was_killed(tmp_path: Path) -> None:
+    """A line that another process left unfinished does not swallow the next one of this run."""
+    path = tmp_path / "letters.singer"
+    file = DeadLetterFile(str(path))
+    file.write(b'{"a":1}\n')
+    with path.open("ab") as other:
+        other.write(b'{"type":"REC')
+    file.write(b'{"b":2}\n')
+    file.close()
+    assert path.read_bytes().splitlines()[-2:] == [b'{"a":1}', b'{"b":2}']
