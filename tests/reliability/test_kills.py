@@ -136,6 +136,7 @@ class Campaign:
         self.latency = 0.15
         self.refresh: Callable[[], None] = lambda: None  # Copies dead letters that are elsewhere.
         self.ended: list[Ended] = []
+        self.gone: dict[str, float] = {}  # When a run had ended, or was told to, by token.
         self.runs = 0
 
     def _rule(self, request: Request) -> Reply:
@@ -232,6 +233,7 @@ class Campaign:
         settled = run.code > 0 and not assert_adds_up(run)["not settled"]
         if run.code > 0 and not lasting and not self._failed(token):
             assert settled, run.log
+        self.gone[token] = at
         self.ended.append(Ended(token, self.watch.bookmark, at, settled))
 
     def _end_claims(self, ledger: Path | str, run: Running, token: str) -> None:
@@ -288,29 +290,34 @@ class Campaign:
 
     def _judge_ledger(self, ledger: Path | str) -> None:
         """It has what a 204 confirmed, and no claims; no run sent what another one had claimed."""
+        assert self._sent_in_two_runs_at_once() == []
+        known: set[str] = set()
+        possible: set[str] = set()
         ends = {ended.token: ended for ended in self.ended}
-        for event, before, again in self.server.repeats:
-            if before.token != again.token:
-                assert again.seen > ends[before.token].at, f"{event} in two runs at the same time"
-        confirmed = [
-            request
-            for request in self.server.requests
-            if request.reply.status == 204 and request.answered_at is not None
-        ]
-        known = {
-            event
-            for request in confirmed
-            if request.sure
-            and (
-                request.token not in ends
-                or ends[request.token].settled
-                or request.answered_at < ends[request.token].at - LOOKS
-            )
-            for event in request.ids
-        }
-        possible = {event for request in confirmed for event in request.ids}
+        for request in self.server.requests:
+            if request.reply.status != 204 or request.answered_at is None:
+                continue
+            possible.update(request.ids)
+            ended = ends.get(request.token)
+            if ended is None or ended.settled or request.answered_at < ended.at - LOOKS:
+                known.update(request.ids if request.sure else ())
         assert len(known) <= count(ledger, "accepted") <= len(possible)
         assert claimed(ledger) == 0
+
+    def _sent_in_two_runs_at_once(self) -> list[str]:
+        """The events that a run sent while another one had claimed them."""
+        named = self.server.named
+        given_up = {*self.feed.expected, *named["named"], *named["unclear"]}
+        last: dict[str, str] = {}
+        found = []
+        for request in self.server.requests:
+            for event in request.ids:
+                before = last.setdefault(event, request.token)
+                is_another = before != request.token and event not in given_up
+                if is_another and request.seen < self.gone[before]:
+                    found.append(event)
+                last[event] = request.token
+        return found
 
     def _judge_repeated(self, ended: Ended, events: list[tuple[str, Request]]) -> None:
         """What one run sent and a later one sent again."""
@@ -470,23 +477,23 @@ def twice_in_a_row(campaign: Campaign, number: int) -> None:
 
 def beside_another(campaign: Campaign, number: int) -> None:
     """While another run over the same events waits for what this one has claimed."""
-    before = campaign.watch.bookmark
-    states = [state for state in campaign.feed.states if before + 900 <= state]
+    upto = next(state for state in campaign.feed.states if state >= campaign.fresh() + 900)
     trouble = campaign.plan(campaign.rng.randrange(5, 20), campaign.rng.choice(HELD))
     campaign.trouble = trouble.only(f"run-{campaign.runs + 1}")
     watch = campaign.another_watch()
-    run, feeding = campaign.start(states[0])
+    run, feeding = campaign.start(upto)
     token = f"run-{campaign.runs}"
     wait_until(trouble.began, "a request that waits")
-    other, feeding_other = campaign.start(states[0], watch=watch)
+    other, feeding_other = campaign.start(upto, watch=watch)
     wait_until(lambda: campaign.requests() > 0, "the requests of the other run", 90)
     campaign.signal(run, number, token=token)
     feeding.join()
     other.wait(60)
+    campaign.gone[f"run-{campaign.runs}"] = time.monotonic()
     feeding_other.join()
     assert other.code == 0, other.log
     assert_adds_up(other)
-    assert watch.bookmark == states[0]
+    assert watch.bookmark == upto
     watch.problems += campaign.watch.problems
     campaign.watch = watch
 
