@@ -202,6 +202,10 @@ class Campaign:
             fresh += 1
         return fresh
 
+    def beyond(self) -> int:
+        """The first record of which no later one was delivered either."""
+        return 1 + max(map(number, self.server.delivered), default=-1)
+
     def requests(self) -> int:
         """How many requests of the present run have arrived."""
         return self.server.arrivals[f"run-{self.runs}"]
@@ -477,15 +481,16 @@ def twice_in_a_row(campaign: Campaign, number: int) -> None:
 
 def beside_another(campaign: Campaign, number: int) -> None:
     """While another run over the same events waits for what this one has claimed."""
-    upto = next(state for state in campaign.feed.states if state >= campaign.fresh() + 900)
-    trouble = campaign.plan(campaign.rng.randrange(5, 20), campaign.rng.choice(HELD))
+    beyond = campaign.beyond()
+    upto = next(state for state in campaign.feed.states if state >= beyond + 600)
+    trouble = campaign.plan(campaign.rng.randrange(10), campaign.rng.choice(HELD))
     campaign.trouble = trouble.only(f"run-{campaign.runs + 1}")
     watch = campaign.another_watch()
-    run, feeding = campaign.start(upto)
+    run, feeding = campaign.start(beyond + 300)
     token = f"run-{campaign.runs}"
     wait_until(trouble.began, "a request that waits")
     other, feeding_other = campaign.start(upto, watch=watch)
-    wait_until(lambda: campaign.requests() > 0, "the requests of the other run", 90)
+    wait_until(lambda: campaign.requests() > 0, "what the other one alone has read", 90)
     campaign.signal(run, number, token=token)
     feeding.join()
     other.wait(60)
@@ -517,7 +522,7 @@ def kill_and_resume(
     campaign.rng.shuffle(moments)
     with campaign.going():
         for moment, number in moments:
-            if campaign.watch.bookmark < EVENTS - 1_000:
+            if campaign.beyond() < EVENTS - 1_000:
                 moment(campaign, number)
         campaign.finish()
     server = campaign.server
