@@ -204,7 +204,7 @@ class Campaign:
 
     def beyond(self) -> int:
         """The first record of which no later one was delivered either."""
-        return 1 + max(map(number, self.server.delivered), default=-1)
+        return 1 + max(map(number, self.server.delivered.copy()), default=-1)
 
     def requests(self) -> int:
         """How many requests of the present run have arrived."""
