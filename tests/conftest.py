@@ -13,7 +13,7 @@ from postgres_server import Postgres, running
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
     from browser_support import OpenPage
     from playwright.sync_api import Browser
@@ -47,12 +47,27 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def ledger_url(postgres: Postgres, request: pytest.FixtureRequest) -> Iterator[str]:
+def new_ledger_url(
+    postgres: Postgres, request: pytest.FixtureRequest
+) -> Iterator[Callable[[], str]]:
+    """Give a test databases of its own for ledgers."""
+    name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
+    schemas: list[str] = []
+
+    def make() -> str:
+        schemas.append(f"{name}_{len(schemas)}")
+        postgres.sql(f"CREATE SCHEMA {schemas[-1]}")
+        return postgres.url(schemas[-1])
+
+    yield make
+    for schema in schemas:
+        postgres.sql(f"DROP SCHEMA {schema} CASCADE")
+
+
+@pytest.fixture
+def ledger_url(new_ledger_url: Callable[[], str]) -> str:
     """Give a test a database of its own for the ledger."""
-    schema = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
-    postgres.sql(f"CREATE SCHEMA {schema}")
-    yield postgres.url(schema)
-    postgres.sql(f"DROP SCHEMA {schema} CASCADE")
+    return new_ledger_url()
 
 
 # Not for the session: while it runs, no other test of this thread could use asyncio.

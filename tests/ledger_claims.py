@@ -7,6 +7,8 @@ from typing import TYPE_CHECKING
 
 import psycopg
 
+from target_liveintent.storage.ledger_store import KEY_BYTES
+
 if TYPE_CHECKING:
     from pathlib import Path
 
@@ -43,3 +45,21 @@ def count(ledger: Path | str, table: str) -> int:
         ((found,),) = file.execute(query.format("")).fetchall()
         file.close()
     return int(found)
+
+
+def claimed(ledger: Path | str, run_id: str = "%") -> int:
+    """Return how many events a run, or any run, has claimed."""
+    if isinstance(ledger, str):
+        with psycopg.connect(ledger) as database:
+            ((found,),) = database.execute(
+                "SELECT sum(cardinality(hashes)) FROM liveintent_ledger_claims"
+                " WHERE run_id LIKE %s",
+                [run_id],
+            ).fetchall()
+    else:
+        file = sqlite3.connect(ledger)
+        ((found,),) = file.execute(
+            "SELECT sum(length(keys)) / ? FROM claims WHERE run_id LIKE ?", [KEY_BYTES, run_id]
+        ).fetchall()
+        file.close()
+    return int(found or 0)

@@ -201,10 +201,11 @@ class Mirror:
         self._bucket = bucket
         self._path = folder / LETTERS
         self._known: set[str] = set()
+        self._lock = threading.Lock()  # Several runs may be watched at the same time.
 
     def refresh(self) -> None:
         """Append what is new."""
-        with self._path.open("ab") as file:
+        with self._lock, self._path.open("ab") as file:
             for key in self._store.keys(self._bucket):
                 if key not in self._known:
                     self._known.add(key)
@@ -218,12 +219,17 @@ class Watch:
         server: Knows what was delivered.
         folder: Holds the dead letters.
         refresh: Called before they are read.
+        bookmark: The STATE with which the run begins.
     """
 
     def __init__(
-        self, server: FaultyServer, folder: Path, refresh: Callable[[], None] = lambda: None
+        self,
+        server: FaultyServer,
+        folder: Path,
+        refresh: Callable[[], None] = lambda: None,
+        bookmark: int = 0,
     ) -> None:
-        self.bookmark = 0
+        self.bookmark = bookmark
         self.problems: list[str] = []
         self.count = 0
         self.folder = folder

@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import contextlib
 import random
+import re
 import signal
 import threading
 import time
@@ -13,7 +14,7 @@ import pytest
 from faults import Faults
 from faulty_server import FaultyServer, Reply, Request
 from integration_support import wait_until
-from ledger_claims import let_claims_lapse
+from ledger_claims import claimed, count, let_claims_lapse
 from reliability_support import (
     FIGURES,
     LONG,
@@ -74,6 +75,38 @@ def none(_: Request) -> None:
     """No trouble."""
 
 
+class Kept(NamedTuple):
+    """Where the runs of a campaign keep what outlives them.
+
+    Attributes:
+        store: Where the dead letters go; None for a file.
+        ledger: The path of a file, or the URL of a database; None for neither.
+    """
+
+    store: Store | None = None
+    ledger: Path | str | None = None
+
+    @property
+    def words(self) -> str:
+        """What the figures say of it."""
+        letters = "dead letters in S3" if self.store else ""
+        if self.ledger is None:
+            ledger = ""
+        else:
+            ledger = "ledger in PostgreSQL" if isinstance(self.ledger, str) else "with the ledger"
+        return "".join(f", {words}" for words in (letters, ledger) if words)
+
+    @property
+    def settings(self) -> dict[str, Any]:
+        """The settings that name the ledger."""
+        if isinstance(self.ledger, str):
+            return {"ledger_url": self.ledger}
+        return {"ledger_path": str(self.ledger)} if self.ledger else {}
+
+
+IN_FILES = Kept()
+
+
 class Campaign:
     """One input, many runs: each goes on from the last STATE until a signal ends it.
 
@@ -81,27 +114,29 @@ class Campaign:
         folder: Where the runs take place.
         forks: Starts them.
         seed: Of all choices.
-        store: Where the dead letters go; None for a file.
+        kept: Where dead letters and the ledger are.
         settings: Of the target.
     """
 
     def __init__(
-        self, folder: Path, forks: Forks, seed: int, store: Store | None = None, **settings: Any
+        self, folder: Path, forks: Forks, seed: int, kept: Kept = IN_FILES, **settings: Any
     ) -> None:
         self.rng = random.Random(seed)  # noqa: S311
         self.feed = Feed(EVENTS, seed)
-        self.settings = settings
+        self.ledger = kept.ledger
+        self.settings = settings | kept.settings
         # Half of the campaigns have an API that fails now and then.
-        rate = 0.1 if (seed + ("ledger_path" in settings)) % 2 else 0.0
+        rate = 0.1 if (seed + (kept.ledger is not None)) % 2 else 0.0
         self._faults = Faults(seed, rate, in_a_row=2, poison=self.feed.poison)
         self.server = FaultyServer(self._rule)
         self._folder = folder
         self._forks = forks
-        self._store = store
+        self._store = kept.store
         self.trouble: Callable[[Request], Reply | None] = none
         self.latency = 0.15
         self.refresh: Callable[[], None] = lambda: None  # Copies dead letters that are elsewhere.
         self.ended: list[Ended] = []
+        self.gone: dict[str, float] = {}  # When a run had ended, or was told to, by token.
         self.runs = 0
 
     def _rule(self, request: Request) -> Reply:
@@ -116,14 +151,12 @@ class Campaign:
         """Run the API."""
         with self.server:
             self.target = launcher(self._folder, self.server, self._forks)
-            self.watch = Watch(self.server, self.target.folder)
             if self._store is not None:
                 bucket = self._store.new_bucket()
                 self.settings["dead_letter_path"] = f"s3://{bucket}/letters"
                 self.target.env |= self._store.environment
-                mirror = Mirror(self._store, bucket, self.target.folder)
-                self.watch = Watch(self.server, self.target.folder, mirror.refresh)
-                self.refresh = mirror.refresh
+                self.refresh = Mirror(self._store, bucket, self.target.folder).refresh
+            self.watch = Watch(self.server, self.target.folder, self.refresh)
             try:
                 yield
             finally:
@@ -131,12 +164,24 @@ class Campaign:
 
     # One run
 
-    def start(self, upto: int = EVENTS, *, close: bool = True) -> tuple[Running, Feeding]:
-        """Start a run that goes on from the last STATE."""
+    def another_watch(self) -> Watch:
+        """Watch over a run that begins with the last STATE."""
+        return Watch(self.server, self.target.folder, self.refresh, self.watch.bookmark)
+
+    def start(
+        self, upto: int = EVENTS, *, close: bool = True, watch: Watch | None = None
+    ) -> tuple[Running, Feeding]:
+        """Start a run that goes on from the last STATE.
+
+        Args:
+            upto: Where its input ends.
+            close: Whether the input ends there; else the tap is silent.
+            watch: Looks at its STATE; the campaign's own if None.
+        """
         self.runs += 1
         run = start(
             self.target,
-            on_stdout=self.watch.look,
+            on_stdout=(watch or self.watch).look,
             batch_size_rows=BATCH,
             max_concurrent_requests=AT_ONCE,
             auth_token=f"run-{self.runs}",
@@ -151,24 +196,31 @@ class Campaign:
         return trouble
 
     def fresh(self) -> int:
-        """The first record after STATE that was not delivered yet."""
+        """The first record after STATE that must still be sent."""
+        settled = (self.server.delivered, self.feed.expected, self.feed.expires)
         fresh = self.watch.bookmark
-        while name(fresh) in self.server.delivered or name(fresh) in self.feed.expected:
+        while any(name(fresh) in events for events in settled):
             fresh += 1
         return fresh
+
+    def beyond(self) -> int:
+        """The first record of which no later one was delivered either."""
+        return 1 + max(map(number, self.server.delivered.copy()), default=-1)
 
     def requests(self) -> int:
         """How many requests of the present run have arrived."""
         return self.server.arrivals[f"run-{self.runs}"]
 
-    def signal(self, run: Running, *numbers: int, lasting: bool = False) -> None:
+    def signal(self, run: Running, *numbers: int, lasting: bool = False, token: str = "") -> None:
         """End a run by a signal or two, and note where STATE stands then.
 
         Args:
             run: The run.
             numbers: The signals.
             lasting: Whether the API's trouble lasts; else it passes right after the signal.
+            token: Of the run; the one that was started last if empty.
         """
+        token = token or f"run-{self.runs}"
         at = time.monotonic()
         for one in numbers:
             run.signal(one)
@@ -179,18 +231,34 @@ class Campaign:
         took = time.monotonic() - at
         assert took < SOON, f"{numbers} took {took:.1f} s: {run.log}"
         assert run.code in {CODES[one] for one in numbers}, (numbers, run.code, run.log)
-        if "ledger_path" in self.settings:  # Nobody waits for half a minute after each kill.
-            let_claims_lapse(self.target.folder / self.settings["ledger_path"])
         self.trouble = none
+        self.end_claims(run, token)
         self.server.release()
         settled = run.code > 0 and not assert_adds_up(run)["not settled"]
-        if run.code > 0 and not lasting and not self._failed():
+        if run.code > 0 and not lasting and not self._failed(token):
             assert settled, run.log
-        self.ended.append(Ended(f"run-{self.runs}", self.watch.bookmark, at, settled))
+        self.gone[token] = at
+        self.ended.append(Ended(token, self.watch.bookmark, at, settled))
 
-    def _failed(self) -> bool:
-        """Whether the API has failed the present run by itself."""
-        token = f"run-{self.runs}"
+    def end_claims(self, run: Running, token: str) -> None:
+        """Check the claims of a run that has ended, and let them lapse."""
+        if self.ledger is None or not self.server.requests:
+            return  # There is no ledger, or none yet.
+        found = re.search(r"run ([0-9a-f]{8}-[0-9a-f-]{27})", run.log)
+        if found is None:  # It was killed before it could say so, let alone claim anything.
+            assert not self.server.arrivals[token], run.log
+            return
+        if run.code >= 0:
+            assert claimed(self.ledger, found[1]) == 0, run.log
+            return
+        requests = [r for r in self.server.requests if r.token == token]
+        answered = {event for r in requests if r.answered_at is not None for event in r.ids}
+        in_flight = {event for r in requests for event in r.ids} - answered
+        assert claimed(self.ledger, found[1]) >= len(in_flight - self.feed.expires.keys()), run.log
+        let_claims_lapse(self.ledger, found[1])  # Nobody waits for half a minute after each kill.
+
+    def _failed(self, token: str) -> bool:
+        """Whether the API has failed a run by itself."""
         return any(r.reply.fault for r in self.server.requests if r.token == token)
 
     # The verdict
@@ -204,6 +272,7 @@ class Campaign:
         assert run.code == 0, run.log
         assert self.watch.bookmark == EVENTS
         assert_adds_up(run)
+        self.end_claims(run, f"run-{self.runs}")
         self.judge()
 
     def judge(self) -> None:
@@ -221,16 +290,48 @@ class Campaign:
                 continue  # The answer was lost.
             assert before.token != again.token, f"{event} twice in {again.token}"
             repeated.setdefault(before.token, []).append((event, before))
+        if self.ledger is not None:
+            self._judge_ledger(self.ledger)
         for token, events in repeated.items():
             self._judge_repeated(by_token[token], events)
         for ended in self.ended:
             self._judge_bookmark(ended)
 
+    def _judge_ledger(self, ledger: Path | str) -> None:
+        """It has what a 204 confirmed, and no run sent what another one had claimed."""
+        assert self._sent_in_two_runs_at_once() == []
+        known: set[str] = set()
+        possible: set[str] = set()
+        ends = {ended.token: ended for ended in self.ended}
+        for request in self.server.requests:
+            if request.reply.status != 204 or request.answered_at is None:
+                continue
+            possible.update(request.ids)
+            ended = ends.get(request.token)
+            if ended is None or ended.settled or request.answered_at < ended.at - LOOKS:
+                known.update(request.ids if request.sure else ())
+        assert len(known) <= count(ledger, "accepted") <= len(possible)
+
+    def _sent_in_two_runs_at_once(self) -> list[str]:
+        """The events that a run sent while another one had claimed them."""
+        named = self.server.named
+        given_up = {*self.feed.expected, *named["named"], *named["unclear"]}
+        last: dict[str, str] = {}
+        found = []
+        for request in self.server.requests:
+            for event in request.ids:
+                before = last.setdefault(event, request.token)
+                is_another = before != request.token and event not in given_up
+                if is_another and request.seen < self.gone[before]:
+                    found.append(event)
+                last[event] = request.token
+        return found
+
     def _judge_repeated(self, ended: Ended, events: list[tuple[str, Request]]) -> None:
         """What one run sent and a later one sent again."""
         sent_again = {number(event) for event, _ in events}
         assert min(sent_again) >= ended.bookmark
-        if "ledger_path" in self.settings:
+        if self.ledger is not None:
             assert len(sent_again) <= BATCH * AT_ONCE, ended
             for _, before in events:
                 assert before.answered_at is not None
@@ -306,6 +407,10 @@ class Trouble:
         self.left -= 1
         return None if self.left >= 0 else self.plan
 
+    def only(self, token: str) -> Callable[[Request], Reply | None]:
+        """Return the same for the requests of one run."""
+        return lambda request: self(request) if request.token == token else None
+
     def began(self) -> bool:
         """Whether it has met a request."""
         return self.left < 0
@@ -378,28 +483,56 @@ def twice_in_a_row(campaign: Campaign, number: int) -> None:
     feeding.join()
 
 
+def beside_another(campaign: Campaign, number: int) -> None:
+    """While another run over the same events waits for what this one has claimed."""
+    beyond = campaign.beyond()
+    upto = next(state for state in campaign.feed.states if state >= beyond + 600)
+    trouble = campaign.plan(campaign.rng.randrange(10), campaign.rng.choice(HELD))
+    campaign.trouble = trouble.only(f"run-{campaign.runs + 1}")
+    watch = campaign.another_watch()
+    run, feeding = campaign.start(beyond + 300)
+    token = f"run-{campaign.runs}"
+    wait_until(trouble.began, "a request that waits")
+    other, feeding_other = campaign.start(upto, watch=watch)
+    wait_until(lambda: campaign.requests() > 0, "what the other one alone has read", 90)
+    campaign.signal(run, number, token=token)
+    feeding.join()
+    other.wait(60)
+    campaign.gone[f"run-{campaign.runs}"] = time.monotonic()
+    feeding_other.join()
+    assert other.code == 0, other.log
+    assert_adds_up(other)
+    assert watch.bookmark == upto
+    campaign.end_claims(other, f"run-{campaign.runs}")
+    watch.problems += campaign.watch.problems
+    campaign.watch = watch
+
+
 MOMENTS = (mid_parse, mid_request, in_back_off, in_the_final_drain, idle, twice_in_a_row)
 
 
 def kill_and_resume(
-    folder: Path, forks: Forks, seed: int, numbers: tuple[int, ...], store: Store | None = None
+    folder: Path,
+    forks: Forks,
+    seed: int,
+    numbers: tuple[int, ...],
+    kept: Kept = IN_FILES,
 ) -> None:
     """Kill a target at each moment, resume it each time, and judge the whole."""
     began = time.monotonic()
-    has_ledger = "ledger" in folder.name
-    settings = {"ledger_path": "ledger.db"} if has_ledger else {"ledger": False}
-    campaign = Campaign(folder, forks, seed, store, flush_interval_seconds=1, **settings)
-    moments = [(moment, number) for moment in MOMENTS for number in numbers]
+    settings = {} if kept.ledger else {"ledger": False}
+    campaign = Campaign(folder, forks, seed, kept, flush_interval_seconds=1, **settings)
+    possible = (*MOMENTS, beside_another) if kept.ledger else MOMENTS
+    moments = [(moment, number) for moment in possible for number in numbers]
     campaign.rng.shuffle(moments)
     with campaign.going():
         for moment, number in moments:
-            if campaign.watch.bookmark < EVENTS - 1_000:
+            if campaign.beyond() < EVENTS - 1_000:
                 moment(campaign, number)
         campaign.finish()
     server = campaign.server
-    with_what = ", dead letters in S3" if store else ", with the ledger" if has_ledger else ""
     FIGURES.add(
-        f"kills{with_what}",
+        f"kills{kept.words}",
         Figures(
             EVENTS,
             len(server.requests),
@@ -415,28 +548,46 @@ def kill_and_resume(
 def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
     """Killed at any moment, by any signal, and resumed from STATE: nothing is lost."""
     share = [(signal.SIGKILL,), ORDERLY] if not LONG else [(signal.SIGKILL, *ORDERLY)]
+    kinds = {
+        "plain": lambda _: IN_FILES,
+        "ledger": lambda folder: Kept(ledger=folder / "ledger.db"),
+    }
     in_parallel(
         [
-            lambda seed=seed, kind=kind: kill_and_resume(
-                tmp_path / f"{kind}-{seed}", forks, seed, share[seed % len(share)]
+            lambda folder=tmp_path / f"{kind}-{seed}", kept=kept, seed=seed: kill_and_resume(
+                folder, forks, seed, share[seed % len(share)], kept(folder)
             )
             for seed in range(CAMPAIGNS)
-            for kind in ("plain", "ledger")
+            for kind, kept in kinds.items()
+        ]
+    )
+
+
+def with_a_store(tmp_path: Path, forks: Forks, kept: list[Kept]) -> None:
+    """Run a campaign for each of these."""
+    numbers = (signal.SIGKILL, *ORDERLY) if LONG else (signal.SIGKILL,)
+    in_parallel(
+        [
+            lambda seed=seed, one=one: kill_and_resume(
+                tmp_path / f"store-{seed}", forks, seed, numbers, one
+            )
+            for seed, one in enumerate(kept)
         ]
     )
 
 
 def test_kill_campaign_with_a_store(tmp_path: Path, forks: Forks, store: Store) -> None:
     """The same, with dead letters in S3."""
-    numbers = (signal.SIGKILL, *ORDERLY) if LONG else (signal.SIGKILL,)
-    seeds = range(CAMPAIGNS if LONG else 1)
-    in_parallel(
-        [
-            lambda seed=seed: kill_and_resume(
-                tmp_path / f"store-{seed}", forks, seed, numbers, store
-            )
-            for seed in seeds
-        ]
+    with_a_store(tmp_path, forks, [Kept(store)] * (CAMPAIGNS if LONG else 1))
+
+
+@pytest.mark.postgres
+def test_kill_campaign_without_a_disk(
+    tmp_path: Path, forks: Forks, store: Store, new_ledger_url: Callable[[], str]
+) -> None:
+    """The same, with dead letters in S3 and the ledger in PostgreSQL."""
+    with_a_store(
+        tmp_path, forks, [Kept(store, new_ledger_url()) for _ in range(CAMPAIGNS if LONG else 1)]
     )
 
 
