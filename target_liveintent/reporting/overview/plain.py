@@ -6,6 +6,7 @@ import datetime as dt
 from typing import NamedTuple
 
 from target_liveintent.conversions import WINDOWS
+from target_liveintent.run import counted
 
 OPERATOR = "whoever runs the pipeline"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
@@ -126,8 +127,9 @@ def failure(message: str | None, runs: int, sent: int, since: dt.datetime, now: 
         if (message or "").startswith(start):
             why, what_to_do = words
     if sent:
-        are = "The last run" if runs == 1 else f"Each of the last {runs:,} runs"
-        before = f"{are}, since {time_words(since, now)}, sent only a part ({sent:,})"
+        failed = "The last run failed" if runs == 1 else f"The last {runs:,} runs failed, the first"
+        part = f"and sent only a part, {counted(sent, 'conversion')}"
+        before = f"{failed} at {time_words(since, now)}, {part}"
     else:
         before = f"Regular runs have sent nothing since {time_words(since, now)}"
     return f"{before}: {why}. {what_to_do} {what_waits(since, now)}"
