@@ -211,6 +211,28 @@ def test_what_is_outside_of_the_usual_range() -> None:
     assert "Outside of" not in page(overview(daily(40)), None)
 
 
+def test_nothing_is_said_twice() -> None:
+    """What has been worse for days, or has too many dead letters, is not "outside" as well."""
+    few = daily(4, 0, streams={"orders": figures(hashes=60)})
+    text = plainly([*daily(80, 5), *few])
+    assert f"{HASHES} has been lower since 16 May: 60 %, after 100 %." in text
+    assert "Outside of" not in text
+
+
+def test_many_that_were_not_sent() -> None:
+    """How many, how many are usual, and why, in plain words; the code for who runs it."""
+    today = entry(at(0), streams={"orders": figures(not_sent={"invalid_source": 40})})
+    text = plainly([*daily(40, 1), today])
+    assert "More than usual could not be sent today." in text
+    assert (
+        "40 conversions could not be sent in the last 24 hours, where 0 to 0 are usual; 40 of them"
+        " for the reason invalid_source: no valid source (web, app or offline). For whoever runs"
+        " it: 40 dead letters in the last 24 hours, where 0 to 0 are usual; 40 of them are"
+        " invalid_source. Since 2026-05-20 12:05 EDT. The source is absent"
+    ) in text
+    assert "Outside of" not in text
+
+
 # Charts and tiles
 
 
