@@ -153,7 +153,7 @@ def what_waits(since: dt.datetime, now: dt.datetime) -> str:
         return f"What is older than {_TAKEN_WORDS} is lost: LiveIntent takes it no longer."
     return (
         "What waits is sent by the first run that succeeds. LiveIntent takes a conversion for"
-        f" {_TAKEN_WORDS}, so nothing is lost if that is well before {last.day} {last:%B}."
+        f" {_TAKEN_WORDS}, so what happened since then is not lost before {last.day} {last:%B}."
     )
 
 

@@ -85,7 +85,7 @@ def test_a_failure() -> None:
         "Regular runs have sent nothing since 09:05 EDT today: LiveIntent refused the access key"
         " (token). Ask whoever runs the pipeline to renew it. What waits is sent by the first run"
         " that succeeds. LiveIntent takes a conversion for 7 days (30 days for offline ones), so"
-        " nothing is lost if that is well before 27 May."
+        " what happened since then is not lost before 27 May."
         " For whoever runs it: The last 2 runs failed: the API denied access (401): renew the"
         " token. Since 2026-05-20 09:05 EDT. Do what the message says."
     ) in found
@@ -107,7 +107,7 @@ def test_what_is_lost(days: int, is_lost: bool) -> None:
     """The window of the API is 7 days."""
     found = plain.what_waits(NOW - dt.timedelta(days=days), NOW)
     assert found.startswith("What is older than 7 days") == is_lost
-    assert ("nothing is lost if" in found) != is_lost
+    assert ("is not lost before" in found) != is_lost
 
 
 @pytest.mark.parametrize(
