@@ -2,11 +2,20 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from typing import NamedTuple
 
-from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import StreamFigures
+from target_liveintent.reporting.overview.figures import DECISION_ID, EMAIL_HASH
+from target_liveintent.reporting.overview.model import Change, Compared
+from target_liveintent.reporting.overview.plain import GAPS as PLAIN_GAPS
+from target_liveintent.reporting.overview.plain import REASONS
+from target_liveintent.reporting.overview.words import (
+    changes_around,
+    day_words,
+    figure_words,
+    name_of,
+)
 from target_liveintent.reporting.run_report.advice import ALL_SOURCES, GAPS
 from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.reporting.run_report.words import percent
@@ -47,27 +56,47 @@ def advise(recent: StreamFigures, facts: Facts | None) -> Iterator[str]:
         yield one.words
 
 
+def undo(figures: Iterable[Compared], changes: Iterable[Change]) -> Iterator[str]:
+    """Yield a sentence for each share that fell when something changed: look at that first."""
+    known = list(changes)
+    for one in figures:
+        if one.figure not in {EMAIL_HASH, DECISION_ID} or one.worse is None:
+            continue
+        words = [word for _, found in changes_around(known, one.worse.since) for word in found]
+        if words:
+            before, after = (
+                figure_words(one.figure, n) for n in (one.worse.before, one.worse.after)
+            )
+            yield (
+                f"The share of conversions {name_of(one)} fell from {before} to {after} on"
+                f" {day_words(one.worse.since)}. See whether what changed then is the cause, and"
+                f" correct it: {'; '.join(words)}."
+            )
+
+
 def _lost(recent: StreamFigures) -> Iterator[_Advice]:
     letters = recent.dead_letters
     whole = recent.delivered + sum(letters.values())
     for reason, records in letters.items():
         if records > whole * _LOST and reason in REASONS:
             words = (
-                f"{counted(records, 'conversion')} ({percent(records, whole)}) did not go, because"
-                f" of `{reason}`: {REASONS[reason].meaning}"
+                f"{counted(records, 'conversion')} ({percent(records, whole)}) could not be sent:"
+                f" {REASONS[reason].words} (`{reason}`). {REASONS[reason].what_to_do}"
             )
             yield _Advice(0, records, words)
 
 
 def _gaps(recent: StreamFigures, sources: set[str]) -> Iterator[_Advice]:
-    for column, of_sources, words in GAPS:
+    for column, of_sources, _ in GAPS:
         missing = recent.delivered - recent.having.get(column, 0)
         applies = of_sources == ALL_SOURCES or (sources and sources <= set(of_sources))
         if applies and missing > recent.delivered * _TOLERATED:
             kind = 0 if column == "both" else 1 if column in _ORDER else 2
             share = percent(missing, recent.delivered)
-            have = words if missing > 1 else words.replace("have ", "has ", 1)
-            yield _Advice(kind, missing, f"{counted(missing, 'conversion')} ({share}) {have}")
+            verb, _, rest = PLAIN_GAPS[column].partition(" ")
+            verb = verb if missing > 1 else {"have": "has", "lack": "lacks"}[verb]
+            words = f"{counted(missing, 'conversion')} ({share}) {verb} {rest}"
+            yield _Advice(kind, missing, words)
 
 
 def _late(recent: StreamFigures) -> Iterator[_Advice]:

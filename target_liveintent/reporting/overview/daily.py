@@ -13,7 +13,7 @@ from target_liveintent.reporting.overview.figures import (
     LATE,
 )
 from target_liveintent.reporting.overview.model import Compared, Overview
-from target_liveintent.reporting.overview.words import name_of
+from target_liveintent.reporting.overview.words import day_words, name_of
 from target_liveintent.reporting.run_report import charts, markup
 from target_liveintent.reporting.run_report.words import short_number
 
@@ -24,18 +24,19 @@ _CAPTIONS = {
     EMAIL_HASH: "Share with a hash of an e-mail address",
     DECISION_ID: "Share with a decision ID",
     LATE: "Share sent more than an hour late",
-    DEAD_LETTERS: "Dead letters, by reason",
+    DEAD_LETTERS: "Not sent, by reason",
 }
-_REASON_COLOURS = ("bad", "hold", "calm", "rest")
+_REASON_COLOURS = ("bad", "hold", "calm", "other")
 """Colours of the most frequent reasons; the last is of all others."""
 _LEGEND = {
     "good": "a day",
-    "rest": "today, so far",
+    "rest": "today, until {now}",
     "hold": "by replays and the like",
     "usual": "usual",
     "gap": "no regular run came",
-    "mark": "settings or version changed",
+    "mark": "settings or version changed: {changed}",
 }
+_MOST_DATES = 5
 
 
 def charts_of(overview: Overview) -> str:
@@ -45,14 +46,18 @@ def charts_of(overview: Overview) -> str:
     figures = [chart_of(overview, one) for one in overview.figures if one.figure != CONVERSIONS]
     intro = (
         "A bar is a day on which conversions were sent, over the range that was usual on that day;"
-        f" days are those of the time zone {overview.timezone}."
+        f" days are those of the time zone {overview.timezone}.{_gap_words(overview)}"
     )
     return markup.section("Day by day", intro, *figures, keys=_legend(overview))
 
 
 def _legend(overview: Overview) -> list[tuple[str, str]]:
     used = set(_used(overview))
-    return [(words, kind) for kind, words in _LEGEND.items() if kind in used]
+    dates = [one.day for one in overview.changes if one.day >= overview.days[0].day]
+    newest = [day_words(day) for day in reversed(dates[:_MOST_DATES])]
+    earlier = ["earlier"] if len(dates) > _MOST_DATES else []
+    known = {"now": f"{overview.as_of:%H:%M}", "changed": ", ".join([*earlier, *newest])}
+    return [(words.format(**known), kind) for kind, words in _LEGEND.items() if kind in used]
 
 
 def _used(overview: Overview) -> Iterator[str]:
@@ -68,6 +73,19 @@ def _used(overview: Overview) -> Iterator[str]:
         yield "gap"
     if any(_marks(overview)):
         yield "mark"
+
+
+def _gap_words(overview: Overview) -> str:
+    """Return what a gap means, unless other runs sent something in it; empty without one."""
+    gaps = [day for day, is_gap in zip(overview.days, _gaps(overview), strict=True) if is_gap]
+    if not gaps:
+        return ""
+    if any(one.special for one in gaps):
+        return " Where the background is grey, no regular run came."
+    return (
+        " Where the background is grey, no run came: nothing was sent on these days. What was sent"
+        " later counts on the day of sending."
+    )
 
 
 def _gaps(overview: Overview) -> list[bool]:

@@ -20,7 +20,7 @@ from target_liveintent.reporting.history import (
 from target_liveintent.reporting.history.judge import unusual_now
 from target_liveintent.reporting.history.rules import Case
 from target_liveintent.reporting.history.usual import Range, comparable, range_of
-from target_liveintent.reporting.overview.advice import advise
+from target_liveintent.reporting.overview.advice import advise, undo
 from target_liveintent.reporting.overview.changes import changes_of
 from target_liveintent.reporting.overview.figures import FIGURES, Figure
 from target_liveintent.reporting.overview.health import figure_causes, run_causes
@@ -76,6 +76,7 @@ def overview_of(
     reasons = gathered.reasons()
     letters = next(one for one in figures if one.figure == "dead_letters")
     first = gathered.first_day
+    changes = changes_of((one.figures, one.usual) for one in gathered.days.values())
     return Overview(
         version=VERSION,
         account=account[0],
@@ -90,13 +91,16 @@ def overview_of(
             *figure_causes(unusual, letters, gathered.recent),
         ],
         unusual=unusual,
-        advice=list(advise(gathered.last_days(_THIRTY), facts_of(history))),
+        advice=[
+            *undo(figures, changes),
+            *advise(gathered.last_days(_THIRTY), facts_of(history)),
+        ],
         figures=figures,
         reasons=reasons,
         streams=gathered.streams(),
         months=gathered.months(),
         days=[gathered.day(day) for day in gathered.shown],
-        changes=changes_of((one.figures, one.usual) for one in gathered.days.values()),
+        changes=changes,
     )
 
 

@@ -17,6 +17,8 @@ from target_liveintent.reporting.overview.model import (
     Cause,
     Compared,
 )
+from target_liveintent.reporting.overview.plain import REASONS as PLAIN_REASONS
+from target_liveintent.reporting.overview.plain import failure, silence
 from target_liveintent.reporting.run_report import model as run_report
 from target_liveintent.reporting.run_report.words import age_words, short_number
 from target_liveintent.run import counted
@@ -35,7 +37,7 @@ def run_causes(
         now: The moment.
         max_age: How old the last run may be; None if that is not judged.
     """
-    yield from _failed(scheduled)
+    yield from _failed(scheduled, now)
     yield from _too_old(scheduled, now, max_age)
 
 
@@ -54,17 +56,20 @@ def figure_causes(
     yield from _more_letters(letters, recent)
 
 
-def _failed(scheduled: Sequence[RunFigures]) -> Iterator[Cause]:
+def _failed(scheduled: Sequence[RunFigures], now: dt.datetime) -> Iterator[Cause]:
     failed = list(
         itertools.takewhile(lambda run: run.ending == run_report.FAILED, reversed(scheduled))
     )
     if failed:
+        since, message = failed[-1].ended_at, failed[0].message
+        sent = sum_of(one for run in failed for one in run.streams.values()).delivered
         runs = "the last run" if len(failed) == 1 else f"the last {len(failed):,} runs"
         yield Cause(
             FAILED,
-            f"{runs} failed: {failed[0].message}",
-            failed[-1].ended_at,
-            "Fix what the message says. The next run with the same options sends what did not go.",
+            f"{runs} failed: {message}",
+            since,
+            "Do what the message says. The next run that the schedule starts sends what waits.",
+            failure(message, len(failed), sent, since, now),
         )
 
 
@@ -78,25 +83,37 @@ def _too_old(
     last = scheduled[-1].ended_at
     if max_age is not None and now - last > max_age:
         age = age_words((now - last).total_seconds())
-        yield Cause(NO_RUN, f"no run has come for {age}", last, what_to_do)
+        plain = silence(last, now)
+        yield Cause(NO_RUN, f"no run has come for {age}", last, what_to_do, plain)
 
 
 def _more_letters(letters: Compared, recent: Sequence[RunFigures]) -> Iterator[Cause]:
     if letters.usual is None or not isinstance(letters.now, int):
         return
-    if letters.now <= letters.usual.high or _chance(letters.now, letters.usual.high) > _RARE:
+    if not is_many(letters.now, letters.usual.high):
         return
     bad = [run for run in recent if any(one.dead_letters for one in run.streams.values())]
     reasons = sum_of(one for run in bad for one in run.streams.values()).dead_letters
     reason = max(reasons, key=lambda name: (reasons[name], name))
+    usual = (
+        f"in the last 24 hours, where {short_number(letters.usual.low)} to"
+        f" {short_number(letters.usual.high)} are usual"
+    )
+    why = f": {PLAIN_REASONS[reason].words}" if reason in PLAIN_REASONS else ""
     yield Cause(
         MORE_LETTERS,
-        f"{counted(letters.now, 'dead letter')} in the last 24 hours, where"
-        f" {short_number(letters.usual.low)} to {short_number(letters.usual.high)} are usual;"
-        f" {reasons[reason]:,} of them are `{reason}`",
+        f"{counted(letters.now, 'dead letter')} {usual}; {reasons[reason]:,} of them are"
+        f" `{reason}`",
         bad[0].ended_at,
         REASONS[reason].meaning if reason in REASONS else "",
+        f"{counted(letters.now, 'conversion')} could not be sent {usual}; {reasons[reason]:,} of"
+        f" them for the reason `{reason}`{why}.",
     )
+
+
+def is_many(count: int, expected: float) -> bool:
+    """Return whether there are more dead letters than chance makes of what is expected."""
+    return count > expected and _chance(count, expected) <= _RARE
 
 
 def _chance(count: int, expected: float) -> float:

@@ -164,12 +164,21 @@ class LastRun(msgspec.Struct, frozen=True):
 
 
 class Cause(msgspec.Struct, frozen=True):
-    """Why not all is well, since when, and what to do."""
+    """Why not all is well.
+
+    Attributes:
+        cause: One of the causes above.
+        words: What is not well, for those who run the program.
+        since: Since when; None if nobody knows.
+        what_to_do: What they do about it; empty if `words` say it.
+        plain: All of it for those who do not run it; empty if `words` are plain.
+    """
 
     cause: str
     words: str
     since: dt.datetime | None
     what_to_do: str
+    plain: str = ""
 
 
 class Overview(msgspec.Struct):

@@ -2,23 +2,21 @@
 
 from __future__ import annotations
 
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterator
 
 from target_liveintent.reporting.overview.daily import LEAST_DRAWN, chart_of, charts_of
 from target_liveintent.reporting.overview.figures import (
     CONVERSIONS,
-    DEAD_LETTERS,
     EMAIL_HASH,
     FIGURES,
 )
 from target_liveintent.reporting.overview.model import (
-    AS_USUAL,
     Compared,
-    ComparedReason,
     Month,
     Overview,
     Worth,
 )
+from target_liveintent.reporting.overview.not_sent import not_sent
 from target_liveintent.reporting.overview.words import (
     VERDICTS,
     comparison,
@@ -28,6 +26,8 @@ from target_liveintent.reporting.overview.words import (
     moment,
     money,
     name_of,
+    outside_words,
+    than_before,
     usual_words,
     verdict,
     worse_words,
@@ -51,7 +51,7 @@ def page(overview: Overview, facts: Facts | None) -> str:
         overview: What the history says.
         facts: The report of the last run; None if the history does not have it any more.
     """
-    parts = (_head, _tiles, _comparison, _advice, charts_of, _reasons, _streams, _months, _changes)
+    parts = (_head, _tiles, _comparison, _advice, charts_of, not_sent, _streams, _months, _changes)
     title = f"Conversions sent to LiveIntent, {moment(overview.as_of, overview.as_of.tzinfo)}"
     html = [part(overview) for part in parts]
     if facts is not None:
@@ -67,12 +67,14 @@ def _head(overview: Overview) -> str:
     pixel = "" if overview.pixel_id is None else f"Pixel {overview.pixel_id}, "
     is_known = overview.figure(CONVERSIONS).usual is not None
     kind = "failed" if overview.causes else "" if is_known else "calm"
+    if not kind and any(than_before(one) for one in overview.figures):
+        kind = "calm"
     lines = [
-        comparison(overview),
+        ("", comparison(overview)),
         *_causes(overview),
-        *worse_words(overview),
+        *[("", line) for line in (*worse_words(overview), *outside_words(overview))],
     ]
-    items = "".join(f"<li>{text(line)}</li>" for line in lines)
+    items = "".join(f'<li class="{kind}">{text(line)}</li>' for kind, line in lines)
     return (
         "<header><h1>Conversions sent to LiveIntent</h1>"
         f'<p class="quiet">{text(pixel)}account {text(overview.account)}; as of'
@@ -82,11 +84,17 @@ def _head(overview: Overview) -> str:
     )
 
 
-def _causes(overview: Overview) -> Iterator[str]:
+def _causes(overview: Overview) -> Iterator[tuple[str, str]]:
+    """Yield the class and the text of lines: what a cause means, then what an operator needs."""
     for one in overview.causes[:_MOST_CAUSES]:
         words = " ".join(one.words.rstrip(".").split())
         since = f" Since {moment(one.since, overview.as_of.tzinfo)}." if one.since else ""
-        yield f"{words[0].upper()}{words[1:]}.{since} {one.what_to_do}"
+        detail = f"{words[0].upper()}{words[1:]}.{since} {one.what_to_do}".rstrip()
+        if one.plain:
+            yield "", one.plain
+            yield "quiet", f"For whoever runs it: {detail}"
+        else:
+            yield "", detail
 
 
 def _tiles(overview: Overview) -> str:
@@ -94,7 +102,7 @@ def _tiles(overview: Overview) -> str:
         return ""
     month = overview.months[0]
     tiles = [
-        ("good", f"{month.delivered:,}", f"conversions this month, {_since(month)}"),
+        ("", f"{month.delivered:,}", f"conversions this month, {_since(month)}"),
         _tile_of(overview.figure(CONVERSIONS), "in the last 24 hours"),
         _tile_of(overview.figure(EMAIL_HASH), "with a hash of an e-mail address"),
     ]
@@ -111,7 +119,10 @@ def _tiles(overview: Overview) -> str:
 
 def _tile_of(one: Compared, meaning: str) -> tuple[str, str, str]:
     usual = f"; usual: {usual_words(one.figure, one.usual)}" if one.usual else ""
-    return "bad" if is_worse(one) else "", figure_words(one.figure, one.now), meaning + usual
+    before = than_before(one)
+    kind = "bad" if before or is_worse(one) else ""
+    said = f"{meaning}; {before}" if before else meaning + usual
+    return kind, figure_words(one.figure, one.now), said
 
 
 def _since(month: Month) -> str:
@@ -135,20 +146,22 @@ def _comparison(overview: Overview) -> str:
     is_drawn = len(overview.days) >= LEAST_DRAWN
     charts = [chart_of(overview, overview.figure(CONVERSIONS))] if is_drawn else []
     intro = (
-        "Usual is the range in which eight of ten days were: those of the last four weeks, and"
-        " after four weeks the same weekdays of the last eight. Only regular runs count: no"
-        " replays, no canaries, no runs that catch up on old data."
+        "The last 24 hours are compared; the last bar of a chart is today, which is not over. Usual"
+        " is the range in which eight of ten days were: those of the last four weeks, and after"
+        " four weeks the same weekdays of the last eight. Only regular runs count: no replays, no"
+        " canaries, no runs that catch up on old data. A hash is a coded form of an e-mail address,"
+        " and a decision ID is LiveIntent's ID of a click in an e-mail."
     )
     return markup.section("Today against usual", intro, table, *charts)
 
 
 def _verdict(one: Compared) -> str:
+    if before := than_before(one):
+        return f'<b class="bad long">{before}</b>'
     if one.verdict is None:
         return "-"
     said = VERDICTS[one.verdict]
-    if one.verdict == AS_USUAL:
-        return said
-    return f'<b class="bad">{said}</b>' if is_worse(one) else f"<b>{said}</b>"
+    return f'<b class="bad">{said}</b>' if is_worse(one) else said
 
 
 def _advice(overview: Overview) -> str:
@@ -157,39 +170,10 @@ def _advice(overview: Overview) -> str:
     lines = "".join(f"<li>{text(line)}</li>" for line in overview.advice)
     return (
         '<section class="advice"><h2>To match more, the most useful first</h2>'
-        f"<p>In the last 30 days:</p><ol>{lines}</ol></section>"
+        "<p>Numbers of conversions are of the last 30 days. Names in"
+        " <code>this type</code> tell whoever runs the pipeline which column or setting is"
+        f" meant.</p><ol>{lines}</ol></section>"
     )
-
-
-def _reasons(overview: Overview) -> str:
-    shown = [one for one in overview.reasons if one.thirty_days or one.now][:_MOST_ROWS]
-    if not shown:
-        return ""
-    rows = [
-        [
-            f"<code>{text(one.reason)}</code>",
-            f"{one.now:,}",
-            usual_words(DEAD_LETTERS, one.usual),
-            f"{one.thirty_days:,}",
-            day_words(one.last_day),
-        ]
-        for one in shown
-    ]
-    heads = ["reason", "last 24 hours", "usual", "last 30 days", "last seen"]
-    total = _total(overview, shown) if len(shown) > 1 else ()
-    table = markup.table("", heads, rows, total)
-    return markup.section("What did not go: dead letters by reason", "", table)
-
-
-def _total(overview: Overview, shown: Sequence[ComparedReason]) -> list[str]:
-    usual = overview.figure(DEAD_LETTERS).usual
-    return [
-        "all",
-        f"{sum(one.now for one in overview.reasons):,}",
-        usual_words(DEAD_LETTERS, usual),
-        f"{sum(one.thirty_days for one in overview.reasons):,}",
-        day_words(max(one.last_day for one in shown)),
-    ]
 
 
 def _streams(overview: Overview) -> str:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
 from decimal import Decimal
 
 from target_liveintent.reporting.overview.figures import (
@@ -25,6 +25,7 @@ from target_liveintent.reporting.overview.model import (
     MORE_LETTERS,
     NO_RUN,
     UNUSUAL,
+    Change,
     Compared,
     Number,
     Overview,
@@ -37,17 +38,22 @@ NAMES = {
     EMAIL_HASH: "with a hash of an e-mail address",
     DECISION_ID: "with a decision ID",
     LATE: "sent more than an hour late",
-    DEAD_LETTERS: "dead letters",
+    DEAD_LETTERS: "not sent (dead letters)",
     TOTAL_VALUE: "value",
     AVERAGE_VALUE: "average value",
 }
 """What the figures are called."""
+_SUBJECTS = {
+    CONVERSIONS: "The number of conversions",
+    DEAD_LETTERS: "The number of conversions that could not be sent",
+}
+"""What figures are called at the beginning of a sentence, where that is something else."""
 VERDICTS = {AS_USUAL: "as usual", LOW: "lower", HIGH: "higher"}
 _VERDICT_OF = {
     FAILED: "The last run failed.",
     NO_RUN: "No run comes any more.",
     UNUSUAL: "Today is unusual.",
-    MORE_LETTERS: "Today has more dead letters than usual.",
+    MORE_LETTERS: "More than usual could not be sent today.",
 }
 """The verdict for the worst cause."""
 _WHOLE_FROM = 10_000
@@ -119,6 +125,26 @@ def is_worse(one: Compared) -> bool:
     return one.verdict is not None and one.verdict == FIGURES[one.figure].worse
 
 
+def than_before(one: Compared) -> str:
+    """Return that a figure is still as bad as it has been for days; empty if it is not.
+
+    The worse days become the usual ones after a while. Beside `worse`, "as usual" would be wrong.
+    """
+    if one.worse is None or one.now is None:
+        return ""
+    now, worse = float(one.now), one.worse
+    if abs(now - worse.before) < abs(now - worse.after):
+        return ""
+    return (
+        f"{_direction(one)} than before {day_words(worse.since)}"
+        f" ({figure_words(one.figure, worse.before)})"
+    )
+
+
+def _direction(one: Compared) -> str:
+    return VERDICTS[FIGURES[one.figure].worse or LOW]
+
+
 def verdict(overview: Overview) -> str:
     """Return whether today is normal, in a few words."""
     last = overview.last_run
@@ -130,6 +156,8 @@ def verdict(overview: Overview) -> str:
         return "No run came in the last 24 hours."
     if overview.figure(CONVERSIONS).usual is None:
         return "It is too early to say what is usual."
+    if worse := [one.worse.since for one in overview.figures if one.worse and than_before(one)]:
+        return f"Today is like the days before it, but worse than before {day_words(min(worse))}."
     return "Today is as usual."
 
 
@@ -153,20 +181,50 @@ def worse_words(overview: Overview) -> Iterator[str]:
     for one in overview.figures:
         if one.worse is None:
             continue
-        is_high = FIGURES[one.figure].worse == HIGH
         before, after = (figure_words(one.figure, n) for n in (one.worse.before, one.worse.after))
-        name = name_of(one)
-        subject = f"The share of conversions {name}" if FIGURES[one.figure].is_share else name
-        subject = subject[0].upper() + subject[1:]
-        has = "have" if name in {NAMES[CONVERSIONS], NAMES[DEAD_LETTERS]} else "has"
+        a_day = "" if FIGURES[one.figure].is_share else " a day"
         yield (
-            f"{subject} {has} been {'higher' if is_high else 'lower'} since"
-            f" {day_words(one.worse.since)}: {after} a day, after {before}."
-            f"{_changed(overview, one.worse.since)}"
-        ).replace(" % a day", " %")
+            f"{_subject(one)} has been {_direction(one)} since {day_words(one.worse.since)}:"
+            f" {after}{a_day}, after {before}."
+            + "".join(
+                f" {when}, {_what(words)} changed, a possible cause: {'; '.join(words)}."
+                for when, words in changes_around(overview.changes, one.worse.since)
+            )
+        )
 
 
-def _changed(overview: Overview, since: dt.date) -> str:
-    days = (since, since - dt.timedelta(days=1))
-    words = [word for one in overview.changes if one.day in days for word in one.words]
-    return f" Then changed: {'; '.join(words)}." if words else ""
+def _subject(one: Compared) -> str:
+    if FIGURES[one.figure].is_share:
+        return f"The share of conversions {name_of(one)}"
+    name = name_of(one)
+    return _SUBJECTS.get(one.figure, f"{name[0].upper()}{name[1:]}")
+
+
+def changes_around(changes: Iterable[Change], day: dt.date) -> Iterator[tuple[str, list[str]]]:
+    """Yield what changed on a day and on the day before it, each with when that was."""
+    known = {one.day: one.words for one in changes}
+    for back, when in enumerate(("On the same day", "On the day before")):
+        if words := known.get(day - dt.timedelta(days=back)):
+            yield when, words
+
+
+def _what(words: list[str]) -> str:
+    versions = sum(one.startswith("version:") for one in words)
+    settings = len(words) - versions
+    found = [counted(settings, "setting")] if settings else []
+    return " and ".join([*found, *["the version of the program"] * bool(versions)])
+
+
+def outside_words(overview: Overview) -> Iterator[str]:
+    """Yield a sentence about the figures that are outside of what is usual and not said yet."""
+    said = {CONVERSIONS}
+    if any(one.cause == MORE_LETTERS for one in overview.causes):
+        said.add(DEAD_LETTERS)
+    found = [
+        f"{name_of(one)} {figure_words(one.figure, one.now)}"
+        f" (usual: {usual_words(one.figure, one.usual)})"
+        for one in overview.figures
+        if one.verdict in {LOW, HIGH} and one.figure not in said and not than_before(one)
+    ]
+    if found:
+        yield f"Outside of the usual range, as a figure is on two of ten days: {', '.join(found)}."

@@ -66,7 +66,7 @@ def test_the_order_of_sections() -> None:
         "Today against usual",
         "To match more, the most useful first",
         "Day by day",
-        "What did not go: dead letters by reason",
+        "What could not be sent, by reason",
         "Conversions by stream",
         "Month by month",
         "What changed",
@@ -170,16 +170,16 @@ def test_what_gains_most_is_first() -> None:
         "51 conversions",
         "1,000 conversions",
     ]
-    assert "both hashes" in found[0]
-    assert "map `value`" in found[-1]
+    assert "two hashes" in found[0]
+    assert "as `value`" in found[-1]
 
 
 def test_what_did_not_go_counts_as_much_as_what_lacks_hashes() -> None:
     recent = figures(1_000, late=0, not_sent={"no_identity": 300, "already_sent": 900, "x": 500})
     recent.having["both"] = 800
     first, second = advise(recent, None)
-    assert first.startswith("300 conversions (17 %) did not go, because of `no_identity`: Neither")
-    assert second.startswith("200 conversions (20 %) have not both hashes")
+    assert first.startswith("300 conversions (17 %) could not be sent: neither an e-mail address")
+    assert second.startswith("200 conversions (20 %) lack at least one of the two hashes")
 
 
 def test_what_is_tolerated() -> None:
@@ -193,7 +193,7 @@ def test_one_conversion() -> None:
     recent = figures(10, late=0)
     recent.having["both"] = 9
     (one,) = advise(recent, None)
-    assert one.startswith("1 conversion (10 %) has not both hashes")
+    assert one.startswith("1 conversion (10 %) lacks at least one of the two hashes")
 
 
 def test_late_conversions() -> None:

@@ -53,8 +53,8 @@ def test_after_a_failed_run() -> None:
         " EDT.\n"
         "The last 2 runs failed: the API denied access (401): renew the token (since 2026-05-20"
         " 09:05 EDT).\n"
-        "  What to do: Fix what the message says. The next run with the same options sends what did"
-        " not go.\n"
+        "  What to do: Do what the message says. The next run that the schedule starts sends what"
+        " waits.\n"
         "Last run: 20260520-100500-usual, failed, 2026-05-20 10:05 EDT, 7 hours ago.\n"
         "200 conversions in the last 24 hours; 100 are usual."
     )
@@ -92,7 +92,8 @@ def test_what_has_been_worse() -> None:
     text = "\n".join(as_lines(overview([*daily(80, 10), *worse])))
     assert (
         "The share of conversions with a hash of an e-mail address has been lower since 11 May:"
-        " 60 %, after 100 %. Then changed: version: target-liveintent 1 became target-liveintent 2."
+        " 60 %, after 100 %. On the same day, the version of the program changed, a possible cause:"
+        " version: target-liveintent 1 became target-liveintent 2."
     ) in text
 
 

@@ -1,0 +1,165 @@
+"""Says what happened in plain words, for those who read the page but do not run the program."""
+
+from __future__ import annotations
+
+import datetime as dt
+from typing import NamedTuple
+
+from target_liveintent.conversions import WINDOWS
+from target_liveintent.run import counted
+
+OPERATOR = "whoever runs the pipeline"
+_TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
+_TAKEN_WORDS = (
+    f"{WINDOWS['web'] // 86_400} days ({WINDOWS['offline'] // 86_400} days for offline ones)"
+)
+
+
+class PlainReason(NamedTuple):
+    """What is wrong with conversions that were not sent, and a sentence about what to do."""
+
+    words: str
+    what_to_do: str
+
+
+REASONS = {
+    "missing_event_time": PlainReason("no time", "Supply it as `event_time`."),
+    "invalid_event_time": PlainReason(
+        "a time that cannot be read", "Supply `event_time` in the form 2026-11-26T05:17:00Z."
+    ),
+    "event_too_old": PlainReason(
+        "older than LiveIntent takes",
+        f"LiveIntent takes conversions for {_TAKEN_WORDS}, so send them earlier.",
+    ),
+    "event_in_future": PlainReason(
+        "a time in the future",
+        "See whether `event_time` is when it happened, and whether `timezone` is right.",
+    ),
+    "no_identity": PlainReason(
+        "neither an e-mail address nor a decision ID",
+        "Guests often have none; supply the address of the page as `source_url`, which has the"
+        " decision ID of those who came from a click in an e-mail.",
+    ),
+    "invalid_source": PlainReason(
+        "no valid source (`web`, `app` or `offline`)",
+        "Supply it as `source`, or set `default_source`.",
+    ),
+    "invalid_pixel_id": PlainReason("no valid pixel ID", "Set `pixel_id`."),
+    "missing_key": PlainReason("no ID of the conversion", "Supply it as `event_id`."),
+    "mapping_failed": PlainReason(
+        "a stream map failed", f"Ask {OPERATOR} to fix the map and to load the rows again."
+    ),
+    "schema_violation": PlainReason(
+        "not as the source itself describes its records", f"Ask {OPERATOR} to look at the source."
+    ),
+    "refused_by_api": PlainReason(
+        "refused by LiveIntent", "Ask your account manager at LiveIntent what is wrong with them."
+    ),
+    "not_processed": PlainReason(
+        "not processed by LiveIntent", f"Ask {OPERATOR} to send them again (`--replay`)."
+    ),
+    "api_error": PlainReason(
+        "LiveIntent failed on them", f"Ask {OPERATOR} whether to send them again (`--replay`)."
+    ),
+    "unconfirmed": PlainReason(
+        "LiveIntent did not say whether it has them",
+        f"Ask {OPERATOR} whether to send them again (`--replay`).",
+    ),
+    "other_account": PlainReason(
+        "of another account or pixel", f"Ask {OPERATOR} to send them there (`--replay`)."
+    ),
+}
+"""For each reason of which there are dead letters."""
+
+GAPS = {
+    "both": (
+        "lack at least one of the two hashes (coded forms) of the e-mail address. Supply the"
+        " address itself as `email`, of which the program makes both."
+    ),
+    "ip": "have no IP address. Supply the buyer's as `ip`.",
+    "user_agent": "have no user agent (the name of the browser). Supply it as `user_agent`.",
+    "device_id": "have no ID of the device. Supply it as `idfa` (Apple) or `aaid` (Android).",
+    "decision_id": (
+        "have no decision ID. Supply the `li_did` of the page that the click in the e-mail led to,"
+        " as `decision_id`, where your shop keeps it."
+    ),
+    "order_id": (
+        "have no order ID, by which they can be compared with what LiveIntent has. Supply it as"
+        " `order_id`."
+    ),
+    "value": "have no value. Supply it as `value`.",
+}
+"""What to say of conversions without a column: the verb and what follows it."""
+
+_DOWN = (
+    "LiveIntent could not be reached, or its API did not work",
+    f"Tell {OPERATOR} if it lasts for hours.",
+)
+_FAILURES = (
+    (
+        "the API denied access",
+        "LiveIntent refused the access key (token)",
+        f"Ask {OPERATOR} to renew it.",
+    ),
+    ("the API accepted nothing", *_DOWN),
+    ("stopped while retrying", *_DOWN),
+    (
+        "the API refused",
+        "LiveIntent refused every conversion",
+        f"Ask {OPERATOR} to check the pixel and the customer ID.",
+    ),
+)
+"""How the message of a failed run begins, what happened, and who does what."""
+
+
+def failure(message: str | None, runs: int, sent: int, since: dt.datetime, now: dt.datetime) -> str:
+    """Return what it means that runs failed one after the other, and what to do.
+
+    Args:
+        message: What the last of them says.
+        runs: How many they are.
+        sent: How many conversions they sent in spite of it.
+        since: When the first of them ended.
+        now: The moment, in the zone in which times are said.
+    """
+    why, what_to_do = "the program ended with an error", f"Ask {OPERATOR} to see to it."
+    for start, *words in _FAILURES:
+        if (message or "").startswith(start):
+            why, what_to_do = words
+    if sent:
+        failed = "The last run failed" if runs == 1 else f"The last {runs:,} runs failed, the first"
+        part = f"and sent only a part, {counted(sent, 'conversion')}"
+        before = f"{failed} at {time_words(since, now)}, {part}"
+    else:
+        before = f"Regular runs have sent nothing since {time_words(since, now)}"
+    return f"{before}: {why}. {what_to_do} {what_waits(since, now)}"
+
+
+def silence(since: dt.datetime, now: dt.datetime) -> str:
+    """Return what it means that no run comes any more, and what to do."""
+    return (
+        f"Regular runs have sent nothing since {time_words(since, now)}, as none came. Ask"
+        f" {OPERATOR} whether the schedule still starts it. {what_waits(since, now)}"
+    )
+
+
+def what_waits(since: dt.datetime, now: dt.datetime) -> str:
+    """Return whether anything is lost that could not be sent since a moment.
+
+    STATE covers what was delivered only, so the next run reads the rest again.
+    """
+    last = (since + _TAKEN_FOR).astimezone(now.tzinfo)
+    if now >= last:
+        return f"What is older than {_TAKEN_WORDS} is lost: LiveIntent takes it no longer."
+    return (
+        "What waits is sent by the first run that succeeds. LiveIntent takes a conversion for"
+        f" {_TAKEN_WORDS}, so what happened since then is not lost before {last.day} {last:%B}."
+    )
+
+
+def time_words(at: dt.datetime, now: dt.datetime) -> str:
+    """Return a moment of the last 91 days: "16:05 UTC today"."""
+    local = at.astimezone(now.tzinfo)
+    back = (now.date() - local.date()).days
+    day = {0: "today", 1: "yesterday"}.get(back, f"on {local.day} {local:%B}")
+    return f"{local:%H:%M %Z} {day}"

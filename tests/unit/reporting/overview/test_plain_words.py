@@ -1,0 +1,299 @@
+"""What the page says to those who do not run the program."""
+
+from __future__ import annotations
+
+import datetime as dt
+import html
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from overview_support import NOW, at, daily, entry, figures, overview, random_entries
+
+from target_liveintent.config import settings_of
+from target_liveintent.delivery import failures
+from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.overview import plain
+from target_liveintent.reporting.overview.model import LOW
+from target_liveintent.reporting.overview.page import page
+from target_liveintent.reporting.run_report.advice import GAPS
+
+if TYPE_CHECKING:
+    from target_liveintent.reporting.history.model import RunEntry
+    from target_liveintent.reporting.overview.model import Overview
+
+DENIED = "the API denied access (401): renew the token"
+BROKEN = {"ending": "failed", "message": DENIED, "streams": {"orders": figures(0)}}
+NEW = {"settings": "new", "names": {"timezone": "America/New_York", "presets": "ba9876543210"}}
+HASHES = "with a hash of an e-mail address"
+
+
+def words(entries: list[RunEntry] | Overview) -> str:
+    """Return the page without markup."""
+    found = overview(entries) if isinstance(entries, list) else entries
+    text = page(found, None).replace("<code>", "").replace("</code>", "")
+    return html.unescape(re.sub("<[^>]*>", " ", text))
+
+
+def plainly(entries: list[RunEntry] | Overview) -> str:
+    """Return the page without markup, with single spaces."""
+    return " ".join(words(entries).split())
+
+
+def lower_since_weeks(today: int = 60, **changed: Any) -> list[RunEntry]:
+    """Return runs with fewer hashes since 16 days, of which the last has a share of its own."""
+    lower = daily(16, 1, streams={"orders": figures(hashes=60)}, **changed)
+    return [
+        *daily(80, 17),
+        *lower,
+        entry(at(0), streams={"orders": figures(hashes=today)}, **changed),
+    ]
+
+
+# What fell weeks ago
+
+
+def test_what_fell_weeks_ago_is_not_as_usual() -> None:
+    """Neither in the headline nor in the tile nor in the table, although its range has it."""
+    found = overview(lower_since_weeks())
+    hashes = found.figure("email_hash")
+    assert hashes.usual is not None
+    assert hashes.usual.low <= 0.6
+    before = "lower than before 4 May (100 %)"
+    text = page(found, None)
+    assert f'<div class="tile bad"><b>60 %</b><span>{HASHES}; {before}</span>' in text
+    assert f'<b class="bad long">{before}</b>' in text
+    assert '<p class="verdict calm">Today is like the days before it, but worse' in text
+    assert "worse than before 4 May" in text
+
+
+def test_what_is_good_again_is_as_usual() -> None:
+    """The first good day is no longer lower than before."""
+    text = page(overview(lower_since_weeks(today=98)), None)
+    assert "than before 4 May (" not in text
+    assert "Today is as usual." in text
+
+
+# A failure
+
+
+def test_a_failure() -> None:
+    """What happened, who acts, and what is lost by when; then what an operator needs."""
+    found = plainly([*daily(40, 1), entry(at(0, 9), **BROKEN), entry(at(0, 10), **BROKEN)])
+    assert (
+        "Regular runs have sent nothing since 09:05 EDT today: LiveIntent refused the access key"
+        " (token). Ask whoever runs the pipeline to renew it. What waits is sent by the first run"
+        " that succeeds. LiveIntent takes a conversion for 7 days (30 days for offline ones), so"
+        " what happened since then is not lost before 27 May."
+        " For whoever runs it: The last 2 runs failed: the API denied access (401): renew the"
+        " token. Since 2026-05-20 09:05 EDT. Do what the message says."
+    ) in found
+
+
+def test_a_failure_after_a_part() -> None:
+    """It is not said that nothing was sent where a part was."""
+    part = BROKEN | {"streams": {"orders": figures(7)}}
+    found = plainly([*daily(40, 1), entry(at(0, 9), **part), entry(at(0, 10), **BROKEN)])
+    assert "sent nothing" not in found
+    assert (
+        "The last 2 runs failed, the first at 09:05 EDT today, and sent only a part, 7 conversions:"
+        " LiveIntent refused the access key"
+    ) in found
+
+
+@pytest.mark.parametrize(("days", "is_lost"), [(6, False), (7, True), (30, True)])
+def test_what_is_lost(days: int, is_lost: bool) -> None:
+    """The window of the API is 7 days."""
+    found = plain.what_waits(NOW - dt.timedelta(days=days), NOW)
+    assert found.startswith("What is older than 7 days") == is_lost
+    assert ("is not lost before" in found) != is_lost
+
+
+@pytest.mark.parametrize(
+    ("back", "expected"),
+    [(0, "12:05 EDT today"), (1, "12:05 EDT yesterday"), (9, "12:05 EDT on 11 May")],
+)
+def test_moments(back: int, expected: str) -> None:
+    assert plain.time_words(at(back).astimezone(dt.timezone.utc), NOW) == expected
+
+
+def test_no_run() -> None:
+    found = overview(daily(40, 2), max_age=dt.timedelta(hours=3))
+    text = plainly(found)
+    assert (
+        "Regular runs have sent nothing since 12:05 EDT on 18 May, as none came. Ask whoever runs"
+        " the pipeline whether the schedule still starts it."
+    ) in text
+    assert "For whoever runs it: No run has come for 2 days." in text
+
+
+# What changed
+
+
+def test_a_possible_cause() -> None:
+    """The change is said to be of the same day, and the advice begins with it."""
+    found = overview(lower_since_weeks(**NEW, version="target-liveintent 2"))
+    text = plainly(found)
+    version = "version: target-liveintent 1 became target-liveintent 2"
+    assert (
+        "On the same day, 1 setting and the version of the program changed, a possible cause:"
+        f" {version}; presets changed."
+    ) in text
+    assert found.advice[0] == (
+        f"The share of conversions {HASHES} fell from 100 % to 60 % on 4 May. See whether what"
+        f" changed then is the cause, and correct it: {version}; `presets` changed."
+    )
+
+
+def test_a_change_of_the_day_before() -> None:
+    """It may be the cause, too; one of two days before is not named."""
+    for back, when in ((17, "On the day before, 1 setting changed"), (18, "")):
+        before = [*daily(80, back + 1), *daily(back, 17, **NEW)]
+        found = overview([*before, *lower_since_weeks(**NEW)[-17:]])
+        assert ("a possible cause" in words(found)) == bool(when)
+        assert when in words(found)
+        assert found.advice[0].startswith("The share of") == bool(when)
+
+
+def test_no_change() -> None:
+    assert not overview(lower_since_weeks()).advice[0].startswith("The share of")
+
+
+def test_the_lines_of_charts_have_dates() -> None:
+    text = words([*daily(40, 17), *daily(16, 9, **NEW), *daily(8, version="2", **NEW)])
+    assert "settings or version changed: 4 May, 12 May" in text
+
+
+# Words
+
+
+def test_every_reason_and_gap_has_words() -> None:
+    """Of those that a page can show; what to do is one sentence."""
+    assert plain.REASONS.keys() == {name for name, one in REASONS.items() if one.letter}
+    assert plain.GAPS.keys() == {column for column, _, _ in GAPS}
+    for one in plain.REASONS.values():
+        assert not re.search(r"[.!?] [A-Z]", one.what_to_do)
+        assert one.what_to_do.endswith(".")
+    for gap in plain.GAPS.values():
+        assert gap.partition(" ")[0] in {"have", "lack"}
+        assert " map " not in gap
+
+
+def test_terms() -> None:
+    """Terms of the program are in brackets, once, and hashes and decision IDs are explained."""
+    text = plainly(random_entries())
+    assert len(re.findall("dead letter", text, re.IGNORECASE)) == 1
+    assert "not sent (dead letters)" in text
+    assert text.count("a decision ID is LiveIntent's ID of a click in an e-mail") == 1
+    assert text.count("A hash is a coded form of an e-mail address") == 1
+    assert "no_identity neither an e-mail address nor a decision ID" in text
+
+
+def test_what_is_outside_of_the_usual_range() -> None:
+    """Whatever the table calls lower or higher is said at the top; only what is bad is bold."""
+    values = figures().values
+    cheap = {"EUR": type(values["EUR"])(100, values["EUR"].total / 2)}
+    today = entry(at(0), streams={"orders": figures(late=90, values=cheap)})
+    text = page(overview([*daily(40, 1), today]), None)
+    assert (
+        "Outside of the usual range, as a figure is on two of ten days: sent more than an hour late"
+        " 90 % (usual: 5 %), value in EUR 2,500.00 (usual: 5,000.00), average value in EUR 25.00"
+        " (usual: 50.00)."
+    ) in text
+    assert '<b class="bad">higher</b>' in text
+    assert '<td data-head="that is">lower</td>' in text
+    found = overview([*daily(40, 1), today])
+    assert [one.figure for one in found.figures if one.verdict == LOW] == [
+        "total_value",
+        "average_value",
+    ]
+    assert "Outside of" not in page(overview(daily(40)), None)
+
+
+def test_nothing_is_said_twice() -> None:
+    """What has been worse for days, or has too many dead letters, is not "outside" as well."""
+    few = daily(4, 0, streams={"orders": figures(hashes=60)})
+    text = plainly([*daily(80, 5), *few])
+    assert f"{HASHES} has been lower since 16 May: 60 %, after 100 %." in text
+    assert "Outside of" not in text
+
+
+def test_many_that_were_not_sent() -> None:
+    """How many, how many are usual, and why, in plain words; the code for who runs it."""
+    today = entry(at(0), streams={"orders": figures(not_sent={"invalid_source": 40})})
+    text = plainly([*daily(40, 1), today])
+    assert "More than usual could not be sent today." in text
+    assert (
+        "40 conversions could not be sent in the last 24 hours, where 0 to 0 are usual; 40 of them"
+        " for the reason invalid_source: no valid source (web, app or offline). For whoever runs"
+        " it: 40 dead letters in the last 24 hours, where 0 to 0 are usual; 40 of them are"
+        " invalid_source. Since 2026-05-20 12:05 EDT. The source is absent"
+    ) in text
+    assert "Outside of" not in text
+
+
+# Charts and tiles
+
+
+def test_days_with_many_that_were_not_sent() -> None:
+    """The three with the most are named, with their most frequent reason."""
+    peaks = {30: 90, 20: 50, 12: 11, 8: 70, 3: 60}
+    runs = [
+        entry(
+            at(back),
+            streams={
+                "orders": figures(not_sent={"no_identity": 9, "invalid_source": peaks.get(back, 0)})
+            },
+        )
+        for back in range(60, -1, -1)
+    ]
+    assert (
+        "Days with many more than usual: 99 on 20 April, 90 of them for invalid_source; 79 on"
+        " 12 May, 70 of them for invalid_source; 69 on 17 May, 60 of them for invalid_source."
+    ) in plainly(runs)
+
+
+def test_no_reason_has_the_colour_of_today() -> None:
+    letters = {"no_identity": 4, "invalid_source": 3, "event_too_old": 2, "missing_key": 1}
+    text = page(overview(daily(20, streams={"orders": figures(not_sent=letters)})), None)
+    chart = text.partition('aria-label="Not sent, by reason"')[2].partition("</figure>")[0]
+    assert 'class="bars other"' in chart
+    assert "rest" not in chart
+    assert 'class="key rest">today, until 17:30<' in text
+
+
+def test_the_first_tile_has_no_verdict() -> None:
+    """Its green looked like a good sign under a failure."""
+    text = page(overview([*daily(40, 1), entry(at(0), **BROKEN)]), None)
+    assert re.findall('class="tile ([a-z]*)"', text)[0] == ""
+
+
+@pytest.mark.parametrize("kind", [None, "dry_run", "replay"])
+def test_gaps(kind: str | None) -> None:
+    """Nothing was sent in them, unless somebody sent something by hand."""
+    by_hand = [] if kind is None else [entry(at(10), kind)]
+    text = plainly([*daily(40, 12), *by_hand, *daily(8)])
+    assert ("nothing was sent on these days" in text) == (kind != "replay")
+    assert "Where the background is grey" in text
+    assert "Where the background is grey" not in plainly(daily(40))
+
+
+# The messages of the program
+
+
+def test_the_words_for_failures_fit_the_messages() -> None:
+    """Each message that the words are for begins as they expect; others have words, too."""
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "x", "ledger": False})
+    answer = Answer(Verdict.FAULT, "HTTP 503", 503)
+    down = "LiveIntent could not be reached, or its API did not work"
+    for error, expected in (
+        (failures.access_denied(answer, settings), "LiveIntent refused the access key (token)"),
+        (failures.outage(answer, None, settings), down),
+        (failures.stopped(answer, settings), down),
+        (failures.all_refused(3, "HTTP 400"), "LiveIntent refused every conversion"),
+        (failures.stopped(None, settings), "the program ended with an error"),
+        (None, "the program ended with an error"),
+    ):
+        message = None if error is None else str(error)
+        assert f": {expected}. " in plain.failure(message, 1, 0, at(0), NOW), message
