@@ -15,6 +15,7 @@ from collections.abc import Callable, Iterable, Iterator
 from contextlib import AbstractContextManager
 from hashlib import blake2b
 
+from target_liveintent.errors import StorageError
 from target_liveintent.settings import is_url
 from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
 from target_liveintent.storage.journals import Journal, LetterFile, TakenOver
@@ -41,13 +42,27 @@ class LetterObject:
         self._store = store
         self._key = key
         self._put_back = put_back
+        self._seen: str | None = None  # The digest of its content, once it was read.
 
     def lines(self) -> Iterator[bytes]:
-        """Yield its lines; none if it is gone, as somebody else has replayed or removed it."""
+        """Yield its lines; none if it is gone, as somebody else has replayed or removed it.
+
+        Raises:
+            StorageError: If it is not what it was the first time: a store has no locks, and what
+                became of the old lines says nothing of the new ones.
+        """
         try:
             content = self._store.read(self._key)
         except FileNotFoundError:
             return
+        digest = blake2b(content).hexdigest()
+        if self._seen not in {None, digest}:
+            msg = (
+                f"'{self.name}' has changed while its dead letters were sent, by another replay"
+                " perhaps, so it stays as it is; run the replay again, one at a time"
+            )
+            raise StorageError(msg)
+        self._seen = digest
         for line in io.BytesIO(content):
             yield line if line.endswith(b"\n") else line + b"\n"
 

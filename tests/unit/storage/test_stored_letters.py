@@ -152,6 +152,19 @@ def test_many_objects(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
     assert objects(files) == {}
 
 
+def test_an_object_that_another_replay_has_changed(files: Any) -> None:
+    """What became of its old lines says nothing of the new ones, so it stays as it is."""
+    path = "/bucket/letters/a.singer"
+    files.pipe_file(path, HEAD + ONE + TWO)
+    replayed = Replayed()
+    read = list(replayed.read(letters_at(URL).take("run-1", URL)))
+    replayed.settle(range(len(read)))
+    files.pipe_file(path, HEAD + TWO)
+    with pytest.raises(StorageError, match="has changed while its dead letters were sent"):
+        replayed.close()
+    assert objects(files) == {"letters/a.singer": HEAD + TWO}
+
+
 def test_one_replay_at_a_time(tmp_path: Path) -> None:
     """Replays of a folder that start in the same place keep out of each other's way."""
     with (
