@@ -54,7 +54,8 @@ class ReplayCommand:
         """
         check_option_url("--replay", self._path)
         self._path = self._path or settings.dead_letter_path
-        self._letters = Places(settings, self._logger).letters(self._path)
+        self._places = Places(settings, self._logger)
+        self._letters = self._places.letters(self._path)
         dry_run = self._dry_run = self._dry_run or settings.dry_run
         changed = dataclasses.replace(
             settings, dry_run=dry_run, max_dead_letter_percent=100, on_invalid="dead_letter"
@@ -69,6 +70,8 @@ class ReplayCommand:
     def parts(self, parts: RunParts) -> RunParts:
         """Return the parts of the run of the replay."""
         self._run_id = parts.run_id
+        if parts.ledger is not None:  # So that its claims do not lapse while a store is waited for.
+            self._places.between_tries = parts.ledger.write
         return parts if self._dry_run else parts._replace(replayed=self._replayed)
 
     @contextlib.contextmanager

@@ -15,6 +15,7 @@ from __future__ import annotations
 import contextlib
 import glob
 import os
+import stat
 import sys
 from collections.abc import Iterable, Iterator
 from hashlib import blake2b
@@ -82,11 +83,11 @@ class Journal(LetterFile):
                 _remove(self._path)
                 _remove(_notes(self._path))
                 return
-            _check_writable(self._dead_letter_path)
+            _check_writable(self._dead_letter_path, like=self._path)
             commit = f"{self._path.removesuffix('.journal')}.commit"
             path = os.path.realpath(self._dead_letter_path)
             # Like the journal, the commit is a Singer stream of dead letters, which can be read.
-            head = _decode_line(HEAD) | {"dead_letter_path": path, "journal": self._path}
+            head = _decode_line(HEAD) | {"dead_letter_path": path}
             _write_new(commit, [msgspec.json.encode(head) + b"\n", first], lines)
             complete_commit(commit)
 
@@ -235,12 +236,22 @@ def _write_new(path: str, head: Iterable[bytes], lines: Iterable[bytes]) -> None
     sync_folder(path)
 
 
-def _check_writable(dead_letter_path: str) -> None:
-    """Fail before there is a commit, as one that cannot be completed would be in the way."""
+def _check_writable(dead_letter_path: str, *, like: str) -> None:
+    """Fail before there is a commit, as one that cannot be completed would be in the way.
+
+    A file that is made gets the owner and the mode of the one that was taken over: whoever could
+    write into that one can write into it, too.
+    """
     with _failures_named(f"dead_letter_path '{dead_letter_path}' cannot be written"):
+        is_new = not os.path.exists(dead_letter_path)  # noqa: PTH110
         file = os.open(dead_letter_path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
         try:
             check_ordinary(os.fstat(file))
+            if is_new and sys.platform != "win32":
+                rights = os.stat(like)  # noqa: PTH116
+                with contextlib.suppress(PermissionError):  # Only root can give a file away.
+                    os.fchown(file, rights.st_uid, rights.st_gid)
+                os.fchmod(file, stat.S_IMODE(rights.st_mode))
         finally:
             os.close(file)
 
@@ -253,6 +264,7 @@ def complete_commit(commit: str) -> None:
         return
     with lines:
         head = _decode_line(lines.readline())
+        journal = f"{commit.removesuffix('.commit')}.journal"
         file = DeadLetterFile(head["dead_letter_path"])
         try:
             # While the file is locked, no replay takes it over, so none of its lines is missing.
@@ -260,8 +272,8 @@ def complete_commit(commit: str) -> None:
                 if os.path.exists(commit):  # noqa: PTH110
                     file.add_missing(target, lines)
                     os.fsync(target)
-                    _remove(head["journal"])
-                    _remove(_notes(head["journal"]))
+                    _remove(journal)
+                    _remove(_notes(journal))
                     _remove(commit)
             file.cover()
         finally:

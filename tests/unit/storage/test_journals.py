@@ -5,6 +5,7 @@ from __future__ import annotations
 import contextlib
 import json
 import os
+import stat
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -329,3 +330,17 @@ def test_a_replay_that_fails_before_it_reads(tmp_path: Path) -> None:
             replayed.release()
     assert left(tmp_path) == ["8", "9"]
     assert others(tmp_path) == []
+
+
+@pytest.mark.parametrize("mode", [0o664, 0o600])
+def test_the_new_file_has_the_rights_of_the_old_one(tmp_path: Path, mode: int) -> None:
+    """Whoever could write into the dead letters before a replay can do so after it."""
+    path = tmp_path / "dead-letters.singer"
+    file = DeadLetterFile(str(path))
+    file.write(b'{"a":1}\n')
+    file.close()
+    path.chmod(mode)
+    (part,) = TakenOver(str(path)).take("run-2", str(path))
+    assert not path.exists()
+    part.leave([b'{"a":1}\n'])
+    assert stat.S_IMODE(path.stat().st_mode) == mode
