@@ -61,6 +61,21 @@ def pool_of(
     return DeliveryPool(machine, FakeClient(answer), CLOCK, threads, size)
 
 
+def pool_that_waits() -> tuple[DeliveryPool, threading.Event]:
+    """A pool with a batch whose request has begun, and what lets its answer come."""
+    release, called = threading.Event(), threading.Event()
+
+    def answer(_: list[str]) -> Answer:
+        called.set()
+        release.wait(PATIENCE)
+        return ACCEPTED
+
+    pool = pool_of(answer)
+    pool.submit(batch("1"))
+    assert called.wait(PATIENCE)
+    return pool, release
+
+
 def take(pool: DeliveryPool) -> BatchResult:
     """Take back a batch that must come."""
     result = pool.take(PATIENCE)
@@ -366,16 +381,7 @@ def test_how_many_batches_there_may_be(rows: int, concurrent: int, batches: int)
 
 def test_what_is_known_at_the_end() -> None:
     """A closed pool gives back the batches whose answers are not there; those are left out."""
-    release, called = threading.Event(), threading.Event()
-
-    def answer(_: list[str]) -> Answer:
-        called.set()
-        release.wait(PATIENCE)
-        return ACCEPTED
-
-    pool = pool_of(answer)
-    pool.submit(batch("1"))
-    assert called.wait(PATIENCE)
+    pool, release = pool_that_waits()
     pool.close()
     release.set()
     result = take(pool)
@@ -385,16 +391,7 @@ def test_what_is_known_at_the_end() -> None:
 
 def test_a_wake_up_hides_no_result() -> None:
     """A signal that comes while a run fails does not leave behind what is known of its batches."""
-    release, called = threading.Event(), threading.Event()
-
-    def answer(_: list[str]) -> Answer:
-        called.set()
-        release.wait(PATIENCE)
-        return ACCEPTED
-
-    pool = pool_of(answer)
-    pool.submit(batch("1"))
-    assert called.wait(PATIENCE)
+    pool, release = pool_that_waits()
     pool.wake()
     pool.close()
     release.set()

@@ -2,14 +2,13 @@
 
 from __future__ import annotations
 
-import html.parser
 import re
 from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
 from overview_support import at, daily, entry, figures, overview, random_entries
-from report_support import everything
+from report_support import PageReader, everything
 
 from target_liveintent.reporting.history.model import Unusual
 from target_liveintent.reporting.overview.advice import advise
@@ -24,35 +23,6 @@ if TYPE_CHECKING:
     from target_liveintent.reporting.history.model import RunEntry
 
 HOSTILE = "<script>alert(1)</script>\"'><img src=x onerror=alert(1)>`</code>`&amp;{}%s"
-
-
-class Reader(html.parser.HTMLParser):
-    """Checks that what is opened is closed, and collects tags and text."""
-
-    VOID = frozenset({"meta", "br", "path", "rect", "polygon"})
-
-    def __init__(self, text: str) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-        self.feed(text)
-        self.close()
-        assert self.open == []
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
 
 
 def titles(text: str) -> list[str]:
@@ -80,7 +50,7 @@ def test_the_order_of_sections() -> None:
 def test_nothing_is_fetched_or_run() -> None:
     """The page needs no network and has no script; its own policy would stop both."""
     text = page(overview(random_entries()), everything().facts())
-    reader = Reader(text)
+    reader = PageReader(text)
     tags = {tag for tag, _ in reader.tags}
     assert not {"script", "link", "img", "iframe", "object", "base", "form", "a"} & tags
     for _, attributes in reader.tags:
@@ -103,7 +73,7 @@ def test_hostile_names() -> None:
     today = entry(at(0), ending="failed", message=HOSTILE, settings="x", names=names, **changes)
     found = overview([*daily(30, 1, streams=streams), today])
     found.account = found.timezone = HOSTILE
-    reader = Reader(page(found, None))
+    reader = PageReader(page(found, None))
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}
     assert reader.text.count("<script>alert(1)</script>") >= 6
 
@@ -114,7 +84,7 @@ def test_hostile_names() -> None:
 def test_a_short_history(entries: list[RunEntry]) -> None:
     """A page is there from the first day, and says from when on it compares."""
     found = overview(entries)
-    text = Reader(page(found, None)).text
+    text = PageReader(page(found, None)).text
     is_compared = found.figure("conversions").usual is not None
     assert is_compared == (len(entries) == 15)
     assert ("each figure is compared with what is usual" in text) == (
@@ -133,7 +103,7 @@ def test_many_streams_reasons_and_currencies() -> None:
         for n in range(300)
     }
     text = page(overview(daily(30, streams=streams)), None)
-    Reader(text)
+    PageReader(text)
     assert len(text) < 700_000
 
 

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import html.parser
 from typing import Any
 
 from fakes import FakeClock
@@ -87,3 +88,32 @@ def everything() -> MadeUpRun:
     run.tally.delivered("orders", [], [], [0.01, 0.2, 3])
     run.counts.requests, run.counts.retries = 3, 1
     return run
+
+
+class PageReader(html.parser.HTMLParser):
+    """Checks that what is opened is closed, and collects tags and text."""
+
+    VOID = frozenset({"meta", "br", "path", "rect"})
+
+    def __init__(self, text: str) -> None:
+        super().__init__()
+        self.open: list[str] = []
+        self.tags: list[tuple[str, dict[str, str | None]]] = []
+        self.text = ""
+        self.feed(text)
+        self.close()
+        assert self.open == []
+
+    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+        if tag not in self.VOID:
+            self.open.append(tag)
+
+    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
+        self.tags.append((tag, dict(attrs)))
+
+    def handle_endtag(self, tag: str) -> None:
+        assert self.open.pop() == tag
+
+    def handle_data(self, data: str) -> None:
+        self.text += data

@@ -2,55 +2,20 @@
 
 from __future__ import annotations
 
-import html.parser
 import re
 from typing import Any
 
 import pytest
-from report_support import MadeUpRun, everything
+from report_support import MadeUpRun, PageReader, everything
 from unit_support import DAY, TIME
 
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.reporting.run_report.model import FAILED, STOPPED, Ending
 
 
-class Reader(html.parser.HTMLParser):
-    """Checks that what is opened is closed, and collects what there is."""
-
-    VOID = frozenset({"meta", "br", "path", "rect"})
-
-    def __init__(self) -> None:
-        super().__init__()
-        self.open: list[str] = []
-        self.tags: list[tuple[str, dict[str, str | None]]] = []
-        self.text = ""
-
-    def handle_starttag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-        if tag not in self.VOID:
-            self.open.append(tag)
-
-    def handle_startendtag(self, tag: str, attrs: list[tuple[str, str | None]]) -> None:
-        self.tags.append((tag, dict(attrs)))
-
-    def handle_endtag(self, tag: str) -> None:
-        assert self.open.pop() == tag
-
-    def handle_data(self, data: str) -> None:
-        self.text += data
-
-
 def section(text: str, title: str) -> str:
     """Return the HTML of one section of a page."""
     return text.partition(f"<h2>{title}</h2>")[2].partition("</section>")[0]
-
-
-def read(text: str) -> Reader:
-    reader = Reader()
-    reader.feed(text)
-    reader.close()
-    assert reader.open == []
-    return reader
 
 
 SECTIONS = [
@@ -66,7 +31,7 @@ SECTIONS = [
 def test_sections() -> None:
     """Each has a chart, named for those who cannot see it, and a table."""
     text = everything().page()
-    reader = read(text)
+    reader = PageReader(text)
     parts = re.findall(r"<section>(.*?)</section>", text, re.DOTALL)
     titles = [re.search("<h2>(.*?)</h2>", part)[1] for part in parts]  # type: ignore[index]
     assert titles == SECTIONS
@@ -79,7 +44,7 @@ def test_sections() -> None:
 
 
 def test_the_figures_are_on_the_page() -> None:
-    text = read(everything().page()).text
+    text = PageReader(everything().page()).text
     for words in ("46", "no_identity", "537.50", "JPY", "2.000e+15", "20 days", "3 s"):
         assert words in text
 
@@ -104,7 +69,7 @@ def test_colours_of_ages(age: int, source: str, colour: str) -> None:
 def test_nothing_is_fetched_or_run() -> None:
     """The page needs no network and has no script; its own policy would stop both."""
     text = everything().page()
-    reader = read(text)
+    reader = PageReader(text)
     assert not {"script", "link", "img", "iframe", "object", "base", "form", "a"} & {
         tag for tag, _ in reader.tags
     }
@@ -133,7 +98,7 @@ def test_hostile_names() -> None:
     """Names of streams and the text of an error are text."""
     run = everything().deliver(50, HOSTILE, ip=None).reject(HOSTILE, no_identity=1)
     text = run.page(Ending(FAILED, HOSTILE))
-    reader = read(text)
+    reader = PageReader(text)
     assert not {"script", "img"} & {tag for tag, _ in reader.tags}
     assert reader.text.count("<script>alert(1)</script>") >= 4
 
@@ -145,7 +110,7 @@ def test_many_streams_and_currencies() -> None:
         currency = f"{chr(65 + n % 26)}{chr(65 + n // 26)}Z"
         run.deliver(1, f"stream_{n}_{'x' * 200}", currency=currency)
     text = run.page()
-    read(text)
+    PageReader(text)
     assert len(text) < 150_000
     assert "more are in the JSON" in text
     assert len(run.facts().streams) == 202
@@ -154,7 +119,7 @@ def test_many_streams_and_currencies() -> None:
 def test_a_run_of_nothing() -> None:
     """A run that failed before its first record has a page as well."""
     text = MadeUpRun().page(Ending(FAILED, "stream 'orders' can never give an event"))
-    assert "LiveIntent has 0 conversions" in read(text).text
+    assert "LiveIntent has 0 conversions" in PageReader(text).text
     assert "can never give an event" in text
 
 
@@ -162,18 +127,18 @@ def test_requests_without_latencies() -> None:
     """A run whose requests were counted but not timed has a page as well."""
     run = MadeUpRun().deliver()
     run.counts.requests = 3
-    assert "Requests" in read(run.page()).text
+    assert "Requests" in PageReader(run.page()).text
 
 
 def test_all_rejected() -> None:
-    text = read(MadeUpRun().reject(no_identity=500).page()).text
+    text = PageReader(MadeUpRun().reject(no_identity=500).page()).text
     assert "500 records did not go: 500 no_identity. no_identity: Neither an e-mail address" in text
 
 
 def test_negative_amounts() -> None:
     """Refunds can make a day's value negative; it is drawn below the line."""
     text = MadeUpRun().deliver(3, value=-20, currency="EUR").page()
-    assert "-60.00" in read(text).text
+    assert "-60.00" in PageReader(text).text
 
 
 def test_a_run_without_advice() -> None:
