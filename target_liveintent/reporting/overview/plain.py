@@ -71,26 +71,6 @@ REASONS = {
 }
 """For each reason of which there are dead letters."""
 
-GAPS = {
-    "both": (
-        "lack at least one of the two hashes (coded forms) of the e-mail address. Supply the"
-        " address itself as `email`, of which the program makes both."
-    ),
-    "ip": "have no IP address. Supply the buyer's as `ip`.",
-    "user_agent": "have no user agent (the name of the browser). Supply it as `user_agent`.",
-    "device_id": "have no ID of the device. Supply it as `idfa` (Apple) or `aaid` (Android).",
-    "decision_id": (
-        "have no decision ID. Supply the `li_did` of the page that the click in the e-mail led to,"
-        " as `decision_id`, where your shop keeps it."
-    ),
-    "order_id": (
-        "have no order ID, by which they can be compared with what LiveIntent has. Supply it as"
-        " `order_id`."
-    ),
-    "value": "have no value. Supply it as `value`.",
-}
-"""What to say of conversions without a column: the verb and what follows it."""
-
 _DOWN = (
     "LiveIntent could not be reached, or its API did not work",
     f"Tell {OPERATOR} if it lasts for hours.",

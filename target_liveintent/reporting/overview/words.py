@@ -56,6 +56,11 @@ _VERDICT_OF = {
     MORE_LETTERS: "More than usual could not be sent today.",
 }
 """The verdict for the worst cause."""
+_TODAY = {
+    LOW: "Today has fewer conversions than usual.",
+    HIGH: "Today has more conversions than usual.",
+}
+"""The verdict where no rule finds anything, but the conversions are outside of their range."""
 _WHOLE_FROM = 10_000
 """Amounts from which on cents do not matter."""
 _HUGE_DIGITS = 15
@@ -158,7 +163,7 @@ def verdict(overview: Overview) -> str:
         return "It is too early to say what is usual."
     if worse := [one.worse.since for one in overview.figures if one.worse and than_before(one)]:
         return f"Today is like the days before it, but worse than before {day_words(min(worse))}."
-    return "Today is as usual."
+    return _TODAY.get(overview.figure(CONVERSIONS).verdict, "Today is as usual.")
 
 
 def comparison(overview: Overview) -> str:
@@ -166,7 +171,8 @@ def comparison(overview: Overview) -> str:
     one = overview.figure(CONVERSIONS)
     sent = counted(int(one.now or 0), "conversion")
     if one.usual is not None:
-        return f"{sent} in the last 24 hours; {usual_words(CONVERSIONS, one.usual)} are usual."
+        usual = usual_words(CONVERSIONS, one.usual)
+        return f"{sent} in the last 24 hours; {usual} {'is' if usual == '1' else 'are'} usual."
     sentence = f"{sent} in the last 24 hours."
     if overview.comparable_from is not None:
         sentence += (

@@ -288,7 +288,7 @@ def test_months(html: str, entries: list[RunEntry]) -> None:
         expected.append([name, *cells])
     assert rows(part) == expected
     special = [one for one in sent if one.run.kind != "usual" and local(one).month in {3, 4, 5}]
-    assert f"{total('delivered')(parts(special)):,} of these came by replays" in part
+    assert f"{total('delivered')(parts(special)):,} of these came by special runs." in part
 
 
 def test_changes(html: str) -> None:
