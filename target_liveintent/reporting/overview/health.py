@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import itertools
 import math
 from collections.abc import Iterator, Sequence
 
@@ -25,6 +24,8 @@ from target_liveintent.run import counted
 
 _RARE = 1e-3
 """How improbable so many dead letters must be, as many as usual days have at most expected."""
+_FORGOTTEN = dt.timedelta(days=2)
+"""After this time, a failure does not count any more if other streams came since then."""
 
 
 def run_causes(
@@ -57,20 +58,44 @@ def figure_causes(
 
 
 def _failed(scheduled: Sequence[RunFigures], now: dt.datetime) -> Iterator[Cause]:
-    failed = list(
-        itertools.takewhile(lambda run: run.ending == run_report.FAILED, reversed(scheduled))
+    failed = _not_made_up_for(scheduled)
+    if not failed:
+        return
+    first, last = failed[-1], failed[0]
+    sent = sum_of(one for run in failed for one in run.streams.values()).delivered
+    of, where = "", ""
+    if last is not scheduled[-1]:  # Another loader ran well since then, with streams of its own.
+        of = " of " + ", ".join(sorted({stream for run in failed for stream in run.streams}))
+        where = f" (run {last.run_id})"
+    runs = "the last run" if len(failed) == 1 else f"the last {len(failed):,} runs"
+    yield Cause(
+        FAILED,
+        f"{runs}{of} failed{where}: {last.message}",
+        first.ended_at,
+        "Do what the message says. The next run that the schedule starts sends what waits.",
+        failure(last.message, len(failed), sent, first.ended_at, now, of),
     )
-    if failed:
-        since, message = failed[-1].ended_at, failed[0].message
-        sent = sum_of(one for run in failed for one in run.streams.values()).delivered
-        runs = "the last run" if len(failed) == 1 else f"the last {len(failed):,} runs"
-        yield Cause(
-            FAILED,
-            f"{runs} failed: {message}",
-            since,
-            "Do what the message says. The next run that the schedule starts sends what waits.",
-            failure(message, len(failed), sent, since, now),
-        )
+
+
+def _not_made_up_for(scheduled: Sequence[RunFigures]) -> list[RunFigures]:
+    """Return the failed runs after which none did well with streams of theirs, the newest first.
+
+    Two loaders may send different streams of one pixel; then a good run of one does not show that
+    the other works. But what did not come for long may have another name by now.
+    """
+    found: list[RunFigures] = []
+    well: set[str] = set()
+    for run in reversed(scheduled):
+        if run.ending == run_report.DONE:
+            if not run.streams:  # Nobody knows whose run it was.
+                break
+            well.update(run.streams)
+        elif run.ending == run_report.FAILED:
+            is_over = not run.streams or not well.isdisjoint(run.streams)
+            is_recent = scheduled[-1].ended_at - run.ended_at < _FORGOTTEN
+            if not well or (is_recent and not is_over):
+                found.append(run)
+    return found
 
 
 def _too_old(

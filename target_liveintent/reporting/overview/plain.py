@@ -92,7 +92,9 @@ _FAILURES = (
 """How the message of a failed run begins, what happened, and who does what."""
 
 
-def failure(message: str | None, runs: int, sent: int, since: dt.datetime, now: dt.datetime) -> str:
+def failure(  # noqa: PLR0913, PLR0917 (what is said of a failure)
+    message: str | None, runs: int, sent: int, since: dt.datetime, now: dt.datetime, of: str = ""
+) -> str:
     """Return what it means that runs failed one after the other, and what to do.
 
     Args:
@@ -101,17 +103,22 @@ def failure(message: str | None, runs: int, sent: int, since: dt.datetime, now: 
         sent: How many conversions they sent in spite of it.
         since: When the first of them ended.
         now: The moment, in the zone in which times are said.
+        of: " of " and the streams, if those of others are sent well.
     """
     why, what_to_do = "the program ended with an error", f"Ask {OPERATOR} to see to it."
     for start, *words in _FAILURES:
         if (message or "").startswith(start):
             why, what_to_do = words
     if sent:
-        failed = "The last run failed" if runs == 1 else f"The last {runs:,} runs failed, the first"
+        failed = (
+            f"The last run{of} failed"
+            if runs == 1
+            else f"The last {runs:,} runs{of} failed, the first"
+        )
         part = f"and sent only a part, {counted(sent, 'conversion')}"
         before = f"{failed} at {time_words(since, now)}, {part}"
     else:
-        before = f"Regular runs have sent nothing since {time_words(since, now)}"
+        before = f"Regular runs have sent nothing{of} since {time_words(since, now)}"
     return f"{before}: {why}. {what_to_do} {what_waits(since, now)}"
 
 

@@ -56,6 +56,8 @@ _VERDICT_OF = {
     MORE_LETTERS: "More than usual could not be sent today.",
 }
 """The verdict for the worst cause."""
+_OTHERS = "Some of the streams are not sent any more."
+"""The verdict where a run failed, but the last one did not, which had other streams."""
 _TODAY = {
     LOW: "Today has fewer conversions than usual.",
     HIGH: "Today has more conversions than usual.",
@@ -156,7 +158,8 @@ def verdict(overview: Overview) -> str:
     if last is None:
         return "No run has come yet."
     if overview.causes:
-        return _VERDICT_OF[overview.causes[0].cause]
+        cause = overview.causes[0].cause
+        return _OTHERS if cause == FAILED != last.ending else _VERDICT_OF[cause]
     if overview.as_of - last.ended_at > dt.timedelta(hours=24):
         return "No run came in the last 24 hours."
     if overview.figure(CONVERSIONS).usual is None:

@@ -17,6 +17,7 @@ from target_liveintent.reporting.overview.model import (
     UNUSUAL,
 )
 from target_liveintent.reporting.overview.text import health_line
+from target_liveintent.reporting.overview.words import verdict
 
 HOUR = dt.timedelta(hours=1)
 BROKEN = {"ending": "failed", "message": "the API denied access (401): renew the token"}
@@ -57,6 +58,46 @@ def test_what_is_over_is_well() -> None:
         assert causes(entry(at(0, 9)), entry(at(0, 10), kind, **BROKEN)) == []
     assert causes(entry(at(0, 9), "backfill", **BROKEN)) == [FAILED]
     assert causes(entry(at(0, 10), ending="stopped", message="stopped by SIGTERM")) == []
+
+
+VISITS = {"streams": {"visits": figures(0)}}
+
+
+def test_a_failure_beside_a_loader_that_works() -> None:
+    """A good run of other streams makes up for nothing, whichever comes last."""
+    failed, failed_again = (entry(at(0, hour, 5), **BROKEN, **VISITS) for hour in (9, 10))
+    found = overview([*daily(40, 1), failed, entry(at(0, 9, 30)), failed_again, entry(at(0, 11))])
+    (cause,) = found.causes
+    assert (cause.cause, cause.since) == (FAILED, at(0, 9, 5))
+    assert health_line(found) == (
+        "the last 2 runs of visits failed (run 20260520-100500-usual): the API denied access (401):"
+        " renew the token (since 2026-05-20 09:05 EDT)"
+    )
+    assert cause.plain.startswith("Regular runs have sent nothing of visits since 09:05 EDT today:")
+    assert verdict(found) == "Some of the streams are not sent any more."
+
+
+def test_what_makes_up_for_a_failure() -> None:
+    """A good run with one of its streams; of what failed before it had any, any good run."""
+    failed = entry(at(0, 9), **BROKEN, **VISITS)
+    both = {"streams": {"visits": figures(), "orders": figures()}}
+    assert causes(failed, entry(at(0, 10))) == [FAILED]
+    assert causes(failed, entry(at(0, 10), **both)) == []
+    assert causes(failed, entry(at(0, 10), **both), entry(at(0, 11))) == []
+    assert causes(entry(at(0, 9), **BROKEN, streams={}), entry(at(0, 10))) == []
+    assert causes(failed, entry(at(0, 10), streams={})) == []
+
+
+def test_a_stop_makes_up_for_nothing() -> None:
+    stopped = {"ending": "stopped", "message": "stopped by SIGTERM"}
+    assert causes(entry(at(0, 9), **BROKEN), entry(at(0, 10), **stopped)) == [FAILED]
+
+
+def test_a_failure_of_a_stream_that_does_not_come_any_more_is_forgotten() -> None:
+    """After two days: it may have another name by now."""
+    runs = [*daily(40, 4), entry(at(3, 13), **BROKEN, **VISITS)]
+    assert [one.cause for one in overview([*runs, *daily(3, 1)]).causes] == [FAILED]
+    assert overview([*runs, *daily(3)]).causes == []
 
 
 def test_no_run() -> None:
