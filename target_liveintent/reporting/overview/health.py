@@ -120,10 +120,8 @@ def _more_letters(letters: Compared, recent: Sequence[RunFigures]) -> Iterator[C
     bad = [run for run in recent if any(one.dead_letters for one in run.streams.values())]
     reasons = sum_of(one for run in bad for one in run.streams.values()).dead_letters
     reason = max(reasons, key=lambda name: (reasons[name], name))
-    usual = (
-        f"in the last 24 hours, where {short_number(letters.usual.low)} to"
-        f" {short_number(letters.usual.high)} are usual"
-    )
+    low, high = short_number(letters.usual.low), short_number(letters.usual.high)
+    usual = f"in the last 24 hours, where {low if low == high else f'{low} to {high}'} are usual"
     why = f": {PLAIN_REASONS[reason].words}" if reason in PLAIN_REASONS else ""
     yield Cause(
         MORE_LETTERS,

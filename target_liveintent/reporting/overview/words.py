@@ -166,7 +166,7 @@ def verdict(overview: Overview) -> str:
         return "It is too early to say what is usual."
     if worse := [one.worse.since for one in overview.figures if one.worse and than_before(one)]:
         return f"Today is like the days before it, but worse than before {day_words(min(worse))}."
-    return _TODAY.get(overview.figure(CONVERSIONS).verdict, "Today is as usual.")
+    return _TODAY.get(overview.figure(CONVERSIONS).verdict or AS_USUAL, "Today is as usual.")
 
 
 def comparison(overview: Overview) -> str:
