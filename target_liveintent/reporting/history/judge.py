@@ -106,7 +106,7 @@ def _last_judged(runs: Iterable[RunFigures]) -> Mapping[str, Sequence[Unusual]]:
     found: dict[str, list[Unusual]] = {}
     for run in runs:
         if run.kind == USUAL and run.ending != STOPPED:
-            for stream in {*run.streams, *(one.stream for one in run.unusual)}:
+            for stream in dict.fromkeys([*run.streams, *(one.stream for one in run.unusual)]):
                 found[stream] = [one for one in run.unusual if one.stream == stream]
     return found
 
