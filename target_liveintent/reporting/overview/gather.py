@@ -132,7 +132,9 @@ class _Gathered:
         self.today = now.date()
         self.days = {one.day: _DayRuns(one) for one in history.days if one.day <= self.today}
         self.first_day = min(self.days, default=None)
-        self.all_runs = [run for one in self.days.values() for run in one.runs]
+        # Where runs have another `timezone`, the newest may be of tomorrow.
+        later = [run for one in history.days if one.day > self.today for run in one.runs]
+        self.all_runs = [run for one in self.days.values() for run in one.runs] + later
         first = self.today - dt.timedelta(days=DAYS_SHOWN - 1)
         first = max(first, self.first_day or self.today)
         self.shown = [first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)]
