@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -88,7 +89,7 @@ def overview_of(
         last_run=_last_run(scheduled),
         causes=[
             *run_causes(scheduled, now, max_age),
-            *figure_causes(unusual, letters, gathered.recent),
+            *figure_causes(unusual, letters, gathered.recent, gathered.runs_a_day),
         ],
         unusual=unusual,
         advice=[
@@ -146,6 +147,12 @@ class _Gathered:
         ]
         self.now = sum_of(figures for run in self.recent for figures in run.streams.values())
         self.samples = [(day, one.total) for day, one in self.days.items() if one.usual]
+
+    @property
+    def runs_a_day(self) -> float:
+        """How many usual runs there are on a day that has some; 0 on a first day."""
+        counts = [len(one.usual) for one in self.days.values() if one.usual]
+        return statistics.median(counts[:-1] or [0])
 
     def last_days(self, count: int) -> StreamFigures:
         """Return the sum of the usual runs of the last days, today included."""

@@ -43,7 +43,10 @@ def run_causes(
 
 
 def figure_causes(
-    unusual: Sequence[Unusual], letters: Compared, recent: Sequence[RunFigures]
+    unusual: Sequence[Unusual],
+    letters: Compared,
+    recent: Sequence[RunFigures],
+    runs_a_day: float,
 ) -> Iterator[Cause]:
     """Yield what is not well with what the runs did.
 
@@ -51,20 +54,22 @@ def figure_causes(
         unusual: What was unusual at the end of the last run.
         letters: The dead letters of the last 24 hours against what is usual.
         recent: The usual runs of the last 24 hours.
+        runs_a_day: How many there are on a usual day.
     """
     for one in sorted(unusual, key=lambda one: one.since):
         yield Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "")
-    yield from _more_letters(letters, recent)
+    yield from _more_letters(letters, recent, len(recent) / max(1.0, runs_a_day))
 
 
 def _failed(scheduled: Sequence[RunFigures], now: dt.datetime) -> Iterator[Cause]:
-    failed = _not_made_up_for(scheduled)
+    judged = [run for run in scheduled if run.ending != run_report.STOPPED]
+    failed = _not_made_up_for(judged)
     if not failed:
         return
     first, last = failed[-1], failed[0]
     sent = sum_of(one for run in failed for one in run.streams.values()).delivered
     of, where = "", ""
-    if last is not scheduled[-1]:  # Another loader ran well since then, with streams of its own.
+    if last is not judged[-1]:  # Another loader ran well since then, with streams of its own.
         of = " of " + ", ".join(sorted({stream for run in failed for stream in run.streams}))
         where = f" (run {last.run_id})"
     runs = "the last run" if len(failed) == 1 else f"the last {len(failed):,} runs"
@@ -77,7 +82,7 @@ def _failed(scheduled: Sequence[RunFigures], now: dt.datetime) -> Iterator[Cause
     )
 
 
-def _not_made_up_for(scheduled: Sequence[RunFigures]) -> list[RunFigures]:
+def _not_made_up_for(runs: Sequence[RunFigures]) -> list[RunFigures]:
     """Return the failed runs after which none did well with streams of theirs, the newest first.
 
     Two loaders may send different streams of one pixel; then a good run of one does not show that
@@ -85,16 +90,16 @@ def _not_made_up_for(scheduled: Sequence[RunFigures]) -> list[RunFigures]:
     """
     found: list[RunFigures] = []
     well: set[str] = set()
-    for run in reversed(scheduled):
-        if run.ending == run_report.DONE:
-            if not run.streams:  # Nobody knows whose run it was.
-                break
-            well.update(run.streams)
-        elif run.ending == run_report.FAILED:
+    for run in reversed(runs):
+        if run.ending == run_report.FAILED:
             is_over = not run.streams or not well.isdisjoint(run.streams)
-            is_recent = scheduled[-1].ended_at - run.ended_at < _FORGOTTEN
+            is_recent = runs[-1].ended_at - run.ended_at < _FORGOTTEN
             if not well or (is_recent and not is_over):
                 found.append(run)
+        elif not run.streams:  # Nobody knows whose run it was.
+            break
+        else:
+            well.update(run.streams)
     return found
 
 
@@ -112,10 +117,13 @@ def _too_old(
         yield Cause(NO_RUN, f"no run has come for {age}", last, what_to_do, plain)
 
 
-def _more_letters(letters: Compared, recent: Sequence[RunFigures]) -> Iterator[Cause]:
+def _more_letters(
+    letters: Compared, recent: Sequence[RunFigures], days_of_runs: float
+) -> Iterator[Cause]:
     if letters.usual is None or not isinstance(letters.now, int):
         return
-    if not is_many(letters.now, letters.usual.high):
+    # Two daily runs may end within 24 hours: the second a little earlier than the first did.
+    if not is_many(letters.now, letters.usual.high * max(1.0, days_of_runs)):
         return
     bad = [run for run in recent if any(one.dead_letters for one in run.streams.values())]
     reasons = sum_of(one for run in bad for one in run.streams.values()).dead_letters

@@ -31,6 +31,7 @@ from target_liveintent.reporting.overview.model import (
     Overview,
     Usual,
 )
+from target_liveintent.reporting.run_report.model import DONE
 from target_liveintent.run import amount_words, counted
 
 NAMES = {
@@ -159,7 +160,7 @@ def verdict(overview: Overview) -> str:
         return "No run has come yet."
     if overview.causes:
         cause = overview.causes[0].cause
-        return _OTHERS if cause == FAILED != last.ending else _VERDICT_OF[cause]
+        return _OTHERS if cause == FAILED and last.ending == DONE else _VERDICT_OF[cause]
     if overview.as_of - last.ended_at > dt.timedelta(hours=24):
         return "No run came in the last 24 hours."
     if overview.figure(CONVERSIONS).usual is None:

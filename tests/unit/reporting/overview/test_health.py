@@ -89,8 +89,10 @@ def test_what_makes_up_for_a_failure() -> None:
 
 
 def test_a_stop_makes_up_for_nothing() -> None:
-    stopped = {"ending": "stopped", "message": "stopped by SIGTERM"}
-    assert causes(entry(at(0, 9), **BROKEN), entry(at(0, 10), **stopped)) == [FAILED]
+    stopped = entry(at(0, 10), ending="stopped", message="stopped by SIGTERM")
+    found = overview([*daily(40, 1), entry(at(0, 9), **BROKEN), stopped])
+    assert health_line(found).startswith("the last run failed: the API denied access")
+    assert verdict(found) == "The last run failed."
 
 
 def test_a_failure_of_a_stream_that_does_not_come_any_more_is_forgotten() -> None:
@@ -138,6 +140,17 @@ def test_dead_letters(now: int, expected: list[str]) -> None:
     today = entry(at(0), streams={"orders": figures(not_sent={"no_identity": now})})
     found = overview([*daily(40, 1, streams=usual), today])
     assert [one.cause for one in found.causes] == expected
+
+
+def test_two_daily_runs_within_24_hours() -> None:
+    """The second ends in an earlier hour than the first did: the clock changed, or it was fast."""
+    many = {"streams": {"orders": figures(not_sent={"no_identity": 400})}}
+    days = [entry(at(back, 13), **many) for back in range(40, 0, -1)]
+    found = overview([*days, entry(at(0, 12), **many)], now=at(0, 12, 30))
+    assert (found.figure("dead_letters").now, found.causes) == (800, [])
+    more = {"streams": {"orders": figures(not_sent={"no_identity": 700})}}
+    found = overview([*days, entry(at(0, 12), **more)], now=at(0, 12, 30))
+    assert [one.cause for one in found.causes] == [MORE_LETTERS]
 
 
 def test_dead_letters_of_a_shop_without_any() -> None:
