@@ -8,6 +8,7 @@ from collections.abc import Iterator, Sequence
 
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import RunFigures, Unusual, sum_of
+from target_liveintent.reporting.overview import plain
 from target_liveintent.reporting.overview.model import (
     FAILED,
     MORE_LETTERS,
@@ -16,8 +17,6 @@ from target_liveintent.reporting.overview.model import (
     Cause,
     Compared,
 )
-from target_liveintent.reporting.overview.plain import REASONS as PLAIN_REASONS
-from target_liveintent.reporting.overview.plain import failure, silence
 from target_liveintent.reporting.run_report import model as run_report
 from target_liveintent.reporting.run_report.words import age_words, short_number
 from target_liveintent.run import counted
@@ -57,7 +56,8 @@ def figure_causes(
         runs_a_day: How many there are on a usual day.
     """
     for one in sorted(unusual, key=lambda one: one.since):
-        yield Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "")
+        words = plain.unusual(one.rule, one.stream, one.subject)
+        yield Cause(UNUSUAL, f"{one.stream}: {one.words}", one.since, "", words)
     yield from _more_letters(letters, recent, len(recent) / max(1.0, runs_a_day))
 
 
@@ -78,7 +78,7 @@ def _failed(scheduled: Sequence[RunFigures], now: dt.datetime) -> Iterator[Cause
         f"{runs}{of} failed{where}: {last.message}",
         first.ended_at,
         "Do what the message says. The next run that the schedule starts sends what waits.",
-        failure(last.message, len(failed), sent, first.ended_at, now, of),
+        plain.failure(last.message, len(failed), sent, first.ended_at, now, of),
     )
 
 
@@ -113,8 +113,8 @@ def _too_old(
     last = scheduled[-1].ended_at
     if max_age is not None and now - last > max_age:
         age = age_words((now - last).total_seconds())
-        plain = silence(last, now)
-        yield Cause(NO_RUN, f"no run has come for {age}", last, what_to_do, plain)
+        words = plain.silence(last, now)
+        yield Cause(NO_RUN, f"no run has come for {age}", last, what_to_do, words)
 
 
 def _more_letters(
@@ -130,7 +130,7 @@ def _more_letters(
     reason = max(reasons, key=lambda name: (reasons[name], name))
     low, high = short_number(letters.usual.low), short_number(letters.usual.high)
     usual = f"in the last 24 hours, where {low if low == high else f'{low} to {high}'} are usual"
-    why = f": {PLAIN_REASONS[reason].words}" if reason in PLAIN_REASONS else ""
+    why = f": {plain.REASONS[reason].words}" if reason in plain.REASONS else ""
     yield Cause(
         MORE_LETTERS,
         f"{counted(letters.now, 'dead letter')} {usual}; {reasons[reason]:,} of them are"

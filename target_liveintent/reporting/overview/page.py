@@ -19,6 +19,7 @@ from target_liveintent.reporting.overview.model import (
 from target_liveintent.reporting.overview.not_sent import not_sent
 from target_liveintent.reporting.overview.words import (
     VERDICTS,
+    capital,
     comparison,
     day_words,
     figure_words,
@@ -68,7 +69,8 @@ def _head(overview: Overview) -> str:
     conversions = overview.figure(CONVERSIONS)
     is_known = conversions.usual is not None
     kind = "failed" if overview.causes else "" if is_known else "calm"
-    if not kind and (is_worse(conversions) or any(than_before(one) for one in overview.figures)):
+    is_less = not conversions.now or is_worse(conversions)
+    if not kind and (is_less or any(than_before(one) for one in overview.figures)):
         kind = "calm"
     lines = [
         ("", comparison(overview)),
@@ -90,7 +92,7 @@ def _causes(overview: Overview) -> Iterator[tuple[str, str]]:
     for one in overview.causes[:_MOST_CAUSES]:
         words = " ".join(one.words.rstrip(".").split())
         since = f" Since {moment(one.since, overview.as_of.tzinfo)}." if one.since else ""
-        detail = f"{words[0].upper()}{words[1:]}.{since} {one.what_to_do}".rstrip()
+        detail = f"{capital(one, words)}.{since} {one.what_to_do}".rstrip()
         if one.plain:
             yield "", one.plain
             yield "quiet", f"For whoever runs it: {detail}"

@@ -6,6 +6,7 @@ import datetime as dt
 from typing import NamedTuple
 
 from target_liveintent.conversions import WINDOWS
+from target_liveintent.reporting.run_report.tally import FIELDS
 from target_liveintent.run import counted
 
 OPERATOR = "whoever runs the pipeline"
@@ -70,6 +71,43 @@ REASONS = {
     ),
 }
 """For each reason of which there are dead letters."""
+
+_UNUSUAL = {
+    "conversions": (
+        "Fewer than half of the usual conversions of {stream} were sent in the last 24 hours. If"
+        f" your shop sold as much as ever, ask {OPERATOR} to look for the rest."
+    ),
+    "average_value": (
+        "The average value {subject} of {stream} is at least ten times what is usual, or at most a"
+        f" tenth. Ask {OPERATOR} soon whether it comes in another unit, such as cents: nobody can"
+        " take back what LiveIntent has."
+    ),
+    "coverage": (
+        "Fewer conversions of {stream} than usual have the column {subject}."
+        f" Ask {OPERATOR} whether your shop still supplies it."
+    ),
+    "new_reason": (
+        "Some records of {stream} were not sent for a reason that never occurred before: {subject}."
+    ),
+    "late": (
+        "No conversion of {stream} in the last 24 hours was sent within an hour of its time."
+        f" Ask {OPERATOR} whether the schedule has become slower."
+    ),
+}
+"""What a rule of what is unusual has found."""
+
+
+def unusual(rule: str, stream: str, subject: str) -> str:
+    """Return what a rule has found; empty for a rule of another version."""
+    if rule == "average_value":
+        subject = f"in {subject}" if subject else "without a currency"
+    elif rule == "new_reason":
+        meaning = f"{REASONS[subject].words} " if subject in REASONS else ""
+        subject = f"{meaning}(`{subject}`)"
+    elif subject in FIELDS:
+        subject = f"`{subject}` ({FIELDS[subject]})"
+    return _UNUSUAL.get(rule, "").format(stream=f"`{stream}`", subject=subject)
+
 
 _DOWN = (
     "LiveIntent could not be reached, or its API did not work",

@@ -25,6 +25,7 @@ from target_liveintent.reporting.overview.model import (
     MORE_LETTERS,
     NO_RUN,
     UNUSUAL,
+    Cause,
     Change,
     Compared,
     Number,
@@ -128,6 +129,11 @@ def day_words(day: dt.date) -> str:
     return f"{day.day} {day:%B}"
 
 
+def capital(cause: Cause, words: str) -> str:
+    """Return words of a cause with a capital; the name of a stream stays as it is."""
+    return words if cause.cause == UNUSUAL else f"{words[0].upper()}{words[1:]}"
+
+
 def is_worse(one: Compared) -> bool:
     """Return whether the last 24 hours are worse than usual."""
     return one.verdict is not None and one.verdict == FIGURES[one.figure].worse
@@ -163,11 +169,18 @@ def verdict(overview: Overview) -> str:
         return _OTHERS if cause == FAILED and last.ending == DONE else _VERDICT_OF[cause]
     if overview.as_of - last.ended_at > dt.timedelta(hours=24):
         return "No run came in the last 24 hours."
-    if overview.figure(CONVERSIONS).usual is None:
+    return _verdict_of_figures(overview)
+
+
+def _verdict_of_figures(overview: Overview) -> str:
+    conversions = overview.figure(CONVERSIONS)
+    if not conversions.now:
+        return "No conversion was sent in the last 24 hours."
+    if conversions.usual is None:
         return "It is too early to say what is usual."
     if worse := [one.worse.since for one in overview.figures if one.worse and than_before(one)]:
         return f"Today is like the days before it, but worse than before {day_words(min(worse))}."
-    return _TODAY.get(overview.figure(CONVERSIONS).verdict or AS_USUAL, "Today is as usual.")
+    return _TODAY.get(conversions.verdict or AS_USUAL, "Today is as usual.")
 
 
 def comparison(overview: Overview) -> str:

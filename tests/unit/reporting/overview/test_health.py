@@ -131,6 +131,14 @@ def test_something_unusual() -> None:
     )
 
 
+def test_the_line_stays_short() -> None:
+    """It becomes the subject of a mail."""
+    found = [Unusual("conversions", f"s{n}", "", at(0), "few") for n in range(300)]
+    line = health_line(overview([*daily(40, 1), entry(at(0), unusual=found)]))
+    assert line.startswith("s0: few (since 2026-05-20 12:05 EDT); s1: few")
+    assert line.endswith("; s2: few (since 2026-05-20 12:05 EDT); and 297 more")
+
+
 @pytest.mark.parametrize(
     ("now", "expected"), [(0, []), (10, []), (15, []), (22, []), (60, [MORE_LETTERS])]
 )

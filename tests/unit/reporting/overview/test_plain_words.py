@@ -14,6 +14,8 @@ from target_liveintent.config import settings_of
 from target_liveintent.delivery import failures
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.history.model import Unusual
+from target_liveintent.reporting.history.rules import RULES
 from target_liveintent.reporting.overview import plain
 from target_liveintent.reporting.overview.model import LOW
 from target_liveintent.reporting.overview.page import page
@@ -93,6 +95,39 @@ def test_the_headline_does_not_contradict_the_first_figure(
     text = page(found, None)
     assert f'<p class="{kind}">{said}</p>' in text
     assert ("Today is as usual" in text) == (today == 100)
+
+
+def test_a_day_without_conversions_is_not_called_usual() -> None:
+    """Even where every day is like that."""
+    text = page(overview(daily(40, streams={"orders": figures(0)})), None)
+    assert '<p class="verdict calm">No conversion was sent in the last 24 hours.</p>' in text
+
+
+# What is unusual
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_unusual_is_said_in_plain_words(rule: str) -> None:
+    """First for those who do not run the program, then with the words of the log."""
+    subject = {"average_value": "EUR", "coverage": "ip", "new_reason": "no_identity"}.get(rule, "")
+    found = Unusual(rule, "orders", subject, at(0), "words of the log; see whether it is so")
+    text = plainly([*daily(40, 1), entry(at(0), unusual=[found])])
+    plain_words, _, detail = text.partition(" For whoever runs it: ")
+    assert detail.startswith("orders: words of the log; see whether it is so.")
+    assert {
+        "conversions": "Fewer than half of the usual conversions of orders were sent",
+        "average_value": "The average value in EUR of orders is at least ten times what is usual",
+        "coverage": "Fewer conversions of orders than usual have the column ip (IP address).",
+        "new_reason": "never occurred before: neither an e-mail address nor a decision ID (no_iden",
+        "late": "No conversion of orders in the last 24 hours was sent within an hour",
+    }[rule] in plain_words
+    assert " tap " not in plain_words
+
+
+def test_a_rule_of_another_version() -> None:
+    """It is shown in the words that the history has."""
+    found = Unusual("x", "orders", "", at(0), "something {new}")
+    assert "orders: something {new}." in plainly([*daily(40, 1), entry(at(0), unusual=[found])])
 
 
 # A failure
@@ -245,9 +280,9 @@ def test_many_that_were_not_sent() -> None:
     text = plainly([*daily(40, 1), today])
     assert "More than usual could not be sent today." in text
     assert (
-        "40 conversions could not be sent in the last 24 hours, where 0 to 0 are usual; 40 of them"
+        "40 conversions could not be sent in the last 24 hours, where 0 are usual; 40 of them"
         " for the reason invalid_source: no valid source (web, app or offline). For whoever runs"
-        " it: 40 dead letters in the last 24 hours, where 0 to 0 are usual; 40 of them are"
+        " it: 40 dead letters in the last 24 hours, where 0 are usual; 40 of them are"
         " invalid_source. Since 2026-05-20 12:05 EDT. The source is absent"
     ) in text
     assert "Outside of" not in text
