@@ -45,6 +45,7 @@ from target_liveintent.reporting.overview.model import (
     Worth,
 )
 from target_liveintent.reporting.overview.trend import worse_since
+from target_liveintent.reporting.overview.words import figure_words
 from target_liveintent.reporting.run_report.model import FAILED, Facts
 from target_liveintent.reporting.run_report.tally import HOUR
 
@@ -190,6 +191,9 @@ class _Gathered:
         verdict = None
         if now is not None and usual is not None:
             verdict = LOW if now < usual.low else HIGH if now > usual.high else AS_USUAL
+            end = {LOW: usual.low, HIGH: usual.high}.get(verdict)
+            if figure_words(figure.name, now) == figure_words(figure.name, end):
+                verdict = AS_USUAL  # Nobody sees a difference.
         values = {day: of(total) for day, total in self.samples}
         numbers = [(day, float(value)) for day, value in values.items() if value is not None]
         finished = [one for one in numbers if one[0] < self.today]

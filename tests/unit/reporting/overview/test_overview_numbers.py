@@ -202,6 +202,8 @@ def test_today_against_usual(html: str, entries: list[RunEntry]) -> None:
         now = of(parts(last_24_hours(entries)))
         low, high = usual_now(by_day(entries, of))
         verdict = "lower" if now < low else "higher" if now > high else "as usual"
+        if write(now) in {write(low), write(high)}:
+            verdict = "as usual"
         assert found[name] == [write(now), span(low, high, write), verdict], name
 
 

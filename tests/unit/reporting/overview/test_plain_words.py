@@ -17,7 +17,7 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history.model import Unusual
 from target_liveintent.reporting.history.rules import RULES
 from target_liveintent.reporting.overview import plain
-from target_liveintent.reporting.overview.model import LOW
+from target_liveintent.reporting.overview.model import AS_USUAL, LOW
 from target_liveintent.reporting.overview.page import page
 from target_liveintent.reporting.run_report.advice import GAPS
 
@@ -243,6 +243,14 @@ def test_terms() -> None:
     assert text.count("A decision ID is LiveIntent's ID of a click in an e-mail") == 1
     assert text.count("A hash is a coded form of an e-mail address") == 1
     assert "no_identity neither an e-mail address nor a decision ID" in text
+
+
+def test_a_difference_that_nobody_sees_is_none() -> None:
+    """90 % is not lower than 90 to 90 %, whatever the decimals say."""
+    usual = daily(40, 1, streams={"orders": figures(10_000, hashes=9_020)})
+    for hashes, verdict in ((8_980, AS_USUAL), (8_940, LOW)):
+        today = entry(at(0), streams={"orders": figures(10_000, hashes=hashes)})
+        assert overview([*usual, today]).figure("email_hash").verdict == verdict
 
 
 def test_what_is_outside_of_the_usual_range() -> None:
