@@ -140,9 +140,9 @@ def _values_without_currency(facts: Facts) -> Iterator[Advice]:
 
 
 _IDENTITY_FAULTS = {
-    "email": "`email` is neither an e-mail address nor a hash of one. Supply a column that is.",
-    "md5": "`md5` is neither an e-mail address nor a hash of one. Supply a column that is.",
-    "sha2": "`sha2` is neither an e-mail address nor a hash of one. Supply a column that is.",
+    "email": "`email` is neither an e-mail address nor a hash of one. Supply one of these.",
+    "md5": "`md5` is neither an e-mail address nor a hash of one. Supply one of these.",
+    "sha2": "`sha2` is neither an e-mail address nor a hash of one. Supply one of these.",
     "conflict": "a hash is not that of the address. Supply `email` alone.",
 }
 
