@@ -89,12 +89,15 @@ def _head(overview: Overview) -> str:
 
 def _causes(overview: Overview) -> Iterator[tuple[str, str]]:
     """Yield the class and the text of lines: what a cause means, then what an operator needs."""
+    said = ""
     for one in overview.causes[:_MOST_CAUSES]:
         words = " ".join(one.words.rstrip(".").split())
         since = f" Since {moment(one.since, overview.as_of.tzinfo)}." if one.since else ""
         detail = f"{capital(one, words)}.{since} {one.what_to_do}".rstrip()
         if one.plain:
-            yield "", one.plain
+            if one.plain != said:
+                yield "", one.plain
+            said = one.plain
             yield "quiet", f"For whoever runs it: {detail}"
         else:
             yield "", detail

@@ -104,6 +104,8 @@ def unusual(rule: str, stream: str, subject: str) -> str:
     elif rule == "new_reason":
         meaning = f"{REASONS[subject].words} " if subject in REASONS else ""
         subject = f"{meaning}(`{subject}`)"
+    elif subject in {"md5", "sha2"}:  # Nearly always both: then, it is said once.
+        subject = "`md5` or `sha2` (hashes, which are coded forms of the e-mail address)"
     elif subject in FIELDS:
         subject = f"`{subject}` ({FIELDS[subject]})"
     return _UNUSUAL.get(rule, "").format(stream=f"`{stream}`", subject=subject)

@@ -124,6 +124,15 @@ def test_what_is_unusual_is_said_in_plain_words(rule: str) -> None:
     assert " tap " not in plain_words
 
 
+def test_both_hashes_are_said_once() -> None:
+    """They are lost together; whoever runs it sees both lines of the log."""
+    found = [Unusual("coverage", "orders", one, at(0), f"few {one}") for one in ("md5", "sha2")]
+    text = plainly([*daily(40, 1), entry(at(0), unusual=found)])
+    assert text.count("Fewer conversions of orders than usual have the column md5 or sha2") == 1
+    assert "orders: few md5." in text
+    assert "orders: few sha2." in text
+
+
 def test_a_rule_of_another_version() -> None:
     """It is shown in the words that the history has."""
     found = Unusual("x", "orders", "", at(0), "something {new}")
