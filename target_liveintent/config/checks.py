@@ -28,9 +28,9 @@ from target_liveintent.settings import Settings, endpoint, is_loopback, is_url, 
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")
-_LEAVE_OUT = "leave the setting out if nobody needs the file"
+_LEAVE_OUT = "remove the setting if you do not need the file"
 _WRITTEN_PATHS = {
-    "dead_letter_path": "what cannot be sent would be lost there. Who does not need it can delete"
+    "dead_letter_path": "what cannot be sent would be lost there. If you do not need it, delete"
     " the file after the run, or set on_invalid to 'fail'",
     "ledger_path": "set ledger to false to go without one",
     "report_path": _LEAVE_OUT,
@@ -153,7 +153,7 @@ def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
     except ValueError:
         is_other = True
     if is_other or not path or "\0" in path:
-        yield "setting 'history_path' must name a folder, which a run makes if it is not there"
+        yield "setting 'history_path' must name a folder; a run creates it if it does not exist"
 
 
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _place(path: str) -> Hashable:
 def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "report_path" in given and importlib.util.find_spec("pygal") is None:
         yield (
-            "setting 'report_path' needs a library that draws:"
+            "setting 'report_path' needs a library that is not installed:"
             " pip install 'target-liveintent[report]'"
         )
 
@@ -209,13 +209,16 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
             " user and password"
         )
     if importlib.util.find_spec("psycopg") is None:
-        yield "setting 'ledger_url' needs a library: pip install 'target-liveintent[postgres]'"
+        yield (
+            "setting 'ledger_url' needs a library that is not installed:"
+            " pip install 'target-liveintent[postgres]'"
+        )
 
 
 def _preset_problems(given: Mapping[str, Any]) -> Iterator[str]:
     for name in given.get("presets", {}):
         if str(name).startswith("__"):
-            yield f"setting 'presets.{name}' is no stream; give presets by the streams' names"
+            yield f"setting 'presets.{name}' does not name a stream; give presets by stream name"
 
 
 def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -226,7 +229,7 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
             if not _is_null(definition):
                 yield f"setting '{where}' must be null or '__NULL__'"
         elif str(name).startswith("__"):
-            yield f"setting '{where}' is no stream; the only option at this level is __else__"
+            yield f"setting '{where}' is not a stream; the only option at this level is __else__"
         elif isinstance(definition, dict):
             yield from _column_problems(where, definition)
         elif not _is_null(definition):
@@ -243,8 +246,8 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
         elif isinstance(value, dict) and not is_column(column):
             stream = f"{where}.{column}".partition(".")[2].replace(".", "?")
             yield (
-                f"setting '{where}.{column}' is an object beside columns: a column must be text;"
-                f" of the name of a stream, write ? for each dot: '{stream}'"
+                f"setting '{where}.{column}' is an object where a column is expected, which must be"
+                f" text. If it is a part of a stream's name, write ? for each dot: '{stream}'"
             )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"

@@ -182,4 +182,4 @@ def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[
 
 def missing_columns_message(stream: str, missing: Iterable[str]) -> str:
     """Say in a sentence why a stream can never give an event."""
-    return f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}."
+    return f"stream '{stream}' cannot produce any event: it lacks {'; '.join(missing)}."

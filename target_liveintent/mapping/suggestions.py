@@ -148,9 +148,9 @@ def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
     """Return a sentence if the setting `timezone` was used for no event time of these streams."""
     if streams and timezone.casefold() != Settings.timezone.casefold():
         yield (
-            f"the setting timezone was used for no event time of {', '.join(streams)}: each has a"
-            " zone of its own, or is Unix time. tap-postgres and others mark local times as UTC:"
-            " map such a column by local_time(…), and timezone counts"
+            f"setting 'timezone' has no effect on the event times of {', '.join(streams)}: each has"
+            " its own time zone or is Unix time. Some taps, such as tap-postgres, mark local times"
+            " as UTC: map such a column with local_time(…), and the setting is used"
         )
 
 

@@ -34,10 +34,10 @@ class Suppressions:
             msg = f"suppression_path '{path}' cannot be read: {error.strerror}"
             raise ConfigurationError(msg) from None
         except UnicodeDecodeError:
-            msg = f"suppression_path '{path}' is no UTF-8 text"
+            msg = f"suppression_path '{path}' is not UTF-8 text"
             raise ConfigurationError(msg) from None
         except ValueError:
-            msg = "suppression_path is no path of a file"
+            msg = "suppression_path is not the path of a file"
             raise ConfigurationError(msg) from None
 
     def _add(self, text: str, number: int) -> None:

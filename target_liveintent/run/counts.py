@@ -245,8 +245,8 @@ class RunCounts:
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
             f" max_dead_letter_percent ({percent}) allows; {most} of them {reason}:"
-            f" {self.what_to_do(reason)} If the dead letters are as they should be, set"
-            " max_dead_letter_percent to 100 and the run continues."
+            f" {self.what_to_do(reason)} If you expect these dead letters, set"
+            " max_dead_letter_percent to 100, and the run continues."
         )
 
     def lines(self) -> Iterator[str]:
@@ -272,9 +272,9 @@ class RunCounts:
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input, or"
-                " while it was silent, although the API accepted nothing that was sent after them."
-                " If they look like good ones, check pixel_id, and replay them once it is right;"
-                " with replay_other_accounts if you have changed it"
+                " while it was silent, although the API accepted no event after them. If they look"
+                " right, check pixel_id, correct it, and replay them; after a change of pixel_id,"
+                " with replay_other_accounts"
             )
         if self.other_accounts:
             yield (
@@ -287,7 +287,7 @@ class RunCounts:
             yield (
                 f"{self.too_large} requests were refused for their size (HTTP 413), and their"
                 f" events sent in smaller ones; set batch_size_rows to {self.fitting_rows}, so that"
-                " each batch goes at once"
+                " each batch fits into one request"
             )
 
     def _unused_zone(self, timezone: str, *, by_all: bool) -> Iterator[str]:
@@ -320,7 +320,7 @@ class RunCounts:
                 if column in idle:  # A warning says it.
                     continue
                 yield (
-                    f"{stream}: {column} is empty in all events; --explain says how it is filled,"
+                    f"{stream}: {column} is empty in all events; --explain shows how it is filled,"
                     " and which names are misspelled"
                 )
         total = self.total
@@ -331,10 +331,10 @@ class RunCounts:
         if total.rejected and not self.dry_run:
             yield (
                 f"dead letters are in {dead_letter_path}; target-liveintent --replay sends those"
-                " that can be sent by then"
+                " that can be sent"
                 if any(REASONS[reason].replayed for reason in total.rejected)
-                else f"dead letters are in {dead_letter_path}; a replay sends none of them; the"
-                " documentation (reasons) says why"
+                else f"dead letters are in {dead_letter_path}; a replay cannot send any of them;"
+                " the page of reasons in the documentation says why"
             )
 
     def _words(self, counts: StreamCounts) -> str:

@@ -251,7 +251,7 @@ class Run:
             )
             raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            msg = f"stopped while {in_flight} batches were still on their way"
+            msg = f"stopped while {in_flight} batches were still being sent"
             raise DeliveryError(msg)
 
     def finish(self) -> None:

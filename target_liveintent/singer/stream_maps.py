@@ -135,8 +135,8 @@ class StreamMap(CustomStreamMap):
         if name not in properties and name != "self":
             said, end = unknown_read(column, (name,), 0, properties)
             msg = (
-                f"a mistake in the map of '{self.stream_alias}': {said}{end} (A column that only"
-                " some records have is read with get, its name in quotes.)"
+                f"a mistake in the map of '{self.stream_alias}': {said}{end} (To read a"
+                " column that only some records have, use get with its name in quotes.)"
             )
             raise StreamMappingError(msg) from None
 

@@ -105,8 +105,8 @@ class ObjectStore:
                 self._call("info", root + bucket)
             except FileNotFoundError:
                 msg = (
-                    f"the bucket '{bucket}' of {self.setting} does not exist, and a run creates"
-                    " none: create it, or correct the setting"
+                    f"the bucket '{bucket}' of {self.setting} does not exist, and a run never"
+                    " creates one: create it, or correct the setting"
                 )
                 raise ConfigurationError(msg) from None
             except PermissionError:
@@ -207,15 +207,15 @@ class ObjectStore:
                 if self._failing_since is None:
                     self._failing_since = self._clock.monotonic()
                     msg = (
-                        f"{self.setting} cannot be reached ({reason(error)}); it is tried again for"
+                        f"{self.setting} cannot be reached ({reason(error)}); the run tries again for"
                         f" {self._retry_seconds:.0f} seconds"
                     )
                     self._warn(msg)
                 if self._seconds_left() <= 0:
                     msg = (
-                        f"{self.setting} cannot be reached, though it was tried for"
-                        f" {self._retry_seconds:.0f} seconds: {reason(error)}. Check the network"
-                        " and the endpoint of the store, and run again"
+                        f"{self.setting} could not be reached for {self._retry_seconds:.0f}"
+                        f" seconds: {reason(error)}. Check the network and the endpoint of the"
+                        " store, and run again"
                     )
                     raise StorageError(msg) from None
             else:

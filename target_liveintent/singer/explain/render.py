@@ -46,15 +46,15 @@ def _comparison(expectation: Expectation) -> Iterator[str]:
     file, became = expectation.file, expectation.words
     if expectation.written:
         yield (
-            f"'{file}' did not exist, and is written now ({became}). Look at it, keep it beside the"
-            " recording, and run this again."
+            f"'{file}' did not exist, so this run wrote it ({became}). Review it, keep it next to"
+            " the recording, and run this again."
         )
     elif expectation.difference:
-        yield f"The input does not become what '{file}' expects:"
+        yield f"The result differs from what '{file}' expects:"
         yield from expectation.difference
-        yield f"If that is how it should be, delete '{file}' and run this again."
+        yield f"If the new result is right, delete '{file}' and run this again."
     else:
-        yield f"The input becomes what '{file}' expects ({became})."
+        yield f"The result is what '{file}' expects ({became})."
 
 
 def _paragraph(stream: ExplainedStream) -> Iterator[str]:
