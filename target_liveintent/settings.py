@@ -93,7 +93,7 @@ class Settings:
         default="UTC",
     )
     email_normalization: str = setting(
-        "What is dropped before hashing, beside spaces and case: dots and `+…` for Gmail only,"
+        "What is dropped before hashing, besides spaces and case: dots and `+…` for Gmail only,"
         " for all domains, or nothing.",
         default="gmail",
     )
@@ -111,14 +111,14 @@ class Settings:
     )
     max_concurrent_requests: int = setting(
         "The most requests in flight at the same time, 1 to 256. A run starts with two and finds"
-        " out itself how many the API takes.",
+        " out itself how many the API accepts.",
         default=64,
         minimum=1,
         maximum=256,
     )
     max_requests_per_minute: int | None = setting(
         "The most requests a minute, for those whom LiveIntent has told a limit. Without it, a run"
-        " finds out itself how many the API takes.",
+        " finds out itself how many the API accepts.",
         minimum=1,
     )
     flush_interval_seconds: int = setting(
@@ -130,7 +130,7 @@ class Settings:
         minimum=1,
     )
     max_retry_seconds: int = setting(
-        "How long the run goes on while the API accepts nothing.", default=300, minimum=0
+        "How long the run continues while the API accepts nothing.", default=300, minimum=0
     )
     on_invalid: str = setting(
         "What a record that cannot be sent means: a dead letter, or the end of the run.",
@@ -220,7 +220,7 @@ class Settings:
     )
     limit: int | None = setting(
         "Send the first so many events and stop: no STATE, so the next run reads all of them again."
-        " The ledger sees to it that those are not sent again; with `ledger` off, they are.",
+        " The ledger makes sure that those are not sent again; with `ledger` off, they are.",
         minimum=1,
     )
     presets: Mapping[str, str] = setting(

@@ -272,9 +272,7 @@ class TargetLiveIntent(Target):
                 stopped = _stopped_by(number)
                 name = run_named(self.run_id)
                 if self._replay is not None:
-                    self.logger.warning(
-                        "%s; repeat the replay to send the rest%s", stopped, name
-                    )
+                    self.logger.warning("%s; repeat the replay to send the rest%s", stopped, name)
                 elif self.run.counts.is_replay:  # It has no STATE.
                     self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
                 else:

@@ -63,7 +63,7 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
         if name not in given:
             yield f"setting '{name}' is required: {SCHEMA['properties'][name]['description']}"
     if "auth_token" not in given and "auth_token_path" not in given:
-        yield "setting 'auth_token' is required, or 'auth_token_path' in its place"
+        yield "setting 'auth_token' or 'auth_token_path' is required"
 
 
 def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
 
 def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "auth_token" in given and "auth_token_path" in given:
-        yield "setting 'auth_token_path' takes the place of 'auth_token': remove one of them"
+        yield "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
     elif "auth_token_path" in given:
         try:
             read_token(given["auth_token_path"])
@@ -91,7 +91,7 @@ def _url_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if parts is None:
         yield "setting 'api_url' must be an https URL with a host and without a query"
     elif parts.username or parts.password:
-        yield "setting 'api_url' must not hold a user name or password; use auth_token"
+        yield "setting 'api_url' must not contain a user name or password; use auth_token"
     elif parts.scheme == "http" and not is_loopback(url):
         yield (
             "setting 'api_url' must use https, so that the token stays secret; plain http is for"
@@ -198,7 +198,7 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
         return
     # Meltano gives each setting its default, so the default says nothing.
     if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
-        yield "setting 'ledger_url' takes the place of 'ledger_path': remove one of them"
+        yield "settings 'ledger_url' and 'ledger_path' are both set: remove one of them"
     scheme, _, rest = given["ledger_url"].strip().partition("://")
     before_host, has_user, _ = rest.partition("?")[0].rpartition("@")
     if scheme not in {"postgresql", "postgres"} or not rest:
@@ -277,7 +277,7 @@ def _is_null_or_expression(value: Any) -> bool:
 
 _COLUMN = (
     _is_null_or_expression,
-    "a Python expression; a text constant needs quotes of its own, such as \"'web'\"",
+    "a Python expression; a text constant needs its own quotes, such as \"'web'\"",
 )
 _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "__else__": (_is_null, "null or '__NULL__'"),

@@ -37,10 +37,7 @@ def unreachable(answer: Answer, settings: Settings) -> SetUpError:
 
 def unknown_answer(answer: Answer, settings: Settings) -> DeliveryError:
     """Return the end of a run that got an answer which the API is not known to give."""
-    msg = (
-        f"the API gave an answer that nobody expects: {answer.detail}. Check api_url and"
-        " customer_id"
-    )
+    msg = f"the API gave an unexpected answer: {answer.detail}. Check api_url and customer_id"
     return DeliveryError(msg + _where(settings))
 
 
@@ -97,9 +94,9 @@ def refused_as_a_whole(what: str, detail: str) -> str:
             " requests"
         )
     return (
-        f"{what} ({detail}). The settings may be wrong, and not the events: {cause}. The next run"
-        " sends the events that were not delivered and are not dead letters; a replay keeps the"
-        " dead letters that it has not sent"
+        f"{what} ({detail}). The cause may be the settings and not the events: {cause}. The next"
+        " run sends the events that were not delivered and are not dead letters; a replay keeps"
+        " the dead letters that it has not sent"
     )
 
 

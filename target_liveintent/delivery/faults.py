@@ -62,7 +62,7 @@ def _of_certificate(fault: ssl.SSLCertVerificationError, *, by_proxy: bool) -> O
 
 def _of_plain_http(*, by_proxy: bool) -> Obstacle:
     whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
-    msg = f"the {whose} does not answer in https; it may speak plain http"
+    msg = f"the {whose} does not answer over https; it may use plain http"
     return Obstacle(msg, f"Check the scheme and the port in {setting}")
 
 

@@ -20,7 +20,7 @@ from target_liveintent.errors import SetUpError
 from target_liveintent.settings import Settings, is_loopback
 
 _MAX_BODY = 65_536
-"""Bytes of a body that are read. A longer one is no answer of this API."""
+"""Bytes of a body that are read. A longer one is not an answer of this API."""
 
 
 class Route:

@@ -1,4 +1,4 @@
-"""Reports on a run while it goes on and at its end, as far as the settings ask for it."""
+"""Reports on a run while it is running and at its end, as far as the settings ask for it."""
 
 from __future__ import annotations
 

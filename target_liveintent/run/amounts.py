@@ -25,7 +25,7 @@ _MOST_UNKNOWN = 5
 _HUGE = Decimal(10) ** 15
 _SMALL = Decimal("0.01")
 _LEAST_POWER, _MOST_POWER = -9, 15
-"""Amounts below and above these powers of ten are no money."""
+"""Amounts below and above these powers of ten are not money."""
 _MOST_DIGITS = 30
 _context = Context(prec=40)
 """More digits than the sum of a run's amounts has."""

@@ -236,7 +236,7 @@ class RunCounts:
         wanted -= total.dropped.total() - total.dropped["already_sent"]
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
         if wanted < least or bad.total() * 100 <= wanted * percent:
-            # A record that is still on its way may be delivered.
+            # A record in flight may still be delivered.
             is_over = at_end and percent != _UNLIMITED and not total.unsettled
             if not is_over or total.taken:
                 return None
@@ -272,22 +272,22 @@ class RunCounts:
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input, or"
-                " while it was silent, although the API accepted no event after them. If they look"
-                " right, check pixel_id, correct it, and replay them; after a change of pixel_id,"
-                " with replay_other_accounts"
+                " while the tap sent nothing. The API accepted no event after them, so the settings"
+                " may be wrong. If these events look right, check pixel_id, and replay them; if you"
+                " change pixel_id, replay them with replay_other_accounts"
             )
         if self.other_accounts:
             yield (
                 f"{self.other_accounts.total()} dead letters were written for another account or"
                 f" pixel ({_accounts(self.other_accounts)}), so this replay does not send them."
-                " Replay them with the settings of their account, or with replay_other_accounts to"
-                " send them with these"
+                " Replay them with the settings of their account, or set replay_other_accounts to"
+                " send them with the present settings"
             )
         if self.too_large:
             yield (
                 f"{self.too_large} requests were refused for their size (HTTP 413), and their"
-                f" events sent in smaller ones; set batch_size_rows to {self.fitting_rows}, so that"
-                " each batch fits into one request"
+                " events were sent in smaller requests; set batch_size_rows to"
+                f" {self.fitting_rows}, so that each batch fits into one request"
             )
 
     def _unused_zone(self, timezone: str, *, by_all: bool) -> Iterator[str]:
@@ -312,7 +312,7 @@ class RunCounts:
         again = " To send such events again, set ledger to false for one run"
         forget = f", or forget them all: {how_to_forget}" if how_to_forget else ""
         details = {"already_sent": again + forget}
-        # Where some streams need the setting, others may well do without: that is no warning.
+        # If some streams need the setting, others may not: that does not deserve a warning.
         yield from self._unused_zone(timezone, by_all=False)
         for stream, counts in self.streams.items():
             idle = counts.identification(stream).idle()
@@ -334,7 +334,7 @@ class RunCounts:
                 " that can be sent"
                 if any(REASONS[reason].replayed for reason in total.rejected)
                 else f"dead letters are in {dead_letter_path}; a replay cannot send any of them;"
-                " the page of reasons in the documentation says why"
+                " the page 'Reasons' of the documentation says why"
             )
 
     def _words(self, counts: StreamCounts) -> str:
@@ -357,7 +357,7 @@ class RunCounts:
 
 
 def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
-    """Return how many records of a stream were lost, for each reason that is no everyday one."""
+    """Return how many records of a stream were lost, for each reason that is not usual."""
     lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
     without_consent = counts.dropped["no_consent"]
     if without_consent >= _LEAST_DROPPED_TO_WARN and not counts.allowed:

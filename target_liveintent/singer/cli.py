@@ -114,7 +114,7 @@ def read_config_files(
         try:
             given = _ConfigInput.from_cli_args(path)
         except OSError as error:
-            reason = error.strerror or "there is no such file"
+            reason = error.strerror or "the file does not exist"
             msg = f"the configuration file '{path}' cannot be read: {reason}"
             raise ConfigurationError(msg) from None
         except (ValueError, TypeError):

@@ -110,7 +110,7 @@ _STYLES = {
     "--report": ("text", "json"),
 }
 """What `--format` can be, by what is done."""
-_NO_STYLES = ("no other",)
+_NO_STYLES = ("no format",)
 
 
 def check_options(options: Options) -> None:
@@ -132,7 +132,8 @@ def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
     for action in given:
         styles = _STYLES.get(action, _NO_STYLES)
         if options.style is not None and options.style not in styles:
-            yield f"{action} does not know the format {options.style}; it knows {' and '.join(styles)}"
+            known = " and ".join(styles)
+            yield f"{action} does not support the format {options.style}; it supports {known}"
     if options.style is not None and options.page_path:
         yield "--report with --format prints and writes no page: remove its path"
     if options.has_input and "--dead-letters" in given:

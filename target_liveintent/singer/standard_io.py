@@ -32,7 +32,7 @@ def input_of(file_input: IO[str] | None) -> IO[str]:
 def check_output() -> None:
     """Raise a `StorageError` if standard output is closed."""
     if cast("TextIO | None", sys.stdout) is None:
-        msg = "standard output is closed, so nothing can be written to it: remove >&- from the command"
+        msg = "standard output is closed, so nothing can be written: remove >&- from the command"
         raise StorageError(msg)
 
 

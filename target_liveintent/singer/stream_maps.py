@@ -254,7 +254,7 @@ class StreamMaps:
                 stream_name=stream,
             )
         except Exception as error:  # noqa: BLE001 (the SDK raises many kinds)
-            msg = f"the stream map of '{stream}' does not fit: {error}"
+            msg = f"the stream map of '{stream}' cannot be used: {error}"
             raise StreamMappingError(msg) from None
         return StreamPlan(
             counted_as,

@@ -141,7 +141,7 @@ class LedgerInFile:
         if "locked" in reason:
             reason = f"another process, such as another run, keeps it locked ({reason})"
         if isinstance(error, ValueError):
-            msg = "ledger_path is not the path of a file"
+            msg = "ledger_path is not a valid path"
         else:
             msg = f"ledger_path '{self._path}' cannot be used: {reason}"
         if self._warn is None:

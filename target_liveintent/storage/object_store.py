@@ -78,14 +78,14 @@ class ObjectStore:
                 self._call_async = asyn.sync
             except ImportError as error:
                 hint = missing_package(urlsplit(url).scheme, error)
-                msg = f"{setting} needs a package that is missing: {hint}"
+                msg = f"{setting} needs a package that is not installed: {hint}"
                 raise ConfigurationError(msg) from None
             except ValueError:
                 msg = f"{setting} must be a URL that fsspec knows, such as s3://bucket/folder"
                 raise ConfigurationError(msg) from None
         self._root = root.rstrip("/")
         if not self._root:
-            msg = f"{setting} names no bucket: give a URL such as s3://bucket/folder"
+            msg = f"{setting} does not name a bucket: give a URL such as s3://bucket/folder"
             raise ConfigurationError(msg)
 
     def check(self) -> None:
@@ -207,8 +207,8 @@ class ObjectStore:
                 if self._failing_since is None:
                     self._failing_since = self._clock.monotonic()
                     msg = (
-                        f"{self.setting} cannot be reached ({reason(error)}); the run tries again for"
-                        f" {self._retry_seconds:.0f} seconds"
+                        f"{self.setting} cannot be reached ({reason(error)}); the run tries again"
+                        f" for {self._retry_seconds:.0f} seconds"
                     )
                     self._warn(msg)
                 if self._seconds_left() <= 0:

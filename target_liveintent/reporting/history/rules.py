@@ -147,8 +147,8 @@ def other_average(case: Case) -> Iterator[Finding]:
             yield Finding(
                 currency,
                 f"the average value {_money(currency)} is {_amount(average)} in the last 24"
-                f" hours, where {_amount(usual.low)} to {_amount(usual.high)} is usual; check whether"
-                " value has changed its unit, for example to cents",
+                f" hours, where {_amount(usual.low)} to {_amount(usual.high)} is usual; check"
+                " whether value has changed its unit, for example to cents",
             )
 
 

@@ -98,7 +98,7 @@ class Inspector:
         self._convert()
 
     def _read_stream(self, source: IO[str]) -> list[bytes]:
-        """Read a Singer stream; returns the lines of the input if it is none."""
+        """Read a Singer stream; returns the lines of the input if it is not one."""
         unread: list[bytes] = []
         number = 0
         try:
@@ -119,7 +119,7 @@ class Inspector:
         return unread
 
     def _message(self, line: bytes) -> Message | None:
-        """Decode a line; None if it is no message, and may be the first line of a catalog."""
+        """Decode a line; None if it is not a message, and may be the first line of a catalog."""
         try:
             return decode_message(line)
         except InputError:
