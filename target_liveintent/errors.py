@@ -36,7 +36,7 @@ class StorageError(RunError):
 
 
 class StreamMappingError(RunError):
-    """A stream can never give an event as it is mapped, or its map reads an unknown column."""
+    """A stream cannot produce any event as it is mapped, or its map reads an unknown column."""
 
 
 class DeliveryError(RunError):

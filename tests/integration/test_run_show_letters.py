@@ -129,7 +129,7 @@ def test_no_letters(target: Launcher) -> None:
     """Where there is no file, there are no dead letters: that is no error."""
     run = show(target)
     assert (run.code, run.log) == (0, "")
-    assert run.stdout == f"There are no dead letters: there is nothing at '{LETTERS}'."
+    assert run.stdout == f"There are no dead letters: '{LETTERS}' does not exist."
     shown = found(target, "elsewhere.singer")
     assert (shown["path"], shown["files"], shown["letters"]) == ("elsewhere.singer", 0, 0)
 
@@ -213,7 +213,7 @@ def test_settings_that_do_not_matter(target: Launcher) -> None:
     )
     assert shown["letters"] == 3
     assert shown["notes"] == [
-        "setting 'pixl_id' is unknown and does nothing; did you mean 'pixel_id'?"
+        "setting 'pixl_id' is unknown and has no effect; did you mean 'pixel_id'?"
     ]
 
 

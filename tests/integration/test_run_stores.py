@@ -198,7 +198,7 @@ def test_a_store_that_is_down_at_the_start(target: Launcher, url: str, door: Doo
         schema(), *bad(1), state(1), dead_letter_path=url, max_retry_seconds=1, env=door.environment
     )
     assert (run.code, run.states) == (1, [])
-    assert "dead_letter_path cannot be reached, though it was tried for 1 seconds" in run.last_line
+    assert "dead_letter_path could not be reached for 1 seconds" in run.last_line
     assert len(door.asked) > 1
 
 

@@ -102,7 +102,7 @@ class ExplainedStream(msgspec.Struct):
 
 
 class AbsentStream(msgspec.Struct):
-    """A stream that a map names, and that did not come.
+    """A stream that a map names, and that is not in the input.
 
     Attributes:
         similar: A sentence with the stream of nearly that name; None if there is none.

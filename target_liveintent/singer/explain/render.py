@@ -29,7 +29,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
         for absent in explanation.absent_streams:
             yield ""
             yield f"Stream {absent.stream}"
-            yield f"  A map names it, but it did not come{absent.similar or ''}"
+            yield f"  A stream map names it, but it is not in the input{absent.similar or ''}"
     yield from _failures(explanation)
     if explanation.expectation is not None:
         yield from _comparison(explanation.expectation)
@@ -68,7 +68,7 @@ def _paragraph(stream: ExplainedStream) -> Iterator[str]:
     else:
         yield from _fields(stream)
     if stream.lacks:
-        yield f"  It can never give an event: it lacks {'; '.join(stream.lacks)}."
+        yield f"  It cannot produce any event: it lacks {'; '.join(stream.lacks)}."
     yield from (f"  {line}" for line in (stream.advice or "").splitlines())
     if stream.records is not None:
         yield from _records(stream.records, stream.warnings)

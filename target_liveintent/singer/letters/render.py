@@ -77,7 +77,7 @@ def _example(one: Example) -> str:
 
 def _name(one: Addressee) -> str:
     if one.customer_id is None and one.api_host is None and one.pixel_id is None:
-        return "nobody: there was no usable pixel, or an older version wrote them"
+        return "unknown account: there was no usable pixel, or an older version wrote them"
     host = f" at {one.api_host}" if one.api_host else ""
     pixel = f", pixel {one.pixel_id}" if one.pixel_id else ""
     return f"{one.customer_id}{host}{pixel}"

@@ -69,19 +69,19 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
         (
             "stream_maps",
             {"Sales.EU": MAP, "Sales": {"EU": MAP}},
-            "setting 'stream_maps.Sales.EU' comes twice, once split at a dot: remove one",
+            "setting 'stream_maps.Sales.EU' is given twice, once split at a dot: remove one",
         ),
         (
             "presets",
             {"Sales.EU": "shopify", "Sales": {"EU": "stripe_charges"}},
-            "setting 'presets.Sales.EU' comes twice, once split at a dot: remove one",
+            "setting 'presets.Sales.EU' is given twice, once split at a dot: remove one",
         ),
         (
             "stream_maps",
             {"Sales": {"EU": {"email": "mail ="}}},
             (
                 "setting 'stream_maps.Sales.EU.email' must be a Python expression; a text constant"
-                " needs quotes of its own, such as \"'web'\""
+                " needs its own quotes, such as \"'web'\""
             ),
         ),
     ],

@@ -315,7 +315,7 @@ def test_a_column_that_a_warning_names() -> None:
     counts.mapped = frozenset({"email"})
     counts.left_out.update({"email empty": 60, "value empty": 60})
     (warned,) = report.warnings()
-    assert warned.startswith("orders: email identified nobody in 60 of 60 events (60 empty, 0 ")
+    assert warned.startswith("orders: email identified no person in 60 of 60 events (60 empty, 0 ")
     (said,) = report.advice("letters")
     assert said.startswith("orders: value is empty in all events; ")
 
@@ -449,11 +449,11 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     assert "run more often" not in advice.lower()
     assert "first run" in advice
     assert letters == (
-        "dead letters are in letters.singer; a replay sends none of them; the documentation"
+        "dead letters are in letters.singer; a replay cannot send any of them; the page"
         " (reasons) says why"
     )
     report.of("orders").rejected["invalid_source"] = 1
-    assert [*report.advice("letters.singer")][-1].endswith("can be sent by then")
+    assert [*report.advice("letters.singer")][-1].endswith("can be sent")
 
 
 def test_dead_letters_of_other_accounts() -> None:
@@ -562,8 +562,8 @@ def test_two_maps_that_make_the_same_event() -> None:
     first.add(second)
     (said,) = first.warnings()
     assert said == (
-        "orders and leads: 1,200 records gave both of them one event with the same event ID, and"
-        " only that of orders is sent; map event_id in leads, so that its events have IDs of their"
+        "orders and leads: 1,200 records gave an event with the same event ID in both, and"
+        " only the event of orders is sent; map event_id in leads, so that its events have their"
         " own"
     )
 
@@ -621,7 +621,7 @@ def test_a_zone_that_is_never_used() -> None:
         assert [x for x in report.warnings(name) if "setting timezone" in x] == []
     (said,) = (x for x in report.warnings("Europe/Berlin") if "timezone" in x)
     assert said.startswith(
-        "the setting timezone was used for no event time of orders, refunds, planned: "
+        "setting 'timezone' has no effect on the event times of orders, refunds, planned: "
     )
     assert "local_time(…)" in said
     assert [

@@ -122,7 +122,7 @@ def test_what_passes_is_tried_again(faults: list[Exception]) -> None:
     assert opened.store.read("a") == b"x"
     assert opened.clock.waits == [0.5, 1.0, 2.0]
     assert opened.warnings == [
-        "a_path cannot be reached (no connection); it is tried again for 60 seconds"
+        "a_path cannot be reached (the connection failed); the run tries again for 60 seconds"
     ]
 
 
@@ -183,7 +183,7 @@ def test_an_outage_that_is_over_gives_new_time(faults: list[Exception]) -> None:
     ("fault", "words"),
     [
         (PermissionError("s3cr3t"), "access is denied"),
-        (FileNotFoundError("s3cr3t"), "it is not there"),
+        (FileNotFoundError("s3cr3t"), "it does not exist"),
         (NoCredentialsError("s3cr3t"), "no credentials are found in the environment"),
         (OSError(22, "Invalid argument"), "Invalid argument"),
         (ValueError("s3cr3t"), "ValueError"),
@@ -204,7 +204,7 @@ def test_what_no_retry_can_fix(faults: list[Exception], fault: Exception, words:
     [
         (PermissionError, "InvalidAccessKeyId", "access is denied (InvalidAccessKeyId)"),
         (PermissionError, "403", "access is denied"),
-        (FileNotFoundError, "NoSuchBucket", "it is not there (NoSuchBucket)"),
+        (FileNotFoundError, "NoSuchBucket", "it does not exist (NoSuchBucket)"),
         (RuntimeError, "SlowDown", "SlowDown"),
         (RuntimeError, "", "RuntimeError"),
     ],
@@ -287,7 +287,7 @@ def test_a_missing_package(monkeypatch: pytest.MonkeyPatch, url: str, package: s
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigurationError) as raised:
         Opened(url)
-    assert str(raised.value) == f"a_path needs a package that is missing: {package}"
+    assert str(raised.value) == f"a_path needs a package that is not installed: {package}"
 
 
 def test_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
