@@ -52,7 +52,7 @@ class SetUpError(DeliveryError):
 
 
 class OutageError(DeliveryError):
-    """The API did not take the events within `max_retry_seconds`, despite retries."""
+    """The API did not accept the events within `max_retry_seconds`, despite retries."""
 
 
 class AllRefusedError(DeliveryError):

@@ -103,13 +103,17 @@ REASONS: dict[str, Reason] = {
         " the tap send the row again.",
     ),
     "schema_violation": Reason(
-        "The record breaks the tap's own schema (only with `validate_records`)."
+        "The record breaks the tap's own schema (only with `validate_records`). Fix the tap, or set"
+        " `validate_records` to false."
     ),
     "refused_by_api": Reason(
         "The API refused this event alone; `detail` holds what it said, without addresses. Ask your"
         " account manager what is wrong with it; replay it once that is fixed."
     ),
-    "not_processed": Reason("The API accepted the batch but reported this event as not processed."),
+    "not_processed": Reason(
+        "The API accepted the batch but reported this event as not processed. A replay sends it"
+        " again."
+    ),
     "api_error": Reason(
         "The API failed again and again on this event (HTTP 500, 503 or another 5xx, 429, or no"
         " answer), while it accepted others. LiveIntent may have counted it: a replay leaves it"

@@ -89,7 +89,7 @@ class Settings:
     )
     default_source: str | None = setting("The source of events whose record has none.")
     timezone: str = setting(
-        "IANA name of the zone of times that come without one, such as `America/New_York`.",
+        "The time zone of event times that have none, by its IANA name, such as `America/New_York`.",
         default="UTC",
     )
     email_normalization: str = setting(
@@ -104,7 +104,7 @@ class Settings:
         default="all_but_secrets",
     )
     batch_size_rows: int = setting(
-        "Events a request, 1 to 100.",
+        "Events in each request, 1 to 100.",
         default=100,
         minimum=1,
         maximum=100,  # Source: LiveIntent's guide.
@@ -117,7 +117,7 @@ class Settings:
         maximum=256,
     )
     max_requests_per_minute: int | None = setting(
-        "The most requests a minute, for those whom LiveIntent has told a limit. Without it, a run"
+        "The most requests a minute, if LiveIntent has told you a limit. Without it, a run"
         " finds out itself how many the API accepts.",
         minimum=1,
     )
@@ -147,8 +147,8 @@ class Settings:
         maximum=100,
     )
     dead_letter_path: str = setting(
-        "The file that takes what could not be sent, and can be piped back; or the URL of a folder,"
-        " such as `s3://bucket/dead-letters`, that takes objects of it.",
+        "The file for records that could not be sent, which a replay sends later; or the URL of a"
+        " folder for such objects, such as `s3://bucket/dead-letters`.",
         default="liveintent-dead-letters.singer",
         minLength=1,
     )
@@ -186,8 +186,8 @@ class Settings:
         minLength=1,
     )
     report_path: str | None = setting(
-        "The run's report is written there, a path or a URL: one page, such as"
-        " `liveintent-report.html`, and beside it the same as JSON. Needs"
+        "The path or URL of the run's report: one page, such as `liveintent-report.html`, and beside"
+        " it the same as JSON. Needs"
         " `pip install 'target-liveintent[report]'`.",
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
     )
@@ -219,7 +219,7 @@ class Settings:
         default=False,
     )
     limit: int | None = setting(
-        "Send the first so many events and stop: no STATE, so the next run reads all of them again."
+        "Send only so many events and stop: no STATE, so the next run reads all of them again."
         " The ledger makes sure that those are not sent again; with `ledger` off, they are.",
         minimum=1,
     )

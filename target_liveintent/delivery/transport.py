@@ -79,7 +79,7 @@ def find_route(settings: Settings) -> Route:
 
     Raises:
         SetUpError: If a proxy or a file of certificates cannot be used.
-        OSError: If the system gives no file descriptor; it may later.
+        OSError: If no file descriptor is left; there may be one later.
     """
     try:
         request = requests.Request("POST", settings.url).prepare()

@@ -20,7 +20,7 @@ METRICS = {
     "not_sent": "Records that were not sent, by stream and reason.",
     "requests": "Requests, retries included.",
     "retries": "Requests that were sent again because of a fault.",
-    "throttled": "Requests that the API did not take because they came too fast.",
+    "throttled": "Requests that the API did not accept because they came too fast.",
     "in_flight": "Batches that are being sent.",
     "window": "The most requests that may be in flight at the same time now.",
     "rate": "The most requests a second that may start now; 0 if no limit is known.",

@@ -144,7 +144,7 @@ class RunCounts:
         streams: The counts of each stream, by the name under which it is counted.
         requests: The number of POSTs, retries included.
         retries: How many of them were sent again because of a fault.
-        throttled: How many of them the API did not take because they came too fast (429, 503).
+        throttled: How many of them the API did not accept because they came too fast (429, 503).
         unproven: Dead letters of refused events that nothing was left to compare with.
         too_large: How many requests the API refused for their size.
         fitting_rows: Half of the events of the smallest of them.

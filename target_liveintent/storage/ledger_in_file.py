@@ -71,7 +71,7 @@ class LedgerInFile:
     def waits_for(self) -> str:
         """What the run waits for at this moment, as a clause; empty if for nothing."""
         is_locked = self._file is not None and self._file.locked
-        return "another process still holds the file of ledger_path" if is_locked else ""
+        return "another process still locks the file of ledger_path" if is_locked else ""
 
     def open(self, count: int) -> Iterable[bytes]:
         """Open it, or make it; return the hashes of so many events, those that expire last."""
