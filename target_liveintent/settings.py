@@ -89,7 +89,7 @@ class Settings:
     )
     default_source: str | None = setting("The source of events whose record has none.")
     timezone: str = setting(
-        "The time zone of event times that have none, by its IANA name, such as `America/New_York`.",
+        "The time zone of event times that have none, as an IANA name: `America/New_York`.",
         default="UTC",
     )
     email_normalization: str = setting(
@@ -186,8 +186,8 @@ class Settings:
         minLength=1,
     )
     report_path: str | None = setting(
-        "The path or URL of the run's report: one page, such as `liveintent-report.html`, and beside"
-        " it the same as JSON. Needs"
+        "The path or URL of the run's report: one page, such as `liveintent-report.html`, and the"
+        " same as JSON beside it. Needs"
         " `pip install 'target-liveintent[report]'`.",
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
     )

@@ -89,7 +89,7 @@ class Inspector:
         if self.records >= MAX_RECORDS:
             yield f"Only the first {MAX_RECORDS:,} records were read."
         if self.records and (limit := self._settings.limit):
-            yield f"The setting limit has no effect here: a run would send {limit:,} events at most."
+            yield f"The setting limit is ignored: a run would send {limit:,} events at most."
         if unread:
             self.is_catalog = True
             for stream in _catalog(b"\n".join(unread)):
