@@ -450,10 +450,12 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     assert "first run" in advice
     assert letters == (
         "dead letters are in letters.singer; a replay cannot send any of them; the page"
-        " (reasons) says why"
+        " 'Reasons' of the documentation says why"
     )
     report.of("orders").rejected["invalid_source"] = 1
-    assert [*report.advice("letters.singer")][-1].endswith("can be sent")
+    assert [*report.advice("letters.singer")][-1].endswith(
+        "; target-liveintent --replay sends those that can be sent"
+    )
 
 
 def test_dead_letters_of_other_accounts() -> None:
@@ -564,7 +566,7 @@ def test_two_maps_that_make_the_same_event() -> None:
     assert said == (
         "orders and leads: 1,200 records gave an event with the same event ID in both, and"
         " only the event of orders is sent; map event_id in leads, so that its events have their"
-        " own"
+        " own IDs"
     )
 
 
