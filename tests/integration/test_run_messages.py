@@ -63,7 +63,7 @@ def test_never_an_event(
     run = target.start(**settings).send(schema("orders", columns))
     run.wait()  # standard input is still open
     assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
-    message = run.log[run.log.index("can never") :]
+    message = run.log[run.log.index("cannot produce") :]
     lacks, _, rest = message.partition("columns are")
     assert all(re.search(rf"\b{name}\b", lacks) for name in missing)
     assert not any(re.search(rf"\b{name}\b", lacks) for name in there)

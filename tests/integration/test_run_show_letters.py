@@ -84,7 +84,10 @@ def test_text(target: Launcher) -> None:
     assert lines[1] == "  cannot be sent as they are, so a replay keeps them: 3"
     for line in (
         "invalid_event_time: 2",
-        "  The event time cannot be read. ISO 8601, or Unix seconds, milliseconds or microseconds.",
+        (
+            "  The event time cannot be read. Map it as ISO 8601, or as Unix seconds, milliseconds"
+            " or microseconds."
+        ),
         "no_identity: 1",
         f"  {CUSTOMER} at 127.0.0.1, pixel 12345: 3",
     ):
@@ -175,7 +178,7 @@ def test_letters_of_others(target: Launcher) -> None:
     shown = found(target, **NO_ACCOUNT)
     assert by_prospect(shown) == {"sends": 3}
     (note,) = shown["notes"]
-    assert note.startswith("Without customer_id, ")
+    assert note.startswith("customer_id is missing, ")
 
 
 def test_a_closed_window(target: Launcher) -> None:

@@ -432,8 +432,8 @@ def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None
 SPECIAL = {
     "dead_letter_path": "set on_invalid to 'fail'",
     "ledger_path": "set ledger to false",
-    "delivered_path": "leave the setting out",
-    "metrics_path": "leave the setting out",
+    "delivered_path": "remove the setting if",
+    "metrics_path": "remove the setting if",
 }
 
 

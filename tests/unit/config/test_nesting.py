@@ -54,16 +54,17 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
             "stream_maps",
             {"Sales": {"value": "total", "EU-Orders": MAP}},
             (
-                "setting 'stream_maps.Sales.EU-Orders' is an object beside columns: a column must"
-                " be text; of the name of a stream, write ? for each dot: 'Sales?EU-Orders'"
+                "setting 'stream_maps.Sales.EU-Orders' is an object where a column is expected,"
+                " which must be text. If it is a part of a stream's name, write ? for each dot:"
+                " 'Sales?EU-Orders'"
             ),
         ),
         (
             "stream_maps",
             {"a": {"b": {"__else__": "__NULL__", "c": MAP}}},
             (
-                "setting 'stream_maps.a.b.c' is an object beside columns: a column must be text;"
-                " of the name of a stream, write ? for each dot: 'a?b?c'"
+                "setting 'stream_maps.a.b.c' is an object where a column is expected, which must"
+                " be text. If it is a part of a stream's name, write ? for each dot: 'a?b?c'"
             ),
         ),
         (

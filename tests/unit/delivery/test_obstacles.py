@@ -96,7 +96,7 @@ def fails(url: str) -> str:
     ("server", "words", "advice"),
     [
         (lambda: tls(expired=True), "certificate has expired", "this machine's clock"),
-        (self_signed_tls, "self.signed certificate", "let REQUESTS_CA_BUNDLE (or SSL_CERT_FILE"),
+        (self_signed_tls, "self.signed certificate", "set REQUESTS_CA_BUNDLE (or SSL_CERT_FILE"),
         (
             lambda: tls("other.example.com"),
             "IP address mismatch, certificate is not valid for '127.0.0.1'",
