@@ -75,7 +75,7 @@ def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
 
 def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "auth_token" in given and "auth_token_path" in given:
-        yield "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
+        yield "setting 'auth_token_path' replaces 'auth_token', but both are set: remove one"
     elif "auth_token_path" in given:
         try:
             read_token(given["auth_token_path"])
@@ -198,7 +198,7 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
         return
     # Meltano gives each setting its default, so the default says nothing.
     if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
-        yield "settings 'ledger_url' and 'ledger_path' are both set: remove one of them"
+        yield "setting 'ledger_url' replaces 'ledger_path', but both are set: remove one"
     scheme, _, rest = given["ledger_url"].strip().partition("://")
     before_host, has_user, _ = rest.partition("?")[0].rpartition("@")
     if scheme not in {"postgresql", "postgres"} or not rest:

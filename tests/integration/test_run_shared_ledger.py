@@ -258,7 +258,7 @@ def test_settings_that_contradict(target: Launcher, sandbox: Sandbox) -> None:
     for settings, said in (
         (
             {"ledger_url": "postgresql://x@h/d", "ledger_path": "l.sqlite"},
-            "settings 'ledger_url' and 'ledger_path' are both set: remove one of them",
+            "setting 'ledger_url' replaces 'ledger_path', but both are set: remove one",
         ),
         (
             {"ledger_url": "mysql://x:pw-4711@h/d"},

@@ -474,7 +474,7 @@ def test_one_file_through_a_link(tmp_path: Path, way: str) -> None:
 def test_a_database_takes_the_place_of_the_ledgers_file(path: str) -> None:
     """Meltano gives each setting its default, so only another path contradicts the database."""
     found = problems({**GOOD, "ledger_url": "postgresql://db.example.com/l", "ledger_path": path})
-    said = any("'ledger_url' and 'ledger_path' are both set" in line for line in found)
+    said = any("'ledger_url' replaces 'ledger_path', but both are set" in line for line in found)
     assert said == (path == "other.sqlite")
 
 
