@@ -287,7 +287,7 @@ def test_json_of_a_difference(target: Launcher) -> None:
 def test_json_of_a_run_that_would_fail(target: Launcher) -> None:
     run = explain(target, "--format=json", definition={"order_id": "id", "__else__": None})
     (why,) = json.loads(run.stdout)["failures"]
-    assert (run.code, why[:40]) == (1, "stream 'orders' cannot produce any event:")
+    assert (run.code, why[:41]) == (1, "stream 'orders' cannot produce any event:")
 
 
 def test_json_of_settings_alone(target: Launcher) -> None:
