@@ -291,7 +291,7 @@ def test_explain_checks_the_settings(
     path = tmp_path / "token"
     path.write_text("t0ken")
     assert explained(target, capsys, {"auth_token_path": str(path)})
-    with pytest.raises(ConfigurationError, match="remove one of them"):
+    with pytest.raises(ConfigurationError, match="but both are set: remove one"):
         explained(target, capsys, {"auth_token_path": str(path), "auth_token": "t0ken"})
 
 
