@@ -40,7 +40,7 @@ _SAYERS = {
     "too_many_rejected",
     "unknown_columns",
     "unknown_read",
-    "unknown_settings",
+    "warnings_of",
     "unmapped_message",
     "unused_zone",
     "warnings",
