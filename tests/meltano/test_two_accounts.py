@@ -91,6 +91,7 @@ def test_each_account_gets_its_own(shop: Project, sandboxes: tuple[Sandbox, Sand
     done = shop.shell(run)
     assert done.returncode == 0, done.stderr[-3000:]
     assert (ids(us), ids(eu)) == (["dollars", "lead"], ["euros"])
+    assert "metric_name=record_count" in done.stderr  # Meltano reads the log as it is defined.
     assert {event["pixelId"] for event in us.events} == {12345}
     assert {event["pixelId"] for event in eu.events} == {67890}
     assert [letters(shop, name) for name in LETTERS] == [["guest in dollars"], ["guest in euros"]]
@@ -123,3 +124,14 @@ def test_the_parent_sends_nothing(shop: Project, sandboxes: tuple[Sandbox, Sandb
     assert done.returncode != 0
     assert "setting 'customer_id' is required" in done.stdout + done.stderr
     assert [sandbox.stats.requests for sandbox in sandboxes] == [0, 0]
+
+
+def test_what_meltano_cannot_merge(shop: Project) -> None:
+    """Once it can, the page need not warn of it."""
+    settings = yaml.safe_load(shop.settings.read_text(encoding="utf-8"))
+    *_, eu = settings["plugins"]["loaders"]
+    eu["config"]["stream_maps"]["orders"] = "__NULL__"
+    shop.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    done = shop.run("config", "list", eu["name"])
+    assert done.returncode != 0
+    assert "TypeError" in done.stdout + done.stderr
