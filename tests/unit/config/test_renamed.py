@@ -14,6 +14,7 @@ from target_liveintent.config import (
     settings_of,
     warnings_of,
 )
+from target_liveintent.spark.options import unknown_options
 
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
 DEFAULTS = {
@@ -71,6 +72,7 @@ def test_texts_and_variables() -> None:
     """Options of Spark and the environment know the old name as well."""
     assert from_texts({"on_invalid": "fail"}) == {"on_invalid": "fail"}
     assert from_environment({"X_ON_INVALID": "fail"}, "X_") == {"on_invalid": "fail"}
+    assert list(unknown_options({"on_invalid": "fail", "stream_name": "orders"})) == [WARNING]
 
 
 def test_a_misspelled_name_is_led_to_the_new_one() -> None:
