@@ -27,10 +27,14 @@ def refreshed(definition: dict[str, Any], about: dict[str, Any]) -> dict[str, An
         _setting(name, schema, existing.get(name, {}))
         for name, schema in sorted(about["settings"]["properties"].items())
     ]
+    groups = [sorted(about["settings"]["required"])]
+    if len(str(groups)) < len(str(definition["settings_group_validation"])):
+        groups = definition["settings_group_validation"]
     return {
         **definition,
         "capabilities": sorted(about["capabilities"]),
         "settings": settings,
+        "settings_group_validation": groups,
         "supported_python_versions": about["supported_python_versions"],
     }
 
