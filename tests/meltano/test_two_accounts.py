@@ -132,6 +132,6 @@ def test_what_meltano_cannot_merge(shop: Project) -> None:
     *_, eu = settings["plugins"]["loaders"]
     eu["config"]["stream_maps"]["orders"] = "__NULL__"
     shop.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
-    done = shop.run("config", "list", eu["name"])
+    done = shop.run("run", "--no-install", "tap-shop", eu["name"])
     assert done.returncode != 0
     assert "TypeError" in done.stdout + done.stderr
