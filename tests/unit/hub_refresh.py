@@ -1,4 +1,4 @@
-"""What Meltano Hub's weekly refresh makes of a definition; its rules, written anew.
+"""What Meltano Hub's weekly refresh makes of a definition, by rules like its own.
 
 The Hub's own are in `hub-utils` of https://github.com/meltano/hub.
 """

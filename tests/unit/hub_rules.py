@@ -1,4 +1,4 @@
-"""What Meltano Hub asks of a pull request with a loader; its rules, written anew.
+"""What Meltano Hub asks of a pull request with a loader, by rules like its own.
 
 The Hub's own are its yamllint, its JSON schemas, and the scripts for names, maintainers and its
 API in `utility_scripts` of https://github.com/meltano/hub.
