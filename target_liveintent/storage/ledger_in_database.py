@@ -276,10 +276,10 @@ class LedgerInDatabase:
         words = (error.diag.message_primary or str(error) or type(error).__name__).split()
         reason = _without_names(" ".join(words), self._names)
         return StorageError(
-            f"the database of ledger_url cannot be used: {reason}{self._about_password(error)}"
+            f"the database of ledger_url cannot be used: {reason}{self._whose_password(error)}"
         )
 
-    def _about_password(self, error: psycopg.Error) -> str:
+    def _whose_password(self, error: psycopg.Error) -> str:
         """Return the end of a message: which password was used to connect; empty if none was."""
         if error.pgconn is not None and error.pgconn.needs_password:
             return "; it asks for a password: set ledger_password"

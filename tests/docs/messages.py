@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
-    "_about_password",
     "_comparison",
     "_explain",
     "_failures",
@@ -25,6 +24,7 @@ _SAYERS = {
     "_no_identity_hint",
     "_not_shown",
     "_where",
+    "_whose_password",
     "advice",
     "all_late",
     "describe",
