@@ -98,6 +98,6 @@ def warnings_of(config: Mapping[str, Any]) -> Iterator[str]:
     for name in config:
         if name not in READABLE:
             near = hint(name, SCHEMA["properties"])
-            yield f"setting '{name}' is unknown and does nothing{near}"
+            yield f"setting '{name}' is unknown and has no effect{near}"
     for new, old in old_names(config).items():
         yield f"setting '{old}' has a new name: write '{new}' in its place"
