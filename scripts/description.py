@@ -25,10 +25,11 @@ def complaints(description: str, repository: str, version: str) -> Iterator[str]
         yield "The description cannot be rendered"
         return
     links = re.findall(r'(?:href|src)="([^"]*)"', rendered)
+    own = re.compile(rf"{re.escape(repository)}/(?:blob|raw)/v{version}/([^#]+)#?(.*)")
     if len(links) < len(re.findall(r"\]\(", description)):
         yield f"Of the links, only {len(links)} are rendered"
     for link in links:
-        place = re.fullmatch(rf"{re.escape(repository)}/(?:blob|raw)/v{version}/([^#]+)#?(.*)", link)
+        place = own.fullmatch(link)
         if place is None:
             if not link.startswith("https://"):
                 yield f"Not an absolute link: {link}"
@@ -50,8 +51,7 @@ def main() -> int:
     """Print the complaints, and return 1 if there are any."""
     about = metadata.metadata(NAME)
     urls = dict(url.split(", ", 1) for url in about.get_all("Project-URL") or [])
-    description = about["Description"] or str(about.get_payload())
-    found = list(complaints(description, urls["Source"], about["Version"]))
+    found = list(complaints(about["Description"], urls["Source"], about["Version"]))
     print(*found, sep="\n", end="\n" if found else "")
     return bool(found)
 

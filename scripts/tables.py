@@ -209,14 +209,16 @@ def versions() -> str:
     required = " ".join(metadata.requires(_NAME) or [])
     for name, package in {"Singer SDK": "singer-sdk", "Spark": "pyspark"}.items():
         allowed = re.search(rf"(?:^| ){package}([<>=][^ ;]+)", required)
-        rows.append((name, f"`{allowed[1]}`" if allowed else "", _tested(package)))
+        bounds = sorted(allowed[1].split(","), reverse=True) if allowed else []
+        rows.append((name, f"`{', '.join(bounds)}`", _tested(package)))
     rows.insert(1, ("Meltano", f"`{meltano[1]}`" if meltano else "", _tested("meltano")))
     return _table(("", "supported", "tested with"), rows)
 
 
 def _tested(package: str) -> str:
     """Return the version of a package in constraints.txt."""
-    return re.findall(rf"^{package}==(\S+)", _text("constraints.txt"), re.MULTILINE)[-1]
+    found: list[str] = re.findall(rf"^{package}==(\S+)", _text("constraints.txt"), re.MULTILINE)
+    return found[-1]
 
 
 def example(path: str, kind: str) -> str:

@@ -6,7 +6,7 @@ Copy this file into the folder of your DAGs, and set PROJECT.
 from __future__ import annotations
 
 import os
-from datetime import datetime, timedelta
+from datetime import datetime, timedelta, timezone
 
 from airflow.providers.standard.operators.bash import BashOperator
 from airflow.sdk import DAG
@@ -29,7 +29,7 @@ for name, (schedule, command) in COMMANDS.items():
     with DAG(
         name,
         schedule=schedule,
-        start_date=datetime(2026, 1, 1),
+        start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
         catchup=False,  # a run sends all that is new, whatever hour it stands for
         max_active_runs=1,  # two runs of one job would share Meltano's STATE
         default_args={"retries": 0},  # the next run sends what a failed one did not

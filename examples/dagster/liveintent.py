@@ -37,8 +37,8 @@ def meltano(context: dg.OpExecutionContext, *command: str) -> None:
                 rest, _ = process.communicate(timeout=STOP_SECONDS)
                 context.log.info(rest)
     if process.returncode != 0:
-        metadata = {"exit_code": process.returncode}
-        raise dg.Failure(f"meltano {' '.join(command)}: {last}", metadata, allow_retries=False)
+        said = f"meltano {' '.join(command)}: {last}"
+        raise dg.Failure(said, {"exit_code": process.returncode}, allow_retries=False)
 
 
 @dg.op
