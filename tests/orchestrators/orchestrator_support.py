@@ -22,7 +22,7 @@ PAGE = DOCS / "orchestrators.md"
 """orchestrators.md, which shows the examples."""
 PLACE = "/srv/shop"
 """Where the examples have the project."""
-DENIED = "the API denied access (401)"
+DENIED = "the API denied access"
 
 
 class Ended(NamedTuple):
@@ -97,7 +97,7 @@ def fails_and_recovers(
     The scheduler sees that the first fails, and so does the health check; both say why. The
     second sends all that the first did not.
     """
-    shop.set_token("rotated")
+    shop.set_token("wr0ng-token")
     failed = send()
     assert failed.code != 0
     assert DENIED in failed.said

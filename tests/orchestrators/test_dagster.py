@@ -76,7 +76,7 @@ def test_a_failure_and_the_run_after_it(dagster: Dagster, shop: Shop, sandbox: S
     )
     replayed = dagster.execute("liveintent_replay")
     assert replayed.code == 0, replayed.said
-    assert "2 dead letters" in replayed.said
+    assert "4 dead letters" in replayed.said
 
 
 def test_the_failure_has_the_code(dagster: Dagster) -> None:

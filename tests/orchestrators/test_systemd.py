@@ -83,4 +83,4 @@ def test_systemd_takes_them(shop: Shop, tmp_path: Path) -> None:
     assert verify() == (0, "")
     timer = folder / "liveintent.timer"
     timer.write_text(timer.read_text(encoding="utf-8").replace("*:17", "*:77"), encoding="utf-8")
-    assert "OnCalendar" in verify()[1]
+    assert "Failed to parse calendar specification" in verify()[1]
