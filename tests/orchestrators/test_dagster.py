@@ -96,7 +96,7 @@ def test_the_schedule(dagster: Dagster) -> None:
     """It starts a run each hour, and skips one while the last one goes on."""
     done = dagster.python(
         "import dagster as dg, liveintent\n"
-        "instance = dg.DagsterInstance.ephemeral()\n"
+        "instance = dg.DagsterInstance.get()\n"
         "def tick():\n"
         "    with dg.build_schedule_context(instance) as context:\n"
         "        return type(liveintent.each_hour(context)).__name__\n"
