@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import contextlib
+import os
 import signal
 import subprocess
 from typing import TYPE_CHECKING
@@ -116,16 +118,21 @@ def test_the_schedule(dagster: Dagster) -> None:
 def test_a_stop(dagster: Dagster, shop: Shop, sandbox: Sandbox) -> None:
     """A run that Dagster stops ends by itself, and what it says last is in Dagster's log."""
     shop.keep_the_tap_open()
-    with subprocess.Popen(
+    process = subprocess.Popen(
         dagster.command("liveintent"),
         env={**shop.kept, **dagster.env},
         cwd=shop.folder,
         stdout=subprocess.PIPE,
         stderr=subprocess.STDOUT,
         text=True,
-    ) as process:
-        wait_until(lambda: len(sandbox.events) == 3, "the events", 60)
+        start_new_session=True,
+    )
+    try:
+        wait_until(lambda: len(sandbox.events) == 3, "the events", 240)
         process.send_signal(signal.SIGTERM)
-        said, _ = process.communicate(timeout=60)
+        said, _ = process.communicate(timeout=120)
+    finally:
+        with contextlib.suppress(ProcessLookupError):
+            os.killpg(process.pid, signal.SIGKILL)  # What it started, too.
     assert process.returncode != 0
     assert "stopped by SIGTERM" in said
