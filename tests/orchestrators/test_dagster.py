@@ -134,5 +134,7 @@ def test_a_stop(dagster: Dagster, shop: Shop, sandbox: Sandbox) -> None:
     finally:
         with contextlib.suppress(ProcessLookupError):
             os.killpg(process.pid, signal.SIGKILL)  # What it started, too.
+        process.wait(10)
+        process.stdout.close()
     assert process.returncode != 0
     assert "stopped by SIGTERM" in said
