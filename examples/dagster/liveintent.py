@@ -81,10 +81,10 @@ def liveintent_replay() -> None:
     job=liveintent, cron_schedule="17 * * * *", default_status=dg.DefaultScheduleStatus.RUNNING
 )
 def each_hour(context: dg.ScheduleEvaluationContext) -> dg.RunRequest | dg.SkipReason:
-    """Start a run, unless the last one still goes on."""
+    """Start a run, unless the last one is still running."""
     unfinished = dg.RunsFilter(job_name="liveintent", statuses=UNFINISHED)
     if context.instance.get_runs(unfinished, limit=1):
-        return dg.SkipReason("The last run still goes on.")
+        return dg.SkipReason("The last run is still running.")
     return dg.RunRequest()
 
 
