@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
+    "_afterwards",
     "_comparison",
     "_explain",
     "_failures",

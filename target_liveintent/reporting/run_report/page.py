@@ -81,7 +81,7 @@ def _message(facts: Facts) -> str:
     said = text(facts.message).replace("\n", "<br>")
     after = "Fix that; the next run with the same options sends what has no fate yet."
     if facts.is_replay:
-        after = "Keep the file that was piped in, and pipe it in again."
+        after = "Repeat the replay; a file that was piped in has to be kept for that."
     elif facts.ending == STOPPED:
         after = "The next run goes on where STATE stands."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
