@@ -81,7 +81,7 @@ class PutBackToFile:
 
     def complete(self) -> None:
         """Put back what interrupted replays have begun to put back."""
-        with failures_named(f"what is left for '{self._path}' cannot be put back"):
+        with failures_named(f"dead_letter_path '{self._path}' cannot be written"):
             for rest in self.rests:
                 self._append(rest)
 

@@ -55,8 +55,7 @@ def test_a_kill_at_each_step(tmp_path: Path, way: str) -> None:
     assert step > 12
 
 
-@pytest.mark.parametrize("source", ["file", "objects"])
-@pytest.mark.parametrize("moves", [False, True])
+@pytest.mark.parametrize(("source", "moves"), [("file", False), ("file", True), ("objects", True)])
 def test_another_replay_comes_before_the_repetition(
     tmp_path: Path, source: str, moves: bool
 ) -> None:
