@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import os
 import stat
@@ -138,6 +139,26 @@ def test_what_cannot_be_put_back(tmp_path: Path) -> None:
     replay(path, tmp_path / "dead-letters")
     assert left(tmp_path) == ["7"]
     assert others(tmp_path) == []
+
+
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not whole is removed; the journal stays, and the next replay goes on with it."""
+    path = tmp_path / "dead-letters"
+    write(path, "1", "7")
+    real = os.fsync
+
+    def full(file: int) -> None:
+        if os.readlink(f"/proc/self/fd/{file}").endswith(".rest.new"):  # noqa: PTH115
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"dead_letter_path .* No space left on device"):
+        replay(path, path)
+    assert {one.rpartition(".")[2] for one in others(tmp_path)} == {"journal", "notes"}
+    monkeypatch.undo()
+    replay(path, path, "2")
+    assert (left(tmp_path), others(tmp_path)) == (["7"], [])
 
 
 def test_a_part_can_be_left_again(tmp_path: Path) -> None:

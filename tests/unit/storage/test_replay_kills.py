@@ -121,20 +121,23 @@ def test_objects_that_stay(tmp_path: Path) -> None:
     assert step >= 2
 
 
-def test_somebody_deletes_the_file_after_the_kill(tmp_path: Path) -> None:
+@pytest.mark.parametrize("looks", ["before the repetition", "after it"])
+def test_somebody_deletes_the_file_after_the_kill(tmp_path: Path, looks: str) -> None:
     """A run that has it open saves its letters, unless the replay has taken them over."""
     for step, folder in each_step(tmp_path):
         path = folder / "dead-letters"
         run = DeadLetterFile(str(path))
+        run.write(letter("0"))
         run.write(letter("7"))
         file = path.stat().st_ino
         was_killed = killed_at(step, path, path)
         if path.exists() and path.stat().st_ino == file:
             path.unlink()
+        sent = replay(path, path) if looks == "after it" else []
         run.write(letter("8"))
         run.close()
-        replay(path, path)
-        assert left(folder) == ["7", "8"], step
+        sent += replay(path, path)
+        assert (left(folder), len(sent) < 2) == (["7", "8"], True), step
         if not was_killed:
             break
     assert step > 12

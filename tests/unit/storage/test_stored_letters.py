@@ -153,7 +153,7 @@ def test_many_objects(files: Any) -> None:
             replayed.settle([number])
         else:
             replayed.replace(number, new)
-    assert len(os.listdir("/proc/self/fd")) - before <= 1  # noqa: PTH208
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     replayed.close()
     replayed.release()
     assert objects(files) == {f"letters/{number:02}.singer": HEAD + new for number in range(50)}
@@ -166,9 +166,11 @@ def test_new_letters_that_fill_the_memory(
     monkeypatch.setattr(replay_notes, "_MOST_IN_MEMORY", 100)
     for number in range(5):
         files.pipe_file(f"/bucket/letters/{number}.singer", HEAD + 20 * ONE)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
     replayed = Replayed()
     for number, _ in enumerate(replayed.read(letters_at(URL).take("run-2"))):
         replayed.replace(number, line(f"new-{number}"))
+    assert len(os.listdir("/proc/self/fd")) - before <= 1  # noqa: PTH208
     replayed.close()
     replayed.release()
     for number in range(5):
