@@ -22,6 +22,7 @@ from target_liveintent.storage.replay_files import (
     alone,
     failures_named,
     forget_ledger,
+    is_anything_left,
     is_named,
     leftover,
     part_of,
@@ -116,7 +117,7 @@ class TakenOver:
         try:
             is_file = stat.S_ISREG(os.stat(self._file).st_mode)  # noqa: PTH116
         except FileNotFoundError:
-            if self.interrupted:
+            if is_anything_left(self._prefix):
                 return
             msg = (
                 f"there is no file '{self._path}', and no interrupted replay of it has left"

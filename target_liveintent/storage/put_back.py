@@ -126,7 +126,7 @@ class PutBackToFile:
                     file.add_missing(target, lines)
                     os.fsync(target)
                     lines.truncate(0)  # Only its name is still needed.
-                os.rename(rest, f"{rest.removesuffix('rest')}back")  # noqa: PTH104
+                os.replace(rest, f"{rest.removesuffix('rest')}back")  # noqa: PTH105
                 sync_folder(rest)
             file.cover()
         finally:

@@ -44,6 +44,11 @@ def leftover(prefix: str, kind: str) -> list[str]:
     return sorted(glob.glob(f"{glob.escape(prefix)}-*.{kind}"))  # noqa: PTH207
 
 
+def is_anything_left(prefix: str) -> bool:
+    """Return whether an interrupted replay has left a file of any kind."""
+    return bool(glob.glob(f"{glob.escape(prefix)}*"))  # noqa: PTH207
+
+
 def part_of(prefix: str, path: str) -> str:
     """Return the ID of the part that is in the name of a file."""
     return path[len(prefix) + 1 :].rpartition(".")[0]

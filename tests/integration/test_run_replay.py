@@ -216,6 +216,24 @@ def test_a_dry_run_is_one_of_a_replay(to_server: Launcher) -> None:
     assert "set dry_run" in run.log
 
 
+def test_progress(to_server: Launcher, server: FaultyServer) -> None:
+    """A replay says how far it is, as a run does."""
+    write_letters(to_server.folder / LETTERS, [letter(f"e{n}") for n in range(30)])
+    gate = threading.Event()
+
+    def wait(request: Request) -> Reply:
+        if "e0" not in request.ids:
+            server.hold(gate)
+        return Reply()
+
+    server.answer = wait
+    run = start_replay(to_server, batch_size_rows=10, flush_interval_seconds=1)
+    wait_until(lambda: "so far: 30 read, 10 delivered" in run.log, "a line of progress")
+    gate.set()
+    assert run.wait().code == 0
+    assert server.delivered == {f"e{n}" for n in range(30)}
+
+
 # How it ends
 
 

@@ -136,6 +136,7 @@ class Campaign:
         self.latency = 0.15
         self.refresh: Callable[[], None] = lambda: None  # Copies dead letters that are elsewhere.
         self.ended: list[Ended] = []
+        self.beside: set[str] = set()  # The tokens of runs that went on beside another one.
         self.gone: dict[str, float] = {}  # When a run had ended, or was told to, by token.
         self.runs = 0
 
@@ -288,6 +289,8 @@ class Campaign:
         for event, before, again in server.repeats:
             if before.answered_at is None or not before.sure:
                 continue  # The answer was lost.
+            if again.token in self.beside and before.reply.status == 200:
+                continue  # It had begun before, and the ledger knows only what a 204 confirmed.
             assert before.token != again.token, f"{event} twice in {again.token}"
             repeated.setdefault(before.token, []).append((event, before))
         if self.ledger is not None:
@@ -314,17 +317,17 @@ class Campaign:
 
     def _sent_in_two_runs_at_once(self) -> list[str]:
         """The events that a run sent while another one had claimed them."""
-        named = self.server.named
-        given_up = {*self.feed.expected, *named["named"], *named["unclear"]}
-        last: dict[str, str] = {}
+        last: dict[str, Request] = {}
         found = []
         for request in self.server.requests:
             for event in request.ids:
-                before = last.setdefault(event, request.token)
-                is_another = before != request.token and event not in given_up
-                if is_another and request.seen < self.gone[before]:
+                before = last.setdefault(event, request)
+                last[event] = request
+                if before.token == request.token or event in self.feed.expected:
+                    continue
+                # After a 200, no claim is left, and the ledger does not know of the event.
+                if before.reply.status != 200 and request.seen < self.gone[before.token]:
                     found.append(event)
-                last[event] = request.token
         return found
 
     def _judge_repeated(self, ended: Ended, events: list[tuple[str, Request]]) -> None:
@@ -494,6 +497,7 @@ def beside_another(campaign: Campaign, number: int) -> None:
     token = f"run-{campaign.runs}"
     wait_until(trouble.began, "a request that waits")
     other, feeding_other = campaign.start(upto, watch=watch)
+    campaign.beside.add(f"run-{campaign.runs}")
     wait_until(lambda: campaign.requests() > 0, "what the other one alone has read", 90)
     campaign.signal(run, number, token=token)
     feeding.join()

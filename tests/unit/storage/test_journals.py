@@ -201,6 +201,20 @@ def test_two_replays_complete_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     assert others(tmp_path) == []
 
 
+def test_what_was_to_be_put_back_is_replayed_to_another_file(tmp_path: Path) -> None:
+    """It is put back first, where it belongs, and taken over from there."""
+    path, to, other = tmp_path / "again", tmp_path / "dead-letters", tmp_path / "dead-letters-2"
+    write(path, "7", "8")
+    for step in range(100):
+        assert killed_at(step, path, to)
+        if PutBackToFile(str(to)).rests:
+            break
+    assert replay(to, other, "2", {"7"}) == ["7"]
+    assert (left(tmp_path), [x["event_id"] for x in records(other)]) == (["8"], ["8"])
+    replay(path, to, "3")
+    assert (left(tmp_path), others(tmp_path)) == (["8"], [])
+
+
 @pytest.mark.parametrize("torn", [b"", b"9", b'9 {"type":"REC', b"99\n"])
 def test_a_repetition_goes_on_with_the_notes(tmp_path: Path, torn: bytes) -> None:
     """What was settled is not read again; of what was replaced, the new letter is."""

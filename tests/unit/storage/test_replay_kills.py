@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from replay_support import SENT, killed_at, left, letter, others, records, replay, write
+from replay_support import SENT, killed_at, left, letter, letters_at, others, records, replay, write
 
 from target_liveintent.storage.dead_letters import DeadLetterFile
 
@@ -45,6 +45,8 @@ def test_a_kill_at_each_step(tmp_path: Path, way: str) -> None:
         write(to, "c")  # A run goes on meanwhile.
         if way == "twice":
             killed_at(step + 3, path, to)
+        if was_killed:
+            letters_at(path, to).check()  # It is no typing error.
         replay(path, to)
         wanted = [*LETTERS[4:], *(["c"] if path == to else ["a", "b", "c"])]
         assert left(folder) == sorted(wanted), step
