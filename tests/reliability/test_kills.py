@@ -12,7 +12,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 
 import pytest
 from faults import Faults
-from faulty_server import FaultyServer, Reply, Request
+from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
 from integration_support import wait_until
 from ledger_claims import claimed, count, let_claims_lapse
 from reliability_support import (
@@ -236,7 +236,7 @@ class Campaign:
         self.end_claims(run, token)
         self.server.release()
         settled = run.code > 0 and not assert_adds_up(run)["not settled"]
-        if run.code > 0 and not lasting and not self._failed(token):
+        if run.code > 0 and not lasting and not self._failed(token, at):
             assert settled, run.log
         self.gone[token] = at
         self.ended.append(Ended(token, self.watch.bookmark, at, settled))
@@ -258,9 +258,17 @@ class Campaign:
         assert claimed(self.ledger, found[1]) >= len(in_flight - self.feed.expires.keys()), run.log
         let_claims_lapse(self.ledger, found[1])  # Nobody waits for half a minute after each kill.
 
-    def _failed(self, token: str) -> bool:
-        """Whether the API has failed a run by itself."""
-        return any(r.reply.fault for r in self.server.requests if r.token == token)
+    def _failed(self, token: str, at: float) -> bool:
+        """Whether the API has failed a run, before it was told to stop at this time.
+
+        So it has if answers were held for so long that the run has given up on them. It goes slowly
+        after that, and may need more than the seconds that are left to send what it has read.
+        """
+        return any(
+            r.reply.fault or (r.reply.held and at - r.at > SURE_WITHIN)
+            for r in self.server.requests
+            if r.token == token
+        )
 
     # The verdict
 
