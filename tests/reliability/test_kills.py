@@ -10,6 +10,7 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import fakes
 import pytest
 from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
@@ -33,6 +34,8 @@ from reliability_support import (
     summary,
 )
 
+from target_liveintent.delivery.pool import most_batches
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -45,6 +48,8 @@ EVENTS = 40_000 if LONG else 16_000
 CAMPAIGNS = 7 if LONG else 2
 BATCH = 20
 AT_ONCE = 8
+HANDED_OVER = most_batches(fakes.settings(batch_size_rows=BATCH, max_concurrent_requests=AT_ONCE))
+"""Batches that can be answered while the run waits for a store, and has not told the ledger yet."""
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 ORDERLY = (signal.SIGTERM, signal.SIGINT)
 SOON = 8.0
@@ -52,7 +57,7 @@ SOON = 8.0
 LOOKS = 2.5
 """Seconds within which an answer is booked: a look a second, and some for a busy machine."""
 LOOKS_AT_STORE = LOOKS + 3.0
-"""The same where STATE waits for an object: `flush_interval_seconds` and the upload."""
+"""The same where a look waits for an object: `flush_interval_seconds` and the upload."""
 
 
 class Ended(NamedTuple):
@@ -319,9 +324,14 @@ class Campaign:
                 continue
             possible.update(request.ids)
             ended = ends.get(request.token)
-            if ended is None or ended.settled or request.answered_at < ended.at - LOOKS:
+            if ended is None or ended.settled or request.answered_at < ended.at - self._looks:
                 known.update(request.ids if request.sure else ())
         assert len(known) <= count(ledger, "accepted") <= len(possible)
+
+    @property
+    def _looks(self) -> float:
+        """Seconds within which an answer is booked."""
+        return LOOKS if self._store is None else LOOKS_AT_STORE
 
     def _sent_in_two_runs_at_once(self) -> list[str]:
         """The events that a run sent while another one had claimed them."""
@@ -343,10 +353,10 @@ class Campaign:
         sent_again = {number(event) for event, _ in events}
         assert min(sent_again) >= ended.bookmark
         if self.ledger is not None:
-            assert len(sent_again) <= BATCH * AT_ONCE, ended
+            assert len(sent_again) <= BATCH * HANDED_OVER, ended
             for _, before in events:
                 assert before.answered_at is not None
-                assert before.answered_at > ended.at - LOOKS, (ended, before)
+                assert before.answered_at > ended.at - self._looks, (ended, before)
         if ended.settled:
             # All was delivered: only what the tap sent after its last STATE comes again.
             assert self._states_in(ended.bookmark, min(sent_again)) == 0, ended
@@ -359,7 +369,7 @@ class Campaign:
             for request in self.server.requests
             if request.token == ended.token
             and request.answered_at is not None
-            and request.answered_at < ended.at - (LOOKS if self._store is None else LOOKS_AT_STORE)
+            and request.answered_at < ended.at - self._looks
             for event in request.processed
         }
         while covered in early:
