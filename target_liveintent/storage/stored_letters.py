@@ -9,7 +9,7 @@ from __future__ import annotations
 
 import io
 import os
-from collections.abc import Collection, Iterable, Iterator
+from collections.abc import Iterable, Iterator
 from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 
@@ -35,12 +35,21 @@ class LetterObject:
     def __init__(self, store: ObjectStore, key: str, back: PutBack | None = None) -> None:
         self.name = f"{store.url}/{key}"
         self.notes: str | None = None  # Nothing but dead letters is put into the folder.
-        # It begins with the time of the object, and says of which folder it is.
-        self.part = f"{key.removesuffix(ENDING)[:_TIME]}-{digest(key)}-{digest(store.url)}"
         self._store = store
         self._key = key
         self._back = back
         self._seen: str | None = None  # The digest of its content, once it was read.
+
+    @property
+    def part(self) -> str:
+        """The ID of the part: of which object, and of which content, as others may replace it.
+
+        It begins with the time of the object, and ends in what stands for its folder.
+        """
+        if self._seen is None:
+            next(self.lines(), None)
+        time = self._key.removesuffix(ENDING)[:_TIME]
+        return f"{time}-{digest(f'{self._key} {self._seen}')}-{digest(self._store.url)}"
 
     def lines(self) -> Iterator[bytes]:
         """Yield its lines; none if it is gone, as somebody else has replayed or removed it.
@@ -104,17 +113,21 @@ class StoredLetters:
     def sources(self) -> list[LetterObject]:
         """The objects directly in the folder."""
         self._store.check()
-        finished = self._finished
-        return [one for one in self._objects if one.part not in finished]
+        return self._divided()[1]
 
     @property
     def _objects(self) -> list[LetterObject]:
         keys = [name for name in self._store.names() if name.endswith(ENDING)]
         return [LetterObject(self._store, key, self._back) for key in keys]
 
-    @property
-    def _finished(self) -> Collection[str]:
-        return () if self._back is None else self._back.parts
+    def _divided(self) -> tuple[list[LetterObject], list[LetterObject]]:
+        """Return the objects that an interrupted replay has put elsewhere, and the others."""
+        finished = () if self._back is None else self._back.parts
+        if not finished:  # The usual case; otherwise each object has to be read for that.
+            return [], self._objects
+        objects = self._objects
+        done = [one for one in objects if one.part in finished]
+        return done, [one for one in objects if one not in done]
 
     @property
     def ledger(self) -> str:
@@ -145,15 +158,13 @@ class StoredLetters:
         if self._back is None:
             return self._objects
         self._back.complete()
-        finished = self._back.parts
-        objects = self._objects
-        for one in objects:
-            if one.part in finished:
-                one.remove()
-        for part in finished:  # Those that were removed before: the name says of which folder.
+        done, others = self._divided()
+        for one in done:
+            one.remove()
+        for part in self._back.parts:  # Their objects are gone: they are all of this folder.
             if part.endswith(digest(self._store.url)):
                 self._back.forget(part)
-        return [one for one in objects if one.part not in finished]
+        return others
 
     def forget_ledger(self) -> None:
         """Remove the ledger of a replay that has come to its end."""

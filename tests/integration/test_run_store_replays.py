@@ -13,7 +13,7 @@ from integration_support import LETTERS, lines, order, read_letters, schema, wai
 from target_liveintent.conversions.model import DEAD_LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from integration_support import Launcher, Running
     from object_store import Asked, Door, Store
@@ -127,6 +127,19 @@ def test_a_file_into_a_store(target: Launcher, store: Store, bucket: str, url: s
     assert not list(target.folder.glob("*.journal"))
 
 
+def killing(run: Running, *methods: str) -> Callable[[Asked], int | None]:
+    """Return what kills a run at a request of one of these methods, before the store gets it."""
+
+    def kill(asked: Asked) -> int | None:
+        if asked.method not in methods:
+            return None
+        run.process.kill()
+        run.process.wait()
+        return 503
+
+    return kill
+
+
 def test_a_replay_that_is_killed(
     target: Launcher, sandbox: Sandbox, store: Store, door: Door, bucket: str
 ) -> None:
@@ -134,15 +147,7 @@ def test_a_replay_that_is_killed(
     put(store, bucket, a=letters("1", "2"), b=letters("3", "bad"))
     given = {"dead_letter_path": f"s3://{bucket}/{LETTERS_FOLDER}", "ledger": False}
     run = start_replay(target, "", door.environment, **given)
-
-    def kill(asked: Asked) -> int | None:
-        if asked.method not in {"PUT", "DELETE"}:
-            return None
-        run.process.kill()
-        run.process.wait()
-        return 503
-
-    door.before = kill
+    door.before = killing(run, "PUT", "DELETE")
     wait_until(lambda: run.process.poll() is not None, "its end")
     assert left(store, bucket) == {"a.singer": ["1", "2"], "b.singer": ["3", "bad"]}
     again = replay(target, "", store.environment, **given)
@@ -159,15 +164,7 @@ def test_a_replay_into_a_file_that_is_killed(
     url = f"s3://{bucket}/{LETTERS_FOLDER}"
     put(store, bucket, a=letters("1", "bad-1"), b=letters("bad-2"))
     run = start_replay(target, url, door.environment)
-
-    def kill(asked: Asked) -> int | None:
-        if asked.method != "DELETE":
-            return None
-        run.process.kill()
-        run.process.wait()
-        return 503
-
-    door.before = kill
+    door.before = killing(run, "DELETE")
     wait_until(lambda: run.process.poll() is not None, "its end")
     own = target.folder / LETTERS
     assert [x["event_id"] for x in read_letters(own)] == ["bad-1"]
@@ -175,6 +172,23 @@ def test_a_replay_into_a_file_that_is_killed(
         again = replay(target, path, store.environment)
         assert again.code == 0, again.log
     assert [x["event_id"] for x in read_letters(own)] == ["bad-1", "bad-2"]
+    assert (sent(sandbox), store.objects(bucket)) == (["1"], {})
+    assert not list(target.folder.glob(".liveintent-replay*"))
+
+
+def test_an_object_that_is_replaced_after_the_kill(
+    target: Launcher, sandbox: Sandbox, store: Store, door: Door, bucket: str
+) -> None:
+    """Other letters under its name, as Spark may write them, are replayed as well."""
+    url = f"s3://{bucket}/{LETTERS_FOLDER}"
+    put(store, bucket, a=letters("bad-1"))
+    run = start_replay(target, url, door.environment)
+    door.before = killing(run, "DELETE")
+    wait_until(lambda: run.process.poll() is not None, "its end")
+    put(store, bucket, a=letters("1", "bad-2"))
+    assert replay(target, url, store.environment).code == 0
+    letters_left = read_letters(target.folder / LETTERS)
+    assert [x["event_id"] for x in letters_left] == ["bad-1", "bad-2"]
     assert (sent(sandbox), store.objects(bucket)) == (["1"], {})
     assert not list(target.folder.glob(".liveintent-replay*"))
 
