@@ -129,8 +129,8 @@ class TakenOver:
             raise ConfigurationError(msg) from None
         if not is_file:
             msg = (
-                f"'{self._path}' is no file, and --replay takes one: give a file of dead letters,"
-                " or the URL of their folder"
+                f"'{self._path}' is not a file: give --replay a file of dead letters, or the URL of"
+                " their folder"
             )
             raise ConfigurationError(msg)
 

@@ -138,8 +138,8 @@ class StoredLetters:
         """
         if self._files is None:
             msg = (
-                "with 'ledger' false, a replay keeps a ledger of its own, and no folder can be"
-                " written: set TMPDIR to one, or set ledger_url"
+                "with 'ledger' false, a replay keeps a ledger of its own, but it can write to no"
+                " folder: set TMPDIR to one, or set ledger_url"
             )
             raise ConfigurationError(msg)
         return f"{self._files}.sqlite"

@@ -180,7 +180,7 @@ def test_nothing_to_replay(to_server: Launcher, server: FaultyServer) -> None:
     [
         ("absent.singer", "there is no file 'absent.singer', and no interrupted replay of it"),
         ("absent/letters.singer", "there is no file 'absent/letters.singer'"),
-        ("folder", "'folder' is no file, and --replay takes one"),
+        ("folder", "'folder' is not a file: give --replay a file"),
         ("file/letters.singer", "'file/letters.singer', cannot be read: Not a directory"),
     ],
 )
@@ -294,7 +294,7 @@ def test_sigterm_leaves_what_was_not_sent(to_server: Launcher, server: FaultySer
     wait_until(lambda: len(server.delivered) >= 10, "the first letters")
     run.signal(signal.SIGTERM).wait()
     assert run.code == 143
-    assert "repeat the replay to send what it has left" in run.log
+    assert "repeat the replay to send the rest" in run.log
     assert "STATE" not in run.log
     assert set(left(to_server.folder)) == {f"e{n}" for n in range(300)} - server.delivered
     assert len(left(to_server.folder)) == len(set(left(to_server.folder)))

@@ -81,9 +81,9 @@ def _message(facts: Facts) -> str:
     said = text(facts.message).replace("\n", "<br>")
     after = "Fix that; the next run with the same options sends what has no fate yet."
     if facts.is_replay:
-        after = "Repeat the replay; a file that was piped in has to be kept for that."
+        after = "Repeat the replay. If you have piped a file in, keep it, and pipe it in again."
     elif facts.ending == STOPPED:
-        after = "The next run goes on where STATE stands."
+        after = "The next run continues from the last STATE."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
 
 

@@ -73,7 +73,7 @@ def hanging() -> Iterator[list[Hanging]]:
 def line(name: str) -> str:
     return (
         f"WARNING stopped by {name}, but after 0 seconds it waits for a test; so the process ends"
-        " here: run it again (run 1)"
+        " now: run it again (run 1)"
     )
 
 
