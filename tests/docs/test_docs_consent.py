@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import itertools
 import json
+import re
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,28 +38,33 @@ def tcf(purposes: Iterable[int], version: int = 2) -> str:
 
 def gpp(sale: int, sharing: int, advertising: int, gpc: str = "") -> str:
     """A GPP string with the section of the United States alone."""
-    header = _text("".join(["000011", "000001", "000000000001", "0", "01011"]))  # 7 is `01011`
+    header = _text("000011000001000000000001001011")  # the section 7 alone
     notices = "01" * 6
     answers = "".join(format(answer, "02b") for answer in (sale, sharing, advertising))
     return f"{header}~{_text('000001' + notices + answers + '00' * 18)}{gpc}"
 
 
-def _says_yes(column: str) -> Callable[[Any], bool]:
-    """Return what the recipe for a column makes of a string: whether it lets the record go."""
+def _says_yes(*columns: str) -> Callable[..., bool]:
+    """Return what the recipe that reads just these columns makes of strings: yes or no."""
     maps = [yaml.safe_load(block.text) for block in blocks(PAGE) if block.kind == "yaml"]
-    given = next(one for one in maps if column in one["stream_maps"]["orders"]["consent"])
+    (given,) = (one for one in maps if _read(one) == set(columns))
     stream_maps = StreamMaps(given["stream_maps"], given.get("stream_map_config", {}))
-    columns = {name: {} for name in ("paid_at", "email", column)}
-    (plan,) = stream_maps.plans("orders", {"properties": columns})
-    assert plan.transform is not None
+    properties = {name: {} for name in ("paid_at", "email", *columns)}
+    (plan,) = stream_maps.plans("orders", {"properties": properties})
 
-    def says_yes(text: Any) -> bool:
+    def says_yes(*texts: Any) -> bool:
         assert plan.transform is not None
-        mapped = plan.transform({"paid_at": 0, "email": "jane@example.com", column: text})
+        strings = dict(zip(columns, texts, strict=True))
+        mapped = plan.transform({"paid_at": 0, "email": "jane@example.com", **strings})
         assert mapped is not None
         return consent(mapped["consent"])
 
     return says_yes
+
+
+def _read(settings: dict[str, Any]) -> set[str]:
+    """Return the columns that a recipe for consent reads."""
+    return set(re.findall(r"get\('(\w+)'\)", settings["stream_maps"]["orders"]["consent"]))
 
 
 USELESS = [None, "", "C", "CQ", "none", "null", 5, True, [], {}, ["C"], "C" + "." * 40, "C" * 26]
@@ -98,8 +104,17 @@ def test_us_privacy() -> None:
     says_yes = _says_yes("us_privacy")
     for notice, sale, agreement in itertools.product("YN-", repeat=3):
         assert says_yes(f"1{notice}{sale}{agreement}") is (sale in "N-")
-    assert not says_yes("2YNN")
-    assert not any(map(says_yes, USELESS))
+    assert not any(map(says_yes, [*USELESS, "2YNN", "1", "1Y", "1Y n", 1, 1.5]))
+
+
+def test_one_column_for_all() -> None:
+    """The first string that is there decides; without any, the answer is no."""
+    says_yes = _says_yes("tc_string", "us_privacy")
+    assert says_yes(tcf({1, 7}), "1YYN")
+    assert not says_yes(tcf({1}), "1YNN")
+    assert says_yes(None, "1YNN")
+    assert not says_yes("", "1YYN")
+    assert not says_yes(None, None)
 
 
 @pytest.mark.parametrize("purpose", range(1, 11))
