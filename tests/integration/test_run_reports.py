@@ -108,7 +108,7 @@ def test_report_of_a_failed_run(to_server: Launcher, server: FaultyServer) -> No
     assert facts["ending"] == "failed"
     assert facts["message"] == run.last_line
     assert (facts["total"]["delivered"], facts["total"]["unsettled"]) == (0, 50)
-    assert "without a fate" in facts["conclusions"][1]
+    assert "without an outcome" in facts["conclusions"][1]
 
 
 def test_report_of_a_run_that_never_began(to_server: Launcher) -> None:

@@ -157,7 +157,7 @@ def _missing(facts: Facts) -> str:
     not_sent = [one for one in facts.not_sent if one.reason != "already_sent"]
     reasons = [f"{one.records:,} `{one.reason}`" for one in not_sent]
     if facts.total.unsettled:
-        reasons.append(f"{facts.total.unsettled:,} without a fate, which the next run sends")
+        reasons.append(f"{facts.total.unsettled:,} without an outcome, which the next run sends")
     verb = "would not go" if facts.dry_run else "did not go"
     words = f"{counted(facts.missing, 'record')} {verb}: {', '.join(reasons)}."
     if not_sent:

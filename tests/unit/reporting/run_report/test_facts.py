@@ -82,12 +82,12 @@ def test_unsettled_records() -> None:
     run.counts.of("orders").read += 7
     facts = run.facts(Ending(FAILED, "the API denied access"))
     assert facts.conclusions[1] == (
-        "7 records did not go: 7 without a fate, which the next run sends."
+        "7 records did not go: 7 without an outcome, which the next run sends."
     )
     text = run.page(Ending(FAILED, "the API denied access"))
     assert "badge failed" in text
     assert "the API denied access" in text
-    assert "without a fate" in text
+    assert "without an outcome" in text
 
 
 def test_how_late_they_were() -> None:

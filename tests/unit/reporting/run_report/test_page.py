@@ -154,14 +154,14 @@ def test_the_rows_of_streams() -> None:
         ("b", "3"),
         ("all", "5"),
     ]
-    assert "without a fate" not in part
+    assert "without an outcome" not in part
 
 
 def test_a_single_record_without_an_outcome() -> None:
     """One record that a failed run left unsettled is enough for the column to be there."""
     run = MadeUpRun().deliver()
     run.counts.of("orders").read += 1
-    assert '<th scope="col">without a fate</th>' in run.page(Ending(FAILED, "no luck"))
+    assert '<th scope="col">without an outcome</th>' in run.page(Ending(FAILED, "no luck"))
 
 
 def test_the_legend_of_outcomes() -> None:
