@@ -9,6 +9,7 @@ from target_liveintent.singer.cli import (
     print_explanation,
     readable_failures,
 )
+from target_liveintent.singer.endings import afterwards, stopped_by, what_waits
 from target_liveintent.singer.history import print_health, print_report
 from target_liveintent.singer.options import Options, check_options
 from target_liveintent.singer.printing import print_lines
@@ -41,6 +42,7 @@ __all__ = [
     "Stream",
     "StreamMaps",
     "StreamRegistry",
+    "afterwards",
     "batch_records",
     "check_input",
     "check_log",
@@ -57,6 +59,8 @@ __all__ = [
     "print_report",
     "readable_failures",
     "state_of",
+    "stopped_by",
     "stream_maps_of",
     "stream_of",
+    "what_waits",
 ]
