@@ -43,6 +43,7 @@ from target_liveintent.singer import (
     StreamRegistry,
     afterwards,
     batch_records,
+    check_environment,
     check_input,
     check_log,
     check_options,
@@ -210,6 +211,7 @@ class TargetLiveIntent(Target):
             cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
             given: dict[str, Any] = {"config": config.config, "parse_env_config": config.parse_env}
             with readable_failures(cls.logger, run_named(run_id)):
+                check_environment(config, cls.logger, dry_run=dry_run)
                 if replayed is None:
                     input_of(file_input)  # Closed, it ends the run before a file is made.
                 else:

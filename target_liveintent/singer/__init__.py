@@ -2,6 +2,7 @@
 
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
+    check_environment,
     environment_settings,
     failure_text,
     make_command,
@@ -44,6 +45,7 @@ __all__ = [
     "StreamRegistry",
     "afterwards",
     "batch_records",
+    "check_environment",
     "check_input",
     "check_log",
     "check_options",
