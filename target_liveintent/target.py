@@ -111,8 +111,11 @@ class TargetLiveIntent(Target):
         check_log()
         if not self.settings.dry_run:
             check_output()
+        places = Places(self.settings, self.logger)
+        if replay is None:
+            places.check_dead_letters()
         # Before all other files: if it cannot be read, the run must not create any.
-        self._suppressions = Places(self.settings, self.logger).suppressions()
+        self._suppressions = places.suppressions()
         program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(
             self.settings, program, self.logger, sys.stderr, run_id=self.run_id
