@@ -43,6 +43,7 @@ REFUSED = {
     "ledger": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
     "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
     "ledger_url": "keep what was sent out of the DataFrame",
+    "ledger_password": "keep what was sent out of the DataFrame",
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
@@ -139,7 +140,7 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
 def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each option that does nothing."""
     known = {*OWN, "checkpointlocation", "path"}  # The last two are options of Spark itself.
-    yield from config.unknown_settings({name: "" for name in options if name.lower() not in known})
+    yield from config.warnings_of({name: "" for name in options if name.lower() not in known})
 
 
 def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:

@@ -111,7 +111,7 @@ class _Writer:
         for line in (*counts.lines(), *counts.advice("the folder of dead_letter_path")):
             LOGGER.info(line)
         if len(results) < len(messages) or counts.total.unsettled:
-            msg = "not every record has its fate: the counts of the tasks do not add up"
+            msg = "not every record has its outcome: the counts of the tasks do not add up"
             raise RunError(msg)
         self._publish_dead_letters(results, counts)
         if problem := counts.too_many_rejected(self._job.allowed_percent, at_end=True):

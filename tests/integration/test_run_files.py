@@ -60,7 +60,6 @@ def by_hand(target: Launcher) -> Running:
     return run
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", [replay, by_hand])
 def test_a_replay_during_a_run(to_server: Launcher, server: FaultyServer, way: Any) -> None:
     """Each of 20,000 events is delivered once, however often dead letters are sent meanwhile."""
@@ -179,7 +178,7 @@ def test_a_device_is_refused(target: Launcher) -> None:
     run = target.run(schema(), *numbered(1), dead_letter_path="/dev/null")
     assert (run.code, run.stdout) == (2, "")
     assert "setting 'dead_letter_path' must name an ordinary file, not a device" in run.last_line
-    assert "on_invalid" in run.last_line
+    assert "on_rejection" in run.last_line
     assert stat.S_IMODE(target.folder.joinpath("/dev/null").stat().st_mode) == before
 
 

@@ -20,9 +20,9 @@ def input_problems(inspector: Inspector, settings: Settings, maps: StreamMaps) -
             yield missing_columns_message(name, explained.missing)
         if explained.noted.mistake:
             yield explained.noted.mistake
-        if settings.fail_on_invalid:
+        if settings.fail_on_rejection:
             for reason in itertools.islice(explained.counts.rejected, 1):
-                yield f"a record of '{name}' is rejected as {reason}, and on_invalid is 'fail'"
+                yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
     plans = inspector.plans
     came = inspector.records or (inspector.is_catalog and inspector.streams)
     if came and not any(one.gives_events or one.is_refused for one in plans):

@@ -41,7 +41,7 @@ USED = {
     "flush_interval_seconds",
     "request_timeout_seconds",
     "max_retry_seconds",
-    "on_invalid",
+    "on_rejection",
     "max_dead_letter_percent",
     "dead_letter_path",
     "suppression_path",
