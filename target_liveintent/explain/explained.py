@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions import (
+    DEAD_LETTERS,
+    Conversion,
+    EventBuilder,
+    Rejection,
+    watch_zone,
+)
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping import RecordConverter, StreamPlan, coalesce
+from target_liveintent.mapping import (
+    MELTANO_TEST_STREAM,
+    RecordConverter,
+    Stream,
+    StreamPlan,
+    coalesce,
+)
+from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Amounts, Copies, StreamCounts
-from target_liveintent.singer.streams import MELTANO_TEST_STREAM, Stream
-from target_liveintent.singer.validation import RecordValidator
+from target_liveintent.settings import EventDefaults
 
 SENT, FILTERED = "sent", "filtered"
 """Outcomes of a record, beside the reason codes of rejections."""
@@ -55,6 +67,13 @@ class Noted(msgspec.Struct):
         self.zone_uses += 1
 
 
+class Validator(Protocol):
+    """Checks records against the schema of their stream."""
+
+    def violation(self, record: dict[str, Any]) -> str | None:
+        """Return how a record breaks the schema; None if it does not."""
+
+
 class Explained(msgspec.Struct):
     """What one map makes of a stream and its records.
 
@@ -70,7 +89,16 @@ class Explained(msgspec.Struct):
     noted: Noted = msgspec.field(default_factory=Noted)
     missing: list[str] = msgspec.field(default_factory=list)
     converter: RecordConverter | None = None
-    validator: RecordValidator | None = None
+    validator: Validator | None = None
+
+    def builder(self, defaults: EventDefaults, suppressions: Suppressions) -> EventBuilder:
+        """Return what builds the events of the stream, and notes what it reads."""
+        noted, stream = self.noted, self.stream
+        watched = watch_zone(defaults, noted.note_zone_use)
+        properties = self.plan.properties
+        builder = EventBuilder(stream.name, properties, stream.keys, watched, suppressions)
+        noted.mapped |= builder.identifying
+        return builder
 
     @property
     def gives_events(self) -> bool:
