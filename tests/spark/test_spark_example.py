@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = pytest.mark.spark
 
 
 def test_the_example(spark: Spark, sandbox: Sandbox, tmp_path: Path) -> None:
