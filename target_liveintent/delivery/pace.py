@@ -47,8 +47,8 @@ CUT = 0.91
 STEEP_CUT = 0.4
 """The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
 FOUND = 2
-"""Requests taken since a cut that end the search for a limit. One may be luck: where others share the
-limit, it may be the only one that they left over."""
+"""Requests taken since a cut that end the search for a limit. One may be luck: where others share
+the limit, it may be the only one that they left over."""
 GUESS = 1.25
 """The factor of the first rate in use: a search soon corrects a high guess, but not a low one."""
 PATIENCE = 4

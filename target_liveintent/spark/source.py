@@ -19,10 +19,12 @@ from target_liveintent.errors import (
     RunError,
     TooManyRejectedError,
 )
+from target_liveintent.reporting import DONE, FAILED, Ending
 from target_liveintent.run import RunCounts
 from target_liveintent.settings import Settings
 from target_liveintent.spark.dead_letters import DeadLetterFolder
-from target_liveintent.spark.options import Job, job_of, unknown_options
+from target_liveintent.spark.history import Written, keep
+from target_liveintent.spark.options import Job, job_of, warnings_of
 from target_liveintent.spark.task import LOGGER, Attempt, TaskResult, configure_logging, deliver
 
 try:
@@ -68,7 +70,7 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
         if overwrite:
             msg = "conversions cannot be overwritten: write in the mode 'append'"
             raise ConfigurationError(msg)
-        for warning in unknown_options(self.options):
+        for warning in warnings_of(self.options, schema.fieldNames()):
             LOGGER.warning(warning)
         job = job_of(self.options, schema.fieldNames())
         DeadLetterFolder(job).prepare()
@@ -110,12 +112,29 @@ class _Writer:
             LOGGER.warning(warning)
         for line in (*counts.lines(), *counts.advice("the folder of dead_letter_path")):
             LOGGER.info(line)
-        if len(results) < len(messages) or counts.total.unsettled:
+        ending = Ending(DONE)
+        try:
+            self._end(results, counts, len(messages))
+        except RunError as failure:
+            ending = Ending(FAILED, str(failure))
+            raise
+        finally:
+            self._keep_history(results, counts, ending)
+
+    def _end(self, results: Sequence[TaskResult], counts: RunCounts, tasks: int) -> None:
+        if len(results) < tasks or counts.total.unsettled:
             msg = "not every record has its fate: the counts of the tasks do not add up"
             raise RunError(msg)
         self._publish_dead_letters(results, counts)
         if problem := counts.too_many_rejected(self._job.allowed_percent, at_end=True):
             raise TooManyRejectedError(problem)
+
+    def _keep_history(
+        self, results: Sequence[TaskResult], counts: RunCounts, ending: Ending
+    ) -> None:
+        settings = self._job.settings_of_the_write()
+        name = results[0].attempt.write if results else self._write
+        keep(settings, Written(name, counts, ending), [one.tally for one in results], LOGGER)
 
     def _publish_dead_letters(self, results: Sequence[TaskResult], counts: RunCounts) -> None:
         total = counts.total
@@ -133,9 +152,15 @@ class _Writer:
     def abort(self, messages: list[TaskMessage | None], *_: int) -> None:
         """Delete the dead letters of a write that failed: its records come again."""
         configure_logging()
+        results = [message.result for message in messages if message is not None]
         folder = DeadLetterFolder(self._job)
-        for name in {self._write, *(m.result.attempt.write for m in messages if m is not None)}:
+        for name in {self._write, *(result.attempt.write for result in results)}:
             folder.discard(f"{name}-")
+        if len(results) < len(messages):  # Else a commit has failed, which has said so itself.
+            done, tasks = len(results), len(messages)
+            msg = f"the write failed; counted are the {done} of its {tasks} tasks that were done"
+            counts = _sum(results, dry_run=self._job.dry_run)
+            self._keep_history(results, counts, Ending(FAILED, msg))
 
 
 class BatchWriter(_Writer, DataSourceArrowWriter):  # type: ignore[misc]

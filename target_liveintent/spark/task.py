@@ -15,8 +15,11 @@ from target_liveintent.conversions import EventBuilder, watch_zone
 from target_liveintent.errors import RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import protect_logging
+from target_liveintent.reporting import Tally
 from target_liveintent.run import Run, RunCounts, parts_of
+from target_liveintent.spark.columns import renamed
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
+from target_liveintent.spark.history import new_tally
 from target_liveintent.spark.options import Job
 from target_liveintent.storage import Places
 
@@ -52,12 +55,14 @@ class TaskResult(NamedTuple):
     Attributes:
         began_at: The Unix time at which the attempt began.
         has_dead_letters: Whether there is a pending file of dead letters.
+        tally: What the history keeps of it, if there is one.
     """
 
     attempt: Attempt
     counts: RunCounts
     began_at: float
     has_dead_letters: bool
+    tally: Tally | None = None
 
 
 def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
@@ -85,18 +90,19 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> T
     dead_letters = TaskDeadLetters(folder, attempt.pending)
     # The driver judges over all tasks whether the API accepts anything.
     parts = parts_of(settings, LOGGER, run_id=attempt.write, accepted=True)
-    run = Run(settings, parts._replace(dead_letters=dead_letters))
-    plan = StreamPlan.without_map(job.stream, job.columns)
+    tally = new_tally(settings)
+    on_delivered = None if tally is None else tally.delivered
+    run = Run(settings, parts._replace(dead_letters=dead_letters, on_delivered=on_delivered))
+    plan = StreamPlan.without_map(job.stream, job.columns.names)
     suppressions = Places(settings, LOGGER).suppressions()
     counts = run.counts.of(job.stream)
     defaults = watch_zone(settings.events, counts.note_zone_use)
     builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
     counts.mapped = builder.identifying
     converter = RecordConverter(plan, builder, counts.left_out)
-    columns = list(job.columns)
     try:
         for batch in batches:
-            for record in _in_utc(batch.select(columns)).to_pylist():
+            for record in records(job, batch):
                 counts.read += 1
                 run.take(job.stream, converter.convert(record))
             run.tick()
@@ -107,7 +113,13 @@ def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> T
         except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
             LOGGER.warning("and then: %s", type(second).__name__)
         raise
-    return TaskResult(attempt, run.counts, began_at, dead_letters.written)
+    return TaskResult(attempt, run.counts, began_at, dead_letters.written, tally)
+
+
+def records(job: Job, batch: pa.RecordBatch) -> list[dict[str, Any]]:
+    """Return the rows of a batch as records."""
+    rows: list[dict[str, Any]] = _in_utc(renamed(batch, job.columns)).to_pylist()
+    return rows
 
 
 def _in_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
