@@ -21,6 +21,7 @@ from target_liveintent.conversions import (
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.mapping import DELETION_COLUMNS
 from target_liveintent.settings import Settings, is_url
+from target_liveintent.spark.attempts import short_hash
 
 OWN = {
     "stream_name": "Under which name records are counted; derived event IDs depend on it. The tap's"
@@ -31,18 +32,23 @@ OWN = {
     "concurrent_tasks": "How many tasks of the write run at the same time, at most: the cores that"
     " Spark gives it. They share `max_concurrent_requests` and `max_requests_per_minute`; each has"
     " one at least. Required.",
+    "audit_path": "A folder that all machines share, for Parquet files with what became of each"
+    " event. The next attempt at a task or a micro-batch leaves out what they have as delivered.",
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
+_NOT_SHARED = (
+    "machines cannot share its SQLite file; use ledger_url, or audit_path to keep what was sent out"
+    " of the DataFrame"
+)
 _REPLAYED_ELSEWHERE = "target-liveintent replays dead letters"
 _IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
     "stream_map_config": _BY_COLUMNS,
-    "ledger": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
-    "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
-    "ledger_url": "keep what was sent out of the DataFrame",
+    "ledger": _NOT_SHARED,
+    "ledger_path": _NOT_SHARED,
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
@@ -68,6 +74,9 @@ class Job:
         dead_letter_folder: The option `dead_letter_path`.
         retry_seconds: The setting `max_retry_seconds`.
         allowed_percent: The setting `max_dead_letter_percent`.
+        audit_folder: The option `audit_path`; empty without it.
+        pixel: The setting `pixel_id`; None where the rows name their own.
+        account: Stands for the account and the pixel in file names.
     """
 
     given: dict[str, Any] = dataclasses.field(repr=False)
@@ -79,6 +88,14 @@ class Job:
     retry_seconds: int
     dry_run: bool
     allowed_percent: int
+    audit_folder: str = ""
+    pixel: int | None = None
+    account: str = ""
+
+    @property
+    def target(self) -> str:
+        """What stands for the stream name, the account and the pixel in file names."""
+        return short_hash(self.stream, self.account)
 
     def settings(self) -> Settings:
         """Return the settings of a task, which has its share of what is allowed to the write.
@@ -93,7 +110,7 @@ class Job:
             max_requests_per_minute=per_minute and max(1, per_minute // self.tasks),
             max_concurrent_requests=max(1, settings.max_concurrent_requests // self.tasks),
             max_dead_letter_percent=100,  # The driver judges the share over all tasks.
-            ledger=False,
+            ledger=settings.ledger_url is not None,
         )
 
 
@@ -106,8 +123,9 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     """
     given = config.from_texts(options)
     folder = str(given.pop("dead_letter_path", ""))
+    audit_folder = options.get("audit_path", "").strip()
     keys = tuple(key.strip() for key in options.get("key_properties", "").split(",") if key.strip())
-    found = [*_problems(options, folder), *config.problems(given)]
+    found = [*_problems(options, folder, audit_folder), *config.problems(given)]
     if unknown := [key for key in keys if key not in columns]:
         found.append(
             f"option 'key_properties' names columns that are not there: {', '.join(unknown)}"
@@ -120,6 +138,7 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = f"{why} Map with DataFrame columns, such as .withColumn('event_time', …)"
         raise StreamMappingError(msg)
+    pixel = None if {"pixel_id", "pixelId"} & set(columns) else settings.pixel_id
     return Job(
         given=given,
         stream=stream,
@@ -133,6 +152,9 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         retry_seconds=settings.max_retry_seconds,
         dry_run=settings.dry_run,
         allowed_percent=settings.max_dead_letter_percent,
+        audit_folder=audit_folder,
+        pixel=pixel,
+        account=short_hash(settings.customer_id, settings.api_host, str(pixel)),
     )
 
 
@@ -142,7 +164,7 @@ def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
     yield from config.unknown_settings({name: "" for name in options if name.lower() not in known})
 
 
-def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
+def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Iterator[str]:
     for name, instead in REFUSED.items():
         if name in options:
             yield f"option '{name}' does nothing in Spark: {instead}"
@@ -161,3 +183,5 @@ def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
         yield "option 'dead_letter_path' is required: a folder that all machines share"
     elif is_url(folder):
         yield from config.url_problems("option", "dead_letter_path", folder)
+    if is_url(audit_folder):
+        yield from config.url_problems("option", "audit_path", audit_folder)
