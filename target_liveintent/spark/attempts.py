@@ -93,13 +93,11 @@ class Attempt(NamedTuple):
 
     Attributes:
         number: A number that no other attempt of the write has.
-        is_first: Whether nothing of the partition can have been sent before, within the write.
     """
 
     write: Write
     partition: int
     number: int
-    is_first: bool = True
 
     @property
     def place(self) -> str:

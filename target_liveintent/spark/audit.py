@@ -107,9 +107,7 @@ class AuditFolder:
         They are those at the same partition, and in a stream those at the same micro-batch.
         """
         write = attempt.write
-        names: list[str] = []
-        if not attempt.is_first:
-            names += self._store.names(prefix=attempt.place)
+        names = self._store.names(prefix=attempt.place)
         if write.batch is not None:
             kin = self._store.names(prefix=write.kin)
             names += [name for name in kin if not name.startswith(write.siblings)]
@@ -268,7 +266,7 @@ class TaskAudit:
     def _write(self, name: str) -> None:
         count = len(self._rows)
         columns: list[Any] = [list(column) for column in zip(*self._rows, strict=True)]
-        write, partition, number, _ = self._attempt
+        write, partition, number = self._attempt
         columns += [[write.name] * count, [partition] * count, [number] * count]
         arrays = [pa.array(v, field.type) for v, field in zip(columns, SCHEMA, strict=True)]
         self._folder.put(name, pa.Table.from_arrays(arrays, schema=SCHEMA))

@@ -39,18 +39,16 @@ class RowRecord(NamedTuple):
 def records_of(batch: pa.RecordBatch, columns: list[str]) -> Iterator[list[RowRecord]]:
     """Yield the rows of a batch, some at a time, with the columns that are wanted."""
     chosen = batch.select(columns)
-    foreign = [
-        (field.name, str(field.type))
-        for field in chosen.schema
-        if field.name in READ_COLUMNS and not _is_understood(field.type)
-    ]
+    kinds = {field.name: field.type for field in chosen.schema if field.name in READ_COLUMNS}
+    foreign = {name: str(kind) for name, kind in kinds.items() if not _is_understood(kind)}
     for start in range(0, chosen.num_rows, _ROWS):
         rows = _rows(chosen.slice(start, _ROWS))
         yield [_checked(row, foreign) for row in rows] if foreign else rows
 
 
-def _checked(row: RowRecord, foreign: list[tuple[str, str]]) -> RowRecord:
-    for name, kind in foreign:
+def _checked(row: RowRecord, foreign: dict[str, str]) -> RowRecord:
+    """Return a row with what is wrong with it if it has a value of a type that no column takes."""
+    for name, kind in foreign.items():
         if row.violation is None and row.values[name] is not None:
             return row._replace(violation=f"column {name}: no column takes the type {kind}")
     return row
@@ -86,23 +84,18 @@ def _row(values: dict[str, Any]) -> RowRecord:
 
 def _values(column: Any) -> list[Any]:
     """Return the values of a column, those that Python cannot hold as `_Unreadable`."""
+    column = column.cast(_utc(column.type))
     try:
-        return list(column.cast(_utc(column.type)).to_pylist())
+        return list(column.to_pylist())
     except Exception:  # noqa: BLE001 (as above)
-        return [_value(column, place) for place in range(len(column))]
+        return [_value(scalar) for scalar in column]
 
 
-def _value(column: Any, place: int) -> Any:
-    kind = str(column.type)
+def _value(scalar: Any) -> Any:
     try:
-        if not column[place].is_valid:
-            return None
-    except Exception:  # noqa: BLE001 (pyarrow does not know the type)
-        return _Unreadable("unreadable", kind)
-    try:
-        return column[place].cast(_utc(column.type)).as_py()
+        return scalar.as_py()
     except Exception:  # noqa: BLE001 (as above)
-        return _Unreadable(_text(column[place]), kind)
+        return _Unreadable(_text(scalar), str(scalar.type))
 
 
 def _text(value: Any) -> str:

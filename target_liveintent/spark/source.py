@@ -9,7 +9,7 @@ from collections.abc import Iterable, Iterator
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
-from pyspark.sql.types import StructType
+from pyspark.sql.types import DataType, StructType
 
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.spark.attempts import Attempt, Write, write_of
@@ -61,11 +61,22 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
             raise ConfigurationError(msg)
         for warning in unknown_options(self.options):
             LOGGER.warning(warning)
+        if months := [field.name for field in schema if _holds_months(field.dataType)]:
+            msg = (
+                f"PySpark gives no interval of months to a task: cast or drop {', '.join(months)},"
+                " such as with .withColumn('…', col.cast('string'))"
+            )
+            raise ConfigurationError(msg)
         job = job_of(self.options, schema.fieldNames())
         DeadLetterFolder(job).prepare()
         if job.audit_folder:
             AuditFolder(job).prepare()
         return job
+
+
+def _holds_months(kind: DataType) -> bool:
+    """Return whether a type is an interval of months, or has one within."""
+    return "interval year" in kind.simpleString() or "interval month" in kind.simpleString()
 
 
 class _Writer:
@@ -84,8 +95,7 @@ class _Writer:
         configure_logging()
         context = TaskContext.get()
         write = write_of(self._id, self._job.target, context.getLocalProperty)
-        is_first = context.attemptNumber() == 0 and context.stageAttemptNumber() == 0
-        attempt = Attempt(write, context.partitionId(), context.taskAttemptId(), is_first)
+        attempt = Attempt(write, context.partitionId(), context.taskAttemptId())
         return TaskMessage(deliver(self._job, attempt, iterator))
 
     def commit(self, messages: list[TaskMessage | None], *_: int) -> None:
