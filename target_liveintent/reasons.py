@@ -100,7 +100,8 @@ REASONS: dict[str, Reason] = {
         " the tap send the row again.",
     ),
     "schema_violation": Reason(
-        "The record breaks the tap's own schema (only with `validate_records`)."
+        "The record breaks the tap's own schema (only with `validate_records`). In Spark: a value"
+        " is of a type that no column takes, or is more than Python can hold."
     ),
     "refused_by_api": Reason(
         "The API refused this event alone; `detail` holds what it said, without addresses. Ask your"

@@ -146,19 +146,25 @@ class Explained(msgspec.Struct):
             self.noted.left_out.clear()
 
     def _convert(
-        self, record: dict[str, Any], converter: RecordConverter
+        self, record: dict[str, Any], converter: RecordConverter, violation: str | None = None
     ) -> Conversion | Rejection | None:
-        violation = self.validator.violation(record) if self.validator else None
+        if violation is None and self.validator:
+            violation = self.validator.violation(record)
         return converter.convert(record, violation)
 
-    def add(self, record: dict[str, Any]) -> Conversion | None:
-        """Convert a record as a run would, note its outcome, and return the event if it is one."""
+    def add(self, record: dict[str, Any], violation: str | None = None) -> Conversion | None:
+        """Convert a record as a run would, note its outcome, and return the event if it is one.
+
+        Args:
+            record: The record.
+            violation: What is wrong with it as a whole, if that is known already.
+        """
         noted = self.noted
         noted.read += 1
         if self.converter is None or noted.mistake:
             return None
         try:
-            result = self._convert(record, self.converter)
+            result = self._convert(record, self.converter, violation)
             if not isinstance(result, Rejection) or result.reason not in NOT_MAPPED:
                 self._note_filled(record)
         except StreamMappingError as mistake:

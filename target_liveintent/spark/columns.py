@@ -8,21 +8,15 @@ from __future__ import annotations
 
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any, NamedTuple
+from typing import NamedTuple
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS
 from target_liveintent.mapping import DELETION_COLUMNS, nearest
 
 _KNOWN = (*sorted(READ_COLUMNS), *DELETION_COLUMNS)
-_PATHS = [field.path for field in FIELDS if "." in field.wire_name]
 _SIMILAR = 0.8
 """How similar a name must be to be taken for a slip: `emial` is to `email`, but no `user_id` is to
 `order_id`."""
-_WITHIN = {
-    outer: {inner.lower(): inner for first, *rest in _PATHS if first == outer for inner in rest}
-    for outer, *_ in _PATHS
-}
-"""The fields of each object of an event, by their names in lower case."""
 
 
 class Columns(NamedTuple):
@@ -77,22 +71,3 @@ def similar_columns(stream: str, columns: Columns, keys: Sequence[str]) -> Itera
     for name in columns.names:
         if name not in (*_KNOWN, *keys) and (near := nearest(name, absent, _SIMILAR)):
             yield f"stream '{stream}' has a column '{name}' that no event has; is it '{near}'?"
-
-
-def renamed(batch: Any, columns: Columns) -> Any:
-    """Return the columns of an Arrow batch that are needed, under the names of a record."""
-    batch = batch.select(list(columns.given)).rename_columns(list(columns.names))
-    for number, name in enumerate(columns.names):
-        column = batch.column(number)
-        names = [field.name for field in column.type] if name in _WITHIN else []
-        wanted = [_WITHIN[name].get(one.lower(), one) for one in names]
-        if wanted != names:
-            batch = batch.set_column(number, name, _with_fields(column, wanted))
-    return batch
-
-
-def _with_fields(structs: Any, names: Sequence[str]) -> Any:
-    """Return structs whose fields have other names."""
-    fields = [field.with_name(name) for field, name in zip(structs.type, names, strict=True)]
-    parts = [structs.field(number) for number in range(len(fields))]
-    return type(structs).from_arrays(parts, fields=fields, mask=structs.is_null())

@@ -17,7 +17,8 @@ from target_liveintent.explain import (
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.spark.columns import columns_of
 from target_liveintent.spark.options import Job, job_of, warnings_of
-from target_liveintent.spark.task import LOGGER, configure_logging, records
+from target_liveintent.spark.records import records_of
+from target_liveintent.spark.task import LOGGER, configure_logging
 from target_liveintent.storage import Places
 
 
@@ -35,11 +36,11 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
     configure_logging()
     texts = {name.lower(): _text(value) for name, value in options.items() if value is not None}
     job = job_of(texts, frame.columns)
-    rows = frame.limit(MAX_RECORDS).toArrow()
+    table = frame.limit(MAX_RECORDS).toArrow()
     explained = _explained(job, frame.columns)
-    for batch in rows.to_batches():
-        for record in records(job, batch):
-            explained.add(record)
+    for batch in table.to_batches():
+        for record in (row for rows in records_of(batch, job.columns) for row in rows):
+            explained.add(*record)
     for line in (*warnings_of(texts, frame.columns), *_lines(job, explained)):
         sys.stdout.write(f"{line}\n")
 

@@ -22,12 +22,12 @@ class Written(NamedTuple):
     """A write that is over.
 
     Attributes:
-        name: Its name, which is its ID in the history.
+        id: Its ID, in the history as well.
         counts: The counts of all tasks that were done.
         ending: How it ended.
     """
 
-    name: str
+    id: str
     counts: RunCounts
     ending: Ending
 
@@ -54,7 +54,7 @@ def keep(
             total.merge(tally)
     total.timeline.update(written.counts)
     version = importlib.metadata.version("target-liveintent")
-    names = {"target": f"target-liveintent {version}", "run_id": written.name}
+    names = {"target": f"target-liveintent {version}", "run_id": written.id}
     gathered = gather(
         written.counts, total, settings, written.ending, **names, now=SYSTEM_CLOCK.time()
     )

@@ -19,6 +19,7 @@ from target_liveintent.conversions import (
 )
 from target_liveintent.errors import ConfigurationError, StreamMappingError
 from target_liveintent.settings import Settings, is_url
+from target_liveintent.spark.attempts import short_hash
 from target_liveintent.spark.columns import (
     Columns,
     case_problems,
@@ -38,18 +39,23 @@ OWN = {
     " Spark gives it. They share `max_concurrent_requests` and `max_requests_per_minute`; each has"
     " one at least. Without it, each task may have `max_concurrent_requests` in flight. Required"
     " with `max_requests_per_minute`.",
+    "audit_path": "A folder that all machines share, for Parquet files with what became of each"
+    " event. The next attempt at a task or a micro-batch leaves out what they have as delivered.",
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
+_NOT_SHARED = (
+    "machines cannot share its SQLite file; use ledger_url, or audit_path to keep what was sent out"
+    " of the DataFrame"
+)
 _REPLAYED_ELSEWHERE = "target-liveintent replays dead letters"
 _IN_LOG = "a machine would write for its own tasks only; history_path has all of them"
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
     "stream_map_config": _BY_COLUMNS,
-    "ledger": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
-    "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
-    "ledger_url": "keep what was sent out of the DataFrame",
+    "ledger": _NOT_SHARED,
+    "ledger_path": _NOT_SHARED,
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
@@ -73,6 +79,9 @@ class Job:
         dead_letter_folder: The option `dead_letter_path`.
         retry_seconds: The setting `max_retry_seconds`.
         allowed_percent: The setting `max_dead_letter_percent`.
+        audit_folder: The option `audit_path`; empty without it.
+        pixel: The setting `pixel_id`; None where the rows name their own.
+        account: Stands for the account and the pixel in file names.
     """
 
     given: dict[str, Any] = dataclasses.field(repr=False)
@@ -84,6 +93,14 @@ class Job:
     retry_seconds: int
     dry_run: bool
     allowed_percent: int
+    audit_folder: str = ""
+    pixel: int | None = None
+    account: str = ""
+
+    @property
+    def target(self) -> str:
+        """What stands for the stream name, the account and the pixel in file names."""
+        return short_hash(self.stream, self.account)
 
     def settings(self) -> Settings:
         """Return the settings of a task, which has its share of what is allowed to the write.
@@ -106,7 +123,8 @@ class Job:
         Raises:
             ConfigurationError: If a setting is wrong on this machine.
         """
-        return dataclasses.replace(config.settings_of(self.given), ledger=False)
+        settings = config.settings_of(self.given)
+        return dataclasses.replace(settings, ledger=settings.ledger_url is not None)
 
 
 def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
@@ -125,9 +143,14 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         raise ConfigurationError(msg)
     given = config.from_texts(options)
     folder = str(given.pop("dead_letter_path", ""))
+    audit_folder = options.get("audit_path", "").strip()
     keys = _keys(options)
     all_columns = columns_of(columns, keys)
-    found = [*_problems(options, folder), *config.problems(given), *case_problems(columns)]
+    found = [
+        *_problems(options, folder, audit_folder),
+        *config.problems(given),
+        *case_problems(columns),
+    ]
     if unknown := [key for key in keys if key not in all_columns.names]:
         found.append(
             f"option 'key_properties' names columns that are not there: {', '.join(unknown)}"
@@ -140,6 +163,7 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = f"{why} Map with DataFrame columns, such as .withColumn('event_time', …)"
         raise StreamMappingError(msg)
+    pixel = None if {"pixel_id", "pixelId"} & set(all_columns.names) else settings.pixel_id
     return Job(
         given=given,
         stream=stream,
@@ -150,6 +174,9 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         retry_seconds=settings.max_retry_seconds,
         dry_run=settings.dry_run,
         allowed_percent=settings.max_dead_letter_percent,
+        audit_folder=audit_folder,
+        pixel=pixel,
+        account=short_hash(settings.customer_id, settings.api_host, str(pixel)),
     )
 
 
@@ -172,7 +199,7 @@ def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
     yield from config.unknown_settings({name: "" for name in options if name.lower() not in known})
 
 
-def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
+def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Iterator[str]:
     for name, instead in REFUSED.items():
         if name in options:
             yield f"option '{name}' does nothing in Spark: {instead}"
@@ -187,6 +214,8 @@ def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
         yield "option 'dead_letter_path' is required: a folder that all machines share"
     elif is_url(folder):
         yield from config.url_problems("option", "dead_letter_path", folder)
+    if is_url(audit_folder):
+        yield from config.url_problems("option", "audit_path", audit_folder)
 
 
 def _task_problems(options: Mapping[str, str]) -> Iterator[str]:

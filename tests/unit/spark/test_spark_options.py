@@ -39,6 +39,7 @@ USED = {
     "max_concurrent_requests",
     "max_requests_per_minute",
     "flush_interval_seconds",
+    "ledger_url",
     "request_timeout_seconds",
     "max_retry_seconds",
     "on_invalid",

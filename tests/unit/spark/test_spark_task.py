@@ -13,9 +13,10 @@ import pytest
 from unit_support import sha256
 
 from target_liveintent.errors import RunError, StorageError
+from target_liveintent.spark.attempts import Attempt, Write
 from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.options import job_of
-from target_liveintent.spark.task import LOGGER, Attempt, configure_logging, deliver
+from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 pa = pytest.importorskip("pyarrow", reason="an extra")
 
@@ -26,7 +27,7 @@ if TYPE_CHECKING:
     from target_liveintent.sandbox import Sandbox
     from target_liveintent.spark.options import Job
 
-ATTEMPT = Attempt("job", 0, 1)
+ATTEMPT = Attempt(Write("job", "t"), 0, 1)
 COLUMNS = ["id", "event_time", "email"]
 
 
@@ -74,7 +75,7 @@ def test_a_partition(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.stats.accepted == 210
     assert sorted(len(request.event_ids) for request in sandbox.requests) == [10, 100, 100]
     assert result.has_dead_letters
-    assert (tmp_path / "letters" / "_pending" / ATTEMPT.pending).exists()
+    assert (tmp_path / "letters" / "_pending" / ATTEMPT.name).exists()
 
 
 @pytest.mark.parametrize(("pixels", "named"), [([7, 7], {}), ([None, None], {"pixel_id": 12345})])
@@ -86,7 +87,7 @@ def test_dead_letters_name_the_account(
     DeadLetterFolder(job).prepare()
     old = int(time.time()) - 8 * 86_400
     deliver(job, ATTEMPT, [batch(0, 2, event_time=[old, old], pixel_id=pixels)])
-    lines = (tmp_path / "letters" / "_pending" / ATTEMPT.pending).read_text().splitlines()
+    lines = (tmp_path / "letters" / "_pending" / ATTEMPT.name).read_text().splitlines()
     for line in lines[1:]:
         letter = json.loads(line)["record"]
         account = {"customer_id": "a-1b2c", "api_host": "127.0.0.1"}
