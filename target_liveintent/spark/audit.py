@@ -114,10 +114,12 @@ class AuditFolder:
         sent: dict[int, set[str]] = defaultdict(set)
         for name in names:
             for rows in self._read(name):
-                columns = (rows.column(one) for one in ("event_id", "pixel", "outcome"))
-                for event_id, pixel, outcome in zip(*map(pa.Array.to_pylist, columns), strict=True):
-                    if outcome == DELIVERED:
-                        sent[pixel].add(event_id)
+                taken = rows.filter(pc.equal(rows.column("outcome"), DELIVERED))
+                pixels = taken.column("pixel").to_pylist()
+                for pixel, event_id in zip(
+                    pixels, taken.column("event_id").to_pylist(), strict=True
+                ):
+                    sent[pixel].add(event_id)
         return dict(sent)
 
     def join(self, attempt: str, names: Iterable[str]) -> None:

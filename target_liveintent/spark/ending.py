@@ -120,9 +120,7 @@ def abort(job: Job, write: Write, results: Sequence[TaskResult], *, tasks: int) 
 def _sent(job: Job, folder: DeadLetterFolder, write: Write, results: Sequence[TaskResult]) -> str:
     if job.audit_folder:
         events = counted(AuditFolder(job).delivered(write), "event")
-        return (
-            f"the write has failed; it delivered {events}, which audit_path has as '{write.name}'"
-        )
+        return f"the write has failed; it delivered {events}, as the audit says of '{write.name}'"
     known = sum(one.counts.total.delivered for one in results) + folder.delivered_by_failed(write)
     return (
         f"the write has failed; it delivered {counted(known, 'event')}, and tasks that were killed"

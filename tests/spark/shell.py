@@ -8,11 +8,15 @@ from __future__ import annotations
 import json
 import os
 import sys
+from concurrent.futures import Future, ThreadPoolExecutor
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from target_liveintent.spark.source import LiveIntentDataSource
+
+SENDER = ThreadPoolExecutor(1)
+SENDING: list[Future[None]] = []
 
 
 def write(spark: SparkSession, sql: str, options: dict[str, Any], mode: str = "append") -> None:
@@ -112,6 +116,49 @@ def stream(
     )
     query.awaitTermination()
     return len(query.recentProgress)
+
+
+def stream_in_parts(
+    spark: SparkSession,
+    folder: str,
+    columns: list[str],
+    writes: list[dict[str, Any]],
+    checkpoint: str,
+) -> int:
+    """Send what is in a folder by batch writes in `foreachBatch`, one for each of some options."""
+
+    def send(rows: Any, _: int) -> None:
+        for options in writes:
+            part = rows.selectExpr(*columns).repartition(2)
+            part.write.format("liveintent").options(**options).mode("append").save()
+
+    schema = spark.read.parquet(folder).schema
+    reader = spark.readStream.schema(schema).option("maxFilesPerTrigger", 1).parquet(folder)
+    query = (
+        reader.writeStream.foreachBatch(send)
+        .option("checkpointLocation", checkpoint)
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    return len(query.recentProgress)
+
+
+def ask(spark: SparkSession, sql: str, **views: str) -> list[list[Any]]:
+    """Answer a query over folders of Parquet files, each under a name."""
+    for name, path in views.items():
+        spark.read.parquet(path).createOrReplaceTempView(name)
+    return [[str(value) for value in row] for row in spark.sql(sql).collect()]
+
+
+def start(spark: SparkSession, sql: str, options: dict[str, Any]) -> None:
+    """Begin to send what a query gives."""
+    SENDING.append(SENDER.submit(write, spark, sql, options))
+
+
+def finish(_: SparkSession) -> None:
+    """Wait for the end of that."""
+    SENDING.pop().result()
 
 
 def main() -> None:

@@ -171,7 +171,7 @@ def test_the_history(spark: Spark, server: Recorder, tmp_path: Path, given: dict
     (entry,) = map(json.loads, (file.read_text() for file in history.iterdir()))
     assert (entry["account"], entry["pixel_id"]) == ("a-1b2c at 127.0.0.1", 12345)
     (stream,) = entry["run"]["streams"].values()
-    assert (stream["read"], stream["delivered"], stream["within_an_hour"]) == (1_000, 900, 0)
+    assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (1_000, 900, 900)
     assert stream["having"]["md5"] == 900
     assert stream["not_sent"] == {"no_identity": 100}
     assert stream["values"]["USD"][0] == 900

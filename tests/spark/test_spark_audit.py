@@ -1,0 +1,108 @@
+"""What was sent is known: the audit, while a write runs, after it, and after it has failed."""
+
+from __future__ import annotations
+
+import re
+from typing import TYPE_CHECKING
+
+import pytest
+from faulty_server import Reply
+from integration_support import wait_until
+from spark_support import Recorder, Spark, closing, ids, options, query
+
+from target_liveintent.privacy.identity import derive_event_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.spark
+
+MIXED = (
+    "CASE WHEN id % 10 = 7 THEN NULL ELSE concat('buyer', id, '@example.com') END AS email,"
+    " IF(id % 50 = 3, false, true) AS consent"
+)
+BY_OUTCOME = "SELECT outcome, reason, count(DISTINCT event_id) FROM audit GROUP BY ALL ORDER BY ALL"
+
+
+@pytest.fixture
+def audit(tmp_path: Path) -> Path:
+    """Name a folder for the audit."""
+    return tmp_path / "audit"
+
+
+def event_ids(numbers: range) -> set[str]:
+    """The IDs of the events of these orders."""
+    return {derive_event_id("orders", [str(n)]) for n in numbers}
+
+
+def parquet(folder: Path) -> list[str]:
+    """The names of the files of an audit that have rows."""
+    return sorted(one.name for one in folder.glob("[!_.]*.parquet") if one.name != "empty.parquet")
+
+
+def test_the_audit_while_a_write_runs(
+    spark: Spark, server: Recorder, folder: Path, audit: Path
+) -> None:
+    """It can be read at any time, and grows; the batches of the API are not full for long."""
+    server.answer = lambda _: Reply(held=len(server.requests) > 8)
+    given = options(
+        *(server.url, folder),
+        audit_path=str(audit),
+        max_concurrent_requests=2,
+        flush_interval_seconds=60,
+    )
+    sql = query(6_000, 2, email="nullif(concat('buyer', id, '@example.com'), 'buyer7@example.com')")
+    question = "SELECT count(*), count(DISTINCT event_id) FROM audit WHERE outcome = 'delivered'"
+    spark.do("start", sql=sql, options=given)
+    wait_until(lambda: len(server.requests) >= 10, "requests that wait", 60)
+
+    def is_there() -> bool:
+        return spark.do("ask", sql=question, audit=str(audit)) == [["800", "800"]]
+
+    wait_until(is_there, "what was delivered, in the audit", 60)
+    server.answer = lambda _: Reply()
+    server.release()
+    spark.do("finish")
+    assert spark.do("ask", sql=question, audit=str(audit)) == [["5999", "5999"]]
+    assert len(parquet(audit)) == 2  # The small files of a task have become one.
+    rows = spark.do("ask", sql="SELECT * FROM audit WHERE outcome <> 'delivered'", audit=str(audit))
+    (event_id,) = event_ids(range(7, 8))
+    assert [row[:6] for row in rows] == [
+        [event_id, "orders", "12345", "rejected", "no_identity", "None"]
+    ]
+    assert not [one for one in audit.iterdir() if b"@example" in one.read_bytes()]
+
+
+def test_a_failed_write(spark: Spark, server: Recorder, folder: Path, audit: Path) -> None:
+    """The message says what the task has sent, the log what the write has, and the audit which."""
+    server.answer = lambda _: Reply(403, skipped=None) if len(server.requests) > 12 else Reply()
+    given = options(server.url, folder, audit_path=str(audit), max_concurrent_requests=2)
+    before = len(spark.said())
+    said = spark.failure("write", sql=query(8_000, 4), options=given)
+    found = re.search(
+        r"AccessDeniedError: .*Until then, this attempt .* delivered ([\d,]+) events", said
+    )
+    assert found is not None, said
+    assert 0 < int(found[1].replace(",", "")) <= 1_200
+    question = "SELECT write, count(DISTINCT event_id) FROM audit GROUP BY write"
+    ((write, count),) = spark.do("ask", sql=question, audit=str(audit))
+    assert int(count) == len(server.delivered)
+    failed = (
+        f"the write has failed; it delivered {int(count):,} events, as the audit says of '{write}'"
+    )
+    assert failed in spark.said()[before:]
+
+
+def test_the_next_attempt_skips_what_was_sent(
+    server: Recorder, tmp_path: Path, folder: Path, audit: Path
+) -> None:
+    """A task that is tried again leaves out what the audit has as delivered."""
+    server.answer = lambda _: Reply(403, skipped=None) if len(server.requests) == 30 else Reply()
+    given = options(server.url, folder, audit_path=str(audit), max_concurrent_requests=2)
+    with closing(Spark(tmp_path / "app", "local[2,4]")) as spark:
+        spark.do("write", sql=query(8_000, 2), options=given)
+        assert "dropped" in spark.said()
+        asked = spark.do("ask", sql=BY_OUTCOME, audit=str(audit))
+    assert asked == [["delivered", "None", "8000"]]
+    assert set(ids(server)) == event_ids(range(8_000))
+    assert not server.repeats
