@@ -92,8 +92,9 @@ def test_a_write_that_would_fail(capsys: pytest.CaptureFixture[str]) -> None:
 def test_a_value_that_python_cannot_hold(capsys: pytest.CaptureFixture[str]) -> None:
     """It is rejected, as in a task."""
     late = pa.array([253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
-    lines = said(capsys, Frame(id=[1], event_time=late, email=["ann@example.com"]))
+    lines = said(capsys, frame(1, ip=late))
     assert "  Of 1 records, 0 would be sent, 0 filtered, 1 rejected." in lines
+    assert any("column ip: Python cannot hold this timestamp" in line for line in lines)
 
 
 def test_wrong_options(tmp_path: Path) -> None:

@@ -295,7 +295,10 @@ def test_memory_is_bounded() -> None:
 
 def test_a_merged_tally_is_that_of_all_events() -> None:
     """What tasks of Spark have counted apart is what one run counts."""
-    some = [{"value": "1.10", "currency": "usd"}, {"value": "2", "ip": "192.0.2.1"}]
+    some = [
+        {"value": "1.10", "currency": "usd"},
+        {"value": "2", "currency": "usd", "ip": "192.0.2.1"},
+    ]
     others = [{"value": "0.05", "currency": "usd", "source": "offline"}, {}]
     whole = tallied(*some, *others)
     whole.latencies.add(0.2)
