@@ -38,7 +38,7 @@ class Server:
         tally: What has arrived since the last line of input.
     """
 
-    def __init__(self, latency: float, workers: int, certificate: str | None) -> None:
+    def __init__(self, latency: float, workers: int, certificate: str | None = None) -> None:
         """Start with an empty tally."""
         self.tally = Tally()
         self._tls: ssl.SSLContext | None = None
