@@ -272,14 +272,12 @@ class TargetLiveIntent(Target):
                 stopped = _stopped_by(number)
                 name = run_named(self.run_id)
                 if self._replay is not None:
-                    self.logger.warning(
-                        "%s; repeat the replay to send what it has left%s", stopped, name
-                    )
+                    self.logger.warning("%s; repeat the replay to send the rest%s", stopped, name)
                 elif self.run.counts.is_replay:  # It has no STATE.
                     self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
                 else:
                     self.logger.warning(
-                        "%s; the next run goes on where STATE stands%s", stopped, name
+                        "%s; the next run continues from the last STATE%s", stopped, name
                     )
                 sys.exit(128 + number)
 
@@ -302,23 +300,23 @@ class TargetLiveIntent(Target):
         if self._replay is not None:
             self.message_reader.stopped = True
             self.logger.info(
-                "%s events are on their way, as many as the setting 'limit' allows; the other dead"
-                " letters are left",
+                "%s events are being sent, as many as the setting 'limit' allows; the other dead"
+                " letters stay where they are",
                 self.settings.limit,
             )
             return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
-                "%s dead letters are on their way, as many as the setting 'limit' allows; the"
-                " others stay in %s",
+                "%s dead letters are being sent, as many as the setting 'limit' allows; the others"
+                " stay in %s",
                 self.settings.limit,
                 self.settings.dead_letter_path,
             )
             return
         self.message_reader.stopped = True
         self.logger.info(
-            "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
-            " input is left alone, and no STATE is written, so the next run reads all of it again"
+            "%s events are being sent, as many as the setting 'limit' allows; the rest of the input"
+            " is not read, and no STATE is written, so the next run reads all of it again"
             " and %s",
             self.settings.limit,
             "sends what this one did not: the ledger knows what was delivered"
@@ -367,8 +365,8 @@ class TargetLiveIntent(Target):
             self.streams.warn_of_absent_streams()
             if not self.streams.sinks:
                 self.logger.warning(
-                    "no record came, and not even a SCHEMA: the tap has ended early, or none of its"
-                    " streams is selected; look at what it logged, or run it alone"
+                    "the input has no record and no SCHEMA: the tap ended early, or none of its"
+                    " streams is selected; check its log, or run it alone"
                 )
         if not self.streams.has_events and self.run.counts.total.read > 0:
             self.streams.fail_unmapped()
@@ -394,7 +392,7 @@ def _stopped_by(signum: int) -> str:
 
 def _what_waits(output: StateOutput, ledger: EventLedger | None) -> str:
     if output.waiting:
-        return "STATE still waits for somebody to read standard output"
+        return "nobody has read STATE from standard output"
     if ledger is not None and ledger.waits_for:
         return ledger.waits_for
-    return "the run has not come to its end"
+    return "the run has not ended"

@@ -28,9 +28,9 @@ from target_liveintent.settings import Settings, endpoint, is_loopback, is_url, 
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")
-_LEAVE_OUT = "leave the setting out if nobody needs the file"
+_LEAVE_OUT = "remove the setting if you do not need the file"
 _WRITTEN_PATHS = {
-    "dead_letter_path": "what cannot be sent would be lost there. Who does not need it can delete"
+    "dead_letter_path": "what cannot be sent would be lost there. If you do not need it, delete"
     " the file after the run, or set on_invalid to 'fail'",
     "ledger_path": "set ledger to false to go without one",
     "report_path": _LEAVE_OUT,
@@ -63,7 +63,7 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
         if name not in given:
             yield f"setting '{name}' is required: {SCHEMA['properties'][name]['description']}"
     if "auth_token" not in given and "auth_token_path" not in given:
-        yield "setting 'auth_token' is required, or 'auth_token_path' in its place"
+        yield "setting 'auth_token' or 'auth_token_path' is required"
 
 
 def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
@@ -75,7 +75,7 @@ def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
 
 def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "auth_token" in given and "auth_token_path" in given:
-        yield "setting 'auth_token_path' takes the place of 'auth_token': remove one of them"
+        yield "setting 'auth_token_path' replaces 'auth_token', but both are set: remove one"
     elif "auth_token_path" in given:
         try:
             read_token(given["auth_token_path"])
@@ -91,7 +91,7 @@ def _url_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if parts is None:
         yield "setting 'api_url' must be an https URL with a host and without a query"
     elif parts.username or parts.password:
-        yield "setting 'api_url' must not hold a user name or password; use auth_token"
+        yield "setting 'api_url' must not contain a user name or password; use auth_token"
     elif parts.scheme == "http" and not is_loopback(url):
         yield (
             "setting 'api_url' must use https, so that the token stays secret; plain http is for"
@@ -153,7 +153,7 @@ def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
     except ValueError:
         is_other = True
     if is_other or not path or "\0" in path:
-        yield "setting 'history_path' must name a folder, which a run makes if it is not there"
+        yield "setting 'history_path' must name a folder; a run creates it if it does not exist"
 
 
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -187,7 +187,7 @@ def _place(path: str) -> Hashable:
 def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "report_path" in given and importlib.util.find_spec("pygal") is None:
         yield (
-            "setting 'report_path' needs a library that draws:"
+            "setting 'report_path' needs a library that is not installed:"
             " pip install 'target-liveintent[report]'"
         )
 
@@ -198,7 +198,7 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
         return
     # Meltano gives each setting its default, so the default says nothing.
     if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
-        yield "setting 'ledger_url' takes the place of 'ledger_path': remove one of them"
+        yield "setting 'ledger_url' replaces 'ledger_path', but both are set: remove one"
     scheme, _, rest = given["ledger_url"].strip().partition("://")
     before_host, has_user, _ = rest.partition("?")[0].rpartition("@")
     if scheme not in {"postgresql", "postgres"} or not rest:
@@ -209,13 +209,16 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
             " user and password"
         )
     if importlib.util.find_spec("psycopg") is None:
-        yield "setting 'ledger_url' needs a library: pip install 'target-liveintent[postgres]'"
+        yield (
+            "setting 'ledger_url' needs a library that is not installed:"
+            " pip install 'target-liveintent[postgres]'"
+        )
 
 
 def _preset_problems(given: Mapping[str, Any]) -> Iterator[str]:
     for name in given.get("presets", {}):
         if str(name).startswith("__"):
-            yield f"setting 'presets.{name}' is no stream; give presets by the streams' names"
+            yield f"setting 'presets.{name}' does not name a stream; give presets by stream name"
 
 
 def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -226,7 +229,7 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
             if not _is_null(definition):
                 yield f"setting '{where}' must be null or '__NULL__'"
         elif str(name).startswith("__"):
-            yield f"setting '{where}' is no stream; the only option at this level is __else__"
+            yield f"setting '{where}' is not a stream; the only option at this level is __else__"
         elif isinstance(definition, dict):
             yield from _column_problems(where, definition)
         elif not _is_null(definition):
@@ -243,8 +246,8 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
         elif isinstance(value, dict) and not is_column(column):
             stream = f"{where}.{column}".partition(".")[2].replace(".", "?")
             yield (
-                f"setting '{where}.{column}' is an object beside columns: a column must be text;"
-                f" of the name of a stream, write ? for each dot: '{stream}'"
+                f"setting '{where}.{column}' is an object where a column is expected, which must be"
+                f" text. If it is a part of a stream's name, write ? for each dot: '{stream}'"
             )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
@@ -274,7 +277,7 @@ def _is_null_or_expression(value: Any) -> bool:
 
 _COLUMN = (
     _is_null_or_expression,
-    "a Python expression; a text constant needs quotes of its own, such as \"'web'\"",
+    "a Python expression; a text constant needs its own quotes, such as \"'web'\"",
 )
 _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "__else__": (_is_null, "null or '__NULL__'"),

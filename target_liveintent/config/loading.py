@@ -97,4 +97,4 @@ def unknown_settings(config: Mapping[str, Any]) -> Iterator[str]:
     known = list(SCHEMA["properties"])
     for name in config:
         if name not in known:
-            yield f"setting '{name}' is unknown and does nothing{hint(name, known)}"
+            yield f"setting '{name}' is unknown and has no effect{hint(name, known)}"

@@ -22,11 +22,11 @@ from target_liveintent.settings import Settings
 from target_liveintent.storage import DeliveredEvent, addressee, carry_over, dead_letter_line
 
 _FAILED_GRACE = 5.0
-"""Seconds for which a run that has failed waits for requests that are on their way."""
+"""Seconds for which a run that has failed waits for requests in flight."""
 _STOP_RETRIES = 5.0
 """Seconds for which a stopped run still retries."""
 _STOP_GRACE = 17.0
-"""Seconds for which a stopped run waits for requests that are on their way. Its end takes one or
+"""Seconds for which a stopped run waits for requests in flight. Its end takes one or
 two more; the process must be over after 20."""
 
 
@@ -255,7 +255,7 @@ class Run:
             )
             raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            msg = f"stopped while {in_flight} batches were still on their way"
+            msg = f"stopped while {in_flight} batches were still being sent"
             raise DeliveryError(msg)
 
     def finish(self) -> None:

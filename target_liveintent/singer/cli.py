@@ -81,7 +81,7 @@ def failure_text(failure: BaseException) -> str:
     """Return the line that describes a failure. It holds nothing of a record."""
     if isinstance(failure, _EXPECTED_FAILURES):
         return str(failure)
-    return f"the run ended on an unforeseen {type(failure).__name__}"
+    return f"the run ended with an unexpected {type(failure).__name__}"
 
 
 def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
@@ -114,11 +114,11 @@ def read_config_files(
         try:
             given = _ConfigInput.from_cli_args(path)
         except OSError as error:
-            reason = error.strerror or "there is no such file"
+            reason = error.strerror or "the file does not exist"
             msg = f"the configuration file '{path}' cannot be read: {reason}"
             raise ConfigurationError(msg) from None
         except (ValueError, TypeError):
-            msg = f"the configuration file '{path}' is no JSON object"
+            msg = f"the configuration file '{path}' is not a JSON object"
             raise ConfigurationError(msg) from None
         merged.config |= given.config
         merged.parse_env |= given.parse_env
@@ -213,8 +213,8 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
     if "customer_id" not in wanted:
         settings = dataclasses.replace(settings, replay_other_accounts=True)
         msg = (
-            "Without customer_id, nobody can say which dead letters are another account's, and what"
-            " a replay would do with them: give the settings of the loader."
+            "customer_id is missing, so this command cannot tell which dead letters belong to"
+            " another account: pass the settings of the loader with --config."
         )
         notes.append(msg)
     found = look_at(path or settings.dead_letter_path, settings, notes)

@@ -113,8 +113,8 @@ class StopSignals:
 
     def _log(self, number: int) -> None:
         self._logger.warning(
-            "stopped by %s, but after %d seconds %s; so the run ends here, and the next one goes"
-            " on where STATE stands%s",
+            "stopped by %s, but after %d seconds %s; so the run ends now, and the next one"
+            " continues from the last STATE%s",
             signal.Signals(number).name,
             self._seconds,
             self._what_waits(),

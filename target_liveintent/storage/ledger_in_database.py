@@ -53,7 +53,7 @@ _FOREIGN = ("42703", "42P07")
 and a table that is there already."""
 _IS_MADE = """\
 SELECT count(*) FROM pg_class WHERE relname = 'liveintent_ledger' AND pg_table_is_visible(oid)"""
-_OF_ANOTHER = "its tables liveintent_ledger… are those of another program; name another database"
+_OF_ANOTHER = "its tables liveintent_ledger… belong to another program; name another database"
 _TOO_NEW = "a newer version of target-liveintent wrote it; upgrade, or name another database"
 _SECONDS = 30
 """Seconds that a statement may take, locks included."""

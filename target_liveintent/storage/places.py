@@ -89,7 +89,7 @@ class Places:
         try:
             content = self._store("suppression_path", folder).read(name, ConfigurationError)
         except FileNotFoundError:
-            msg = "suppression_path cannot be read: there is no such object"
+            msg = "suppression_path cannot be read: the object does not exist"
             raise ConfigurationError(msg) from None
         return Suppressions(path, content)
 

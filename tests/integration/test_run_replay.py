@@ -254,7 +254,7 @@ def test_sigterm_leaves_what_was_not_sent(to_server: Launcher, server: FaultySer
     wait_until(lambda: len(server.delivered) >= 10, "the first letters")
     run.signal(signal.SIGTERM).wait()
     assert run.code == 143
-    assert "repeat the replay to send what it has left" in run.log
+    assert "repeat the replay to send the rest" in run.log
     assert set(left(to_server.folder)) == {f"e{n}" for n in range(300)} - server.delivered
     assert len(left(to_server.folder)) == len(set(left(to_server.folder)))
     assert names(to_server.folder) == []

@@ -82,7 +82,7 @@ def test_report(to_server: Launcher, server: FaultyServer) -> None:
     assert sum(step["rejected"] for step in steps) == 8
     assert any("map `ip`" in line for line in facts["advice"])
     assert (facts["ending"], facts["message"]) == ("done", None)
-    assert "a report to look at is in run.html" in run.log
+    assert "the report is in run.html" in run.log
 
 
 def test_age_is_that_at_sending(to_server: Launcher, server: FaultyServer) -> None:
@@ -115,7 +115,7 @@ def test_report_of_a_run_that_never_began(to_server: Launcher) -> None:
     """A stream that can give no event ends the run, and has a page."""
     run = to_server.run(schema(columns=("id",)), **REPORT, stream_maps={"orders": {"id": "id"}})
     assert run.code == 1
-    assert "can never give an event" in report(run)["message"]
+    assert "cannot produce any event" in report(run)["message"]
 
 
 def test_report_of_a_stopped_run(to_server: Launcher, server: FaultyServer) -> None:

@@ -83,7 +83,7 @@ def _message(facts: Facts) -> str:
     if facts.is_replay:
         after = "Keep the file that was piped in, and pipe it in again."
     elif facts.ending == STOPPED:
-        after = "The next run goes on where STATE stands."
+        after = "The next run continues from the last STATE."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
 
 

@@ -192,7 +192,7 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
         assert "\n" not in line
 
 
-EXPRESSION = "a Python expression; a text constant needs quotes of its own, such as \"'web'\""
+EXPRESSION = "a Python expression; a text constant needs its own quotes, such as \"'web'\""
 NULL = "null or '__NULL__'"
 WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
     ({"orders": 5}, f"setting 'stream_maps.orders' must be an object of columns, or {NULL}"),
@@ -203,7 +203,7 @@ WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
 WRONG_MAPS += [
     (
         {name: definition},
-        f"setting 'stream_maps.{name}' is no stream; the only option at this level is __else__",
+        f"setting 'stream_maps.{name}' is not a stream; the only option at this level is __else__",
     )
     for name in ("__filter__", "__els__", "__foo__", "__foo")
     for definition in ("x", "__NULL__", None, {"a": "b"})
@@ -432,8 +432,8 @@ def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None
 SPECIAL = {
     "dead_letter_path": "set on_invalid to 'fail'",
     "ledger_path": "set ledger to false",
-    "delivered_path": "leave the setting out",
-    "metrics_path": "leave the setting out",
+    "delivered_path": "remove the setting if",
+    "metrics_path": "remove the setting if",
 }
 
 
@@ -474,7 +474,7 @@ def test_one_file_through_a_link(tmp_path: Path, way: str) -> None:
 def test_a_database_takes_the_place_of_the_ledgers_file(path: str) -> None:
     """Meltano gives each setting its default, so only another path contradicts the database."""
     found = problems({**GOOD, "ledger_url": "postgresql://db.example.com/l", "ledger_path": path})
-    said = any("takes the place of 'ledger_path'" in line for line in found)
+    said = any("'ledger_url' replaces 'ledger_path', but both are set" in line for line in found)
     assert said == (path == "other.sqlite")
 
 

@@ -75,7 +75,7 @@ def test_a_dead_letter_that_is_carried_over() -> None:
         ),
         (
             Rejection("orders", "7", "no_identity", None, {}),
-            "rejected as no_identity, event ID 7, and on_invalid is 'fail'. Neither an e-mail",
+            "rejected as no_identity, event ID 7, and on_invalid is 'fail'. The record has no",
         ),
     ],
 )

@@ -71,8 +71,8 @@ def hanging() -> Iterator[list[Hanging]]:
 
 def line(name: str) -> str:
     return (
-        f"WARNING stopped by {name}, but after 0 seconds it waits for a test; so the run ends here,"
-        " and the next one goes on where STATE stands (run 1)"
+        f"WARNING stopped by {name}, but after 0 seconds it waits for a test; so the run ends now,"
+        " and the next one continues from the last STATE (run 1)"
     )
 
 

@@ -118,9 +118,9 @@ def test_many_streams_and_currencies() -> None:
 
 def test_a_run_of_nothing() -> None:
     """A run that failed before its first record has a page as well."""
-    text = MadeUpRun().page(Ending(FAILED, "stream 'orders' can never give an event"))
+    text = MadeUpRun().page(Ending(FAILED, "stream 'orders' cannot produce any event"))
     assert "LiveIntent has 0 conversions" in PageReader(text).text
-    assert "can never give an event" in text
+    assert "cannot produce any event" in text
 
 
 def test_requests_without_latencies() -> None:
@@ -132,7 +132,8 @@ def test_requests_without_latencies() -> None:
 
 def test_all_rejected() -> None:
     text = PageReader(MadeUpRun().reject(no_identity=500).page()).text
-    assert "500 records did not go: 500 no_identity. no_identity: Neither an e-mail address" in text
+    said = "500 records did not go: 500 no_identity. no_identity: The record has no e-mail address"
+    assert said in text
 
 
 def test_negative_amounts() -> None:
@@ -247,7 +248,7 @@ def test_the_message_of_a_run_that_failed() -> None:
 
 def test_the_message_of_a_run_that_was_stopped() -> None:
     """Only after a stop, the next run simply goes on."""
-    goes_on = "The next run goes on where STATE stands."
+    goes_on = "The next run continues from the last STATE."
     text = MadeUpRun().deliver().page(Ending(STOPPED, "by a signal"))
     assert f"<b>The run stopped:</b> by a signal<br>{goes_on}" in text
     assert goes_on not in MadeUpRun().deliver().page(Ending(FAILED, "no luck"))
