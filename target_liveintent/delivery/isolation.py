@@ -31,6 +31,7 @@ class Faults:
         self.total = 0
         self.was_throttled = False
         self.count = 0.0
+        self._accepted_at_fault = 0
         self._accepted_at_last = 0
         self._throttled_at_last = 0
 
@@ -42,9 +43,10 @@ class Faults:
             alone: Whether there is nothing else to send; then each fault counts.
         """
         self.total += 1
-        if self.count == 0 or alone or accepted > self._accepted_at_last:
+        # (What came too fast meanwhile uses up no acceptance.)
+        if self.count == 0 or alone or accepted > self._accepted_at_fault:
             self.count += 1
-            self._accepted_at_last = accepted
+            self._accepted_at_fault = self._accepted_at_last = accepted
 
     def throttle(self, accepted: int, throttled: int) -> None:
         """Count that the part came too fast.

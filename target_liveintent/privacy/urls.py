@@ -62,8 +62,11 @@ _CLICK_IDS = frozenset(
     | {"yclid", "irclickid", "cjevent", "awc", "tblci", "dicbo", "mc_cid"}
 )
 """The parameters in which networks of advertising name a click or a campaign."""
-# The usual query, from which nothing is removed: this takes 0.3 µs instead of 0.9.
-_HARMLESS = re.compile(r"(?:(?:li_did|utm_[a-z]+)=[^&#@%=;\\＠﹫]*(?:&|$))+")  # noqa: RUF001
+# The usual query, from which nothing is removed: one look instead of several at each parameter.
+_HARMLESS = re.compile(
+    rf"(?:(?:li_did|utm_[a-z]+|{'|'.join(sorted(_CLICK_IDS))})"
+    r"=[^&#@%=;\\＠﹫]*(?:&|$))+"  # noqa: RUF001
+)
 _NEEDS_A_LOOK = re.compile(r"[@%=\\＠﹫]")  # noqa: RUF001
 _LEVELS = 3
 """A URL in a parameter is searched as it came, and after each of two percent-decodings."""

@@ -7,12 +7,14 @@ from collections.abc import Sequence
 
 from target_liveintent.delivery import MOST_UNPROVEN_OF_NONE, refused_as_a_whole
 from target_liveintent.errors import AllRefusedError, RunError, TooManyRejectedError
+from target_liveintent.reporting import DONE, FAILED, Ending
 from target_liveintent.run import RunCounts, counted
 from target_liveintent.settings import Settings
 from target_liveintent.spark.acceptances import Acceptance, RecentEvents
 from target_liveintent.spark.attempts import Write
 from target_liveintent.spark.audit import AuditFolder
 from target_liveintent.spark.dead_letters import DeadLetterFolder
+from target_liveintent.spark.history import Written, keep
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.task import LOGGER, TaskResult
 
@@ -33,6 +35,19 @@ def commit(job: Job, results: Sequence[TaskResult], *, tasks: int) -> None:
         LOGGER.warning(warning)
     for line in (*counts.lines(), *counts.advice("the folder of dead_letter_path")):
         LOGGER.info(line)
+    ending = Ending(DONE)
+    try:
+        _end(job, results, counts, tasks)
+    except RunError as failure:
+        ending = Ending(FAILED, str(failure))
+        raise
+    finally:
+        if results:
+            _keep_history(job, results[0].attempt.write, results, counts, ending)
+
+
+def _end(job: Job, results: Sequence[TaskResult], counts: RunCounts, tasks: int) -> None:
+    """Publish what the tasks have left, and judge the write."""
     if len(results) < tasks or counts.total.unsettled:
         msg = "not every record has its fate: the counts of the tasks do not add up"
         raise RunError(msg)
@@ -71,16 +86,35 @@ def _judge_refusals(counts: RunCounts, acceptance: Acceptance) -> None:
         raise AllRefusedError(refused_as_a_whole("the API took nothing of this write", said))
 
 
-def abort(job: Job, write: Write, results: Sequence[TaskResult]) -> None:
+def _keep_history(
+    job: Job, write: Write, results: Sequence[TaskResult], counts: RunCounts, ending: Ending
+) -> None:
+    # A micro-batch that begins again is another write: what it sends may be sent again.
+    written = Written(write.id, counts, ending)
+    keep(job.settings_of_the_write(), written, [one.tally for one in results], LOGGER)
+
+
+def abort(job: Job, write: Write, results: Sequence[TaskResult], *, tasks: int) -> None:
     """End a write that has failed: say what it sent, delete its dead letters.
 
     Its records come again, and so do the dead letters.
+
+    Args:
+        job: The write.
+        write: Its name.
+        results: What became of the partitions that were done.
+        tasks: How many tasks it had.
     """
     folder = DeadLetterFolder(job)
     if not job.dry_run:
         LOGGER.warning(_sent(job, folder, write, results))
     folder.discard(write)
     _complete_audit(job, write, results)
+    if len(results) < tasks:  # Else a commit has failed, and the history has it.
+        done = len(results)
+        msg = f"the write failed; counted are the {done} of its {tasks} tasks that were done"
+        counts = _sum(results, dry_run=job.dry_run)
+        _keep_history(job, write, results, counts, Ending(FAILED, msg))
 
 
 def _sent(job: Job, folder: DeadLetterFolder, write: Write, results: Sequence[TaskResult]) -> str:

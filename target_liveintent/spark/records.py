@@ -6,17 +6,24 @@ interval, is a violation of that record alone: it never raises.
 
 from __future__ import annotations
 
-from collections.abc import Iterator
+from collections.abc import Iterator, Sequence
 from typing import Any, NamedTuple
 
 import pyarrow as pa
 
-from target_liveintent.conversions import READ_COLUMNS
+from target_liveintent.conversions import FIELDS, READ_COLUMNS
+from target_liveintent.spark.columns import Columns
 
 _ROWS = 1_000
 """Rows that are in memory as Python objects at the same time."""
 _TIMES = ("event_time", "eventTime")
 """The columns whose unreadable values the event builder names itself."""
+_PATHS = [field.path for field in FIELDS if "." in field.wire_name]
+_WITHIN = {
+    outer: {inner.lower(): inner for first, *rest in _PATHS if first == outer for inner in rest}
+    for outer, *_ in _PATHS
+}
+"""The fields of each object of an event, by their names in lower case."""
 _UNDERSTOOD = (
     *(pa.types.is_null, pa.types.is_boolean, pa.types.is_integer, pa.types.is_floating),
     *(pa.types.is_decimal, pa.types.is_string, pa.types.is_large_string, pa.types.is_string_view),
@@ -36,14 +43,34 @@ class RowRecord(NamedTuple):
     violation: str | None = None
 
 
-def records_of(batch: pa.RecordBatch, columns: list[str]) -> Iterator[list[RowRecord]]:
+def records_of(batch: pa.RecordBatch, columns: Columns) -> Iterator[list[RowRecord]]:
     """Yield the rows of a batch, some at a time, with the columns that are wanted."""
-    chosen = batch.select(columns)
+    chosen = _renamed(batch, columns)
     kinds = {field.name: field.type for field in chosen.schema if field.name in READ_COLUMNS}
     foreign = {name: str(kind) for name, kind in kinds.items() if not _is_understood(kind)}
     for start in range(0, chosen.num_rows, _ROWS):
         rows = _rows(chosen.slice(start, _ROWS))
         yield [_checked(row, foreign) for row in rows] if foreign else rows
+
+
+def _renamed(batch: pa.RecordBatch, columns: Columns) -> pa.RecordBatch:
+    """Return the columns of an Arrow batch that are needed, under the names of a record."""
+    batch = batch.select(list(columns.given)).rename_columns(list(columns.names))
+    for number, name in enumerate(columns.names):
+        column = batch.column(number)
+        is_object = name in _WITHIN and pa.types.is_struct(column.type)
+        names = [field.name for field in column.type] if is_object else []
+        wanted = [_WITHIN[name].get(one.lower(), one) for one in names]
+        if wanted != names:
+            batch = batch.set_column(number, name, _with_fields(column, wanted))
+    return batch
+
+
+def _with_fields(structs: Any, names: Sequence[str]) -> Any:
+    """Return structs whose fields have other names."""
+    fields = [field.with_name(name) for field, name in zip(structs.type, names, strict=True)]
+    parts = [structs.field(number) for number in range(len(fields))]
+    return pa.StructArray.from_arrays(parts, fields=fields, mask=structs.is_null())
 
 
 def _checked(row: RowRecord, foreign: dict[str, str]) -> RowRecord:

@@ -16,7 +16,7 @@ from target_liveintent.spark.attempts import Attempt, Write, write_of
 from target_liveintent.spark.audit import AuditFolder
 from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.ending import abort, commit
-from target_liveintent.spark.options import Job, job_of, unknown_options
+from target_liveintent.spark.options import Job, job_of, warnings_of
 from target_liveintent.spark.task import LOGGER, TaskResult, configure_logging, deliver
 
 try:
@@ -59,7 +59,7 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
         if overwrite:
             msg = "conversions cannot be overwritten: write in the mode 'append'"
             raise ConfigurationError(msg)
-        for warning in unknown_options(self.options):
+        for warning in warnings_of(self.options, schema.fieldNames()):
             LOGGER.warning(warning)
         if months := [field.name for field in schema if _holds_months(field.dataType)]:
             msg = (
@@ -112,7 +112,7 @@ class _Writer:
         configure_logging()
         results = _results(messages)
         write = results[0].attempt.write if results else Write(self._id, self._job.target)
-        abort(self._job, write, results)
+        abort(self._job, write, results, tasks=len(messages))
 
 
 def _results(messages: Iterable[TaskMessage | None]) -> list[TaskResult]:

@@ -17,11 +17,13 @@ from target_liveintent.delivery import Client, SharedSuspicion, delivery_of
 from target_liveintent.errors import RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import protect_logging
+from target_liveintent.reporting import Tally
 from target_liveintent.run import Run, RunCounts, counted, parts_of
 from target_liveintent.spark.acceptances import Acceptance
 from target_liveintent.spark.attempts import Attempt
 from target_liveintent.spark.audit import AuditFolder, TaskAudit
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
+from target_liveintent.spark.history import new_tally
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.reading import read_ahead
 from target_liveintent.spark.records import records_of
@@ -38,6 +40,7 @@ class TaskResult(NamedTuple):
         began_at: The Unix time at which the attempt began.
         has_dead_letters: Whether there is a pending file of dead letters.
         has_joined_audit: Whether there is a hidden file of the audit, with all rows.
+        tally: What the history keeps of it, if there is one.
     """
 
     attempt: Attempt
@@ -45,6 +48,7 @@ class TaskResult(NamedTuple):
     began_at: float
     has_dead_letters: bool
     has_joined_audit: bool
+    tally: Tally | None
 
 
 def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
@@ -69,7 +73,9 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
         )
     else:
         joined = task.audit is not None and task.audit.is_joined
-        return TaskResult(attempt, task.run.counts, began_at, task.dead_letters.written, joined)
+        return TaskResult(
+            attempt, task.run.counts, began_at, task.dead_letters.written, joined, task.tally
+        )
     events = counted(0 if task is None else task.run.counts.total.delivered, "event")
     msg = f"{failure}. Until then, this attempt at the task had delivered {events}"
     raise type(failure)(msg)  # Outside of the handler: Spark shows a chain of exceptions whole.
@@ -82,6 +88,7 @@ class _Task:
         run: The accounts.
         dead_letters: The dead letters.
         audit: What became of each event; None without the option, and in a dry run.
+        tally: What the history keeps of it; None if there is none.
     """
 
     def __init__(self, job: Job, attempt: Attempt) -> None:
@@ -93,6 +100,7 @@ class _Task:
         self._acceptance = Acceptance(folder.store, job.account)
         self._suspicion = SharedSuspicion(accepted=self._acceptance.is_known())
         self._is_dry = settings.dry_run
+        self.tally = new_tally(settings)
         # Attempts at tasks are apart in the ledger, as runs are.
         parts = parts_of(settings, LOGGER, run_id=attempt.name)
         sent: dict[int, set[str]] = {}
@@ -115,13 +123,14 @@ class _Task:
             dead_letters=self.dead_letters,
             ledger=ledger,
             outcomes=self.audit,
+            on_delivered=None if self.tally is None else self.tally.delivered,
             on_progress=lambda counts, _: self._keep_up(counts),
         )
         self.run = Run(settings, parts)
-        plan = StreamPlan.without_map(job.stream, job.columns)
+        plan = StreamPlan.without_map(job.stream, job.columns.names)
         suppressions = Places(settings, LOGGER).suppressions()
         self._stream = job.stream
-        self._columns = list(job.columns)
+        self._columns = job.columns
         self._counts = self.run.counts.of(job.stream)
         defaults = watch_zone(settings.events, self._counts.note_zone_use)
         builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)

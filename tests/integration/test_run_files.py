@@ -60,7 +60,6 @@ def by_hand(target: Launcher) -> Running:
     return run
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("way", [replay, by_hand])
 def test_a_replay_during_a_run(to_server: Launcher, server: FaultyServer, way: Any) -> None:
     """Each of 20,000 events is delivered once, however often dead letters are sent meanwhile."""

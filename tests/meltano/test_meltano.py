@@ -85,7 +85,6 @@ def test_config_test_fails(project: Project, account: dict[str, str]) -> None:
     assert "Test data was written" not in done.stdout + done.stderr
 
 
-@pytest.mark.slow
 def test_demo() -> None:
     """The demo runs, shows what arrived and why the rest did not, and accounts for each order."""
     done = subprocess.run(

@@ -102,7 +102,8 @@ class Faults:
     Args:
         seed: Of all decisions.
         rate: Share of requests that fail.
-        in_a_row: Failures of one batch after which a request of it succeeds.
+        in_a_row: Failures of one event after which a request with it succeeds: an event that fails
+            ten times among others counts as one on which the API always fails.
         poison: Events for which the API refuses the whole request.
     """
 
@@ -114,32 +115,23 @@ class Faults:
         self._in_a_row = in_a_row
         self._poison = frozenset(poison)
         self._tried: Counter[str] = Counter()
-        self._batches: dict[str, str] = {}
         self._names = list(KINDS)
         self._weights = [weight for weight, _ in KINDS.values()]
 
     def __call__(self, request: Request) -> Reply:
         """Decide about a request."""
-        batch = self._batch(request)
-        attempt = self._tried[batch]
+        attempt = max(self._tried[event] for event in request.ids)
         rng = random.Random(f"{self._seed} {request.ids[0]} {len(request.ids)} {attempt}")  # noqa: S311
         if attempt < self._in_a_row and rng.random() < self._rate:
-            self._tried[batch] += 1
+            self._tried.update(request.ids)
             (name,) = rng.choices(self._names, self._weights)
             reply = KINDS[name][1](rng, request)
             if reply.skipped is None or not self._poison.intersection(request.ids):
                 return reply._replace(fault=name)
             return _reset(rng, request)._replace(fault="reset")  # Poison is never processed.
-        del self._tried[batch]
+        for event in request.ids:
+            del self._tried[event]
         if self._poison.intersection(request.ids):
             return Reply(400, b'{"errors": [{"message": "one of them is bad"}]}', skipped=None)
         # Answers overtake each other.
         return Reply(delay=rng.choice((0.0, 0.0, 0.01, 0.03)))
-
-    def _batch(self, request: Request) -> str:
-        """What a request is a part of: it shrinks in halving, and when events grow too old."""
-        for event in request.ids:
-            if event in self._batches:
-                return self._batches[event]
-        self._batches.update(dict.fromkeys(request.ids, request.ids[0]))
-        return request.ids[0]

@@ -58,7 +58,6 @@ def left(folder: Path) -> list[str]:
     return [x["event_id"] for path in folder.glob("*dead-letters*") for x in read_letters(path)]
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("ledger", [True, False])
 def test_kills_and_repetitions(target: Launcher, server: FaultyServer, ledger: bool) -> None:
     """Only what was in flight when a replay was killed may go a second time."""

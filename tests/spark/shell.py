@@ -24,6 +24,57 @@ def write(spark: SparkSession, sql: str, options: dict[str, Any], mode: str = "a
     spark.sql(sql).write.format("liveintent").options(**options).mode(mode).save()
 
 
+def sql(spark: SparkSession, statements: list[str]) -> None:
+    """Do what statements of SQL say."""
+    for statement in statements:
+        spark.sql(statement)
+
+
+def write_to(spark: SparkSession, sql: str, table: str, options: dict[str, Any]) -> None:
+    """Send what a query gives to a table."""
+    writer = spark.sql(sql).writeTo(table)
+    for name, value in options.items():
+        writer = writer.option(name, value)
+    writer.append()
+
+
+def explain(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
+    """What a write of a query would do."""
+    import contextlib
+    import io
+
+    import target_liveintent.spark
+
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        target_liveintent.spark.explain(spark.sql(sql), options)
+    return said.getvalue()
+
+
+def save_default(spark: SparkSession, sql: str, options: dict[str, Any]) -> None:
+    """Send what a query gives without a mode."""
+    spark.sql(sql).write.format("liveintent").options(**options).save()
+
+
+def write_skewed(
+    spark: SparkSession, sql: str, rows: int, shape: list[int], options: dict[str, Any]
+) -> float:
+    """Send rows in partitions of some shape, each a share of a hundred; return the seconds."""
+    import functools
+    import time
+
+    from pyspark.sql import DataFrame
+
+    frames, first = [], 0
+    for share in shape:
+        end = first + rows * share // 100
+        frames.append(spark.sql(sql.format(first=first, end=end)))
+        first = end
+    began = time.monotonic()
+    together = functools.reduce(DataFrame.union, frames)
+    together.write.format("liveintent").options(**options).mode("append").save()
+    return time.monotonic() - began
+
+
 def configure(spark: SparkSession, name: str, value: str) -> None:
     """Change the session."""
     spark.conf.set(name, value)

@@ -10,6 +10,7 @@ from fakes import ACCEPTED, FAULT, LIMITED, FakeClient, FakeClock, answers, batc
 from sending import Asked, send
 
 from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.isolation import Faults
 from target_liveintent.errors import OutageError
 
 if TYPE_CHECKING:
@@ -102,6 +103,16 @@ def test_a_single_event_with_nothing_after_it(failure: Answer) -> None:
     results = drive(machine, client, clock)
     assert [type(result.failure) for result in results] == [type(None), OutageError]
     assert results[1].undelivered == []
+
+
+def test_a_fault_counts_beside_a_limit() -> None:
+    """A fault counts if others were accepted since the last one, whatever came too fast meanwhile."""
+    faults = Faults()
+    faults.add(1, alone=False)
+    faults.throttle(2, 31)  # One of 31 other requests was accepted.
+    faults.add(2, alone=False)
+    faults.add(2, alone=False)  # Nothing was accepted since.
+    assert faults.count == pytest.approx(2 + 1 / 31)
 
 
 @pytest.mark.parametrize("rate", [0.1, 0.02, 0.005])

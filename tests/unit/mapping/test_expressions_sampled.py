@@ -151,7 +151,6 @@ def _with_warnings() -> Iterator[None]:
         yield
 
 
-@pytest.mark.slow
 def test_every_attribute_and_call() -> None:
     assert differences(reached(), RECORDS[:1]) == []
 

@@ -14,6 +14,7 @@ from unit_support import SETTINGS
 from target_liveintent.conversions.model import Rejection
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.spark.attempts import Attempt, MicroBatch, Write
+from target_liveintent.spark.columns import Columns
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
 from target_liveintent.spark.options import Job
 from target_liveintent.storage.dead_letters import dead_letter_line
@@ -56,7 +57,8 @@ def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
 
 def job(url: str) -> Job:
     """Return a write whose dead letters go there."""
-    return Job({}, "orders", (), (), 1, url, 0, dry_run=False, allowed_percent=50)
+    no_columns = Columns((), ())
+    return Job({}, "orders", (), no_columns, 1, url, 0, dry_run=False, allowed_percent=50)
 
 
 def rejection(event_id: str = "1") -> Rejection:

@@ -9,6 +9,7 @@ import pytest
 
 pa = pytest.importorskip("pyarrow", reason="an extra")
 
+from target_liveintent.spark.columns import Columns  # noqa: E402
 from target_liveintent.spark.records import RowRecord, records_of  # noqa: E402
 
 LATE = 253_402_300_800_000_000  # The year 10000, in microseconds.
@@ -17,7 +18,8 @@ LATE = 253_402_300_800_000_000  # The year 10000, in microseconds.
 def rows(**columns: Any) -> list[RowRecord]:
     """Return the rows of columns."""
     batch = pa.RecordBatch.from_pydict(columns)
-    return [row for some in records_of(batch, batch.schema.names) for row in some]
+    names = tuple(batch.schema.names)
+    return [row for some in records_of(batch, Columns(names, names)) for row in some]
 
 
 def test_rows() -> None:

@@ -97,6 +97,29 @@ def test_dead_letters_name_the_account(
         assert letter["detail"] == "its window has closed"
 
 
+def test_columns_in_any_case(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The events are the same, the fields of objects included."""
+    spellings = (
+        ["id", "event_time", "email", "value", "currency", "userData"],
+        ["ID", "EVENT_TIME", "Email", "VALUE", "Currency", "USERDATA"],
+    )
+    for columns, inner in zip(spellings, ("ip", "IP"), strict=True):
+        for keys in ("id", ""):
+            job = make_job(sandbox, tmp_path, columns, key_properties=keys)
+            DeadLetterFolder(job).prepare()
+            values = ([1, 2], [0, 0], ["a@example.com"] * 2, [1.5, None], ["usd", "eur"])
+            times = [int(time.time()) - 3600] * 2
+            users = pa.array([{inner: "192.0.2.1"}, None])
+            rows = dict(zip(columns, (values[0], times, *values[2:], users), strict=True))
+            deliver(job, ATTEMPT, [pa.RecordBatch.from_pydict(rows)])
+    events = [{**event, "eventTime": 0} for event in sandbox.events]
+    by_key, whole, by_key_too, whole_too = (events[at : at + 2] for at in range(0, 8, 2))
+    assert [event["purchaseData"].get("value") for event in by_key] == [1.5, None]
+    assert by_key[0]["userData"]["ip"] == "192.0.2.1"
+    assert by_key == by_key_too
+    assert [event["userData"] for event in whole] == [event["userData"] for event in whole_too]
+
+
 def test_deleted_rows(sandbox: Sandbox, tmp_path: Path) -> None:
     """Rows that were deleted in the source are dropped and counted, as in a Singer stream."""
     job = make_job(sandbox, tmp_path, [*COLUMNS, "_sdc_deleted_at"])

@@ -41,7 +41,6 @@ class Still:
         return NOW.timestamp()
 
 
-@pytest.mark.slow
 @pytest.mark.parametrize("is_folded", [True, False])
 def test_a_year(tmp_path: Path, is_folded: bool) -> None:
     """Folded into a file a day, as runs leave it; or as 8,760 files."""
