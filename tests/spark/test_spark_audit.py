@@ -54,12 +54,12 @@ def test_the_audit_while_a_write_runs(
     sql = query(6_000, 2, email="nullif(concat('buyer', id, '@example.com'), 'buyer7@example.com')")
     question = "SELECT count(*), count(DISTINCT event_id) FROM audit WHERE outcome = 'delivered'"
     spark.do("start", sql=sql, options=given)
-    wait_until(lambda: len(server.requests) >= 9, "requests that wait", 60)
+    wait_until(lambda: len(server.requests) >= 9, "requests that wait", 120)
 
     def is_there() -> bool:
         return spark.do("ask", sql=question, audit=str(audit)) == [["800", "800"]]
 
-    wait_until(is_there, "what was delivered, in the audit", 60)
+    wait_until(is_there, "what was delivered, in the audit", 120)
     server.answer = lambda _: Reply()
     server.release()
     spark.do("finish")
