@@ -107,7 +107,7 @@ def abort(job: Job, write: Write, results: Sequence[TaskResult], *, tasks: int) 
     """
     folder = DeadLetterFolder(job)
     if not job.dry_run:
-        LOGGER.warning(_sent(job, folder, write, results))
+        _log_sent(job, folder, write, results)
     folder.discard(write)
     _complete_audit(job, write, results)
     if len(results) < tasks:  # Else a commit has failed, and the history has it.
@@ -117,15 +117,20 @@ def abort(job: Job, write: Write, results: Sequence[TaskResult], *, tasks: int) 
         _keep_history(job, write, results, counts, Ending(FAILED, msg))
 
 
-def _sent(job: Job, folder: DeadLetterFolder, write: Write, results: Sequence[TaskResult]) -> str:
+def _log_sent(
+    job: Job, folder: DeadLetterFolder, write: Write, results: Sequence[TaskResult]
+) -> None:
     if job.audit_folder:
         events = counted(AuditFolder(job).delivered(write), "event")
-        return f"the write has failed; it delivered {events}, as the audit says of '{write.name}'"
+        msg = "the write has failed; it delivered %s, as the audit says of '%s'"
+        LOGGER.warning(msg, events, write.name)
+        return
     known = sum(one.counts.total.delivered for one in results) + folder.delivered_by_failed(write)
-    return (
-        f"the write has failed; it delivered {counted(known, 'event')}, and tasks that were killed"
-        " may have delivered more: with audit_path, it is known which"
+    msg = (
+        "the write has failed; it delivered %s, and tasks that were killed may have delivered more:"
+        " with audit_path, it is known which"
     )
+    LOGGER.warning(msg, counted(known, "event"))
 
 
 def _complete_audit(job: Job, write: Write, results: Sequence[TaskResult]) -> None:

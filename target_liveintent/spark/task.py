@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from target_liveintent.conversions import EventBuilder, watch_zone
 from target_liveintent.delivery import Client, SharedSuspicion, delivery_of
-from target_liveintent.errors import RunError
+from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import protect_logging
 from target_liveintent.reporting import Tally
@@ -68,9 +68,8 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
     except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
         frames = "".join(traceback.format_tb(error.__traceback__))
         LOGGER.error("the task ended here:\n%s", frames)  # noqa: TRY400
-        failure = RunError(
-            f"the task ended on an unforeseen {type(error).__name__}; its log says where"
-        )
+        msg = f"the task ended on an unforeseen {type(error).__name__}; its log says where"
+        failure = RunError(msg)
     else:
         joined = task.audit is not None and task.audit.is_joined
         return TaskResult(
@@ -148,8 +147,8 @@ class _Task:
                     self.run.tick()
             self.run.finish()
             self._close()
-        except BaseException as failure:
-            self._abandon(failure)
+        except BaseException:
+            self._abandon()
             raise
 
     def _keep_up(self, counts: RunCounts) -> None:
@@ -169,10 +168,10 @@ class _Task:
         if self.audit is not None:
             self.audit.close()
 
-    def _abandon(self, failure: BaseException) -> None:
-        """End after a failure."""
+    def _abandon(self) -> None:
+        """End after a failure; what is left, another attempt sends."""
         with _second_failures_logged():
-            self.run.abandon(failure)
+            self.run.abandon(DeliveryError())
         with _second_failures_logged():
             self._close()
         with _second_failures_logged():

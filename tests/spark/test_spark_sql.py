@@ -41,6 +41,7 @@ def all_ids(rows: int) -> list[str]:
 def test_the_page_in_sql(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
     """Each statement of docs/spark.md, with paths and an API of this test's."""
     page = (ROOT / "docs" / "spark.md").read_text(encoding="utf-8")
+    page, _, _ = page.partition("## What was sent")
     api = {"default_source 'web'": f"default_source 'web', api_url '{server.url}'"}
     api |= {"'default_source' = 'web'": f"'default_source' = 'web', 'api_url' = '{server.url}'"}
     paths = {"/run/secrets/liveintent": given["auth_token_path"]}
