@@ -8,14 +8,14 @@ from __future__ import annotations
 import json
 import os
 import sys
-from concurrent.futures import Future, ThreadPoolExecutor
+import threading
+from concurrent.futures import Future
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from target_liveintent.spark.source import LiveIntentDataSource
 
-SENDER = ThreadPoolExecutor(1)
 SENDING: list[Future[None]] = []
 
 
@@ -153,7 +153,18 @@ def ask(spark: SparkSession, sql: str, **views: str) -> list[list[Any]]:
 
 def start(spark: SparkSession, sql: str, options: dict[str, Any]) -> None:
     """Begin to send what a query gives."""
-    SENDING.append(SENDER.submit(write, spark, sql, options))
+    done: Future[None] = Future()
+
+    def send() -> None:
+        # The lookup of the data source wants a session of this thread.
+        spark._jvm.SparkSession.setActiveSession(spark._jsparkSession)  # noqa: SLF001
+        try:
+            done.set_result(write(spark, sql, options))
+        except Exception as error:  # noqa: BLE001 (`finish` raises it)
+            done.set_exception(error)
+
+    threading.Thread(target=send).start()
+    SENDING.append(done)
 
 
 def finish(_: SparkSession) -> None:
