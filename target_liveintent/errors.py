@@ -60,4 +60,4 @@ class AllRefusedError(DeliveryError):
 
 
 class TooManyRejectedError(RunError):
-    """Rejected records end the run: `on_invalid` is `fail`, or there are too many."""
+    """Rejected records end the run: `on_rejection` is `fail`, or there are too many."""

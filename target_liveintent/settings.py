@@ -132,7 +132,7 @@ class Settings:
     max_retry_seconds: int = setting(
         "How long the run continues while the API accepts nothing.", default=300, minimum=0
     )
-    on_invalid: str = setting(
+    on_rejection: str = setting(
         "What a record that cannot be sent means: a dead letter, or the end of the run.",
         default="dead_letter",
         enum=["dead_letter", "fail"],
@@ -175,8 +175,15 @@ class Settings:
     )
     ledger_url: str | None = setting(
         "A PostgreSQL database that remembers delivered events, in place of `ledger_path`:"
-        " `postgresql://user:password@host/database`. Runs on several machines may share it. Needs"
+        " `postgresql://user@host/database`. Runs on several machines may share it. Needs"
         " `pip install 'target-liveintent[postgres]'`.",
+        minLength=1,
+        secret=True,
+        writeOnly=True,
+    )
+    ledger_password: str | None = setting(
+        "The password for the database of `ledger_url`. Without it, `PGPASSWORD` or `~/.pgpass` has"
+        " it.",
         minLength=1,
         secret=True,
         writeOnly=True,
@@ -267,9 +274,9 @@ class Settings:
         )
 
     @property
-    def fail_on_invalid(self) -> bool:
+    def fail_on_rejection(self) -> bool:
         """Whether a record that cannot be sent ends the run."""
-        return self.on_invalid == "fail"
+        return self.on_rejection == "fail"
 
 
 def endpoint(api_url: str, customer_id: str) -> str:

@@ -102,7 +102,7 @@ class LiveIntentSink(RunSink):
         """Convert a record, and pass the result to the run.
 
         Raises:
-            MissingKeyPropertiesError: If the record lacks them and `on_invalid` is `fail`.
+            MissingKeyPropertiesError: If the record lacks them and `on_rejection` is `fail`.
         """
         self._counts.read += 1
         violation = self._schema_check.violation(record) if self._schema_check else None
@@ -113,7 +113,7 @@ class LiveIntentSink(RunSink):
 
     def _check_rejection(self, rejection: Rejection) -> None:
         """Fail in the SDK's way if keys are missing; warn once if an expression fails."""
-        if rejection.reason == "missing_key" and self._settings.fail_on_invalid:
+        if rejection.reason == "missing_key" and self._settings.fail_on_rejection:
             msg = (
                 f"a record of stream '{self.stream_name}' lacks key properties"
                 f" ({', '.join(self.key_properties)}) and has no event_id: map event_id"

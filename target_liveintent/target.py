@@ -97,7 +97,7 @@ class TargetLiveIntent(Target):
             StorageError: If standard error is closed, or standard output, where STATE goes.
         """
         super().__init__(**kwargs)
-        for warning in config.unknown_settings(self.config):
+        for warning in config.warnings_of(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         self._replay = replay

@@ -10,6 +10,7 @@ import ast
 import importlib.util
 import os
 import pathlib
+import re
 import zoneinfo
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ import requests
 from jsonschema import Draft202012Validator, ValidationError
 
 from target_liveintent.config.nesting import is_column, joined, nesting_problems
+from target_liveintent.config.renamed import old_names, renamed, renaming_problems
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.config.store_urls import store_problems
 from target_liveintent.delivery import is_usable_token, read_token
@@ -31,21 +33,22 @@ _READ_PATHS = ("auth_token_path", "suppression_path")
 _LEAVE_OUT = "remove the setting if you do not need the file"
 _WRITTEN_PATHS = {
     "dead_letter_path": "what cannot be sent would be lost there. If you do not need it, delete"
-    " the file after the run, or set on_invalid to 'fail'",
+    " the file after the run, or set on_rejection to 'fail'",
     "ledger_path": "set ledger to false to go without one",
     "report_path": _LEAVE_OUT,
     "delivered_path": _LEAVE_OUT,
     "metrics_path": _LEAVE_OUT,
 }
 """The settings of files that a run writes, each with what to do instead of naming /dev/null."""
+_PASSWORD_OF_URL = re.compile(r"[?&]password=")
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
     """Return everything that is wrong with a configuration, one line each, without its values."""
-    found = list(nesting_problems(config))
-    given = {name: value for name, value in joined(config).items() if value is not None}
+    found = [*renaming_problems(config), *nesting_problems(config)]
+    given = {name: value for name, value in joined(renamed(config)).items() if value is not None}
     errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (Of a value.)
-    found += [*_missing_problems(given), *_schema_problems(errors)]
+    found += [*_missing_problems(given), *_schema_problems(errors, old_names(config))]
     # The other checks expect values of the right type, so they see no setting that is wrong.
     wrong = {error.path[0] for error in errors}
     sound = {name: value for name, value in given.items() if name not in wrong}
@@ -66,9 +69,12 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield "setting 'auth_token' or 'auth_token_path' is required"
 
 
-def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
+def _schema_problems(
+    errors: Iterable[ValidationError], spelled: Mapping[str, str]
+) -> Iterator[str]:
     for error in errors:
-        path = ".".join(str(step) for step in error.path)
+        name, *inner = map(str, error.path)
+        path = ".".join([spelled.get(name, name), *inner])
         near = hint(error.instance, error.schema.get("enum", []))
         yield f"setting '{path}' must be {expected(error.schema)}{near}"
 
@@ -193,8 +199,10 @@ def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 
 def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """Check `ledger_url`; the database itself is asked when the run begins."""
+    """Check `ledger_url` and its password; the database is asked when the run begins."""
     if "ledger_url" not in given:
+        if "ledger_password" in given:
+            yield "setting 'ledger_password' is that of the database of 'ledger_url': set it, too"
         return
     # Meltano gives each setting its default, so the default says nothing.
     if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
@@ -207,6 +215,10 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield (
             "setting 'ledger_url' must have %40, %2F, %3F and %23 in place of @, /, ? and # in its"
             " user and password"
+        )
+    elif "ledger_password" in given and (":" in before_host or _PASSWORD_OF_URL.search(rest)):
+        yield (
+            "setting 'ledger_password' takes the place of the password in 'ledger_url': remove that"
         )
     if importlib.util.find_spec("psycopg") is None:
         yield (

@@ -89,7 +89,7 @@ class Run:
                 self.replayed.settle([rejection.letter])
             _note(self._parts, rejection, reason)
             return
-        if self._settings.fail_on_invalid:
+        if self._settings.fail_on_rejection:
             raise TooManyRejectedError(_explain(rejection, replay=stream == DEAD_LETTERS))
         self._write(dead_letter_line(rejection, self._settings, self.run_id), rejection.letter)
         counts.reject(rejection)
@@ -222,7 +222,7 @@ class Run:
             if not self._failed:
                 raise result.failure
             return
-        if self._failed and self._settings.fail_on_invalid and result.undelivered:
+        if self._failed and self._settings.fail_on_rejection and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
         for undelivered in result.undelivered:
             self._reject(result.batch.stream, undelivered.rejection)
@@ -329,6 +329,6 @@ def _explain(rejection: Rejection, *, replay: bool) -> str:
     said = f" ({rejection.detail})" if rejection.detail else ""
     return (
         f"a record of stream '{rejection.stream}' was rejected as {rejection.reason}{where}{said},"
-        f" event ID {rejection.event_id}, and on_invalid is 'fail'."
+        f" event ID {rejection.event_id}, and on_rejection is 'fail'."
         f" {REASONS[rejection.reason].advice(replay=replay)}"
     )

@@ -58,7 +58,7 @@ class ReplayCommand:
         self._letters = self._places.letters(self._path)
         dry_run = self._dry_run = self._dry_run or settings.dry_run
         changed = dataclasses.replace(
-            settings, dry_run=dry_run, max_dead_letter_percent=100, on_invalid="dead_letter"
+            settings, dry_run=dry_run, max_dead_letter_percent=100, on_rejection="dead_letter"
         )
         if not settings.ledger:
             self._has_own_ledger = not dry_run

@@ -123,6 +123,7 @@ class LedgerInDatabase:
 
     Args:
         url: The setting `ledger_url`. What it lacks, libpq finds: `PGPASSWORD`, `~/.pgpass`.
+        password: The setting `ledger_password`, which goes before them.
         account: Whose events are kept.
         run_id: The ID of the run, for its claims.
         clock: Tells which keys have expired.
@@ -136,11 +137,12 @@ class LedgerInDatabase:
     exists = True
     is_kept = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (options, by keyword)
         self,
         url: str,
         account: LedgerAccount,
         *,
+        password: str | None = None,
         run_id: str,
         clock: Clock = SYSTEM_CLOCK,
         reads_only: bool = False,
@@ -148,7 +150,7 @@ class LedgerInDatabase:
         self._account = account.digest
         self._run_id = run_id
         self._clock = clock
-        self._parameters, self._names = _parameters(url)
+        self._parameters, self._names, self._password_is_of = _parameters(url, password)
         self._db: psycopg.Connection[Any] | None = None
         self._asks = False
         self._reads_only = reads_only
@@ -273,7 +275,17 @@ class LedgerInDatabase:
             return _refusal(_OF_ANOTHER)
         words = (error.diag.message_primary or str(error) or type(error).__name__).split()
         reason = _without_names(" ".join(words), self._names)
-        return StorageError(f"the database of ledger_url cannot be used: {reason}")
+        return StorageError(
+            f"the database of ledger_url cannot be used: {reason}{self._whose_password(error)}"
+        )
+
+    def _whose_password(self, error: psycopg.Error) -> str:
+        """Return the end of a message: which password was used to connect; empty if none was."""
+        if error.pgconn is not None and error.pgconn.needs_password:
+            return "; it asks for a password: set ledger_password"
+        if error.pgconn is not None and error.pgconn.used_password:
+            return f"; the password was that of {self._password_is_of}"
+        return ""
 
     def close(self) -> None:
         """Close the connection."""
@@ -286,8 +298,8 @@ def _refusal(why: str) -> ConfigurationError:
     return ConfigurationError(f"the database of ledger_url cannot be used: {why}")
 
 
-def _parameters(url: str) -> tuple[str, list[str]]:
-    """Return what is connected with, and what of it no message shows: user and password."""
+def _parameters(url: str, password: str | None) -> tuple[str, list[str], str]:
+    """Return what is connected with, what of it no message shows, and what has the password."""
     import psycopg  # noqa: PLC0415 (only this store needs it)
 
     try:
@@ -300,10 +312,14 @@ def _parameters(url: str) -> tuple[str, list[str]]:
         for one in psycopg.pq.Conninfo.get_defaults()
         if one.val is not None
     }
-    used = {name: str(value) for name, value in (environment | given).items()}
+    setting = {} if password is None else {"password": password}
+    sources: dict[str, Mapping[str, Any]]
+    sources = {"ledger_password": setting, "ledger_url": given, "PGPASSWORD": environment}
+    place = next((name for name, source in sources.items() if "password" in source), "~/.pgpass")
+    used = {name: str(value) for name, value in (environment | given | setting).items()}
     names = [used[name] for name in ("password", "user") if used.get(name)]
     hide_token(used.get("password", ""))
-    return psycopg.conninfo.make_conninfo("", **{**_CONNECTING, **given}), names
+    return psycopg.conninfo.make_conninfo("", **{**_CONNECTING, **given, **setting}), names, place
 
 
 def _without_names(text: str, names: Iterable[str]) -> str:

@@ -244,6 +244,21 @@ def test_kubernetes(shop: Shop) -> None:
     shop.heard("LiveIntent: the last 2 runs failed")
 
 
+def test_a_check_that_cannot_check(shop: Shop) -> None:
+    """Wrong settings, or a store that is down, are told as well, with what the log says."""
+    job = yaml.safe_load(block("yaml", "liveintent-health.yaml").text)
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    line = block("crontab").text.splitlines()[1].partition("cd ")[2]
+    settings = {**ACCOUNT, "history_path": "history", "timezone": "Mars/Olympus"}
+    (shop.folder / "liveintent.json").write_text(json.dumps(settings), encoding="utf-8")
+    for command in ([*container["command"], *container["args"]], ["sh", "-c", f"cd {line}"]):
+        shop.run(*command, TARGET_LIVEINTENT_TIMEZONE="Mars/Olympus")
+        ((title, text),) = shop.receiver.alerts
+        assert title == "LiveIntent: the health check failed"
+        assert "timezone" in text
+        shop.receiver.alerts.clear()
+
+
 @pytest.mark.parametrize(("endings", "code"), [(GOOD, 0), (BAD, 3)])
 def test_a_probe(shop: Shop, endings: tuple[str, ...], code: int) -> None:
     """A probe needs the exit code alone."""

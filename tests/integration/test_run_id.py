@@ -62,7 +62,7 @@ def test_runs_have_ids_of_their_own(to_server: Launcher) -> None:
     [
         ({"pixel_id": -1}, 2, "'pixel_id'"),
         ({"delivered_path": "nowhere/d.singer"}, 2, "delivered_path"),
-        ({"on_invalid": "fail"}, 1, "no_identity"),
+        ({"on_rejection": "fail"}, 1, "no_identity"),
     ],
 )
 def test_a_run_that_fails(

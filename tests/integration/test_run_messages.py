@@ -291,7 +291,7 @@ def test_nothing_else_leaves(to_server: Launcher, server: FaultyServer) -> None:
         {},
         {"pixel_id": ..., "default_source": ...},
         {"stream_maps": {"public-orders": SHOP_MAP}},
-        {"stream_maps": {"*": SHOP_MAP, "__else__": "__NULL__"}, "on_invalid": "fail"},
+        {"stream_maps": {"*": SHOP_MAP, "__else__": "__NULL__"}, "on_rejection": "fail"},
     ],
     ids=["plain", "bare", "maps", "star"],
 )

@@ -200,11 +200,11 @@ def test_a_dry_run_is_one_of_a_replay(to_server: Launcher) -> None:
 def test_a_replay_fails_no_rule_about_dead_letters(
     to_server: Launcher, server: FaultyServer
 ) -> None:
-    """Whatever is left: neither the percentage, nor "nothing delivered", nor on_invalid ends it."""
+    """Whatever is left: no percentage, no "nothing delivered" and no on_rejection ends it."""
     write_letters(
         to_server.folder / LETTERS, [letter(f"e{n}", source="shop") for n in range(1_500)]
     )
-    run = replay(to_server, on_invalid="fail", max_dead_letter_percent=0)
+    run = replay(to_server, on_rejection="fail", max_dead_letter_percent=0)
     assert (run.code, server.requests, len(run.letters)) == (0, [], 1_500)
     assert "rejected again 1,500 (invalid_source 1,500)" in run.stdout
 

@@ -108,9 +108,9 @@ def test_skipped_records_are_counted(tmp_path: Path, plan: StreamPlan, counted: 
 
 
 def test_missing_keys_fail_in_the_way_of_the_sdk(tmp_path: Path) -> None:
-    """With `on_invalid` set to `fail`, a record without its keys raises the SDK's exception."""
+    """With `on_rejection` set to `fail`, a record without its keys raises the SDK's exception."""
     record = {"event_time": 1, "email": "ann@example.com"}
-    sink = made(started(tmp_path, on_invalid="fail"))
+    sink = made(started(tmp_path, on_rejection="fail"))
     with pytest.raises(MissingKeyPropertiesError, match="lacks key properties"):
         sink.process_record(record)
     target = started(tmp_path)

@@ -58,7 +58,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("flush_interval_seconds", -5, "1"),
     ("request_timeout_seconds", 0, "1"),
     ("max_retry_seconds", -1, "0"),
-    ("on_invalid", "stop", "dead_letter, fail"),
+    ("on_rejection", "stop", "dead_letter, fail"),
     ("max_dead_letter_percent", -1, "0"),
     ("max_dead_letter_percent", 101, "100"),
     ("dead_letter_path", "", "empty"),
@@ -430,7 +430,7 @@ def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 SPECIAL = {
-    "dead_letter_path": "set on_invalid to 'fail'",
+    "dead_letter_path": "set on_rejection to 'fail'",
     "ledger_path": "set ledger to false",
     "delivered_path": "remove the setting if",
     "metrics_path": "remove the setting if",
@@ -486,3 +486,23 @@ def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
     assert password not in "".join(found)
     encoded = "postgresql://loader:p%40rt@db.example.com/l?application_name=a@b"
     assert problems({**GOOD, "ledger_url": encoded}) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://loader:s3cr@db.example.com/l", "postgresql://db.example.com/l?password=s3cr"],
+)
+def test_two_passwords_of_the_database(url: str) -> None:
+    """It is in the setting for it, or in the URL."""
+    found = problems({**GOOD, "ledger_url": url, "ledger_password": "pa/ss@word"})
+    said = "setting 'ledger_password' takes the place of the password in 'ledger_url': remove that"
+    assert found == [said]
+    for plain in ("postgresql://loader@db.example.com/l", "postgresql://db.example.com:5432/l"):
+        assert problems({**GOOD, "ledger_url": plain, "ledger_password": "pa/ss@word"}) == []
+
+
+def test_a_password_of_no_database() -> None:
+    """The ledger would be a file, where a database was meant."""
+    found = problems({**GOOD, "ledger_password": "pa/ss@word"})
+    said = "setting 'ledger_password' is that of the database of 'ledger_url': set it, too"
+    assert found == [said]

@@ -169,11 +169,11 @@ def test_dead_letters() -> None:
     assert not re.search(r"\bmap", found, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("on_invalid", ["dead_letter", "fail"])
-def test_dead_letters_that_stay_fail_no_replay(on_invalid: str) -> None:
+@pytest.mark.parametrize("on_rejection", ["dead_letter", "fail"])
+def test_dead_letters_that_stay_fail_no_replay(on_rejection: str) -> None:
     """A replay leaves them in the file, ends well, and so does its explanation."""
     settings = settings_of(
-        {"customer_id": "a-1b2c", "auth_token": "made-up-token", "on_invalid": on_invalid}
+        {"customer_id": "a-1b2c", "auth_token": "made-up-token", "on_rejection": on_rejection}
     )
     letter = {"event_id": "1", "reason": "mapping_failed", "keys": {"id": 1}}
     letters = [{"type": "RECORD", "stream": DEAD_LETTERS, "record": letter}] * 12
