@@ -28,7 +28,7 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
-from target_liveintent.run import Closed, Run, parts_of
+from target_liveintent.run import Closed, Run, RunCounts, parts_of
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
@@ -130,6 +130,7 @@ class TargetLiveIntent(Target):
         self._signals = StopSignals(
             self.logger,
             lambda: _what_waits(output, parts.ledger),
+            lambda: _afterwards(self.run.counts, replay),
             run_named(self.run_id),
             self.stop_seconds,
         )
@@ -269,16 +270,8 @@ class TargetLiveIntent(Target):
             finally:
                 self._report(ending)
             if (number := self._signals.received) is not None:
-                stopped = _stopped_by(number)
-                name = run_named(self.run_id)
-                if self._replay is not None:
-                    self.logger.warning("%s; repeat the replay to send the rest%s", stopped, name)
-                elif self.run.counts.is_replay:  # It has no STATE.
-                    self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
-                else:
-                    self.logger.warning(
-                        "%s; the next run continues from the last STATE%s", stopped, name
-                    )
+                then = _afterwards(self.run.counts, self._replay) + run_named(self.run_id)
+                self.logger.warning("%s; %s", _stopped_by(number), then)
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
@@ -388,6 +381,14 @@ class TargetLiveIntent(Target):
 
 def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
+
+
+def _afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
+    if replay is not None:
+        return "repeat the replay to send the rest"
+    if counts.is_replay:  # It has no STATE.
+        return "keep the file, and pipe it in again"
+    return "the next run continues from the last STATE"
 
 
 def _what_waits(output: StateOutput, ledger: EventLedger | None) -> str:

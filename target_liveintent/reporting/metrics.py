@@ -16,7 +16,7 @@ from target_liveintent.run import RunCounts
 
 METRICS = {
     "run_info": "1; its label `run_id` is the ID of the run.",
-    "records": "Records by stream and fate.",
+    "records": "Records by stream and outcome.",
     "not_sent": "Records that were not sent, by stream and reason.",
     "requests": "Requests, retries included.",
     "retries": "Requests that were sent again because of a fault.",

@@ -19,6 +19,7 @@ from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import hide_token
 from target_liveintent.storage.ledger import LedgerAccount
 from target_liveintent.storage.ledger_store import (
+    FORGOTTEN,
     HASH_BYTES,
     KEY_BYTES,
     LAPSE,
@@ -80,6 +81,9 @@ ON CONFLICT (account, pixel_id) DO UPDATE SET unix_time = excluded.unix_time"""
 _EXPIRE = """\
 DELETE FROM liveintent_ledger_accepted WHERE key IN
 (SELECT key FROM liveintent_ledger_accepted WHERE key < %s ORDER BY key LIMIT %s)"""
+_FORGET = f"""\
+DELETE FROM liveintent_ledger_claims
+WHERE until < statement_timestamp() - interval '{FORGOTTEN} seconds'"""  # noqa: S608 (a number)
 _END_ALL = "DELETE FROM liveintent_ledger_claims WHERE run_id = %s"
 _END = f"{_END_ALL} AND batch = ANY (%s::bigint[])"
 _RENEW = f"""\
@@ -218,7 +222,7 @@ class LedgerInDatabase:
         values: list[Any] = []
         if asked.confirmed:
             now = self._clock.time()
-            texts += [_ADD, _LAST_ACCEPTED, _EXPIRE]
+            texts += [_ADD, _LAST_ACCEPTED, _EXPIRE, _FORGET]
             values += [b"".join(asked.confirmed), self._account, sorted(asked.pixel_ids), int(now)]
             values += asked.expired(now)
         if asked.ended is None:

@@ -81,7 +81,7 @@ def _message(facts: Facts) -> str:
     said = text(facts.message).replace("\n", "<br>")
     after = "Fix that. The next run with the same options sends what has no outcome yet."
     if facts.is_replay:
-        after = "Keep the file that was piped in, and pipe it in again."
+        after = "Repeat the replay. If you have piped a file in, keep it, and pipe it in again."
     elif facts.ending == STOPPED:
         after = "The next run continues from the last STATE."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
