@@ -206,6 +206,18 @@ def divided(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
     yield Figure(case, "longest silence of any, s", silences, 60)
 
 
+def halved(seeds: range = SEEDS) -> Iterator[Figure]:
+    """Simulate two tasks of Spark that have half of the requests each, beside one run with all."""
+    ratios = []
+    for seed in map(random.Random, seeds):
+        one = _client(seed, 1500)
+        simulate(OpenRoad(seed, 0.1), [one])
+        two = [Client(Pace(CEILING // 2, jitter=seed.random), 750) for _ in range(2)]
+        simulate(OpenRoad(seed, 0.1), two)
+        ratios.append(max(client.seconds for client in two) / one.seconds)
+    yield Figure("two tasks with 32 in flight each", "time / that of one with 64", ratios, 1.0)
+
+
 def faulty(share: float, aim: float, seeds: range = SEEDS) -> Iterator[Figure]:
     """Simulate a run of 200 batches under random faults."""
     times = []
@@ -274,6 +286,7 @@ def figures() -> Iterator[Figure]:
         yield from shared(burst)
     for burst in (10, 1):
         yield from divided(burst)
+    yield from halved()
     for share, aim in ((0.1, 60), (0.25, 60), (0.4, 600)):
         yield from faulty(share, aim)
     for share, aim in REFUSING:

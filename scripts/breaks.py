@@ -200,7 +200,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "each fault begins the budget of the run anew",
+        "each fault begins the budget of the run again",
         "delivery/outage.py",
         "self._since = min(self._since, max(started_at, self.taken_at))",
         "self._since = max(started_at, self.taken_at)",

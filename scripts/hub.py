@@ -38,8 +38,8 @@ LOCK = f"plugins/loaders/{NAME}--{MAINTAINER}.lock"
 HUB_LOGO = "/assets/logos/loaders/liveintent.svg"
 """The only place from which the Hub's site loads logos."""
 
-# Tools that generate definitions treat a setting with one of these words in its name as a secret,
-# even `on_invalid`, because of its `id`. So each of these settings states whether it is a secret.
+# Tools that generate definitions treat a text with one of these words in its name as a secret, even
+# `customer_id`. So each of these settings states whether it is a secret.
 _LOOKS_SECRET = ("id", "key", "password", "secret", "token")
 _ACRONYMS = ("api", "id", "url")
 
@@ -144,7 +144,7 @@ def _setting(name: str, schema: dict[str, Any]) -> dict[str, Any]:
     if kind == "options":
         values = [value for value in schema["enum"] if value is not None]
         setting["options"] = [
-            {"label": value.replace("_", " ").capitalize(), "value": value} for value in values
+            {"label": value.replace("_", " ").title(), "value": value} for value in values
         ]
     if schema.get("secret") or any(word in name for word in _LOOKS_SECRET):
         setting["sensitive"] = bool(schema.get("secret"))

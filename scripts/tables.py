@@ -3,6 +3,9 @@
 from __future__ import annotations
 
 import inspect
+import re
+from importlib import metadata
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import click
@@ -23,6 +26,21 @@ from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
     from collections.abc import Mapping, Sequence
+
+_ROOT = Path(__file__).parents[1]
+_NAME = "target-liveintent"
+
+EXTRAS = {
+    "azure": "Files and folders in Azure's storage, such as `az://container/folder`.",
+    "gcs": "Files and folders in Google Cloud Storage, such as `gs://bucket/folder`.",
+    "parquet": "Reads BATCH files in Parquet.",
+    "postgres": "A ledger that many machines share: `ledger_url`.",
+    "report": "Draws run reports: `report_path`, `--report`.",
+    "s3": "Files and folders in S3, and in stores that speak its protocol: `s3://bucket/folder`.",
+    "sandbox": "The program `liveintent-sandbox`, a local Conversions API to try things on.",
+    "spark": "[Spark's data source](spark.md).",
+}
+"""What each extra is for. Each extra of the package must be here."""
 
 
 def _table(heads: tuple[str, ...], rows: Sequence[tuple[str, ...]]) -> str:
@@ -176,3 +194,40 @@ def python() -> str:
         for name, thing in names.items()
     ]
     return _table(("name", ""), rows)
+
+
+def extras() -> str:
+    """Return a table of the extras that the package has."""
+    names = metadata.metadata(_NAME).get_all("Provides-Extra") or []
+    return _table(("extra", ""), [(f"`{name}`", EXTRAS[name]) for name in sorted(names)])
+
+
+def versions() -> str:
+    """Return a table of what the target runs with: what is allowed, and what the tests have."""
+    classifiers = metadata.metadata(_NAME).get_all("Classifier") or []
+    pythons = [c.rpartition(" ")[2] for c in classifiers if re.search(r"Python :: 3\.\d+$", c)]
+    rows = [("Python", ", ".join(pythons), "each of them")]
+    meltano = re.search(r"^requires_meltano: '(.+)'$", _text("meltano.yml"), re.MULTILINE)
+    required = " ".join(metadata.requires(_NAME) or [])
+    for name, package in {"Singer SDK": "singer-sdk", "Spark": "pyspark"}.items():
+        allowed = re.search(rf"(?:^| ){package}([<>=][^ ;]+)", required)
+        bounds = sorted(allowed[1].split(","), reverse=True) if allowed else []
+        rows.append((name, f"`{', '.join(bounds)}`", _tested(package)))
+    rows.insert(1, ("Meltano", f"`{meltano[1]}`" if meltano else "", _tested("meltano")))
+    return _table(("", "supported", "tested with"), rows)
+
+
+def _tested(package: str) -> str:
+    """Return the version of a package in constraints.txt."""
+    found: list[str] = re.findall(rf"^{package}==(\S+)", _text("constraints.txt"), re.MULTILINE)
+    return found[-1]
+
+
+def example(path: str, kind: str) -> str:
+    """Return a file of examples/ as a block of code."""
+    text = _text(f"examples/{path}").rstrip("\n")
+    return f'```{kind} title="{Path(path).name}"\n{text}\n```'
+
+
+def _text(path: str) -> str:
+    return (_ROOT / path).read_text(encoding="utf-8")

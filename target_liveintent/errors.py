@@ -36,7 +36,7 @@ class StorageError(RunError):
 
 
 class StreamMappingError(RunError):
-    """A stream can never give an event as it is mapped, or its map reads an unknown column."""
+    """A stream cannot produce any event as it is mapped, or its map reads an unknown column."""
 
 
 class DeliveryError(RunError):
@@ -52,7 +52,7 @@ class SetUpError(DeliveryError):
 
 
 class OutageError(DeliveryError):
-    """The API did not take the events within `max_retry_seconds`, despite retries."""
+    """The API did not accept the events within `max_retry_seconds`, despite retries."""
 
 
 class AllRefusedError(DeliveryError):
@@ -60,4 +60,4 @@ class AllRefusedError(DeliveryError):
 
 
 class TooManyRejectedError(RunError):
-    """Rejected records end the run: `on_invalid` is `fail`, or there are too many."""
+    """Rejected records end the run: `on_rejection` is `fail`, or there are too many."""

@@ -42,7 +42,7 @@ def _dropped(meaning: str) -> Reason:
     return Reason(meaning, is_bad=False, replayed=False, letter=False)
 
 
-NO_IDENTITY = "Neither an e-mail address nor a hash of one nor a decision ID."
+NO_IDENTITY = "The record has no e-mail address, no hash of one and no decision ID."
 GUESTS = "Guests often have none"
 REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
@@ -52,22 +52,24 @@ REASONS: dict[str, Reason] = {
         " the row again.",
     ),
     "invalid_event_time": Reason(
-        "The event time cannot be read. ISO 8601, or Unix seconds, milliseconds or microseconds.",
+        "The event time cannot be read. Map it as ISO 8601, or as Unix seconds, milliseconds or"
+        " microseconds.",
         of_letter="The event time of the dead letter cannot be read. Write it as ISO 8601 or as"
         " Unix seconds there, or let the tap send the row again.",
     ),
     "event_too_old": Reason(
-        "Older than the API takes: 7 days, or 30 days for source `offline`, less a minute. A first"
-        " run over older rows always has some; in later runs, the tap or the schedule is too late."
+        "The event is older than the API accepts: 7 days, or 30 days for source `offline`, less a"
+        " minute. A first run over older rows always has some; in later runs, the tap or the"
+        " schedule is too late."
         " A replay drops it as `expired`, unless another `default_source` gives it more time.",
         is_bad=False,
         replayed=False,
     ),
     "event_in_future": Reason(
-        "More than a minute ahead of this machine's clock. Check `timezone` and the column: a"
-        " planned date is not a conversion.",
-        of_letter="More than a minute ahead of this machine's clock. Check `timezone`; a planned"
-        " date is not a conversion.",
+        "The event time is more than a minute ahead of this machine's clock. Check `timezone` and"
+        " the column: a planned date is not a conversion.",
+        of_letter="The event time is more than a minute ahead of this machine's clock. Check"
+        " `timezone`; a planned date is not a conversion.",
     ),
     "no_identity": Reason(
         f"{NO_IDENTITY} {GUESTS}; map `source_url`: it holds the decision ID of those who came from"
@@ -88,26 +90,31 @@ REASONS: dict[str, Reason] = {
         " it in the dead letter.",
     ),
     "missing_key": Reason(
-        "No event ID, and the record lacks the key properties to derive one from. Map `event_id`."
+        "The record has no event ID, and lacks the key properties that one is derived from. Map"
+        " `event_id`."
     ),
     "mapping_failed": Reason(
         "A stream-map expression failed for this record. Make it null-safe, for instance"
         " `get('total')`. The dead letter holds the key properties only: fix the map and let the"
         " tap send the rows again, with `meltano run --full-refresh …`, repeated until it succeeds;"
-        " the ledger sees to it that nothing is sent twice.",
+        " the ledger makes sure that nothing is sent twice.",
         replayed=False,
         of_letter="The dead letter holds the key properties only, so a replay cannot send it: let"
         " the tap send the row again.",
     ),
     "schema_violation": Reason(
-        "The record breaks the tap's own schema (only with `validate_records`). In Spark: a value"
-        " is of a type that no column takes, or is more than Python can hold."
+        "The record breaks the tap's own schema (only with `validate_records`). Fix the tap, or set"
+        " `validate_records` to false. In Spark: a value has a type that no column takes, or is"
+        " more than Python can hold."
     ),
     "refused_by_api": Reason(
         "The API refused this event alone; `detail` holds what it said, without addresses. Ask your"
         " account manager what is wrong with it; replay it once that is fixed."
     ),
-    "not_processed": Reason("The API took the batch but named this event as not processed."),
+    "not_processed": Reason(
+        "The API accepted the batch but reported this event as not processed. A replay sends it"
+        " again."
+    ),
     "api_error": Reason(
         "The API failed again and again on this event (HTTP 500, 503 or another 5xx, 429, or no"
         " answer), while it accepted others. LiveIntent may have counted it: a replay leaves it"
@@ -115,8 +122,8 @@ REASONS: dict[str, Reason] = {
         replayed=False,
     ),
     "unconfirmed": Reason(
-        "The API answered that it processed a part without saying which. The event may have been"
-        " counted, so a replay sends it only with `replay_unconfirmed`.",
+        "The API answered that it processed a part of the batch, but not which part. The event may"
+        " have been counted, so a replay sends it only with `replay_unconfirmed`.",
         replayed=False,
     ),
     "other_account": Reason(

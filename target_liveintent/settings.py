@@ -89,11 +89,11 @@ class Settings:
     )
     default_source: str | None = setting("The source of events whose record has none.")
     timezone: str = setting(
-        "IANA name of the zone of times that come without one, such as `America/New_York`.",
+        "The time zone of event times that have none, as an IANA name: `America/New_York`.",
         default="UTC",
     )
     email_normalization: str = setting(
-        "What is dropped before hashing, beside spaces and case: dots and `+…` for Gmail only,"
+        "What is dropped before hashing, besides spaces and case: dots and `+…` for Gmail only,"
         " for all domains, or nothing.",
         default="gmail",
     )
@@ -104,21 +104,21 @@ class Settings:
         default="all_but_secrets",
     )
     batch_size_rows: int = setting(
-        "Events a request, 1 to 100.",
+        "Events in each request, 1 to 100.",
         default=100,
         minimum=1,
         maximum=100,  # Source: LiveIntent's guide.
     )
     max_concurrent_requests: int = setting(
         "The most requests in flight at the same time, 1 to 256. A run starts with two and finds"
-        " out itself how many the API takes.",
+        " out itself how many the API accepts.",
         default=64,
         minimum=1,
         maximum=256,
     )
     max_requests_per_minute: int | None = setting(
-        "The most requests a minute, for those whom LiveIntent has told a limit. Without it, a run"
-        " finds out itself how many the API takes.",
+        "The most requests a minute, if LiveIntent has told you a limit. Without it, a run"
+        " finds out itself how many the API accepts.",
         minimum=1,
     )
     flush_interval_seconds: int = setting(
@@ -130,9 +130,9 @@ class Settings:
         minimum=1,
     )
     max_retry_seconds: int = setting(
-        "How long the run goes on while the API accepts nothing.", default=300, minimum=0
+        "How long the run continues while the API accepts nothing.", default=300, minimum=0
     )
-    on_invalid: str = setting(
+    on_rejection: str = setting(
         "What a record that cannot be sent means: a dead letter, or the end of the run.",
         default="dead_letter",
         enum=["dead_letter", "fail"],
@@ -147,8 +147,8 @@ class Settings:
         maximum=100,
     )
     dead_letter_path: str = setting(
-        "The file that takes what could not be sent, and can be piped back; or the URL of a folder,"
-        " such as `s3://bucket/dead-letters`, that takes objects of it.",
+        "The file for records that could not be sent, which a replay sends later; or the URL of a"
+        " folder for such objects, such as `s3://bucket/dead-letters`.",
         default="liveintent-dead-letters.singer",
         minLength=1,
     )
@@ -175,8 +175,15 @@ class Settings:
     )
     ledger_url: str | None = setting(
         "A PostgreSQL database that remembers delivered events, in place of `ledger_path`:"
-        " `postgresql://user:password@host/database`. Runs on several machines may share it. Needs"
+        " `postgresql://user@host/database`. Runs on several machines may share it. Needs"
         " `pip install 'target-liveintent[postgres]'`.",
+        minLength=1,
+        secret=True,
+        writeOnly=True,
+    )
+    ledger_password: str | None = setting(
+        "The password for the database of `ledger_url`. Without it, `PGPASSWORD` or `~/.pgpass` has"
+        " it.",
         minLength=1,
         secret=True,
         writeOnly=True,
@@ -186,8 +193,8 @@ class Settings:
         minLength=1,
     )
     report_path: str | None = setting(
-        "The run's report is written there, a path or a URL: one page, such as"
-        " `liveintent-report.html`, and beside it the same as JSON. Needs"
+        "The path or URL of the run's report: one page, such as `liveintent-report.html`, and the"
+        " same as JSON beside it. Needs"
         " `pip install 'target-liveintent[report]'`.",
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
     )
@@ -219,8 +226,8 @@ class Settings:
         default=False,
     )
     limit: int | None = setting(
-        "Send the first so many events and stop: no STATE, so the next run reads all of them again."
-        " The ledger sees to it that those are not sent again; with `ledger` off, they are.",
+        "Send only so many events and stop: no STATE, so the next run reads all of them again."
+        " The ledger makes sure that those are not sent again; with `ledger` off, they are.",
         minimum=1,
     )
     presets: Mapping[str, str] = setting(
@@ -267,9 +274,9 @@ class Settings:
         )
 
     @property
-    def fail_on_invalid(self) -> bool:
+    def fail_on_rejection(self) -> bool:
         """Whether a record that cannot be sent ends the run."""
-        return self.on_invalid == "fail"
+        return self.on_rejection == "fail"
 
 
 def endpoint(api_url: str, customer_id: str) -> str:

@@ -102,7 +102,7 @@ class LiveIntentSink(RunSink):
         """Convert a record, and pass the result to the run.
 
         Raises:
-            MissingKeyPropertiesError: If the record lacks them and `on_invalid` is `fail`.
+            MissingKeyPropertiesError: If the record lacks them and `on_rejection` is `fail`.
         """
         self._counts.read += 1
         violation = self._schema_check.violation(record) if self._schema_check else None
@@ -113,17 +113,18 @@ class LiveIntentSink(RunSink):
 
     def _check_rejection(self, rejection: Rejection) -> None:
         """Fail in the SDK's way if keys are missing; warn once if an expression fails."""
-        if rejection.reason == "missing_key" and self._settings.fail_on_invalid:
+        if rejection.reason == "missing_key" and self._settings.fail_on_rejection:
             msg = (
                 f"a record of stream '{self.stream_name}' lacks key properties"
-                f" ({', '.join(self.key_properties)}) and has no event_id"
+                f" ({', '.join(self.key_properties)}) and has no event_id: map event_id"
             )
             raise MissingKeyPropertiesError(msg)
         column = str(rejection.field)
         if rejection.reason == "mapping_failed" and column not in self._warned_missing_fields:
             self._warned_missing_fields.add(column)
             self.logger.warning(
-                "the expression for '%s' of stream '%s' failed (%s): a dead letter each time",
+                "the expression for '%s' of stream '%s' failed (%s); each such record becomes a"
+                " dead letter",
                 column,
                 self._plan.stream,
                 rejection.detail,
@@ -149,8 +150,7 @@ class DeadLetterSink(LiveIntentSink):
         if record.get("run_id") == self._run.run_id:
             msg = (
                 "the input holds a dead letter that this run has just written, so the run reads the"
-                " file of dead_letter_path, which it writes: use target-liveintent --replay, which"
-                " takes the file over"
+                " same file of dead_letter_path that it writes: use target-liveintent --replay"
             )
             raise InputError(msg)
         self._counts.read += 1

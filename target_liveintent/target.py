@@ -28,7 +28,7 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
-from target_liveintent.run import Closed, Run, parts_of
+from target_liveintent.run import Closed, Run, RunCounts, parts_of
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
@@ -97,7 +97,7 @@ class TargetLiveIntent(Target):
             StorageError: If standard error is closed, or standard output, where STATE goes.
         """
         super().__init__(**kwargs)
-        for warning in config.unknown_settings(self.config):
+        for warning in config.warnings_of(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         self._replay = replay
@@ -130,6 +130,7 @@ class TargetLiveIntent(Target):
         self._signals = StopSignals(
             self.logger,
             lambda: _what_waits(output, parts.ledger),
+            lambda: _afterwards(self.run.counts, replay),
             run_named(self.run_id),
             self.stop_seconds,
         )
@@ -269,18 +270,8 @@ class TargetLiveIntent(Target):
             finally:
                 self._report(ending)
             if (number := self._signals.received) is not None:
-                stopped = _stopped_by(number)
-                name = run_named(self.run_id)
-                if self._replay is not None:
-                    self.logger.warning(
-                        "%s; repeat the replay to send what it has left%s", stopped, name
-                    )
-                elif self.run.counts.is_replay:  # It has no STATE.
-                    self.logger.warning("%s; keep the file, and pipe it in again%s", stopped, name)
-                else:
-                    self.logger.warning(
-                        "%s; the next run goes on where STATE stands%s", stopped, name
-                    )
+                then = _afterwards(self.run.counts, self._replay) + run_named(self.run_id)
+                self.logger.warning("%s; %s", _stopped_by(number), then)
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
@@ -302,23 +293,23 @@ class TargetLiveIntent(Target):
         if self._replay is not None:
             self.message_reader.stopped = True
             self.logger.info(
-                "%s events are on their way, as many as the setting 'limit' allows; the other dead"
-                " letters are left",
+                "%s events are being sent, as many as the setting 'limit' allows; the other dead"
+                " letters stay where they are",
                 self.settings.limit,
             )
             return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
-                "%s dead letters are on their way, as many as the setting 'limit' allows; the"
-                " others stay in %s",
+                "%s dead letters are being sent, as many as the setting 'limit' allows; the others"
+                " stay in %s",
                 self.settings.limit,
                 self.settings.dead_letter_path,
             )
             return
         self.message_reader.stopped = True
         self.logger.info(
-            "%s events are on their way, as many as the setting 'limit' allows; the rest of the"
-            " input is left alone, and no STATE is written, so the next run reads all of it again"
+            "%s events are being sent, as many as the setting 'limit' allows; the rest of the input"
+            " is not read, and no STATE is written, so the next run reads all of it again"
             " and %s",
             self.settings.limit,
             "sends what this one did not: the ledger knows what was delivered"
@@ -367,8 +358,8 @@ class TargetLiveIntent(Target):
             self.streams.warn_of_absent_streams()
             if not self.streams.sinks:
                 self.logger.warning(
-                    "no record came, and not even a SCHEMA: the tap has ended early, or none of its"
-                    " streams is selected; look at what it logged, or run it alone"
+                    "the input has no record and no SCHEMA: the tap ended early, or none of its"
+                    " streams is selected; check its log, or run it alone"
                 )
         if not self.streams.has_events and self.run.counts.total.read > 0:
             self.streams.fail_unmapped()
@@ -392,9 +383,17 @@ def _stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
+def _afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
+    if replay is not None:
+        return "repeat the replay to send the rest"
+    if counts.is_replay:  # It has no STATE.
+        return "keep the file, and pipe it in again"
+    return "the next run continues from the last STATE"
+
+
 def _what_waits(output: StateOutput, ledger: EventLedger | None) -> str:
     if output.waiting:
-        return "STATE still waits for somebody to read standard output"
+        return "nobody has read STATE from standard output"
     if ledger is not None and ledger.waits_for:
         return ledger.waits_for
-    return "the run has not come to its end"
+    return "the run has not ended"

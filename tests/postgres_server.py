@@ -17,6 +17,10 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
 
 
+GUARDED = "guarded_user"
+"""The one user, for a test to create, whom the server asks for a password."""
+
+
 class Postgres:
     """A PostgreSQL server of our own, on loopback, from installed programs."""
 
@@ -49,6 +53,9 @@ class Postgres:
             shutil.chown(self._folder, self._user)
         data = str(self._folder / "data")
         self._call("initdb", "-D", data, "-U", "tester", "-A", "trust", "-E", "UTF8", "--locale=C")
+        access = self._folder / "data" / "pg_hba.conf"
+        asked = f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n"
+        access.write_text(asked + access.read_text(encoding="utf-8"), encoding="utf-8")
         # A log in which a tap can read changes; nothing else differs.
         options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
         if self._has_setting(data, "output_plugin_libraries"):  # Recent minor releases only.

@@ -5,7 +5,7 @@ from target_liveintent.config.loading import (
     from_environment,
     from_texts,
     settings_of,
-    unknown_settings,
+    warnings_of,
 )
 from target_liveintent.config.nesting import joined
 from target_liveintent.config.schema import SCHEMA
@@ -19,6 +19,6 @@ __all__ = [
     "joined",
     "problems",
     "settings_of",
-    "unknown_settings",
     "url_problems",
+    "warnings_of",
 ]

@@ -10,6 +10,7 @@ import ast
 import importlib.util
 import os
 import pathlib
+import re
 import zoneinfo
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
@@ -19,6 +20,7 @@ import requests
 from jsonschema import Draft202012Validator, ValidationError
 
 from target_liveintent.config.nesting import is_column, joined, nesting_problems
+from target_liveintent.config.renamed import old_names, renamed, renaming_problems
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.config.store_urls import store_problems
 from target_liveintent.delivery import is_usable_token, read_token
@@ -28,24 +30,25 @@ from target_liveintent.settings import Settings, endpoint, is_loopback, is_url, 
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")
-_LEAVE_OUT = "leave the setting out if nobody needs the file"
+_LEAVE_OUT = "remove the setting if you do not need the file"
 _WRITTEN_PATHS = {
-    "dead_letter_path": "what cannot be sent would be lost there. Who does not need it can delete"
-    " the file after the run, or set on_invalid to 'fail'",
+    "dead_letter_path": "what cannot be sent would be lost there. If you do not need it, delete"
+    " the file after the run, or set on_rejection to 'fail'",
     "ledger_path": "set ledger to false to go without one",
     "report_path": _LEAVE_OUT,
     "delivered_path": _LEAVE_OUT,
     "metrics_path": _LEAVE_OUT,
 }
 """The settings of files that a run writes, each with what to do instead of naming /dev/null."""
+_PASSWORD_OF_URL = re.compile(r"[?&]password=")
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
     """Return everything that is wrong with a configuration, one line each, without its values."""
-    found = list(nesting_problems(config))
-    given = {name: value for name, value in joined(config).items() if value is not None}
+    found = [*renaming_problems(config), *nesting_problems(config)]
+    given = {name: value for name, value in joined(renamed(config)).items() if value is not None}
     errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (Of a value.)
-    found += [*_missing_problems(given), *_schema_problems(errors)]
+    found += [*_missing_problems(given), *_schema_problems(errors, old_names(config))]
     # The other checks expect values of the right type, so they see no setting that is wrong.
     wrong = {error.path[0] for error in errors}
     sound = {name: value for name, value in given.items() if name not in wrong}
@@ -63,19 +66,22 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
         if name not in given:
             yield f"setting '{name}' is required: {SCHEMA['properties'][name]['description']}"
     if "auth_token" not in given and "auth_token_path" not in given:
-        yield "setting 'auth_token' is required, or 'auth_token_path' in its place"
+        yield "setting 'auth_token' or 'auth_token_path' is required"
 
 
-def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
+def _schema_problems(
+    errors: Iterable[ValidationError], spelled: Mapping[str, str]
+) -> Iterator[str]:
     for error in errors:
-        path = ".".join(str(step) for step in error.path)
+        name, *inner = map(str, error.path)
+        path = ".".join([spelled.get(name, name), *inner])
         near = hint(error.instance, error.schema.get("enum", []))
         yield f"setting '{path}' must be {expected(error.schema)}{near}"
 
 
 def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "auth_token" in given and "auth_token_path" in given:
-        yield "setting 'auth_token_path' takes the place of 'auth_token': remove one of them"
+        yield "setting 'auth_token_path' replaces 'auth_token', but both are set: remove one"
     elif "auth_token_path" in given:
         try:
             read_token(given["auth_token_path"])
@@ -91,7 +97,7 @@ def _url_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if parts is None:
         yield "setting 'api_url' must be an https URL with a host and without a query"
     elif parts.username or parts.password:
-        yield "setting 'api_url' must not hold a user name or password; use auth_token"
+        yield "setting 'api_url' must not contain a user name or password; use auth_token"
     elif parts.scheme == "http" and not is_loopback(url):
         yield (
             "setting 'api_url' must use https, so that the token stays secret; plain http is for"
@@ -153,7 +159,7 @@ def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
     except ValueError:
         is_other = True
     if is_other or not path or "\0" in path:
-        yield "setting 'history_path' must name a folder, which a run makes if it is not there"
+        yield "setting 'history_path' must name a folder; a run creates it if it does not exist"
 
 
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -187,18 +193,20 @@ def _place(path: str) -> Hashable:
 def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "report_path" in given and importlib.util.find_spec("pygal") is None:
         yield (
-            "setting 'report_path' needs a library that draws:"
+            "setting 'report_path' needs a library that is not installed:"
             " pip install 'target-liveintent[report]'"
         )
 
 
 def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """Check `ledger_url`; the database itself is asked when the run begins."""
+    """Check `ledger_url` and its password; the database is asked when the run begins."""
     if "ledger_url" not in given:
+        if "ledger_password" in given:
+            yield "setting 'ledger_password' is that of the database of 'ledger_url': set it, too"
         return
     # Meltano gives each setting its default, so the default says nothing.
     if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
-        yield "setting 'ledger_url' takes the place of 'ledger_path': remove one of them"
+        yield "setting 'ledger_url' replaces 'ledger_path', but both are set: remove one"
     scheme, _, rest = given["ledger_url"].strip().partition("://")
     before_host, has_user, _ = rest.partition("?")[0].rpartition("@")
     if scheme not in {"postgresql", "postgres"} or not rest:
@@ -208,14 +216,21 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
             "setting 'ledger_url' must have %40, %2F, %3F and %23 in place of @, /, ? and # in its"
             " user and password"
         )
+    elif "ledger_password" in given and (":" in before_host or _PASSWORD_OF_URL.search(rest)):
+        yield (
+            "setting 'ledger_password' takes the place of the password in 'ledger_url': remove that"
+        )
     if importlib.util.find_spec("psycopg") is None:
-        yield "setting 'ledger_url' needs a library: pip install 'target-liveintent[postgres]'"
+        yield (
+            "setting 'ledger_url' needs a library that is not installed:"
+            " pip install 'target-liveintent[postgres]'"
+        )
 
 
 def _preset_problems(given: Mapping[str, Any]) -> Iterator[str]:
     for name in given.get("presets", {}):
         if str(name).startswith("__"):
-            yield f"setting 'presets.{name}' is no stream; give presets by the streams' names"
+            yield f"setting 'presets.{name}' does not name a stream; give presets by stream name"
 
 
 def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -226,7 +241,7 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
             if not _is_null(definition):
                 yield f"setting '{where}' must be null or '__NULL__'"
         elif str(name).startswith("__"):
-            yield f"setting '{where}' is no stream; the only option at this level is __else__"
+            yield f"setting '{where}' is not a stream; the only option at this level is __else__"
         elif isinstance(definition, dict):
             yield from _column_problems(where, definition)
         elif not _is_null(definition):
@@ -243,8 +258,8 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
         elif isinstance(value, dict) and not is_column(column):
             stream = f"{where}.{column}".partition(".")[2].replace(".", "?")
             yield (
-                f"setting '{where}.{column}' is an object beside columns: a column must be text;"
-                f" of the name of a stream, write ? for each dot: '{stream}'"
+                f"setting '{where}.{column}' is an object where a column is expected, which must be"
+                f" text. If it is a part of a stream's name, write ? for each dot: '{stream}'"
             )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
@@ -274,7 +289,7 @@ def _is_null_or_expression(value: Any) -> bool:
 
 _COLUMN = (
     _is_null_or_expression,
-    "a Python expression; a text constant needs quotes of its own, such as \"'web'\"",
+    "a Python expression; a text constant needs its own quotes, such as \"'web'\"",
 )
 _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "__else__": (_is_null, "null or '__NULL__'"),

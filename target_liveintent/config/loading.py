@@ -9,6 +9,7 @@ from typing import Any
 
 from target_liveintent.config.checks import hint, problems
 from target_liveintent.config.nesting import joined, unflattened
+from target_liveintent.config.renamed import READABLE, old_names, renamed
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError
@@ -38,7 +39,7 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """
     if found := problems(config):
         raise ConfigurationError("; ".join(found))
-    given = joined(config)
+    given = joined(renamed(config))
     values = {
         name: _clean(given[name]) for name in SCHEMA["properties"] if given.get(name) is not None
     }
@@ -60,7 +61,7 @@ def from_environment(environment: Mapping[str, str], prefix: str) -> dict[str, A
     Raises:
         ConfigurationError: If the value of a variable does not fit its setting.
     """
-    variables = {name: prefix + name.upper() for name in SCHEMA["properties"]}
+    variables = {name: prefix + name.upper() for name in READABLE}
     texts = {name: environment.get(variable, "") for name, variable in variables.items()}
     found = from_texts(texts, {name: f" ({variable})" for name, variable in variables.items()})
     for name in _FLATTENED.intersection(found):
@@ -82,7 +83,7 @@ def from_texts(
         ConfigurationError: If a text does not fit its setting.
     """
     found = {}
-    for name, schema in SCHEMA["properties"].items():
+    for name, schema in READABLE.items():
         if text := texts.get(name, "").strip():
             try:
                 found[name] = _PARSERS[schema["type"][0]](text)
@@ -92,9 +93,11 @@ def from_texts(
     return found
 
 
-def unknown_settings(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning for each setting that does not exist, with the nearest that does."""
-    known = list(SCHEMA["properties"])
+def warnings_of(config: Mapping[str, Any]) -> Iterator[str]:
+    """Yield a warning for each setting that does not exist, and for each with an old name."""
     for name in config:
-        if name not in known:
-            yield f"setting '{name}' is unknown and does nothing{hint(name, known)}"
+        if name not in READABLE:
+            near = hint(name, SCHEMA["properties"])
+            yield f"setting '{name}' is unknown and has no effect{near}"
+    for new, old in old_names(config).items():
+        yield f"setting '{old}' has a new name: write '{new}' in its place"

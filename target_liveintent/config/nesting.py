@@ -49,7 +49,7 @@ def nesting_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for setting, streams in _streams(config):
         for name, times in Counter(name for name, _ in streams).items():
             if times > 1:
-                yield f"setting '{setting}.{name}' comes twice, once split at a dot: remove one"
+                yield f"setting '{setting}.{name}' is given twice, once split at a dot: remove one"
 
 
 def is_column(name: str) -> bool:

@@ -1,4 +1,4 @@
-"""Coercions of what a tap sends to what the API takes: one pure function for each type.
+"""Coercions of what a tap sends to what the API accepts: one pure function for each type.
 
 Each function returns the coerced value, None where the column is empty, or `UNUSABLE` where it
 holds something that cannot be read. None of them raises, and none of them guesses.
@@ -256,8 +256,8 @@ def currency_code(value: Any) -> str | Unusable | None:
 def device_id(value: Any) -> str | Unusable | None:
     """Return a UUID as it came; the all-zero one, "no tracking" on phones, counts as empty.
 
-    That the API takes nothing but UUIDs is inferred from the examples in the guide's schema; the
-    `idfa` of its example request is none.
+    That the API accepts only UUIDs is inferred from the examples in the guide's schema; the `idfa`
+    of its example request is not one.
     """
     if not isinstance(plain := text(value), str):
         return plain

@@ -166,7 +166,7 @@ def first_value(record: Mapping[str, Any], places: Sequence[tuple[str, ...]]) ->
 
 
 def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[str]:
-    """List in phrases what a mapped stream lacks so that its records can never give an event."""
+    """List in phrases what a mapped stream lacks, so that its records cannot produce an event."""
     there = places_of(properties).keys()
     missing = []
     if "event_time" not in there:
@@ -181,5 +181,5 @@ def missing_columns(properties: Iterable[str], defaults: EventDefaults) -> list[
 
 
 def missing_columns_message(stream: str, missing: Iterable[str]) -> str:
-    """Say in a sentence why a stream can never give an event."""
-    return f"stream '{stream}' can never give an event: it lacks {'; '.join(missing)}."
+    """Say in a sentence why a stream cannot produce any event."""
+    return f"stream '{stream}' cannot produce any event: it lacks {'; '.join(missing)}."

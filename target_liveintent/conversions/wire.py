@@ -1,4 +1,4 @@
-"""An event as the API takes it: structs that follow from `FIELDS`, and their JSON.
+"""An event as the API accepts it: structs that follow from `FIELDS`, and their JSON.
 
 The members of the structs have the names of our columns; in the JSON they have the API's names.
 """

@@ -30,7 +30,7 @@ class Blame:
 
     Args:
         backlog: The batches that are here.
-        outage: Says since when the API takes nothing.
+        outage: Says since when the API accepts nothing.
 
     Attributes:
         run: How far the run is.

@@ -79,8 +79,8 @@ class Client:
         if not self._has_starved:
             self._has_starved = True
             _logger.warning(
-                "the system gives no file descriptor for another connection: the run goes on with"
-                " fewer requests in flight. %s",
+                "no file descriptor is left for another connection, so the run continues with fewer"
+                " requests in flight. %s",
                 MORE_DESCRIPTORS,
             )
 
@@ -102,7 +102,7 @@ class Client:
                 return Verdict.DENIED
             self._headers = present
             _logger.info(
-                "the API denied access; auth_token_path holds another token now, which is used"
+                "the API denied access; auth_token_path now holds another token: the run uses it"
             )
             return Verdict.ROTATED
 

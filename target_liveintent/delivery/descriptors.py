@@ -24,7 +24,7 @@ def most_connections(wanted: int) -> int:
     most, _ = resource.getrlimit(resource.RLIMIT_NOFILE)
     try:
         used = len(os.listdir("/dev/fd"))  # noqa: PTH208 (only their number counts)
-    except OSError:  # There is no such folder, or no descriptor to read it with.
+    except OSError:  # The folder does not exist, or no descriptor is left to read it.
         return wanted
     left = max(1, most - used - _SPARE)
     if most == resource.RLIM_INFINITY or left >= wanted:

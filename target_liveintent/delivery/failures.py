@@ -17,15 +17,15 @@ from target_liveintent.settings import Settings
 def access_denied(answer: Answer, settings: Settings) -> AccessDeniedError:
     """Return the end of a run whose token or customer ID is wrong."""
     if settings.auth_token_path is None:
-        advice = "ask your account manager for the present auth_token"
+        advice = "ask your account manager for the current auth_token"
     else:
         advice = (
-            "the file that auth_token_path names was read again and holds no other. Ask your"
-            " account manager for the present token"
+            "the file of auth_token_path was read again and still holds this token. Ask your"
+            " account manager for the current one"
         )
     msg = (
-        f"the API denied access ({answer.detail}). The token may have been rotated, or be that of"
-        f" another customer_id: {advice}"
+        f"the API denied access ({answer.detail}). The token may have been rotated, or may"
+        f" belong to another customer_id: {advice}"
     )
     return AccessDeniedError(msg + _where(settings))
 
@@ -37,10 +37,7 @@ def unreachable(answer: Answer, settings: Settings) -> SetUpError:
 
 def unknown_answer(answer: Answer, settings: Settings) -> DeliveryError:
     """Return the end of a run that got an answer which the API is not known to give."""
-    msg = (
-        f"the API answered with {answer.detail}, which it is not known to do. Check api_url and"
-        " customer_id"
-    )
+    msg = f"the API gave an unexpected answer: {answer.detail}. Check api_url and customer_id"
     return DeliveryError(msg + _where(settings))
 
 
@@ -93,13 +90,13 @@ def refused_as_a_whole(what: str, detail: str) -> str:
     cause = "check pixel_id and customer_id"
     if detail.startswith("HTTP 413"):
         cause = (
-            "set batch_size_rows to a smaller number, and look for a proxy on the way that refuses"
-            " large requests"
+            "set batch_size_rows to a smaller number, and check whether a proxy refuses large"
+            " requests"
         )
     return (
-        f"{what} ({detail}). Not the events but the settings may be wrong: {cause}. The"
-        " next run sends again what was not delivered and has no dead letter; a replay leaves what"
-        " it has not sent"
+        f"{what} ({detail}). The cause may be the settings and not the events: {cause}. The next"
+        " run sends the events that were not delivered and are not dead letters; a replay keeps"
+        " the dead letters that it has not sent"
     )
 
 

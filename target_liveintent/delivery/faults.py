@@ -47,22 +47,22 @@ def _of_certificate(fault: ssl.SSLCertVerificationError, *, by_proxy: bool) -> O
     msg = f"the certificate of the {whose} was not accepted: {said}"
     if fault.verify_code in {_NOT_YET_VALID, _EXPIRED}:
         advice = (
-            "Check this machine's clock; if it is right, whoever runs that server must renew it"
+            "Check this machine's clock; if it is right, the owner of that server must renew it"
         )
     elif fault.verify_code in {_OTHER_HOST, _OTHER_ADDRESS}:
         advice = f"Check the host in {setting}"
     else:
         advice = (
-            "If your company's network looks into TLS, or the server is your own, let"
-            " REQUESTS_CA_BUNDLE (or SSL_CERT_FILE where that is unset) name a file that has the"
-            " certificate of its authority"
+            "If your company's network inspects TLS, or the server is your own, set"
+            " REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) to a file with the certificate of its"
+            " authority"
         )
     return Obstacle(msg, advice)
 
 
 def _of_plain_http(*, by_proxy: bool) -> Obstacle:
     whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
-    msg = f"the {whose} does not answer in https but in something else, such as plain http"
+    msg = f"the {whose} does not answer over https; it may use plain http"
     return Obstacle(msg, f"Check the scheme and the port in {setting}")
 
 
@@ -72,7 +72,7 @@ def _of_proxy(status: int) -> Obstacle | None:
     if status == HTTPStatus.PROXY_AUTHENTICATION_REQUIRED:
         advice = "Put the user and the password into HTTPS_PROXY (http://user:password@host:port)"
     else:
-        advice = "Check HTTPS_PROXY, and ask whoever runs the proxy to let the host of api_url pass"
+        advice = "Check HTTPS_PROXY, and ask the owner of the proxy to allow the host of api_url"
     msg = f"the proxy refused to connect (HTTP {status})"
     return Obstacle(msg, advice)
 
@@ -101,10 +101,10 @@ def _causes(fault: BaseException) -> Iterator[BaseException]:
 
 
 _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
-    (urllib3.exceptions.ProxyError, "the proxy did not connect"),
+    (urllib3.exceptions.ProxyError, "the proxy could not connect"),
     (urllib3.exceptions.NameResolutionError, "the host name was not found"),
     (urllib3.exceptions.NewConnectionError, "the connection failed"),
-    (urllib3.exceptions.ConnectTimeoutError, "no connection in time"),
+    (urllib3.exceptions.ConnectTimeoutError, "could not connect in time"),
     (urllib3.exceptions.TimeoutError, "no answer in time"),
     (TimeoutError, "no answer in time"),
     (urllib3.exceptions.SSLError, "the TLS handshake failed"),
@@ -134,7 +134,7 @@ def describe(fault: BaseException) -> str:
     if (found := obstacle(fault)) is not None:
         return found.what
     if is_starved(fault):
-        return "the system gives no file descriptor"
+        return "no file descriptor is left"
     causes = list(_causes(fault))  # urllib3 wraps a timeout in sending as a broken connection.
     return next(
         words for kind, words in _FAULTS if any(isinstance(cause, kind) for cause in causes)

@@ -161,7 +161,7 @@ class Job:
         return self._counted
 
     def throttle(self, answer: Answer, run: Progress, *, late: bool) -> float:
-        """Count that the part came too fast; do the same as after a fault if that is no chance.
+        """Count that the part came too fast; do the same as after a fault if that is not by chance.
 
         Args:
             answer: The answer that says so.
@@ -206,7 +206,7 @@ class Job:
     def _is_to_blame(self, run: Progress) -> bool:
         """Return whether a request was accepted that was made after the first fault of the batch.
 
-        One that was under way then does not show that the API takes others.
+        One that was under way then does not show that the API accepts others.
         """
         first = self._newest_at_first_fault
         return first is not None and run.newest_accepted > first

@@ -15,7 +15,7 @@ Its parts decide about one thing each:
     sizes.py       which requests are too large
     suspicion.py   whether the API refuses everything or only bad events
     blame.py       whether an event is to blame for faults
-    outage.py      how long the run goes on while the API takes nothing
+    outage.py      how long the run continues while the API accepts nothing
     silence.py     when nothing more seems to come
 
 All times are monotonic seconds, except where they are called Unix times.
@@ -65,7 +65,7 @@ class DeliveryMachine:
 
     Attributes:
         pace: Says when a request may start.
-        outage: Says since when the API takes nothing.
+        outage: Says since when the API accepts nothing.
         finished: The results that the caller has not taken yet.
     """
 
@@ -295,7 +295,7 @@ class DeliveryMachine:
             self.fail(failures.all_refused(self._suspicion.in_a_row, answer.detail))
 
     def _retry(self, request: Request, answer: Answer, now: float) -> list[Job]:
-        """Let a part be sent again, or end the delivery if the API takes nothing for too long.
+        """Let a part be sent again, or end the delivery if the API accepts nothing for too long.
 
         Returns:
             The jobs that have ended because the API fails on what was left of them.

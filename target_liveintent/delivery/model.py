@@ -57,7 +57,7 @@ class BatchResult(msgspec.Struct, eq=False):
         too_large: The sizes, in events, of the requests that the API refused for their size.
         requests: The number of POSTs, retries included.
         retries: How many of them were sent again because of a fault.
-        throttled: How many of them the API did not take because they came too fast (429, 503).
+        throttled: How many of them the API did not accept because they came too fast (429, 503).
         latencies: Seconds that each POST took.
         failure: The exception that ended the delivery early. A conversion that is then neither
             delivered nor refused has no outcome.

@@ -1,4 +1,4 @@
-"""How long a run goes on while the API takes nothing."""
+"""How long a run continues while the API accepts nothing."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ from target_liveintent.delivery.answers import Answer
 class Outage:
     """The time since which each request got a fault, if that is so now.
 
-    As long as the API takes any request, there is no outage, however long a batch waits.
+    As long as the API accepts any request, there is no outage, however long a batch waits.
 
     Args:
         budget: Seconds after which an outage ends the run: the setting `max_retry_seconds`.

@@ -267,7 +267,7 @@ class Pace:
             return
         self._cuts = 0
         self._limit = self._limit._replace(since=now)
-        if ends_outage:  # What still hangs from it is no refusal, and holds nothing up.
+        if ends_outage:  # What still hangs from it is not a refusal, and delays nothing.
             self._limit = None
             self._cut_at = now
             self._window = min(self.in_flight + 2.0, self._ceiling)

@@ -27,7 +27,7 @@ _FEWEST_EVENTS = 1_600
 """Events that may be here at the same time at least: so many are there to be compared when the API
 refuses some, also where few requests are in flight or batches are small."""
 
-_NO_THREAD = Answer(Verdict.STARVED, "the system gives no thread")
+_NO_THREAD = Answer(Verdict.STARVED, "the system cannot start another thread")
 
 
 class Poster(Protocol):
@@ -187,7 +187,9 @@ class DeliveryPool:
         thread = self._new_thread(self._work)
         try:
             thread.start()
-        except RuntimeError:  # The system gives no more threads: go on with those that there are.
+        except (
+            RuntimeError
+        ):  # The system cannot start another thread: continue with those that exist.
             if not self._threads:
                 raise
             self._most_threads = self._threads

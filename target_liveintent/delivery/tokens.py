@@ -31,6 +31,6 @@ def read_token(path: str) -> str:
     except ValueError:  # The file is not text, or the path cannot be one.
         token = ""
     if not is_usable_token(token):
-        msg = "setting 'auth_token_path' must name a file with a token and nothing else in it"
+        msg = "setting 'auth_token_path' must name a file that contains a token and nothing else"
         raise ConfigurationError(msg)
     return token

@@ -20,7 +20,7 @@ from target_liveintent.errors import SetUpError
 from target_liveintent.settings import Settings, is_loopback
 
 _MAX_BODY = 65_536
-"""Bytes of a body that are read. A longer one is no answer of this API."""
+"""Bytes of a body that are read. A longer one is not an answer of this API."""
 
 
 class Route:
@@ -79,7 +79,7 @@ def find_route(settings: Settings) -> Route:
 
     Raises:
         SetUpError: If a proxy or a file of certificates cannot be used.
-        OSError: If the system gives no file descriptor; it may later.
+        OSError: If no file descriptor is left; there may be one later.
     """
     try:
         request = requests.Request("POST", settings.url).prepare()
@@ -99,15 +99,15 @@ def find_route(settings: Settings) -> Route:
         if is_starved(fault):
             raise
         words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
-    msg = f"a fault of this machine's set-up: {words}"
+    msg = f"this machine is not set up for the API: {words}"
     raise SetUpError(msg)
 
 
 _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
-    (requests.exceptions.InvalidSchema, "a proxy of a kind for which a package is missing"),
-    (requests.exceptions.InvalidURL, "a proxy URL that cannot be used"),
-    (urllib3.exceptions.HTTPError, "a proxy URL that cannot be used"),
-    (OSError, "the file of certificates is not there or cannot be used"),
+    (requests.exceptions.InvalidSchema, "its kind of proxy needs a package that is not installed"),
+    (requests.exceptions.InvalidURL, "the URL of its proxy cannot be used"),
+    (urllib3.exceptions.HTTPError, "the URL of its proxy cannot be used"),
+    (OSError, "its file of certificates does not exist or cannot be used"),
 )
 
 

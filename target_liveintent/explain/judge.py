@@ -21,9 +21,9 @@ def run_problems(plans: Sequence[Explained], settings: Settings) -> Iterator[str
             yield missing_columns_message(name, explained.missing)
         if explained.noted.mistake:
             yield explained.noted.mistake
-        if settings.fail_on_invalid:
+        if settings.fail_on_rejection:
             for reason in itertools.islice(explained.counts.rejected, 1):
-                yield f"a record of '{name}' is rejected as {reason}, and on_invalid is 'fail'"
+                yield f"a record of '{name}' is rejected as {reason}, and on_rejection is 'fail'"
     percent = settings.max_dead_letter_percent
     if problem := counts.too_many_rejected(percent, at_end=True):
         yield problem

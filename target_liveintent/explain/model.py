@@ -79,7 +79,7 @@ class ExplainedStream(msgspec.Struct):
         misspelled: What the map names in vain, a sentence each.
         lacks: What the stream lacks to give events; empty if it can give them.
         advice: How to map the stream, or which settings to set.
-        records: None if no record of it was looked at.
+        records: None if no record of it was read.
         warnings: What is wrong with the values of the records, a sentence each.
         ends_run: Why a run would end at one of its records.
     """
@@ -102,7 +102,7 @@ class ExplainedStream(msgspec.Struct):
 
 
 class AbsentStream(msgspec.Struct):
-    """A stream that a map names, and that did not come.
+    """A stream that a map names, and that is not in the input.
 
     Attributes:
         similar: A sentence with the stream of nearly that name; None if there is none.

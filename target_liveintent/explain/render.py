@@ -29,7 +29,7 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
         for absent in explanation.absent_streams:
             yield ""
             yield f"Stream {absent.stream}"
-            yield f"  A map names it, but it did not come{absent.similar or ''}"
+            yield f"  A stream map names it, but it is not in the input{absent.similar or ''}"
     yield from _failures(explanation)
     if explanation.expectation is not None:
         yield from _comparison(explanation.expectation)
@@ -46,15 +46,15 @@ def _comparison(expectation: Expectation) -> Iterator[str]:
     file, became = expectation.file, expectation.words
     if expectation.written:
         yield (
-            f"'{file}' did not exist, and is written now ({became}). Look at it, keep it beside the"
-            " recording, and run this again."
+            f"'{file}' did not exist, so this run wrote it ({became}). Review it, keep it next to"
+            " the recording, and run this again."
         )
     elif expectation.difference:
-        yield f"The input does not become what '{file}' expects:"
+        yield f"The result differs from what '{file}' expects:"
         yield from expectation.difference
-        yield f"If that is how it should be, delete '{file}' and run this again."
+        yield f"If the new result is right, delete '{file}' and run this again."
     else:
-        yield f"The input becomes what '{file}' expects ({became})."
+        yield f"The result is what '{file}' expects ({became})."
 
 
 def _paragraph(stream: ExplainedStream) -> Iterator[str]:
@@ -68,7 +68,7 @@ def _paragraph(stream: ExplainedStream) -> Iterator[str]:
     else:
         yield from _fields(stream)
     if stream.lacks:
-        yield f"  It can never give an event: it lacks {'; '.join(stream.lacks)}."
+        yield f"  It cannot produce any event: it lacks {'; '.join(stream.lacks)}."
     yield from (f"  {line}" for line in (stream.advice or "").splitlines())
     if stream.records is not None:
         yield from _records(stream.records, stream.warnings)

@@ -114,8 +114,8 @@ def local_time(value: Any) -> Any:
 def amount(value: Any, decimal: str = ",") -> Any:
     """Convert text with a known decimal sign to a number: `1.234,50` → 1234.50.
 
-    Numbers stay as they are. What cannot be read is no null but a value that no event can have, so
-    that it is left out and counted, also where a reader that expects a decimal point could read it.
+    Numbers stay as they are. What cannot be read is not null, but a value that no event can have,
+    so that it is left out and counted, also if a reader that expects a decimal point could read it.
     """
     return local_amount(value, decimal)
 

@@ -40,7 +40,7 @@ def reads_of(tree: ast.AST, other_names: Collection[str]) -> Reads:
 
     Args:
         tree: The expression.
-        other_names: The names in it that are no columns: functions, `config` and so on.
+        other_names: The names in it that are not columns: functions, `config` and so on.
     """
     bound = {
         node.id
@@ -77,7 +77,7 @@ class _Reader(ast.NodeVisitor):
             super().visit(node)
 
     def visit_Call(self, node: ast.Call) -> None:
-        """Visit the arguments, and what a method is called of; the name of a function is none."""
+        """Visit the arguments, and what a method is called of; not the name of a function."""
         if isinstance(node.func, ast.Attribute):
             self.visit(node.func.value)
         elif not isinstance(node.func, ast.Name):
@@ -88,7 +88,7 @@ class _Reader(ast.NodeVisitor):
             self.visit(argument)
 
     def _alternatives(self, node: ast.AST) -> Sequence[ast.expr]:
-        """Return the values of which a piece of an expression is one; empty if it is no choice."""
+        """Return the values of which a piece of an expression is one; empty if it has no choice."""
         match node:
             case ast.Call(func=ast.Name(id="coalesce"), args=alternatives):
                 return alternatives
@@ -100,7 +100,7 @@ class _Reader(ast.NodeVisitor):
         return []
 
     def _choose(self, alternatives: Iterable[ast.expr]) -> None:
-        """Note alternatives; one that reads nothing, such as a constant, is none."""
+        """Note alternatives; one that reads nothing, such as a constant, does not count."""
         found = []
         for alternative in alternatives:
             reader = _Reader(self._other_names)
@@ -110,7 +110,7 @@ class _Reader(ast.NodeVisitor):
         self._choices.append(tuple(found))
 
     def _path(self, node: ast.AST) -> Path | None:
-        """Return the path that a piece of an expression reads; None if it is no such piece."""
+        """Return the path that a piece of an expression reads; None if it does not read one."""
         match node:
             case ast.Name(id=name):
                 if name in _RECORD_NAMES:

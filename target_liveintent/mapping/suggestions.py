@@ -30,7 +30,7 @@ def did_you_mean(name: str, known_names: Iterable[str]) -> str:
 def did_you_mean_stream(name: str, known_names: Iterable[str]) -> str:
     """Return the same for a stream, which need not be misspelled: a tap has many that no map names.
 
-    So the last words have to be similar: `order_items` are no misspelled `orders`.
+    So the last words have to be similar: `order_items` is not `orders` misspelled.
     """
     return did_you_mean(
         name, (known for known in known_names if _similar(_words(name)[-1], _words(known)[-1]))
@@ -136,7 +136,7 @@ def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
     for column in columns:
         if column not in READ_COLUMNS:
             hint = _is_it(nearest(column, (field.name for field in FIELDS)))
-            yield f"the map of '{stream}' has a column '{column}' that no event has{hint}"
+            yield f"the map of '{stream}' has an unknown column '{column}', which is not sent{hint}"
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:
@@ -151,9 +151,9 @@ def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
     """Return a sentence if the setting `timezone` was used for no event time of these streams."""
     if streams and timezone.casefold() != Settings.timezone.casefold():
         yield (
-            f"the setting timezone was used for no event time of {', '.join(streams)}: each has a"
-            " zone of its own, or is Unix time. tap-postgres and others mark local times as UTC:"
-            " map such a column by local_time(…), and timezone counts"
+            f"setting 'timezone' has no effect on the event times of {', '.join(streams)}: each has"
+            " its own time zone or is Unix time. Some taps, such as tap-postgres, mark local times"
+            " as UTC: map such a column with local_time(…), and the setting applies"
         )
 
 

@@ -84,8 +84,16 @@ def without_secrets(text: str) -> str:
     return scrub(text)
 
 
-_TALKATIVE = ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs")
-"""Libraries of object stores: at lower levels they log the headers that they sign, with tokens."""
+_QUIET = {
+    # Its warnings contain an answer's headers; every outcome is logged elsewhere anyway.
+    "urllib3": logging.ERROR,
+    # Libraries of object stores: at lower levels they log the headers that they sign, with tokens.
+    **dict.fromkeys(
+        ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs"),
+        logging.WARNING,
+    ),
+}
+"""The lowest level of what libraries log, whatever the configuration of the log says of them."""
 
 
 class _Redacting(logging.Formatter):
@@ -99,10 +107,10 @@ class _Redacting(logging.Formatter):
 
 def protect_logging(logger: logging.Logger | None = None) -> None:
     """Redact what the handlers of a logger, by default the root logger, write from now on."""
-    # Warnings of urllib3 contain an answer's headers; every outcome is logged elsewhere anyway.
-    logging.getLogger("urllib3").setLevel(logging.ERROR)
-    for name in _TALKATIVE:
-        logging.getLogger(name).setLevel(logging.WARNING)
+    known = list(logging.Logger.manager.loggerDict)
+    for library, level in _QUIET.items():
+        for name in (library, *(one for one in known if one.startswith(f"{library}."))):
+            logging.getLogger(name).setLevel(level)
     for handler in (logger or logging.getLogger()).handlers:
         if not isinstance(handler.formatter, _Redacting):
             handler.setFormatter(_Redacting(handler.formatter or logging.Formatter()))

@@ -34,16 +34,18 @@ class Suppressions:
             msg = f"suppression_path '{path}' cannot be read: {error.strerror}"
             raise ConfigurationError(msg) from None
         except UnicodeDecodeError:
-            msg = f"suppression_path '{path}' is no UTF-8 text"
+            msg = f"suppression_path '{path}' is not UTF-8 text"
             raise ConfigurationError(msg) from None
         except ValueError:
-            msg = "suppression_path is no path of a file"
+            msg = "suppression_path is not a valid path"
             raise ConfigurationError(msg) from None
 
     def _add(self, text: str, number: int) -> None:
         found = digests(text) if text else set()
         if not found and text and not text.startswith("#"):
-            msg = f"line {number} of suppression_path is neither an address nor a hash of one"
+            msg = (
+                f"line {number} of suppression_path is neither an e-mail address nor a hash of one"
+            )
             raise ConfigurationError(msg)
         self._hashes.update(map(bytes.fromhex, found))
 

@@ -53,7 +53,7 @@ _HARMLESS_CODES = frozenset(
     | {"productcode", "itemcode", "articlecode", "skucode", "modelcode", "brandcode", "storecode"}
     | {"categorycode", "stylecode", "colorcode", "colourcode", "sizecode"}
 )
-"""Last two words that are no secret, although the last one is."""
+"""Last two words that are not a secret, although the last one is."""
 _SECRET_PREFIXES = ("x-amz-", "x-goog-")
 _ALWAYS_ATTRIBUTION = re.compile(r"li_did|utm_.*", re.IGNORECASE)
 _CLICK_IDS = frozenset(

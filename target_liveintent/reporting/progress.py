@@ -56,7 +56,7 @@ class LiveLine:
 
 
 class Progress:
-    """Shows how far a run is while it goes on; nothing at first, as short runs need no progress.
+    """Shows how far a run is while it is running; nothing at first, as short runs need no progress.
 
     Args:
         logger: Takes the log lines.

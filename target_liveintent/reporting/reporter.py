@@ -1,4 +1,4 @@
-"""Reports on a run while it goes on and at its end, as far as the settings ask for it."""
+"""Reports on a run while it is running and at its end, as far as the settings ask for it."""
 
 from __future__ import annotations
 
@@ -136,12 +136,12 @@ class RunReporter:
         try:
             write_report(facts(), path, self._replace, self._overview())
         except StorageError as failure:
-            self._logger.warning("%s; so there is no report of this run%s", failure, name)
+            self._logger.warning("%s; there is no report of this run%s", failure, name)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             self._logger.warning("report_path '%s' cannot be written: %s%s", path, why, name)
         else:
-            self._logger.info("a report to look at is in %s%s", path, name)
+            self._logger.info("the report is in %s%s", path, name)
 
 
 def _how_to_forget(settings: Settings) -> str:

@@ -35,7 +35,7 @@ class WaitLog:
             return
         self._next_of_elsewhere = now + _INTERVAL
         self._logger.info(
-            "%d events wait since %d s for run %s, which has claimed them in the ledger; if that"
+            "%d events have waited %d s for run %s, which has claimed them in the ledger; if that"
             " run has died, they are sent 30 seconds after its end",
             elsewhere.events,
             now - elsewhere.since,
@@ -53,13 +53,13 @@ class WaitLog:
         wait = (status.reason, seconds, status.waiting, status.window, rate)
         if status.is_outage:
             self._logger.warning(
-                "the API takes nothing: %s for %d s; %d batches wait; the pace: %d requests in"
+                "the API accepts nothing: %s for %d s; %d batches wait; pace: %d requests in"
                 " flight%s",
                 *wait,
             )
         else:
             self._logger.info(
-                "the run waits for the API: %s for %d s; %d batches wait; the pace: %d requests"
+                "the run waits for the API: %s for %d s; %d batches wait; pace: %d requests"
                 " in flight%s",
                 *wait,
             )

@@ -25,7 +25,7 @@ _MOST_UNKNOWN = 5
 _HUGE = Decimal(10) ** 15
 _SMALL = Decimal("0.01")
 _LEAST_POWER, _MOST_POWER = -9, 15
-"""Amounts below and above these powers of ten are no money."""
+"""Amounts below and above these powers of ten are not money."""
 _MOST_DIGITS = 30
 _context = Context(prec=40)
 """More digits than the sum of a run's amounts has."""
@@ -151,20 +151,20 @@ class Amounts(dict[str, Amount]):
         """
         if count := left_out.get("value"):
             yield (
-                f"the value of {counted(count, 'record')} cannot be read, so events go without it;"
-                " look at what is mapped to value. 1.234,50 is read by amount(x, decimal=','),"
-                " 1'234.50 by amount(x, decimal='.')"
+                f"the value of {counted(count, 'record')} cannot be read, so their events are sent"
+                " without it; check what is mapped to value. amount(x, decimal=',') reads 1.234,50,"
+                " and amount(x, decimal='.') reads 1'234.50"
             )
         if count := left_out.get("currency"):
             yield (
                 f"the currency of {counted(count, 'record')} is not a code of three letters, so"
-                " events go without it; map it to codes such as EUR"
+                " their events are sent without it; map currency to codes such as EUR"
             )
         if amount := self.get(""):
             is_mapped = not _LEFT_OUT_CURRENCY.isdisjoint(left_out)
-            what_to_do = "look at what is mapped to currency" if is_mapped else "map currency"
+            what_to_do = "check what is mapped to currency" if is_mapped else "map currency"
             yield (
-                f"{counted(amount.conversions, 'conversion')} with a value and without a currency;"
+                f"{counted(amount.conversions, 'conversion')} with a value but without a currency;"
                 f" {what_to_do}"
             )
         if unknown := sorted(self.keys() - CURRENCIES - {""}):
@@ -172,7 +172,7 @@ class Amounts(dict[str, Amount]):
             more = ", …" if len(unknown) > _MOST_UNKNOWN else ""
             yield (
                 f"{counted(count, 'conversion')} in {', '.join(unknown[:_MOST_UNKNOWN])}{more}:"
-                " ISO 4217 has no such currency; look at what is mapped to currency"
+                " ISO 4217 has no such currency; check what is mapped to currency"
             )
 
 

@@ -15,7 +15,7 @@ class Copies(Counter[tuple[str, str]]):
         """Return a line for each pair of streams."""
         for (first, second), count in self.items():
             yield (
-                f"{first} and {second}: {counted(count, 'record')} gave both of them one event with"
-                f" the same event ID, and only that of {first} is sent; map event_id in {second},"
-                " so that its events have IDs of their own"
+                f"{first} and {second}: {counted(count, 'record')} gave an event with the same"
+                f" event ID in both, and only the event of {first} is sent; map event_id in"
+                f" {second}, so that its events have their own IDs"
             )

@@ -144,7 +144,7 @@ class RunCounts:
         streams: The counts of each stream, by the name under which it is counted.
         requests: The number of POSTs, retries included.
         retries: How many of them were sent again because of a fault.
-        throttled: How many of them the API did not take because they came too fast (429, 503).
+        throttled: How many of them the API did not accept because they came too fast (429, 503).
         unproven: Dead letters of refused events that nothing was left to compare with.
         too_large: How many requests the API refused for their size.
         fitting_rows: Half of the events of the smallest of them.
@@ -236,7 +236,7 @@ class RunCounts:
         wanted -= total.dropped.total() - total.dropped["already_sent"]
         bad = Counter({r: n for r, n in total.rejected.items() if REASONS[r].is_bad})
         if wanted < least or bad.total() * 100 <= wanted * percent:
-            # A record that is still on its way may be delivered.
+            # A record in flight may still be delivered.
             is_over = at_end and percent != _UNLIMITED and not total.unsettled
             if not is_over or total.taken:
                 return None
@@ -245,8 +245,8 @@ class RunCounts:
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
             f" max_dead_letter_percent ({percent}) allows; {most} of them {reason}:"
-            f" {self.what_to_do(reason)} If the dead letters are as they should be, set"
-            " max_dead_letter_percent to 100 and the run continues."
+            f" {self.what_to_do(reason)} If you expect these dead letters, set"
+            " max_dead_letter_percent to 100, and the run continues."
         )
 
     def lines(self) -> Iterator[str]:
@@ -272,22 +272,22 @@ class RunCounts:
         if self.unproven:
             yield (
                 f"{self.unproven} refused events became dead letters at the end of the input, or"
-                " while it was silent, although the API accepted nothing that was sent after them."
-                " If they look like good ones, check pixel_id, and replay them once it is right;"
-                " with replay_other_accounts if you have changed it"
+                " while the tap sent nothing. The API accepted no event after them, so the settings"
+                " may be wrong. If these events look right, check pixel_id, and replay them; if you"
+                " change pixel_id, replay them with replay_other_accounts"
             )
         if self.other_accounts:
             yield (
                 f"{self.other_accounts.total()} dead letters were written for another account or"
                 f" pixel ({_accounts(self.other_accounts)}), so this replay does not send them."
-                " Replay them with the settings of their account, or with replay_other_accounts to"
-                " send them with these"
+                " Replay them with the settings of their account, or set replay_other_accounts to"
+                " send them with the present settings"
             )
         if self.too_large:
             yield (
                 f"{self.too_large} requests were refused for their size (HTTP 413), and their"
-                f" events sent in smaller ones; set batch_size_rows to {self.fitting_rows}, so that"
-                " each batch goes at once"
+                " events were sent in smaller requests; set batch_size_rows to"
+                f" {self.fitting_rows}, so that each batch fits into one request"
             )
 
     def _unused_zone(self, timezone: str, *, by_all: bool) -> Iterator[str]:
@@ -312,7 +312,7 @@ class RunCounts:
         again = " To send such events again, set ledger to false for one run"
         forget = f", or forget them all: {how_to_forget}" if how_to_forget else ""
         details = {"already_sent": again + forget}
-        # Where some streams need the setting, others may well do without: that is no warning.
+        # If some streams need the setting, others may not: that does not deserve a warning.
         yield from self._unused_zone(timezone, by_all=False)
         for stream, counts in self.streams.items():
             idle = counts.identification(stream).idle()
@@ -320,7 +320,7 @@ class RunCounts:
                 if column in idle:  # A warning says it.
                     continue
                 yield (
-                    f"{stream}: {column} is empty in all events; --explain says how it is filled,"
+                    f"{stream}: {column} is empty in all events; --explain shows how it is filled,"
                     " and which names are misspelled"
                 )
         total = self.total
@@ -331,10 +331,10 @@ class RunCounts:
         if total.rejected and not self.dry_run:
             yield (
                 f"dead letters are in {dead_letter_path}; target-liveintent --replay sends those"
-                " that can be sent by then"
+                " that can be sent"
                 if any(REASONS[reason].replayed for reason in total.rejected)
-                else f"dead letters are in {dead_letter_path}; a replay sends none of them; the"
-                " documentation (reasons) says why"
+                else f"dead letters are in {dead_letter_path}; a replay cannot send any of them;"
+                " the page 'Reasons' of the documentation says why"
             )
 
     def _words(self, counts: StreamCounts) -> str:
@@ -357,7 +357,7 @@ class RunCounts:
 
 
 def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
-    """Return how many records of a stream were lost, for each reason that is no everyday one."""
+    """Return how many records of a stream were lost, for each reason that is not usual."""
     lost = {reason: n for reason, n in counts.rejected.items() if REASONS[reason].is_bad}
     without_consent = counts.dropped["no_consent"]
     if without_consent >= _LEAST_DROPPED_TO_WARN and not counts.allowed:

@@ -69,8 +69,8 @@ class Identification(NamedTuple):
         for column in self.idle():
             unusable, empty = self._without(column)
             yield (
-                f"{column} identified nobody in {unusable + empty} of {self.events} events"
-                f" ({empty} empty, {unusable} unusable); look at what is mapped to it"
+                f"{column} identified no person in {unusable + empty} of {self.events} events"
+                f" ({empty} empty, {unusable} unusable); check what is mapped to it"
             )
 
 
@@ -98,5 +98,5 @@ def _no_identity_hint(found: Identification) -> str:
         return f"No e-mail address is mapped in {found.stream}: map email, md5 or sha2."
     columns = ", ".join(found.hashed)
     if set(found.idle(_LEAST_EVENTS_TO_ADVISE)).issuperset(found.hashed):
-        return f"In {found.stream}, {columns} gave nothing usable: look at what is mapped there."
+        return f"In {found.stream}, {columns} had no usable value: check what is mapped there."
     return ""

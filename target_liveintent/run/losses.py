@@ -32,8 +32,8 @@ def nothing_delivered(rejected: Counter[str], what_to_do: Callable[[str], str]) 
     reason, most = lost.most_common(1)[0]
     return (
         f"nothing was delivered, and {lost.total()} records became dead letters, {most} of them"
-        f" {reason}: {what_to_do(reason)} If the dead letters are as they should be, set"
-        " max_dead_letter_percent to 100, and a run that delivers nothing ends well."
+        f" {reason}: {what_to_do(reason)} If you expect these dead letters, set"
+        " max_dead_letter_percent to 100, and a run that delivers nothing succeeds."
     )
 
 

@@ -68,7 +68,7 @@ class Outbox:
     """Holds a stream's conversions until its batch is full, or due, and hands the batch over.
 
     With a ledger, full batches are claimed first, several at once: what was delivered before is
-    dropped, and what is on its way already, in this run or in another one, waits in a batch of its
+    dropped, and what is being sent already, in this run or in another one, waits in a batch of its
     own until the outcome is known. A ledger may answer slowly. So it is asked less than half of the
     time, unless so many batches are full that asking is worth it.
     """
@@ -87,7 +87,7 @@ class Outbox:
         self._claimed: deque[Batch] = deque()  # They wait to be handed over.
         self._is_draining = False  # Then nothing is handed over until all has come back.
         self._rest = _Rest(parts.clock)
-        self._last: Conversion | None = None  # The last event that is no copy.
+        self._last: Conversion | None = None  # The last event that is not a copy.
         self._last_stream = ""
 
     @property
@@ -127,7 +127,7 @@ class Outbox:
         return is_copy
 
     def _count_down(self) -> None:
-        """Stop reading once as many events as `limit` says are on their way."""
+        """Stop reading once as many events as `limit` says are being sent."""
         self._left = self._left - 1 if self._left else 0
         if self._left == 0:
             self.submit_all()  # What the ledger skips makes room for others.

@@ -153,7 +153,12 @@ def _ledger_of(
     store: LedgerStore
     if settings.ledger_url is not None:
         store = LedgerInDatabase(
-            settings.ledger_url, account, run_id=run_id, clock=clock, reads_only=reads_only
+            settings.ledger_url,
+            account,
+            password=settings.ledger_password,
+            run_id=run_id,
+            clock=clock,
+            reads_only=reads_only,
         )
     else:
         path, url = settings.ledger_path, settings.url

@@ -22,11 +22,11 @@ from target_liveintent.settings import Settings
 from target_liveintent.storage import DeliveredEvent, addressee, carry_over, dead_letter_line
 
 _FAILED_GRACE = 5.0
-"""Seconds for which a run that has failed waits for requests that are on their way."""
+"""Seconds for which a run that has failed waits for requests in flight."""
 _STOP_RETRIES = 5.0
 """Seconds for which a stopped run still retries."""
 _STOP_GRACE = 17.0
-"""Seconds for which a stopped run waits for requests that are on their way. Its end takes one or
+"""Seconds for which a stopped run waits for requests in flight. Its end takes one or
 two more; the process must be over after 20."""
 
 
@@ -89,7 +89,7 @@ class Run:
                 self.replayed.settle([rejection.letter])
             _note(self._parts, rejection, reason)
             return
-        if self._settings.fail_on_invalid:
+        if self._settings.fail_on_rejection:
             raise TooManyRejectedError(_explain(rejection, replay=stream == DEAD_LETTERS))
         self._write(dead_letter_line(rejection, self._settings, self.run_id), rejection.letter)
         counts.reject(rejection)
@@ -222,7 +222,7 @@ class Run:
             if not self._failed:
                 raise result.failure
             return
-        if self._failed and self._settings.fail_on_invalid and result.undelivered:
+        if self._failed and self._settings.fail_on_rejection and result.undelivered:
             return  # The first rejection has ended the run; these events have no outcome.
         for undelivered in result.undelivered:
             self._reject(result.batch.stream, undelivered.rejection)
@@ -255,7 +255,7 @@ class Run:
             )
             raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            msg = f"stopped while {in_flight} batches were still on their way"
+            msg = f"stopped while {in_flight} batches were still being sent"
             raise DeliveryError(msg)
 
     def finish(self) -> None:
@@ -329,6 +329,6 @@ def _explain(rejection: Rejection, *, replay: bool) -> str:
     said = f" ({rejection.detail})" if rejection.detail else ""
     return (
         f"a record of stream '{rejection.stream}' was rejected as {rejection.reason}{where}{said},"
-        f" event ID {rejection.event_id}, and on_invalid is 'fail'."
+        f" event ID {rejection.event_id}, and on_rejection is 'fail'."
         f" {REASONS[rejection.reason].advice(replay=replay)}"
     )

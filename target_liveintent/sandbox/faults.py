@@ -73,7 +73,7 @@ class Status(_Fault, frozen=True, kw_only=True, tag="status"):
             raise ValueError(msg)
         for name, value in self.headers.items():
             if not _HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
-                msg = f"`{name}` is no valid header, or its value is not printable ASCII"
+                msg = f"`{name}` is not a valid header, or its value is not printable ASCII"
                 raise ValueError(msg)
             if name.lower() in _FRAMING:
                 msg = f"The header `{name}` is the server's to set"

@@ -47,13 +47,13 @@ def _path(url: str) -> Path:
         parts = urlsplit(url)
         path = urllib.request.url2pathname(parts.path)
     except ValueError:
-        msg = "a BATCH file whose URL is none"
+        msg = "a BATCH file with an invalid URL"
         raise InputError(msg) from None
     if parts.scheme != "file":
         msg = f"a BATCH file at '{parts.scheme}://'; only file:// can be read"
         raise InputError(msg)
     if "\0" in path:
-        msg = "a BATCH file whose path holds a NUL"
+        msg = "a BATCH file whose path contains a NUL character"
         raise InputError(msg)
     return Path(path)
 
@@ -82,5 +82,5 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
             for group in range(file.num_row_groups):
                 yield from file.read_row_group(group).to_pylist()
     except pa.ArrowInvalid:
-        msg = f"the BATCH file '{path}' is no Parquet file"
+        msg = f"the BATCH file '{path}' is not a Parquet file"
         raise InputError(msg) from None

@@ -24,7 +24,7 @@ from target_liveintent.config import (
     check_option_url,
     from_environment,
     settings_of,
-    unknown_settings,
+    warnings_of,
 )
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, RunError
@@ -81,7 +81,7 @@ def failure_text(failure: BaseException) -> str:
     """Return the line that describes a failure. It holds nothing of a record."""
     if isinstance(failure, _EXPECTED_FAILURES):
         return str(failure)
-    return f"the run ended on an unforeseen {type(failure).__name__}"
+    return f"the run ended with an unexpected {type(failure).__name__}"
 
 
 def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
@@ -114,11 +114,11 @@ def read_config_files(
         try:
             given = _ConfigInput.from_cli_args(path)
         except OSError as error:
-            reason = error.strerror or "there is no such file"
+            reason = error.strerror or "the file does not exist"
             msg = f"the configuration file '{path}' cannot be read: {reason}"
             raise ConfigurationError(msg) from None
         except (ValueError, TypeError):
-            msg = f"the configuration file '{path}' is no JSON object"
+            msg = f"the configuration file '{path}' is not a JSON object"
             raise ConfigurationError(msg) from None
         merged.config |= given.config
         merged.parse_env |= given.parse_env
@@ -156,9 +156,9 @@ def print_explanation(
         RunError: If the input is neither a Singer stream nor a catalog, or a file cannot be used.
     """
     given = given_settings(config)
-    unknown = list(unknown_settings(given))
+    warned = list(warnings_of(given))
     if not as_json:
-        print_lines(unknown)
+        print_lines(warned)
     account = {"customer_id": "a-0000", "auth_token": "none"}  # Nothing is sent.
     if given.get("auth_token_path"):
         del account["auth_token"]
@@ -170,11 +170,11 @@ def print_explanation(
     explained = explain(file_input, checked, stream_maps_of(given), checked.presets, expected)
     if not explained.streams:
         still = [name for name in account if name not in not_null]
-        other = "other settings" if unknown else "settings"
+        other = "other settings" if warned else "settings"
         needs = f"; a run also needs {' and '.join(still)}" if still else ""
         explained.notes.append(f"The {other} are fine{needs}.")
     if as_json:
-        explained.notes[:0] = unknown
+        explained.notes[:0] = warned
         click.echo(json_text(explained))
     else:
         print_lines(explanation_lines(explained))
@@ -203,7 +203,7 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
     """
     check_option_url("--dead-letters", path)
     given = given_settings(config)
-    notes = list(unknown_settings(given))
+    notes = list(warnings_of(given))
     not_null = {name: value for name, value in given.items() if value is not None}
     hide_given_token(not_null)
     read = _READ_WITH_LETTERS if path else (*_READ_WITH_LETTERS, "dead_letter_path")
@@ -213,8 +213,8 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
     if "customer_id" not in wanted:
         settings = dataclasses.replace(settings, replay_other_accounts=True)
         msg = (
-            "Without customer_id, nobody can say which dead letters are another account's, and what"
-            " a replay would do with them: give the settings of the loader."
+            "customer_id is missing, so this command cannot tell which dead letters belong to"
+            " another account: pass the settings of the loader with --config."
         )
         notes.append(msg)
     found = look_at(path or settings.dead_letter_path, settings, notes)

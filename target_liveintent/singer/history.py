@@ -75,7 +75,10 @@ def print_report(
         msg = "--report does not know where to write: give --report PATH, or set report_path"
         raise ConfigurationError(msg)
     if is_page and importlib.util.find_spec("pygal") is None:
-        msg = "--report needs a library that draws: pip install 'target-liveintent[report]'"
+        msg = (
+            "--report needs a library that is not installed: pip install"
+            " 'target-liveintent[report]'"
+        )
         raise ConfigurationError(msg)
     overview, facts = read_overview(settings, logger)
     if style == "json":

@@ -110,7 +110,7 @@ _STYLES = {
     "--report": ("text", "json"),
 }
 """What `--format` can be, by what is done."""
-_NO_STYLES = ("no other",)
+_NO_STYLES = ("no format",)
 
 
 def check_options(options: Options) -> None:
@@ -122,18 +122,19 @@ def check_options(options: Options) -> None:
 
 def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
     if len(given) > 1:
-        yield f"{' and '.join(given)} do different things: give one of them"
+        yield f"{' and '.join(given)} cannot be combined: give one of them"
     if options.dry_run and "--replay" not in given:
-        yield "--dry-run belongs to --replay; for a run over a tap's output, set dry_run"
+        yield "--dry-run works only with --replay; for a run over a tap's output, set dry_run"
     if options.expected is not None and "--explain" not in given:
-        yield "--expect compares what --explain finds: give both"
+        yield "--expect works only with --explain: give both"
     if options.max_age is not None and "--health" not in given:
-        yield "--max-age is a limit of --health: give both"
+        yield "--max-age works only with --health: give both"
     for action in given:
         styles = _STYLES.get(action, _NO_STYLES)
         if options.style is not None and options.style not in styles:
-            yield f"{action} has no format {options.style}; it has {' and '.join(styles)}"
+            known = " and ".join(styles)
+            yield f"{action} does not support the format {options.style}; it supports {known}"
     if options.style is not None and options.page_path:
-        yield "--report with --format prints, and writes no page: leave out its path"
+        yield "--report with --format prints and writes no page: remove its path"
     if options.has_input and "--dead-letters" in given:
         yield "--dead-letters does not read --input: give the path as --dead-letters PATH"

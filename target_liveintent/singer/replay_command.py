@@ -5,17 +5,17 @@ from __future__ import annotations
 import contextlib
 import dataclasses
 import logging
+import os
 from collections import Counter
 from collections.abc import Iterable, Iterator
 from typing import IO, cast
 
 from target_liveintent.config import check_option_url
 from target_liveintent.run import RunCounts, RunParts, counted
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings, is_url
 from target_liveintent.storage import (
     HEAD,
     Letters,
-    LetterSource,
     Places,
     Replayed,
     count_letters,
@@ -50,15 +50,18 @@ class ReplayCommand:
         also where `ledger` is off, so that nothing goes twice if it is killed and repeated.
 
         Raises:
-            ConfigurationError: If the path is a URL that cannot be used.
+            ConfigurationError: If the path of the command line names nothing that can be replayed.
         """
         check_option_url("--replay", self._path)
-        self._path = self._path or settings.dead_letter_path
         self._places = Places(settings, self._logger)
-        self._letters = self._places.letters(self._path)
+        usual = settings.dead_letter_path
+        self._letters = self._places.letters(self._path or usual)
+        if self._path and os.path.realpath(self._path) != os.path.realpath(usual):
+            self._letters.check()
+        self._path = self._path or usual
         dry_run = self._dry_run = self._dry_run or settings.dry_run
         changed = dataclasses.replace(
-            settings, dry_run=dry_run, max_dead_letter_percent=100, on_invalid="dead_letter"
+            settings, dry_run=dry_run, max_dead_letter_percent=100, on_rejection="dead_letter"
         )
         if not settings.ledger:
             self._has_own_ledger = not dry_run
@@ -87,26 +90,30 @@ class ReplayCommand:
             at_end.callback(self._replayed.release)
             sources = self._letters.sources
             self._count = count_letters(sources)
-            self._announce(sources)
+            self._announce(len(sources))
             lines = letters_of(sources)
             if not self._dry_run:
-                parts = self._letters.take(self._run_id, self._settings.dead_letter_path)
-                lines = self._replayed.read(parts)
+                lines = self._replayed.read(self._letters.take(self._run_id))
             yield cast("IO[str]", _messages(lines))
 
-    def _announce(self, sources: Iterable[LetterSource]) -> None:
-        names = [f"'{source.name}'" for source in sources]
-        if not names:
+    def _announce(self, sources: int) -> None:
+        """Say what is about to be replayed; many objects are no list to read."""
+        if not sources:
             self._logger.warning(
-                "there is no file '%s', and no interrupted replay of it has left anything",
+                "nothing is to be replayed: there are no dead letters in '%s', and no interrupted"
+                " replay has left any",
                 self._path,
             )
             return
-        found = counted(self._count, "dead letter"), " and ".join(names)
+        found = counted(self._count, "dead letter"), self._path
+        parts = ""
+        if sources > 1:
+            in_store = is_url(self._path)
+            parts = f" in {sources:,} objects" if in_store else ", and of an interrupted replay"
         if self._dry_run:
-            self._logger.info("reading %s of %s, and leaving everything as it is", *found)
+            self._logger.info("reading %s of '%s'%s, and changing nothing", *found, parts)
         else:
-            self._logger.info("replaying %s of %s", *found)
+            self._logger.info("replaying %s of '%s'%s", *found, parts)
 
     def end(self) -> None:
         """Remove what only a replay that was killed needs; the run has put back what is left."""

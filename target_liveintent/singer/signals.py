@@ -30,6 +30,7 @@ class StopSignals:
 
     Args:
         what_waits: Returns a clause that says why the run has not stopped.
+        afterwards: Returns a clause that says how what is left gets sent.
         ending: What the last line of the log ends in.
         seconds: How long the run may take to stop.
 
@@ -41,11 +42,13 @@ class StopSignals:
         self,
         logger: logging.Logger,
         what_waits: Callable[[], str],
+        afterwards: Callable[[], str],
         ending: str,
         seconds: float = STOP_SECONDS,
     ) -> None:
         self._logger = logger
         self._what_waits = what_waits
+        self._afterwards = afterwards
         self._ending = ending
         self._seconds = seconds
         self._received_at = 0.0
@@ -113,10 +116,10 @@ class StopSignals:
 
     def _log(self, number: int) -> None:
         self._logger.warning(
-            "stopped by %s, but after %d seconds %s; so the run ends here, and the next one goes"
-            " on where STATE stands%s",
+            "stopped by %s, but after %d seconds %s; so the process ends now: %s%s",
             signal.Signals(number).name,
             self._seconds,
             self._what_waits(),
+            self._afterwards(),
             self._ending,
         )

@@ -32,7 +32,7 @@ def input_of(file_input: IO[str] | None) -> IO[str]:
 def check_output() -> None:
     """Raise a `StorageError` if standard output is closed."""
     if cast("TextIO | None", sys.stdout) is None:
-        msg = "standard output is closed, so nothing can be written to it: leave out >&-"
+        msg = "standard output is closed, so nothing can be written: remove >&- from the command"
         raise StorageError(msg)
 
 
@@ -42,7 +42,7 @@ def check_log() -> None:
     The next file that the run opens would take the place of standard error, too.
     """
     if cast("TextIO | None", sys.stderr) is None:
-        msg = "standard error is closed, so nobody can see the log: leave out 2>&-"
+        msg = "standard error is closed, so nobody can see the log: remove 2>&- from the command"
         raise StorageError(msg)
 
 

@@ -135,8 +135,8 @@ class StreamMap(CustomStreamMap):
         if name not in properties and name != "self":
             said, end = unknown_read(column, (name,), 0, properties)
             msg = (
-                f"a mistake in the map of '{self.stream_alias}': {said}{end} (A column that only"
-                " some records have is read with get, its name in quotes.)"
+                f"a mistake in the map of '{self.stream_alias}': {said}{end} (To read a"
+                " column that only some records have, use get with its name in quotes.)"
             )
             raise StreamMappingError(msg) from None
 
@@ -254,7 +254,7 @@ class StreamMaps:
                 stream_name=stream,
             )
         except Exception as error:  # noqa: BLE001 (the SDK raises many kinds)
-            msg = f"the stream map of '{stream}' does not fit: {error}"
+            msg = f"the stream map of '{stream}' cannot be used: {error}"
             raise StreamMappingError(msg) from None
         return StreamPlan(
             counted_as,

@@ -59,7 +59,7 @@ class StreamsThatCame(dict[str, list[_Of]]):
 
     def __missing__(self, stream: str) -> NoReturn:
         """Blame the tap."""
-        msg = f"stream '{stream}' sends a record before its SCHEMA: the tap is at fault"
+        msg = f"stream '{stream}' has a record before its SCHEMA: this is a bug in the tap"
         raise RecordsWithoutSchemaException(msg)
 
 
@@ -133,7 +133,7 @@ class StreamRegistry:
         """Warn about streams that a map names and the tap did not send, if another is similar."""
         for name, hint in absent_streams(self._maps.names, self.sinks):
             if hint:
-                self._warn_once(f"a map names stream '{name}', which did not come{hint}")
+                self._warn_once(f"a stream map names '{name}', which is not in the input{hint}")
 
     def fail_unmapped(self) -> NoReturn:
         """End a run without a stream whose records can become events: a `StreamMappingError`."""
@@ -164,9 +164,9 @@ class StreamRegistry:
             return False
         if stream.name == DELIVERED_EVENTS:
             msg = (
-                f"the input is what delivered_path has written: stream '{DELIVERED_EVENTS}' holds"
-                " events that LiveIntent has already; load it into a database, and pipe in the"
-                " dead letters or a tap's output instead"
+                f"the input is a file of delivered_path: stream '{DELIVERED_EVENTS}' holds events"
+                " that LiveIntent already has. Load that file into a database; pipe a tap's output"
+                " or dead letters into the target"
             )
             raise InputError(msg)
         if stream.name == DEAD_LETTERS:
@@ -224,7 +224,7 @@ class StreamRegistry:
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
     """Say in a sentence that no stream which came can give an event."""
     return (
-        f"not one of the streams that came ({', '.join(streams)}) is mapped to events;"
+        f"none of the streams in the input ({', '.join(streams)}) is mapped to events;"
         f" the stream maps are for: {', '.join(mapped)}"
     )
 
@@ -233,7 +233,7 @@ def stream_described(name: str, message: Message) -> Stream:
     """Return the stream that a SCHEMA describes; raises an `InputError` if it has no properties."""
     schema = decode_object(message.schema) if message.schema else {}
     if not isinstance(schema.get("properties"), dict):
-        msg = f"the SCHEMA of stream '{name}' names no properties"
+        msg = f"the SCHEMA of stream '{name}' has no properties"
         raise InputError(msg)
     # The keys of dead letters are for databases: a letter without its event ID gets a derived one.
     keys = () if name == DEAD_LETTERS else tuple(message.key_properties or ())

@@ -28,7 +28,7 @@ class RecordValidator:
         try:
             self._validator = jsonschema_rs.validator_for(schema, retriever=_fetch_nothing)
         except ValueError:
-            msg = "the tap's SCHEMA is no JSON schema"
+            msg = "the tap's SCHEMA is not a valid JSON schema"
             raise InvalidJSONSchema(msg) from None
 
     def violation(self, record: dict[str, Any]) -> str | None:

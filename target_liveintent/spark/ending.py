@@ -49,7 +49,7 @@ def commit(job: Job, results: Sequence[TaskResult], *, tasks: int) -> None:
 def _end(job: Job, results: Sequence[TaskResult], counts: RunCounts, tasks: int) -> None:
     """Publish what the tasks have left, and judge the write."""
     if len(results) < tasks or counts.total.unsettled:
-        msg = "not every record has its fate: the counts of the tasks do not add up"
+        msg = "not every record has its outcome: the counts of the tasks do not add up"
         raise RunError(msg)
     if not results:
         return

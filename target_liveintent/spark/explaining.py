@@ -18,7 +18,7 @@ from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.spark.columns import columns_of
 from target_liveintent.spark.options import Job, job_of, warnings_of
 from target_liveintent.spark.records import records_of
-from target_liveintent.spark.task import LOGGER, configure_logging
+from target_liveintent.spark.task import LOGGER
 from target_liveintent.storage import Places
 
 
@@ -33,7 +33,6 @@ def explain(frame: Any, options: Mapping[str, object]) -> None:
         ConfigurationError: If options are wrong.
         StreamMappingError: If the columns can never give an event.
     """
-    configure_logging()
     texts = {name.lower(): _text(value) for name, value in options.items() if value is not None}
     job = job_of(texts, frame.columns)
     table = frame.limit(MAX_RECORDS).toArrow()

@@ -196,7 +196,7 @@ def warnings_of(options: Mapping[str, str], columns: list[str]) -> Iterator[str]
 def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
     """Yield a warning for each option that does nothing."""
     known = {*OWN, "checkpointlocation", "path"}  # The last two are options of Spark itself.
-    yield from config.unknown_settings({name: "" for name in options if name.lower() not in known})
+    yield from config.warnings_of({name: "" for name in options if name.lower() not in known})
 
 
 def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Iterator[str]:

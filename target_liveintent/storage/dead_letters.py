@@ -29,7 +29,14 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.privacy import redact_columns, scrub
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.storage.files import AppendedFile, lines_between
+from target_liveintent.storage.files import (
+    AppendedFile,
+    append,
+    end_last_line,
+    ends_in,
+    lines_between,
+)
+from target_liveintent.storage.replay_files import is_named, leftover, replay_files
 
 _TEXT = {"type": ["string", "null"]}
 _PROPERTIES: dict[str, Any] = {
@@ -61,7 +68,7 @@ _LONGEST_NAME = 120
 HEAD = _encode(_SCHEMA) + b"\n"
 """The line with the SCHEMA message, before the first dead letter."""
 LAST_LINE = _encode(_SCHEMA | {"taken_over": True}) + b"\n"
-"""The last line of a file that a replay takes over: a SCHEMA message, too, with `TAKEN_OVER`."""
+"""The last line of a file that a replay has taken over: a SCHEMA message, too."""
 
 
 def dead_letter_line(rejection: Rejection, settings: Settings, run_id: str) -> bytes:
@@ -237,6 +244,10 @@ class DeadLetterFile(AppendedFile):
     def _is_whole(self, line: bytes) -> bool:
         return is_whole(line)
 
+    def _is_taken_over(self, file: int) -> bool:
+        journals = leftover(replay_files(self._path), "journal")
+        return any(is_named(journal, file) for journal in journals) or is_marked(file)
+
 
 def is_whole(line: bytes) -> bool:
     """Return whether a line without a line end is a whole message: no part of one is JSON."""
@@ -245,6 +256,48 @@ def is_whole(line: bytes) -> bool:
     except (msgspec.DecodeError, UnicodeDecodeError, RecursionError):
         return False
     return True
+
+
+class LetterMessage(msgspec.Struct):
+    """What a line of a file of dead letters is."""
+
+    type: str
+    stream: str = ""
+    record: dict[str, Any] | None = None
+
+    @property
+    def is_letter(self) -> bool:
+        """Whether it is a dead letter."""
+        return self.type == "RECORD" and self.stream == DEAD_LETTERS and self.record is not None
+
+
+_decode_message = msgspec.json.Decoder(LetterMessage).decode
+_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
+
+
+def message_in(line: bytes) -> LetterMessage | None:
+    """Return what a line is; None if it is no Singer message."""
+    try:
+        return _decode_message(line)
+    except _UNREADABLE:
+        return None
+
+
+def mark(file: int) -> None:
+    """Mark a file that a replay has renamed to a journal, which is locked.
+
+    A run that has it open still knows then that its dead letters are cared for, even after the
+    journal was removed. Before it is renamed, the mark could be false: the replay may be killed
+    between the two, and then somebody deletes the file.
+    """
+    end_last_line(file, is_whole)
+    append(file, LAST_LINE)
+    os.fsync(file)
+
+
+def is_marked(file: int) -> bool:
+    """Return whether a file has the mark of a journal."""
+    return ends_in(file, LAST_LINE)
 
 
 def refuse_own_file(input_file: int, path: str) -> None:
@@ -256,7 +309,7 @@ def refuse_own_file(input_file: int, path: str) -> None:
     with contextlib.suppress(OSError):
         if os.path.samestat(os.fstat(input_file), os.stat(path)):  # noqa: PTH116
             msg = (
-                f"the input is the dead-letter file '{path}' itself, which would grow while it is"
-                " read: target-liveintent --replay sends what is in it"
+                f"the input is the dead-letter file '{path}' itself, which would grow while the run"
+                " reads it: use target-liveintent --replay"
             )
             raise ConfigurationError(msg)

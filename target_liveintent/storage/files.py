@@ -17,8 +17,6 @@ if sys.platform != "win32":
 
 _BINARY = getattr(os, "O_BINARY", 0)
 _BLOCK = 65_536
-TAKEN_OVER = b',"taken_over":true}\n'
-"""The end of the last line of a file that a replay has taken over."""
 
 
 class AppendedFile:
@@ -119,7 +117,7 @@ class AppendedFile:
         if not os.path.samestat(named, ours):
             return False
         if self._uncovered and ours.st_size < self._uncovered[-1][1]:
-            raise OSError(errno.EIO, "somebody emptied or shortened it while the run went on")
+            raise OSError(errno.EIO, "it was emptied or shortened during the run")
         return True
 
     def _go_on_in_new_file(self) -> None:
@@ -128,7 +126,7 @@ class AppendedFile:
         old, uncovered = self._file, self._uncovered
         self._file, self._uncovered, self._unsynced = None, [], False
         try:
-            if is_taken_over(old):
+            if self._is_taken_over(old):
                 os.fsync(old)
             elif uncovered:
                 self._file = self._open()
@@ -152,6 +150,10 @@ class AppendedFile:
 
     def _is_whole(self, _line: bytes) -> bool:
         """Return whether a last line without a line end is whole all the same."""
+        return False
+
+    def _is_taken_over(self, _file: int) -> bool:
+        """Return whether a replay has taken the file over, which the path does not name now."""
         return False
 
     @contextlib.contextmanager
@@ -249,10 +251,10 @@ def end_last_line(file: int, is_whole: Callable[[bytes], bool]) -> None:
             os.ftruncate(file, end)
 
 
-def is_taken_over(file: int) -> bool:
-    """Return whether a replay has taken a file over: its last line then says so."""
+def ends_in(file: int, line: bytes) -> bool:
+    """Return whether a line is the last one of a file."""
     end = os.fstat(file).st_size
-    return _read(file, max(0, end - len(TAKEN_OVER)), end) == TAKEN_OVER
+    return _read(file, max(0, end - len(line)), end) == line
 
 
 def _read(file: int, start: int, end: int) -> bytes:

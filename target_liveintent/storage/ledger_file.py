@@ -19,6 +19,7 @@ from target_liveintent.clock import Clock
 from target_liveintent.conversions import Conversion
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.storage.ledger_store import (
+    FORGOTTEN,
     KEPT,
     KEY_BYTES,
     LAPSE,
@@ -223,6 +224,8 @@ class LedgerFile:
             " (SELECT key FROM accepted WHERE key < ? ORDER BY key LIMIT ?)",
             asked.expired(now),
         )
+        # Those of runs that died, if nobody has asked for their events since.
+        self._db.execute("DELETE FROM claims WHERE abs(until - ?) > ?", (int(now), FORGOTTEN))
 
     def _claim(
         self, wanted: Mapping[int, Mapping[bytes, Conversion]]

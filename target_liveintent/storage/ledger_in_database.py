@@ -19,6 +19,7 @@ from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import hide_token
 from target_liveintent.storage.ledger import LedgerAccount
 from target_liveintent.storage.ledger_store import (
+    FORGOTTEN,
     HASH_BYTES,
     KEY_BYTES,
     LAPSE,
@@ -53,7 +54,7 @@ _FOREIGN = ("42703", "42P07")
 and a table that is there already."""
 _IS_MADE = """\
 SELECT count(*) FROM pg_class WHERE relname = 'liveintent_ledger' AND pg_table_is_visible(oid)"""
-_OF_ANOTHER = "its tables liveintent_ledger… are those of another program; name another database"
+_OF_ANOTHER = "its tables liveintent_ledger… belong to another program; name another database"
 _TOO_NEW = "a newer version of target-liveintent wrote it; upgrade, or name another database"
 _SECONDS = 30
 """Seconds that a statement may take, locks included."""
@@ -80,6 +81,9 @@ ON CONFLICT (account, pixel_id) DO UPDATE SET unix_time = excluded.unix_time"""
 _EXPIRE = """\
 DELETE FROM liveintent_ledger_accepted WHERE key IN
 (SELECT key FROM liveintent_ledger_accepted WHERE key < %s ORDER BY key LIMIT %s)"""
+_FORGET = f"""\
+DELETE FROM liveintent_ledger_claims
+WHERE until < statement_timestamp() - interval '{FORGOTTEN} seconds'"""  # noqa: S608 (a number)
 _END_ALL = "DELETE FROM liveintent_ledger_claims WHERE run_id = %s"
 _END = f"{_END_ALL} AND batch = ANY (%s::bigint[])"
 _RENEW = f"""\
@@ -123,6 +127,7 @@ class LedgerInDatabase:
 
     Args:
         url: The setting `ledger_url`. What it lacks, libpq finds: `PGPASSWORD`, `~/.pgpass`.
+        password: The setting `ledger_password`, which goes before them.
         account: Whose events are kept.
         run_id: The ID of the run, for its claims.
         clock: Tells which keys have expired.
@@ -136,11 +141,12 @@ class LedgerInDatabase:
     exists = True
     is_kept = True
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (options, by keyword)
         self,
         url: str,
         account: LedgerAccount,
         *,
+        password: str | None = None,
         run_id: str,
         clock: Clock = SYSTEM_CLOCK,
         reads_only: bool = False,
@@ -148,7 +154,7 @@ class LedgerInDatabase:
         self._account = account.digest
         self._run_id = run_id
         self._clock = clock
-        self._parameters, self._names = _parameters(url)
+        self._parameters, self._names, self._password_is_of = _parameters(url, password)
         self._db: psycopg.Connection[Any] | None = None
         self._asks = False
         self._reads_only = reads_only
@@ -216,7 +222,7 @@ class LedgerInDatabase:
         values: list[Any] = []
         if asked.confirmed:
             now = self._clock.time()
-            texts += [_ADD, _LAST_ACCEPTED, _EXPIRE]
+            texts += [_ADD, _LAST_ACCEPTED, _EXPIRE, _FORGET]
             values += [b"".join(asked.confirmed), self._account, sorted(asked.pixel_ids), int(now)]
             values += asked.expired(now)
         if asked.ended is None:
@@ -273,7 +279,17 @@ class LedgerInDatabase:
             return _refusal(_OF_ANOTHER)
         words = (error.diag.message_primary or str(error) or type(error).__name__).split()
         reason = _without_names(" ".join(words), self._names)
-        return StorageError(f"the database of ledger_url cannot be used: {reason}")
+        return StorageError(
+            f"the database of ledger_url cannot be used: {reason}{self._whose_password(error)}"
+        )
+
+    def _whose_password(self, error: psycopg.Error) -> str:
+        """Return the end of a message: which password was used to connect; empty if none was."""
+        if error.pgconn is not None and error.pgconn.needs_password:
+            return "; it asks for a password: set ledger_password"
+        if error.pgconn is not None and error.pgconn.used_password:
+            return f"; the password was that of {self._password_is_of}"
+        return ""
 
     def close(self) -> None:
         """Close the connection."""
@@ -286,8 +302,8 @@ def _refusal(why: str) -> ConfigurationError:
     return ConfigurationError(f"the database of ledger_url cannot be used: {why}")
 
 
-def _parameters(url: str) -> tuple[str, list[str]]:
-    """Return what is connected with, and what of it no message shows: user and password."""
+def _parameters(url: str, password: str | None) -> tuple[str, list[str], str]:
+    """Return what is connected with, what of it no message shows, and what has the password."""
     import psycopg  # noqa: PLC0415 (only this store needs it)
 
     try:
@@ -300,10 +316,14 @@ def _parameters(url: str) -> tuple[str, list[str]]:
         for one in psycopg.pq.Conninfo.get_defaults()
         if one.val is not None
     }
-    used = {name: str(value) for name, value in (environment | given).items()}
+    setting = {} if password is None else {"password": password}
+    sources: dict[str, Mapping[str, Any]]
+    sources = {"ledger_password": setting, "ledger_url": given, "PGPASSWORD": environment}
+    place = next((name for name, source in sources.items() if "password" in source), "~/.pgpass")
+    used = {name: str(value) for name, value in (environment | given | setting).items()}
     names = [used[name] for name in ("password", "user") if used.get(name)]
     hide_token(used.get("password", ""))
-    return psycopg.conninfo.make_conninfo("", **{**_CONNECTING, **given}), names
+    return psycopg.conninfo.make_conninfo("", **{**_CONNECTING, **given, **setting}), names, place
 
 
 def _without_names(text: str, names: Iterable[str]) -> str:

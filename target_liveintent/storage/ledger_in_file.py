@@ -71,7 +71,7 @@ class LedgerInFile:
     def waits_for(self) -> str:
         """What the run waits for at this moment, as a clause; empty if for nothing."""
         is_locked = self._file is not None and self._file.locked
-        return "another process still holds the file of ledger_path" if is_locked else ""
+        return "another process still locks the file of ledger_path" if is_locked else ""
 
     def open(self, count: int) -> Iterable[bytes]:
         """Open it, or make it; return the hashes of so many events, those that expire last."""
@@ -139,9 +139,9 @@ class LedgerInFile:
         """Go on without the file and say so, or end the run."""
         reason = getattr(error, "strerror", None) or str(error)
         if "locked" in reason:
-            reason = f"another process, such as another run, does not let go of it ({reason})"
+            reason = f"another process, such as another run, keeps it locked ({reason})"
         if isinstance(error, ValueError):
-            msg = "ledger_path is no path of a file"
+            msg = "ledger_path is not a valid path"
         else:
             msg = f"ledger_path '{self._path}' cannot be used: {reason}"
         if self._warn is None:
@@ -149,8 +149,8 @@ class LedgerInFile:
         self.close()
         self._has_failed = True
         self._warn(
-            f"{msg}; the run goes on without a ledger, so what was delivered before may be sent"
-            " again. Set ledger_path to a file that can be written, or ledger to false"
+            f"{msg}; the run continues without a ledger, so events that were delivered before may"
+            " be sent again. Set ledger_path to a file that can be written, or ledger to false"
         )
 
     def close(self) -> None:

@@ -14,6 +14,9 @@ HASH_BYTES = 11
 KEY_BYTES = TIME_BYTES + HASH_BYTES
 LAPSE = 30
 """Seconds after which the claims of a run lapse that does not renew them: it has died."""
+FORGOTTEN = DAY
+"""Seconds after which claims that have lapsed are removed. Until then, a run that has only stood
+still can take them up again if no other run has asked for their events."""
 KEPT = 30 * DAY
 """Seconds for which a key stays after its event has expired, in case the clock is wrong."""
 _REMOVED_AT_ONCE = 200

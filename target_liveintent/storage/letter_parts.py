@@ -59,15 +59,21 @@ class Letters(Protocol):
     def ledger(self) -> str:
         """The ledger of replays where the settings turn the usual one off."""
 
+    def check(self) -> None:
+        """Check a path that was given to be replayed: that something is there, as far as it can be.
+
+        Raises:
+            ConfigurationError: If nothing is there, or no dead letters can be.
+        """
+
     def alone(self) -> AbstractContextManager[None]:
         """Keep other replays away; raises a `StorageError` if one goes on."""
 
-    def take(self, run_id: str, dead_letter_path: str) -> Sequence[LetterPart]:
+    def take(self, run_id: str) -> Sequence[LetterPart]:
         """Take over all parts; raises a `StorageError` if that is not possible.
 
         Args:
             run_id: The ID of the replay.
-            dead_letter_path: Where dead letters are put back.
         """
 
     def forget_ledger(self) -> None:

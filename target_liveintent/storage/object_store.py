@@ -80,14 +80,14 @@ class ObjectStore:
                 self._call_async = asyn.sync
             except ImportError as error:
                 hint = missing_package(urlsplit(url).scheme, error)
-                msg = f"{setting} needs a package that is missing: {hint}"
+                msg = f"{setting} needs a package that is not installed: {hint}"
                 raise ConfigurationError(msg) from None
             except ValueError:
                 msg = f"{setting} must be a URL that fsspec knows, such as s3://bucket/folder"
                 raise ConfigurationError(msg) from None
         self._root = root.rstrip("/")
         if not self._root:
-            msg = f"{setting} names no bucket: give a URL such as s3://bucket/folder"
+            msg = f"{setting} does not name a bucket: give a URL such as s3://bucket/folder"
             raise ConfigurationError(msg)
 
     def check(self) -> None:
@@ -107,8 +107,8 @@ class ObjectStore:
                 self._call("info", root + bucket)
             except FileNotFoundError:
                 msg = (
-                    f"the bucket '{bucket}' of {self.setting} does not exist, and a run creates"
-                    " none: create it, or correct the setting"
+                    f"the bucket '{bucket}' of {self.setting} does not exist, and a run never"
+                    " creates one: create it, or correct the setting"
                 )
                 raise ConfigurationError(msg) from None
             except PermissionError:
@@ -231,15 +231,15 @@ class ObjectStore:
                 if self._failing_since is None:
                     self._failing_since = self._clock.monotonic()
                     msg = (
-                        f"{self.setting} cannot be reached ({reason(error)}); it is tried again for"
-                        f" {self._retry_seconds:.0f} seconds"
+                        f"{self.setting} cannot be reached ({reason(error)}); the run tries again"
+                        f" for {self._retry_seconds:.0f} seconds"
                     )
                     self._warn(msg)
                 if self._seconds_left() <= 0:
                     msg = (
-                        f"{self.setting} cannot be reached, though it was tried for"
-                        f" {self._retry_seconds:.0f} seconds: {reason(error)}. Check the network"
-                        " and the endpoint of the store, and run again"
+                        f"{self.setting} could not be reached for {self._retry_seconds:.0f}"
+                        f" seconds: {reason(error)}. Check the network and the endpoint of the"
+                        " store, and run again"
                     )
                     raise StorageError(msg) from None
             else:

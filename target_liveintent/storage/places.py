@@ -3,6 +3,8 @@
 from __future__ import annotations
 
 import logging
+import os
+import tempfile
 from collections.abc import Callable
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
@@ -18,7 +20,8 @@ from target_liveintent.storage.journals import TakenOver
 from target_liveintent.storage.letter_objects import DeadLetterObjects
 from target_liveintent.storage.letter_parts import Letters
 from target_liveintent.storage.object_store import ObjectStore
-from target_liveintent.storage.stored_letters import LettersToStore, StoredLetters
+from target_liveintent.storage.put_back import PutBack, PutBackToFile, PutBackToStore
+from target_liveintent.storage.stored_letters import StoredLetters
 
 _HISTORY_SECONDS = 10
 """For how long the history is tried again, at most: the run is over and waits for nothing else."""
@@ -71,14 +74,17 @@ class Places:
 
     def letters(self, path: str) -> Letters:
         """Return the dead letters that a path or a URL names, for a replay. None need be there."""
-        if is_url(path):
-            return StoredLetters(self._store("dead_letter_path", path), self._put_back_store)
-        if is_url(self._settings.dead_letter_path):
-            return LettersToStore(path, self._put_back_store)
-        return TakenOver(path)
+        to = self._settings.dead_letter_path
+        if not is_url(path):
+            return TakenOver(path, self._put_back(to))
+        store = self._store("dead_letter_path", path)
+        stays = to.rstrip("/") == store.url
+        return StoredLetters(store, None if stays else self._put_back(to), _folder_for(to))
 
-    def _put_back_store(self, url: str) -> ObjectStore:
-        return self._store("dead_letter_path", url)
+    def _put_back(self, to: str) -> PutBack:
+        if is_url(to):
+            return PutBackToStore(self._store("dead_letter_path", to))
+        return PutBackToFile(to)
 
     def suppressions(self) -> Suppressions:
         """Return the people who must not be sent."""
@@ -89,7 +95,7 @@ class Places:
         try:
             content = self._store("suppression_path", folder).read(name, ConfigurationError)
         except FileNotFoundError:
-            msg = "suppression_path cannot be read: there is no such object"
+            msg = "suppression_path cannot be read: the object does not exist"
             raise ConfigurationError(msg) from None
         return Suppressions(path, content)
 
@@ -123,3 +129,13 @@ class Places:
             self._clock,
             between_tries=lambda: self.between_tries(),  # noqa: PLW0108 (it is set later)
         )
+
+
+def _folder_for(dead_letter_path: str) -> str | None:
+    """Return a folder for what a replay of objects needs on this machine, if there is one."""
+    if not is_url(dead_letter_path):
+        return os.path.dirname(os.path.realpath(dead_letter_path))  # noqa: PTH120
+    try:
+        return tempfile.gettempdir()
+    except FileNotFoundError:
+        return None

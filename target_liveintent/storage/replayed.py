@@ -5,28 +5,16 @@ from __future__ import annotations
 import bisect
 import dataclasses
 from collections.abc import Iterable, Iterator, Sequence
-from typing import Any
-
-import msgspec
 
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import InputError
+from target_liveintent.storage.dead_letters import message_in
 from target_liveintent.storage.letter_parts import LetterPart, LetterSource
-from target_liveintent.storage.replay_notes import ReplayNotes
+from target_liveintent.storage.replay_notes import NotesInFile, PassingNotes, ReplayNotes, Scratch
 
 _START = b'{"type":"RECORD","stream":"liveintent_dead_letters",'
 """How a line begins that no editor has touched."""
 _OPEN, _SETTLED, _REPLACED = 0, 1, 2
-
-
-class _Message(msgspec.Struct):
-    type: str
-    stream: str = ""
-    record: dict[str, Any] | None = None
-
-
-_decode = msgspec.json.Decoder(_Message).decode
-_UNREADABLE = (msgspec.DecodeError, UnicodeDecodeError, RecursionError)
 
 
 def letters_of(sources: Iterable[LetterSource]) -> Iterator[bytes]:
@@ -38,10 +26,9 @@ def letters_of(sources: Iterable[LetterSource]) -> Iterator[bytes]:
 def _is_letter(line: bytes) -> bool:
     if line.startswith(_START) or line.isspace():
         return not line.isspace()
-    try:
-        return _decode(line).type == "RECORD"
-    except _UNREADABLE:
-        return True  # Whoever reads it says so, and it is put back.
+    message = message_in(line)
+    # Whoever reads what is no message says so, and it is put back.
+    return message is None or message.type == "RECORD"
 
 
 def count_letters(sources: Iterable[LetterSource]) -> int:
@@ -56,18 +43,15 @@ def count_letters(sources: Iterable[LetterSource]) -> int:
         for number, line in enumerate(source.lines(), 1):
             if line.isspace():
                 continue
-            try:
-                message = _decode(line)
-            except _UNREADABLE:
-                message = _Message("?")
-            is_record = message.type == "RECORD" and message.record is not None
-            if message.stream != DEAD_LETTERS or not (is_record or message.type == "SCHEMA"):
+            message = message_in(line)
+            if message is not None and message.is_letter:
+                count += 1
+            elif message is None or (message.type, message.stream) != ("SCHEMA", DEAD_LETTERS):
                 msg = (
                     f"line {number} of '{source.name}' is no dead letter, and --replay takes files"
                     " of dead letters only: correct or remove the line; a tap's output is piped in"
                 )
                 raise InputError(msg)
-            count += is_record
     return count
 
 
@@ -92,15 +76,17 @@ class Replayed:
     """
 
     def __init__(self) -> None:
-        self._pending: list[LetterPart] = []  # Parts that are still to be read, or put back.
-        self._parts: list[_Part] = []
+        self._taken: Sequence[LetterPart] = ()
+        self._parts: list[_Part] = []  # Those that were begun to be read, in the same order.
+        self._put_back = 0  # How many are done.
         self._fates = bytearray()
+        self._scratch = Scratch()
         self.settled_before = 0
 
     @property
     def is_put_back(self) -> bool:
         """Whether nothing of what was taken over is still to be put back."""
-        return not self._pending
+        return self._put_back == len(self._taken)
 
     @property
     def count(self) -> int:
@@ -113,20 +99,24 @@ class Replayed:
 
     def read(self, parts: Sequence[LetterPart]) -> Iterator[bytes]:
         """Return an iterator over the dead letters of parts that were taken over."""
-        self._pending = list(parts)
+        self._taken = parts
         return self._read(parts)
 
     def _read(self, parts: Sequence[LetterPart]) -> Iterator[bytes]:
         for part in parts:
-            notes = ReplayNotes(part.notes)
-            self._parts.append(_Part(part, len(self._fates), notes))
+            notes = self._begin(part).notes
             for number, line in enumerate(letters_of([part])):
                 if number in notes.settled:
                     self.settled_before += 1
                     self._fates.append(_SETTLED)
                     continue
                 self._fates.append(_OPEN)
-                yield notes.replacement(number) if number in notes.replaced else line
+                yield notes.as_noted(number, line)
+
+    def _begin(self, part: LetterPart) -> _Part:
+        notes = PassingNotes(self._scratch) if part.notes is None else NotesInFile(part.notes)
+        self._parts.append(_Part(part, len(self._fates), notes))
+        return self._parts[-1]
 
     def settle(self, letters: Iterable[int | None]) -> None:
         """Note that dead letters need not be kept: they were sent, or nobody may send them."""
@@ -151,20 +141,18 @@ class Replayed:
 
     def close(self) -> None:
         """Put back, part by part, what has no other outcome; what fails can be tried again."""
-        while self._pending:
-            part = self._pending[0]
-            mine = next((one for one in self._parts if one.part is part), None)
-            # Without that, its notes, which an interrupted replay may have left, are not known.
-            if mine is None:
-                mine = _Part(part, len(self._fates), ReplayNotes(part.notes))
-                self._parts.append(mine)
-            part.leave(self._left(mine))
-            del self._pending[0]
+        while not self.is_put_back:
+            if self._put_back == len(self._parts):  # It was not read, but may have notes.
+                self._begin(self._taken[self._put_back])
+            part = self._parts[self._put_back]
+            part.part.leave(self._left(part))
+            self._put_back += 1
 
     def release(self) -> None:
         """Close the notes, when nothing more is put back."""
         for part in self._parts:
             part.notes.close()
+        self._scratch.close()
 
     def _left(self, part: _Part) -> Iterator[bytes]:
         notes = part.notes
@@ -172,5 +160,5 @@ class Replayed:
             at = part.first + number
             is_read = at < len(self._fates)
             if self._fates[at] == _OPEN if is_read else number not in notes.settled:
-                yield notes.replacement(number) if number in notes.replaced else line
+                yield notes.as_noted(number, line)
         yield from notes.new_letters()

@@ -35,20 +35,20 @@ _LASTING_NUMBERS = {
 _LASTING_NAMES = {
     "DefaultCredentialsError": "no credentials are found in the environment",
     "NoCredentialsError": "no credentials are found in the environment",
-    "ParamValidationError": "the store takes no such name",
+    "ParamValidationError": "the store does not accept this name",
     "PartialCredentialsError": "the credentials in the environment are not complete",
-    "ProfileNotFound": "there is no such AWS_PROFILE",
+    "ProfileNotFound": "AWS_PROFILE names a profile that does not exist",
 }
 """More failures that no retry can fix, by their class, as its library need not be installed."""
 _PASSING_NAMES = {
-    "ClientConnectorError": "no connection",
-    "ConnectTimeoutError": "no connection in time",
-    "EndpointConnectionError": "no connection",
+    "ClientConnectorError": "the connection failed",
+    "ConnectTimeoutError": "could not connect in time",
+    "EndpointConnectionError": "the connection failed",
     "FSTimeoutError": "no answer in time",
     "ReadTimeoutError": "no answer in time",
 }
 _BY_NAME = _LASTING_NAMES | _PASSING_NAMES
-_BY_KIND = {FileNotFoundError: "it is not there", PermissionError: "access is denied"}
+_BY_KIND = {FileNotFoundError: "it does not exist", PermissionError: "access is denied"}
 
 
 def is_lasting(error: Exception) -> bool:

@@ -1,30 +1,26 @@
-"""Dead letters in objects that a replay takes over, or that it puts into an object store.
+"""Dead letters in objects that a replay takes over.
 
 An object is never appended to, so it stays where it is while its dead letters are sent. At the end,
 one PUT or DELETE leaves in it what has no other outcome: whenever the process is killed, the object
-is whole. Where the dead letters go to another place, they are put there first, under a name that
-depends on where they were: a repetition replaces them.
+is whole. Where the dead letters go to another place, they are put there first.
 """
 
 from __future__ import annotations
 
 import io
 import os
-import time
-from collections.abc import Callable, Iterable, Iterator
-from contextlib import AbstractContextManager
+from collections.abc import Iterable, Iterator
+from contextlib import AbstractContextManager, nullcontext
 from hashlib import blake2b
 
-from target_liveintent.errors import StorageError
-from target_liveintent.settings import is_url
-from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
-from target_liveintent.storage.journals import Journal, LetterFile, TakenOver
+from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.storage.dead_letters import HEAD
 from target_liveintent.storage.letter_objects import ENDING
 from target_liveintent.storage.object_store import ObjectStore
+from target_liveintent.storage.put_back import PutBack
+from target_liveintent.storage.replay_files import alone, digest, forget_ledger, replay_files
 
-PutBack = Callable[[str, list[bytes]], None]
-"""Puts dead letters durably into another place; called again with the same name, it replaces them
-or leaves out those that are there."""
+_TIME = len("20261126T120000Z")
 
 
 class LetterObject:
@@ -33,16 +29,27 @@ class LetterObject:
     Args:
         store: Its folder.
         key: Its name in the folder.
-        put_back: Where its dead letters go; None if they stay in the folder.
+        back: Where its dead letters go; None if they stay in the object.
     """
 
-    def __init__(self, store: ObjectStore, key: str, put_back: PutBack | None = None) -> None:
+    def __init__(self, store: ObjectStore, key: str, back: PutBack | None = None) -> None:
         self.name = f"{store.url}/{key}"
         self.notes: str | None = None  # Nothing but dead letters is put into the folder.
         self._store = store
         self._key = key
-        self._put_back = put_back
+        self._back = back
         self._seen: str | None = None  # The digest of its content, once it was read.
+
+    @property
+    def part(self) -> str:
+        """The ID of the part: of which object, and of which content, as others may replace it.
+
+        It begins with the time of the object, and ends in what stands for its folder.
+        """
+        if self._seen is None:
+            next(self.lines(), None)
+        time = self._key.removesuffix(ENDING)[:_TIME]
+        return f"{time}-{digest(f'{self._key} {self._seen}')}-{digest(self._store.url)}"
 
     def lines(self) -> Iterator[bytes]:
         """Yield its lines; none if it is gone, as somebody else has replayed or removed it.
@@ -55,47 +62,32 @@ class LetterObject:
             content = self._store.read(self._key)
         except FileNotFoundError:
             return
-        digest = blake2b(content).hexdigest()
-        if self._seen not in {None, digest}:
+        seen = blake2b(content).hexdigest()
+        if self._seen not in {None, seen}:
             msg = (
                 f"'{self.name}' has changed while its dead letters were sent, by another replay"
                 " perhaps, so it stays as it is; run the replay again, one at a time"
             )
             raise StorageError(msg)
-        self._seen = digest
+        self._seen = seen
         for line in io.BytesIO(content):
             yield line if line.endswith(b"\n") else line + b"\n"
 
     def leave(self, lines: Iterable[bytes]) -> None:
         """Put lines into `dead_letter_path`, and remove the others."""
         left = list(lines)
-        if left and self._put_back is None:
+        if left and self._back is None:
             self._store.put(self._key, b"".join([HEAD, *left]))
             return
-        if left and self._put_back is not None:
-            self._put_back(_derived(self._key.removesuffix(ENDING), self.name), left)
+        if left and self._back is not None:
+            self._back.put(self.part, left)
+        self.remove()
+
+    def remove(self) -> None:
+        """Delete the object."""
         self._store.delete(self._key)
-
-
-class MovedJournal:
-    """A file that a replay has taken over, and whose dead letters go to an object store."""
-
-    def __init__(self, journal: Journal, put_back: PutBack) -> None:
-        self.name = journal.name
-        self.notes = journal.notes
-        self._journal = journal
-        self._put_back = put_back
-
-    def lines(self) -> Iterator[bytes]:
-        """Yield its whole lines."""
-        return self._journal.lines()
-
-    def leave(self, lines: Iterable[bytes]) -> None:
-        """Put lines into `dead_letter_path`, and remove the journal."""
-        if left := list(lines):
-            written = time.gmtime(os.stat(self.name).st_mtime)  # noqa: PTH116
-            self._put_back(_derived(time.strftime("%Y%m%dT%H%M%SZ", written), self.name), left)
-        self._journal.leave(())
+        if self._back is not None:
+            self._back.forget(self.part)
 
 
 class StoredLetters:
@@ -103,94 +95,77 @@ class StoredLetters:
 
     Args:
         store: The folder.
-        store_at: Returns the store of a URL of `dead_letter_path`.
+        back: Where dead letters go; None if they stay in the folder.
+        folder: A folder of this machine for what a replay needs besides, because a store has no
+            locks, and only dead letters are to be put there; None if nothing can be written here.
     """
 
-    def __init__(self, store: ObjectStore, store_at: Callable[[str], ObjectStore]) -> None:
+    def __init__(self, store: ObjectStore, back: PutBack | None, folder: str | None) -> None:
         self._store = store
-        self._store_at = store_at
-        # A store has no locks, and objects that are not dead letters are not to be put there.
-        self._here = TakenOver(_digest(store.url), known_as=store.url)
+        self._back = back
+        self._files: str | None = None
+        if folder is not None:
+            user = getattr(os, "getuid", int)()  # A folder of temporary files is for all users.
+            name = f"{digest(store.url)}-{user}"
+            self._files = replay_files(os.path.join(folder, name))  # noqa: PTH118
 
     @property
     def sources(self) -> list[LetterObject]:
         """The objects directly in the folder."""
         self._store.check()
-        return [LetterObject(self._store, key) for key in self._keys]
+        return self._divided()[1]
 
     @property
-    def _keys(self) -> list[str]:
-        return [name for name in self._store.names() if name.endswith(ENDING)]
+    def _objects(self) -> list[LetterObject]:
+        keys = [name for name in self._store.names() if name.endswith(ENDING)]
+        return [LetterObject(self._store, key, self._back) for key in keys]
+
+    def _divided(self) -> tuple[list[LetterObject], list[LetterObject]]:
+        """Return the objects that an interrupted replay has put elsewhere, and the others."""
+        finished = () if self._back is None else self._back.parts
+        if not finished:  # The usual case; otherwise each object has to be read for that.
+            return [], self._objects
+        objects = self._objects
+        done = [one for one in objects if one.part in finished]
+        return done, [one for one in objects if one not in done]
 
     @property
     def ledger(self) -> str:
-        """The ledger of the replays of this folder where the settings turn the usual one off."""
-        return self._here.ledger
+        """The ledger of the replays of this folder where the settings turn the usual one off.
+
+        Raises:
+            ConfigurationError: If there is no place for it.
+        """
+        if self._files is None:
+            msg = (
+                "with 'ledger' false, a replay keeps a ledger of its own, but it can write to no"
+                " folder: set TMPDIR to one, or set ledger_url"
+            )
+            raise ConfigurationError(msg)
+        return f"{self._files}.sqlite"
 
     def alone(self) -> AbstractContextManager[None]:
-        """Keep other replays on this machine away, which run in the same folder."""
-        return self._here.alone()
+        """Keep other replays on this machine away, as far as something can be written there."""
+        return (
+            nullcontext() if self._files is None else alone(f"{self._files}.lock", self._store.url)
+        )
 
-    def take(self, run_id: str, dead_letter_path: str) -> list[LetterObject]:  # noqa: ARG002
+    def check(self) -> None:
+        """Do nothing: a folder without dead letters is not there, and its bucket is looked for."""
+
+    def take(self, run_id: str) -> list[LetterObject]:  # noqa: ARG002
         """Take over the objects that are there: runs that go on put others."""
-        stays = dead_letter_path.rstrip("/") == self._store.url
-        to = None if stays else put_back_to(dead_letter_path, self._store_at)
-        return [LetterObject(self._store, key, to) for key in self._keys]
+        if self._back is None:
+            return self._objects
+        self._back.complete()
+        done, others = self._divided()
+        for one in done:
+            one.remove()
+        for part in self._back.parts:  # Their objects are gone: they are all of this folder.
+            if part.endswith(digest(self._store.url)):
+                self._back.forget(part)
+        return others
 
     def forget_ledger(self) -> None:
         """Remove the ledger of a replay that has come to its end."""
-        self._here.forget_ledger()
-
-
-class LettersToStore:
-    """The dead letters of a file, where `dead_letter_path` is in an object store.
-
-    Args:
-        path: The file.
-        store_at: Returns the store of a URL of `dead_letter_path`.
-    """
-
-    def __init__(self, path: str, store_at: Callable[[str], ObjectStore]) -> None:
-        self._letters = TakenOver(path)
-        self._store_at = store_at
-        self.ledger = self._letters.ledger
-        self.alone = self._letters.alone
-        self.forget_ledger = self._letters.forget_ledger
-
-    @property
-    def sources(self) -> list[LetterFile]:
-        """The file, and what interrupted replays have left."""
-        return self._letters.sources
-
-    def take(self, run_id: str, dead_letter_path: str) -> list[MovedJournal]:
-        """Take over the file, and what interrupted replays have left."""
-        to = put_back_to(dead_letter_path, self._store_at)
-        return [MovedJournal(one, to) for one in self._letters.take(run_id, dead_letter_path)]
-
-
-def put_back_to(dead_letter_path: str, store_at: Callable[[str], ObjectStore]) -> PutBack:
-    """Return what puts dead letters into a file, or an object of them into a store."""
-    if is_url(dead_letter_path):
-        store = store_at(dead_letter_path)
-        return lambda name, lines: store.put(name, b"".join([HEAD, *lines]))
-    return lambda _, lines: _append_missing(dead_letter_path, lines)
-
-
-def _append_missing(path: str, lines: list[bytes]) -> None:
-    file = DeadLetterFile(path)
-    try:
-        with file.in_place() as target:
-            file.add_missing(target, lines)
-            os.fsync(target)
-        file.cover()
-    finally:
-        file.close()
-
-
-def _derived(beginning: str, place: str) -> str:
-    """Return the name of an object for dead letters that were in another place."""
-    return f"{beginning}-{_digest(place)}{ENDING}"
-
-
-def _digest(text: str) -> str:
-    return blake2b(text.encode(errors="surrogateescape"), digest_size=6).hexdigest()
+        forget_ledger(self.ledger)

@@ -213,7 +213,7 @@ class Project:
         return subprocess.run(
             ["bash", "-euo", "pipefail", "-c", script],
             cwd=self.folder,
-            env=self._environment,
+            env=self.environment,
             stdin=subprocess.DEVNULL,
             stdout=subprocess.PIPE,
             stderr=subprocess.STDOUT,
@@ -223,7 +223,8 @@ class Project:
         )
 
     @property
-    def _environment(self) -> dict[str, str]:
+    def environment(self) -> dict[str, str]:
+        """What its commands have: its programs, and none of this machine's settings."""
         kept = {
             name: value
             for name, value in os.environ.items()

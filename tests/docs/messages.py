@@ -13,6 +13,7 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
+    "_afterwards",
     "_comparison",
     "_explain",
     "_failures",
@@ -24,6 +25,7 @@ _SAYERS = {
     "_no_identity_hint",
     "_not_shown",
     "_where",
+    "_whose_password",
     "advice",
     "all_late",
     "describe",
@@ -41,7 +43,7 @@ _SAYERS = {
     "too_many_rejected",
     "unknown_columns",
     "unknown_read",
-    "unknown_settings",
+    "warnings_of",
     "unmapped_message",
     "unused_zone",
     "warnings",
@@ -100,7 +102,9 @@ def _said_by_a_call(call: ast.Call) -> list[ast.expr]:
     match call:
         case ast.Call(func=ast.Attribute(attr=name), args=[first, *_]) if name in _LOGGED:
             return [first]
-        case ast.Call(func=ast.Name(id="refused_as_a_whole" | "_fail"), args=[first, *_]):
+        case ast.Call(
+            func=ast.Name(id="refused_as_a_whole" | "_fail" | "failures_named"), args=[first, *_]
+        ):
             return [first]
         case ast.Call(func=ast.Attribute(value=ast.Name(id="found"), attr="append"), args=args):
             return args

@@ -18,7 +18,7 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 import msgspec
 import pytest
 import yaml
-from docs_support import DOCS, PROGRAMS, Block, blocks
+from docs_support import DOCS, PROGRAMS, ROOT, Block, blocks
 
 from target_liveintent.reporting.history.model import FORMAT, RunEntry, RunFigures, StreamFigures
 
@@ -191,41 +191,14 @@ def test_cron_hears_of_silence(shop: Shop) -> None:
     assert text.startswith("No run has come yet.")
 
 
-def unit(name: str) -> dict[str, str]:
-    """Return the settings of a unit of systemd."""
-    lines = block("ini", name).text.splitlines()
-    return dict(line.split("=", 1) for line in lines if "=" in line)
-
-
 def test_systemd(shop: Shop) -> None:
-    """The health check fails, and its OnFailure names the unit that tells."""
+    """The unit that tells, when the run or the health check has failed."""
     shop.leave_runs(*BAD)
-    check = unit("liveintent-health.service")
-    assert check["WorkingDirectory"] == "/srv/shop"
-    assert shop.run("sh", "-c", check["ExecStart"]).returncode == 3
-    for name in ("liveintent.service", "liveintent-health.service"):
-        failed = unit(name)["OnFailure"]
-        assert failed == "liveintent-tell@%n.service"
-        template = unit("liveintent-tell@.service")
-        command = template["ExecStart"].replace("%i", name)
-        assert shop.run("sh", "-c", command).returncode == 0
-        shop.heard(f"LiveIntent: {name} failed")
-
-
-@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
-def test_systemd_takes_the_units(shop: Shop) -> None:
-    """Systemd itself finds nothing wrong with them."""
-    units = [one for one in blocks(PAGE) if one.kind == "ini" and one.excuse == EXCUSE]
-    (shop.folder / "run-shop").write_text("#!/bin/sh\n", encoding="utf-8")
-    (shop.folder / "run-shop").chmod(0o755)
-    paths = []
-    for one in units:
-        path = shop.folder / str(one.title)
-        path.write_text(shop.here(one.text), encoding="utf-8")
-        paths.append(str(path))
-    assert len(paths) == 4
-    done = shop.run("systemd-analyze", "verify", *paths)
-    assert (done.returncode, done.stdout + done.stderr) == (0, "")
+    template = (ROOT / "examples" / "systemd" / "liveintent-tell@.service").read_text("utf-8")
+    (command,) = re.findall(r"^ExecStart=(.+)$", template, re.MULTILINE)
+    done = shop.run("sh", "-c", command.replace("%i", "liveintent.service"))
+    assert done.returncode == 0, done.stderr
+    shop.heard("LiveIntent: liveintent.service failed")
 
 
 def test_kubernetes(shop: Shop) -> None:
@@ -242,6 +215,21 @@ def test_kubernetes(shop: Shop) -> None:
     shop.leave_runs(*BAD)
     assert shop.run(*command).returncode == 1
     shop.heard("LiveIntent: the last 2 runs failed")
+
+
+def test_a_check_that_cannot_check(shop: Shop) -> None:
+    """Wrong settings, or a store that is down, are told as well, with what the log says."""
+    job = yaml.safe_load(block("yaml", "liveintent-health.yaml").text)
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    line = block("crontab").text.splitlines()[1].partition("cd ")[2]
+    settings = {**ACCOUNT, "history_path": "history", "timezone": "Mars/Olympus"}
+    (shop.folder / "liveintent.json").write_text(json.dumps(settings), encoding="utf-8")
+    for command in ([*container["command"], *container["args"]], ["sh", "-c", f"cd {line}"]):
+        shop.run(*command, TARGET_LIVEINTENT_TIMEZONE="Mars/Olympus")
+        ((title, text),) = shop.receiver.alerts
+        assert title == "LiveIntent: the health check failed"
+        assert "timezone" in text
+        shop.receiver.alerts.clear()
 
 
 @pytest.mark.parametrize(("endings", "code"), [(GOOD, 0), (BAD, 3)])

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from docs_support import DOCS, ROOT, Block, Project, blocks, pages, unseen
+from docs_support import ROOT, Block, Project, blocks, pages, unseen
 
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 PAGES = pages()
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 12345}
 NOW = 1_785_603_600
-"""An hour after the conversions of the cookbook."""
+"""An hour after the conversions of the recipes."""
 MAX_EXCUSES = 2
 NOT_EVERYWHERE = {"curl"}
 """Programs whose blocks run where they are; CI has them."""
@@ -148,20 +148,21 @@ def _run_python(text: str, project: Project, where: str) -> None:
     assert done.returncode == 0, f"{where}\n{done.stderr}"
 
 
-# The cookbook's recipes: a map, a record, the event
+# Recipes: a map, a record, the event
 
 
-def _recipes() -> list[tuple[Block, Block, Block]]:
-    found = blocks(DOCS / "mapping.md")
+def _recipes() -> list[Any]:
     return [
-        (found[index - 2], found[index - 1], block)
+        pytest.param(found[index - 2 : index + 1], id=f"{_name(page)}:{block.line}")
+        for page in PAGES
+        for found in [blocks(page)]
         for index, block in enumerate(found)
         if block.title == "event"
     ]
 
 
-@pytest.mark.parametrize("recipe", _recipes(), ids=lambda recipe: f"line {recipe[0].line}")
-def test_recipe(recipe: tuple[Block, Block, Block]) -> None:
+@pytest.mark.parametrize("recipe", _recipes())
+def test_recipe(recipe: list[Block]) -> None:
     """The map makes the event of the record: its named fields, null for none, or the reason."""
     given, record, event = (block.text for block in recipe)
     assert [block.title for block in recipe] == [None, "record", "event"]

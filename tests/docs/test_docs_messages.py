@@ -29,7 +29,7 @@ def test_there_are_messages() -> None:
     """The collection finds what it is for, in each way in which the code says something."""
     for known in (
         "setting '…' is required: …",
-        "the API answered with …, which it is not known to do. Check api_url and customer_id",
+        "the API gave an unexpected answer: …. Check api_url and customer_id",
         "the API accepted nothing for max_retry_seconds (…): …",
         "stream '…' is skipped: no stream map names it…",
         "the host name was not found",

@@ -50,7 +50,7 @@ VARIANTS: list[dict[str, Any]] = [
     {},
     {"stream_maps": MAPS},
     {"validate_records": True},
-    {"on_invalid": "fail", "validate_records": True},
+    {"on_rejection": "fail", "validate_records": True},
 ]
 
 SEEDS = [

@@ -229,7 +229,7 @@ def test_strange_values(target: Launcher, server: FaultyServer) -> None:
     "settings",
     [
         {"validate_records": True},
-        {"on_invalid": "fail"},
+        {"on_rejection": "fail"},
         {
             "stream_maps": {
                 "orders": {"event_id": "str(_.get('event_id'))", "value": "_.get('value')"}

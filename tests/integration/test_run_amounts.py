@@ -21,12 +21,13 @@ WRONG: list[dict[str, Any]] = [
     {"value": 3, "currency": "EUE"},
 ]
 WARNINGS = """\
-orders: the value of 2 records cannot be read, so events go without it; look at what is \
-mapped to value. 1.234,50 is read by amount(x, decimal=','), 1'234.50 by amount(x, decimal='.')
-orders: the currency of 1 record is not a code of three letters, so events go without it; map it \
-to codes such as EUR
-orders: 2 conversions with a value and without a currency; look at what is mapped to currency
-orders: 1 conversion in EUE: ISO 4217 has no such currency; look at what is mapped to currency
+orders: the value of 2 records cannot be read, so their events are sent without it; \
+check what is mapped to value. amount(x, decimal=',') reads 1.234,50, and amount(x, decimal='.') \
+reads 1'234.50
+orders: the currency of 1 record is not a code of three letters, so their events are sent \
+without it; map currency to codes such as EUR
+orders: 2 conversions with a value but without a currency; check what is mapped to currency
+orders: 1 conversion in EUE: ISO 4217 has no such currency; check what is mapped to currency
 """.splitlines()
 LINES = """\
 orders: 2 conversions in EUR, average value 12.50, lowest value -5.00, highest value 30.00, 1 of \

@@ -46,7 +46,7 @@ OWN_SETTINGS = {
     "flush_interval_seconds",
     "request_timeout_seconds",
     "max_retry_seconds",
-    "on_invalid",
+    "on_rejection",
     "max_dead_letter_percent",
     "dead_letter_path",
     "replay_other_accounts",
@@ -55,6 +55,7 @@ OWN_SETTINGS = {
     "ledger_path",
     "suppression_path",
     "ledger_url",
+    "ledger_password",
     "report_path",
     "delivered_path",
     "history_path",
@@ -74,7 +75,7 @@ DEFAULTS = {
     "flush_interval_seconds": 60,
     "request_timeout_seconds": 30,
     "max_retry_seconds": 300,
-    "on_invalid": "dead_letter",
+    "on_rejection": "dead_letter",
     "max_dead_letter_percent": 50,
     "history_days": 400,
     "dead_letter_path": LETTERS,
@@ -170,7 +171,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         "flush_interval_seconds": 5,
         "request_timeout_seconds": 3,
         "max_retry_seconds": 1,
-        "on_invalid": "dead_letter",
+        "on_rejection": "dead_letter",
         "max_dead_letter_percent": 100,
         "dead_letter_path": "letters-of-env.singer",
         "replay_unconfirmed": True,
@@ -198,6 +199,7 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     }
     assert set(settings) == (OWN_SETTINGS | MAP_SETTINGS) - {
         "auth_token",
+        "ledger_password",
         "ledger_url",  # It takes the place of the ledger's file.
         "limit",  # It would bar STATE.
     }
@@ -298,7 +300,7 @@ WRONG: list[tuple[str, Any]] = [
     ("flush_interval_seconds", -1),
     ("request_timeout_seconds", 0),
     ("max_retry_seconds", -1),
-    ("on_invalid", "ignore"),
+    ("on_rejection", "ignore"),
     ("max_dead_letter_percent", -1),
     ("max_dead_letter_percent", 101),
     ("dead_letter_path", 5),
@@ -342,9 +344,9 @@ def test_wrong_value(target: Launcher, sandbox: Sandbox, name: str, value: Any) 
 
 def test_several_wrong_values(target: Launcher) -> None:
     """All wrong values are reported at once, in one line."""
-    run = target.start(batch_size_rows=0, on_invalid="no", customer_id=...).wait()
+    run = target.start(batch_size_rows=0, on_rejection="no", customer_id=...).wait()
     assert run.code == 2
-    assert all(n in run.last_line for n in ("batch_size_rows", "on_invalid", "customer_id"))
+    assert all(n in run.last_line for n in ("batch_size_rows", "on_rejection", "customer_id"))
 
 
 @pytest.mark.parametrize("value", ["s3cr3t\n", "s3cr3t\r\nX-Evil: 1", "s3cr3té☃", " s3cr3t "])

@@ -37,7 +37,10 @@ def run(target: Launcher, closed: str, *arguments: str) -> subprocess.CompletedP
 @pytest.mark.parametrize(
     ("closed", "last_line"),
     [
-        (">&-", "standard output is closed, so nothing can be written to it: leave out >&-"),
+        (
+            ">&-",
+            "standard output is closed, so nothing can be written: remove >&- from the command",
+        ),
         ("2>&-", None),
         (
             "<&-",

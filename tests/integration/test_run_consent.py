@@ -151,7 +151,7 @@ def bad_records(**common: Any) -> list[dict[str, Any]]:
     ]
 
 
-MODES = [{}, {"on_invalid": "fail"}, {"max_dead_letter_percent": 0}, {"dry_run": True}]
+MODES = [{}, {"on_rejection": "fail"}, {"max_dead_letter_percent": 0}, {"dry_run": True}]
 
 
 @pytest.mark.parametrize("settings", MODES, ids=["plain", "fail", "percent", "dry"])

@@ -586,7 +586,7 @@ def test_addresses_nowhere(to_server: Launcher, server: FaultyServer) -> None:
 @pytest.mark.parametrize(
     "settings",
     [
-        {"on_invalid": "fail"},
+        {"on_rejection": "fail"},
         {"validate_records": True},
         {"dry_run": True},
         {"stream_maps": {"orders": {"value": "float(email)", "event_time": "int(email)"}}},

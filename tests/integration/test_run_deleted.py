@@ -42,7 +42,7 @@ def test_deleted_rows(target: Launcher, sandbox: Sandbox, mark: str, stream_map:
     maps = {} if stream_map is None else {"stream_maps": {"orders": stream_map}}
     run = target.run(
         schema(columns=(*COLUMNS, mark)), *there, gone(7, mark), whole, state(1),
-        on_invalid="fail", validate_records=True, report_path="run.html", **maps,
+        on_rejection="fail", validate_records=True, report_path="run.html", **maps,
     )  # fmt: skip
     assert (run.code, run.states) == (0, [1])
     total = run.summary["total"]

@@ -79,6 +79,6 @@ def test_no_descriptor_at_all(to_server: Launcher, server: FaultyServer) -> None
     run.send(schema(columns=WITH_ID), *numbered(3), state({"n": 1})).close_input().wait()
     assert (run.code, run.states, server.requests, run.letters) == (1, [], [], []), run.log
     assert run.last_line.startswith(
-        "the API accepted nothing for max_retry_seconds (2): the system gives no file descriptor."
+        "the API accepted nothing for max_retry_seconds (2): no file descriptor is left."
     )
     assert "Raise the limit of open files (ulimit -n)" in run.last_line

@@ -63,7 +63,7 @@ def test_a_file_that_does_not_exist(target: Launcher) -> None:
     """It is written, with the events and rejections of the recording; and the test has failed."""
     run = expect(target)
     assert run.code == 1
-    assert "did not exist, and is written now (events: 3, rejections: 2)" in run.stdout
+    assert "did not exist, so this run wrote it (events: 3, rejections: 2)" in run.stdout
     text = (target.folder / "expected.json").read_text()
     (stream,) = json.loads(text)["streams"]
     assert (stream["stream"], stream["read"], stream["filtered"]) == ("orders", 7, 2)
@@ -92,9 +92,7 @@ def test_an_expectation_that_is_met(target: Launcher) -> None:
     before = (target.folder / "expected.json").read_bytes()
     run = expect(target)
     assert run.code == 0
-    assert run.stdout == (
-        "The input becomes what 'expected.json' expects (events: 3, rejections: 2)."
-    )
+    assert run.stdout == "The result is what 'expected.json' expects (events: 3, rejections: 2)."
     assert (target.folder / "expected.json").read_bytes() == before
 
 
@@ -118,7 +116,7 @@ def test_a_difference(target: Launcher) -> None:
     run = expect(target, definition={**MAP, "value": "value * 100 if id == 5 else value"})
     assert run.code == 1
     assert run.stdout.splitlines()[:3] == [
-        "The input does not become what 'expected.json' expects:",
+        "The result differs from what 'expected.json' expects:",
         "--- expected.json",
         "+++ what the input becomes now",
     ]
@@ -126,7 +124,7 @@ def test_a_difference(target: Launcher) -> None:
     assert [line[1:].strip() for line in changed] == ['"value": 7.25', '"value": 725.00']
     (place,) = [line for line in run.stdout.splitlines() if line.startswith("@@")]
     assert place == "@@ orders: event 5 @@"
-    assert "If that is how it should be, delete 'expected.json'" in run.stdout
+    assert "If the new result is right, delete 'expected.json'" in run.stdout
     assert "@example.com" not in run.stdout
     assert expect(target).code == 0  # The file is not changed.
 
@@ -177,8 +175,10 @@ def test_a_run_that_would_fail(target: Launcher) -> None:
     expect(target, recording=lacking, **settings)
     run = expect(target, recording=lacking, **settings)
     assert run.code == 1
-    assert "A run over this input would fail: stream 'people' can never give an event" in run.stdout
-    assert "The input becomes what" in run.stdout
+    assert (
+        "A run over this input would fail: stream 'people' cannot produce any event" in run.stdout
+    )
+    assert "The result is what" in run.stdout
 
 
 @pytest.mark.parametrize("recording", [[], [schema()]])
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_json(target: Launcher) -> None:
     path.write_text("<<<<<<< jane@example.com")
     run = expect(target)
     assert (run.code, path.read_text()) == (1, "<<<<<<< jane@example.com")
-    assert "'expected.json', is none that --expect wrote: delete it" in run.last_line
+    assert "--expect did not write the file 'expected.json': delete it" in run.last_line
     assert "jane" not in run.log
 
 
@@ -209,8 +209,8 @@ def test_a_file_that_cannot_be_written(target: Launcher) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--expect", "a.json"], "--expect compares what --explain finds: give both"),
-        (["--explain", "--format=markdown"], "--explain has no format markdown"),
+        (["--expect", "a.json"], "--expect works only with --explain: give both"),
+        (["--explain", "--format=markdown"], "--explain does not support the format markdown"),
         (["--explain", "--expect", "."], "is a directory"),
     ],
 )
@@ -287,7 +287,7 @@ def test_json_of_a_difference(target: Launcher) -> None:
 def test_json_of_a_run_that_would_fail(target: Launcher) -> None:
     run = explain(target, "--format=json", definition={"order_id": "id", "__else__": None})
     (why,) = json.loads(run.stdout)["failures"]
-    assert (run.code, why[:40]) == (1, "stream 'orders' can never give an event:")
+    assert (run.code, why[:41]) == (1, "stream 'orders' cannot produce any event:")
 
 
 def test_json_of_settings_alone(target: Launcher) -> None:

@@ -57,11 +57,11 @@ INPUTS: dict[str, tuple[list[Any], dict[str, Any]]] = {
     ),
     "a rejection that ends the run": (
         [schema(), order(1, event_time="?")],
-        {"on_invalid": "fail"},
+        {"on_rejection": "fail"},
     ),
     "a drop that does not end the run": (
         [schema(columns=("id", "event_time", "email", "consent")), order(1, consent=False)],
-        {"on_invalid": "fail"},
+        {"on_rejection": "fail"},
     ),
     "too many dead letters": ([schema(), *orders(40), *orders(99, event_time="?")], {}),
     "as many as are allowed": (
@@ -215,5 +215,5 @@ def test_amounts(target: Launcher) -> None:
     assert [warning[:30] for warning in warnings] == [
         "the value of 1 record cannot b",
         "the currency of 1 record is no",
-        "1 conversion with a value and ",
+        "1 conversion with a value but ",
     ]

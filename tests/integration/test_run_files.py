@@ -178,7 +178,7 @@ def test_a_device_is_refused(target: Launcher) -> None:
     run = target.run(schema(), *numbered(1), dead_letter_path="/dev/null")
     assert (run.code, run.stdout) == (2, "")
     assert "setting 'dead_letter_path' must name an ordinary file, not a device" in run.last_line
-    assert "on_invalid" in run.last_line
+    assert "on_rejection" in run.last_line
     assert stat.S_IMODE(target.folder.joinpath("/dev/null").stat().st_mode) == before
 
 

@@ -14,6 +14,7 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from integration_support import Launcher, Running
+    from object_store import Door, Store
 
     from target_liveintent.sandbox import Sandbox
 
@@ -21,10 +22,10 @@ HISTORY = {"history_path": "history"}
 WRONG_TOKEN = {"auth_token": "another-t0ken"}
 
 
-def ask(target: Launcher, *options: str, **settings: Any) -> Running:
+def ask(target: Launcher, *options: str, env: Any = None, **settings: Any) -> Running:
     """Run a command over the history with the settings of the runs, to which these are changes."""
     config = str(target.config(**HISTORY | settings))
-    return target.command("--config", config, *options, forks=target.forks).wait()
+    return target.command("--config", config, *options, env=env, forks=target.forks).wait()
 
 
 def send(target: Launcher, first: int, **settings: Any) -> Running:
@@ -187,3 +188,50 @@ def test_settings_that_do_not_matter(target: Launcher, sandbox: Sandbox) -> None
     assert ask(target, "--health", **wrong).code == 0
     assert ask(target, "--report", "page.html", **wrong).code == 0
     assert len(sandbox.events) == requests
+
+
+# A history in a bucket
+
+
+def test_a_history_in_s3(target: Launcher, store: Store, bucket: str) -> None:
+    """Health, text and page are the same as from a folder, and the page can go there as well."""
+    where = {"history_path": f"s3://{bucket}/shop/history", "env": store.environment}
+    assert ask(target, "--health", **where).stdout == "no run is in the history"
+    assert send(target, 1, **where).code == 0
+    before = store.objects(bucket)
+    well = ask(target, "--health", "--max-age=1", **where)
+    assert (well.code, well.log) == (0, "")
+    assert "2 conversions in the last 24 hours" in well.stdout
+    assert ask(target, "--health", "--max-age=0.0000001", **where).code == 3
+    shown = ask(target, "--report", "--format=text", **where)
+    assert "2 conversions in the last 24 hours" in shown.stdout
+    assert store.objects(bucket) == before
+    page = f"s3://{bucket}/shop/page.html"
+    assert ask(target, "--report", page, **where).stdout == f"the report is in {page}"
+    content = store.read(bucket, "shop/page.html").decode()
+    assert "<h2>Today against usual</h2>" in content
+    assert "LiveIntent has 2 conversions of this run." in content
+    failed = send(target, 11, **where, **WRONG_TOKEN)
+    unwell = ask(target, "--health", **where)
+    assert (failed.code, unwell.code) == (1, 3)
+    assert unwell.stdout.startswith("the last run failed: the API denied access")
+
+
+def test_a_bucket_that_does_not_exist(target: Launcher, store: Store) -> None:
+    """Nobody takes that for an empty history, or for good health; it is not created."""
+    where = {"history_path": "s3://nobody-made-this/history", "env": store.environment}
+    for options in (("--health",), ("--report", "page.html"), ("--report", "--format=text")):
+        asked = ask(target, *options, **where)
+        assert (asked.code, asked.stdout) == (2, "")
+        assert "the bucket 'nobody-made-this' of history_path does not exist" in asked.log
+    assert "nobody-made-this" not in store.buckets()
+
+
+def test_a_store_that_is_down(target: Launcher, door: Door, bucket: str) -> None:
+    """It is exit code 1, which is neither good health nor bad."""
+    where = {"history_path": f"s3://{bucket}/history", "env": door.environment}
+    assert send(target, 1, **where).code == 0
+    door.before = lambda _: 503
+    asked = ask(target, "--health", max_retry_seconds=1, **where)
+    assert (asked.code, asked.stdout) == (1, "")
+    assert "history_path" in asked.last_line

@@ -103,6 +103,15 @@ def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:
     assert gauge in (to_server.folder / "run-1.prom").read_text()
 
 
+def test_a_tap_that_sends_nothing_any_more(to_server: Launcher) -> None:
+    """Not even a SCHEMA: the run ends well, and says so."""
+    for days_ago in range(15, 0, -1):
+        put(to_server.folder, days_ago, 1, 200)
+    run = to_server.run(**HISTORY)
+    assert run.code == 0
+    assert run.last_line.startswith("orders: unusual: 0 conversions in the last 24 hours, where")
+
+
 def test_failed_and_stopped_runs(to_server: Launcher, server: FaultyServer) -> None:
     """They are in the history, with what the last line of the log says."""
     stopped = to_server.start(**HISTORY, batch_size_rows=2).started()

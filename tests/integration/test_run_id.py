@@ -29,7 +29,7 @@ def test_all_places_name_the_run(to_server: Launcher) -> None:
     assert (run.code, run.states) == (0, [1])
     assert run.run_id is not None
     assert uuid.UUID(run.run_id).version == 7
-    assert run.last_line == "a report to look at is in report.html"
+    assert run.last_line == "the report is in report.html"
     assert run.log.count(run.run_id) == 2
 
     assert [letter["run_id"] for letter in run.letters] == [run.run_id]
@@ -62,7 +62,7 @@ def test_runs_have_ids_of_their_own(to_server: Launcher) -> None:
     [
         ({"pixel_id": -1}, 2, "'pixel_id'"),
         ({"delivered_path": "nowhere/d.singer"}, 2, "delivered_path"),
-        ({"on_invalid": "fail"}, 1, "no_identity"),
+        ({"on_rejection": "fail"}, 1, "no_identity"),
     ],
 )
 def test_a_run_that_fails(
@@ -83,6 +83,6 @@ def test_what_was_delivered_is_not_sent_again(to_server: Launcher, server: Fault
     delivered = (to_server.folder / "delivered.singer").read_bytes()
     run = to_server.run(delivered, **FILES)
     assert run.code == 1
-    assert "'liveintent_delivered' holds events that LiveIntent has already" in run.last_line
+    assert "'liveintent_delivered' holds events that LiveIntent already has" in run.last_line
     assert len(server.requests) == sent
     assert (to_server.folder / "delivered.singer").read_bytes().count(b'"RECORD"') == 2

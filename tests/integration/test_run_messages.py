@@ -39,7 +39,7 @@ def shop_order(number: int, stream: str = "public-orders", **columns: Any) -> di
     return {"type": "RECORD", "stream": stream, "record": record | columns}
 
 
-# Streams that can never give an event
+# Streams that cannot produce any event
 
 
 @pytest.mark.parametrize(
@@ -59,11 +59,11 @@ def test_never_an_event(
     missing: list[str],
     there: list[str],
 ) -> None:
-    """A stream that can never give an event ends the run at its SCHEMA and says what it lacks."""
+    """A stream that cannot produce any event ends the run at its SCHEMA and says what it lacks."""
     run = target.start(**settings).send(schema("orders", columns))
     run.wait()  # standard input is still open
     assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
-    message = run.log[run.log.index("can never") :]
+    message = run.log[run.log.index("cannot produce") :]
     lacks, _, rest = message.partition("columns are")
     assert all(re.search(rf"\b{name}\b", lacks) for name in missing)
     assert not any(re.search(rf"\b{name}\b", lacks) for name in there)
@@ -92,7 +92,7 @@ def test_only_a_setting_is_missing(target: Launcher, lacking: list[str], advice:
     settings = {**dict.fromkeys(lacking, ...), "stream_maps": maps}
     run = target.run(schema("public-orders", SHOP), shop_order(1), state(1), **settings)
     assert (run.code, run.states) == (1, [])
-    assert run.last_line.startswith("stream 'public-orders' can never give an event: it lacks")
+    assert run.last_line.startswith("stream 'public-orders' cannot produce any event: it lacks")
     assert run.last_line.endswith(advice)
     assert "stream_maps" not in run.log
 
@@ -163,8 +163,8 @@ def test_a_misspelled_column(target: Launcher, sandbox: Sandbox) -> None:
     assert run.letters == []
     assert run.last_line == (
         "a mistake in the map of 'public-orders': order_id reads 'legacyResourcId', which the tap's"
-        " SCHEMA does not have; is it 'legacyResourceId'? (A column that only some records"
-        " have is read with get, its name in quotes.)"
+        " SCHEMA does not have; is it 'legacyResourceId'? (To read a column that only some"
+        " records have, use get with its name in quotes.)"
     )
 
 
@@ -179,8 +179,8 @@ def test_a_column_that_no_event_has(target: Launcher, sandbox: Sandbox) -> None:
     )
     assert (run.code, sandbox.stats.accepted) == (0, 2)
     assert run.warnings == [
-        "the map of 'orders' has a column 'valeu' that no event has; is it 'value'?",
-        "the map of 'orders' has a column 'zzz' that no event has",
+        "the map of 'orders' has an unknown column 'valeu', which is not sent; is it 'value'?",
+        "the map of 'orders' has an unknown column 'zzz', which is not sent",
     ]
 
 
@@ -193,7 +193,9 @@ def test_a_misspelled_stream(target: Launcher, sandbox: Sandbox, name: str) -> N
     maps = {name: {"value": "value"}, "refunds": {"value": "value"}}
     run = target.run(schema(), order(1), state(1), stream_maps=maps)
     assert (run.code, sandbox.stats.accepted) == (0, 1)
-    assert run.warnings == [f"a map names stream '{name}', which did not come; is it 'orders'?"]
+    assert run.warnings == [
+        f"a stream map names '{name}', which is not in the input; is it 'orders'?"
+    ]
     both = {name: {"value": "value"}, "orders": {"value": "value"}}
     assert target.run(schema(), order(1), stream_maps=both).warnings == []
     assert target.run(schema(), *orders(3), stream_maps=maps, limit=1).warnings == []
@@ -289,7 +291,7 @@ def test_nothing_else_leaves(to_server: Launcher, server: FaultyServer) -> None:
         {},
         {"pixel_id": ..., "default_source": ...},
         {"stream_maps": {"public-orders": SHOP_MAP}},
-        {"stream_maps": {"*": SHOP_MAP, "__else__": "__NULL__"}, "on_invalid": "fail"},
+        {"stream_maps": {"*": SHOP_MAP, "__else__": "__NULL__"}, "on_rejection": "fail"},
     ],
     ids=["plain", "bare", "maps", "star"],
 )

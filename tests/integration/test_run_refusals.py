@@ -75,7 +75,7 @@ def test_what_the_api_said_last(
     """The last line of a run that refusals end holds none of the addresses that they echo."""
     said = f"jane.roe@example.com and jane.roe%40example.com, {TOKEN}".encode()
     server.answer = refusing(*bad, body=said)
-    run = to_server.run(schema(columns=WITH_ID), *numbered(4), state(1), on_invalid="fail")
+    run = to_server.run(schema(columns=WITH_ID), *numbered(4), state(1), on_rejection="fail")
     assert (run.code, run.states) == (1, [])
     assert "400" in run.last_line
     assert "jane" not in run.log
@@ -261,13 +261,13 @@ def test_no_state_before_acceptance(to_server: Launcher, server: FaultyServer) -
 
 
 def test_fail_on_refusal(to_server: Launcher, server: FaultyServer) -> None:
-    """With on_invalid fail, a refusal ends the run after what precedes it was delivered."""
+    """With on_rejection fail, a refusal ends the run after what precedes it was delivered."""
     server.answer = refusing("order-5")
     messages = [part for n, m in enumerate(numbered(8)) for part in (m, state(n))]
     run = to_server.run(
         schema(columns=WITH_ID),
         *messages,
-        on_invalid="fail",
+        on_rejection="fail",
         batch_size_rows=1,
         max_concurrent_requests=1,
     )
@@ -330,7 +330,7 @@ def test_fail_delivers_what_another_stream_had_read(
         *events("b", 200),
         *events("a", 99, 100),
         state("all"),
-        on_invalid="fail",
+        on_rejection="fail",
         max_concurrent_requests=1,
     )
     assert (run.code, run.states) == (1, [])

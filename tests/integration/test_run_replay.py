@@ -168,11 +168,33 @@ def test_a_letter_on_its_own_path(to_server: Launcher, server: FaultyServer) -> 
 
 def test_nothing_to_replay(to_server: Launcher, server: FaultyServer) -> None:
     """Without a file, a replay has nothing to do, and says so: a schedule may run it each night."""
-    for arguments, name in (([], LETTERS), (["absent.singer"], "absent.singer")):
+    for arguments in ([], [LETTERS], [str(to_server.folder / LETTERS)]):
         run = replay(to_server, *arguments)
         assert (run.code, server.requests) == (0, [])
-        assert f"there is no file '{name}', and no interrupted replay" in run.log
-        assert run.stdout.splitlines()[0] == f"{name}: 0 dead letters"
+        assert "nothing is to be replayed: there are no dead letters in '" in run.log
+        assert run.stdout.splitlines()[0].endswith(f"{LETTERS}: 0 dead letters")
+
+
+@pytest.mark.parametrize(
+    ("path", "message"),
+    [
+        ("absent.singer", "there is no file 'absent.singer', and no interrupted replay of it"),
+        ("absent/letters.singer", "there is no file 'absent/letters.singer'"),
+        ("folder", "'folder' is not a file: give --replay a file"),
+        ("file/letters.singer", "'file/letters.singer', cannot be read: Not a directory"),
+    ],
+)
+@pytest.mark.parametrize("dry_run", [False, True])
+def test_a_path_that_names_nothing(
+    to_server: Launcher, server: FaultyServer, path: str, message: str, dry_run: bool
+) -> None:
+    """Whoever gives a path means a file that is there."""
+    (to_server.folder / "folder").mkdir()
+    (to_server.folder / "file").touch()
+    run = replay(to_server, path, dry_run=dry_run)
+    assert (run.code, server.requests) == (2, [])
+    assert message in run.last_line
+    assert names(to_server.folder) == []
 
 
 def test_only_dead_letters_are_replayed(to_server: Launcher, server: FaultyServer) -> None:
@@ -194,17 +216,35 @@ def test_a_dry_run_is_one_of_a_replay(to_server: Launcher) -> None:
     assert "set dry_run" in run.log
 
 
+def test_progress(to_server: Launcher, server: FaultyServer) -> None:
+    """A replay says how far it is, as a run does."""
+    write_letters(to_server.folder / LETTERS, [letter(f"e{n}") for n in range(30)])
+    gate = threading.Event()
+
+    def wait(request: Request) -> Reply:
+        if "e0" not in request.ids:
+            server.hold(gate)
+        return Reply()
+
+    server.answer = wait
+    run = start_replay(to_server, batch_size_rows=10, flush_interval_seconds=1)
+    wait_until(lambda: "so far: 30 read, 10 delivered" in run.log, "a line of progress")
+    gate.set()
+    assert run.wait().code == 0
+    assert server.delivered == {f"e{n}" for n in range(30)}
+
+
 # How it ends
 
 
 def test_a_replay_fails_no_rule_about_dead_letters(
     to_server: Launcher, server: FaultyServer
 ) -> None:
-    """Whatever is left: neither the percentage, nor "nothing delivered", nor on_invalid ends it."""
+    """Whatever is left: no percentage, no "nothing delivered" and no on_rejection ends it."""
     write_letters(
         to_server.folder / LETTERS, [letter(f"e{n}", source="shop") for n in range(1_500)]
     )
-    run = replay(to_server, on_invalid="fail", max_dead_letter_percent=0)
+    run = replay(to_server, on_rejection="fail", max_dead_letter_percent=0)
     assert (run.code, server.requests, len(run.letters)) == (0, [], 1_500)
     assert "rejected again 1,500 (invalid_source 1,500)" in run.stdout
 
@@ -254,7 +294,8 @@ def test_sigterm_leaves_what_was_not_sent(to_server: Launcher, server: FaultySer
     wait_until(lambda: len(server.delivered) >= 10, "the first letters")
     run.signal(signal.SIGTERM).wait()
     assert run.code == 143
-    assert "repeat the replay to send what it has left" in run.log
+    assert "repeat the replay to send the rest" in run.log
+    assert "STATE" not in run.log
     assert set(left(to_server.folder)) == {f"e{n}" for n in range(300)} - server.delivered
     assert len(left(to_server.folder)) == len(set(left(to_server.folder)))
     assert names(to_server.folder) == []
@@ -323,6 +364,7 @@ def test_a_path_that_is_gone(to_server: Launcher, server: FaultyServer) -> None:
     again = replay(to_server, path.name)
     assert (again.code, server.delivered) == (0, {"good"})
     assert left(to_server.folder) == ["bad"]
+    assert replay(to_server, path.name).code == 2
 
 
 def test_two_replays_at_once(to_server: Launcher, server: FaultyServer) -> None:

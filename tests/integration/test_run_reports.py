@@ -50,7 +50,7 @@ def rows(folder: Path) -> list[dict[str, str]]:
 
 
 def test_report(to_server: Launcher, server: FaultyServer) -> None:
-    """How many LiveIntent has, what did not go and why, how late: from the report alone."""
+    """How many LiveIntent has, what was not sent and why, how late: from the report alone."""
     server.answer = refusing("order-3")
     messages = [
         *numbered(150, order_id="A", currency="EUR", value="0.10"),
@@ -80,9 +80,9 @@ def test_report(to_server: Launcher, server: FaultyServer) -> None:
     steps = facts["over_time"]["steps"]
     assert sum(step["delivered"] for step in steps) == 154
     assert sum(step["rejected"] for step in steps) == 8
-    assert any("map `ip`" in line for line in facts["advice"])
+    assert any("as `ip`" in line for line in facts["advice"])
     assert (facts["ending"], facts["message"]) == ("done", None)
-    assert "a report to look at is in run.html" in run.log
+    assert "the report is in run.html" in run.log
 
 
 def test_age_is_that_at_sending(to_server: Launcher, server: FaultyServer) -> None:
@@ -108,14 +108,14 @@ def test_report_of_a_failed_run(to_server: Launcher, server: FaultyServer) -> No
     assert facts["ending"] == "failed"
     assert facts["message"] == run.last_line
     assert (facts["total"]["delivered"], facts["total"]["unsettled"]) == (0, 50)
-    assert "without a fate" in facts["conclusions"][1]
+    assert "without an outcome" in facts["conclusions"][1]
 
 
 def test_report_of_a_run_that_never_began(to_server: Launcher) -> None:
     """A stream that can give no event ends the run, and has a page."""
     run = to_server.run(schema(columns=("id",)), **REPORT, stream_maps={"orders": {"id": "id"}})
     assert run.code == 1
-    assert "can never give an event" in report(run)["message"]
+    assert "cannot produce any event" in report(run)["message"]
 
 
 def test_report_of_a_stopped_run(to_server: Launcher, server: FaultyServer) -> None:

@@ -138,7 +138,7 @@ def test_a_run_waits_for_another_one(
         wait_until(lambda: server.requests, "the request")
         second = to_server.start(dead_letter_path="other.singer", **setting(ledger))
         second.send(*messages).close_input()
-        wait_until(lambda: "3 events wait since 5 s for run 0" in second.log, "its line")
+        wait_until(lambda: "3 events have waited 5 s for run 0" in second.log, "its line")
         assert second.states == []
     finally:
         gate.set()
@@ -215,9 +215,9 @@ def test_a_database_that_cannot_be_reached(
             "CREATE TABLE liveintent_ledger AS SELECT 2 AS version",
             "a newer version of target-liveintent wrote it; upgrade, or name another database",
         ),
-        ("CREATE TABLE liveintent_ledger (name text)", "are those of another program"),
-        ("CREATE TABLE liveintent_ledger (version text)", "are those of another program"),
-        ("CREATE TABLE liveintent_ledger_claims (id integer)", "are those of another program"),
+        ("CREATE TABLE liveintent_ledger (name text)", "belong to another program"),
+        ("CREATE TABLE liveintent_ledger (version text)", "belong to another program"),
+        ("CREATE TABLE liveintent_ledger_claims (id integer)", "belong to another program"),
     ],
 )
 def test_tables_that_are_no_ledger(
@@ -258,7 +258,7 @@ def test_settings_that_contradict(target: Launcher, sandbox: Sandbox) -> None:
     for settings, said in (
         (
             {"ledger_url": "postgresql://x@h/d", "ledger_path": "l.sqlite"},
-            "setting 'ledger_url' takes the place of 'ledger_path': remove one of them",
+            "setting 'ledger_url' replaces 'ledger_path', but both are set: remove one",
         ),
         (
             {"ledger_url": "mysql://x:pw-4711@h/d"},

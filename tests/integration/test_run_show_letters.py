@@ -84,7 +84,10 @@ def test_text(target: Launcher) -> None:
     assert lines[1] == "  cannot be sent as they are, so a replay keeps them: 3"
     for line in (
         "invalid_event_time: 2",
-        "  The event time cannot be read. ISO 8601, or Unix seconds, milliseconds or microseconds.",
+        (
+            "  The event time cannot be read. Map it as ISO 8601, or as Unix seconds, milliseconds"
+            " or microseconds."
+        ),
         "no_identity: 1",
         f"  {CUSTOMER} at 127.0.0.1, pixel 12345: 3",
     ):
@@ -129,7 +132,7 @@ def test_no_letters(target: Launcher) -> None:
     """Where there is no file, there are no dead letters: that is no error."""
     run = show(target)
     assert (run.code, run.log) == (0, "")
-    assert run.stdout == f"There are no dead letters: there is nothing at '{LETTERS}'."
+    assert run.stdout == f"There are no dead letters: '{LETTERS}' does not exist."
     shown = found(target, "elsewhere.singer")
     assert (shown["path"], shown["files"], shown["letters"]) == ("elsewhere.singer", 0, 0)
 
@@ -175,7 +178,7 @@ def test_letters_of_others(target: Launcher) -> None:
     shown = found(target, **NO_ACCOUNT)
     assert by_prospect(shown) == {"sends": 3}
     (note,) = shown["notes"]
-    assert note.startswith("Without customer_id, ")
+    assert note.startswith("customer_id is missing, ")
 
 
 def test_a_closed_window(target: Launcher) -> None:
@@ -213,7 +216,7 @@ def test_settings_that_do_not_matter(target: Launcher) -> None:
     )
     assert shown["letters"] == 3
     assert shown["notes"] == [
-        "setting 'pixl_id' is unknown and does nothing; did you mean 'pixel_id'?"
+        "setting 'pixl_id' is unknown and has no effect; did you mean 'pixel_id'?"
     ]
 
 

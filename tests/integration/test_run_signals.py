@@ -57,7 +57,7 @@ def test_before_any_input(target: Launcher) -> None:
     read_all(run)
     run.signal(signal.SIGTERM).wait()
     assert (run.code, run.states) == (143, [])
-    assert run.last_line == "stopped by SIGTERM; the next run goes on where STATE stands"
+    assert run.last_line == "stopped by SIGTERM; the next run continues from the last STATE"
 
 
 def test_records_without_state(target: Launcher, sandbox: Sandbox) -> None:

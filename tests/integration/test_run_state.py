@@ -137,14 +137,14 @@ def test_letters_before_state(to_server: Launcher, server: FaultyServer) -> None
     assert (run.code, found) == (0, [True])
 
 
-# on_invalid
+# on_rejection
 
 
 def test_fail_on_a_rejection(target: Launcher, sandbox: Sandbox) -> None:
-    """With on_invalid fail, what precedes the bad record is delivered, with its STATE."""
+    """With on_rejection fail, what precedes the bad record is delivered, with its STATE."""
     messages = [part for n, m in enumerate(numbered(5)) for part in (m, state(n))]
     messages[6]["record"]["event_time"] = None
-    run = target.run(schema(columns=WITH_ID), *messages, on_invalid="fail")
+    run = target.run(schema(columns=WITH_ID), *messages, on_rejection="fail")
     assert (run.code, run.states) == (1, [2])
     assert {e["eventId"] for e in sandbox.events} == {"order-0", "order-1", "order-2"}
     assert not (target.folder / "liveintent-dead-letters.singer").exists()
@@ -152,8 +152,28 @@ def test_fail_on_a_rejection(target: Launcher, sandbox: Sandbox) -> None:
     assert "order-3" in run.last_line
 
 
+@pytest.mark.parametrize("place", ["file", "environment"])
+def test_the_old_name_of_the_setting(target: Launcher, place: str) -> None:
+    """It does the same, and a warning names the new one."""
+    settings = {"on_invalid": "fail"} if place == "file" else {}
+    env = {} if settings else {"TARGET_LIVEINTENT_ON_INVALID": "fail"}
+    config = target.config(**settings)
+    run = target.command("--config", str(config), "--config=ENV", env=env)
+    run.send(schema(columns=WITH_ID), *numbered(1, event_time=None)).close_input().wait()
+    warning = "setting 'on_invalid' has a new name: write 'on_rejection' in its place"
+    assert (run.code, run.warnings[:-1]) == (1, [warning])
+    assert "missing_event_time" in run.last_line
+
+
+def test_two_names_and_two_values(target: Launcher, sandbox: Sandbox) -> None:
+    """What is meant cannot be known, so it is an error of the configuration."""
+    run = target.run(schema(), order(1), on_invalid="fail", on_rejection="dead_letter")
+    assert (run.code, sandbox.stats.requests) == (2, 0)
+    assert "remove 'on_invalid'" in run.last_line
+
+
 def test_fail_on_a_failed_map(target: Launcher, sandbox: Sandbox) -> None:
-    """With on_invalid fail, an expression that raises ends the run as any rejection does."""
+    """With on_rejection fail, an expression that raises ends the run as any rejection does."""
     maps = {"orders": {"event_time": "event_time", "email": "email", "value": "float(value)"}}
     run = target.run(
         schema(),
@@ -161,7 +181,7 @@ def test_fail_on_a_failed_map(target: Launcher, sandbox: Sandbox) -> None:
         state(1),
         order(2, value="jane@example.com"),
         state(2),
-        on_invalid="fail",
+        on_rejection="fail",
         stream_maps=maps,
     )
     assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)

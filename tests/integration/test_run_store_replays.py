@@ -8,12 +8,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from integration_fixtures import LETTERS_FOLDER
-from integration_support import lines, order, read_letters, schema, wait_until
+from integration_support import LETTERS, lines, order, read_letters, schema, wait_until
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping
+    from collections.abc import Callable, Mapping
 
     from integration_support import Launcher, Running
     from object_store import Asked, Door, Store
@@ -110,21 +110,34 @@ def test_what_is_left_goes_elsewhere(
         assert store.objects(bucket) == {}
     else:
         ((key, event_ids),) = left(store, bucket).items()
-        assert re.fullmatch(r"other/a-[0-9a-f]{12}\.singer", key)
+        assert re.fullmatch(r"other/a(-[0-9a-f]{12}){2}\.singer", key)
         assert event_ids == ["bad"]
 
 
 def test_a_file_into_a_store(target: Launcher, store: Store, bucket: str, url: str) -> None:
-    """What is left of a file goes into an object, whose name begins with a time."""
+    """What is left of a file goes into an object, whose name is the ID of the replay."""
     file = target.folder / "own.singer"
     file.write_bytes(letters("1", "bad"))
     run = replay(target, str(file), store.environment, dead_letter_path=url)
     assert run.code == 0, run.log
     assert not file.exists()
     ((key, event_ids),) = left(store, bucket).items()
-    assert re.fullmatch(r"\d{8}T\d{6}Z-[0-9a-f]{12}\.singer", key)
+    assert re.fullmatch(r"[0-9a-f-]{36}\.singer", key)
     assert event_ids == ["bad"]
     assert not list(target.folder.glob("*.journal"))
+
+
+def killing(run: Running, *methods: str) -> Callable[[Asked], int | None]:
+    """Return what kills a run at a request of one of these methods, before the store gets it."""
+
+    def kill(asked: Asked) -> int | None:
+        if asked.method not in methods:
+            return None
+        run.process.kill()
+        run.process.wait()
+        return 503
+
+    return kill
 
 
 def test_a_replay_that_is_killed(
@@ -134,15 +147,7 @@ def test_a_replay_that_is_killed(
     put(store, bucket, a=letters("1", "2"), b=letters("3", "bad"))
     given = {"dead_letter_path": f"s3://{bucket}/{LETTERS_FOLDER}", "ledger": False}
     run = start_replay(target, "", door.environment, **given)
-
-    def kill(asked: Asked) -> int | None:
-        if asked.method not in {"PUT", "DELETE"}:
-            return None
-        run.process.kill()
-        run.process.wait()
-        return 503
-
-    door.before = kill
+    door.before = killing(run, "PUT", "DELETE")
     wait_until(lambda: run.process.poll() is not None, "its end")
     assert left(store, bucket) == {"a.singer": ["1", "2"], "b.singer": ["3", "bad"]}
     again = replay(target, "", store.environment, **given)
@@ -150,6 +155,53 @@ def test_a_replay_that_is_killed(
     assert left(store, bucket) == {"b.singer": ["bad"]}
     assert sent(sandbox) == ["1", "2", "3"]
     assert not list(target.folder.glob(".liveintent-replay*"))
+
+
+def test_a_replay_into_a_file_that_is_killed(
+    target: Launcher, sandbox: Sandbox, store: Store, door: Door, bucket: str
+) -> None:
+    """What it has put into the file is there once, though its object was still to be deleted."""
+    url = f"s3://{bucket}/{LETTERS_FOLDER}"
+    put(store, bucket, a=letters("1", "bad-1"), b=letters("bad-2"))
+    run = start_replay(target, url, door.environment)
+    door.before = killing(run, "DELETE")
+    wait_until(lambda: run.process.poll() is not None, "its end")
+    own = target.folder / LETTERS
+    assert [x["event_id"] for x in read_letters(own)] == ["bad-1"]
+    for path in ("", url):
+        again = replay(target, path, store.environment)
+        assert again.code == 0, again.log
+    assert [x["event_id"] for x in read_letters(own)] == ["bad-1", "bad-2"]
+    assert (sent(sandbox), store.objects(bucket)) == (["1"], {})
+    assert not list(target.folder.glob(".liveintent-replay*"))
+
+
+def test_an_object_that_is_replaced_after_the_kill(
+    target: Launcher, sandbox: Sandbox, store: Store, door: Door, bucket: str
+) -> None:
+    """Other letters under its name, as Spark may write them, are replayed as well."""
+    url = f"s3://{bucket}/{LETTERS_FOLDER}"
+    put(store, bucket, a=letters("bad-1"))
+    run = start_replay(target, url, door.environment)
+    door.before = killing(run, "DELETE")
+    wait_until(lambda: run.process.poll() is not None, "its end")
+    put(store, bucket, a=letters("1", "bad-2"))
+    assert replay(target, url, store.environment).code == 0
+    letters_left = read_letters(target.folder / LETTERS)
+    assert [x["event_id"] for x in letters_left] == ["bad-1", "bad-2"]
+    assert (sent(sandbox), store.objects(bucket)) == (["1"], {})
+    assert not list(target.folder.glob(".liveintent-replay*"))
+
+
+def test_many_objects(
+    target: Launcher, sandbox: Sandbox, store: Store, bucket: str, url: str
+) -> None:
+    """The first line says how many there are, and lists none of them."""
+    put(store, bucket, **{f"o{n}": letters(str(n), f"bad-{n}") for n in range(30)})
+    run = replay(target, "", store.environment, dead_letter_path=url)
+    assert run.code == 0, run.log
+    assert f"replaying 60 dead letters of '{url}' in 30 objects\n" in run.log
+    assert len(sent(sandbox)) == 30
 
 
 def test_a_store_that_fails_a_replay(

@@ -176,10 +176,10 @@ def test_failed_run(to_server: Launcher, server: FaultyServer) -> None:
 
 
 def test_summary_of_a_rejecting_run(target: Launcher) -> None:
-    """A run that on_invalid ends adds up as well."""
+    """A run that on_rejection ends adds up as well."""
     messages = numbered(4)
     messages[2]["record"]["event_time"] = None
-    run = target.run(schema(columns=WITH_ID), *messages, on_invalid="fail")
+    run = target.run(schema(columns=WITH_ID), *messages, on_rejection="fail")
     assert run.code == 1
     assert run.summary["total"].delivered == 2
     assert run.summary["total"].adds_up

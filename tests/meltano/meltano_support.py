@@ -99,15 +99,10 @@ def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
         tap: Its definition for Meltano, without what follows from its name.
         config: The settings of the target, beside those of the environment.
     """
-    target = folder / "target-liveintent"
-    target.write_text(
-        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m target_liveintent "$@"\n'
-    )
-    target.chmod(0o755)
     loader = {
         "name": hub.NAME,
         "namespace": hub.NAME.replace("-", "_"),
-        "executable": str(target),
+        "executable": str(_program(folder)),
         "commands": hub.definition()["commands"],
         "settings": hub.definition()["settings"],
         "config": config,
@@ -121,6 +116,24 @@ def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
     }
     (folder / "meltano.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
     return Project(folder)
+
+
+def locked_target(folder: Path) -> Project:
+    """The project in a folder, with a lock file of the target as it is here."""
+    lock = hub.lock() | {"executable": str(_program(folder)), "pip_url": None}
+    (folder / hub.LOCK).parent.mkdir(parents=True)
+    (folder / hub.LOCK).write_text(json.dumps(lock), encoding="utf-8")
+    return Project(folder)
+
+
+def _program(folder: Path) -> Path:
+    """A program that is the target as it is here."""
+    target = folder / "target-liveintent"
+    target.write_text(
+        f'#!/bin/sh\nPYTHONPATH="{ROOT}" exec "{sys.executable}" -m target_liveintent "$@"\n'
+    )
+    target.chmod(0o755)
+    return target
 
 
 def installed(folder: Path, name: str, requirement: str) -> Path:

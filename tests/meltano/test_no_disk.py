@@ -82,11 +82,12 @@ def databases(postgres: Postgres, orders: dict[str, str]) -> Iterator[dict[str, 
     names = ("liveintent", "meltano")
     for name in names:
         postgres.sql(f"CREATE DATABASE {name}")
-    address = f"tester:unused@127.0.0.1:{postgres.port}"
+    server = f"127.0.0.1:{postgres.port}"
     yield {
         **orders,
-        "TARGET_LIVEINTENT_LEDGER_URL": f"postgresql://{address}/liveintent",
-        "MELTANO_DATABASE_URI": f"postgresql+psycopg://{address}/meltano",
+        "TARGET_LIVEINTENT_LEDGER_URL": f"postgresql://tester@{server}/liveintent",
+        "TARGET_LIVEINTENT_LEDGER_PASSWORD": "not asked for",
+        "MELTANO_DATABASE_URI": f"postgresql+psycopg://tester:unused@{server}/meltano",
     }
     for name in names:
         postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")

@@ -141,7 +141,7 @@ WRONG: dict[str, dict[str, Any]] = {
 }
 MODES: dict[str, dict[str, Any]] = {
     "plain": {},
-    "fail": {"on_invalid": "fail"},
+    "fail": {"on_rejection": "fail"},
     "dry": {"dry_run": True},
     "validate": {"validate_records": True},
 }
@@ -156,7 +156,7 @@ def test_wrong_values(target: Watched, server: FaultyServer, mode: dict[str, Any
         note={"maxLength": 3},
         value={"enum": [1]},
     )
-    for names in [list(WRONG)] if "on_invalid" not in mode else [[name] for name in WRONG]:
+    for names in [list(WRONG)] if "on_rejection" not in mode else [[name] for name in WRONG]:
         messages = [hostile(n, **WRONG[name]) for n, name in enumerate(names)]
         run = target.run(typed, *messages, state(1), **mode)
         target.assert_private(run)
@@ -252,7 +252,7 @@ def test_mapping_errors(target: Watched) -> None:
 def test_mapping_errors_that_end_the_run(target: Watched, name: str) -> None:
     """The last line says in which column."""
     maps = {"orders": {"event_time": "event_time", "email": "email", **MAPS[name]}}
-    run = target.run(hostile_schema(), hostile(1), stream_maps=maps, on_invalid="fail")
+    run = target.run(hostile_schema(), hostile(1), stream_maps=maps, on_rejection="fail")
     target.assert_private(run)
     assert run.code == 1
     assert "mapping_failed" in run.last_line
@@ -552,7 +552,7 @@ WRONG_SETTINGS: list[dict[str, Any]] = [
     {"api_url": f"https://api.example/?token={TOKEN}"},
     {"api_url": f"{TOKEN}"},
     {"timezone": ADDRESS},
-    {"on_invalid": TOKEN},
+    {"on_rejection": TOKEN},
     {"dry_run": TOKEN},
     {"stream_maps": TOKEN},
     {"stream_map_config": TOKEN},

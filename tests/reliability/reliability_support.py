@@ -8,6 +8,7 @@ import os
 import random
 import threading
 import time
+import traceback
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
@@ -43,9 +44,13 @@ def number(event_id: str) -> int:
 
 
 def in_parallel(jobs: Iterable[Callable[[], Any]], at_once: int = AT_ONCE) -> list[Any]:
-    """Do several things at once, and fail as the first of them fails."""
+    """Do several things at once, and fail as the first of them fails; print how others fail."""
     with ThreadPoolExecutor(at_once) as pool:
-        return [future.result() for future in [pool.submit(job) for job in jobs]]
+        futures = [pool.submit(job) for job in jobs]
+    failures = [failure for future in futures if (failure := future.exception())]
+    for failure in failures[1:]:
+        traceback.print_exception(failure)
+    return [future.result() for future in futures]
 
 
 # Figures

@@ -10,9 +10,10 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import fakes
 import pytest
 from faults import Faults
-from faulty_server import FaultyServer, Reply, Request
+from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
 from integration_support import wait_until
 from ledger_claims import claimed, count, let_claims_lapse
 from reliability_support import (
@@ -33,6 +34,8 @@ from reliability_support import (
     summary,
 )
 
+from target_liveintent.delivery.pool import most_batches
+
 if TYPE_CHECKING:
     from collections.abc import Callable
     from pathlib import Path
@@ -45,6 +48,8 @@ EVENTS = 40_000 if LONG else 16_000
 CAMPAIGNS = 7 if LONG else 2
 BATCH = 20
 AT_ONCE = 8
+HANDED_OVER = most_batches(fakes.settings(batch_size_rows=BATCH, max_concurrent_requests=AT_ONCE))
+"""Batches that can be answered while the run waits for a store, and has not told the ledger yet."""
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 ORDERLY = (signal.SIGTERM, signal.SIGINT)
 SOON = 8.0
@@ -52,7 +57,7 @@ SOON = 8.0
 LOOKS = 2.5
 """Seconds within which an answer is booked: a look a second, and some for a busy machine."""
 LOOKS_AT_STORE = LOOKS + 3.0
-"""The same where STATE waits for an object: `flush_interval_seconds` and the upload."""
+"""The same where a look waits for an object: `flush_interval_seconds` and the upload."""
 
 
 class Ended(NamedTuple):
@@ -136,6 +141,7 @@ class Campaign:
         self.latency = 0.15
         self.refresh: Callable[[], None] = lambda: None  # Copies dead letters that are elsewhere.
         self.ended: list[Ended] = []
+        self.beside: set[str] = set()  # The tokens of runs that went on beside another one.
         self.gone: dict[str, float] = {}  # When a run had ended, or was told to, by token.
         self.runs = 0
 
@@ -235,7 +241,7 @@ class Campaign:
         self.end_claims(run, token)
         self.server.release()
         settled = run.code > 0 and not assert_adds_up(run)["not settled"]
-        if run.code > 0 and not lasting and not self._failed(token):
+        if run.code > 0 and not lasting and not self._failed(token, at):
             assert settled, run.log
         self.gone[token] = at
         self.ended.append(Ended(token, self.watch.bookmark, at, settled))
@@ -257,9 +263,17 @@ class Campaign:
         assert claimed(self.ledger, found[1]) >= len(in_flight - self.feed.expires.keys()), run.log
         let_claims_lapse(self.ledger, found[1])  # Nobody waits for half a minute after each kill.
 
-    def _failed(self, token: str) -> bool:
-        """Whether the API has failed a run by itself."""
-        return any(r.reply.fault for r in self.server.requests if r.token == token)
+    def _failed(self, token: str, at: float) -> bool:
+        """Whether the API has failed a run, before it was told to stop at this time.
+
+        So it has if answers were held for so long that the run has given up on them. It goes slowly
+        after that, and may need more than the seconds that are left to send what it has read.
+        """
+        return any(
+            r.reply.fault or (r.reply.held and at - r.at > SURE_WITHIN)
+            for r in self.server.requests
+            if r.token == token
+        )
 
     # The verdict
 
@@ -288,6 +302,8 @@ class Campaign:
         for event, before, again in server.repeats:
             if before.answered_at is None or not before.sure:
                 continue  # The answer was lost.
+            if again.token in self.beside and before.reply.status == 200:
+                continue  # It had begun before, and the ledger knows only what a 204 confirmed.
             assert before.token != again.token, f"{event} twice in {again.token}"
             repeated.setdefault(before.token, []).append((event, before))
         if self.ledger is not None:
@@ -308,23 +324,28 @@ class Campaign:
                 continue
             possible.update(request.ids)
             ended = ends.get(request.token)
-            if ended is None or ended.settled or request.answered_at < ended.at - LOOKS:
+            if ended is None or ended.settled or request.answered_at < ended.at - self._looks:
                 known.update(request.ids if request.sure else ())
         assert len(known) <= count(ledger, "accepted") <= len(possible)
 
+    @property
+    def _looks(self) -> float:
+        """Seconds within which an answer is booked."""
+        return LOOKS if self._store is None else LOOKS_AT_STORE
+
     def _sent_in_two_runs_at_once(self) -> list[str]:
         """The events that a run sent while another one had claimed them."""
-        named = self.server.named
-        given_up = {*self.feed.expected, *named["named"], *named["unclear"]}
-        last: dict[str, str] = {}
+        last: dict[str, Request] = {}
         found = []
         for request in self.server.requests:
             for event in request.ids:
-                before = last.setdefault(event, request.token)
-                is_another = before != request.token and event not in given_up
-                if is_another and request.seen < self.gone[before]:
+                before = last.setdefault(event, request)
+                last[event] = request
+                if before.token == request.token or event in self.feed.expected:
+                    continue
+                # After a 200, no claim is left, and the ledger does not know of the event.
+                if before.reply.status != 200 and request.seen < self.gone[before.token]:
                     found.append(event)
-                last[event] = request.token
         return found
 
     def _judge_repeated(self, ended: Ended, events: list[tuple[str, Request]]) -> None:
@@ -332,10 +353,10 @@ class Campaign:
         sent_again = {number(event) for event, _ in events}
         assert min(sent_again) >= ended.bookmark
         if self.ledger is not None:
-            assert len(sent_again) <= BATCH * AT_ONCE, ended
+            assert len(sent_again) <= BATCH * HANDED_OVER, ended
             for _, before in events:
                 assert before.answered_at is not None
-                assert before.answered_at > ended.at - LOOKS, (ended, before)
+                assert before.answered_at > ended.at - self._looks, (ended, before)
         if ended.settled:
             # All was delivered: only what the tap sent after its last STATE comes again.
             assert self._states_in(ended.bookmark, min(sent_again)) == 0, ended
@@ -348,7 +369,7 @@ class Campaign:
             for request in self.server.requests
             if request.token == ended.token
             and request.answered_at is not None
-            and request.answered_at < ended.at - (LOOKS if self._store is None else LOOKS_AT_STORE)
+            and request.answered_at < ended.at - self._looks
             for event in request.processed
         }
         while covered in early:
@@ -494,6 +515,7 @@ def beside_another(campaign: Campaign, number: int) -> None:
     token = f"run-{campaign.runs}"
     wait_until(trouble.began, "a request that waits")
     other, feeding_other = campaign.start(upto, watch=watch)
+    campaign.beside.add(f"run-{campaign.runs}")
     wait_until(lambda: campaign.requests() > 0, "what the other one alone has read", 90)
     campaign.signal(run, number, token=token)
     feeding.join()

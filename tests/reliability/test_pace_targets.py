@@ -61,6 +61,11 @@ def test_eight_tasks_share_a_limit(burst: int) -> None:
     assert max(silence.values) < 60  # With each seed: a task that fails sends its rows again.
 
 
+def test_two_tasks_are_as_fast_as_one_run() -> None:
+    """Each has half of the requests in flight."""
+    _assert_met(pace_cases.halved())
+
+
 @pytest.mark.parametrize(("share", "aim"), [(0.1, 60), (0.25, 60), (0.4, 600)])
 def test_random_faults(share: float, aim: float) -> None:
     """Random faults do not drive the pace towards zero."""

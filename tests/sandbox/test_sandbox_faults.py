@@ -210,7 +210,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"kind": "status", "status": 600}, "`int` <= 599"),
     ({"kind": "status", "status": 500, "header": {}}, "unknown field `header`"),
     ({"kind": "status", "status": 500, "headers": {"Retry-After": 2}}, "Expected `str`"),
-    ({"kind": "status", "status": 500, "headers": {"a b": "c"}}, "`a b` is no valid header"),
+    ({"kind": "status", "status": 500, "headers": {"a b": "c"}}, "`a b` is not a valid header"),
     ({"kind": "status", "status": 500, "headers": {"a": "b\r\nc: d"}}, "not printable ASCII"),
     ({"kind": "status", "status": 500, "headers": {"Content-Length": "1"}}, "server's to set"),
     ({"kind": "status", "status": 204, "body": "x"}, "204 has no `body`"),

@@ -183,7 +183,7 @@ def _settings(rng: random.Random, batch_size: int, ceiling: int) -> Settings:
         request_timeout_seconds=rng.choice((2, 30)),
         max_retry_seconds=rng.choice((0, 20, 20, 60, 300)),
         max_dead_letter_percent=rng.choice((50, 100)),
-        on_invalid="fail" if rng.random() < 0.03 else "dead_letter",
+        on_rejection="fail" if rng.random() < 0.03 else "dead_letter",
         limit=rng.choice((1, 7, 20)) if rng.random() < 0.03 else None,
     )
 

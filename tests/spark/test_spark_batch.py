@@ -84,7 +84,7 @@ def test_columns_that_cannot_give_events(spark: Spark, server: Recorder, folder:
     sql = "SELECT id, 'x' AS email FROM range(10)"
     said = spark.failure("write", sql=sql, options=options(server.url, folder))
     assert (
-        "StreamMappingError: stream 'orders' can never give an event: it lacks event_time."
+        "StreamMappingError: stream 'orders' cannot produce any event: it lacks event_time."
         " Its columns are: id, email. Map with DataFrame columns" in said
     )
     assert not folder.exists()

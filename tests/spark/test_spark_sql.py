@@ -192,5 +192,27 @@ def test_the_history(spark: Spark, server: Recorder, tmp_path: Path, given: dict
     assert words in [one["run"]["message"] for one in entries]
 
 
+def test_the_history_of_a_stream(
+    spark: Spark, server: Recorder, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    """It has a file for each micro-batch."""
+    source, history = str(tmp_path / "source"), tmp_path / "history"
+    for number in range(2):
+        span = f"range({number * 50}, {number * 50 + 50}, 1, 1)"
+        spark.do("save", sql=f"SELECT id FROM {span}", path=source)  # noqa: S608
+    columns = [f"timestamp_seconds({NOW - 60}) AS event_time", "'a@example.com' AS email", "id"]
+    spark.do(
+        "stream",
+        folder=source,
+        columns=columns,
+        options=given | {"history_path": str(history)},
+        checkpoint=str(tmp_path / "checkpoint"),
+    )
+    entries = [json.loads(file.read_text()) for file in history.iterdir()]
+    found = [one["run"]["streams"]["orders"]["delivered"] for one in entries]
+    assert found == [50, 50]
+    assert sorted(ids(server)) == all_ids(100)
+
+
 def _end(entry: dict[str, Any]) -> str:
     return str(entry["run"]["ended_at"])

@@ -26,7 +26,7 @@ CONFIG: dict[str, Any] = {
     "auth_token": "sandbox-token",
     "pixel_id": 12345,
     "default_source": "web",
-    "on_invalid": "fail",
+    "on_rejection": "fail",
     "stream_maps": {
         "*": {"event_time": str(int(time.time()) - 3600), "email": "'buyer@example.com'"}
     },

@@ -11,6 +11,7 @@ import yaml
 
 from target_liveintent import config
 from target_liveintent.config import SCHEMA
+from target_liveintent.config.renamed import READABLE
 
 hub = pytest.importorskip("hub", reason="not a checkout")
 
@@ -41,7 +42,11 @@ def test_secrets() -> None:
     said = {
         name: setting["sensitive"] for name, setting in SETTINGS.items() if "sensitive" in setting
     }
-    assert {name for name, is_secret in said.items() if is_secret} == {"auth_token", "ledger_url"}
+    assert {name for name, is_secret in said.items() if is_secret} == {
+        "auth_token",
+        "ledger_password",
+        "ledger_url",
+    }
     assert set(said) >= {"customer_id", "auth_token", "auth_token_path", "pixel_id"}
 
 
@@ -78,17 +83,20 @@ def test_all_there_is_to_say() -> None:
     assert logo.getroot().tag == "{http://www.w3.org/2000/svg}svg"
 
 
-def test_keys_are_sorted() -> None:
-    """The Hub's yamllint wants the keys of every mapping in order."""
+def test_commands() -> None:
+    """Meltano passes no `--config` to a command, so each begins with it."""
+    commands = DEFINITION["commands"]
+    assert set(commands) == {"dead-letters", "explain", "replay"}
+    for name, command in commands.items():
+        assert command["args"] == f"--config=ENV --{name}"
 
-    def check(value: Any) -> None:
-        if isinstance(value, dict):
-            assert list(value) == sorted(value)
-        for part in value.values() if isinstance(value, dict) else value:
-            if isinstance(part, (dict, list)):
-                check(part)
 
-    check(DEFINITION)
+def test_no_old_name() -> None:
+    """Whoever begins with the target sees the present names of settings only."""
+    old = set(READABLE) - set(SCHEMA["properties"])
+    text = (hub.ROOT / hub.DEFINITION).read_text(encoding="utf-8")
+    assert old
+    assert [name for name in old if name in text] == []
 
 
 def test_one_public_location() -> None:

@@ -7,10 +7,12 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from hub_rules import problems
 
 hub = pytest.importorskip("hub", reason="not a checkout")
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 MAINTAINERS = """\
@@ -108,3 +110,48 @@ def test_a_folder_that_is_no_checkout(tmp_path: Path) -> None:
     assert done.returncode == 1
     assert "is not a checkout of Meltano Hub: it has no _data/maintainers.yml" in done.stderr
     assert _files(tmp_path) == {}
+
+
+# The Hub's rules
+
+
+def test_the_pull_request_passes_the_checks(checkout: Path) -> None:
+    """Lint, schema, names, maintainers, default variant and logo, by rules like the Hub's own."""
+    assert _apply(checkout).returncode == 0
+    assert problems(checkout) == []
+
+
+def _change(file: str, old: str, new: str) -> Callable[[Path], None]:
+    def change(folder: Path) -> None:
+        path = folder / file
+        text = path.read_text(encoding="utf-8")
+        assert old in text
+        path.write_text(text.replace(old, new, 1), encoding="utf-8")
+
+    return change
+
+
+DEFINITION = f"{LOADERS}/{hub.NAME}.yml"
+BROKEN: list[tuple[Callable[[Path], None], str]] = [
+    (_change(DEFINITION, "capabilities:", "variety: 1\ncapabilities:"), "not in order"),
+    (_change(DEFINITION, "capabilities:", "variety: 1\ncapabilities:"), "'variety' was unexpected"),
+    (_change(DEFINITION, "    args: ", "    description: x\n    args: "), "not in order"),
+    (_change(DEFINITION, "kind: boolean", "kind: number"), "'number' is not one of"),
+    (_change(DEFINITION, "- about\n", "- abouts\n"), "'abouts' is not one of"),
+    (_change(DEFINITION, "quality: unknown\n", ""), "'quality' is a required property"),
+    (_change(DEFINITION, "quality: unknown\n", "quality: {a: b}\n"), "braces"),
+    (_change(DEFINITION, "- about\n", "  - about\n  - batch\nx:\n"), "indented"),
+    (_change(DEFINITION, f"variant: {hub.NAME}\n", "variant: other\n"), "folder and file"),
+    (_change(DEFINITION, f"logo_url: {hub.HUB_LOGO}", "logo_url: https://x"), "looks for it"),
+    (_change("_data/maintainers.yml", f"{hub.NAME}:", "x:"), "no maintainer"),
+    (_change("_data/default_variants.yml", LINE, ""), "no default variant"),
+    (lambda folder: (folder / f"static{hub.HUB_LOGO}").unlink(), "logo is not there"),
+]
+
+
+@pytest.mark.parametrize(("change", "said"), BROKEN, ids=[said for _, said in BROKEN])
+def test_the_checks_notice(checkout: Path, change: Callable[[Path], None], said: str) -> None:
+    """Each rule finds what breaks it."""
+    _apply(checkout)
+    change(checkout)
+    assert any(said in problem for problem in problems(checkout))

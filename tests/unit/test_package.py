@@ -4,6 +4,10 @@ from __future__ import annotations
 
 import re
 from importlib import metadata
+from pathlib import Path
+
+import pytest
+import yaml
 
 ABOUT = metadata.metadata("target-liveintent")
 LINK = re.compile(r"\]\(([^)]+)\)")
@@ -26,3 +30,32 @@ def test_where_to_go_from_the_index() -> None:
     """Documentation, source, changes and issues have links of their own."""
     named = [url.partition(", ")[0] for url in ABOUT.get_all("Project-URL") or []]
     assert named == ["Homepage", "Documentation", "Source", "Changelog", "Issues"]
+
+
+WORKFLOW = Path(__file__).parents[2] / ".github" / "workflows" / "test.yml"
+
+
+def pythons() -> list[str]:
+    """Return the versions of Python that the classifiers name."""
+    found = (re.search(r"Python :: (3\.\d+)$", c) for c in ABOUT.get_all("Classifier") or [])
+    return [match[1] for match in found if match]
+
+
+def test_classifiers_begin_where_the_package_does() -> None:
+    assert ABOUT["Requires-Python"] == f">={pythons()[0]}"
+
+
+@pytest.mark.skipif(not WORKFLOW.exists(), reason="not a checkout")
+def test_classifiers_are_what_is_tested() -> None:
+    """Each version of Python, and the system, that the classifiers name is one that CI has."""
+    job = yaml.safe_load(WORKFLOW.read_text(encoding="utf-8"))["jobs"]["test"]
+    assert job["strategy"]["matrix"]["python"] == pythons()
+    assert job["runs-on"].startswith("ubuntu")
+    systems = [c for c in ABOUT.get_all("Classifier") or [] if c.startswith("Operating System")]
+    assert systems == ["Operating System :: POSIX :: Linux"]
+
+
+def test_the_extras_that_are_documented() -> None:
+    """Each extra has its line on the page about support, and each line its extra."""
+    tables = pytest.importorskip("tables", reason="not a checkout")
+    assert tables.EXTRAS.keys() == set(ABOUT.get_all("Provides-Extra") or [])

@@ -86,7 +86,7 @@ def test_the_last_line_after_a_signal(
     monkeypatch.setattr(target, "listen", stop)
     with pytest.raises(SystemExit):
         target.process(None)
-    stands = "the next run goes on where STATE stands"
+    stands = "the next run continues from the last STATE"
     assert said[-1] == f"stopped by SIGTERM; {stands} (run {target.run_id})"
 
 

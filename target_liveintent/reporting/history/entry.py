@@ -36,7 +36,7 @@ _SHOWN = (
     "default_source",
     "email_normalization",
     "source_url_parameters",
-    "on_invalid",
+    "on_rejection",
     "validate_records",
     "ledger",
 )

@@ -6,8 +6,15 @@ import datetime as dt
 from collections.abc import Iterable, Iterator, Mapping, Sequence
 from types import MappingProxyType
 
-from target_liveintent.reporting.history.model import USUAL, History, RunFigures, Unusual
+from target_liveintent.reporting.history.model import (
+    USUAL,
+    DayFigures,
+    History,
+    RunFigures,
+    Unusual,
+)
 from target_liveintent.reporting.history.rules import RULES, case_of
+from target_liveintent.reporting.run_report.model import STOPPED
 
 Judgement = Mapping[tuple[str, str], list[Unusual]]
 """What is unusual, by rule and stream; empty where all is usual, absent where nothing is judged."""
@@ -21,7 +28,7 @@ def judge(history: History, run: RunFigures, zone: dt.tzinfo) -> Judgement:
 
     Args:
         history: What was there before it.
-        run: The run; only its own streams are judged.
+        run: The run; its own streams are judged, and those that its loader no longer has.
         zone: The zone of the days.
     """
     if run.kind != USUAL:
@@ -35,7 +42,7 @@ def judge(history: History, run: RunFigures, zone: dt.tzinfo) -> Judgement:
     yesterday = today - dt.timedelta(days=1)
     recent = [other for day, runs in newest if day >= yesterday for other in runs]
     days = [one for one in history.days if one.day < today]
-    for stream in run.streams:
+    for stream in (*run.streams, *_gone(history.days, run)):
         case = case_of(days, [*recent, run], stream, now)
         if case is None:
             continue
@@ -74,12 +81,32 @@ def _since(runs: Iterable[RunFigures]) -> dict[tuple[str, str, str], dt.datetime
     return {one.key: one.since for found in _last_judged(runs).values() for one in found}
 
 
+def _gone(days: Iterable[DayFigures], run: RunFigures) -> list[str]:
+    """Return the streams that came before with all streams of a run, and that the run lacks.
+
+    What came without these is another loader's, which its own runs judge. So is what came while
+    runs with the streams of this one did.
+    """
+    newest: dict[str, DayFigures] = {}
+    for day in days:
+        newest |= dict.fromkeys(day.usual, day)
+    lacking = {name: day for name, day in newest.items() if name not in run.streams}
+    own, gone = run.streams.keys(), []
+    for day in {one.day: one for one in lacking.values()}.values():
+        usual = [one.streams.keys() for one in day.runs if one.kind == USUAL]
+        for stream in sorted(name for name, last in lacking.items() if last is day):
+            *_, last = (n for n, streams in enumerate(usual) if stream in streams)
+            if own <= usual[last] and own not in usual[:last]:
+                gone.append(stream)
+    return gone
+
+
 def _last_judged(runs: Iterable[RunFigures]) -> Mapping[str, Sequence[Unusual]]:
-    """Return by stream what the last usual run that had it found."""
+    """Return by stream what the last usual run that judged it found; a stopped one judges none."""
     found: dict[str, list[Unusual]] = {}
     for run in runs:
-        if run.kind == USUAL:
-            for stream in run.streams:
+        if run.kind == USUAL and run.ending != STOPPED:
+            for stream in dict.fromkeys([*run.streams, *(one.stream for one in run.unusual)]):
                 found[stream] = [one for one in run.unusual if one.stream == stream]
     return found
 

@@ -129,9 +129,9 @@ def few_conversions(case: Case) -> Iterator[Finding]:
     if chance_of_so_few(count, usual.middle * _HOLIDAY) < _RARE:
         yield Finding(
             "",
-            f"{counted(count, 'conversion')} in the last 24 hours, where {usual.low:,.0f} to"
-            f" {usual.high:,.0f} are usual; see whether the tap still sends all records, and what"
-            " the lines before say of those that were not sent",
+            f"{counted(count, 'conversion')} in the last 24 hours, where"
+            f" {_words(usual, '{:,.0f}'.format)} are usual; check whether the tap still sends all"
+            " records, and what the lines above say about those that were not sent",
         )
 
 
@@ -147,9 +147,18 @@ def other_average(case: Case) -> Iterator[Finding]:
             yield Finding(
                 currency,
                 f"the average value {_money(currency)} is {_amount(average)} in the last 24"
-                f" hours, where {_amount(usual.low)} to {_amount(usual.high)} is usual; see whether"
-                " value has come in another unit, such as cents",
+                f" hours, where {_words(usual, _amount)} is usual; check whether value has changed"
+                " its unit, for example to cents",
             )
+
+
+def _words(usual: Range, words: Callable[[float], str]) -> str:
+    low, high = words(usual.low), words(usual.high)
+    return low if low == high else f"{low} to {high}"
+
+
+def _share_words(share: float) -> str:
+    return f"{100 * share:.0f} %"
 
 
 def _amount(number: float) -> str:
@@ -179,8 +188,8 @@ def lost_coverage(case: Case) -> Iterator[Finding]:
             yield Finding(
                 column,
                 f"{percent(having, count)} of conversions have {column} ({FIELDS[column]}) in the"
-                f" last 24 hours, where {usual.low:.0%} to {usual.high:.0%} is usual; see whether"
-                " the tap still fills what is mapped to it",
+                f" last 24 hours, where {_words(usual, _share_words)} is usual; check whether the"
+                " tap still fills the column that is mapped to it",
             )
 
 
@@ -212,7 +221,7 @@ def all_late(case: Case) -> Iterator[Finding]:
         yield Finding(
             "",
             "no conversion was sent within an hour of its event time in the last 24 hours, where"
-            f" {usual.low:.0%} to {usual.high:.0%} are; see whether the tap or the schedule has"
+            f" {_words(usual, _share_words)} usually are; check whether the tap or the schedule has"
             " become slower",
         )
 

@@ -3,12 +3,10 @@
 from __future__ import annotations
 
 from collections.abc import Iterable, Iterator
-from typing import NamedTuple
 
 from target_liveintent.reporting.history import StreamFigures
 from target_liveintent.reporting.overview.figures import DECISION_ID, EMAIL_HASH
 from target_liveintent.reporting.overview.model import Change, Compared
-from target_liveintent.reporting.overview.plain import GAPS as PLAIN_GAPS
 from target_liveintent.reporting.overview.plain import REASONS
 from target_liveintent.reporting.overview.words import (
     changes_around,
@@ -16,31 +14,27 @@ from target_liveintent.reporting.overview.words import (
     figure_words,
     name_of,
 )
-from target_liveintent.reporting.run_report.advice import ALL_SOURCES, GAPS
+from target_liveintent.reporting.run_report.advice import (
+    ALL_SOURCES,
+    FRESH,
+    GAPS,
+    MATCHED,
+    OTHER,
+    TOLERATED,
+    Advice,
+    most_useful_first,
+)
 from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.reporting.run_report.words import percent
 from target_liveintent.run import counted
 
-_TOLERATED = 0.05
-"""The share of conversions that may lack something before it is mentioned."""
 _LOST = 0.01
 """The share of conversions that may be lost for one reason before it is mentioned."""
-_FRESH = 0.5
 _MOST = 5
-_ORDER = ("both", "ip", "user_agent", "device_id", "decision_id")
-"""Columns by which LiveIntent finds whom a conversion is about."""
 
 
-class _Advice(NamedTuple):
-    """Advice, and what it is sorted by: its kind, the most useful first, and what it would gain."""
-
-    kind: int
-    conversions: int
-    words: str
-
-
-def advise(recent: StreamFigures, facts: Facts | None) -> Iterator[str]:
-    """Yield a sentence for each thing to change, what would gain most first.
+def advise(recent: StreamFigures, facts: Facts | None) -> list[str]:
+    """Return a sentence for each thing to change, what would gain most first.
 
     First are conversions that LiveIntent does not get, or gets without both hashes; then those
     without another column that identifies somebody; then the rest. Within a kind, what is about
@@ -52,8 +46,7 @@ def advise(recent: StreamFigures, facts: Facts | None) -> Iterator[str]:
     """
     sources = set() if facts is None else {one.source for one in facts.coverage}
     found = [*_lost(recent), *_gaps(recent, sources), *_late(recent)]
-    for one in sorted(found, key=lambda one: (one.kind, -one.conversions))[:_MOST]:
-        yield one.words
+    return most_useful_first(found)[:_MOST]
 
 
 def undo(figures: Iterable[Compared], changes: Iterable[Change]) -> Iterator[str]:
@@ -74,7 +67,7 @@ def undo(figures: Iterable[Compared], changes: Iterable[Change]) -> Iterator[str
             )
 
 
-def _lost(recent: StreamFigures) -> Iterator[_Advice]:
+def _lost(recent: StreamFigures) -> Iterator[Advice]:
     letters = recent.dead_letters
     whole = recent.delivered + sum(letters.values())
     for reason, records in letters.items():
@@ -83,27 +76,25 @@ def _lost(recent: StreamFigures) -> Iterator[_Advice]:
                 f"{counted(records, 'conversion')} ({percent(records, whole)}) could not be sent:"
                 f" {REASONS[reason].words} (`{reason}`). {REASONS[reason].what_to_do}"
             )
-            yield _Advice(0, records, words)
+            yield Advice(MATCHED, records, words)
 
 
-def _gaps(recent: StreamFigures, sources: set[str]) -> Iterator[_Advice]:
-    for column, of_sources, _ in GAPS:
-        missing = recent.delivered - recent.having.get(column, 0)
-        applies = of_sources == ALL_SOURCES or (sources and sources <= set(of_sources))
-        if applies and missing > recent.delivered * _TOLERATED:
-            kind = 0 if column == "both" else 1 if column in _ORDER else 2
+def _gaps(recent: StreamFigures, sources: set[str]) -> Iterator[Advice]:
+    for gap in GAPS:
+        missing = recent.delivered - recent.having.get(gap.column, 0)
+        applies = gap.sources == ALL_SOURCES or (sources and sources <= set(gap.sources))
+        if applies and missing > recent.delivered * TOLERATED:
             share = percent(missing, recent.delivered)
-            verb, _, rest = PLAIN_GAPS[column].partition(" ")
-            verb = verb if missing > 1 else {"have": "has", "lack": "lacks"}[verb]
-            words = f"{counted(missing, 'conversion')} ({share}) {verb} {rest}"
-            yield _Advice(kind, missing, words)
+            verb = gap.verb if missing > 1 else {"have": "has", "lack": "lacks"}[gap.verb]
+            words = f"{counted(missing, 'conversion')} ({share}) {verb} {gap.words}"
+            yield Advice(gap.gain, missing, words)
 
 
-def _late(recent: StreamFigures) -> Iterator[_Advice]:
-    if recent.within_an_hour < recent.delivered * _FRESH:
+def _late(recent: StreamFigures) -> Iterator[Advice]:
+    if recent.within_an_hour < recent.delivered * FRESH:
         share = percent(recent.late, recent.delivered)
         words = (
             f"{counted(recent.late, 'conversion')} ({share}) were sent more than an hour after they"
-            " happened: run more often."
+            " happened. Run more often."
         )
-        yield _Advice(3, recent.late, words)
+        yield Advice(OTHER, recent.late, words)

@@ -31,7 +31,7 @@ _REASON_COLOURS = ("bad", "hold", "calm", "other")
 _LEGEND = {
     "good": "a day",
     "rest": "today, until {now}",
-    "hold": "by replays and the like",
+    "hold": "by special runs",
     "usual": "usual",
     "gap": "no regular run came",
     "mark": "settings or version changed: {changed}",

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import statistics
 from collections import Counter
 from collections.abc import Callable, Sequence
 
@@ -44,6 +45,7 @@ from target_liveintent.reporting.overview.model import (
     Worth,
 )
 from target_liveintent.reporting.overview.trend import worse_since
+from target_liveintent.reporting.overview.words import figure_words
 from target_liveintent.reporting.run_report.model import FAILED, Facts
 from target_liveintent.reporting.run_report.tally import HOUR
 
@@ -88,7 +90,7 @@ def overview_of(
         last_run=_last_run(scheduled),
         causes=[
             *run_causes(scheduled, now, max_age),
-            *figure_causes(unusual, letters, gathered.recent),
+            *figure_causes(unusual, letters, gathered.recent, gathered.runs_a_day),
         ],
         unusual=unusual,
         advice=[
@@ -132,7 +134,9 @@ class _Gathered:
         self.today = now.date()
         self.days = {one.day: _DayRuns(one) for one in history.days if one.day <= self.today}
         self.first_day = min(self.days, default=None)
-        self.all_runs = [run for one in self.days.values() for run in one.runs]
+        # Where runs have another `timezone`, the newest may be of tomorrow.
+        later = [run for one in history.days if one.day > self.today for run in one.runs]
+        self.all_runs = [run for one in self.days.values() for run in one.runs] + later
         first = self.today - dt.timedelta(days=DAYS_SHOWN - 1)
         first = max(first, self.first_day or self.today)
         self.shown = [first + dt.timedelta(days=n) for n in range((self.today - first).days + 1)]
@@ -144,6 +148,12 @@ class _Gathered:
         ]
         self.now = sum_of(figures for run in self.recent for figures in run.streams.values())
         self.samples = [(day, one.total) for day, one in self.days.items() if one.usual]
+
+    @property
+    def runs_a_day(self) -> float:
+        """How many usual runs there are on a day that has some; 0 on a first day."""
+        counts = [len(one.usual) for one in self.days.values() if one.usual]
+        return statistics.median(counts[:-1] or [0])
 
     def last_days(self, count: int) -> StreamFigures:
         """Return the sum of the usual runs of the last days, today included."""
@@ -181,6 +191,9 @@ class _Gathered:
         verdict = None
         if now is not None and usual is not None:
             verdict = LOW if now < usual.low else HIGH if now > usual.high else AS_USUAL
+            end = {LOW: usual.low, HIGH: usual.high}.get(verdict)
+            if figure_words(figure.name, now) == figure_words(figure.name, end):
+                verdict = AS_USUAL  # Nobody sees a difference.
         values = {day: of(total) for day, total in self.samples}
         numbers = [(day, float(value)) for day, value in values.items() if value is not None]
         finished = [one for one in numbers if one[0] < self.today]

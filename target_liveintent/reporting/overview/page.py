@@ -19,6 +19,7 @@ from target_liveintent.reporting.overview.model import (
 from target_liveintent.reporting.overview.not_sent import not_sent
 from target_liveintent.reporting.overview.words import (
     VERDICTS,
+    capital,
     comparison,
     day_words,
     figure_words,
@@ -65,9 +66,11 @@ def page(overview: Overview, facts: Facts | None) -> str:
 
 def _head(overview: Overview) -> str:
     pixel = "" if overview.pixel_id is None else f"Pixel {overview.pixel_id}, "
-    is_known = overview.figure(CONVERSIONS).usual is not None
+    conversions = overview.figure(CONVERSIONS)
+    is_known = conversions.usual is not None
     kind = "failed" if overview.causes else "" if is_known else "calm"
-    if not kind and any(than_before(one) for one in overview.figures):
+    is_less = not conversions.now or is_worse(conversions)
+    if not kind and (is_less or any(than_before(one) for one in overview.figures)):
         kind = "calm"
     lines = [
         ("", comparison(overview)),
@@ -86,12 +89,15 @@ def _head(overview: Overview) -> str:
 
 def _causes(overview: Overview) -> Iterator[tuple[str, str]]:
     """Yield the class and the text of lines: what a cause means, then what an operator needs."""
+    said = ""
     for one in overview.causes[:_MOST_CAUSES]:
         words = " ".join(one.words.rstrip(".").split())
         since = f" Since {moment(one.since, overview.as_of.tzinfo)}." if one.since else ""
-        detail = f"{words[0].upper()}{words[1:]}.{since} {one.what_to_do}".rstrip()
+        detail = f"{capital(one, words)}.{since} {one.what_to_do}".rstrip()
         if one.plain:
-            yield "", one.plain
+            if one.plain != said:
+                yield "", one.plain
+            said = one.plain
             yield "quiet", f"For whoever runs it: {detail}"
         else:
             yield "", detail
@@ -130,7 +136,7 @@ def _since(month: Month) -> str:
 
 
 def _comparison(overview: Overview) -> str:
-    heads = ["", "last 24 hours", "usual", "that is"]
+    heads = ["", "last 24 hours", "usual", "compared"]
     rows = [
         [
             text(name_of(one)),
@@ -140,19 +146,31 @@ def _comparison(overview: Overview) -> str:
         ]
         for one in overview.figures
     ]
-    if overview.figure(CONVERSIONS).usual is None:
+    is_compared = overview.figure(CONVERSIONS).usual is not None
+    if not is_compared:
         heads, rows = heads[:2], [row[:2] for row in rows]
     table = markup.table("", heads, rows)
     is_drawn = len(overview.days) >= LEAST_DRAWN
     charts = [chart_of(overview, overview.figure(CONVERSIONS))] if is_drawn else []
-    intro = (
-        "The last 24 hours are compared; the last bar of a chart is today, which is not over. Usual"
-        " is the range in which eight of ten days were: those of the last four weeks, and after"
-        " four weeks the same weekdays of the last eight. Only regular runs count: no replays, no"
-        " canaries, no runs that catch up on old data. A hash is a coded form of an e-mail address,"
-        " and a decision ID is LiveIntent's ID of a click in an e-mail."
+    intro = " ".join(
+        [
+            *([_WHAT_IS_USUAL] if is_compared else []),
+            *(["The last bar of a chart is today, which is not over."] if is_drawn else []),
+            _WHAT_COUNTS,
+        ]
     )
     return markup.section("Today against usual", intro, table, *charts)
+
+
+_WHAT_IS_USUAL = (
+    "The table compares the last 24 hours with the usual range, in which eight of ten days are:"
+    " those of the last four weeks, and after four weeks the same weekdays of the last eight."
+)
+_WHAT_COUNTS = (
+    "Only regular runs count. Special runs do not: trial runs, repeated attempts, and runs that"
+    " send mostly old conversions. A hash is a coded form of an e-mail address. A decision ID is"
+    " LiveIntent's ID of a click in an e-mail."
+)
 
 
 def _verdict(one: Compared) -> str:
@@ -216,7 +234,7 @@ def _months(overview: Overview) -> str:
     special = sum(month.special for month in overview.months)
     intro = "All that LiveIntent got, this month up to now."
     if special:
-        intro += f" {special:,} of these came by replays, canaries and runs that caught up."
+        intro += f" {special:,} of these came by special runs."
     return markup.section("Month by month", intro, markup.table("", heads, rows))
 
 

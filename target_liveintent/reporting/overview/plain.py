@@ -6,6 +6,7 @@ import datetime as dt
 from typing import NamedTuple
 
 from target_liveintent.conversions import WINDOWS
+from target_liveintent.reporting.run_report.tally import FIELDS
 from target_liveintent.run import counted
 
 OPERATOR = "whoever runs the pipeline"
@@ -71,25 +72,44 @@ REASONS = {
 }
 """For each reason of which there are dead letters."""
 
-GAPS = {
-    "both": (
-        "lack at least one of the two hashes (coded forms) of the e-mail address. Supply the"
-        " address itself as `email`, of which the program makes both."
+_UNUSUAL = {
+    "conversions": (
+        "Fewer than half of the usual conversions of {stream} were sent in the last 24 hours. If"
+        f" your shop sold as much as ever, ask {OPERATOR} to look for the rest."
     ),
-    "ip": "have no IP address. Supply the buyer's as `ip`.",
-    "user_agent": "have no user agent (the name of the browser). Supply it as `user_agent`.",
-    "device_id": "have no ID of the device. Supply it as `idfa` (Apple) or `aaid` (Android).",
-    "decision_id": (
-        "have no decision ID. Supply the `li_did` of the page that the click in the e-mail led to,"
-        " as `decision_id`, where your shop keeps it."
+    "average_value": (
+        "The average value {subject} of {stream} is at least ten times what is usual, or at most a"
+        f" tenth. Ask {OPERATOR} soon whether it comes in another unit, such as cents: nobody can"
+        " take back what LiveIntent has."
     ),
-    "order_id": (
-        "have no order ID, by which they can be compared with what LiveIntent has. Supply it as"
-        " `order_id`."
+    "coverage": (
+        "Fewer conversions of {stream} than usual have the column {subject}."
+        f" Ask {OPERATOR} whether your shop still supplies it."
     ),
-    "value": "have no value. Supply it as `value`.",
+    "new_reason": (
+        "Some records of {stream} were not sent for a reason that never occurred before: {subject}."
+    ),
+    "late": (
+        "No conversion of {stream} in the last 24 hours was sent within an hour of its time."
+        f" Ask {OPERATOR} whether the schedule has become slower."
+    ),
 }
-"""What to say of conversions without a column: the verb and what follows it."""
+"""What a rule of what is unusual has found."""
+
+
+def unusual(rule: str, stream: str, subject: str) -> str:
+    """Return what a rule has found; empty for a rule of another version."""
+    if rule == "average_value":
+        subject = f"in {subject}" if subject else "without a currency"
+    elif rule == "new_reason":
+        meaning = f"{REASONS[subject].words} " if subject in REASONS else ""
+        subject = f"{meaning}(`{subject}`)"
+    elif subject in {"md5", "sha2"}:  # Nearly always both: then, it is said once.
+        subject = "`md5` or `sha2` (hashes, which are coded forms of the e-mail address)"
+    elif subject in FIELDS:
+        subject = f"`{subject}` ({FIELDS[subject]})"
+    return _UNUSUAL.get(rule, "").format(stream=f"`{stream}`", subject=subject)
+
 
 _DOWN = (
     "LiveIntent could not be reached, or its API did not work",
@@ -112,7 +132,9 @@ _FAILURES = (
 """How the message of a failed run begins, what happened, and who does what."""
 
 
-def failure(message: str | None, runs: int, sent: int, since: dt.datetime, now: dt.datetime) -> str:
+def failure(  # noqa: PLR0913, PLR0917 (what is said of a failure)
+    message: str | None, runs: int, sent: int, since: dt.datetime, now: dt.datetime, of: str = ""
+) -> str:
     """Return what it means that runs failed one after the other, and what to do.
 
     Args:
@@ -121,17 +143,22 @@ def failure(message: str | None, runs: int, sent: int, since: dt.datetime, now: 
         sent: How many conversions they sent in spite of it.
         since: When the first of them ended.
         now: The moment, in the zone in which times are said.
+        of: " of " and the streams, if those of others are sent well.
     """
     why, what_to_do = "the program ended with an error", f"Ask {OPERATOR} to see to it."
     for start, *words in _FAILURES:
         if (message or "").startswith(start):
             why, what_to_do = words
     if sent:
-        failed = "The last run failed" if runs == 1 else f"The last {runs:,} runs failed, the first"
+        failed = (
+            f"The last run{of} failed"
+            if runs == 1
+            else f"The last {runs:,} runs{of} failed, the first"
+        )
         part = f"and sent only a part, {counted(sent, 'conversion')}"
         before = f"{failed} at {time_words(since, now)}, {part}"
     else:
-        before = f"Regular runs have sent nothing since {time_words(since, now)}"
+        before = f"Regular runs have sent nothing{of} since {time_words(since, now)}"
     return f"{before}: {why}. {what_to_do} {what_waits(since, now)}"
 
 

@@ -16,7 +16,7 @@ from target_liveintent.reporting.history.folder import HistoryFolder
 from target_liveintent.reporting.overview.gather import facts_of, overview_of
 from target_liveintent.reporting.overview.model import Overview
 from target_liveintent.reporting.run_report.model import Facts
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings, is_url
 from target_liveintent.storage import Places
 
 
@@ -35,19 +35,21 @@ def read_overview(
         clock: Tells the time.
 
     Raises:
-        ConfigurationError: If there is no history.
+        ConfigurationError: If there is no history, or no such bucket.
         StorageError: If it cannot be read.
     """
     folder = Places(settings, logger, clock).history()
     if folder is None:
         msg = (
-            "setting 'history_path' is not set, so runs leave no history: set it, and what they"
-            " leave from then on is shown"
+            "setting 'history_path' is not set, so there is no history to show: set it, and the"
+            " runs from then on are shown"
         )
         raise ConfigurationError(msg)
     now = dt.datetime.fromtimestamp(clock.time(), settings.events.zone)
     account = account_of(settings)
     found = HistoryFolder(folder, settings.history_days, logger.warning).read(account, now.date())
+    if not found.days and is_url(settings.history_path or ""):
+        folder.check()  # A bucket that is not there lists like an empty one.
     return overview_of(found, account, now, max_age), facts_of(found)
 
 

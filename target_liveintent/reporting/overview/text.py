@@ -14,6 +14,7 @@ from target_liveintent.reporting.overview.figures import (
 )
 from target_liveintent.reporting.overview.model import Cause, Compared, Overview
 from target_liveintent.reporting.overview.words import (
+    capital,
     comparison,
     figure_words,
     moment,
@@ -27,13 +28,17 @@ from target_liveintent.run import counted
 
 _MOST_LINES = 12
 _MOST_CAUSES = 2
+_MOST_NAMED = 3
+"""Causes that the line of `--health` names: it becomes the subject of a mail."""
 _MOST_REASONS = 3
 
 
 def health_line(overview: Overview) -> str:
     """Return whether all is usual, or what is not, and since when."""
     if overview.causes:
-        return "; ".join(_cause(overview, one) for one in overview.causes)
+        named = [_cause(overview, one) for one in overview.causes[:_MOST_NAMED]]
+        more = len(overview.causes) - _MOST_NAMED
+        return "; ".join([*named, *([f"and {more:,} more"] if more > 0 else [])])
     last = overview.last_run
     ended = (
         f"the last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}; " if last else ""
@@ -59,8 +64,7 @@ def _lines(overview: Overview) -> Iterator[str]:
         f" {moment(overview.as_of, zone)}."
     )
     for cause in overview.causes[:_MOST_CAUSES]:
-        words = _cause(overview, cause)
-        yield f"{words[0].upper()}{words[1:]}."
+        yield f"{capital(cause, _cause(overview, cause))}."
         if cause.what_to_do:
             yield f"  What to do: {cause.what_to_do}"
     if (more := len(overview.causes) - _MOST_CAUSES) > 0:

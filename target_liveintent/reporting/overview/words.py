@@ -25,12 +25,14 @@ from target_liveintent.reporting.overview.model import (
     MORE_LETTERS,
     NO_RUN,
     UNUSUAL,
+    Cause,
     Change,
     Compared,
     Number,
     Overview,
     Usual,
 )
+from target_liveintent.reporting.run_report.model import DONE
 from target_liveintent.run import amount_words, counted
 
 NAMES = {
@@ -56,6 +58,13 @@ _VERDICT_OF = {
     MORE_LETTERS: "More than usual could not be sent today.",
 }
 """The verdict for the worst cause."""
+_OTHERS = "Some of the streams are not sent any more."
+"""The verdict where a run failed, but the last one did not, which had other streams."""
+_TODAY = {
+    LOW: "Today has fewer conversions than usual.",
+    HIGH: "Today has more conversions than usual.",
+}
+"""The verdict where no rule finds anything, but the conversions are outside of their range."""
 _WHOLE_FROM = 10_000
 """Amounts from which on cents do not matter."""
 _HUGE_DIGITS = 15
@@ -120,6 +129,11 @@ def day_words(day: dt.date) -> str:
     return f"{day.day} {day:%B}"
 
 
+def capital(cause: Cause, words: str) -> str:
+    """Return words of a cause with a capital; the name of a stream stays as it is."""
+    return words if cause.cause == UNUSUAL else f"{words[0].upper()}{words[1:]}"
+
+
 def is_worse(one: Compared) -> bool:
     """Return whether the last 24 hours are worse than usual."""
     return one.verdict is not None and one.verdict == FIGURES[one.figure].worse
@@ -151,14 +165,22 @@ def verdict(overview: Overview) -> str:
     if last is None:
         return "No run has come yet."
     if overview.causes:
-        return _VERDICT_OF[overview.causes[0].cause]
+        cause = overview.causes[0].cause
+        return _OTHERS if cause == FAILED and last.ending == DONE else _VERDICT_OF[cause]
     if overview.as_of - last.ended_at > dt.timedelta(hours=24):
         return "No run came in the last 24 hours."
-    if overview.figure(CONVERSIONS).usual is None:
+    return _verdict_of_figures(overview)
+
+
+def _verdict_of_figures(overview: Overview) -> str:
+    conversions = overview.figure(CONVERSIONS)
+    if not conversions.now:
+        return "No conversion was sent in the last 24 hours."
+    if conversions.usual is None:
         return "It is too early to say what is usual."
     if worse := [one.worse.since for one in overview.figures if one.worse and than_before(one)]:
         return f"Today is like the days before it, but worse than before {day_words(min(worse))}."
-    return "Today is as usual."
+    return _TODAY.get(conversions.verdict or AS_USUAL, "Today is as usual.")
 
 
 def comparison(overview: Overview) -> str:
@@ -166,7 +188,8 @@ def comparison(overview: Overview) -> str:
     one = overview.figure(CONVERSIONS)
     sent = counted(int(one.now or 0), "conversion")
     if one.usual is not None:
-        return f"{sent} in the last 24 hours; {usual_words(CONVERSIONS, one.usual)} are usual."
+        usual = usual_words(CONVERSIONS, one.usual)
+        return f"{sent} in the last 24 hours; {usual} {'is' if usual == '1' else 'are'} usual."
     sentence = f"{sent} in the last 24 hours."
     if overview.comparable_from is not None:
         sentence += (

@@ -3,72 +3,126 @@
 from __future__ import annotations
 
 from collections import Counter
-from collections.abc import Iterator
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.reporting.run_report.words import percent
 from target_liveintent.run import counted
 
-_TOLERATED = 0.05
-"""The share of events that may lack something before the report mentions it."""
-_FRESH = 0.5
+TOLERATED = 0.05
+"""The share of conversions that may lack something before it is mentioned."""
+FRESH = 0.5
 """The share that should be sent within an hour; LiveIntent's guide advises it for all events."""
 ALL_SOURCES = ("web", "app", "offline")
+MATCHED, FOUND_BETTER, COMPLETE, OTHER = range(4)
+"""What advice gains, the most useful first: that LiveIntent gets a conversion, or can match it by
+both hashes; that it finds better whom one is about; that one is complete; and all else."""
+
+
+class Gap(NamedTuple):
+    """A column that conversions can lack.
+
+    Attributes:
+        column: One of `tally.FIELDS`.
+        sources: The sources whose conversions should have it.
+        gain: What the column would gain.
+        verb: "have" or "lack".
+        words: What follows the verb: what is missing, and what to do.
+    """
+
+    column: str
+    sources: tuple[str, ...]
+    gain: int
+    verb: str
+    words: str
+
+
 GAPS = (
-    (
+    Gap(
         "both",
         ALL_SOURCES,
-        (
-            "have not both hashes of an e-mail address: map `email` to the address itself, which is"
-            " hashed here in both ways."
-        ),
+        MATCHED,
+        "lack",
+        "at least one of the two hashes (coded forms) of the e-mail address. Supply the address"
+        " itself as `email`. The program makes both hashes of it.",
     ),
-    ("ip", ("web", "app"), "have no IP address: map `ip` to the buyer's."),
-    ("user_agent", ("web", "app"), "have no user agent: map `user_agent`."),
-    ("device_id", ("app",), "have no device ID: map `idfa` or `aaid`."),
-    (
+    Gap("ip", ("web", "app"), FOUND_BETTER, "have", "no IP address. Supply the buyer's as `ip`."),
+    Gap(
+        "user_agent",
+        ("web", "app"),
+        FOUND_BETTER,
+        "have",
+        "no user agent (the name of the browser). Supply it as `user_agent`.",
+    ),
+    Gap(
+        "device_id",
+        ("app",),
+        FOUND_BETTER,
+        "have",
+        "no ID of the device. Supply it as `idfa` (Apple) or `aaid` (Android).",
+    ),
+    Gap(
         "decision_id",
         ("web",),
-        (
-            "have no decision ID: map `decision_id` to the `li_did` of the page that LiveIntent's"
-            " ad led to, where your shop keeps it."
-        ),
+        FOUND_BETTER,
+        "have",
+        "no decision ID. Where your shop keeps the address of the page that the click in the e-mail"
+        " led to, supply its `li_did` as `decision_id`.",
     ),
-    (
+    Gap(
         "order_id",
         ALL_SOURCES,
-        "have no order ID, by which they could be reconciled: map `order_id`.",
+        COMPLETE,
+        "have",
+        "no order ID, by which they can be compared with what LiveIntent has. Supply it as"
+        " `order_id`.",
     ),
-    ("value", ALL_SOURCES, "have no value: map `value`."),
+    Gap("value", ALL_SOURCES, COMPLETE, "have", "no value. Supply it as `value`."),
 )
-"""Fields that events can lack, the most useful first; the sources whose events should have them;
-and, to follow "31 % of events", what is missing and what to do."""
+"""The columns that advice is about."""
 
 
-def advise(facts: Facts) -> Iterator[str]:
-    """Yield a sentence for each thing to change, the most useful first.
+class Advice(NamedTuple):
+    """Advice, what it would gain, for how many conversions, and in words."""
+
+    gain: int
+    conversions: int
+    words: str
+
+
+def most_useful_first(found: Iterable[Advice]) -> list[str]:
+    """Return advice in words: what gains most first; of the same gain, for most conversions."""
+    return [one.words for one in sorted(found, key=lambda one: (one.gain, -one.conversions))]
+
+
+def advise(facts: Facts) -> list[str]:
+    """Return a sentence for each thing to change, the most useful first.
 
     A replay gets none: no map applies to dead letters, and they are late in any case.
     """
     if facts.is_replay:
-        return
-    for field, sources, words in GAPS:
-        groups = [one for one in facts.coverage if one.source in sources]
+        return []
+    parts = (_gaps, _values_without_currency, _unusable_columns, _late)
+    return most_useful_first(one for part in parts for one in part(facts))
+
+
+def _gaps(facts: Facts) -> Iterator[Advice]:
+    for gap in GAPS:
+        groups = [one for one in facts.coverage if one.source in gap.sources]
         events = sum(one.events for one in groups)
         lacking: Counter[str] = Counter()
         for one in groups:
-            lacking[one.stream] += one.events - one.having[field]
+            lacking[one.stream] += one.events - one.having[gap.column]
         missing = lacking.total()
-        if missing > events * _TOLERATED:
-            of = "events" if sources == ALL_SOURCES else f"{' and '.join(sources)} events"
-            yield f"{percent(missing, events)} of {of} {words}{_worst_stream(lacking)}"
-    yield from _values_without_currency(facts)
-    yield from _unusable_columns(facts)
-    yield from _late_events(facts)
+        if missing > events * TOLERATED:
+            sources = "" if gap.sources == ALL_SOURCES else f"{' and '.join(gap.sources)} "
+            words = f"{percent(missing, events)} of {sources}conversions {gap.verb} {gap.words}"
+            yield Advice(gap.gain, missing, f"{words}{_worst_stream(lacking)}")
 
 
 def _worst_stream(lacking: Counter[str]) -> str:
-    """Name the stream that lacks the field in most events, if there are several."""
+    """Name the stream that lacks the column in most conversions, if there are several."""
     if len(lacking) == 1:
         return ""
     stream, events = lacking.most_common(1)[0]
@@ -77,39 +131,39 @@ def _worst_stream(lacking: Counter[str]) -> str:
     return f" ({share} of them are of stream {stream}.)"
 
 
-def _values_without_currency(facts: Facts) -> Iterator[str]:
+def _values_without_currency(facts: Facts) -> Iterator[Advice]:
     values = sum(one.events for one in facts.value)
     without = sum(one.events for one in facts.value if not one.currency)
-    if without > values * _TOLERATED:
-        yield f"{percent(without, values)} of values have no currency: map `currency`."
+    if without > values * TOLERATED:
+        words = f"{percent(without, values)} of values have no currency. Supply it as `currency`."
+        yield Advice(COMPLETE, without, words)
 
 
-_NO_ADDRESS = "what is neither an e-mail address nor a hash of one: map a column that has one."
 _IDENTITY_FAULTS = {
-    "email": f"in `email` {_NO_ADDRESS}",
-    "md5": f"in `md5` {_NO_ADDRESS}",
-    "sha2": f"in `sha2` {_NO_ADDRESS}",
-    "conflict": "a hash that is not the address's: map `email` alone.",
+    "email": "`email` is neither an e-mail address nor a hash of one. Supply one of these.",
+    "md5": "`md5` is neither an e-mail address nor a hash of one. Supply one of these.",
+    "sha2": "`sha2` is neither an e-mail address nor a hash of one. Supply one of these.",
+    "conflict": "a hash is not that of the address. Supply `email` alone.",
 }
 
 
-def _unusable_columns(facts: Facts) -> Iterator[str]:
+def _unusable_columns(facts: Facts) -> Iterator[Advice]:
     for column, records in facts.total.left_out.items():
+        among = f"In {counted(records, 'record')}, "
         if column in _IDENTITY_FAULTS:
-            yield f"{counted(records, 'record')} held {_IDENTITY_FAULTS[column]}"
+            yield Advice(MATCHED, records, f"{among}{_IDENTITY_FAULTS[column]}")
         elif not column.endswith(" empty"):
-            yield (
-                f"In {counted(records, 'record')}, `{column}` could not be used and was left out:"
-                " look at what is mapped to it."
-            )
+            words = f"`{column}` cannot be used and is left out. See what you supply as `{column}`."
+            yield Advice(COMPLETE, records, f"{among}{words}")
 
 
-def _late_events(facts: Facts) -> Iterator[str]:
+def _late(facts: Facts) -> Iterator[Advice]:
     events = sum(one.events for one in facts.freshness)
-    fresh = sum(one.within_an_hour for one in facts.freshness)
-    if fresh < events * _FRESH:
-        yield (
-            f"{percent(events - fresh, events)} of events were sent more than an hour after they"
-            " happened. A first run, or one that catches up, is always like that; if others are"
+    late = events - sum(one.within_an_hour for one in facts.freshness)
+    if events - late < events * FRESH:
+        words = (
+            f"{percent(late, events)} of conversions were sent more than an hour after they"
+            " happened. A first run is always like that, and one that catches up. If others are"
             " too, run more often."
         )
+        yield Advice(OTHER, late, words)

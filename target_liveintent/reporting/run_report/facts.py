@@ -72,7 +72,7 @@ def gather(  # noqa: PLR0913 (an argument for each thing that a report is made o
         value=tally.values(),
         requests=_requests(counts, tally.latencies),
     )
-    facts.advice = list(advise(facts))
+    facts.advice = advise(facts)
     facts.conclusions = list(_conclusions(facts))
     return facts
 
@@ -157,9 +157,10 @@ def _missing(facts: Facts) -> str:
     not_sent = [one for one in facts.not_sent if one.reason != "already_sent"]
     reasons = [f"{one.records:,} `{one.reason}`" for one in not_sent]
     if facts.total.unsettled:
-        reasons.append(f"{facts.total.unsettled:,} without a fate, which the next run sends")
-    verb = "would not go" if facts.dry_run else "did not go"
-    words = f"{counted(facts.missing, 'record')} {verb}: {', '.join(reasons)}."
+        reasons.append(f"{facts.total.unsettled:,} without an outcome, which the next run sends")
+    were = "was" if facts.missing == 1 else "were"
+    verb = "would not be" if facts.dry_run else f"{were} not"
+    words = f"{counted(facts.missing, 'record')} {verb} sent: {', '.join(reasons)}."
     if not_sent:
         words += f" `{not_sent[0].reason}`: {not_sent[0].what_to_do}"
     return words

@@ -79,11 +79,11 @@ def _message(facts: Facts) -> str:
     if not facts.message:
         return ""
     said = text(facts.message).replace("\n", "<br>")
-    after = "Fix that; the next run with the same options sends what has no fate yet."
+    after = "Fix that. The next run with the same options sends what has no outcome yet."
     if facts.is_replay:
-        after = "Keep the file that was piped in, and pipe it in again."
+        after = "Repeat the replay. If you have piped a file in, keep it, and pipe it in again."
     elif facts.ending == STOPPED:
-        after = "The next run goes on where STATE stands."
+        after = "The next run continues from the last STATE."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
 
 
@@ -92,9 +92,9 @@ def _tiles(facts: Facts) -> str:
     events = sum(one.events for one in facts.freshness)
     hour = sum(one.within_an_hour for one in facts.freshness)
     having = sum(one.having["both"] for one in facts.coverage)
-    has, gone = "LiveIntent has", "did not go"
+    has, gone = "LiveIntent has", "not sent"
     if facts.dry_run:
-        has, gone = "would be sent", "would not go"
+        has, gone = "would be sent", "would not be sent"
     tiles = [
         ("good" if sent else "", f"{sent:,}", has),
         ("bad" if missing else "", f"{missing:,}", gone),
@@ -141,7 +141,7 @@ def _outcomes(facts: Facts) -> str:
         "unused": "not replayed" if facts.is_replay else "by your maps",
     }
     if facts.total.unsettled > 0:
-        columns["unsettled"] = "without a fate"
+        columns["unsettled"] = "without an outcome"
     heads = ["stream", *columns.values()]
     total, *rows = (
         ["all" if one.stream is None else text(one.stream)]
@@ -150,9 +150,9 @@ def _outcomes(facts: Facts) -> str:
     )
     table = markup.table("Records by stream", heads, rows, total)
     intro = (
-        "Each dead letter has one fate. Those that are not replayed stay in the file."
+        "Each dead letter has one outcome. Those that are not replayed stay in the file."
         if facts.is_replay
-        else "Each record has one fate. “By your maps” are those that a filter or a map leaves out."
+        else "Each record has one outcome. A filter or a map leaves out those “by your maps”."
     )
     return markup.section("What became of the records", intro, _outcome_figure(facts), table)
 
@@ -166,13 +166,13 @@ def _outcome_figure(facts: Facts) -> str:
     }
     if len(steps) > 1:
         labels = [words.clock(n * width) for n in range(len(steps))]
-        caption = f"Records by fate over the run, in steps of {words.duration(width)}"
+        caption = f"Records by outcome over the run, in steps of {words.duration(width)}"
         shown = [(name, colour) for name, colour in keys if any(bars[colour])]
         return markup.figure(charts.stacked(labels, bars), caption, shown)
     totals = [sum(heights) for heights in bars.values()]
     names = [f"{name} {short_number(n)}" for (name, _), n in zip(keys, totals, strict=True)]
     chart = charts.horizontal(names, _by_colour(keys, list(bars), totals), max([1, *totals]))
-    return markup.figure(chart, "Records by fate")
+    return markup.figure(chart, "Records by outcome")
 
 
 def _by_colour(
@@ -202,8 +202,8 @@ def _not_sent(facts: Facts) -> str:
     names = [f"{one.reason} {short_number(one.records)}" for one in facts.not_sent]
     counts = [one.records for one in facts.not_sent]
     chart = charts.horizontal(names, _by_colour(keys, colours, counts), max(counts))
-    figure = markup.figure(chart, "Records that did not go, by reason", keys)
-    return markup.section("What did not go, and why", "", figure, table)
+    figure = markup.figure(chart, "Records that were not sent, by reason", keys)
+    return markup.section("What was not sent, and why", "", figure, table)
 
 
 def _coverage(facts: Facts) -> str:

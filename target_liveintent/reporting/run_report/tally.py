@@ -31,7 +31,7 @@ LATENCIES = tuple(round(0.001 * 10 ** (n / 8), 6) for n in range(8 * 5 + 1))
 """Upper bounds of the steps of latency, in seconds: eight a decade, from 1 ms to 100 s."""
 FIELDS = {
     "md5": "MD5 of the e-mail address",
-    "sha2": "SHA-256 of it",
+    "sha2": "SHA-256 of the address",
     "both": "both hashes",
     "decision_id": "decision ID",
     "ip": "IP address",

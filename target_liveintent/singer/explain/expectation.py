@@ -68,7 +68,7 @@ def compare(inspector: Inspector, path: str) -> Expectation:
             _parts(msgspec.json.decode(one, type=_Recording)) for one in (expected, text)
         )
     except (msgspec.DecodeError, UnicodeDecodeError):
-        msg = f"the file of --expect, '{path}', is none that --expect wrote: delete it"
+        msg = f"--expect did not write the file '{path}': delete it, or name another"
         raise InputError(msg) from None
     expectation.difference = list(_difference(before, now, path))
     return expectation

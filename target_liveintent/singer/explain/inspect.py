@@ -53,7 +53,7 @@ class Inspector:
     Attributes:
         streams: What each map makes of a stream, by stream.
         is_catalog: Whether the input is a catalog.
-        records: How many records were looked at.
+        records: How many records were read.
     """
 
     def __init__(
@@ -73,9 +73,9 @@ class Inspector:
         """Read a Singer stream, or else a catalog; yields lines to print about the reading."""
         unread = self._read_stream(source)
         if self.records >= MAX_RECORDS:
-            yield f"Only the first {MAX_RECORDS:,} records were looked at."
+            yield f"Only the first {MAX_RECORDS:,} records were read."
         if self.records and (limit := self._settings.limit):
-            yield f"The setting limit is left aside: a run would send {limit:,} events at most."
+            yield f"The setting limit is ignored: a run would send {limit:,} events at most."
         if unread:
             self.is_catalog = True
             for stream in _catalog(b"\n".join(unread)):
@@ -84,7 +84,7 @@ class Inspector:
         self._convert()
 
     def _read_stream(self, source: IO[str]) -> list[bytes]:
-        """Read a Singer stream; returns the lines of the input if it is none."""
+        """Read a Singer stream; returns the lines of the input if it is not one."""
         unread: list[bytes] = []
         number = 0
         try:
@@ -105,7 +105,7 @@ class Inspector:
         return unread
 
     def _message(self, line: bytes) -> Message | None:
-        """Decode a line; None if it is no message, and may be the first line of a catalog."""
+        """Decode a line; None if it is not a message, and may be the first line of a catalog."""
         try:
             return decode_message(line)
         except InputError:

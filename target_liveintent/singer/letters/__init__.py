@@ -100,7 +100,7 @@ def _letters(
 
 
 def _with(others: NoLetters, line: LetterLine) -> NoLetters:
-    """Return the count of what is no dead letter with one more line."""
+    """Return the count of lines that are not dead letters, with one more."""
     replace = msgspec.structs.replace
     if not line.is_whole:
         return replace(others, unfinished=others.unfinished + 1)

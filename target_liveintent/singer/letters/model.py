@@ -78,7 +78,7 @@ class Addressee(msgspec.Struct, frozen=True):
 
 
 class NoLetters(msgspec.Struct, frozen=True):
-    """Lines that are no dead letters.
+    """Lines that are not dead letters.
 
     Attributes:
         lines: How many there are.
@@ -99,7 +99,7 @@ class DeadLetters(msgspec.Struct, frozen=True):
     Attributes:
         notes: About the settings, a sentence each.
         files: How many files were read; 0 if there is none.
-        others: The lines that are no dead letters.
+        others: The lines that are not dead letters.
     """
 
     path: str

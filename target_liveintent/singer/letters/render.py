@@ -77,7 +77,7 @@ def _example(one: Example) -> str:
 
 def _name(one: Addressee) -> str:
     if one.customer_id is None and one.api_host is None and one.pixel_id is None:
-        return "nobody: there was no usable pixel, or an older version wrote them"
+        return "unknown account: there was no usable pixel, or an older version wrote them"
     host = f" at {one.api_host}" if one.api_host else ""
     pixel = f", pixel {one.pixel_id}" if one.pixel_id else ""
     return f"{one.customer_id}{host}{pixel}"
@@ -86,16 +86,16 @@ def _name(one: Addressee) -> str:
 def _not_shown(found: DeadLetters) -> Iterator[str]:
     others = found.others
     if not found.files:
-        yield f"There are no dead letters: there is nothing at '{found.path}'."
+        yield f"There are no dead letters: '{found.path}' does not exist."
     elif not found.letters:
         yield f"There are no dead letters in '{found.path}'."
     if others.lines:
         yield (
-            f"Lines that are no dead letters, and are not shown: {others.lines:,}. The first is"
+            f"Lines that are not dead letters, and are not shown: {others.lines:,}. The first is"
             f" line {others.first_line} of '{others.first_file}'."
         )
     if others.unfinished:
         yield (
-            f"Last lines without an end, which are not shown: {others.unfinished:,}. A run is"
-            " writing them, or a crash has left them; no STATE covers them."
+            f"Incomplete last lines, which are not shown: {others.unfinished:,}. A run is still"
+            " writing them, or a crash left them; no STATE covers them."
         )

@@ -58,7 +58,7 @@ WRONG: list[tuple[str, Any, str]] = [
     ("flush_interval_seconds", -5, "1"),
     ("request_timeout_seconds", 0, "1"),
     ("max_retry_seconds", -1, "0"),
-    ("on_invalid", "stop", "dead_letter, fail"),
+    ("on_rejection", "stop", "dead_letter, fail"),
     ("max_dead_letter_percent", -1, "0"),
     ("max_dead_letter_percent", 101, "100"),
     ("dead_letter_path", "", "empty"),
@@ -192,7 +192,7 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
         assert "\n" not in line
 
 
-EXPRESSION = "a Python expression; a text constant needs quotes of its own, such as \"'web'\""
+EXPRESSION = "a Python expression; a text constant needs its own quotes, such as \"'web'\""
 NULL = "null or '__NULL__'"
 WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
     ({"orders": 5}, f"setting 'stream_maps.orders' must be an object of columns, or {NULL}"),
@@ -203,7 +203,7 @@ WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
 WRONG_MAPS += [
     (
         {name: definition},
-        f"setting 'stream_maps.{name}' is no stream; the only option at this level is __else__",
+        f"setting 'stream_maps.{name}' is not a stream; the only option at this level is __else__",
     )
     for name in ("__filter__", "__els__", "__foo__", "__foo")
     for definition in ("x", "__NULL__", None, {"a": "b"})
@@ -430,10 +430,10 @@ def test_a_report_without_what_draws_it(monkeypatch: pytest.MonkeyPatch) -> None
 
 
 SPECIAL = {
-    "dead_letter_path": "set on_invalid to 'fail'",
+    "dead_letter_path": "set on_rejection to 'fail'",
     "ledger_path": "set ledger to false",
-    "delivered_path": "leave the setting out",
-    "metrics_path": "leave the setting out",
+    "delivered_path": "remove the setting if",
+    "metrics_path": "remove the setting if",
 }
 
 
@@ -474,7 +474,7 @@ def test_one_file_through_a_link(tmp_path: Path, way: str) -> None:
 def test_a_database_takes_the_place_of_the_ledgers_file(path: str) -> None:
     """Meltano gives each setting its default, so only another path contradicts the database."""
     found = problems({**GOOD, "ledger_url": "postgresql://db.example.com/l", "ledger_path": path})
-    said = any("takes the place of 'ledger_path'" in line for line in found)
+    said = any("'ledger_url' replaces 'ledger_path', but both are set" in line for line in found)
     assert said == (path == "other.sqlite")
 
 
@@ -486,3 +486,23 @@ def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
     assert password not in "".join(found)
     encoded = "postgresql://loader:p%40rt@db.example.com/l?application_name=a@b"
     assert problems({**GOOD, "ledger_url": encoded}) == []
+
+
+@pytest.mark.parametrize(
+    "url",
+    ["postgresql://loader:s3cr@db.example.com/l", "postgresql://db.example.com/l?password=s3cr"],
+)
+def test_two_passwords_of_the_database(url: str) -> None:
+    """It is in the setting for it, or in the URL."""
+    found = problems({**GOOD, "ledger_url": url, "ledger_password": "pa/ss@word"})
+    said = "setting 'ledger_password' takes the place of the password in 'ledger_url': remove that"
+    assert found == [said]
+    for plain in ("postgresql://loader@db.example.com/l", "postgresql://db.example.com:5432/l"):
+        assert problems({**GOOD, "ledger_url": plain, "ledger_password": "pa/ss@word"}) == []
+
+
+def test_a_password_of_no_database() -> None:
+    """The ledger would be a file, where a database was meant."""
+    found = problems({**GOOD, "ledger_password": "pa/ss@word"})
+    said = "setting 'ledger_password' is that of the database of 'ledger_url': set it, too"
+    assert found == [said]

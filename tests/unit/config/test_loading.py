@@ -14,7 +14,7 @@ from target_liveintent.config import (
     from_texts,
     problems,
     settings_of,
-    unknown_settings,
+    warnings_of,
 )
 from target_liveintent.errors import ConfigurationError
 
@@ -36,7 +36,7 @@ def test_defaults_in_use() -> None:
     assert settings.max_retry_seconds == 300
     assert settings.max_dead_letter_percent == 50
     assert settings.dead_letter_path == "liveintent-dead-letters.singer"
-    assert (settings.fail_on_invalid, settings.validate_records, settings.dry_run) == (False,) * 3
+    assert (settings.fail_on_rejection, settings.validate_records, settings.dry_run) == (False,) * 3
     assert (settings.events.pixel_id, settings.events.source) == (None, None)
     assert settings.events.normalization == "gmail"
     assert str(settings.events.zone) == "UTC"
@@ -53,7 +53,7 @@ def test_settings_in_use() -> None:
         "default_source": "offline",
         "timezone": "America/New_York",
         "email_normalization": "lowercase",
-        "on_invalid": "fail",
+        "on_rejection": "fail",
         "batch_size_rows": None,
         "stream_maps": {"orders": {"value": "total"}},
         "presets": None,
@@ -64,7 +64,7 @@ def test_settings_in_use() -> None:
     assert settings.events[:2] == (7, "offline")
     assert str(settings.events.zone) == "America/New_York"
     assert settings.events.normalization == "lowercase"
-    assert (settings.fail_on_invalid, settings.dry_run) == (True, True)
+    assert (settings.fail_on_rejection, settings.dry_run) == (True, True)
     assert settings.batch_size_rows == 100
     assert (settings.stream_maps, settings.presets) == ({"orders": {"value": "total"}}, {})
 
@@ -72,10 +72,10 @@ def test_settings_in_use() -> None:
 def test_everything_that_is_wrong_in_one_line() -> None:
     """The user can fix all of it at once."""
     with pytest.raises(ConfigurationError) as raised:
-        settings_of({"customer_id": "x", "batch_size_rows": 0, "on_invalid": "stop"})
+        settings_of({"customer_id": "x", "batch_size_rows": 0, "on_rejection": "stop"})
     message = str(raised.value)
     assert "\n" not in message
-    for name in ("customer_id", "auth_token", "batch_size_rows", "on_invalid"):
+    for name in ("customer_id", "auth_token", "batch_size_rows", "on_rejection"):
         assert f"'{name}'" in message
 
 
@@ -119,12 +119,12 @@ def test_a_pixel_id_is_sent_as_an_integer(pixel_id: Any) -> None:
 
 def test_unknown_settings() -> None:
     """A misspelled setting is named, with the nearest that exists, and without its value."""
-    (line,) = unknown_settings({**GOOD, "batch_size_row": SECRET})
+    (line,) = warnings_of({**GOOD, "batch_size_row": SECRET})
     assert "'batch_size_row'" in line
     assert "'batch_size_rows'" in line
     assert SECRET not in line
-    assert list(unknown_settings(GOOD)) == []
-    (line,) = unknown_settings({"zzz": 1})
+    assert list(warnings_of(GOOD)) == []
+    (line,) = warnings_of({"zzz": 1})
     assert "'zzz'" in line
 
 
@@ -132,7 +132,7 @@ def test_unknown_settings() -> None:
 def test_settings_of_the_sdk_that_do_nothing_are_unknown(name: str) -> None:
     """They are not in the schema, and said to do nothing."""
     assert name not in SCHEMA["properties"]
-    assert len(list(unknown_settings({name: True}))) == 1
+    assert len(list(warnings_of({name: True}))) == 1
 
 
 def test_texts() -> None:

@@ -54,34 +54,35 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
             "stream_maps",
             {"Sales": {"value": "total", "EU-Orders": MAP}},
             (
-                "setting 'stream_maps.Sales.EU-Orders' is an object beside columns: a column must"
-                " be text; of the name of a stream, write ? for each dot: 'Sales?EU-Orders'"
+                "setting 'stream_maps.Sales.EU-Orders' is an object where a column is expected,"
+                " which must be text. If it is a part of a stream's name, write ? for each dot:"
+                " 'Sales?EU-Orders'"
             ),
         ),
         (
             "stream_maps",
             {"a": {"b": {"__else__": "__NULL__", "c": MAP}}},
             (
-                "setting 'stream_maps.a.b.c' is an object beside columns: a column must be text;"
-                " of the name of a stream, write ? for each dot: 'a?b?c'"
+                "setting 'stream_maps.a.b.c' is an object where a column is expected, which must"
+                " be text. If it is a part of a stream's name, write ? for each dot: 'a?b?c'"
             ),
         ),
         (
             "stream_maps",
             {"Sales.EU": MAP, "Sales": {"EU": MAP}},
-            "setting 'stream_maps.Sales.EU' comes twice, once split at a dot: remove one",
+            "setting 'stream_maps.Sales.EU' is given twice, once split at a dot: remove one",
         ),
         (
             "presets",
             {"Sales.EU": "shopify", "Sales": {"EU": "stripe_charges"}},
-            "setting 'presets.Sales.EU' comes twice, once split at a dot: remove one",
+            "setting 'presets.Sales.EU' is given twice, once split at a dot: remove one",
         ),
         (
             "stream_maps",
             {"Sales": {"EU": {"email": "mail ="}}},
             (
                 "setting 'stream_maps.Sales.EU.email' must be a Python expression; a text constant"
-                " needs quotes of its own, such as \"'web'\""
+                " needs its own quotes, such as \"'web'\""
             ),
         ),
     ],

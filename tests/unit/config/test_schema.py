@@ -71,4 +71,4 @@ def test_presets_may_have_the_names_of_presets() -> None:
 def test_what_is_secret() -> None:
     """The schema marks what must not be shown."""
     marked = {name for name, schema in SCHEMA["properties"].items() if schema.get("secret")}
-    assert marked == {"auth_token", "ledger_url"}
+    assert marked == {"auth_token", "ledger_url", "ledger_password"}

@@ -63,6 +63,6 @@ def test_what_a_setting_can_supply() -> None:
 def test_the_message() -> None:
     """It names the stream and everything that is missing."""
     assert missing_columns_message("orders", missing_columns(["email"], BARE)) == (
-        "stream 'orders' can never give an event: it lacks event_time;"
+        "stream 'orders' cannot produce any event: it lacks event_time;"
         " pixel_id (column or setting); source (column, or the setting default_source)."
     )

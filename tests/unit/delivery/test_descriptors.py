@@ -59,7 +59,7 @@ def test_a_run_goes_on_with_few_descriptors() -> None:
     assert len(server.requests) == 200
     assert 2 <= server.busiest <= 5
     assert "\n".join(log) == (
-        "the system gives no file descriptor for another connection: the run goes on with fewer"
+        "no file descriptor is left for another connection, so the run continues with fewer"
         " requests in flight. Raise the limit of open files (ulimit -n), or lower"
         " max_concurrent_requests"
     )
@@ -71,7 +71,7 @@ def test_no_descriptor_ever_comes() -> None:
         said, _ = deliver(3, 0, api_url=server.url, max_retry_seconds=2)
     (failure,) = said.pop("failures")
     assert failure == (
-        "the API accepted nothing for max_retry_seconds (2): the system gives no file descriptor."
+        "the API accepted nothing for max_retry_seconds (2): no file descriptor is left."
         " Raise the limit of open files (ulimit -n), or lower max_concurrent_requests"
     )
     assert said == {"confirmed": [], "undelivered": [], "requests": 0, "retries": 0}

@@ -101,8 +101,8 @@ def test_nothing_is_confirmed() -> None:
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
-        ({}, "ask your account manager for the present auth_token"),
-        ({"auth_token_path": True}, "was read again and holds no other"),
+        ({}, "ask your account manager for the current auth_token"),
+        ({"auth_token_path": True}, "was read again and still holds this token"),
     ],
 )
 def test_access_is_denied(tmp_path: Any, settings: dict[str, Any], advice: str) -> None:
@@ -122,7 +122,7 @@ def test_an_unknown_answer() -> None:
     """An answer that the contract does not know ends the run at once."""
     result = deliver(batch("1"), answers(Answer(Verdict.UNKNOWN, "HTTP 302", 302)))
     assert type(result.failure) is DeliveryError
-    assert "the API answered with HTTP 302, which it is not known to do" in str(result.failure)
+    assert "the API gave an unexpected answer: HTTP 302. Check api_url" in str(result.failure)
     assert "api_url http://127.0.0.1:9" in str(result.failure)
     assert (result.requests, result.retries) == (1, 0)
 
@@ -427,7 +427,7 @@ def test_what_the_run_waits_for_without_descriptors() -> None:
     machine = machine_of()
     machine.add(batch("1"))
     machine.answered(request(machine), STARVED, NOW)
-    assert machine.status().reason == "the system gives no file descriptor"
+    assert machine.status().reason == "no file descriptor is left"
     assert machine.status().is_outage
 
 

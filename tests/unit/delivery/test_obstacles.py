@@ -96,7 +96,7 @@ def fails(url: str) -> str:
     ("server", "words", "advice"),
     [
         (lambda: tls(expired=True), "certificate has expired", "this machine's clock"),
-        (self_signed_tls, "self.signed certificate", "let REQUESTS_CA_BUNDLE (or SSL_CERT_FILE"),
+        (self_signed_tls, "self.signed certificate", "set REQUESTS_CA_BUNDLE (or SSL_CERT_FILE"),
         (
             lambda: tls("other.example.com"),
             "IP address mismatch, certificate is not valid for '127.0.0.1'",
@@ -126,7 +126,7 @@ def test_plain_http() -> None:
     """An API that answers in plain http ends the run at once."""
     with serving(answer_http) as port:
         assert (
-            "the API does not answer in https but in something else, such as plain http. Check the"
+            "the API does not answer over https; it may use plain http. Check the"
             " scheme and the port in api_url"
         ) in fails(f"https://127.0.0.1:{port}")
 
@@ -134,7 +134,7 @@ def test_plain_http() -> None:
 @pytest.mark.parametrize(
     ("status", "advice"),
     [
-        ("403 Forbidden", "Check HTTPS_PROXY, and ask whoever runs the proxy"),
+        ("403 Forbidden", "Check HTTPS_PROXY, and ask the owner of the proxy"),
         ("407 Proxy Authentication Required", "Put the user and the password into HTTPS_PROXY"),
         ("404 Not Found", "Check HTTPS_PROXY"),
     ],
@@ -151,7 +151,7 @@ def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch, status: str, advi
 @pytest.mark.parametrize(
     ("answer", "server", "words"),
     [
-        (answer_http, None, "the proxy does not answer in https but in something else"),
+        (answer_http, None, "the proxy does not answer over https; it may use plain http"),
         (
             accept,
             lambda: tls(expired=True),
@@ -186,7 +186,7 @@ def test_a_proxy_that_is_not_there(monkeypatch: pytest.MonkeyPatch) -> None:
         port = closed.getsockname()[1]
     monkeypatch.setenv("HTTPS_PROXY", f"http://127.0.0.1:{port}")
     answer = post(client_of(BEHIND))
-    assert (answer.verdict, answer.detail) == (Verdict.FAULT, "the proxy did not connect")
+    assert (answer.verdict, answer.detail) == (Verdict.FAULT, "the proxy could not connect")
 
 
 def test_a_certificate_after_a_good_one() -> None:

@@ -1,4 +1,4 @@
-"""How long the run goes on while the API takes nothing."""
+"""How long the run continues while the API accepts nothing."""
 
 from __future__ import annotations
 

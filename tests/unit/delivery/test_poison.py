@@ -106,7 +106,7 @@ def test_a_single_event_with_nothing_after_it(failure: Answer) -> None:
 
 
 def test_a_fault_counts_beside_a_limit() -> None:
-    """A fault counts if others were accepted since the last one, whatever came too fast meanwhile."""
+    """A fault counts if others were accepted since the last one, whatever came too fast."""
     faults = Faults()
     faults.add(1, alone=False)
     faults.throttle(2, 31)  # One of 31 other requests was accepted.

@@ -42,7 +42,7 @@ def test_a_file_without_a_token(tmp_path: Path, content: bytes) -> None:
     with pytest.raises(ConfigurationError) as raised:
         tokens.read_token(str(file))
     assert str(raised.value) == (
-        "setting 'auth_token_path' must name a file with a token and nothing else in it"
+        "setting 'auth_token_path' must name a file that contains a token and nothing else"
     )
 
 
@@ -52,7 +52,7 @@ def test_a_file_that_cannot_be_read(tmp_path: Path) -> None:
         with pytest.raises(ConfigurationError, match="cannot be read: ") as raised:
             tokens.read_token(str(path))
         assert TOKEN not in str(raised.value)
-    with pytest.raises(ConfigurationError, match="must name a file with a token"):
+    with pytest.raises(ConfigurationError, match="must name a file that contains a token"):
         tokens.read_token("a\0b")
 
 

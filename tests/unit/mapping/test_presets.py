@@ -604,7 +604,7 @@ def test_the_settings_are_not_changed() -> None:
         ({"a": None}, "setting 'presets.a' must be one of shopify,"),
         ({"a": ["shopify"]}, "setting 'presets.a' must be"),
         ("shopify", "setting 'presets' must be an object"),
-        ({"__else__": "shopify"}, "setting 'presets.__else__' is no stream"),
+        ({"__else__": "shopify"}, "setting 'presets.__else__' does not name a stream"),
     ],
 )
 def test_wrong_presets(given: Any, said: str) -> None:

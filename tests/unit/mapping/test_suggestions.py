@@ -179,9 +179,12 @@ def test_unknown_columns() -> None:
     """A column that no event has is named; the API's own spelling is known."""
     said = list(unknown_columns("orders", ["value", "eventId", "valeu", "event_date", "zzz"]))
     assert said == [
-        "the map of 'orders' has a column 'valeu' that no event has; is it 'value'?",
-        "the map of 'orders' has a column 'event_date' that no event has; is it 'event_time'?",
-        "the map of 'orders' has a column 'zzz' that no event has",
+        "the map of 'orders' has an unknown column 'valeu', which is not sent; is it 'value'?",
+        (
+            "the map of 'orders' has an unknown column 'event_date', which is not sent; is it"
+            " 'event_time'?"
+        ),
+        "the map of 'orders' has an unknown column 'zzz', which is not sent",
     ]
 
 

@@ -163,7 +163,7 @@ def test_the_last_line_names_the_run(tmp_path: Path, caplog: pytest.LogCaptureFi
     caplog.set_level(logging.INFO)
     path = str(tmp_path / "run.html")
     reporter(report_path=path).end(RunCounts(), Ending(DONE))
-    assert caplog.messages[-1] == f"a report to look at is in {path} (run run-1)"
+    assert caplog.messages[-1] == f"the report is in {path} (run run-1)"
     assert caplog.text.count("run-1") == 1
     caplog.clear()
     reporter(report_path=path).end(RunCounts(), Ending(FAILED, "no luck"))

@@ -31,7 +31,7 @@ def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
     log.update(DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429", clock.now - 12))
     text = (
         "the run waits for the API: HTTP 429 for 12 s; 7 batches wait;"
-        " the pace: 2 requests in flight, 4.57 requests a second"
+        " pace: 2 requests in flight, 4.57 requests a second"
     )
     assert lines(caplog) == [("INFO", text)]
 
@@ -49,7 +49,7 @@ def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
-    text = "the API takes nothing: HTTP 503 for 1 s; 7 batches wait; the pace: 1 requests in flight"
+    text = "the API accepts nothing: HTTP 503 for 1 s; 7 batches wait; pace: 1 requests in flight"
     assert lines(caplog) == [("WARNING", text)]
 
 
@@ -75,7 +75,7 @@ def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
         log.update_elsewhere(Elsewhere(7, "run-2", since))
         clock.now += 1
     text = (
-        "7 events wait since {} s for run run-2, which has claimed them in the ledger; if that run"
+        "7 events have waited {} s for run run-2, which has claimed them in the ledger; if that run"
         " has died, they are sent 30 seconds after its end"
     )
     assert lines(caplog) == [("INFO", text.format(5)), ("INFO", text.format(65))]

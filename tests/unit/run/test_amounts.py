@@ -142,12 +142,9 @@ def test_warnings() -> None:
     found = amounts({"value": 5}, *of("EUE", 1, 1), *of("EUR", -1))
     unreadable, no_code, without, unknown = found.warnings({"value": 3, "currency": 1})
     assert unreadable.startswith("the value of 3 records cannot be read, so ")
-    assert (
-        "; look at what is mapped to value. 1.234,50 is read by amount(x, decimal=',')"
-        in unreadable
-    )
+    assert "; check what is mapped to value. amount(x, decimal=',') reads 1.234,50" in unreadable
     assert no_code.startswith("the currency of 1 record is not a code of three letters,")
-    assert without.startswith("1 conversion with a value and without a currency; ")
+    assert without.startswith("1 conversion with a value but without a currency; ")
     assert unknown.startswith("2 conversions in EUE: ISO 4217 has no such currency; ")
 
 
@@ -156,14 +153,14 @@ def test_warnings() -> None:
     [
         ({}, "map currency"),
         ({"value empty": 3}, "map currency"),
-        ({"currency empty": 2}, "look at what is mapped to currency"),
-        ({"currency": 2}, "look at what is mapped to currency"),
+        ({"currency empty": 2}, "check what is mapped to currency"),
+        ({"currency": 2}, "check what is mapped to currency"),
     ],
 )
 def test_advice_on_values_without_a_currency(left_out: dict[str, int], what_to_do: str) -> None:
     """Nobody is told to map a column that is mapped, and empty or unusable."""
     said = list(amounts({"value": 5}).warnings(left_out))[-1]
-    assert said == f"1 conversion with a value and without a currency; {what_to_do}"
+    assert said == f"1 conversion with a value but without a currency; {what_to_do}"
 
 
 def test_many_unknown_currencies() -> None:

@@ -315,7 +315,7 @@ def test_a_column_that_a_warning_names() -> None:
     counts.mapped = frozenset({"email"})
     counts.left_out.update({"email empty": 60, "value empty": 60})
     (warned,) = report.warnings()
-    assert warned.startswith("orders: email identified nobody in 60 of 60 events (60 empty, 0 ")
+    assert warned.startswith("orders: email identified no person in 60 of 60 events (60 empty, 0 ")
     (said,) = report.advice("letters")
     assert said.startswith("orders: value is empty in all events; ")
 
@@ -449,11 +449,13 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     assert "run more often" not in advice.lower()
     assert "first run" in advice
     assert letters == (
-        "dead letters are in letters.singer; a replay sends none of them; the documentation"
-        " (reasons) says why"
+        "dead letters are in letters.singer; a replay cannot send any of them; the page"
+        " 'Reasons' of the documentation says why"
     )
     report.of("orders").rejected["invalid_source"] = 1
-    assert [*report.advice("letters.singer")][-1].endswith("can be sent by then")
+    assert [*report.advice("letters.singer")][-1].endswith(
+        "; target-liveintent --replay sends those that can be sent"
+    )
 
 
 def test_dead_letters_of_other_accounts() -> None:
@@ -562,9 +564,9 @@ def test_two_maps_that_make_the_same_event() -> None:
     first.add(second)
     (said,) = first.warnings()
     assert said == (
-        "orders and leads: 1,200 records gave both of them one event with the same event ID, and"
-        " only that of orders is sent; map event_id in leads, so that its events have IDs of their"
-        " own"
+        "orders and leads: 1,200 records gave an event with the same event ID in both, and"
+        " only the event of orders is sent; map event_id in leads, so that its events have their"
+        " own IDs"
     )
 
 
@@ -616,23 +618,23 @@ def test_a_zone_that_is_never_used() -> None:
     report.of(DEAD_LETTERS).delivered = 1
     report.of("empty").read = 1
     report.of("planned").rejected["event_in_future"] = 1
-    assert [x for x in report.warnings() if "setting timezone" in x] == []
+    assert [x for x in report.warnings() if "setting 'timezone'" in x] == []
     for name in ("UTC", "utc"):
-        assert [x for x in report.warnings(name) if "setting timezone" in x] == []
+        assert [x for x in report.warnings(name) if "setting 'timezone'" in x] == []
     (said,) = (x for x in report.warnings("Europe/Berlin") if "timezone" in x)
     assert said.startswith(
-        "the setting timezone was used for no event time of orders, refunds, planned: "
+        "setting 'timezone' has no effect on the event times of orders, refunds, planned: "
     )
     assert "local_time(…)" in said
     assert [
-        x for x in report.advice("letters", timezone="Europe/Berlin") if "setting timezone" in x
+        x for x in report.advice("letters", timezone="Europe/Berlin") if "setting 'timezone'" in x
     ] == []
     # Where another stream needs the setting, these may do without it.
     report.of("bookings").delivered = 1
     report.of("bookings").note_zone_use()
-    assert [x for x in report.warnings("Europe/Berlin") if "setting timezone" in x] == []
+    assert [x for x in report.warnings("Europe/Berlin") if "setting 'timezone'" in x] == []
     assert said in report.advice("letters", timezone="Europe/Berlin")
-    assert [x for x in report.advice("letters", timezone="UTC") if "setting timezone" in x] == []
+    assert [x for x in report.advice("letters", timezone="UTC") if "setting 'timezone'" in x] == []
 
 
 @pytest.mark.parametrize("dry_run", [False, True])

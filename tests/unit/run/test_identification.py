@@ -82,15 +82,15 @@ def test_decision_ids_are_rare(unidentified: int, left_out: dict[str, int], is_i
 def test_what_counts_as_both() -> None:
     """An empty decision ID beside a page's that cannot be used is one event."""
     (said,) = found(100, 100, "decision_id", decision_id=60, decision_id_empty=100).idle_columns()
-    assert said.startswith("decision_id identified nobody in 100 of 100 events (40 empty, 60 ")
+    assert said.startswith("decision_id identified no person in 100 of 100 events (40 empty, 60 ")
 
 
 def test_the_warning() -> None:
     """It has the column and the figures, and nothing of a record."""
     (said,) = found(500, email=481, email_empty=12).idle_columns()
     assert said == (
-        "email identified nobody in 493 of 500 events (12 empty, 481 unusable); look at"
-        " what is mapped to it"
+        "email identified no person in 493 of 500 events (12 empty, 481 unusable);"
+        " check what is mapped to it"
     )
     assert list(found(500, email=400).idle_columns()) == []
 
@@ -98,7 +98,7 @@ def test_the_warning() -> None:
 # What to do about `no_identity`
 
 UNMAPPED = "No e-mail address is mapped in orders: map email, md5 or sha2."
-IDLE = "In orders, {} gave nothing usable: look at what is mapped there."
+IDLE = "In orders, {} had no usable value: check what is mapped there."
 GUESTS = REASONS["no_identity"].meaning
 WITH_PAGES = f"{NO_IDENTITY} Guests often have none."
 

@@ -83,7 +83,7 @@ def test_a_default_ledger_that_cannot_be_used(
     assert ledger is not None
     assert ledger.claim({0: [event("1")]})[0].mine == [event("1")]
     (record,) = caplog.records
-    assert (record.levelname, "goes on without a ledger" in record.message) == ("WARNING", True)
+    assert (record.levelname, "continues without a ledger" in record.message) == ("WARNING", True)
 
 
 def test_a_dry_run_opens_no_file(tmp_path: Path) -> None:

@@ -71,17 +71,17 @@ def test_a_dead_letter_that_is_carried_over() -> None:
     [
         (
             Rejection("orders", "7", "invalid_source", "source", {}, "'shop'"),
-            "rejected as invalid_source, column source ('shop'), event ID 7, and on_invalid is",
+            "rejected as invalid_source, column source ('shop'), event ID 7, and on_rejection is",
         ),
         (
             Rejection("orders", "7", "no_identity", None, {}),
-            "rejected as no_identity, event ID 7, and on_invalid is 'fail'. Neither an e-mail",
+            "rejected as no_identity, event ID 7, and on_rejection is 'fail'. The record has no",
         ),
     ],
 )
 def test_a_rejection_that_ends_the_run(given: Rejection, words: str) -> None:
-    """With `on_invalid: fail`, the message names reason, column, detail and event."""
-    fake = FakeRun(on_invalid="fail")
+    """With `on_rejection: fail`, the message names reason, column, detail and event."""
+    fake = FakeRun(on_rejection="fail")
     with pytest.raises(TooManyRejectedError) as raised:
         fake.run.take("orders", given)
     assert words in str(raised.value)
@@ -90,15 +90,15 @@ def test_a_rejection_that_ends_the_run(given: Rejection, words: str) -> None:
 
 
 def test_what_is_dropped_does_not_end_a_run() -> None:
-    """Also with `on_invalid: fail`, a record without consent is only dropped."""
-    fake = FakeRun(on_invalid="fail")
+    """Also with `on_rejection: fail`, a record without consent is only dropped."""
+    fake = FakeRun(on_rejection="fail")
     fake.run.take("orders", rejection("1", "no_consent"))
     assert fake.run.counts.of("orders").dropped == {"no_consent": 1}
 
 
 def test_a_refusal_after_the_end() -> None:
     """Once a rejection has ended the run, what the API refuses has no outcome."""
-    fake = FakeRun(deliver=lambda given: refuse(given, "1"), on_invalid="fail")
+    fake = FakeRun(deliver=lambda given: refuse(given, "1"), on_rejection="fail")
     fake.run.take("orders", event("1"))
     fake.run.gate.hold("1")
     with pytest.raises(TooManyRejectedError) as raised:
@@ -133,7 +133,7 @@ def test_a_dead_letter_of_another_account_is_named() -> None:
 @pytest.mark.parametrize(("stream", "dropped"), [(DEAD_LETTERS, True), ("orders", False)])
 def test_a_window_that_closes_while_the_run_waits(stream: str, dropped: bool) -> None:
     """In a replay, the event is dropped as expired: it has had its dead letter."""
-    fake = FakeRun(on_invalid="fail" if dropped else "dead_letter")
+    fake = FakeRun(on_rejection="fail" if dropped else "dead_letter")
     fake.run.take(stream, rejection("1", "event_too_old"))
     counts = fake.run.counts.of(stream)
     assert counts.dropped == ({"expired": 1} if dropped else {})
@@ -143,7 +143,7 @@ def test_a_window_that_closes_while_the_run_waits(stream: str, dropped: bool) ->
 
 def test_a_rejection_that_ends_a_replay() -> None:
     """The message does not speak of maps, which do not apply to dead letters."""
-    fake = FakeRun(on_invalid="fail")
+    fake = FakeRun(on_rejection="fail")
     with pytest.raises(TooManyRejectedError) as raised:
         fake.run.take(DEAD_LETTERS, rejection("1", "missing_event_time"))
     assert "let the tap send the row again" in str(raised.value).lower()

@@ -83,12 +83,12 @@ def test_a_file_that_is_not_an_object(tmp_path: Path, content: str) -> None:
     path.write_text(content)
     with pytest.raises(ConfigurationError) as raised:
         config_of(str(path))
-    assert str(raised.value) == f"the configuration file '{path}' is no JSON object"
+    assert str(raised.value) == f"the configuration file '{path}' is not a JSON object"
     assert raised.value.__suppress_context__
 
 
 @pytest.mark.parametrize(
-    ("name", "reason"), [("nowhere.json", "there is no such file"), ("", "Is a directory")]
+    ("name", "reason"), [("nowhere.json", "the file does not exist"), ("", "Is a directory")]
 )
 def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:
     """The message names the file and the reason."""
@@ -147,7 +147,7 @@ def test_the_options(tmp_path: Path) -> None:
         (ConfigurationError("wrong"), 2, "wrong"),
         (InputError("odd"), 1, "odd"),
         (RecordsWithoutSchemaException("early"), 1, "early"),
-        (ValueError("ann@example.com"), 1, "the run ended on an unforeseen ValueError"),
+        (ValueError("ann@example.com"), 1, "the run ended with an unexpected ValueError"),
     ],
 )
 def test_exit_codes(
@@ -291,7 +291,7 @@ def test_explain_checks_the_settings(
     path = tmp_path / "token"
     path.write_text("t0ken")
     assert explained(target, capsys, {"auth_token_path": str(path)})
-    with pytest.raises(ConfigurationError, match="remove one of them"):
+    with pytest.raises(ConfigurationError, match="but both are set: remove one"):
         explained(target, capsys, {"auth_token_path": str(path), "auth_token": "t0ken"})
 
 
@@ -300,40 +300,40 @@ def test_explain_checks_the_settings(
     [
         (
             {"explained": True, "letters_path": ""},
-            "--explain and --dead-letters do different things: give one of them",
+            "--explain and --dead-letters cannot be combined: give one of them",
         ),
         (
             {"about": True, "preset": "shopify", "letters_path": "x"},
-            "--about and --preset and --dead-letters do different things: give one of them",
+            "--about and --preset and --dead-letters cannot be combined: give one of them",
         ),
         (
             {"letters_path": "", "about_format": "markdown"},
-            "--dead-letters has no format markdown; it has json",
+            "--dead-letters does not support the format markdown; it supports json",
         ),
         (
             {"explained": True, "about_format": "markdown"},
-            "--explain has no format markdown; it has json",
+            "--explain does not support the format markdown; it supports json",
         ),
         (
             {"page_path": "", "about_format": "markdown"},
-            "--report has no format markdown; it has text and json",
+            "--report does not support the format markdown; it supports text and json",
         ),
         (
             {"health": True, "about_format": "json"},
-            "--health has no format json; it has no other",
+            "--health does not support the format json; it supports no format",
         ),
         (
             {"page_path": "x", "about_format": "text"},
-            "--report with --format prints, and writes no page: leave out its path",
+            "--report with --format prints and writes no page: remove its path",
         ),
-        ({"page_path": "", "max_age": 2.0}, "--max-age is a limit of --health: give both"),
+        ({"page_path": "", "max_age": 2.0}, "--max-age works only with --health: give both"),
         (
             {"page_path": "", "health": True},
-            "--report and --health do different things: give one of them",
+            "--report and --health cannot be combined: give one of them",
         ),
         (
             {"letters_path": "", "expected": "x"},
-            "--expect compares what --explain finds: give both",
+            "--expect works only with --explain: give both",
         ),
         (
             {"letters_path": "", "file_input": io.StringIO()},

@@ -25,7 +25,8 @@ import logging, os, signal, sqlite3, sys, threading
 from target_liveintent.singer.signals import StopSignals
 
 logging.basicConfig(format="%(levelname)s %(message)s")
-signals = StopSignals(logging.getLogger(), lambda: "it waits for a test", " (run 1)", 0.5)
+clauses = lambda: "it waits for a test", lambda: "run it again"
+signals = StopSignals(logging.getLogger(), *clauses, " (run 1)", 0.5)
 for number in (signal.SIGTERM, signal.SIGINT):
     signal.signal(number, lambda number, _: signals.note(number))
 signal.signal(signal.SIGUSR1, lambda *_: None)
@@ -71,8 +72,8 @@ def hanging() -> Iterator[list[Hanging]]:
 
 def line(name: str) -> str:
     return (
-        f"WARNING stopped by {name}, but after 0 seconds it waits for a test; so the run ends here,"
-        " and the next one goes on where STATE stands (run 1)"
+        f"WARNING stopped by {name}, but after 0 seconds it waits for a test; so the process ends"
+        " now: run it again (run 1)"
     )
 
 
@@ -123,7 +124,7 @@ def test_a_signal_that_stops_nothing(hanging: list[Hanging]) -> None:
 
 def test_a_second_signal(hanging: list[Hanging]) -> None:
     """A second signal that comes soon is part of the same stop."""
-    signals = StopSignals(LOGGER, str, "")
+    signals = StopSignals(LOGGER, str, str, "")
     assert signals.note(signal.SIGINT)
     assert not signals.note(signal.SIGTERM)
     assert signals.received == signal.SIGINT
@@ -135,7 +136,7 @@ def test_what_was_there_before_is_given_back() -> None:
     os.set_blocking(writable, False)
     before = signal.set_wakeup_fd(writable)
     try:
-        with StopSignals(LOGGER, str, "") as wake:
+        with StopSignals(LOGGER, str, str, "") as wake:
             assert len(wake) == 1
         assert signal.set_wakeup_fd(before) == writable
     finally:

@@ -96,7 +96,7 @@ def test_a_record_without_its_schema() -> None:
     """A stream that has not come is an error of the tap, before and after other streams."""
     found = Registered()
     found.send("orders")
-    with pytest.raises(RecordsWithoutSchemaException, match="stream 'returns' sends a record"):
+    with pytest.raises(RecordsWithoutSchemaException, match="stream 'returns' has a record"):
         found.streams.sinks["returns"]
     assert list(found.streams.sinks) == ["orders"]
 
@@ -121,10 +121,10 @@ def test_the_columns_of_a_stream() -> None:
         (schema(None), "a SCHEMA message without a stream"),
         (schema(""), "a SCHEMA message without a stream"),
         (schema("a\nb"), "whose stream's name cannot be printed"),
-        (Message("SCHEMA", "orders"), "the SCHEMA of stream 'orders' names no properties"),
+        (Message("SCHEMA", "orders"), "the SCHEMA of stream 'orders' has no properties"),
         (
             Message("SCHEMA", "orders", schema=msgspec.Raw(b'{"properties": []}')),
-            "the SCHEMA of stream 'orders' names no properties",
+            "the SCHEMA of stream 'orders' has no properties",
         ),
         (Message("SCHEMA", "orders", schema=msgspec.Raw(b"[]")), "not what a tap sends"),
         (
@@ -152,7 +152,7 @@ def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
     )
     with pytest.raises(StreamMappingError) as raised:
         found.send("people", ("id", "mail"))
-    assert "stream 'people' can never give an event: it lacks event_time;" in str(raised.value)
+    assert "stream 'people' cannot produce any event: it lacks event_time;" in str(raised.value)
     assert "Its columns are: id, mail. A map to start from:\nstream_maps:" in str(raised.value)
     assert found.made == []
     assert not found.streams.has_events
@@ -232,7 +232,7 @@ def test_dead_letters_and_the_test_of_meltano() -> None:
 def test_delivered_events_are_refused() -> None:
     """They would be sent again, whatever the settings say of other streams."""
     for maps in ({}, {"__else__": "__NULL__"}, {DELIVERED_EVENTS: {}}):
-        with pytest.raises(InputError, match="holds events that LiveIntent has already"):
+        with pytest.raises(InputError, match="holds events that LiveIntent already has"):
             Registered(maps).send(DELIVERED_EVENTS)
 
 
@@ -242,7 +242,7 @@ def test_misspelled_columns_are_warned_about_once(caplog: pytest.LogCaptureFixtu
     found.send("orders", ("created", "mail", "id"))
     found.send("orders", ("created", "mail", "id", "more"))
     assert caplog.messages == [
-        "the map of 'orders' has a column 'valeu' that no event has; is it 'value'?"
+        "the map of 'orders' has an unknown column 'valeu', which is not sent; is it 'value'?"
     ]
 
 
@@ -308,7 +308,9 @@ def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
     found.send("orders")
     found.streams.warn_of_absent_streams()
     found.streams.warn_of_absent_streams()
-    assert caplog.messages == ["a map names stream 'ordres', which did not come; is it 'orders'?"]
+    assert caplog.messages == [
+        "a stream map names 'ordres', which is not in the input; is it 'orders'?"
+    ]
 
 
 def test_a_run_without_mapped_streams() -> None:
@@ -318,6 +320,6 @@ def test_a_run_without_mapped_streams() -> None:
     with pytest.raises(StreamMappingError) as raised:
         found.streams.fail_unmapped()
     assert str(raised.value) == (
-        "not one of the streams that came (people) is mapped to events;"
+        "none of the streams in the input (people) is mapped to events;"
         " the stream maps are for: orders, x*"
     )

@@ -61,7 +61,7 @@ def test_an_address_as_the_name_of_a_column_is_hidden() -> None:
 )
 def test_schemas_that_cannot_be_used(schema: dict[str, Any]) -> None:
     """A schema that is wrong, or refers to another place, ends the run; nothing is fetched."""
-    with pytest.raises(InvalidJSONSchema, match="the tap's SCHEMA is no JSON schema"):
+    with pytest.raises(InvalidJSONSchema, match="the tap's SCHEMA is not a valid JSON schema"):
         RecordValidator(schema)
 
 

@@ -40,9 +40,10 @@ USED = {
     "max_requests_per_minute",
     "flush_interval_seconds",
     "ledger_url",
+    "ledger_password",
     "request_timeout_seconds",
     "max_retry_seconds",
-    "on_invalid",
+    "on_rejection",
     "max_dead_letter_percent",
     "dead_letter_path",
     "suppression_path",
@@ -172,7 +173,7 @@ def test_no_task_has_a_ledger() -> None:
 def test_columns_that_never_give_an_event() -> None:
     """The message is the same as the target's."""
     words = (
-        "stream 'orders' can never give an event: it lacks event_time; one of email, md5, sha2,"
+        "stream 'orders' cannot produce any event: it lacks event_time; one of email, md5, sha2,"
         " decision_id, source_url. Its columns are: id."
     )
     with pytest.raises(StreamMappingError) as raised:
@@ -184,7 +185,7 @@ def test_unknown_options() -> None:
     """A warning names a misspelled option and the nearest known one, but no option of Spark's."""
     given = {**GOOD, "pixle_id": "1", "checkpointlocation": "x", "path": "y"}
     (warning,) = warnings_of(given, COLUMNS)
-    assert "'pixle_id' is unknown and does nothing; did you mean 'pixel_id'?" in warning
+    assert "'pixle_id' is unknown and has no effect; did you mean 'pixel_id'?" in warning
 
 
 @pytest.mark.parametrize("given", [{}, {"path": "y"}])

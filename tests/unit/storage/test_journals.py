@@ -1,135 +1,35 @@
-"""The take-over of dead letters: whenever it is killed, each letter is there once in the end."""
+"""The take-over of dead letters, and what is put back of them."""
 
 from __future__ import annotations
 
-import contextlib
+import errno
 import json
 import os
 import stat
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
+from replay_support import (
+    SENT,
+    killed_at,
+    left,
+    letter,
+    others,
+    records,
+    replay,
+    write,
+)
 
-from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import InputError, StorageError
-from target_liveintent.storage import journals
+from target_liveintent.storage import put_back
 from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
 from target_liveintent.storage.journals import Journal, TakenOver
-from target_liveintent.storage.replayed import Replayed, count_letters
+from target_liveintent.storage.put_back import PutBackToFile
+from target_liveintent.storage.replayed import Replayed
 
 if TYPE_CHECKING:
     from contextlib import AbstractContextManager
     from pathlib import Path
-
-KILLED = 99
-STEPS = ("open", "write", "fsync", "rename", "replace", "unlink", "ftruncate")
-"""The calls that change something on the disk, by which a kill is placed."""
-SENT = {"0", "1", "2", "3"}
-REJECTED = "4"
-
-
-def letter(event_id: str, **more: Any) -> bytes:
-    record = {"event_id": event_id, **more}
-    return json.dumps({"type": "RECORD", "stream": DEAD_LETTERS, "record": record}).encode() + b"\n"
-
-
-def write(path: Path, *event_ids: str) -> None:
-    file = DeadLetterFile(str(path))
-    for event_id in event_ids:
-        file.write(letter(event_id))
-    file.close()
-
-
-def records(path: Path) -> list[dict[str, Any]]:
-    messages = [json.loads(line) for line in path.read_bytes().splitlines()]
-    return [one["record"] for one in messages if one["type"] == "RECORD"]
-
-
-def left(folder: Path) -> list[str]:
-    """Return the IDs of all letters in files named as dead letters, sorted."""
-    return sorted(x["event_id"] for path in folder.glob("*dead-letters*") for x in records(path))
-
-
-def others(folder: Path) -> list[str]:
-    return [path.name for path in folder.iterdir() if "dead-letters" not in path.name]
-
-
-def replay(path: Path, to: Path, run_id: str = "1") -> None:
-    """Do what a replay does: some letters are sent, one is rejected again, the others stay."""
-    letters = TakenOver(str(path))
-    replayed = Replayed()
-    with letters.alone(), contextlib.ExitStack() as at_end:
-        at_end.callback(replayed.release)
-        count_letters(letters.sources)
-        for line in replayed.read(letters.take(run_id, str(to))):
-            event_id = json.loads(line)["record"]["event_id"]
-            number = replayed.current
-            assert number is not None
-            if event_id in SENT:
-                replayed.settle([number])
-            elif event_id == REJECTED:
-                replayed.replace(number, letter(REJECTED, run_id=run_id))
-        replayed.close()
-
-
-def killed_at(step: int, path: Path, to: Path) -> bool:
-    """Replay in a child that is killed at a step; return whether it came so far."""
-    child = os.fork()
-    if child == 0:
-        left_to_go = step
-
-        def counted(name: str, real: Any) -> Any:
-            def call(*arguments: Any, **named: Any) -> Any:
-                nonlocal left_to_go
-                if left_to_go == 0:
-                    if name == "write":  # Half of it reaches the file.
-                        real(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                    os._exit(KILLED)
-                left_to_go -= 1
-                return real(*arguments, **named)
-
-            return call
-
-        try:
-            for name in STEPS:
-                setattr(os, name, counted(name, getattr(os, name)))
-            replay(path, to, f"killed-{step}")
-        except BaseException:  # noqa: BLE001 (pytest must not go on in the child)
-            os._exit(1)
-        os._exit(0)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in {0, KILLED}
-    return code == KILLED
-
-
-@pytest.mark.parametrize("way", ["same", "other", "other folder", "twice"])
-def test_a_kill_at_each_step(tmp_path: Path, way: str) -> None:
-    """A repetition finishes the work; nothing is lost, nothing is there twice, no file is left."""
-    step = 0
-    while True:
-        folder = tmp_path / str(step)
-        folder.mkdir()
-        to = folder / "dead-letters"
-        path = {"same": to, "twice": to, "other folder": folder / "there" / "again"}.get(
-            way, folder / "again"
-        )
-        path.parent.mkdir(exist_ok=True)
-        write(path, *map(str, range(10)))
-        if path != to:
-            write(to, "a", "b")
-        was_killed = killed_at(step, path, to)
-        write(to, "c")  # A run goes on meanwhile.
-        if way == "twice":
-            killed_at(step + 3, path, to)
-        replay(path, to)
-        wanted = [*map(str, range(4, 10)), *(["c"] if path == to else ["a", "b", "c"])]
-        assert left(folder) == sorted(wanted), step
-        assert [name for name in others(folder) if name != "there"] == [], step
-        assert list(path.parent.iterdir()) == ([to] if path.parent == folder else []), step
-        if not was_killed:
-            break
-        step += 1
-    assert step > 12
 
 
 def test_what_was_to_be_put_back_goes_first(tmp_path: Path) -> None:
@@ -241,13 +141,33 @@ def test_what_cannot_be_put_back(tmp_path: Path) -> None:
     assert others(tmp_path) == []
 
 
+def test_a_full_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """What is not whole is removed; the journal stays, and the next replay goes on with it."""
+    path = tmp_path / "dead-letters"
+    write(path, "1", "7")
+    real = os.fsync
+
+    def full(file: int) -> None:
+        if os.readlink(f"/proc/self/fd/{file}").endswith(".rest.new"):  # noqa: PTH115
+            raise OSError(errno.ENOSPC, os.strerror(errno.ENOSPC))
+        real(file)
+
+    monkeypatch.setattr(os, "fsync", full)
+    with pytest.raises(StorageError, match=r"dead_letter_path .* No space left on device"):
+        replay(path, path)
+    assert {one.rpartition(".")[2] for one in others(tmp_path)} == {"journal", "notes"}
+    monkeypatch.undo()
+    replay(path, path, "2")
+    assert (left(tmp_path), others(tmp_path)) == (["7"], [])
+
+
 def test_a_part_can_be_left_again(tmp_path: Path) -> None:
     """The second time, everything is there already."""
     path = tmp_path / "dead-letters"
     write(path, "7", "8")
     letters = TakenOver(str(path))
     with letters.alone():
-        (part,) = letters.take("1", str(path))
+        (part,) = letters.take("1")
         assert isinstance(part, Journal)
         for _ in range(2):
             part.leave([letter("8")])
@@ -258,28 +178,44 @@ def test_two_replays_complete_the_same(tmp_path: Path, monkeypatch: pytest.Monke
     """The slower one finds nothing to do, also where the letters have been taken away since."""
     path, to = tmp_path / "again", tmp_path / "dead-letters"
     write(path, "7")
-    with monkeypatch.context() as patched:
-        patched.setattr(journals, "complete_commit", lambda _: None)
-        replay(path, to)
-    complete = journals.complete_commit
-    (commit,) = tmp_path.glob("*.commit")
+    for step in range(100):
+        assert killed_at(step, path, to)
+        if PutBackToFile(str(to)).rests:
+            break
 
     class Slow(DeadLetterFile):
         def in_place(self) -> AbstractContextManager[int]:
             with monkeypatch.context() as patched:
-                patched.setattr(journals, "DeadLetterFile", DeadLetterFile)
-                complete(str(commit))
+                patched.setattr(put_back, "DeadLetterFile", DeadLetterFile)
+                PutBackToFile(str(to)).complete()
             assert left(tmp_path) == ["7"]
             to.unlink()
             return super().in_place()
 
-    monkeypatch.setattr(journals, "DeadLetterFile", Slow)
-    complete(str(commit))
+    monkeypatch.setattr(put_back, "DeadLetterFile", Slow)
+    PutBackToFile(str(to)).complete()
+    assert left(tmp_path) == []
+    monkeypatch.undo()
+    replay(path, to)
     assert left(tmp_path) == []
     assert others(tmp_path) == []
 
 
-@pytest.mark.parametrize("torn", [b"", b"9", b'9 {"type":"REC'])
+def test_what_was_to_be_put_back_is_replayed_to_another_file(tmp_path: Path) -> None:
+    """It is put back first, where it belongs, and taken over from there."""
+    path, to, other = tmp_path / "again", tmp_path / "dead-letters", tmp_path / "dead-letters-2"
+    write(path, "7", "8")
+    for step in range(100):
+        assert killed_at(step, path, to)
+        if PutBackToFile(str(to)).rests:
+            break
+    assert replay(to, other, "2", {"7"}) == ["7"]
+    assert (left(tmp_path), [x["event_id"] for x in records(other)]) == (["8"], ["8"])
+    replay(path, to, "3")
+    assert (left(tmp_path), others(tmp_path)) == (["8"], [])
+
+
+@pytest.mark.parametrize("torn", [b"", b"9", b'9 {"type":"REC', b"99\n"])
 def test_a_repetition_goes_on_with_the_notes(tmp_path: Path, torn: bytes) -> None:
     """What was settled is not read again; of what was replaced, the new letter is."""
     path = tmp_path / "dead-letters"
@@ -287,7 +223,7 @@ def test_a_repetition_goes_on_with_the_notes(tmp_path: Path, torn: bytes) -> Non
     killed = Replayed()
     letters = TakenOver(str(path))
     with letters.alone():
-        for line in killed.read(letters.take("1", str(path))):
+        for line in killed.read(letters.take("1")):
             number = killed.current
             assert number is not None
             if b'"3"' in line:
@@ -301,7 +237,7 @@ def test_a_repetition_goes_on_with_the_notes(tmp_path: Path, torn: bytes) -> Non
         file.write(torn)
     again = Replayed()
     with letters.alone():
-        read = [json.loads(line)["record"] for line in again.read(letters.take("2", str(path)))]
+        read = [json.loads(line)["record"] for line in again.read(letters.take("2"))]
         assert [x["event_id"] for x in read] == ["0", "2", "4", "5", "6", "7", "8", "9"]
         assert [x.get("reason") for x in read] == [None, None, None, "new", *[None] * 4]
         assert (again.settled_before, again.count) == (2, 10)
@@ -321,7 +257,7 @@ def test_a_replay_that_fails_before_it_reads(tmp_path: Path) -> None:
     for settles in (True, False):
         replayed = Replayed()
         with letters.alone():
-            lines = replayed.read(letters.take(str(settles), str(path)))
+            lines = replayed.read(letters.take(str(settles)))
             if settles:
                 next(lines)
                 replayed.settle([0])
@@ -340,7 +276,7 @@ def test_the_new_file_has_the_rights_of_the_old_one(tmp_path: Path, mode: int) -
     file.write(b'{"a":1}\n')
     file.close()
     path.chmod(mode)
-    (part,) = TakenOver(str(path)).take("run-2", str(path))
+    (part,) = TakenOver(str(path)).take("run-2")
     assert not path.exists()
     part.leave([b'{"a":1}\n'])
     assert stat.S_IMODE(path.stat().st_mode) == mode

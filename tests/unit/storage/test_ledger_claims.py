@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -141,7 +142,7 @@ def test_a_run_that_stood_still(any_ledgers: Ledgers) -> None:
     assert found.mine == events(3)
     clock.now += 60
     for ask in (ledger.write, lambda: claim(ledger, events(3, 6)), ledger.write):
-        with pytest.raises(StorageError, match=r"stood still for so long that its claims in"):
+        with pytest.raises(StorageError, match=r"suspended for so long that its claims in"):
             ask()
         clock.now += 1
     ledger.close()
@@ -162,6 +163,21 @@ def test_a_run_that_stood_still_for_nothing(any_ledgers: Ledgers) -> None:
     ledger.end(number, events(3))
     ledger.close()
     assert any_ledgers.rows() == 3
+
+
+def test_claims_that_nobody_asks_about_are_forgotten(any_ledgers: Ledgers) -> None:
+    """The next confirmation removes those that have lapsed for a day; younger ones stay."""
+    for hours in (23, 25):
+        claim(any_ledgers(run_id=f"dead-{hours}"), [event(f"of-{hours}")])
+        ago = f"clock_timestamp() - interval '{hours} hours'"
+        if not any_ledgers.url:
+            ago = str(int(time.time()) - hours * 3600)
+        any_ledgers.query(f"UPDATE claims SET until = {ago} WHERE run_id = 'dead-{hours}'")  # noqa: S608
+    other = any_ledgers()
+    claim(other, events(1))
+    assert claims(any_ledgers) == ["dead-23", "dead-25", "run-2"]
+    remember(other, *events(1, 2))
+    assert claims(any_ledgers) == ["dead-23", "run-2"]
 
 
 def test_runs_take_turns(any_ledgers: Ledgers) -> None:

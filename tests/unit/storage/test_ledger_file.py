@@ -141,9 +141,7 @@ def test_a_default_ledger_that_is_locked(ledgers: Ledgers) -> None:
     remember(ledger, event("2"))
     other.close()
     (line,) = said
-    assert (
-        "another process, such as another run, does not let go of it (database is locked)" in line
-    )
+    assert "another process, such as another run, keeps it locked (database is locked)" in line
     assert unsent(ledger, [event("2"), event("3")]) == [event("3")]
     assert rows(ledgers.path) == 1
 

@@ -93,7 +93,7 @@ def test_a_lock_while_an_event_is_noted(ledgers: Ledgers) -> None:
     remember(ledger, event())
     assert time.monotonic() - start < 3
     signal.signal(signal.SIGALRM, handler)
-    assert seen == ["signal", "another process still holds the file of ledger_path"]
+    assert seen == ["signal", "another process still locks the file of ledger_path"]
     assert not ledger.waits_for
     assert unsent(ledger, [event()]) == []
     other.close()

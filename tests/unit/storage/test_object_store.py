@@ -122,7 +122,7 @@ def test_what_passes_is_tried_again(faults: list[Exception]) -> None:
     assert opened.store.read("a") == b"x"
     assert opened.clock.waits == [0.5, 1.0, 2.0]
     assert opened.warnings == [
-        "a_path cannot be reached (no connection); it is tried again for 60 seconds"
+        "a_path cannot be reached (the connection failed); the run tries again for 60 seconds"
     ]
 
 
@@ -131,7 +131,7 @@ def test_an_outage_that_goes_on(faults: list[Exception]) -> None:
     opened = Opened(seconds=60)
     faults += [EndpointConnectionError("s3cr3t")] * 100
     start = opened.clock.now
-    with pytest.raises(StorageError, match=r"a_path cannot be reached.* 60 seconds: no connection"):
+    with pytest.raises(StorageError, match=r"a_path could not be reached for 60 seconds: the con"):
         opened.store.put("a", b"x")
     assert opened.clock.now - start == 60
     assert max(opened.clock.waits) == 10
@@ -166,7 +166,7 @@ def test_claims_do_not_lapse_while_a_store_is_waited_for(
 def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A try ends in time, whatever the store's library thinks of that."""
     monkeypatch.setattr(object_store, "_LEAST_SECONDS", 0.05)
-    with pytest.raises(StorageError, match=r"a_path cannot be reached.*: no answer in time"):
+    with pytest.raises(StorageError, match=r"a_path could not be reached.*: no answer in time"):
         Opened("silent://bucket/folder", seconds=0).store.put("a", b"x")
 
 
@@ -183,7 +183,7 @@ def test_an_outage_that_is_over_gives_new_time(faults: list[Exception]) -> None:
     ("fault", "words"),
     [
         (PermissionError("s3cr3t"), "access is denied"),
-        (FileNotFoundError("s3cr3t"), "it is not there"),
+        (FileNotFoundError("s3cr3t"), "it does not exist"),
         (NoCredentialsError("s3cr3t"), "no credentials are found in the environment"),
         (OSError(22, "Invalid argument"), "Invalid argument"),
         (ValueError("s3cr3t"), "ValueError"),
@@ -204,7 +204,7 @@ def test_what_no_retry_can_fix(faults: list[Exception], fault: Exception, words:
     [
         (PermissionError, "InvalidAccessKeyId", "access is denied (InvalidAccessKeyId)"),
         (PermissionError, "403", "access is denied"),
-        (FileNotFoundError, "NoSuchBucket", "it is not there (NoSuchBucket)"),
+        (FileNotFoundError, "NoSuchBucket", "it does not exist (NoSuchBucket)"),
         (RuntimeError, "SlowDown", "SlowDown"),
         (RuntimeError, "", "RuntimeError"),
     ],
@@ -247,7 +247,7 @@ def test_a_check_that_fails(faults: list[Exception], fault: Exception) -> None:
 def test_a_check_during_an_outage(faults: list[Exception]) -> None:
     """It is no error of the settings."""
     faults += [EndpointConnectionError()] * 100
-    with pytest.raises(StorageError, match="a_path cannot be reached"):
+    with pytest.raises(StorageError, match="a_path could not be reached"):
         Opened().store.check()
 
 
@@ -265,7 +265,7 @@ def test_folders_on_a_disk(tmp_path: Path) -> None:
 
 @pytest.mark.parametrize("url", ["faulty://", "faulty:///"])
 def test_a_url_without_a_bucket(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="a_path names no bucket"):
+    with pytest.raises(ConfigurationError, match="a_path does not name a bucket"):
         Opened(url)
 
 
@@ -287,7 +287,7 @@ def test_a_missing_package(monkeypatch: pytest.MonkeyPatch, url: str, package: s
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigurationError) as raised:
         Opened(url)
-    assert str(raised.value) == f"a_path needs a package that is missing: {package}"
+    assert str(raised.value) == f"a_path needs a package that is not installed: {package}"
 
 
 def test_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:

@@ -11,7 +11,8 @@ from fakes import LOGGER, settings
 from unit_support import SETTINGS
 
 from target_liveintent.conversions.model import Rejection
-from target_liveintent.errors import StorageError
+from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.storage import replay_notes
 from target_liveintent.storage.dead_letters import HEAD, dead_letter_line
 from target_liveintent.storage.places import Places
 from target_liveintent.storage.replayed import Replayed
@@ -37,6 +38,7 @@ ONE, TWO, THREE = map(line, "123")
 def files(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Iterator[Any]:
     """Make a bucket, and go to an empty folder."""
     monkeypatch.chdir(tmp_path)
+    monkeypatch.setattr("tempfile.tempdir", str(tmp_path))
     files = fsspec.filesystem("memory")
     files.mkdir("/bucket")
     yield files
@@ -80,14 +82,14 @@ def test_an_object_that_is_gone(files: Any) -> None:
 
 def test_nothing_is_there() -> None:
     letters = letters_at(URL)
-    assert (list(letters.sources), list(letters.take("run-2", URL))) == ([], [])
+    assert (list(letters.sources), list(letters.take("run-2"))) == ([], [])
 
 
 @pytest.mark.parametrize("left", [[], [TWO]])
 def test_what_is_left_stays(files: Any, left: list[bytes]) -> None:
     """One PUT or DELETE leaves what has no other outcome; it can be repeated."""
     files.pipe_file("/bucket/letters/a.singer", HEAD + ONE + TWO)
-    (part,) = letters_at(URL).take("run-2", URL + "/")
+    (part,) = letters_at(URL).take("run-2")
     part.leave(line for line in part.lines() if line in left)
     part.leave(left)
     assert objects(files) == ({"letters/a.singer": HEAD + TWO} if left else {})
@@ -98,7 +100,7 @@ def test_what_is_left_goes_to_another_folder(files: Any) -> None:
     other = "memory://bucket/other"
     for _ in range(2):  # As after a kill between the PUT and the DELETE.
         files.pipe_file("/bucket/letters/a.singer", HEAD + ONE + TWO)
-        (part,) = letters_at(URL, other).take("run-2", other)
+        (part,) = letters_at(URL, other).take("run-2")
         part.leave([TWO])
     ((name, content),) = objects(files).items()
     assert name.startswith("other/a-")
@@ -109,7 +111,7 @@ def test_what_is_left_goes_to_a_file(files: Any, tmp_path: Path) -> None:
     """A repetition adds what the file lacks."""
     for left in ([TWO], [TWO, THREE]):
         files.pipe_file("/bucket/letters/a.singer", HEAD + ONE + TWO + THREE)
-        (part,) = letters_at(URL, "own.singer").take("run-2", "own.singer")
+        (part,) = letters_at(URL, "own.singer").take("run-2")
         part.leave(left)
     assert objects(files) == {}
     content = (tmp_path / "own.singer").read_bytes()
@@ -122,7 +124,7 @@ def test_a_file_goes_to_a_store(files: Any, tmp_path: Path) -> None:
     path.write_bytes(HEAD + ONE + TWO)
     letters = letters_at(str(path))
     assert [source.name for source in letters.sources] == [str(path)]
-    (part,) = letters.take("run-2", URL)
+    (part,) = letters.take("run-2")
     assert not path.exists()
     assert list(part.lines())[1:3] == [ONE, TWO]
     part.leave([TWO])
@@ -134,22 +136,47 @@ def test_a_file_goes_to_a_store(files: Any, tmp_path: Path) -> None:
 def test_a_file_of_which_nothing_is_left(files: Any, tmp_path: Path) -> None:
     path = tmp_path / "own.singer"
     path.write_bytes(HEAD + ONE)
-    (part,) = letters_at(str(path)).take("run-2", URL)
+    (part,) = letters_at(str(path)).take("run-2")
     part.leave([])
     assert (objects(files), list(tmp_path.iterdir())) == ({}, [])
 
 
-def test_many_objects(files: Any, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Objects that are sent whole need no open file each: there can be thousands."""
-    monkeypatch.setattr("tempfile.TemporaryFile", None)
-    for number in range(30):
+def test_many_objects(files: Any) -> None:
+    """Objects need no open file each, whatever becomes of their letters: there can be thousands."""
+    for number in range(50):
         files.pipe_file(f"/bucket/letters/{number:02}.singer", HEAD + ONE + TWO)
+    new = line("new")
     replayed = Replayed()
-    for _ in replayed.read(letters_at(URL).take("run-2", URL)):
-        replayed.settle([replayed.current])
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    for number, _ in enumerate(replayed.read(letters_at(URL).take("run-2"))):
+        if number % 2:
+            replayed.settle([number])
+        else:
+            replayed.replace(number, new)
+    assert len(os.listdir("/proc/self/fd")) == before  # noqa: PTH208
     replayed.close()
     replayed.release()
-    assert objects(files) == {}
+    assert objects(files) == {f"letters/{number:02}.singer": HEAD + new for number in range(50)}
+
+
+def test_new_letters_that_fill_the_memory(
+    files: Any, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """They go to a scratch file of all objects, which has no name or goes with the process."""
+    monkeypatch.setattr(replay_notes, "_MOST_IN_MEMORY", 100)
+    for number in range(5):
+        files.pipe_file(f"/bucket/letters/{number}.singer", HEAD + 20 * ONE)
+    before = len(os.listdir("/proc/self/fd"))  # noqa: PTH208
+    replayed = Replayed()
+    for number, _ in enumerate(replayed.read(letters_at(URL).take("run-2"))):
+        replayed.replace(number, line(f"new-{number}"))
+    assert len(os.listdir("/proc/self/fd")) - before <= 1  # noqa: PTH208
+    replayed.close()
+    replayed.release()
+    for number in range(5):
+        new = [line(f"new-{20 * number + one}") for one in range(20)]
+        assert objects(files)[f"letters/{number}.singer"] == b"".join([HEAD, *new])
+    assert list(tmp_path.iterdir()) == []
 
 
 def test_an_object_that_another_replay_has_changed(files: Any) -> None:
@@ -157,7 +184,7 @@ def test_an_object_that_another_replay_has_changed(files: Any) -> None:
     path = "/bucket/letters/a.singer"
     files.pipe_file(path, HEAD + ONE + TWO)
     replayed = Replayed()
-    read = list(replayed.read(letters_at(URL).take("run-1", URL)))
+    read = list(replayed.read(letters_at(URL).take("run-1")))
     replayed.settle(range(len(read)))
     files.pipe_file(path, HEAD + TWO)
     with pytest.raises(StorageError, match="has changed while its dead letters were sent"):
@@ -165,32 +192,58 @@ def test_an_object_that_another_replay_has_changed(files: Any) -> None:
     assert objects(files) == {"letters/a.singer": HEAD + TWO}
 
 
-def test_one_replay_at_a_time(tmp_path: Path) -> None:
-    """Replays of a folder that start in the same place keep out of each other's way."""
+@pytest.mark.parametrize("to", [URL, "own.singer"])
+def test_one_replay_at_a_time(tmp_path: Path, to: str) -> None:
+    """Replays of a folder on one machine keep out of each other's way."""
     with (
-        letters_at(URL).alone(),
+        letters_at(URL, to).alone(),
         pytest.raises(StorageError, match=f"another replay of '{URL}' goes on"),
-        letters_at(URL + "/").alone(),
+        letters_at(URL + "/", to).alone(),
     ):
         pass
     assert list(tmp_path.iterdir()) == []
 
 
-def test_the_ledger_of_a_replay(tmp_path: Path) -> None:
+@pytest.mark.parametrize("to", [URL, "own.singer"])
+def test_the_ledger_of_a_replay(tmp_path: Path, to: str) -> None:
     """It has a name of its own for each folder, and goes in the end."""
-    letters = letters_at(URL)
-    assert letters.ledger != letters_at(URL + "2").ledger
+    letters = letters_at(URL, to)
+    assert letters.ledger != letters_at(URL + "2", to).ledger
     assert os.path.dirname(letters.ledger) == str(tmp_path)  # noqa: PTH120
     (tmp_path / os.path.basename(letters.ledger)).touch()  # noqa: PTH119
     letters.forget_ledger()
     assert list(tmp_path.iterdir()) == []
 
 
+def test_a_working_folder_that_cannot_be_written(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """What a replay needs besides is in the folder for temporary files."""
+    monkeypatch.chdir("/proc")
+    with letters_at(URL).alone():
+        (lock,) = tmp_path.iterdir()
+    assert lock.suffix == ".lock"
+    assert list(tmp_path.iterdir()) == []
+
+
+def test_nothing_can_be_written_on_this_machine(monkeypatch: pytest.MonkeyPatch) -> None:
+    """A replay from a store to a store needs no file; only without a ledger, it has one."""
+
+    def gettempdir() -> str:
+        raise FileNotFoundError
+
+    monkeypatch.setattr("tempfile.gettempdir", gettempdir)
+    monkeypatch.chdir("/proc")
+    letters = letters_at(URL)
+    with letters.alone(), pytest.raises(ConfigurationError, match="set TMPDIR"):
+        letters.ledger  # noqa: B018
+
+
 def test_a_file_that_cannot_be_written(files: Any, tmp_path: Path) -> None:
     """What is left of an object stays in it."""
-    (tmp_path / "own.singer").mkdir()
     files.pipe_file("/bucket/letters/a.singer", HEAD + ONE)
-    (part,) = letters_at(URL, "memory://bucket/x").take("run-2", str(tmp_path / "own.singer"))
+    (part,) = letters_at(URL, str(tmp_path / "own.singer")).take("run-2")
+    (tmp_path / "own.singer").mkdir()
     with pytest.raises(StorageError, match=r"dead_letter_path .* cannot be written"):
         part.leave([ONE])
     assert objects(files) == {"letters/a.singer": HEAD + ONE}

@@ -22,6 +22,7 @@ from history_support import (
     run,
 )
 
+from target_liveintent.errors import StorageError
 from target_liveintent.reporting.history.folder import HistoryFolder
 from target_liveintent.reporting.history.model import FORMAT, DayFigures, DayFile, History
 
@@ -96,7 +97,7 @@ def test_a_run_that_comes_late_joins_its_day(memory: MemoryFolder) -> None:
 
 
 def test_two_runs_that_fold_at_the_same_time_lose_nothing(memory: MemoryFolder) -> None:
-    """Each writes a file of its own; a run in both counts once, and the next run joins them."""
+    """Each writes a file of its own; a run in both counts once, and the next run keeps one."""
     first, second = folder_of(memory), folder_of(memory)
     first.add(entry("a", at(days_before(1), 1)))
     first.add(entry("b", at(days_before(1), 2)))
@@ -110,7 +111,7 @@ def test_two_runs_that_fold_at_the_same_time_lose_nothing(memory: MemoryFolder) 
     assert len(memory.files) == 2
     assert delivered(first.read(ACCOUNT, TODAY)) == {days_before(1): 300}
     first.read_and_fold(ACCOUNT, TODAY, "9")
-    assert memory.names() == [f"{days_before(1)}-9.day.json"]
+    assert memory.names() == [f"{days_before(1)}-0.day.json"]
     assert delivered(first.read(ACCOUNT, TODAY)) == {days_before(1): 300}
 
 
@@ -222,12 +223,59 @@ def test_a_file_that_cannot_be_read_is_left_alone(memory: MemoryFolder) -> None:
     memory.put("2026-02-01-cc.day.json", b'{"format": 1, "days": [')
     history = folder.read_and_fold(ACCOUNT, TODAY, "f")
     assert delivered(history) == {days_before(1): 100}
-    assert [re.findall(r"\S+\.json", warning) for warning in warnings] == [
-        ["20260301T000000Z-bb.run.json"],
-        ["2026-02-01-cc.day.json"],
+    (warning,) = warnings
+    assert re.findall(r"\d+ files|\S+\.json", warning) == [
+        "2 files",
+        "20260301T000000Z-bb.run.json",
+        "2026-02-01-cc.day.json",
     ]
     assert memory.names()[-1] == "20260301T000000Z-bb.run.json"
     assert "2026-02-01-cc.day.json" in memory.files
+
+
+def test_a_folder_of_a_newer_version_is_one_warning(memory: MemoryFolder) -> None:
+    """However many files there are."""
+    warnings: list[str] = []
+    for back in range(90):
+        memory.put(f"{days_before(back)}-cc.day.json", b'{"format": 2, "days": []}')
+    assert HistoryFolder(memory, 400, warnings.append).read(ACCOUNT, TODAY).days == []
+    assert len(warnings) == 1
+    assert warnings[0].startswith("history_path has 90 files that this version cannot read")
+    assert len(warnings[0]) < 250
+
+
+def test_a_store_that_lets_nobody_delete(
+    memory: MemoryFolder, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Days are compared all the same, and no run adds another file of the same content."""
+    warnings: list[str] = []
+    folder = HistoryFolder(memory, 400, warnings.append)
+    folder.add(entry("a", at(days_before(1), 1)))
+    folder.add(entry("b", at(days_before(1), 2)))
+
+    def refuse(_: str) -> None:
+        raise StorageError("denied")
+
+    monkeypatch.setattr(memory, "delete", refuse)
+    for name in "cdef":
+        history = folder.read_and_fold(ACCOUNT, TODAY, name)
+        assert delivered(history) == {days_before(1): 200}
+    assert endings(memory.names()) == ["day", "run", "run"]
+    assert warnings == ["denied; so the history is not tidied up, and grows"] * 4
+    monkeypatch.undo()
+    folder.read_and_fold(ACCOUNT, TODAY, "0")
+    assert memory.names() == [f"{days_before(1)}-c.day.json"]
+
+
+def test_a_clock_that_was_wrong(memory: MemoryFolder) -> None:
+    """A run of a day that is still to come is left out; tomorrow it already is somewhere."""
+    folder = folder_of(memory)
+    for back, name in ((1, "a"), (0, "b"), (-1, "c"), (-2, "d"), (-300, "e")):
+        folder.add(entry(name, at(days_before(back))))
+    for history in (folder.read(ACCOUNT, TODAY), folder.read_and_fold(ACCOUNT, TODAY, "f")):
+        assert [one.day for one in history.days] == [days_before(n) for n in (1, 0, -1)]
+        assert history.entry is not None
+        assert history.entry.run.run_id == "c"
 
 
 def test_the_sums_are_those_of_the_runs(memory: MemoryFolder) -> None:

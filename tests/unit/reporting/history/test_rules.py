@@ -101,11 +101,11 @@ def test_each_rule_has_its_own_wording() -> None:
     texts = found(now)
     assert {rule for rule, _ in texts} == RULES.keys()
     for key, part in {
-        ("conversions", ""): "400 conversions in the last 24 hours, where 1,000 to 1,000 are usual",
+        ("conversions", ""): "400 conversions in the last 24 hours, where 1,000 are usual",
         ("average_value", "EUR"): "average value in EUR is 5,000.00 in the last 24 hours, where"
-        " 50.00 to 50.00 is usual",
+        " 50.00 is usual",
         ("coverage", "decision_id"): "5 % of conversions have decision_id (decision ID) in the last"
-        " 24 hours, where 30% to 30% is usual",
+        " 24 hours, where 30 % is usual",
         ("new_reason", "no_consent"): "7 records not sent for a reason that never occurred before,"
         " no_consent: The stream has a column",
         ("late", ""): "no conversion was sent within an hour of its event time",
@@ -220,6 +220,65 @@ def test_other_runs_are_neither_judged_nor_usual(kind: str) -> None:
 def test_a_stream_without_records_is_judged() -> None:
     """A SCHEMA came and nothing else: that is what the first rule is for."""
     assert list(found(StreamFigures())) == [("conversions", "")]
+
+
+def both_days(count: int) -> list[DayFigures]:
+    """Return days before today that have a run with two streams each."""
+    dates = [days_before(back) for back in range(count, 0, -1)]
+    return [day(one, run(f"{one}", at(one), orders=orders(), visits=orders())) for one in dates]
+
+
+@pytest.mark.parametrize(("now", "gone"), [({}, "orders visits"), ({"visits": orders()}, "orders")])
+def test_a_stream_that_does_not_come_any_more_is_judged(now: dict[str, Any], gone: str) -> None:
+    """Neither a SCHEMA nor a record came: of one stream, or of all."""
+    history = History(both_days(20))
+    judged = judge(history, run("now", at(TODAY), **now), UTC)
+    found = [one for group in judged.values() for one in group]
+    assert [(one.rule, one.stream) for one in found] == [
+        ("conversions", stream) for stream in gone.split()
+    ]
+    first = run("now", at(TODAY), **now)
+    first.unusual = found
+    history = History([*history.days, day(TODAY, first)])
+    assert [one.stream for one in unusual_now(history)] == gone.split()
+    again = judge(history, run("again", at(TODAY, 13), **now), UTC)
+    assert {one.since for group in again.values() for one in group} == {at(TODAY)}
+    back = run("back", at(TODAY, 14), orders=orders(), visits=orders())
+    assert unusual_now(History([*history.days[:-1], day(TODAY, first, back)])) == []
+
+
+def test_the_streams_of_another_loader_are_judged_by_its_own_runs() -> None:
+    """They come in runs without these streams: a daily loader is not late beside an hourly one."""
+    dates = [days_before(back) for back in range(20, 0, -1)]
+    days = [
+        day(
+            one,
+            run(f"o{one}", at(one), orders=orders()),
+            run(f"v{one}", at(one, 9), visits=orders()),
+        )
+        for one in dates
+    ]
+    judged = judge(History(days), run("now", at(TODAY, 12), orders=orders()), UTC)
+    assert {stream for _, stream in judged} == {"orders"}
+    # Nor is a daily one that sends all streams.
+    days = [
+        day(
+            one,
+            run(f"o{one}", at(one, 9), orders=orders()),
+            run(f"b{one}", at(one), orders=orders(), visits=orders()),
+        )
+        for one in dates
+    ]
+    judged = judge(History(days), run("now", at(TODAY, 13), orders=orders()), UTC)
+    assert {stream for _, stream in judged} == {"orders"}
+
+
+def test_a_stopped_run_forgets_nothing() -> None:
+    """It was not judged: what was unusual before it still is."""
+    fault = Unusual("conversions", "orders", "", at(TODAY, 10), "words")
+    bad, stopped = (run(name, at(TODAY, 10), orders=orders()) for name in ("bad", "stopped"))
+    bad.unusual, stopped.ending = [fault], "stopped"
+    assert unusual_now(History([day(TODAY, bad, stopped)])) == [fault]
 
 
 def test_a_rule_says_it_once_a_day() -> None:

@@ -6,7 +6,7 @@ from typing import Any
 
 from overview_support import SETTINGS, at, daily, entry, figures, overview
 
-NEW = {"timezone": "UTC", "presets": "ba9876543210", "on_invalid": "fail"}
+NEW = {"timezone": "UTC", "presets": "ba9876543210", "on_rejection": "fail"}
 
 
 def words(*entries: Any) -> list[tuple[str, list[str]]]:
@@ -21,7 +21,7 @@ def test_settings() -> None:
         (
             "2026-05-18",
             [
-                "`on_invalid` was set",
+                "`on_rejection` was set",
                 "`presets` changed",
                 "`timezone`: America/New_York became UTC",
             ],
@@ -33,7 +33,7 @@ def test_back_again() -> None:
     """What is changed back is another change; the newest is first."""
     changed = entry(at(2), settings="new", names=NEW)
     assert [day for day, _ in words(changed, entry(at(1)))] == ["2026-05-19", "2026-05-18"]
-    assert "`on_invalid` was removed" in words(changed, entry(at(1)))[0][1]
+    assert "`on_rejection` was removed" in words(changed, entry(at(1)))[0][1]
 
 
 def test_version() -> None:

@@ -2,6 +2,8 @@
 
 from __future__ import annotations
 
+import datetime as dt
+
 from overview_support import NOW, TODAY, ZONE, at, daily, entry, history, overview
 
 from target_liveintent.reporting.overview.reading import overview_with
@@ -31,6 +33,18 @@ def test_days_are_those_of_the_zone() -> None:
     """A run before midnight in the zone is of that day, whatever day it is in UTC."""
     found = overview([entry(at(1, 23, 30)), entry(at(0, 0, 30))])
     assert [(one.day, one.runs) for one in found.days] == [(at(1).date(), 1), (TODAY, 1)]
+
+
+def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
+    """Where it is tomorrow already, a run is the last one, and counts in the last 24 hours."""
+    newest = entry(NOW - dt.timedelta(minutes=30), ending="failed", message="x")
+    newest.day = TODAY + dt.timedelta(days=1)
+    found = overview([*daily(3, 1), newest], max_age=dt.timedelta(hours=1))
+    assert found.last_run is not None
+    assert found.last_run.run_id == newest.run.run_id
+    assert [one.cause for one in found.causes] == ["failed"]
+    assert found.figure("conversions").now == 100
+    assert found.days[-1].day == TODAY
 
 
 def test_the_run_that_has_just_ended() -> None:

@@ -17,6 +17,7 @@ from target_liveintent.reporting.overview.model import (
     UNUSUAL,
 )
 from target_liveintent.reporting.overview.text import health_line
+from target_liveintent.reporting.overview.words import verdict
 
 HOUR = dt.timedelta(hours=1)
 BROKEN = {"ending": "failed", "message": "the API denied access (401): renew the token"}
@@ -59,6 +60,48 @@ def test_what_is_over_is_well() -> None:
     assert causes(entry(at(0, 10), ending="stopped", message="stopped by SIGTERM")) == []
 
 
+VISITS = {"streams": {"visits": figures(0)}}
+
+
+def test_a_failure_beside_a_loader_that_works() -> None:
+    """A good run of other streams makes up for nothing, whichever comes last."""
+    failed, failed_again = (entry(at(0, hour, 5), **BROKEN, **VISITS) for hour in (9, 10))
+    found = overview([*daily(40, 1), failed, entry(at(0, 9, 30)), failed_again, entry(at(0, 11))])
+    (cause,) = found.causes
+    assert (cause.cause, cause.since) == (FAILED, at(0, 9, 5))
+    assert health_line(found) == (
+        "the last 2 runs of visits failed (run 20260520-100500-usual): the API denied access (401):"
+        " renew the token (since 2026-05-20 09:05 EDT)"
+    )
+    assert cause.plain.startswith("Regular runs have sent nothing of visits since 09:05 EDT today:")
+    assert verdict(found) == "Some of the streams are not sent any more."
+
+
+def test_what_makes_up_for_a_failure() -> None:
+    """A good run with one of its streams; of what failed before it had any, any good run."""
+    failed = entry(at(0, 9), **BROKEN, **VISITS)
+    both = {"streams": {"visits": figures(), "orders": figures()}}
+    assert causes(failed, entry(at(0, 10))) == [FAILED]
+    assert causes(failed, entry(at(0, 10), **both)) == []
+    assert causes(failed, entry(at(0, 10), **both), entry(at(0, 11))) == []
+    assert causes(entry(at(0, 9), **BROKEN, streams={}), entry(at(0, 10))) == []
+    assert causes(failed, entry(at(0, 10), streams={})) == []
+
+
+def test_a_stop_makes_up_for_nothing() -> None:
+    stopped = entry(at(0, 10), ending="stopped", message="stopped by SIGTERM")
+    found = overview([*daily(40, 1), entry(at(0, 9), **BROKEN), stopped])
+    assert health_line(found).startswith("the last run failed: the API denied access")
+    assert verdict(found) == "The last run failed."
+
+
+def test_a_failure_of_a_stream_that_does_not_come_any_more_is_forgotten() -> None:
+    """After two days: it may have another name by now."""
+    runs = [*daily(40, 4), entry(at(3, 13), **BROKEN, **VISITS)]
+    assert [one.cause for one in overview([*runs, *daily(3, 1)]).causes] == [FAILED]
+    assert overview([*runs, *daily(3)]).causes == []
+
+
 def test_no_run() -> None:
     """Without a limit, the age of the last run is not judged."""
     assert causes() == []
@@ -88,6 +131,14 @@ def test_something_unusual() -> None:
     )
 
 
+def test_the_line_stays_short() -> None:
+    """It becomes the subject of a mail."""
+    found = [Unusual("conversions", f"s{n}", "", at(0), "few") for n in range(300)]
+    line = health_line(overview([*daily(40, 1), entry(at(0), unusual=found)]))
+    assert line.startswith("s0: few (since 2026-05-20 12:05 EDT); s1: few")
+    assert line.endswith("; s2: few (since 2026-05-20 12:05 EDT); and 297 more")
+
+
 @pytest.mark.parametrize(
     ("now", "expected"), [(0, []), (10, []), (15, []), (22, []), (60, [MORE_LETTERS])]
 )
@@ -99,14 +150,24 @@ def test_dead_letters(now: int, expected: list[str]) -> None:
     assert [one.cause for one in found.causes] == expected
 
 
+def test_two_daily_runs_within_24_hours() -> None:
+    """The second ends in an earlier hour than the first did: the clock changed, or it was fast."""
+    many = {"streams": {"orders": figures(not_sent={"no_identity": 400})}}
+    days = [entry(at(back, 13), **many) for back in range(40, 0, -1)]
+    found = overview([*days, entry(at(0, 12), **many)], now=at(0, 12, 30))
+    assert (found.figure("dead_letters").now, found.causes) == (800, [])
+    more = {"streams": {"orders": figures(not_sent={"no_identity": 700})}}
+    found = overview([*days, entry(at(0, 12), **more)], now=at(0, 12, 30))
+    assert [one.cause for one in found.causes] == [MORE_LETTERS]
+
+
 def test_dead_letters_of_a_shop_without_any() -> None:
     """The line names the reason, and the first run of the day that had some."""
     some = {"orders": figures(not_sent={"no_identity": 5, "invalid_source": 9, "suppressed": 90})}
     found = overview([*daily(40, 1), entry(at(0, 9)), entry(at(0, 10), streams=some)])
     (cause,) = found.causes
     assert cause.words == (
-        "14 dead letters in the last 24 hours, where 0 to 0 are usual; 9 of them are"
-        " `invalid_source`"
+        "14 dead letters in the last 24 hours, where 0 are usual; 9 of them are `invalid_source`"
     )
     assert cause.since == at(0, 10)
     assert cause.what_to_do.startswith("The source is absent")

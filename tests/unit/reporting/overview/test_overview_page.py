@@ -84,13 +84,16 @@ def test_hostile_names() -> None:
 def test_a_short_history(entries: list[RunEntry]) -> None:
     """A page is there from the first day, and says from when on it compares."""
     found = overview(entries)
-    text = PageReader(page(found, None)).text
+    html = page(found, None)
+    text = PageReader(html).text
     is_compared = found.figure("conversions").usual is not None
     assert is_compared == (len(entries) == 15)
     assert ("each figure is compared with what is usual" in text) == (
         bool(entries) and not is_compared
     )
-    assert ("that is" in text) == is_compared
+    assert ("The table compares" in text) == is_compared
+    assert (">compared</th>" in html) == is_compared
+    assert ("The last bar of a chart" in text) == (len(entries) > 1)
 
 
 def test_many_streams_reasons_and_currencies() -> None:

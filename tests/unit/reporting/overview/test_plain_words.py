@@ -14,8 +14,10 @@ from target_liveintent.config import settings_of
 from target_liveintent.delivery import failures
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.reasons import REASONS
+from target_liveintent.reporting.history.model import Unusual
+from target_liveintent.reporting.history.rules import RULES
 from target_liveintent.reporting.overview import plain
-from target_liveintent.reporting.overview.model import LOW
+from target_liveintent.reporting.overview.model import AS_USUAL, LOW
 from target_liveintent.reporting.overview.page import page
 from target_liveintent.reporting.run_report.advice import GAPS
 
@@ -73,6 +75,68 @@ def test_what_is_good_again_is_as_usual() -> None:
     text = page(overview(lower_since_weeks(today=98)), None)
     assert "than before 4 May (" not in text
     assert "Today is as usual." in text
+
+
+@pytest.mark.parametrize(
+    ("today", "said", "kind"),
+    [
+        (60, "Today has fewer conversions than usual.", "verdict calm"),
+        (100, "Today is as usual.", "verdict "),
+        (140, "Today has more conversions than usual.", "verdict "),
+    ],
+)
+def test_the_headline_does_not_contradict_the_first_figure(
+    today: int, said: str, kind: str
+) -> None:
+    """No rule finds anything, but nobody calls a number usual that is outside of its range."""
+    last = entry(at(0), streams={"orders": figures(today)})
+    found = overview([*daily(40, 1), last])
+    assert found.causes == []
+    text = page(found, None)
+    assert f'<p class="{kind}">{said}</p>' in text
+    assert ("Today is as usual" in text) == (today == 100)
+
+
+def test_a_day_without_conversions_is_not_called_usual() -> None:
+    """Even where every day is like that."""
+    text = page(overview(daily(40, streams={"orders": figures(0)})), None)
+    assert '<p class="verdict calm">No conversion was sent in the last 24 hours.</p>' in text
+
+
+# What is unusual
+
+
+@pytest.mark.parametrize("rule", RULES)
+def test_what_is_unusual_is_said_in_plain_words(rule: str) -> None:
+    """First for those who do not run the program, then with the words of the log."""
+    subject = {"average_value": "EUR", "coverage": "ip", "new_reason": "no_identity"}.get(rule, "")
+    found = Unusual(rule, "orders", subject, at(0), "words of the log; see whether it is so")
+    text = plainly([*daily(40, 1), entry(at(0), unusual=[found])])
+    plain_words, _, detail = text.partition(" For whoever runs it: ")
+    assert detail.startswith("orders: words of the log; see whether it is so.")
+    assert {
+        "conversions": "Fewer than half of the usual conversions of orders were sent",
+        "average_value": "The average value in EUR of orders is at least ten times what is usual",
+        "coverage": "Fewer conversions of orders than usual have the column ip (IP address).",
+        "new_reason": "never occurred before: neither an e-mail address nor a decision ID (no_iden",
+        "late": "No conversion of orders in the last 24 hours was sent within an hour",
+    }[rule] in plain_words
+    assert " tap " not in plain_words
+
+
+def test_both_hashes_are_said_once() -> None:
+    """They are lost together; whoever runs it sees both lines of the log."""
+    found = [Unusual("coverage", "orders", one, at(0), f"few {one}") for one in ("md5", "sha2")]
+    text = plainly([*daily(40, 1), entry(at(0), unusual=found)])
+    assert text.count("Fewer conversions of orders than usual have the column md5 or sha2") == 1
+    assert "orders: few md5." in text
+    assert "orders: few sha2." in text
+
+
+def test_a_rule_of_another_version() -> None:
+    """It is shown in the words that the history has."""
+    found = Unusual("x", "orders", "", at(0), "something {new}")
+    assert "orders: something {new}." in plainly([*daily(40, 1), entry(at(0), unusual=[found])])
 
 
 # A failure
@@ -171,13 +235,13 @@ def test_the_lines_of_charts_have_dates() -> None:
 def test_every_reason_and_gap_has_words() -> None:
     """Of those that a page can show; what to do is one sentence."""
     assert plain.REASONS.keys() == {name for name, one in REASONS.items() if one.letter}
-    assert plain.GAPS.keys() == {column for column, _, _ in GAPS}
     for one in plain.REASONS.values():
         assert not re.search(r"[.!?] [A-Z]", one.what_to_do)
         assert one.what_to_do.endswith(".")
-    for gap in plain.GAPS.values():
-        assert gap.partition(" ")[0] in {"have", "lack"}
-        assert " map " not in gap
+    for gap in GAPS:
+        assert gap.verb in {"have", "lack"}
+        assert "upply" in gap.words
+        assert " map " not in gap.words
 
 
 def test_terms() -> None:
@@ -185,9 +249,17 @@ def test_terms() -> None:
     text = plainly(random_entries())
     assert len(re.findall("dead letter", text, re.IGNORECASE)) == 1
     assert "not sent (dead letters)" in text
-    assert text.count("a decision ID is LiveIntent's ID of a click in an e-mail") == 1
+    assert text.count("A decision ID is LiveIntent's ID of a click in an e-mail") == 1
     assert text.count("A hash is a coded form of an e-mail address") == 1
     assert "no_identity neither an e-mail address nor a decision ID" in text
+
+
+def test_a_difference_that_nobody_sees_is_none() -> None:
+    """90 % is not lower than 90 to 90 %, whatever the decimals say."""
+    usual = daily(40, 1, streams={"orders": figures(10_000, hashes=9_020)})
+    for hashes, verdict in ((8_980, AS_USUAL), (8_940, LOW)):
+        today = entry(at(0), streams={"orders": figures(10_000, hashes=hashes)})
+        assert overview([*usual, today]).figure("email_hash").verdict == verdict
 
 
 def test_what_is_outside_of_the_usual_range() -> None:
@@ -202,7 +274,7 @@ def test_what_is_outside_of_the_usual_range() -> None:
         " (usual: 50.00)."
     ) in text
     assert '<b class="bad">higher</b>' in text
-    assert '<td data-head="that is">lower</td>' in text
+    assert '<td data-head="compared">lower</td>' in text
     found = overview([*daily(40, 1), today])
     assert [one.figure for one in found.figures if one.verdict == LOW] == [
         "total_value",
@@ -225,9 +297,9 @@ def test_many_that_were_not_sent() -> None:
     text = plainly([*daily(40, 1), today])
     assert "More than usual could not be sent today." in text
     assert (
-        "40 conversions could not be sent in the last 24 hours, where 0 to 0 are usual; 40 of them"
+        "40 conversions could not be sent in the last 24 hours, where 0 are usual; 40 of them"
         " for the reason invalid_source: no valid source (web, app or offline). For whoever runs"
-        " it: 40 dead letters in the last 24 hours, where 0 to 0 are usual; 40 of them are"
+        " it: 40 dead letters in the last 24 hours, where 0 are usual; 40 of them are"
         " invalid_source. Since 2026-05-20 12:05 EDT. The source is absent"
     ) in text
     assert "Outside of" not in text

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import re
 from typing import Any
 
 import pytest
@@ -56,18 +57,31 @@ def test_columns_that_cannot_be_used() -> None:
     """The advice names columns that could not be used, but not those that are only empty."""
     run = MadeUpRun().deliver(50)
     run.counts.of("orders").left_out.update({"ip": 3, "value empty": 9, "conflict": 1, "email": 2})
-    assert [line.split(":")[0] for line in run.facts().advice] == [
-        "In 3 records, `ip` could not be used and was left out",
-        "2 records held in `email` what is neither an e-mail address nor a hash of one",
-        "1 record held a hash that is not the address's",
+    assert [line.split(".")[0] for line in run.facts().advice] == [
+        "In 2 records, `email` is neither an e-mail address nor a hash of one",
+        "In 1 record, a hash is not that of the address",
+        "In 3 records, `ip` cannot be used and is left out",
     ]
+
+
+def test_the_most_useful_is_first() -> None:
+    """What matches by hash, then what finds people, then what completes; then the most events."""
+    run = MadeUpRun().deliver(10).deliver(8, value=None, currency=None).deliver(9, decision_id=None)
+    run.deliver(6, ip=None).deliver(4, email=None, md5=MD5)
+    assert columns_of(run) == ["email", "decision_id", "ip", "value"]
+    run.deliver(9, ip=None)
+    assert columns_of(run) == ["email", "ip", "decision_id", "value"]
+
+
+def columns_of(run: MadeUpRun) -> list[str]:
+    return [re.findall("`(.*?)`", line)[-1] for line in run.facts().advice]
 
 
 def test_whose_events_lack_something() -> None:
     """The advice names the sources that should have the field, unless all should."""
     assert MadeUpRun().deliver(ip=None).facts().advice == [
-        "100 % of web and app events have no IP address: map `ip` to the buyer's."
+        "100 % of web and app conversions have no IP address. Supply the buyer's as `ip`."
     ]
     assert MadeUpRun().deliver(value=None, currency=None).facts().advice == [
-        "100 % of events have no value: map `value`."
+        "100 % of conversions have no value. Supply it as `value`."
     ]

@@ -41,8 +41,8 @@ def test_what_did_not_go() -> None:
         " may have 3 more, which it did not confirm."
     )
     assert missing.startswith(
-        "10 records did not go: 4 `no_identity`, 3 `event_too_old`, 2 `unconfirmed`, 1 `api_error`."
-        " `no_identity`: Neither an e-mail address"
+        "10 records were not sent: 4 `no_identity`, 3 `event_too_old`, 2 `unconfirmed`,"
+        " 1 `api_error`. `no_identity`: The record has no e-mail address"
     )
     assert late.endswith("3 more come too late to be sent at all.")
 
@@ -57,7 +57,7 @@ def test_a_replay() -> None:
     assert facts.conclusions[:3] == [
         "LiveIntent has 2 conversions of this run.",
         (
-            "4 records did not go: 3 `expired`, 1 `missing_event_time`. `expired`:"
+            "4 records were not sent: 3 `expired`, 1 `missing_event_time`. `expired`:"
             f" {REASONS['expired'].meaning}"
         ),
         "Not replayed, and kept: 1 dead letter.",
@@ -77,17 +77,17 @@ def test_a_replay_that_held_nothing_back() -> None:
 
 
 def test_unsettled_records() -> None:
-    """Records that a failed run left unsettled count as records that did not go."""
+    """Records that a failed run left unsettled count as records that were not sent."""
     run = MadeUpRun().deliver(5)
     run.counts.of("orders").read += 7
     facts = run.facts(Ending(FAILED, "the API denied access"))
     assert facts.conclusions[1] == (
-        "7 records did not go: 7 without a fate, which the next run sends."
+        "7 records were not sent: 7 without an outcome, which the next run sends."
     )
     text = run.page(Ending(FAILED, "the API denied access"))
     assert "badge failed" in text
     assert "the API denied access" in text
-    assert "without a fate" in text
+    assert "without an outcome" in text
 
 
 def test_how_late_they_were() -> None:
@@ -108,7 +108,7 @@ def test_a_dry_run() -> None:
     assert facts.conclusions[0] == (
         "A dry run: 3 conversions would be sent. LiveIntent has none of them."
     )
-    assert "1 record would not go" in facts.conclusions[1]
+    assert "1 record would not be sent" in facts.conclusions[1]
     assert "would be sent within an hour" in facts.conclusions[2]
     assert "dry run" in run.page()
     assert ">LiveIntent has<" not in run.page()

@@ -20,7 +20,7 @@ def section(text: str, title: str) -> str:
 
 SECTIONS = [
     "What became of the records",
-    "What did not go, and why",
+    "What was not sent, and why",
     "What the events hold",
     "How late they were",
     "What they are worth",
@@ -118,9 +118,9 @@ def test_many_streams_and_currencies() -> None:
 
 def test_a_run_of_nothing() -> None:
     """A run that failed before its first record has a page as well."""
-    text = MadeUpRun().page(Ending(FAILED, "stream 'orders' can never give an event"))
+    text = MadeUpRun().page(Ending(FAILED, "stream 'orders' cannot produce any event"))
     assert "LiveIntent has 0 conversions" in PageReader(text).text
-    assert "can never give an event" in text
+    assert "cannot produce any event" in text
 
 
 def test_requests_without_latencies() -> None:
@@ -132,7 +132,8 @@ def test_requests_without_latencies() -> None:
 
 def test_all_rejected() -> None:
     text = PageReader(MadeUpRun().reject(no_identity=500).page()).text
-    assert "500 records did not go: 500 no_identity. no_identity: Neither an e-mail address" in text
+    said = "500 records were not sent: 500 no_identity. no_identity: The record has no e-mail"
+    assert said in text
 
 
 def test_negative_amounts() -> None:
@@ -154,14 +155,14 @@ def test_the_rows_of_streams() -> None:
         ("b", "3"),
         ("all", "5"),
     ]
-    assert "without a fate" not in part
+    assert "without an outcome" not in part
 
 
 def test_a_single_record_without_an_outcome() -> None:
     """One record that a failed run left unsettled is enough for the column to be there."""
     run = MadeUpRun().deliver()
     run.counts.of("orders").read += 1
-    assert '<th scope="col">without a fate</th>' in run.page(Ending(FAILED, "no luck"))
+    assert '<th scope="col">without an outcome</th>' in run.page(Ending(FAILED, "no luck"))
 
 
 def test_the_legend_of_outcomes() -> None:
@@ -198,7 +199,7 @@ def test_the_tiles() -> None:
     ],
 )
 def test_the_colours_of_tiles(run: MadeUpRun, colours: list[str]) -> None:
-    """What LiveIntent has is good, and what did not go is bad, unless there is none of it."""
+    """What LiveIntent has is good, and what was not sent is bad, unless there is none of it."""
     assert re.findall('<div class="tile (.*?)">', run.page())[:2] == colours
 
 
@@ -222,7 +223,7 @@ def test_the_tiles_of_a_dry_run() -> None:
     """The tiles of a dry run do not claim that LiveIntent has anything."""
     text = MadeUpRun(dry_run=True).deliver().page()
     tiles = text.partition('<div class="tiles">')[2].partition("<section")[0]
-    assert re.findall("<span>(.*?)</span>", tiles)[:2] == ["would be sent", "would not go"]
+    assert re.findall("<span>(.*?)</span>", tiles)[:2] == ["would be sent", "would not be sent"]
 
 
 @pytest.mark.parametrize(
@@ -247,7 +248,7 @@ def test_the_message_of_a_run_that_failed() -> None:
 
 def test_the_message_of_a_run_that_was_stopped() -> None:
     """Only after a stop, the next run simply goes on."""
-    goes_on = "The next run goes on where STATE stands."
+    goes_on = "The next run continues from the last STATE."
     text = MadeUpRun().deliver().page(Ending(STOPPED, "by a signal"))
     assert f"<b>The run stopped:</b> by a signal<br>{goes_on}" in text
     assert goes_on not in MadeUpRun().deliver().page(Ending(FAILED, "no luck"))
@@ -257,7 +258,7 @@ def test_the_message_of_a_run_that_was_stopped() -> None:
 def test_the_message_of_a_replay_that_was_not_done(kind: str) -> None:
     """No other run goes on with it."""
     text = MadeUpRun().deliver(stream=DEAD_LETTERS).page(Ending(kind, "by a signal"))
-    assert "by a signal<br>Keep the file that was piped in, and pipe it in again.</p>" in text
+    assert "by a signal<br>Repeat the replay. If you have piped a file in, keep it, and" in text
 
 
 def test_a_run_without_a_message() -> None:
@@ -334,7 +335,7 @@ def test_the_columns_of_streams(streams: int, caption: str) -> None:
 )
 def test_the_legend_of_reasons(reasons: dict[str, int], legend: list[tuple[str, str]]) -> None:
     """The legend names only the kinds that the chart has."""
-    part = section(MadeUpRun().reject(**reasons).page(), "What did not go, and why")
+    part = section(MadeUpRun().reject(**reasons).page(), "What was not sent, and why")
     assert re.findall('<span class="key (.*?)">(.*?)</span>', part) == legend
 
 

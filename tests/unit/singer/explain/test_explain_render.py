@@ -64,11 +64,11 @@ def test_the_decision_id_of_a_page() -> None:
 
 
 def test_what_a_stream_lacks() -> None:
-    """Only a stream that can never give an event is said to lack something."""
+    """Only a stream that cannot produce any event is said to lack something."""
     given = ("email", "pixel_id", "source")
-    lacks = "  It can never give an event: it lacks event_time."
+    lacks = "  It cannot produce any event: it lacks event_time."
     assert lacks in paragraph(*given)
-    assert not [line for line in paragraph("event_time", *given) if "never give" in line]
+    assert not [line for line in paragraph("event_time", *given) if "cannot produce" in line]
 
 
 @pytest.mark.parametrize(
@@ -138,9 +138,9 @@ def test_columns_that_identify_nobody() -> None:
     assert stream.records is not None
     (reason,) = stream.records.reasons
     (said,) = stream.warnings
-    assert said.startswith("email identified nobody in 50 of 50 events (0 empty, 50 unusable); ")
+    assert said.startswith("email identified no person in 50 of 50 events (0 empty, 50 unusable); ")
     assert reason.meaning.endswith(
-        "In orders, email gave nothing usable: look at what is mapped there."
+        "In orders, email had no usable value: check what is mapped there."
     )
 
 
@@ -169,11 +169,11 @@ def test_dead_letters() -> None:
     assert not re.search(r"\bmap", found, re.IGNORECASE)
 
 
-@pytest.mark.parametrize("on_invalid", ["dead_letter", "fail"])
-def test_dead_letters_that_stay_fail_no_replay(on_invalid: str) -> None:
+@pytest.mark.parametrize("on_rejection", ["dead_letter", "fail"])
+def test_dead_letters_that_stay_fail_no_replay(on_rejection: str) -> None:
     """A replay leaves them in the file, ends well, and so does its explanation."""
     settings = settings_of(
-        {"customer_id": "a-1b2c", "auth_token": "made-up-token", "on_invalid": on_invalid}
+        {"customer_id": "a-1b2c", "auth_token": "made-up-token", "on_rejection": on_rejection}
     )
     letter = {"event_id": "1", "reason": "mapping_failed", "keys": {"id": 1}}
     letters = [{"type": "RECORD", "stream": DEAD_LETTERS, "record": letter}] * 12

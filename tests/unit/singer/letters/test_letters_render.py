@@ -103,9 +103,10 @@ def test_what_is_printed() -> None:
         "  a-1b2c at api.example.com, pixel 5: 1,000\n"
         "  a-1b2c at api.example.com: 4\n"
         "  (others): 1\n"
-        "  nobody: there was no usable pixel, or an older version wrote them: 1\n"
-        "Lines that are no dead letters, and are not shown: 2. The first is line 9 of 'x.singer'.\n"
-        "Last lines without an end, which are not shown: 1. A run is writing them, or a crash has"
+        "  unknown account: there was no usable pixel, or an older version wrote them: 1\n"
+        "Lines that are not dead letters, and are not shown: 2. The first is line 9 of"
+        " 'x.singer'.\n"
+        "Incomplete last lines, which are not shown: 1. A run is still writing them, or a crash"
         " left them; no STATE covers them."
     )
 
@@ -118,7 +119,7 @@ def test_letters_that_do_not_say_when() -> None:
 
 def test_no_letters() -> None:
     """That nothing is there is told from a file without letters."""
-    assert [*as_lines(found())] == ["There are no dead letters: there is nothing at 'x.singer'."]
+    assert [*as_lines(found())] == ["There are no dead letters: 'x.singer' does not exist."]
     assert [*as_lines(found(files=1))] == ["There are no dead letters in 'x.singer'."]
 
 

@@ -1,0 +1,95 @@
+"""The target from a wheel, with extras, with and without a package index: docs/operations.md."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import pytest
+import yaml
+from meltano_support import CONSTRAINED, MELTANO, ROOT, Project, changed_text
+
+import hub
+
+if TYPE_CHECKING:
+    import subprocess
+
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
+
+SECTION = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+SECTION = SECTION.partition("\n## Install from a file, or offline\n")[2].partition("\n## ")[0]
+FROM_FILE, FROM_FOLDER = (
+    yaml.safe_load(text)[0]["pip_url"]
+    for text in re.findall(r"^```yaml\n(.*?)^```$", SECTION, re.MULTILINE | re.DOTALL)
+)
+EXAMPLE = FROM_FILE.partition("[")[0]
+"""The path of the wheel, as the page has it."""
+NOWHERE = "http://127.0.0.1:9"
+OFFLINE = {
+    "MELTANO_HUB_URL": NOWHERE,
+    "PIP_INDEX_URL": NOWHERE,
+    "UV_DEFAULT_INDEX": NOWHERE,
+    "UV_NO_CACHE": "1",
+}
+"""Neither the Hub, nor the package index, nor what was downloaded before."""
+
+
+@pytest.fixture
+def built(wheel: str) -> Path:
+    """The wheel, as a file."""
+    return Path(wheel.rsplit(maxsplit=1)[-1])
+
+
+def project_with(folder: Path, pip_url: str, **env: str) -> subprocess.CompletedProcess[str]:
+    """Add the target to a new project, by the Hub's definition as a file, and install it."""
+    folder.mkdir()
+    settings: dict[str, Any] = {"project_id": "test", "default_environment": "dev"}
+    settings["environments"] = [{"name": "dev"}]
+    path = folder / "meltano.yml"
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    project = Project(folder)
+    (add,) = re.findall(r"`(meltano add [^`]*)`", SECTION)
+    done = project.shell(add.replace("target-liveintent.yml", str(ROOT / hub.DEFINITION)), **env)
+    assert done.returncode == 0, done.stdout + done.stderr
+    settings = yaml.safe_load(path.read_text(encoding="utf-8"))
+    (loader,) = settings["plugins"]["loaders"]
+    loader["pip_url"] = pip_url
+    path.write_text(yaml.safe_dump(settings), encoding="utf-8")
+    return project.run("install", **env)
+
+
+def draws(folder: Path) -> bool:
+    """Whether the target is there, with the extra for reports."""
+    venv = folder / ".meltano" / "loaders" / hub.NAME / "venv"
+    said = Project(folder).run("invoke", hub.NAME, "--version")
+    assert said.stdout.startswith(f"{hub.NAME} v"), said.stderr
+    return bool(list(venv.glob("lib/python*/site-packages/pygal/__init__.py")))
+
+
+def test_from_a_file(built: Path, tmp_path: Path) -> None:
+    """The path of a wheel takes extras."""
+    pip_url = changed_text(FROM_FILE, {EXAMPLE: str(built)})
+    done = project_with(tmp_path / "shop", f"{CONSTRAINED} {pip_url}")
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert draws(tmp_path / "shop")
+
+
+def test_the_form_that_is_refused(built: Path, tmp_path: Path) -> None:
+    """Once Meltano reads it, the page need not warn of it."""
+    done = project_with(tmp_path / "shop", f"{hub.NAME}[report] @ file://{built}")
+    assert done.returncode != 0
+
+
+def test_offline(built: Path, tmp_path: Path) -> None:
+    """A folder of wheels, and a definition from a file, are enough."""
+    (tmp_path / built.name).write_bytes(built.read_bytes())
+    (fill,) = re.findall(r"^(pip .*)$", SECTION, re.MULTILINE)
+    pip = f"{MELTANO.with_name('python')} -m pip --disable-pip-version-check --quiet"
+    command = changed_text(fill, {"pip ": f"{pip} ", Path(EXAMPLE).name: built.name})
+    filled = Project(tmp_path).shell(command, PIP_CONSTRAINT=str(ROOT / "constraints.txt"))
+    assert filled.returncode == 0, filled.stdout + filled.stderr
+    pip_url = changed_text(FROM_FOLDER, {"/srv/wheels": str(tmp_path / "wheels")})
+    done = project_with(tmp_path / "shop", pip_url, **OFFLINE)
+    assert done.returncode == 0, done.stdout + done.stderr
+    assert draws(tmp_path / "shop")

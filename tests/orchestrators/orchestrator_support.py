@@ -1,0 +1,136 @@
+"""The project that the examples have in /srv/shop, and what a scheduler sees of it."""
+
+from __future__ import annotations
+
+import os
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+from typing import TYPE_CHECKING, NamedTuple
+
+import pytest
+from docs_support import DOCS, MELTANO, ROOT, Project
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Mapping, Sequence
+
+    from target_liveintent.sandbox import Sandbox
+
+EXAMPLES = ROOT / "examples"
+PAGE = DOCS / "orchestrators.md"
+"""orchestrators.md, which shows the examples."""
+PLACE = "/srv/shop"
+"""Where the examples have the project."""
+DENIED = "the API denied access"
+
+
+class Ended(NamedTuple):
+    """How a command of a scheduler ended."""
+
+    code: int
+    said: str
+
+
+class Shop:
+    """The project of the documentation, with a history, where an example finds it."""
+
+    def __init__(self, project: Project) -> None:
+        self.folder = project.folder
+        self._settings = (self.folder / ".env").read_text(encoding="utf-8")
+        self._settings += "TARGET_LIVEINTENT_HISTORY_PATH=history\n"
+        programs = self.folder / ".venv" / "bin"
+        programs.mkdir(parents=True)
+        (programs / "meltano").symlink_to(MELTANO)
+        self.set_token("sandbox-token")
+
+    def set_token(self, token: str) -> None:
+        """Write a token into the project's settings."""
+        text = self._settings.replace("=sandbox-token", f"={token}")
+        (self.folder / ".env").write_text(text, encoding="utf-8")
+
+    def keep_the_tap_open(self) -> None:
+        """From now on, the tap does not end after its orders; what was read is sent meanwhile."""
+        tap = self.folder / ".programs" / "tap-shopify"
+        text = tap.read_text(encoding="utf-8").replace("exec ", "", 1)
+        stay = 'case "$*" in *--discover*) ;; *) exec sleep 120 ;; esac\n'
+        tap.write_text(text + stay, encoding="utf-8")
+        self._settings += "TARGET_LIVEINTENT_FLUSH_INTERVAL_SECONDS=1\n"
+        self.set_token("sandbox-token")
+
+    def here(self, text: str) -> str:
+        """Return a text of an example, with this folder in place of its own."""
+        assert PLACE in text
+        return text.replace(PLACE, str(self.folder))
+
+    def run(
+        self, command: Sequence[str | Path], env: Mapping[str, str], folder: Path | None = None
+    ) -> Ended:
+        """Run a command with this environment and no other; output and errors come together."""
+        done = subprocess.run(
+            command,
+            cwd=folder or self.folder,
+            env={**self.kept, **env},
+            stdin=subprocess.DEVNULL,
+            stdout=subprocess.PIPE,
+            stderr=subprocess.STDOUT,
+            text=True,
+            timeout=300,
+            check=False,
+        )
+        return Ended(done.returncode, done.stdout)
+
+    @property
+    def kept(self) -> dict[str, str]:
+        """What each environment has: no requests to other machines, and the code under test."""
+        kept = {"MELTANO_CLI_DISABLE_VERSION_CHECK": "1", "NO_PROXY": "127.0.0.1", "NO_COLOR": "1"}
+        if path := os.environ.get("PYTHONPATH"):
+            kept["PYTHONPATH"] = path
+        return kept
+
+
+def fails_and_recovers(
+    shop: Shop, sandbox: Sandbox, send: Callable[[], Ended], health: Callable[[], Ended]
+) -> None:
+    """A run with a wrong token, and one after it with the right one.
+
+    The scheduler sees that the first fails, and so does the health check; both say why. The
+    second sends all that the first did not.
+    """
+    shop.set_token("wr0ng-token")
+    failed = send()
+    assert failed.code != 0
+    assert DENIED in failed.said
+    told = health()
+    assert told.code != 0
+    assert DENIED in told.said
+    assert sandbox.events == []
+
+    shop.set_token("sandbox-token")
+    done = send()
+    assert done.code == 0, done.said
+    assert len(sandbox.events) == 3
+    fine = health()
+    assert fine.code == 0, fine.said
+    assert sandbox.stats.duplicates == 0
+
+
+def environment_with(name: str, *requirements: str) -> Path:
+    """Return the programs of a virtual environment of its own, which is kept for the next time.
+
+    Where the requirements cannot be installed, the test skips.
+    """
+    folder = ROOT / "build" / "orchestrators" / name
+    made_from = folder / "made-from"
+    wanted = f"{sys.version} {' '.join(requirements)}"
+    if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
+        pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run(
+            [*pip, *requirements], capture_output=True, text=True, timeout=1200, check=False
+        )
+        if done.returncode != 0:
+            pytest.skip(f"{', '.join(requirements)} cannot be installed: {done.stderr[-500:]}")
+        made_from.write_text(wanted, encoding="utf-8")
+    return folder / "bin"

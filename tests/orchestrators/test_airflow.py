@@ -1,0 +1,72 @@
+"""The DAGs of orchestrators.md, run by Airflow itself."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from orchestrator_support import EXAMPLES, Ended, Shop, environment_with, fails_and_recovers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_liveintent.sandbox import Sandbox
+
+pytestmark = [pytest.mark.orchestrators, pytest.mark.slow]
+
+REQUIREMENTS = ("apache-airflow==3.3.2", "apache-airflow-providers-standard==1.21.0")
+FOLDER = EXAMPLES / "airflow"
+
+
+@pytest.fixture(scope="module")
+def programs() -> Path:
+    return environment_with("airflow", *REQUIREMENTS)
+
+
+class Airflow:
+    """Airflow, with a database of its own.
+
+    Args:
+        programs: Of its virtual environment.
+        shop: The project that it runs.
+    """
+
+    def __init__(self, programs: Path, shop: Shop) -> None:
+        self._programs = programs
+        self._shop = shop
+        home = shop.folder.parent / "airflow"
+        home.mkdir(exist_ok=True)
+        self._env = {
+            "AIRFLOW_HOME": str(home),
+            "AIRFLOW__CORE__DAGS_FOLDER": str(FOLDER),
+            "AIRFLOW__CORE__LOAD_EXAMPLES": "False",
+            "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
+            "HOME": str(home),
+            "LIVEINTENT_PROJECT": str(shop.folder),
+            "PATH": f"{shop.folder}/.venv/bin:{programs}:/usr/bin:/bin",
+        }
+        ready = self.run("db", "migrate")
+        assert ready.code == 0, ready.said
+
+    def run(self, *command: str) -> Ended:
+        """Run a command of Airflow."""
+        return self._shop.run([self._programs / "airflow", *command], self._env)
+
+
+@pytest.fixture
+def airflow(programs: Path, shop: Shop) -> Airflow:
+    return Airflow(programs, shop)
+
+
+def test_a_failure_and_the_run_after_it(airflow: Airflow, shop: Shop, sandbox: Sandbox) -> None:
+    """The DAG of the run fails and recovers, and so does that of the health check."""
+    assert airflow.run("dags", "list-import-errors").said.strip().endswith("No data found")
+    fails_and_recovers(
+        shop,
+        sandbox,
+        lambda: airflow.run("dags", "test", "liveintent"),
+        lambda: airflow.run("dags", "test", "liveintent_health"),
+    )
+    replayed = airflow.run("dags", "test", "liveintent_replay")
+    assert replayed.code == 0, replayed.said
+    assert "4 dead letters" in replayed.said

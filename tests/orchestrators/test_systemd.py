@@ -1,0 +1,86 @@
+"""The units of orchestrators.md: systemd takes them, and their commands do what they are for."""
+
+from __future__ import annotations
+
+import shlex
+import shutil
+import subprocess
+from typing import TYPE_CHECKING
+
+import pytest
+from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_liveintent.sandbox import Sandbox
+
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
+
+UNITS = {path.name: path.read_text(encoding="utf-8") for path in EXAMPLES.glob("systemd/*.*")}
+TELL = "liveintent-tell@.service"
+
+
+def settings(name: str) -> dict[str, str]:
+    """Return the settings of a unit."""
+    lines = UNITS[name].splitlines()
+    return dict(line.split("=", 1) for line in lines if "=" in line and not line.startswith("#"))
+
+
+def by_systemd(shop: Shop, name: str) -> Ended:
+    """Run the command of a unit, in its folder and with systemd's bare environment."""
+    unit = settings(name)
+    assert unit["WorkingDirectory"] == "/srv/shop"
+    env = {"HOME": str(shop.folder), "PATH": "/usr/local/bin:/usr/bin:/bin"}
+    return shop.run(shlex.split(shop.here(unit["ExecStart"])), env)
+
+
+def test_a_failure_and_the_run_after_it(shop: Shop, sandbox: Sandbox) -> None:
+    """The service of the run fails and recovers, and so does that of the health check."""
+    fails_and_recovers(
+        shop,
+        sandbox,
+        lambda: by_systemd(shop, "liveintent.service"),
+        lambda: by_systemd(shop, "liveintent-health.service"),
+    )
+
+
+def test_the_health_check_has_its_code(shop: Shop) -> None:
+    """`systemctl status` shows code 3, and not Meltano's 1."""
+    assert by_systemd(shop, "liveintent-health.service").code == 3
+
+
+@pytest.mark.parametrize("name", ["liveintent.service", "liveintent-health.service"])
+def test_somebody_is_told(name: str) -> None:
+    """A unit that fails starts the one that tells, with its own name."""
+    started = settings(name)["OnFailure"].replace("%n", name)
+    template, _, instance = TELL.partition("@")[0], "@", name
+    assert started == f"{template}@{instance}.service"
+    assert settings(TELL)["ExecStart"] == '/srv/shop/tell "%i failed"'
+
+
+@pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")
+def test_systemd_takes_them(shop: Shop, tmp_path: Path) -> None:
+    """Systemd itself finds nothing wrong with the units, and would find a mistake."""
+    (shop.folder / "tell").write_text("#!/bin/sh\n", encoding="utf-8")
+    (shop.folder / "tell").chmod(0o755)
+    folder = tmp_path / "units"
+    folder.mkdir()
+    for name, text in UNITS.items():
+        path = folder / name
+        path.write_text(text.replace("/srv/shop", str(shop.folder)), encoding="utf-8")
+    assert len(UNITS) == 5
+
+    def verify() -> tuple[int, str]:
+        done = subprocess.run(
+            ["systemd-analyze", "verify", *sorted(folder.iterdir())],
+            capture_output=True,
+            text=True,
+            check=False,
+        )
+        return done.returncode, done.stdout + done.stderr
+
+    assert verify() == (0, "")
+    timer = folder / "liveintent.timer"
+    timer.write_text(timer.read_text(encoding="utf-8").replace("*:17", "*:77"), encoding="utf-8")
+    assert "Failed to parse calendar specification" in verify()[1]
