@@ -7,7 +7,7 @@ has left is found by them. Spark's properties tell a task where it is.
 from __future__ import annotations
 
 import re
-from collections.abc import Callable
+from collections.abc import Callable, Iterable
 from hashlib import blake2b
 from typing import NamedTuple
 
@@ -86,6 +86,17 @@ class Write(NamedTuple):
             return False
         number, run = int(found[1]), found[2]
         return number < self.batch.number or (number == self.batch.number and run != self.batch.run)
+
+    def found_in(self, names: Iterable[str]) -> Write:
+        """Return the write with its micro-batch, if its files have the name of one.
+
+        A driver of which no task is done knows the ID only.
+        """
+        for name in names:
+            if found := re.match(rf"(.+)-(\d+)-([0-9a-f]+)-([0-9a-f]+)-{self.id}-", name):
+                query, number, target, run = found.groups()
+                return Write(self.id, target, MicroBatch(query, int(number), run, 0))
+        return self
 
 
 class Attempt(NamedTuple):

@@ -10,6 +10,7 @@ from __future__ import annotations
 
 import logging
 import re
+import uuid
 from collections import defaultdict
 from collections.abc import Iterable, Iterator, Sequence
 from typing import Any
@@ -96,8 +97,9 @@ class AuditFolder:
         pq.write_table(rows, content, use_dictionary=_REPEATED)
         whole = content.getvalue().to_pybytes()
         if self._store.has_folders:
-            self._store.put(f"_{name}", whole)
-            self._store.move(f"_{name}", name)
+            begun = f"_{uuid.uuid4().hex}-{name}"  # Another driver may put the same one.
+            self._store.put(begun, whole)
+            self._store.move(begun, name)
         else:
             self._store.put(name, whole)
 
@@ -123,7 +125,7 @@ class AuditFolder:
         return dict(sent)
 
     def join(self, attempt: str, names: Iterable[str]) -> None:
-        """Join small files of an attempt in one, which is hidden until `show`."""
+        """Join small files of an attempt in one, which is hidden until `complete`."""
         with (
             self._store.open(_hidden(attempt)) as file,
             self._store.failures_named(),
@@ -151,6 +153,10 @@ class AuditFolder:
             self._store.move(_hidden(attempt), f"{attempt}{_ENDING}")
             for name in names:
                 self._store.delete(name)
+
+    def find(self, write: Write) -> Write:
+        """Return a write, of which no task is done, with the micro-batch that its files name."""
+        return write.found_in(self._store.names())
 
     def delivered(self, write: Write) -> int:
         """Return how many events the attempts at a write have delivered, each counted once."""

@@ -73,6 +73,8 @@ def _settle(job: Job, write: Write, results: Sequence[TaskResult], counts: RunCo
     folder.publish(write, [one.attempt for one in results if one.has_dead_letters])
     folder.discard(write)
     _complete_audit(job, write, results)
+    if job.audit_folder:
+        LOGGER.info("the audit has this write as '%s'", write.name)
     if recent is not None:
         recent.save()
     return judged
@@ -106,6 +108,8 @@ def abort(job: Job, write: Write, results: Sequence[TaskResult], *, tasks: int) 
         tasks: How many tasks it had.
     """
     folder = DeadLetterFolder(job)
+    if job.audit_folder and not results:
+        write = AuditFolder(job).find(write)
     if not job.dry_run:
         _log_sent(job, folder, write, results)
     folder.discard(write)
@@ -121,16 +125,21 @@ def _log_sent(
     job: Job, folder: DeadLetterFolder, write: Write, results: Sequence[TaskResult]
 ) -> None:
     if job.audit_folder:
-        events = counted(AuditFolder(job).delivered(write), "event")
+        known = AuditFolder(job).delivered(write)
+    else:
+        done = sum(one.counts.total.delivered for one in results)
+        known = done + folder.delivered_by_failed(write)
+    if not (known or results):  # A stream's driver does not even know its micro-batch then.
+        LOGGER.warning("the write has failed; each failed task says what it had delivered")
+    elif job.audit_folder:
         msg = "the write has failed; it delivered %s, as the audit says of '%s'"
-        LOGGER.warning(msg, events, write.name)
-        return
-    known = sum(one.counts.total.delivered for one in results) + folder.delivered_by_failed(write)
-    msg = (
-        "the write has failed; it delivered %s, and tasks that were killed may have delivered more:"
-        " with audit_path, it is known which"
-    )
-    LOGGER.warning(msg, counted(known, "event"))
+        LOGGER.warning(msg, counted(known, "event"), write.name)
+    else:
+        msg = (
+            "the write has failed; it delivered %s, and tasks that were killed may have delivered"
+            " more: with audit_path, it is known which"
+        )
+        LOGGER.warning(msg, counted(known, "event"))
 
 
 def _complete_audit(job: Job, write: Write, results: Sequence[TaskResult]) -> None:

@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty_server import Reply, Request
-from spark_support import NOW, Recorder, Spark, letters, options
+from spark_support import NOW, Recorder, Spark, letters, options, query
 
 from target_liveintent.privacy.identity import derive_event_id
 
@@ -73,8 +73,8 @@ class Source:
 
 
 @pytest.fixture
-def source(spark: Spark, server: Recorder, tmp_path: Path, folder: Path) -> Source:
-    return Source(spark, tmp_path, folder, server.url)
+def source(anywhere: Spark, server: Recorder, tmp_path: Path, folder: Path) -> Source:
+    return Source(anywhere, tmp_path, folder, server.url)
 
 
 def refusing(server: Recorder, numbers: Iterable[int]) -> None:
@@ -100,12 +100,14 @@ def test_bad_rows_end_no_stream(server: Recorder, source: Source) -> None:
     assert len(server.delivered) == 29 + 60
 
 
-def test_a_stream_with_wrong_settings_ends(spark: Spark, server: Recorder, source: Source) -> None:
+def test_a_stream_with_wrong_settings_ends(
+    anywhere: Spark, server: Recorder, source: Source
+) -> None:
     """Where nothing was ever accepted, micro-batches are judged together, however small."""
     server.answer = lambda _: Reply(400)
     source.add(0, 6)
     source.add(10, 16)
-    said = spark.failure("stream", **source.arguments(options=source.options))
+    said = anywhere.failure("stream", **source.arguments(options=source.options))
     assert "AllRefusedError: the API took nothing of this write (12 events were refused)" in said
     assert source.lost == Counter(event_ids(range(6)))
     server.answer = lambda _: Reply(204)
@@ -113,15 +115,17 @@ def test_a_stream_with_wrong_settings_ends(spark: Spark, server: Recorder, sourc
     assert set(event_ids(range(10, 16))) == server.delivered
 
 
-def test_too_many_dead_letters_of_a_stream(spark: Spark, server: Recorder, source: Source) -> None:
+def test_too_many_dead_letters_of_a_stream(
+    anywhere: Spark, server: Recorder, source: Source
+) -> None:
     """They are judged over micro-batches, and only warned of."""
-    before = len(spark.said())
+    before = len(anywhere.said())
     refusing(server, range(10, 90))
     source.add(0, 60)
     source.add(60, 120)
     assert source.run() == 2
     assert len(source.lost) == 80
-    said = spark.said()[before:]
+    said = anywhere.said()[before:]
     assert said.count("the last micro-batches of the stream: ") == 1
     assert "of the stream: 80 of 120 records became dead letters, more than max_dead_letter" in said
 
@@ -138,3 +142,24 @@ def test_two_writes_of_a_batch(server: Recorder, source: Source) -> None:
     source.forget(1)
     source.run_in_parts(*streams)
     assert source.lost == Counter(event_ids([*range(25), *range(50, 60)]) * 2)
+
+
+def test_a_time_that_python_cannot_hold(anywhere: Spark, server: Recorder, folder: Path) -> None:
+    """It is the fault of its row: in New York, the last hours of the year 9999 are past UTC's."""
+    anywhere.do("configure", name="spark.sql.session.timeZone", value="America/New_York")
+    time = f"IF(id = 3, timestamp'9999-12-31 23:00:00', timestamp_seconds({NOW - 60}))"
+    try:
+        anywhere.do("write", sql=query(100, time=time), options=options(server.url, folder))
+    finally:
+        anywhere.do("configure", name="spark.sql.session.timeZone", value="UTC")
+    (letter,) = letters(folder)
+    assert (letter["event_id"], letter["reason"]) == (event_ids([3])[0], "invalid_event_time")
+    assert len(server.delivered) == 99
+
+
+def test_a_type_that_no_task_gets(anywhere: Spark, server: Recorder, folder: Path) -> None:
+    """PySpark cannot give it to a task; the driver says so, and what to do."""
+    sql = query(9, more=", INTERVAL '1' YEAR AS term")
+    said = anywhere.failure("write", sql=sql, options=options(server.url, folder))
+    assert "ConfigurationError: PySpark gives no interval of months to a task: cast or d" in said
+    assert server.requests == []

@@ -171,6 +171,15 @@ def test_a_micro_batch_that_begins_again(folder: AuditFolder, url: str) -> None:
     assert {row["write"] for rows in files(url).values() for row in rows} == {"query-6", "query-7"}
 
 
+def test_a_write_of_which_no_task_is_done(folder: AuditFolder) -> None:
+    """Its driver knows the ID only; the names of the files say to which micro-batch it belongs."""
+    batch = MicroBatch("a-query", 7, "aa", 0)
+    write = Write("a1b2", "7e57", batch)
+    audit_of(folder, Attempt(write, 0, 1), "1")
+    assert folder.find(Write("a1b2", "")) == write
+    assert folder.find(Write("c3d4", "")) == Write("c3d4", "")
+
+
 def test_events_count_once(folder: AuditFolder) -> None:
     """Two attempts may have a row each for an event."""
     for number in (1, 2):
