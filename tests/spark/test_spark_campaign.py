@@ -13,9 +13,9 @@ from collections import defaultdict
 from typing import TYPE_CHECKING
 
 import pytest
-from faulty_server import FaultyServer, Request
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import wait_until
-from spark_support import Cluster, Spark, closing, letters, options, query
+from spark_support import Cluster, Spark, children, closing, letters, options, query
 
 pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
@@ -45,6 +45,12 @@ class Counter(FaultyServer):
         return request
 
 
+def at_work(cluster: Cluster) -> list[int]:
+    """The processes of the executors that run a task."""
+    running = cluster.executors()
+    return [pid for pid in running if any(children(daemon) for daemon in children(pid))]
+
+
 def test_killed_executors(
     cluster: Cluster, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
 ) -> None:
@@ -58,12 +64,13 @@ def test_killed_executors(
         closing(Spark(tmp_path / "app", cluster.url, **together)) as spark,
     ):
         given = options(server.url, folder, concurrent_tasks=None, audit_path=str(audit))
-        given |= {"max_concurrent_requests": 8}
+        given |= {"max_concurrent_requests": 2}
+        server.answer = lambda _: Reply(delay=0.1)
         spark.begin("write", sql=query(ROWS, PARTITIONS), options=given)
         for number in range(1, KILLS + 1):
             share = ROWS * number // (KILLS + 2)
             wait_until(lambda share=share: len(server.delivered) > share, "a share", PATIENCE)
-            os.kill(cluster.executors()[0], signal.SIGKILL)
+            os.kill(wait_until(lambda: at_work(cluster), "tasks at work", 120)[0], signal.SIGKILL)
             kills.append(time.monotonic())
         spark.end()
         seconds = time.monotonic() - began
@@ -85,6 +92,7 @@ def test_killed_executors(
             attempts[partition].add(attempt)
         assert set(attempts) == set(range(PARTITIONS))
         lost = {partition for partition, some in attempts.items() if len(some) > 1}
+        assert lost
         where = dict(zip(event_ids, rows.column("partition").to_pylist(), strict=True))
         late = 0.0
         for event_id, before, _ in server.repeats:
