@@ -58,6 +58,8 @@ _NAMES = {
     "_FAULTS",
     "_SET_UP_FAULTS",
     "MORE_DESCRIPTORS",
+    "_LATER",
+    "_SLOWER",
 }
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py"}

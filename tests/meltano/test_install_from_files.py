@@ -1,4 +1,4 @@
-"""The target from a wheel, with extras, with and without a package index: docs/how-to/install.md."""
+"""The target from a wheel, with extras, with and without an index: docs/how-to/install.md."""
 
 from __future__ import annotations
 

@@ -148,7 +148,7 @@ def test_the_api_takes_nothing_of_a_few(spark: Spark, server: Recorder, folder: 
     server.answer = lambda _: Reply(400)
     spark.do("write", sql=query(9, 4), options=options(server.url, folder))
     assert [letter["reason"] for letter in letters(folder)] == ["refused_by_api"] * 9
-    assert "9 refused events became dead letters at the end of the input" in spark.said()
+    assert "the last refused events (9) became dead letters" in spark.said()
 
 
 def test_the_api_takes_nothing(spark: Spark, server: Recorder, folder: Path) -> None:
