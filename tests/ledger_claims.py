@@ -34,6 +34,22 @@ def let_claims_lapse(ledger: Path | str, run_id: str = "%") -> None:
         file.close()
 
 
+def is_connected(url: str, name: str) -> bool:
+    """Return whether a run is connected to a database.
+
+    A database executes what a run has sent before it was killed, and notices only then that nobody
+    waits for the answer. So claims can be made after the end of the process that wanted them.
+
+    Args:
+        url: The database.
+        name: The `application_name` of the run's connections.
+    """
+    query = "SELECT count(*) FROM pg_stat_activity WHERE application_name = %s"
+    with psycopg.connect(url) as database:
+        ((found,),) = database.execute(query, [name]).fetchall()
+    return bool(found)
+
+
 def count(ledger: Path | str, table: str) -> int:
     """Return how many rows a table of a ledger has: `accepted` or `claims`."""
     query = f"SELECT count(*) FROM {{}}{table}"  # noqa: S608

@@ -15,7 +15,7 @@ import pytest
 from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
 from integration_support import wait_until
-from ledger_claims import claimed, count, let_claims_lapse
+from ledger_claims import claimed, count, is_connected, let_claims_lapse
 from reliability_support import (
     FIGURES,
     LONG,
@@ -185,6 +185,9 @@ class Campaign:
             watch: Looks at its STATE; the campaign's own if None.
         """
         self.runs += 1
+        if isinstance(self.ledger, str):
+            name = self._connection(f"run-{self.runs}")
+            self.settings["ledger_url"] = f"{self.ledger}&application_name={name}"
         run = start(
             self.target,
             on_stdout=(watch or self.watch).look,
@@ -195,6 +198,10 @@ class Campaign:
             **self.settings,
         )
         return run, Feeding(self, run, upto, close=close)
+
+    def _connection(self, token: str) -> str:
+        """What a run's connection to the database is called."""
+        return f"{self._folder.name}-{token}"
 
     def plan(self, first: int, plan: Reply) -> Trouble:
         """Let trouble begin with one of the next run's requests."""
@@ -257,6 +264,9 @@ class Campaign:
         if run.code >= 0:
             assert claimed(self.ledger, found[1]) == 0, run.log
             return
+        if isinstance(ledger := self.ledger, str):
+            name = self._connection(token)
+            wait_until(lambda: not is_connected(ledger, name), "the end of its connection")
         requests = [r for r in self.server.requests if r.token == token]
         answered = {event for r in requests if r.answered_at is not None for event in r.ids}
         in_flight = {event for r in requests for event in r.ids} - answered

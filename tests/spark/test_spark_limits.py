@@ -24,7 +24,8 @@ pytestmark = [pytest.mark.spark, pytest.mark.slow]
 TASKS, ROWS, A_SECOND = 8, 30_000, 10
 PART = (
     f"SELECT id, timestamp_seconds({NOW - 3600} + id % 1000) AS event_time,"  # noqa: S608
-    " concat('buyer', id, '@example.com') AS email, 'usd' AS currency"
+    " concat('buyer', id, '@example.com') AS email, CAST(1.25 AS DECIMAL(10, 2)) AS value,"
+    " 'usd' AS currency"
     " FROM range({first}, {end}, 1, 1)"
 )
 EVEN = [7] * 4 + [6] * 12
