@@ -150,14 +150,13 @@ def _comparison(overview: Overview) -> str:
     is_compared = overview.figure(CONVERSIONS).usual is not None
     if not is_compared:
         heads, rows = heads[:2], [row[:2] for row in rows]
-    table = markup.table("", heads, rows)
+    table = markup.table("", heads, rows) + f'<p class="quiet">{text(_WHAT_COUNTS)}</p>'
     is_drawn = len(overview.days) >= LEAST_DRAWN
     charts = [chart_of(overview, overview.figure(CONVERSIONS))] if is_drawn else []
     intro = " ".join(
         [
             *([_WHAT_IS_USUAL] if is_compared else []),
             *(["The last bar of a chart is today, which is not over."] if is_drawn else []),
-            _WHAT_COUNTS,
         ]
     )
     return markup.section("Today against usual", intro, table, *charts)
