@@ -309,6 +309,17 @@ def test_many_that_were_not_sent() -> None:
     assert "Outside of" not in text
 
 
+def test_usual_numbers_are_whole() -> None:
+    """A tenth of a record is none: the range lies between those of two days."""
+    runs = daily(40, 1)
+    for n, run in enumerate(runs):
+        run.run.streams = {"orders": figures(not_sent={"no_identity": 30 + 7 * (n % 5)})}
+    many = entry(at(0), streams={"orders": figures(not_sent={"no_identity": 203})})
+    usual = re.findall("where (.*?) are usual", plainly([*runs, many]))
+    assert len(usual) == 2
+    assert all(re.fullmatch("[0-9]+ to [0-9]+", one) for one in usual)
+
+
 def test_since_when_more_could_not_be_sent() -> None:
     """The headline names the day on which it began, and no "today"."""
     many = daily(9, 0, streams={"orders": figures(not_sent={"no_identity": 60})})
