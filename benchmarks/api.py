@@ -4,7 +4,7 @@ Its first line of output is its URL. For each line of input it writes, as JSON, 
 arrived since the previous line. It exits at the end of its input, and so never outlives the
 benchmark.
 
-    python -m benchmarks.api [--latency SECONDS] [--workers N]
+    python -m benchmarks.api [--latency SECONDS] [--workers N] [--certificate FILE]
 """
 
 from __future__ import annotations
@@ -13,6 +13,7 @@ import argparse
 import asyncio
 import heapq
 import re
+import ssl
 import sys
 from typing import Any
 
@@ -31,22 +32,30 @@ class Server:
     Args:
         latency: Seconds before each answer.
         workers: How many requests it serves at the same time; 0 for any number.
+        certificate: A file with a certificate and its key, to speak TLS; None for plain HTTP.
 
     Attributes:
         tally: What has arrived since the last line of input.
     """
 
-    def __init__(self, latency: float, workers: int) -> None:
+    def __init__(self, latency: float, workers: int, certificate: str | None = None) -> None:
         """Start with an empty tally."""
         self.tally = Tally()
+        self._tls: ssl.SSLContext | None = None
+        if certificate is not None:
+            self._tls = ssl.create_default_context(ssl.Purpose.CLIENT_AUTH)
+            self._tls.load_cert_chain(certificate)
         self._latency = latency
         self._free_at = [0.0] * workers  # When each worker has served what is queued; a heap.
 
     async def serve(self) -> None:
         """Answer requests until standard input ends."""
         loop = asyncio.get_running_loop()
-        server = await loop.create_server(lambda: _Connection(self), "127.0.0.1", 0)
-        print(f"http://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
+        server = await loop.create_server(
+            lambda: _Connection(self), "127.0.0.1", 0, ssl=self._tls, backlog=1_024
+        )
+        scheme = "http" if self._tls is None else "https"
+        print(f"{scheme}://127.0.0.1:{server.sockets[0].getsockname()[1]}", flush=True)
         end = asyncio.Event()
         loop.add_reader(sys.stdin, self._read_input, end)
         await end.wait()
@@ -77,6 +86,7 @@ class _Connection(asyncio.Protocol):
 
     def connection_made(self, transport: Any) -> None:
         self._transport = transport
+        self._server.tally.connections += 1
 
     def data_received(self, data: bytes) -> None:
         self._buffer += data
@@ -100,8 +110,9 @@ def main() -> None:
     parser = argparse.ArgumentParser(description="Accept everything, and tally it.")
     parser.add_argument("--latency", type=float, default=0.0, help="seconds before each answer")
     parser.add_argument("--workers", type=int, default=0, help="requests at a time; 0: any number")
+    parser.add_argument("--certificate", help="a file with a certificate and its key, for TLS")
     given = parser.parse_args()
-    asyncio.run(Server(given.latency, given.workers).serve())
+    asyncio.run(Server(given.latency, given.workers, given.certificate).serve())
 
 
 if __name__ == "__main__":

@@ -20,6 +20,7 @@ from typing import TYPE_CHECKING, NamedTuple, Protocol
 
 import msgspec
 
+from benchmarks.certificates import make_certificate
 from benchmarks.processes import ENVIRONMENT, ROOT, Api, FailedRunError, ending
 from benchmarks.tally import MAX_EVENTS
 
@@ -172,7 +173,7 @@ class Gateway:
         """Write the configuration and make the certificate."""
         self._folder = folder
         self.certificate = folder / "certificate.pem"
-        self._make_certificate()
+        make_certificate(program("openssl"), self.certificate, self._folder / "key.pem")
         port = _free_port()
         self.url = f"https://127.0.0.1:{port}"
         self._port = port
@@ -234,14 +235,6 @@ class Gateway:
         with contextlib.suppress(OSError), socket.create_connection(("127.0.0.1", self._port), 1):
             return True
         return False
-
-    def _make_certificate(self) -> None:
-        command = [program("openssl"), "req", "-x509", "-newkey", "ec", "-nodes", "-days", "2"]
-        command += ["-pkeyopt", "ec_paramgen_curve:prime256v1", "-subj", "/CN=localhost"]
-        command += ["-addext", "subjectAltName=IP:127.0.0.1"]
-        command += ["-addext", "keyUsage=critical,digitalSignature,keyCertSign"]
-        command += ["-keyout", str(self._folder / "key.pem"), "-out", str(self.certificate)]
-        subprocess.run(command, check=True, capture_output=True, timeout=_START_SECONDS)
 
 
 def check_programs() -> None:

@@ -181,6 +181,43 @@ def shared(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
     yield Figure(case, "longest silence of any, s", silences, None if burst > 1 else 120)
 
 
+def divided(burst: int, seeds: range = SEEDS) -> Iterator[Figure]:
+    """Simulate eight tasks of Spark that send 30,000 rows through a token bucket of 10 a second.
+
+    Each has a pace of its own. A task whose requests are all refused for `max_retry_seconds` fails,
+    and Spark sends its rows again; the aim for that is 60 seconds.
+    """
+    rows, tasks, rate = 30_000, 8, 10
+    batches = [-(-rows // tasks // 100)] * tasks
+    times, refused, silences = [], [], []
+    for seed in map(random.Random, seeds):
+        clients = [_client(seed, count, seed.uniform(0, 0.2)) for count in batches]
+        simulate(Bucket(seed, [(0, rate)], burst), clients)
+        ends = [client.begins_at + client.seconds for client in clients]
+        times.append(max(ends) / (sum(batches) / rate))
+        requests = [one.signal for client in clients for one in client.exchanges]
+        refused.append(100 * requests.count(Signal.LIMITED) / len(requests))
+        silences.append(
+            max(one.longest_silence(end) for one, end in zip(clients, ends, strict=True))
+        )
+    case = f"{tasks} tasks, {rate} a second in bursts of {burst}"
+    yield Figure(case, "time / ideal", times, 6 if burst == 1 else 2.5)
+    yield Figure(case, "refused, %", refused, 40)
+    yield Figure(case, "longest silence of any, s", silences, 60)
+
+
+def halved(seeds: range = SEEDS) -> Iterator[Figure]:
+    """Simulate two tasks of Spark that have half of the requests each, beside one run with all."""
+    ratios = []
+    for seed in map(random.Random, seeds):
+        one = _client(seed, 1500)
+        simulate(OpenRoad(seed, 0.1), [one])
+        two = [Client(Pace(CEILING // 2, jitter=seed.random), 750) for _ in range(2)]
+        simulate(OpenRoad(seed, 0.1), two)
+        ratios.append(max(client.seconds for client in two) / one.seconds)
+    yield Figure("two tasks with 32 in flight each", "time / that of one with 64", ratios, 1.0)
+
+
 def faulty(share: float, aim: float, seeds: range = SEEDS) -> Iterator[Figure]:
     """Simulate a run of 200 batches under random faults."""
     times = []
@@ -247,6 +284,9 @@ def figures() -> Iterator[Figure]:
     yield from unlimited()
     for burst in (10, 1):
         yield from shared(burst)
+    for burst in (10, 1):
+        yield from divided(burst)
+    yield from halved()
     for share, aim in ((0.1, 60), (0.25, 60), (0.4, 600)):
         yield from faulty(share, aim)
     for share, aim in REFUSING:

@@ -138,20 +138,24 @@ class Api:
         latency: Seconds before each answer.
         workers: How many requests it serves at the same time, each for `latency` seconds; the
             others queue. 0 for any number.
+        certificate: A file with a certificate and its key, to speak TLS; None for plain HTTP.
 
     Attributes:
         url: Its address.
     """
 
-    def __init__(self, latency: float = 0.0, workers: int = 0) -> None:
+    def __init__(
+        self, latency: float = 0.0, workers: int = 0, certificate: Path | None = None
+    ) -> None:
         """Start nothing yet."""
-        self._latency = latency
-        self._workers = workers
+        self._arguments: list[object] = ["--latency", latency, "--workers", workers]
+        if certificate is not None:
+            self._arguments += ["--certificate", certificate]
         self._stack = contextlib.ExitStack()
 
     def __enter__(self) -> Self:
         """Start the API."""
-        command = module("api", "--latency", self._latency, "--workers", self._workers)
+        command = module("api", *self._arguments)
         self._child = subprocess.Popen(
             command, stdin=subprocess.PIPE, stdout=subprocess.PIPE, env=ENVIRONMENT
         )

@@ -1,23 +1,22 @@
-"""Measures Spark's throughput by number of tasks, beside one target process, and its CPU time.
+"""Measures what sending from Spark takes, beside one target process: docs/scale.md shows it.
 
 Runs in .venv-spark: `scripts/benchmark --spark`. Spark runs each task in a thread on this machine,
 so the result shows how tasks share the API, not how they share the machine: with 100 ms per answer,
-they mostly wait. Writes `benchmarks/spark.json`, from which docs/scale.md is generated.
+they mostly wait. Writes `benchmarks/spark.json`, from which the page is generated.
 """
 
 from __future__ import annotations
 
-import contextlib
-import os
-import sys
+import statistics
 import tempfile
-import time
+from collections.abc import Callable
 from pathlib import Path
 
 import msgspec
 
-from benchmarks import PIXEL_ID, processes, results
+from benchmarks import results
 from benchmarks.bench import Bench, Candidate, Stream, show_progress
+from benchmarks.spark_session import Session, cpu, memory
 
 RESULTS = Path(__file__).with_name("spark.json")
 LATENCY = 0.1
@@ -25,10 +24,17 @@ LATENCY = 0.1
 TASKS = (1, 2, 4, 8)
 REQUESTS = 2
 """Requests in flight per task."""
+EVEN = 16
+"""Even partitions, beside which others are measured."""
+CEILING = 64
+"""The default of `max_concurrent_requests`."""
+EVENTS = 10_000_000_000
+"""Events a day of the plan."""
 _ROWS_PER_TASK = 16_000
-_COST_ROWS = 200_000
-"""Rows for the measurement of CPU time."""
-_TICKS_PER_SECOND = os.sysconf("SC_CLK_TCK")
+_ROWS = 400_000
+"""Rows of the other measurements."""
+_DAY = 86_400
+_NOT_YET = "*Not measured yet.*"
 
 
 class Point(msgspec.Struct):
@@ -47,6 +53,56 @@ class Point(msgspec.Struct):
     target: float
 
 
+class Shape(msgspec.Struct):
+    """Throughput of rows in partitions of some shape, in events per second.
+
+    Attributes:
+        what: What is special.
+        rate: With `max_concurrent_requests` for each task, the default.
+        shared: With `concurrent_tasks`, so that tasks have a share each.
+    """
+
+    what: str
+    rate: float
+    shared: float
+
+
+class Task(msgspec.Struct):
+    """What a task takes beside CPU time, over TLS.
+
+    Attributes:
+        requests: The requests that it may have in flight.
+        connections: The connections that it made, and so the TLS handshakes.
+        sent: The requests that it made.
+    """
+
+    requests: int
+    connections: float
+    sent: float
+
+
+class Details(msgspec.Struct):
+    """What is measured beside throughput by number of tasks.
+
+    Attributes:
+        shapes: Throughput of partitions of several shapes.
+        two: Events per second of two tasks with 32 requests in flight each.
+        one: Events per second of one target process with 64 requests in flight.
+        tasks: What tasks take over TLS.
+        tls: CPU time per event of the Python workers over TLS, in µs.
+        memory: The median and the most memory of a Python worker at its peak, in MiB.
+        size: Bytes of an event in a request.
+    """
+
+    shapes: list[Shape]
+    two: float
+    one: float
+    tasks: list[Task]
+    tls: float
+    memory: tuple[float, float]
+    size: float
+
+
 class Measured(msgspec.Struct):
     """The measurements in `spark.json`.
 
@@ -56,6 +112,7 @@ class Measured(msgspec.Struct):
         python: CPU time per event of Spark's Python workers, in µs.
         java: CPU time per event of Spark's JVM, in µs.
         target: CPU time per event of one target process with the benchmarks' stream map, in µs.
+        details: The rest; None in a file of an older version.
     """
 
     machine: results.Machine
@@ -63,128 +120,178 @@ class Measured(msgspec.Struct):
     python: float
     java: float
     target: float
+    details: Details | None = None
+
+
+def _measured() -> Measured:
+    return msgspec.json.decode(RESULTS.read_bytes(), type=Measured)
+
+
+def _details(show: Callable[[Measured, Details], str]) -> Callable[[], str]:
+    """Return a function that shows the details as Markdown, or that there are none yet."""
+
+    def shown() -> str:
+        measured = _measured()
+        return _NOT_YET if measured.details is None else show(measured, measured.details)
+
+    return shown
 
 
 def table() -> str:
-    """Return the figures as Markdown, for docs/scale.md."""
-    if not RESULTS.exists():
-        return "*Not measured yet.*"
-    measured = msgspec.json.decode(RESULTS.read_bytes(), type=Measured)
-    machine = measured.machine
+    """Return throughput and CPU time as Markdown."""
+    measured = _measured()
+    machine, details = measured.machine, measured.details
     rows = [
         f"| {p.tasks} | {p.requests} | {p.spark:,.0f} | {p.target:,.0f} |" for p in measured.points
     ]
+    over_tls = size = ""
+    if details is not None:
+        rows.append(f"| 2 | {CEILING} | {details.two:,.0f} | {details.one:,.0f} |")
+        over_tls = f" ({details.tls:.0f} µs over TLS)"
+        size = f" It has {details.size:.0f} bytes in a request."
     where = f"On {machine.cores} cores ({machine.cpu}), Python {machine.python}, {machine.date}."
     cost = (
-        f"An event costs {measured.python:.0f} µs of CPU time in Spark's Python workers and"
-        f" {measured.java:.0f} µs in its JVM, from Parquet; {measured.target:.0f} µs in the target,"
-        " from JSON lines and through a stream map."
+        f"An event costs {measured.python:.0f} µs of CPU time in Spark's Python workers{over_tls}"
+        f" and {measured.java:.0f} µs in its JVM, from Parquet; {measured.target:.0f} µs in the"
+        f" target, from JSON lines and through a stream map.{size}"
     )
     heads = "| tasks | requests in flight | Spark | one target process |\n| --- | --- | --- | --- |"
     return "\n".join((f"{where} Events a second:", "", heads, *rows, "", cost))
 
 
-class _Spark:
-    """A local Spark session with enough threads for the largest number of tasks."""
-
-    def __init__(self, folder: Path) -> None:
-        from pyspark.sql import SparkSession  # noqa: PLC0415 (its own virtual environment)
-
-        from target_liveintent.spark.source import LiveIntentDataSource  # noqa: PLC0415
-
-        os.environ["PYSPARK_PYTHON"] = sys.executable
-        builder = SparkSession.builder.master(f"local[{max(TASKS)}]")
-        self._session = builder.config("spark.ui.enabled", "false").getOrCreate()
-        self._session.sparkContext.setLogLevel("ERROR")
-        self._session.dataSource.register(LiveIntentDataSource)
-        self._folder = folder
-
-    def write(self, rows: int, tasks: int, latency: float) -> float:
-        """Write rows to the API and return the seconds that it took.
-
-        Raises:
-            FailedRunError: If not all of the rows arrive.
-        """
-        source = str(self._folder / f"{rows}-{tasks}.parquet")
-        query = (
-            "SELECT string(id) AS event_id, timestamp_seconds("  # noqa: S608 (constants)
-            f"{int(time.time()) - 3600} + id % 1000) AS event_time, concat('buyer', id,"
-            " '@example.com') AS email, CAST(id % 10000 / 100 AS DECIMAL(10, 2)) AS value,"
-            " 'usd' AS currency, string(id) AS order_id, '192.0.2.7' AS ip,"
-            " 'https://shop.example.com/thanks?utm_source=news' AS source_url,"
-            f" 'Mozilla/5.0 (X11; Linux)' AS user_agent FROM range(0, {rows}, 1, {tasks})"
-        )
-        self._session.sql(query).write.mode("overwrite").parquet(source)
-        files = self._session.read.parquet(source).coalesce(tasks)
-        if files.rdd.getNumPartitions() != tasks:
-            msg = f"Spark makes no {tasks} partitions of the files"
-            raise processes.FailedRunError(msg)
-        with processes.Api(latency) as api:
-            began = time.perf_counter()
-            files.write.format("liveintent").options(
-                customer_id="a-1b2c",
-                auth_token="benchmark-token",  # noqa: S106 (made up)
-                pixel_id=PIXEL_ID,
-                api_url=api.url,
-                default_source="web",
-                stream_name="orders",
-                concurrent_tasks=tasks,
-                max_concurrent_requests=tasks * REQUESTS,
-                dead_letter_path=str(self._folder / "letters"),
-            ).mode("append").save()
-            took = time.perf_counter() - began
-            if (arrived := api.take().events) != rows:
-                msg = f"{arrived:,} of {rows:,} events arrived from Spark"
-                raise processes.FailedRunError(msg)
-        return took
+@_details
+def shapes(_: Measured, details: Details) -> str:
+    """Return the throughput of partitions of several shapes as Markdown."""
+    rows = [f"| {s.what} | {s.rate:,.0f} | {s.shared:,.0f} |" for s in details.shapes]
+    heads = f"| rows | each task has {CEILING} | `concurrent_tasks` {EVEN} |\n| --- | --- | --- |"
+    return "\n".join((heads, *rows))
 
 
-def _cpu() -> tuple[float, float]:
-    """Return the seconds of CPU time of the JVM's Python processes and of the JVM itself."""
-    stats: dict[int, list[str]] = {}
-    for process in Path("/proc").glob("[0-9]*/stat"):
-        with contextlib.suppress(OSError):  # The process has just ended.
-            head, _, tail = process.read_text(encoding="utf-8").rpartition(")")
-            stats[int(process.parent.name)] = [head.rpartition("(")[2], *tail.split()]
-    (jvm,) = (
-        pid for pid, stat in stats.items() if stat[0] == "java" and int(stat[2]) == os.getpid()
+@_details
+def tasks(_: Measured, details: Details) -> str:
+    """Return what a task takes beside CPU time as Markdown."""
+    rows = [f"| {t.requests} | {t.connections:.0f} | {t.sent:,.0f} |" for t in details.tasks]
+    heads = "| requests in flight, at most | TLS handshakes | requests |\n| --- | --- | --- |"
+    usual, most = details.memory
+    said = (
+        f"A Python worker takes {usual:.0f} MiB at its peak (the median), at most {most:.0f} MiB,"
+        " outside of the JVM."
     )
-    tree = {jvm}
-    while children := {pid for pid, stat in stats.items() if int(stat[2]) in tree} - tree:
-        tree |= children
-    # Items 12 and 13 of a process are its own user and system time; items 14 and 15 are those of
-    # its children that have ended.
-    java, python = sum(map(int, stats[jvm][12:14])), sum(map(int, stats[jvm][14:16]))
-    python += sum(int(ticks) for pid in tree - {jvm} for ticks in stats[pid][12:16])
-    return python / _TICKS_PER_SECOND, java / _TICKS_PER_SECOND
+    return "\n".join((heads, *rows, "", said))
+
+
+@_details
+def plan(measured: Measured, details: Details) -> str:
+    """Return what ten billion events a day take as Markdown."""
+    python = EVENTS * details.tls / 1e6 / 3_600
+    java = EVENTS * measured.java / 1e6 / 3_600
+    bytes_sent = EVENTS * details.size
+    a_second = EVENTS / _DAY
+    return (
+        f"{EVENTS:,} events a day are {a_second:,.0f} a second on average. They take"
+        f" {python:,.0f} core-hours in Python workers, over TLS, and {java:,.0f} in the JVM:"
+        f" {(python + java) / 24:.1f} cores all day. They are {bytes_sent / 1e9:,.0f} GB of"
+        f" requests, {bytes_sent / _DAY / 1e6:.0f} MB a second. If an answer takes"
+        f" {LATENCY * 1e3:.0f} ms, {a_second / 100 * LATENCY:.0f} requests are in flight; if it"
+        f" takes 300 ms, {a_second / 100 * 0.3:.0f} are."
+    )
+
+
+@_details
+def end_of_one(_: Measured, details: Details) -> str:
+    """Return where one target process ends, as a sentence."""
+    a_day = details.one * _DAY / 1e9
+    return (
+        f"One target process sends {details.one:,.0f} events a second with {CEILING} requests in"
+        f" flight, if an answer takes {LATENCY * 1e3:.0f} ms. These are {a_day:.1f} billion a day,"
+        " if they come evenly. Then its one core is busy."
+    )
+
+
+def _points(spark: Session, bench: Bench) -> list[Point]:
+    points = []
+    for count in TASKS:
+        rows, requests = _ROWS_PER_TASK * count, count * REQUESTS
+        show_progress(f"Spark, {rows:,} rows in {count} tasks")
+        files = spark.files(rows, count)
+        limits = {"concurrent_tasks": count, "max_concurrent_requests": requests}
+        written = spark.write(files, rows, LATENCY, limits)
+        candidate = Candidate("target", Stream(rows), {"max_concurrent_requests": requests})
+        target = bench.compare(LATENCY, 1, target=candidate)["target"]
+        points.append(Point(count, requests, rows / written.seconds, target.rate))
+    return points
+
+
+def _shapes(spark: Session) -> list[Shape]:
+    most = _ROWS * 9 // 10
+    even = spark.rows(0, _ROWS, EVEN)
+    frames = {
+        f"{EVEN} even partitions": even,
+        "one partition has 90 %": spark.rows(0, most, 1).union(spark.rows(most, _ROWS, EVEN - 1)),
+        "merged into one partition": even.coalesce(1),
+    }
+    found = []
+    for what, frame in frames.items():
+        show_progress(f"Spark, {_ROWS:,} rows, {what}")
+        free = spark.write(frame, _ROWS, LATENCY)
+        shared = spark.write(frame, _ROWS, LATENCY, {"concurrent_tasks": EVEN})
+        found.append(Shape(what, _ROWS / free.seconds, _ROWS / shared.seconds))
+    return found
+
+
+def _tasks(spark: Session) -> tuple[list[Task], float]:
+    """Return what tasks take over TLS, and how many bytes an event has."""
+    found, size = [], 0.0
+    for requests in (2, 8, CEILING):
+        show_progress(f"Spark, tasks with {requests} requests in flight over TLS")
+        limit = {"max_concurrent_requests": requests}
+        arrived = spark.write(spark.rows(0, _ROWS, 2), _ROWS, LATENCY, limit, tls=True).arrived
+        found.append(Task(requests, arrived.connections / 2, arrived.requests / 2))
+        size = arrived.size / arrived.events
+    return found, size
+
+
+def _cost(spark: Session, *, tls: bool) -> tuple[float, float]:
+    """Return the CPU time of an event in Python and in the JVM, in µs."""
+    files = spark.files(_ROWS, 2)
+    before = cpu()
+    spark.write(files, _ROWS, 0.0, tls=tls)
+    python, java = (after - b for after, b in zip(cpu(), before, strict=True))
+    return python / _ROWS * 1e6, java / _ROWS * 1e6
 
 
 def main() -> None:
     """Measure, and write and print the results."""
     with tempfile.TemporaryDirectory(prefix="target-liveintent-benchmark-") as folder:
-        spark, bench = _Spark(Path(folder)), Bench(Path(folder))
-        spark.write(_ROWS_PER_TASK, max(TASKS), 0.0)  # Starts all workers.
-        points = []
-        for tasks in TASKS:
-            rows, requests = _ROWS_PER_TASK * tasks, tasks * REQUESTS
-            show_progress(f"Spark, {rows:,} rows in {tasks} tasks")
-            seconds = spark.write(rows, tasks, LATENCY)
-            candidate = Candidate("target", Stream(rows), {"max_concurrent_requests": requests})
-            target = bench.compare(LATENCY, 1, target=candidate)["target"]
-            points.append(Point(tasks, requests, rows / seconds, target.rate))
-        before = _cpu()
-        spark.write(_COST_ROWS, 2, 0.0)
-        python, java = (after - b for after, b in zip(_cpu(), before, strict=True))
-        target = bench.compare(0, 1, target=Candidate("target", Stream(_COST_ROWS)))["target"]
+        spark, bench = Session(Path(folder), EVEN), Bench(Path(folder))
+        warm = _ROWS_PER_TASK * EVEN
+        spark.write(spark.rows(0, warm, EVEN), warm, 0.0)  # Starts all workers.
+        points = _points(spark, bench)
+        found = _shapes(spark)
+        half = {"max_concurrent_requests": CEILING // 2}
+        two = spark.write(spark.files(_ROWS, 2), _ROWS, LATENCY, half)
+        settings = {"max_concurrent_requests": CEILING}
+        one = bench.compare(LATENCY, 1, target=Candidate("target", Stream(_ROWS), settings))
+        of_tasks, size = _tasks(spark)
+        python, java = _cost(spark, tls=False)
+        over_tls, _ = _cost(spark, tls=True)
+        target = bench.compare(0, 1, target=Candidate("target", Stream(_ROWS // 2)))["target"]
+        peaks = memory()
+    details = Details(
+        shapes=found,
+        two=_ROWS / two.seconds,
+        one=one["target"].rate,
+        tasks=of_tasks,
+        tls=over_tls,
+        memory=(statistics.median(peaks), max(peaks)),
+        size=size,
+    )
     measured = Measured(
-        results.this_machine(),
-        points,
-        python=python / _COST_ROWS * 1e6,
-        java=java / _COST_ROWS * 1e6,
-        target=target.cpu,
+        results.this_machine(), points, python, java, target=target.cpu, details=details
     )
     RESULTS.write_bytes(msgspec.json.format(msgspec.json.encode(measured), indent=2) + b"\n")
-    print(table())
+    for text in (table(), shapes(), tasks(), plan(), end_of_one()):
+        print(text, end="\n\n")
 
 
 if __name__ == "__main__":

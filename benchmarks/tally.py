@@ -35,6 +35,8 @@ class Tally(msgspec.Struct):
     Attributes:
         events: The number of events; one that arrives twice counts twice.
         requests: The number of requests.
+        size: The number of bytes in their bodies.
+        connections: The number of connections that were made.
         largest: The number of events in the largest request.
         digest: A checksum of the IDs, times, hashes and values of all events. It does not depend
             on the order of the events.
@@ -42,6 +44,8 @@ class Tally(msgspec.Struct):
 
     events: int = 0
     requests: int = 0
+    size: int = 0
+    connections: int = 0
     largest: int = 0
     digest: int = 0
 
@@ -54,6 +58,7 @@ class Tally(msgspec.Struct):
         events = _events(body)
         self.events += len(events)
         self.requests += 1
+        self.size += len(body)
         self.largest = max(self.largest, len(events))
         for event in events:
             user, value = event.user_data, event.purchase_data.value

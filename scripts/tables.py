@@ -185,6 +185,8 @@ def python() -> str:
         "target_liveintent.reasons.REASONS": "What each reason code means.",
         "target_liveintent.sandbox.Sandbox": Sandbox,
         "target_liveintent.spark.LiveIntentDataSource": "[Spark's data source](../spark.md).",
+        "target_liveintent.spark.explain": "[Says](../spark.md#before-you-send) what a write of a"
+        " DataFrame would do.",
         "target_liveintent.errors.RunError": errors.RunError,
     }
     rows = [

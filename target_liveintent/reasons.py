@@ -104,7 +104,8 @@ REASONS: dict[str, Reason] = {
     ),
     "schema_violation": Reason(
         "The record breaks the tap's own schema (only with `validate_records`). Fix the tap, or set"
-        " `validate_records` to false."
+        " `validate_records` to false. In Spark: a value has a type that no column takes, or is"
+        " more than Python can hold."
     ),
     "refused_by_api": Reason(
         "The API refused this event alone; `detail` holds what it said, without addresses. Ask your"

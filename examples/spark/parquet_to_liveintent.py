@@ -11,8 +11,11 @@ import sys
 from pyspark.sql import SparkSession
 from pyspark.sql import functions as f
 
-from target_liveintent.spark.source import LiveIntentDataSource
+from target_liveintent.spark import LiveIntentDataSource
 
+ACCOUNT = {"customer_id": "CUSTOMER_ID", "pixel_id": "PIXEL_ID", "auth_token_path": "TOKEN_PATH"}
+if missing := [name for name in ACCOUNT.values() if not os.environ.get(name)]:
+    sys.exit(f"Set in the environment first: {', '.join(missing)}.")
 orders, dead_letters, *url = sys.argv[1:]
 os.environ.setdefault("PYSPARK_PYTHON", sys.executable)  # Tasks need this Python's packages too.
 spark = SparkSession.builder.appName("conversions").getOrCreate()
@@ -35,12 +38,9 @@ conversions = (
     )
 )
 conversions.write.format("liveintent").options(
-    customer_id=os.environ["CUSTOMER_ID"],
-    pixel_id=os.environ["PIXEL_ID"],
-    auth_token_path=os.environ["TOKEN_PATH"],
+    **{option: os.environ[name] for option, name in ACCOUNT.items()},
     stream_name="orders",
     key_properties="id",
-    concurrent_tasks=spark.sparkContext.defaultParallelism,  # All cores of all executors.
     dead_letter_path=dead_letters,
     **({"api_url": url[0]} if url else {}),
 ).mode("append").save()

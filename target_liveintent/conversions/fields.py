@@ -85,8 +85,9 @@ FIELDS = (
         "decision_id",
         "decisionId",
         decision_id,
-        "LiveIntent's decision ID; where the record has none, the `li_did` of `source_url`. It is"
-        " sent beside a hashed e-mail too. Placeholders such as `undefined` count as none.",
+        "LiveIntent's decision ID. If the record has none, it is the `li_did` of `source_url`, if"
+        " that is a UUID. It is also sent next to a hashed e-mail. Placeholders such as `undefined`"
+        " count as absent.",
     ),
     Field(
         "email", "", None, "Address or hash. An address is normalized and hashed here, never sent."

@@ -5,7 +5,7 @@ from target_liveintent.delivery.dry_run import DryRun
 from target_liveintent.delivery.failures import refused_as_a_whole
 from target_liveintent.delivery.model import Batch, BatchResult, Delivery, DeliveryStatus
 from target_liveintent.delivery.pool import delivery_of
-from target_liveintent.delivery.suspicion import MOST_UNPROVEN_OF_NONE
+from target_liveintent.delivery.suspicion import MOST_UNPROVEN_OF_NONE, SharedSuspicion, Suspicion
 from target_liveintent.delivery.tokens import is_usable_token, read_token
 
 __all__ = [
@@ -16,6 +16,8 @@ __all__ = [
     "Delivery",
     "DeliveryStatus",
     "DryRun",
+    "SharedSuspicion",
+    "Suspicion",
     "delivery_of",
     "is_usable_token",
     "read_token",

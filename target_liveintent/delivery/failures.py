@@ -13,6 +13,12 @@ from target_liveintent.errors import (
 )
 from target_liveintent.settings import Settings
 
+_LATER = "The next run sends what was not delivered"
+_SLOWER = (
+    "The API limits the rate. The next run sends what was not delivered; if LiveIntent has told you"
+    " a limit, set max_requests_per_minute to it"
+)
+
 
 def access_denied(answer: Answer, settings: Settings) -> AccessDeniedError:
     """Return the end of a run whose token or customer ID is wrong."""
@@ -57,7 +63,8 @@ def outage(answer: Answer, asked: Answer | None, settings: Settings) -> OutageEr
         msg += f", after {asked.in_words}"
     if answer.verdict is Verdict.STARVED:
         return OutageError(f"{msg}. {MORE_DESCRIPTORS}")
-    return OutageError(msg + _where(settings))
+    advice = _SLOWER if answer.is_throttled else _LATER
+    return OutageError(f"{msg}{_where(settings)}. {advice}")
 
 
 def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:

@@ -9,7 +9,7 @@ follows refusals, and there is none before the first.
 | taken; no limit is known | + 0.5 for each | none |
 | taken; a limit is known | + 1 a round | climbs to where it was cut, rests there, climbs on |
 | a round of them took twice as long as the best one | times 0.7, then as above | |
-| the first refusal | | times 0.4, again and again until a request is taken |
+| the first refusal | | times 0.4, again and again until two are taken in a row |
 | a refusal later | | times 0.91, or 0.4 from the fifth cut in a row on |
 | the same, after three starts or fewer | | to what was used of it, at least times 0.1 |
 | none: the system gave no file descriptor | times 0.7 of what is in flight, then + 1 a round | |
@@ -46,6 +46,9 @@ CUT = 0.91
 """The factor of a cut. A rate just below the limit is the best one, so cuts are small."""
 STEEP_CUT = 0.4
 """The factor of a cut while the limit may be anywhere below: it finds it with few requests."""
+FOUND = 2
+"""Requests taken since a cut that end the search for a limit. One may be luck: where others share
+the limit, it may be the only one that they left over."""
 GUESS = 1.25
 """The factor of the first rate in use: a search soon corrects a high guess, but not a low one."""
 PATIENCE = 4
@@ -147,7 +150,7 @@ class Pace:
         self._has_begun = False  # Whether any request was taken.
         self._taken = 0  # Since the last `OUTAGE` failures in a row.
         self._searching = False
-        self._starts_since_cut = 0
+        self._starts_since_cut = self._taken_since_cut = 0
 
     @property
     def window(self) -> int:
@@ -255,10 +258,14 @@ class Pace:
         self._failures = 0
         if started_at >= self._quiet_since:  # Others were under way before the `Retry-After`.
             self._quiet_until = -math.inf
-        if not self._limit or not self._cuts or started_at < self._cut_at:
+        if not self._limit or started_at < self._cut_at:
+            return
+        self._taken_since_cut += 1
+        if self._taken_since_cut >= FOUND:
+            self._searching = False
+        if not self._cuts:
             return
         self._cuts = 0
-        self._searching = False
         self._limit = self._limit._replace(since=now)
         if ends_outage:  # What still hangs from it is not a refusal, and delays nothing.
             self._limit = None
@@ -293,7 +300,7 @@ class Pace:
         """Lower the rate, and hold it until a request is taken."""
         steep = self._searching or self._cuts >= PATIENCE
         least = LEAST_RATE
-        if self._searching or self._cuts:  # It may be an outage, whose end must be noticed.
+        if not self._taken_since_cut:  # It may be an outage, whose end must be noticed.
             least = 1 / min(LONGEST_GAP, FIRST_GAP + self._failures / 6)
         start = rate * (STEEP_CUT if steep else CUT)
         if self._limit and self._starts_since_cut <= FEW:
@@ -306,4 +313,4 @@ class Pace:
         self._limit = _Limit(refused, start, math.inf, climb)
         self._cut_at = now
         self._cuts += 1
-        self._starts_since_cut = 0
+        self._starts_since_cut = self._taken_since_cut = 0

@@ -259,7 +259,7 @@ def most_batches(settings: Settings) -> int:
 
 
 def delivery_of(
-    settings: Settings, client: Poster, clock: Clock, *, accepted: bool = False
+    settings: Settings, client: Poster, clock: Clock, suspicion: Suspicion | None = None
 ) -> DeliveryPool:
     """Return the threads that deliver the batches of a run by one client.
 
@@ -267,10 +267,10 @@ def delivery_of(
         settings: The settings.
         client: Makes the requests.
         clock: Tells the time.
-        accepted: As in `Suspicion`.
+        suspicion: Judges refusals; one that knows of no other run if it is None.
     """
     most = most_connections(settings.max_concurrent_requests)
     size = most_batches(settings)
     pace = Pace(most, per_minute=settings.max_requests_per_minute)
-    machine = DeliveryMachine(settings, pace, Suspicion(accepted=accepted), size)
+    machine = DeliveryMachine(settings, pace, suspicion or Suspicion(), size)
     return DeliveryPool(machine, client, clock, most, size)

@@ -26,6 +26,9 @@ MOST_UNPROVEN = 100
 although nothing is left to compare them with."""
 MOST_UNPROVEN_OF_NONE = 9
 """The same for a run in which nothing was accepted."""
+_MOST_WITHOUT_WORD = 1_000
+"""Refused requests after which one of several runs ends, if none of them was accepted by then: so
+many that bad events which happen to come first end no run, and a wrong pixel ID still does."""
 
 
 class Suspicion:
@@ -98,3 +101,21 @@ class Suspicion:
         That may happen several times in a run: with a ledger, batches wait for each other.
         """
         self._unproven += events
+
+
+class SharedSuspicion(Suspicion):
+    """Counts refusals in one of several runs with the same settings, whose caller judges over all.
+
+    Once the settings are known to be right, no refusal ends the run. The caller sets `accepted`
+    when it learns that; that is safe while other threads use the machine. Until then, refused
+    events still become dead letters, which the caller keeps or throws away.
+    """
+
+    @property
+    def proves_wrong(self) -> bool:
+        """Whether so many requests were refused that the run must end."""
+        return not self.accepted and self.in_a_row >= _MOST_WITHOUT_WORD
+
+    def allows_unproven(self, events: int) -> bool:  # noqa: ARG002 (however many they are)
+        """Return whether refused events may be bad although nothing proves it."""
+        return not self.proves_wrong

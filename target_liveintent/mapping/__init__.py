@@ -19,6 +19,7 @@ from target_liveintent.mapping.presets import (
     preset_text,
 )
 from target_liveintent.mapping.reads import Reads, reads_of
+from target_liveintent.mapping.streams import MELTANO_TEST_STREAM, Stream
 from target_liveintent.mapping.suggestions import (
     absent_streams,
     advise_map,
@@ -37,6 +38,7 @@ __all__ = [
     "FILTER",
     "FUNCTIONS",
     "GET",
+    "MELTANO_TEST_STREAM",
     "NULL_VALUES",
     "PRESETS",
     "ColumnOrigin",
@@ -45,6 +47,7 @@ __all__ = [
     "MappingFailedError",
     "Reads",
     "RecordConverter",
+    "Stream",
     "StreamPlan",
     "absent_streams",
     "advise_map",

@@ -62,10 +62,13 @@ def _similar(word: str, other: str) -> bool:
     return bool(difflib.get_close_matches(word, [other]))
 
 
-def nearest(name: str, known_names: Iterable[str]) -> str | None:
-    """Return the known name that is most similar, regardless of case; None if none is."""
+def nearest(name: str, known_names: Iterable[str], least: float = 0.6) -> str | None:
+    """Return the known name that is most similar, regardless of case; None if none is.
+
+    Names are similar from a ratio on, as difflib computes it: 1 means that they are the same.
+    """
     names = {known.lower(): known for known in known_names}
-    similar = difflib.get_close_matches(name.lower(), names, 1)
+    similar = difflib.get_close_matches(name.lower(), names, 1, least)
     return names[similar[0]] if similar else None
 
 

@@ -50,16 +50,16 @@ class WaitLog:
         self._next_line = now + _INTERVAL
         rate = "" if status.rate is None else f", {three_digits(status.rate)} requests a second"
         seconds = max(1, round(now - status.since))  # The first second is over soon.
-        wait = (status.reason, seconds, status.waiting, status.window, rate)
+        wait = (seconds, status.reason, status.waiting, status.window, rate)
         if status.is_outage:
             self._logger.warning(
-                "the API accepts nothing: %s for %d s; %d batches wait; pace: %d requests in"
-                " flight%s",
+                "the API has accepted nothing for %d s: %s; %d batches wait; pace: %d requests in"
+                " flight%s; after max_retry_seconds without an acceptance, the run ends",
                 *wait,
             )
         else:
             self._logger.info(
-                "the run waits for the API: %s for %d s; %d batches wait; pace: %d requests"
-                " in flight%s",
+                "the run has waited for the API for %d s: %s; %d batches wait; pace: %d requests in"
+                " flight%s",
                 *wait,
             )

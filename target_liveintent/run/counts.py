@@ -271,10 +271,10 @@ class RunCounts:
         yield from self.copies.warnings()
         if self.unproven:
             yield (
-                f"{self.unproven} refused events became dead letters at the end of the input, or"
-                " while the tap sent nothing. The API accepted no event after them, so the settings"
-                " may be wrong. If these events look right, check pixel_id, and replay them; if you"
-                " change pixel_id, replay them with replay_other_accounts"
+                f"the last refused events ({self.unproven}) became dead letters although the API"
+                " accepted no event after them that shows that the settings are right. If these"
+                " events look right, check pixel_id, and replay them; if you change pixel_id,"
+                " replay them with replay_other_accounts"
             )
         if self.other_accounts:
             yield (

@@ -8,8 +8,15 @@ from collections.abc import Callable, Iterable, Sequence
 from typing import NamedTuple, Protocol
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import SentEvent
-from target_liveintent.delivery import Client, Delivery, DeliveryStatus, DryRun, delivery_of
+from target_liveintent.conversions import Conversion, Rejection, SentEvent
+from target_liveintent.delivery import (
+    Client,
+    Delivery,
+    DeliveryStatus,
+    DryRun,
+    Suspicion,
+    delivery_of,
+)
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.settings import Settings
 from target_liveintent.storage import (
@@ -43,6 +50,16 @@ class ReplayedLetters(Protocol):
         """Put back all others; raises `StorageError` if it fails, and can be tried again."""
 
 
+class OutcomeWriter(Protocol):
+    """Learns the outcome of each event; each method raises `StorageError` if it fails."""
+
+    def delivered(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        """Note events that the API has taken, and the Unix time at which each was sent."""
+
+    def undelivered(self, rejection: Rejection, reason: str) -> None:
+        """Note a record that is not delivered, and the reason under which it is counted."""
+
+
 class RunParts(NamedTuple):
     """What a run works with. `parts_of` makes it from the settings.
 
@@ -52,6 +69,7 @@ class RunParts(NamedTuple):
             it is off.
         delivered_file: Takes what was delivered; None without the setting.
         replayed: Learns what becomes of each dead letter; None unless the run is a `--replay`.
+        outcomes: Learns the outcome of each event; None if the engine keeps no table of them.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
         on_delivered: Called with the result of each batch: the name under which its events are
@@ -67,6 +85,7 @@ class RunParts(NamedTuple):
     ledger: EventLedger | None = None
     delivered_file: DeliveredWriter | None = None
     replayed: ReplayedLetters | None = None
+    outcomes: OutcomeWriter | None = None
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
     on_delivered: (
@@ -90,7 +109,8 @@ def parts_of(
         logger: A dry run shows its events there.
         clock: Tells the time.
         run_id: The ID of the run.
-        accepted: Whether the caller itself judges if the API refuses everything.
+        accepted: Whether the settings are known to be right, as the API has accepted events of
+            another run with the same settings.
 
     Raises:
         ConfigurationError: If a file or a bucket that the settings name cannot be used.
@@ -106,7 +126,7 @@ def parts_of(
     if ledger is not None:
         places.between_tries = ledger.write  # So that the run's claims do not lapse meanwhile.
     delivered_file = places.delivered(run_id)
-    delivery = delivery_of(settings, client, clock, accepted=accepted)
+    delivery = delivery_of(settings, client, clock, Suspicion(accepted=accepted))
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
 
 

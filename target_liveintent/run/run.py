@@ -87,11 +87,13 @@ class Run:
             counts.dropped[reason] += 1
             if self.replayed is not None:
                 self.replayed.settle([rejection.letter])
+            _note(self._parts, rejection, reason)
             return
         if self._settings.fail_on_rejection:
             raise TooManyRejectedError(_explain(rejection, replay=stream == DEAD_LETTERS))
         self._write(dead_letter_line(rejection, self._settings, self.run_id), rejection.letter)
         counts.reject(rejection)
+        _note(self._parts, rejection, reason)
 
     def carry_over(self, stream: str, record: Mapping[str, Any], reason: str) -> None:
         """Keep a dead letter that a replay does not send, and count it under the reason for that.
@@ -193,6 +195,8 @@ class Run:
         """Pass on what was delivered: to observers, the delivered file and the ledger."""
         on_delivered, file = self._parts.on_delivered, self._parts.delivered_file
         try:
+            if self._parts.outcomes is not None:
+                self._parts.outcomes.delivered(result.delivered, result.sent_at)
             if self.replayed is not None:
                 self.replayed.settle(conversion.letter for conversion in result.delivered)
             if on_delivered is not None or file is not None:
@@ -304,6 +308,11 @@ class Run:
         self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
         self._parts.delivery.close()  # Then what is known of the rest comes back as well.
         self.check_due()
+
+
+def _note(parts: RunParts, rejection: Rejection, reason: str) -> None:
+    if parts.outcomes is not None:
+        parts.outcomes.undelivered(rejection, reason)
 
 
 def _close(parts: RunParts) -> None:

@@ -1,5 +1,6 @@
 """Singer's side: messages in, and the SDK's stream maps."""
 
+from target_liveintent.mapping import Stream
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
     environment_settings,
@@ -24,7 +25,7 @@ from target_liveintent.singer.standard_io import (
     input_of,
 )
 from target_liveintent.singer.stream_maps import StreamMaps, stream_maps_of
-from target_liveintent.singer.streams import Stream, StreamRegistry
+from target_liveintent.singer.streams import StreamRegistry
 from target_liveintent.singer.validation import RecordValidator
 
 __all__ = [

@@ -28,8 +28,8 @@ from target_liveintent.config import (
 )
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError, RunError
+from target_liveintent.explain import as_lines as explanation_lines
 from target_liveintent.privacy import hide_token
-from target_liveintent.singer.explain import as_lines as explanation_lines
 from target_liveintent.singer.explain import explain
 from target_liveintent.singer.letters import as_lines as letter_lines
 from target_liveintent.singer.letters import look_at

@@ -8,7 +8,7 @@ from __future__ import annotations
 
 import logging
 from collections.abc import Callable, Collection, Iterable
-from typing import Any, NamedTuple, NoReturn, Protocol, TypeVar
+from typing import Any, NoReturn, Protocol, TypeVar
 
 from singer_sdk.exceptions import RecordsWithoutSchemaException
 
@@ -20,6 +20,8 @@ from target_liveintent.conversions import (
 )
 from target_liveintent.errors import InputError, StreamMappingError
 from target_liveintent.mapping import (
+    MELTANO_TEST_STREAM,
+    Stream,
     StreamPlan,
     absent_streams,
     advise_map,
@@ -33,16 +35,6 @@ from target_liveintent.singer.reader import Message, decode_object, stream_of
 from target_liveintent.singer.stream_maps import StreamMaps
 
 _Of = TypeVar("_Of")
-MELTANO_TEST_STREAM = "meltano_test_stream"
-"""The stream that `meltano config test target-liveintent` sends. It is read, and never sent on."""
-
-
-class Stream(NamedTuple):
-    """A stream as a tap describes it: its JSON schema with `properties`, its key properties."""
-
-    name: str
-    schema: dict[str, Any]
-    keys: tuple[str, ...]
 
 
 class StreamSink(Protocol):

@@ -2,7 +2,8 @@
 
 A task writes into the subfolder of pending files, under a name that no other attempt uses. When all
 tasks are done, the driver publishes their files: it moves each one in a single step. So a task that
-is killed, tried again or run twice leaves neither half a file nor two of them.
+is killed, tried again or run twice leaves neither half a file nor two of them. A micro-batch that
+begins again replaces what its earlier attempt has published, write by write.
 """
 
 from __future__ import annotations
@@ -10,14 +11,18 @@ from __future__ import annotations
 import contextlib
 import logging
 import os
+from collections.abc import Iterable
 from typing import IO
 
 from target_liveintent.errors import StorageError
+from target_liveintent.spark.attempts import Attempt, Write
 from target_liveintent.spark.options import Job
 from target_liveintent.storage import HEAD, ObjectStore
 
 _LOGGER = logging.getLogger("target_liveintent.spark")
 _PENDING = "_pending"
+_ENDING = ".singer"
+_BEGUN, _FAILED = ".begun", ".failed"
 _NOTE_NAME = f"{_PENDING}/README"
 _NOTE = b"Dead letters of tasks that are not committed yet. To be deleted when no job runs.\n"
 
@@ -28,6 +33,9 @@ class DeadLetterFolder:
     Args:
         job: The write. The constructor neither reads nor writes in its folder.
 
+    Attributes:
+        store: The folder.
+
     Raises:
         ConfigurationError: If fsspec has no file system for it.
         StorageError: From methods, if the storage fails.
@@ -35,7 +43,7 @@ class DeadLetterFolder:
 
     def __init__(self, job: Job) -> None:
         what = "option 'dead_letter_path'"
-        self._store = ObjectStore(what, job.dead_letter_folder, job.retry_seconds, _LOGGER.warning)
+        self.store = ObjectStore(what, job.dead_letter_folder, job.retry_seconds, _LOGGER.warning)
 
     def prepare(self) -> None:
         """Create the folder, but no bucket; the driver calls this.
@@ -43,36 +51,72 @@ class DeadLetterFolder:
         Raises:
             ConfigurationError: If that is not possible.
         """
-        self._store.check()
-        if not self._store.exists(_NOTE_NAME):
-            self._store.put(_NOTE_NAME, _NOTE)
+        self.store.check()
+        if not self.store.exists(_NOTE_NAME):
+            self.store.put(_NOTE_NAME, _NOTE)
 
     def check(self) -> None:
         """Check that the driver has prepared this folder and not another; a task calls this."""
-        if not self._store.exists(_NOTE_NAME):
+        if not self.store.exists(_NOTE_NAME):
             msg = (
                 "option 'dead_letter_path' must name a folder that all machines share: this one"
                 " does not have what the driver wrote there"
             )
             raise StorageError(msg)
 
+    def begin(self, attempt: Attempt) -> None:
+        """Note where the write stands among those of its micro-batch; a task calls this."""
+        if attempt.write.batch is not None and attempt.partition == 0:
+            self.store.put(f"{_PENDING}/{attempt.write.marker}{_BEGUN}", b"")
+
+    def note_failure(self, attempt: Attempt, delivered: int) -> None:
+        """Note how many events an attempt had delivered that has failed; a task calls this."""
+        self.store.put(f"{_PENDING}/{attempt.name}{_FAILED}", str(delivered).encode())
+
+    def delivered_by_failed(self, write: Write) -> int:
+        """Return how many events the failed attempts at a write have delivered."""
+        notes = [n for n in self.store.names(_PENDING) if write.id in n and n.endswith(_FAILED)]
+        return sum(int(self.store.read(f"{_PENDING}/{name}")) for name in notes)
+
     def open(self, name: str) -> IO[bytes]:
         """Create a pending file; on a disk, only its owner can read it."""
-        return self._store.open(f"{_PENDING}/{name}")
+        return self.store.open(f"{_PENDING}/{name}")
 
     def writing(self) -> contextlib.AbstractContextManager[None]:
         """Return a context for what is done to an open file: it raises `StorageError`."""
-        return self._store.failures_named()
+        return self.store.failures_named()
 
-    def publish(self, name: str, final: str) -> None:
-        """Move a pending file into the folder, where it replaces a file of the final name."""
-        self._store.move(f"{_PENDING}/{name}", final)
+    def publish(self, write: Write, attempts: Iterable[Attempt]) -> None:
+        """Publish the pending files of a write; those that it replaces are deleted after that.
 
-    def discard(self, prefix: str) -> None:
-        """Delete the pending files whose names begin with a prefix."""
-        for name in self._store.names(_PENDING):
-            if name.startswith(prefix):
-                self._store.delete(f"{_PENDING}/{name}")
+        Args:
+            write: The write.
+            attempts: The attempts that have one, of each task that which counts.
+        """
+        published = self._published_prefix(write)
+        for attempt in attempts:
+            final = f"{published}{attempt.partition:05}{_ENDING}"
+            self.store.move(f"{_PENDING}/{attempt.name}", final)
+        if write.batch is None:
+            return
+        place = published.removesuffix(f"{write.batch.run}-{write.id}-")
+        for name in self.store.names(prefix=place):
+            if not name.startswith(f"{place}{write.batch.run}-"):
+                self.store.delete(name)
+
+    def _published_prefix(self, write: Write) -> str:
+        """Return how the names of the published files of a write begin."""
+        if write.batch is None:
+            return write.prefix
+        siblings = self.store.names(_PENDING, write.siblings)
+        place = sum(one.endswith(_BEGUN) and one < f"{write.marker}{_BEGUN}" for one in siblings)
+        return f"{write.kin}{place}-{write.batch.run}-{write.id}-"
+
+    def discard(self, write: Write) -> None:
+        """Delete the pending files of a write, and those of attempts that it has superseded."""
+        for name in self.store.names(_PENDING):
+            if write.id in name or write.is_outdated(name):
+                self.store.delete(f"{_PENDING}/{name}")
 
 
 class TaskDeadLetters:

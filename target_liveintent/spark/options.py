@@ -14,13 +14,20 @@ from typing import Any
 from target_liveintent import config
 from target_liveintent.conversions import (
     DEAD_LETTERS,
-    READ_COLUMNS,
     missing_columns,
     missing_columns_message,
 )
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.mapping import DELETION_COLUMNS
 from target_liveintent.settings import Settings, is_url
+from target_liveintent.spark.attempts import short_hash
+from target_liveintent.spark.columns import (
+    Columns,
+    case_problems,
+    columns_of,
+    needed,
+    similar_columns,
+    spelled,
+)
 
 OWN = {
     "stream_name": "Under which name records are counted; derived event IDs depend on it. The tap's"
@@ -30,25 +37,28 @@ OWN = {
     " record.",
     "concurrent_tasks": "How many tasks of the write run at the same time, at most: the cores that"
     " Spark gives it. They share `max_concurrent_requests` and `max_requests_per_minute`; each has"
-    " one at least. Required.",
+    " one at least. Without it, each task may have `max_concurrent_requests` in flight. Required"
+    " with `max_requests_per_minute`.",
+    "audit_path": "A folder that all machines share, for Parquet files with what became of each"
+    " event. The next attempt at a task or a micro-batch leaves out what they have as delivered.",
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
+_NOT_SHARED = (
+    "machines cannot share its SQLite file; use ledger_url, or audit_path to keep what was sent out"
+    " of the DataFrame"
+)
 _REPLAYED_ELSEWHERE = "target-liveintent replays dead letters"
-_IN_LOG = "a machine would write for its own tasks only; the driver's log counts for all"
+_IN_LOG = "a machine would write for its own tasks only; history_path has all of them"
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
     "stream_map_config": _BY_COLUMNS,
-    "ledger": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
-    "ledger_path": "machines cannot share its SQLite file; keep what was sent out of the DataFrame",
-    "ledger_url": "keep what was sent out of the DataFrame",
-    "ledger_password": "keep what was sent out of the DataFrame",
+    "ledger": _NOT_SHARED,
+    "ledger_path": _NOT_SHARED,
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
-    "history_path": _IN_LOG,
-    "history_days": _IN_LOG,
     "limit": "use .limit() of the DataFrame",
     "validate_records": "a DataFrame's columns have types",
     "replay_unconfirmed": _REPLAYED_ELSEWHERE,
@@ -64,22 +74,33 @@ class Job:
     Attributes:
         given: The target's settings, as the user gave them.
         keys: The columns that event IDs are derived from.
-        columns: The columns that are needed, in the order of the DataFrame.
-        tasks: How many tasks run at the same time.
+        columns: The columns that are needed.
+        tasks: How many tasks share what is allowed to the write.
         dead_letter_folder: The option `dead_letter_path`.
         retry_seconds: The setting `max_retry_seconds`.
         allowed_percent: The setting `max_dead_letter_percent`.
+        audit_folder: The option `audit_path`; empty without it.
+        pixel: The setting `pixel_id`; None where the rows name their own.
+        account: Stands for the account and the pixel in file names.
     """
 
     given: dict[str, Any] = dataclasses.field(repr=False)
     stream: str
     keys: tuple[str, ...]
-    columns: tuple[str, ...]
+    columns: Columns
     tasks: int
     dead_letter_folder: str
     retry_seconds: int
     dry_run: bool
     allowed_percent: int
+    audit_folder: str = ""
+    pixel: int | None = None
+    account: str = ""
+
+    @property
+    def target(self) -> str:
+        """What stands for the stream name, the account and the pixel in file names."""
+        return short_hash(self.stream, self.account)
 
     def settings(self) -> Settings:
         """Return the settings of a task, which has its share of what is allowed to the write.
@@ -87,15 +108,23 @@ class Job:
         Raises:
             ConfigurationError: If a setting is wrong on this machine.
         """
-        settings = config.settings_of(self.given)
+        settings = self.settings_of_the_write()
         per_minute = settings.max_requests_per_minute
         return dataclasses.replace(
             settings,
             max_requests_per_minute=per_minute and max(1, per_minute // self.tasks),
             max_concurrent_requests=max(1, settings.max_concurrent_requests // self.tasks),
             max_dead_letter_percent=100,  # The driver judges the share over all tasks.
-            ledger=False,
         )
+
+    def settings_of_the_write(self) -> Settings:
+        """Return the settings of the write as a whole.
+
+        Raises:
+            ConfigurationError: If a setting is wrong on this machine.
+        """
+        settings = config.settings_of(self.given)
+        return dataclasses.replace(settings, ledger=settings.ledger_url is not None)
 
 
 def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
@@ -105,11 +134,24 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         ConfigurationError: If options are wrong; its one line names all of them.
         StreamMappingError: If the columns can never give an event.
     """
+    if not any(name in options for name in (*OWN, *config.SCHEMA["properties"])):
+        msg = (
+            "the write has no options: Spark drops those of CREATE TABLE. Give them to a view"
+            " (CREATE TEMPORARY VIEW … USING liveintent OPTIONS (…)), to the write"
+            " (INSERT INTO … WITH (…) SELECT …), or to df.writeTo(…).option(…).append()"
+        )
+        raise ConfigurationError(msg)
     given = config.from_texts(options)
     folder = str(given.pop("dead_letter_path", ""))
-    keys = tuple(key.strip() for key in options.get("key_properties", "").split(",") if key.strip())
-    found = [*_problems(options, folder), *config.problems(given)]
-    if unknown := [key for key in keys if key not in columns]:
+    audit_folder = options.get("audit_path", "").strip()
+    keys = _keys(options)
+    all_columns = columns_of(columns, keys)
+    found = [
+        *_problems(options, folder, audit_folder),
+        *config.problems(given),
+        *case_problems(columns),
+    ]
+    if unknown := [key for key in keys if key not in all_columns.names]:
         found.append(
             f"option 'key_properties' names columns that are not there: {', '.join(unknown)}"
         )
@@ -117,24 +159,38 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
         raise ConfigurationError("; ".join(found))
     settings = config.settings_of(given)
     stream = options["stream_name"].strip()
-    if missing := missing_columns(columns, settings.events):
+    if missing := missing_columns(all_columns.names, settings.events):
         why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = f"{why} Map with DataFrame columns, such as .withColumn('event_time', …)"
         raise StreamMappingError(msg)
+    pixel = None if {"pixel_id", "pixelId"} & set(all_columns.names) else settings.pixel_id
     return Job(
         given=given,
         stream=stream,
         keys=keys,
-        # Without keys, event IDs are derived from the whole record.
-        columns=tuple(
-            c for c in columns if not keys or c in READ_COLUMNS.union(keys, DELETION_COLUMNS)
-        ),
-        tasks=int(options["concurrent_tasks"]),
+        columns=needed(all_columns, keys),
+        tasks=int(options.get("concurrent_tasks", "1")),
         dead_letter_folder=folder,
         retry_seconds=settings.max_retry_seconds,
         dry_run=settings.dry_run,
         allowed_percent=settings.max_dead_letter_percent,
+        audit_folder=audit_folder,
+        pixel=pixel,
+        account=short_hash(settings.customer_id, settings.api_host, str(pixel)),
     )
+
+
+def _keys(options: Mapping[str, str]) -> tuple[str, ...]:
+    keys = options.get("key_properties", "").split(",")
+    return spelled(key.strip() for key in keys if key.strip())
+
+
+def warnings_of(options: Mapping[str, str], columns: list[str]) -> Iterator[str]:
+    """Yield a warning for each option, and each column, that is probably misspelled."""
+    yield from unknown_options(options)
+    keys = _keys(options)
+    stream = options.get("stream_name", "").strip()
+    yield from similar_columns(stream, columns_of(columns, keys), keys)
 
 
 def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
@@ -143,7 +199,7 @@ def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
     yield from config.warnings_of({name: "" for name in options if name.lower() not in known})
 
 
-def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
+def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Iterator[str]:
     for name, instead in REFUSED.items():
         if name in options:
             yield f"option '{name}' does nothing in Spark: {instead}"
@@ -152,13 +208,34 @@ def _problems(options: Mapping[str, str], folder: str) -> Iterator[str]:
         yield "option 'stream_name' is required: derived event IDs depend on it"
     elif stream == DEAD_LETTERS or not stream.isprintable():
         yield "option 'stream_name' must be the name of a stream of records"
-    tasks = options.get("concurrent_tasks", "").strip()
-    if not (tasks.isascii() and tasks.isdigit() and int(tasks)):
-        yield (
-            "option 'concurrent_tasks' is required, an integer and at least 1: how many tasks run"
-            " at the same time, which share max_concurrent_requests"
-        )
+    yield from _task_problems(options)
+    yield from _path_problems(options)
     if not folder:
         yield "option 'dead_letter_path' is required: a folder that all machines share"
     elif is_url(folder):
         yield from config.url_problems("option", "dead_letter_path", folder)
+    if is_url(audit_folder):
+        yield from config.url_problems("option", "audit_path", audit_folder)
+
+
+def _task_problems(options: Mapping[str, str]) -> Iterator[str]:
+    tasks = options.get("concurrent_tasks", "1").strip()
+    if not (tasks.isascii() and tasks.isdigit() and int(tasks)):
+        yield (
+            "option 'concurrent_tasks' must be an integer and at least 1: how many tasks run at the"
+            " same time, which share max_concurrent_requests"
+        )
+    if "max_requests_per_minute" in options and "concurrent_tasks" not in options:
+        yield (
+            "option 'concurrent_tasks' is required with max_requests_per_minute, which the tasks"
+            " that run at the same time share"
+        )
+
+
+def _path_problems(options: Mapping[str, str]) -> Iterator[str]:
+    for name in options:
+        if name.endswith("_path") and options[name].strip().lower().startswith("dbfs:"):
+            yield (
+                f"option '{name}' must not begin with dbfs:, which Python cannot open: give a path"
+                " that all machines see, such as /Volumes/catalog/schema/volume/folder"
+            )

@@ -3,35 +3,26 @@
 from __future__ import annotations
 
 import dataclasses
-import time
 import uuid
-from collections.abc import Iterator, Sequence
+from collections.abc import Iterable, Iterator
 
 import pyarrow as pa
 from pyspark import TaskContext
 from pyspark.sql.datasource import DataSource, DataSourceArrowWriter, WriterCommitMessage
-from pyspark.sql.types import StructType
+from pyspark.sql.types import DataType, StructType
 
-from target_liveintent.delivery import MOST_UNPROVEN_OF_NONE, refused_as_a_whole
-from target_liveintent.errors import (
-    AllRefusedError,
-    ConfigurationError,
-    RunError,
-    TooManyRejectedError,
-)
-from target_liveintent.run import RunCounts
-from target_liveintent.settings import Settings
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.spark.attempts import Attempt, Write, write_of
+from target_liveintent.spark.audit import AuditFolder
 from target_liveintent.spark.dead_letters import DeadLetterFolder
-from target_liveintent.spark.options import Job, job_of, unknown_options
-from target_liveintent.spark.task import LOGGER, Attempt, TaskResult, configure_logging, deliver
+from target_liveintent.spark.ending import abort, commit
+from target_liveintent.spark.options import Job, job_of, warnings_of
+from target_liveintent.spark.task import LOGGER, TaskResult, configure_logging, deliver
 
 try:
     from pyspark.sql.datasource import DataSourceStreamArrowWriter
 except ImportError:  # PySpark 4.0
     DataSourceStreamArrowWriter = None
-
-_QUERY, _BATCH = "sql.streaming.queryId", "streaming.sql.batchId"
-"""The local properties in which Spark names a micro-batch to its tasks."""
 
 
 @dataclasses.dataclass
@@ -68,11 +59,24 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
         if overwrite:
             msg = "conversions cannot be overwritten: write in the mode 'append'"
             raise ConfigurationError(msg)
-        for warning in unknown_options(self.options):
+        for warning in warnings_of(self.options, schema.fieldNames()):
             LOGGER.warning(warning)
+        if months := [field.name for field in schema if _holds_months(field.dataType)]:
+            msg = (
+                f"PySpark gives no interval of months to a task: cast or drop {', '.join(months)},"
+                " such as with .withColumn('…', col.cast('string'))"
+            )
+            raise ConfigurationError(msg)
         job = job_of(self.options, schema.fieldNames())
         DeadLetterFolder(job).prepare()
+        if job.audit_folder:
+            AuditFolder(job).prepare()
         return job
+
+
+def _holds_months(kind: DataType) -> bool:
+    """Return whether a type is an interval of months, or has one within."""
+    return "interval year" in kind.simpleString() or "interval month" in kind.simpleString()
 
 
 class _Writer:
@@ -80,7 +84,7 @@ class _Writer:
 
     def __init__(self, job: Job) -> None:
         self._job = job
-        self._write = uuid.uuid4().hex
+        self._id = uuid.uuid4().hex
 
     def write(self, iterator: Iterator[pa.RecordBatch]) -> TaskMessage:
         """Deliver a partition; runs in a task.
@@ -90,52 +94,29 @@ class _Writer:
         """
         configure_logging()
         context = TaskContext.get()
-        attempt = Attempt(self._name(context), context.partitionId(), context.taskAttemptId())
+        write = write_of(self._id, self._job.target, context.getLocalProperty)
+        attempt = Attempt(write, context.partitionId(), context.taskAttemptId())
         return TaskMessage(deliver(self._job, attempt, iterator))
 
-    def _name(self, context: TaskContext) -> str:
-        query = context.getLocalProperty(_QUERY)
-        return f"{query}-{context.getLocalProperty(_BATCH)}" if query else self._write
-
     def commit(self, messages: list[TaskMessage | None], *_: int) -> None:
-        """End a write whose tasks are all done: log the counts, publish the dead letters.
+        """End a write whose tasks are all done.
 
         Raises:
             RunError: If records are missing, or too many of them were refused or rejected.
         """
         configure_logging()
-        results = [message.result for message in messages if message is not None]
-        counts = _sum(results, dry_run=self._job.dry_run)
-        for warning in counts.warnings(self._job.given.get("timezone", Settings.timezone)):
-            LOGGER.warning(warning)
-        for line in (*counts.lines(), *counts.advice("the folder of dead_letter_path")):
-            LOGGER.info(line)
-        if len(results) < len(messages) or counts.total.unsettled:
-            msg = "not every record has its outcome: the counts of the tasks do not add up"
-            raise RunError(msg)
-        self._publish_dead_letters(results, counts)
-        if problem := counts.too_many_rejected(self._job.allowed_percent, at_end=True):
-            raise TooManyRejectedError(problem)
-
-    def _publish_dead_letters(self, results: Sequence[TaskResult], counts: RunCounts) -> None:
-        total = counts.total
-        refused = total.rejected["refused_by_api"]
-        if refused > MOST_UNPROVEN_OF_NONE and not total.delivered:
-            said = f"{refused} events were refused"
-            raise AllRefusedError(refused_as_a_whole("the API took nothing of this write", said))
-        folder = DeadLetterFolder(self._job)
-        for result in results:
-            if result.has_dead_letters:
-                folder.publish(result.attempt.pending, result.attempt.final)
-        for name in {result.attempt.write for result in results}:
-            folder.discard(f"{name}-")
+        commit(self._job, _results(messages), tasks=len(messages))
 
     def abort(self, messages: list[TaskMessage | None], *_: int) -> None:
-        """Delete the dead letters of a write that failed: its records come again."""
+        """End a write that has failed."""
         configure_logging()
-        folder = DeadLetterFolder(self._job)
-        for name in {self._write, *(m.result.attempt.write for m in messages if m is not None)}:
-            folder.discard(f"{name}-")
+        results = _results(messages)
+        write = results[0].attempt.write if results else Write(self._id, self._job.target)
+        abort(self._job, write, results, tasks=len(messages))
+
+
+def _results(messages: Iterable[TaskMessage | None]) -> list[TaskResult]:
+    return [message.result for message in messages if message is not None]
 
 
 class BatchWriter(_Writer, DataSourceArrowWriter):  # type: ignore[misc]
@@ -144,11 +125,3 @@ class BatchWriter(_Writer, DataSourceArrowWriter):  # type: ignore[misc]
 
 class StreamWriter(_Writer, DataSourceStreamArrowWriter or object):  # type: ignore[misc]
     """Writes a micro-batch."""
-
-
-def _sum(results: Sequence[TaskResult], *, dry_run: bool) -> RunCounts:
-    began_at = min((result.began_at for result in results), default=time.time())
-    counts = RunCounts(dry_run=dry_run, seconds=time.time() - began_at)
-    for result in results:
-        counts.add(result.counts)
-    return counts

@@ -2,48 +2,35 @@
 
 from __future__ import annotations
 
+import contextlib
 import logging
 import sys
 import time
 import traceback
-from collections.abc import Iterable
-from typing import Any, NamedTuple
+from collections.abc import Iterable, Iterator
+from typing import NamedTuple
 
 import pyarrow as pa
 
 from target_liveintent.conversions import EventBuilder, watch_zone
-from target_liveintent.errors import RunError
+from target_liveintent.delivery import Client, SharedSuspicion, delivery_of
+from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import protect_logging
-from target_liveintent.run import Run, RunCounts, parts_of
+from target_liveintent.reporting import Tally
+from target_liveintent.run import Run, RunCounts, counted, parts_of
+from target_liveintent.spark.acceptances import Acceptance
+from target_liveintent.spark.attempts import Attempt
+from target_liveintent.spark.audit import AuditFolder, TaskAudit
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
+from target_liveintent.spark.history import new_tally
 from target_liveintent.spark.options import Job
+from target_liveintent.spark.reading import read_ahead
+from target_liveintent.spark.records import records_of
+from target_liveintent.spark.skipping import AttemptLedger
 from target_liveintent.storage import Places
 
 LOGGER = logging.getLogger("target_liveintent.spark")
-
-
-class Attempt(NamedTuple):
-    """An attempt at a task.
-
-    Attributes:
-        write: Names the write; a micro-batch that Spark begins again has the same name.
-        number: A number that no other attempt of the write has.
-    """
-
-    write: str
-    partition: int
-    number: int
-
-    @property
-    def pending(self) -> str:
-        """The name of the task's dead letters while they are pending."""
-        return f"{self.write}-{self.partition:05}-{self.number}"
-
-    @property
-    def final(self) -> str:
-        """The name of the task's dead letters once they are published."""
-        return f"{self.write}-{self.partition:05}.singer"
 
 
 class TaskResult(NamedTuple):
@@ -52,12 +39,16 @@ class TaskResult(NamedTuple):
     Attributes:
         began_at: The Unix time at which the attempt began.
         has_dead_letters: Whether there is a pending file of dead letters.
+        has_joined_audit: Whether there is a hidden file of the audit, with all rows.
+        tally: What the history keeps of it, if there is one.
     """
 
     attempt: Attempt
     counts: RunCounts
     began_at: float
     has_dead_letters: bool
+    has_joined_audit: bool
+    tally: Tally | None
 
 
 def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
@@ -66,64 +57,133 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
     Raises:
         RunError: If a record has no outcome. The message holds nothing of a record.
     """
+    began_at = time.time()
+    failure: RunError
+    task: _Task | None = None
     try:
-        return _deliver(job, attempt, batches)
-    except RunError:
-        raise
+        task = _Task(job, attempt)
+        task.deliver(batches)
+    except RunError as error:
+        failure = error
     except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
         frames = "".join(traceback.format_tb(error.__traceback__))
         LOGGER.error("the task ended here:\n%s", frames)  # noqa: TRY400
         msg = f"the task ended on an unforeseen {type(error).__name__}; its log says where"
-    raise RunError(msg)  # Outside of the handler: Spark shows a chain of exceptions whole.
+        failure = RunError(msg)
+    else:
+        joined = task.audit is not None and task.audit.is_joined
+        return TaskResult(
+            attempt, task.run.counts, began_at, task.dead_letters.written, joined, task.tally
+        )
+    events = counted(0 if task is None else task.run.counts.total.delivered, "event")
+    msg = f"{failure}. Until then, this attempt at the task had delivered {events}"
+    raise type(failure)(msg)  # Outside of the handler: Spark shows a chain of exceptions whole.
 
 
-def _deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> TaskResult:
-    began_at = time.time()
-    settings = job.settings()
-    folder = DeadLetterFolder(job)
-    folder.check()
-    dead_letters = TaskDeadLetters(folder, attempt.pending)
-    # The driver judges over all tasks whether the API accepts anything.
-    parts = parts_of(settings, LOGGER, run_id=attempt.write, accepted=True)
-    run = Run(settings, parts._replace(dead_letters=dead_letters))
-    plan = StreamPlan.without_map(job.stream, job.columns)
-    suppressions = Places(settings, LOGGER).suppressions()
-    counts = run.counts.of(job.stream)
-    defaults = watch_zone(settings.events, counts.note_zone_use)
-    builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
-    counts.mapped = builder.identifying
-    converter = RecordConverter(plan, builder, counts.left_out)
-    columns = list(job.columns)
-    try:
-        for batch in batches:
-            for record in _in_utc(batch.select(columns)).to_pylist():
-                counts.read += 1
-                run.take(job.stream, converter.convert(record))
-            run.tick()
-        run.finish()
-    except BaseException as failure:
+class _Task:
+    """An attempt at a task, with what it works with.
+
+    Attributes:
+        run: The accounts.
+        dead_letters: The dead letters.
+        audit: What became of each event; None without the option, and in a dry run.
+        tally: What the history keeps of it; None if there is none.
+    """
+
+    def __init__(self, job: Job, attempt: Attempt) -> None:
+        settings = job.settings()
+        self._attempt = attempt
+        self._folder = folder = DeadLetterFolder(job)
+        folder.check()
+        self.dead_letters = TaskDeadLetters(folder, attempt.name)
+        self._acceptance = Acceptance(folder.store, job.account)
+        self._suspicion = SharedSuspicion(accepted=self._acceptance.is_known())
+        self._is_dry = settings.dry_run
+        self.tally = new_tally(settings)
+        # Attempts at tasks are apart in the ledger, as runs are.
+        parts = parts_of(settings, LOGGER, run_id=attempt.name)
+        sent: dict[int, set[str]] = {}
+        self.audit = None
+        if job.audit_folder and not self._is_dry:
+            audit_folder = AuditFolder(job)
+            audit_folder.check()
+            sent = audit_folder.delivered_before(attempt)
+            self.audit = TaskAudit(audit_folder, attempt, job.pixel)
+        ledger = parts.ledger
+        if sent or (ledger is not None and self.audit is not None):
+            ledger = AttemptLedger(sent, ledger, self.audit)
+        if not self._is_dry:
+            folder.begin(attempt)
+            client = Client(settings, parts.clock)
+            delivery = delivery_of(settings, client, parts.clock, self._suspicion)
+            parts = parts._replace(delivery=delivery)
+        parts = parts._replace(
+            run_id=attempt.write.name,
+            dead_letters=self.dead_letters,
+            ledger=ledger,
+            outcomes=self.audit,
+            on_delivered=None if self.tally is None else self.tally.delivered,
+            on_progress=lambda counts, _: self._keep_up(counts),
+        )
+        self.run = Run(settings, parts)
+        plan = StreamPlan.without_map(job.stream, job.columns.names)
+        suppressions = Places(settings, LOGGER).suppressions()
+        self._stream = job.stream
+        self._columns = job.columns
+        self._counts = self.run.counts.of(job.stream)
+        defaults = watch_zone(settings.events, self._counts.note_zone_use)
+        builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
+        self._counts.mapped = builder.identifying
+        self._converter = RecordConverter(plan, builder, self._counts.left_out)
+
+    def deliver(self, batches: Iterable[pa.RecordBatch]) -> None:
+        """Deliver the rows to their end; what was sent is written down also if that fails."""
         try:
-            run.abandon(failure)
-        except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
-            LOGGER.warning("and then: %s", type(second).__name__)
-        raise
-    return TaskResult(attempt, run.counts, began_at, dead_letters.written)
+            for batch in read_ahead(batches, self.run.tick):
+                for records in records_of(batch, self._columns):
+                    for record in records:
+                        self._counts.read += 1
+                        self.run.take(self._stream, self._converter.convert(*record))
+                    self.run.tick()
+            self.run.finish()
+            self._close()
+        except BaseException:
+            self._abandon()
+            raise
+
+    def _keep_up(self, counts: RunCounts) -> None:
+        """Write what other tasks and readers are to know; called about once a second."""
+        if self.audit is not None:
+            self.audit.write_due()
+        if self._is_dry:
+            return
+        if counts.has_taken:
+            self._acceptance.note()
+        elif self._suspicion.suspects and not self._suspicion.accepted:
+            self._suspicion.accepted = self._acceptance.is_known()
+
+    def _close(self) -> None:
+        """Write the rest."""
+        self._keep_up(self.run.counts)
+        if self.audit is not None:
+            self.audit.close()
+
+    def _abandon(self) -> None:
+        """End after a failure; what is left, another attempt sends."""
+        with _second_failures_logged():
+            self.run.abandon(DeliveryError())
+        with _second_failures_logged():
+            self._close()
+        with _second_failures_logged():
+            self._folder.note_failure(self._attempt, self.run.counts.total.delivered)
 
 
-def _in_utc(batch: pa.RecordBatch) -> pa.RecordBatch:
-    """Return a batch with its times in UTC: event IDs must not depend on Spark's time zone."""
-    wanted = pa.schema([field.with_type(_utc(field.type)) for field in batch.schema])
-    return batch if wanted.equals(batch.schema) else batch.cast(wanted)
-
-
-def _utc(kind: Any) -> Any:
-    if pa.types.is_timestamp(kind) and kind.tz:
-        return pa.timestamp(kind.unit, "UTC")
-    if pa.types.is_struct(kind):
-        return pa.struct([field.with_type(_utc(field.type)) for field in kind])
-    if pa.types.is_list(kind):
-        return pa.list_(kind.value_field.with_type(_utc(kind.value_type)))
-    return kind
+@contextlib.contextmanager
+def _second_failures_logged() -> Iterator[None]:
+    try:
+        yield
+    except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
+        LOGGER.warning("and then: %s", type(second).__name__)
 
 
 def configure_logging() -> None:

@@ -20,6 +20,8 @@ from target_liveintent.storage.store_faults import is_lasting, missing_package, 
 
 _WITH_FOLDERS = {"file", "ftp", "hdfs", "local", "sftp", "smb", "ssh", "webhdfs"}
 """The kinds of URLs whose folders are made. In all others, the first name is that of a bucket."""
+_FIND_BY_PREFIX = {"abfs", "az", "gcs", "gs", "s3", "s3a"}
+"""The kinds of URLs whose stores list the objects that begin with some text."""
 _ONE_TRY = {"config_kwargs": {"retries": {"total_max_attempts": 1}}}
 _OPTIONS = {"s3": _ONE_TRY, "s3a": _ONE_TRY}
 """Options of file systems: botocore leaves it to `ObjectStore` to try again."""
@@ -96,7 +98,7 @@ class ObjectStore:
                 be made.
         """
         with self._named("used", ConfigurationError):
-            if self._has_folders:
+            if self.has_folders:
                 self._call("makedirs", self._root, exist_ok=True)
                 return
             root = "/" if self._root.startswith("/") else ""
@@ -133,15 +135,29 @@ class ObjectStore:
             content: bytes = self._call("cat_file", self._path(name))
             return content
 
-    def names(self, folder: str = "") -> list[str]:
-        """Return the names of the objects directly in the folder, or in a subfolder, in order."""
+    def names(self, folder: str = "", prefix: str = "") -> list[str]:
+        """Return the names of the objects directly in the folder, or in a subfolder, in order.
+
+        Args:
+            folder: The subfolder.
+            prefix: How the names begin.
+        """
         path = self._path(folder).rstrip("/")
         with self._named("listed"):
             try:
-                found = self._call("ls", path, detail=True)
+                if prefix and self._finds_by_prefix:  # There may be millions of others.
+                    found = [*self._call("find", path, detail=True, prefix=prefix).values()]
+                else:
+                    found = self._call("ls", path, detail=True)
             except FileNotFoundError:  # There is no object in it.
                 return []
-        return sorted(one["name"].rpartition("/")[2] for one in found if one["type"] == "file")
+        places = (one["name"].rpartition("/") for one in found if one["type"] == "file")
+        here = path.strip("/")
+        return sorted(
+            name
+            for place, _, name in places
+            if place.strip("/") == here and name.startswith(prefix)
+        )
 
     def delete(self, name: str) -> None:
         """Delete an object, if there is one of this name."""
@@ -183,13 +199,21 @@ class ObjectStore:
         return self._named("written")
 
     @property
-    def _has_folders(self) -> bool:
+    def has_folders(self) -> bool:
+        """Whether it is a folder as on a disk, where others may see half a file."""
+        return not self._protocols.isdisjoint(_WITH_FOLDERS)
+
+    @property
+    def _finds_by_prefix(self) -> bool:
+        return not self._protocols.isdisjoint(_FIND_BY_PREFIX)
+
+    @property
+    def _protocols(self) -> set[str]:
         protocol = self._files.protocol
-        names = {protocol} if isinstance(protocol, str) else set(protocol)
-        return not names.isdisjoint(_WITH_FOLDERS)
+        return {protocol} if isinstance(protocol, str) else set(protocol)
 
     def _make_folder_of(self, path: str) -> None:
-        if self._has_folders:
+        if self.has_folders:
             self._call("makedirs", path.rpartition("/")[0], exist_ok=True)
 
     def _path(self, name: str) -> str:

@@ -39,6 +39,7 @@ _SAYERS = {
     "other_average",
     "problems",
     "refused_as_a_whole",
+    "similar_columns",
     "too_many_rejected",
     "unknown_columns",
     "unknown_read",
@@ -57,6 +58,8 @@ _NAMES = {
     "_FAULTS",
     "_SET_UP_FAULTS",
     "MORE_DESCRIPTORS",
+    "_LATER",
+    "_SLOWER",
 }
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py"}

@@ -1,4 +1,4 @@
-"""The commands of operations.md that tell somebody, against a receiver on this machine."""
+"""The commands of how-to/alerts.md that tell somebody, against a receiver on this machine."""
 
 from __future__ import annotations
 
@@ -25,7 +25,7 @@ from target_liveintent.reporting.history.model import FORMAT, RunEntry, RunFigur
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-PAGE = DOCS / "operations.md"
+PAGE = DOCS / "how-to" / "alerts.md"
 EXCUSE = "run by tests/docs/test_docs_alerts.py"
 ACCOUNT = {"customer_id": "a-1b2c", "pixel_id": 12345, "api_url": "https://api.example.com"}
 MESSAGE = "the API denied access (401). The token may have been rotated"

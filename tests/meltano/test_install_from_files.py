@@ -1,4 +1,4 @@
-"""The target from a wheel, with extras, with and without a package index: docs/operations.md."""
+"""The target from a wheel, with extras, with and without an index: docs/how-to/install.md."""
 
 from __future__ import annotations
 
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
-SECTION = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
+SECTION = (ROOT / "docs" / "how-to" / "install.md").read_text(encoding="utf-8")
 SECTION = SECTION.partition("\n## Install from a file, or offline\n")[2].partition("\n## ")[0]
 FROM_FILE, FROM_FOLDER = (
     yaml.safe_load(text)[0]["pip_url"]

@@ -56,7 +56,7 @@ def test_the_recipe(shop: Project, account: dict[str, str], sandbox: Sandbox) ->
     """It repeats what failed, as a `--full-refresh`, until it has succeeded."""
     (recipe,) = (
         block
-        for block in blocks(ROOT / "docs" / "operations.md")
+        for block in blocks(ROOT / "docs" / "how-to" / "replay.md")
         if any(line.startswith("until ") for line in block)
     )
     sandbox.add_faults({"kind": "status", "status": 401})

@@ -1,4 +1,4 @@
-"""Two accounts by two loaders that inherit, as docs/operations.md has them."""
+"""Two accounts by two loaders that inherit, as docs/how-to/two-accounts.md has them."""
 
 from __future__ import annotations
 
@@ -20,8 +20,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.meltano
 
-SECTION = (ROOT / "docs" / "operations.md").read_text(encoding="utf-8")
-SECTION = SECTION.partition("\n## Two accounts\n")[2].partition("\n## ")[0]
+SECTION = (ROOT / "docs" / "how-to" / "two-accounts.md").read_text(encoding="utf-8")
 LETTERS = ("us-dead-letters.singer", "eu-dead-letters.singer")
 LEDGERS = ("us-ledger.sqlite", "eu-ledger.sqlite")
 

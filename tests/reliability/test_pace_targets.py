@@ -52,6 +52,20 @@ def test_three_runs_share_a_limit_without_bursts() -> None:
     assert sum(seconds < 120 for seconds in silence.values) >= 19
 
 
+@pytest.mark.parametrize("burst", [10, 1])
+def test_eight_tasks_share_a_limit(burst: int) -> None:
+    """All is sent, few requests are refused, and no task goes without for so long that it fails."""
+    figures = list(pace_cases.divided(burst))
+    _assert_met(figures)
+    *_, silence = figures
+    assert max(silence.values) < 60  # With each seed: a task that fails sends its rows again.
+
+
+def test_two_tasks_are_as_fast_as_one_run() -> None:
+    """Each has half of the requests in flight."""
+    _assert_met(pace_cases.halved())
+
+
 @pytest.mark.parametrize(("share", "aim"), [(0.1, 60), (0.25, 60), (0.4, 600)])
 def test_random_faults(share: float, aim: float) -> None:
     """Random faults do not drive the pace towards zero."""

@@ -8,16 +8,71 @@ from __future__ import annotations
 import json
 import os
 import sys
+import threading
+from concurrent.futures import Future
 from typing import Any
 
 from pyspark.sql import SparkSession
 
 from target_liveintent.spark.source import LiveIntentDataSource
 
+SENDING: list[Future[None]] = []
+
 
 def write(spark: SparkSession, sql: str, options: dict[str, Any], mode: str = "append") -> None:
     """Send what a query gives."""
     spark.sql(sql).write.format("liveintent").options(**options).mode(mode).save()
+
+
+def sql(spark: SparkSession, statements: list[str]) -> None:
+    """Do what statements of SQL say."""
+    for statement in statements:
+        spark.sql(statement)
+
+
+def write_to(spark: SparkSession, sql: str, table: str, options: dict[str, Any]) -> None:
+    """Send what a query gives to a table."""
+    writer = spark.sql(sql).writeTo(table)
+    for name, value in options.items():
+        writer = writer.option(name, value)
+    writer.append()
+
+
+def explain(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
+    """What a write of a query would do."""
+    import contextlib
+    import io
+
+    import target_liveintent.spark
+
+    with contextlib.redirect_stdout(io.StringIO()) as said:
+        target_liveintent.spark.explain(spark.sql(sql), options)
+    return said.getvalue()
+
+
+def save_default(spark: SparkSession, sql: str, options: dict[str, Any]) -> None:
+    """Send what a query gives without a mode."""
+    spark.sql(sql).write.format("liveintent").options(**options).save()
+
+
+def write_skewed(
+    spark: SparkSession, sql: str, rows: int, shape: list[int], options: dict[str, Any]
+) -> float:
+    """Send rows in partitions of some shape, each a share of a hundred; return the seconds."""
+    import functools
+    import time
+
+    from pyspark.sql import DataFrame
+
+    frames, first = [], 0
+    for share in shape:
+        end = first + rows * share // 100
+        frames.append(spark.sql(sql.format(first=first, end=end)))
+        first = end
+    began = time.monotonic()
+    together = functools.reduce(DataFrame.union, frames)
+    together.write.format("liveintent").options(**options).mode("append").save()
+    return time.monotonic() - began
 
 
 def configure(spark: SparkSession, name: str, value: str) -> None:
@@ -61,6 +116,60 @@ def stream(
     )
     query.awaitTermination()
     return len(query.recentProgress)
+
+
+def stream_in_parts(
+    spark: SparkSession,
+    folder: str,
+    columns: list[str],
+    writes: list[dict[str, Any]],
+    checkpoint: str,
+) -> int:
+    """Send what is in a folder by batch writes in `foreachBatch`, one for each of some options."""
+
+    def send(rows: Any, _: int) -> None:
+        for options in writes:
+            part = rows.selectExpr(*columns).repartition(2)
+            part.write.format("liveintent").options(**options).mode("append").save()
+
+    schema = spark.read.parquet(folder).schema
+    reader = spark.readStream.schema(schema).option("maxFilesPerTrigger", 1).parquet(folder)
+    query = (
+        reader.writeStream.foreachBatch(send)
+        .option("checkpointLocation", checkpoint)
+        .trigger(availableNow=True)
+        .start()
+    )
+    query.awaitTermination()
+    return len(query.recentProgress)
+
+
+def ask(spark: SparkSession, sql: str, **views: str) -> list[list[Any]]:
+    """Answer a query over folders of Parquet files, each under a name."""
+    for name, path in views.items():
+        spark.read.parquet(path).createOrReplaceTempView(name)
+    return [[str(value) for value in row] for row in spark.sql(sql).collect()]
+
+
+def start(spark: SparkSession, sql: str, options: dict[str, Any]) -> None:
+    """Begin to send what a query gives."""
+    done: Future[None] = Future()
+
+    def send() -> None:
+        # The lookup of the data source wants a session of this thread.
+        spark._jvm.SparkSession.setActiveSession(spark._jsparkSession)  # noqa: SLF001
+        try:
+            done.set_result(write(spark, sql, options))
+        except Exception as error:  # noqa: BLE001 (`finish` raises it)
+            done.set_exception(error)
+
+    threading.Thread(target=send).start()
+    SENDING.append(done)
+
+
+def finish(_: SparkSession) -> None:
+    """Wait for the end of that."""
+    SENDING.pop().result()
 
 
 def main() -> None:

@@ -14,7 +14,7 @@ from spark_support import ROOT, Recorder, Spark, letters, options
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.spark, pytest.mark.meltano, pytest.mark.slow]
+pytestmark = [pytest.mark.spark, pytest.mark.meltano]
 
 ROWS = 5_000
 # The stream map `orders` of meltano.yml, as DataFrame columns.

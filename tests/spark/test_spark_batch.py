@@ -96,8 +96,12 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"presets": '{"orders": "shopify"}'}, "option 'presets' does nothing in Spark: map with"),
     ({"ledger_path": "l.db"}, "option 'ledger_path' does nothing in Spark: machines cannot share"),
     ({"limit": 5}, "option 'limit' does nothing in Spark: use .limit()"),
-    ({"concurrent_tasks": None}, "option 'concurrent_tasks' is required"),
-    ({"concurrent_tasks": "0"}, "option 'concurrent_tasks' is required, an integer"),
+    (
+        {"concurrent_tasks": None, "max_requests_per_minute": 60},
+        "option 'concurrent_tasks' is required with max_requests_per_minute",
+    ),
+    ({"concurrent_tasks": "0"}, "option 'concurrent_tasks' must be an integer and at least 1"),
+    ({"dead_letter_path": "dbfs:/letters"}, "option 'dead_letter_path' must not begin with dbfs:"),
     ({"stream_name": None}, "option 'stream_name' is required"),
     ({"key_properties": "id, nope"}, "'key_properties' names columns that are not there: nope"),
     ({"dead_letter_path": None}, "option 'dead_letter_path' is required"),
@@ -144,7 +148,7 @@ def test_the_api_takes_nothing_of_a_few(spark: Spark, server: Recorder, folder: 
     server.answer = lambda _: Reply(400)
     spark.do("write", sql=query(9, 4), options=options(server.url, folder))
     assert [letter["reason"] for letter in letters(folder)] == ["refused_by_api"] * 9
-    assert "9 refused events became dead letters at the end of the input" in spark.said()
+    assert "the last refused events (9) became dead letters" in spark.said()
 
 
 def test_the_api_takes_nothing(spark: Spark, server: Recorder, folder: Path) -> None:

@@ -14,7 +14,25 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = pytest.mark.spark
+
+
+SCRIPT = ROOT / "examples" / "spark" / "parquet_to_liveintent.py"
+
+
+def test_an_unset_variable(tmp_path: Path) -> None:
+    """It is said in a line, before Spark starts."""
+    account = {"CUSTOMER_ID": "a-1b2c", "PIXEL_ID": "", "JAVA_HOME": "/nowhere"}
+    done = subprocess.run(
+        [PYTHON, SCRIPT, "orders.parquet", "letters"],
+        env=environment() | account,
+        capture_output=True,
+        text=True,
+        cwd=tmp_path,
+        check=False,
+    )
+    assert done.stderr == "Set in the environment first: PIXEL_ID, TOKEN_PATH.\n"
+    assert done.returncode == 1
 
 
 def test_the_example(spark: Spark, sandbox: Sandbox, tmp_path: Path) -> None:
@@ -26,9 +44,8 @@ def test_the_example(spark: Spark, sandbox: Sandbox, tmp_path: Path) -> None:
     spark.do("save", sql=f"SELECT * FROM json.`{orders}`", path=source)  # noqa: S608
     (tmp_path / "token").write_text("sandbox-token\n", encoding="utf-8")
     account = {"CUSTOMER_ID": "a-1b2c", "PIXEL_ID": "12345", "TOKEN_PATH": str(tmp_path / "token")}
-    script = ROOT / "examples" / "spark" / "parquet_to_liveintent.py"
     done = subprocess.run(
-        [PYTHON, script, source, str(tmp_path / "letters"), sandbox.url],
+        [PYTHON, SCRIPT, source, str(tmp_path / "letters"), sandbox.url],
         env=environment() | account,
         capture_output=True,
         text=True,

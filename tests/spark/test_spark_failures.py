@@ -29,7 +29,7 @@ from target_liveintent.privacy.identity import derive_event_id
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = pytest.mark.spark
 
 GUESTS = "IF(id % 50 = 7, NULL, concat('buyer', id, '@example.com'))"
 

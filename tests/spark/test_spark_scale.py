@@ -18,7 +18,7 @@ from target_liveintent.privacy.identity import NORMALIZATIONS, identify
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = [pytest.mark.spark, pytest.mark.slow]
+pytestmark = pytest.mark.spark
 
 MILLION = 1_000_000
 

@@ -184,20 +184,32 @@ class Tally:
             if purchase.value is not None:
                 self._add_value(purchase.currency or "", event.event_time, purchase.value)
 
+    def merge(self, other: Tally) -> None:
+        """Count what another tally has counted, but for its timeline."""
+        for key, ages in other.ages.items():
+            self.ages[key].merge(ages)
+        self.latencies.merge(other.latencies)
+        self._combinations += other._combinations
+        for (currency, day), (count, value) in other._values.items():
+            self._add(currency, day, count, value)
+
     def _add_value(self, currency: str, event_time: int, value: Decimal) -> None:
-        if currency not in self._currencies:
-            if len(self._currencies) >= _MOST_CURRENCIES:
-                currency, value = OTHER_CURRENCIES, Decimal(0)
-            else:
-                self._currencies.add(currency)
         quarter = event_time // _QUARTER
         day = self._days.get(quarter)
         if day is None:
             if len(self._days) >= _MOST_DAYS:
                 self._days.clear()
             day = self._days[quarter] = dt.datetime.fromtimestamp(event_time, self._zone).date()
+        self._add(currency, day, 1, value)
+
+    def _add(self, currency: str, day: dt.date, events: int, value: Decimal) -> None:
+        if currency not in self._currencies:
+            if len(self._currencies) >= _MOST_CURRENCIES:
+                currency, value = OTHER_CURRENCIES, Decimal(0)
+            else:
+                self._currencies.add(currency)
         count, total = self._values.get((currency, day), (0, Decimal(0)))
-        self._values[currency, day] = count + 1, _exact.add(total, value)
+        self._values[currency, day] = count + events, _exact.add(total, value)
 
     def coverage(self) -> Iterator[Coverage]:
         """Yield how many events have each field, by stream and source."""

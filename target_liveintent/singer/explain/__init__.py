@@ -1,21 +1,19 @@
-"""What `--explain` finds out about an input: read, judged, described, and rendered."""
+"""What `--explain` finds out about an input: read, judged, and compared."""
 
 from __future__ import annotations
 
 from collections.abc import Mapping
 from typing import IO
 
+from target_liveintent.explain import AbsentStream, Explanation, describe
 from target_liveintent.mapping import absent_streams
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.describe import describe
 from target_liveintent.singer.explain.expectation import compare
 from target_liveintent.singer.explain.inspect import Inspector
 from target_liveintent.singer.explain.judge import input_problems
-from target_liveintent.singer.explain.model import AbsentStream, Explanation
-from target_liveintent.singer.explain.render import as_lines
 from target_liveintent.singer.stream_maps import StreamMaps
 
-__all__ = ["Explanation", "as_lines", "explain"]
+__all__ = ["explain"]
 
 
 def explain(

@@ -12,10 +12,9 @@ from typing import Any
 import msgspec
 
 from target_liveintent.errors import InputError, StorageError
+from target_liveintent.explain import FILTERED, Expectation, Explained
 from target_liveintent.privacy import scrub, without_secrets
-from target_liveintent.singer.explain.explained import FILTERED, Explained
 from target_liveintent.singer.explain.inspect import Inspector
-from target_liveintent.singer.explain.model import Expectation
 
 _MOST_PARTS = 100
 """Events and rejections whose difference is shown."""

@@ -15,20 +15,12 @@ from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import (
-    DAY,
-    DEAD_LETTERS,
-    MARGIN,
-    EventBuilder,
-    missing_columns,
-    watch_zone,
-)
+from target_liveintent.conversions import DAY, DEAD_LETTERS, MARGIN, missing_columns
 from target_liveintent.errors import InputError
-from target_liveintent.mapping import RecordConverter
-from target_liveintent.run import RunCounts
+from target_liveintent.explain import MAX_RECORDS, Explained, Noted
+from target_liveintent.mapping import RecordConverter, Stream
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import batch_records
-from target_liveintent.singer.explain.explained import Explained, Noted
 from target_liveintent.singer.reader import (
     Message,
     decode_message,
@@ -40,16 +32,10 @@ from target_liveintent.singer.reader import (
 )
 from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.stream_maps import StreamMaps
-from target_liveintent.singer.streams import (
-    Stream,
-    StreamsThatCame,
-    stream_described,
-)
+from target_liveintent.singer.streams import StreamsThatCame, stream_described
 from target_liveintent.singer.validation import RecordValidator
 from target_liveintent.storage import Places, event_key
 
-MAX_RECORDS = 10_000
-"""Records that are read: enough to show what a map does, and read within seconds."""
 _CLOCK_AFTER = 2
 """Seconds after the newest event at which a recording is judged: the API wants a time before that
 of sending, and a younger event would be given one."""
@@ -208,14 +194,6 @@ class Inspector:
     def _each(self) -> Iterator[tuple[Explained, dict[str, Any]]]:
         return ((explained, record) for plans, record in self._taken for explained in plans)
 
-    @property
-    def counts(self) -> RunCounts:
-        """The counts of a run over what was converted."""
-        counts = RunCounts()
-        for explained in self.plans:
-            counts.of(explained.plan.stream).add(explained.counts)
-        return counts
-
     def _register(self, stream: Stream) -> None:
         if not isinstance(stream.schema.get("properties"), dict):  # (Of a catalog.)
             return
@@ -240,11 +218,7 @@ class Inspector:
             return explained
         if self._settings.validate_records and not is_replay:
             explained.validator = RecordValidator(stream.schema)
-        defaults = watch_zone(defaults, explained.noted.note_zone_use)
-        builder = EventBuilder(
-            stream.name, plan.properties, stream.keys, defaults, self._suppressions
-        )
-        explained.noted.mapped |= builder.identifying
+        builder = explained.builder(defaults, self._suppressions)
         left_out = explained.noted.left_out
         explained.converter = (
             ReplayConverter(plan, builder, left_out, self._settings, self._clock)

@@ -15,6 +15,8 @@ from target_liveintent.delivery.pace import (
     CUT,
     DIVE,
     FAULTS,
+    FEW,
+    FOUND,
     GONE,
     GUESS,
     LEAST_RATE,
@@ -80,7 +82,8 @@ def _limited(rate: float) -> Pace:
     pace = _pace()
     pace.started(-GUESS / rate)
     pace.answered(-GUESS / rate, 0.0, LIMITED)
-    _ask(pace, 0.0, TAKEN, seconds=0.0)
+    for _ in range(FOUND):
+        _ask(pace, 0.0, TAKEN, seconds=0.0)
     assert pace.rate == pytest.approx(rate * STEEP_CUT)
     return pace
 
@@ -121,7 +124,7 @@ class TestWindow:
             at = _ask(pace, at, TAKEN)
         assert pace.window == 2
 
-    @pytest.mark.parametrize(("answers", "width"), [(6, 2), (7, 3), (14, 3), (15, 4)])
+    @pytest.mark.parametrize(("answers", "width"), [(5, 2), (6, 3), (13, 3), (14, 4)])
     def test_it_widens_slowly_where_a_limit_is_known(self, answers: int, width: int) -> None:
         pace = _limited(1000.0)
         _keep_full(pace, 1.0, answers)
@@ -266,6 +269,19 @@ class TestRate:
         while at < climbs * CLIMB:
             at = _use(pace, 1)
         assert pace.rate == pytest.approx(rate, rel=0.05)
+
+    @pytest.mark.parametrize(("taken", "cut"), [(FOUND - 1, STEEP_CUT), (FOUND, CUT)])
+    def test_one_request_taken_ends_no_search(self, taken: int, cut: float) -> None:
+        """Where others share a limit, it may be the only one that they left over."""
+        pace = _pace()
+        _ask(pace, 0.0, LIMITED, seconds=0.0)
+        for _ in range(FEW + 1):
+            at = _ask(pace, pace.next_start(), FAULT, seconds=0.0)
+        for _ in range(taken):
+            at = _ask(pace, max(at, pace.next_start()), TAKEN, seconds=0.0)
+        before = pace.rate
+        _ask(pace, at, LIMITED, seconds=0.0)
+        assert pace.rate == pytest.approx(before * cut, rel=0.01)
 
     def test_a_limit_that_is_not_met_again_is_gone(self) -> None:
         pace, at, count = _limited(6.0), 0.0, 0

@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import pytest
 
-from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.delivery.suspicion import SharedSuspicion, Suspicion
 
 
 def refused(times: int, *, samples: bool = False, accepted: bool = True) -> Suspicion:
@@ -92,3 +92,27 @@ def test_an_acceptance_renews_what_needs_no_proof() -> None:
     assert not given.allows_unproven(41)
     given.accept(1)
     assert given.allows_unproven(41)
+
+
+def shared(times: int) -> SharedSuspicion:
+    """Return a suspicion of one of several runs, after so many refusals in a row."""
+    given = SharedSuspicion()
+    for _ in range(times):
+        given.refuse(1, is_sample=True)
+    return given
+
+
+@pytest.mark.parametrize(("times", "proves"), [(999, False), (1_000, True)])
+def test_one_of_several_runs(times: int, proves: bool) -> None:
+    """Many bad events may come first; only if nothing is accepted for long, the run ends."""
+    given = shared(times)
+    assert given.proves_wrong == proves
+    assert given.allows_unproven(10**6) != proves
+
+
+def test_what_another_run_knows() -> None:
+    """Once the settings are known to be right, refusals end nothing."""
+    given = shared(2_000)
+    given.accepted = True
+    assert not given.proves_wrong
+    assert given.allows_unproven(10**6)

@@ -30,7 +30,7 @@ def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429", clock.now - 12))
     text = (
-        "the run waits for the API: HTTP 429 for 12 s; 7 batches wait;"
+        "the run has waited for the API for 12 s: HTTP 429; 7 batches wait;"
         " pace: 2 requests in flight, 4.57 requests a second"
     )
     assert lines(caplog) == [("INFO", text)]
@@ -49,7 +49,10 @@ def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     clock = FakeClock()
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
-    text = "the API accepts nothing: HTTP 503 for 1 s; 7 batches wait; pace: 1 requests in flight"
+    text = (
+        "the API has accepted nothing for 1 s: HTTP 503; 7 batches wait; pace: 1 requests in"
+        " flight; after max_retry_seconds without an acceptance, the run ends"
+    )
     assert lines(caplog) == [("WARNING", text)]
 
 

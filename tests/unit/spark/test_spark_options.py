@@ -9,7 +9,7 @@ import pytest
 
 from target_liveintent.config import SCHEMA
 from target_liveintent.errors import ConfigurationError, StreamMappingError
-from target_liveintent.spark.options import REFUSED, Job, job_of, unknown_options
+from target_liveintent.spark.options import REFUSED, Job, job_of, warnings_of
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -39,12 +39,16 @@ USED = {
     "max_concurrent_requests",
     "max_requests_per_minute",
     "flush_interval_seconds",
+    "ledger_url",
+    "ledger_password",
     "request_timeout_seconds",
     "max_retry_seconds",
     "on_rejection",
     "max_dead_letter_percent",
     "dead_letter_path",
     "suppression_path",
+    "history_path",
+    "history_days",
     "dry_run",
 }
 
@@ -75,6 +79,12 @@ def test_tasks_share_the_requests(allowed: str, tasks: str, share: int) -> None:
     assert shared.settings().max_concurrent_requests == share
 
 
+def test_without_the_number_of_tasks_each_has_all_requests() -> None:
+    """Then a partition with most of the rows is not bound to the share of one task."""
+    alone = job(max_concurrent_requests="8", concurrent_tasks=None)
+    assert alone.settings().max_concurrent_requests == 8
+
+
 def test_a_limit_is_shared() -> None:
     """The tasks of a write share the requests that they may make in a minute."""
     shared = job(max_requests_per_minute="10", concurrent_tasks="4")
@@ -91,15 +101,15 @@ def test_key_properties(keys: str | None, expected: tuple[str, ...]) -> None:
     made = job(key_properties=keys)
     assert made.keys == expected
     wanted = COLUMNS if not expected else [c for c in COLUMNS if c != "note" or "note" in expected]
-    assert made.columns == tuple(wanted)
+    assert made.columns.given == made.columns.names == tuple(wanted)
 
 
 @pytest.mark.parametrize("keys", ["id", None])
 def test_what_marks_deleted_rows_goes_along(keys: str | None) -> None:
     """The task drops deleted rows, so it needs the columns in which a tap marks them."""
     marks = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
-    assert set(marks) < set(job([*COLUMNS, *marks], key_properties=keys).columns)
-    assert set(marks).isdisjoint(job(key_properties=keys).columns)
+    assert set(marks) < set(job([*COLUMNS, *marks], key_properties=keys).columns.names)
+    assert set(marks).isdisjoint(job(key_properties=keys).columns.names)
 
 
 def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:
@@ -123,8 +133,16 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"stream_name": " "}, "'stream_name' is required"),
     ({"stream_name": "liveintent_dead_letters"}, "'stream_name' must be the name of a stream"),
     ({"stream_name": "or\nders"}, "'stream_name' must be the name of a stream"),
-    ({"concurrent_tasks": "many"}, "'concurrent_tasks' is required, an integer and at least 1"),
-    ({"concurrent_tasks": "²"}, "'concurrent_tasks' is required, an integer and at least 1"),
+    ({"concurrent_tasks": "many"}, "'concurrent_tasks' must be an integer and at least 1"),
+    ({"concurrent_tasks": "²"}, "'concurrent_tasks' must be an integer and at least 1"),
+    ({"concurrent_tasks": ""}, "'concurrent_tasks' must be an integer and at least 1"),
+    (
+        {"concurrent_tasks": None, "max_requests_per_minute": "60"},
+        "'concurrent_tasks' is required with max_requests_per_minute",
+    ),
+    ({"dead_letter_path": "dbfs:/letters"}, "'dead_letter_path' must not begin with dbfs:"),
+    ({"dead_letter_path": "DBFS://letters"}, "'dead_letter_path' must not begin with dbfs:"),
+    ({"history_path": "dbfs:/history"}, "'history_path' must not begin with dbfs:"),
     (
         {"dead_letter_path": None},
         "'dead_letter_path' is required: a folder that all machines share",
@@ -166,5 +184,77 @@ def test_columns_that_never_give_an_event() -> None:
 def test_unknown_options() -> None:
     """A warning names a misspelled option and the nearest known one, but no option of Spark's."""
     given = {**GOOD, "pixle_id": "1", "checkpointlocation": "x", "path": "y"}
-    (warning,) = unknown_options(given)
+    (warning,) = warnings_of(given, COLUMNS)
     assert "'pixle_id' is unknown and has no effect; did you mean 'pixel_id'?" in warning
+
+
+@pytest.mark.parametrize("given", [{}, {"path": "y"}])
+def test_a_write_without_options(given: dict[str, str]) -> None:
+    """Spark drops those of a table, so the message names the ways to give them to a write."""
+    with pytest.raises(ConfigurationError, match="the write has no options: Spark drops") as raised:
+        job_of(given, COLUMNS)
+    for way in ("USING liveintent OPTIONS", "INSERT INTO … WITH", "df.writeTo(…).option(…)"):
+        assert way in str(raised.value)
+
+
+def test_a_volume_is_a_path() -> None:
+    """What Databricks calls a volume is a folder to Python."""
+    folder = "/Volumes/main/sales/liveintent/letters"
+    assert job(dead_letter_path=folder).dead_letter_folder == folder
+
+
+# Columns
+
+
+def test_columns_match_in_any_case() -> None:
+    """As Snowflake writes them, and as anybody else does; a record has our spelling."""
+    given = ["ID", "EVENT_TIME", "Email", "VALUE", "Currency", "EventId", "USERDATA", "NOTE"]
+    made = job(given)
+    assert made.keys == ("id",)
+    assert made.columns.given == tuple(given[:-1])
+    known = ("event_time", "email", "value", "currency", "eventId", "userData")
+    assert made.columns.names == ("id", *known)
+
+
+@pytest.mark.parametrize(
+    ("column", "key", "name"),
+    [("ID", "Id", "Id"), ("Order_ID", "ORDER_ID", "order_id"), ("id", "ID", "ID")],
+)
+def test_keys_match_in_any_case(column: str, key: str, name: str) -> None:
+    """A dead letter has the spelling of the option, or ours: it is the target's as well."""
+    made = job(["event_time", "email", column], key_properties=key)
+    assert made.keys == (name,)
+    assert name in made.columns.names
+
+
+def test_columns_without_keys() -> None:
+    """All columns are needed; others than those of an event keep their spelling."""
+    made = job(["ID", "Event_Time", "EMAIL", "Note"], key_properties=None)
+    assert made.columns.names == ("ID", "event_time", "email", "Note")
+
+
+def test_columns_that_differ_by_case() -> None:
+    """Which one is meant, nobody can say."""
+    words = "columns value and VALUE differ only by case: rename or drop one of them"
+    with pytest.raises(ConfigurationError, match=words):
+        job([*COLUMNS, "value", "VALUE"])
+
+
+@pytest.mark.parametrize(
+    ("column", "near"),
+    [("curency", "currency"), ("USERAGENT", "user_agent"), ("Emails", None), ("user_id", None)],
+)
+def test_similar_columns(column: str, near: str | None) -> None:
+    """A warning names a column that is probably misspelled, but not where the right one is there.
+
+    Tables have many columns that mean something else.
+    """
+    found = list(warnings_of(GOOD, [*COLUMNS, column]))
+    words = f"stream 'orders' has a column '{column}' that no event has; is it '{near}'?"
+    assert found == ([words] if near else [])
+
+
+def test_a_similar_key_is_no_slip() -> None:
+    """The user has named it."""
+    given = {**GOOD, "key_properties": "orderid"}
+    assert list(warnings_of(given, ["orderid", "event_time", "email"])) == []

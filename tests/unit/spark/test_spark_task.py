@@ -7,17 +7,24 @@ import io
 import json
 import logging
 import time
+from collections import Counter
+from concurrent.futures import ThreadPoolExecutor
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from faulty_server import FaultyServer, Reply, Request, in_turn
 from unit_support import sha256
 
-from target_liveintent.errors import RunError, StorageError
+from target_liveintent.errors import AccessDeniedError, AllRefusedError, RunError, StorageError
+from target_liveintent.privacy.identity import derive_event_id
+from target_liveintent.spark.attempts import Attempt, Write
+from target_liveintent.spark.audit import AuditFolder
 from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.options import job_of
-from target_liveintent.spark.task import LOGGER, Attempt, configure_logging, deliver
+from target_liveintent.spark.task import LOGGER, configure_logging, deliver
 
 pa = pytest.importorskip("pyarrow", reason="an extra")
+pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -26,7 +33,7 @@ if TYPE_CHECKING:
     from target_liveintent.sandbox import Sandbox
     from target_liveintent.spark.options import Job
 
-ATTEMPT = Attempt("job", 0, 1)
+ATTEMPT = Attempt(Write("job", "t"), 0, 1)
 COLUMNS = ["id", "event_time", "email"]
 
 
@@ -74,7 +81,7 @@ def test_a_partition(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     assert sandbox.stats.accepted == 210
     assert sorted(len(request.event_ids) for request in sandbox.requests) == [10, 100, 100]
     assert result.has_dead_letters
-    assert (tmp_path / "letters" / "_pending" / ATTEMPT.pending).exists()
+    assert (tmp_path / "letters" / "_pending" / ATTEMPT.name).exists()
 
 
 @pytest.mark.parametrize(("pixels", "named"), [([7, 7], {}), ([None, None], {"pixel_id": 12345})])
@@ -86,7 +93,7 @@ def test_dead_letters_name_the_account(
     DeadLetterFolder(job).prepare()
     old = int(time.time()) - 8 * 86_400
     deliver(job, ATTEMPT, [batch(0, 2, event_time=[old, old], pixel_id=pixels)])
-    lines = (tmp_path / "letters" / "_pending" / ATTEMPT.pending).read_text().splitlines()
+    lines = (tmp_path / "letters" / "_pending" / ATTEMPT.name).read_text().splitlines()
     for line in lines[1:]:
         letter = json.loads(line)["record"]
         account = {"customer_id": "a-1b2c", "api_host": "127.0.0.1"}
@@ -94,6 +101,29 @@ def test_dead_letters_name_the_account(
         end = dt.datetime.fromisoformat(letter["window_end"])
         assert end.timestamp() == old + 7 * 86_400 - 60
         assert letter["detail"] == "its window has closed"
+
+
+def test_columns_in_any_case(sandbox: Sandbox, tmp_path: Path) -> None:
+    """The events are the same, the fields of objects included."""
+    spellings = (
+        ["id", "event_time", "email", "value", "currency", "userData"],
+        ["ID", "EVENT_TIME", "Email", "VALUE", "Currency", "USERDATA"],
+    )
+    for columns, inner in zip(spellings, ("ip", "IP"), strict=True):
+        for keys in ("id", ""):
+            job = make_job(sandbox, tmp_path, columns, key_properties=keys)
+            DeadLetterFolder(job).prepare()
+            values = ([1, 2], [0, 0], ["a@example.com"] * 2, [1.5, None], ["usd", "eur"])
+            times = [int(time.time()) - 3600] * 2
+            users = pa.array([{inner: "192.0.2.1"}, None])
+            rows = dict(zip(columns, (values[0], times, *values[2:], users), strict=True))
+            deliver(job, ATTEMPT, [pa.RecordBatch.from_pydict(rows)])
+    events = [{**event, "eventTime": 0} for event in sandbox.events]
+    by_key, whole, by_key_too, whole_too = (events[at : at + 2] for at in range(0, 8, 2))
+    assert [event["purchaseData"].get("value") for event in by_key] == [1.5, None]
+    assert by_key[0]["userData"]["ip"] == "192.0.2.1"
+    assert by_key == by_key_too
+    assert [event["userData"] for event in whole] == [event["userData"] for event in whole_too]
 
 
 def test_deleted_rows(sandbox: Sandbox, tmp_path: Path) -> None:
@@ -229,3 +259,116 @@ def test_the_log_of_others() -> None:
     logging.getLogger("a_library").warning("an order of %s", "ann@example.com")
     logging.getLogger().removeHandler(handler)
     assert written.getvalue() == f"an order of {sha256('ann@example.com')}\n"
+
+
+class Refusing:
+    """Settings of an API that refuses some of the orders."""
+
+    def __init__(self, *bad: int) -> None:
+        self._bad = {derive_event_id("orders", [str(n)]) for n in bad}
+
+    def answer(self, request: Request) -> Reply:
+        return Reply(400 if self._bad.intersection(request.ids) else 204)
+
+
+@pytest.mark.parametrize("bad", [range(150), range(1_800, 2_000), range(0, 2_000, 2)])
+def test_many_refused_rows(sandbox: Sandbox, tmp_path: Path, bad: range) -> None:
+    """Wherever they are, they become dead letters, which the driver judges."""
+    with FaultyServer(Refusing(*bad).answer) as server:
+        job = make_job(sandbox, tmp_path, COLUMNS, api_url=server.url)
+        DeadLetterFolder(job).prepare()
+        counts = deliver(job, ATTEMPT, [batch(0, 2_000)]).counts.total
+    assert (counts.delivered, counts.rejected) == (2_000 - len(bad), {"refused_by_api": len(bad)})
+
+
+def test_a_partition_of_bad_rows(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It ends as others would: the driver judges, by what the other tasks have found."""
+    with FaultyServer(lambda _: Reply(400)) as server:
+        job = make_job(sandbox, tmp_path, COLUMNS, api_url=server.url)
+        DeadLetterFolder(job).prepare()
+        result = deliver(job, ATTEMPT, [batch(0, 300)])
+        assert result.counts.total.rejected == {"refused_by_api": 300}
+        assert not (tmp_path / "letters" / "_accepted").exists()
+
+
+def test_wrong_settings_end_a_task(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Nothing is accepted: not every event of a large partition is asked about."""
+    with FaultyServer(lambda _: Reply(400)) as server:
+        job = make_job(sandbox, tmp_path, COLUMNS, api_url=server.url)
+        DeadLetterFolder(job).prepare()
+        with pytest.raises(AllRefusedError, match=r"delivered 0 events$"):
+            deliver(job, ATTEMPT, [batch(0, 5_000)])
+        assert 1_000 <= len(server.requests) <= 1_010
+
+
+def test_what_was_accepted_before_is_known(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Another task, or an earlier micro-batch, has found that the settings are right."""
+    job = make_job(sandbox, tmp_path, COLUMNS)
+    DeadLetterFolder(job).prepare()
+    deliver(job, ATTEMPT, [batch(0, 1)])
+    with FaultyServer(lambda _: Reply(400)) as server:
+        job = make_job(sandbox, tmp_path, COLUMNS, api_url=server.url)
+        counts = deliver(job, ATTEMPT, [batch(0, 1_200)]).counts.total
+    assert counts.rejected == {"refused_by_api": 1_200}
+
+
+def test_a_failed_attempt_says_what_it_sent(sandbox: Sandbox, tmp_path: Path) -> None:
+    """Its message does, and a note for the driver, which adds up what all of them have sent."""
+    denied = Reply(403, skipped=None)
+    with FaultyServer(in_turn(Reply(), Reply(), then=denied)) as server:
+        job = make_job(sandbox, tmp_path, COLUMNS, api_url=server.url, max_concurrent_requests="1")
+        folder = DeadLetterFolder(job)
+        folder.prepare()
+        with pytest.raises(AccessDeniedError, match="this attempt at the task had delivered 200 e"):
+            deliver(job, ATTEMPT, [batch(0, 1_000)])
+    assert folder.delivered_by_failed(ATTEMPT.write) == 200
+    folder.discard(ATTEMPT.write)
+    assert folder.delivered_by_failed(ATTEMPT.write) == 0
+
+
+def audited(sandbox: Sandbox, tmp_path: Path, **options: str) -> Job:
+    """Return a write with an audit, whose folders are prepared."""
+    audit = str(tmp_path / "audit")
+    job = make_job(sandbox, tmp_path, COLUMNS, audit_path=audit, **options)
+    DeadLetterFolder(job).prepare()
+    AuditFolder(job).prepare()
+    return job
+
+
+def test_the_next_attempt(sandbox: Sandbox, tmp_path: Path) -> None:
+    """It sends what the audit does not have, and counts the rest as sent."""
+    job = audited(sandbox, tmp_path)
+    deliver(job, ATTEMPT, [batch(0, 120)])
+    result = deliver(job, ATTEMPT._replace(number=2), [batch(0, 250)])
+    counts = result.counts.total
+    assert (counts.delivered, counts.dropped) == (130, {"already_sent": 120})
+    assert sandbox.stats.duplicates == 0
+    table = pq.read_table(tmp_path / "audit").to_pylist()
+    assert len({row["event_id"] for row in table}) == len(table) == 250
+    content = b"".join(one.read_bytes() for one in (tmp_path / "audit").iterdir())
+    assert b"buyer" not in content
+
+
+def test_a_dry_run_keeps_no_audit(sandbox: Sandbox, tmp_path: Path) -> None:
+    job = audited(sandbox, tmp_path, dry_run="true")
+    deliver(job, ATTEMPT, [batch(0, 10)])
+    assert [one.name for one in (tmp_path / "audit").iterdir()] == ["empty.parquet"]
+
+
+@pytest.mark.postgres
+def test_tasks_share_a_ledger(sandbox: Sandbox, tmp_path: Path, ledger_url: str) -> None:
+    """What another job has delivered is not sent again; attempts at a time claim for themselves."""
+    job = audited(sandbox, tmp_path, ledger_url=ledger_url)
+    deliver(job, ATTEMPT, [batch(0, 120)])
+    other = [Attempt(Write("job2", "t"), partition, 7) for partition in range(2)]
+    with ThreadPoolExecutor() as pool:
+        done = list(pool.map(lambda one: deliver(job, one, [batch(100, 100)]), other))
+    counts = [one.counts.total for one in done]
+    assert sum(one.delivered for one in counts) == 80
+    assert sum(one.dropped["already_sent"] for one in counts) == 120
+    assert sandbox.stats.duplicates == 0
+    rows = pq.read_table(tmp_path / "audit", filters=[("write", "==", "job2")]).to_pylist()
+    assert Counter((row["outcome"], row["reason"]) for row in rows) == {
+        ("delivered", None): 80,
+        ("dropped", "already_sent"): 120,
+    }

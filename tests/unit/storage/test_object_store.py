@@ -295,3 +295,38 @@ def test_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
     monkeypatch.setitem(sys.modules, "fsspec", None)
     with pytest.raises(RunError, match=r"pip install 'target-liveintent\[s3\]'"):
         Opened("s3://bucket/x")
+
+
+def test_names_that_begin_alike(faults: list[Exception], tmp_path: Path) -> None:
+    """They are chosen on a disk and in a store, and what is in subfolders is not among them."""
+    for store in (ObjectStore("a", "faulty://bucket/f", 0, lambda _: None), on_disk(tmp_path)):
+        for name in ("one-1", "one-2", "two-1", "one-x/one-3"):
+            store.put(name, b"")
+        assert store.names(prefix="one-") == ["one-1", "one-2"]
+        assert store.names("one-x", "one-") == ["one-3"]
+        assert store.names("nothing", "one-") == []
+
+
+def test_a_store_is_asked_for_a_prefix(
+    faults: list[Exception], monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A folder of a bucket may hold millions of objects: it lists those that are wanted."""
+    asked: list[str] = []
+
+    def find(self: Faulty, path: str, prefix: str = "", **options: Any) -> dict[str, Any]:
+        asked.append(prefix)
+        found = super(Faulty, self).find(path, detail=True)
+        return {name: one for name, one in found.items() if name.startswith(f"{path}/{prefix}")}
+
+    monkeypatch.setattr(object_store, "_FIND_BY_PREFIX", {"faulty"})
+    monkeypatch.setattr(Faulty, "find", find)
+    store = ObjectStore("a", "faulty://bucket/f", 0, lambda _: None)
+    for name in ("one-1", "two-1", "one-x/one-3"):
+        store.put(name, b"")
+    assert store.names(prefix="one-") == ["one-1"]
+    assert asked == ["one-"]
+
+
+def on_disk(folder: Path) -> ObjectStore:
+    """Return a folder on a disk."""
+    return ObjectStore("a folder", str(folder / "deep"), 0, lambda _: None)

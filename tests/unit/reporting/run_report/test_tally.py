@@ -288,3 +288,31 @@ def test_memory_is_bounded() -> None:
         tally.delivered("orders", events, [NOW] * 100)
     assert len(pickle.dumps(tally)) - size < 50  # (Larger numbers have more bytes.)
     assert next(tally.coverage()).events == 10_001
+
+
+# Tallies of several tasks
+
+
+def test_a_merged_tally_is_that_of_all_events() -> None:
+    """What tasks of Spark have counted apart is what one run counts."""
+    some = [
+        {"value": "1.10", "currency": "usd"},
+        {"value": "2", "currency": "usd", "ip": "192.0.2.1"},
+    ]
+    others = [{"value": "0.05", "currency": "usd", "source": "offline"}, {}]
+    whole = tallied(*some, *others)
+    whole.latencies.add(0.2)
+    merged = Tally(UTC, FakeClock())
+    for records in (some, others):
+        task: Tally = pickle.loads(pickle.dumps(tallied(*records)))  # noqa: S301
+        merged.merge(task)
+    one = Tally(UTC, FakeClock())
+    one.latencies.add(0.2)
+    merged.merge(one)
+    assert list(merged.coverage()) == list(whole.coverage())
+    assert merged.values() == whole.values()
+    ages, expected = merged.ages_by_source(), whole.ages_by_source()
+    assert {name: found.counts for name, found in ages.items()} == {
+        name: found.counts for name, found in expected.items()
+    }
+    assert merged.latencies.counts == whole.latencies.counts

@@ -18,7 +18,7 @@ from target_liveintent.singer.stream_maps import StreamMaps
 if TYPE_CHECKING:
     from pathlib import Path
 
-    from target_liveintent.singer.explain.model import Expectation
+    from target_liveintent.explain.model import Expectation
 
 COLUMNS = ("event_id", "event_time", "email", "order_id", "value")
 

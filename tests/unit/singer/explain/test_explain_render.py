@@ -14,8 +14,9 @@ import pytest
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.explain import as_lines
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.explain import as_lines, explain
+from target_liveintent.singer.explain import explain
 from target_liveintent.singer.printing import json_text
 from target_liveintent.singer.stream_maps import StreamMaps
 from target_liveintent.storage.dead_letters import HEAD

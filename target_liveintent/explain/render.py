@@ -6,14 +6,14 @@ from collections.abc import Iterator
 
 import msgspec
 
-from target_liveintent.run import currency_lines
-from target_liveintent.singer.explain.explained import NOT_MAPPED
-from target_liveintent.singer.explain.model import (
+from target_liveintent.explain.explained import NOT_MAPPED
+from target_liveintent.explain.model import (
     Expectation,
     ExplainedStream,
     Explanation,
     Records,
 )
+from target_liveintent.run import currency_lines
 
 _MAX_UNUSED_COLUMNS = 12
 _NO_PLAN = {"dropped": "  Your map drops it.", "skipped": "  It is skipped: no map names it."}

@@ -3,17 +3,29 @@
 from __future__ import annotations
 
 from collections import Counter
-from typing import Any
+from typing import Any, Protocol
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions import (
+    DEAD_LETTERS,
+    Conversion,
+    EventBuilder,
+    Rejection,
+    watch_zone,
+)
 from target_liveintent.errors import StreamMappingError
-from target_liveintent.mapping import RecordConverter, StreamPlan, coalesce
+from target_liveintent.mapping import (
+    MELTANO_TEST_STREAM,
+    RecordConverter,
+    Stream,
+    StreamPlan,
+    coalesce,
+)
+from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Amounts, Copies, StreamCounts
-from target_liveintent.singer.streams import MELTANO_TEST_STREAM, Stream
-from target_liveintent.singer.validation import RecordValidator
+from target_liveintent.settings import EventDefaults
 
 SENT, FILTERED = "sent", "filtered"
 """Outcomes of a record, beside the reason codes of rejections."""
@@ -55,6 +67,13 @@ class Noted(msgspec.Struct):
         self.zone_uses += 1
 
 
+class Validator(Protocol):
+    """Checks records against the schema of their stream."""
+
+    def violation(self, record: dict[str, Any]) -> str | None:
+        """Return how a record breaks the schema; None if it does not."""
+
+
 class Explained(msgspec.Struct):
     """What one map makes of a stream and its records.
 
@@ -70,7 +89,16 @@ class Explained(msgspec.Struct):
     noted: Noted = msgspec.field(default_factory=Noted)
     missing: list[str] = msgspec.field(default_factory=list)
     converter: RecordConverter | None = None
-    validator: RecordValidator | None = None
+    validator: Validator | None = None
+
+    def builder(self, defaults: EventDefaults, suppressions: Suppressions) -> EventBuilder:
+        """Return what builds the events of the stream, and notes what it reads."""
+        noted, stream = self.noted, self.stream
+        watched = watch_zone(defaults, noted.note_zone_use)
+        properties = self.plan.properties
+        builder = EventBuilder(stream.name, properties, stream.keys, watched, suppressions)
+        noted.mapped |= builder.identifying
+        return builder
 
     @property
     def gives_events(self) -> bool:
@@ -118,19 +146,25 @@ class Explained(msgspec.Struct):
             self.noted.left_out.clear()
 
     def _convert(
-        self, record: dict[str, Any], converter: RecordConverter
+        self, record: dict[str, Any], converter: RecordConverter, violation: str | None = None
     ) -> Conversion | Rejection | None:
-        violation = self.validator.violation(record) if self.validator else None
+        if violation is None and self.validator:
+            violation = self.validator.violation(record)
         return converter.convert(record, violation)
 
-    def add(self, record: dict[str, Any]) -> Conversion | None:
-        """Convert a record as a run would, note its outcome, and return the event if it is one."""
+    def add(self, record: dict[str, Any], violation: str | None = None) -> Conversion | None:
+        """Convert a record as a run would, note its outcome, and return the event if it is one.
+
+        Args:
+            record: The record.
+            violation: What is wrong with it as a whole, if that is known already.
+        """
         noted = self.noted
         noted.read += 1
         if self.converter is None or noted.mistake:
             return None
         try:
-            result = self._convert(record, self.converter)
+            result = self._convert(record, self.converter, violation)
             if not isinstance(result, Rejection) or result.reason not in NOT_MAPPED:
                 self._note_filled(record)
         except StreamMappingError as mistake:

@@ -8,6 +8,13 @@ from collections.abc import Iterator, Mapping
 import msgspec
 
 from target_liveintent.conversions import DEAD_LETTERS, FIELDS, Rejection
+from target_liveintent.explain.explained import FILTERED, NOT_MAPPED, SENT, Explained
+from target_liveintent.explain.model import (
+    ExplainedStream,
+    FirstRejected,
+    Records,
+    Rejected,
+)
 from target_liveintent.mapping import (
     FILTER,
     StreamPlan,
@@ -22,13 +29,6 @@ from target_liveintent.privacy import scrub
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import what_to_do
 from target_liveintent.settings import Settings
-from target_liveintent.singer.explain.explained import FILTERED, NOT_MAPPED, SENT, Explained
-from target_liveintent.singer.explain.model import (
-    ExplainedStream,
-    FirstRejected,
-    Records,
-    Rejected,
-)
 
 _MAX_EXAMPLES = 3
 _HASH = re.compile(r'"(md5|sha2)":"([0-9a-f]{6})[0-9a-f]+"')

@@ -1,0 +1,63 @@
+"""Keeps a write in the history of runs: what its tasks have delivered, as one run."""
+
+from __future__ import annotations
+
+import importlib.metadata
+import logging
+from collections.abc import Iterable
+from typing import NamedTuple
+
+from target_liveintent.clock import SYSTEM_CLOCK
+from target_liveintent.reporting import Ending, HistoryRecorder, Tally, gather, unusual_lines
+from target_liveintent.run import RunCounts
+from target_liveintent.settings import Settings
+
+
+def new_tally(settings: Settings) -> Tally | None:
+    """Return what counts the delivered events of a task; None if there is no history."""
+    return Tally(settings.events.zone, SYSTEM_CLOCK) if settings.history_path else None
+
+
+class Written(NamedTuple):
+    """A write that is over.
+
+    Attributes:
+        id: Its ID, in the history as well.
+        counts: The counts of all tasks that were done.
+        ending: How it ended.
+    """
+
+    id: str
+    counts: RunCounts
+    ending: Ending
+
+
+def keep(
+    settings: Settings,
+    written: Written,
+    tallies: Iterable[Tally | None],
+    logger: logging.Logger,
+) -> None:
+    """Put a write into the history, if there is one; what goes wrong is a warning.
+
+    Args:
+        settings: The settings of the write.
+        written: The write.
+        tallies: Those of its tasks.
+        logger: Takes warnings, and what is unusual.
+    """
+    total = new_tally(settings)
+    if total is None:
+        return
+    for tally in tallies:
+        if tally is not None:
+            total.merge(tally)
+    total.timeline.update(written.counts)
+    version = importlib.metadata.version("target-liveintent")
+    names = {"target": f"target-liveintent {version}", "run_id": written.id}
+    gathered = gather(
+        written.counts, total, settings, written.ending, **names, now=SYSTEM_CLOCK.time()
+    )
+    recorder = HistoryRecorder(settings, logger)
+    for line in unusual_lines(recorder.end(written.counts, total, lambda: gathered)):
+        logger.warning(line)

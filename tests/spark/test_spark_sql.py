@@ -1,0 +1,218 @@
+"""The ways in which Spark's users write: SQL, tables, names in capitals; what they ask first."""
+
+from __future__ import annotations
+
+import json
+import re
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from faulty_server import Reply
+from spark_support import NOW, ROOT, TOKEN, Recorder, Spark, ids, letters, options, query
+
+from target_liveintent.privacy.identity import derive_event_id
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+pytestmark = pytest.mark.spark
+
+COLUMNS = "id BIGINT, event_time TIMESTAMP, email STRING, value DECIMAL(10, 2), currency STRING"
+
+
+@pytest.fixture
+def given(server: Recorder, folder: Path) -> dict[str, Any]:
+    """The options of a write that takes its token from a file."""
+    token = folder.parent / "token"
+    token.write_text(f"{TOKEN}\n", encoding="utf-8")
+    return options(server.url, folder, auth_token=None, auth_token_path=str(token))
+
+
+def in_sql(given: dict[str, Any]) -> str:
+    """Options as SQL writes them."""
+    return ", ".join(f"{name} '{value}'" for name, value in given.items())
+
+
+def all_ids(rows: int) -> list[str]:
+    """The event IDs of that many orders."""
+    return sorted(derive_event_id("orders", [str(n)]) for n in range(rows))
+
+
+def test_the_page_in_sql(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
+    """Each statement of docs/spark.md, with paths and an API of this test's."""
+    page = (ROOT / "docs" / "spark.md").read_text(encoding="utf-8")
+    page, _, _ = page.partition("## What was sent")
+    api = {"default_source 'web'": f"default_source 'web', api_url '{server.url}'"}
+    api |= {"'default_source' = 'web'": f"'default_source' = 'web', 'api_url' = '{server.url}'"}
+    paths = {"/run/secrets/liveintent": given["auth_token_path"]}
+    paths |= {"s3://bucket/letters": given["dead_letter_path"]}
+    for old, new in (api | paths).items():
+        assert old in page
+        page = page.replace(old, new)
+    assert "auth_token " not in page
+    found = re.findall(r"```sql\n(.*?)```", page, re.DOTALL)
+    assert len(found) == 2
+    spark.do("sql", statements=[f"CREATE TEMPORARY VIEW orders AS {query(150)}"])
+    try:
+        for block in found:
+            spark.do("sql", statements=[part for part in block.split(";") if part.strip()])
+            assert sorted(ids(server)) == all_ids(150)
+            server.events.clear()
+    finally:
+        views = [f"DROP VIEW IF EXISTS {name}" for name in ("orders", "liveintent")]
+        spark.do("sql", statements=[*views, "DROP TABLE IF EXISTS liveintent_orders"])
+
+
+def test_a_table(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
+    """INSERT INTO a table WITH options, or writeTo with options; without, the driver says so."""
+    spark.do("sql", statements=[f"CREATE TABLE target ({COLUMNS}) USING liveintent"])
+    try:
+        with_options = ", ".join(f"'{name}' = '{value}'" for name, value in given.items())
+        insert = f"INSERT INTO target WITH ({with_options}) {query(150)}"
+        spark.do("sql", statements=[insert])
+        assert sorted(ids(server)) == all_ids(150)
+        server.events.clear()
+        spark.do("write_to", sql=query(150), table="target", options=given)
+        assert sorted(ids(server)) == all_ids(150)
+        server.events.clear()
+        said = spark.failure("sql", statements=[f"INSERT INTO target {query(150)}"])
+        assert "ConfigurationError: the write has no options: Spark drops those of CREATE" in said
+        said = spark.failure("write_to", sql=query(150), table="target", options={})
+        assert "ConfigurationError: the write has no options: Spark drops those of CREATE" in said
+    finally:
+        spark.do("sql", statements=["DROP TABLE target"])
+    assert server.events == []
+
+
+def test_a_table_with_options(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
+    """Spark drops the options of CREATE TABLE: the message says where to give them."""
+    table = f"CREATE TABLE dropped ({COLUMNS}) USING liveintent OPTIONS ({in_sql(given)})"
+    try:
+        said = spark.failure("sql", statements=[table, f"INSERT INTO dropped {query(9)}"])
+    finally:
+        spark.do("sql", statements=["DROP TABLE IF EXISTS dropped"])
+    assert "CREATE TEMPORARY VIEW … USING liveintent OPTIONS (…)" in said
+    assert server.requests == []
+
+
+def test_the_default_mode(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
+    """Spark refuses it before our code runs; the troubleshooting page has its message."""
+    said = spark.failure("save_default", sql=query(9), options=given)
+    assert "UNSUPPORTED_DATA_SOURCE_SAVE_MODE" in said
+    assert server.requests == []
+
+
+def test_columns_in_capitals(
+    spark: Spark, server: Recorder, folder: Path, given: dict[str, Any]
+) -> None:
+    """As Snowflake exports them: the events are the same."""
+    spark.do("write", sql=query(100), options=given)
+    usual = sorted(server.events)
+    server.events.clear()
+    spelled = (
+        "SELECT id AS ID, event_time AS EVENT_TIME, email AS Email, value AS VALUE,"  # noqa: S608
+        f" currency AS Currency FROM ({query(100)})"
+    )
+    spark.do("write", sql=spelled, options=given)
+    assert sorted(server.events) == usual
+    assert b'"value"' in usual[0]
+    assert b'"currency"' in usual[0]
+    assert letters(folder) == []
+
+
+def test_columns_that_differ_by_case(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
+    """Spark allows for two of them with its switch; nobody can say which is meant."""
+    spark.do("configure", name="spark.sql.caseSensitive", value="true")
+    try:
+        said = spark.failure("write", sql=query(9, more=", 2 AS VALUE"), options=given)
+    finally:
+        spark.do("configure", name="spark.sql.caseSensitive", value="false")
+    assert "ConfigurationError: columns value and VALUE differ only by case" in said
+    assert server.requests == []
+
+
+def test_a_misspelled_column(spark: Spark, given: dict[str, Any]) -> None:
+    """The driver warns of it."""
+    before = len(spark.said())
+    spark.do("write", sql=query(9, more=", '192.0.2.1' AS user_agnt"), options=given)
+    words = "stream 'orders' has a column 'user_agnt' that no event has; is it 'user_agent'?"
+    assert words in spark.said()[before:]
+
+
+def test_explain(spark: Spark, server: Recorder, folder: Path, given: dict[str, Any]) -> None:
+    """It says what `--explain` says, and sends and writes nothing."""
+    sql = query(200, time=f"IF(id < 20, 'soon', string({NOW - 60}))", more=", 1 AS note")
+    said = spark.do("explain", sql=sql, options=given | {"history_path": None, "dry_run": False})
+    lines = said.splitlines()
+    assert "Stream orders" in lines
+    assert "  event_id         derived from the stream's name and key properties id" in lines
+    assert any(line.startswith("  email            the column of that name  (") for line in lines)
+    assert "  Not used: note." in lines
+    assert "  Of 200 records, 180 would be sent, 0 filtered, 20 rejected." in lines
+    assert any(line.startswith("  invalid_event_time (20), event ") for line in lines)
+    assert server.requests == []
+    assert not folder.exists()
+
+
+def test_explain_a_write_that_would_fail(spark: Spark, given: dict[str, Any]) -> None:
+    """As a run over the same rows would."""
+    sql = query(200, time="'soon'")
+    said = spark.do("explain", sql=sql, options=given)
+    assert "A run over this input would fail: " in said
+    said = spark.failure("explain", sql=query(9), options=given | {"pixel_id": "x"})
+    assert "setting 'pixel_id' must be an integer" in said
+
+
+def test_the_history(spark: Spark, server: Recorder, tmp_path: Path, given: dict[str, Any]) -> None:
+    """The driver writes a file for each write, also for one that fails."""
+    history = tmp_path / "history"
+    kept = given | {"history_path": str(history)}
+    guests = "CASE WHEN id % 10 = 7 THEN NULL ELSE concat('buyer', id, '@example.com') END"
+    spark.do("write", sql=query(1_000, email=guests), options=kept)
+    (entry,) = map(json.loads, (file.read_text() for file in history.iterdir()))
+    assert (entry["account"], entry["pixel_id"]) == ("a-1b2c at 127.0.0.1", 12345)
+    (stream,) = entry["run"]["streams"].values()
+    assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (1_000, 900, 900)
+    assert stream["having"]["md5"] == 900
+    assert stream["not_sent"] == {"no_identity": 100}
+    assert stream["values"]["USD"][0] == 900
+    assert entry["run"]["ending"] == "done"
+
+    early = query(400, time=f"IF(id < 300, 'soon', string({NOW - 60}))")
+    spark.failure("write", sql=early, options=kept)
+    entries = sorted(map(json.loads, (file.read_text() for file in history.iterdir())), key=_end)
+    assert [one["run"]["ending"] for one in entries] == ["done", "failed"]
+    assert "300 of 400 records became dead letters" in entries[1]["run"]["message"]
+
+    server.answer = lambda _: Reply(403)
+    spark.failure("write", sql=query(100, 2), options=kept)
+    entries = [json.loads(file.read_text()) for file in history.iterdir()]
+    assert len(entries) == 3
+    words = "the write failed; counted are the 0 of its 2 tasks that were done"
+    assert words in [one["run"]["message"] for one in entries]
+
+
+def test_the_history_of_a_stream(
+    spark: Spark, server: Recorder, tmp_path: Path, given: dict[str, Any]
+) -> None:
+    """It has a file for each micro-batch."""
+    source, history = str(tmp_path / "source"), tmp_path / "history"
+    for number in range(2):
+        span = f"range({number * 50}, {number * 50 + 50}, 1, 1)"
+        spark.do("save", sql=f"SELECT id FROM {span}", path=source)  # noqa: S608
+    columns = [f"timestamp_seconds({NOW - 60}) AS event_time", "'a@example.com' AS email", "id"]
+    spark.do(
+        "stream",
+        folder=source,
+        columns=columns,
+        options=given | {"history_path": str(history)},
+        checkpoint=str(tmp_path / "checkpoint"),
+    )
+    entries = [json.loads(file.read_text()) for file in history.iterdir()]
+    found = [one["run"]["streams"]["orders"]["delivered"] for one in entries]
+    assert found == [50, 50]
+    assert sorted(ids(server)) == all_ids(100)
+
+
+def _end(entry: dict[str, Any]) -> str:
+    return str(entry["run"]["ended_at"])

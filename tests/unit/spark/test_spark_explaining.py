@@ -1,0 +1,105 @@
+"""What is said of a DataFrame before it is sent, without Spark."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+
+from target_liveintent.errors import ConfigurationError, StreamMappingError
+
+pa = pytest.importorskip("pyarrow", reason="an extra")
+
+from target_liveintent.explain import MAX_RECORDS  # noqa: E402
+from target_liveintent.spark import explain  # noqa: E402
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from typing_extensions import Self
+
+OPTIONS: dict[str, object] = {
+    "customer_id": "a-1b2c",
+    "auth_token": "made-up",
+    "pixel_id": 12345,
+    "default_source": "web",
+    "stream_name": "orders",
+    "key_properties": "id",
+    "dead_letter_path": "/nowhere/letters",
+}
+
+
+class Frame:
+    """As a DataFrame."""
+
+    def __init__(self, **columns: list[Any]) -> None:
+        self._table = pa.table(columns)
+        self.columns = self._table.column_names
+
+    def limit(self, rows: int) -> Self:
+        self._table = self._table.slice(0, rows)
+        return self
+
+    def toArrow(self) -> Any:  # noqa: N802 (Spark's)
+        return self._table
+
+
+def frame(rows: int, **columns: list[Any]) -> Frame:
+    given = {
+        "ID": list(range(rows)),
+        "EVENT_TIME": [int(time.time()) - 60] * rows,
+        "Email": ["ann@example.com"] * rows,
+        "note": ["x"] * rows,
+    }
+    return Frame(**given, **columns)
+
+
+def said(capsys: pytest.CaptureFixture[str], some: Frame, **options: object) -> list[str]:
+    explain(some, {**OPTIONS, **options})
+    return capsys.readouterr().out.splitlines()
+
+
+def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
+    """Fields, columns that are not used, records by outcome, and no address."""
+    lines = said(capsys, frame(3, VALUE=[1.5, 2, None], user_agnt=["x"] * 3))
+    assert lines[0] == (
+        "stream 'orders' has a column 'user_agnt' that no event has; is it 'user_agent'?"
+    )
+    assert "  event_id         derived from the stream's name and key properties id" in lines
+    assert "  value            the column of that name" in lines
+    assert "  Not used: note, user_agnt." in lines
+    assert "  Of 3 records, 3 would be sent, 0 filtered, 0 rejected." in lines
+    assert not any("ann@" in line for line in lines)
+
+
+def test_many_rows(capsys: pytest.CaptureFixture[str]) -> None:
+    """The first ones are enough."""
+    lines = said(capsys, frame(MAX_RECORDS + 1))
+    assert lines[0] == "Only the first 10,000 records were looked at."
+
+
+def test_a_write_that_would_fail(capsys: pytest.CaptureFixture[str]) -> None:
+    """It fails as a run over the same records does."""
+    bad = Frame(ID=[1], EVENT_TIME=["soon"], Email=["ann@example.com"])
+    lines = said(capsys, bad, on_rejection="fail", dry_run=False, history_path=None)
+    assert lines[-1] == (
+        "A run over this input would fail: a record of 'orders' is rejected as invalid_event_time,"
+        " and on_rejection is 'fail'"
+    )
+
+
+def test_a_value_that_python_cannot_hold(capsys: pytest.CaptureFixture[str]) -> None:
+    """It is rejected, as in a task."""
+    late = pa.array([253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
+    lines = said(capsys, frame(1, ip=late))
+    assert "  Of 1 records, 0 would be sent, 0 filtered, 1 rejected." in lines
+    assert any("column ip: Python cannot hold this timestamp" in line for line in lines)
+
+
+def test_wrong_options(tmp_path: Path) -> None:
+    """They are those of the write, and are checked as there."""
+    with pytest.raises(ConfigurationError, match="'stream_name' is required"):
+        explain(frame(1), {**OPTIONS, "stream_name": None})
+    with pytest.raises(StreamMappingError, match="it lacks event_time"):
+        explain(Frame(id=[1], email=["x"]), OPTIONS)
