@@ -381,7 +381,7 @@ def test_two_replays_at_once(to_server: Launcher, server: FaultyServer) -> None:
     wait_until(lambda: server.requests, "a request")
     second = replay(to_server)
     assert second.code == 1
-    assert f"another replay of '{LETTERS}' goes on" in second.last_line
+    assert f"another replay of '{LETTERS}' is running" in second.last_line
     gate.set()
     assert first.wait().code == 0
     assert (sorted(server.accepted), left(to_server.folder)) == (

@@ -450,7 +450,7 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     assert "run more often" not in advice.lower()
     assert "first run" in advice
     assert letters == (
-        "dead letters are in letters.singer; a replay cannot send any of them; the page"
+        "dead letters are in letters.singer, but a replay cannot send any of them; the page"
         " 'Reasons' of the documentation says why"
     )
     report.of("orders").rejected["invalid_source"] = 1
@@ -514,7 +514,7 @@ def test_the_warning_shows_sources() -> None:
     """It shows the five most frequent values, and says if there are more."""
     said = _rejected_sources("desk", "site", "desk", None)
     assert said.startswith(
-        "orders: invalid_source in 4 of 4 records (desk 2, site 1, (none) 1), and nothing"
+        "orders: invalid_source in 4 of 4 records (desk 2, site 1, (none) 1), and no event"
     )
     said = _rejected_sources(*"aabcdefg")
     assert " (a 2, b 1, c 1, d 1, e 1, others), " in said
@@ -631,7 +631,7 @@ def test_a_zone_that_is_never_used() -> None:
         assert [x for x in report.warnings(name) if "setting 'timezone'" in x] == []
     (said,) = (x for x in report.warnings("Europe/Berlin") if "timezone" in x)
     assert said.startswith(
-        "setting 'timezone' has no effect on the event times of orders, refunds, planned: "
+        "setting 'timezone' has no effect on the event times of orders, refunds, planned, because "
     )
     assert "local_time(…)" in said
     assert [

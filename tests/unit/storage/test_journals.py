@@ -54,7 +54,7 @@ def test_two_replays_at_once(tmp_path: Path) -> None:
         write(one, "7")
     before = path.read_bytes()
     with TakenOver(str(path)).alone():
-        with pytest.raises(StorageError, match=r"another replay of '.*dead-letters' goes on"):
+        with pytest.raises(StorageError, match=r"another replay of '.*dead-letters' is running"):
             replay(path, path)
         assert path.read_bytes() == before
         replay(other, path)

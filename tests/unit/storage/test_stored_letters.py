@@ -197,7 +197,7 @@ def test_one_replay_at_a_time(tmp_path: Path, to: str) -> None:
     """Replays of a folder on one machine keep out of each other's way."""
     with (
         letters_at(URL, to).alone(),
-        pytest.raises(StorageError, match=f"another replay of '{URL}' goes on"),
+        pytest.raises(StorageError, match=f"another replay of '{URL}' is running"),
         letters_at(URL + "/", to).alone(),
     ):
         pass
