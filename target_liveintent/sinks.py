@@ -149,8 +149,8 @@ class DeadLetterSink(LiveIntentSink):
         """
         if record.get("run_id") == self._run.run_id:
             msg = (
-                "the input holds a dead letter that this run has just written, so the run reads the"
-                " same file of dead_letter_path that it writes: use target-liveintent --replay"
+                "the input contains a dead letter that this run has just written, so the run reads"
+                " its own dead_letter_path: use target-liveintent --replay instead"
             )
             raise InputError(msg)
         self._counts.read += 1

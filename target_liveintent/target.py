@@ -285,7 +285,7 @@ class TargetLiveIntent(Target):
         try:
             self.run.abandon(failure)
         except Exception as second:  # noqa: BLE001 (the user must fix the first one)
-            self.logger.warning("and then: %s", failure_text(second))
+            self.logger.warning("a second failure followed: %s", failure_text(second))
 
     def _report(self, ending: Ending) -> None:
         if (number := self._signals.received) is not None:
@@ -300,28 +300,28 @@ class TargetLiveIntent(Target):
         if self._replay is not None:
             self.message_reader.stopped = True
             self.logger.info(
-                "%s events are being sent, as many as the setting 'limit' allows; the other dead"
-                " letters stay where they are",
+                "the limit of %s events (setting 'limit') is reached; the other dead letters stay"
+                " where they are",
                 self.settings.limit,
             )
             return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
-                "%s dead letters are being sent, as many as the setting 'limit' allows; the others"
-                " stay in %s",
+                "the limit of %s events (setting 'limit') is reached; the run writes the other dead"
+                " letters unchanged to %s",
                 self.settings.limit,
                 self.settings.dead_letter_path,
             )
             return
         self.message_reader.stopped = True
         self.logger.info(
-            "%s events are being sent, as many as the setting 'limit' allows; the rest of the input"
-            " is not read, and no STATE is written, so the next run reads all of it again"
-            " and %s",
+            "the limit of %s events (setting 'limit') is reached. The run does not read the rest of"
+            " the input and writes no STATE, so the next run reads the whole input again and"
+            " sends %s",
             self.settings.limit,
-            "sends what this one did not: the ledger knows what was delivered"
+            "only what this run did not deliver, because the ledger knows the delivered events"
             if ledger is not None and ledger.is_kept
-            else "sends all of it",
+            else "all of its events",
         )
 
     def _make_sink(
@@ -365,8 +365,8 @@ class TargetLiveIntent(Target):
             self.streams.warn_of_absent_streams()
             if not self.streams.sinks:
                 self.logger.warning(
-                    "the input has no record and no SCHEMA: the tap ended early, or none of its"
-                    " streams is selected; check its log, or run it alone"
+                    "the input has neither a record nor a SCHEMA: the tap ended early, or none of"
+                    " its streams is selected. Check the tap's log, or run the tap alone"
                 )
         if not self.streams.has_events and self.run.counts.total.read > 0:
             self.streams.fail_unmapped()

@@ -49,7 +49,10 @@ def nesting_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for setting, streams in _streams(config):
         for name, times in Counter(name for name, _ in streams).items():
             if times > 1:
-                yield f"setting '{setting}.{name}' is given twice, once split at a dot: remove one"
+                yield (
+                    f"setting '{setting}.{name}' is set twice, once under its whole name and once"
+                    " as nested objects: remove one of them"
+                )
 
 
 def is_column(name: str) -> bool:

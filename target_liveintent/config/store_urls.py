@@ -43,8 +43,8 @@ def url_problems(kind: str, name: str, url: str) -> Iterator[str]:
         yield f"{kind} '{name}' must be a URL such as s3://bucket/folder"
     elif "@" in parts.netloc or parts.query or parts.fragment:
         yield (
-            f"{kind} '{name}' must be a URL without user, password and parameters, such as"
-            " s3://bucket/folder; credentials come from the environment"
+            f"{kind} '{name}' must be a URL without a user, a password or parameters, such as"
+            " s3://bucket/folder; put the credentials into the environment"
         )
 
 

@@ -30,10 +30,10 @@ def most_connections(wanted: int) -> int:
     if most == resource.RLIM_INFINITY or left >= wanted:
         return wanted
     _logger.warning(
-        "the limit of open files leaves room for %d of the %d requests in flight that"
-        " max_concurrent_requests allows. %s",
-        left,
+        "max_concurrent_requests allows %d requests at the same time, but the limit of open files"
+        " allows only %d. %s",
         wanted,
+        left,
         MORE_DESCRIPTORS,
     )
     return left

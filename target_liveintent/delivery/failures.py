@@ -13,10 +13,10 @@ from target_liveintent.errors import (
 )
 from target_liveintent.settings import Settings
 
-_LATER = "The next run sends what was not delivered"
+_LATER = "The next run sends the events that were not delivered"
 _SLOWER = (
-    "The API limits the rate. The next run sends what was not delivered; if LiveIntent has told you"
-    " a limit, set max_requests_per_minute to it"
+    "The API limits the rate. The next run sends the events that were not delivered. If LiveIntent"
+    " has told you a limit, set max_requests_per_minute to it"
 )
 
 
@@ -26,8 +26,8 @@ def access_denied(answer: Answer, settings: Settings) -> AccessDeniedError:
         advice = "ask your account manager for the current auth_token"
     else:
         advice = (
-            "the file of auth_token_path was read again and still holds this token. Ask your"
-            " account manager for the current one"
+            "the run has read the file of auth_token_path again, and it still contains this token."
+            " Ask your account manager for the current token"
         )
     msg = (
         f"the API denied access ({answer.detail}). The token may have been rotated, or may"
@@ -101,9 +101,9 @@ def refused_as_a_whole(what: str, detail: str) -> str:
             " requests"
         )
     return (
-        f"{what} ({detail}). The cause may be the settings and not the events: {cause}. The next"
-        " run sends the events that were not delivered and are not dead letters; a replay keeps"
-        " the dead letters that it has not sent"
+        f"{what} ({detail}). The cause may be in the settings, not in the events: {cause}. The next"
+        " run sends all events that were neither delivered nor written as dead letters. A replay"
+        " keeps the dead letters that it has not sent"
     )
 
 

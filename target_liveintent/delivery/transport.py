@@ -99,15 +99,28 @@ def find_route(settings: Settings) -> Route:
         if is_starved(fault):
             raise
         words = next(words for kind, words in _SET_UP_FAULTS if isinstance(fault, kind))
-    msg = f"this machine is not set up for the API: {words}"
+    msg = f"this machine cannot send requests to the API: {words}"
     raise SetUpError(msg)
 
 
+_WRONG_PROXY = "the URL of the proxy cannot be used: correct HTTPS_PROXY"
 _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
-    (requests.exceptions.InvalidSchema, "its kind of proxy needs a package that is not installed"),
-    (requests.exceptions.InvalidURL, "the URL of its proxy cannot be used"),
-    (urllib3.exceptions.HTTPError, "the URL of its proxy cannot be used"),
-    (OSError, "its file of certificates does not exist or cannot be used"),
+    (
+        requests.exceptions.InvalidSchema,
+        (
+            "the proxy needs a package that is not installed; for SOCKS, run"
+            " pip install 'requests[socks]'"
+        ),
+    ),
+    (requests.exceptions.InvalidURL, _WRONG_PROXY),
+    (urllib3.exceptions.HTTPError, _WRONG_PROXY),
+    (
+        OSError,
+        (
+            "the file of certificates does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
+            " CURL_CA_BUNDLE or SSL_CERT_FILE"
+        ),
+    ),
 )
 
 

@@ -46,13 +46,13 @@ def _comparison(expectation: Expectation) -> Iterator[str]:
     file, became = expectation.file, expectation.words
     if expectation.written:
         yield (
-            f"'{file}' did not exist, so this run wrote it ({became}). Review it, keep it next to"
-            " the recording, and run this again."
+            f"'{file}' did not exist, so this command created it ({became}). Check its content,"
+            " keep the file next to the recording, and run the command again."
         )
     elif expectation.difference:
         yield f"The result differs from what '{file}' expects:"
         yield from expectation.difference
-        yield f"If the new result is right, delete '{file}' and run this again."
+        yield f"If the new result is right, delete '{file}' and run the command again."
     else:
         yield f"The result is what '{file}' expects ({became})."
 

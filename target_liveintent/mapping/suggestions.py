@@ -151,9 +151,10 @@ def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
     """Return a sentence if the setting `timezone` was used for no event time of these streams."""
     if streams and timezone.casefold() != Settings.timezone.casefold():
         yield (
-            f"setting 'timezone' has no effect on the event times of {', '.join(streams)}: each has"
-            " its own time zone or is Unix time. Some taps, such as tap-postgres, mark local times"
-            " as UTC: map such a column with local_time(…), and the setting applies"
+            f"setting 'timezone' has no effect on the event times of {', '.join(streams)}, because"
+            " each time has its own time zone or is Unix time. Some taps, such as tap-postgres,"
+            " mark local times as UTC. If yours does, map the column with local_time(…), so that"
+            " the setting applies"
         )
 
 

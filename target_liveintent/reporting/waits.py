@@ -35,8 +35,8 @@ class WaitLog:
             return
         self._next_of_elsewhere = now + _INTERVAL
         self._logger.info(
-            "%d events have waited %d s for run %s, which has claimed them in the ledger; if that"
-            " run has died, they are sent 30 seconds after its end",
+            "%d events have waited %d s for run %s, which has claimed them in the ledger. If that"
+            " run has died, this run sends the events 30 seconds after that",
             elsewhere.events,
             now - elsewhere.since,
             elsewhere.run_id,
@@ -54,7 +54,7 @@ class WaitLog:
         if status.is_outage:
             self._logger.warning(
                 "the API has accepted nothing for %d s: %s; %d batches wait; pace: %d requests in"
-                " flight%s; after max_retry_seconds without an acceptance, the run ends",
+                " flight%s; the run ends if the API accepts nothing for max_retry_seconds",
                 *wait,
             )
         else:

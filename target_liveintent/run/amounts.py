@@ -151,9 +151,9 @@ class Amounts(dict[str, Amount]):
         """
         if count := left_out.get("value"):
             yield (
-                f"the value of {counted(count, 'record')} cannot be read, so their events are sent"
-                " without it; check what is mapped to value. amount(x, decimal=',') reads 1.234,50,"
-                " and amount(x, decimal='.') reads 1'234.50"
+                f"the value of {counted(count, 'record')} cannot be read as a number, so their"
+                " events are sent without a value. Check what is mapped to value:"
+                " amount(x, decimal=',') reads 1.234,50, and amount(x, decimal='.') reads 1'234.50"
             )
         if count := left_out.get("currency"):
             yield (

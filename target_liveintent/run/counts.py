@@ -10,7 +10,7 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
-from target_liveintent.run.amounts import Amounts, currency_lines
+from target_liveintent.run.amounts import Amounts, counted, currency_lines
 from target_liveintent.run.copies import Copies
 from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.identification import Identification, what_to_do
@@ -244,9 +244,9 @@ class RunCounts:
         reason, most = bad.most_common(1)[0]
         return (
             f"{bad.total()} of {wanted} records became dead letters, more than"
-            f" max_dead_letter_percent ({percent}) allows; {most} of them {reason}:"
-            f" {self.what_to_do(reason)} If you expect these dead letters, set"
-            " max_dead_letter_percent to 100, and the run continues."
+            f" max_dead_letter_percent ({percent}) allows. The most frequent reason is {reason}, in"
+            f" {counted(most, 'record')}: {self.what_to_do(reason)} If you expect these dead"
+            " letters, set max_dead_letter_percent to 100. The run then continues."
         )
 
     def lines(self) -> Iterator[str]:
@@ -271,22 +271,22 @@ class RunCounts:
         yield from self.copies.warnings()
         if self.unproven:
             yield (
-                f"the last refused events ({self.unproven}) became dead letters although the API"
-                " accepted no event after them that shows that the settings are right. If these"
-                " events look right, check pixel_id, and replay them; if you change pixel_id,"
-                " replay them with replay_other_accounts"
+                f"the API refused the last events ({self.unproven}) and accepted none after them,"
+                " so the cause may be in the settings. These events became dead letters. If they"
+                " look right, check pixel_id, and replay them. If you change pixel_id, set"
+                " replay_other_accounts for the replay"
             )
         if self.other_accounts:
             yield (
                 f"{self.other_accounts.total()} dead letters were written for another account or"
                 f" pixel ({_accounts(self.other_accounts)}), so this replay does not send them."
                 " Replay them with the settings of their account, or set replay_other_accounts to"
-                " send them with the present settings"
+                " send them with the current settings"
             )
         if self.too_large:
             yield (
-                f"{self.too_large} requests were refused for their size (HTTP 413), and their"
-                " events were sent in smaller requests; set batch_size_rows to"
+                f"the API refused {counted(self.too_large, 'request')} as too large (HTTP 413), and"
+                " the run sent their events in smaller requests. Set batch_size_rows to"
                 f" {self.fitting_rows}, so that each batch fits into one request"
             )
 
@@ -310,7 +310,7 @@ class RunCounts:
             timezone: The setting.
         """
         again = " To send such events again, set ledger to false for one run"
-        forget = f", or forget them all: {how_to_forget}" if how_to_forget else ""
+        forget = f", or remove all events from the ledger: {how_to_forget}" if how_to_forget else ""
         details = {"already_sent": again + forget}
         # If some streams need the setting, others may not: that does not deserve a warning.
         yield from self._unused_zone(timezone, by_all=False)
@@ -320,8 +320,8 @@ class RunCounts:
                 if column in idle:  # A warning says it.
                     continue
                 yield (
-                    f"{stream}: {column} is empty in all events; --explain shows how it is filled,"
-                    " and which names are misspelled"
+                    f"{stream}: {column} is empty in all events; --explain shows what it is mapped"
+                    " to, and which names are misspelled"
                 )
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
@@ -333,8 +333,8 @@ class RunCounts:
                 f"dead letters are in {dead_letter_path}; target-liveintent --replay sends those"
                 " that can be sent"
                 if any(REASONS[reason].replayed for reason in total.rejected)
-                else f"dead letters are in {dead_letter_path}; a replay cannot send any of them;"
-                " the page 'Reasons' of the documentation says why"
+                else f"dead letters are in {dead_letter_path}, but a replay cannot send any of"
+                " them; the page 'Reasons' of the documentation says why"
             )
 
     def _words(self, counts: StreamCounts) -> str:
@@ -374,7 +374,7 @@ def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
 def _nothing(counts: StreamCounts, *, dry_run: bool) -> str:
     if counts.taken or counts.unsettled:
         return ""
-    return f", and nothing of it {'would be' if dry_run else 'was'} delivered"
+    return f", and no event of this stream {'would be' if dry_run else 'was'} delivered"
 
 
 def _with_names(outcome: str, counter: Counter[str]) -> str:

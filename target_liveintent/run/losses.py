@@ -7,6 +7,7 @@ from collections import Counter
 from collections.abc import Callable
 
 from target_liveintent.reasons import NEVER_TAKEN
+from target_liveintent.run.amounts import counted
 
 _LEAST_TO_FAIL = 10
 """Dead letters from which on a run fails that delivers nothing."""
@@ -31,9 +32,10 @@ def nothing_delivered(rejected: Counter[str], what_to_do: Callable[[str], str]) 
         return None
     reason, most = lost.most_common(1)[0]
     return (
-        f"nothing was delivered, and {lost.total()} records became dead letters, {most} of them"
-        f" {reason}: {what_to_do(reason)} If you expect these dead letters, set"
-        " max_dead_letter_percent to 100, and a run that delivers nothing succeeds."
+        f"nothing was delivered, and {lost.total()} records became dead letters. The most frequent"
+        f" reason is {reason}, in {counted(most, 'record')}: {what_to_do(reason)} If you expect"
+        " these dead letters, set max_dead_letter_percent to 100. A run that delivers nothing then"
+        " counts as successful."
     )
 
 

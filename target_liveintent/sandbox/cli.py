@@ -19,7 +19,7 @@ _USAGE_ERROR = 2
 def _port(text: str) -> int:
     port = int(text)
     if not 0 <= port <= 65535:  # noqa: PLR2004 - the range of ports
-        msg = "must be 0 to 65535"
+        msg = "must be a number from 0 to 65535"
         raise argparse.ArgumentTypeError(msg)
     return port
 

@@ -32,8 +32,9 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
                 yield from _parquet_rows(path)
             else:
                 msg = (
-                    f"a BATCH message of the format '{kind}' with the compression '{compression}';"
-                    " jsonl (plain or gzip) and parquet can be read"
+                    f"the BATCH message has the format '{kind}' with the compression"
+                    f" '{compression}', but only jsonl (plain or gzip) and parquet are supported:"
+                    " change the tap's batch_config"
                 )
                 raise InputError(msg)
         except (OSError, EOFError, zlib.error) as error:
@@ -47,13 +48,19 @@ def _path(url: str) -> Path:
         parts = urlsplit(url)
         path = urllib.request.url2pathname(parts.path)
     except ValueError:
-        msg = "a BATCH file with an invalid URL"
+        msg = "the BATCH message names a file with an invalid URL: this is a bug in the tap"
         raise InputError(msg) from None
     if parts.scheme != "file":
-        msg = f"a BATCH file at '{parts.scheme}://'; only file:// can be read"
+        msg = (
+            f"the BATCH message names a file at '{parts.scheme}://', but only file:// is supported:"
+            " configure the tap to write to a local folder"
+        )
         raise InputError(msg)
     if "\0" in path:
-        msg = "a BATCH file whose path contains a NUL character"
+        msg = (
+            "the BATCH message names a file whose path contains a NUL character: this is a bug in"
+            " the tap"
+        )
         raise InputError(msg)
     return Path(path)
 
@@ -75,7 +82,10 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         import pyarrow as pa  # noqa: PLC0415 (an extra)
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
-        msg = "a BATCH file in Parquet; to read it: pip install 'target-liveintent[parquet]'"
+        msg = (
+            "the BATCH message names a Parquet file; to read such files, run"
+            " pip install 'target-liveintent[parquet]'"
+        )
         raise InputError(msg) from None
     try:
         with pq.ParquetFile(path) as file:

@@ -18,7 +18,7 @@ def stopped_by(signum: int) -> str:
 def afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
     """Return what goes on after a stopped run."""
     if replay is not None:
-        return "repeat the replay to send the rest"
+        return "run the replay again to send the rest"
     if counts.is_replay:  # It has no STATE.
         return "keep the file, and pipe it in again"
     return "the next run continues from the last STATE"

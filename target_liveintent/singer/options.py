@@ -135,6 +135,9 @@ def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
             known = " and ".join(styles)
             yield f"{action} does not support the format {options.style}; it supports {known}"
     if options.style is not None and options.page_path:
-        yield "--report with --format prints and writes no page: remove its path"
+        yield (
+            "--report with --format prints the report and writes no file: remove the path after"
+            " --report"
+        )
     if options.has_input and "--dead-letters" in given:
         yield "--dead-letters does not read --input: give the path as --dead-letters PATH"

@@ -100,8 +100,8 @@ class ReplayCommand:
         """Say what is about to be replayed; many objects are no list to read."""
         if not sources:
             self._logger.warning(
-                "nothing is to be replayed: there are no dead letters in '%s', and no interrupted"
-                " replay has left any",
+                "there is nothing to replay: there are no dead letters in '%s', and none are left"
+                " from an interrupted replay",
                 self._path,
             )
             return
@@ -109,9 +109,9 @@ class ReplayCommand:
         parts = ""
         if sources > 1:
             in_store = is_url(self._path)
-            parts = f" in {sources:,} objects" if in_store else ", and of an interrupted replay"
+            parts = f" in {sources:,} objects" if in_store else " and of an interrupted replay"
         if self._dry_run:
-            self._logger.info("reading %s of '%s'%s, and changing nothing", *found, parts)
+            self._logger.info("reading %s of '%s'%s, without changing anything", *found, parts)
         else:
             self._logger.info("replaying %s of '%s'%s", *found, parts)
 

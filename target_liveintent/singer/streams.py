@@ -164,9 +164,9 @@ class StreamRegistry:
             return False
         if stream.name == DELIVERED_EVENTS:
             msg = (
-                f"the input is a file of delivered_path: stream '{DELIVERED_EVENTS}' holds events"
-                " that LiveIntent already has. Load that file into a database; pipe a tap's output"
-                " or dead letters into the target"
+                "the input is a file of delivered_path: LiveIntent already has the events of its"
+                f" stream '{DELIVERED_EVENTS}'. Load the file into a database. Into this target,"
+                " pipe only a tap's output, or dead letters"
             )
             raise InputError(msg)
         if stream.name == DEAD_LETTERS:

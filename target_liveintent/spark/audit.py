@@ -86,8 +86,8 @@ class AuditFolder:
         """Check that the driver has prepared this folder and not another; a task calls this."""
         if not self._store.exists(_EMPTY):
             msg = (
-                "option 'audit_path' must name a folder that all machines share: this one does not"
-                " have what the driver wrote there"
+                "option 'audit_path' must name a folder that all machines share: this machine does"
+                " not find the file that the driver wrote there"
             )
             raise StorageError(msg)
 

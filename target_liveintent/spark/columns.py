@@ -59,7 +59,8 @@ def case_problems(columns: Iterable[str]) -> Iterator[str]:
         spellings[name.lower()].append(name)
     for found in spellings.values():
         if len(found) > 1:
-            yield f"columns {' and '.join(found)} differ only by case: rename or drop one of them"
+            names = " and ".join(found)
+            yield f"columns {names} differ only in upper and lower case: rename or drop one of them"
 
 
 def similar_columns(stream: str, columns: Columns, keys: Sequence[str]) -> Iterator[str]:
@@ -70,4 +71,7 @@ def similar_columns(stream: str, columns: Columns, keys: Sequence[str]) -> Itera
     absent = [field.name for field in FIELDS if field.name not in columns.names]
     for name in columns.names:
         if name not in (*_KNOWN, *keys) and (near := nearest(name, absent, _SIMILAR)):
-            yield f"stream '{stream}' has a column '{name}' that no event has; is it '{near}'?"
+            yield (
+                f"stream '{stream}' has a column '{name}', which is not a column of events and is"
+                f" ignored. Did you mean '{near}'?"
+            )

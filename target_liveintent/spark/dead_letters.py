@@ -59,8 +59,8 @@ class DeadLetterFolder:
         """Check that the driver has prepared this folder and not another; a task calls this."""
         if not self.store.exists(_NOTE_NAME):
             msg = (
-                "option 'dead_letter_path' must name a folder that all machines share: this one"
-                " does not have what the driver wrote there"
+                "option 'dead_letter_path' must name a folder that all machines share: this"
+                " machine does not find the file that the driver wrote there"
             )
             raise StorageError(msg)
 

@@ -49,7 +49,10 @@ def commit(job: Job, results: Sequence[TaskResult], *, tasks: int) -> None:
 def _end(job: Job, results: Sequence[TaskResult], counts: RunCounts, tasks: int) -> None:
     """Publish what the tasks have left, and judge the write."""
     if len(results) < tasks or counts.total.unsettled:
-        msg = "not every record has its outcome: the counts of the tasks do not add up"
+        msg = (
+            "the counts of the tasks do not add up, so some records have no known outcome: write"
+            " again, and report this bug"
+        )
         raise RunError(msg)
     if not results:
         return
@@ -57,10 +60,13 @@ def _end(job: Job, results: Sequence[TaskResult], counts: RunCounts, tasks: int)
     judged = counts if job.dry_run else _settle(job, write, results, counts)
     problem = judged.too_many_rejected(job.allowed_percent, at_end=True)
     if problem and write.batch is not None:  # One that fails would fail for ever.
-        LOGGER.warning("the last micro-batches of the stream: %s", problem)
+        LOGGER.warning("in the last micro-batches of the stream, %s", problem)
     elif problem:
         delivered = counted(counts.total.delivered, "event")
-        msg = f"{problem} The write delivered {delivered}, and its dead letters are published."
+        msg = (
+            f"{problem} The write delivered {delivered}, and its dead letters are in the folder of"
+            " dead_letter_path."
+        )
         raise TooManyRejectedError(msg)
 
 
@@ -74,7 +80,7 @@ def _settle(job: Job, write: Write, results: Sequence[TaskResult], counts: RunCo
     folder.discard(write)
     _complete_audit(job, write, results)
     if job.audit_folder:
-        LOGGER.info("the audit has this write as '%s'", write.name)
+        LOGGER.info("the audit records this write under the name '%s'", write.name)
     if recent is not None:
         recent.save()
     return judged
@@ -85,7 +91,7 @@ def _judge_refusals(counts: RunCounts, acceptance: Acceptance) -> None:
     refused = counts.total.rejected["refused_by_api"]
     if refused > MOST_UNPROVEN_OF_NONE and not counts.has_taken and not acceptance.is_known():
         said = f"{refused} events were refused"
-        raise AllRefusedError(refused_as_a_whole("the API took nothing of this write", said))
+        raise AllRefusedError(refused_as_a_whole("the API accepted no event of this write", said))
 
 
 def _keep_history(
@@ -116,7 +122,10 @@ def abort(job: Job, write: Write, results: Sequence[TaskResult], *, tasks: int) 
     _complete_audit(job, write, results)
     if len(results) < tasks:  # Else a commit has failed, and the history has it.
         done = len(results)
-        msg = f"the write failed; counted are the {done} of its {tasks} tasks that were done"
+        msg = (
+            f"the write failed; the counts include only the {done} of its {tasks} tasks that"
+            " succeeded"
+        )
         counts = _sum(results, dry_run=job.dry_run)
         _keep_history(job, write, results, counts, Ending(FAILED, msg))
 
@@ -130,14 +139,17 @@ def _log_sent(
         done = sum(one.counts.total.delivered for one in results)
         known = done + folder.delivered_by_failed(write)
     if not (known or results):  # A stream's driver does not even know its micro-batch then.
-        LOGGER.warning("the write has failed; each failed task says what it had delivered")
+        LOGGER.warning(
+            "the write has failed; the message of each failed task says how many events the task"
+            " delivered"
+        )
     elif job.audit_folder:
-        msg = "the write has failed; it delivered %s, as the audit says of '%s'"
+        msg = "the write has failed; it delivered %s, which the audit records under the name '%s'"
         LOGGER.warning(msg, counted(known, "event"), write.name)
     else:
         msg = (
             "the write has failed; it delivered %s, and tasks that were killed may have delivered"
-            " more: with audit_path, it is known which"
+            " more. To record each delivered event, set audit_path"
         )
         LOGGER.warning(msg, counted(known, "event"))
 

@@ -136,9 +136,9 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     """
     if not any(name in options for name in (*OWN, *config.SCHEMA["properties"])):
         msg = (
-            "the write has no options: Spark drops those of CREATE TABLE. Give them to a view"
-            " (CREATE TEMPORARY VIEW … USING liveintent OPTIONS (…)), to the write"
-            " (INSERT INTO … WITH (…) SELECT …), or to df.writeTo(…).option(…).append()"
+            "the write has no options, because Spark ignores the options of CREATE TABLE. Set them"
+            " for a view (CREATE TEMPORARY VIEW … USING liveintent OPTIONS (…)), for the write"
+            " (INSERT INTO … WITH (…) SELECT …), or with df.writeTo(…).option(…).append()"
         )
         raise ConfigurationError(msg)
     given = config.from_texts(options)
@@ -153,7 +153,8 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     ]
     if unknown := [key for key in keys if key not in all_columns.names]:
         found.append(
-            f"option 'key_properties' names columns that are not there: {', '.join(unknown)}"
+            f"option 'key_properties' names columns that the DataFrame does not have:"
+            f" {', '.join(unknown)}"
         )
     if found:
         raise ConfigurationError("; ".join(found))
@@ -202,12 +203,12 @@ def unknown_options(options: Mapping[str, str]) -> Iterator[str]:
 def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Iterator[str]:
     for name, instead in REFUSED.items():
         if name in options:
-            yield f"option '{name}' does nothing in Spark: {instead}"
+            yield f"option '{name}' has no effect in Spark: {instead}"
     stream = options.get("stream_name", "").strip()
     if not stream:
         yield "option 'stream_name' is required: derived event IDs depend on it"
     elif stream == DEAD_LETTERS or not stream.isprintable():
-        yield "option 'stream_name' must be the name of a stream of records"
+        yield "option 'stream_name' must be printable, and not the name of the dead letters' stream"
     yield from _task_problems(options)
     yield from _path_problems(options)
     if not folder:
@@ -222,13 +223,13 @@ def _task_problems(options: Mapping[str, str]) -> Iterator[str]:
     tasks = options.get("concurrent_tasks", "1").strip()
     if not (tasks.isascii() and tasks.isdigit() and int(tasks)):
         yield (
-            "option 'concurrent_tasks' must be an integer and at least 1: how many tasks run at the"
-            " same time, which share max_concurrent_requests"
+            "option 'concurrent_tasks' must be an integer and at least 1: the number of tasks that"
+            " run at the same time and share max_concurrent_requests"
         )
     if "max_requests_per_minute" in options and "concurrent_tasks" not in options:
         yield (
-            "option 'concurrent_tasks' is required with max_requests_per_minute, which the tasks"
-            " that run at the same time share"
+            "option 'concurrent_tasks' is required with max_requests_per_minute, because the tasks"
+            " that run at the same time share this limit"
         )
 
 

@@ -63,8 +63,9 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
             LOGGER.warning(warning)
         if months := [field.name for field in schema if _holds_months(field.dataType)]:
             msg = (
-                f"PySpark gives no interval of months to a task: cast or drop {', '.join(months)},"
-                " such as with .withColumn('…', col.cast('string'))"
+                f"PySpark cannot pass intervals of months to a task (columns: {', '.join(months)})."
+                " Drop these columns, or cast them to strings, for example with"
+                " .withColumn('…', col.cast('string'))"
             )
             raise ConfigurationError(msg)
         job = job_of(self.options, schema.fieldNames())

@@ -67,8 +67,9 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
         failure = error
     except Exception as error:  # noqa: BLE001 (its text could hold what is in a record)
         frames = "".join(traceback.format_tb(error.__traceback__))
-        LOGGER.error("the task ended here:\n%s", frames)  # noqa: TRY400
-        msg = f"the task ended on an unforeseen {type(error).__name__}; its log says where"
+        LOGGER.error("the task failed at this place in the code:\n%s", frames)  # noqa: TRY400
+        kind = type(error).__name__
+        msg = f"the task ended with an unexpected {kind}; the executor's log shows where"
         failure = RunError(msg)
     else:
         joined = task.audit is not None and task.audit.is_joined
@@ -76,7 +77,7 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
             attempt, task.run.counts, began_at, task.dead_letters.written, joined, task.tally
         )
     events = counted(0 if task is None else task.run.counts.total.delivered, "event")
-    msg = f"{failure}. Until then, this attempt at the task had delivered {events}"
+    msg = f"{failure}. Before that, this attempt of the task delivered {events}"
     raise type(failure)(msg)  # Outside of the handler: Spark shows a chain of exceptions whole.
 
 
@@ -183,7 +184,7 @@ def _second_failures_logged() -> Iterator[None]:
     try:
         yield
     except Exception as second:  # noqa: BLE001 (the user must fix the first failure)
-        LOGGER.warning("and then: %s", type(second).__name__)
+        LOGGER.warning("a second failure followed: %s", type(second).__name__)
 
 
 def configure_logging() -> None:

@@ -129,7 +129,7 @@ class CsvRows:
         if not self._warned and any(row[1] and row[1].startswith("'") for row in rows):
             self._warned = True
             self._logger.warning(
-                "order IDs that a spreadsheet would read as a formula start with an apostrophe in"
+                "some order IDs look like spreadsheet formulas, so they start with an apostrophe in"
                 " delivered_path '%s'; the events were sent with the unchanged IDs",
                 self._path,
             )

@@ -70,7 +70,10 @@ class Journal(LetterFile):
 
     def leave(self, lines: Iterable[bytes]) -> None:
         """Put lines into `dead_letter_path`, each once, and remove the journal."""
-        with failures_named(f"what is left of '{self._path}' cannot be put back"):
+        with failures_named(
+            f"the dead letters that are left in '{self._path}' cannot be put back into"
+            " dead_letter_path"
+        ):
             lines = iter(lines)
             if (first := next(lines, None)) is not None:
                 self._back.put(self._part, itertools.chain([first], lines), like=self._path)
@@ -120,8 +123,8 @@ class TakenOver:
             if is_anything_left(self._prefix):
                 return
             msg = (
-                f"there is no file '{self._path}', and no interrupted replay of it has left"
-                " anything: correct the path of --replay"
+                f"there is no file '{self._path}', and no dead letters are left from an"
+                " interrupted replay of it: correct the path of --replay"
             )
             raise ConfigurationError(msg) from None
         except OSError as error:
@@ -169,7 +172,9 @@ class TakenOver:
         Raises:
             StorageError: If that is not possible.
         """
-        with failures_named(f"'{self._path}' cannot be taken over"):
+        with failures_named(
+            f"the replay cannot rename '{self._path}' or change its own files next to it"
+        ):
             self._back.complete()
             self._remove_finished()
             self._rename(f"{self._prefix}-{run_id}.journal")

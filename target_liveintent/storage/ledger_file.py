@@ -116,7 +116,10 @@ class LedgerFile:
         (version,) = self._execute("PRAGMA user_version").fetchone()
         if application == _APPLICATION:
             if version > _VERSION:
-                msg = "a newer version of target-liveintent wrote it; upgrade, or name another file"
+                msg = (
+                    "a newer version of target-liveintent wrote it; upgrade, or set ledger_path to"
+                    " another file"
+                )
                 raise self._refusal(msg)
             return bool(version < _VERSION)
         tables = self._execute("SELECT name FROM sqlite_master").fetchall()

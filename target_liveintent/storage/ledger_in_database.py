@@ -54,8 +54,12 @@ _FOREIGN = ("42703", "42P07")
 and a table that is there already."""
 _IS_MADE = """\
 SELECT count(*) FROM pg_class WHERE relname = 'liveintent_ledger' AND pg_table_is_visible(oid)"""
-_OF_ANOTHER = "its tables liveintent_ledger… belong to another program; name another database"
-_TOO_NEW = "a newer version of target-liveintent wrote it; upgrade, or name another database"
+_OF_ANOTHER = (
+    "its tables liveintent_ledger… belong to another program; set ledger_url to another database"
+)
+_TOO_NEW = (
+    "a newer version of target-liveintent wrote it; upgrade, or set ledger_url to another database"
+)
 _SECONDS = 30
 """Seconds that a statement may take, locks included."""
 _CONNECTING = {
@@ -288,7 +292,7 @@ class LedgerInDatabase:
         if error.pgconn is not None and error.pgconn.needs_password:
             return "; it asks for a password: set ledger_password"
         if error.pgconn is not None and error.pgconn.used_password:
-            return f"; the password was that of {self._password_is_of}"
+            return f"; the password came from {self._password_is_of}"
         return ""
 
     def close(self) -> None:

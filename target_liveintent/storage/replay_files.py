@@ -103,14 +103,14 @@ def alone(lock: str, path: str) -> Iterator[None]:
     Raises:
         StorageError: If another replay goes on, or the file cannot be made.
     """
-    with failures_named(f"'{path}' cannot be taken over"):
+    with failures_named(f"the lock file of the replay, '{lock}', cannot be opened"):
         while True:
             file = os.open(lock, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
             if not _lock_at_once(file):
                 os.close(file)
                 msg = (
-                    f"another replay of '{path}' goes on: let it come to its end, then repeat the"
-                    " command"
+                    f"another replay of '{path}' is running: wait until it has ended, then run the"
+                    " command again"
                 )
                 raise StorageError(msg)
             if is_named(lock, file):  # Not removed by another replay at its end.

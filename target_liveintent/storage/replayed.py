@@ -48,8 +48,9 @@ def count_letters(sources: Iterable[LetterSource]) -> int:
                 count += 1
             elif message is None or (message.type, message.stream) != ("SCHEMA", DEAD_LETTERS):
                 msg = (
-                    f"line {number} of '{source.name}' is no dead letter, and --replay takes files"
-                    " of dead letters only: correct or remove the line; a tap's output is piped in"
+                    f"line {number} of '{source.name}' is not a dead letter, but --replay reads"
+                    " only files of dead letters: correct or remove the line. To send a tap's"
+                    " output, pipe it into the target without --replay"
                 )
                 raise InputError(msg)
     return count

@@ -65,8 +65,9 @@ class LetterObject:
         seen = blake2b(content).hexdigest()
         if self._seen not in {None, seen}:
             msg = (
-                f"'{self.name}' has changed while its dead letters were sent, by another replay"
-                " perhaps, so it stays as it is; run the replay again, one at a time"
+                f"'{self.name}' was changed during this replay, perhaps by another replay, so this"
+                " replay has not updated it. Run the replay again, and never run two replays at"
+                " the same time"
             )
             raise StorageError(msg)
         self._seen = seen
@@ -138,8 +139,9 @@ class StoredLetters:
         """
         if self._files is None:
             msg = (
-                "with 'ledger' false, a replay keeps a ledger of its own, but it can write to no"
-                " folder: set TMPDIR to one, or set ledger_url"
+                "with 'ledger' false, a replay keeps its own ledger in a temporary folder, but it"
+                " found no folder that it can write to: set TMPDIR to a writable folder, or set"
+                " ledger_url"
             )
             raise ConfigurationError(msg)
         return f"{self._files}.sqlite"

@@ -53,6 +53,7 @@ _NAMES = {
     "msg",
     "_OF_ANOTHER",
     "_TOO_NEW",
+    "_WRONG_PROXY",
     "_COLUMN",
     "_MAP_OPTIONS",
     "_FAULTS",

@@ -21,9 +21,9 @@ WRONG: list[dict[str, Any]] = [
     {"value": 3, "currency": "EUE"},
 ]
 WARNINGS = """\
-orders: the value of 2 records cannot be read, so their events are sent without it; \
-check what is mapped to value. amount(x, decimal=',') reads 1.234,50, and amount(x, decimal='.') \
-reads 1'234.50
+orders: the value of 2 records cannot be read as a number, so their events are sent without a \
+value. Check what is mapped to value: amount(x, decimal=',') reads 1.234,50, and \
+amount(x, decimal='.') reads 1'234.50
 orders: the currency of 1 record is not a code of three letters, so their events are sent \
 without it; map currency to codes such as EUR
 orders: 2 conversions with a value but without a currency; check what is mapped to currency
@@ -117,7 +117,7 @@ def test_amounts_with_a_decimal_comma(target: Launcher, sandbox: Sandbox) -> Non
     sent = {e["eventId"]: e["purchaseData"].get("value") for e in sandbox.events}
     assert [sent[str(n)] for n in range(len(given))] == [1234.5, 12.5, None, 9.5, None, None, None]
     (warning,) = run.warnings
-    assert warning.startswith("orders: the value of 3 records cannot be read,")
+    assert warning.startswith("orders: the value of 3 records cannot be read as a number,")
 
 
 def test_a_column_of_the_helpers_name(target: Launcher, sandbox: Sandbox) -> None:

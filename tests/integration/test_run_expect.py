@@ -63,7 +63,7 @@ def test_a_file_that_does_not_exist(target: Launcher) -> None:
     """It is written, with the events and rejections of the recording; and the test has failed."""
     run = expect(target)
     assert run.code == 1
-    assert "did not exist, so this run wrote it (events: 3, rejections: 2)" in run.stdout
+    assert "did not exist, so this command created it (events: 3, rejections: 2)" in run.stdout
     text = (target.folder / "expected.json").read_text()
     (stream,) = json.loads(text)["streams"]
     assert (stream["stream"], stream["read"], stream["filtered"]) == ("orders", 7, 2)
@@ -186,7 +186,7 @@ def test_an_input_without_records(target: Launcher, recording: list[Message]) ->
     """Nothing is expected of nothing: a recording that is lost must not pass."""
     run = expect(target, recording=recording)
     assert (run.code, run.stdout) == (1, "")
-    assert run.last_line == "--expect needs records: the input has none"
+    assert run.last_line == "--expect needs records, but the input has none"
     assert not (target.folder / "expected.json").exists()
 
 
@@ -196,7 +196,7 @@ def test_a_file_that_is_no_json(target: Launcher) -> None:
     path.write_text("<<<<<<< jane@example.com")
     run = expect(target)
     assert (run.code, path.read_text()) == (1, "<<<<<<< jane@example.com")
-    assert "--expect did not write the file 'expected.json': delete it" in run.last_line
+    assert "the file 'expected.json' is not one that --expect has written" in run.last_line
     assert "jane" not in run.log
 
 

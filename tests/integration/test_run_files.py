@@ -156,7 +156,7 @@ def test_a_run_does_not_feed_itself(target: Launcher, command: str) -> None:
         feeder.kill()
     if command.startswith("tail"):
         assert run.code == 1
-        assert "the input holds a dead letter that this run has just written" in run.last_line
+        assert "the input contains a dead letter that this run has just written" in run.last_line
         assert "--replay" in run.last_line
     assert len(read_letters(path)) <= 2 * 300
     unconfirmed = path.read_text().replace("invalid_source", "unconfirmed")

@@ -82,7 +82,7 @@ def test_a_wrong_password(target: Launcher, sandbox: Sandbox, guarded_url: str, 
     run = target.run(schema(), *orders(1), state(1), env=env, **settings)
     assert (run.code, run.stdout, sandbox.stats.requests) == (1, "", 0)
     assert run.last_line.startswith("the database of ledger_url cannot be used: ")
-    assert run.last_line.endswith(f"; the password was that of {place}")
+    assert run.last_line.endswith(f"; the password came from {place}")
     for secret in (wrong, PASSWORD, GUARDED, settings["ledger_url"]):
         assert secret not in run.log
 

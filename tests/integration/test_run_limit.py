@@ -69,9 +69,10 @@ def test_the_next_run_sends_the_rest(
     sent = [name for request in server.requests for name in request.ids]
     assert sent[:5] == first
     assert (len(sent), len(set(sent))) == (20 if ledger else 25, 20)
-    ending = "sends what this one did not: the ledger knows what was delivered"
-    (line,) = [line.text for line in canary.err if "'limit' allows" in line.text]
-    assert line.endswith(f"reads all of it again and {ending if ledger else 'sends all of it'}")
+    ending = "only what this run did not deliver, because the ledger knows the delivered events"
+    (line,) = [line.text for line in canary.err if "'limit') is reached" in line.text]
+    ending = ending if ledger else "all of its events"
+    assert line.endswith(f"reads the whole input again and sends {ending}")
 
 
 def test_rejections_do_not_count(to_server: Launcher, server: FaultyServer) -> None:

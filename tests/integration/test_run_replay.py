@@ -171,14 +171,14 @@ def test_nothing_to_replay(to_server: Launcher, server: FaultyServer) -> None:
     for arguments in ([], [LETTERS], [str(to_server.folder / LETTERS)]):
         run = replay(to_server, *arguments)
         assert (run.code, server.requests) == (0, [])
-        assert "nothing is to be replayed: there are no dead letters in '" in run.log
+        assert "there is nothing to replay: there are no dead letters in '" in run.log
         assert run.stdout.splitlines()[0].endswith(f"{LETTERS}: 0 dead letters")
 
 
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("absent.singer", "there is no file 'absent.singer', and no interrupted replay of it"),
+        ("absent.singer", "there is no file 'absent.singer', and no dead letters are left"),
         ("absent/letters.singer", "there is no file 'absent/letters.singer'"),
         ("folder", "'folder' is not a file: give --replay a file"),
         ("file/letters.singer", "'file/letters.singer', cannot be read: Not a directory"),
@@ -204,7 +204,7 @@ def test_only_dead_letters_are_replayed(to_server: Launcher, server: FaultyServe
     path.write_bytes(content)
     run = replay(to_server, path.name)
     assert (run.code, server.requests) == (1, [])
-    assert run.last_line.startswith("line 1 of 'orders.singer' is no dead letter")
+    assert run.last_line.startswith("line 1 of 'orders.singer' is not a dead letter")
     assert path.read_bytes() == content
     assert names(to_server.folder) == []
 
@@ -294,7 +294,7 @@ def test_sigterm_leaves_what_was_not_sent(to_server: Launcher, server: FaultySer
     wait_until(lambda: len(server.delivered) >= 10, "the first letters")
     run.signal(signal.SIGTERM).wait()
     assert run.code == 143
-    assert "repeat the replay to send the rest" in run.log
+    assert "run the replay again to send the rest" in run.log
     assert "STATE" not in run.log
     assert set(left(to_server.folder)) == {f"e{n}" for n in range(300)} - server.delivered
     assert len(left(to_server.folder)) == len(set(left(to_server.folder)))
@@ -381,7 +381,7 @@ def test_two_replays_at_once(to_server: Launcher, server: FaultyServer) -> None:
     wait_until(lambda: server.requests, "a request")
     second = replay(to_server)
     assert second.code == 1
-    assert f"another replay of '{LETTERS}' goes on" in second.last_line
+    assert f"another replay of '{LETTERS}' is running" in second.last_line
     gate.set()
     assert first.wait().code == 0
     assert (sorted(server.accepted), left(to_server.folder)) == (

@@ -252,5 +252,5 @@ def test_a_path_with_a_secret(target: Launcher, option: str) -> None:
     url = "s3://AKIA1:s3cr3t@bucket/letters"
     run = target.command(*config, option, url, forks=target.forks).wait()
     assert run.code == 2
-    assert f"option '{option}' must be a URL without user" in run.last_line
+    assert f"option '{option}' must be a URL without a user" in run.last_line
     assert not re.search("s3cr3t|AKIA1", run.log + run.stdout)

@@ -360,7 +360,7 @@ def test_secrets_in_urls(target: Launcher) -> None:
     """They are refused, and not shown."""
     run = target.run(schema(), order(1), dead_letter_path="s3://AKIA1:s3cr3t@bucket/letters")
     assert run.code == 2
-    assert "'dead_letter_path' must be a URL without user" in run.last_line
+    assert "'dead_letter_path' must be a URL without a user" in run.last_line
     assert not re.search("s3cr3t|AKIA1", run.log)
 
 

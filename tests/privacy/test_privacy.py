@@ -511,7 +511,7 @@ def test_bugs(target: Watched, place: str) -> None:
     run.close_input().wait(10)
     target.assert_private(run)
     assert (run.code, run.stdout) == (1, "")
-    assert "unforeseen" in run.last_line
+    assert "unexpected" in run.last_line
     assert "planted with" not in run.log
 
 

@@ -79,13 +79,14 @@ def test_a_failed_write(anywhere: Spark, server: Recorder, folder: Path, audit: 
     before = len(anywhere.said())
     said = anywhere.failure("write", sql=query(8_000, 4), options=given)
     assert re.search(
-        r"AccessDeniedError: .*Until then, this attempt .* delivered [\d,]+ event", said
+        r"AccessDeniedError: .*Before that, this attempt .* delivered [\d,]+ event", said
     )
     question = "SELECT write, count(DISTINCT event_id) FROM audit GROUP BY write"
     ((write, count),) = anywhere.do("ask", sql=question, audit=str(audit))
     assert int(count) == len(server.delivered)
     failed = (
-        f"the write has failed; it delivered {int(count):,} events, as the audit says of '{write}'"
+        f"the write has failed; it delivered {int(count):,} events, which the audit records under"
+        f" the name '{write}'"
     )
     assert failed in anywhere.said()[before:]
 

@@ -92,10 +92,10 @@ def test_columns_that_cannot_give_events(spark: Spark, server: Recorder, folder:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"stream_maps": "{}"}, "option 'stream_maps' does nothing in Spark: map with DataFrame col"),
-    ({"presets": '{"orders": "shopify"}'}, "option 'presets' does nothing in Spark: map with"),
-    ({"ledger_path": "l.db"}, "option 'ledger_path' does nothing in Spark: machines cannot share"),
-    ({"limit": 5}, "option 'limit' does nothing in Spark: use .limit()"),
+    ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: map with DataFrame col"),
+    ({"presets": '{"orders": "shopify"}'}, "option 'presets' has no effect in Spark: map with"),
+    ({"ledger_path": "l.db"}, "option 'ledger_path' has no effect in Spark: machines cannot share"),
+    ({"limit": 5}, "option 'limit' has no effect in Spark: use .limit()"),
     (
         {"concurrent_tasks": None, "max_requests_per_minute": 60},
         "option 'concurrent_tasks' is required with max_requests_per_minute",
@@ -103,7 +103,10 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"concurrent_tasks": "0"}, "option 'concurrent_tasks' must be an integer and at least 1"),
     ({"dead_letter_path": "dbfs:/letters"}, "option 'dead_letter_path' must not begin with dbfs:"),
     ({"stream_name": None}, "option 'stream_name' is required"),
-    ({"key_properties": "id, nope"}, "'key_properties' names columns that are not there: nope"),
+    (
+        {"key_properties": "id, nope"},
+        "'key_properties' names columns that the DataFrame does not have: nope",
+    ),
     ({"dead_letter_path": None}, "option 'dead_letter_path' is required"),
     ({"customer_id": "nobody"}, "setting 'customer_id' must be text of the form"),
     ({"pixel_id": "x"}, "setting 'pixel_id' must be an integer"),
@@ -148,14 +151,14 @@ def test_the_api_takes_nothing_of_a_few(spark: Spark, server: Recorder, folder: 
     server.answer = lambda _: Reply(400)
     spark.do("write", sql=query(9, 4), options=options(server.url, folder))
     assert [letter["reason"] for letter in letters(folder)] == ["refused_by_api"] * 9
-    assert "the last refused events (9) became dead letters" in spark.said()
+    assert "the API refused the last events (9) and accepted none after them" in spark.said()
 
 
 def test_the_api_takes_nothing(spark: Spark, server: Recorder, folder: Path) -> None:
     """Then the settings are at fault: the write fails, and no event becomes a dead letter."""
     server.answer = lambda _: Reply(400)
     said = spark.failure("write", sql=query(10, 4), options=options(server.url, folder))
-    assert "AllRefusedError: the API took nothing of this write" in said
+    assert "AllRefusedError: the API accepted no event of this write" in said
     assert letters(folder) == []
     assert [path.name for path in folder.glob("_pending/*")] == ["README"]
 

@@ -76,9 +76,15 @@ def test_a_table(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
         assert sorted(ids(server)) == all_ids(150)
         server.events.clear()
         said = spark.failure("sql", statements=[f"INSERT INTO target {query(150)}"])
-        assert "ConfigurationError: the write has no options: Spark drops those of CREATE" in said
+        assert (
+            "ConfigurationError: the write has no options, because Spark ignores the options of C"
+            in said
+        )
         said = spark.failure("write_to", sql=query(150), table="target", options={})
-        assert "ConfigurationError: the write has no options: Spark drops those of CREATE" in said
+        assert (
+            "ConfigurationError: the write has no options, because Spark ignores the options of C"
+            in said
+        )
     finally:
         spark.do("sql", statements=["DROP TABLE target"])
     assert server.events == []
@@ -127,7 +133,7 @@ def test_columns_that_differ_by_case(spark: Spark, server: Recorder, given: dict
         said = spark.failure("write", sql=query(9, more=", 2 AS VALUE"), options=given)
     finally:
         spark.do("configure", name="spark.sql.caseSensitive", value="false")
-    assert "ConfigurationError: columns value and VALUE differ only by case" in said
+    assert "ConfigurationError: columns value and VALUE differ only in upper and lower case" in said
     assert server.requests == []
 
 
@@ -135,7 +141,10 @@ def test_a_misspelled_column(spark: Spark, given: dict[str, Any]) -> None:
     """The driver warns of it."""
     before = len(spark.said())
     spark.do("write", sql=query(9, more=", '192.0.2.1' AS user_agnt"), options=given)
-    words = "stream 'orders' has a column 'user_agnt' that no event has; is it 'user_agent'?"
+    words = (
+        "stream 'orders' has a column 'user_agnt', which is not a column of events and is ignored."
+        " Did you mean 'user_agent'?"
+    )
     assert words in spark.said()[before:]
 
 
@@ -188,7 +197,7 @@ def test_the_history(spark: Spark, server: Recorder, tmp_path: Path, given: dict
     spark.failure("write", sql=query(100, 2), options=kept)
     entries = [json.loads(file.read_text()) for file in history.iterdir()]
     assert len(entries) == 3
-    words = "the write failed; counted are the 0 of its 2 tasks that were done"
+    words = "the write failed; the counts include only the 0 of its 2 tasks that succeeded"
     assert words in [one["run"]["message"] for one in entries]
 
 

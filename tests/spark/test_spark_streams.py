@@ -108,7 +108,9 @@ def test_a_stream_with_wrong_settings_ends(
     source.add(0, 6)
     source.add(10, 16)
     said = anywhere.failure("stream", **source.arguments(options=source.options))
-    assert "AllRefusedError: the API took nothing of this write (12 events were refused)" in said
+    assert (
+        "AllRefusedError: the API accepted no event of this write (12 events were refused)" in said
+    )
     assert source.lost == Counter(event_ids(range(6)))
     server.answer = lambda _: Reply(204)
     assert source.run() == 1
@@ -126,8 +128,8 @@ def test_too_many_dead_letters_of_a_stream(
     assert source.run() == 2
     assert len(source.lost) == 80
     said = anywhere.said()[before:]
-    assert said.count("the last micro-batches of the stream: ") == 1
-    assert "of the stream: 80 of 120 records became dead letters, more than max_dead_letter" in said
+    assert said.count("in the last micro-batches of the stream, ") == 1
+    assert "of the stream, 80 of 120 records became dead letters, more than max_dead_letter" in said
 
 
 def test_two_writes_of_a_batch(server: Recorder, source: Source) -> None:
@@ -161,5 +163,5 @@ def test_a_type_that_no_task_gets(anywhere: Spark, server: Recorder, folder: Pat
     """PySpark cannot give it to a task; the driver says so, and what to do."""
     sql = query(9, more=", INTERVAL '1' YEAR AS term")
     said = anywhere.failure("write", sql=sql, options=options(server.url, folder))
-    assert "ConfigurationError: PySpark gives no interval of months to a task: cast or d" in said
+    assert "ConfigurationError: PySpark cannot pass intervals of months to a task (colu" in said
     assert server.requests == []

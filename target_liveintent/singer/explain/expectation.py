@@ -49,7 +49,7 @@ def compare(inspector: Inspector, path: str) -> Expectation:
         StorageError: If the file cannot be read or written.
     """
     if not inspector.records:
-        msg = "--expect needs records: the input has none"
+        msg = "--expect needs records, but the input has none"
         raise InputError(msg)
     recording = _Recording([_stream(explained) for explained in inspector.plans])
     text = without_secrets(_formatted(msgspec.json.encode(recording))) + "\n"
@@ -68,7 +68,10 @@ def compare(inspector: Inspector, path: str) -> Expectation:
             _parts(msgspec.json.decode(one, type=_Recording)) for one in (expected, text)
         )
     except (msgspec.DecodeError, UnicodeDecodeError):
-        msg = f"--expect did not write the file '{path}': delete it, or name another"
+        msg = (
+            f"the file '{path}' is not one that --expect has written, so it stays unchanged: delete"
+            " it, or give --expect another file"
+        )
         raise InputError(msg) from None
     expectation.difference = list(_difference(before, now, path))
     return expectation

@@ -99,11 +99,12 @@ def _not_shown(found: DeadLetters) -> Iterator[str]:
         yield f"There are no dead letters in '{found.path}'."
     if others.lines:
         yield (
-            f"Lines that are not dead letters, and are not shown: {others.lines:,}. The first is"
+            f"Lines that are not dead letters and are not shown: {others.lines:,}. The first one is"
             f" line {others.first_line} of '{others.first_file}'."
         )
     if others.unfinished:
         yield (
             f"Incomplete last lines, which are not shown: {others.unfinished:,}. A run is still"
-            " writing them, or a crash left them; no STATE covers them."
+            " writing them, or crashed while it wrote them. After a crash, the tap sends these"
+            " records again."
         )

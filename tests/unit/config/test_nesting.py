@@ -70,12 +70,18 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
         (
             "stream_maps",
             {"Sales.EU": MAP, "Sales": {"EU": MAP}},
-            "setting 'stream_maps.Sales.EU' is given twice, once split at a dot: remove one",
+            (
+                "setting 'stream_maps.Sales.EU' is set twice, once under its whole name and once as"
+                " nested objects: remove one of them"
+            ),
         ),
         (
             "presets",
             {"Sales.EU": "shopify", "Sales": {"EU": "stripe_charges"}},
-            "setting 'presets.Sales.EU' is given twice, once split at a dot: remove one",
+            (
+                "setting 'presets.Sales.EU' is set twice, once under its whole name and once as"
+                " nested objects: remove one of them"
+            ),
         ),
         (
             "stream_maps",

@@ -21,7 +21,7 @@ DEFAULTS = {
     name: schema["default"] for name, schema in SCHEMA["properties"].items() if "default" in schema
 }
 """What Meltano gives the target, whatever the user has set."""
-WARNING = "setting 'on_invalid' has a new name: write 'on_rejection' in its place"
+WARNING = "setting 'on_invalid' has a new name: use 'on_rejection' instead"
 CONTRADICTION = (
     "setting 'on_invalid' is the old name of 'on_rejection', and their values differ: remove"
     " 'on_invalid'"

@@ -190,9 +190,13 @@ def test_a_connection_that_is_cut() -> None:
     assert (answer.verdict, answer.detail) == (Verdict.FAULT, "the connection failed")
 
 
-PROXY = "the URL of its proxy cannot be used"
-KIND = "its kind of proxy needs a package that is not installed"
-CERTIFICATES = "its file of certificates does not exist or cannot be used"
+PROXY = "the URL of the proxy cannot be used: correct HTTPS_PROXY"
+KIND = (
+    "the proxy needs a package that is not installed; for SOCKS, run pip install 'requests[socks]'"
+)
+CERTIFICATES = (
+    "the file of certificates does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
+)
 
 
 @pytest.mark.parametrize(
@@ -220,7 +224,7 @@ def test_a_set_up_that_cannot_be_used(
     given = settings(api_url="https://127.0.0.1.invalid")
     result = deliver(batch("1"), Client(given, SYSTEM_CLOCK))
     assert isinstance(result.failure, SetUpError)
-    assert f"this machine is not set up for the API: {words}" in str(result.failure)
+    assert f"this machine cannot send requests to the API: {words}" in str(result.failure)
     assert (result.requests, result.retries) == (1, 0)
 
 

@@ -160,5 +160,8 @@ def test_connections_leave_descriptors_for_files(
     """Sixteen stay free, but one connection may be open in any case; fewer give a warning."""
     limit(left)
     assert most_connections(64) == most
-    warning = f"the limit of open files leaves room for {most} of the 64 requests in flight"
+    warning = (
+        "max_concurrent_requests allows 64 requests at the same time, but the limit of open files"
+        f" allows only {most}. "
+    )
     assert [line.startswith(warning) for line in caplog.messages] == [True] * (most < 64)

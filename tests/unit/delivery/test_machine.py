@@ -102,7 +102,7 @@ def test_nothing_is_confirmed() -> None:
     ("settings", "advice"),
     [
         ({}, "ask your account manager for the current auth_token"),
-        ({"auth_token_path": True}, "was read again and still holds this token"),
+        ({"auth_token_path": True}, "auth_token_path again, and it still contains this token"),
     ],
 )
 def test_access_is_denied(tmp_path: Any, settings: dict[str, Any], advice: str) -> None:

@@ -51,7 +51,7 @@ def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
     text = (
         "the API has accepted nothing for 1 s: HTTP 503; 7 batches wait; pace: 1 requests in"
-        " flight; after max_retry_seconds without an acceptance, the run ends"
+        " flight; the run ends if the API accepts nothing for max_retry_seconds"
     )
     assert lines(caplog) == [("WARNING", text)]
 
@@ -78,7 +78,7 @@ def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
         log.update_elsewhere(Elsewhere(7, "run-2", since))
         clock.now += 1
     text = (
-        "7 events have waited {} s for run run-2, which has claimed them in the ledger; if that run"
-        " has died, they are sent 30 seconds after its end"
+        "7 events have waited {} s for run run-2, which has claimed them in the ledger. If that run"
+        " has died, this run sends the events 30 seconds after that"
     )
     assert lines(caplog) == [("INFO", text.format(5)), ("INFO", text.format(65))]

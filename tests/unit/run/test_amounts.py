@@ -141,8 +141,8 @@ def test_warnings() -> None:
     """Unreadable amounts and currencies, values without one, unknown ones: each with its count."""
     found = amounts({"value": 5}, *of("EUE", 1, 1), *of("EUR", -1))
     unreadable, no_code, without, unknown = found.warnings({"value": 3, "currency": 1})
-    assert unreadable.startswith("the value of 3 records cannot be read, so ")
-    assert "; check what is mapped to value. amount(x, decimal=',') reads 1.234,50" in unreadable
+    assert unreadable.startswith("the value of 3 records cannot be read as a number, so ")
+    assert "Check what is mapped to value: amount(x, decimal=',') reads 1.234,50" in unreadable
     assert no_code.startswith("the currency of 1 record is not a code of three letters,")
     assert without.startswith("1 conversion with a value but without a currency; ")
     assert unknown.startswith("2 conversions in EUE: ISO 4217 has no such currency; ")

@@ -144,7 +144,8 @@ def test_why_a_run_that_delivers_nothing_fails() -> None:
     )
     assert problem is not None
     assert problem.startswith(
-        "nothing was delivered, and 12 records became dead letters, 9 of them invalid_source: "
+        "nothing was delivered, and 12 records became dead letters. The most frequent reason is"
+        " invalid_source, in 9 records: "
     )
     assert REASONS["invalid_source"].meaning in problem
     assert "set max_dead_letter_percent to 100" in problem
@@ -360,7 +361,7 @@ def test_advice_on_what_was_not_sent() -> None:
     sent, *reasons, letters = report.advice("letters.singer", "do this")
     assert sent == (
         f"already_sent 6: {REASONS['already_sent'].meaning} To send such events again, set ledger"
-        " to false for one run, or forget them all: do this"
+        " to false for one run, or remove all events from the ledger: do this"
     )
     assert reasons == [
         f"{reason} {count}: {REASONS[reason].meaning}"
@@ -374,7 +375,7 @@ def test_advice_on_what_was_not_sent() -> None:
     ]
     assert letters.startswith("dead letters are in letters.singer; ")
     without_file = next(report.advice("letters.singer"))
-    assert without_file == sent.partition(", or forget them all")[0]
+    assert without_file == sent.partition(", or remove all events")[0]
 
 
 def test_how_long_a_run_takes() -> None:
@@ -449,7 +450,7 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     assert "run more often" not in advice.lower()
     assert "first run" in advice
     assert letters == (
-        "dead letters are in letters.singer; a replay cannot send any of them; the page"
+        "dead letters are in letters.singer, but a replay cannot send any of them; the page"
         " 'Reasons' of the documentation says why"
     )
     report.of("orders").rejected["invalid_source"] = 1
@@ -490,7 +491,10 @@ def test_a_warning_of_what_is_lost() -> None:
     assert list(report.warnings()) == [
         f"orders: invalid_source in 2 of 20 records{todo}",
         f"orders: missing_event_time in 1 of 20 records{todo}",
-        f"refunds: refused_by_api in 3 of 3 records, and nothing of it was delivered{todo}",
+        (
+            "refunds: refused_by_api in 3 of 3 records, and no event of this stream was"
+            f" delivered{todo}"
+        ),
     ]
 
 
@@ -510,7 +514,7 @@ def test_the_warning_shows_sources() -> None:
     """It shows the five most frequent values, and says if there are more."""
     said = _rejected_sources("desk", "site", "desk", None)
     assert said.startswith(
-        "orders: invalid_source in 4 of 4 records (desk 2, site 1, (none) 1), and nothing"
+        "orders: invalid_source in 4 of 4 records (desk 2, site 1, (none) 1), and no event"
     )
     said = _rejected_sources(*"aabcdefg")
     assert " (a 2, b 1, c 1, d 1, e 1, others), " in said
@@ -564,9 +568,9 @@ def test_two_maps_that_make_the_same_event() -> None:
     first.add(second)
     (said,) = first.warnings()
     assert said == (
-        "orders and leads: 1,200 records gave an event with the same event ID in both, and"
-        " only the event of orders is sent; map event_id in leads, so that its events have their"
-        " own IDs"
+        "orders and leads: 1,200 records became an event with the same event ID in both streams,"
+        " and only the event of orders is sent. Map event_id in leads, so that its events have"
+        " their own IDs"
     )
 
 
@@ -575,7 +579,9 @@ def test_a_stream_without_consent() -> None:
     report = _report(10)
     report.of("orders").dropped["no_consent"] = 10
     (said,) = report.warnings()
-    assert said.startswith("orders: no_consent in 10 of 10 records, and nothing of it was")
+    assert said.startswith(
+        "orders: no_consent in 10 of 10 records, and no event of this stream was"
+    )
     report.of("orders").delivered, report.of("orders").read = 1, 11
     assert list(report.warnings()) == []
     report = _report(9)
@@ -597,7 +603,9 @@ def test_records_whose_consent_is_not_judged() -> None:
     report.of("orders").filtered = 5
     report.of("orders").dropped.update(no_consent=20, deleted=5)
     (said,) = report.warnings()
-    assert said.startswith("orders: no_consent in 20 of 30 records, and nothing of it was")
+    assert said.startswith(
+        "orders: no_consent in 20 of 30 records, and no event of this stream was"
+    )
 
 
 def test_a_stopped_run_has_not_delivered_nothing() -> None:
@@ -608,7 +616,7 @@ def test_a_stopped_run_has_not_delivered_nothing() -> None:
     report.of("orders").read = 1
     report.of("orders").rejected["missing_event_time"] = 1
     (said,) = report.warnings()
-    assert ", and nothing of it would be delivered; " in said
+    assert ", and no event of this stream would be delivered; " in said
 
 
 def test_a_zone_that_is_never_used() -> None:
@@ -623,7 +631,7 @@ def test_a_zone_that_is_never_used() -> None:
         assert [x for x in report.warnings(name) if "setting 'timezone'" in x] == []
     (said,) = (x for x in report.warnings("Europe/Berlin") if "timezone" in x)
     assert said.startswith(
-        "setting 'timezone' has no effect on the event times of orders, refunds, planned: "
+        "setting 'timezone' has no effect on the event times of orders, refunds, planned, because "
     )
     assert "local_time(…)" in said
     assert [

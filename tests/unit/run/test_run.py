@@ -186,7 +186,7 @@ def test_what_delivery_counts() -> None:
     assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (3, 1, 2, 1)
     assert "3 requests, 1 retries, 2 throttled" in list(counts.lines())[-1]
     *_, warning = counts.warnings()
-    assert warning.startswith("the last refused events (1) became dead letters")
+    assert warning.startswith("the API refused the last events (1) and accepted none after them")
 
 
 def test_sizes_that_were_refused() -> None:
@@ -203,8 +203,8 @@ def test_sizes_that_were_refused() -> None:
         fake.run.submit("orders")
     fake.run.finish()
     (warning,) = fake.run.counts.warnings()
-    assert warning.startswith("3 requests were refused for their size (HTTP 413)")
-    assert "set batch_size_rows to 25," in warning
+    assert warning.startswith("the API refused 3 requests as too large (HTTP 413)")
+    assert "Set batch_size_rows to 25," in warning
 
 
 # What is due

@@ -324,7 +324,10 @@ def test_explain_checks_the_settings(
         ),
         (
             {"page_path": "x", "about_format": "text"},
-            "--report with --format prints and writes no page: remove its path",
+            (
+                "--report with --format prints the report and writes no file: remove the path after"
+                " --report"
+            ),
         ),
         ({"page_path": "", "max_age": 2.0}, "--max-age works only with --health: give both"),
         (

@@ -72,7 +72,7 @@ def hanging() -> Iterator[list[Hanging]]:
 
 def line(name: str) -> str:
     return (
-        f"WARNING stopped by {name}, but after 0 seconds it waits for a test; so the process ends"
+        f"WARNING stopped by {name}, but after 0 seconds, it waits for a test. So the process ends"
         " now: run it again (run 1)"
     )
 

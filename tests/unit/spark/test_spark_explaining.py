@@ -64,7 +64,8 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
     """Fields, columns that are not used, records by outcome, and no address."""
     lines = said(capsys, frame(3, VALUE=[1.5, 2, None], user_agnt=["x"] * 3))
     assert lines[0] == (
-        "stream 'orders' has a column 'user_agnt' that no event has; is it 'user_agent'?"
+        "stream 'orders' has a column 'user_agnt', which is not a column of events and is ignored."
+        " Did you mean 'user_agent'?"
     )
     assert "  event_id         derived from the stream's name and key properties id" in lines
     assert "  value            the column of that name" in lines

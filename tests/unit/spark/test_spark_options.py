@@ -125,14 +125,14 @@ def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:
 @pytest.mark.parametrize("name", REFUSED)
 def test_refused_options(name: str) -> None:
     """The message says what to do instead."""
-    with pytest.raises(ConfigurationError, match=f"option '{name}' does nothing in Spark: ."):
+    with pytest.raises(ConfigurationError, match=f"option '{name}' has no effect in Spark: ."):
         job(**{name: "{}"} if name.startswith(("presets", "stream")) else {name: "1"})
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"stream_name": " "}, "'stream_name' is required"),
-    ({"stream_name": "liveintent_dead_letters"}, "'stream_name' must be the name of a stream"),
-    ({"stream_name": "or\nders"}, "'stream_name' must be the name of a stream"),
+    ({"stream_name": "liveintent_dead_letters"}, "'stream_name' must be printable, and not "),
+    ({"stream_name": "or\nders"}, "'stream_name' must be printable, and not "),
     ({"concurrent_tasks": "many"}, "'concurrent_tasks' must be an integer and at least 1"),
     ({"concurrent_tasks": "²"}, "'concurrent_tasks' must be an integer and at least 1"),
     ({"concurrent_tasks": ""}, "'concurrent_tasks' must be an integer and at least 1"),
@@ -152,7 +152,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
         "'dead_letter_path' must be a URL without",
     ),
     ({"dead_letter_path": "s3://[me:pass@host/x"}, "'dead_letter_path' must be a URL such as"),
-    ({"key_properties": "order"}, "names columns that are not there: order"),
+    ({"key_properties": "order"}, "names columns that the DataFrame does not have: order"),
     ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
 ]
 
@@ -191,7 +191,9 @@ def test_unknown_options() -> None:
 @pytest.mark.parametrize("given", [{}, {"path": "y"}])
 def test_a_write_without_options(given: dict[str, str]) -> None:
     """Spark drops those of a table, so the message names the ways to give them to a write."""
-    with pytest.raises(ConfigurationError, match="the write has no options: Spark drops") as raised:
+    with pytest.raises(
+        ConfigurationError, match="the write has no options, because Spark"
+    ) as raised:
         job_of(given, COLUMNS)
     for way in ("USING liveintent OPTIONS", "INSERT INTO … WITH", "df.writeTo(…).option(…)"):
         assert way in str(raised.value)
@@ -235,7 +237,9 @@ def test_columns_without_keys() -> None:
 
 def test_columns_that_differ_by_case() -> None:
     """Which one is meant, nobody can say."""
-    words = "columns value and VALUE differ only by case: rename or drop one of them"
+    words = (
+        "columns value and VALUE differ only in upper and lower case: rename or drop one of them"
+    )
     with pytest.raises(ConfigurationError, match=words):
         job([*COLUMNS, "value", "VALUE"])
 
@@ -250,7 +254,10 @@ def test_similar_columns(column: str, near: str | None) -> None:
     Tables have many columns that mean something else.
     """
     found = list(warnings_of(GOOD, [*COLUMNS, column]))
-    words = f"stream 'orders' has a column '{column}' that no event has; is it '{near}'?"
+    words = (
+        f"stream 'orders' has a column '{column}', which is not a column of events and is ignored."
+        f" Did you mean '{near}'?"
+    )
     assert found == ([words] if near else [])
 
 

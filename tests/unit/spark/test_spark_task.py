@@ -217,7 +217,7 @@ def test_an_unforeseen_failure_is_not_shown(job: Job, caplog: pytest.LogCaptureF
         yield batch(0, 1)
         raise ValueError(secret)
 
-    with pytest.raises(RunError, match="unforeseen ValueError") as raised:
+    with pytest.raises(RunError, match="unexpected ValueError") as raised:
         deliver(job, ATTEMPT, broken())
     assert "broken" in caplog.text  # Where it was raised.
     for hidden in (secret, "sandbox-token"):
@@ -319,7 +319,7 @@ def test_a_failed_attempt_says_what_it_sent(sandbox: Sandbox, tmp_path: Path) ->
         job = make_job(sandbox, tmp_path, COLUMNS, api_url=server.url, max_concurrent_requests="1")
         folder = DeadLetterFolder(job)
         folder.prepare()
-        with pytest.raises(AccessDeniedError, match="this attempt at the task had delivered 200 e"):
+        with pytest.raises(AccessDeniedError, match="this attempt of the task delivered 200 e"):
             deliver(job, ATTEMPT, [batch(0, 1_000)])
     assert folder.delivered_by_failed(ATTEMPT.write) == 200
     folder.discard(ATTEMPT.write)

@@ -54,7 +54,7 @@ def test_two_replays_at_once(tmp_path: Path) -> None:
         write(one, "7")
     before = path.read_bytes()
     with TakenOver(str(path)).alone():
-        with pytest.raises(StorageError, match=r"another replay of '.*dead-letters' goes on"):
+        with pytest.raises(StorageError, match=r"another replay of '.*dead-letters' is running"):
             replay(path, path)
         assert path.read_bytes() == before
         replay(other, path)
@@ -116,7 +116,7 @@ def test_other_files_are_refused(tmp_path: Path, line: bytes) -> None:
     path = tmp_path / "again"
     content = HEAD + letter("1") + line.rstrip(b"\n") + b"\n"
     path.write_bytes(content)
-    with pytest.raises(InputError, match=r"line 3 of '.*again' is no dead letter"):
+    with pytest.raises(InputError, match=r"line 3 of '.*again' is not a dead letter"):
         replay(path, path)
     assert path.read_bytes() == content
     assert others(tmp_path) == ["again"]

@@ -184,7 +184,7 @@ def test_two_maps_that_make_the_same_event(ledger: bool) -> None:
     read(inspector, *messages)
     orders, leads = (describe(one, settings, {}) for one in inspector.plans)
     assert orders.warnings == []
-    assert [said.partition(" gave")[0] for said in leads.warnings] == (
+    assert [said.partition(" became")[0] for said in leads.warnings] == (
         ["orders and leads: 2 records"] if ledger else []
     )
 
