@@ -48,7 +48,7 @@ def _path(url: str) -> Path:
         parts = urlsplit(url)
         path = urllib.request.url2pathname(parts.path)
     except ValueError:
-        msg = "the BATCH message names a file with an invalid URL: this is a bug in the tap"
+        msg = "the BATCH message names a file with an invalid URL: this is an error in the tap"
         raise InputError(msg) from None
     if parts.scheme != "file":
         msg = (
@@ -58,7 +58,7 @@ def _path(url: str) -> Path:
         raise InputError(msg)
     if "\0" in path:
         msg = (
-            "the BATCH message names a file whose path contains a NUL character: this is a bug in"
+            "the BATCH message names a file whose path contains a NUL character: this is an error in"
             " the tap"
         )
         raise InputError(msg)
