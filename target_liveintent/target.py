@@ -11,7 +11,6 @@ from __future__ import annotations
 import contextlib
 import functools
 import gc
-import signal
 import sys
 from types import FrameType
 from typing import IO, Any, ClassVar
@@ -28,7 +27,7 @@ from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import StreamPlan, preset_text
 from target_liveintent.privacy import hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
-from target_liveintent.run import Closed, Run, RunCounts, parts_of
+from target_liveintent.run import Closed, Run, parts_of
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
@@ -42,7 +41,9 @@ from target_liveintent.singer import (
     Stream,
     StreamMaps,
     StreamRegistry,
+    afterwards,
     batch_records,
+    check_environment,
     check_input,
     check_log,
     check_options,
@@ -58,8 +59,10 @@ from target_liveintent.singer import (
     print_report,
     readable_failures,
     state_of,
+    stopped_by,
     stream_maps_of,
     stream_of,
+    what_waits,
 )
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
 from target_liveintent.storage import EventLedger, Places
@@ -108,8 +111,11 @@ class TargetLiveIntent(Target):
         check_log()
         if not self.settings.dry_run:
             check_output()
+        places = Places(self.settings, self.logger)
+        if replay is None:
+            places.check_dead_letters()
         # Before all other files: if it cannot be read, the run must not create any.
-        self._suppressions = Places(self.settings, self.logger).suppressions()
+        self._suppressions = places.suppressions()
         program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(
             self.settings, program, self.logger, sys.stderr, run_id=self.run_id
@@ -129,8 +135,8 @@ class TargetLiveIntent(Target):
             parts = replay.parts(parts)
         self._signals = StopSignals(
             self.logger,
-            lambda: _what_waits(output, parts.ledger),
-            lambda: _afterwards(self.run.counts, replay),
+            lambda: what_waits(output, parts.ledger),
+            lambda: afterwards(self.run.counts, replay),
             run_named(self.run_id),
             self.stop_seconds,
         )
@@ -208,6 +214,7 @@ class TargetLiveIntent(Target):
             cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
             given: dict[str, Any] = {"config": config.config, "parse_env_config": config.parse_env}
             with readable_failures(cls.logger, run_named(run_id)):
+                check_environment(config, cls.logger, dry_run=dry_run)
                 if replayed is None:
                     input_of(file_input)  # Closed, it ends the run before a file is made.
                 else:
@@ -270,8 +277,8 @@ class TargetLiveIntent(Target):
             finally:
                 self._report(ending)
             if (number := self._signals.received) is not None:
-                then = _afterwards(self.run.counts, self._replay) + run_named(self.run_id)
-                self.logger.warning("%s; %s", _stopped_by(number), then)
+                then = afterwards(self.run.counts, self._replay) + run_named(self.run_id)
+                self.logger.warning("%s; %s", stopped_by(number), then)
                 sys.exit(128 + number)
 
     def _abandon(self, failure: BaseException) -> None:
@@ -282,7 +289,7 @@ class TargetLiveIntent(Target):
 
     def _report(self, ending: Ending) -> None:
         if (number := self._signals.received) is not None:
-            texts = [_stopped_by(number), *([ending.message] if ending.message else [])]
+            texts = [stopped_by(number), *([ending.message] if ending.message else [])]
             ending = Ending(STOPPED, "; ".join(texts))
         self._reporter.end(self.run.counts, ending)
         if self._replay is not None:
@@ -377,23 +384,3 @@ class TargetLiveIntent(Target):
         if self._signals.note(signum):
             self.message_reader.stopped = True
             self.run.request_stop()
-
-
-def _stopped_by(signum: int) -> str:
-    return f"stopped by {signal.Signals(signum).name}"
-
-
-def _afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
-    if replay is not None:
-        return "run the replay again to send the rest"
-    if counts.is_replay:  # It has no STATE.
-        return "keep the file, and pipe it in again"
-    return "the next run continues from the last STATE"
-
-
-def _what_waits(output: StateOutput, ledger: EventLedger | None) -> str:
-    if output.waiting:
-        return "nobody has read STATE from standard output"
-    if ledger is not None and ledger.waits_for:
-        return ledger.waits_for
-    return "the run has not ended"

@@ -3,6 +3,7 @@
 from target_liveintent.mapping import Stream
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
+    check_environment,
     environment_settings,
     failure_text,
     make_command,
@@ -10,6 +11,7 @@ from target_liveintent.singer.cli import (
     print_explanation,
     readable_failures,
 )
+from target_liveintent.singer.endings import afterwards, stopped_by, what_waits
 from target_liveintent.singer.history import print_health, print_report
 from target_liveintent.singer.options import Options, check_options
 from target_liveintent.singer.printing import print_lines
@@ -42,7 +44,9 @@ __all__ = [
     "Stream",
     "StreamMaps",
     "StreamRegistry",
+    "afterwards",
     "batch_records",
+    "check_environment",
     "check_input",
     "check_log",
     "check_options",
@@ -58,6 +62,8 @@ __all__ = [
     "print_report",
     "readable_failures",
     "state_of",
+    "stopped_by",
     "stream_maps_of",
     "stream_of",
+    "what_waits",
 ]

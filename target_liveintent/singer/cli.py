@@ -24,6 +24,7 @@ from target_liveintent.config import (
     check_option_url,
     from_environment,
     settings_of,
+    unread_variables,
     warnings_of,
 )
 from target_liveintent.delivery import read_token
@@ -129,6 +130,37 @@ def environment_settings() -> dict[str, Any]:
     """Return the settings of the environment, and of a file `.env` where the SDK finds one."""
     parse_environment_config({}, _ENVIRONMENT_PREFIX)  # It loads `.env`.
     return from_environment(os.environ, _ENVIRONMENT_PREFIX)
+
+
+def check_environment(config: _ConfigInput, logger: logging.Logger, *, dry_run: bool) -> None:
+    """Warn of environment variables that a run does not read, and that would change its settings.
+
+    Args:
+        config: The settings.
+        logger: Takes the warning.
+        dry_run: Whether an option makes the run a dry run.
+
+    Raises:
+        ConfigurationError: If the run would send events that a variable keeps from being sent.
+    """
+    if config.parse_env:
+        return
+    unread = unread_variables(os.environ, _ENVIRONMENT_PREFIX, config.config)
+    sends_nothing = dry_run or config.config.get("dry_run") is True
+    harmless = [*unread.guards, *unread.others] if sends_nothing else unread.others
+    if harmless:
+        logger.warning(
+            "without --config=ENV, the run does not read the environment, so it does not use %s:"
+            " add --config=ENV, or unset what it must not use",
+            ", ".join(harmless),
+        )
+    if unread.guards and not sends_nothing:
+        msg = (
+            "nothing was sent: without --config=ENV, the run does not read the environment, so it"
+            f" would send in spite of {', '.join(unread.guards)}: add --config=ENV, or unset what"
+            " it must not use"
+        )
+        raise ConfigurationError(msg)
 
 
 def given_settings(config: _ConfigInput) -> dict[str, Any]:

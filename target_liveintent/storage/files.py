@@ -188,6 +188,14 @@ def replace_file(path: str, text: str) -> None:
         raise
 
 
+def can_be_written(path: str) -> bool:
+    """Return whether the system lets us append to a file, or create it; a link is followed."""
+    path = os.path.realpath(path)
+    if os.path.exists(path):  # noqa: PTH110
+        return os.path.isfile(path) and os.access(path, os.R_OK | os.W_OK)  # noqa: PTH113
+    return os.access(os.path.dirname(path), os.W_OK | os.X_OK)  # noqa: PTH120
+
+
 def check_ordinary(status: os.stat_result) -> None:
     """Raise an `OSError` for a folder, a device, a pipe or a socket."""
     if not stat.S_ISREG(status.st_mode):

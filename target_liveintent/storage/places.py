@@ -14,7 +14,7 @@ from target_liveintent.settings import Settings, is_url
 from target_liveintent.storage.dead_letters import DeadLetterFile, DeadLetterWriter
 from target_liveintent.storage.delivered import DeliveredFile, DeliveredObjects, DeliveredWriter
 from target_liveintent.storage.delivered_rows import row_format
-from target_liveintent.storage.files import replace_file
+from target_liveintent.storage.files import can_be_written, replace_file
 from target_liveintent.storage.folders import Folder, LocalFolder
 from target_liveintent.storage.journals import TakenOver
 from target_liveintent.storage.letter_objects import DeadLetterObjects
@@ -49,6 +49,26 @@ class Places:
         self._logger = logger
         self._clock = clock
         self.between_tries: Callable[[], None] = lambda: None
+
+    def check_dead_letters(self) -> None:
+        """Check that a run can write dead letters to its file, which only the first one creates."""
+        settings = self._settings
+        path = settings.dead_letter_path
+        writes_none = settings.dry_run or settings.fail_on_rejection
+        if writes_none or is_url(path) or can_be_written(path):
+            return
+        place = os.path.abspath(path)  # noqa: PTH100
+        if path == Settings.dead_letter_path:
+            msg = (
+                f"setting 'dead_letter_path' is not set, and its default, '{place}', cannot be"
+                " written: set it to a file in a folder that can be written"
+            )
+        else:
+            msg = (
+                f"setting 'dead_letter_path' names '{place}', which cannot be written: set it to a"
+                " file in a folder that can be written"
+            )
+        raise ConfigurationError(msg)
 
     def dead_letters(self, run_id: str) -> DeadLetterWriter:
         """Return what takes the dead letters of a run; a dry run writes none."""

@@ -13,7 +13,6 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
-    "_afterwards",
     "_comparison",
     "_explain",
     "_failures",
@@ -27,6 +26,7 @@ _SAYERS = {
     "_where",
     "_whose_password",
     "advice",
+    "afterwards",
     "all_late",
     "describe",
     "few_conversions",

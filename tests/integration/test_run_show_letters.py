@@ -132,7 +132,8 @@ def test_no_letters(target: Launcher) -> None:
     """Where there is no file, there are no dead letters: that is no error."""
     run = show(target)
     assert (run.code, run.log) == (0, "")
-    assert run.stdout == f"There are no dead letters: '{LETTERS}' does not exist."
+    path = target.folder / LETTERS
+    assert run.stdout == f"There are no dead letters: '{path}' does not exist."
     shown = found(target, "elsewhere.singer")
     assert (shown["path"], shown["files"], shown["letters"]) == ("elsewhere.singer", 0, 0)
 

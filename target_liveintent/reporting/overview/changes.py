@@ -8,8 +8,11 @@ from collections.abc import Iterable, Mapping
 from target_liveintent.reporting.history import DayFigures, RunFigures
 from target_liveintent.reporting.overview.model import Change
 
-_DIGESTED = ("presets", "stream_maps")
-"""Settings of which the history has only a digest."""
+_DIGESTED = {
+    "presets": "the ready-made mappings of columns to events (`presets`)",
+    "stream_maps": "the mapping of columns to events (`stream_maps`)",
+}
+"""Settings of which the history has only a digest, and what they are."""
 _LONGEST = 40
 """Characters of a value that is shown."""
 
@@ -49,9 +52,11 @@ def _differences(before: Mapping[str, str], after: Mapping[str, str]) -> Iterabl
         old, new = before.get(name), after.get(name)
         if old == new:
             continue
-        if old is None or new is None:
+        if name in _DIGESTED:  # Even without one, there is a digest.
+            yield f"{_DIGESTED[name]} changed"
+        elif old is None or new is None:
             yield f"`{name}` was {'set' if old is None else 'removed'}"
-        elif max(len(old), len(new)) > _LONGEST or name in _DIGESTED:
+        elif max(len(old), len(new)) > _LONGEST:
             yield f"`{name}` changed"
         else:
             yield f"`{name}`: {old} became {new}"

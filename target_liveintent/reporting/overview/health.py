@@ -9,6 +9,7 @@ from collections.abc import Iterator, Sequence
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.history import RunFigures, Unusual, sum_of
 from target_liveintent.reporting.overview import plain
+from target_liveintent.reporting.overview.figures import DEAD_LETTERS
 from target_liveintent.reporting.overview.model import (
     FAILED,
     MORE_LETTERS,
@@ -17,8 +18,9 @@ from target_liveintent.reporting.overview.model import (
     Cause,
     Compared,
 )
+from target_liveintent.reporting.overview.words import usual_words
 from target_liveintent.reporting.run_report import model as run_report
-from target_liveintent.reporting.run_report.words import age_words, short_number
+from target_liveintent.reporting.run_report.words import age_words, of_them
 from target_liveintent.run import counted
 
 _RARE = 1e-3
@@ -128,17 +130,16 @@ def _more_letters(
     bad = [run for run in recent if any(one.dead_letters for one in run.streams.values())]
     reasons = sum_of(one for run in bad for one in run.streams.values()).dead_letters
     reason = max(reasons, key=lambda name: (reasons[name], name))
-    low, high = short_number(letters.usual.low), short_number(letters.usual.high)
-    usual = f"in the last 24 hours, where {low if low == high else f'{low} to {high}'} are usual"
+    usual = f"in the last 24 hours, where {usual_words(DEAD_LETTERS, letters.usual)} are usual"
+    for_it = of_them(reasons[reason], letters.now)
     why = f": {plain.REASONS[reason].words}" if reason in plain.REASONS else ""
     yield Cause(
         MORE_LETTERS,
-        f"{counted(letters.now, 'dead letter')} {usual}; {reasons[reason]:,} of them are"
-        f" `{reason}`",
+        f"{counted(letters.now, 'dead letter')} {usual}; {for_it} are `{reason}`",
         bad[0].ended_at,
         REASONS[reason].meaning if reason in REASONS else "",
-        f"{counted(letters.now, 'conversion')} could not be sent {usual}; {reasons[reason]:,} of"
-        f" them for the reason `{reason}`{why}.",
+        f"{counted(letters.now, 'conversion')} could not be sent {usual}; {for_it} for"
+        f" the reason `{reason}`{why}.",
     )
 
 

@@ -7,10 +7,11 @@ from collections.abc import Iterator, Sequence
 from target_liveintent.reporting.overview.figures import DEAD_LETTERS
 from target_liveintent.reporting.overview.health import is_many
 from target_liveintent.reporting.overview.model import ComparedReason, Overview
-from target_liveintent.reporting.overview.plain import REASONS
+from target_liveintent.reporting.overview.plain import REASONS, what_is_kept
 from target_liveintent.reporting.overview.words import day_words, usual_words
 from target_liveintent.reporting.run_report import markup
 from target_liveintent.reporting.run_report.markup import text
+from target_liveintent.reporting.run_report.words import of_them
 
 TITLE = "What could not be sent, by reason"
 _MOST_ROWS = 20
@@ -37,7 +38,8 @@ def not_sent(overview: Overview) -> str:
     heads = ["reason", "last 24 hours", "usual", "last 30 days", "last seen"]
     total = _total(overview, shown) if len(shown) > 1 else ()
     table = markup.table("", heads, rows, total)
-    return markup.section(TITLE, _peaks(overview), table)
+    kept = what_is_kept([one.reason for one in shown], overview.as_of)
+    return markup.section(TITLE, f"{kept} {_peaks(overview)}".rstrip(), table)
 
 
 def _reason(reason: str) -> str:
@@ -71,5 +73,5 @@ def _found_peaks(overview: Overview) -> Iterator[tuple[int, str]]:
         if point.value > _PEAK * point.usual.middle and is_many(point.value, point.usual.middle):
             worst = max(overview.reasons, key=lambda one: one.days[n] or 0)
             day = day_words(overview.days[n].day)
-            of_them = f"{worst.days[n] or 0:,} of them for `{worst.reason}`"
-            yield point.value, f"{point.value:,} on {day}, {of_them}"
+            for_it = f"{of_them(worst.days[n] or 0, point.value)} for `{worst.reason}`"
+            yield point.value, f"{point.value:,} on {day}, {for_it}"

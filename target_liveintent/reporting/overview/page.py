@@ -107,8 +107,9 @@ def _tiles(overview: Overview) -> str:
     if not overview.months:
         return ""
     month = overview.months[0]
+    special = ", special runs included" if month.special else ""
     tiles = [
-        ("", f"{month.delivered:,}", f"conversions this month, {_since(month)}"),
+        ("", f"{month.delivered:,}", f"conversions this month, {_since(month)}{special}"),
         _tile_of(overview.figure(CONVERSIONS), "in the last 24 hours"),
         _tile_of(overview.figure(EMAIL_HASH), "with a hash of an e-mail address"),
     ]
@@ -149,27 +150,29 @@ def _comparison(overview: Overview) -> str:
     is_compared = overview.figure(CONVERSIONS).usual is not None
     if not is_compared:
         heads, rows = heads[:2], [row[:2] for row in rows]
-    table = markup.table("", heads, rows)
+    table = markup.table("", heads, rows) + f'<p class="quiet">{text(_WHAT_COUNTS)}</p>'
     is_drawn = len(overview.days) >= LEAST_DRAWN
     charts = [chart_of(overview, overview.figure(CONVERSIONS))] if is_drawn else []
     intro = " ".join(
         [
             *([_WHAT_IS_USUAL] if is_compared else []),
             *(["The last bar of a chart is today, which is not over."] if is_drawn else []),
-            _WHAT_COUNTS,
         ]
     )
     return markup.section("Today against usual", intro, table, *charts)
 
 
 _WHAT_IS_USUAL = (
-    "The table compares the last 24 hours with the usual range, in which eight of ten days are:"
-    " those of the last four weeks, and after four weeks the same weekdays of the last eight."
+    "The table compares the last 24 hours with what is usual: the range in which a figure was on"
+    " eight of ten earlier days. These are the same weekdays of the last eight weeks, or all days"
+    " of the last four weeks as long as there are fewer than four such weekdays."
 )
 _WHAT_COUNTS = (
-    "Only regular runs count. Special runs do not: trial runs, repeated attempts, and runs that"
-    " send mostly old conversions. A hash is a coded form of an e-mail address. A decision ID is"
-    " LiveIntent's ID of a click in an e-mail."
+    "A run is one start of the program that sends new conversions, every hour for example. Only"
+    " such regular runs count here. Special runs do not: trial runs, repeated attempts, and runs"
+    " that send mostly old conversions. A hash is a coded form of an e-mail address. A decision ID"
+    " is LiveIntent's ID of a click in an e-mail. LiveIntent can match a conversion only by one of"
+    " these two. It publishes no match rate, so there is none here."
 )
 
 
@@ -188,9 +191,9 @@ def _advice(overview: Overview) -> str:
     lines = "".join(f"<li>{text(line)}</li>" for line in overview.advice)
     return (
         '<section class="advice"><h2>To match more, the most useful first</h2>'
-        "<p>Numbers of conversions are of the last 30 days. Names in"
-        " <code>this type</code> tell whoever runs the pipeline which column or setting is"
-        f" meant.</p><ol>{lines}</ol></section>"
+        "<p>Numbers of conversions are of the last 30 days. Do not add them up: the same conversion"
+        " may be in several. Names such as <code>email</code> are of columns and settings, for"
+        f" whoever runs the pipeline.</p><ol>{lines}</ol></section>"
     )
 
 
@@ -232,7 +235,7 @@ def _months(overview: Overview) -> str:
     for name in currencies:
         heads += [f"value, {text(name) or 'no currency'}", "on average"]
     special = sum(month.special for month in overview.months)
-    intro = "All that LiveIntent got, this month up to now."
+    intro = "All that LiveIntent got, by regular and special runs, this month up to now."
     if special:
         intro += f" {special:,} of these came by special runs."
     return markup.section("Month by month", intro, markup.table("", heads, rows))

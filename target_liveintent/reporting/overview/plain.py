@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+from collections.abc import Collection
 from typing import NamedTuple
 
 from target_liveintent.conversions import WINDOWS
@@ -10,6 +11,7 @@ from target_liveintent.reporting.run_report.tally import FIELDS
 from target_liveintent.run import counted
 
 OPERATOR = "whoever runs the pipeline"
+_TOO_OLD = "event_too_old"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
 _TAKEN_WORDS = (
     f"{WINDOWS['web'] // 86_400} days ({WINDOWS['offline'] // 86_400} days for offline ones)"
@@ -28,7 +30,7 @@ REASONS = {
     "invalid_event_time": PlainReason(
         "a time that cannot be read", "Supply `event_time` in the form 2026-11-26T05:17:00Z."
     ),
-    "event_too_old": PlainReason(
+    _TOO_OLD: PlainReason(
         "older than LiveIntent takes",
         f"LiveIntent takes conversions for {_TAKEN_WORDS}, so send them earlier.",
     ),
@@ -181,6 +183,26 @@ def what_waits(since: dt.datetime, now: dt.datetime) -> str:
     return (
         "What waits is sent by the first run that succeeds. LiveIntent takes a conversion for"
         f" {_TAKEN_WORDS}, so what happened since then is not lost before {last.day} {last:%B}."
+    )
+
+
+def what_is_kept(reasons: Collection[str], now: dt.datetime) -> str:
+    """Return whether conversions are lost that could not be sent for some reasons.
+
+    Args:
+        reasons: The reasons, at least one.
+        now: The moment, in the zone in which days are said.
+    """
+    kept = (
+        f"Is anything lost? Each of these conversions is kept as a dead letter, a line in a file of"
+        f" {OPERATOR}. LiveIntent takes a conversion for {_TAKEN_WORDS}"
+    )
+    if set(reasons) == {_TOO_OLD}:
+        return f"{kept}, so these are too late for it."
+    last = now + _TAKEN_FOR
+    return (
+        f"{kept}, so what happens today can be sent until {last.day} {last:%B}: ask {OPERATOR} to"
+        " fix the cause and to send it again. What is older than LiveIntent takes is lost for it."
     )
 
 

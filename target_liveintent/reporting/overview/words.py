@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
-from collections.abc import Iterable, Iterator
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 
 from target_liveintent.reporting.overview.figures import (
@@ -28,6 +28,7 @@ from target_liveintent.reporting.overview.model import (
     Cause,
     Change,
     Compared,
+    LastRun,
     Number,
     Overview,
     Usual,
@@ -165,11 +166,39 @@ def verdict(overview: Overview) -> str:
     if last is None:
         return "No run has come yet."
     if overview.causes:
-        cause = overview.causes[0].cause
-        return _OTHERS if cause == FAILED and last.ending == DONE else _VERDICT_OF[cause]
+        return _verdict_of_cause(overview, last)
     if overview.as_of - last.ended_at > dt.timedelta(hours=24):
         return "No run came in the last 24 hours."
     return _verdict_of_figures(overview)
+
+
+def _verdict_of_cause(overview: Overview, last: LastRun) -> str:
+    """Return the verdict for the worst cause, and since when figures have been worse."""
+    cause = overview.causes[0].cause
+    if cause == FAILED and last.ending == DONE:
+        return _OTHERS
+    worse = _still_worse(overview)
+    letters = [since for figure, _, since in worse if figure == DEAD_LETTERS]
+    if cause == MORE_LETTERS and letters:
+        return f"Since {day_words(letters[0])}, more than usual could not be sent."
+    also = f" {_since_when(worse)}" if worse and cause in {UNUSUAL, MORE_LETTERS} else ""
+    return f"{_VERDICT_OF[cause]}{also}"
+
+
+def _still_worse(overview: Overview) -> list[tuple[str, str, dt.date]]:
+    """Return what is as bad as it has been for days: the figure, in words, and since when."""
+    return [
+        (one.figure, f"{_subject(one)} has been {_direction(one)}", one.worse.since)
+        for one in overview.figures
+        if one.worse and than_before(one)
+    ]
+
+
+def _since_when(worse: Sequence[tuple[str, str, dt.date]]) -> str:
+    """Return since when something has been worse, in a sentence."""
+    _, words, _ = worse[0]
+    what = f"{words[0].lower()}{words[1:]}" if len(worse) == 1 else "some figures have been worse"
+    return f"Since {day_words(min(since for *_, since in worse))}, {what} than before."
 
 
 def _verdict_of_figures(overview: Overview) -> str:
@@ -178,8 +207,8 @@ def _verdict_of_figures(overview: Overview) -> str:
         return "No conversion was sent in the last 24 hours."
     if conversions.usual is None:
         return "It is too early to say what is usual."
-    if worse := [one.worse.since for one in overview.figures if one.worse and than_before(one)]:
-        return f"Today is like the days before it, but worse than before {day_words(min(worse))}."
+    if worse := _still_worse(overview):
+        return _since_when(worse)
     return _TODAY.get(conversions.verdict or AS_USUAL, "Today is as usual.")
 
 
@@ -208,7 +237,7 @@ def worse_words(overview: Overview) -> Iterator[str]:
         a_day = "" if FIGURES[one.figure].is_share else " a day"
         yield (
             f"{_subject(one)} has been {_direction(one)} since {day_words(one.worse.since)}:"
-            f" {after}{a_day}, after {before}."
+            f" {after}{a_day} instead of {before}."
             + "".join(
                 f" {when}, {_what(words)} changed, a possible cause: {'; '.join(words)}."
                 for when, words in changes_around(overview.changes, one.worse.since)

@@ -35,24 +35,30 @@ _STYLE: Any = Style(
     value_colors=("black",) * 8,
 )
 _UNWANTED = {"defs", "desc", "script", "title", ET.Comment}
-_LABELS = 6
-"""About how many bars have a label below them."""
+_AXIS, _LETTER, _GAP = 330, 7, 12
+"""The length of the bottom axis, the width of a letter below it, and the least gap of labels."""
 
 Bars = Mapping[str, Sequence[float]]
 """A height for each label, by colour of the style sheet; a colour without heights is left out."""
 
 
-def stacked(labels: Sequence[str], bars: Bars, *, all_labels: bool = False) -> str:
+def stacked(labels: Sequence[str], bars: Bars) -> str:
     """Return a chart of bars that stand on each other, the first colour at the bottom."""
     options = _options(short_number)
     chart = pygal.StackedBar(width=_WIDTH, height=_HEIGHT, show_minor_x_labels=False, **options)
     chart.x_labels = labels
-    chart.x_labels_major = labels[:: 1 if all_labels else max(1, len(labels) // _LABELS)]
+    chart.x_labels_major = _with_room(labels)
     columns = list(zip(*bars.values(), strict=True))
     bottom = min((sum(min(height, 0.0) for height in column) for column in columns), default=0.0)
     top = max((sum(max(height, 0.0) for height in column) for column in columns), default=0.0)
     chart.y_labels = ticks(bottom, top)
     return _draw(chart, bars)
+
+
+def _with_room(labels: Sequence[str]) -> Sequence[str]:
+    """Return as many labels as do not run into each other, at equal distances."""
+    room = max(1, _AXIS // (_LETTER * max(map(len, labels), default=0) + _GAP))
+    return labels[:: math.ceil(len(labels) / room) or 1]
 
 
 class Backdrop(NamedTuple):
@@ -82,7 +88,7 @@ def daily(
         width=_WIDTH, height=_HEIGHT, show_minor_x_labels=False, **_options(number)
     )
     chart.x_labels = labels
-    chart.x_labels_major = labels[:: math.ceil(len(labels) / _LABELS)]
+    chart.x_labels_major = _with_room(labels)
     scale = ticks(min([0.0, *heights, *ranges]), max([0.0, *heights, *ranges]))
     chart.y_labels = scale
     low, high = chart.range = scale[0], scale[-1]

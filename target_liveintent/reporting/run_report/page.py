@@ -242,7 +242,7 @@ def _freshness(facts: Facts) -> str:
         "good" if bound <= HOUR else "hold" if bound <= 7 * DAY else "bad" for bound in bounds
     ]
     bars = _by_colour(keys, colours, counts)
-    chart = charts.stacked([words.short_age(bound) for bound in bounds], bars, all_labels=True)
+    chart = charts.stacked([words.short_age(bound) for bound in bounds], bars)
     intro = (
         "Age is the time from the conversion to its sending. LiveIntent advises an hour; it takes"
         " 7 days at most, 30 of source `offline`."

@@ -20,6 +20,11 @@ def percent(part: int, whole: int) -> str:
     return f"{share} %"
 
 
+def of_them(part: int, whole: int) -> str:
+    """Return how many of some things that have just been counted: "203 of them"."""
+    return "all of them" if part == whole else f"{part:,} of them"
+
+
 def age_words(seconds: float) -> str:
     """Return an age in its largest unit: "3 days"."""
     for unit, name in _AGE_UNITS:

@@ -2,10 +2,13 @@
 
 from __future__ import annotations
 
+import os
 from collections.abc import Iterator, Mapping
 
 import msgspec
 
+from target_liveintent.privacy import redact_value
+from target_liveintent.settings import is_url
 from target_liveintent.singer.letters.model import (
     PROSPECTS,
     Addressee,
@@ -83,10 +86,15 @@ def _name(one: Addressee) -> str:
     return f"{one.customer_id}{host}{pixel}"
 
 
+def _whole(path: str) -> str:
+    """Return the absolute path: it says in which folder the command has looked."""
+    return path if is_url(path) else redact_value(os.path.abspath(path))  # noqa: PTH100
+
+
 def _not_shown(found: DeadLetters) -> Iterator[str]:
     others = found.others
     if not found.files:
-        yield f"There are no dead letters: '{found.path}' does not exist."
+        yield f"There are no dead letters: '{_whole(found.path)}' does not exist."
     elif not found.letters:
         yield f"There are no dead letters in '{found.path}'."
     if others.lines:

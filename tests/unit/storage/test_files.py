@@ -12,7 +12,7 @@ import pytest
 
 from target_liveintent.errors import StorageError
 from target_liveintent.storage import files
-from target_liveintent.storage.files import AppendedFile
+from target_liveintent.storage.files import AppendedFile, can_be_written
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -343,3 +343,32 @@ def test_a_failing_replace(path: Path, monkeypatch: pytest.MonkeyPatch, fails: s
         files.replace_file(str(path), "new" if fails == "the rename" else "\ud800")
     assert path.read_text() == "old"
     assert list(path.parent.iterdir()) == [path]
+
+
+# Whether a file can be written
+
+
+def test_what_can_be_written(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The system is asked about the file, or about its folder, where a link leads; none is made."""
+    (tmp_path / "closed").mkdir()
+    for path in (tmp_path / "file", tmp_path / "closed" / "file"):
+        path.touch()
+    for name, place in (("in", "closed/new"), ("out", "new"), ("lost", "nowhere/new")):
+        (tmp_path / name).symlink_to(tmp_path / place)
+    before = sorted(tmp_path.rglob("*"))
+    asked = []
+
+    def access(path: str, mode: int) -> bool:
+        asked.append(mode)
+        return os.path.exists(path) and not path.endswith("closed")  # noqa: PTH110
+
+    monkeypatch.setattr(os, "access", access)
+    can = {path: can_be_written(str(tmp_path / path)) for path in ("file", "new", "out")}
+    can["closed/file"] = can_be_written(str(tmp_path / "closed" / "file"))
+    assert all(can.values()), can
+    assert asked == [os.R_OK | os.W_OK, *[os.W_OK | os.X_OK] * 2, os.R_OK | os.W_OK]
+    for path in ("closed/new", "in", "lost", "closed", "."):
+        assert not can_be_written(str(tmp_path / path)), path
+    assert sorted(tmp_path.rglob("*")) == before
+    monkeypatch.setattr(os, "access", lambda *_: False)
+    assert not can_be_written(str(tmp_path / "file"))

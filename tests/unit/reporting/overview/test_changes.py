@@ -22,7 +22,7 @@ def test_settings() -> None:
             "2026-05-18",
             [
                 "`on_rejection` was set",
-                "`presets` changed",
+                "the ready-made mappings of columns to events (`presets`) changed",
                 "`timezone`: America/New_York became UTC",
             ],
         )

@@ -38,6 +38,14 @@ def wide() -> list[RunEntry]:
     return [*daily(80, 20), *daily(19, 1, streams=streams), entry(at(0), **today)]
 
 
+SCROLLED = """[...document.querySelectorAll(".scroll")].filter(
+  part => part.scrollWidth > part.clientWidth
+).map(part => part.innerText)"""
+TOUCHING = """[...document.querySelectorAll("svg .axis.x")].flatMap(axis => {
+  const labels = [...axis.querySelectorAll("text")].map(label => label.getBoundingClientRect());
+  const seen = labels.filter(box => box.width).sort((one, other) => one.left - other.left);
+  return seen.slice(1).map((box, n) => box.left - seen[n].right).filter(gap => gap < 4);
+})"""
 HISTORIES = {"wide": wide(), "random": random_entries(), "first day": daily(0), "empty": []}
 
 
@@ -54,3 +62,23 @@ def test_nothing_is_cut_off(
         assert shown.evaluate(CUT_OFF) == []
         assert overflow(shown) == 0
         assert faint(shown) == []
+
+
+@pytest.mark.parametrize("width", [360, 1280])
+def test_tables_and_labels_have_room(open_page: OpenPage, tmp_path: Path, width: int) -> None:
+    """No table hides a column behind a scroll bar, and no label of an axis touches the next."""
+    path = tmp_path / "page.html"
+    path.write_text(page(overview(random_entries()), everything().facts()), encoding="utf-8")
+    with open_page(path.as_uri(), width=width) as shown:
+        assert shown.evaluate(SCROLLED) == []
+        assert shown.evaluate(TOUCHING) == []
+
+
+def test_a_small_screen_shows_no_lone_head(open_page: OpenPage, tmp_path: Path) -> None:
+    """Above the days of changes there is no "day" where "what changed" has no room beside it."""
+    path = tmp_path / "page.html"
+    path.write_text(page(overview(random_entries()), None), encoding="utf-8")
+    for width, is_shown in ((360, False), (1280, True)):
+        with open_page(path.as_uri(), width=width) as shown:
+            head = shown.locator("section", has_text="What changed").locator("thead th").first
+            assert head.is_visible() == is_shown

@@ -221,7 +221,7 @@ def test_the_first_lines(html: str, entries: list[RunEntry]) -> None:
     sent = total("delivered")(parts(month))
     yen = sum(one.values["JPY"].events for one in parts(month))
     assert tiles == [
-        (f"{sent:,}", "conversions this month, since 1 May"),
+        (f"{sent:,}", "conversions this month, since 1 May, special runs included"),
         (f"{now:,}", f"in the last 24 hours; usual: {span(low, high, whole)}"),
         (
             percent(hashes),

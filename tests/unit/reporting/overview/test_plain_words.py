@@ -66,8 +66,8 @@ def test_what_fell_weeks_ago_is_not_as_usual() -> None:
     text = page(found, None)
     assert f'<div class="tile bad"><b>60 %</b><span>{HASHES}; {before}</span>' in text
     assert f'<b class="bad long">{before}</b>' in text
-    assert '<p class="verdict calm">Today is like the days before it, but worse' in text
-    assert "worse than before 4 May" in text
+    verdict = f"Since 4 May, the share of conversions {HASHES} has been lower than before."
+    assert f'<p class="verdict calm">{verdict}</p>' in text
 
 
 def test_what_is_good_again_is_as_usual() -> None:
@@ -202,11 +202,12 @@ def test_a_possible_cause() -> None:
     version = "version: target-liveintent 1 became target-liveintent 2"
     assert (
         "On the same day, 1 setting and the version of the program changed, a possible cause:"
-        f" {version}; presets changed."
+        f" {version}; the ready-made mappings of columns to events (presets) changed."
     ) in text
     assert found.advice[0] == (
         f"The share of conversions {HASHES} fell from 100 % to 60 % on 4 May. See whether what"
-        f" changed then is the cause, and correct it: {version}; `presets` changed."
+        f" changed then is the cause, and correct it: {version}; the ready-made mappings of columns"
+        " to events (`presets`) changed."
     )
 
 
@@ -245,10 +246,13 @@ def test_every_reason_and_gap_has_words() -> None:
 
 
 def test_terms() -> None:
-    """Terms of the program are in brackets, once, and hashes and decision IDs are explained."""
+    """Terms of the program are said once or twice, and what the page speaks of is explained."""
     text = plainly(random_entries())
-    assert len(re.findall("dead letter", text, re.IGNORECASE)) == 1
+    assert len(re.findall("dead letter", text, re.IGNORECASE)) == 2
     assert "not sent (dead letters)" in text
+    assert "is kept as a dead letter, a line in a file of whoever runs the pipeline" in text
+    assert text.count("A run is one start of the program") == 1
+    assert text.count("It publishes no match rate") == 1
     assert text.count("A decision ID is LiveIntent's ID of a click in an e-mail") == 1
     assert text.count("A hash is a coded form of an e-mail address") == 1
     assert "no_identity neither an e-mail address nor a decision ID" in text
@@ -287,7 +291,7 @@ def test_nothing_is_said_twice() -> None:
     """What has been worse for days, or has too many dead letters, is not "outside" as well."""
     few = daily(4, 0, streams={"orders": figures(hashes=60)})
     text = plainly([*daily(80, 5), *few])
-    assert f"{HASHES} has been lower since 16 May: 60 %, after 100 %." in text
+    assert f"{HASHES} has been lower since 16 May: 60 % instead of 100 %." in text
     assert "Outside of" not in text
 
 
@@ -297,12 +301,63 @@ def test_many_that_were_not_sent() -> None:
     text = plainly([*daily(40, 1), today])
     assert "More than usual could not be sent today." in text
     assert (
-        "40 conversions could not be sent in the last 24 hours, where 0 are usual; 40 of them"
+        "40 conversions could not be sent in the last 24 hours, where 0 are usual; all of them"
         " for the reason invalid_source: no valid source (web, app or offline). For whoever runs"
-        " it: 40 dead letters in the last 24 hours, where 0 are usual; 40 of them are"
+        " it: 40 dead letters in the last 24 hours, where 0 are usual; all of them are"
         " invalid_source. Since 2026-05-20 12:05 EDT. The source is absent"
     ) in text
     assert "Outside of" not in text
+
+
+def test_usual_numbers_are_whole() -> None:
+    """A tenth of a record is none: the range lies between those of two days."""
+    runs = daily(40, 1)
+    for n, run in enumerate(runs):
+        run.run.streams = {"orders": figures(not_sent={"no_identity": 30 + 7 * (n % 5)})}
+    many = entry(at(0), streams={"orders": figures(not_sent={"no_identity": 203})})
+    usual = re.findall("where (.*?) are usual", plainly([*runs, many]))
+    assert len(usual) == 2
+    assert all(re.fullmatch("[0-9]+ to [0-9]+", one) for one in usual)
+
+
+def test_since_when_more_could_not_be_sent() -> None:
+    """The headline names the day on which it began, and no "today"."""
+    many = daily(9, 0, streams={"orders": figures(not_sent={"no_identity": 60})})
+    text = plainly(
+        [*daily(80, 10, streams={"orders": figures(not_sent={"no_identity": 1})}), *many]
+    )
+    assert "Since 11 May, more than usual could not be sent." in text
+    assert "could not be sent today" not in text
+
+
+def test_a_headline_of_two_sentences() -> None:
+    """What is unusual today does not hide what has been worse for days."""
+    *runs, last = lower_since_weeks()
+    last.run.streams["orders"].not_sent = {"invalid_source": 40}
+    text = plainly([*runs, last])
+    said = f"Since 4 May, the share of conversions {HASHES} has been lower than before."
+    assert f"More than usual could not be sent today. {said}" in text
+
+
+@pytest.mark.parametrize(
+    ("reasons", "said"),
+    [
+        (("no_identity",), "so what happens today can be sent until 27 May: ask whoever runs"),
+        (("no_identity", "event_too_old"), "so what happens today can be sent until 27 May"),
+        (
+            ("event_too_old",),
+            "for 7 days (30 days for offline ones), so these are too late for it.",
+        ),
+    ],
+)
+def test_whether_anything_is_lost(reasons: tuple[str, ...], said: str) -> None:
+    """Until when it can be sent, and by whom; what is too old is lost already."""
+    streams = {"orders": figures(not_sent=dict.fromkeys(reasons, 4))}
+    text = plainly(daily(20, streams=streams))
+    assert "Is anything lost? Each of these conversions is kept as a dead letter" in text
+    assert said in text
+    assert ("can be sent until" in text) == (reasons != ("event_too_old",))
+    assert "Is anything lost?" not in plainly(daily(20))
 
 
 # Charts and tiles

@@ -68,19 +68,21 @@ def test_horizontal_bars_are_apart(count: int) -> None:
 
 
 @pytest.mark.parametrize(
-    ("bars", "all_labels", "labelled"),
+    ("bars", "name", "labelled"),
     [
-        (7, False, range(7)),
-        (12, False, range(0, 12, 2)),
-        (31, False, range(0, 31, 5)),
-        (31, True, range(31)),
+        (6, "day ", range(6)),
+        (12, "day ", range(0, 12, 2)),
+        (31, "day ", range(0, 31, 6)),
+        (14, "17.8 ms ", range(0, 14, 4)),
+        (12, "", range(12)),
     ],
 )
-def test_labels_below_bars(bars: int, all_labels: bool, labelled: range) -> None:
-    """A few bars have a label each; of many, about six have one, unless all are wanted."""
-    labels = [f"day {n}" for n in range(bars)]
-    svg = charts.stacked(labels, {"good": [1] * bars}, all_labels=all_labels)
-    assert re.findall(">day ([0-9]+)<", svg) == [str(n) for n in labelled]
+def test_labels_below_bars(bars: int, name: str, labelled: range) -> None:
+    """There are as many as have room, so fewer long ones than short ones."""
+    labels = [f"{name}{n}" for n in range(bars)]
+    svg = charts.stacked(labels, {"good": [0] * bars})
+    below = svg.partition('class="axis x')[2]
+    assert re.findall(f">{name}([0-9]+)<", below)[: len(labelled)] == [str(n) for n in labelled]
 
 
 def daily(heights: list[float], *usual: tuple[float, float] | None, mark: int = -1) -> str:

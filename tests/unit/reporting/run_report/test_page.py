@@ -287,14 +287,17 @@ def test_the_days_of_a_chart_of_values(days: int, shown: int) -> None:
 
 
 def test_the_chart_of_latencies() -> None:
-    """It begins and ends one empty step beside the fastest and the slowest request."""
+    """It begins and ends one empty step beside the fastest and the slowest request.
+
+    Every other bar has a label, as long as all of them have no room.
+    """
     run = MadeUpRun()
     run.counts.requests = 3
     run.tally.delivered("orders", [], [], [0.01, 0.012, 0.02])
     part = section(run.page(), "Requests")
     assert re.findall("<title>(.*?)</title>", part) == ["0", "1", "1", "0", "1", "0"]
-    labels = ["7.5 ms", "10 ms", "13.3 ms", "17.8 ms", "23.7 ms", "31.6 ms"]
-    assert re.findall("<text[^>]*>(.*?)</text>", part)[-6:] == labels
+    labels = ["7.5 ms", "13.3 ms", "23.7 ms"]
+    assert re.findall("<text[^>]*>([0-9.]+ ms)</text>", part) == labels
 
 
 def test_requests_of_over_100_seconds() -> None:

@@ -119,7 +119,10 @@ def test_letters_that_do_not_say_when() -> None:
 
 def test_no_letters() -> None:
     """That nothing is there is told from a file without letters."""
-    assert [*as_lines(found())] == ["There are no dead letters: 'x.singer' does not exist."]
+    absent = "There are no dead letters: '{}' does not exist."
+    assert [*as_lines(found())] == [absent.format(Path("x.singer").absolute())]
+    for path in ("/data/x.singer", "s3://bucket/letters"):
+        assert [*as_lines(found(path=path))] == [absent.format(path)]
     assert [*as_lines(found(files=1))] == ["There are no dead letters in 'x.singer'."]
 
 

@@ -1,0 +1,74 @@
+"""Environment variables without `--config=ENV`: a run that would not obey them says so."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from integration_support import LETTERS, numbered, order, schema
+
+if TYPE_CHECKING:
+    from faulty_server import FaultyServer
+    from integration_support import Launcher, Running
+
+PREFIX = "TARGET_LIVEINTENT_"
+
+
+def with_variables(
+    to_server: Launcher, variables: dict[str, str], *arguments: str, **settings: object
+) -> Running:
+    """Run over an event, with the settings in a file and some more in the environment."""
+    env = {f"{PREFIX}{name}": value for name, value in variables.items()}
+    config = str(to_server.config(**settings))
+    run = to_server.command("--config", config, *arguments, env=env, forks=to_server.forks)
+    if "--replay" not in arguments:
+        run.send(schema(), order(1))
+    return run.close_input().wait()
+
+
+@pytest.mark.parametrize("variable", ["DRY_RUN=true", "LIMIT=1"])
+def test_nothing_is_sent(to_server: Launcher, server: FaultyServer, variable: str) -> None:
+    """What should keep a run from sending does so, with the way to do it."""
+    name, value = variable.split("=")
+    run = with_variables(to_server, {name: value})
+    assert (run.code, run.stdout, server.requests) == (2, "", [])
+    assert run.last_line == (
+        "nothing was sent: without --config=ENV, the run does not read the environment, so it would"
+        f" send in spite of {PREFIX}{name}: add --config=ENV, or unset what it must not use"
+    )
+    run = with_variables(to_server, {name: value}, "--config=ENV")
+    assert (run.code, len(server.requests)) == (0, int(name == "LIMIT"))
+    assert "without --config=ENV" not in run.log
+
+
+def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
+    """The same holds for a replay; one with --dry-run sends nothing, so a warning will do."""
+    to_server.run(schema(), *numbered(1, event_time="never"))
+    assert len(to_server.run().letters) == 1
+    run = with_variables(to_server, {"DRY_RUN": "true"}, "--replay")
+    assert (run.code, server.requests) == (2, [])
+    assert (to_server.folder / LETTERS).exists()
+    run = with_variables(to_server, {"DRY_RUN": "true"}, "--replay", "--dry-run")
+    assert (run.code, server.requests) == (0, [])
+    assert f"does not use {PREFIX}DRY_RUN: " in run.warnings[0]
+
+
+def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:
+    """A warning names them, and never their values; equal ones are no matter."""
+    variables = {
+        "AUTH_TOKEN": "s3cr3t-token",
+        "TIMEZONE": "Mars/Olympus",
+        "PIXEL_ID": "eight",
+        "CUSTOMER_ID": "a-1b2c",
+        "LEDGER": "true",
+        "LOGLEVEL": "INFO",
+    }
+    run = with_variables(to_server, variables)
+    assert (run.code, len(server.requests)) == (0, 1)
+    (warning,) = run.warnings
+    assert warning == (
+        "without --config=ENV, the run does not read the environment, so it does not use"
+        f" {PREFIX}AUTH_TOKEN, {PREFIX}PIXEL_ID, {PREFIX}TIMEZONE: add --config=ENV, or unset what"
+        " it must not use"
+    )
+    assert not {"s3cr3t-token", "Mars"} & set(run.log.replace("/", " ").split())
