@@ -102,7 +102,8 @@ class Client:
                 return Verdict.DENIED
             self._headers = present
             _logger.info(
-                "the API denied access; auth_token_path now holds another token: the run uses it"
+                "the API denied access, but auth_token_path now contains another token: the run"
+                " continues with it"
             )
             return Verdict.ROTATED
 

@@ -48,7 +48,10 @@ def _path(url: str) -> Path:
         parts = urlsplit(url)
         path = urllib.request.url2pathname(parts.path)
     except ValueError:
-        msg = "the BATCH message names a file with an invalid URL: this is an error in the tap"
+        msg = (
+            "the BATCH message names a file with an invalid URL: report this to the maintainers of"
+            " the tap"
+        )
         raise InputError(msg) from None
     if parts.scheme != "file":
         msg = (
@@ -58,8 +61,8 @@ def _path(url: str) -> Path:
         raise InputError(msg)
     if "\0" in path:
         msg = (
-            "the BATCH message names a file whose path contains a NUL character: this is an error in"
-            " the tap"
+            "the BATCH message names a file whose path contains a NUL character: report this to"
+            " the maintainers of the tap"
         )
         raise InputError(msg)
     return Path(path)

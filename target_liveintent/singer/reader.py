@@ -280,7 +280,8 @@ def _decode(decode: Callable[[Any], Any], text: bytes | msgspec.Raw) -> Any:
     try:
         return decode(strict)
     except msgspec.ValidationError as error:
-        msg = f"not what a tap sends: {error}"  # The error has types and places, never a value.
+        # The error has types and places, never a value.
+        msg = f"not a valid Singer message: {error}"
     except (msgspec.DecodeError, RecursionError, ArithmeticError):
         msg = "nested too deeply, or a number that is too long"
     raise InputError(msg)

@@ -384,7 +384,10 @@ def test_a_rotated_token(
     assert set(used) == {f"Bearer {TOKEN}", f"Bearer {new}"}
     accepted = 20
     assert len(used) <= accepted + at_once  # Each request in flight was denied at most once.
-    told = "the API denied access; auth_token_path now holds another token: the run uses it"
+    told = (
+        "the API denied access, but auth_token_path now contains another token: the run continues"
+        " with it"
+    )
     assert run.log.count(told) == 1
     assert TOKEN not in run.log
     assert new not in run.log

@@ -206,7 +206,7 @@ def test_a_timezone_that_is_never_used(to_server: Launcher) -> None:
     ):
         messages = (schema("orders", COLUMNS), sale(1, created=created))
         run = explain(to_server, *messages, config={**config, "timezone": timezone})
-        said = "  WARNING: setting 'timezone' has no effect on the event times of orders: "
+        said = "  WARNING: setting 'timezone' has no effect on the event times of orders, because "
         assert (said in run.stdout) == is_said
 
 

@@ -37,7 +37,7 @@ def test_local_times(
     command = ("run", "--no-install", "--full-refresh", "tap-postgres", "target-liveintent")
     settings = {**orders, **account, "TARGET_LIVEINTENT_TIMEZONE": "America/New_York"}
     settings["TARGET_LIVEINTENT_LEDGER"] = "false"  # The same rows are sent twice.
-    warning = "setting 'timezone' has no effect on the event times of public-orders: "
+    warning = "setting 'timezone' has no effect on the event times of public-orders, because "
 
     done = project.run(*command, **settings)
     assert done.returncode == 0, done.stderr[-3000:]

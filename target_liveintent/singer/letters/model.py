@@ -11,8 +11,8 @@ import msgspec
 
 VERSION = 1
 PROSPECTS = {
-    "sends": "a replay sends now",
-    "leaves_out": "a replay leaves out unless replay_unconfirmed is set, as LiveIntent may have"
+    "sends": "a replay sends them now",
+    "leaves_out": "a replay sends them only with replay_unconfirmed, because LiveIntent may have"
     " counted them",
     "other_account": "written for another account or pixel, so a replay with these settings keeps"
     " them",

@@ -353,7 +353,7 @@ def test_a_schema_changes_the_columns() -> None:
         ('{"type":"RECORD","stream":"","record":{}}', "a RECORD message without a stream"),
         ('{"type":"RECORD","stream":"a\\nb","record":{}}', "name cannot be printed"),
         ('{"type":"RECORD","stream":"s"}', "a RECORD message without a record"),
-        ('{"type":"RECORD","stream":"s","record":null}', "not what a tap sends"),
+        ('{"type":"RECORD","stream":"s","record":null}', "not a valid Singer message"),
     ],
 )
 @pytest.mark.parametrize("is_known", [False, True])
