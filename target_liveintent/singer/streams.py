@@ -59,7 +59,10 @@ class StreamsThatCame(dict[str, list[_Of]]):
 
     def __missing__(self, stream: str) -> NoReturn:
         """Blame the tap."""
-        msg = f"stream '{stream}' has a record before its SCHEMA: this is an error in the tap"
+        msg = (
+            f"stream '{stream}' has a record before its SCHEMA: report this to the maintainers of"
+            " the tap"
+        )
         raise RecordsWithoutSchemaException(msg)
 
 
