@@ -202,7 +202,7 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Check `ledger_url` and its password; the database is asked when the run begins."""
     if "ledger_url" not in given:
         if "ledger_password" in given:
-            yield "setting 'ledger_password' is that of the database of 'ledger_url': set it, too"
+            yield "setting 'ledger_password' has no effect without 'ledger_url': set that, too"
         return
     # Meltano gives each setting its default, so the default says nothing.
     if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
@@ -218,7 +218,8 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
         )
     elif "ledger_password" in given and (":" in before_host or _PASSWORD_OF_URL.search(rest)):
         yield (
-            "setting 'ledger_password' takes the place of the password in 'ledger_url': remove that"
+            "settings 'ledger_password' and 'ledger_url' both contain a password: remove the one in"
+            " 'ledger_url'"
         )
     if importlib.util.find_spec("psycopg") is None:
         yield (

@@ -151,14 +151,14 @@ def check_environment(config: _ConfigInput, logger: logging.Logger, *, dry_run: 
     if harmless:
         logger.warning(
             "without --config=ENV, the run does not read the environment, so it does not use %s:"
-            " add --config=ENV, or unset what it must not use",
+            " add --config=ENV, or unset these variables",
             ", ".join(harmless),
         )
     if unread.guards and not sends_nothing:
         msg = (
             "nothing was sent: without --config=ENV, the run does not read the environment, so it"
-            f" would send in spite of {', '.join(unread.guards)}: add --config=ENV, or unset what"
-            " it must not use"
+            f" would send events although {', '.join(unread.guards)} is set: add --config=ENV, or"
+            " unset these variables"
         )
         raise ConfigurationError(msg)
 

@@ -16,7 +16,7 @@ def stopped_by(signum: int) -> str:
 
 
 def afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
-    """Return what goes on after a stopped run."""
+    """Return what to do, or what happens next, after a stopped run."""
     if replay is not None:
         return "run the replay again to send the rest"
     if counts.is_replay:  # It has no STATE.
@@ -25,7 +25,7 @@ def afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
 
 
 def what_waits(output: StateOutput, ledger: EventLedger | None) -> str:
-    """Return what a stopped run waits for, which does not end."""
+    """Return what keeps a stopped run from ending, as a clause."""
     if output.waiting:
         return "nobody has read STATE from standard output"
     if ledger is not None and ledger.waits_for:

@@ -66,7 +66,7 @@ def case_problems(columns: Iterable[str]) -> Iterator[str]:
 def similar_columns(stream: str, columns: Columns, keys: Sequence[str]) -> Iterator[str]:
     """Yield a warning for each column that is ignored and nearly has the name of one that counts.
 
-    If that one is there as well, the other is none that is misspelled.
+    A column that has nearly the name of one that is there as well is not misspelled.
     """
     absent = [field.name for field in FIELDS if field.name not in columns.names]
     for name in columns.names:

@@ -34,7 +34,7 @@ def test_nothing_is_sent(to_server: Launcher, server: FaultyServer, variable: st
     assert (run.code, run.stdout, server.requests) == (2, "", [])
     assert run.last_line == (
         "nothing was sent: without --config=ENV, the run does not read the environment, so it would"
-        f" send in spite of {PREFIX}{name}: add --config=ENV, or unset what it must not use"
+        f" send events although {PREFIX}{name} is set: add --config=ENV, or unset these variables"
     )
     run = with_variables(to_server, {name: value}, "--config=ENV")
     assert (run.code, len(server.requests)) == (0, int(name == "LIMIT"))

@@ -495,7 +495,10 @@ def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
 def test_two_passwords_of_the_database(url: str) -> None:
     """It is in the setting for it, or in the URL."""
     found = problems({**GOOD, "ledger_url": url, "ledger_password": "pa/ss@word"})
-    said = "setting 'ledger_password' takes the place of the password in 'ledger_url': remove that"
+    said = (
+        "settings 'ledger_password' and 'ledger_url' both contain a password: remove the one in"
+        " 'ledger_url'"
+    )
     assert found == [said]
     for plain in ("postgresql://loader@db.example.com/l", "postgresql://db.example.com:5432/l"):
         assert problems({**GOOD, "ledger_url": plain, "ledger_password": "pa/ss@word"}) == []
@@ -504,5 +507,5 @@ def test_two_passwords_of_the_database(url: str) -> None:
 def test_a_password_of_no_database() -> None:
     """The ledger would be a file, where a database was meant."""
     found = problems({**GOOD, "ledger_password": "pa/ss@word"})
-    said = "setting 'ledger_password' is that of the database of 'ledger_url': set it, too"
+    said = "setting 'ledger_password' has no effect without 'ledger_url': set that, too"
     assert found == [said]
