@@ -13,12 +13,12 @@ from singer_sdk.target_base import Target
 
 from target_liveintent.conversions import EventBuilder, Rejection, watch_zone
 from target_liveintent.errors import InputError
-from target_liveintent.mapping import RecordConverter, StreamPlan
+from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
 from target_liveintent.run import Run
 from target_liveintent.settings import Settings
-from target_liveintent.singer import RecordValidator, ReplayConverter, Stream
+from target_liveintent.singer import RecordValidator, ReplayConverter
 
 
 class RunSink(Sink):

@@ -23,8 +23,9 @@ from singer_sdk.target_base import Target
 
 from target_liveintent import config
 from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.delivery import Suspicion
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping import StreamPlan, preset_text
+from target_liveintent.mapping import Stream, StreamPlan, preset_text
 from target_liveintent.privacy import hide_token, protect_logging
 from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
 from target_liveintent.run import Closed, Run, parts_of
@@ -38,7 +39,6 @@ from target_liveintent.singer import (
     ReplayCommand,
     StateOutput,
     StopSignals,
-    Stream,
     StreamMaps,
     StreamRegistry,
     afterwards,
@@ -123,8 +123,8 @@ class TargetLiveIntent(Target):
         tally = self._reporter.tally
         output = StateOutput()
         # An API that accepts nothing may do so as only the bad events are left to be replayed.
-        accepted = replay is not None
-        parts = parts_of(self.settings, self.logger, run_id=self.run_id, accepted=accepted)
+        suspicion = Suspicion(accepted=replay is not None)
+        parts = parts_of(self.settings, self.logger, run_id=self.run_id, suspicion=suspicion)
         parts = parts._replace(
             write_state=output.write,
             stop_reading=functools.partial(self._stop_reading, parts.ledger),

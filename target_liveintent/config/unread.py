@@ -35,10 +35,12 @@ def unread_variables(
         config: The settings of the run, without those of the environment.
     """
     found = UnreadVariables([], [])
-    for name in READABLE:
-        variable = prefix + name.upper()
+    variables = {name: prefix + name.upper() for name in READABLE}
+    for name, variable in variables.items():
+        if variable not in environment:
+            continue
         try:
-            value = from_environment({variable: environment.get(variable, "")}, prefix).get(name)
+            value = from_environment({variable: environment[variable]}, prefix).get(name)
         except ConfigurationError:  # It fits no setting, so it equals none.
             value = ...
         if value is None or not _differs(name, value, config):

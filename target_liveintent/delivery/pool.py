@@ -187,10 +187,8 @@ class DeliveryPool:
         thread = self._new_thread(self._work)
         try:
             thread.start()
-        except (
-            RuntimeError
-        ):  # The system cannot start another thread: continue with those that exist.
-            if not self._threads:
+        except RuntimeError:  # The system cannot start another thread.
+            if not self._threads:  # Otherwise continue with those that exist.
                 raise
             self._most_threads = self._threads
             return False

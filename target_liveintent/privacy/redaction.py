@@ -20,6 +20,16 @@ from target_liveintent.privacy.identity import MAX_NESTING, scrub
 LONGEST_TEXT = 8_192
 """Characters; a longer text is not a value: no order ID, page or browser is that long."""
 _SHORTEST_TOKEN = 6
+_QUIET = {
+    # Its warnings contain an answer's headers; every outcome is logged elsewhere anyway.
+    "urllib3": logging.ERROR,
+    # Libraries of object stores: at lower levels they log the headers that they sign, with tokens.
+    **dict.fromkeys(
+        ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs"),
+        logging.WARNING,
+    ),
+}
+"""The lowest level of what libraries log, whatever the configuration of the log says of them."""
 _spellings: set[str] = set()
 
 
@@ -82,18 +92,6 @@ def without_secrets(text: str) -> str:
     for spelling in sorted(_spellings, key=len, reverse=True):
         text = text.replace(spelling, "***")
     return scrub(text)
-
-
-_QUIET = {
-    # Its warnings contain an answer's headers; every outcome is logged elsewhere anyway.
-    "urllib3": logging.ERROR,
-    # Libraries of object stores: at lower levels they log the headers that they sign, with tokens.
-    **dict.fromkeys(
-        ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs"),
-        logging.WARNING,
-    ),
-}
-"""The lowest level of what libraries log, whatever the configuration of the log says of them."""
 
 
 class _Redacting(logging.Formatter):

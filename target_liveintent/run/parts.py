@@ -100,7 +100,7 @@ def parts_of(
     clock: Clock = SYSTEM_CLOCK,
     *,
     run_id: str,
-    accepted: bool = False,
+    suspicion: Suspicion | None = None,
 ) -> RunParts:
     """Make what a run works with; the caller replaces what is different for its engine.
 
@@ -109,8 +109,7 @@ def parts_of(
         logger: A dry run shows its events there.
         clock: Tells the time.
         run_id: The ID of the run.
-        accepted: Whether the settings are known to be right, as the API has accepted events of
-            another run with the same settings.
+        suspicion: As in `delivery_of`.
 
     Raises:
         ConfigurationError: If a file or a bucket that the settings name cannot be used.
@@ -126,7 +125,7 @@ def parts_of(
     if ledger is not None:
         places.between_tries = ledger.write  # So that the run's claims do not lapse meanwhile.
     delivered_file = places.delivered(run_id)
-    delivery = delivery_of(settings, client, clock, Suspicion(accepted=accepted))
+    delivery = delivery_of(settings, client, clock, suspicion)
     return RunParts(clock, run_id, delivery, dead_letters, ledger, delivered_file)
 
 

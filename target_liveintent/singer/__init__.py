@@ -1,6 +1,5 @@
 """Singer's side: messages in, and the SDK's stream maps."""
 
-from target_liveintent.mapping import Stream
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.cli import (
     check_environment,
@@ -41,7 +40,6 @@ __all__ = [
     "ReplayConverter",
     "StateOutput",
     "StopSignals",
-    "Stream",
     "StreamMaps",
     "StreamRegistry",
     "afterwards",

@@ -21,10 +21,10 @@ import pyarrow.parquet as pq
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import Conversion, Rejection, positive_integer
-from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.spark.attempts import Attempt, Write
 from target_liveintent.spark.options import Job
+from target_liveintent.spark.shared_folder import check_shared
 from target_liveintent.storage import ObjectStore
 
 _LOGGER = logging.getLogger("target_liveintent.spark")
@@ -84,12 +84,7 @@ class AuditFolder:
 
     def check(self) -> None:
         """Check that the driver has prepared this folder and not another; a task calls this."""
-        if not self._store.exists(_EMPTY):
-            msg = (
-                "option 'audit_path' must name a folder that all machines share: this machine does"
-                " not find the file that the driver wrote there"
-            )
-            raise StorageError(msg)
+        check_shared(self._store, _EMPTY)
 
     def put(self, name: str, rows: pa.Table) -> None:
         """Write a file, which appears whole."""

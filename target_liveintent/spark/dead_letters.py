@@ -14,9 +14,9 @@ import os
 from collections.abc import Iterable
 from typing import IO
 
-from target_liveintent.errors import StorageError
 from target_liveintent.spark.attempts import Attempt, Write
 from target_liveintent.spark.options import Job
+from target_liveintent.spark.shared_folder import check_shared
 from target_liveintent.storage import HEAD, ObjectStore
 
 _LOGGER = logging.getLogger("target_liveintent.spark")
@@ -57,12 +57,7 @@ class DeadLetterFolder:
 
     def check(self) -> None:
         """Check that the driver has prepared this folder and not another; a task calls this."""
-        if not self.store.exists(_NOTE_NAME):
-            msg = (
-                "option 'dead_letter_path' must name a folder that all machines share: this"
-                " machine does not find the file that the driver wrote there"
-            )
-            raise StorageError(msg)
+        check_shared(self.store, _NOTE_NAME)
 
     def begin(self, attempt: Attempt) -> None:
         """Note where the write stands among those of its micro-batch; a task calls this."""
@@ -91,7 +86,7 @@ class DeadLetterFolder:
 
         Args:
             write: The write.
-            attempts: The attempts that have one, of each task that which counts.
+            attempts: The attempts that have such a file, at most one for each task.
         """
         published = self._published_prefix(write)
         for attempt in attempts:

@@ -13,7 +13,7 @@ from typing import NamedTuple
 import pyarrow as pa
 
 from target_liveintent.conversions import EventBuilder, watch_zone
-from target_liveintent.delivery import Client, SharedSuspicion, delivery_of
+from target_liveintent.delivery import SharedSuspicion
 from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import protect_logging
@@ -102,7 +102,7 @@ class _Task:
         self._is_dry = settings.dry_run
         self.tally = new_tally(settings)
         # Attempts at tasks are apart in the ledger, as runs are.
-        parts = parts_of(settings, LOGGER, run_id=attempt.name)
+        parts = parts_of(settings, LOGGER, run_id=attempt.name, suspicion=self._suspicion)
         sent: dict[int, set[str]] = {}
         self.audit = None
         if job.audit_folder and not self._is_dry:
@@ -115,9 +115,6 @@ class _Task:
             ledger = AttemptLedger(sent, ledger, self.audit)
         if not self._is_dry:
             folder.begin(attempt)
-            client = Client(settings, parts.clock)
-            delivery = delivery_of(settings, client, parts.clock, self._suspicion)
-            parts = parts._replace(delivery=delivery)
         parts = parts._replace(
             run_id=attempt.write.name,
             dead_letters=self.dead_letters,

@@ -15,7 +15,8 @@ from target_liveintent.errors import StorageError
 if sys.platform != "win32":
     import fcntl
 
-_BINARY = getattr(os, "O_BINARY", 0)
+BINARY = getattr(os, "O_BINARY", 0)
+"""The flag with which Windows leaves line ends alone; other systems have none."""
 _BLOCK = 65_536
 
 
@@ -94,7 +95,7 @@ class AppendedFile:
             self._file = None
 
     def _open(self) -> int:
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | _BINARY, 0o600)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o600)
         try:
             check_ordinary(os.fstat(file))
             with locked(file):

@@ -16,7 +16,7 @@ from contextlib import AbstractContextManager
 
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.storage.dead_letters import is_marked, is_whole, mark
-from target_liveintent.storage.files import check_ordinary, locked, sync_folder
+from target_liveintent.storage.files import BINARY, check_ordinary, locked, sync_folder
 from target_liveintent.storage.put_back import PutBack, PutBackToFile
 from target_liveintent.storage.replay_files import (
     alone,
@@ -29,8 +29,6 @@ from target_liveintent.storage.replay_files import (
     remove,
     replay_files,
 )
-
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
 class LetterFile:
@@ -181,7 +179,7 @@ class TakenOver:
             return [self._journal(path) for path in leftover(self._prefix, "journal")]
 
     def _remove_finished(self) -> None:
-        """Remove what is there still of parts that were put back, and notes on none."""
+        """Remove what is left of parts that were put back, and notes whose journal is gone."""
         finished = self._back.parts
         journals = set(leftover(self._prefix, "journal"))
         for path in journals:
@@ -198,7 +196,7 @@ class TakenOver:
         while True:
             self._own.complete()  # Otherwise some of those letters would be in two parts.
             try:
-                file = os.open(self._file, os.O_RDWR | os.O_APPEND | _BINARY)
+                file = os.open(self._file, os.O_RDWR | os.O_APPEND | BINARY)
             except FileNotFoundError:
                 return
             try:
@@ -218,7 +216,7 @@ class TakenOver:
 
 def _mark_again(journal: str) -> None:
     """Mark a journal, as the replay that has taken it over may have been killed before that."""
-    file = os.open(journal, os.O_RDWR | os.O_APPEND | _BINARY)
+    file = os.open(journal, os.O_RDWR | os.O_APPEND | BINARY)
     try:
         with locked(file):
             if not is_marked(file):

@@ -19,7 +19,7 @@ from collections.abc import Collection, Iterable
 from typing import Protocol
 
 from target_liveintent.storage.dead_letters import HEAD, DeadLetterFile
-from target_liveintent.storage.files import check_ordinary, sync_folder
+from target_liveintent.storage.files import BINARY, check_ordinary, sync_folder
 from target_liveintent.storage.letter_objects import ENDING
 from target_liveintent.storage.object_store import ObjectStore
 from target_liveintent.storage.replay_files import (
@@ -30,8 +30,6 @@ from target_liveintent.storage.replay_files import (
     replay_files,
     write_new,
 )
-
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
 class PutBack(Protocol):
@@ -49,7 +47,7 @@ class PutBack(Protocol):
 
         Args:
             part: The ID of the part that they are left of.
-            lines: They, each with its line end. There is at least one.
+            lines: The dead letters, at least one, each with its line end.
             like: The file whose owner and mode a new file gets.
         """
 
@@ -105,7 +103,7 @@ class PutBackToFile:
         into that one can write into it, too.
         """
         is_new = not os.path.exists(self._path)  # noqa: PTH110
-        file = os.open(self._path, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+        file = os.open(self._path, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
         try:
             check_ordinary(os.fstat(file))
             if is_new and like is not None and sys.platform != "win32":

@@ -15,12 +15,10 @@ from collections.abc import Iterable, Iterator
 from hashlib import blake2b
 
 from target_liveintent.errors import StorageError
-from target_liveintent.storage.files import sync_folder
+from target_liveintent.storage.files import BINARY, sync_folder
 
 if sys.platform != "win32":
     import fcntl
-
-_BINARY = getattr(os, "O_BINARY", 0)
 
 
 def replay_files(path: str) -> str:
@@ -58,7 +56,7 @@ def write_new(path: str, lines: Iterable[bytes]) -> None:
     """Write a file in one step, and leave nothing behind if that fails."""
     scratch = f"{path}.new"
     try:
-        file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | _BINARY, 0o600)
+        file = os.open(scratch, os.O_WRONLY | os.O_CREAT | os.O_TRUNC | BINARY, 0o600)
         with os.fdopen(file, "wb") as stream:
             stream.writelines(lines)
             stream.flush()
@@ -105,7 +103,7 @@ def alone(lock: str, path: str) -> Iterator[None]:
     """
     with failures_named(f"the lock file of the replay, '{lock}', cannot be opened"):
         while True:
-            file = os.open(lock, os.O_RDWR | os.O_CREAT | _BINARY, 0o600)
+            file = os.open(lock, os.O_RDWR | os.O_CREAT | BINARY, 0o600)
             if not _lock_at_once(file):
                 os.close(file)
                 msg = (

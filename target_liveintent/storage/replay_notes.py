@@ -21,7 +21,7 @@ from typing import IO, Protocol
 
 from target_liveintent.errors import StorageError
 from target_liveintent.storage.dead_letters import message_in
-from target_liveintent.storage.files import append, end_last_line, lines_between
+from target_liveintent.storage.files import BINARY, append, end_last_line, lines_between
 
 _MOST_IN_MEMORY = 8_000_000
 """The most bytes of new dead letters for which there is no scratch file."""
@@ -190,7 +190,7 @@ def _is_number(text: bytes) -> bool:
 
 
 def _opened(path: str) -> int:
-    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | getattr(os, "O_BINARY", 0), 0o600)
+    file = os.open(path, os.O_RDWR | os.O_CREAT | os.O_APPEND | BINARY, 0o600)
     end_last_line(file, lambda _: False)
     return file
 

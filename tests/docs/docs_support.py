@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import fnmatch
 import json
 import os
@@ -11,12 +12,16 @@ import subprocess
 import sys
 import time
 from pathlib import Path
-from typing import Any, NamedTuple
+from typing import TYPE_CHECKING, Any, NamedTuple
 
+import pytest
 import yaml
 from preset_records import sample
 
 import hub
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
 
 ROOT = Path(__file__).parents[2]
 DOCS = ROOT / "docs"
@@ -32,6 +37,17 @@ ELSEWHERE = {
     "spark.md": "tests/spark",
 }
 """Pages whose commands others run."""
+
+
+@contextlib.contextmanager
+def shop_project(folder: Path, api_url: str) -> Iterator[Project]:
+    """A project, as the quickstart leaves it, in a new folder; the test skips without Meltano."""
+    if not MELTANO.exists():
+        pytest.skip("Meltano is not set up: scripts/setup meltano")
+    folder.mkdir()
+    project = Project(folder, api_url)
+    yield project
+    project.close()
 
 
 def pages() -> list[Path]:

@@ -16,11 +16,11 @@ from docs_support import ROOT, Block, Project, blocks, pages, unseen
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
+from target_liveintent.mapping import Stream
 from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.mapping.presets import expand_presets
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.stream_maps import StreamMaps
-from target_liveintent.singer.streams import Stream
 
 if TYPE_CHECKING:
     from collections.abc import Callable

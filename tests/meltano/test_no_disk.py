@@ -4,10 +4,10 @@ from __future__ import annotations
 
 import shutil
 import subprocess
-import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from environments import environment_with
 from meltano_support import ROOT, Project, changed_text, copy_of_an_example, expected, seen
 from object_store import Store
 
@@ -37,17 +37,9 @@ CHECKS = {
 
 
 @pytest.fixture(scope="module")
-def checkers(tmp_path_factory: pytest.TempPathFactory) -> Path:
+def checkers() -> Path:
     """The programs that know these schemas, which ask no network."""
-    folder = tmp_path_factory.mktemp("checkers")
-    subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
-    pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-    done = subprocess.run(
-        [*pip, *CHECKERS], capture_output=True, text=True, timeout=300, check=False
-    )
-    if done.returncode != 0:
-        pytest.skip(f"{', '.join(CHECKERS)} cannot be installed: {done.stderr[-500:]}")
-    return folder / "bin"
+    return environment_with("checkers", *CHECKERS)
 
 
 @pytest.mark.parametrize("name", CHECKS)

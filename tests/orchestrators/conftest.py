@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from docs_support import MELTANO, Project
+from docs_support import shop_project
 from orchestrator_support import Shop
 
 if TYPE_CHECKING:
@@ -18,10 +18,5 @@ if TYPE_CHECKING:
 @pytest.fixture
 def shop(sandbox: Sandbox, tmp_path: Path) -> Iterator[Shop]:
     """A project with a tap that sends six orders, of which three can be sent."""
-    if not MELTANO.exists():
-        pytest.skip("Meltano is not set up: scripts/setup meltano")
-    folder = tmp_path / "shop"
-    folder.mkdir()
-    project = Project(folder, sandbox.url)
-    yield Shop(project)
-    project.close()
+    with shop_project(tmp_path / "shop", sandbox.url) as project:
+        yield Shop(project)

@@ -3,13 +3,10 @@
 from __future__ import annotations
 
 import os
-import shutil
 import subprocess
-import sys
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-import pytest
 from docs_support import DOCS, MELTANO, ROOT, Project
 
 if TYPE_CHECKING:
@@ -113,24 +110,3 @@ def fails_and_recovers(
     fine = health()
     assert fine.code == 0, fine.said
     assert sandbox.stats.duplicates == 0
-
-
-def environment_with(name: str, *requirements: str) -> Path:
-    """Return the programs of a virtual environment of its own, which is kept for the next time.
-
-    Where the requirements cannot be installed, the test skips.
-    """
-    folder = ROOT / "build" / "orchestrators" / name
-    made_from = folder / "made-from"
-    wanted = f"{sys.version} {' '.join(requirements)}"
-    if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
-        shutil.rmtree(folder, ignore_errors=True)
-        subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
-        pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
-        done = subprocess.run(
-            [*pip, *requirements], capture_output=True, text=True, timeout=1200, check=False
-        )
-        if done.returncode != 0:
-            pytest.skip(f"{', '.join(requirements)} cannot be installed: {done.stderr[-500:]}")
-        made_from.write_text(wanted, encoding="utf-8")
-    return folder / "bin"

@@ -5,7 +5,8 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from orchestrator_support import EXAMPLES, Ended, Shop, environment_with, fails_and_recovers
+from environments import environment_with
+from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
 if TYPE_CHECKING:
     from pathlib import Path

@@ -9,8 +9,9 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from environments import environment_with
 from integration_support import wait_until
-from orchestrator_support import EXAMPLES, Ended, Shop, environment_with, fails_and_recovers
+from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
 if TYPE_CHECKING:
     from pathlib import Path

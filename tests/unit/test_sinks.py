@@ -14,10 +14,10 @@ from singer_sdk.exceptions import MissingKeyPropertiesError
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.errors import StreamMappingError
+from target_liveintent.mapping import Stream
 from target_liveintent.mapping.converter import DELETION_COLUMNS, StreamPlan
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.singer.streams import Stream
 from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
 from target_liveintent.target import TargetLiveIntent
 

@@ -14,10 +14,10 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.explain.description import describe
 from target_liveintent.explain.explained import Explained
+from target_liveintent.mapping import Stream
 from target_liveintent.mapping.converter import MappingFailedError, RecordConverter, StreamPlan
 from target_liveintent.singer.explain.inspect import Inspector
 from target_liveintent.singer.stream_maps import StreamMaps
-from target_liveintent.singer.streams import Stream
 from target_liveintent.singer.validation import RecordValidator
 
 COLUMNS = ("event_time", "email", "value")

@@ -1,0 +1,33 @@
+"""Virtual environments of programs that single tests need."""
+
+from __future__ import annotations
+
+import shutil
+import subprocess
+import sys
+from pathlib import Path
+
+import pytest
+
+_FOLDER = Path(__file__).parents[1] / "build" / "environments"
+
+
+def environment_with(name: str, *requirements: str) -> Path:
+    """Return the programs of a virtual environment of its own, which is kept for the next time.
+
+    Where the requirements cannot be installed, the test skips.
+    """
+    folder = _FOLDER / name
+    made_from = folder / "made-from"
+    wanted = f"{sys.version} {' '.join(requirements)}"
+    if not made_from.exists() or made_from.read_text(encoding="utf-8") != wanted:
+        shutil.rmtree(folder, ignore_errors=True)
+        subprocess.run([sys.executable, "-m", "venv", folder], check=True, timeout=120)
+        pip = [folder / "bin" / "pip", "install", "--quiet", "--disable-pip-version-check"]
+        done = subprocess.run(
+            [*pip, *requirements], capture_output=True, text=True, timeout=1200, check=False
+        )
+        if done.returncode != 0:
+            pytest.skip(f"{', '.join(requirements)} cannot be installed: {done.stderr[-500:]}")
+        made_from.write_text(wanted, encoding="utf-8")
+    return folder / "bin"
