@@ -68,7 +68,7 @@ def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:
     (warning,) = run.warnings
     assert warning == (
         "without --config=ENV, the run does not read the environment, so it does not use"
-        f" {PREFIX}AUTH_TOKEN, {PREFIX}PIXEL_ID, {PREFIX}TIMEZONE: add --config=ENV, or unset what"
-        " it must not use"
+        f" {PREFIX}AUTH_TOKEN, {PREFIX}PIXEL_ID, {PREFIX}TIMEZONE: add --config=ENV, or unset these"
+        " variables"
     )
     assert not {"s3cr3t-token", "Mars"} & set(run.log.replace("/", " ").split())
