@@ -175,6 +175,14 @@ class Spark:
         """All that it wrote to its log."""
         return self.log.read_text(encoding="utf-8")
 
+    def wait_for(self, words: str, after: int = 0) -> str:
+        """Wait until its log has these words, and return what it has after that many characters.
+
+        Python workers write to the log on their own: their lines can follow the answer.
+        """
+        wait_until(lambda: words in self.said()[after:], f"{words!r} in {self.log}", 60)
+        return self.said()[after:]
+
     def kill(self) -> None:
         """End it as a power cut would: driver, JVM and tasks."""
         with contextlib.suppress(ProcessLookupError):

@@ -88,7 +88,7 @@ def test_a_failed_write(anywhere: Spark, server: Recorder, folder: Path, audit: 
         f"the write has failed; it delivered {int(count):,} events, which the audit records under"
         f" the name '{write}'"
     )
-    assert failed in anywhere.said()[before:]
+    anywhere.wait_for(failed, before)
 
 
 def test_the_next_attempt_skips_what_was_sent(
@@ -99,7 +99,7 @@ def test_the_next_attempt_skips_what_was_sent(
     given = options(server.url, folder, audit_path=str(audit), max_concurrent_requests=2)
     with closing(Spark(tmp_path / "app", "local[2,4]")) as spark:
         spark.do("write", sql=query(8_000, 2), options=given)
-        assert "dropped" in spark.said()
+        spark.wait_for("dropped")
         asked = spark.do("ask", sql=BY_OUTCOME, audit=str(audit))
     assert asked == [["delivered", "None", "8000"]]
     assert set(ids(server)) == event_ids(range(8_000))

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import os
 from typing import TYPE_CHECKING, Any
 
@@ -26,6 +27,7 @@ if TYPE_CHECKING:
 URL = "memory://bucket/letters"
 
 
+@functools.cache  # A line holds the time at which it was made.
 def line(event_id: str) -> bytes:
     rejection = Rejection("orders", event_id, "no_identity", None, {"value": 1})
     return dead_letter_line(rejection, SETTINGS, "run-1")
