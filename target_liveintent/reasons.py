@@ -42,121 +42,129 @@ def _dropped(meaning: str) -> Reason:
     return Reason(meaning, is_bad=False, replayed=False, letter=False)
 
 
-NO_IDENTITY = "The record has no e-mail address, no hash of one and no decision ID."
-GUESTS = "Guests often have none"
+NO_IDENTITY = "The record has no usable e-mail address, e-mail hash or decision ID."
+GUESTS = "Guest orders often have none"
 REASONS: dict[str, Reason] = {
     "missing_event_time": Reason(
-        "The record has no event time. Map `event_time` to a column that is always filled, and let"
-        " the tap send the rows again: a dead letter keeps the old mapping.",
-        of_letter="The dead letter has no event time, and no setting supplies one. Let the tap send"
-        " the row again.",
+        "The record has no event time. Map `event_time` to a column that is always filled, and load"
+        " the rows again with the tap. A replay does not help, because a dead letter keeps the"
+        " values of the old mapping.",
+        of_letter="The dead letter has no event time, and no setting supplies one. Load the row"
+        " again with the tap.",
     ),
     "invalid_event_time": Reason(
         "The event time cannot be read. Map it as ISO 8601, or as Unix seconds, milliseconds or"
         " microseconds.",
-        of_letter="The event time of the dead letter cannot be read. Write it as ISO 8601 or as"
-        " Unix seconds there, or let the tap send the row again.",
+        of_letter="The event time of the dead letter cannot be read. Correct it in the dead letter"
+        " (ISO 8601 or Unix seconds), or load the row again with the tap.",
     ),
     "event_too_old": Reason(
-        "The event is older than the API accepts: 7 days, or 30 days for source `offline`, less a"
-        " minute. A first run over older rows always has some; in later runs, the tap or the"
-        " schedule is too late."
-        " A replay drops it as `expired`, unless another `default_source` gives it more time.",
+        "The event is older than the API accepts. The limit is 7 days, or 30 days for source"
+        " `offline`; this program stops one minute before it. This is normal for a first run over"
+        " older rows. In later runs, it means that the tap or the schedule runs too late. A replay"
+        " discards the dead letter as `expired`, unless you set a `default_source` that allows"
+        " more time.",
         is_bad=False,
         replayed=False,
     ),
     "event_in_future": Reason(
-        "The event time is more than a minute ahead of this machine's clock. Check `timezone` and"
-        " the column: a planned date is not a conversion.",
-        of_letter="The event time is more than a minute ahead of this machine's clock. Check"
-        " `timezone`; a planned date is not a conversion.",
+        "The event time is more than one minute later than the clock of this machine. Check"
+        " `timezone` and the column that is mapped: a planned date is not a conversion.",
+        of_letter="The event time is more than one minute later than the clock of this machine."
+        " Check `timezone`. A planned date is not a conversion.",
     ),
     "no_identity": Reason(
-        f"{NO_IDENTITY} {GUESTS}; map `source_url`: it holds the decision ID of those who came from"
-        " an e-mail click.",
+        f"{NO_IDENTITY} {GUESTS}. Map `source_url`: it contains the decision ID of customers who"
+        " came from a click in an e-mail. If a value is present but cannot be used, `detail` in"
+        " the dead letter names its column.",
         is_bad=False,
-        of_letter="The dead letter has neither a hash of an e-mail address nor a decision ID, and a"
-        " replay adds none. Delete it, or let the tap send the row again.",
+        of_letter="The dead letter has neither an e-mail hash nor a decision ID that can be used,"
+        " and a replay cannot add one. Delete the dead letter, or load the row again with the tap.",
     ),
     "invalid_source": Reason(
-        "The source is absent or not one of `web`, `app`, `offline`. Map `source`, or set"
+        "The source is missing, or it is not `web`, `app` or `offline`. Map `source`, or set"
         " `default_source`.",
-        of_letter="The source is absent: set `default_source`. Or it is not one of `web`, `app`,"
-        " `offline`: correct it in the dead letter.",
+        of_letter="If the source is missing, set `default_source`. If it is not `web`, `app` or"
+        " `offline`, correct it in the dead letter.",
     ),
     "invalid_pixel_id": Reason(
-        "The pixel ID is absent or not a positive integer. Set `pixel_id`, or map the column.",
-        of_letter="The pixel ID is absent: set `pixel_id`. Or it is not a positive integer: correct"
-        " it in the dead letter.",
+        "The pixel ID is missing, or it is not a positive integer. Set `pixel_id`, or map the"
+        " column.",
+        of_letter="If the pixel ID is missing, set `pixel_id`. If it is not a positive integer,"
+        " correct it in the dead letter.",
     ),
     "missing_key": Reason(
-        "The record has no event ID, and lacks the key properties that one is derived from. Map"
-        " `event_id`."
+        "The record has no event ID, and some of the key properties that the event ID is derived"
+        " from are missing. Map `event_id`."
     ),
     "mapping_failed": Reason(
-        "A stream-map expression failed for this record. Make it null-safe, for instance"
-        " `get('total')`. The dead letter holds the key properties only: fix the map and let the"
-        " tap send the rows again, with `meltano run --full-refresh …`, repeated until it succeeds;"
-        " the ledger makes sure that nothing is sent twice.",
+        "An expression of the stream map failed for this record. Change it so that it accepts"
+        " missing values, for example `get('total')`. The dead letter contains only the key"
+        " properties, so a replay cannot send it. Fix the map and load the rows again with"
+        " `meltano run --full-refresh …`; repeat the command until it succeeds. With the ledger,"
+        " nothing is sent twice.",
         replayed=False,
-        of_letter="The dead letter holds the key properties only, so a replay cannot send it: let"
-        " the tap send the row again.",
+        of_letter="The dead letter contains only the key properties, so a replay cannot send it."
+        " Load the row again with the tap.",
     ),
     "schema_violation": Reason(
-        "The record breaks the tap's own schema (only with `validate_records`). Fix the tap, or set"
-        " `validate_records` to false. In Spark: a value has a type that no column takes, or is"
-        " more than Python can hold."
+        "The record does not match the schema that its own tap sent. This is checked only with"
+        " `validate_records`. Fix the tap, or set `validate_records` to false. In Spark, the reason"
+        " means that a value has a type that no column accepts, or is outside the range that"
+        " Python supports."
     ),
     "refused_by_api": Reason(
-        "The API refused this event alone; `detail` holds what it said, without addresses. Ask your"
-        " account manager what is wrong with it; replay it once that is fixed."
+        "The API refused this single event. `detail` contains the answer of the API, without"
+        " e-mail addresses. Ask your account manager what is wrong with the event, and replay the"
+        " dead letter when that is fixed."
     ),
     "not_processed": Reason(
-        "The API accepted the batch but reported this event as not processed. A replay sends it"
-        " again."
+        "The API accepted the batch, but reported that it did not process this event. A replay"
+        " sends the event again."
     ),
     "api_error": Reason(
-        "The API failed again and again on this event (HTTP 500, 503 or another 5xx, 429, or no"
-        " answer), while it accepted others. LiveIntent may have counted it: a replay leaves it"
-        " out, unless you set `replay_unconfirmed`.",
+        "The API failed repeatedly on this event (HTTP 429, 500, 503 or another 5xx, or no answer),"
+        " but accepted other events. LiveIntent may have counted the event, so a replay sends it"
+        " only if you set `replay_unconfirmed`.",
         replayed=False,
     ),
     "unconfirmed": Reason(
-        "The API answered that it processed a part of the batch, but not which part. The event may"
-        " have been counted, so a replay sends it only with `replay_unconfirmed`.",
+        "The API answered that it processed a part of the batch, but not which part. LiveIntent may"
+        " have counted the event, so a replay sends it only if you set `replay_unconfirmed`.",
         replayed=False,
     ),
     "other_account": Reason(
-        "A dead letter of a replay was written for another account (customer ID and API host) or"
-        " pixel. It stays in the file. Replay it with the settings of its account, or set"
-        " `replay_other_accounts` to send it with these.",
+        "The dead letter belongs to another account (customer ID and API host) or to another pixel,"
+        " so this replay keeps it in the file. Replay it with the settings of its account, or set"
+        " `replay_other_accounts` to send it with the current settings.",
         is_bad=False,
         replayed=False,
     ),
     "expired": _dropped(
-        "The window of a dead letter has closed (7 days after the event, 30 for source `offline`),"
-        " so nobody can send it any more. A replay drops it."
+        "The window of the dead letter is over: 7 days after the event, or 30 days for source"
+        " `offline`. The API does not accept the event any more, so a replay discards the dead"
+        " letter."
     ),
     "deleted": _dropped(
-        "The row was deleted in the source: `_sdc_deleted_at` or `_sdc_lsn_deleted_at` is set in"
-        " the tap's record. Dropped and counted, never kept. A map that reads the column itself"
-        " decides instead."
+        "The row was deleted in the source: the tap's record has a value in `_sdc_deleted_at` or"
+        " `_sdc_lsn_deleted_at`. The program counts the record, but neither sends nor keeps it. If"
+        " your stream map reads that column, the map decides instead."
     ),
     "no_consent": _dropped(
-        "The stream has a column `consent`, and its value in this record is not true, 1,"
-        " `yes` or `granted`. Dropped and counted, never kept."
+        "The stream has a column `consent`, and its value in this record is not true, 1, `yes` or"
+        " `granted`. The program counts the record, but neither sends nor keeps it."
     ),
     "suppressed": _dropped(
-        "The person is in the file of `suppression_path`. Dropped and counted, never kept."
+        "The person is in the file of `suppression_path`. The program counts the record, but"
+        " neither sends nor keeps it."
     ),
     "over_limit": _dropped(
-        "Not sent: the setting `limit` was reached. The next run without it sends them; a replay"
-        " leaves such dead letters in the file."
+        "The run did not send the event, because it reached the setting `limit`. The next run"
+        " without `limit` sends it. A replay keeps such dead letters in the file."
     ),
     "already_sent": _dropped(
-        "The ledger (`ledger_path`, `ledger_url`) knows the event as delivered, in an earlier run"
-        " or in this one."
-        " A changed record under the same event ID is skipped too."
+        "The ledger (`ledger_path`, `ledger_url`) shows that this run or an earlier run delivered"
+        " the event. A changed record with the same event ID is not sent again either."
     ),
 }
 

@@ -300,14 +300,14 @@ class TargetLiveIntent(Target):
         if self._replay is not None:
             self.message_reader.stopped = True
             self.logger.info(
-                "the limit of %s events (setting 'limit') is reached; the other dead letters stay"
+                "the setting 'limit' (events: %s) is reached; the other dead letters stay"
                 " where they are",
                 self.settings.limit,
             )
             return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
-                "the limit of %s events (setting 'limit') is reached; the run writes the other dead"
+                "the setting 'limit' (events: %s) is reached; the run writes the other dead"
                 " letters unchanged to %s",
                 self.settings.limit,
                 self.settings.dead_letter_path,
@@ -315,7 +315,7 @@ class TargetLiveIntent(Target):
             return
         self.message_reader.stopped = True
         self.logger.info(
-            "the limit of %s events (setting 'limit') is reached. The run does not read the rest of"
+            "the setting 'limit' (events: %s) is reached. The run does not read the rest of"
             " the input and writes no STATE, so the next run reads the whole input again and"
             " sends %s",
             self.settings.limit,

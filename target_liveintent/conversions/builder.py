@@ -237,7 +237,7 @@ class EventBuilder:
         if not self._has_decision_id and "decision_id" in columns:
             decided = columns["decision_id"]  # That of the page.
         if decided is None and identity.md5 is None and identity.sha2 is None:
-            _reject("no_identity", None)
+            _reject("no_identity", None, _unusable(identity.notes, columns))
         event = ConversionEvent(
             event_id,
             event_time,
@@ -331,6 +331,15 @@ def _leave_out(name: str, columns: dict[str, Any], left_out: dict[str, int]) -> 
     """Count a column that cannot be sent, and redact it for a dead letter."""
     _count(left_out, name)
     redact_column(columns, name)
+
+
+def _unusable(notes: Sequence[str], columns: Mapping[str, Any]) -> str | None:
+    """Return which columns hold a value that identifies nobody; None if all of them are empty."""
+    found = [name for name in IDENTIFYING if name in notes]
+    # The record has no usable decision ID, so one that is there cannot be used.
+    if "decision_id" not in found and decision_id(columns.get("decision_id")) is not None:
+        found.append("decision_id")
+    return f"the value of {' and of '.join(found)} cannot be used" if found else None
 
 
 def _count(left_out: dict[str, int], name: str) -> None:

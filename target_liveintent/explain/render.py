@@ -13,7 +13,7 @@ from target_liveintent.explain.model import (
     Explanation,
     Records,
 )
-from target_liveintent.run import currency_lines
+from target_liveintent.run import counted, currency_lines
 
 _MAX_UNUSED_COLUMNS = 12
 _NO_PLAN = {"dropped": "  Your map drops it.", "skipped": "  It is skipped: no map names it."}
@@ -92,7 +92,7 @@ def _fields(stream: ExplainedStream) -> Iterator[str]:
 
 def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     yield (
-        f"  Of {records.read:,} records, {records.sent:,} would be sent,"
+        f"  Of {counted(records.read, 'record')}, {records.sent:,} would be sent,"
         f" {records.filtered:,} filtered, {records.rejected:,} rejected"
         f"{f', {records.dropped:,} dropped' if records.dropped else ''}"
         f"{f', {records.kept:,} left in the file' if records.kept else ''}."
@@ -105,13 +105,12 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
         yield f"  {one.reason} ({one.records:,}), event {first.event_id} first{about}:"
         yield f"    {one.meaning}"
     if mapped := records.read - records.filtered - _not_mapped(records):
-        yield from (
-            f"  {name} is empty in all {mapped:,} records." for name in records.always_empty
-        )
+        in_all = "the only record" if mapped == 1 else f"all {mapped:,} records"
+        yield from (f"  {name} is empty in {in_all}." for name in records.always_empty)
     already_shown = {f"{column} empty" for column in records.always_empty}
     for column, count in records.left_out.items():
         if column not in already_shown:
-            yield f"  Left out of events: {column}, {count:,} times."
+            yield f"  Left out of events: {column}, {counted(count, 'time')}."
     yield from (f"  {line}." for line in currency_lines(records.currencies))
     yield from (f"  WARNING: {sentence}." for sentence in warnings)
     yield from (f"  {bytes(example).decode()}" for example in records.examples)

@@ -6,7 +6,7 @@ import logging
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
-from target_liveintent.run import Elsewhere
+from target_liveintent.run import Elsewhere, counted
 
 _INTERVAL = 60.0
 """Seconds between two lines."""
@@ -35,11 +35,12 @@ class WaitLog:
             return
         self._next_of_elsewhere = now + _INTERVAL
         self._logger.info(
-            "%d events have waited %d s for run %s, which has claimed them in the ledger. If that"
-            " run has died, this run sends the events 30 seconds after that",
+            "run %s is sending the same events (%d) and has reserved them in the ledger, so this"
+            " run has waited for %d s. If that run has died, this run sends the events 30 seconds"
+            " later",
+            elsewhere.run_id,
             elsewhere.events,
             now - elsewhere.since,
-            elsewhere.run_id,
         )
 
     def update(self, status: DeliveryStatus) -> None:
@@ -48,18 +49,19 @@ class WaitLog:
         if status.reason is None or now < self._next_line:
             return
         self._next_line = now + _INTERVAL
-        rate = "" if status.rate is None else f", {three_digits(status.rate)} requests a second"
+        rate = "" if status.rate is None else f", {three_digits(status.rate)} requests/s"
         seconds = max(1, round(now - status.since))  # The first second is over soon.
-        wait = (seconds, status.reason, status.waiting, status.window, rate)
+        window = counted(status.window, "request")
+        wait = (seconds, status.reason, status.waiting, window, rate)
         if status.is_outage:
             self._logger.warning(
-                "the API has accepted nothing for %d s: %s; %d batches wait; pace: %d requests in"
+                "the API has accepted nothing for %d s: %s; waiting batches: %d; pace: %s in"
                 " flight%s; the run ends if the API accepts nothing for max_retry_seconds",
                 *wait,
             )
         else:
             self._logger.info(
-                "the run has waited for the API for %d s: %s; %d batches wait; pace: %d requests in"
+                "the run has waited for the API for %d s: %s; waiting batches: %d; pace: %s in"
                 " flight%s",
                 *wait,
             )

@@ -181,7 +181,7 @@ def currency_lines(figures: Sequence[CurrencyFigures]) -> Iterator[str]:
     yield from (one.words for one in figures[:_MOST_CURRENCIES])
     if hidden := figures[_MOST_CURRENCIES:]:
         conversions = sum(one.conversions for one in hidden)
-        yield f"{counted(conversions, 'conversion')} in {len(hidden)} more currencies"
+        yield f"{counted(conversions, 'conversion')} in other currencies ({len(hidden)})"
 
 
 def amount_words(number: Decimal) -> str:

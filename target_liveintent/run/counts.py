@@ -278,10 +278,9 @@ class RunCounts:
             )
         if self.other_accounts:
             yield (
-                f"{self.other_accounts.total()} dead letters were written for another account or"
-                f" pixel ({_accounts(self.other_accounts)}), so this replay does not send them."
-                " Replay them with the settings of their account, or set replay_other_accounts to"
-                " send them with the current settings"
+                f"this replay does not send {counted(self.other_accounts.total(), 'dead letter')}"
+                f" of another account or pixel ({_accounts(self.other_accounts)}). To send them,"
+                " replay them with the settings of their account, or set replay_other_accounts"
             )
         if self.too_large:
             yield (
@@ -328,7 +327,14 @@ class RunCounts:
             yield f"{reason} {count}: {self.what_to_do(reason)}{details.get(reason, '')}"
         if total.not_replayed and not self.dry_run:
             yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
-        if total.rejected and not self.dry_run:
+        if self.is_replay and not self.dry_run:
+            if remaining := total.rejected + total.not_replayed:
+                yield (
+                    f"dead letters that this replay did not send are in {dead_letter_path}"
+                    f"{_names(remaining)}. Another replay has the same result unless you first do"
+                    " what the page 'Reasons' of the documentation says about these reasons"
+                )
+        elif total.rejected and not self.dry_run:
             yield (
                 f"dead letters are in {dead_letter_path}; target-liveintent --replay sends those"
                 " that can be sent"
@@ -366,8 +372,8 @@ def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     for reason, count in lost.items():
         values = frequent(counts.sources) if reason == "invalid_source" else ""
         yield (
-            f"{stream}: {reason} in {count} of {counts.read} records{values}{nothing}; the lines"
-            " after the total say what to do"
+            f"{stream}: {reason} in {count} of {counted(counts.read, 'record')}{values}{nothing};"
+            " the lines after the total say what to do"
         )
 
 
@@ -390,5 +396,5 @@ def _names(counter: Counter[str]) -> str:
 def _accounts(others: Counter[str]) -> str:
     shown = [f"{count} for {name}" for name, count in others.most_common(_MOST_ACCOUNTS)]
     if hidden := len(others) - len(shown):
-        shown.append(f"and {hidden} other accounts or pixels")
+        shown.append(f"and {counted(hidden, 'other')}")
     return "; ".join(shown)

@@ -252,12 +252,12 @@ class Run:
         in_flight, elsewhere = self._parts.delivery.in_flight, self.counts.elsewhere
         if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
             msg = (
-                f"stopped while {elsewhere.events} events waited for run {elsewhere.run_id}, which"
-                " has claimed them in the ledger"
+                f"stopped while events ({elsewhere.events}) waited for run {elsewhere.run_id},"
+                " which is sending the same events and has reserved them in the ledger"
             )
             raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            msg = f"stopped while {in_flight} batches were still being sent"
+            msg = f"stopped while batches ({in_flight}) were still being sent"
             raise DeliveryError(msg)
 
     def finish(self) -> None:

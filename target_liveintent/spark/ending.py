@@ -123,8 +123,8 @@ def abort(job: Job, write: Write, results: Sequence[TaskResult], *, tasks: int) 
     if len(results) < tasks:  # Else a commit has failed, and the history has it.
         done = len(results)
         msg = (
-            f"the write failed; the counts include only the {done} of its {tasks} tasks that"
-            " succeeded"
+            f"the write failed; the counts include only the tasks that succeeded ({done} of"
+            f" {tasks})"
         )
         counts = _sum(results, dry_run=job.dry_run)
         _keep_history(job, write, results, counts, Ending(FAILED, msg))

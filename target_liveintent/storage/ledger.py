@@ -289,8 +289,8 @@ class Ledger:
             self._renewed_at = self._clock.monotonic()
         if self._has_lapsed:
             msg = (
-                "this run was suspended for so long that its claims in the ledger have expired, and"
-                " another run has claimed the same events. This run stops here: start it again"
+                "this run was suspended for so long that its reservations in the ledger expired,"
+                " and another run has reserved the same events. This run stops here: start it again"
             )
             raise StorageError(msg)
         return found.known, found.taken

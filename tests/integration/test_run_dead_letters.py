@@ -112,7 +112,7 @@ def test_a_replay_with_a_limit(target: Launcher, sandbox: Sandbox) -> None:
     assert sorted(left) == ["order-5", "order-6", "order-7", "order-9"]
     for name in ("order-5", "order-6", "order-7"):
         assert left[name] == {**before[name], "run_id": left[name]["run_id"]}
-    assert "the limit of 5 events (setting 'limit') is reached; the run writes the other" in run.log
+    assert "the setting 'limit' (events: 5) is reached; the run writes the other" in run.log
     assert "dead letters unchanged to liveintent-dead-letters.singer" in run.log
     run = replay(target, to="again.singer")
     assert (run.code, sandbox.stats.accepted, sandbox.stats.duplicates) == (0, 8, 0)
@@ -250,8 +250,8 @@ def test_letters_of_another_pixel(to_server: Launcher, server: FaultyServer) -> 
     assert f"not replayed 1 (other_account 1): kept in {LETTERS}" in other.log
     (warning,) = other.warnings
     assert warning.startswith(
-        "1 dead letters were written for another account or pixel"
-        f" (1 for {CUSTOMER} at 127.0.0.1, pixel 2001), so this replay does not send them."
+        "this replay does not send 1 dead letter of another account or pixel"
+        f" (1 for {CUSTOMER} at 127.0.0.1, pixel 2001). To send them, "
     )
     assert other.letters == first.letters  # So that the moved file may be deleted.
     own = replay(to_server, to="once-more.singer", pixel_id=2001)

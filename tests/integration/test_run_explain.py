@@ -235,7 +235,7 @@ def test_a_preset(to_server: Launcher) -> None:
         "Stream Sales.charges (preset stripe_charges)"
         in explain(to_server, split, config=nested).stdout
     )
-    assert "Of 1 records, 1 would be sent" in run.stdout
+    assert "Of 1 record, 1 would be sent" in run.stdout
     assert "ip, " in next(x for x in run.stdout.splitlines() if x.startswith("  Empty:"))
     refunded = changed(of.record, {"status": "failed"})
     run = explain(

@@ -529,7 +529,7 @@ def beside_another(campaign: Campaign, number: int) -> None:
     other, feeding_other = campaign.start(upto, watch=watch)
     campaign.beside.add(f"run-{campaign.runs}")
     # It sends what it alone has read, unless so much of the rest waits that it reads no further.
-    said = "which has claimed them in the ledger"
+    said = "has reserved them in the ledger"
     wait_until(lambda: campaign.requests() > 0 or said in other.log, "the other run", 90)
     campaign.signal(run, number, token=token)
     feeding.join()

@@ -39,6 +39,7 @@ from target_liveintent.reporting.run_report.markup import text
 from target_liveintent.reporting.run_report.model import Facts
 from target_liveintent.reporting.run_report.page import last_run
 from target_liveintent.reporting.run_report.words import percent
+from target_liveintent.run import counted
 
 _MOST_ROWS = 20
 _MOST_CAUSES = 5
@@ -116,7 +117,7 @@ def _tiles(overview: Overview) -> str:
     if month.values:
         worth = month.values[0]
         figure = f"{money(worth.total)} {worth.currency}".strip()
-        tiles.append(("", figure, f"value this month, of {worth.events:,} conversions"))
+        tiles.append(("", figure, f"value this month, of {counted(worth.events, 'conversion')}"))
     cells = "".join(
         f'<div class="tile {kind}"><b>{text(figure)}</b><span>{text(meaning)}</span></div>'
         for kind, figure, meaning in tiles

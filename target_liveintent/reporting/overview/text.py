@@ -6,6 +6,7 @@ from collections.abc import Iterator
 
 from target_liveintent.reporting.overview.figures import (
     AVERAGE_VALUE,
+    CONVERSIONS,
     DEAD_LETTERS,
     DECISION_ID,
     EMAIL_HASH,
@@ -23,6 +24,7 @@ from target_liveintent.reporting.overview.words import (
     verdict,
     worse_words,
 )
+from target_liveintent.reporting.run_report.model import STOPPED
 from target_liveintent.reporting.run_report.words import age_words
 from target_liveintent.run import counted
 
@@ -39,11 +41,22 @@ def health_line(overview: Overview) -> str:
         named = [_cause(overview, one) for one in overview.causes[:_MOST_NAMED]]
         more = len(overview.causes) - _MOST_NAMED
         return "; ".join([*named, *([f"and {more:,} more"] if more > 0 else [])])
+    return f"{_state(overview)}{comparison(overview)}"
+
+
+def _state(overview: Overview) -> str:
+    """Return how the last run ended, and whether that can be compared, where nothing is wrong."""
     last = overview.last_run
-    ended = (
-        f"the last run ended at {moment(last.ended_at, overview.as_of.tzinfo)}; " if last else ""
-    )
-    return f"all is usual: {ended}{comparison(overview)}"
+    when = moment(last.ended_at, overview.as_of.tzinfo) if last else ""
+    if last and last.ending == STOPPED:
+        return (
+            f"the last run was stopped by a signal at {when}; the next run sends what that run did"
+            " not send; "
+        )
+    ended = f"the last run ended at {when}; " if last else ""
+    if overview.figure(CONVERSIONS).usual is None:
+        return f"nothing failed, but there is too little history to say what is usual: {ended}"
+    return f"all is usual: {ended}"
 
 
 def _cause(overview: Overview, cause: Cause) -> str:
@@ -75,7 +88,7 @@ def _lines(overview: Overview) -> Iterator[str]:
     yield comparison(overview)
     if overview.months:
         month = overview.months[0]
-        yield f"This month: {month.delivered:,} conversions since {month.first_day}."
+        yield f"This month: {counted(month.delivered, 'conversion')} since {month.first_day}."
     yield f"Shares: {', '.join(_with_usual(overview.figure(n)) for n in _SHARES)}."
     yield f"Dead letters: {_letters(overview)}."
     if worth := [one for one in overview.figures if one.figure in (TOTAL_VALUE, AVERAGE_VALUE)]:

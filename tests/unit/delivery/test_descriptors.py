@@ -161,7 +161,7 @@ def test_connections_leave_descriptors_for_files(
     limit(left)
     assert most_connections(64) == most
     warning = (
-        "max_concurrent_requests allows 64 requests at the same time, but the limit of open files"
-        f" allows only {most}. "
+        "max_concurrent_requests is 64, but the limit of open files allows fewer requests at the"
+        f" same time ({most}). "
     )
     assert [line.startswith(warning) for line in caplog.messages] == [True] * (most < 64)

@@ -109,7 +109,7 @@ def test_many_currencies() -> None:
     *lines, rest = currency_lines(found.figures)
     assert len(lines) == 10
     assert lines[0].startswith("12 conversions in LXX,")
-    assert rest == "3 conversions in 2 more currencies"
+    assert rest == "3 conversions in other currencies (2)"
 
 
 @pytest.mark.parametrize(
