@@ -62,7 +62,7 @@ REASONS: dict[str, Reason] = {
         "The event is older than the API accepts. The limit is 7 days, or 30 days for source"
         " `offline`; this program stops one minute before it. This is normal for a first run over"
         " older rows. In later runs, it means that the tap or the schedule runs too late. A replay"
-        " discards the dead letter as `expired`, unless you set a `default_source` that allows"
+        " drops the dead letter as `expired`, unless you set a `default_source` that allows"
         " more time.",
         is_bad=False,
         replayed=False,
@@ -142,7 +142,7 @@ REASONS: dict[str, Reason] = {
     ),
     "expired": _dropped(
         "The window of the dead letter is over: 7 days after the event, or 30 days for source"
-        " `offline`. The API does not accept the event any more, so a replay discards the dead"
+        " `offline`. The API does not accept the event any more, so a replay drops the dead"
         " letter."
     ),
     "deleted": _dropped(

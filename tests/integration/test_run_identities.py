@@ -98,7 +98,7 @@ def test_guests(target: Launcher) -> None:
     run = target.run(schema(columns=WITH_ID), *numbered(10), *guests, state(1))
     assert (run.code, run.warnings) == (0, [])
     assert "no_identity 90: " in run.log
-    assert "Guests often have none" in run.log
+    assert "Guest orders often have none" in run.log
 
 
 @pytest.mark.parametrize("is_pasted", [False, True])
@@ -127,7 +127,7 @@ def test_explain(target: Launcher) -> None:
     run.send(opening, *others).close_input().wait()
     assert run.code == 0
     assert "  email reads 'guest_mial', which the tap's SCHEMA does not have; is it" in run.stdout
-    no_identity = "    The record has no e-mail address, no hash of one and no decision ID."
+    no_identity = "    The record has no usable e-mail address, e-mail hash or decision ID."
     assert f"{no_identity} In bookings, email " in run.stdout
     config = target.config(presets={"bookings": "postgres_orders"})
     run = target.command("--config", str(config), "--explain", forks=target.forks)

@@ -158,6 +158,31 @@ def test_an_unusable_decision_id_of_the_url_is_counted(value: str) -> None:
     assert left_out == {"decision_id": 2}
 
 
+@pytest.mark.parametrize(
+    ("columns", "detail"),
+    [
+        ({"email": None, "decision_id": " "}, None),
+        ({"email": "Ann Smith"}, "the value of email cannot be used"),
+        ({"email": None, "md5": "0" * 31}, "the value of md5 cannot be used"),
+        (
+            {"md5": 5, "email": None, "decision_id": "null"},
+            "the value of email and of decision_id cannot be used",
+        ),
+        ({"email": None, "decision_id": ADDRESS}, "the value of decision_id cannot be used"),
+        (
+            {"email": None, "source_url": "https://shop.example/?li_did=undefined"},
+            "the value of decision_id cannot be used",
+        ),
+    ],
+)
+def test_a_rejection_names_the_columns_that_cannot_be_used(
+    columns: dict[str, Any], detail: str | None
+) -> None:
+    """A guest without any value is told from a column with wrong values, which are not shown."""
+    rejected = rejection(order(**columns), left_out={})
+    assert (rejected.reason, rejected.detail) == ("no_identity", detail)
+
+
 def test_what_is_no_event_counts_no_decision_id() -> None:
     """The share of events without an identity is one of those whose columns were all read."""
     left_out: dict[str, int] = {}

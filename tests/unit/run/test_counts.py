@@ -378,6 +378,33 @@ def test_advice_on_what_was_not_sent() -> None:
     assert without_file == sent.partition(", or remove all events")[0]
 
 
+def test_the_end_of_a_replay_does_not_offer_another_one() -> None:
+    """It says which dead letters are left, and when another replay helps; a dry run does not."""
+    for report in (RunCounts(), RunCounts(dry_run=True)):
+        counts = report.of(DEAD_LETTERS)
+        counts.read = 3
+        counts.rejected.update(no_identity=2)
+        counts.not_replayed.update(api_error=1)
+        lines = [*report.advice("letters.singer")]
+        assert not any("--replay sends" in line for line in lines)
+        if report.dry_run:
+            continue
+        assert lines[-1] == (
+            "dead letters that this replay did not send are in letters.singer (no_identity 2,"
+            " api_error 1). Another replay has the same result unless you first do what the page"
+            " 'Reasons' of the documentation says about these reasons"
+        )
+    done = RunCounts()
+    done.of(DEAD_LETTERS).delivered = 3
+    assert [*done.advice("letters.singer")] == []
+
+
+def test_one_record_is_no_plural() -> None:
+    """A warning about a stream of one record does not say "1 records"."""
+    (warning, *_) = _report(1, invalid_source=1).warnings()
+    assert warning.startswith("orders: invalid_source in 1 of 1 record, and no event")
+
+
 def test_how_long_a_run_takes() -> None:
     """The seconds of a run go on from those that had passed before."""
     clock = FakeClock()

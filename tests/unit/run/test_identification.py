@@ -100,7 +100,7 @@ def test_the_warning() -> None:
 UNMAPPED = "No e-mail address is mapped in orders: map email, md5 or sha2."
 IDLE = "In orders, {} had no usable value: check what is mapped there."
 GUESTS = REASONS["no_identity"].meaning
-WITH_PAGES = f"{NO_IDENTITY} Guests often have none."
+WITH_PAGES = f"{NO_IDENTITY} Guest orders often have none."
 
 
 @pytest.mark.parametrize(

@@ -146,7 +146,7 @@ def test_a_rejection_that_ends_a_replay() -> None:
     fake = FakeRun(on_rejection="fail")
     with pytest.raises(TooManyRejectedError) as raised:
         fake.run.take(DEAD_LETTERS, rejection("1", "missing_event_time"))
-    assert "let the tap send the row again" in str(raised.value).lower()
+    assert "load the row again with the tap" in str(raised.value).lower()
     assert " map" not in str(raised.value).lower()
 
 

@@ -167,7 +167,7 @@ def test_a_run_that_stood_still(any_ledgers: Ledgers) -> None:
     assert found.mine == events(3)
     clock.now += 60
     for ask in (ledger.write, lambda: claim(ledger, events(3, 6)), ledger.write):
-        with pytest.raises(StorageError, match=r"suspended for so long that its claims in"):
+        with pytest.raises(StorageError, match=r"suspended for so long that its reservations in"):
             ask()
         clock.now += 1
     ledger.close()

@@ -38,6 +38,29 @@ def test_all_is_usual() -> None:
     )
 
 
+def test_too_little_history() -> None:
+    """In the first two weeks, nothing is called usual, and the line says when that ends."""
+    found = overview(daily(5))
+    assert found.causes == []
+    line = health_line(found)
+    assert line.startswith(
+        "nothing failed, but there is too little history to say what is usual: the last run ended"
+        " at 2026-05-20 12:05 EDT; 100 conversions in the last 24 hours. From "
+    )
+    assert line.endswith("after 14 days of history, each figure is compared with what is usual.")
+
+
+def test_a_stopped_run() -> None:
+    """It is no failure, but the line says so, and what the next run does."""
+    stopped = entry(at(0, 13), ending="stopped", message="stopped by SIGTERM")
+    found = overview([*daily(40), stopped])
+    assert found.causes == []
+    assert health_line(found).startswith(
+        "the last run was stopped by a signal at 2026-05-20 13:05 EDT; the next run sends what that"
+        " run did not send; 200 conversions in the last 24 hours; "
+    )
+
+
 def test_a_failed_run() -> None:
     """Since the first of the runs that failed one after the other."""
     found = overview([*daily(40, 1), entry(at(0, 9), **BROKEN), entry(at(0, 10), **BROKEN)])
@@ -170,7 +193,7 @@ def test_dead_letters_of_a_shop_without_any() -> None:
         "14 dead letters in the last 24 hours, where 0 are usual; 9 of them are `invalid_source`"
     )
     assert cause.since == at(0, 10)
-    assert cause.what_to_do.startswith("The source is absent")
+    assert cause.what_to_do.startswith("The source is missing")
 
 
 def test_dead_letters_before_anything_is_usual() -> None:

@@ -42,7 +42,7 @@ def test_what_did_not_go() -> None:
     )
     assert missing.startswith(
         "10 records were not sent: 4 `no_identity`, 3 `event_too_old`, 2 `unconfirmed`,"
-        " 1 `api_error`. `no_identity`: The record has no e-mail address"
+        " 1 `api_error`. `no_identity`: The record has no usable e-mail address"
     )
     assert late.endswith("3 more come too late to be sent at all.")
 

@@ -132,7 +132,7 @@ def test_requests_without_latencies() -> None:
 
 def test_all_rejected() -> None:
     text = PageReader(MadeUpRun().reject(no_identity=500).page()).text
-    said = "500 records were not sent: 500 no_identity. no_identity: The record has no e-mail"
+    said = "500 records were not sent: 500 no_identity. no_identity: The record has no usable"
     assert said in text
 
 
