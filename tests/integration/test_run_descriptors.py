@@ -62,7 +62,7 @@ def test_a_low_limit_of_open_files(
     assert (run.returncode, run.stdout) == (0, b'{"n": 1}\n'), log
     assert sorted(server.accepted) == sorted(f"order-{n}" for n in range(200))
     assert 2 <= server.busiest <= 12
-    assert log.count("at the same time, but the limit of open files allows only ") == 1
+    assert log.count("the limit of open files allows fewer requests at the same time (") == 1
     assert [letter["reason"] for letter in read_letters(tmp_path / "letters.singer")] == [
         "no_identity"
     ]
