@@ -94,7 +94,7 @@ def test_a_value_that_python_cannot_hold(capsys: pytest.CaptureFixture[str]) -> 
     """It is rejected, as in a task."""
     late = pa.array([253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
     lines = said(capsys, frame(1, ip=late))
-    assert "  Of 1 records, 0 would be sent, 0 filtered, 1 rejected." in lines
+    assert "  Of 1 record, 0 would be sent, 0 filtered, 1 rejected." in lines
     assert any("column ip: Python cannot hold this timestamp" in line for line in lines)
 
 
