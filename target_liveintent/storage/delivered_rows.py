@@ -35,7 +35,10 @@ _KEY = {"type": "string"}
 _TEXT = {"type": ["string", "null"]}
 _TIME = {"type": "string", "format": "date-time"}
 SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
-    "event_id": (_KEY, "The event's ID. Together with `stream` and `pixel_id`, it identifies the event."),
+    "event_id": (
+        _KEY,
+        "The event's ID. Together with `stream` and `pixel_id`, it identifies the event.",
+    ),
     "stream": (_KEY, "The tap's stream that the event came from."),
     "pixel_id": ({"type": "integer"}, "The pixel that the event belongs to."),
     "event_time": (_TIME, "When the conversion happened, in UTC."),
