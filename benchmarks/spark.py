@@ -1,4 +1,4 @@
-"""Measures what sending from Spark takes, beside one target process: docs/scale.md shows it.
+"""Measures what sending from Spark costs, compared with one target process, for docs/scale.md.
 
 Runs in .venv-spark: `scripts/benchmark --spark`. Spark runs each task in a thread on this machine,
 so the result shows how tasks share the API, not how they share the machine: with 100 ms per answer,
@@ -199,7 +199,7 @@ def plan(measured: Measured, details: Details) -> str:
 
 @_details
 def end_of_one(_: Measured, details: Details) -> str:
-    """Return where one target process ends, as a sentence."""
+    """Return the highest rate of one target process, as a sentence."""
     a_day = details.one * _DAY / 1e9
     return (
         f"One target process sends {details.one:,.0f} events a second with {CEILING} requests in"
