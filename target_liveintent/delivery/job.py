@@ -55,7 +55,7 @@ class Job:
     """The delivery of one batch. At most one request of it is in flight.
 
     Attributes:
-        result: What became of the batch so far.
+        result: What became of the batch since its last result.
         isolation: What is still to be sent.
         refused: The events whose refusal is not proven yet.
         was_refused: Whether the API refused a request of it.
@@ -228,7 +228,7 @@ class Job:
         self.refused.clear()
 
     def finished(self, failure: Exception | None = None) -> BatchResult:
-        """Return the result; what is undelivered is in the order of the records."""
+        """Return the last result; what is undelivered is in the order of the records."""
         if self.result.undelivered:
             place = {id(one): n for n, one in enumerate(self.result.batch.conversions)}
             self.result.undelivered.sort(key=lambda one: place[id(one.conversion)])

@@ -325,7 +325,7 @@ class DeliveryMachine:
     # What is finished
 
     def _finish_jobs(self, *changed: Job) -> None:
-        """Put the results of the jobs that are finished into `finished`.
+        """Put the results of jobs that are finished, or in part delivered, into `finished`.
 
         Args:
             changed: The jobs that something happened to. Only they and those with refused events
@@ -345,6 +345,8 @@ class DeliveryMachine:
                 self._finish(job, None)
             elif self._failure is not None:
                 self._finish(job, self._failure)
+            elif job.result.delivered:
+                self.finished.append(job.result.split_off())
 
     def _end_input(self) -> None:
         """Decide about refused events when nothing is left to compare them with."""

@@ -45,7 +45,10 @@ class Batch(msgspec.Struct, eq=False):
 
 
 class BatchResult(msgspec.Struct, eq=False):
-    """The outcome of a batch.
+    """The outcome of a batch, or what was delivered of it so far.
+
+    A batch of which only a part is delivered for now, because the rest is refused or fails, comes
+    back in several results. So the ledger learns in time what the API has confirmed.
 
     Attributes:
         delivered: The conversions that the API processed.
@@ -61,6 +64,8 @@ class BatchResult(msgspec.Struct, eq=False):
         latencies: Seconds that each POST took.
         failure: The exception that ended the delivery early. A conversion that is then neither
             delivered nor refused has no outcome.
+        is_last: Whether the batch is finished now. If not, the result has only delivered events,
+            and the next one of the batch has what came after it.
     """
 
     batch: Batch
@@ -75,13 +80,26 @@ class BatchResult(msgspec.Struct, eq=False):
     throttled: int = 0
     latencies: list[float] = msgspec.field(default_factory=list)
     failure: Exception | None = None
+    is_last: bool = True
+
+    def split_off(self) -> BatchResult:
+        """Return what was delivered as a result that is not the last one, and keep the rest."""
+        part = BatchResult(
+            self.batch,
+            delivered=self.delivered,
+            sent_at=self.sent_at,
+            confirmed=self.confirmed,
+            is_last=False,
+        )
+        self.delivered, self.sent_at, self.confirmed = [], [], []
+        return part
 
 
 class DeliveryStatus(NamedTuple):
     """How far delivery is.
 
     Attributes:
-        batches: How many batches were submitted and not taken back yet.
+        batches: How many batches were submitted whose last result was not taken yet.
         waiting: How many of them wait for a request to start.
         window: The most requests that may be in flight now.
         rate: The most requests a second that may start now; None if there is no limit.
@@ -103,7 +121,7 @@ class Delivery(Protocol):
     """Delivers batches: they are submitted, and their results are taken.
 
     Attributes:
-        in_flight: How many batches were submitted and not taken back yet.
+        in_flight: How many batches were submitted whose last result was not taken yet.
         full: Whether no batch may be submitted now.
         status: How far delivery is.
     """
@@ -122,7 +140,7 @@ class Delivery(Protocol):
         """Note that no batch is submitted before those that are in flight have come back."""
 
     def take(self, seconds: float) -> BatchResult | None:
-        """Take a finished batch back; None if none finished in time, or `wake` ended the wait."""
+        """Take a result; None if there was none in time, or `wake` ended the wait."""
 
     def wake(self) -> None:
         """End the present or the next wait in `take`. Safe in a signal handler."""

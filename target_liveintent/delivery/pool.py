@@ -51,7 +51,7 @@ class DeliveryPool:
         size: The most batches that may be here at the same time.
 
     Attributes:
-        in_flight: How many batches were submitted and not taken back yet.
+        in_flight: How many batches were submitted whose last result was not taken yet.
     """
 
     def __init__(
@@ -109,7 +109,7 @@ class DeliveryPool:
             self._hand_out()
 
     def take(self, seconds: float) -> BatchResult | None:
-        """Take a finished batch back; None if none finished in time, or `wake` ended the wait."""
+        """Take a result; None if there was none in time, or `wake` ended the wait."""
         try:
             result = self._finished.get(seconds > 0, seconds or None)
             while result is None and not seconds:  # It hides no result from who does not wait.
@@ -118,7 +118,7 @@ class DeliveryPool:
             return None
         if isinstance(result, Exception):
             raise result
-        if result is not None:
+        if result is not None and result.is_last:
             self.in_flight -= 1
         return result
 

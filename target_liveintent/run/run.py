@@ -171,7 +171,7 @@ class Run:
     # What comes back
 
     def settle(self, result: BatchResult) -> None:
-        """Book the result of a batch; raise its failure, which ends the run."""
+        """Count a result of a batch; raise its failure, which ends the run."""
         self.counts.requests += result.requests
         self.counts.retries += result.retries
         counts = self.counts.of(result.batch.stream)
@@ -183,7 +183,8 @@ class Run:
         self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
         try:
             self._record_delivered(result)
-            self._conclude(result)
+            if result.is_last:
+                self._conclude(result)
         except StorageError as failure:
             if not self._failed:
                 raise
@@ -211,7 +212,8 @@ class Run:
                         file.sync_batch()
         finally:  # What was confirmed is not sent again, even if a file cannot be written.
             if self._parts.ledger is not None:
-                self._parts.ledger.end(result.batch.number, result.confirmed)
+                note = self._parts.ledger.end if result.is_last else self._parts.ledger.confirm
+                note(result.batch.number, result.confirmed)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch; raise its failure."""

@@ -64,6 +64,11 @@ class AttemptLedger:
                 others = set(map(id, (*claims[number].mine, *claims[number].waiting)))
                 self._audit.already_sent(one for one in conversions if id(one) not in others)
 
+    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        """Note which events of a batch the API has confirmed, while others have no outcome yet."""
+        if self._ledger is not None:
+            self._ledger.confirm(number, confirmed)
+
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         """Note that a batch has its outcome, and which of its events the API confirmed."""
         if self._ledger is not None:

@@ -94,10 +94,20 @@ class EventLedger(Protocol):
             StorageError: If it cannot be used, and that ends the run.
         """
 
+    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        """Note which events of a batch the API has confirmed, while others have no outcome yet.
+
+        The next `claim` or `write` makes it durable.
+        """
+
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         """Note that a batch has its outcome, and which of its events the API confirmed.
 
         The next `claim` or `write` makes it durable.
+
+        Args:
+            number: The number of the batch.
+            confirmed: The events; those that `confirm` has noted are not among them.
         """
 
     def write(self) -> None:
@@ -229,6 +239,16 @@ class Ledger:
         known = self._store.known(asked) if asked else ()
         return [one for key, one in asked.items() if key not in known]
 
+    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        """Note which events of a batch the API has confirmed, while others have no outcome yet."""
+        if not confirmed:
+            return
+        keys = list(self._keys(confirmed))
+        done = set(keys)
+        self._claims[number] = [key for key in self._claims[number] if key not in done]
+        self._underway.difference_update(map(_hash_of, keys))
+        self._note(keys, confirmed)
+
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         """Note that a batch has its outcome, and which of its events the API confirmed."""
         keys = self._claims.pop(number)
@@ -238,6 +258,10 @@ class Ledger:
             return
         if len(confirmed) < len(keys):
             keys = list(self._keys(confirmed))
+        self._note(keys, confirmed)
+
+    def _note(self, keys: list[bytes], confirmed: Sequence[Conversion]) -> None:
+        """Note confirmed events for the store, and remember them."""
         if len(self._recent) >= _RECENT:
             self._less_recent, self._recent = self._recent, set()
         self._recent.update(map(_hash_of, keys))
@@ -246,7 +270,7 @@ class Ledger:
 
     def write(self) -> None:
         """Make durable what was noted, and renew the claims of the run if it is time."""
-        if self._ended or self._must_renew or self._has_lapsed:
+        if self._ended or self._confirmed or self._must_renew or self._has_lapsed:
             self._exchange({})
 
     @property
@@ -303,7 +327,7 @@ class Ledger:
         """Make durable what was noted, and give all claims back."""
         failed_before = self._has_failed
         try:
-            if self._claims or self._ended or failed_before:
+            if self._claims or self._ended or self._confirmed or failed_before:
                 self._tell(None, {}, renews=False)
         except StorageError:
             if not failed_before:  # Otherwise it has been said.

@@ -42,6 +42,9 @@ class LedgerPreview:
             claims[number] = Claim(unsent, [], len(conversions) - len(unsent))
         return claims
 
+    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        """Do nothing: nothing is written."""
+
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         """Do nothing: nothing is written."""
 

@@ -90,7 +90,7 @@ class SimulatedDelivery:
         while result is None and not seconds and self._finished:
             result = self._finished.popleft()
         if result is not None:
-            self.in_flight -= 1
+            self.in_flight -= result.is_last
             self._checks.outcomes.result(result, self._clock.time())
             self._signals.step()
         return result
@@ -159,6 +159,7 @@ class SimulatedDelivery:
         self._checks.requests.answered(request, answer, self._clock.now)
         self._machine.answered(request, answer, self._clock.now)
         self._note_change()
+        self._checks.outcomes.answered(request)
 
     def _note_change(self) -> None:
         """Ask the machine what to do now, after it was told of something."""

@@ -202,6 +202,12 @@ class SimulatedLedger:
             self._batches[number] = list(map(event_key, mine))
         return Claim(mine, waiting, sent, other)
 
+    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        keys = list(map(event_key, confirmed))
+        self._batches[number] = [key for key in self._batches[number] if key not in keys]
+        self._ended += keys
+        self._confirmed += keys
+
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         self._ended += self._batches.pop(number)
         self._confirmed += map(event_key, confirmed)
@@ -238,6 +244,10 @@ class WatchedLedger:
         self._outcomes.committed()
         self._signals.step()
         return claims
+
+    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        self._ledger.confirm(number, confirmed)
+        self._outcomes.noted(confirmed)
 
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         self._ledger.end(number, confirmed)

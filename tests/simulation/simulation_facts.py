@@ -53,6 +53,7 @@ class RunFacts:
         throttled: How many of them came too fast.
         accepted: Events that the API accepted in a clear answer.
         confirmed: Those of them that were accepted by a 204.
+        came_back: Those of them that a result has named.
         unclear: Events of an unclear 200.
         outcomes: What became of each event: `delivered` or a reason.
         letters: The dead letters that were written.
@@ -91,6 +92,7 @@ class RunFacts:
         self.read = self.requests = self.retried = self.throttled = 0
         self.accepted: set[int] = set()
         self.confirmed: set[int] = set()
+        self.came_back: set[int] = set()
         self.unclear: set[int] = set()
         self.outcomes: dict[int, str] = {}
         self.letters: Counter[int] = Counter()

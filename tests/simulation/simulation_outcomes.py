@@ -18,6 +18,7 @@ if TYPE_CHECKING:
     from simulation_facts import Facts
 
     from target_liveintent.delivery import Batch, BatchResult
+    from target_liveintent.delivery.request import Request
 
 MOST_FAULTS = 10
 """Faults of a single event before it may become a dead letter."""
@@ -42,6 +43,7 @@ class OutcomeChecks:
     def finished(self, result: BatchResult, now: float) -> None:
         """Check that refused events without a proof are not judged too early."""
         run, flush = self._facts.run, self._facts.settings.flush_interval_seconds
+        run.came_back.update(map(place_of, result.delivered))
         is_silent = now >= run.submitted_at + SILENT_INTERVALS * flush
         is_over = run.drained or (is_silent and run.newest_accepted > -math.inf)
         rule = "refused events are left unproven only when nothing more comes"
@@ -51,10 +53,19 @@ class OutcomeChecks:
             run.failing_since = math.inf  # These events were at fault, and not the API.
             run.failing_requests = 0
 
+    def answered(self, request: Request) -> None:
+        """Check that what the API accepted comes back, although others of its batch wait."""
+        run = self._facts.run
+        missing = run.accepted.intersection(map(place_of, request.conversions)) - run.came_back
+        require(not missing, "what is delivered does not wait for the rest of its batch", missing)
+
     def result(self, result: BatchResult, unix_time: float) -> None:
         """Check that each event of a batch has one outcome, and a true one."""
         run, batch = self._facts.run, result.batch
-        require(run.batches.pop(batch.number, None) is batch, "a batch comes back once", batch)
+        expected = run.batches.get(batch.number)
+        require(expected is batch, "a batch comes back once", batch)
+        if result.is_last:
+            del run.batches[batch.number]
         for event in result.delivered:
             is_accepted = place_of(event) in run.accepted
             require(is_accepted, "only what the API accepted is delivered", event)
@@ -64,7 +75,7 @@ class OutcomeChecks:
         for undelivered in result.undelivered:
             self._settle(undelivered.conversion, undelivered.reason)
             self._check_reason(undelivered.conversion, undelivered.reason, unix_time)
-        if result.failure is None:
+        if result.is_last and result.failure is None:
             left = [one for one in batch.conversions if place_of(one) not in run.outcomes]
             require(not left, "a batch is finished when each of its events has an outcome", left)
         refused = [one for one in result.undelivered if one.reason == "refused_by_api"]

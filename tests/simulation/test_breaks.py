@@ -10,6 +10,7 @@ from unittest import mock
 import pytest
 from simulation import violation_in
 
+from target_liveintent.delivery import BatchResult
 from target_liveintent.delivery.isolation import Isolation
 from target_liveintent.delivery.job import Job
 from target_liveintent.delivery.machine import DeliveryMachine
@@ -24,14 +25,13 @@ from target_liveintent.run.state_gate import StateGate
 if TYPE_CHECKING:
     from collections.abc import Callable
 
-    from target_liveintent.delivery import Batch, BatchResult
+    from target_liveintent.delivery import Batch
     from target_liveintent.storage import Claim
 
 MOST_HISTORIES = 2_000
 """As many as the suite plays; a break must be found in one of them."""
 DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
-TOO_MANY_REJECTED = RunCounts.too_many_rejected
-FINISH_BATCH, SUBMIT_ALL = StateGate.finish_batch, Outbox.submit_all
+SUBMIT_ALL, TOO_MANY_REJECTED = Outbox.submit_all, RunCounts.too_many_rejected
 OPEN_BATCH, DIVIDE = StateGate.open_batch, Outbox._divide
 ANSWERED, TAKEN = Pace.answered, Outage.taken
 
@@ -60,10 +60,6 @@ def finish_before_writing(run: Run, result: BatchResult) -> None:
     run._advance_state()
     for undelivered in result.undelivered:
         run._reject(result.batch.stream, undelivered.rejection)
-
-
-def finish_although_rejected(gate: StateGate, number: int, *, rejected: bool = False) -> None:
-    FINISH_BATCH(gate, number, rejected=rejected and False)
 
 
 def release_at_the_end_of_input(outbox: Outbox) -> None:
@@ -137,12 +133,6 @@ BREAKS = {
         lambda _: None,
         "until something is delivered, no STATE passes a rejected record",
     ),
-    "a batch that is refused holds no STATE back": Break(
-        StateGate,
-        "finish_batch",
-        finish_although_rejected,
-        "until something is delivered, no STATE passes a rejected record",
-    ),
     "STATE passes rejected records as soon as the input ends": Break(
         Outbox,
         "submit_all",
@@ -181,6 +171,12 @@ BREAKS = {
         "write_ledger",
         lambda _: None,
         "before STATE, the ledger has what was confirmed",
+    ),
+    "what is delivered comes back with the rest of its batch": Break(
+        BatchResult,
+        "split_off",
+        lambda result: BatchResult(result.batch, is_last=False),
+        "what is delivered does not wait for the rest of its batch",
     ),
     "a run that is stopped goes on": Break(
         DeliveryMachine, "stop", lambda *_: None, "nothing is sent after the stop"

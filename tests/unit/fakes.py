@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import logging
 import math
-from collections import deque
+from collections import defaultdict, deque
 from typing import TYPE_CHECKING, Any
 
 from unit_support import NOW
@@ -147,7 +147,20 @@ def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> lis
         else:
             clock.waits.append(step - clock.now)
             clock.now = step
-    return list(machine.finished)
+    return whole(machine.finished)
+
+
+def whole(results: Iterable[BatchResult]) -> list[BatchResult]:
+    """Put the results of each batch together in its last one."""
+    parts: dict[int, list[BatchResult]] = defaultdict(list)
+    for one in results:
+        parts[one.batch.number].append(one)
+    for *earlier, last in parts.values():
+        assert [one.is_last for one in (*earlier, last)] == [False] * len(earlier) + [True]
+        last.delivered[:0] = [event for one in earlier for event in one.delivered]
+        last.sent_at[:0] = [at for one in earlier for at in one.sent_at]
+        last.confirmed[:0] = [event for one in earlier for event in one.confirmed]
+    return [one for one in results if one.is_last]
 
 
 def deliver(
@@ -212,8 +225,9 @@ class FakeDelivery:
         if not self._finished:
             self._clock.now += seconds
             return None
-        self.in_flight -= 1
-        return self._finished.popleft()
+        result = self._finished.popleft()
+        self.in_flight -= result.is_last
+        return result
 
     def drain(self) -> None:
         self.drained += 1
@@ -326,6 +340,13 @@ class FakeLedger:
                 self._underway[name] = number
                 mine.append(one)
         return Claim(mine, waiting, sent, other)
+
+    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        self._happened.append("ledger confirm")
+        names = [one.event_id for one in confirmed]
+        self._underway = {name: n for name, n in self._underway.items() if name not in names}
+        self._ended += names
+        self._has_ended = True
 
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         self._happened.append("ledger end")

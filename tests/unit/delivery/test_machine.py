@@ -22,6 +22,7 @@ from fakes import (
     event,
     machine_of,
     refusing,
+    whole,
 )
 from unit_support import NOW
 
@@ -681,8 +682,29 @@ def test_what_is_known_when_answers_are_not_waited_for_any_more() -> None:
     machine.answered(first, REFUSED, NOW)
     machine.answered(request(machine), ACCEPTED, NOW)
     machine.give_up()
-    assert [(delivered(one), one.requests) for one in machine.finished] == [(["1"], 2), ([], 1)]
-    assert all(type(one.failure) is DeliveryError for one in machine.finished)
+    results = whole(machine.finished)
+    assert [(delivered(one), one.requests) for one in results] == [(["1"], 2), ([], 1)]
+    assert all(type(one.failure) is DeliveryError for one in results)
+
+
+def test_what_is_delivered_does_not_wait_for_the_rest_of_its_batch() -> None:
+    """A kill between a part and the end of its batch repeats nothing that was confirmed."""
+    machine = machine_of(accepted=True)
+    machine.add(batch("1", "2", "3", "4"))
+    machine.answered(request(machine), REFUSED, NOW)
+    machine.answered(request(machine), ACCEPTED, NOW)
+    (first,) = machine.finished
+    assert (delivered(first), first.sent_at, first.is_last) == (["1", "2"], [NOW] * 2, False)
+    assert first.confirmed == first.delivered
+    assert (first.requests, first.undelivered) == (0, [])  # They come with the last result.
+    machine.answered(request(machine), FAULT, NOW)
+    assert list(machine.finished) == [first]
+    machine.answered(request(machine, NOW + 60), ACCEPTED, NOW + 60)
+    machine.answered(request(machine, NOW + 60), ACCEPTED, NOW + 60)
+    _, second, last = machine.finished
+    assert (delivered(second), second.is_last) == (["3"], False)
+    assert (delivered(last), last.confirmed, last.is_last) == (["4"], last.delivered, True)
+    assert (last.requests, last.retries) == (5, 1)
 
 
 def test_a_later_stop_changes_nothing() -> None:

@@ -20,6 +20,7 @@ from fakes import (
 )
 from unit_support import NOW
 
+from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import OutageError, StorageError, TooManyRejectedError
 from target_liveintent.run.state_gate import Closed
 from target_liveintent.storage.delivered import DeliveredFile
@@ -29,7 +30,7 @@ if TYPE_CHECKING:
     from collections.abc import Sized
     from pathlib import Path
 
-    from target_liveintent.delivery.model import Batch, BatchResult
+    from target_liveintent.delivery.model import Batch
 
 # STATE
 
@@ -222,6 +223,27 @@ def test_rows_are_durable_before_the_ledger() -> None:
         "ledger write",
     ]
     assert ledger.confirmed == ["1"]
+
+
+def test_the_ledger_knows_of_a_part_before_the_rest_of_its_batch() -> None:
+    """A run that is killed while the rest fails repeats only that; STATE waits for all of it."""
+    ledger = FakeLedger([])
+    fake = FakeRun(deliver=None, size=4, parts={"ledger": ledger})
+    for number in range(4):
+        fake.run.take("orders", event(str(number)))
+    fake.run.submit("orders")
+    fake.run.gate.hold("{}")
+    (batch,) = fake.delivery.submitted
+    given = batch.conversions
+    sent = [NOW, NOW]
+    fake.delivery.finish(BatchResult(batch, given[:2], sent, given[:2], is_last=False))
+    fake.tick()
+    assert (ledger.confirmed, fake.run.counts.total.delivered) == (["0", "1"], 2)
+    assert (fake.states, fake.delivery.in_flight) == ([], 1)
+    fake.delivery.finish(BatchResult(batch, given[2:], sent, given[2:], requests=3))
+    fake.run.finish()
+    assert (ledger.confirmed, fake.run.counts.total.delivered) == (["0", "1", "2", "3"], 4)
+    assert (fake.states, fake.run.counts.requests) == (["{}"], 3)
 
 
 @pytest.mark.parametrize("failing", ["write", "sync"])

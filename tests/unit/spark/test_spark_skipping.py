@@ -38,6 +38,9 @@ class Known:
             for number, batch in batches.items()
         }
 
+    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
+        self.calls.append((number, len(confirmed)))
+
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
         self.calls.append(number)
 

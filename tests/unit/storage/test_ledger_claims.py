@@ -104,6 +104,31 @@ def test_when_claims_lapse(ledgers: Ledgers, seconds: float, is_free: bool) -> N
     assert bool(found.mine) == is_free
 
 
+def test_what_is_confirmed_while_the_rest_of_its_batch_waits(any_ledgers: Ledgers) -> None:
+    """It is durable at the next write, and the rest stays claimed."""
+    ledger, other = any_ledgers(run_id="one"), any_ledgers()
+    number, _ = claim(ledger, events(4))
+    ledger.confirm(number, events(2))
+    ledger.write()
+    _, asked = claim(ledger, events(4))
+    assert (asked.mine, asked.waiting, asked.sent) == ([], events(2, 4), 2)
+    _, asked = claim(other, events(4))
+    assert (asked.mine, asked.waiting, asked.sent) == ([], events(2, 4), 2)
+    ledger.end(number, events(2, 3))
+    ledger.write()
+    _, asked = claim(other, events(4))
+    assert (asked.mine, asked.sent) == (events(3, 4), 3)
+
+
+def test_what_is_confirmed_last_is_durable_at_the_close(any_ledgers: Ledgers) -> None:
+    """A run that ends right after it forgets nothing."""
+    ledger = any_ledgers(run_id="one")
+    number, _ = claim(ledger, events(2))
+    ledger.confirm(number, events(1))
+    ledger.close()
+    assert unsent(any_ledgers(), events(2)) == events(1, 2)
+
+
 def test_a_run_renews_its_claims(any_ledgers: Ledgers) -> None:
     """Every few seconds, whatever it is told or asked, or nothing; all claims at once."""
     clock = FakeClock()
