@@ -24,8 +24,10 @@ _QUICK_SHARE = 0.02
 def main() -> int:
     """Run the benchmarks and return the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/benchmark", allow_abbrev=False)
-    parser.add_argument("--quick", action="store_true", help="rough figures, soon")
-    parser.add_argument("--plots", action="store_true", help="the series and plots instead")
+    parser.add_argument("--quick", action="store_true", help="rough figures in less time")
+    parser.add_argument(
+        "--plots", action="store_true", help="measure the series for the plots instead"
+    )
     given = parser.parse_args()
     signal.signal(signal.SIGTERM, lambda *_: sys.exit(143))  # So that all child processes end.
     began = time.perf_counter()
@@ -42,7 +44,7 @@ def main() -> int:
             print(f"benchmark: {error}", file=sys.stderr)
             return 1
     seconds = time.perf_counter() - began
-    show_progress(f"{path.relative_to(processes.ROOT)} is new, after {seconds:.0f} s")
+    show_progress(f"wrote {path.relative_to(processes.ROOT)} after {seconds:.0f} s")
     return 0
 
 
@@ -54,7 +56,7 @@ def _measure_aims(bench: Bench, path: Path, *, quick: bool) -> None:
     results.save(known, path)
     print(tables.terminal(measured))
     if quick:
-        print("\nThese are rough: few events, few runs. Without --quick they count.")
+        print("\nThese figures are rough (few events, few runs). For exact ones, omit --quick.")
 
 
 def _measure_series(bench: Bench, path: Path, *, quick: bool) -> None:

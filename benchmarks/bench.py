@@ -185,7 +185,7 @@ class Bench:
             "dead_letter_path": str(self._folder / "dead-letters.singer"),
             "ledger": not settings.keys().isdisjoint(
                 ("ledger_path", "ledger_url")
-            ),  # The others have none, and orders come again.
+            ),  # The other programs have no ledger, and the orders repeat.
         }
         path.write_bytes(msgspec.json.encode(content))
         target = Path(sysconfig.get_path("scripts")) / "target-liveintent"
@@ -240,7 +240,7 @@ class Bench:
                 )
             if stream.by_time:
                 lines = path.read_bytes().splitlines(keepends=True)
-                lines.sort(key=_created_at)  # All STATEs come first; nobody misses them.
+                lines.sort(key=_created_at)  # All STATEs come first, which does no harm.
                 path.write_bytes(b"".join(lines))
         return path
 

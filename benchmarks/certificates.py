@@ -12,7 +12,7 @@ _SECONDS = 10
 
 
 def make_certificate(openssl: str, certificate: Path, key: Path) -> None:
-    """Make a certificate for 127.0.0.1, which vouches for itself, and its key.
+    """Make a self-signed certificate for 127.0.0.1, and its key.
 
     Args:
         openssl: The program.

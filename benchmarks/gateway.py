@@ -1,4 +1,4 @@
-"""Runs the API as a target meets it in production: nginx with TLS and limits, and an API behind it.
+"""Runs an API as in production: nginx with TLS and limits, and an API behind it.
 
 nginx refuses what comes too fast; its configuration is nginx.conf, beside this file. Behind it is
 the project's sandbox, or the benchmarks' own API where the time of an answer matters.
@@ -63,7 +63,7 @@ class Limit(NamedTuple):
             return f"limit_conn connections {self.connections};"
         if not self.rate:
             return ""
-        # nginx's `burst` is what may come beyond the first request.
+        # nginx's `burst` counts the requests that may come in addition to the first one.
         burst = f" burst={self.burst - 1} nodelay" if self.burst > 1 else ""
         return f"limit_req zone=requests{burst};"
 

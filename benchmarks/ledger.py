@@ -71,12 +71,12 @@ def table() -> str:
     machine = measured.machine
     where = (
         f"Measured on {machine.date}, with Python {machine.python}, on {machine.cores} cores of an"
-        f" {machine.cpu}: CPU time an event, over {measured.events:,} events."
+        f" {machine.cpu}: CPU time of an event, over {measured.events:,} events."
     )
     lines = [
         where,
         "",
-        "| ledger | events by time | more than without | in any order | more than without |",
+        "| ledger | events by time | the ledger adds | events in any order | the ledger adds |",
         "| --- | --- | --- | --- | --- |",
     ]
     names = {
@@ -94,7 +94,7 @@ def table() -> str:
             cells += [f"{found[kind]:.1f} µs", more]
         lines.append(f"| {' | '.join(cells)} |")
     opening = (
-        f"The large file has {measured.size:.0f} bytes a key, and is open after"
+        f"The large file has {measured.size:.0f} bytes for each key. A run opens it in"
         f" {measured.opening:.0f} ms."
     )
     return "\n".join((*lines, "", opening))
@@ -181,7 +181,7 @@ def main() -> int:
     """Measure, and write and print the results; return the exit code."""
     parser = argparse.ArgumentParser(prog="scripts/benchmark --ledger", allow_abbrev=False)
     parser.add_argument("--keys", type=int, default=50_000_000, help="keys in the large file")
-    parser.add_argument("--folder", help="where to put it, in a folder of its own")
+    parser.add_argument("--folder", help="in which folder to put it, in a new subfolder")
     parser.add_argument("--url", help="a PostgreSQL database to measure as well")
     given = parser.parse_args()
     with tempfile.TemporaryDirectory(prefix="liveintent-ledger-", dir=given.folder) as folder:

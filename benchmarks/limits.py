@@ -32,7 +32,7 @@ if TYPE_CHECKING:
 
 RESULTS = Path(__file__).with_name("limits.json")
 _AT_ONCE = 6
-"""Runs at the same time, of those that wait for a limit nearly all of the time."""
+"""How many runs take place at the same time, if they mostly wait for a limit."""
 
 
 def _paced(  # noqa: PLR0913 (the columns of a table)
@@ -48,7 +48,7 @@ def _paced(  # noqa: PLR0913 (the columns of a table)
     is_long: bool = False,
     **settings: Any,
 ) -> Case:
-    """Return a case with a limit of requests per second; at best, none of them waits in vain."""
+    """Return a case with a limit of requests per second. In the ideal, none is refused."""
     limit = Limit(f"{per_second * 60:.0f}r/m", burst, 0, status, retry_after)
     ideal = (batches - burst) / per_second
     return Case(what, limit, batches, ideal, ratio, refused, settings, is_long=is_long)
@@ -176,7 +176,7 @@ def _cell(case: Case, outcomes: Sequence[Outcome]) -> str:
 
 
 def _detail(case: Case, outcome: Outcome) -> str:
-    """Return what counts beside the time of a run."""
+    """Return the figure of a run that counts in addition to its time."""
     if case.workers:
         return f"95 % of answers in {outcome.p95 * 1_000:.0f} ms"
     if case.limit == Limit():

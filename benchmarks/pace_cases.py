@@ -52,7 +52,7 @@ class Figure(NamedTuple):
 
     @property
     def high(self) -> float:
-        """The 90th percentile: as many of the seeds as 18 of 20 are not above it."""
+        """The 90th percentile: 18 of 20 seeds are not above it."""
         return sorted(self.values)[math.ceil(0.9 * len(self.values)) - 1]
 
     @property
@@ -113,7 +113,7 @@ LIMITS = (
 REFUSING = ((0.02, 180), (0.1, 1_200))
 """Shares of requests that are refused at random, and the aims for 1,000 batches, in seconds.
 
-The waits that are asked for take 40 and 220 seconds of them."""
+Of these seconds, the run waits for 40 and 220 because of `Retry-After`."""
 OUTAGES = {
     "503": Reply(0.05, Signal.LIMITED),
     "500": Reply(0.05, Signal.FAULT),
@@ -255,7 +255,8 @@ def outage(kind: str, length: float, seeds: range = range(3)) -> Iterator[Figure
         late.append(first - end)
         failed.append(sum(one.signal is not Signal.TAKEN for one in client.exchanges))
         recovery.append(client.taken(end)[500].answered_at - first)
-    hanging = length < reply.seconds  # Nobody can know of the end of such an outage.
+    # If the outage is over before its first answer, the run cannot notice its end.
+    hanging = length < reply.seconds
     case = f"outage of {length:.0f} s, {kind}"
     yield Figure(case, "requests", failed, 100)
     yield Figure(case, "first request late by, s", late, None if hanging else 15)

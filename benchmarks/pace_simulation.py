@@ -82,7 +82,7 @@ class Bucket:
 
 
 class FixedWindows:
-    """An API that takes so many requests in each window of time.
+    """An API that accepts a fixed number of requests in each window of time.
 
     Args:
         seed: For the seconds to an answer, and for `phase`, the age of the first window.
@@ -186,7 +186,7 @@ class Exchange(NamedTuple):
 
 @dataclasses.dataclass
 class Client:
-    """A client with batches to send, numbered by age; and what became of them.
+    """A client with batches to send, which are numbered by age, and their outcomes.
 
     Attributes:
         pace: Says when the next request may start.

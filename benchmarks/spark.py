@@ -1,4 +1,4 @@
-"""Measures what sending from Spark takes, beside one target process: docs/scale.md shows it.
+"""Measures what sending from Spark costs, compared with one target process, for docs/scale.md.
 
 Runs in .venv-spark: `scripts/benchmark --spark`. Spark runs each task in a thread on this machine,
 so the result shows how tasks share the API, not how they share the machine: with 100 ms per answer,
@@ -148,12 +148,12 @@ def table() -> str:
     if details is not None:
         rows.append(f"| 2 | {CEILING} | {details.two:,.0f} | {details.one:,.0f} |")
         over_tls = f" ({details.tls:.0f} µs over TLS)"
-        size = f" It has {details.size:.0f} bytes in a request."
+        size = f" An event has {details.size:.0f} bytes in a request."
     where = f"On {machine.cores} cores ({machine.cpu}), Python {machine.python}, {machine.date}."
     cost = (
-        f"An event costs {measured.python:.0f} µs of CPU time in Spark's Python workers{over_tls}"
-        f" and {measured.java:.0f} µs in its JVM, from Parquet; {measured.target:.0f} µs in the"
-        f" target, from JSON lines and through a stream map.{size}"
+        f"With Spark, an event from Parquet costs {measured.python:.0f} µs of CPU time in the"
+        f" Python workers{over_tls}, and {measured.java:.0f} µs in the JVM. With the target, an"
+        f" event from JSON lines costs {measured.target:.0f} µs, including the stream map.{size}"
     )
     heads = "| tasks | requests in flight | Spark | one target process |\n| --- | --- | --- | --- |"
     return "\n".join((f"{where} Events a second:", "", heads, *rows, "", cost))
@@ -174,8 +174,8 @@ def tasks(_: Measured, details: Details) -> str:
     heads = "| requests in flight, at most | TLS handshakes | requests |\n| --- | --- | --- |"
     usual, most = details.memory
     said = (
-        f"A Python worker takes {usual:.0f} MiB at its peak (the median), at most {most:.0f} MiB,"
-        " outside of the JVM."
+        f"The median of the peak memory of a Python worker is {usual:.0f} MiB, and the highest peak"
+        f" is {most:.0f} MiB. This memory is outside of the JVM."
     )
     return "\n".join((heads, *rows, "", said))
 
@@ -188,23 +188,23 @@ def plan(measured: Measured, details: Details) -> str:
     bytes_sent = EVENTS * details.size
     a_second = EVENTS / _DAY
     return (
-        f"{EVENTS:,} events a day are {a_second:,.0f} a second on average. They take"
-        f" {python:,.0f} core-hours in Python workers, over TLS, and {java:,.0f} in the JVM:"
-        f" {(python + java) / 24:.1f} cores all day. They are {bytes_sent / 1e9:,.0f} GB of"
-        f" requests, {bytes_sent / _DAY / 1e6:.0f} MB a second. If an answer takes"
-        f" {LATENCY * 1e3:.0f} ms, {a_second / 100 * LATENCY:.0f} requests are in flight; if it"
-        f" takes 300 ms, {a_second / 100 * 0.3:.0f} are."
+        f"{EVENTS:,} events a day are {a_second:,.0f} a second on average. They need"
+        f" {python:,.0f} core-hours in Python workers, over TLS, and {java:,.0f} core-hours in the"
+        f" JVM. So {(python + java) / 24:.1f} cores are busy all day. The requests have"
+        f" {bytes_sent / 1e9:,.0f} GB, which is {bytes_sent / _DAY / 1e6:.0f} MB a second. If an"
+        f" answer takes {LATENCY * 1e3:.0f} ms, {a_second / 100 * LATENCY:.0f} requests are in"
+        f" flight. If an answer takes 300 ms, {a_second / 100 * 0.3:.0f} requests are in flight."
     )
 
 
 @_details
 def end_of_one(_: Measured, details: Details) -> str:
-    """Return where one target process ends, as a sentence."""
+    """Return the highest rate of one target process, as a sentence."""
     a_day = details.one * _DAY / 1e9
     return (
         f"One target process sends {details.one:,.0f} events a second with {CEILING} requests in"
-        f" flight, if an answer takes {LATENCY * 1e3:.0f} ms. These are {a_day:.1f} billion a day,"
-        " if they come evenly. Then its one core is busy."
+        f" flight, if an answer takes {LATENCY * 1e3:.0f} ms. This is {a_day:.1f} billion events a"
+        " day, if they come evenly. At this rate, the one core of the process is busy."
     )
 
 

@@ -94,7 +94,7 @@ def in_app(order: Order, rng: random.Random) -> None:
 
 
 def in_store(order: Order, rng: random.Random) -> None:
-    """A sale to the owner of a loyalty card, exported weeks later: offline sales have 30 days."""
+    """A sale to the owner of a loyalty card, exported weeks later, but within 30 days."""
     for column in ("email", "client_ip", "user_agent", "landing_url"):
         del order[column]
     order |= {"channel": "store", "loyalty_hash": make_hash(rng)}

@@ -1,7 +1,7 @@
 """Shows what a run of the demo did: the target's summary, what arrived, and the dead letters.
 
-Fails if an order is lost: each must have arrived, have a dead letter, or be filtered by the stream
-map.
+Fails if an order is lost. Each order must have arrived, have a dead letter, or be left out by the
+filter of the stream map.
 
     python3 demo/show.py SANDBOX_URL
 """
@@ -65,7 +65,7 @@ def main(url: str) -> int:
     if events:
         order, event = example(orders, events)
         show("An order, as the shop has it", order)
-        show("The same, as it arrived: no address, only its hashes", event)
+        show("The same order, as it arrived: it has hashes, but no address", event)
     statuses = {f"answered {status}": count for status, count in stats["by_status"].items()}
     show(
         f"What arrived: {stats['accepted']} conversions, in {stats['requests']} requests",
@@ -75,15 +75,15 @@ def main(url: str) -> int:
     show(
         f"What could not be sent: {len(letters)} dead letters, in {DEAD_LETTERS}",
         *(f"{n:3} {reason}" for reason, n in Counter(r["reason"] for r in letters).most_common()),
-        "what to do about them is in docs/operations.md",
+        "docs/how-to/replay.md says what to do about them",
     )
     show(
-        f"What the stream map left out: {len(orders) - len(wanted)} orders, unpaid ones and tests",
-        "the map is in meltano.yml; what one can fill is in docs/reference/columns.md",
+        f"What the stream map left out: {len(orders) - len(wanted)} unpaid orders and test orders",
+        "the map is in meltano.yml; docs/reference/columns.md lists the columns that it can fill",
     )
     print()
     if not events or stats["accepted"] + len(letters) != len(wanted):
-        print(f"These do not add up to {len(orders)} orders: something is wrong.", file=sys.stderr)
+        print(f"The counts do not add up to {len(orders)} orders: this is a bug.", file=sys.stderr)
         return 1
     return 0
 

@@ -33,11 +33,11 @@ _NAME = "target-liveintent"
 EXTRAS = {
     "azure": "Files and folders in Azure's storage, such as `az://container/folder`.",
     "gcs": "Files and folders in Google Cloud Storage, such as `gs://bucket/folder`.",
-    "parquet": "Reads BATCH files in Parquet.",
+    "parquet": "BATCH files in Parquet, which the tap writes and the target reads.",
     "postgres": "A ledger that many machines share: `ledger_url`.",
-    "report": "Draws run reports: `report_path`, `--report`.",
-    "s3": "Files and folders in S3, and in stores that speak its protocol: `s3://bucket/folder`.",
-    "sandbox": "The program `liveintent-sandbox`, a local Conversions API to try things on.",
+    "report": "Run reports: `report_path`, `--report`.",
+    "s3": "Files and folders in S3, and in stores with the API of S3: `s3://bucket/folder`.",
+    "sandbox": "The program `liveintent-sandbox`, a local copy of the Conversions API for trials.",
     "spark": "[Spark's data source](spark.md).",
 }
 """What each extra is for. Each extra of the package must be here."""

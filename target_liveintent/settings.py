@@ -60,69 +60,70 @@ class Settings:
     """
 
     customer_id: str = setting(
-        "Your LiveIntent customer ID, such as `a-1b2c`; from your account manager.",
+        "Your LiveIntent customer ID, such as `a-1b2c`. Your account manager gives it to you.",
         default=dataclasses.MISSING,
         pattern="^[a-b]-[0-9a-z]{4}$",  # Source: LiveIntent's guide.
     )
     auth_token: str = setting(
-        "The API token; from your account manager, and rotated from time to time. Required, unless"
-        " `auth_token_path` is set.",
+        "The API token. Your account manager gives it to you, and LiveIntent rotates it from time"
+        " to time. Required, unless `auth_token_path` is set.",
         default="",
         minLength=1,
         secret=True,
         writeOnly=True,
     )
     auth_token_path: str | None = setting(
-        "A file or mounted secret with the token, in place of `auth_token`. When the API denies"
-        " access it is read again, and a token that has changed is used at once.",
+        "A file or mounted secret with the token, in place of `auth_token`. If the API denies"
+        " access, the run reads the file again, and continues if it contains a new token.",
         minLength=1,
     )
     pixel_id: int | None = setting(
-        "The pixel that conversions belong to, where the record names none.",
+        "The pixel of all conversions whose record names no pixel.",
         minimum=1,
         maximum=2**63 - 1,
     )
     api_url: str = setting(
-        "Base URL; `/conversions/{customer_id}` is appended, unless it contains `{customer_id}`:"
-        " then it is the whole URL. Plain http for loopback only.",
+        "The base URL. The target appends `/conversions/{customer_id}`. If the value contains"
+        " `{customer_id}`, it is the whole URL. Plain http is allowed for loopback only.",
         default="https://conversions.liveintent.com",
     )
-    default_source: str | None = setting("The source of events whose record has none.")
+    default_source: str | None = setting("The source of events whose record has no source.")
     timezone: str = setting(
-        "The time zone of event times that have none, as an IANA name: `America/New_York`.",
+        "The time zone of event times without a zone, as an IANA name: `America/New_York`.",
         default="UTC",
     )
     email_normalization: str = setting(
-        "What is dropped before hashing, besides spaces and case: dots and `+…` for Gmail only,"
-        " for all domains, or nothing.",
+        "How an address is rewritten before it is hashed. Each value removes spaces and writes the"
+        " address in lower case. `gmail` also removes dots and `+…` from addresses at Gmail, and"
+        " `all_domains` from all addresses.",
         default="gmail",
     )
     source_url_parameters: str = setting(
-        "Which parameters of page URLs are sent: all but secrets (keys, tokens, codes, phone"
-        " numbers and the like), those of attribution alone (`li_did`, `utm_…`, click IDs such as"
-        " `gclid`), or none. Never one with an e-mail address.",
+        "Which parameters of page URLs are sent: all except secrets (keys, tokens, codes, phone"
+        " numbers and the like), only those for attribution (`li_did`, `utm_…`, click IDs such as"
+        " `gclid`), or none. A parameter with an e-mail address is never sent.",
         default="all_but_secrets",
     )
     batch_size_rows: int = setting(
-        "Events in each request, 1 to 100.",
+        "How many events a request has at most, 1 to 100.",
         default=100,
         minimum=1,
         maximum=100,  # Source: LiveIntent's guide.
     )
     max_concurrent_requests: int = setting(
-        "The most requests in flight at the same time, 1 to 256. A run starts with two and finds"
-        " out itself how many the API accepts.",
+        "How many requests may be in flight at the same time, 1 to 256. A run starts with two, and"
+        " finds out by itself how many the API accepts.",
         default=64,
         minimum=1,
         maximum=256,
     )
     max_requests_per_minute: int | None = setting(
-        "The most requests a minute, if LiveIntent has told you a limit. Without it, a run"
-        " finds out itself how many the API accepts.",
+        "How many requests a run may make in a minute. Set it if LiveIntent has told you a limit."
+        " Without it, a run finds out by itself how many requests the API accepts.",
         minimum=1,
     )
     flush_interval_seconds: int = setting(
-        "Events wait at most this long for their batch to fill.", default=60, minimum=1
+        "How long an event waits at most until its batch is full.", default=60, minimum=1
     )
     request_timeout_seconds: int = setting(
         "How long a request may take, from connecting to the last byte of its answer.",
@@ -133,43 +134,44 @@ class Settings:
         "How long the run continues while the API accepts nothing.", default=300, minimum=0
     )
     on_rejection: str = setting(
-        "What a record that cannot be sent means: a dead letter, or the end of the run.",
+        "What a run does with a record that it cannot send: write a dead letter, or fail.",
         default="dead_letter",
         enum=["dead_letter", "fail"],
     )
     max_dead_letter_percent: int = setting(
-        "The run fails at its end when more of its records than this became dead letters, if there"
-        " were 100 or more; at a STATE already, from 1,000 records on. It also fails when it"
-        " delivers nothing and ten records became dead letters; 100 turns both rules off. Guests"
-        " and events that are too old do not count.",
+        "The highest percentage of records that may become dead letters. If there are more, a run"
+        " of 100 records or more fails at its end, and a run of 1,000 records or more at the next"
+        " STATE. A run also fails if it delivers nothing and ten records became dead letters. The"
+        " value 100 turns both rules off. Guests and events that are too old do not count.",
         default=50,
         minimum=0,
         maximum=100,
     )
     dead_letter_path: str = setting(
-        "The file for records that could not be sent, which a replay sends later; or the URL of a"
-        " folder for such objects, such as `s3://bucket/dead-letters`.",
+        "The file of the records that could not be sent. A replay sends them later. A URL, such as"
+        " `s3://bucket/dead-letters`, names a folder of such files.",
         default="liveintent-dead-letters.singer",
         minLength=1,
     )
     replay_unconfirmed: bool = setting(
-        "In a replay, send those dead letters again that LiveIntent may have counted:"
-        " `unconfirmed` and `api_error`.",
+        "In a replay, also send the dead letters that LiveIntent may have counted: those with the"
+        " reasons `unconfirmed` and `api_error`.",
         default=False,
     )
     replay_other_accounts: bool = setting(
-        "In a replay, send those dead letters too that were written for another account (customer"
-        " ID and API host) or pixel: to the account and pixel of these settings.",
+        "In a replay, also send the dead letters that were written for another account (customer"
+        " ID and API host) or pixel. They go to the account and pixel of these settings.",
         default=False,
     )
     ledger: bool = setting(
-        "Remember what was confirmed, so that it is not sent again. Without it, what a tap repeats"
-        " is sent again, and so is what a canary sent.",
+        "Whether the target remembers confirmed events, so that it does not send them again."
+        " Without the ledger, it sends again what a tap repeats and what a canary has sent.",
         default=True,
     )
     ledger_path: str = setting(
-        "The SQLite file that remembers delivered events until their window has closed; made when"
-        " the first event is sent. What is in flight when a run is killed may be sent again.",
+        "The SQLite file that remembers delivered events until their window has closed. A run"
+        " creates it when it sends the first event. Events that were in flight when a run was"
+        " killed may be sent again.",
         default="liveintent-ledger.sqlite",
         minLength=1,
     )
@@ -182,63 +184,68 @@ class Settings:
         writeOnly=True,
     )
     ledger_password: str | None = setting(
-        "The password for the database of `ledger_url`. Without it, `PGPASSWORD` or `~/.pgpass` has"
-        " it.",
+        "The password for the database of `ledger_url`. If it is not set, the run takes the"
+        " password from `PGPASSWORD` or `~/.pgpass`.",
         minLength=1,
         secret=True,
         writeOnly=True,
     )
     suppression_path: str | None = setting(
-        "A file of people never to send, or its URL: addresses or hashes of them, one a line.",
+        "The path or URL of a file of people who must never be sent. Each line is an e-mail"
+        " address or a hash of one.",
         minLength=1,
     )
     report_path: str | None = setting(
-        "The path or URL of the run's report: one page, such as `liveintent-report.html`, and the"
-        " same as JSON beside it. Needs"
-        " `pip install 'target-liveintent[report]'`.",
+        "The path or URL of the run's report: one page, such as `liveintent-report.html`. The run"
+        " writes the same as JSON next to it. Needs `pip install 'target-liveintent[report]'`.",
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
     )
     delivered_path: str | None = setting(
-        "A CSV file to which each delivered event is appended, for the reconciliation with what"
-        " LiveIntent has counted; where it ends in `.singer`, a Singer stream for your database."
-        " A URL names a folder that takes parts of it.",
+        "A CSV file. The run appends a row for each delivered event, so that you can compare them"
+        " with what LiveIntent has counted. If the name ends in `.singer`, the file is a Singer"
+        " stream for your database. A URL names a folder for parts of such a file.",
         minLength=1,
     )
     metrics_path: str | None = setting(
-        "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`; written"
-        " at the end and every `flush_interval_seconds`.",
+        "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`. The run"
+        " writes it every `flush_interval_seconds`, and at its end.",
         minLength=1,
     )
     history_path: str | None = setting(
-        "A folder in which each run leaves a small JSON file, or the URL of one, such as"
-        " `s3://bucket/history`; a folder is made. With two weeks of it, a run says what is"
-        " unusual.",
+        "The path of a folder, or its URL, such as `s3://bucket/history`. Each run writes a small"
+        " JSON file into it, and creates the folder if it does not exist. After two weeks, a run"
+        " says what is unusual.",
         minLength=1,
     )
     history_days: int = setting(
-        "Days that the history is kept; a run compares with the last 90.", default=400, minimum=1
+        "How many days the history is kept. A run compares with the last 90 days.",
+        default=400,
+        minimum=1,
     )
     validate_records: bool = setting(
-        "Check each record against the tap's schema; a failure is a dead letter.", default=False
+        "Check each record against the tap's schema. A record that breaks the schema becomes a dead"
+        " letter.",
+        default=False,
     )
     dry_run: bool = setting(
-        "Do everything but the sending: no STATE, no dead letters; shows the first events.",
+        "Do everything except send, and show the first events. A dry run writes no STATE and no"
+        " dead letters.",
         default=False,
     )
     limit: int | None = setting(
-        "Send only so many events and stop: no STATE, so the next run reads all of them again."
-        " The ledger makes sure that those are not sent again; with `ledger` off, they are.",
+        "Send only this number of events, then stop. The run writes no STATE, so the next run reads"
+        " all records again. The ledger makes sure that it does not send these events again.",
         minimum=1,
     )
     presets: Mapping[str, str] = setting(
-        "Ready stream maps for known taps, by stream: `{orders: shopify}`. What `stream_maps` says"
-        " of the same stream goes first, column by column.",
+        "Ready stream maps for known taps, by stream: `{orders: shopify}`. If `stream_maps` has the"
+        " same column of the same stream, that column takes precedence.",
         default=dict,
     )
     # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so
     # that a wrong `__else__` would end in a traceback. `config.checks` checks them instead.
     stream_maps: Mapping[str, Any] = setting(
-        "How columns become those of an event, and which records are left out, stream by stream:"
+        "For each stream, how the columns of an event are made, and which records are left out:"
         " https://sdk.meltano.com/en/latest/stream_maps.html",
         default=dict,
         additionalProperties=True,

@@ -14,7 +14,7 @@ from airflow.sdk import DAG
 PROJECT = os.environ.get("LIVEINTENT_PROJECT", "/srv/shop")
 """The folder of the Meltano project, on the machine that runs the task."""
 
-# `exec`, so that a signal of Airflow's reaches Meltano and not only the shell.
+# With `exec`, a signal from Airflow reaches Meltano, and not only the shell.
 COMMANDS = {
     "liveintent": ("17 * * * *", "exec meltano run tap-shopify target-liveintent"),
     "liveintent_health": (
@@ -23,16 +23,16 @@ COMMANDS = {
     ),
     "liveintent_replay": (None, "exec meltano invoke target-liveintent:replay"),
 }
-"""Each DAG with its schedule and its command; the last one is started by hand."""
+"""Each DAG with its schedule and its command. Start the last one by hand."""
 
 for name, (schedule, command) in COMMANDS.items():
     with DAG(
         name,
         schedule=schedule,
         start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
-        catchup=False,  # a run sends all that is new, whatever hour it stands for
+        catchup=False,  # a run sends all new records, not only those of one hour
         max_active_runs=1,  # two runs of one job would share Meltano's STATE
-        default_args={"retries": 0},  # the next run sends what a failed one did not
+        default_args={"retries": 0},  # the next run sends what a failed run did not send
         dagrun_timeout=timedelta(hours=6),
     ):
         BashOperator(task_id="meltano", bash_command=command, cwd=PROJECT, append_env=True)

@@ -13,11 +13,11 @@ PROJECT = os.environ.get("LIVEINTENT_PROJECT", "/srv/shop")
 """The folder of the Meltano project."""
 
 STOP_SECONDS = 60
-"""How long to wait for a run that is stopped. It delivers what it has read, in 20 at most."""
+"""How long to wait for a run that is stopped. In at most 20, it delivers what it has read."""
 
 
 def meltano(context: dg.OpExecutionContext, *command: str) -> None:
-    """Run a command of Meltano; its output is in Dagster's log, its failure is the op's."""
+    """Run a command of Meltano, and log its output. If the command fails, the op fails."""
     with subprocess.Popen(
         ["meltano", *command],
         cwd=PROJECT,
@@ -31,7 +31,7 @@ def meltano(context: dg.OpExecutionContext, *command: str) -> None:
                 last = line.strip() or last
                 context.log.info(line.rstrip())
         finally:
-            # Dagster stops a run by an exception here. The command must hear of it as well.
+            # If Dagster stops a run, it raises an exception here. Then stop the command, too.
             if process.poll() is None:
                 process.terminate()
                 rest, _ = process.communicate(timeout=STOP_SECONDS)
@@ -49,13 +49,13 @@ def send(context: dg.OpExecutionContext) -> None:
 
 @dg.op
 def health(context: dg.OpExecutionContext) -> None:
-    """Fail if the last run failed, something is unusual, or no run came for three hours."""
+    """Fail if the last run failed, something is unusual, or there was no run for three hours."""
     meltano(context, "invoke", "target-liveintent", "--health", "--max-age", "3")
 
 
 @dg.op
 def replay(context: dg.OpExecutionContext) -> None:
-    """Send the dead letters that can be sent by now."""
+    """Send the dead letters that can be sent now."""
     meltano(context, "invoke", "target-liveintent:replay")
 
 

@@ -30,26 +30,29 @@ from target_liveintent.spark.columns import (
 )
 
 OWN = {
-    "stream_name": "Under which name records are counted; derived event IDs depend on it. The tap's"
-    " name of the stream, where the same records come through the target as well. Required.",
-    "key_properties": "The columns that tell a record from all others, with commas between them:"
-    " event IDs are derived from them where there is no `event_id`. Without both, from the whole"
-    " record.",
-    "concurrent_tasks": "How many tasks of the write run at the same time, at most: the cores that"
-    " Spark gives it. They share `max_concurrent_requests` and `max_requests_per_minute`; each has"
-    " one at least. Without it, each task may have `max_concurrent_requests` in flight. Required"
-    " with `max_requests_per_minute`.",
-    "audit_path": "A folder that all machines share, for Parquet files with what became of each"
-    " event. The next attempt at a task or a micro-batch leaves out what they have as delivered.",
+    "stream_name": "The name of the stream under which the write counts its records. Derived event"
+    " IDs depend on it. If the same records also come through the target, use the tap's name of the"
+    " stream. Required.",
+    "key_properties": "The columns that identify a record, with commas between them. If there is no"
+    " column `event_id`, event IDs are derived from these columns. If neither is given, event IDs"
+    " are derived from the whole record.",
+    "concurrent_tasks": "How many tasks of the write run at the same time at most: the number of"
+    " cores that Spark gives to the write. The tasks share `max_concurrent_requests` and"
+    " `max_requests_per_minute`, and each task may make at least one request. Without this option,"
+    " each task may have `max_concurrent_requests` in flight. Required with"
+    " `max_requests_per_minute`.",
+    "audit_path": "A folder that all machines share. The tasks write Parquet files with the outcome"
+    " of each event into it. The next attempt at a task or a micro-batch skips the events that are"
+    " delivered in these files.",
 }
 """The options that only Spark has, with their descriptions."""
-_BY_COLUMNS = "map with DataFrame columns instead, such as .withColumn('event_time', …)"
+_BY_COLUMNS = "map with DataFrame columns, such as .withColumn('event_time', …)"
 _NOT_SHARED = (
-    "machines cannot share its SQLite file; use ledger_url, or audit_path to keep what was sent out"
-    " of the DataFrame"
+    "use ledger_url, because machines cannot share an SQLite file. Or use audit_path, and remove"
+    " the events that it has as delivered from the DataFrame"
 )
-_REPLAYED_ELSEWHERE = "target-liveintent replays dead letters"
-_IN_LOG = "a machine would write for its own tasks only; history_path has all of them"
+_REPLAYED_ELSEWHERE = "replay dead letters with target-liveintent --replay"
+_IN_LOG = "use history_path, because each machine would write a file of its own tasks only"
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
@@ -60,7 +63,7 @@ REFUSED = {
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
     "limit": "use .limit() of the DataFrame",
-    "validate_records": "a DataFrame's columns have types",
+    "validate_records": "remove it, because the columns of a DataFrame already have types",
     "replay_unconfirmed": _REPLAYED_ELSEWHERE,
     "replay_other_accounts": _REPLAYED_ELSEWHERE,
 }

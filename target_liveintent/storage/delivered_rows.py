@@ -18,13 +18,13 @@ import msgspec
 from target_liveintent.conversions import DELIVERED_EVENTS, SentEvent
 
 CSV_COLUMNS = {
-    "event_time": "When it happened, in UTC: `2026-08-01T16:00:00Z`.",
+    "event_time": "When the conversion happened, in UTC: `2026-08-01T16:00:00Z`.",
     "order_id": "Your order number.",
     "source": "`web`, `app` or `offline`.",
-    "device_id": "The idfa; the aaid where there is none.",
-    "email_hash": "The md5; the sha2 where there is none.",
+    "device_id": "The `idfa`. If there is none, the `aaid`.",
+    "email_hash": "The `md5`. If there is none, the `sha2`.",
     "value": "The amount, with the digits that were sent.",
-    "currency": "Three letters.",
+    "currency": "The currency code of three letters.",
 }
 """The headings, each with a sentence for the documentation."""
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (the rows say that it is UTC)
@@ -35,22 +35,25 @@ _KEY = {"type": "string"}
 _TEXT = {"type": ["string", "null"]}
 _TIME = {"type": "string", "format": "date-time"}
 SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
-    "event_id": (_KEY, "The event's ID; with the next two, what tells it from all others."),
-    "stream": (_KEY, "The tap's stream that it came from."),
-    "pixel_id": ({"type": "integer"}, "The pixel that it belongs to."),
-    "event_time": (_TIME, "When it happened, in UTC."),
+    "event_id": (
+        _KEY,
+        "The event's ID. Together with `stream` and `pixel_id`, it identifies the event.",
+    ),
+    "stream": (_KEY, "The tap's stream that the event came from."),
+    "pixel_id": ({"type": "integer"}, "The pixel that the event belongs to."),
+    "event_time": (_TIME, "When the conversion happened, in UTC."),
     "sent_at": (_TIME, "When the request that LiveIntent accepted was sent, in UTC."),
-    "outcome": (_KEY, "`delivered`."),
-    "run_id": (_KEY, "The run that sent it."),
+    "outcome": (_KEY, "Always `delivered`."),
+    "run_id": (_KEY, "The ID of the run that sent the event."),
     "source": (_KEY, "`web`, `app` or `offline`."),
     "order_id": (_TEXT, "Your order number."),
     "value": ({"type": ["number", "null"]}, "The amount, with the digits that were sent."),
-    "currency": (_TEXT, "Three letters."),
-    "md5": (_TEXT, "The hashes of the address, as they were sent, …"),
-    "sha2": (_TEXT, "… to join your customers by."),
+    "currency": (_TEXT, "The currency code of three letters."),
+    "md5": (_TEXT, "The MD5 of the address, as it was sent."),
+    "sha2": (_TEXT, "The SHA-256 of the address, as it was sent."),
     "decision_id": (_TEXT, "LiveIntent's decision ID."),
-    "idfa": (_TEXT, "The device IDs, …"),
-    "aaid": (_TEXT, "… of Apple and of Android."),
+    "idfa": (_TEXT, "The device ID of an Apple device."),
+    "aaid": (_TEXT, "The device ID of an Android device."),
 }
 """The columns of a row, each with its JSON schema and a sentence for the documentation."""
 _SINGER_SCHEMA = {

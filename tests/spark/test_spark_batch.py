@@ -94,7 +94,7 @@ def test_columns_that_cannot_give_events(spark: Spark, server: Recorder, folder:
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: map with DataFrame col"),
     ({"presets": '{"orders": "shopify"}'}, "option 'presets' has no effect in Spark: map with"),
-    ({"ledger_path": "l.db"}, "option 'ledger_path' has no effect in Spark: machines cannot share"),
+    ({"ledger_path": "l.db"}, "option 'ledger_path' has no effect in Spark: use ledger_url,"),
     ({"limit": 5}, "option 'limit' has no effect in Spark: use .limit()"),
     (
         {"concurrent_tasks": None, "max_requests_per_minute": 60},
