@@ -265,12 +265,12 @@ class FakeFile:
         self.is_due = True
         self._name = name
         self._happened = happened
-        self._failing = failing
+        self.failing = failing
         self.fail_always = False
 
     def _do(self, what: str) -> None:
-        if what == self._failing:
-            self._failing = self._failing if self.fail_always else ""
+        if what == self.failing:
+            self.failing = self.failing if self.fail_always else ""
             msg = f"{self._name} cannot be written"
             raise StorageError(msg)
         self._happened.append(f"{self._name} {what}")

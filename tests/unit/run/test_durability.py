@@ -273,7 +273,7 @@ def test_a_row_of_a_part_that_is_not_written_holds_state_back(failing: str) -> N
     for number in range(4):
         fake.run.take("orders", event(str(number)))
     fake.run.submit("orders")
-    file._failing = failing  # Once.
+    file.failing = failing  # Once.
     fake.run.gate.hold("{}")
     (batch,) = fake.delivery.submitted
     given = batch.conversions
