@@ -76,7 +76,15 @@ def plots() -> str:
         pairs = [(f"{point.at}", _rate(point.figures["target"])) for point in series.concurrency]
         parts += [_plot("concurrency"), _markdown([heads, *pairs])]
     if series.growth:
-        rows = [("events", "target, CPU time per event", "floor, CPU time per event", "target, peak memory", "floor, peak memory")]
+        rows = [
+            (
+                "events",
+                "target, CPU time per event",
+                "floor, CPU time per event",
+                "target, peak memory",
+                "floor, peak memory",
+            )
+        ]
         for point in series.growth:
             target, floor = point.figures["target"], point.figures["floor"]
             rows.append((f"{point.at:,}", _cpu(target), _cpu(floor), _peak(target), _peak(floor)))
