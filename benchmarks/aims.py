@@ -79,37 +79,37 @@ _COMPARE = {"≤": operator.le, "<": operator.lt, "≥": operator.ge}
 
 AIMS = (
     Aim(
-        "CPU time an event / naive target's",
+        "CPU time per event, divided by the naive target's",
         "≤",
         0.18,
         lambda measured: measured.cpu["target"].cpu / measured.cpu["naive"].cpu,
     ),
     Aim(
-        "CPU time an event / floor's",
+        "CPU time per event, divided by the floor's",
         "≤",
         1.6,
         lambda measured: measured.cpu["target"].cpu / measured.cpu["floor"].cpu,
     ),
     Aim(
-        "throughput / naive target's, at 100 ms latency",
+        "throughput at 100 ms latency, divided by the naive target's",
         "≥",
         28,
         lambda measured: measured.throughput["target"].rate / measured.throughput["naive"].rate,
     ),
     Aim(
-        "events a second at 100 ms latency, with nothing set",
+        "events a second at 100 ms latency, with default settings",
         "≥",
         15_000,
         lambda measured: measured.throughput["target"].rate,
     ),
     Aim(
-        "peak memory, {many:,} events / {few:,}",
+        "peak memory with {many:,} events, divided by that with {few:,}",
         "≤",
         1.1,
         lambda measured: measured.memory["many"].peak / measured.memory["few"].peak,
     ),
     Aim(
-        "peak memory, {many:,} events",
+        "peak memory with {many:,} events",
         "<",
         120,
         lambda measured: measured.memory["many"].peak,
@@ -123,13 +123,13 @@ AIMS = (
         " s",
     ),
     Aim(
-        "CPU time an event / floor's, 200 columns of which 10 are mapped",
+        "CPU time per event, divided by the floor's (200 columns, 10 mapped)",
         "≤",
         0.7,
         lambda measured: measured.wide["target"].cpu / measured.wide["floor"].cpu,
     ),
     Aim(
-        "CPU time a minute, while a tap is silent",
+        "CPU time per minute, while a tap is silent",
         "≤",
         50,
         lambda measured: measured.silence,

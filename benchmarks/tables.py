@@ -19,11 +19,11 @@ Row = tuple[str, ...]
 
 _NOT_MEASURED = "*Not measured yet.*"
 _AIMS_HEADS = ("what", "aim", "figure", "")
-_FIGURES_HEADS = ("program", "CPU an event", "events a second", "peak memory")
+_FIGURES_HEADS = ("program", "CPU time per event", "events a second", "peak memory")
 _PLOTS = {
     "latency": "Events a second by the latency of the API, of the target and of the naive target",
     "concurrency": "Events a second by the number of requests in flight",
-    "growth": "CPU time an event and peak memory by the number of events",
+    "growth": "CPU time per event and peak memory by the number of events",
 }
 """What each plot shows, by the name of its file."""
 
@@ -76,7 +76,15 @@ def plots() -> str:
         pairs = [(f"{point.at}", _rate(point.figures["target"])) for point in series.concurrency]
         parts += [_plot("concurrency"), _markdown([heads, *pairs])]
     if series.growth:
-        rows = [("events", "target, CPU an event", "floor", "target, peak memory", "floor")]
+        rows = [
+            (
+                "events",
+                "target, CPU time per event",
+                "floor, CPU time per event",
+                "target, peak memory",
+                "floor, peak memory",
+            )
+        ]
         for point in series.growth:
             target, floor = point.figures["target"], point.figures["floor"]
             rows.append((f"{point.at:,}", _cpu(target), _cpu(floor), _peak(target), _peak(floor)))

@@ -176,12 +176,15 @@ def _measured(**changes: Any) -> results.Measured:
     ("changes", "missed"),
     [
         ({}, []),
-        ({"cpu": _figures(floor=10, target=17, naive=100)}, ["CPU time an event / floor's"]),
+        (
+            {"cpu": _figures(floor=10, target=17, naive=100)},
+            ["CPU time per event, divided by the floor's"],
+        ),
         ({"start_up": 0.66}, ["start-up beyond that of import singer_sdk.target_base"]),
-        ({"silence": 50.1}, ["CPU time a minute, while a tap is silent"]),
+        ({"silence": 50.1}, ["CPU time per minute, while a tap is silent"]),
         (
             {"memory": {"few": Figures(1, 1, 110), "many": Figures(1, 1, 120)}},
-            ["peak memory, 200,000 events"],
+            ["peak memory with 200,000 events"],
         ),
     ],
 )

@@ -32,7 +32,7 @@ PRESETS = {
         frozenset({"processed_at", "financial_status", "total_price", "source_name"}),
     ),
     "salesforce_opportunity": Preset(
-        "Stream `Opportunity` of tap-salesforce 2.8: what was won",
+        "Stream `Opportunity` of tap-salesforce 2.8: won opportunities",
         frozenset({"IsWon", "CloseDate", "LastModifiedDate"}),
     ),
     "salesforce_lead": Preset(
