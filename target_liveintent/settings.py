@@ -218,7 +218,7 @@ class Settings:
     history_path: str | None = setting(
         "The path of a folder, or its URL, such as `s3://bucket/history`. Each run writes a small"
         " JSON file into it, and creates the folder if it does not exist. After two weeks, a run"
-        " says what is unusual.",
+        " also logs what is unusual.",
         minLength=1,
     )
     history_days: int = setting(

@@ -109,10 +109,16 @@ FIELDS = (
     ),
     Field("user_agent", "userData.ua", text, "The buyer's browser."),
     Field(
-        "idfa", "userData.idfa", device_id, "Apple's advertising ID: a UUID, as far as is known."
+        "idfa",
+        "userData.idfa",
+        device_id,
+        "Apple's advertising ID. It must be a UUID, as in the examples of LiveIntent's guide.",
     ),
     Field(
-        "aaid", "userData.aaid", device_id, "Android's advertising ID: a UUID, as far as is known."
+        "aaid",
+        "userData.aaid",
+        device_id,
+        "Android's advertising ID. It must be a UUID, as in the examples of LiveIntent's guide.",
     ),
     Field(
         "tracking_enabled", "userData.trackingEnabled", flag, "A Boolean, or 0 or 1.", int | None
