@@ -175,7 +175,7 @@ def tasks(_: Measured, details: Details) -> str:
     usual, most = details.memory
     said = (
         f"The median of the peak memory of a Python worker is {usual:.0f} MiB, and the highest peak"
-        f" is {most:.0f} MiB. This memory is outside of the JVM."
+        f" is {most:.0f} MiB. This memory is outside the JVM."
     )
     return "\n".join((heads, *rows, "", said))
 
@@ -188,10 +188,10 @@ def plan(measured: Measured, details: Details) -> str:
     bytes_sent = EVENTS * details.size
     a_second = EVENTS / _DAY
     return (
-        f"{EVENTS:,} events a day are {a_second:,.0f} a second on average. They need"
+        f"{EVENTS:,} events a day are {a_second:,.0f} a second on average. These events need"
         f" {python:,.0f} core-hours in Python workers, over TLS, and {java:,.0f} core-hours in the"
-        f" JVM. So {(python + java) / 24:.1f} cores are busy all day. The requests have"
-        f" {bytes_sent / 1e9:,.0f} GB, which is {bytes_sent / _DAY / 1e6:.0f} MB a second. If an"
+        f" JVM. So {(python + java) / 24:.1f} cores are busy all day. The requests contain"
+        f" {bytes_sent / 1e9:,.0f} GB, or {bytes_sent / _DAY / 1e6:.0f} MB a second. If an"
         f" answer takes {LATENCY * 1e3:.0f} ms, {a_second / 100 * LATENCY:.0f} requests are in"
         f" flight. If an answer takes 300 ms, {a_second / 100 * 0.3:.0f} requests are in flight."
     )
@@ -204,7 +204,7 @@ def end_of_one(_: Measured, details: Details) -> str:
     return (
         f"One target process sends {details.one:,.0f} events a second with {CEILING} requests in"
         f" flight, if an answer takes {LATENCY * 1e3:.0f} ms. This is {a_day:.1f} billion events a"
-        " day, if they come evenly. At this rate, the one core of the process is busy."
+        " day, if the events come evenly. At this rate, the one core of the process is busy."
     )
 
 

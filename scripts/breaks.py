@@ -54,7 +54,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "a 400 is taken for success",
+        "a 400 is treated as success",
         "delivery/answers.py",
         "(400, 413, 422), Verdict.REFUSED",
         "(413, 422), Verdict.REFUSED),\n    **dict.fromkeys((400,), Verdict.ACCEPTED",
@@ -65,14 +65,14 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "ages are not judged again before a retry",
+        "ages are not checked again before a retry",
         "delivery/machine.py",
         "            job.drop_old(unix_time)\n            while self",
         "            if not job.result.requests: job.drop_old(unix_time)\n            while self",
         ("reliability/test_faults.py::test_age_before_a_retry",),
     ),
     Break(
-        "the ledger remembers all that was sent",
+        "the ledger records every event that was sent",
         "run/run.py",
         "note(result.batch.number, result.confirmed)",
         "note(result.batch.number, result.batch.conversions)",
@@ -82,7 +82,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "the ledger remembers what a 200 did not name",
+        "the ledger records the events that a 200 did not name",
         "run/run.py",
         "note(result.batch.number, result.confirmed)",
         "note(result.batch.number, result.delivered)",
@@ -99,14 +99,14 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "events that another run has claimed are sent",
+        "events that another run has reserved are sent",
         "storage/ledger.py",
         "        return found.known, found.taken",
         "        return found.known, {}",
         ("reliability/test_kills.py::test_kill_campaign_without_a_disk",),
     ),
     Break(
-        "after a 413, the other half is taken for bad",
+        "after a 413, the other half is treated as bad",
         "delivery/job.py",
         "        else:\n            self.isolation.halve()\n\n    def note_fault",
         "        else:\n            self.isolation.refused()\n\n    def note_fault",
@@ -140,7 +140,7 @@ BREAKS: tuple[Break, ...] = (
         ("reliability/test_kills.py::test_kill_campaign_without_a_disk",),
     ),
     Break(
-        "every 200 is taken for delivery",
+        "every 200 is treated as delivery",
         "delivery/answers.py",
         "200: Verdict.UNCONFIRMED,",
         "200: Verdict.ACCEPTED,",
@@ -151,14 +151,14 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "a redirect is taken for success",
+        "a redirect is treated as success",
         "delivery/answers.py",
         "    200: Verdict.UNCONFIRMED",
         "    **dict.fromkeys(range(300, 400), Verdict.ACCEPTED),\n    200: Verdict.UNCONFIRMED",
         ("reliability/test_faults.py::test_redirect",),
     ),
     Break(
-        "a lost answer is taken for success",
+        "a lost answer is treated as success",
         "delivery/client.py",
         "            verdict = Verdict.LIMITED if is_timeout(fault) else Verdict.FAULT",
         "            verdict = Verdict.ACCEPTED",
@@ -170,7 +170,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "a stopped or failed run writes STATE for all that it read",
+        "a stopped or failed run writes STATE for everything that it read",
         "run/run.py",
         "        self._failed = True\n        try:",
         "        self._failed = True\n"
@@ -183,14 +183,14 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "a signal does not end back-offs",
+        "a signal does not end the wait before a retry",
         "run/run.py",
         "        self._parts.delivery.stop(_STOP_RETRIES - passed)\n",
         "        pass\n",
         ("reliability/test_kills.py::test_signal_in_a_long_back_off",),
     ),
     Break(
-        "a batch holds one event too many",
+        "a batch contains one event too many",
         "run/outbox.py",
         "if len(conversions) >= self._batch_size:",
         "if len(conversions) > self._batch_size:",
@@ -200,7 +200,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "each fault begins the budget of the run again",
+        "each fault starts the retry time of the run again",
         "delivery/outage.py",
         "self._since = min(self._since, max(started_at, self.taken_at))",
         "self._since = max(started_at, self.taken_at)",
@@ -220,7 +220,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "a refused batch is not halved, but tried one by one",
+        "a refused batch is not halved, but its events are sent one by one",
         "delivery/isolation.py",
         "        half = len(bad) // 2\n        self._question = _Question(bad[:half], bad[half:])",
         "        half = 1\n        self._question = _Question(bad[:half], bad[half:])",
@@ -230,7 +230,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "the settings are never suspected",
+        "the run never suspects the settings",
         "delivery/suspicion.py",
         "return len(self._refused) >= (_SUSPICIOUS if self.accepted else 1)",
         "return False",

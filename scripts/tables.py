@@ -36,7 +36,8 @@ EXTRAS = {
     "parquet": "BATCH files in Parquet, which the tap writes and the target reads.",
     "postgres": "A ledger that many machines share: `ledger_url`.",
     "report": "Run reports: `report_path`, `--report`.",
-    "s3": "Files and folders in S3, and in stores with the API of S3: `s3://bucket/folder`.",
+    "s3": "Files and folders in S3, and in stores with the API of S3, such as"
+    " `s3://bucket/folder`.",
     "sandbox": "The program `liveintent-sandbox`, a local copy of the Conversions API for trials.",
     "spark": "[Spark's data source](spark.md).",
 }
@@ -144,7 +145,7 @@ def options() -> str:
         for parameter in TargetLiveIntent.get_singer_command().params
         if isinstance(parameter, click.Option)
     ]
-    return _table(("option", ""), [*rows, ("`--help`", "Show these and exit.")])
+    return _table(("option", ""), [*rows, ("`--help`", "Show these options and exit.")])
 
 
 def sandbox_options() -> str:

@@ -36,7 +36,7 @@ class StorageError(RunError):
 
 
 class StreamMappingError(RunError):
-    """A stream cannot produce any event as it is mapped, or its map reads an unknown column."""
+    """With its map, a stream cannot produce any event, or its map reads an unknown column."""
 
 
 class DeliveryError(RunError):
@@ -48,7 +48,7 @@ class AccessDeniedError(DeliveryError):
 
 
 class SetUpError(DeliveryError):
-    """The API cannot be reached before a certificate or a proxy is set right; no retry helps."""
+    """The API cannot be reached until a certificate or a proxy is fixed; no retry helps."""
 
 
 class OutageError(DeliveryError):

@@ -78,13 +78,14 @@ class Settings:
         minLength=1,
     )
     pixel_id: int | None = setting(
-        "The pixel of all conversions whose record names no pixel.",
+        "The ID of the pixel for all conversions whose record names no pixel.",
         minimum=1,
         maximum=2**63 - 1,
     )
     api_url: str = setting(
-        "The base URL. The target appends `/conversions/{customer_id}`. If the value contains"
-        " `{customer_id}`, it is the whole URL. Plain http is allowed for loopback only.",
+        "The base URL of the API. The target appends `/conversions/{customer_id}`. If the value"
+        " contains `{customer_id}`, the target uses it as the whole URL. Plain http is allowed"
+        " for loopback only.",
         default="https://conversions.liveintent.com",
     )
     default_source: str | None = setting("The source of events whose record has no source.")
@@ -105,7 +106,7 @@ class Settings:
         default="all_but_secrets",
     )
     batch_size_rows: int = setting(
-        "How many events a request has at most, 1 to 100.",
+        "How many events a request may contain at most, 1 to 100.",
         default=100,
         minimum=1,
         maximum=100,  # Source: LiveIntent's guide.
@@ -131,7 +132,7 @@ class Settings:
         minimum=1,
     )
     max_retry_seconds: int = setting(
-        "How long the run continues while the API accepts nothing.", default=300, minimum=0
+        "How long a run continues to retry while the API accepts nothing.", default=300, minimum=0
     )
     on_rejection: str = setting(
         "What a run does with a record that it cannot send: write a dead letter, or fail.",
@@ -142,13 +143,14 @@ class Settings:
         "The highest percentage of records that may become dead letters. If there are more, a run"
         " of 100 records or more fails at its end, and a run of 1,000 records or more at the next"
         " STATE. A run also fails if it delivers nothing and ten records became dead letters. The"
-        " value 100 turns both rules off. Guests and events that are too old do not count.",
+        " value 100 turns both rules off. Records without an identity and events that are too old"
+        " do not count.",
         default=50,
         minimum=0,
         maximum=100,
     )
     dead_letter_path: str = setting(
-        "The file of the records that could not be sent. A replay sends them later. A URL, such as"
+        "The file for records that could not be sent. A replay can send them later. A URL, such as"
         " `s3://bucket/dead-letters`, names a folder of such files.",
         default="liveintent-dead-letters.singer",
         minLength=1,
@@ -160,12 +162,14 @@ class Settings:
     )
     replay_other_accounts: bool = setting(
         "In a replay, also send the dead letters that were written for another account (customer"
-        " ID and API host) or pixel. They go to the account and pixel of these settings.",
+        " ID and API host) or pixel. The replay sends these dead letters to the account and pixel"
+        " of the current settings.",
         default=False,
     )
     ledger: bool = setting(
         "Whether the target remembers confirmed events, so that it does not send them again."
-        " Without the ledger, it sends again what a tap repeats and what a canary has sent.",
+        " Without the ledger, the target sends records that a tap repeats, and the events of a"
+        " canary, again.",
         default=True,
     )
     ledger_path: str = setting(
@@ -214,11 +218,12 @@ class Settings:
     history_path: str | None = setting(
         "The path of a folder, or its URL, such as `s3://bucket/history`. Each run writes a small"
         " JSON file into it, and creates the folder if it does not exist. After two weeks, a run"
-        " says what is unusual.",
+        " also logs what is unusual.",
         minLength=1,
     )
     history_days: int = setting(
-        "How many days the history is kept. A run compares with the last 90 days.",
+        "How many days the history is kept. A run compares the last 24 hours with the last 90"
+        " days.",
         default=400,
         minimum=1,
     )
@@ -233,8 +238,9 @@ class Settings:
         default=False,
     )
     limit: int | None = setting(
-        "Send only this number of events, then stop. The run writes no STATE, so the next run reads"
-        " all records again. The ledger makes sure that it does not send these events again.",
+        "Send only this number of events, then stop. The run writes no STATE, so the next run"
+        " reads all records again. Because of the ledger, the next run does not send these events"
+        " again.",
         minimum=1,
     )
     presets: Mapping[str, str] = setting(

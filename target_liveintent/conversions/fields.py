@@ -57,58 +57,72 @@ FIELDS = (
         "event_id",
         "eventId",
         None,
-        "Your own ID of the conversion. Derived from stream and key properties where absent.",
+        "Your own ID of the conversion. If absent, it is derived from stream and key properties.",
         str,
     ),
     Field(
         "event_time",
         "eventTime",
         None,
-        "When it happened: ISO 8601, or Unix seconds, milliseconds, microseconds. Required.",
+        "When the conversion happened: ISO 8601, or Unix seconds, milliseconds or microseconds."
+        " Required.",
         int,
     ),
     Field(
         "pixel_id",
         "pixelId",
         None,
-        "Integer; the setting `pixel_id` where the record has none.",
+        "An integer. If the record has none, the setting `pixel_id`.",
         int,
     ),
     Field(
         "source",
         "source",
         None,
-        "`web`, `app` or `offline`; the setting `default_source` where the record has none.",
+        "`web`, `app` or `offline`. If the record has none, the setting `default_source`.",
         str,
     ),
     Field(
         "decision_id",
         "decisionId",
         decision_id,
-        "LiveIntent's decision ID. If the record has none, it is the `li_did` of `source_url`, if"
-        " that is a UUID. It is also sent next to a hashed e-mail. Placeholders such as `undefined`"
-        " count as absent.",
+        "LiveIntent's decision ID. If the record has none, the target uses the `li_did` of"
+        " `source_url`, if it is a UUID. The decision ID is also sent if the event has a hashed"
+        " e-mail. Placeholders such as `undefined` are treated as absent.",
     ),
     Field(
-        "email", "", None, "Address or hash. An address is normalized and hashed here, never sent."
+        "email",
+        "",
+        None,
+        "An e-mail address or a hash. The target normalizes and hashes an address on your"
+        " machine, and never sends it.",
     ),
-    Field("md5", "userData.md5", None, "MD5 of the normalized address."),
-    Field("sha2", "userData.sha2", None, "SHA-256 of the normalized address."),
+    Field("md5", "userData.md5", None, "The MD5 of the normalized address."),
+    Field("sha2", "userData.sha2", None, "The SHA-256 of the normalized address."),
     Field(
         "ip",
         "userData.ip",
         ip,
-        "IPv4 or IPv6 address of the buyer. Private ones, such as `10.0.0.5`, are left out; of a"
-        " chain, such as `203.0.113.9, 10.0.0.1`, the first public one is sent.",
+        "The buyer's IPv4 or IPv6 address. A private address, such as `10.0.0.5`, is left out. If"
+        " the value is a chain, such as `203.0.113.9, 10.0.0.1`, the first public address is"
+        " sent.",
     ),
     Field("user_agent", "userData.ua", text, "The buyer's browser."),
     Field(
-        "idfa", "userData.idfa", device_id, "Apple's advertising ID: a UUID, as far as is known."
+        "idfa",
+        "userData.idfa",
+        device_id,
+        "Apple's advertising ID. It must be a UUID, as in the examples of LiveIntent's guide.",
     ),
     Field(
-        "aaid", "userData.aaid", device_id, "Android's advertising ID: a UUID, as far as is known."
+        "aaid",
+        "userData.aaid",
+        device_id,
+        "Android's advertising ID. It must be a UUID, as in the examples of LiveIntent's guide.",
     ),
-    Field("tracking_enabled", "userData.trackingEnabled", flag, "Boolean, or 0 and 1.", int | None),
+    Field(
+        "tracking_enabled", "userData.trackingEnabled", flag, "A Boolean, or 0 or 1.", int | None
+    ),
     Field("currency", "purchaseData.currency", currency_code, "Three letters, such as `USD`."),
     Field(
         "value",
@@ -122,14 +136,15 @@ FIELDS = (
         "source_url",
         "purchaseData.sourceUrl",
         text,
-        "The page of the conversion or of the landing.",
+        "The URL of the page of the conversion, or of the landing page.",
     ),
     Field("app_bundle", "purchaseData.appBundle", text, "The app's bundle ID."),
     Field(
         "consent",
         "",
         None,
-        "Never sent. Where a stream has it, only true, 1, `yes` and `granted` let a record go.",
+        "Never sent. If a stream has this column, a record is sent only if the value is true, 1,"
+        " `yes` or `granted`.",
     ),
 )
 """In the order of the documentation; within each object of an event also that of the JSON."""

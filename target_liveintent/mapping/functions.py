@@ -143,38 +143,53 @@ FUNCTIONS = (
     Function(
         GET,
         "get('customer.email')",
-        "What is at a path through objects and lists (`items.0.sku`); null where anything on the"
-        " way is absent or null. The path needs quotes.",
+        "The value at a path through objects and lists (`items.0.sku`). If any part of the path"
+        " is absent or null, the result is null. The path needs quotes.",
         getter({}),
     ),
     Function(
-        "coalesce", "coalesce(a, b, …)", "The first that is neither null nor empty text.", coalesce
+        "coalesce",
+        "coalesce(a, b, …)",
+        "The first argument that is neither null nor empty text.",
+        coalesce,
     ),
     Function(
         "minor_units",
         "minor_units(amount, currency)",
-        "An integer of minor units as an amount, by the currency's decimals (ISO 4217): 1250 is"
-        " `12.50` in USD, `1250` in JPY, `1.250` in KWD. Null if amount or currency cannot be"
-        " read.",
+        "Converts an integer of minor units to an amount with the currency's decimals (ISO 4217):"
+        " 1250 is `12.50` in USD, `1250` in JPY, `1.250` in KWD. The result is null if the amount"
+        " or the currency cannot be read.",
         minor_units,
     ),
     Function(
         AMOUNT,
         "amount(x, decimal=',')",
-        "Text with a decimal comma as a number: `1.234,50`, `1 234,50`, `12,50 €`; with"
-        " `decimal='.'`, text with a point: `1'234.50`. A number as it is, null for blanks. What"
-        " cannot be read is left out of the event and counted.",
+        "Converts text with a decimal comma to a number: `1.234,50`, `1 234,50`, `12,50 €`. With"
+        " `decimal='.'`, it converts text with a decimal point: `1'234.50`. A number stays"
+        " unchanged; blank text becomes null. If a text cannot be read, the event is sent without"
+        " it, and the run counts it.",
         amount,
     ),
     Function(
         "local_time",
         "local_time(x)",
-        "A time that ends in `Z` or `+00:00` without that end, so that the setting `timezone` says"
-        " which zone it is of: for taps that mark local times as UTC, as tap-postgres does with"
-        " columns of the type `timestamp`. All else as it is, times with other offsets too.",
+        "Removes `Z` or `+00:00` from the end of a time, so that the setting `timezone` decides"
+        " its zone. Use this for taps that mark local times as UTC, as tap-postgres does with"
+        " columns of the type `timestamp`. All other values stay unchanged, including times with"
+        " other offsets.",
         local_time,
     ),
-    Function("lower", "lower(x)", "Text in lower case; anything else, null too, as it is.", lower),
-    Function("strip", "strip(x)", "Text without the spaces around it; the rest as it is.", strip),
+    Function(
+        "lower",
+        "lower(x)",
+        "Converts text to lower case. Any other value, including null, stays unchanged.",
+        lower,
+    ),
+    Function(
+        "strip",
+        "strip(x)",
+        "Removes the spaces around text. Any other value stays unchanged.",
+        strip,
+    ),
 )
 """The helper functions, in the order of the documentation."""

@@ -18,18 +18,19 @@ METRICS = {
     "run_info": "1; its label `run_id` is the ID of the run.",
     "records": "Records by stream and outcome.",
     "not_sent": "Records that were not sent, by stream and reason.",
-    "requests": "Requests, retries included.",
+    "requests": "Requests, including retries.",
     "retries": "Requests that were sent again because of a fault.",
     "throttled": "Requests that the API did not accept because they came too fast.",
     "in_flight": "Batches that are being sent.",
-    "window": "The most requests that may be in flight at the same time now.",
-    "rate": "The most requests a second that may start now; 0 if no limit is known.",
+    "window": "How many requests may be in flight at the same time at present.",
+    "rate": "How many requests may start in a second at present; 0 if no limit is known.",
     "seconds": "How long the run has taken.",
     "started_at": "Unix time at which the run began.",
     "ended_at": "Unix time at which the run ended; 0 while it is running.",
-    "success": "1 if the run ended well, else 0.",
-    "dry_run": "1 if nothing was really sent, else 0.",
-    "unusual": "1 if the last 24 hours are unusual by this rule, else 0; at the end of a run.",
+    "success": "1 if the run succeeded, otherwise 0.",
+    "dry_run": "1 if the run was a dry run, otherwise 0.",
+    "unusual": "1 if this rule finds the last 24 hours unusual, otherwise 0. Written only at the"
+    " end of a run.",
 }
 """The gauges, without the prefix `target_liveintent_`, each with its help text."""
 _LABELS = {

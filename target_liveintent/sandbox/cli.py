@@ -25,11 +25,15 @@ def _port(text: str) -> int:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--host": {"default": "127.0.0.1", "help": "loopback address to listen on"},
-    "--port": {"type": _port, "default": 8086, "help": "port; 0 takes a free one"},
-    "--customer-id": {"default": "a-1b2c", "help": "the customer ID it knows"},
-    "--auth-token": {"default": "sandbox-token", "help": "the token it accepts"},
-    "--seed": {"type": int, "help": "for faults that have a probability"},
+    "--host": {"default": "127.0.0.1", "help": "the loopback address to listen on"},
+    "--port": {
+        "type": _port,
+        "default": 8086,
+        "help": "the port to listen on; 0 means any free port",
+    },
+    "--customer-id": {"default": "a-1b2c", "help": "the customer ID that the sandbox accepts"},
+    "--auth-token": {"default": "sandbox-token", "help": "the token that the sandbox accepts"},
+    "--seed": {"type": int, "help": "the seed for faults that have a probability"},
 }
 """The arguments of `ArgumentParser.add_argument` for each option of the command line."""
 

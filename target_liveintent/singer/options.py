@@ -16,35 +16,35 @@ def own_options() -> list[click.Option]:
         click.Option(
             ["--preset"],
             type=click.Choice(list(PRESETS)),
-            help="Display a preset as stream_maps to paste and to change.",
+            help="Print a preset as stream_maps, which you can copy and change.",
         ),
         click.Option(
             ["--explain", "explained"],
             is_flag=True,
-            help="Read a Singer stream or a tap's catalog, and say how each stream would"
-            " become events, and why not. Sends nothing. Exit code 1 if a run over the same input"
-            " would fail.",
+            help="Read a Singer stream or a tap's catalog, and show how each stream would become"
+            " events, or why it cannot. This sends nothing. The exit code is 1 if a run over the"
+            " same input would fail.",
         ),
         click.Option(
             ["--expect", "expected"],
             type=click.Path(dir_okay=False),
             metavar="FILE",
-            help="With --explain: compare what a recorded stream becomes with FILE, and exit with"
-            " code 1 if it differs. Without FILE, write it, and exit with code 1.",
+            help="With --explain: compare the result for a recorded stream with FILE, and exit"
+            " with code 1 if they differ. If FILE does not exist, write it, and exit with code 1.",
         ),
         click.Option(
             ["--replay", "replayed"],
             is_flag=False,
             flag_value="",
             metavar="[PATH]",
-            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default) that"
-            " can be sent by now, and put back the others. Runs may go on meanwhile. If it is"
-            " interrupted, repeat it.",
+            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default)"
+            " that can be sent now, and put back the others. Other runs may continue at the same"
+            " time. If a replay is interrupted, repeat it.",
         ),
         click.Option(
             ["--dry-run"],
             is_flag=True,
-            help="With --replay: say what it would do, and change nothing.",
+            help="With --replay: show what the replay would do, and change nothing.",
         ),
         click.Option(
             ["--dead-letters", "letters_path"],
@@ -52,9 +52,10 @@ def own_options() -> list[click.Option]:
             flag_value="",
             type=click.Path(),
             metavar="[PATH]",
-            help="Show what could not be sent, by reason and stream: how many, since when, some of"
-            " them, what to do, and what a replay would do. PATH is a file, a folder of *.singer"
-            " files, or its URL; without it, dead_letter_path. Sends and changes nothing.",
+            help="Show the dead letters by reason and stream: how many there are, since when,"
+            " examples, what to do, and what a replay would do. PATH is a file, a folder of"
+            " *.singer files, or the URL of one; the default is dead_letter_path. This sends"
+            " nothing and changes nothing.",
         ),
         click.Option(
             ["--report", "page_path"],
@@ -62,21 +63,23 @@ def own_options() -> list[click.Option]:
             flag_value="",
             type=click.Path(dir_okay=False),
             metavar="[PATH]",
-            help="Write the report page from the history of runs (history_path): today against"
-            " usual, and the last run. Without PATH, to report_path. --format=text prints at most"
-            " 12 lines in its place, --format=json the figures.",
+            help="Write the report page from the history of runs (history_path): a comparison of"
+            " today with usual days, and the last run. The default of PATH is report_path. With"
+            " --format=text, print at most 12 lines instead of the page; with --format=json,"
+            " print the figures.",
         ),
         click.Option(
             ["--health"],
             is_flag=True,
-            help="Say in one line whether all is usual, by the history of runs. Exit code 3 if the"
-            " last run failed, something is unusual, or dead letters grew.",
+            help="Print one line that says whether everything is normal, according to the history"
+            " of runs. The exit code is 3 if the last run failed, something is unusual, or there"
+            " are more dead letters than usual.",
         ),
         click.Option(
             ["--max-age"],
             type=click.FloatRange(min=0, min_open=True),
             metavar="HOURS",
-            help="With --health: exit code 3 as well if no run came for so long.",
+            help="With --health: the exit code is also 3 if no run has ended for this many hours.",
         ),
     ]
 

@@ -39,7 +39,7 @@ SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
         _KEY,
         "The event's ID. Together with `stream` and `pixel_id`, it identifies the event.",
     ),
-    "stream": (_KEY, "The tap's stream that the event came from."),
+    "stream": (_KEY, "The tap's stream from which the event comes."),
     "pixel_id": ({"type": "integer"}, "The pixel that the event belongs to."),
     "event_time": (_TIME, "When the conversion happened, in UTC."),
     "sent_at": (_TIME, "When the request that LiveIntent accepted was sent, in UTC."),
