@@ -385,7 +385,7 @@ def test_a_rotated_token(
     accepted = 20
     assert len(used) <= accepted + at_once  # Each request in flight was denied at most once.
     told = (
-        "the API denied access, but auth_token_path now contains another token: the run continues"
+        "the API denied access, but the file of auth_token_path now contains another token, so the run"
         " with it"
     )
     assert run.log.count(told) == 1

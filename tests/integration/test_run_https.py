@@ -75,4 +75,4 @@ def test_plain_http(launcher: Launcher, sandbox: Sandbox) -> None:
     """The same where the port of an https URL answers in plain http."""
     url = sandbox.url.replace("http:", "https:")
     run = launcher.run(*MESSAGES, api_url=url, max_retry_seconds=280)
-    assert_failed(run, "it may use plain http. Check the scheme and the port in api_")
+    assert_failed(run, "may be using plain http. Check the scheme and the port in api_")

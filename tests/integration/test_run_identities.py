@@ -75,7 +75,7 @@ def test_a_column_of_names(target: Launcher, sandbox: Sandbox) -> None:
         "bookings: email identified no person in 60 of 60 events (0 empty, 60 unusable); "
     )
     (advice,) = [line for line in run.log.splitlines() if "no_identity 60: " in line]
-    assert advice.endswith("In bookings, email had no usable value: check what is mapped there.")
+    assert advice.endswith("In stream bookings, no event has a usable value in email: check what is mapped to email.")
     assert "Guests" not in run.log
     assert "Ann" not in run.log
 

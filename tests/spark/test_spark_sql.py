@@ -142,7 +142,7 @@ def test_a_misspelled_column(spark: Spark, given: dict[str, Any]) -> None:
     before = len(spark.said())
     spark.do("write", sql=query(9, more=", '192.0.2.1' AS user_agnt"), options=given)
     words = (
-        "stream 'orders' has a column 'user_agnt', which is not a column of events and is ignored."
+        "stream 'orders' has a column 'user_agnt', which is not an event column and is ignored."
         " Did you mean 'user_agent'?"
     )
     spark.wait_for(words, before)

@@ -124,7 +124,7 @@ _FAILURES = (
         f"Ask {OPERATOR} to renew it.",
     ),
     ("the API accepted nothing", *_DOWN),
-    ("stopped while retrying", *_DOWN),
+    ("the run was stopped while the API accepted nothing", *_DOWN),
     (
         "the API refused",
         "LiveIntent refused every conversion",

@@ -30,7 +30,7 @@ def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429", clock.now - 12))
     text = (
-        "the run has waited for the API for 12 s: HTTP 429; waiting batches: 7;"
+        "the API has kept the run waiting for 12 s: HTTP 429; waiting batches: 7;"
         " pace: 2 requests in flight, 4.57 requests/s"
     )
     assert lines(caplog) == [("INFO", text)]

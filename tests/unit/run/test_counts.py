@@ -297,7 +297,7 @@ def test_a_column_that_is_always_empty_is_told() -> None:
     report = _report(read=20, delivered=20)
     report.of("orders").left_out.update({"value empty": 20, "ip empty": 19, "currency": 20})
     (said,) = report.advice("letters")
-    assert said.startswith("orders: value is empty in all events; ")
+    assert said.startswith("orders: value is empty in all events. ")
     report.of("orders").delivered = 9
     assert list(report.advice("letters")) == []
 
@@ -318,7 +318,7 @@ def test_a_column_that_a_warning_names() -> None:
     (warned,) = report.warnings()
     assert warned.startswith("orders: email identified no person in 60 of 60 events (60 empty, 0 ")
     (said,) = report.advice("letters")
-    assert said.startswith("orders: value is empty in all events; ")
+    assert said.startswith("orders: value is empty in all events. ")
 
 
 @pytest.mark.parametrize(
@@ -478,7 +478,7 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     assert "first run" in advice
     assert letters == (
         "dead letters are in letters.singer, but a replay cannot send any of them; the page"
-        " 'Reasons' of the documentation says why"
+        " 'Reasons' of the documentation explains why"
     )
     report.of("orders").rejected["invalid_source"] = 1
     assert [*report.advice("letters.singer")][-1].endswith(
@@ -513,7 +513,7 @@ def test_a_warning_of_what_is_lost() -> None:
     refunds.rejected.update(refused_by_api=3)
     report.of("guests").read = 5
     report.of("guests").rejected.update(no_identity=5)
-    todo = "; the lines after the total say what to do"
+    todo = ". The lines after the total say what to do"
     assert list(report.warnings()) == [
         f"orders: invalid_source in 2 of 20 records{todo}",
         f"orders: missing_event_time in 1 of 20 records{todo}",

@@ -141,7 +141,7 @@ def test_a_default_ledger_that_is_locked(ledgers: Ledgers) -> None:
     remember(ledger, event("2"))
     other.close()
     (line,) = said
-    assert "another process, such as another run, keeps it locked (database is locked)" in line
+    assert "another process, such as another run, keeps the file locked (database is locked)" in line
     assert unsent(ledger, [event("2"), event("3")]) == [event("3")]
     assert rows(ledgers.path) == 1
 
@@ -175,7 +175,7 @@ def test_a_database_of_another_program(ledgers: Ledgers, mark: str) -> None:
     """It is refused and left as it is."""
     query(ledgers.path, mark)
     before = ledgers.path.read_bytes()
-    with pytest.raises(ConfigurationError, match=r"another program; set ledger_path to another"):
+    with pytest.raises(ConfigurationError, match=r"another program. Set ledger_path to another"):
         ledgers()
     assert ledgers.path.read_bytes() == before
 

@@ -190,7 +190,7 @@ def test_dead_letters_of_a_shop_without_any() -> None:
     found = overview([*daily(40, 1), entry(at(0, 9)), entry(at(0, 10), streams=some)])
     (cause,) = found.causes
     assert cause.words == (
-        "14 dead letters in the last 24 hours, where 0 are usual; 9 of them are `invalid_source`"
+        "14 dead letters in the last 24 hours, but 0 are usual; 9 of them are `invalid_source`"
     )
     assert cause.since == at(0, 10)
     assert cause.what_to_do.startswith("The source is missing")

@@ -301,9 +301,9 @@ def test_many_that_were_not_sent() -> None:
     text = plainly([*daily(40, 1), today])
     assert "More than usual could not be sent today." in text
     assert (
-        "40 conversions could not be sent in the last 24 hours, where 0 are usual; all of them"
+        "40 conversions could not be sent in the last 24 hours, but 0 are usual; all of them"
         " for the reason invalid_source: no valid source (web, app or offline). For whoever runs"
-        " it: 40 dead letters in the last 24 hours, where 0 are usual; all of them are"
+        " it: 40 dead letters in the last 24 hours, but 0 are usual; all of them are"
         " invalid_source. Since 2026-05-20 12:05 EDT. The source is missing"
     ) in text
     assert "Outside of" not in text
