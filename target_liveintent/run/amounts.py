@@ -151,14 +151,14 @@ class Amounts(dict[str, Amount]):
         """
         if count := left_out.get("value"):
             yield (
-                f"the value of {counted(count, 'record')} cannot be read as a number, so their"
+                f"the value of {counted(count, 'record')} cannot be read as a number, so the"
                 " events are sent without a value. Check what is mapped to value. In a map,"
                 " amount(x, decimal=',') reads 1.234,50, and amount(x, decimal='.') reads"
                 " 1'234.50"
             )
         if count := left_out.get("currency"):
             yield (
-                f"the currency of {counted(count, 'record')} is not a three-letter code, so their"
+                f"the currency of {counted(count, 'record')} is not a three-letter code, so the"
                 " events are sent without a currency. Map currency to codes such as EUR"
             )
         if amount := self.get(""):

@@ -99,7 +99,7 @@ def _no_identity_hint(found: Identification) -> str:
     columns = ", ".join(found.hashed)
     if set(found.idle(_LEAST_EVENTS_TO_ADVISE)).issuperset(found.hashed):
         return (
-            f"In stream {found.stream}, no event has a usable value in {columns}: check"
+            f"In stream {found.stream}, almost no event has a usable value in {columns}: check"
             f" what is mapped to {columns}."
         )
     return ""

@@ -385,8 +385,8 @@ def test_a_rotated_token(
     accepted = 20
     assert len(used) <= accepted + at_once  # Each request in flight was denied at most once.
     told = (
-        "the API denied access, but the file of auth_token_path now contains another token, so the run"
-        " with it"
+        "the API denied access, but the file of auth_token_path now contains another token, so the"
+        " run continues with that token"
     )
     assert run.log.count(told) == 1
     assert TOKEN not in run.log

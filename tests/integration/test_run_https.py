@@ -53,7 +53,7 @@ def test_a_trusted_certificate(launcher: Launcher) -> None:
 @pytest.mark.parametrize(
     ("context", "words"),
     [
-        (lambda: tls(expired=True), "not accepted: certificate has expired. Check this machine's"),
+        (lambda: tls(expired=True), "API: certificate has expired. Check this machine's"),
         (self_signed_tls, "signed certificate. If your company's network inspects TLS"),
         (lambda: tls("other.example.com"), "is not valid for '127.0.0.1'. Check the host in"),
     ],

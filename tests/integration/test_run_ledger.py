@@ -145,7 +145,7 @@ def test_a_ledger_of_a_newer_version(target: Launcher, sandbox: Sandbox) -> None
     db.close()
     run = target.start().wait(8)
     assert (run.code, run.stdout, sandbox.stats.requests) == (2, "", 0)
-    assert "a newer version of target-liveintent wrote it; upgrade, or set l" in run.last_line
+    assert "a newer version of target-liveintent wrote the file. Upgrade" in run.last_line
 
 
 def test_a_second_run_sends_nothing(target: Launcher, sandbox: Sandbox) -> None:

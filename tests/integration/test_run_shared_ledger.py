@@ -215,8 +215,8 @@ def test_a_database_that_cannot_be_reached(
         (
             "CREATE TABLE liveintent_ledger AS SELECT 2 AS version",
             (
-                "a newer version of target-liveintent wrote it; upgrade, or set ledger_url to"
-                " another database"
+                "a newer version of target-liveintent created the ledger's tables. Upgrade"
+                " target-liveintent, or set ledger_url to another database"
             ),
         ),
         ("CREATE TABLE liveintent_ledger (name text)", "belong to another program"),

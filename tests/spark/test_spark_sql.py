@@ -97,7 +97,7 @@ def test_a_table_with_options(spark: Spark, server: Recorder, given: dict[str, A
         said = spark.failure("sql", statements=[table, f"INSERT INTO dropped {query(9)}"])
     finally:
         spark.do("sql", statements=["DROP TABLE IF EXISTS dropped"])
-    assert "CREATE TEMPORARY VIEW … USING liveintent OPTIONS (…)" in said
+    assert "Set the options in CREATE TEMPORARY VIEW (after OPTIONS)" in said
     assert server.requests == []
 
 

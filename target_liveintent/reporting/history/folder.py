@@ -172,7 +172,8 @@ class HistoryFolder:
             named = ", ".join(unreadable[:_MOST_NAMED])
             msg = (
                 f"history_path contains {files} that this version cannot read and therefore"
-                f" ignores ({named}). Delete what no newer version wrote"
+                f" ignores, for example {named}. If no newer version wrote such a file, delete"
+                " the file"
             )
             self._warn(msg)
 

@@ -55,7 +55,10 @@ def status_of(route: Route, seconds: float = LIMIT, body: bytes = b"[{}]") -> in
 
 
 def assert_ends_in_time(
-    route: Route, seconds: float = LIMIT, body: bytes = b"[{}]", words: str = "no answer came in time"
+    route: Route,
+    seconds: float = LIMIT,
+    body: bytes = b"[{}]",
+    words: str = "no answer came in time",
 ) -> None:
     """Check that a request ends at its limit, with these words."""
     start = time.monotonic()

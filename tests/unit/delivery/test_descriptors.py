@@ -161,7 +161,7 @@ def test_connections_leave_descriptors_for_files(
     limit(left)
     assert most_connections(64) == most
     warning = (
-        "max_concurrent_requests is 64, but the limit on open files allows fewer requests at the"
-        f" same time ({most}). "
+        f"max_concurrent_requests is 64, but the limit on open files allows only {most}"
+        " requests at the same time. "
     )
     assert [line.startswith(warning) for line in caplog.messages] == [True] * (most < 64)

@@ -103,7 +103,10 @@ def test_nothing_is_confirmed() -> None:
     ("settings", "advice"),
     [
         ({}, "Ask your account manager for the current auth_token"),
-        ({"auth_token_path": True}, "auth_token_path again, and the file still contains this token"),
+        (
+            {"auth_token_path": True},
+            "auth_token_path again, and the file still contains this token",
+        ),
     ],
 )
 def test_access_is_denied(tmp_path: Any, settings: dict[str, Any], advice: str) -> None:
@@ -231,7 +234,7 @@ def test_the_message_names_a_retry_after_that_an_earlier_answer_had() -> None:
     """At the end of the budget the API may give any answer, or none."""
     late = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=3600.0)
     result = deliver(batch("1"), answers(late, FAULT), max_retry_seconds=60)
-    words = "(60): HTTP 500, after HTTP 429 (Retry-After 3600 seconds) (api_url"
+    words = "(max_retry_seconds): HTTP 500, after HTTP 429 (Retry-After 3600 seconds) (api_url"
     assert words in str(result.failure)
 
 
@@ -418,7 +421,11 @@ def test_no_descriptor_ever_comes() -> None:
     results = drive(machine, FakeClient(lambda _: STARVED), clock)
     assert [result.requests for result in results] == [0, 0]
     assert all(isinstance(result.failure, OutageError) for result in results)
-    for words in ("accepted nothing for 20 seconds (max_retry_seconds)", "ulimit -n", "max_concurrent_req"):
+    for words in (
+        "accepted nothing for 20 seconds (max_retry_seconds)",
+        "ulimit -n",
+        "max_concurrent_req",
+    ):
         assert words in str(results[0].failure)
     assert 20.0 <= clock.now - NOW < 22.0
 

@@ -117,7 +117,7 @@ def test_an_unknown_authority(monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate of an authority that is not trusted ends the run at once."""
     monkeypatch.delenv("SSL_CERT_FILE")
     with serving(accept, tls) as port:
-        assert "not accepted: unable to get local issuer certificate. If your company" in fails(
+        assert "of the API: unable to get local issuer certificate. If your company" in fails(
             f"https://127.0.0.1:{port}"
         )
 

@@ -71,11 +71,11 @@ def test_a_dead_letter_that_is_carried_over() -> None:
     [
         (
             Rejection("orders", "7", "invalid_source", "source", {}, "'shop'"),
-            "rejected as invalid_source, column source ('shop'), event ID 7, and on_rejection is",
+            "(event ID 7, column source) was rejected as invalid_source ('shop'), and the run ends",
         ),
         (
             Rejection("orders", "7", "no_identity", None, {}),
-            "rejected as no_identity, and the run ends because on_rejection is 'fail'. The record has no",
+            "no_identity, and the run ends because on_rejection is 'fail'. The record has no",
         ),
     ],
 )

@@ -195,7 +195,7 @@ def test_a_write_without_options(given: dict[str, str]) -> None:
         ConfigurationError, match="the write has no options, because Spark"
     ) as raised:
         job_of(given, COLUMNS)
-    for way in ("USING liveintent OPTIONS", "INSERT INTO … WITH", "df.writeTo(…).option(…)"):
+    for way in ("CREATE TEMPORARY VIEW", "INSERT INTO", "df.writeTo(table).option(name, value)"):
         assert way in str(raised.value)
 
 

@@ -261,7 +261,11 @@ def test_a_store_that_lets_nobody_delete(
         history = folder.read_and_fold(ACCOUNT, TODAY, name)
         assert delivered(history) == {days_before(1): 200}
     assert endings(memory.names()) == ["day", "run", "run"]
-    assert warnings == ["denied, so old files stay in the history, and the history keeps growing. Give the run the permission to delete these files"] * 4
+    warning = (
+        "denied, so old files stay in the history, and the history keeps growing. Give the run the"
+        " permission to delete these files"
+    )
+    assert warnings == [warning] * 4
     monkeypatch.undo()
     folder.read_and_fold(ACCOUNT, TODAY, "0")
     assert memory.names() == [f"{days_before(1)}-c.day.json"]

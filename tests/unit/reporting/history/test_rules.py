@@ -105,8 +105,11 @@ def test_each_rule_has_its_own_wording() -> None:
         ("average_value", "EUR"): "average value in EUR was 5,000.00 in the last 24 hours, but"
         " 50.00 is usual",
         ("coverage", "decision_id"): "5 % of conversions had decision_id (decision ID) in the last"
-        " 24 hours, where 30 % is usual",
-        ("new_reason", "no_consent"): "7 records were not sent for a reason that has never occurred before,"
+        " 24 hours, but 30 % is usual",
+        (
+            "new_reason",
+            "no_consent",
+        ): "7 records were not sent for a reason that has never occurred before,"
         " no_consent: The stream has a column",
         ("late", ""): "no conversion was sent within an hour of its event time",
     }.items():
