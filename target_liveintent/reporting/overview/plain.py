@@ -41,7 +41,7 @@ REASONS = {
     ),
     "no_identity": PlainReason(
         "neither an e-mail address nor a decision ID",
-        "Guests often have neither. Supply the address of the page as `source_url`: if a buyer"
+        "Guests often have neither; supply the address of the page as `source_url`: if a buyer"
         " came from a click in an e-mail, this address contains the decision ID.",
     ),
     "invalid_source": PlainReason(
@@ -213,7 +213,7 @@ def what_is_kept(reasons: Collection[str], now: dt.datetime) -> str:
     last = now + _TAKEN_FOR
     return (
         f"{kept}, so a conversion of today can be sent until {last.day} {last:%B}. Ask {OPERATOR}"
-        " to fix the cause and to send the dead letters again. Conversions that are too old for"
+        " to fix the cause and to send these conversions again. Conversions that are too old for"
         " LiveIntent are lost."
     )
 

@@ -642,7 +642,7 @@ def test_a_stopped_run_has_not_delivered_nothing() -> None:
     report.of("orders").read = 1
     report.of("orders").rejected["missing_event_time"] = 1
     (said,) = report.warnings()
-    assert ", and no event of this stream would be delivered; " in said
+    assert ", and no event of this stream would be delivered. " in said
 
 
 def test_a_zone_that_is_never_used() -> None:

@@ -94,8 +94,8 @@ def test_what_has_been_worse() -> None:
     text = "\n".join(as_lines(overview([*daily(80, 10), *worse])))
     assert (
         "The share of conversions with a hash of an e-mail address has been lower since 11 May:"
-        " 60 % instead of 100 %. On the same day, the version of the program changed, a possible"
-        " cause: version: target-liveintent 1 became target-liveintent 2."
+        " 60 % instead of 100 %. On the same day, the version of the program changed, which may be"
+        " the cause: version: target-liveintent 1 became target-liveintent 2."
     ) in text
 
 
