@@ -14,7 +14,7 @@ from target_liveintent.run.amounts import Amounts, counted, currency_lines
 from target_liveintent.run.copies import Copies
 from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.identification import Identification, what_to_do
-from target_liveintent.run.losses import count_source, frequent, nothing_delivered
+from target_liveintent.run.losses import count_source, frequent, nothing_delivered, refused_last
 from target_liveintent.settings import Settings
 
 _LEAST_EVENTS_TO_WARN = 10
@@ -271,13 +271,7 @@ class RunCounts:
         yield from self._unused_zone(timezone, by_all=True)
         yield from self.copies.warnings()
         if self.unproven:
-            yield (
-                f"the API refused the last {counted(self.unproven, 'event')} and has accepted"
-                " nothing since, so the settings may be wrong. These events became dead letters."
-                " If the events look right, check pixel_id, then replay them. If you correct"
-                " pixel_id, also set replay_other_accounts, because the dead letters still"
-                " belong to the old pixel"
-            )
+            yield refused_last(self.unproven)
         if self.other_accounts:
             yield (
                 f"this replay does not send {counted(self.other_accounts.total(), 'dead letter')}"
@@ -330,7 +324,7 @@ class RunCounts:
         if total.not_replayed and not self.dry_run:
             yield (
                 f"{_with_names('not replayed', total.not_replayed)}; these dead letters"
-                f" stay in {dead_letter_path}"
+                f" are kept in {dead_letter_path}"
             )
         if self.is_replay and not self.dry_run:
             if remaining := total.rejected + total.not_replayed:

@@ -679,6 +679,6 @@ def test_advice_on_dead_letters_that_are_not_replayed(dry_run: bool) -> None:
     expected = (
         []
         if dry_run
-        else ["not replayed 2 (unconfirmed 2); these dead letters stay in letters.singer"]
+        else ["not replayed 2 (unconfirmed 2); these dead letters are kept in letters.singer"]
     )
     assert list(report.advice("letters.singer")) == expected
