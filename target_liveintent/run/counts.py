@@ -322,10 +322,8 @@ class RunCounts:
         for reason, count in (total.rejected + total.dropped).most_common():
             yield f"{reason} {count}: {self.what_to_do(reason)}{details.get(reason, '')}"
         if total.not_replayed and not self.dry_run:
-            yield (
-                f"{_with_names('not replayed', total.not_replayed)}; these dead letters"
-                f" are kept in {dead_letter_path}"
-            )
+            kept = _with_names("not replayed", total.not_replayed)
+            yield f"{kept}; these dead letters are kept in {dead_letter_path}"
         if self.is_replay and not self.dry_run:
             if remaining := total.rejected + total.not_replayed:
                 yield (
