@@ -276,7 +276,7 @@ def test_retry_after_beyond_the_budget(to_server: Launcher, server: FaultyServer
     assert 2 <= time.monotonic() - started < 8
     assert (run.code, run.states, run.letters) == (1, [], [])
     assert len(server.requests) == 2
-    assert "max_retry_seconds (2): HTTP 503 (Retry-After 3600 seconds)" in run.last_line
+    assert "2 seconds (max_retry_seconds): HTTP 503 (Retry-After 3600 seconds)" in run.last_line
 
 
 def test_senseless_retry_after(to_server: Launcher, server: FaultyServer) -> None:

@@ -111,7 +111,7 @@ def test_a_default_file_that_cannot_be_used(target: Launcher, sandbox: Sandbox) 
     run = target.run(schema(), *orders(3), order(1), state(1))
     assert (run.code, run.states) == (0, [1])
     (warning,) = run.warnings
-    assert warning.startswith(f"ledger_path '{DEFAULT}' cannot be used: Is a directory; the run ")
+    assert warning.startswith(f"ledger_path '{DEFAULT}' cannot be used: Is a directory. The run ")
     assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (3, 0)
 
 
