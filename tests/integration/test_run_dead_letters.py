@@ -450,7 +450,10 @@ def test_what_is_not_replayed(to_server: Launcher, server: FaultyServer) -> None
     total = again.summary["total"]
     assert (total.read, total.not_replayed, total.delivered) == (2, 2, 0)
     assert total.adds_up
-    kept = f"not replayed 2 (mapping_failed 1, unconfirmed 1); these dead letters are kept in {LETTERS}"
+    kept = (
+        "not replayed 2 (mapping_failed 1, unconfirmed 1); these dead letters are kept in"
+        f" {LETTERS}"
+    )
     assert kept in again.log
     # So that the moved file may be deleted.
     assert [{**x, "run_id": 0} for x in again.letters] == [
