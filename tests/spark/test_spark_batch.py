@@ -95,7 +95,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: map with DataFrame col"),
     ({"presets": '{"orders": "shopify"}'}, "option 'presets' has no effect in Spark: map with"),
     ({"ledger_path": "l.db"}, "option 'ledger_path' has no effect in Spark: use ledger_url,"),
-    ({"limit": 5}, "option 'limit' has no effect in Spark: use .limit()"),
+    ({"limit": 5}, "option 'limit' has no effect in Spark: call limit() on"),
     (
         {"concurrent_tasks": None, "max_requests_per_minute": 60},
         "option 'concurrent_tasks' is required with max_requests_per_minute",
