@@ -79,8 +79,8 @@ class Client:
         if not self._has_starved:
             self._has_starved = True
             _logger.warning(
-                "no file descriptor is left for another connection, so the run continues with fewer"
-                " requests in flight. %s",
+                "no file descriptors are left for another connection, so the run continues with"
+                " fewer requests in flight. %s",
                 MORE_DESCRIPTORS,
             )
 
@@ -102,8 +102,8 @@ class Client:
                 return Verdict.DENIED
             self._headers = present
             _logger.info(
-                "the API denied access, but auth_token_path now contains another token: the run"
-                " continues with it"
+                "the API denied access, but the file of auth_token_path now contains another"
+                " token, so the run continues with that token"
             )
             return Verdict.ROTATED
 

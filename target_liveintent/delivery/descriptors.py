@@ -30,8 +30,8 @@ def most_connections(wanted: int) -> int:
     if most == resource.RLIM_INFINITY or left >= wanted:
         return wanted
     _logger.warning(
-        "max_concurrent_requests is %d, but the limit of open files allows fewer requests at the"
-        " same time (%d). %s",
+        "max_concurrent_requests is %d, but the limit on open files allows only %d requests at"
+        " the same time. %s",
         wanted,
         left,
         MORE_DESCRIPTORS,

@@ -15,23 +15,23 @@ from target_liveintent.settings import Settings
 
 _LATER = "The next run sends the events that were not delivered"
 _SLOWER = (
-    "The API limits the rate. The next run sends the events that were not delivered. If LiveIntent"
-    " has told you a limit, set max_requests_per_minute to it"
+    "The API is limiting the rate. The next run sends the events that were not delivered. If"
+    " LiveIntent has told you a limit, set max_requests_per_minute to that value"
 )
 
 
 def access_denied(answer: Answer, settings: Settings) -> AccessDeniedError:
     """Return the end of a run whose token or customer ID is wrong."""
     if settings.auth_token_path is None:
-        advice = "ask your account manager for the current auth_token"
+        advice = "Ask your account manager for the current auth_token"
     else:
         advice = (
-            "the run has read the file of auth_token_path again, and it still contains this token."
-            " Ask your account manager for the current token"
+            "The run has read the file of auth_token_path again, and the file still contains"
+            " this token. Ask your account manager for the current token"
         )
     msg = (
-        f"the API denied access ({answer.detail}). The token may have been rotated, or may"
-        f" belong to another customer_id: {advice}"
+        f"the API denied access ({answer.detail}). The token may have been rotated, or may belong"
+        f" to another customer_id. {advice}"
     )
     return AccessDeniedError(msg + _where(settings))
 
@@ -56,7 +56,7 @@ def outage(answer: Answer, asked: Answer | None, settings: Settings) -> OutageEr
         settings: The settings.
     """
     msg = (
-        f"the API accepted nothing for max_retry_seconds ({settings.max_retry_seconds}):"
+        f"the API accepted nothing for {settings.max_retry_seconds} seconds (max_retry_seconds):"
         f" {answer.in_words}"
     )
     if asked is not None and not answer.retry_after:
@@ -77,7 +77,7 @@ def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:
     if last_fault is None:
         msg = "the run was stopped"
         return DeliveryError(msg)
-    msg = f"stopped while retrying: {last_fault.in_words}"
+    msg = f"the run was stopped while the API accepted nothing: {last_fault.in_words}"
     return OutageError(msg + _where(settings))
 
 

@@ -44,25 +44,26 @@ def obstacle(fault: BaseException) -> Obstacle | None:
 def _of_certificate(fault: ssl.SSLCertVerificationError, *, by_proxy: bool) -> Obstacle:
     whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
     said = fault.verify_message.rstrip(".")  # OpenSSL's words, with nothing but a host in them.
-    msg = f"the certificate of the {whose} was not accepted: {said}"
+    msg = f"this machine does not accept the certificate of the {whose}: {said}"
     if fault.verify_code in {_NOT_YET_VALID, _EXPIRED}:
         advice = (
-            "Check this machine's clock; if it is right, the owner of that server must renew it"
+            f"Check this machine's clock. If the clock is right, the owner of the {whose}"
+            " must renew the certificate"
         )
     elif fault.verify_code in {_OTHER_HOST, _OTHER_ADDRESS}:
         advice = f"Check the host in {setting}"
     else:
         advice = (
             "If your company's network inspects TLS, or the server is your own, set"
-            " REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) to a file with the certificate of its"
-            " authority"
+            " REQUESTS_CA_BUNDLE (or SSL_CERT_FILE) to a file with the certificate of the"
+            " authority that issued the server's certificate"
         )
     return Obstacle(msg, advice)
 
 
 def _of_plain_http(*, by_proxy: bool) -> Obstacle:
     whose, setting = ("proxy", "HTTPS_PROXY") if by_proxy else ("API", "api_url")
-    msg = f"the {whose} does not answer over https; it may use plain http"
+    msg = f"the {whose} does not answer over https, and may be using plain http"
     return Obstacle(msg, f"Check the scheme and the port in {setting}")
 
 
@@ -104,9 +105,9 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (urllib3.exceptions.ProxyError, "the proxy could not connect"),
     (urllib3.exceptions.NameResolutionError, "the host name was not found"),
     (urllib3.exceptions.NewConnectionError, "the connection failed"),
-    (urllib3.exceptions.ConnectTimeoutError, "could not connect in time"),
-    (urllib3.exceptions.TimeoutError, "no answer in time"),
-    (TimeoutError, "no answer in time"),
+    (urllib3.exceptions.ConnectTimeoutError, "no connection was established in time"),
+    (urllib3.exceptions.TimeoutError, "no answer came in time"),
+    (TimeoutError, "no answer came in time"),
     (urllib3.exceptions.SSLError, "the TLS handshake failed"),
     (BaseException, "the connection failed"),
 )
@@ -114,7 +115,7 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 """This process, or the machine, has as many files and connections open as it may."""
-MORE_DESCRIPTORS = "Raise the limit of open files (ulimit -n), or lower max_concurrent_requests"
+MORE_DESCRIPTORS = "Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
 """What to do if the system gives too few file descriptors."""
 
 
@@ -134,7 +135,7 @@ def describe(fault: BaseException) -> str:
     if (found := obstacle(fault)) is not None:
         return found.what
     if is_starved(fault):
-        return "no file descriptor is left"
+        return "no file descriptors are left"
     causes = list(_causes(fault))  # urllib3 wraps a timeout in sending as a broken connection.
     return next(
         words for kind, words in _FAULTS if any(isinstance(cause, kind) for cause in causes)

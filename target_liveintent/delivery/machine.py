@@ -200,7 +200,7 @@ class DeliveryMachine:
             reason, since = self.outage.last_fault.in_words, self.outage.since
             return status._replace(reason=reason, since=since, is_outage=True)
         if self._suspicion.suspects:
-            reason = f"refused requests in a row: {self._suspicion.in_a_row}"
+            reason = f"the API has refused the last requests ({self._suspicion.in_a_row})"
             return status._replace(reason=reason, since=self.outage.taken_at)
         if rate is not None and self._limit is not None:
             return status._replace(reason=self._limit.in_words, since=self._limited_at)

@@ -108,8 +108,8 @@ _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (
         requests.exceptions.InvalidSchema,
         (
-            "the proxy needs a package that is not installed; for SOCKS, run"
-            " pip install 'requests[socks]'"
+            "the proxy needs a package that is not installed. For a SOCKS proxy, run: pip"
+            " install 'requests[socks]'"
         ),
     ),
     (requests.exceptions.InvalidURL, _WRONG_PROXY),
@@ -117,7 +117,7 @@ _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (
         OSError,
         (
-            "the file of certificates does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
+            "the certificate file does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
             " CURL_CA_BUNDLE or SSL_CERT_FILE"
         ),
     ),

@@ -15,7 +15,7 @@ from target_liveintent.reporting.history.judge import NOT_JUDGED, Judgement
 from target_liveintent.run import RunCounts
 
 METRICS = {
-    "run_info": "1; its label `run_id` is the ID of the run.",
+    "run_info": "Always 1. The label `run_id` is the ID of the run.",
     "records": "Records by stream and outcome.",
     "not_sent": "Records that were not sent, by stream and reason.",
     "requests": "Requests, including retries.",

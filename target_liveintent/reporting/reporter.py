@@ -136,7 +136,7 @@ class RunReporter:
         try:
             write_report(facts(), path, self._replace, self._overview())
         except StorageError as failure:
-            self._logger.warning("%s; there is no report of this run%s", failure, name)
+            self._logger.warning("%s, so there is no report of this run%s", failure, name)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             self._logger.warning("report_path '%s' cannot be written: %s%s", path, why, name)

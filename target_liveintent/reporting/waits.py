@@ -35,9 +35,9 @@ class WaitLog:
             return
         self._next_of_elsewhere = now + _INTERVAL
         self._logger.info(
-            "run %s is sending the same events (%d) and has reserved them in the ledger, so this"
-            " run has waited for %d s. If that run has died, this run sends the events 30 seconds"
-            " later",
+            "run %s is sending the same events (%d) and has reserved them in the ledger; this"
+            " run has been waiting for %d s. If that run has died, its reservation expires"
+            " within 30 seconds, and this run then sends the events",
             elsewhere.run_id,
             elsewhere.events,
             now - elsewhere.since,
@@ -56,12 +56,12 @@ class WaitLog:
         if status.is_outage:
             self._logger.warning(
                 "the API has accepted nothing for %d s: %s; waiting batches: %d; pace: %s in"
-                " flight%s; the run ends if the API accepts nothing for max_retry_seconds",
+                " flight%s. If the API accepts nothing for max_retry_seconds, the run fails",
                 *wait,
             )
         else:
             self._logger.info(
-                "the run has waited for the API for %d s: %s; waiting batches: %d; pace: %s in"
+                "the API has kept the run waiting for %d s: %s; waiting batches: %d; pace: %s in"
                 " flight%s",
                 *wait,
             )

@@ -151,28 +151,29 @@ class Amounts(dict[str, Amount]):
         """
         if count := left_out.get("value"):
             yield (
-                f"the value of {counted(count, 'record')} cannot be read as a number, so their"
-                " events are sent without a value. Check what is mapped to value:"
-                " amount(x, decimal=',') reads 1.234,50, and amount(x, decimal='.') reads 1'234.50"
+                f"the value of {counted(count, 'record')} cannot be read as a number, so the"
+                " events are sent without a value. Check what is mapped to value. In a map,"
+                " amount(x, decimal=',') reads 1.234,50, and amount(x, decimal='.') reads"
+                " 1'234.50"
             )
         if count := left_out.get("currency"):
             yield (
-                f"the currency of {counted(count, 'record')} is not a code of three letters, so"
-                " their events are sent without it; map currency to codes such as EUR"
+                f"the currency of {counted(count, 'record')} is not a three-letter code, so the"
+                " events are sent without a currency. Map currency to codes such as EUR"
             )
         if amount := self.get(""):
             is_mapped = not _LEFT_OUT_CURRENCY.isdisjoint(left_out)
-            what_to_do = "check what is mapped to currency" if is_mapped else "map currency"
+            what_to_do = "Check what is mapped to currency" if is_mapped else "Map currency"
             yield (
-                f"{counted(amount.conversions, 'conversion')} with a value but without a currency;"
+                f"in {counted(amount.conversions, 'conversion')}, the value has no currency."
                 f" {what_to_do}"
             )
         if unknown := sorted(self.keys() - CURRENCIES - {""}):
             count = sum(self[currency].conversions for currency in unknown)
-            more = ", …" if len(unknown) > _MOST_UNKNOWN else ""
+            more = " and others" if len(unknown) > _MOST_UNKNOWN else ""
             yield (
-                f"{counted(count, 'conversion')} in {', '.join(unknown[:_MOST_UNKNOWN])}{more}:"
-                " ISO 4217 has no such currency; check what is mapped to currency"
+                f"the currency of {counted(count, 'conversion')} is not in ISO 4217"
+                f" ({', '.join(unknown[:_MOST_UNKNOWN])}{more}). Check what is mapped to currency"
             )
 
 

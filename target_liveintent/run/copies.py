@@ -15,7 +15,7 @@ class Copies(Counter[tuple[str, str]]):
         """Return a line for each pair of streams."""
         for (first, second), count in self.items():
             yield (
-                f"{first} and {second}: {counted(count, 'record')} became an event with the"
-                f" same event ID in both streams, and only the event of {first} is sent. Map"
+                f"streams {first} and {second} gave the same event IDs"
+                f" ({counted(count, 'record')}), so only the events from {first} are sent. Map"
                 f" event_id in {second}, so that its events have their own IDs"
             )

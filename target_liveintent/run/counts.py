@@ -14,7 +14,7 @@ from target_liveintent.run.amounts import Amounts, counted, currency_lines
 from target_liveintent.run.copies import Copies
 from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.identification import Identification, what_to_do
-from target_liveintent.run.losses import count_source, frequent, nothing_delivered
+from target_liveintent.run.losses import count_source, frequent, nothing_delivered, refused_last
 from target_liveintent.settings import Settings
 
 _LEAST_EVENTS_TO_WARN = 10
@@ -243,10 +243,11 @@ class RunCounts:
             return nothing_delivered(total.rejected, self.what_to_do)
         reason, most = bad.most_common(1)[0]
         return (
-            f"{bad.total()} of {wanted} records became dead letters, more than"
-            f" max_dead_letter_percent ({percent}) allows. The most frequent reason is {reason}, in"
-            f" {counted(most, 'record')}: {self.what_to_do(reason)} If you expect these dead"
-            " letters, set max_dead_letter_percent to 100. The run then continues."
+            f"{bad.total()} of {wanted} records became dead letters, which is more than"
+            f" max_dead_letter_percent ({percent}) allows. The most frequent reason is {reason}"
+            f" ({counted(most, 'record')}). {self.what_to_do(reason)} If you expect these dead"
+            " letters, set max_dead_letter_percent to 100. Then a run continues despite dead"
+            " letters."
         )
 
     def lines(self) -> Iterator[str]:
@@ -270,12 +271,7 @@ class RunCounts:
         yield from self._unused_zone(timezone, by_all=True)
         yield from self.copies.warnings()
         if self.unproven:
-            yield (
-                f"the API refused the last events ({self.unproven}) and accepted none after them,"
-                " so the cause may be in the settings. These events became dead letters. If they"
-                " look right, check pixel_id, and replay them. If you change pixel_id, set"
-                " replay_other_accounts for the replay"
-            )
+            yield refused_last(self.unproven)
         if self.other_accounts:
             yield (
                 f"this replay does not send {counted(self.other_accounts.total(), 'dead letter')}"
@@ -284,8 +280,8 @@ class RunCounts:
             )
         if self.too_large:
             yield (
-                f"the API refused {counted(self.too_large, 'request')} as too large (HTTP 413), and"
-                " the run sent their events in smaller requests. Set batch_size_rows to"
+                f"the API refused {counted(self.too_large, 'request')} as too large (HTTP 413),"
+                " so the run sent their events in smaller requests. Set batch_size_rows to"
                 f" {self.fitting_rows}, so that each batch fits into one request"
             )
 
@@ -319,20 +315,22 @@ class RunCounts:
                 if column in idle:  # A warning says it.
                     continue
                 yield (
-                    f"{stream}: {column} is empty in all events; --explain shows what it is mapped"
-                    " to, and which names are misspelled"
+                    f"{stream}: {column} is empty in all events. To see what is mapped to this"
+                    " column, and which names are misspelled, run target-liveintent --explain"
                 )
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
             yield f"{reason} {count}: {self.what_to_do(reason)}{details.get(reason, '')}"
         if total.not_replayed and not self.dry_run:
-            yield f"{_with_names('not replayed', total.not_replayed)}: kept in {dead_letter_path}"
+            kept = _with_names("not replayed", total.not_replayed)
+            yield f"{kept}; these dead letters are kept in {dead_letter_path}"
         if self.is_replay and not self.dry_run:
             if remaining := total.rejected + total.not_replayed:
                 yield (
-                    f"dead letters that this replay did not send are in {dead_letter_path}"
-                    f"{_names(remaining)}. Another replay has the same result unless you first do"
-                    " what the page 'Reasons' of the documentation says about these reasons"
+                    "the dead letters that this replay did not send are in"
+                    f" {dead_letter_path}{_names(remaining)}. Before the next replay, do what the"
+                    " page 'Reasons' of the documentation says about these reasons. Otherwise,"
+                    " the result is the same"
                 )
         elif total.rejected and not self.dry_run:
             yield (
@@ -340,7 +338,7 @@ class RunCounts:
                 " that can be sent"
                 if any(REASONS[reason].replayed for reason in total.rejected)
                 else f"dead letters are in {dead_letter_path}, but a replay cannot send any of"
-                " them; the page 'Reasons' of the documentation says why"
+                " them; the page 'Reasons' of the documentation explains why"
             )
 
     def _words(self, counts: StreamCounts) -> str:
@@ -372,8 +370,9 @@ def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     for reason, count in lost.items():
         values = frequent(counts.sources) if reason == "invalid_source" else ""
         yield (
-            f"{stream}: {reason} in {count} of {counted(counts.read, 'record')}{values}{nothing};"
-            " the lines after the total say what to do"
+            f"{stream}: {reason} applies to {count} of"
+            f" {counted(counts.read, 'record')}{values}{nothing}. The lines after the total say"
+            " what to do"
         )
 
 

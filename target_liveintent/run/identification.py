@@ -70,7 +70,7 @@ class Identification(NamedTuple):
             unusable, empty = self._without(column)
             yield (
                 f"{column} identified no person in {unusable + empty} of {self.events} events"
-                f" ({empty} empty, {unusable} unusable); check what is mapped to it"
+                f" ({empty} empty, {unusable} unusable). Check what is mapped to {column}"
             )
 
 
@@ -95,8 +95,11 @@ def what_to_do(reason: str, found: Iterable[Identification], *, replay: bool) ->
 def _no_identity_hint(found: Identification) -> str:
     """Return what is wrong with the map of a stream with guests; empty if nothing seems to be."""
     if not found.hashed:
-        return f"No e-mail address is mapped in {found.stream}: map email, md5 or sha2."
+        return f"No e-mail address is mapped in stream {found.stream}: map email, md5 or sha2."
     columns = ", ".join(found.hashed)
     if set(found.idle(_LEAST_EVENTS_TO_ADVISE)).issuperset(found.hashed):
-        return f"In {found.stream}, {columns} had no usable value: check what is mapped there."
+        return (
+            f"In stream {found.stream}, almost no event has a usable value in {columns}: check"
+            f" what is mapped to {columns}."
+        )
     return ""

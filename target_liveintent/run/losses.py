@@ -32,10 +32,20 @@ def nothing_delivered(rejected: Counter[str], what_to_do: Callable[[str], str]) 
         return None
     reason, most = lost.most_common(1)[0]
     return (
-        f"nothing was delivered, and {lost.total()} records became dead letters. The most frequent"
-        f" reason is {reason}, in {counted(most, 'record')}: {what_to_do(reason)} If you expect"
-        " these dead letters, set max_dead_letter_percent to 100. A run that delivers nothing then"
-        " counts as successful."
+        f"nothing was delivered, and {lost.total()} records became dead letters. The most"
+        f" frequent reason is {reason} ({counted(most, 'record')}). {what_to_do(reason)} If you"
+        " expect these dead letters, set max_dead_letter_percent to 100. Then a run that"
+        " delivers nothing counts as successful."
+    )
+
+
+def refused_last(events: int) -> str:
+    """Return that the API refused the last events of a run, and accepted none after them."""
+    return (
+        f"the API refused the last {counted(events, 'event')} and has accepted nothing since, so"
+        " the settings may be wrong. These events became dead letters. If the events look right,"
+        " check pixel_id, then replay them. If you correct pixel_id, also set"
+        " replay_other_accounts, because the dead letters still belong to the old pixel"
     )
 
 

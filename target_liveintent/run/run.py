@@ -252,12 +252,13 @@ class Run:
         in_flight, elsewhere = self._parts.delivery.in_flight, self.counts.elsewhere
         if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
             msg = (
-                f"stopped while events ({elsewhere.events}) waited for run {elsewhere.run_id},"
-                " which is sending the same events and has reserved them in the ledger"
+                f"the run was stopped while events ({elsewhere.events}) waited for run"
+                f" {elsewhere.run_id}, which is sending the same events and has reserved them in"
+                " the ledger"
             )
             raise DeliveryError(msg)
         if passed > _STOP_GRACE:
-            msg = f"stopped while batches ({in_flight}) were still being sent"
+            msg = f"the run was stopped while it was still sending batches ({in_flight})"
             raise DeliveryError(msg)
 
     def finish(self) -> None:
@@ -330,7 +331,7 @@ def _explain(rejection: Rejection, *, replay: bool) -> str:
     where = f", column {rejection.field}" if rejection.field else ""
     said = f" ({rejection.detail})" if rejection.detail else ""
     return (
-        f"a record of stream '{rejection.stream}' was rejected as {rejection.reason}{where}{said},"
-        f" event ID {rejection.event_id}, and on_rejection is 'fail'."
+        f"a record of stream '{rejection.stream}' (event ID {rejection.event_id}{where}) was"
+        f" rejected as {rejection.reason}{said}, and the run ends because on_rejection is 'fail'."
         f" {REASONS[rejection.reason].advice(replay=replay)}"
     )

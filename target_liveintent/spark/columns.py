@@ -72,6 +72,6 @@ def similar_columns(stream: str, columns: Columns, keys: Sequence[str]) -> Itera
     for name in columns.names:
         if name not in (*_KNOWN, *keys) and (near := nearest(name, absent, _SIMILAR)):
             yield (
-                f"stream '{stream}' has a column '{name}', which is not a column of events and is"
+                f"stream '{stream}' has a column '{name}', which is not an event column and is"
                 f" ignored. Did you mean '{near}'?"
             )

@@ -50,8 +50,8 @@ def _end(job: Job, results: Sequence[TaskResult], counts: RunCounts, tasks: int)
     """Publish what the tasks have left, and judge the write."""
     if len(results) < tasks or counts.total.unsettled:
         msg = (
-            "the counts of the tasks do not add up, so some records have no known outcome: write"
-            " again, and report this bug"
+            "the counts of the tasks do not add up, so the outcome of some records is unknown:"
+            " repeat the write, and report this bug"
         )
         raise RunError(msg)
     if not results:

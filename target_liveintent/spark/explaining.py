@@ -64,6 +64,6 @@ def _lines(job: Job, explained: Explained) -> Iterator[str]:
     settings = job.settings_of_the_write()
     notes = []
     if explained.noted.read >= MAX_RECORDS:
-        notes.append(f"Only the first {MAX_RECORDS:,} records were looked at.")
+        notes.append(f"Only the first {MAX_RECORDS:,} records were read.")
     failures = list(run_problems([explained], settings))
     return as_lines(Explanation(notes, [describe(explained, settings, {})], [], failures))

@@ -46,13 +46,13 @@ OWN = {
     " that these files show as delivered.",
 }
 """The options that only Spark has, with their descriptions."""
-_BY_COLUMNS = "map with DataFrame columns, such as .withColumn('event_time', …)"
+_BY_COLUMNS = "map with DataFrame columns, such as .withColumn('event_time', col('created_at'))"
 _NOT_SHARED = (
     "use ledger_url, because machines cannot share an SQLite file. Or use audit_path, and remove"
-    " the events that it has as delivered from the DataFrame"
+    " from the DataFrame the events that the audit contains as delivered"
 )
 _REPLAYED_ELSEWHERE = "replay dead letters with target-liveintent --replay"
-_IN_LOG = "use history_path, because each machine would write a file of its own tasks only"
+_IN_LOG = "use history_path, because each machine would write a file about only its own tasks"
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
@@ -62,8 +62,10 @@ REFUSED = {
     "report_path": _IN_LOG,
     "delivered_path": _IN_LOG,
     "metrics_path": _IN_LOG,
-    "limit": "use .limit() of the DataFrame",
-    "validate_records": "remove it, because the columns of a DataFrame already have types",
+    "limit": "call limit() on the DataFrame",
+    "validate_records": (
+        "remove the option, because the columns of a DataFrame already have types"
+    ),
     "replay_unconfirmed": _REPLAYED_ELSEWHERE,
     "replay_other_accounts": _REPLAYED_ELSEWHERE,
 }
@@ -139,9 +141,9 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     """
     if not any(name in options for name in (*OWN, *config.SCHEMA["properties"])):
         msg = (
-            "the write has no options, because Spark ignores the options of CREATE TABLE. Set them"
-            " for a view (CREATE TEMPORARY VIEW … USING liveintent OPTIONS (…)), for the write"
-            " (INSERT INTO … WITH (…) SELECT …), or with df.writeTo(…).option(…).append()"
+            "the write has no options, because Spark ignores the options of CREATE TABLE. Set"
+            " the options in CREATE TEMPORARY VIEW (after OPTIONS), in INSERT INTO (after WITH),"
+            " or in Python with df.writeTo(table).option(name, value).append()"
         )
         raise ConfigurationError(msg)
     given = config.from_texts(options)
@@ -165,7 +167,10 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     stream = options["stream_name"].strip()
     if missing := missing_columns(all_columns.names, settings.events):
         why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
-        msg = f"{why} Map with DataFrame columns, such as .withColumn('event_time', …)"
+        msg = (
+            f"{why} Map with DataFrame columns, such as .withColumn('event_time',"
+            " col('created_at'))"
+        )
         raise StreamMappingError(msg)
     pixel = None if {"pixel_id", "pixelId"} & set(all_columns.names) else settings.pixel_id
     return Job(
@@ -211,11 +216,14 @@ def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Ite
     if not stream:
         yield "option 'stream_name' is required: derived event IDs depend on it"
     elif stream == DEAD_LETTERS or not stream.isprintable():
-        yield "option 'stream_name' must be printable, and not the name of the dead letters' stream"
+        yield (
+            "option 'stream_name' must be printable, and must not be the name of the"
+            " stream of dead letters"
+        )
     yield from _task_problems(options)
     yield from _path_problems(options)
     if not folder:
-        yield "option 'dead_letter_path' is required: a folder that all machines share"
+        yield ("option 'dead_letter_path' is required: set it to a folder that all machines share")
     elif is_url(folder):
         yield from config.url_problems("option", "dead_letter_path", folder)
     if is_url(audit_folder):
@@ -226,8 +234,8 @@ def _task_problems(options: Mapping[str, str]) -> Iterator[str]:
     tasks = options.get("concurrent_tasks", "1").strip()
     if not (tasks.isascii() and tasks.isdigit() and int(tasks)):
         yield (
-            "option 'concurrent_tasks' must be an integer and at least 1: the number of tasks that"
-            " run at the same time and share max_concurrent_requests"
+            "option 'concurrent_tasks' must be an integer and at least 1: set it to the number of"
+            " tasks that run at the same time and share max_concurrent_requests"
         )
     if "max_requests_per_minute" in options and "concurrent_tasks" not in options:
         yield (

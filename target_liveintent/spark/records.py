@@ -77,7 +77,7 @@ def _checked(row: RowRecord, foreign: dict[str, str]) -> RowRecord:
     """Return a row with what is wrong with it if it has a value of a type that no column takes."""
     for name, kind in foreign.items():
         if row.violation is None and row.values[name] is not None:
-            return row._replace(violation=f"column {name}: no column takes the type {kind}")
+            return row._replace(violation=f"column {name}: no event column accepts the type {kind}")
     return row
 
 
@@ -105,7 +105,7 @@ def _row(values: dict[str, Any]) -> RowRecord:
         if isinstance(value, _Unreadable):
             values[name] = value.text
             if name not in _TIMES:
-                violation = f"column {name}: Python cannot hold this {value.kind}"
+                violation = f"column {name}: Python cannot represent this {value.kind}"
     return RowRecord(values, violation)
 
 

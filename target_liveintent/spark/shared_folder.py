@@ -16,6 +16,6 @@ def check_shared(store: ObjectStore, name: str) -> None:
     if not store.exists(name):
         msg = (
             f"{store.setting} must name a folder that all machines share: this machine does not"
-            " find the file that the driver wrote there"
+            " find the file that the driver wrote to this folder"
         )
         raise StorageError(msg)

@@ -57,7 +57,7 @@ class LiveIntentDataSource(DataSource):  # type: ignore[misc]
     def _job(self, schema: StructType, *, overwrite: bool) -> Job:
         configure_logging()
         if overwrite:
-            msg = "conversions cannot be overwritten: write in the mode 'append'"
+            msg = "conversions cannot be overwritten: write with the mode 'append'"
             raise ConfigurationError(msg)
         for warning in warnings_of(self.options, schema.fieldNames()):
             LOGGER.warning(warning)

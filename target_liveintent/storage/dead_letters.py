@@ -309,7 +309,7 @@ def refuse_own_file(input_file: int, path: str) -> None:
     with contextlib.suppress(OSError):
         if os.path.samestat(os.fstat(input_file), os.stat(path)):  # noqa: PTH116
             msg = (
-                f"the input is the dead-letter file '{path}' itself, which would grow while the run"
-                " reads it: use target-liveintent --replay"
+                f"the input is the dead-letter file of this run, '{path}', so the file would grow"
+                " while the run reads it: use target-liveintent --replay instead"
             )
             raise ConfigurationError(msg)

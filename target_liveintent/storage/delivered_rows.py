@@ -41,8 +41,8 @@ SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
     ),
     "stream": (_KEY, "The tap's stream from which the event comes."),
     "pixel_id": ({"type": "integer"}, "The pixel that the event belongs to."),
-    "event_time": (_TIME, "When the conversion happened, in UTC."),
-    "sent_at": (_TIME, "When the request that LiveIntent accepted was sent, in UTC."),
+    "event_time": (_TIME, "When the conversion happened (UTC timestamp)."),
+    "sent_at": (_TIME, "When the request that delivered the event was sent (UTC timestamp)."),
     "outcome": (_KEY, "Always `delivered`."),
     "run_id": (_KEY, "The ID of the run that sent the event."),
     "source": (_KEY, "`web`, `app` or `offline`."),
@@ -132,8 +132,8 @@ class CsvRows:
         if not self._warned and any(row[1] and row[1].startswith("'") for row in rows):
             self._warned = True
             self._logger.warning(
-                "some order IDs look like spreadsheet formulas, so they start with an apostrophe in"
-                " delivered_path '%s'; the events were sent with the unchanged IDs",
+                "some order IDs look like spreadsheet formulas, so the run puts an apostrophe"
+                " before these IDs in delivered_path '%s'. LiveIntent gets the unchanged IDs",
                 self._path,
             )
         return text.getvalue().encode()

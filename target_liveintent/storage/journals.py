@@ -121,17 +121,17 @@ class TakenOver:
             if is_anything_left(self._prefix):
                 return
             msg = (
-                f"there is no file '{self._path}', and no dead letters are left from an"
-                " interrupted replay of it: correct the path of --replay"
+                f"there is no file '{self._path}', and no interrupted replay of it has left dead"
+                " letters: correct the path given to --replay"
             )
             raise ConfigurationError(msg) from None
         except OSError as error:
-            msg = f"the path of --replay, '{self._path}', cannot be read: {error.strerror}"
+            msg = f"the path given to --replay, '{self._path}', cannot be read: {error.strerror}"
             raise ConfigurationError(msg) from None
         if not is_file:
             msg = (
-                f"'{self._path}' is not a file: give --replay a file of dead letters, or the URL of"
-                " their folder"
+                f"'{self._path}' is not a file: give --replay a file of dead letters, or the URL"
+                " of a folder of dead letters"
             )
             raise ConfigurationError(msg)
 
@@ -171,7 +171,8 @@ class TakenOver:
             StorageError: If that is not possible.
         """
         with failures_named(
-            f"the replay cannot rename '{self._path}' or change its own files next to it"
+            f"the replay cannot rename '{self._path}', or cannot write its working files in"
+            " the same folder"
         ):
             self._back.complete()
             self._remove_finished()

@@ -290,7 +290,8 @@ class Ledger:
         if self._has_lapsed:
             msg = (
                 "this run was suspended for so long that its reservations in the ledger expired,"
-                " and another run has reserved the same events. This run stops here: start it again"
+                " and another run has reserved the same events. This run cannot continue: start"
+                " the run again"
             )
             raise StorageError(msg)
         return found.known, found.taken

@@ -104,7 +104,7 @@ class LedgerFile:
             raise
         except sqlite3.DatabaseError as error:
             self._db.close()
-            msg = f"{error}; set ledger_path to another file, or move this one away"
+            msg = f"{error}. Set ledger_path to another file, or move this file away"
             raise self._refusal(msg) from None
         except BaseException:
             self._db.close()
@@ -117,8 +117,8 @@ class LedgerFile:
         if application == _APPLICATION:
             if version > _VERSION:
                 msg = (
-                    "a newer version of target-liveintent wrote it; upgrade, or set ledger_path to"
-                    " another file"
+                    "a newer version of target-liveintent wrote the file. Upgrade"
+                    " target-liveintent, or set ledger_path to another file"
                 )
                 raise self._refusal(msg)
             return bool(version < _VERSION)
@@ -126,8 +126,8 @@ class LedgerFile:
         columns = self._execute("SELECT name FROM pragma_table_info('delivered')").fetchall()
         if application or version or (tables and columns != _VERSION_1):
             msg = (
-                "it is a database of another program; set ledger_path to another file, or move this"
-                " one away"
+                "the file is a database of another program. Set ledger_path to another file, or"
+                " move this file away"
             )
             raise self._refusal(msg)
         return True

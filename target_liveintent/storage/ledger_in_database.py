@@ -55,10 +55,12 @@ and a table that is there already."""
 _IS_MADE = """\
 SELECT count(*) FROM pg_class WHERE relname = 'liveintent_ledger' AND pg_table_is_visible(oid)"""
 _OF_ANOTHER = (
-    "its tables liveintent_ledger… belong to another program; set ledger_url to another database"
+    "the tables whose names start with liveintent_ledger belong to another program. Set"
+    " ledger_url to another database"
 )
 _TOO_NEW = (
-    "a newer version of target-liveintent wrote it; upgrade, or set ledger_url to another database"
+    "a newer version of target-liveintent created the ledger's tables. Upgrade"
+    " target-liveintent, or set ledger_url to another database"
 )
 _SECONDS = 30
 """Seconds that a statement may take, locks included."""
@@ -290,9 +292,9 @@ class LedgerInDatabase:
     def _whose_password(self, error: psycopg.Error) -> str:
         """Return the end of a message: which password was used to connect; empty if none was."""
         if error.pgconn is not None and error.pgconn.needs_password:
-            return "; it asks for a password: set ledger_password"
+            return ". The database asks for a password: set ledger_password"
         if error.pgconn is not None and error.pgconn.used_password:
-            return f"; the password came from {self._password_is_of}"
+            return f". The password came from {self._password_is_of}"
         return ""
 
     def close(self) -> None:

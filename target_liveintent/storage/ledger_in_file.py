@@ -139,7 +139,7 @@ class LedgerInFile:
         """Go on without the file and say so, or end the run."""
         reason = getattr(error, "strerror", None) or str(error)
         if "locked" in reason:
-            reason = f"another process, such as another run, keeps it locked ({reason})"
+            reason = f"another process, such as another run, keeps the file locked ({reason})"
         if isinstance(error, ValueError):
             msg = "ledger_path is not a valid path"
         else:
@@ -149,8 +149,9 @@ class LedgerInFile:
         self.close()
         self._has_failed = True
         self._warn(
-            f"{msg}; the run continues without a ledger, so events that were delivered before may"
-            " be sent again. Set ledger_path to a file that can be written, or ledger to false"
+            f"{msg}. The run continues without a ledger, so it may send events again that an"
+            " earlier run delivered. Set ledger_path to a file that the run can write, or set"
+            " ledger to false"
         )
 
     def close(self) -> None:

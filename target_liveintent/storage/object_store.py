@@ -83,7 +83,9 @@ class ObjectStore:
                 msg = f"{setting} needs a package that is not installed: {hint}"
                 raise ConfigurationError(msg) from None
             except ValueError:
-                msg = f"{setting} must be a URL that fsspec knows, such as s3://bucket/folder"
+                msg = (
+                    f"{setting} must be a URL whose scheme fsspec knows, such as s3://bucket/folder"
+                )
                 raise ConfigurationError(msg) from None
         self._root = root.rstrip("/")
         if not self._root:
@@ -108,7 +110,7 @@ class ObjectStore:
             except FileNotFoundError:
                 msg = (
                     f"the bucket '{bucket}' of {self.setting} does not exist, and a run never"
-                    " creates one: create it, or correct the setting"
+                    " creates buckets: create the bucket, or correct the setting"
                 )
                 raise ConfigurationError(msg) from None
             except PermissionError:
@@ -231,15 +233,15 @@ class ObjectStore:
                 if self._failing_since is None:
                     self._failing_since = self._clock.monotonic()
                     msg = (
-                        f"{self.setting} cannot be reached ({reason(error)}); the run tries again"
-                        f" for {self._retry_seconds:.0f} seconds"
+                        f"{self.setting} cannot be reached ({reason(error)}); the run keeps"
+                        f" trying for up to {self._retry_seconds:.0f} seconds"
                     )
                     self._warn(msg)
                 if self._seconds_left() <= 0:
                     msg = (
                         f"{self.setting} could not be reached for {self._retry_seconds:.0f}"
                         f" seconds: {reason(error)}. Check the network and the endpoint of the"
-                        " store, and run again"
+                        " store, then start the run again"
                     )
                     raise StorageError(msg) from None
             else:

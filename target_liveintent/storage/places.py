@@ -61,12 +61,12 @@ class Places:
         if path == Settings.dead_letter_path:
             msg = (
                 f"setting 'dead_letter_path' is not set, and its default, '{place}', cannot be"
-                " written: set it to a file in a folder that can be written"
+                " written: set dead_letter_path to a file in a folder that the run can write to"
             )
         else:
             msg = (
-                f"setting 'dead_letter_path' names '{place}', which cannot be written: set it to a"
-                " file in a folder that can be written"
+                f"setting 'dead_letter_path' names '{place}', which cannot be written: set"
+                " dead_letter_path to a file in a folder that the run can write to"
             )
         raise ConfigurationError(msg)
 

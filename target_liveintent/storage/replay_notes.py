@@ -200,5 +200,5 @@ def _failures_named() -> Iterator[None]:
     try:
         yield
     except OSError as error:
-        msg = f"the replay cannot write down which dead letters are done: {error.strerror}"
+        msg = f"the replay cannot record the outcomes of the dead letters: {error.strerror}"
         raise StorageError(msg) from None

@@ -42,10 +42,10 @@ _LASTING_NAMES = {
 """More failures that no retry can fix, by their class, as its library need not be installed."""
 _PASSING_NAMES = {
     "ClientConnectorError": "the connection failed",
-    "ConnectTimeoutError": "could not connect in time",
+    "ConnectTimeoutError": "no connection was established in time",
     "EndpointConnectionError": "the connection failed",
-    "FSTimeoutError": "no answer in time",
-    "ReadTimeoutError": "no answer in time",
+    "FSTimeoutError": "no answer came in time",
+    "ReadTimeoutError": "no answer came in time",
 }
 _BY_NAME = _LASTING_NAMES | _PASSING_NAMES
 _BY_KIND = {FileNotFoundError: "it does not exist", PermissionError: "access is denied"}

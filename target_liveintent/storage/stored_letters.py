@@ -65,8 +65,8 @@ class LetterObject:
         seen = blake2b(content).hexdigest()
         if self._seen not in {None, seen}:
             msg = (
-                f"'{self.name}' was changed during this replay, perhaps by another replay, so this"
-                " replay has not updated it. Run the replay again, and never run two replays at"
+                f"'{self.name}' was changed during this replay, perhaps by another replay, so"
+                " this replay has not updated it. Run the replay again. Never run two replays at"
                 " the same time"
             )
             raise StorageError(msg)
@@ -139,9 +139,9 @@ class StoredLetters:
         """
         if self._files is None:
             msg = (
-                "with 'ledger' false, a replay keeps its own ledger in a temporary folder, but it"
-                " found no folder that it can write to: set TMPDIR to a writable folder, or set"
-                " ledger_url"
+                "even with 'ledger' false, a replay needs a temporary ledger, but there is no"
+                " folder that the replay can write to: set TMPDIR to a writable folder, or set"
+                " 'ledger' to true and ledger_url to a database"
             )
             raise ConfigurationError(msg)
         return f"{self._files}.sqlite"

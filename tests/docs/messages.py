@@ -39,6 +39,7 @@ _SAYERS = {
     "other_average",
     "problems",
     "refused_as_a_whole",
+    "refused_last",
     "similar_columns",
     "too_many_rejected",
     "unknown_columns",

@@ -187,8 +187,8 @@ def test_cron_hears_of_silence(shop: Shop) -> None:
     line = block("crontab").text.splitlines()[1].partition("cd ")[2]
     shop.run("sh", "-c", f"cd {line}")
     ((title, text),) = shop.receiver.alerts
-    assert title == "LiveIntent: no run is in the history"
-    assert text.startswith("No run has come yet.")
+    assert title == "LiveIntent: there is no run in the history"
+    assert text.startswith("There has been no run yet.")
 
 
 def test_systemd(shop: Shop) -> None:

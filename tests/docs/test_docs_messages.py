@@ -13,6 +13,8 @@ from target_liveintent.reasons import REASONS
 PAGE = DOCS / "troubleshooting.md"
 _ENTRY = re.compile(r"^- `([^`\n]+)`<br>$", re.MULTILINE)
 UNSAID = {
+    "and others": "part of a message",
+    "not replayed": "the name of a count",
     "not available": "the kind of an error inside an expression, of which only the name is shown",
     "… is not fetched": "jsonschema's own question, caught where the schema is compiled",
     ", column …": "part of a message",
@@ -30,7 +32,7 @@ def test_there_are_messages() -> None:
     for known in (
         "setting '…' is required: …",
         "the API gave an unexpected answer: …. Check api_url and customer_id",
-        "the API accepted nothing for max_retry_seconds (…): …",
+        "the API accepted nothing for … seconds (max_retry_seconds): …",
         "stream '…' is skipped: no stream map names it…",
         "the host name was not found",
         "so far: …",

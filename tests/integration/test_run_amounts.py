@@ -21,13 +21,13 @@ WRONG: list[dict[str, Any]] = [
     {"value": 3, "currency": "EUE"},
 ]
 WARNINGS = """\
-orders: the value of 2 records cannot be read as a number, so their events are sent without a \
-value. Check what is mapped to value: amount(x, decimal=',') reads 1.234,50, and \
+orders: the value of 2 records cannot be read as a number, so the events are sent without a \
+value. Check what is mapped to value. In a map, amount(x, decimal=',') reads 1.234,50, and \
 amount(x, decimal='.') reads 1'234.50
-orders: the currency of 1 record is not a code of three letters, so their events are sent \
-without it; map currency to codes such as EUR
-orders: 2 conversions with a value but without a currency; check what is mapped to currency
-orders: 1 conversion in EUE: ISO 4217 has no such currency; check what is mapped to currency
+orders: the currency of 1 record is not a three-letter code, so the events are sent \
+without a currency. Map currency to codes such as EUR
+orders: in 2 conversions, the value has no currency. Check what is mapped to currency
+orders: the currency of 1 conversion is not in ISO 4217 (EUE). Check what is mapped to currency
 """.splitlines()
 LINES = """\
 orders: 2 conversions in EUR, average value 12.50, lowest value -5.00, highest value 30.00, 1 of \

@@ -247,7 +247,8 @@ def test_letters_of_another_pixel(to_server: Launcher, server: FaultyServer) -> 
     assert (other.code, server.requests) == (0, [])
     total = other.summary["total"]
     assert (total.read, total.not_replayed, total.not_settled) == (1, 1, 0)
-    assert f"not replayed 1 (other_account 1): kept in {LETTERS}" in other.log
+    kept = f"not replayed 1 (other_account 1); these dead letters are kept in {LETTERS}"
+    assert kept in other.log
     (warning,) = other.warnings
     assert warning.startswith(
         "this replay does not send 1 dead letter of another account or pixel"
@@ -449,7 +450,10 @@ def test_what_is_not_replayed(to_server: Launcher, server: FaultyServer) -> None
     total = again.summary["total"]
     assert (total.read, total.not_replayed, total.delivered) == (2, 2, 0)
     assert total.adds_up
-    kept = f"not replayed 2 (mapping_failed 1, unconfirmed 1): kept in {LETTERS}"
+    kept = (
+        "not replayed 2 (mapping_failed 1, unconfirmed 1); these dead letters are kept in"
+        f" {LETTERS}"
+    )
     assert kept in again.log
     # So that the moved file may be deleted.
     assert [{**x, "run_id": 0} for x in again.letters] == [

@@ -276,7 +276,7 @@ def test_retry_after_beyond_the_budget(to_server: Launcher, server: FaultyServer
     assert 2 <= time.monotonic() - started < 8
     assert (run.code, run.states, run.letters) == (1, [], [])
     assert len(server.requests) == 2
-    assert "max_retry_seconds (2): HTTP 503 (Retry-After 3600 seconds)" in run.last_line
+    assert "2 seconds (max_retry_seconds): HTTP 503 (Retry-After 3600 seconds)" in run.last_line
 
 
 def test_senseless_retry_after(to_server: Launcher, server: FaultyServer) -> None:
@@ -385,8 +385,8 @@ def test_a_rotated_token(
     accepted = 20
     assert len(used) <= accepted + at_once  # Each request in flight was denied at most once.
     told = (
-        "the API denied access, but auth_token_path now contains another token: the run continues"
-        " with it"
+        "the API denied access, but the file of auth_token_path now contains another token, so the"
+        " run continues with that token"
     )
     assert run.log.count(told) == 1
     assert TOKEN not in run.log

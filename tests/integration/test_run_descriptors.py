@@ -62,7 +62,7 @@ def test_a_low_limit_of_open_files(
     assert (run.returncode, run.stdout) == (0, b'{"n": 1}\n'), log
     assert sorted(server.accepted) == sorted(f"order-{n}" for n in range(200))
     assert 2 <= server.busiest <= 12
-    assert log.count("the limit of open files allows fewer requests at the same time (") == 1
+    assert log.count("the limit on open files allows only ") == 1
     assert [letter["reason"] for letter in read_letters(tmp_path / "letters.singer")] == [
         "no_identity"
     ]
@@ -79,6 +79,6 @@ def test_no_descriptor_at_all(to_server: Launcher, server: FaultyServer) -> None
     run.send(schema(columns=WITH_ID), *numbered(3), state({"n": 1})).close_input().wait()
     assert (run.code, run.states, server.requests, run.letters) == (1, [], [], []), run.log
     assert run.last_line.startswith(
-        "the API accepted nothing for max_retry_seconds (2): no file descriptor is left."
+        "the API accepted nothing for 2 seconds (max_retry_seconds): no file descriptors are left."
     )
-    assert "Raise the limit of open files (ulimit -n)" in run.last_line
+    assert "Raise the limit on open files (ulimit -n)" in run.last_line

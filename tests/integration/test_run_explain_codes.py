@@ -215,5 +215,5 @@ def test_amounts(target: Launcher) -> None:
     assert [warning[:30] for warning in warnings] == [
         "the value of 1 record cannot b",
         "the currency of 1 record is no",
-        "1 conversion with a value but ",
+        "in 1 conversion, the value has",
     ]

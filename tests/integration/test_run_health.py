@@ -86,14 +86,14 @@ def test_silence(target: Launcher) -> None:
     assert ask(target, "--health").code == 0
     asked = ask(target, "--health", "--max-age=0.0000001")
     assert (asked.code, asked.log) == (3, "")
-    assert asked.stdout.startswith("no run has come for ")
+    assert asked.stdout.startswith("there has been no run for ")
 
 
 def test_no_run_yet(target: Launcher) -> None:
     """Then nobody can say that all is usual; a page is made all the same."""
     asked = ask(target, "--health")
-    assert (asked.code, asked.stdout) == (3, "no run is in the history")
-    assert ask(target, "--report", "--format=text").stdout.startswith("No run has come yet.")
+    assert (asked.code, asked.stdout) == (3, "there is no run in the history")
+    assert ask(target, "--report", "--format=text").stdout.startswith("There has been no run yet.")
     assert ask(target, "--report", "page.html").code == 0
     assert not (target.folder / "history").exists()
 
@@ -137,7 +137,7 @@ def test_only_the_own_pixel(target: Launcher) -> None:
     send(target, 11, pixel_id=7, **WRONG_TOKEN)
     assert ask(target, "--health").code == 0
     assert ask(target, "--health", pixel_id=7).code == 3
-    assert ask(target, "--health", customer_id="b-0000").stdout == "no run is in the history"
+    assert ask(target, "--health", customer_id="b-0000").stdout == "there is no run in the history"
 
 
 def test_a_file_that_cannot_be_read(target: Launcher) -> None:
@@ -196,7 +196,7 @@ def test_settings_that_do_not_matter(target: Launcher, sandbox: Sandbox) -> None
 def test_a_history_in_s3(target: Launcher, store: Store, bucket: str) -> None:
     """Health, text and page are the same as from a folder, and the page can go there as well."""
     where = {"history_path": f"s3://{bucket}/shop/history", "env": store.environment}
-    assert ask(target, "--health", **where).stdout == "no run is in the history"
+    assert ask(target, "--health", **where).stdout == "there is no run in the history"
     assert send(target, 1, **where).code == 0
     before = store.objects(bucket)
     well = ask(target, "--health", "--max-age=1", **where)

@@ -92,8 +92,10 @@ def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:
     first = to_server.run(schema(), order(1, email=None), state(1), **HISTORY)
     assert first.code == 0
     reason, conversions = sorted(one for one in first.warnings if "unusual" in one)
-    assert reason.startswith("orders: unusual: 1 record not sent for a reason that never") or (
-        conversions.startswith("orders: unusual: 1 record not sent for a reason that never")
+    assert reason.startswith(
+        "orders: unusual: 1 record was not sent for a reason that has never"
+    ) or (
+        conversions.startswith("orders: unusual: 1 record was not sent for a reason that has never")
     )
     assert "unusual" in first.last_line
     gauge = 'target_liveintent_unusual{rule="conversions",stream="orders"} 1.0'
@@ -109,7 +111,7 @@ def test_a_tap_that_sends_nothing_any_more(to_server: Launcher) -> None:
         put(to_server.folder, days_ago, 1, 200)
     run = to_server.run(**HISTORY)
     assert run.code == 0
-    assert run.last_line.startswith("orders: unusual: 0 conversions in the last 24 hours, where")
+    assert run.last_line.startswith("orders: unusual: 0 conversions in the last 24 hours, but")
 
 
 def test_failed_and_stopped_runs(to_server: Launcher, server: FaultyServer) -> None:
@@ -162,7 +164,7 @@ def test_a_folder_that_cannot_be_made(to_server: Launcher) -> None:
     (to_server.folder / "file").write_text("")
     run = to_server.run(schema(), *orders(2), state(1), history_path="file/history")
     assert (run.code, run.states) == (0, [1])
-    assert "history_path 'file/history' cannot be written: Not a directory; so this run is" in (
+    assert "history_path 'file/history' cannot be written: Not a directory, so this run is" in (
         run.log
     )
 

@@ -53,7 +53,7 @@ def test_a_trusted_certificate(launcher: Launcher) -> None:
 @pytest.mark.parametrize(
     ("context", "words"),
     [
-        (lambda: tls(expired=True), "not accepted: certificate has expired. Check this machine's"),
+        (lambda: tls(expired=True), "API: certificate has expired. Check this machine's"),
         (self_signed_tls, "signed certificate. If your company's network inspects TLS"),
         (lambda: tls("other.example.com"), "is not valid for '127.0.0.1'. Check the host in"),
     ],
@@ -75,4 +75,4 @@ def test_plain_http(launcher: Launcher, sandbox: Sandbox) -> None:
     """The same where the port of an https URL answers in plain http."""
     url = sandbox.url.replace("http:", "https:")
     run = launcher.run(*MESSAGES, api_url=url, max_retry_seconds=280)
-    assert_failed(run, "it may use plain http. Check the scheme and the port in api_")
+    assert_failed(run, "may be using plain http. Check the scheme and the port in api_")

@@ -59,8 +59,8 @@ def test_a_misspelled_path(target: Launcher, sandbox: Sandbox) -> None:
             " have; is it 'guest_mail'?"
         ),
         (
-            "bookings: email identified no person in 60 of 60 events (60 empty, 0 unusable);"
-            " check what is mapped to it"
+            "bookings: email identified no person in 60 of 60 events (60 empty, 0 unusable)."
+            " Check what is mapped to email"
         ),
     ]
 
@@ -72,10 +72,13 @@ def test_a_column_of_names(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.code, sandbox.stats.accepted) == (0, 0)
     (warned,) = run.warnings
     assert warned.startswith(
-        "bookings: email identified no person in 60 of 60 events (0 empty, 60 unusable); "
+        "bookings: email identified no person in 60 of 60 events (0 empty, 60 unusable). "
     )
     (advice,) = [line for line in run.log.splitlines() if "no_identity 60: " in line]
-    assert advice.endswith("In bookings, email had no usable value: check what is mapped there.")
+    assert advice.endswith(
+        "In stream bookings, almost no event has a usable value in email: check what is mapped to"
+        " email."
+    )
     assert "Guests" not in run.log
     assert "Ann" not in run.log
 
@@ -84,7 +87,7 @@ def test_a_stream_without_an_address(target: Launcher) -> None:
     """Where no e-mail column is mapped, the advice says so."""
     maps = {"bookings": {**MAP, "decision_id": "click"}}
     run = target.run(*bookings(3, click=None), stream_maps=maps, report_path="report.html")
-    said = "No e-mail address is mapped in bookings: map email, md5 or sha2."
+    said = "No e-mail address is mapped in stream bookings: map email, md5 or sha2."
     assert (run.code, run.warnings) == (0, [])
     assert said in run.log
     assert "Guests" not in run.log
@@ -128,7 +131,7 @@ def test_explain(target: Launcher) -> None:
     assert run.code == 0
     assert "  email reads 'guest_mial', which the tap's SCHEMA does not have; is it" in run.stdout
     no_identity = "    The record has no usable e-mail address, e-mail hash or decision ID."
-    assert f"{no_identity} In bookings, email " in run.stdout
+    assert f"{no_identity} In stream bookings, almost no " in run.stdout
     config = target.config(presets={"bookings": "postgres_orders"})
     run = target.command("--config", str(config), "--explain", forks=target.forks)
     run.send(opening).close_input().wait()

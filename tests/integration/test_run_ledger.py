@@ -111,7 +111,7 @@ def test_a_default_file_that_cannot_be_used(target: Launcher, sandbox: Sandbox) 
     run = target.run(schema(), *orders(3), order(1), state(1))
     assert (run.code, run.states) == (0, [1])
     (warning,) = run.warnings
-    assert warning.startswith(f"ledger_path '{DEFAULT}' cannot be used: Is a directory; the run ")
+    assert warning.startswith(f"ledger_path '{DEFAULT}' cannot be used: Is a directory. The run ")
     assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (3, 0)
 
 
@@ -145,7 +145,7 @@ def test_a_ledger_of_a_newer_version(target: Launcher, sandbox: Sandbox) -> None
     db.close()
     run = target.start().wait(8)
     assert (run.code, run.stdout, sandbox.stats.requests) == (2, "", 0)
-    assert "a newer version of target-liveintent wrote it; upgrade, or set l" in run.last_line
+    assert "a newer version of target-liveintent wrote the file. Upgrade" in run.last_line
 
 
 def test_a_second_run_sends_nothing(target: Launcher, sandbox: Sandbox) -> None:

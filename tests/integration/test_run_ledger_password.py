@@ -82,7 +82,7 @@ def test_a_wrong_password(target: Launcher, sandbox: Sandbox, guarded_url: str, 
     run = target.run(schema(), *orders(1), state(1), env=env, **settings)
     assert (run.code, run.stdout, sandbox.stats.requests) == (1, "", 0)
     assert run.last_line.startswith("the database of ledger_url cannot be used: ")
-    assert run.last_line.endswith(f"; the password came from {place}")
+    assert run.last_line.endswith(f". The password came from {place}")
     for secret in (wrong, PASSWORD, GUARDED, settings["ledger_url"]):
         assert secret not in run.log
 
@@ -91,4 +91,4 @@ def test_no_password(target: Launcher, sandbox: Sandbox, guarded_url: str) -> No
     """The message names the setting for it."""
     run = target.run(schema(), *orders(1), state(1), ledger_url=guarded_url)
     assert (run.code, sandbox.stats.requests) == (1, 0)
-    assert run.last_line.endswith("; it asks for a password: set ledger_password")
+    assert run.last_line.endswith(". The database asks for a password: set ledger_password")

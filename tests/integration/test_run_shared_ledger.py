@@ -138,7 +138,7 @@ def test_a_run_waits_for_another_one(
         wait_until(lambda: server.requests, "the request")
         second = to_server.start(dead_letter_path="other.singer", **setting(ledger))
         second.send(*messages).close_input()
-        said = "(3) and has reserved them in the ledger, so this run has waited for 5 s"
+        said = "(3) and has reserved them in the ledger; this run has been waiting for 5 s"
         wait_until(lambda: said in second.log, "its line")
         assert second.states == []
     finally:
@@ -215,8 +215,8 @@ def test_a_database_that_cannot_be_reached(
         (
             "CREATE TABLE liveintent_ledger AS SELECT 2 AS version",
             (
-                "a newer version of target-liveintent wrote it; upgrade, or set ledger_url to"
-                " another database"
+                "a newer version of target-liveintent created the ledger's tables. Upgrade"
+                " target-liveintent, or set ledger_url to another database"
             ),
         ),
         ("CREATE TABLE liveintent_ledger (name text)", "belong to another program"),

@@ -63,7 +63,7 @@ def test_the_default_path(to_server: Launcher, server: FaultyServer, read_only: 
     assert (done.returncode, done.stdout, server.requests) == (2, "", [])
     assert (
         f"setting 'dead_letter_path' is not set, and its default, '{read_only / LETTERS}', cannot"
-        " be written: set it to a file in a folder that can be written"
+        " be written: set dead_letter_path to a file in a folder that the run can write to"
     ) in done.stderr.splitlines()[-1]
     writable = read_only.parent / "letters"
     done = run_in(read_only, to_server, dead_letter_path=str(writable), ledger=False)

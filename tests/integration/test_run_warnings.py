@@ -36,8 +36,8 @@ def test_a_run_that_delivers_nothing(target: Launcher, sandbox: Sandbox) -> None
     assert "max_dead_letter_percent" in run.last_line
     (lost, *_) = run.warnings
     assert lost.startswith(
-        "orders: invalid_source in 12 of 12 records (desk 7, site 5), and no event of this stream"
-        " was delivered; "
+        "orders: invalid_source applies to 12 of 12 records (desk 7, site 5), and no event of this"
+        " stream was delivered. "
     )
 
 
@@ -47,7 +47,9 @@ def test_a_run_that_may_deliver_nothing(target: Launcher) -> None:
         run = target.run(*booked(*["desk"] * count), **settings)
         assert (run.code, run.states) == (0, [1])
         (lost,) = run.warnings
-        assert lost.startswith(f"orders: invalid_source in {count} of {count} records (desk ")
+        assert lost.startswith(
+            f"orders: invalid_source applies to {count} of {count} records (desk "
+        )
 
 
 def test_a_few_records_that_are_lost(target: Launcher, sandbox: Sandbox) -> None:
@@ -58,8 +60,8 @@ def test_a_few_records_that_are_lost(target: Launcher, sandbox: Sandbox) -> None
     assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 2)
     (lost,) = run.warnings
     assert lost == (
-        "orders: invalid_source in 3 of 7 records (desk 1, others); the lines after the total say"
-        " what to do"
+        "orders: invalid_source applies to 3 of 7 records (desk 1, others). The lines after the"
+        " total say what to do"
     )
     assert "jane" not in run.log.lower()
 
@@ -245,8 +247,8 @@ def test_two_maps_of_one_stream(target: Launcher, sandbox: Sandbox, own: dict[st
         run = target.run(*messages, stream_maps=maps, **settings)
         assert run.code == 0
         assert run.summary["leads"].drops == ({} if own else {"already_sent": 5})
-        assert [warning.partition(" became")[0] for warning in run.warnings] == (
-            [] if own else ["orders and leads: 5 records"]
+        assert [warning.partition(", so")[0] for warning in run.warnings] == (
+            [] if own else ["streams orders and leads gave the same event IDs (5 records)"]
         )
     assert sandbox.stats.accepted == (10 if own else 5)
 

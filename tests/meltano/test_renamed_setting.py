@@ -31,7 +31,7 @@ def test_the_old_name_works(account: dict[str, str], tmp_path: Path) -> None:
     run = project.run("run", "--no-install", "tap-shop", "target-liveintent", **account)
     assert run.returncode != 0
     assert WARNING in run.stdout + run.stderr
-    assert "and on_rejection is 'fail'" in run.stdout + run.stderr
+    assert "because on_rejection is 'fail'" in run.stdout + run.stderr
     shown = project.shell("meltano invoke target-liveintent:explain < /dev/null", **account)
     assert WARNING in shown.stdout + shown.stderr
     new = project_of(tmp_path, tap, presets={"orders": "shopify"})

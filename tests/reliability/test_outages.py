@@ -63,7 +63,7 @@ def test_outage(tmp_path: Path, forks: Forks) -> None:
         "503": (Reply(503, skipped=None), "HTTP 503"),
         "502 and a body": (Reply(502, b"x" * 100_000, skipped=None), "HTTP 502"),
         "reset": (Reply(None, skipped=None), "the connection failed"),
-        "no answer": (Reply(held=True, skipped=None), "no answer in time"),
+        "no answer": (Reply(held=True, skipped=None), "no answer came in time"),
         "wait": (Reply(429, headers={"Retry-After": "1"}, skipped=None), "HTTP 429"),
         "wait for long": (Reply(429, headers={"Retry-After": "9999"}, skipped=None), "HTTP 429"),
     }

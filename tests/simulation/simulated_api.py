@@ -28,7 +28,7 @@ FAULTY = frozenset({Verdict.FAULT, Verdict.LIMITED})
 """The verdicts after which the same events are sent again."""
 WRONG_SETTINGS = "pixelId is unknown"
 """What the API says if the settings are wrong."""
-_SILENCE = Answer(Verdict.LIMITED, "no answer in time")
+_SILENCE = Answer(Verdict.LIMITED, "no answer came in time")
 _RESET = Answer(Verdict.FAULT, "the connection failed")
 
 

@@ -95,7 +95,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: map with DataFrame col"),
     ({"presets": '{"orders": "shopify"}'}, "option 'presets' has no effect in Spark: map with"),
     ({"ledger_path": "l.db"}, "option 'ledger_path' has no effect in Spark: use ledger_url,"),
-    ({"limit": 5}, "option 'limit' has no effect in Spark: use .limit()"),
+    ({"limit": 5}, "option 'limit' has no effect in Spark: call limit() on"),
     (
         {"concurrent_tasks": None, "max_requests_per_minute": 60},
         "option 'concurrent_tasks' is required with max_requests_per_minute",
@@ -110,7 +110,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"dead_letter_path": None}, "option 'dead_letter_path' is required"),
     ({"customer_id": "nobody"}, "setting 'customer_id' must be text of the form"),
     ({"pixel_id": "x"}, "setting 'pixel_id' must be an integer"),
-    ({"dead_letter_path": "nope://x/y"}, "option 'dead_letter_path' must be a URL that"),
+    ({"dead_letter_path": "nope://x/y"}, "option 'dead_letter_path' must be a URL whose"),
 ]
 
 
@@ -151,7 +151,7 @@ def test_the_api_takes_nothing_of_a_few(spark: Spark, server: Recorder, folder: 
     server.answer = lambda _: Reply(400)
     spark.do("write", sql=query(9, 4), options=options(server.url, folder))
     assert [letter["reason"] for letter in letters(folder)] == ["refused_by_api"] * 9
-    spark.wait_for("the API refused the last events (9) and accepted none after them")
+    spark.wait_for("the API refused the last 9 events and has accepted nothing since")
 
 
 def test_the_api_takes_nothing(spark: Spark, server: Recorder, folder: Path) -> None:

@@ -97,7 +97,7 @@ def test_a_table_with_options(spark: Spark, server: Recorder, given: dict[str, A
         said = spark.failure("sql", statements=[table, f"INSERT INTO dropped {query(9)}"])
     finally:
         spark.do("sql", statements=["DROP TABLE IF EXISTS dropped"])
-    assert "CREATE TEMPORARY VIEW … USING liveintent OPTIONS (…)" in said
+    assert "Set the options in CREATE TEMPORARY VIEW (after OPTIONS)" in said
     assert server.requests == []
 
 
@@ -142,7 +142,7 @@ def test_a_misspelled_column(spark: Spark, given: dict[str, Any]) -> None:
     before = len(spark.said())
     spark.do("write", sql=query(9, more=", '192.0.2.1' AS user_agnt"), options=given)
     words = (
-        "stream 'orders' has a column 'user_agnt', which is not a column of events and is ignored."
+        "stream 'orders' has a column 'user_agnt', which is not an event column and is ignored."
         " Did you mean 'user_agent'?"
     )
     spark.wait_for(words, before)

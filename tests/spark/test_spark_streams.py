@@ -129,7 +129,10 @@ def test_too_many_dead_letters_of_a_stream(
     assert len(source.lost) == 80
     said = anywhere.said()[before:]
     assert said.count("in the last micro-batches of the stream, ") == 1
-    assert "of the stream, 80 of 120 records became dead letters, more than max_dead_letter" in said
+    assert (
+        "of the stream, 80 of 120 records became dead letters, which is more than max_dead_letter"
+        in said
+    )
 
 
 def test_two_writes_of_a_batch(server: Recorder, source: Source) -> None:

@@ -34,7 +34,7 @@ ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 REFUSED = Answer(Verdict.REFUSED, "HTTP 400: bad", 400)
 LIMITED = Answer(Verdict.LIMITED, "HTTP 429", 429)
 FAULT = Answer(Verdict.FAULT, "HTTP 500", 500)
-STARVED = Answer(Verdict.STARVED, "no file descriptor is left")
+STARVED = Answer(Verdict.STARVED, "no file descriptors are left")
 
 
 def settings(**changes: Any) -> Settings:

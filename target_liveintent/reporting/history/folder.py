@@ -114,7 +114,10 @@ class HistoryFolder:
         try:
             self._tidy_up(loaded, days, today, run_id)
         except StorageError as failure:
-            msg = f"{failure}; so the history is not tidied up, and grows"
+            msg = (
+                f"{failure}, so old files stay in the history, and the history keeps"
+                " growing. Give the run the permission to delete these files"
+            )
             self._warn(msg)
         return _history(loaded, days, account, today)
 
@@ -168,8 +171,9 @@ class HistoryFolder:
             files = counted(len(unreadable), "file")
             named = ", ".join(unreadable[:_MOST_NAMED])
             msg = (
-                f"history_path has {files} that this version cannot read and leaves out, such as"
-                f" {named}. If no newer version wrote them, delete them"
+                f"history_path contains {files} that this version cannot read and therefore"
+                f" ignores, for example {named}. If no newer version wrote such a file, delete"
+                " the file"
             )
             self._warn(msg)
 

@@ -74,7 +74,7 @@ class HistoryRecorder:
         try:
             yield
         except RunError as failure:
-            self._logger.warning("%s; %s", failure, consequence)
+            self._logger.warning("%s, %s", failure, consequence)
         except Exception as failure:  # noqa: BLE001 (above)
             why = type(failure).__name__
-            self._logger.warning("history_path cannot be used: %s; %s", why, consequence)
+            self._logger.warning("history_path cannot be used (%s), %s", why, consequence)

@@ -129,9 +129,9 @@ def few_conversions(case: Case) -> Iterator[Finding]:
     if chance_of_so_few(count, usual.middle * _HOLIDAY) < _RARE:
         yield Finding(
             "",
-            f"{counted(count, 'conversion')} in the last 24 hours, where"
-            f" {_words(usual, '{:,.0f}'.format)} are usual; check whether the tap still sends all"
-            " records, and what the lines above say about those that were not sent",
+            f"{counted(count, 'conversion')} in the last 24 hours, but"
+            f" {_words(usual, '{:,.0f}'.format)} are usual. Check whether the tap still sends all"
+            " records, and what the run's log says about the records that were not sent",
         )
 
 
@@ -146,9 +146,9 @@ def other_average(case: Case) -> Iterator[Finding]:
         if is_high or average * _TIMES <= usual.low:
             yield Finding(
                 currency,
-                f"the average value {_money(currency)} is {_amount(average)} in the last 24"
-                f" hours, where {_words(usual, _amount)} is usual; check whether value has changed"
-                " its unit, for example to cents",
+                f"the average value {_money(currency)} was {_amount(average)} in the last 24"
+                f" hours, but {_words(usual, _amount)} is usual. Check whether the unit of value"
+                " has changed, for example to cents",
             )
 
 
@@ -187,9 +187,9 @@ def lost_coverage(case: Case) -> Iterator[Finding]:
         if _chance(having, count, usual) < _VERY_RARE:
             yield Finding(
                 column,
-                f"{percent(having, count)} of conversions have {column} ({FIELDS[column]}) in the"
-                f" last 24 hours, where {_words(usual, _share_words)} is usual; check whether the"
-                " tap still fills the column that is mapped to it",
+                f"{percent(having, count)} of conversions had {column} ({FIELDS[column]}) in the"
+                f" last 24 hours, but {_words(usual, _share_words)} is usual. Check whether the"
+                f" tap still fills the column that is mapped to {column}",
             )
 
 
@@ -203,8 +203,8 @@ def new_reason(case: Case) -> Iterator[Finding]:
         if reason not in case.known:
             yield Finding(
                 reason,
-                f"{counted(records, 'record')} not sent for a reason that never occurred before,"
-                f" {reason}{_meaning(reason)}",
+                f"{counted(records, 'record')} {'was' if records == 1 else 'were'} not sent for a"
+                f" reason that has never occurred before, {reason}{_meaning(reason)}",
             )
 
 
@@ -220,8 +220,8 @@ def all_late(case: Case) -> Iterator[Finding]:
     if _chance(0, count, usual) < _VERY_RARE:
         yield Finding(
             "",
-            "no conversion was sent within an hour of its event time in the last 24 hours, where"
-            f" {_words(usual, _share_words)} usually are; check whether the tap or the schedule has"
+            "in the last 24 hours, no conversion was sent within an hour of its event time, but"
+            f" {_words(usual, _share_words)} is usual. Check whether the tap or the schedule has"
             " become slower",
         )
 

@@ -62,8 +62,8 @@ def undo(figures: Iterable[Compared], changes: Iterable[Change]) -> Iterator[str
             )
             yield (
                 f"The share of conversions {name_of(one)} fell from {before} to {after} on"
-                f" {day_words(one.worse.since)}. See whether what changed then is the cause, and"
-                f" correct it: {'; '.join(words)}."
+                f" {day_words(one.worse.since)}. Check whether one of these changes is the cause,"
+                f" and correct the change: {'; '.join(words)}."
             )
 
 

@@ -31,9 +31,9 @@ _REASON_COLOURS = ("bad", "hold", "calm", "other")
 _LEGEND = {
     "good": "a day",
     "rest": "today, until {now}",
-    "hold": "by special runs",
+    "hold": "from special runs",
     "usual": "usual",
-    "gap": "no regular run came",
+    "gap": "there was no regular run",
     "mark": "settings or version changed: {changed}",
 }
 _MOST_DATES = 5
@@ -45,8 +45,9 @@ def charts_of(overview: Overview) -> str:
         return ""
     figures = [chart_of(overview, one) for one in overview.figures if one.figure != CONVERSIONS]
     intro = (
-        "A bar is a day on which conversions were sent, over the range that was usual on that day;"
-        f" days are those of the time zone {overview.timezone}.{_gap_words(overview)}"
+        "Each bar is a day on which conversions were sent. The bar is in front of the range that"
+        " was usual on that day. The days are days in the time zone"
+        f" {overview.timezone}.{_gap_words(overview)}"
     )
     return markup.section("Day by day", intro, *figures, keys=_legend(overview))
 
@@ -81,10 +82,10 @@ def _gap_words(overview: Overview) -> str:
     if not gaps:
         return ""
     if any(one.special for one in gaps):
-        return " Where the background is grey, no regular run came."
+        return " Where the background is grey, there was no regular run."
     return (
-        " Where the background is grey, no run came: nothing was sent on these days. What was sent"
-        " later counts on the day of sending."
+        " Where the background is grey, there was no run, so nothing was sent on these days."
+        " Conversions that were sent later count on the day on which they were sent."
     )
 
 

@@ -79,7 +79,7 @@ def _failed(scheduled: Sequence[RunFigures], now: dt.datetime) -> Iterator[Cause
         FAILED,
         f"{runs}{of} failed{where}: {last.message}",
         first.ended_at,
-        "Do what the message says. The next run that the schedule starts sends what waits.",
+        "Do what the message says. The next scheduled run sends what could not be sent.",
         plain.failure(last.message, len(failed), sent, first.ended_at, now, of),
     )
 
@@ -108,15 +108,15 @@ def _not_made_up_for(runs: Sequence[RunFigures]) -> list[RunFigures]:
 def _too_old(
     scheduled: Sequence[RunFigures], now: dt.datetime, max_age: dt.timedelta | None
 ) -> Iterator[Cause]:
-    what_to_do = "See whether the schedule still starts the run, and what that logs."
+    what_to_do = "Check whether the schedule still starts the run, and read the log of the run."
     if not scheduled:
-        yield Cause(NO_RUN, "no run is in the history", None, what_to_do)
+        yield Cause(NO_RUN, "there is no run in the history", None, what_to_do)
         return
     last = scheduled[-1].ended_at
     if max_age is not None and now - last > max_age:
         age = age_words((now - last).total_seconds())
         words = plain.silence(last, now)
-        yield Cause(NO_RUN, f"no run has come for {age}", last, what_to_do, words)
+        yield Cause(NO_RUN, f"there has been no run for {age}", last, what_to_do, words)
 
 
 def _more_letters(
@@ -130,12 +130,12 @@ def _more_letters(
     bad = [run for run in recent if any(one.dead_letters for one in run.streams.values())]
     reasons = sum_of(one for run in bad for one in run.streams.values()).dead_letters
     reason = max(reasons, key=lambda name: (reasons[name], name))
-    usual = f"in the last 24 hours, where {usual_words(DEAD_LETTERS, letters.usual)} are usual"
+    usual = f"in the last 24 hours, but {usual_words(DEAD_LETTERS, letters.usual)} are usual"
     for_it = of_them(reasons[reason], letters.now)
     why = f": {plain.REASONS[reason].words}" if reason in plain.REASONS else ""
     yield Cause(
         MORE_LETTERS,
-        f"{counted(letters.now, 'dead letter')} {usual}; {for_it} are `{reason}`",
+        f"{counted(letters.now, 'dead letter')} {usual}; {for_it} for the reason `{reason}`",
         bad[0].ended_at,
         REASONS[reason].meaning if reason in REASONS else "",
         f"{counted(letters.now, 'conversion')} could not be sent {usual}; {for_it} for"

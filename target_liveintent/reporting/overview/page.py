@@ -59,8 +59,9 @@ def page(overview: Overview, facts: Facts | None) -> str:
     if facts is not None:
         html += last_run(facts)
     footer = (
-        "Written by target-liveintent from the history of its runs. No personal data is in it."
-        " `target-liveintent --report --format=json` prints the same for programs."
+        "Written by target-liveintent from the history of its runs. The page contains no"
+        " personal data. `target-liveintent --report --format=json` prints the same data for"
+        " programs."
     )
     return document(title, html, footer)
 
@@ -99,7 +100,7 @@ def _causes(overview: Overview) -> Iterator[tuple[str, str]]:
             if one.plain != said:
                 yield "", one.plain
             said = one.plain
-            yield "quiet", f"For whoever runs it: {detail}"
+            yield "quiet", f"For the person who runs the pipeline: {detail}"
         else:
             yield "", detail
 
@@ -157,7 +158,7 @@ def _comparison(overview: Overview) -> str:
     intro = " ".join(
         [
             *([_WHAT_IS_USUAL] if is_compared else []),
-            *(["The last bar of a chart is today, which is not over."] if is_drawn else []),
+            *(["The last bar of each chart is today, which is not over yet."] if is_drawn else []),
         ]
     )
     return markup.section("Today against usual", intro, table, *charts)
@@ -165,15 +166,17 @@ def _comparison(overview: Overview) -> str:
 
 _WHAT_IS_USUAL = (
     "The table compares the last 24 hours with what is usual: the range in which a figure was on"
-    " eight of ten earlier days. These are the same weekdays of the last eight weeks, or all days"
-    " of the last four weeks as long as there are fewer than four such weekdays."
+    " eight of ten earlier days. The earlier days are the same weekdays of the last eight weeks."
+    " As long as there are fewer than four such weekdays, the earlier days are all days of the"
+    " last four weeks."
 )
 _WHAT_COUNTS = (
-    "A run is one start of the program that sends new conversions, every hour for example. Only"
-    " such regular runs count here. Special runs do not: trial runs, repeated attempts, and runs"
-    " that send mostly old conversions. A hash is a coded form of an e-mail address. A decision ID"
-    " is LiveIntent's ID of a click in an e-mail. LiveIntent can match a conversion only by one of"
-    " these two. It publishes no match rate, so there is none here."
+    "A run is one start of the program, for example every hour, that sends new conversions. Only"
+    " these regular runs count on this page. Special runs do not count: trial runs, repeated"
+    " attempts, and runs that send mostly old conversions. A hash is a coded form of an e-mail"
+    " address. A decision ID is LiveIntent's ID of a click in an e-mail. LiveIntent can match a"
+    " conversion only by one of these two. LiveIntent publishes no match rate, so this page"
+    " shows none."
 )
 
 
@@ -191,10 +194,11 @@ def _advice(overview: Overview) -> str:
         return ""
     lines = "".join(f"<li>{text(line)}</li>" for line in overview.advice)
     return (
-        '<section class="advice"><h2>To match more, the most useful first</h2>'
-        "<p>Numbers of conversions are of the last 30 days. Do not add them up: the same conversion"
-        " may be in several. Names such as <code>email</code> are of columns and settings, for"
-        f" whoever runs the pipeline.</p><ol>{lines}</ol></section>"
+        '<section class="advice"><h2>How to match more, with the most useful step'
+        " first</h2><p>The numbers of conversions are from the last 30 days. Do not add these"
+        " numbers up, because several of them may include the same conversion. Names such as"
+        " <code>email</code> are the names of columns and settings, for the person who runs the"
+        f" pipeline.</p><ol>{lines}</ol></section>"
     )
 
 
@@ -236,9 +240,12 @@ def _months(overview: Overview) -> str:
     for name in currencies:
         heads += [f"value, {text(name) or 'no currency'}", "on average"]
     special = sum(month.special for month in overview.months)
-    intro = "All that LiveIntent got, by regular and special runs, this month up to now."
+    intro = (
+        "Everything that LiveIntent has received, from regular and special runs. The"
+        " current month is not over yet."
+    )
     if special:
-        intro += f" {special:,} of these came by special runs."
+        intro += f" {special:,} of these conversions came from special runs."
     return markup.section("Month by month", intro, markup.table("", heads, rows))
 
 

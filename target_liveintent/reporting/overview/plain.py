@@ -10,7 +10,7 @@ from target_liveintent.conversions import WINDOWS
 from target_liveintent.reporting.run_report.tally import FIELDS
 from target_liveintent.run import counted
 
-OPERATOR = "whoever runs the pipeline"
+OPERATOR = "the person who runs the pipeline"
 _TOO_OLD = "event_too_old"
 _TAKEN_FOR = dt.timedelta(seconds=WINDOWS["web"])
 _TAKEN_WORDS = (
@@ -26,50 +26,55 @@ class PlainReason(NamedTuple):
 
 
 REASONS = {
-    "missing_event_time": PlainReason("no time", "Supply it as `event_time`."),
+    "missing_event_time": PlainReason("no time", "Supply the time as `event_time`."),
     "invalid_event_time": PlainReason(
         "a time that cannot be read", "Supply `event_time` in the form 2026-11-26T05:17:00Z."
     ),
     _TOO_OLD: PlainReason(
-        "older than LiveIntent takes",
-        f"LiveIntent takes conversions for {_TAKEN_WORDS}, so send them earlier.",
+        "older than LiveIntent accepts",
+        f"LiveIntent accepts conversions for {_TAKEN_WORDS}, so send conversions earlier.",
     ),
     "event_in_future": PlainReason(
         "a time in the future",
-        "See whether `event_time` is when it happened, and whether `timezone` is right.",
+        "Check whether `event_time` is the time of the conversion, and whether `timezone` is"
+        " correct.",
     ),
     "no_identity": PlainReason(
         "neither an e-mail address nor a decision ID",
-        "Guests often have none; supply the address of the page as `source_url`, which has the"
-        " decision ID of those who came from a click in an e-mail.",
+        "Guests often have neither; supply the address of the page as `source_url`: if a buyer"
+        " came from a click in an e-mail, this address contains the decision ID.",
     ),
     "invalid_source": PlainReason(
         "no valid source (`web`, `app` or `offline`)",
-        "Supply it as `source`, or set `default_source`.",
+        "Supply the source as `source`, or set `default_source`.",
     ),
     "invalid_pixel_id": PlainReason("no valid pixel ID", "Set `pixel_id`."),
-    "missing_key": PlainReason("no ID of the conversion", "Supply it as `event_id`."),
+    "missing_key": PlainReason("no ID of the conversion", "Supply the ID as `event_id`."),
     "mapping_failed": PlainReason(
         "a stream map failed", f"Ask {OPERATOR} to fix the map and to load the rows again."
     ),
     "schema_violation": PlainReason(
-        "not as the source itself describes its records", f"Ask {OPERATOR} to look at the source."
+        "not as the schema of the source says", f"Ask {OPERATOR} to look at the source."
     ),
     "refused_by_api": PlainReason(
-        "refused by LiveIntent", "Ask your account manager at LiveIntent what is wrong with them."
+        "refused by LiveIntent",
+        "Ask your account manager at LiveIntent what is wrong with these conversions.",
     ),
     "not_processed": PlainReason(
-        "not processed by LiveIntent", f"Ask {OPERATOR} to send them again (`--replay`)."
+        "not processed by LiveIntent",
+        f"Ask {OPERATOR} to send these conversions again (`--replay`).",
     ),
     "api_error": PlainReason(
-        "LiveIntent failed on them", f"Ask {OPERATOR} whether to send them again (`--replay`)."
+        "LiveIntent failed on these conversions",
+        f"Ask {OPERATOR} whether to send these conversions again (`--replay`).",
     ),
     "unconfirmed": PlainReason(
-        "LiveIntent did not say whether it has them",
-        f"Ask {OPERATOR} whether to send them again (`--replay`).",
+        "LiveIntent did not confirm these conversions",
+        f"Ask {OPERATOR} whether to send these conversions again (`--replay`).",
     ),
     "other_account": PlainReason(
-        "of another account or pixel", f"Ask {OPERATOR} to send them there (`--replay`)."
+        "of another account or pixel",
+        f"Ask {OPERATOR} to send these conversions to that account or pixel (`--replay`).",
     ),
 }
 """For each reason of which there are dead letters."""
@@ -77,22 +82,23 @@ REASONS = {
 _UNUSUAL = {
     "conversions": (
         "Fewer than half of the usual conversions of {stream} were sent in the last 24 hours. If"
-        f" your shop sold as much as ever, ask {OPERATOR} to look for the rest."
+        f" your shop sold as much as usual, ask {OPERATOR} to look for the missing conversions."
     ),
     "average_value": (
-        "The average value {subject} of {stream} is at least ten times what is usual, or at most a"
-        f" tenth. Ask {OPERATOR} soon whether it comes in another unit, such as cents: nobody can"
-        " take back what LiveIntent has."
+        "The average value {subject} of {stream} is at least ten times the usual value, or at most"
+        f" a tenth of it. Ask {OPERATOR} soon whether the values now come in another unit, such as"
+        " cents. Nobody can take back the values that LiveIntent already has."
     ),
     "coverage": (
         "Fewer conversions of {stream} than usual have the column {subject}."
-        f" Ask {OPERATOR} whether your shop still supplies it."
+        f" Ask {OPERATOR} whether your shop still supplies this column."
     ),
     "new_reason": (
-        "Some records of {stream} were not sent for a reason that never occurred before: {subject}."
+        "Some records of {stream} were not sent for a reason that has never occurred before:"
+        " {subject}."
     ),
     "late": (
-        "No conversion of {stream} in the last 24 hours was sent within an hour of its time."
+        "In the last 24 hours, no conversion of {stream} was sent within an hour after it happened."
         f" Ask {OPERATOR} whether the schedule has become slower."
     ),
 }
@@ -115,16 +121,16 @@ def unusual(rule: str, stream: str, subject: str) -> str:
 
 _DOWN = (
     "LiveIntent could not be reached, or its API did not work",
-    f"Tell {OPERATOR} if it lasts for hours.",
+    f"If this lasts for hours, tell {OPERATOR}.",
 )
 _FAILURES = (
     (
         "the API denied access",
         "LiveIntent refused the access key (token)",
-        f"Ask {OPERATOR} to renew it.",
+        f"Ask {OPERATOR} to renew the token.",
     ),
     ("the API accepted nothing", *_DOWN),
-    ("stopped while retrying", *_DOWN),
+    ("the run was stopped while the API accepted nothing", *_DOWN),
     (
         "the API refused",
         "LiveIntent refused every conversion",
@@ -147,7 +153,7 @@ def failure(  # noqa: PLR0913, PLR0917 (what is said of a failure)
         now: The moment, in the zone in which times are said.
         of: " of " and the streams, if those of others are sent well.
     """
-    why, what_to_do = "the program ended with an error", f"Ask {OPERATOR} to see to it."
+    why, what_to_do = "the program ended with an error", f"Ask {OPERATOR} to find the cause."
     for start, *words in _FAILURES:
         if (message or "").startswith(start):
             why, what_to_do = words
@@ -157,7 +163,7 @@ def failure(  # noqa: PLR0913, PLR0917 (what is said of a failure)
             if runs == 1
             else f"The last {runs:,} runs{of} failed, the first"
         )
-        part = f"and sent only a part, {counted(sent, 'conversion')}"
+        part = f"and sent only {counted(sent, 'conversion')}"
         before = f"{failed} at {time_words(since, now)}, {part}"
     else:
         before = f"Regular runs have sent nothing{of} since {time_words(since, now)}"
@@ -167,8 +173,9 @@ def failure(  # noqa: PLR0913, PLR0917 (what is said of a failure)
 def silence(since: dt.datetime, now: dt.datetime) -> str:
     """Return what it means that no run comes any more, and what to do."""
     return (
-        f"Regular runs have sent nothing since {time_words(since, now)}, as none came. Ask"
-        f" {OPERATOR} whether the schedule still starts it. {what_waits(since, now)}"
+        f"Regular runs have sent nothing since {time_words(since, now)}, because there was no"
+        f" run. Ask {OPERATOR} whether the schedule still starts the runs."
+        f" {what_waits(since, now)}"
     )
 
 
@@ -179,10 +186,14 @@ def what_waits(since: dt.datetime, now: dt.datetime) -> str:
     """
     last = (since + _TAKEN_FOR).astimezone(now.tzinfo)
     if now >= last:
-        return f"What is older than {_TAKEN_WORDS} is lost: LiveIntent takes it no longer."
+        return (
+            f"Conversions that are older than {_TAKEN_WORDS} are lost, because LiveIntent"
+            " no longer accepts them."
+        )
     return (
-        "What waits is sent by the first run that succeeds. LiveIntent takes a conversion for"
-        f" {_TAKEN_WORDS}, so what happened since then is not lost before {last.day} {last:%B}."
+        "The first run that succeeds sends the conversions that are waiting. LiveIntent accepts"
+        f" a conversion for {_TAKEN_WORDS}, so no conversion since then is lost before {last.day}"
+        f" {last:%B}."
     )
 
 
@@ -194,15 +205,16 @@ def what_is_kept(reasons: Collection[str], now: dt.datetime) -> str:
         now: The moment, in the zone in which days are said.
     """
     kept = (
-        f"Is anything lost? Each of these conversions is kept as a dead letter, a line in a file of"
-        f" {OPERATOR}. LiveIntent takes a conversion for {_TAKEN_WORDS}"
+        "Is anything lost? The program keeps each of these conversions as a dead letter, a line"
+        f" in a file of {OPERATOR}. LiveIntent accepts a conversion for {_TAKEN_WORDS}"
     )
     if set(reasons) == {_TOO_OLD}:
-        return f"{kept}, so these are too late for it."
+        return f"{kept}, so these conversions are too late."
     last = now + _TAKEN_FOR
     return (
-        f"{kept}, so what happens today can be sent until {last.day} {last:%B}: ask {OPERATOR} to"
-        " fix the cause and to send it again. What is older than LiveIntent takes is lost for it."
+        f"{kept}, so a conversion of today can be sent until {last.day} {last:%B}. Ask {OPERATOR}"
+        " to fix the cause and to send these conversions again. Conversions that are too old for"
+        " LiveIntent are lost."
     )
 
 

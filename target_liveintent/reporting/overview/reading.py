@@ -41,8 +41,8 @@ def read_overview(
     folder = Places(settings, logger, clock).history()
     if folder is None:
         msg = (
-            "setting 'history_path' is not set, so there is no history to show: set it, and the"
-            " runs from then on are shown"
+            "setting 'history_path' is not set, so there is no history to show: set history_path,"
+            " and the history shows all runs from then on"
         )
         raise ConfigurationError(msg)
     now = dt.datetime.fromtimestamp(clock.time(), settings.events.zone)

@@ -56,7 +56,7 @@ def _state(overview: Overview) -> str:
     ended = f"the last run ended at {when}; " if last else ""
     if overview.figure(CONVERSIONS).usual is None:
         return f"nothing failed, but there is too little history to say what is usual: {ended}"
-    return f"all is usual: {ended}"
+    return f"everything is as usual: {ended}"
 
 
 def _cause(overview: Overview, cause: Cause) -> str:
@@ -81,7 +81,7 @@ def _lines(overview: Overview) -> Iterator[str]:
         if cause.what_to_do:
             yield f"  What to do: {cause.what_to_do}"
     if (more := len(overview.causes) - _MOST_CAUSES) > 0:
-        yield f"And {counted(more, 'more thing')}: --report --format=json names all."
+        yield (f"And {counted(more, 'more finding')}: --report --format=json lists all findings.")
     if (last := overview.last_run) is not None:
         age = age_words((overview.as_of - last.ended_at).total_seconds())
         yield (f"Last run: {last.run_id}, {last.ending}, {moment(last.ended_at, zone)}, {age} ago.")

@@ -54,12 +54,12 @@ _SUBJECTS = {
 VERDICTS = {AS_USUAL: "as usual", LOW: "lower", HIGH: "higher"}
 _VERDICT_OF = {
     FAILED: "The last run failed.",
-    NO_RUN: "No run comes any more.",
+    NO_RUN: "There are no more runs.",
     UNUSUAL: "Today is unusual.",
-    MORE_LETTERS: "More than usual could not be sent today.",
+    MORE_LETTERS: "More conversions than usual could not be sent today.",
 }
 """The verdict for the worst cause."""
-_OTHERS = "Some of the streams are not sent any more."
+_OTHERS = "Some streams are no longer sent."
 """The verdict where a run failed, but the last one did not, which had other streams."""
 _TODAY = {
     LOW: "Today has fewer conversions than usual.",
@@ -164,11 +164,11 @@ def verdict(overview: Overview) -> str:
     """Return whether today is normal, in a few words."""
     last = overview.last_run
     if last is None:
-        return "No run has come yet."
+        return "There has been no run yet."
     if overview.causes:
         return _verdict_of_cause(overview, last)
     if overview.as_of - last.ended_at > dt.timedelta(hours=24):
-        return "No run came in the last 24 hours."
+        return "There was no run in the last 24 hours."
     return _verdict_of_figures(overview)
 
 
@@ -180,7 +180,7 @@ def _verdict_of_cause(overview: Overview, last: LastRun) -> str:
     worse = _still_worse(overview)
     letters = [since for figure, _, since in worse if figure == DEAD_LETTERS]
     if cause == MORE_LETTERS and letters:
-        return f"Since {day_words(letters[0])}, more than usual could not be sent."
+        return f"Since {day_words(letters[0])}, more conversions than usual could not be sent."
     also = f" {_since_when(worse)}" if worse and cause in {UNUSUAL, MORE_LETTERS} else ""
     return f"{_VERDICT_OF[cause]}{also}"
 
@@ -239,7 +239,7 @@ def worse_words(overview: Overview) -> Iterator[str]:
             f"{_subject(one)} has been {_direction(one)} since {day_words(one.worse.since)}:"
             f" {after}{a_day} instead of {before}."
             + "".join(
-                f" {when}, {_what(words)} changed, a possible cause: {'; '.join(words)}."
+                f" {when}, {_what(words)} changed, which may be the cause: {'; '.join(words)}."
                 for when, words in changes_around(overview.changes, one.worse.since)
             )
         )
@@ -279,4 +279,7 @@ def outside_words(overview: Overview) -> Iterator[str]:
         if one.verdict in {LOW, HIGH} and one.figure not in said and not than_before(one)
     ]
     if found:
-        yield f"Outside of the usual range, as a figure is on two of ten days: {', '.join(found)}."
+        yield (
+            "Outside the usual range, which happens to a figure on two of ten days:"
+            f" {', '.join(found)}."
+        )

@@ -47,38 +47,44 @@ GAPS = (
         "at least one of the two hashes (coded forms) of the e-mail address. Supply the address"
         " itself as `email`. The program makes both hashes of it.",
     ),
-    Gap("ip", ("web", "app"), FOUND_BETTER, "have", "no IP address. Supply the buyer's as `ip`."),
+    Gap(
+        "ip",
+        ("web", "app"),
+        FOUND_BETTER,
+        "have",
+        "no IP address. Supply the buyer's IP address as `ip`.",
+    ),
     Gap(
         "user_agent",
         ("web", "app"),
         FOUND_BETTER,
         "have",
-        "no user agent (the name of the browser). Supply it as `user_agent`.",
+        "no user agent (the name of the browser). Supply the user agent as `user_agent`.",
     ),
     Gap(
         "device_id",
         ("app",),
         FOUND_BETTER,
         "have",
-        "no ID of the device. Supply it as `idfa` (Apple) or `aaid` (Android).",
+        "no device ID. Supply the device ID as `idfa` (Apple) or `aaid` (Android).",
     ),
     Gap(
         "decision_id",
         ("web",),
         FOUND_BETTER,
         "have",
-        "no decision ID. Where your shop keeps the address of the page that the click in the e-mail"
-        " led to, supply its `li_did` as `decision_id`.",
+        "no decision ID. If your shop keeps the address of the page that a click in an e-mail"
+        " opened, supply the `li_did` of this address as `decision_id`.",
     ),
     Gap(
         "order_id",
         ALL_SOURCES,
         COMPLETE,
         "have",
-        "no order ID, by which they can be compared with what LiveIntent has. Supply it as"
-        " `order_id`.",
+        "no order ID, so nobody can compare your orders with what LiveIntent has. Supply the"
+        " order ID as `order_id`.",
     ),
-    Gap("value", ALL_SOURCES, COMPLETE, "have", "no value. Supply it as `value`."),
+    Gap("value", ALL_SOURCES, COMPLETE, "have", "no value. Supply the value as `value`."),
 )
 """The columns that advice is about."""
 
@@ -135,15 +141,20 @@ def _values_without_currency(facts: Facts) -> Iterator[Advice]:
     values = sum(one.events for one in facts.value)
     without = sum(one.events for one in facts.value if not one.currency)
     if without > values * TOLERATED:
-        words = f"{percent(without, values)} of values have no currency. Supply it as `currency`."
+        words = (
+            f"{percent(without, values)} of values have no currency. Supply the currency"
+            " as `currency`."
+        )
         yield Advice(COMPLETE, without, words)
 
 
 _IDENTITY_FAULTS = {
-    "email": "`email` is neither an e-mail address nor a hash of one. Supply one of these.",
-    "md5": "`md5` is neither an e-mail address nor a hash of one. Supply one of these.",
-    "sha2": "`sha2` is neither an e-mail address nor a hash of one. Supply one of these.",
-    "conflict": "a hash is not that of the address. Supply `email` alone.",
+    "email": (
+        "`email` is neither an e-mail address nor a hash of one. Supply an address or a hash."
+    ),
+    "md5": ("`md5` is neither an e-mail address nor a hash of one. Supply an address or a hash."),
+    "sha2": ("`sha2` is neither an e-mail address nor a hash of one. Supply an address or a hash."),
+    "conflict": "a hash does not belong to the address. Supply only `email`.",
 }
 
 
@@ -153,7 +164,9 @@ def _unusable_columns(facts: Facts) -> Iterator[Advice]:
         if column in _IDENTITY_FAULTS:
             yield Advice(MATCHED, records, f"{among}{_IDENTITY_FAULTS[column]}")
         elif not column.endswith(" empty"):
-            words = f"`{column}` cannot be used and is left out. See what you supply as `{column}`."
+            words = (
+                f"`{column}` cannot be used and is left out. Check what you supply as `{column}`."
+            )
             yield Advice(COMPLETE, records, f"{among}{words}")
 
 
@@ -163,7 +176,7 @@ def _late(facts: Facts) -> Iterator[Advice]:
     if events - late < events * FRESH:
         words = (
             f"{percent(late, events)} of conversions were sent more than an hour after they"
-            " happened. A first run is always like that, and one that catches up. If others are"
-            " too, run more often."
+            " happened. This is normal for a first run and for a run that catches up. If other"
+            " runs are late too, run more often."
         )
         yield Advice(OTHER, late, words)

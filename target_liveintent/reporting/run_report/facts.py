@@ -142,18 +142,22 @@ def _earlier_and_unconfirmed(facts: Facts) -> str:
     repeated = facts.count_of("already_sent")
     unconfirmed = sum(map(facts.count_of, MAY_HAVE_COUNTED))
     # From an earlier run, or earlier in this one.
-    words = f" It had the events of {counted(repeated, 'more record')} already." if repeated else ""
+    words = (
+        f" LiveIntent already had the events of {counted(repeated, 'more record')}."
+        if repeated
+        else ""
+    )
     if unconfirmed:
-        words += f" It may have {unconfirmed:,} more, which it did not confirm."
+        words += f" LiveIntent may have {unconfirmed:,} more, but has not confirmed them."
     return words
 
 
 def _missing(facts: Facts) -> str:
     if not facts.missing:
         if not facts.total.read:
-            return "No records."
+            return "There were no records."
         selected = "this replay may send" if facts.is_replay else "your maps select"
-        return f"Nothing that {selected} was held back."
+        return f"No record that {selected} was left out."
     not_sent = [one for one in facts.not_sent if one.reason != "already_sent"]
     reasons = [f"{one.records:,} `{one.reason}`" for one in not_sent]
     if facts.total.unsettled:
@@ -173,9 +177,9 @@ def _lateness(facts: Facts) -> str:
     oldest = max(one.oldest_seconds for one in facts.freshness)
     were = "would be" if facts.dry_run else "were"
     words = (
-        f"{hour} {were} sent within an hour of happening, {day} within a day; the oldest was"
-        f" {age_words(oldest)} old."
+        f"{hour} {were} sent within an hour after they happened, and {day} within a day; the"
+        f" oldest was {age_words(oldest)} old."
     )
     if too_late := facts.count_of("event_too_old"):
-        words += f" {too_late:,} more come too late to be sent at all."
+        words += f" {too_late:,} more were too late to be sent."
     return words

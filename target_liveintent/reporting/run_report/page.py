@@ -40,8 +40,8 @@ def page(facts: Facts) -> str:
     """Return the report of a run as a page of HTML."""
     parts = (_title, _first_lines, _tiles, _advice, *_SECTIONS)
     footer = (
-        f"Written by {facts.target}, run {facts.run_id}. No personal data is in it. The file of the"
-        " same name that ends in .json holds the same, complete."
+        f"Written by {facts.target}, run {facts.run_id}. The page contains no personal data. The"
+        " file with the same name that ends in .json contains all the data."
     )
     title = f"Conversions sent to LiveIntent, {facts.ended_at}"
     return document(title, (part(facts) for part in parts), footer)
@@ -79,9 +79,12 @@ def _message(facts: Facts) -> str:
     if not facts.message:
         return ""
     said = text(facts.message).replace("\n", "<br>")
-    after = "Fix that. The next run with the same options sends what has no outcome yet."
+    after = (
+        "Fix the cause. The next run with the same options sends the records that have"
+        " no outcome yet."
+    )
     if facts.is_replay:
-        after = "Repeat the replay. If you have piped a file in, keep it, and pipe it in again."
+        after = "Repeat the replay. If you piped a file in, keep the file, and pipe it in again."
     elif facts.ending == STOPPED:
         after = "The next run continues from the last STATE."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'
@@ -150,9 +153,15 @@ def _outcomes(facts: Facts) -> str:
     )
     table = markup.table("Records by stream", heads, rows, total)
     intro = (
-        "Each dead letter has one outcome. Those that are not replayed stay in the file."
+        (
+            "Each dead letter has one outcome. The dead letters that are not replayed stay in"
+            " the file."
+        )
         if facts.is_replay
-        else "Each record has one outcome. A filter or a map leaves out those “by your maps”."
+        else (
+            "Each record has one outcome. “By your maps” means that a filter or a map left"
+            " the records out."
+        )
     )
     return markup.section("What became of the records", intro, _outcome_figure(facts), table)
 
@@ -222,8 +231,11 @@ def _coverage(facts: Facts) -> str:
     having = [sum(one.having[field] for one in facts.coverage) for field in FIELDS]
     shares = {"good": [100 * total / events for total in having]}
     chart = charts.horizontal(list(FIELDS.values()), shares, 100, "{:.0f} %".format)
-    figure = markup.figure(chart, "Share of events that have it")
-    intro = "The more of these an event has, the more likely LiveIntent finds whom it is about."
+    figure = markup.figure(chart, "Share of events that have the field")
+    intro = (
+        "The more of these fields an event has, the more likely it is that LiveIntent"
+        " recognizes the person."
+    )
     return markup.section("What the events hold", intro, figure, markup.table(caption, heads, rows))
 
 
@@ -244,8 +256,9 @@ def _freshness(facts: Facts) -> str:
     bars = _by_colour(keys, colours, counts)
     chart = charts.stacked([words.short_age(bound) for bound in bounds], bars)
     intro = (
-        "Age is the time from the conversion to its sending. LiveIntent advises an hour; it takes"
-        " 7 days at most, 30 of source `offline`."
+        "The age is the time between a conversion and the request that sent it. LiveIntent"
+        " recommends at most one hour. LiveIntent accepts events that are up to 7 days old, or"
+        " up to 30 days for source `offline`."
     )
     heads = ["source", "events", "within an hour", "within a day", "oldest", "window"]
     rows = [
@@ -260,7 +273,9 @@ def _freshness(facts: Facts) -> str:
         for one in facts.freshness
     ]
     table = markup.table("By source", heads, rows)
-    figure = markup.figure(chart, "Events by age at sending, up to so old", keys)
+    figure = markup.figure(
+        chart, "Events by age when they were sent; each label is the highest age", keys
+    )
     return markup.section("How late they were", intro, figure, table)
 
 
@@ -285,7 +300,7 @@ def _value(facts: Facts) -> str:
         chart = charts.stacked(labels, {"good": list(days.values())})
         named = currency or "without a currency"
         figures.append(markup.figure(chart, f"Value by day, {named}"))
-    intro = f"By the day of the conversion, in the time zone {facts.timezone}."
+    intro = f"The charts show the day of the conversion, in the time zone {facts.timezone}."
     return markup.section("What they are worth", intro, *figures, table)
 
 
@@ -316,11 +331,11 @@ def _requests(facts: Facts) -> str:
     shown = requests.steps[max(used[0] - 1, 0) : used[-1] + 2] if used else []
     labels = ["more" if step.up_to is None else words.duration(step.up_to) for step in shown]
     chart = charts.stacked(labels, {"calm": [step.requests for step in shown]})
-    figure = markup.figure(chart, "Requests by how long they took, up to")
+    figure = markup.figure(chart, "Requests by duration; each label is the longest duration")
     rows = (
         ("requests", f"{requests.count:,}"),
         ("of these, sent again because of a fault", f"{requests.retries:,}"),
-        ("not taken because they came too fast", f"{requests.throttled:,}"),
+        ("not accepted because they came too fast", f"{requests.throttled:,}"),
         ("half took at most", words.duration(requests.half_within)),
         ("95 of 100 took at most", words.duration(requests.most_within)),
         ("the longest took", words.duration(requests.longest)),

@@ -192,11 +192,10 @@ def test_a_connection_that_is_cut() -> None:
 
 PROXY = "the URL of the proxy cannot be used: correct HTTPS_PROXY"
 KIND = (
-    "the proxy needs a package that is not installed; for SOCKS, run pip install 'requests[socks]'"
+    "the proxy needs a package that is not installed. For a SOCKS proxy, run: pip install"
+    " 'requests[socks]'"
 )
-CERTIFICATES = (
-    "the file of certificates does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
-)
+CERTIFICATES = "the certificate file does not exist or cannot be used: correct REQUESTS_CA_BUNDLE,"
 
 
 @pytest.mark.parametrize(

@@ -55,7 +55,10 @@ def status_of(route: Route, seconds: float = LIMIT, body: bytes = b"[{}]") -> in
 
 
 def assert_ends_in_time(
-    route: Route, seconds: float = LIMIT, body: bytes = b"[{}]", words: str = "no answer in time"
+    route: Route,
+    seconds: float = LIMIT,
+    body: bytes = b"[{}]",
+    words: str = "no answer came in time",
 ) -> None:
     """Check that a request ends at its limit, with these words."""
     start = time.monotonic()
@@ -101,7 +104,7 @@ def test_the_limit_of_the_setting() -> None:
     with serving(dripping(b"", b"H")) as port:
         given = settings(api_url=f"http://127.0.0.1:{port}", request_timeout_seconds=1)
         answer = Client(given, SYSTEM_CLOCK).post(b"[{}]", ["1"], 60.0)
-    assert (answer.verdict, answer.detail) == (Verdict.LIMITED, "no answer in time")
+    assert (answer.verdict, answer.detail) == (Verdict.LIMITED, "no answer came in time")
     assert 0.99 <= answer.seconds < 1.6
 
 

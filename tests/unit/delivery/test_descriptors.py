@@ -59,8 +59,8 @@ def test_a_run_goes_on_with_few_descriptors() -> None:
     assert len(server.requests) == 200
     assert 2 <= server.busiest <= 5
     assert "\n".join(log) == (
-        "no file descriptor is left for another connection, so the run continues with fewer"
-        " requests in flight. Raise the limit of open files (ulimit -n), or lower"
+        "no file descriptors are left for another connection, so the run continues with fewer"
+        " requests in flight. Raise the limit on open files (ulimit -n), or lower"
         " max_concurrent_requests"
     )
 
@@ -71,8 +71,8 @@ def test_no_descriptor_ever_comes() -> None:
         said, _ = deliver(3, 0, api_url=server.url, max_retry_seconds=2)
     (failure,) = said.pop("failures")
     assert failure == (
-        "the API accepted nothing for max_retry_seconds (2): no file descriptor is left."
-        " Raise the limit of open files (ulimit -n), or lower max_concurrent_requests"
+        "the API accepted nothing for 2 seconds (max_retry_seconds): no file descriptors are left."
+        " Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
     )
     assert said == {"confirmed": [], "undelivered": [], "requests": 0, "retries": 0}
     assert server.requests == []
@@ -141,7 +141,7 @@ def test_a_token_without_a_descriptor(monkeypatch: pytest.MonkeyPatch, tmp_path:
 
 @pytest.fixture
 def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return what sets the limit of open files, beside those that are open now."""
+    """Return what sets the limit on open files, beside those that are open now."""
     used = len(os.listdir("/dev/fd"))  # noqa: PTH208
 
     def set_limit(left: int) -> None:
@@ -161,7 +161,7 @@ def test_connections_leave_descriptors_for_files(
     limit(left)
     assert most_connections(64) == most
     warning = (
-        "max_concurrent_requests is 64, but the limit of open files allows fewer requests at the"
-        f" same time ({most}). "
+        f"max_concurrent_requests is 64, but the limit on open files allows only {most}"
+        " requests at the same time. "
     )
     assert [line.startswith(warning) for line in caplog.messages] == [True] * (most < 64)

@@ -102,8 +102,11 @@ def test_nothing_is_confirmed() -> None:
 @pytest.mark.parametrize(
     ("settings", "advice"),
     [
-        ({}, "ask your account manager for the current auth_token"),
-        ({"auth_token_path": True}, "auth_token_path again, and it still contains this token"),
+        ({}, "Ask your account manager for the current auth_token"),
+        (
+            {"auth_token_path": True},
+            "auth_token_path again, and the file still contains this token",
+        ),
     ],
 )
 def test_access_is_denied(tmp_path: Any, settings: dict[str, Any], advice: str) -> None:
@@ -205,7 +208,7 @@ def test_an_outage_ends_the_run() -> None:
     clock = FakeClock()
     result = deliver(batch("1"), FakeClient(lambda _: FAULT), clock, max_retry_seconds=20)
     assert isinstance(result.failure, OutageError)
-    words = "the API accepted nothing for max_retry_seconds (20): HTTP 500 (api_url"
+    words = "the API accepted nothing for 20 seconds (max_retry_seconds): HTTP 500 (api_url"
     assert words in str(result.failure)
     assert 20.0 <= clock.now - NOW < 21.0
 
@@ -231,7 +234,7 @@ def test_the_message_names_a_retry_after_that_an_earlier_answer_had() -> None:
     """At the end of the budget the API may give any answer, or none."""
     late = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=3600.0)
     result = deliver(batch("1"), answers(late, FAULT), max_retry_seconds=60)
-    words = "(60): HTTP 500, after HTTP 429 (Retry-After 3600 seconds) (api_url"
+    words = "(max_retry_seconds): HTTP 500, after HTTP 429 (Retry-After 3600 seconds) (api_url"
     assert words in str(result.failure)
 
 
@@ -418,7 +421,11 @@ def test_no_descriptor_ever_comes() -> None:
     results = drive(machine, FakeClient(lambda _: STARVED), clock)
     assert [result.requests for result in results] == [0, 0]
     assert all(isinstance(result.failure, OutageError) for result in results)
-    for words in ("accepted nothing for max_retry_seconds (20)", "ulimit -n", "max_concurrent_req"):
+    for words in (
+        "accepted nothing for 20 seconds (max_retry_seconds)",
+        "ulimit -n",
+        "max_concurrent_req",
+    ):
         assert words in str(results[0].failure)
     assert 20.0 <= clock.now - NOW < 22.0
 
@@ -428,7 +435,7 @@ def test_what_the_run_waits_for_without_descriptors() -> None:
     machine = machine_of()
     machine.add(batch("1"))
     machine.answered(request(machine), STARVED, NOW)
-    assert machine.status().reason == "no file descriptor is left"
+    assert machine.status().reason == "no file descriptors are left"
     assert machine.status().is_outage
 
 
@@ -562,7 +569,7 @@ def test_a_suspicion_is_a_reason_to_wait() -> None:
     for number in range(3):
         machine.add(batch("1", "2", number=number))
     machine.answered(request(machine), REFUSED, NOW + 1)
-    assert machine.status().reason == "refused requests in a row: 1"
+    assert machine.status().reason == "the API has refused the last requests (1)"
 
 
 # Ages of parts
@@ -609,7 +616,7 @@ def test_a_stop_while_the_api_is_down() -> None:
     machine.add(batch("1"))
     (result,) = drive(machine, answers(WAIT), clock)
     assert isinstance(result.failure, OutageError)
-    assert "stopped while retrying: HTTP 429" in str(result.failure)
+    assert "the run was stopped while the API accepted nothing: HTTP 429" in str(result.failure)
     assert (clock.waits, result.requests) == ([], 1)
 
 

@@ -109,7 +109,7 @@ def test_a_certificate(server: Callable[[], ssl.SSLContext], words: str, advice:
     """A certificate that is not accepted ends the run at once, in OpenSSL's words."""
     with serving(accept, server) as port:
         said = fails(f"https://127.0.0.1:{port}")
-    assert re.search(f"the certificate of the API was not accepted: {words}\\. ", said)
+    assert re.search(f"this machine does not accept the certificate of the API: {words}\\. ", said)
     assert advice in said
 
 
@@ -117,7 +117,7 @@ def test_an_unknown_authority(monkeypatch: pytest.MonkeyPatch) -> None:
     """A certificate of an authority that is not trusted ends the run at once."""
     monkeypatch.delenv("SSL_CERT_FILE")
     with serving(accept, tls) as port:
-        assert "not accepted: unable to get local issuer certificate. If your company" in fails(
+        assert "of the API: unable to get local issuer certificate. If your company" in fails(
             f"https://127.0.0.1:{port}"
         )
 
@@ -126,7 +126,7 @@ def test_plain_http() -> None:
     """An API that answers in plain http ends the run at once."""
     with serving(answer_http) as port:
         assert (
-            "the API does not answer over https; it may use plain http. Check the"
+            "the API does not answer over https, and may be using plain http. Check the"
             " scheme and the port in api_url"
         ) in fails(f"https://127.0.0.1:{port}")
 
@@ -151,11 +151,11 @@ def test_a_proxy_that_refuses(monkeypatch: pytest.MonkeyPatch, status: str, advi
 @pytest.mark.parametrize(
     ("answer", "server", "words"),
     [
-        (answer_http, None, "the proxy does not answer over https; it may use plain http"),
+        (answer_http, None, "the proxy does not answer over https, and may be using plain http"),
         (
             accept,
             lambda: tls(expired=True),
-            "the certificate of the proxy was not accepted: certificate has expired",
+            "this machine does not accept the certificate of the proxy: certificate has expired",
         ),
     ],
     ids=["plain-http", "expired"],
@@ -198,7 +198,7 @@ def test_a_certificate_after_a_good_one() -> None:
     verdicts = [answer.verdict for answer in answers]
     assert verdicts == [Verdict.ACCEPTED, Verdict.FAULT, Verdict.ACCEPTED]
     assert answers[1].detail == (
-        "the certificate of the API was not accepted: certificate has expired"
+        "this machine does not accept the certificate of the API: certificate has expired"
     )
 
 

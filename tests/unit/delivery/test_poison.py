@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from collections.abc import Callable
 
 BUSY = Answer(Verdict.LIMITED, "HTTP 503", 503)
-SILENT = Answer(Verdict.LIMITED, "no answer in time")
+SILENT = Answer(Verdict.LIMITED, "no answer came in time")
 FAILURES = {"500": FAULT, "503": BUSY, "429": LIMITED, "no answer": SILENT}
 
 

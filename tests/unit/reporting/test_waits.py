@@ -30,7 +30,7 @@ def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429", clock.now - 12))
     text = (
-        "the run has waited for the API for 12 s: HTTP 429; waiting batches: 7;"
+        "the API has kept the run waiting for 12 s: HTTP 429; waiting batches: 7;"
         " pace: 2 requests in flight, 4.57 requests/s"
     )
     assert lines(caplog) == [("INFO", text)]
@@ -51,7 +51,7 @@ def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
     text = (
         "the API has accepted nothing for 1 s: HTTP 503; waiting batches: 7; pace: 1 request in"
-        " flight; the run ends if the API accepts nothing for max_retry_seconds"
+        " flight. If the API accepts nothing for max_retry_seconds, the run fails"
     )
     assert lines(caplog) == [("WARNING", text)]
 
@@ -78,7 +78,8 @@ def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
         log.update_elsewhere(Elsewhere(7, "run-2", since))
         clock.now += 1
     text = (
-        "run run-2 is sending the same events (7) and has reserved them in the ledger, so this run"
-        " has waited for {} s. If that run has died, this run sends the events 30 seconds later"
+        "run run-2 is sending the same events (7) and has reserved them in the ledger; this run"
+        " has been waiting for {} s. If that run has died, its reservation expires within 30"
+        " seconds, and this run then sends the events"
     )
     assert lines(caplog) == [("INFO", text.format(5)), ("INFO", text.format(65))]

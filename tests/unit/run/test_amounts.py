@@ -142,31 +142,36 @@ def test_warnings() -> None:
     found = amounts({"value": 5}, *of("EUE", 1, 1), *of("EUR", -1))
     unreadable, no_code, without, unknown = found.warnings({"value": 3, "currency": 1})
     assert unreadable.startswith("the value of 3 records cannot be read as a number, so ")
-    assert "Check what is mapped to value: amount(x, decimal=',') reads 1.234,50" in unreadable
-    assert no_code.startswith("the currency of 1 record is not a code of three letters,")
-    assert without.startswith("1 conversion with a value but without a currency; ")
-    assert unknown.startswith("2 conversions in EUE: ISO 4217 has no such currency; ")
+    assert (
+        "Check what is mapped to value. In a map, amount(x, decimal=',') reads 1.234,50"
+        in unreadable
+    )
+    assert no_code.startswith("the currency of 1 record is not a three-letter code,")
+    assert without.startswith("in 1 conversion, the value has no currency. ")
+    assert unknown.startswith("the currency of 2 conversions is not in ISO 4217 (EUE). ")
 
 
 @pytest.mark.parametrize(
     ("left_out", "what_to_do"),
     [
-        ({}, "map currency"),
-        ({"value empty": 3}, "map currency"),
-        ({"currency empty": 2}, "check what is mapped to currency"),
-        ({"currency": 2}, "check what is mapped to currency"),
+        ({}, "Map currency"),
+        ({"value empty": 3}, "Map currency"),
+        ({"currency empty": 2}, "Check what is mapped to currency"),
+        ({"currency": 2}, "Check what is mapped to currency"),
     ],
 )
 def test_advice_on_values_without_a_currency(left_out: dict[str, int], what_to_do: str) -> None:
     """Nobody is told to map a column that is mapped, and empty or unusable."""
     said = list(amounts({"value": 5}).warnings(left_out))[-1]
-    assert said == f"1 conversion with a value but without a currency; {what_to_do}"
+    assert said == f"in 1 conversion, the value has no currency. {what_to_do}"
 
 
 def test_many_unknown_currencies() -> None:
     """Five are named, and all counted, in one line."""
     (said,) = amounts(*[one for x in "ABCDEF" for one in of(f"{x}XX", 1)]).warnings({})
-    assert said.startswith("6 conversions in AXX, BXX, CXX, DXX, EXX, …: ISO 4217")
+    assert said.startswith(
+        "the currency of 6 conversions is not in ISO 4217 (AXX, BXX, CXX, DXX, EXX and others)"
+    )
 
 
 def test_nothing_to_warn_of() -> None:

@@ -145,7 +145,7 @@ def test_why_a_run_that_delivers_nothing_fails() -> None:
     assert problem is not None
     assert problem.startswith(
         "nothing was delivered, and 12 records became dead letters. The most frequent reason is"
-        " invalid_source, in 9 records: "
+        " invalid_source (9 records). "
     )
     assert REASONS["invalid_source"].meaning in problem
     assert "set max_dead_letter_percent to 100" in problem
@@ -297,7 +297,7 @@ def test_a_column_that_is_always_empty_is_told() -> None:
     report = _report(read=20, delivered=20)
     report.of("orders").left_out.update({"value empty": 20, "ip empty": 19, "currency": 20})
     (said,) = report.advice("letters")
-    assert said.startswith("orders: value is empty in all events; ")
+    assert said.startswith("orders: value is empty in all events. ")
     report.of("orders").delivered = 9
     assert list(report.advice("letters")) == []
 
@@ -318,7 +318,7 @@ def test_a_column_that_a_warning_names() -> None:
     (warned,) = report.warnings()
     assert warned.startswith("orders: email identified no person in 60 of 60 events (60 empty, 0 ")
     (said,) = report.advice("letters")
-    assert said.startswith("orders: value is empty in all events; ")
+    assert said.startswith("orders: value is empty in all events. ")
 
 
 @pytest.mark.parametrize(
@@ -390,9 +390,9 @@ def test_the_end_of_a_replay_does_not_offer_another_one() -> None:
         if report.dry_run:
             continue
         assert lines[-1] == (
-            "dead letters that this replay did not send are in letters.singer (no_identity 2,"
-            " api_error 1). Another replay has the same result unless you first do what the page"
-            " 'Reasons' of the documentation says about these reasons"
+            "the dead letters that this replay did not send are in letters.singer (no_identity 2,"
+            " api_error 1). Before the next replay, do what the page 'Reasons' of the documentation"
+            " says about these reasons. Otherwise, the result is the same"
         )
     done = RunCounts()
     done.of(DEAD_LETTERS).delivered = 3
@@ -402,7 +402,7 @@ def test_the_end_of_a_replay_does_not_offer_another_one() -> None:
 def test_one_record_is_no_plural() -> None:
     """A warning about a stream of one record does not say "1 records"."""
     (warning, *_) = _report(1, invalid_source=1).warnings()
-    assert warning.startswith("orders: invalid_source in 1 of 1 record, and no event")
+    assert warning.startswith("orders: invalid_source applies to 1 of 1 record, and no event")
 
 
 def test_how_long_a_run_takes() -> None:
@@ -478,7 +478,7 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     assert "first run" in advice
     assert letters == (
         "dead letters are in letters.singer, but a replay cannot send any of them; the page"
-        " 'Reasons' of the documentation says why"
+        " 'Reasons' of the documentation explains why"
     )
     report.of("orders").rejected["invalid_source"] = 1
     assert [*report.advice("letters.singer")][-1].endswith(
@@ -513,12 +513,12 @@ def test_a_warning_of_what_is_lost() -> None:
     refunds.rejected.update(refused_by_api=3)
     report.of("guests").read = 5
     report.of("guests").rejected.update(no_identity=5)
-    todo = "; the lines after the total say what to do"
+    todo = ". The lines after the total say what to do"
     assert list(report.warnings()) == [
-        f"orders: invalid_source in 2 of 20 records{todo}",
-        f"orders: missing_event_time in 1 of 20 records{todo}",
+        f"orders: invalid_source applies to 2 of 20 records{todo}",
+        f"orders: missing_event_time applies to 1 of 20 records{todo}",
         (
-            "refunds: refused_by_api in 3 of 3 records, and no event of this stream was"
+            "refunds: refused_by_api applies to 3 of 3 records, and no event of this stream was"
             f" delivered{todo}"
         ),
     ]
@@ -540,7 +540,7 @@ def test_the_warning_shows_sources() -> None:
     """It shows the five most frequent values, and says if there are more."""
     said = _rejected_sources("desk", "site", "desk", None)
     assert said.startswith(
-        "orders: invalid_source in 4 of 4 records (desk 2, site 1, (none) 1), and no event"
+        "orders: invalid_source applies to 4 of 4 records (desk 2, site 1, (none) 1), and no event"
     )
     said = _rejected_sources(*"aabcdefg")
     assert " (a 2, b 1, c 1, d 1, e 1, others), " in said
@@ -566,7 +566,7 @@ def test_the_warning_shows_sources() -> None:
 def test_the_warning_shows_nobody(source: Any) -> None:
     """A wrong column may be mapped, so only a short word is shown."""
     said = _rejected_sources(source, "desk", source)
-    assert said.startswith("orders: invalid_source in 3 of 3 records (desk 1, others), and")
+    assert said.startswith("orders: invalid_source applies to 3 of 3 records (desk 1, others), and")
 
 
 def test_many_sources() -> None:
@@ -594,8 +594,8 @@ def test_two_maps_that_make_the_same_event() -> None:
     first.add(second)
     (said,) = first.warnings()
     assert said == (
-        "orders and leads: 1,200 records became an event with the same event ID in both streams,"
-        " and only the event of orders is sent. Map event_id in leads, so that its events have"
+        "streams orders and leads gave the same event IDs (1,200 records), so only the events"
+        " from orders are sent. Map event_id in leads, so that its events have"
         " their own IDs"
     )
 
@@ -606,7 +606,7 @@ def test_a_stream_without_consent() -> None:
     report.of("orders").dropped["no_consent"] = 10
     (said,) = report.warnings()
     assert said.startswith(
-        "orders: no_consent in 10 of 10 records, and no event of this stream was"
+        "orders: no_consent applies to 10 of 10 records, and no event of this stream was"
     )
     report.of("orders").delivered, report.of("orders").read = 1, 11
     assert list(report.warnings()) == []
@@ -630,19 +630,19 @@ def test_records_whose_consent_is_not_judged() -> None:
     report.of("orders").dropped.update(no_consent=20, deleted=5)
     (said,) = report.warnings()
     assert said.startswith(
-        "orders: no_consent in 20 of 30 records, and no event of this stream was"
+        "orders: no_consent applies to 20 of 30 records, and no event of this stream was"
     )
 
 
 def test_a_stopped_run_has_not_delivered_nothing() -> None:
     """What has no outcome may come in the next run; a dry run would deliver nothing."""
     (said,) = _report(3, missing_event_time=2).warnings()
-    assert said.startswith("orders: missing_event_time in 2 of 3 records; ")
+    assert said.startswith("orders: missing_event_time applies to 2 of 3 records. ")
     report = RunCounts(dry_run=True)
     report.of("orders").read = 1
     report.of("orders").rejected["missing_event_time"] = 1
     (said,) = report.warnings()
-    assert ", and no event of this stream would be delivered; " in said
+    assert ", and no event of this stream would be delivered. " in said
 
 
 def test_a_zone_that_is_never_used() -> None:
@@ -676,5 +676,9 @@ def test_advice_on_dead_letters_that_are_not_replayed(dry_run: bool) -> None:
     """It says where they are kept; a dry run, which writes none, says nothing of it."""
     report = RunCounts(dry_run=dry_run)
     report.of("letters").not_replayed.update(unconfirmed=2)
-    expected = [] if dry_run else ["not replayed 2 (unconfirmed 2): kept in letters.singer"]
+    expected = (
+        []
+        if dry_run
+        else ["not replayed 2 (unconfirmed 2); these dead letters are kept in letters.singer"]
+    )
     assert list(report.advice("letters.singer")) == expected

@@ -66,7 +66,7 @@ def test_a_stopped_run_ends_in_any_case() -> None:
     fake.run.gate.hold("{}")
     start = fake.clock.now
     fake.run.request_stop()
-    with pytest.raises(DeliveryError, match="still being sent") as raised:
+    with pytest.raises(DeliveryError, match="still sending batches") as raised:
         fake.run.finish()
     assert 17.0 < fake.clock.now - start <= 19.0
     fake.run.abandon(raised.value)
@@ -88,7 +88,7 @@ def test_what_is_known_of_batches_that_are_left_behind_is_counted() -> None:
     fake = FakeRun(parts={"clock": clock, "delivery": Hanging(clock)})
     fake.run.take("orders", event("1"))
     fake.run.request_stop()
-    with pytest.raises(DeliveryError, match="still being sent") as raised:
+    with pytest.raises(DeliveryError, match="still sending batches") as raised:
         fake.run.finish()
     fake.run.abandon(raised.value)
     assert fake.run.counts.requests == 3
@@ -104,7 +104,7 @@ def test_a_stop_of_a_run_that_has_failed() -> None:
     fake.run.take("orders", event("1"))
     start = fake.clock.now
     fake.run.request_stop()
-    with pytest.raises(DeliveryError, match="still being sent"):
+    with pytest.raises(DeliveryError, match="still sending batches"):
         fake.run.abandon(StorageError("no space"))
     assert fake.delivery.stopped[0] == 5.0
     assert 17.0 < fake.clock.now - start <= 19.0
@@ -124,7 +124,7 @@ def test_a_stop_of_a_run_that_has_failed_counts_all_requests() -> None:
     fake = FakeRun(parts={"clock": clock, "delivery": LateDelivery(clock)})
     fake.run.take("orders", event("1"))
     fake.run.request_stop()
-    with pytest.raises(DeliveryError, match="still being sent"):
+    with pytest.raises(DeliveryError, match="still sending batches"):
         fake.run.abandon(StorageError("no space"))
     assert (fake.run.counts.requests, fake.run.counts.of("orders").delivered) == (1, 1)
 

@@ -89,16 +89,16 @@ def test_the_warning() -> None:
     """It has the column and the figures, and nothing of a record."""
     (said,) = found(500, email=481, email_empty=12).idle_columns()
     assert said == (
-        "email identified no person in 493 of 500 events (12 empty, 481 unusable);"
-        " check what is mapped to it"
+        "email identified no person in 493 of 500 events (12 empty, 481 unusable)."
+        " Check what is mapped to email"
     )
     assert list(found(500, email=400).idle_columns()) == []
 
 
 # What to do about `no_identity`
 
-UNMAPPED = "No e-mail address is mapped in orders: map email, md5 or sha2."
-IDLE = "In orders, {} had no usable value: check what is mapped there."
+UNMAPPED = "No e-mail address is mapped in stream orders: map email, md5 or sha2."
+IDLE = "In stream orders, almost no event has a usable value in {0}: check what is mapped to {0}."
 GUESTS = REASONS["no_identity"].meaning
 WITH_PAGES = f"{NO_IDENTITY} Guest orders often have none."
 

@@ -71,11 +71,11 @@ def test_a_dead_letter_that_is_carried_over() -> None:
     [
         (
             Rejection("orders", "7", "invalid_source", "source", {}, "'shop'"),
-            "rejected as invalid_source, column source ('shop'), event ID 7, and on_rejection is",
+            "(event ID 7, column source) was rejected as invalid_source ('shop'), and the run ends",
         ),
         (
             Rejection("orders", "7", "no_identity", None, {}),
-            "rejected as no_identity, event ID 7, and on_rejection is 'fail'. The record has no",
+            "no_identity, and the run ends because on_rejection is 'fail'. The record has no",
         ),
     ],
 )
@@ -186,7 +186,7 @@ def test_what_delivery_counts() -> None:
     assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (3, 1, 2, 1)
     assert "3 requests, 1 retries, 2 throttled" in list(counts.lines())[-1]
     *_, warning = counts.warnings()
-    assert warning.startswith("the API refused the last events (1) and accepted none after them")
+    assert warning.startswith("the API refused the last 1 event and has accepted nothing since")
 
 
 def test_sizes_that_were_refused() -> None:

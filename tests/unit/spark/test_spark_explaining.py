@@ -64,7 +64,7 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
     """Fields, columns that are not used, records by outcome, and no address."""
     lines = said(capsys, frame(3, VALUE=[1.5, 2, None], user_agnt=["x"] * 3))
     assert lines[0] == (
-        "stream 'orders' has a column 'user_agnt', which is not a column of events and is ignored."
+        "stream 'orders' has a column 'user_agnt', which is not an event column and is ignored."
         " Did you mean 'user_agent'?"
     )
     assert "  event_id         derived from the stream's name and key properties id" in lines
@@ -77,7 +77,7 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
 def test_many_rows(capsys: pytest.CaptureFixture[str]) -> None:
     """The first ones are enough."""
     lines = said(capsys, frame(MAX_RECORDS + 1))
-    assert lines[0] == "Only the first 10,000 records were looked at."
+    assert lines[0] == "Only the first 10,000 records were read."
 
 
 def test_a_write_that_would_fail(capsys: pytest.CaptureFixture[str]) -> None:
@@ -95,7 +95,7 @@ def test_a_value_that_python_cannot_hold(capsys: pytest.CaptureFixture[str]) -> 
     late = pa.array([253_402_300_800_000_000], pa.int64()).cast(pa.timestamp("us", "UTC"))
     lines = said(capsys, frame(1, ip=late))
     assert "  Of 1 record, 0 would be sent, 0 filtered, 1 rejected." in lines
-    assert any("column ip: Python cannot hold this timestamp" in line for line in lines)
+    assert any("column ip: Python cannot represent this timestamp" in line for line in lines)
 
 
 def test_wrong_options(tmp_path: Path) -> None:

@@ -46,7 +46,7 @@ def test_another_value_that_python_cannot_hold(kind: Any, value: int) -> None:
     column = pa.array([0, value]).cast(pa.int32() if kind == pa.date32() else pa.int64())
     first, second = rows(other=column.cast(kind))
     assert first.violation is None
-    assert second.violation == f"column other: Python cannot hold this {kind}"
+    assert second.violation == f"column other: Python cannot represent this {kind}"
     assert isinstance(second.values["other"], str)
 
 
@@ -72,6 +72,6 @@ def test_a_value_within_another() -> None:
 def test_a_type_that_no_column_takes(name: str, column: Any) -> None:
     """A value of it is a violation, an empty one is not; other columns may be of any type."""
     first, second = rows(**{name: column})
-    assert first.violation == f"column {name}: no column takes the type {column.type}"
+    assert first.violation == f"column {name}: no event column accepts the type {column.type}"
     assert second.violation is None
     assert [row.violation for row in rows(other=column)] == [None, None]

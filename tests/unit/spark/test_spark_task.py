@@ -151,7 +151,7 @@ def test_columns_that_identify_nobody(sandbox: Sandbox, tmp_path: Path) -> None:
     job = make_job(sandbox, tmp_path, COLUMNS)
     DeadLetterFolder(job).prepare()
     result = deliver(job, ATTEMPT, [batch(0, 60, email=["Ann Smith"] * 60)])
-    assert "orders: email identified no person in 60 of 60 events (0 empty, 60 unusable);" in (
+    assert "orders: email identified no person in 60 of 60 events (0 empty, 60 unusable)." in (
         "\n".join(result.counts.warnings())
     )
 

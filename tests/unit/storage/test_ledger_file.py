@@ -109,7 +109,7 @@ def test_without_a_file(ledgers: Ledgers) -> None:
     assert unsent(ledger, events(5)) == events(3, 5)
     assert not ledger.is_kept
     (line,) = said
-    assert line.startswith(f"ledger_path '{ledgers.path}' cannot be used: Is a directory; the run")
+    assert line.startswith(f"ledger_path '{ledgers.path}' cannot be used: Is a directory. The run")
     assert list(ledgers.path.iterdir()) == []
 
 
@@ -141,7 +141,9 @@ def test_a_default_ledger_that_is_locked(ledgers: Ledgers) -> None:
     remember(ledger, event("2"))
     other.close()
     (line,) = said
-    assert "another process, such as another run, keeps it locked (database is locked)" in line
+    assert (
+        "another process, such as another run, keeps the file locked (database is locked)" in line
+    )
     assert unsent(ledger, [event("2"), event("3")]) == [event("3")]
     assert rows(ledgers.path) == 1
 
@@ -149,7 +151,7 @@ def test_a_default_ledger_that_is_locked(ledgers: Ledgers) -> None:
 def test_a_default_ledger_that_is_none(ledgers: Ledgers) -> None:
     """A file of something else is nobody's ledger: what it knows cannot just be left aside."""
     ledgers.path.write_bytes(b"no database " * 100)
-    with pytest.raises(ConfigurationError, match="file is not a database; set ledger_path to"):
+    with pytest.raises(ConfigurationError, match=r"file is not a database\. Set ledger_path to"):
         ledgers(warn=print)
 
 
@@ -175,7 +177,7 @@ def test_a_database_of_another_program(ledgers: Ledgers, mark: str) -> None:
     """It is refused and left as it is."""
     query(ledgers.path, mark)
     before = ledgers.path.read_bytes()
-    with pytest.raises(ConfigurationError, match=r"another program; set ledger_path to another"):
+    with pytest.raises(ConfigurationError, match=r"another program. Set ledger_path to another"):
         ledgers()
     assert ledgers.path.read_bytes() == before
 

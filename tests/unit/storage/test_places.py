@@ -11,7 +11,9 @@ from fakes import LOGGER, settings
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.storage import Places, places
 
-WHAT_TO_DO = "cannot be written: set it to a file in a folder that can be written"
+WHAT_TO_DO = (
+    "cannot be written: set dead_letter_path to a file in a folder that the run can write to"
+)
 
 
 def check(**given: Any) -> None:

@@ -240,7 +240,7 @@ def test_a_folder_of_a_newer_version_is_one_warning(memory: MemoryFolder) -> Non
         memory.put(f"{days_before(back)}-cc.day.json", b'{"format": 2, "days": []}')
     assert HistoryFolder(memory, 400, warnings.append).read(ACCOUNT, TODAY).days == []
     assert len(warnings) == 1
-    assert warnings[0].startswith("history_path has 90 files that this version cannot read")
+    assert warnings[0].startswith("history_path contains 90 files that this version cannot read")
     assert len(warnings[0]) < 250
 
 
@@ -261,7 +261,11 @@ def test_a_store_that_lets_nobody_delete(
         history = folder.read_and_fold(ACCOUNT, TODAY, name)
         assert delivered(history) == {days_before(1): 200}
     assert endings(memory.names()) == ["day", "run", "run"]
-    assert warnings == ["denied; so the history is not tidied up, and grows"] * 4
+    warning = (
+        "denied, so old files stay in the history, and the history keeps growing. Give the run the"
+        " permission to delete these files"
+    )
+    assert warnings == [warning] * 4
     monkeypatch.undo()
     folder.read_and_fold(ACCOUNT, TODAY, "0")
     assert memory.names() == [f"{days_before(1)}-c.day.json"]

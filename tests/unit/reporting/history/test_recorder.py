@@ -208,8 +208,8 @@ def test_a_folder_that_cannot_be_written_is_a_warning(
     runs.run()
     not_compared, not_kept = (one for one in caplog.messages if "history" in one)
     cannot = f"history_path '{runs.path}' cannot be"
-    assert not_compared.startswith(f"{cannot} listed: Not a directory; so this run is not compared")
-    assert not_kept == f"{cannot} written: Not a directory; so this run is not in the history"
+    assert not_compared.startswith(f"{cannot} listed: Not a directory, so this run is not compared")
+    assert not_kept == f"{cannot} written: Not a directory, so this run is not in the history"
 
 
 def test_a_mistake_of_ours_does_not_end_the_run(
@@ -222,7 +222,7 @@ def test_a_mistake_of_ours_does_not_end_the_run(
 
     monkeypatch.setattr(HistoryRecorder, "_judge", fail)
     runs.run()
-    assert "history_path cannot be used: ZeroDivisionError; so this run is not compared" in (
+    assert "history_path cannot be used (ZeroDivisionError), so this run is not compared" in (
         caplog.text
     )
     assert len([*runs.path.iterdir()]) == 1

@@ -33,8 +33,8 @@ def test_all_is_usual() -> None:
     assert found.causes == []
     assert {one.verdict for one in found.figures} == {AS_USUAL}
     assert health_line(found) == (
-        "all is usual: the last run ended at 2026-05-20 12:05 EDT; 100 conversions in the last 24"
-        " hours; 100 are usual."
+        "everything is as usual: the last run ended at 2026-05-20 12:05 EDT; 100 conversions in"
+        " the last 24 hours; 100 are usual."
     )
 
 
@@ -97,7 +97,7 @@ def test_a_failure_beside_a_loader_that_works() -> None:
         " renew the token (since 2026-05-20 09:05 EDT)"
     )
     assert cause.plain.startswith("Regular runs have sent nothing of visits since 09:05 EDT today:")
-    assert verdict(found) == "Some of the streams are not sent any more."
+    assert verdict(found) == "Some streams are no longer sent."
 
 
 def test_what_makes_up_for_a_failure() -> None:
@@ -138,7 +138,7 @@ def test_an_empty_history() -> None:
     """Nobody can say that all is usual where no run has come."""
     found = overview([])
     assert [one.cause for one in found.causes] == [NO_RUN]
-    assert health_line(found) == "no run is in the history"
+    assert health_line(found) == "there is no run in the history"
     assert found.last_run is None
 
 
@@ -190,7 +190,8 @@ def test_dead_letters_of_a_shop_without_any() -> None:
     found = overview([*daily(40, 1), entry(at(0, 9)), entry(at(0, 10), streams=some)])
     (cause,) = found.causes
     assert cause.words == (
-        "14 dead letters in the last 24 hours, where 0 are usual; 9 of them are `invalid_source`"
+        "14 dead letters in the last 24 hours, but 0 are usual; 9 of them for the reason"
+        " `invalid_source`"
     )
     assert cause.since == at(0, 10)
     assert cause.what_to_do.startswith("The source is missing")

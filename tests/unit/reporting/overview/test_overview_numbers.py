@@ -290,7 +290,10 @@ def test_months(html: str, entries: list[RunEntry]) -> None:
         expected.append([name, *cells])
     assert rows(part) == expected
     special = [one for one in sent if one.run.kind != "usual" and local(one).month in {3, 4, 5}]
-    assert f"{total('delivered')(parts(special)):,} of these came by special runs." in part
+    assert (
+        f"{total('delivered')(parts(special)):,} of these conversions came from special runs."
+        in part
+    )
 
 
 def test_changes(html: str) -> None:

@@ -34,7 +34,7 @@ def test_the_order_of_sections() -> None:
     text = page(overview(random_entries()), everything().facts())
     assert titles(text)[:8] == [
         "Today against usual",
-        "To match more, the most useful first",
+        "How to match more, with the most useful step first",
         "Day by day",
         "What could not be sent, by reason",
         "Conversions by stream",
@@ -93,7 +93,7 @@ def test_a_short_history(entries: list[RunEntry]) -> None:
     )
     assert ("The table compares" in text) == is_compared
     assert (">compared</th>" in html) == is_compared
-    assert ("The last bar of a chart" in text) == (len(entries) > 1)
+    assert ("The last bar of each chart" in text) == (len(entries) > 1)
 
 
 def test_many_streams_reasons_and_currencies() -> None:

@@ -112,14 +112,14 @@ def test_what_is_unusual_is_said_in_plain_words(rule: str) -> None:
     subject = {"average_value": "EUR", "coverage": "ip", "new_reason": "no_identity"}.get(rule, "")
     found = Unusual(rule, "orders", subject, at(0), "words of the log; see whether it is so")
     text = plainly([*daily(40, 1), entry(at(0), unusual=[found])])
-    plain_words, _, detail = text.partition(" For whoever runs it: ")
+    plain_words, _, detail = text.partition(" For the person who runs the pipeline: ")
     assert detail.startswith("orders: words of the log; see whether it is so.")
     assert {
         "conversions": "Fewer than half of the usual conversions of orders were sent",
-        "average_value": "The average value in EUR of orders is at least ten times what is usual",
+        "average_value": "The average value in EUR of orders is at least ten times the usual value",
         "coverage": "Fewer conversions of orders than usual have the column ip (IP address).",
         "new_reason": "never occurred before: neither an e-mail address nor a decision ID (no_iden",
-        "late": "No conversion of orders in the last 24 hours was sent within an hour",
+        "late": "In the last 24 hours, no conversion of orders was sent within an hour",
     }[rule] in plain_words
     assert " tap " not in plain_words
 
@@ -147,11 +147,11 @@ def test_a_failure() -> None:
     found = plainly([*daily(40, 1), entry(at(0, 9), **BROKEN), entry(at(0, 10), **BROKEN)])
     assert (
         "Regular runs have sent nothing since 09:05 EDT today: LiveIntent refused the access key"
-        " (token). Ask whoever runs the pipeline to renew it. What waits is sent by the first run"
-        " that succeeds. LiveIntent takes a conversion for 7 days (30 days for offline ones), so"
-        " what happened since then is not lost before 27 May."
-        " For whoever runs it: The last 2 runs failed: the API denied access (401): renew the"
-        " token. Since 2026-05-20 09:05 EDT. Do what the message says."
+        " (token). Ask the person who runs the pipeline to renew the token. The first run"
+        " that succeeds sends the conversions that are waiting. LiveIntent accepts a conversion"
+        " for 7 days (30 days for offline ones), so no conversion since then is lost before 27 May."
+        " For the person who runs the pipeline: The last 2 runs failed: the API denied access"
+        " (401): renew the token. Since 2026-05-20 09:05 EDT. Do what the message says."
     ) in found
 
 
@@ -161,7 +161,7 @@ def test_a_failure_after_a_part() -> None:
     found = plainly([*daily(40, 1), entry(at(0, 9), **part), entry(at(0, 10), **BROKEN)])
     assert "sent nothing" not in found
     assert (
-        "The last 2 runs failed, the first at 09:05 EDT today, and sent only a part, 7 conversions:"
+        "The last 2 runs failed, the first at 09:05 EDT today, and sent only 7 conversions:"
         " LiveIntent refused the access key"
     ) in found
 
@@ -170,8 +170,8 @@ def test_a_failure_after_a_part() -> None:
 def test_what_is_lost(days: int, is_lost: bool) -> None:
     """The window of the API is 7 days."""
     found = plain.what_waits(NOW - dt.timedelta(days=days), NOW)
-    assert found.startswith("What is older than 7 days") == is_lost
-    assert ("is not lost before" in found) != is_lost
+    assert found.startswith("Conversions that are older than 7 days") == is_lost
+    assert ("no conversion since then is lost before" in found) != is_lost
 
 
 @pytest.mark.parametrize(
@@ -186,10 +186,10 @@ def test_no_run() -> None:
     found = overview(daily(40, 2), max_age=dt.timedelta(hours=3))
     text = plainly(found)
     assert (
-        "Regular runs have sent nothing since 12:05 EDT on 18 May, as none came. Ask whoever runs"
-        " the pipeline whether the schedule still starts it."
+        "Regular runs have sent nothing since 12:05 EDT on 18 May, because there was no run. Ask"
+        " the person who runs the pipeline whether the schedule still starts the runs."
     ) in text
-    assert "For whoever runs it: No run has come for 2 days." in text
+    assert "For the person who runs the pipeline: There has been no run for 2 days." in text
 
 
 # What changed
@@ -201,13 +201,13 @@ def test_a_possible_cause() -> None:
     text = plainly(found)
     version = "version: target-liveintent 1 became target-liveintent 2"
     assert (
-        "On the same day, 1 setting and the version of the program changed, a possible cause:"
+        "On the same day, 1 setting and the version of the program changed, which may be the cause:"
         f" {version}; the ready-made mappings of columns to events (presets) changed."
     ) in text
     assert found.advice[0] == (
-        f"The share of conversions {HASHES} fell from 100 % to 60 % on 4 May. See whether what"
-        f" changed then is the cause, and correct it: {version}; the ready-made mappings of columns"
-        " to events (`presets`) changed."
+        f"The share of conversions {HASHES} fell from 100 % to 60 % on 4 May. Check whether one"
+        f" of these changes is the cause, and correct the change: {version}; the ready-made"
+        " mappings of columns to events (`presets`) changed."
     )
 
 
@@ -216,7 +216,7 @@ def test_a_change_of_the_day_before() -> None:
     for back, when in ((17, "On the day before, 1 setting changed"), (18, "")):
         before = [*daily(80, back + 1), *daily(back, 17, **NEW)]
         found = overview([*before, *lower_since_weeks(**NEW)[-17:]])
-        assert ("a possible cause" in words(found)) == bool(when)
+        assert ("which may be the cause" in words(found)) == bool(when)
         assert when in words(found)
         assert found.advice[0].startswith("The share of") == bool(when)
 
@@ -250,9 +250,9 @@ def test_terms() -> None:
     text = plainly(random_entries())
     assert len(re.findall("dead letter", text, re.IGNORECASE)) == 2
     assert "not sent (dead letters)" in text
-    assert "is kept as a dead letter, a line in a file of whoever runs the pipeline" in text
+    assert "as a dead letter, a line in a file of the person who runs the pipeline" in text
     assert text.count("A run is one start of the program") == 1
-    assert text.count("It publishes no match rate") == 1
+    assert text.count("LiveIntent publishes no match rate") == 1
     assert text.count("A decision ID is LiveIntent's ID of a click in an e-mail") == 1
     assert text.count("A hash is a coded form of an e-mail address") == 1
     assert "no_identity neither an e-mail address nor a decision ID" in text
@@ -273,9 +273,9 @@ def test_what_is_outside_of_the_usual_range() -> None:
     today = entry(at(0), streams={"orders": figures(late=90, values=cheap)})
     text = page(overview([*daily(40, 1), today]), None)
     assert (
-        "Outside of the usual range, as a figure is on two of ten days: sent more than an hour late"
-        " 90 % (usual: 5 %), value in EUR 2,500.00 (usual: 5,000.00), average value in EUR 25.00"
-        " (usual: 50.00)."
+        "Outside the usual range, which happens to a figure on two of ten days: sent more"
+        " than an hour late 90 % (usual: 5 %), value in EUR 2,500.00 (usual: 5,000.00), average"
+        " value in EUR 25.00 (usual: 50.00)."
     ) in text
     assert '<b class="bad">higher</b>' in text
     assert '<td data-head="compared">lower</td>' in text
@@ -292,21 +292,21 @@ def test_nothing_is_said_twice() -> None:
     few = daily(4, 0, streams={"orders": figures(hashes=60)})
     text = plainly([*daily(80, 5), *few])
     assert f"{HASHES} has been lower since 16 May: 60 % instead of 100 %." in text
-    assert "Outside of" not in text
+    assert "Outside the" not in text
 
 
 def test_many_that_were_not_sent() -> None:
     """How many, how many are usual, and why, in plain words; the code for who runs it."""
     today = entry(at(0), streams={"orders": figures(not_sent={"invalid_source": 40})})
     text = plainly([*daily(40, 1), today])
-    assert "More than usual could not be sent today." in text
+    assert "More conversions than usual could not be sent today." in text
     assert (
-        "40 conversions could not be sent in the last 24 hours, where 0 are usual; all of them"
-        " for the reason invalid_source: no valid source (web, app or offline). For whoever runs"
-        " it: 40 dead letters in the last 24 hours, where 0 are usual; all of them are"
-        " invalid_source. Since 2026-05-20 12:05 EDT. The source is missing"
+        "40 conversions could not be sent in the last 24 hours, but 0 are usual; all of them"
+        " for the reason invalid_source: no valid source (web, app or offline). For the"
+        " person who runs the pipeline: 40 dead letters in the last 24 hours, but 0 are usual; all"
+        " of them for the reason invalid_source. Since 2026-05-20 12:05 EDT. The source is missing"
     ) in text
-    assert "Outside of" not in text
+    assert "Outside the" not in text
 
 
 def test_usual_numbers_are_whole() -> None:
@@ -315,7 +315,7 @@ def test_usual_numbers_are_whole() -> None:
     for n, run in enumerate(runs):
         run.run.streams = {"orders": figures(not_sent={"no_identity": 30 + 7 * (n % 5)})}
     many = entry(at(0), streams={"orders": figures(not_sent={"no_identity": 203})})
-    usual = re.findall("where (.*?) are usual", plainly([*runs, many]))
+    usual = re.findall("hours, but (.*?) are usual", plainly([*runs, many]))
     assert len(usual) == 2
     assert all(re.fullmatch("[0-9]+ to [0-9]+", one) for one in usual)
 
@@ -326,7 +326,7 @@ def test_since_when_more_could_not_be_sent() -> None:
     text = plainly(
         [*daily(80, 10, streams={"orders": figures(not_sent={"no_identity": 1})}), *many]
     )
-    assert "Since 11 May, more than usual could not be sent." in text
+    assert "Since 11 May, more conversions than usual could not be sent." in text
     assert "could not be sent today" not in text
 
 
@@ -336,17 +336,20 @@ def test_a_headline_of_two_sentences() -> None:
     last.run.streams["orders"].not_sent = {"invalid_source": 40}
     text = plainly([*runs, last])
     said = f"Since 4 May, the share of conversions {HASHES} has been lower than before."
-    assert f"More than usual could not be sent today. {said}" in text
+    assert f"More conversions than usual could not be sent today. {said}" in text
 
 
 @pytest.mark.parametrize(
     ("reasons", "said"),
     [
-        (("no_identity",), "so what happens today can be sent until 27 May: ask whoever runs"),
-        (("no_identity", "event_too_old"), "so what happens today can be sent until 27 May"),
+        (
+            ("no_identity",),
+            "so a conversion of today can be sent until 27 May. Ask the person who runs",
+        ),
+        (("no_identity", "event_too_old"), "so a conversion of today can be sent until 27 May"),
         (
             ("event_too_old",),
-            "for 7 days (30 days for offline ones), so these are too late for it.",
+            "for 7 days (30 days for offline ones), so these conversions are too late.",
         ),
     ],
 )
@@ -354,7 +357,7 @@ def test_whether_anything_is_lost(reasons: tuple[str, ...], said: str) -> None:
     """Until when it can be sent, and by whom; what is too old is lost already."""
     streams = {"orders": figures(not_sent=dict.fromkeys(reasons, 4))}
     text = plainly(daily(20, streams=streams))
-    assert "Is anything lost? Each of these conversions is kept as a dead letter" in text
+    assert "Is anything lost? The program keeps each of these conversions as a dead letter" in text
     assert said in text
     assert ("can be sent until" in text) == (reasons != ("event_too_old",))
     assert "Is anything lost?" not in plainly(daily(20))

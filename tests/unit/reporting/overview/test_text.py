@@ -53,8 +53,8 @@ def test_after_a_failed_run() -> None:
         " EDT.\n"
         "The last 2 runs failed: the API denied access (401): renew the token (since 2026-05-20"
         " 09:05 EDT).\n"
-        "  What to do: Do what the message says. The next run that the schedule starts sends what"
-        " waits.\n"
+        "  What to do: Do what the message says. The next scheduled run sends what"
+        " could not be sent.\n"
         "Last run: 20260520-100500-usual, failed, 2026-05-20 10:05 EDT, 7 hours ago.\n"
         "200 conversions in the last 24 hours; 100 are usual."
     )
@@ -70,7 +70,9 @@ def test_the_worst_fills_the_lines_with_what_matters() -> None:
 
 def test_an_empty_history() -> None:
     lines = as_lines(overview_of(_no_history(), (ACCOUNT[0], None), NOW))
-    assert lines[0].startswith("No run has come yet. Account a-1b2c at api.example.com; as of")
+    assert lines[0].startswith(
+        "There has been no run yet. Account a-1b2c at api.example.com; as of"
+    )
 
 
 def _no_history() -> Any:
@@ -92,8 +94,8 @@ def test_what_has_been_worse() -> None:
     text = "\n".join(as_lines(overview([*daily(80, 10), *worse])))
     assert (
         "The share of conversions with a hash of an e-mail address has been lower since 11 May:"
-        " 60 % instead of 100 %. On the same day, the version of the program changed, a possible"
-        " cause: version: target-liveintent 1 became target-liveintent 2."
+        " 60 % instead of 100 %. On the same day, the version of the program changed, which may be"
+        " the cause: version: target-liveintent 1 became target-liveintent 2."
     ) in text
 
 
@@ -102,5 +104,5 @@ def test_no_run_in_24_hours() -> None:
     found = overview(daily(40, 3))
     assert found.causes == []
     lines = as_lines(found)
-    assert lines[0].startswith("No run came in the last 24 hours.")
+    assert lines[0].startswith("There was no run in the last 24 hours.")
     assert lines[2] == "0 conversions in the last 24 hours; 100 are usual."

@@ -59,7 +59,7 @@ def test_columns_that_cannot_be_used() -> None:
     run.counts.of("orders").left_out.update({"ip": 3, "value empty": 9, "conflict": 1, "email": 2})
     assert [line.split(".")[0] for line in run.facts().advice] == [
         "In 2 records, `email` is neither an e-mail address nor a hash of one",
-        "In 1 record, a hash is not that of the address",
+        "In 1 record, a hash does not belong to the address",
         "In 3 records, `ip` cannot be used and is left out",
     ]
 
@@ -80,8 +80,11 @@ def columns_of(run: MadeUpRun) -> list[str]:
 def test_whose_events_lack_something() -> None:
     """The advice names the sources that should have the field, unless all should."""
     assert MadeUpRun().deliver(ip=None).facts().advice == [
-        "100 % of web and app conversions have no IP address. Supply the buyer's as `ip`."
+        (
+            "100 % of web and app conversions have no IP address. Supply the buyer's IP address as"
+            " `ip`."
+        )
     ]
     assert MadeUpRun().deliver(value=None, currency=None).facts().advice == [
-        "100 % of conversions have no value. Supply it as `value`."
+        "100 % of conversions have no value. Supply the value as `value`."
     ]

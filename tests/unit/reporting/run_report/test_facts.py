@@ -19,10 +19,10 @@ def test_a_good_run() -> None:
     facts = MadeUpRun().deliver(1_234).facts()
     has, missing, late = facts.conclusions
     assert has == "LiveIntent has 1,234 conversions of this run."
-    assert missing == "Nothing that your maps select was held back."
+    assert missing == "No record that your maps select was left out."
     assert late == (
-        "100 % were sent within an hour of happening, 100 % within a day; the oldest was 1 minute"
-        " old."
+        "100 % were sent within an hour after they happened, and 100 % within a day; the oldest"
+        " was 1 minute old."
     )
     assert facts.advice == []
     assert "badge done" in MadeUpRun().deliver().page()
@@ -37,14 +37,14 @@ def test_what_did_not_go() -> None:
     )
     has, missing, late, *_ = run.facts().conclusions
     assert has == (
-        "LiveIntent has 5 conversions of this run. It had the events of 4 more records already. It"
-        " may have 3 more, which it did not confirm."
+        "LiveIntent has 5 conversions of this run. LiveIntent already had the events of 4 more"
+        " records. LiveIntent may have 3 more, but has not confirmed them."
     )
     assert missing.startswith(
         "10 records were not sent: 4 `no_identity`, 3 `event_too_old`, 2 `unconfirmed`,"
         " 1 `api_error`. `no_identity`: The record has no usable e-mail address"
     )
-    assert late.endswith("3 more come too late to be sent at all.")
+    assert late.endswith("3 more were too late to be sent.")
 
 
 def test_a_replay() -> None:
@@ -73,7 +73,7 @@ def test_a_replay() -> None:
 
 def test_a_replay_that_held_nothing_back() -> None:
     run = MadeUpRun().deliver(2, DEAD_LETTERS)
-    assert run.facts().conclusions[1] == "Nothing that this replay may send was held back."
+    assert run.facts().conclusions[1] == "No record that this replay may send was left out."
 
 
 def test_unsettled_records() -> None:
@@ -93,7 +93,8 @@ def test_unsettled_records() -> None:
 def test_how_late_they_were() -> None:
     run = MadeUpRun().deliver(1).deliver(2, at=TIME + 7_200).deliver(1, at=TIME + 3 * DAY)
     assert run.facts().conclusions[2] == (
-        "25 % were sent within an hour of happening, 75 % within a day; the oldest was 3 days old."
+        "25 % were sent within an hour after they happened, and 75 % within a day; the oldest"
+        " was 3 days old."
     )
     (freshness,) = run.facts().freshness
     assert (freshness.events, freshness.within_an_hour, freshness.within_a_day) == (4, 1, 3)

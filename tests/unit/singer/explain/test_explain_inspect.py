@@ -184,8 +184,8 @@ def test_two_maps_that_make_the_same_event(ledger: bool) -> None:
     read(inspector, *messages)
     orders, leads = (describe(one, settings, {}) for one in inspector.plans)
     assert orders.warnings == []
-    assert [said.partition(" became")[0] for said in leads.warnings] == (
-        ["orders and leads: 2 records"] if ledger else []
+    assert [said.partition(", so")[0] for said in leads.warnings] == (
+        ["streams orders and leads gave the same event IDs (2 records)"] if ledger else []
     )
 
 
