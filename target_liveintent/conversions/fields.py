@@ -57,28 +57,30 @@ FIELDS = (
         "event_id",
         "eventId",
         None,
-        "Your own ID of the conversion. Derived from stream and key properties where absent.",
+        "Your own ID of the conversion. If it is absent, the program derives it from the stream and"
+        " the key properties.",
         str,
     ),
     Field(
         "event_time",
         "eventTime",
         None,
-        "When it happened: ISO 8601, or Unix seconds, milliseconds, microseconds. Required.",
+        "The time of the conversion: ISO 8601, or Unix seconds, milliseconds or microseconds."
+        " Required.",
         int,
     ),
     Field(
         "pixel_id",
         "pixelId",
         None,
-        "Integer; the setting `pixel_id` where the record has none.",
+        "Integer. If the record has none, the setting `pixel_id` is used.",
         int,
     ),
     Field(
         "source",
         "source",
         None,
-        "`web`, `app` or `offline`; the setting `default_source` where the record has none.",
+        "`web`, `app` or `offline`. If the record has none, the setting `default_source` is used.",
         str,
     ),
     Field(
@@ -86,11 +88,14 @@ FIELDS = (
         "decisionId",
         decision_id,
         "LiveIntent's decision ID. If the record has none, it is the `li_did` of `source_url`, if"
-        " that is a UUID. It is also sent next to a hashed e-mail. Placeholders such as `undefined`"
-        " count as absent.",
+        " that is a UUID. It is also sent if the record has a hashed address. Placeholders such as"
+        " `undefined` count as absent.",
     ),
     Field(
-        "email", "", None, "Address or hash. An address is normalized and hashed here, never sent."
+        "email",
+        "",
+        None,
+        "Address or hash. The program normalizes and hashes an address, and never sends it.",
     ),
     Field("md5", "userData.md5", None, "MD5 of the normalized address."),
     Field("sha2", "userData.sha2", None, "SHA-256 of the normalized address."),
@@ -98,8 +103,8 @@ FIELDS = (
         "ip",
         "userData.ip",
         ip,
-        "IPv4 or IPv6 address of the buyer. Private ones, such as `10.0.0.5`, are left out; of a"
-        " chain, such as `203.0.113.9, 10.0.0.1`, the first public one is sent.",
+        "IPv4 or IPv6 address of the buyer. Private addresses, such as `10.0.0.5`, are left"
+        " out. Of a chain, such as `203.0.113.9, 10.0.0.1`, the first public address is sent.",
     ),
     Field("user_agent", "userData.ua", text, "The buyer's browser."),
     Field(
@@ -129,7 +134,8 @@ FIELDS = (
         "consent",
         "",
         None,
-        "Never sent. Where a stream has it, only true, 1, `yes` and `granted` let a record go.",
+        "Never sent. If a stream has this column, only records with true, 1, `yes` or `granted` are"
+        " sent.",
     ),
 )
 """In the order of the documentation; within each object of an event also that of the JSON."""

@@ -25,11 +25,15 @@ def _port(text: str) -> int:
 
 
 OPTIONS: dict[str, dict[str, Any]] = {
-    "--host": {"default": "127.0.0.1", "help": "loopback address to listen on"},
-    "--port": {"type": _port, "default": 8086, "help": "port; 0 takes a free one"},
-    "--customer-id": {"default": "a-1b2c", "help": "the customer ID it knows"},
-    "--auth-token": {"default": "sandbox-token", "help": "the token it accepts"},
-    "--seed": {"type": int, "help": "for faults that have a probability"},
+    "--host": {"default": "127.0.0.1", "help": "loopback address on which the sandbox listens"},
+    "--port": {
+        "type": _port,
+        "default": 8086,
+        "help": ("port on which the sandbox listens; 0 chooses a free port"),
+    },
+    "--customer-id": {"default": "a-1b2c", "help": "customer ID that the sandbox accepts"},
+    "--auth-token": {"default": "sandbox-token", "help": "token that the sandbox accepts"},
+    "--seed": {"type": int, "help": "seed for the faults that have a probability"},
 }
 """The arguments of `ArgumentParser.add_argument` for each option of the command line."""
 
@@ -50,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA_MODULES:
             raise
-        return _fail(f"The sandbox needs packages that are not installed. Install: {_EXTRA}")
+        return _fail(f"the sandbox needs packages that are not installed: run {_EXTRA}")
     # Both signals raise KeyboardInterrupt, wherever the program is. SIGINT needs a handler because
     # a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):

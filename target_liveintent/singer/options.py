@@ -16,35 +16,41 @@ def own_options() -> list[click.Option]:
         click.Option(
             ["--preset"],
             type=click.Choice(list(PRESETS)),
-            help="Display a preset as stream_maps to paste and to change.",
+            help="Show a preset as stream_maps, which you can paste and change.",
         ),
         click.Option(
             ["--explain", "explained"],
             is_flag=True,
-            help="Read a Singer stream or a tap's catalog, and say how each stream would"
-            " become events, and why not. Sends nothing. Exit code 1 if a run over the same input"
-            " would fail.",
+            help=(
+                "Read a Singer stream or a tap's catalog, and show how each stream becomes"
+                " events, or why it does not. Sends nothing. The exit code is 1 if a run over"
+                " the same input would fail."
+            ),
         ),
         click.Option(
             ["--expect", "expected"],
             type=click.Path(dir_okay=False),
             metavar="FILE",
-            help="With --explain: compare what a recorded stream becomes with FILE, and exit with"
-            " code 1 if it differs. Without FILE, write it, and exit with code 1.",
+            help=(
+                "With --explain: compare the result with FILE. The exit code is 1 if they"
+                " differ. If FILE does not exist, create it; the exit code is then also 1."
+            ),
         ),
         click.Option(
             ["--replay", "replayed"],
             is_flag=False,
             flag_value="",
             metavar="[PATH]",
-            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default) that"
-            " can be sent by now, and put back the others. Runs may go on meanwhile. If it is"
-            " interrupted, repeat it.",
+            help=(
+                "Send the dead letters of PATH that can be sent now, and put back the others."
+                " PATH is a file or a URL; the default is dead_letter_path. Other runs may"
+                " continue at the same time. If a replay is interrupted, repeat it."
+            ),
         ),
         click.Option(
             ["--dry-run"],
             is_flag=True,
-            help="With --replay: say what it would do, and change nothing.",
+            help="With --replay: show what the replay would do, and change nothing.",
         ),
         click.Option(
             ["--dead-letters", "letters_path"],
@@ -52,9 +58,12 @@ def own_options() -> list[click.Option]:
             flag_value="",
             type=click.Path(),
             metavar="[PATH]",
-            help="Show what could not be sent, by reason and stream: how many, since when, some of"
-            " them, what to do, and what a replay would do. PATH is a file, a folder of *.singer"
-            " files, or its URL; without it, dead_letter_path. Sends and changes nothing.",
+            help=(
+                "Show the dead letters by reason and stream: how many, since when, some"
+                " examples, what to do, and what a replay would do. PATH is a file, a folder of"
+                " *.singer files, or the URL of a folder; the default is dead_letter_path. Sends"
+                " and changes nothing."
+            ),
         ),
         click.Option(
             ["--report", "page_path"],
@@ -62,21 +71,30 @@ def own_options() -> list[click.Option]:
             flag_value="",
             type=click.Path(dir_okay=False),
             metavar="[PATH]",
-            help="Write the report page from the history of runs (history_path): today against"
-            " usual, and the last run. Without PATH, to report_path. --format=text prints at most"
-            " 12 lines in its place, --format=json the figures.",
+            help=(
+                "Write a report page from the history of runs (history_path): it compares today"
+                " with usual days, and shows the last run. The default of PATH is report_path."
+                " With --format=text, print at most 12 lines instead; with --format=json, print"
+                " the figures."
+            ),
         ),
         click.Option(
             ["--health"],
             is_flag=True,
-            help="Say in one line whether all is usual, by the history of runs. Exit code 3 if the"
-            " last run failed, something is unusual, or dead letters grew.",
+            help=(
+                "Say in one line whether all is usual, compared with the history of runs. The"
+                " exit code is 3 if the last run failed, if something is unusual, or if there"
+                " are more dead letters than usual."
+            ),
         ),
         click.Option(
             ["--max-age"],
             type=click.FloatRange(min=0, min_open=True),
             metavar="HOURS",
-            help="With --health: exit code 3 as well if no run came for so long.",
+            help=(
+                "With --health: the exit code is also 3 if no run has come for this number of"
+                " hours."
+            ),
         ),
     ]
 
@@ -110,7 +128,6 @@ _STYLES = {
     "--report": ("text", "json"),
 }
 """What `--format` can be, by what is done."""
-_NO_STYLES = ("no format",)
 
 
 def check_options(options: Options) -> None:
@@ -122,21 +139,21 @@ def check_options(options: Options) -> None:
 
 def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
     if len(given) > 1:
-        yield f"{' and '.join(given)} cannot be combined: give one of them"
+        yield f"{' and '.join(given)} cannot be combined: give only one of them"
     if options.dry_run and "--replay" not in given:
-        yield "--dry-run works only with --replay; for a run over a tap's output, set dry_run"
+        yield "--dry-run works only with --replay. For a run that reads a tap's output, set dry_run"
     if options.expected is not None and "--explain" not in given:
-        yield "--expect works only with --explain: give both"
+        yield "--expect works only with --explain: give both options"
     if options.max_age is not None and "--health" not in given:
-        yield "--max-age works only with --health: give both"
+        yield "--max-age works only with --health: give both options"
     for action in given:
-        styles = _STYLES.get(action, _NO_STYLES)
+        styles = _STYLES.get(action, ())
         if options.style is not None and options.style not in styles:
-            known = " and ".join(styles)
-            yield f"{action} does not support the format {options.style}; it supports {known}"
+            instead = f"use {' or '.join(styles)}" if styles else "remove --format"
+            yield f"{action} does not support the format {options.style}: {instead}"
     if options.style is not None and options.page_path:
         yield (
-            "--report with --format prints the report and writes no file: remove the path after"
+            "with --format, --report prints the report and writes no file: remove the path after"
             " --report"
         )
     if options.has_input and "--dead-letters" in given:
