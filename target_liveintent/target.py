@@ -285,10 +285,7 @@ class TargetLiveIntent(Target):
         try:
             self.run.abandon(failure)
         except Exception as second:  # noqa: BLE001 (the user must fix the first one)
-            self.logger.warning(
-                "while the run ended after a failure, a second failure occurred: %s",
-                failure_text(second),
-            )
+            self.logger.warning("a second failure followed: %s", failure_text(second))
 
     def _report(self, ending: Ending) -> None:
         if (number := self._signals.received) is not None:

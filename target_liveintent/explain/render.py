@@ -105,7 +105,7 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     )
     for one in records.reasons:
         first = one.first
-        about = f", {first.field}" if first.field else ""
+        about = f", column {first.field}" if first.field else ""
         about += f" ({first.detail})" if first.detail else ""
         about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
         yield f"  {one.reason} ({one.records:,}), first event: {first.event_id}{about}"

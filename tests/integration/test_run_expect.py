@@ -196,7 +196,7 @@ def test_a_file_that_is_no_json(target: Launcher) -> None:
     path.write_text("<<<<<<< jane@example.com")
     run = expect(target)
     assert (run.code, path.read_text()) == (1, "<<<<<<< jane@example.com")
-    assert "the file 'expected.json' is not one that --expect has written" in run.last_line
+    assert "the file 'expected.json' was not written by --expect" in run.last_line
     assert "jane" not in run.log
 
 
@@ -209,7 +209,7 @@ def test_a_file_that_cannot_be_written(target: Launcher) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--expect", "a.json"], "--expect works only with --explain: give both"),
+        (["--expect", "a.json"], "--expect works only with --explain: give both options"),
         (["--explain", "--format=markdown"], "--explain does not support the format markdown"),
         (["--explain", "--expect", "."], "is a directory"),
     ],
@@ -250,7 +250,7 @@ def test_json(target: Launcher) -> None:
     assert orders["fields"]["event_id"] == "str(id)"
     assert "idfa" in orders["empty_fields"]
     assert orders["unused_columns"] == ["note"]
-    assert orders["misspelled"] == ["ip reads 'pi', which the tap's SCHEMA does not have."]
+    assert orders["misspelled"] == ["'ip' reads 'pi', which is not in the tap's SCHEMA."]
     records = orders["records"]
     counts = [records[name] for name in ("read", "sent", "filtered", "rejected")]
     assert counts == [4, 2, 1, 1]

@@ -106,8 +106,8 @@ def test_a_misspelled_column(to_server: Launcher) -> None:
     config = {"stream_maps": {"orders": {**MAP, "email": "emial", "ip": "zzz"}}, "pixel_id": 7}
     run = explain(to_server, schema("orders", COLUMNS), config={**config, "default_source": "web"})
     assert "email reads 'emial'" in run.stdout
-    assert "is it 'email'?" in run.stdout
-    assert "ip reads 'zzz', which the tap's SCHEMA does not have." in run.stdout
+    assert "did you mean 'email'?" in run.stdout
+    assert "'ip' reads 'zzz', which is not in the tap's SCHEMA." in run.stdout
 
 
 def test_a_column_that_no_event_has(to_server: Launcher) -> None:
@@ -115,7 +115,8 @@ def test_a_column_that_no_event_has(to_server: Launcher) -> None:
     config = {"stream_maps": {"orders": {**MAP, "pixel": "7", "note": None}}, "pixel_id": 7}
     run = explain(to_server, schema("orders", COLUMNS), config=config)
     wanted = (
-        "  The map of 'orders' has an unknown column 'pixel', which is not sent; is it 'pixel_id'?"
+        "  The map of 'orders' has an unknown column 'pixel', which is not sent; did you mean"
+        " 'pixel_id'?"
     )
     assert [line for line in run.stdout.splitlines() if "unknown column" in line] == [wanted]
 
@@ -149,7 +150,7 @@ def test_a_run_would_end(to_server: Launcher) -> None:
         config={**config, "default_source": "web"},
     )
     assert run.code == 1
-    assert "A run would end at a record: a mistake in the map of 'orders': ip reads" in run.stdout
+    assert "A run would fail at a record: a mistake in the map of 'orders': ip reads" in run.stdout
 
 
 def test_a_misspelled_path(to_server: Launcher) -> None:
@@ -166,7 +167,7 @@ def test_a_misspelled_path(to_server: Launcher) -> None:
     config = {"stream_maps": {"orders": {**MAP, **paths}}, "pixel_id": 7, "default_source": "web"}
     run = explain(to_server, schema("orders", COLUMNS, price=price), config=config)
     said = [line.strip() for line in run.stdout.splitlines() if " reads " in line]
-    does_not = "which the tap's SCHEMA does not have; is it"
+    does_not = "which is not in the tap's SCHEMA; is it"
     assert said == [
         f"value reads 'price.shopMoney.amout', {does_not} 'price.shopMoney.amount'?",
         f"ip reads 'price.shopMony.amount', {does_not} 'price.shopMoney.amount'?",
@@ -178,8 +179,11 @@ def test_a_misspelled_stream(to_server: Launcher) -> None:
     """A map whose stream does not come is named, with the nearest that does."""
     config = {"stream_maps": {"ordres": MAP, "__else__": None}, "pixel_id": 7}
     run = explain(to_server, schema("orders", COLUMNS), config=config)
-    assert "It is skipped: no map names it." in run.stdout
-    absent = "Stream ordres\n  A stream map names it, but it is not in the input; is it 'orders'?"
+    assert "No map names this stream, so a run skips it." in run.stdout
+    absent = (
+        "Stream ordres\n  A stream map names this stream, but the input has no such stream; did"
+        " you mean 'orders'?"
+    )
     assert absent in run.stdout
 
 
@@ -215,7 +219,7 @@ def test_a_stream_that_is_dropped_with_the_others(to_server: Launcher) -> None:
     of = sample("stripe_charges", time.time())
     config = {"stream_maps": {"orders": MAP, "__else__": None}, "pixel_id": 7}
     run = explain(to_server, schema(of.stream, of.record, of.keys), config=config)
-    assert "It is skipped: no map names it." in run.stdout
+    assert "No map names this stream, so a run skips it." in run.stdout
     assert "presets" not in run.stdout
 
 

@@ -184,7 +184,8 @@ def test_a_misspelled_map_beside_others_that_are_dropped(target: Launcher) -> No
         stream_maps={"orders": MAP, "public-orders": MAP, "__else__": "__NULL__"},
     )
     assert run.warnings == [
-        "a stream map names 'public-orders', which is not in the input; is it 'public-ordrs'?"
+        "a stream map names 'public-orders', but the input has no such stream; did you mean"
+        " 'public-ordrs'?"
     ]
 
 
