@@ -51,7 +51,7 @@ def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
     assert (to_server.folder / LETTERS).exists()
     run = with_variables(to_server, {"DRY_RUN": "true"}, "--replay", "--dry-run")
     assert (run.code, server.requests) == (0, [])
-    assert f"does not use {PREFIX}DRY_RUN: " in run.warnings[0]
+    assert f"--config=ENV: {PREFIX}DRY_RUN. " in run.warnings[0]
 
 
 def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:

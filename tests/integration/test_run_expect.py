@@ -63,7 +63,9 @@ def test_a_file_that_does_not_exist(target: Launcher) -> None:
     """It is written, with the events and rejections of the recording; and the test has failed."""
     run = expect(target)
     assert run.code == 1
-    assert "did not exist, so this command created it (events: 3, rejections: 2)" in run.stdout
+    assert (
+        "did not exist, so this command created the file (events: 3, rejections: 2)" in run.stdout
+    )
     text = (target.folder / "expected.json").read_text()
     (stream,) = json.loads(text)["streams"]
     assert (stream["stream"], stream["read"], stream["filtered"]) == ("orders", 7, 2)

@@ -126,7 +126,9 @@ def test_explain(target: Launcher) -> None:
     )
     run.send(opening, *others).close_input().wait()
     assert run.code == 0
-    assert "  'email' reads 'guest_mial', which is not in the tap's SCHEMA; is it" in run.stdout
+    assert (
+        "  'email' reads 'guest_mial', which is not in the tap's SCHEMA; did you mean" in run.stdout
+    )
     no_identity = "    The record has no usable e-mail address, e-mail hash or decision ID."
     assert f"{no_identity} In bookings, email " in run.stdout
     config = target.config(presets={"bookings": "postgres_orders"})

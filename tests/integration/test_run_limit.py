@@ -74,8 +74,8 @@ def test_the_next_run_sends_the_rest(
         " delivered ones"
     )
     (line,) = [line.text for line in canary.err if "'limit') is reached" in line.text]
-    ending = ending if ledger else "all of its events"
-    assert line.endswith(f"reads the whole input again and sends {ending}")
+    ending = ending if ledger else "every event, including those that this run delivered"
+    assert line.endswith(f"reads the whole input again, and sends {ending}")
 
 
 def test_rejections_do_not_count(to_server: Launcher, server: FaultyServer) -> None:

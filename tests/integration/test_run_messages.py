@@ -162,8 +162,8 @@ def test_a_misspelled_column(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
     assert run.letters == []
     assert run.last_line == (
-        "'the map of 'public-orders' has a mistake: order_id' reads 'legacyResourcId', which is"
-        " not in the tap's SCHEMA; did you mean 'legacyResourceId'?{2} To read a column that"
+        "the map of 'public-orders' has a mistake: 'order_id' reads 'legacyResourcId', which is"
+        " not in the tap's SCHEMA; did you mean 'legacyResourceId'? To read a column that"
         " only some records have, use get('name')."
     )
 
@@ -179,8 +179,10 @@ def test_a_column_that_no_event_has(target: Launcher, sandbox: Sandbox) -> None:
     )
     assert (run.code, sandbox.stats.accepted) == (0, 2)
     assert run.warnings == [
-        "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
-        " 'value'?",
+        (
+            "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
+            " 'value'?"
+        ),
         "the map of 'orders' has an unknown column 'zzz', which is not sent",
     ]
 

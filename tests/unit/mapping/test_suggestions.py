@@ -179,8 +179,10 @@ def test_unknown_columns() -> None:
     """A column that no event has is named; the API's own spelling is known."""
     said = list(unknown_columns("orders", ["value", "eventId", "valeu", "event_date", "zzz"]))
     assert said == [
-        "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
-        " 'value'?",
+        (
+            "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
+            " 'value'?"
+        ),
         (
             "the map of 'orders' has an unknown column 'event_date', which is not sent; did you"
             " mean 'event_time'?"

@@ -130,8 +130,10 @@ def test_the_columns_of_a_stream() -> None:
         ),
         (
             Message("SCHEMA", "orders", schema=msgspec.Raw(b'{"properties": []}')),
-            "the SCHEMA of stream 'orders' has no properties: select at least one column in the"
-            " tap",
+            (
+                "the SCHEMA of stream 'orders' has no properties: select at least one column in the"
+                " tap"
+            ),
         ),
         (Message("SCHEMA", "orders", schema=msgspec.Raw(b"[]")), "not a valid Singer message"),
         (
@@ -251,8 +253,10 @@ def test_misspelled_columns_are_warned_about_once(caplog: pytest.LogCaptureFixtu
     found.send("orders", ("created", "mail", "id"))
     found.send("orders", ("created", "mail", "id", "more"))
     assert caplog.messages == [
-        "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
-        " 'value'?"
+        (
+            "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
+            " 'value'?"
+        )
     ]
 
 
@@ -262,7 +266,7 @@ def test_misspelled_paths_are_warned_about_once(caplog: pytest.LogCaptureFixture
     found = Registered({"orders": maps})
     for columns in (("created", "id"), ("created", "guest_mail"), ("created", "guest_mail")):
         found.send("orders", columns)
-    reads = "'in the map of 'orders', {}' reads '{}', which is not in the tap's SCHEMA."
+    reads = "in the map of 'orders', '{}' reads '{}', which is not in the tap's SCHEMA."
     assert caplog.messages == [
         reads.format("email", "guest_mial"),
         reads.format("value", "total.amout"),
