@@ -33,7 +33,7 @@ class Accounts(Protocol):
     gate: StateGate
 
     def settle(self, result: BatchResult) -> None:
-        """Book the result of a batch."""
+        """Count a result of a batch."""
 
     def check_due(self) -> None:
         """Do what is due; called at least once a second while the outbox waits."""
@@ -172,7 +172,7 @@ class Outbox:
         if (ledger := self._ledger) is None or self._is_draining or not batches:
             return
         events = {one.number: one.conversions for one in batches}
-        claims = self._rest.after(lambda: ledger.claim(events))
+        claims = self._tell(lambda: ledger.claim(events))
         self._full = [one for one in self._full if one.number not in claims]
         self._waiting = [one for one in self._waiting if one.number not in claims]
         was_asked_about_all = not self._waiting
@@ -226,7 +226,21 @@ class Outbox:
     def write_ledger(self) -> None:
         """Let the ledger make durable what was confirmed."""
         if self._ledger is not None:
-            self._rest.after(self._ledger.write)
+            self._tell(self._ledger.write)
+
+    def _tell(self, ask: Callable[[], _Answer]) -> _Answer:
+        """Ask the ledger, which then also makes durable what was confirmed.
+
+        What the ledger knows is not sent again. So the rows of these events are made durable first.
+        """
+
+        def sync_and_ask() -> _Answer:
+            if self._parts.delivered_file is not None:
+                with self._run.gate.closed_by_failure():
+                    self._parts.delivered_file.sync_batch()
+            return ask()
+
+        return self._rest.after(sync_and_ask)
 
     def collect(self) -> None:
         """Settle what has finished, without waiting."""
@@ -262,7 +276,7 @@ class Outbox:
         return not self._delivery.in_flight
 
     def _settle_one(self, seconds: float) -> bool:
-        """Settle a finished batch; return False if there was none in time."""
+        """Take a result of a batch; return False if there was none in time."""
         result = self._delivery.take(seconds)
         if result is not None:
             self._run.settle(result)

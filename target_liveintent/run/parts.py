@@ -72,9 +72,9 @@ class RunParts(NamedTuple):
         outcomes: Learns the outcome of each event; None if the engine keeps no table of them.
         write_state: Writes a STATE. Without it, the engine itself remembers what is done.
         stop_reading: Called when the setting `limit` is reached.
-        on_delivered: Called with the result of each batch: the name under which its events are
+        on_delivered: Called with each result of a batch: the name under which its events are
             counted, those that were delivered, the Unix time at which each of them was sent, and
-            the seconds that each request took.
+            the seconds that each request took. The last result has all of these seconds.
         on_progress: Called about once a second with the counts, and how far delivery is.
     """
 

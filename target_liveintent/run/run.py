@@ -54,6 +54,7 @@ class Run:
         self._failed = False
         self._has_given_up = False  # Nothing more is sent after a failure of delivery.
         self._later_failure: Exception | None = None
+        self._lost: set[int] = set()  # Batches of which something could not be written.
         self._next_check = parts.clock.monotonic()
         self._stop_requested_at: float | None = None
 
@@ -183,9 +184,10 @@ class Run:
         self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
         try:
             self._record_delivered(result)
-            if result.is_last:
+            if result.is_last and result.batch.number not in self._lost:
                 self._conclude(result)
         except StorageError as failure:
+            self._lost.add(result.batch.number)
             if not self._failed:
                 raise
             # The run has failed already. The batch stays unfinished, and the others are booked all
@@ -208,8 +210,6 @@ class Run:
                     streams = (conversion.stream for conversion in result.delivered)
                     rows = zip(events, streams, result.sent_at, strict=True)
                     file.write_events(DeliveredEvent(*row) for row in rows)
-                    if self._parts.ledger is not None:  # It comes second, so no row is lost.
-                        file.sync_batch()
         finally:  # What was confirmed is not sent again, even if a file cannot be written.
             if self._parts.ledger is not None:
                 note = self._parts.ledger.end if result.is_last else self._parts.ledger.confirm

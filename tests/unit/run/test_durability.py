@@ -9,6 +9,7 @@ from typing import TYPE_CHECKING
 import pytest
 from fakes import (
     LOGGER,
+    FakeFile,
     FakeLedger,
     FakeRun,
     deliver_all,
@@ -216,10 +217,11 @@ def test_rows_are_durable_before_the_ledger() -> None:
     fake.run.take("orders", event("1"))
     fake.happened.clear()
     fake.run.submit("orders")
-    assert fake.happened == [
+    happened = fake.happened[fake.happened.index("delivered_path write") :]
+    assert happened == [
         "delivered_path write",
-        "delivered_path sync",
         "ledger end",
+        "delivered_path sync",
         "ledger write",
     ]
     assert ledger.confirmed == ["1"]
@@ -256,6 +258,32 @@ def test_a_row_that_is_not_written_holds_state_back(failing: str) -> None:
         fake.run.submit("orders")
     fake.run.abandon(raised.value)
     assert (fake.states, ledger.confirmed) == ([], ["1"])
+
+
+@pytest.mark.parametrize("failing", ["write", "sync"])
+def test_a_row_of_a_part_that_is_not_written_holds_state_back(failing: str) -> None:
+    """The disk may have space again when the rest of the batch comes: the row is lost all the same.
+
+    What was confirmed is not sent again.
+    """
+    happened: list[str] = []
+    ledger, file = FakeLedger(happened), FakeFile("delivered_path", happened)
+    parts = {"ledger": ledger, "delivered_file": file}
+    fake = FakeRun(happened=happened, deliver=None, size=4, parts=parts)
+    for number in range(4):
+        fake.run.take("orders", event(str(number)))
+    fake.run.submit("orders")
+    file._failing = failing  # Once.
+    fake.run.gate.hold("{}")
+    (batch,) = fake.delivery.submitted
+    given = batch.conversions
+    sent = [NOW, NOW]
+    fake.delivery.finish(BatchResult(batch, given[:2], sent, given[:2], is_last=False))
+    with pytest.raises(StorageError, match="delivered_path") as raised:
+        fake.run.check_due()
+    fake.delivery.finish(BatchResult(batch, given[2:], sent, given[2:], requests=3))
+    fake.run.abandon(raised.value)
+    assert (fake.states, ledger.confirmed) == ([], ["0", "1", "2", "3"])
 
 
 def test_a_full_disk_keeps_nothing_from_the_ledger() -> None:
