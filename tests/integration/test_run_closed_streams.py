@@ -48,8 +48,8 @@ def run(target: Launcher, closed: str, *arguments: str) -> subprocess.CompletedP
         (
             "<&-",
             (
-                "standard input is closed, so there is nothing to read: pipe a tap's output into the"
-                " target"
+                "standard input is closed, so there is nothing to read: pipe a tap's output"
+                " into the target"
             ),
         ),
     ],

@@ -112,6 +112,6 @@ def test_the_ledger_is_locked(target: Launcher, sandbox: Sandbox) -> None:
     assert sandbox.stats.accepted == 1
     assert 0.9 <= took < 5
     assert (
-        "but the run did not end within 1 seconds: another process still locks the file of ledger_path."
-        in line
+        "but the run did not end within 1 seconds: another process still locks the file of"
+        " ledger_path." in line
     )

@@ -64,7 +64,7 @@ def test_never_an_event(
     run.wait()  # standard input is still open
     assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
     message = run.log[run.log.index("cannot produce") :]
-    lacks, _, rest = message.partition("columns are")
+    lacks, _, rest = message.partition("has these columns")
     assert all(re.search(rf"\b{name}\b", lacks) for name in missing)
     assert not any(re.search(rf"\b{name}\b", lacks) for name in there)
     listed = rest.partition("stream_maps:")[0]
