@@ -53,8 +53,8 @@ REASONS: dict[str, Reason] = {
         " again with the tap.",
     ),
     "invalid_event_time": Reason(
-        "The event time cannot be read. Map it as ISO 8601, or as Unix seconds, milliseconds or"
-        " microseconds.",
+        "The event time cannot be read. Map `event_time` to an ISO 8601 time, or to Unix seconds,"
+        " milliseconds or microseconds.",
         of_letter="The event time of the dead letter cannot be read. Correct it in the dead letter"
         " (ISO 8601 or Unix seconds), or load the row again with the tap.",
     ),
@@ -76,7 +76,7 @@ REASONS: dict[str, Reason] = {
     "no_identity": Reason(
         f"{NO_IDENTITY} {GUESTS}. Map `source_url`: it contains the decision ID of customers who"
         " came from a click in an e-mail. If a value is present but cannot be used, `detail` in"
-        " the dead letter names its column.",
+        " the dead letter names the column.",
         is_bad=False,
         of_letter="The dead letter has neither an e-mail hash nor a decision ID that can be used,"
         " and a replay cannot add one. Delete the dead letter, or load the row again with the tap.",
@@ -94,12 +94,12 @@ REASONS: dict[str, Reason] = {
         " correct it in the dead letter.",
     ),
     "missing_key": Reason(
-        "The record has no event ID, and some of the key properties that the event ID is derived"
-        " from are missing. Map `event_id`."
+        "The record has no event ID, and the program cannot derive one, because some key properties"
+        " are missing. Map `event_id`."
     ),
     "mapping_failed": Reason(
-        "An expression of the stream map failed for this record. Change it so that it accepts"
-        " missing values, for example `get('total')`. The dead letter contains only the key"
+        "An expression of the stream map failed for this record. Change the expression so that it"
+        " accepts missing values, for example `get('total')`. The dead letter contains only the key"
         " properties, so a replay cannot send it. Fix the map and load the rows again with"
         " `meltano run --full-refresh …`; repeat the command until it succeeds. With the ledger,"
         " nothing is sent twice.",
@@ -109,8 +109,8 @@ REASONS: dict[str, Reason] = {
     ),
     "schema_violation": Reason(
         "The record does not match the schema that its own tap sent. This is checked only with"
-        " `validate_records`. Fix the tap, or set `validate_records` to false. In Spark, the reason"
-        " means that a value has a type that no column accepts, or is outside the range that"
+        " `validate_records`. Fix the tap, or set `validate_records` to false. In Spark, this"
+        " reason means that a value has a type that no column accepts, or is outside the range that"
         " Python supports."
     ),
     "refused_by_api": Reason(
@@ -148,14 +148,15 @@ REASONS: dict[str, Reason] = {
     "deleted": _dropped(
         "The row was deleted in the source: the tap's record has a value in `_sdc_deleted_at` or"
         " `_sdc_lsn_deleted_at`. The program counts the record, but neither sends nor keeps it. If"
-        " your stream map reads that column, the map decides instead."
+        " your stream map reads one of these columns, only the map decides what happens to the"
+        " record."
     ),
     "no_consent": _dropped(
         "The stream has a column `consent`, and its value in this record is not true, 1, `yes` or"
         " `granted`. The program counts the record, but neither sends nor keeps it."
     ),
     "suppressed": _dropped(
-        "The person is in the file of `suppression_path`. The program counts the record, but"
+        "The person is listed in the file of `suppression_path`. The program counts the record, but"
         " neither sends nor keeps it."
     ),
     "over_limit": _dropped(

@@ -94,7 +94,7 @@ class Settings:
         default="UTC",
     )
     email_normalization: str = setting(
-        "How an address is rewritten before it is hashed. Each value removes spaces and writes the"
+        "How an address is normalized before it is hashed. Each value removes spaces and writes the"
         " address in lower case. `gmail` also removes dots and `+…` from addresses at Gmail, and"
         " `all_domains` from all addresses.",
         default="gmail",
@@ -124,7 +124,7 @@ class Settings:
         minimum=1,
     )
     flush_interval_seconds: int = setting(
-        "How long an event waits at most until its batch is full.", default=60, minimum=1
+        "How long an event waits, at most, for its batch to become full.", default=60, minimum=1
     )
     request_timeout_seconds: int = setting(
         "How long a request may take, from connecting to the last byte of its answer.",

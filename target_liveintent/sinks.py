@@ -115,16 +115,17 @@ class LiveIntentSink(RunSink):
         """Fail in the SDK's way if keys are missing; warn once if an expression fails."""
         if rejection.reason == "missing_key" and self._settings.fail_on_rejection:
             msg = (
-                f"a record of stream '{self.stream_name}' lacks key properties"
-                f" ({', '.join(self.key_properties)}) and has no event_id: map event_id"
+                f"a record of stream '{self.stream_name}' has no event_id, and at least one of"
+                f" the key properties ({', '.join(self.key_properties)}) is missing: map event_id"
             )
             raise MissingKeyPropertiesError(msg)
         column = str(rejection.field)
         if rejection.reason == "mapping_failed" and column not in self._warned_missing_fields:
             self._warned_missing_fields.add(column)
             self.logger.warning(
-                "the expression for '%s' of stream '%s' failed (%s); each such record becomes a"
-                " dead letter",
+                "the expression for '%s' in the map of '%s' failed for a record (%s). Each"
+                " record for which the expression fails becomes a dead letter. If records lack a"
+                " column, read this column with get('name')",
                 column,
                 self._plan.stream,
                 rejection.detail,
@@ -149,8 +150,9 @@ class DeadLetterSink(LiveIntentSink):
         """
         if record.get("run_id") == self._run.run_id:
             msg = (
-                "the input contains a dead letter that this run has just written, so the run reads"
-                " its own dead_letter_path: use target-liveintent --replay instead"
+                "the input contains a dead letter that this run has just written, which means"
+                " that the run is reading its own dead_letter_path: use target-liveintent"
+                " --replay instead"
             )
             raise InputError(msg)
         self._counts.read += 1

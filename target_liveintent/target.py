@@ -300,14 +300,14 @@ class TargetLiveIntent(Target):
         if self._replay is not None:
             self.message_reader.stopped = True
             self.logger.info(
-                "the setting 'limit' (events: %s) is reached; the other dead letters stay"
-                " where they are",
+                "the replay has reached the setting 'limit' (events: %s). The other dead letters"
+                " stay where they are",
                 self.settings.limit,
             )
             return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
-                "the setting 'limit' (events: %s) is reached; the run writes the other dead"
+                "the run has reached the setting 'limit' (events: %s), and writes the other dead"
                 " letters unchanged to %s",
                 self.settings.limit,
                 self.settings.dead_letter_path,
@@ -315,13 +315,14 @@ class TargetLiveIntent(Target):
             return
         self.message_reader.stopped = True
         self.logger.info(
-            "the setting 'limit' (events: %s) is reached. The run does not read the rest of"
-            " the input and writes no STATE, so the next run reads the whole input again and"
-            " sends %s",
+            "the run has reached the setting 'limit' (events: %s). The run does not read the"
+            " rest of the input, and writes no STATE. So the next run reads the whole input"
+            " again, and sends %s",
             self.settings.limit,
-            "only what this run did not deliver, because the ledger knows the delivered events"
+            "only the events that this run did not deliver, because the ledger contains the"
+            " delivered ones"
             if ledger is not None and ledger.is_kept
-            else "all of its events",
+            else "every event, including those that this run delivered",
         )
 
     def _make_sink(
@@ -365,8 +366,9 @@ class TargetLiveIntent(Target):
             self.streams.warn_of_absent_streams()
             if not self.streams.sinks:
                 self.logger.warning(
-                    "the input has neither a record nor a SCHEMA: the tap ended early, or none of"
-                    " its streams is selected. Check the tap's log, or run the tap alone"
+                    "the input contains neither a record nor a SCHEMA, because the tap ended"
+                    " early or no stream is selected in the tap. Check the tap's log, or run the"
+                    " tap alone"
                 )
         if not self.streams.has_events and self.run.counts.total.read > 0:
             self.streams.fail_unmapped()

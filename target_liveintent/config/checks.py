@@ -30,11 +30,13 @@ from target_liveintent.settings import Settings, endpoint, is_loopback, is_url, 
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")
-_LEAVE_OUT = "remove the setting if you do not need the file"
+_LEAVE_OUT = "If you do not need the file, remove the setting"
 _WRITTEN_PATHS = {
-    "dead_letter_path": "what cannot be sent would be lost there. If you do not need it, delete"
-    " the file after the run, or set on_rejection to 'fail'",
-    "ledger_path": "set ledger to false to go without one",
+    "dead_letter_path": (
+        "Otherwise, the records that cannot be sent would be lost. If you do not need these"
+        " records, delete the file after the run, or set on_rejection to 'fail'"
+    ),
+    "ledger_path": "If you do not want a ledger, set ledger to false",
     "report_path": _LEAVE_OUT,
     "delivered_path": _LEAVE_OUT,
     "metrics_path": _LEAVE_OUT,
@@ -81,27 +83,32 @@ def _schema_problems(
 
 def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "auth_token" in given and "auth_token_path" in given:
-        yield "setting 'auth_token_path' replaces 'auth_token', but both are set: remove one"
+        yield "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
     elif "auth_token_path" in given:
         try:
             read_token(given["auth_token_path"])
         except ConfigurationError as error:
             yield str(error)
     elif "auth_token" in given and not is_usable_token(given["auth_token"].strip()):
-        yield "setting 'auth_token' must be printable ASCII without spaces"
+        yield "setting 'auth_token' must consist of printable ASCII characters, without spaces"
 
 
 def _url_problems(given: Mapping[str, Any]) -> Iterator[str]:
     url = given.get("api_url", Settings.api_url).strip()
     parts = _usable_url(url)
     if parts is None:
-        yield "setting 'api_url' must be an https URL with a host and without a query"
+        yield (
+            "setting 'api_url' must be an https URL that has a host and no query (the part after ?)"
+        )
     elif parts.username or parts.password:
-        yield "setting 'api_url' must not contain a user name or password; use auth_token"
+        yield (
+            "setting 'api_url' must not contain a user name or a password: remove them, and set"
+            " auth_token"
+        )
     elif parts.scheme == "http" and not is_loopback(url):
         yield (
-            "setting 'api_url' must use https, so that the token stays secret; plain http is for"
-            " loopback only"
+            "setting 'api_url' must use https, so that the token stays secret. Plain http is"
+            " allowed only for loopback addresses, such as 127.0.0.1"
         )
 
 
@@ -124,7 +131,9 @@ def _zone_problems(given: Mapping[str, Any]) -> Iterator[str]:
     try:
         zoneinfo.ZoneInfo(given.get("timezone", Settings.timezone))
     except (ValueError, OSError, zoneinfo.ZoneInfoNotFoundError):
-        yield "setting 'timezone' must be an IANA name such as Europe/Berlin or UTC"
+        yield (
+            "setting 'timezone' must be the IANA name of a time zone, such as Europe/Berlin or UTC"
+        )
 
 
 def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -139,13 +148,16 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
         except ValueError:  # The path holds a NUL, or a character that no file name can hold.
             in_folder = is_folder = is_special = False
         if "\0" in str(path) or not in_folder:
-            yield f"setting '{name}' must name a file in a folder that exists"
+            yield (
+                f"setting '{name}' must name a file in a folder that exists: create the folder,"
+                " or correct the path"
+            )
         elif is_folder:
-            yield f"setting '{name}' must name a file, not a folder"
+            yield f"setting '{name}' must name a file, not a folder: add a file name to the path"
         elif is_special:
             yield (
                 f"setting '{name}' must name an ordinary file, not a device such as /dev/null, a"
-                f" pipe or a socket: {instead}"
+                f" pipe or a socket. {instead}"
             )
 
 
@@ -159,7 +171,10 @@ def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
     except ValueError:
         is_other = True
     if is_other or not path or "\0" in path:
-        yield "setting 'history_path' must name a folder; a run creates it if it does not exist"
+        yield (
+            "setting 'history_path' must name a folder. If the folder does not exist, a run"
+            " creates it"
+        )
 
 
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -175,8 +190,11 @@ def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
         other, there = seen.setdefault(_place(path), (name, path))
         if other != name:
             is_link = os.path.abspath(path) != os.path.abspath(there)  # noqa: PTH100
-            way = ", not even through a link" if is_link else ""
-            yield f"settings '{other}' and '{name}' must not name the same file{way}"
+            way = " through a link" if is_link else ""
+            yield (
+                f"settings '{other}' and '{name}' name the same file{way}: give each setting its"
+                " own file"
+            )
 
 
 def _place(path: str) -> Hashable:
@@ -193,8 +211,8 @@ def _place(path: str) -> Hashable:
 def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
     if "report_path" in given and importlib.util.find_spec("pygal") is None:
         yield (
-            "setting 'report_path' needs a library that is not installed:"
-            " pip install 'target-liveintent[report]'"
+            "setting 'report_path' needs a library that is not installed: run pip install"
+            " 'target-liveintent[report]'"
         )
 
 
@@ -202,36 +220,42 @@ def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Check `ledger_url` and its password; the database is asked when the run begins."""
     if "ledger_url" not in given:
         if "ledger_password" in given:
-            yield "setting 'ledger_password' has no effect without 'ledger_url': set that, too"
+            yield (
+                "setting 'ledger_password' has no effect without 'ledger_url': set ledger_url,"
+                " or remove ledger_password"
+            )
         return
     # Meltano gives each setting its default, so the default says nothing.
     if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
-        yield "setting 'ledger_url' replaces 'ledger_path', but both are set: remove one"
+        yield "settings 'ledger_path' and 'ledger_url' are both set: remove one of them"
     scheme, _, rest = given["ledger_url"].strip().partition("://")
     before_host, has_user, _ = rest.partition("?")[0].rpartition("@")
     if scheme not in {"postgresql", "postgres"} or not rest:
         yield "setting 'ledger_url' must be a URL such as postgresql://user@host/database"
     elif has_user and set("@/?#[]") & set(before_host):  # Else a part of it is taken for the host.
         yield (
-            "setting 'ledger_url' must have %40, %2F, %3F and %23 in place of @, /, ? and # in its"
-            " user and password"
+            "the user or the password in setting 'ledger_url' contains special characters: write"
+            " %40 for @, %2F for /, %3F for ? and %23 for #"
         )
     elif "ledger_password" in given and (":" in before_host or _PASSWORD_OF_URL.search(rest)):
         yield (
-            "settings 'ledger_password' and 'ledger_url' both contain a password: remove the one in"
-            " 'ledger_url'"
+            "settings 'ledger_password' and 'ledger_url' both contain a password: remove the"
+            " password from ledger_url"
         )
     if importlib.util.find_spec("psycopg") is None:
         yield (
-            "setting 'ledger_url' needs a library that is not installed:"
-            " pip install 'target-liveintent[postgres]'"
+            "setting 'ledger_url' needs a library that is not installed: run pip install"
+            " 'target-liveintent[postgres]'"
         )
 
 
 def _preset_problems(given: Mapping[str, Any]) -> Iterator[str]:
     for name in given.get("presets", {}):
         if str(name).startswith("__"):
-            yield f"setting 'presets.{name}' does not name a stream; give presets by stream name"
+            yield (
+                f"setting 'presets.{name}' does not name a stream: in presets, each key must be"
+                " the name of a stream"
+            )
 
 
 def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
@@ -242,11 +266,17 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
             if not _is_null(definition):
                 yield f"setting '{where}' must be null or '__NULL__'"
         elif str(name).startswith("__"):
-            yield f"setting '{where}' is not a stream; the only option at this level is __else__"
+            yield (
+                f"setting '{where}' is not a stream. Only the option __else__ can stand beside"
+                " the streams: move other options into the map of a stream"
+            )
         elif isinstance(definition, dict):
             yield from _column_problems(where, definition)
         elif not _is_null(definition):
-            yield f"setting '{where}' must be an object of columns, or null or '__NULL__'"
+            yield (
+                f"setting '{where}' must be an object whose keys are column names, or null or"
+                " '__NULL__'"
+            )
 
 
 def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]:
@@ -257,10 +287,11 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
             near = hint(column, _MAP_OPTIONS)
             yield f"setting '{where}.{column}' is not an option of a stream map{near}"
         elif isinstance(value, dict) and not is_column(column):
-            stream = f"{where}.{column}".partition(".")[2].replace(".", "?")
+            stream = f"{where}.{column}".partition(".")[2]
+            dotless = stream.replace(".", "?")
             yield (
-                f"setting '{where}.{column}' is an object where a column is expected, which must be"
-                f" text. If it is a part of a stream's name, write ? for each dot: '{stream}'"
+                f"setting '{where}.{column}' is an object, but a column must be text. If"
+                f" '{stream}' is the name of a stream, write ? in place of each dot: '{dotless}'"
             )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
@@ -290,7 +321,7 @@ def _is_null_or_expression(value: Any) -> bool:
 
 _COLUMN = (
     _is_null_or_expression,
-    "a Python expression; a text constant needs its own quotes, such as \"'web'\"",
+    "a Python expression, in which a text constant has its own quotes, such as \"'web'\"",
 )
 _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "__else__": (_is_null, "null or '__NULL__'"),

@@ -39,8 +39,8 @@ def renaming_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for new, old in old_names(config).items():
         if _is_set(config, new) and config[new] != config[old]:
             yield (
-                f"setting '{old}' is the old name of '{new}', and their values differ: remove"
-                f" '{old}'"
+                f"settings '{old}' and '{new}' are the old and the new name of one setting, but"
+                f" their values differ: remove '{old}'"
             )
 
 

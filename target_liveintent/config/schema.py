@@ -64,14 +64,14 @@ def expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     if "pattern" in schema:
-        return f"text of the form {schema['pattern']}"
+        return f"text that matches {schema['pattern']}"
     kind = schema["type"][0]
-    bounds = [
-        f"{word} {schema[key]}"
-        for key, word in (("minimum", "at least"), ("maximum", "at most"))
-        if key in schema
-    ]
-    if "minLength" in schema:
-        bounds.append("not empty")
     article = "an" if kind[0] in "aeio" else "a"
-    return " and ".join([f"{article} {kind}", *bounds])
+    if "minLength" in schema:
+        return f"a {kind} that is not empty"
+    match schema:
+        case {"minimum": least, "maximum": most}:
+            return f"{article} {kind} from {least} to {most}"
+        case {"minimum": least}:
+            return f"{article} {kind} of at least {least}"
+    return f"{article} {kind}"

@@ -21,12 +21,15 @@ def store_problems(given: Mapping[str, Any]) -> Iterator[str]:
         if is_url(url := given.get(name, "").strip()):
             yield from url_problems("setting", name, url)
             if url.lower().startswith(("file:", "local:")):
-                yield f"setting '{name}' names a file on this machine: give its path, without file://"
+                yield (
+                    f"setting '{name}' names a file on this machine: give the path of the file,"
+                    " without file://"
+                )
     for name in _TAKE_PATHS:
         if is_url(given.get(name, "").strip()):
             yield (
-                f"setting '{name}' must name a file on this machine; only {', '.join(_TAKE_URLS)}"
-                " can be URLs"
+                f"setting '{name}' must name a file on this machine, and cannot be a URL. Only"
+                f" these settings can be URLs: {', '.join(_TAKE_URLS)}"
             )
 
 
@@ -44,7 +47,7 @@ def url_problems(kind: str, name: str, url: str) -> Iterator[str]:
     elif "@" in parts.netloc or parts.query or parts.fragment:
         yield (
             f"{kind} '{name}' must be a URL without a user, a password or parameters, such as"
-            " s3://bucket/folder; put the credentials into the environment"
+            " s3://bucket/folder: put the credentials into environment variables"
         )
 
 

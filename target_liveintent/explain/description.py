@@ -108,7 +108,8 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
         if place in plan.origins:
             sources.append(_one_line(plan.origins[place].expression))
         elif place in plan.properties:
-            sources.append("the column of that name" if place == name else f"the column {place}")
+            same = "the column of the same name"
+            sources.append(same if place == name else f"the column {place}")
     if sources and name == "decision_id" and "source_url" in plan.properties:
         sources.append(_OF_PAGE)
     note = _NOTES.get(name, "") if sources else ""
@@ -118,7 +119,7 @@ def _mapped(name: str, path: tuple[str, ...], plan: StreamPlan) -> str:
 def _default(column: str, explained: Explained, settings: Settings) -> str:
     """Return what fills a field that no column of the map fills; empty if nothing does."""
     events, keys = settings.events, explained.stream.keys
-    derived = f"key properties {', '.join(keys)}" if keys else "the whole mapped record"
+    derived = f"the key properties {', '.join(keys)}" if keys else "the whole mapped record"
     defaults = {
         "event_id": f"derived from the stream's name and {derived}",
         "pixel_id": f"{events.pixel_id} (setting pixel_id)" if events.pixel_id else "",
@@ -138,7 +139,7 @@ def _misspelled(explained: Explained) -> Iterator[str]:
     for unknown in unknown_columns(plan.stream, plan.computed):
         yield f"{unknown[0].upper()}{unknown[1:]}"
     for column, origin in plan.origins.items():
-        note = " (The preset reads it where there is one.)" if origin.is_shipped else ""
+        note = " (The preset reads this column only if it exists.)" if origin.is_shipped else ""
         for said, end in unknown_reads({column: origin}, explained.stream.schema):
             yield f"{said}{end}{note}"
 

@@ -16,7 +16,10 @@ from target_liveintent.explain.model import (
 from target_liveintent.run import counted, currency_lines
 
 _MAX_UNUSED_COLUMNS = 12
-_NO_PLAN = {"dropped": "  Your map drops it.", "skipped": "  It is skipped: no map names it."}
+_NO_PLAN = {
+    "dropped": "  The map drops this stream.",
+    "skipped": "  No map names this stream, so a run skips it.",
+}
 _json = msgspec.json.Encoder(decimal_format="number").encode
 
 
@@ -29,7 +32,10 @@ def as_lines(explanation: Explanation) -> Iterator[str]:
         for absent in explanation.absent_streams:
             yield ""
             yield f"Stream {absent.stream}"
-            yield f"  A stream map names it, but it is not in the input{absent.similar or ''}"
+            yield (
+                "  A stream map names this stream, but the input has no such"
+                f" stream{absent.similar or ''}"
+            )
     yield from _failures(explanation)
     if explanation.expectation is not None:
         yield from _comparison(explanation.expectation)
@@ -46,8 +52,8 @@ def _comparison(expectation: Expectation) -> Iterator[str]:
     file, became = expectation.file, expectation.words
     if expectation.written:
         yield (
-            f"'{file}' did not exist, so this command created it ({became}). Check its content,"
-            " keep the file next to the recording, and run the command again."
+            f"'{file}' did not exist, so this command created the file ({became}). Check its"
+            " content, keep it next to the recording, and run the command again."
         )
     elif expectation.difference:
         yield f"The result differs from what '{file}' expects:"
@@ -68,17 +74,17 @@ def _paragraph(stream: ExplainedStream) -> Iterator[str]:
     else:
         yield from _fields(stream)
     if stream.lacks:
-        yield f"  It cannot produce any event: it lacks {'; '.join(stream.lacks)}."
+        yield f"  This stream cannot produce any event: it lacks {'; '.join(stream.lacks)}."
     yield from (f"  {line}" for line in (stream.advice or "").splitlines())
     if stream.records is not None:
         yield from _records(stream.records, stream.warnings)
     if stream.ends_run:
-        yield f"  A run would end at a record: {stream.ends_run}"
+        yield f"  A run would fail at a record: {stream.ends_run}"
 
 
 def _fields(stream: ExplainedStream) -> Iterator[str]:
     if stream.deleted_by:
-        yield f"  deleted rows     dropped, by {' or '.join(stream.deleted_by)}"
+        yield f"  deleted rows     dropped, if {' or '.join(stream.deleted_by)} has a value"
     if stream.only_if is not None:
         yield f"  only if          {stream.only_if}"
     yield from (f"  {field:16} {source}" for field, source in stream.fields.items())
@@ -99,10 +105,10 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     )
     for one in records.reasons:
         first = one.first
-        about = f", {first.field}" if first.field else ""
+        about = f", column {first.field}" if first.field else ""
         about += f" ({first.detail})" if first.detail else ""
         about += f", key properties {_json(first.keys).decode()}" if first.keys else ""
-        yield f"  {one.reason} ({one.records:,}), event {first.event_id} first{about}:"
+        yield f"  {one.reason} ({one.records:,}), first event: {first.event_id}{about}"
         yield f"    {one.meaning}"
     if mapped := records.read - records.filtered - _not_mapped(records):
         in_all = "the only record" if mapped == 1 else f"all {mapped:,} records"

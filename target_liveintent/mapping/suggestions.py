@@ -42,7 +42,7 @@ def _nearest_ending(name: str, known_names: Iterable[str]) -> str | None:
 
 
 def _is_it(name: str | None) -> str:
-    return f"; is it '{name}'?" if name else ""
+    return f"; did you mean '{name}'?" if name else ""
 
 
 def _ends_alike(name: str, known: str) -> bool:
@@ -103,7 +103,7 @@ def unknown_read(
 
     The schema lacks the step at one place of the path, and has the known steps there.
     """
-    said = f"{column} reads '{'.'.join(path)}', which the tap's SCHEMA does not have"
+    said = f"'{column}' reads '{'.'.join(path)}', which is not in the tap's SCHEMA"
     similar = _nearest_ending(path[place], known_steps)
     return said, _is_it(similar and ".".join((*path[:place], similar, *path[place + 1 :]))) or "."
 
@@ -151,10 +151,10 @@ def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
     """Return a sentence if the setting `timezone` was used for no event time of these streams."""
     if streams and timezone.casefold() != Settings.timezone.casefold():
         yield (
-            f"setting 'timezone' has no effect on the event times of {', '.join(streams)}, because"
-            " each time has its own time zone or is Unix time. Some taps, such as tap-postgres,"
-            " mark local times as UTC. If yours does, map the column with local_time(…), so that"
-            " the setting applies"
+            f"setting 'timezone' has no effect on the event times of {', '.join(streams)},"
+            " because each of these times has its own time zone or is a Unix time. Some taps,"
+            " such as tap-postgres, mark local times as UTC. If your tap does this, map"
+            " event_time with local_time(…), so that the setting applies"
         )
 
 
@@ -196,10 +196,10 @@ def advise_map(
     if preset is None:
         return f"A map to start from:\n{suggest_map(stream, columns, keys)}"
     still = missing_columns(preset_columns(preset), defaults)
+    also = f", and also {', and '.join(still)}" if still else ""
     return (
-        f"They look like those of a preset: `presets: {{{setting_name(stream)}: {preset}}}`"
-        f" would do{''.join(f', with {what}' for what in still)};"
-        f" `target-liveintent --preset {preset}` shows what it does."
+        f"These columns look like those of a preset: set `presets: {{{setting_name(stream)}:"
+        f" {preset}}}`{also}. To see the preset, run `target-liveintent --preset {preset}`."
     )
 
 

@@ -34,7 +34,10 @@ class Suppressions:
             msg = f"suppression_path '{path}' cannot be read: {error.strerror}"
             raise ConfigurationError(msg) from None
         except UnicodeDecodeError:
-            msg = f"suppression_path '{path}' is not UTF-8 text"
+            msg = (
+                f"suppression_path '{path}' is not UTF-8 text: write one address or hash on each"
+                " line"
+            )
             raise ConfigurationError(msg) from None
         except ValueError:
             msg = "suppression_path is not a valid path"
@@ -44,7 +47,8 @@ class Suppressions:
         found = digests(text) if text else set()
         if not found and text and not text.startswith("#"):
             msg = (
-                f"line {number} of suppression_path is neither an e-mail address nor a hash of one"
+                f"line {number} of suppression_path is neither an e-mail address nor a hash of"
+                " one: correct or delete the line"
             )
             raise ConfigurationError(msg)
         self._hashes.update(map(bytes.fromhex, found))

@@ -155,7 +155,7 @@ class App:
 
     async def _remove_fault(self, request: Request) -> Response:
         if not self._faults.remove(request.path_params["number"]):
-            raise HTTPException(404, "there is no such fault, or no longer")
+            raise HTTPException(404, "this fault does not exist, or no longer exists")
         return Response(status_code=204)
 
 

@@ -54,7 +54,7 @@ def main(argv: Sequence[str] | None = None) -> int:
     except ModuleNotFoundError as error:
         if (error.name or "").partition(".")[0] not in _EXTRA_MODULES:
             raise
-        return _fail(f"The sandbox needs packages that are not installed. Install: {_EXTRA}")
+        return _fail(f"the sandbox needs packages that are not installed: run {_EXTRA}")
     # Both signals raise KeyboardInterrupt, wherever the program is. SIGINT needs a handler because
     # a shell starts background jobs with SIGINT ignored.
     for number in (signal.SIGINT, signal.SIGTERM):

@@ -69,14 +69,14 @@ class Status(_Fault, frozen=True, kw_only=True, tag="status"):
     def __post_init__(self) -> None:
         """Reject values that would break the connection instead of producing an answer."""
         if self.status in _BODILESS and self.body is not msgspec.UNSET:
-            msg = f"An answer of status {self.status} has no `body`"
+            msg = f"An answer with status {self.status} cannot have a `body`: remove it"
             raise ValueError(msg)
         for name, value in self.headers.items():
             if not _HEADER_NAME.fullmatch(name) or not value.isprintable() or not value.isascii():
                 msg = f"`{name}` is not a valid header, or its value is not printable ASCII"
                 raise ValueError(msg)
             if name.lower() in _FRAMING:
-                msg = f"The header `{name}` is the server's to set"
+                msg = f"Only the server can set the header `{name}`: remove it"
                 raise ValueError(msg)
 
     def answer(self, regular: Answer) -> Answer:  # noqa: ARG002 - other kinds use it
@@ -132,7 +132,7 @@ class Refuse(_Fault, frozen=True, kw_only=True, tag="refuse"):
     def __post_init__(self) -> None:
         """Reject a fault that names no events."""
         if not self.event_ids and not self.where:
-            msg = "One of `event_ids` and `where` must name an event"
+            msg = "A `refuse` fault needs `event_ids` or `where`"
             raise ValueError(msg)
 
     def matches(self, accepted: Sequence[Event]) -> bool:

@@ -210,7 +210,10 @@ def _loopback(host: str) -> str:
             return address
     except ValueError:
         pass
-    msg = f"host {host!r} is not loopback: the sandbox is for this machine only"
+    msg = (
+        f"host {host!r} is not a loopback address, but the sandbox listens only on this machine:"
+        " use an address such as 127.0.0.1"
+    )
     raise ValueError(msg)
 
 

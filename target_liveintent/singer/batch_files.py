@@ -33,8 +33,8 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
             else:
                 msg = (
                     f"the BATCH message has the format '{kind}' with the compression"
-                    f" '{compression}', but only jsonl (plain or gzip) and parquet are supported:"
-                    " change the tap's batch_config"
+                    f" '{compression}', but the target supports only jsonl (plain or gzip) and"
+                    " parquet: change the tap's batch_config"
                 )
                 raise InputError(msg)
         except (OSError, EOFError, zlib.error) as error:
@@ -55,8 +55,8 @@ def _path(url: str) -> Path:
         raise InputError(msg) from None
     if parts.scheme != "file":
         msg = (
-            f"the BATCH message names a file at '{parts.scheme}://', but only file:// is supported:"
-            " configure the tap to write to a local folder"
+            f"the BATCH message names a file at '{parts.scheme}://', but the target supports only"
+            " file://: configure the tap to write to a local folder"
         )
         raise InputError(msg)
     if "\0" in path:
@@ -86,8 +86,8 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         import pyarrow.parquet as pq  # noqa: PLC0415
     except ImportError:
         msg = (
-            "the BATCH message names a Parquet file; to read such files, run"
-            " pip install 'target-liveintent[parquet]'"
+            "the BATCH message names a Parquet file, but the library that reads such files is"
+            " not installed: run pip install 'target-liveintent[parquet]'"
         )
         raise InputError(msg) from None
     try:

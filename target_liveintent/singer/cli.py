@@ -70,7 +70,7 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
     except Exception as failure:  # noqa: BLE001 (its text could hold what is in a record)
         if not isinstance(failure, _EXPECTED_FAILURES):
             frames = "".join(traceback.format_tb(failure.__traceback__))
-            logger.error("this is a bug, please report it with these lines:\n%s", frames)  # noqa: TRY400
+            logger.error(("this is a bug. Please report it with these lines: %s"), frames)  # noqa: TRY400
         text = failure_text(failure)
         if "\n" in text:  # It ends in a block of YAML to paste.
             ending = ending and f" #{ending}"
@@ -93,8 +93,8 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
         elif option.name == "about_format":
             option.type = click.Choice(["json", "markdown", "text"], case_sensitive=False)
             option.help = (
-                "Output style of --about: json or markdown; of --report: text or json; --explain"
-                " and --dead-letters have json, for programs."
+                "The format of the output: json or markdown for --about, text or json for"
+                " --report, json for --explain and --dead-letters."
             )
     return Command(
         name=sdk_command.name,
@@ -150,15 +150,15 @@ def check_environment(config: _ConfigInput, logger: logging.Logger, *, dry_run: 
     harmless = [*unread.guards, *unread.others] if sends_nothing else unread.others
     if harmless:
         logger.warning(
-            "without --config=ENV, the run does not read the environment, so it does not use %s:"
-            " add --config=ENV, or unset these variables",
+            "the run ignores these environment variables, because the command has no"
+            " --config=ENV: %s. Add --config=ENV, or unset the variables",
             ", ".join(harmless),
         )
     if unread.guards and not sends_nothing:
         msg = (
-            "nothing was sent: without --config=ENV, the run does not read the environment, so it"
-            f" would send events although {', '.join(unread.guards)} is set: add --config=ENV, or"
-            " unset these variables"
+            "the run has sent nothing. It would ignore these environment variables and send"
+            f" events, because the command has no --config=ENV: {', '.join(unread.guards)}. Add"
+            " --config=ENV, or unset the variables"
         )
         raise ConfigurationError(msg)
 
@@ -245,8 +245,8 @@ def print_dead_letters(config: _ConfigInput, path: str, *, as_json: bool) -> Non
     if "customer_id" not in wanted:
         settings = dataclasses.replace(settings, replay_other_accounts=True)
         msg = (
-            "customer_id is missing, so this command cannot tell which dead letters belong to"
-            " another account: pass the settings of the loader with --config."
+            "setting 'customer_id' is missing, so this command cannot tell which dead letters"
+            " belong to another account: pass the settings of the target with --config."
         )
         notes.append(msg)
     found = look_at(path or settings.dead_letter_path, settings, notes)

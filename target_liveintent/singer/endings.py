@@ -20,14 +20,14 @@ def afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
     if replay is not None:
         return "run the replay again to send the rest"
     if counts.is_replay:  # It has no STATE.
-        return "keep the file, and pipe it in again"
+        return "keep the file of dead letters, and pipe it in again"
     return "the next run continues from the last STATE"
 
 
 def what_waits(output: StateOutput, ledger: EventLedger | None) -> str:
     """Return what keeps a stopped run from ending, as a clause."""
     if output.waiting:
-        return "nobody has read STATE from standard output"
+        return "no program has read STATE from standard output"
     if ledger is not None and ledger.waits_for:
         return ledger.waits_for
-    return "the run has not ended"
+    return "the cause is unknown"

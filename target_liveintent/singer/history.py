@@ -72,11 +72,11 @@ def print_report(
         settings = dataclasses.replace(settings, report_path=path)
     place = settings.report_path
     if is_page and place is None:
-        msg = "--report does not know where to write: give --report PATH, or set report_path"
+        msg = "--report needs the path of a file: give --report PATH, or set report_path"
         raise ConfigurationError(msg)
     if is_page and importlib.util.find_spec("pygal") is None:
         msg = (
-            "--report needs a library that is not installed: pip install"
+            "--report needs a library that is not installed: run pip install"
             " 'target-liveintent[report]'"
         )
         raise ConfigurationError(msg)

@@ -113,7 +113,6 @@ _STYLES = {
     "--report": ("text", "json"),
 }
 """What `--format` can be, by what is done."""
-_NO_STYLES = ("no format",)
 
 
 def check_options(options: Options) -> None:
@@ -125,21 +124,21 @@ def check_options(options: Options) -> None:
 
 def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
     if len(given) > 1:
-        yield f"{' and '.join(given)} cannot be combined: give one of them"
+        yield f"{' and '.join(given)} cannot be combined: give only one of them"
     if options.dry_run and "--replay" not in given:
-        yield "--dry-run works only with --replay; for a run over a tap's output, set dry_run"
+        yield "--dry-run works only with --replay. For a run that reads a tap's output, set dry_run"
     if options.expected is not None and "--explain" not in given:
-        yield "--expect works only with --explain: give both"
+        yield "--expect works only with --explain: give both options"
     if options.max_age is not None and "--health" not in given:
-        yield "--max-age works only with --health: give both"
+        yield "--max-age works only with --health: give both options"
     for action in given:
-        styles = _STYLES.get(action, _NO_STYLES)
+        styles = _STYLES.get(action, ())
         if options.style is not None and options.style not in styles:
-            known = " and ".join(styles)
-            yield f"{action} does not support the format {options.style}; it supports {known}"
+            instead = f"use {' or '.join(styles)}" if styles else "remove --format"
+            yield f"{action} does not support the format {options.style}: {instead}"
     if options.style is not None and options.page_path:
         yield (
-            "--report with --format prints the report and writes no file: remove the path after"
+            "with --format, --report prints the report and writes no file: remove the path after"
             " --report"
         )
     if options.has_input and "--dead-letters" in given:

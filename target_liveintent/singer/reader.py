@@ -136,7 +136,7 @@ class MessageReader(GenericSingerReader[str]):
             return message.type
         stream = stream_of(message)
         if not message.record:
-            msg = "a RECORD message without a record"
+            msg = "the RECORD message has no record"
             raise InputError(msg)
         decode = self._record_decoders.get(stream, _decode_object)
         record = Record(message.type, stream, _decode(decode, message.record))
@@ -165,17 +165,20 @@ def _decode_nothing(_: bytes) -> Record:
 def refuse_type(message: Message) -> NoReturn:
     """Raise an `InputError` for a message of a type that Singer does not have."""
     kind = message.type[:40] if message.type.isidentifier() else "?"
-    msg = f"a message of the unknown type '{kind}'"
+    msg = f"the message has the unknown type '{kind}'"
     raise InputError(msg)
 
 
 def stream_of(message: Message) -> str:
     """Return the stream of a message; raises an `InputError` if it has none that is printable."""
     if not message.stream:
-        msg = f"a {message.type} message without a stream"
+        msg = f"the {message.type} message has no stream"
         raise InputError(msg)
     if not message.stream.isprintable():  # It would forge lines of the log.
-        msg = f"a {message.type} message whose stream's name cannot be printed"
+        msg = (
+            f"the stream's name in the {message.type} message contains characters that cannot be"
+            " printed"
+        )
         raise InputError(msg)
     return message.stream
 
@@ -187,12 +190,12 @@ def state_of(message: Message) -> str:
         InputError: If it has no value, or one that is not UTF-8.
     """
     if not message.value:
-        msg = "a STATE message without a value"
+        msg = "the STATE message has no value"
         raise InputError(msg)
     try:
         return bytes(message.value).decode()
     except UnicodeDecodeError:
-        msg = "not valid UTF-8"
+        msg = "the line is not valid UTF-8"
         raise InputError(msg) from None
 
 
@@ -281,9 +284,9 @@ def _decode(decode: Callable[[Any], Any], text: bytes | msgspec.Raw) -> Any:
         return decode(strict)
     except msgspec.ValidationError as error:
         # The error has types and places, never a value.
-        msg = f"not a valid Singer message: {error}"
+        msg = f"the line is not a valid Singer message: {error}"
     except (msgspec.DecodeError, RecursionError, ArithmeticError):
-        msg = "nested too deeply, or a number that is too long"
+        msg = "the line is nested too deeply, or contains a number that is too long"
     raise InputError(msg)
 
 
@@ -296,13 +299,13 @@ def _strict_json(line: bytes) -> bytes:
         loose = json.loads(line.decode(), parse_float=Decimal, parse_constant=lambda _: None)
         return _encode(_without_surrogates(loose))
     except UnicodeDecodeError:
-        msg = "not valid UTF-8"
+        msg = "the line is not valid UTF-8"
     except RecursionError:
-        msg = "nested too deeply"
+        msg = "the line is nested too deeply"
     except json.JSONDecodeError as error:
-        msg = f"not valid JSON: {error.msg} (character {error.pos})"
+        msg = f"the line is not valid JSON: {error.msg} (character {error.pos})"
     except (ValueError, ArithmeticError):
-        msg = "a number that is too long"
+        msg = "the line contains a number that is too long"
     raise InputError(msg)
 
 

@@ -109,11 +109,11 @@ class ReplayCommand:
         parts = ""
         if sources > 1:
             in_store = is_url(self._path)
-            parts = f" in {sources:,} objects" if in_store else " and of an interrupted replay"
+            parts = f" ({sources:,} objects)" if in_store else " and from an interrupted replay"
         if self._dry_run:
-            self._logger.info("reading %s of '%s'%s, without changing anything", *found, parts)
+            self._logger.info("reading %s from '%s'%s, without changing anything", *found, parts)
         else:
-            self._logger.info("replaying %s of '%s'%s", *found, parts)
+            self._logger.info("replaying %s from '%s'%s", *found, parts)
 
     def end(self) -> None:
         """Remove what only a replay that was killed needs; the run has put back what is left."""

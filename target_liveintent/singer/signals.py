@@ -116,7 +116,8 @@ class StopSignals:
 
     def _log(self, number: int) -> None:
         self._logger.warning(
-            "stopped by %s, but after %d seconds, %s. So the process ends now: %s%s",
+            "stopped by %s, but the run did not end within %d seconds: %s. The process ends now;"
+            " %s%s",
             signal.Signals(number).name,
             self._seconds,
             self._what_waits(),

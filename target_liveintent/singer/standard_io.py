@@ -24,7 +24,10 @@ def input_of(file_input: IO[str] | None) -> IO[str]:
     """Return the input, or standard input; raises an `InputError` if that is closed."""
     found = file_input or cast("TextIO | None", sys.stdin)
     if found is None:
-        msg = "standard input is closed, so there is nothing to read: pipe a tap's output into it"
+        msg = (
+            "standard input is closed, so there is nothing to read: pipe a tap's output into the"
+            " target"
+        )
         raise InputError(msg)
     return found
 
@@ -32,7 +35,10 @@ def input_of(file_input: IO[str] | None) -> IO[str]:
 def check_output() -> None:
     """Raise a `StorageError` if standard output is closed."""
     if cast("TextIO | None", sys.stdout) is None:
-        msg = "standard output is closed, so nothing can be written: remove >&- from the command"
+        msg = (
+            "standard output is closed, so the target cannot write to it: remove >&- from the"
+            " command"
+        )
         raise StorageError(msg)
 
 

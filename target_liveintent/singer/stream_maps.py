@@ -135,8 +135,8 @@ class StreamMap(CustomStreamMap):
         if name not in properties and name != "self":
             said, end = unknown_read(column, (name,), 0, properties)
             msg = (
-                f"a mistake in the map of '{self.stream_alias}': {said}{end} (To read a"
-                " column that only some records have, use get with its name in quotes.)"
+                f"the map of '{self.stream_alias}' has a mistake: {said}{end} To read a column"
+                " that only some records have, use get('name')."
             )
             raise StreamMappingError(msg) from None
 
@@ -289,5 +289,8 @@ def _alias(expression: str, stream: str) -> str:
     try:
         return PluginMapper._eval_stream(expression, stream)  # noqa: SLF001 (the SDK's rule)
     except Exception as error:  # noqa: BLE001 (expressions may do anything)
-        msg = f"the __alias__ of stream '{stream}' cannot be computed: {type(error).__name__}"
+        msg = (
+            f"the __alias__ of stream '{stream}' cannot be computed ({type(error).__name__}):"
+            " correct the expression"
+        )
         raise StreamMappingError(msg) from None

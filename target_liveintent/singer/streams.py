@@ -60,8 +60,8 @@ class StreamsThatCame(dict[str, list[_Of]]):
     def __missing__(self, stream: str) -> NoReturn:
         """Blame the tap."""
         msg = (
-            f"stream '{stream}' has a record before its SCHEMA: report this to the maintainers of"
-            " the tap"
+            f"the tap sent a record of stream '{stream}' before the SCHEMA of this stream: report"
+            " this to the maintainers of the tap"
         )
         raise RecordsWithoutSchemaException(msg)
 
@@ -136,7 +136,9 @@ class StreamRegistry:
         """Warn about streams that a map names and the tap did not send, if another is similar."""
         for name, hint in absent_streams(self._maps.names, self.sinks):
             if hint:
-                self._warn_once(f"a stream map names '{name}', which is not in the input{hint}")
+                self._warn_once(
+                    f"a stream map names '{name}', but the input has no such stream{hint}"
+                )
 
     def fail_unmapped(self) -> NoReturn:
         """End a run without a stream whose records can become events: a `StreamMappingError`."""
@@ -167,9 +169,9 @@ class StreamRegistry:
             return False
         if stream.name == DELIVERED_EVENTS:
             msg = (
-                "the input is a file of delivered_path: LiveIntent already has the events of its"
-                f" stream '{DELIVERED_EVENTS}'. Load the file into a database. Into this target,"
-                " pipe only a tap's output, or dead letters"
+                "the input is a file that delivered_path wrote: LiveIntent already has the"
+                f" events in its stream '{DELIVERED_EVENTS}'. Load this file into a database"
+                " instead. Pipe only a tap's output or dead letters into this target"
             )
             raise InputError(msg)
         if stream.name == DEAD_LETTERS:
@@ -186,7 +188,7 @@ class StreamRegistry:
                 suggested = advise_map(
                     stream.name, columns, stream.keys, self._defaults, in_use=in_use
                 )
-                advice = f"Its columns are: {', '.join(plan.properties)}. {suggested}"
+                advice = f"The stream has these columns: {', '.join(plan.properties)}. {suggested}"
             msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         return False
@@ -227,8 +229,8 @@ class StreamRegistry:
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
     """Say in a sentence that no stream which came can give an event."""
     return (
-        f"none of the streams in the input ({', '.join(streams)}) is mapped to events;"
-        f" the stream maps are for: {', '.join(mapped)}"
+        f"no stream in the input ({', '.join(streams)}) is mapped to events. The stream maps name"
+        f" only these streams: {', '.join(mapped)}"
     )
 
 
@@ -236,7 +238,10 @@ def stream_described(name: str, message: Message) -> Stream:
     """Return the stream that a SCHEMA describes; raises an `InputError` if it has no properties."""
     schema = decode_object(message.schema) if message.schema else {}
     if not isinstance(schema.get("properties"), dict):
-        msg = f"the SCHEMA of stream '{name}' has no properties"
+        msg = (
+            f"the SCHEMA of stream '{name}' has no properties: select at least one column in the"
+            " tap"
+        )
         raise InputError(msg)
     # The keys of dead letters are for databases: a letter without its event ID gets a derived one.
     keys = () if name == DEAD_LETTERS else tuple(message.key_properties or ())

@@ -129,4 +129,4 @@ def test_a_column_of_the_helpers_name(target: Launcher, sandbox: Sandbox) -> Non
     assert [event["purchaseData"]["value"] for event in sandbox.events] == [5]
     run = target.run(schema(), order(3), stream_maps=maps)
     assert run.code == 1
-    assert "value reads 'amount', which the tap's SCHEMA does not have" in run.last_line
+    assert "'value' reads 'amount', which is not in the tap's SCHEMA" in run.last_line

@@ -39,12 +39,18 @@ def run(target: Launcher, closed: str, *arguments: str) -> subprocess.CompletedP
     [
         (
             ">&-",
-            "standard output is closed, so nothing can be written: remove >&- from the command",
+            (
+                "standard output is closed, so the target cannot write to it: remove >&- from the"
+                " command"
+            ),
         ),
         ("2>&-", None),
         (
             "<&-",
-            "standard input is closed, so there is nothing to read: pipe a tap's output into it",
+            (
+                "standard input is closed, so there is nothing to read: pipe a tap's output"
+                " into the target"
+            ),
         ),
     ],
     ids=["output", "error", "input"],

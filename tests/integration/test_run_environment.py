@@ -33,8 +33,9 @@ def test_nothing_is_sent(to_server: Launcher, server: FaultyServer, variable: st
     run = with_variables(to_server, {name: value})
     assert (run.code, run.stdout, server.requests) == (2, "", [])
     assert run.last_line == (
-        "nothing was sent: without --config=ENV, the run does not read the environment, so it would"
-        f" send events although {PREFIX}{name} is set: add --config=ENV, or unset these variables"
+        "the run has sent nothing. It would ignore these environment variables and send events,"
+        f" because the command has no --config=ENV: {PREFIX}{name}. Add --config=ENV, or unset"
+        " the variables"
     )
     run = with_variables(to_server, {name: value}, "--config=ENV")
     assert (run.code, len(server.requests)) == (0, int(name == "LIMIT"))
@@ -50,7 +51,7 @@ def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
     assert (to_server.folder / LETTERS).exists()
     run = with_variables(to_server, {"DRY_RUN": "true"}, "--replay", "--dry-run")
     assert (run.code, server.requests) == (0, [])
-    assert f"does not use {PREFIX}DRY_RUN: " in run.warnings[0]
+    assert f"--config=ENV: {PREFIX}DRY_RUN. " in run.warnings[0]
 
 
 def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:
@@ -67,8 +68,8 @@ def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:
     assert (run.code, len(server.requests)) == (0, 1)
     (warning,) = run.warnings
     assert warning == (
-        "without --config=ENV, the run does not read the environment, so it does not use"
-        f" {PREFIX}AUTH_TOKEN, {PREFIX}PIXEL_ID, {PREFIX}TIMEZONE: add --config=ENV, or unset these"
+        "the run ignores these environment variables, because the command has no --config=ENV:"
+        f" {PREFIX}AUTH_TOKEN, {PREFIX}PIXEL_ID, {PREFIX}TIMEZONE. Add --config=ENV, or unset the"
         " variables"
     )
     assert not {"s3cr3t-token", "Mars"} & set(run.log.replace("/", " ").split())

@@ -63,7 +63,9 @@ def test_a_file_that_does_not_exist(target: Launcher) -> None:
     """It is written, with the events and rejections of the recording; and the test has failed."""
     run = expect(target)
     assert run.code == 1
-    assert "did not exist, so this command created it (events: 3, rejections: 2)" in run.stdout
+    assert (
+        "did not exist, so this command created the file (events: 3, rejections: 2)" in run.stdout
+    )
     text = (target.folder / "expected.json").read_text()
     (stream,) = json.loads(text)["streams"]
     assert (stream["stream"], stream["read"], stream["filtered"]) == ("orders", 7, 2)
@@ -196,7 +198,7 @@ def test_a_file_that_is_no_json(target: Launcher) -> None:
     path.write_text("<<<<<<< jane@example.com")
     run = expect(target)
     assert (run.code, path.read_text()) == (1, "<<<<<<< jane@example.com")
-    assert "the file 'expected.json' is not one that --expect has written" in run.last_line
+    assert "the file 'expected.json' was not written by --expect" in run.last_line
     assert "jane" not in run.log
 
 
@@ -209,7 +211,7 @@ def test_a_file_that_cannot_be_written(target: Launcher) -> None:
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (["--expect", "a.json"], "--expect works only with --explain: give both"),
+        (["--expect", "a.json"], "--expect works only with --explain: give both options"),
         (["--explain", "--format=markdown"], "--explain does not support the format markdown"),
         (["--explain", "--expect", "."], "is a directory"),
     ],
@@ -250,7 +252,7 @@ def test_json(target: Launcher) -> None:
     assert orders["fields"]["event_id"] == "str(id)"
     assert "idfa" in orders["empty_fields"]
     assert orders["unused_columns"] == ["note"]
-    assert orders["misspelled"] == ["ip reads 'pi', which the tap's SCHEMA does not have."]
+    assert orders["misspelled"] == ["'ip' reads 'pi', which is not in the tap's SCHEMA."]
     records = orders["records"]
     counts = [records[name] for name in ("read", "sent", "filtered", "rejected")]
     assert counts == [4, 2, 1, 1]

@@ -87,9 +87,9 @@ def test_records(to_server: Launcher, server: FaultyServer) -> None:
     assert run.code == 0
     assert "Of 10 records, 5 would be sent, 1 filtered, 4 rejected." in run.stdout
     assert "no_identity (2)" in run.stdout
-    assert "invalid_event_time (1), event " in run.stdout
-    assert "event_time:" in run.stdout
-    assert "mapping_failed (1), event " in run.stdout
+    assert "invalid_event_time (1), first event: " in run.stdout
+    assert "column event_time" in run.stdout
+    assert "mapping_failed (1), first event: " in run.stdout
     assert '__filter__ (TypeError), key properties {"id":10}:' in run.stdout
     examples = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("  {")]
     assert len(examples) == 3
@@ -105,9 +105,9 @@ def test_a_misspelled_column(to_server: Launcher) -> None:
     """A column that the tap does not have is named, with the nearest that it has."""
     config = {"stream_maps": {"orders": {**MAP, "email": "emial", "ip": "zzz"}}, "pixel_id": 7}
     run = explain(to_server, schema("orders", COLUMNS), config={**config, "default_source": "web"})
-    assert "email reads 'emial'" in run.stdout
-    assert "is it 'email'?" in run.stdout
-    assert "ip reads 'zzz', which the tap's SCHEMA does not have." in run.stdout
+    assert "'email' reads 'emial'" in run.stdout
+    assert "did you mean 'email'?" in run.stdout
+    assert "'ip' reads 'zzz', which is not in the tap's SCHEMA." in run.stdout
 
 
 def test_a_column_that_no_event_has(to_server: Launcher) -> None:
@@ -115,7 +115,8 @@ def test_a_column_that_no_event_has(to_server: Launcher) -> None:
     config = {"stream_maps": {"orders": {**MAP, "pixel": "7", "note": None}}, "pixel_id": 7}
     run = explain(to_server, schema("orders", COLUMNS), config=config)
     wanted = (
-        "  The map of 'orders' has an unknown column 'pixel', which is not sent; is it 'pixel_id'?"
+        "  The map of 'orders' has an unknown column 'pixel', which is not sent; did you mean"
+        " 'pixel_id'?"
     )
     assert [line for line in run.stdout.splitlines() if "unknown column" in line] == [wanted]
 
@@ -149,7 +150,9 @@ def test_a_run_would_end(to_server: Launcher) -> None:
         config={**config, "default_source": "web"},
     )
     assert run.code == 1
-    assert "A run would end at a record: a mistake in the map of 'orders': ip reads" in run.stdout
+    assert (
+        "A run would fail at a record: the map of 'orders' has a mistake: 'ip' reads" in run.stdout
+    )
 
 
 def test_a_misspelled_path(to_server: Launcher) -> None:
@@ -166,10 +169,10 @@ def test_a_misspelled_path(to_server: Launcher) -> None:
     config = {"stream_maps": {"orders": {**MAP, **paths}}, "pixel_id": 7, "default_source": "web"}
     run = explain(to_server, schema("orders", COLUMNS, price=price), config=config)
     said = [line.strip() for line in run.stdout.splitlines() if " reads " in line]
-    does_not = "which the tap's SCHEMA does not have; is it"
+    does_not = "which is not in the tap's SCHEMA; did you mean"
     assert said == [
-        f"value reads 'price.shopMoney.amout', {does_not} 'price.shopMoney.amount'?",
-        f"ip reads 'price.shopMony.amount', {does_not} 'price.shopMoney.amount'?",
+        f"'value' reads 'price.shopMoney.amout', {does_not} 'price.shopMoney.amount'?",
+        f"'ip' reads 'price.shopMony.amount', {does_not} 'price.shopMoney.amount'?",
         f"user_agent reads 'emial', {does_not} 'email'?",
     ]
 
@@ -178,8 +181,11 @@ def test_a_misspelled_stream(to_server: Launcher) -> None:
     """A map whose stream does not come is named, with the nearest that does."""
     config = {"stream_maps": {"ordres": MAP, "__else__": None}, "pixel_id": 7}
     run = explain(to_server, schema("orders", COLUMNS), config=config)
-    assert "It is skipped: no map names it." in run.stdout
-    absent = "Stream ordres\n  A stream map names it, but it is not in the input; is it 'orders'?"
+    assert "No map names this stream, so a run skips it." in run.stdout
+    absent = (
+        "Stream ordres\n  A stream map names this stream, but the input has no such stream; did"
+        " you mean 'orders'?"
+    )
     assert absent in run.stdout
 
 
@@ -187,7 +193,7 @@ def test_what_a_stream_lacks(to_server: Launcher) -> None:
     """A stream that cannot give events is printed with what it lacks, and a map to start from."""
     run = explain(to_server, schema("orders", COLUMNS), config={})
     assert run.code == 1
-    assert "It cannot produce any event: it lacks event_time;" in run.stdout
+    assert "This stream cannot produce any event: it lacks event_time;" in run.stdout
     assert "stream_maps:\n    orders:\n      event_id: id" in run.stdout
     run = explain(to_server, schema("orders", COLUMNS), config={"stream_maps": {"orders": MAP}})
     assert "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and" in run.stdout
@@ -215,7 +221,7 @@ def test_a_stream_that_is_dropped_with_the_others(to_server: Launcher) -> None:
     of = sample("stripe_charges", time.time())
     config = {"stream_maps": {"orders": MAP, "__else__": None}, "pixel_id": 7}
     run = explain(to_server, schema(of.stream, of.record, of.keys), config=config)
-    assert "It is skipped: no map names it." in run.stdout
+    assert "No map names this stream, so a run skips it." in run.stdout
     assert "presets" not in run.stdout
 
 

@@ -199,4 +199,4 @@ def test_two_settings_of_one_file(target: Launcher) -> None:
     (target.folder / "sent.csv").symlink_to(LETTERS)
     run = target.run(schema(), *numbered(1), delivered_path="sent.csv")
     assert run.code == 2
-    assert "must not name the same file, not even through a link" in run.last_line
+    assert "name the same file through a link: give each" in run.last_line

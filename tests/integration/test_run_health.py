@@ -156,7 +156,7 @@ def test_a_file_that_cannot_be_read(target: Launcher) -> None:
     [
         (("--health",), {"history_path": ...}, "setting 'history_path' is not set"),
         (("--report", "x.html"), {"history_path": ...}, "setting 'history_path' is not set"),
-        (("--report",), {}, "--report does not know where to write"),
+        (("--report",), {}, "--report needs the path of a file"),
         (("--health",), {"customer_id": ...}, "customer_id"),
         (("--health",), {"timezone": "Mars/Olympus"}, "timezone"),
         (("--health", "--max-age=0"), {}, "max-age"),

@@ -123,7 +123,10 @@ def test_a_file_that_was_set_and_cannot_be_made(target: Launcher, sandbox: Sandb
     run.send(schema(), *orders(3), state(1)).close_input().wait()
     assert (run.code, run.states, sandbox.stats.requests) == (2, [], 0)
     # The folder may go away before the settings are checked.
-    early = "setting 'ledger_path' must name a file in a folder that exists"
+    early = (
+        "setting 'ledger_path' must name a file in a folder that exists: create the folder, or"
+        " correct the path"
+    )
     late = "ledger_path 'sub/ledger.sqlite' cannot be used: No such file or directory"
     assert early in run.log or late in run.log
 

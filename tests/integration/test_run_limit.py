@@ -69,10 +69,13 @@ def test_the_next_run_sends_the_rest(
     sent = [name for request in server.requests for name in request.ids]
     assert sent[:5] == first
     assert (len(sent), len(set(sent))) == (20 if ledger else 25, 20)
-    ending = "only what this run did not deliver, because the ledger knows the delivered events"
+    ending = (
+        "only the events that this run did not deliver, because the ledger contains the"
+        " delivered ones"
+    )
     (line,) = [line.text for line in canary.err if "'limit') is reached" in line.text]
-    ending = ending if ledger else "all of its events"
-    assert line.endswith(f"reads the whole input again and sends {ending}")
+    ending = ending if ledger else "every event, including those that this run delivered"
+    assert line.endswith(f"reads the whole input again, and sends {ending}")
 
 
 def test_rejections_do_not_count(to_server: Launcher, server: FaultyServer) -> None:

@@ -64,7 +64,7 @@ def test_never_an_event(
     run.wait()  # standard input is still open
     assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
     message = run.log[run.log.index("cannot produce") :]
-    lacks, _, rest = message.partition("columns are")
+    lacks, _, rest = message.partition("has these columns")
     assert all(re.search(rf"\b{name}\b", lacks) for name in missing)
     assert not any(re.search(rf"\b{name}\b", lacks) for name in there)
     listed = rest.partition("stream_maps:")[0]
@@ -162,9 +162,9 @@ def test_a_misspelled_column(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
     assert run.letters == []
     assert run.last_line == (
-        "a mistake in the map of 'public-orders': order_id reads 'legacyResourcId', which the tap's"
-        " SCHEMA does not have; is it 'legacyResourceId'? (To read a column that only some"
-        " records have, use get with its name in quotes.)"
+        "the map of 'public-orders' has a mistake: 'order_id' reads 'legacyResourcId', which is"
+        " not in the tap's SCHEMA; did you mean 'legacyResourceId'? To read a column that"
+        " only some records have, use get('name')."
     )
 
 
@@ -179,7 +179,10 @@ def test_a_column_that_no_event_has(target: Launcher, sandbox: Sandbox) -> None:
     )
     assert (run.code, sandbox.stats.accepted) == (0, 2)
     assert run.warnings == [
-        "the map of 'orders' has an unknown column 'valeu', which is not sent; is it 'value'?",
+        (
+            "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
+            " 'value'?"
+        ),
         "the map of 'orders' has an unknown column 'zzz', which is not sent",
     ]
 
@@ -194,7 +197,7 @@ def test_a_misspelled_stream(target: Launcher, sandbox: Sandbox, name: str) -> N
     run = target.run(schema(), order(1), state(1), stream_maps=maps)
     assert (run.code, sandbox.stats.accepted) == (0, 1)
     assert run.warnings == [
-        f"a stream map names '{name}', which is not in the input; is it 'orders'?"
+        f"a stream map names '{name}', but the input has no such stream; did you mean 'orders'?"
     ]
     both = {name: {"value": "value"}, "orders": {"value": "value"}}
     assert target.run(schema(), order(1), stream_maps=both).warnings == []

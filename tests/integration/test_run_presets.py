@@ -184,7 +184,7 @@ def test_a_preset_is_suggested(target: Launcher, sandbox: Sandbox, name: str) ->
     of = sample(name, time.time())
     done = target.run(*messages(of, of.record), default_source=...)
     assert done.code == 1
-    offer = f"`presets: {{{of.stream}: {name}}}` would do"
+    offer = f"`presets: {{{of.stream}: {name}}}`"
     assert offer in done.last_line
     assert f"`target-liveintent --preset {name}` shows" in done.last_line
     given = yaml.safe_load(offer.split("`")[1])
@@ -196,7 +196,7 @@ def test_what_a_preset_cannot_do(target: Launcher) -> None:
     """The pixel is the account's: a preset is suggested with it, and never twice."""
     of = sample("shopify", time.time())
     done = target.run(*messages(of), pixel_id=...)
-    assert "`presets: {orders: shopify}` would do, with pixel_id (column or" in done.last_line
+    assert "`presets: {orders: shopify}`, and also pixel_id (column or" in done.last_line
     done = target.run(*messages(of), presets={"orders": "shopify"}, pixel_id=...)
     assert done.code == 1
     assert "it lacks pixel_id (column or setting)" in done.log

@@ -262,7 +262,7 @@ def test_settings_that_contradict(target: Launcher, sandbox: Sandbox) -> None:
     for settings, said in (
         (
             {"ledger_url": "postgresql://x@h/d", "ledger_path": "l.sqlite"},
-            "setting 'ledger_url' replaces 'ledger_path', but both are set: remove one",
+            "settings 'ledger_path' and 'ledger_url' are both set: remove one of them",
         ),
         (
             {"ledger_url": "mysql://x:pw-4711@h/d"},

@@ -179,7 +179,7 @@ def test_letters_of_others(target: Launcher) -> None:
     shown = found(target, **NO_ACCOUNT)
     assert by_prospect(shown) == {"sends": 3}
     (note,) = shown["notes"]
-    assert note.startswith("customer_id is missing, ")
+    assert note.startswith("setting 'customer_id' is missing, ")
 
 
 def test_a_closed_window(target: Launcher) -> None:

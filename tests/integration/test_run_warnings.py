@@ -120,7 +120,7 @@ def test_a_timezone_that_is_never_used(
         assert bool(run.warnings) == is_warned_of
         if is_warned_of:
             assert (
-                "no effect on the event times of orders, because each time has its own"
+                "no effect on the event times of orders, because each of these times has its own"
                 in run.warnings[0]
             )
 
@@ -148,7 +148,7 @@ def test_a_tap_that_died(target: Launcher, messages: list[dict[str, Any]]) -> No
     run = target.run(*messages)
     assert run.code == 0
     (said,) = run.warnings
-    assert said.startswith("the input has neither a record nor a SCHEMA: ")
+    assert said.startswith("the input contains neither a record nor a SCHEMA, ")
 
 
 def test_a_tap_without_news(target: Launcher) -> None:
@@ -186,7 +186,10 @@ def test_a_misspelled_map_beside_others_that_are_dropped(target: Launcher) -> No
         stream_maps={"orders": MAP, "public-orders": MAP, "__else__": "__NULL__"},
     )
     assert run.warnings == [
-        "a stream map names 'public-orders', which is not in the input; is it 'public-ordrs'?"
+        (
+            "a stream map names 'public-orders', but the input has no such stream; did you mean"
+            " 'public-ordrs'?"
+        )
     ]
 
 

@@ -255,7 +255,7 @@ def test_explains_an_invalid_fault(sandbox: Sandbox, open_page: OpenPage) -> Non
         page.get_by_text("Script another fault").click()
         page.locator("#faults [name=kind]").select_option("refuse")
         page.get_by_role("button", name="Add fault").click()
-        expect(page.get_by_role("alert")).to_contain_text("must name an event")
+        expect(page.get_by_role("alert")).to_contain_text("needs `event_ids` or `where`")
     assert sandbox.faults == []
 
 

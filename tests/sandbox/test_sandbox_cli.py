@@ -70,8 +70,8 @@ def test_serves_until_a_signal(http: requests.Session, number: signal.Signals) -
 @pytest.mark.parametrize(
     ("arguments", "message"),
     [
-        (["--host", "0.0.0.0"], "host '0.0.0.0' is not loopback"),  # noqa: S104 - refused
-        (["--host", "example.com"], "host 'example.com' is not loopback"),
+        (["--host", "0.0.0.0"], "host '0.0.0.0' is not a loopback"),  # noqa: S104 - refused
+        (["--host", "example.com"], "host 'example.com' is not a loopback"),
         (["--customer-id", "x"], "customer ID 'x' does not match"),
     ],
 )

@@ -212,14 +212,14 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"kind": "status", "status": 500, "headers": {"Retry-After": 2}}, "Expected `str`"),
     ({"kind": "status", "status": 500, "headers": {"a b": "c"}}, "`a b` is not a valid header"),
     ({"kind": "status", "status": 500, "headers": {"a": "b\r\nc: d"}}, "not printable ASCII"),
-    ({"kind": "status", "status": 500, "headers": {"Content-Length": "1"}}, "server's to set"),
-    ({"kind": "status", "status": 204, "body": "x"}, "204 has no `body`"),
+    ({"kind": "status", "status": 500, "headers": {"Content-Length": "1"}}, "can set the header"),
+    ({"kind": "status", "status": 204, "body": "x"}, "204 cannot have a `body`"),
     ({"kind": "status", "status": 500, "times": 0}, "`int` >= 1"),
     ({"kind": "status", "status": 500, "probability": 1.5}, "`float` <= 1"),
     ({"kind": "status", "status": 500, "probability": 0}, "`float` > 0"),
     ({"kind": "latency", "seconds": -1}, "`float` >= 0"),
     ({"kind": "drop", "when": "later"}, "Invalid enum value 'later'"),
-    ({"kind": "refuse"}, "`event_ids` and `where` must name an event"),
+    ({"kind": "refuse"}, "needs `event_ids` or `where`"),
     ({"kind": "partial", "event_ids": []}, "length >= 1"),
 ]
 

@@ -84,11 +84,11 @@ def test_loopback(http: requests.Session, host: str) -> None:
 @pytest.mark.parametrize(
     ("options", "message"),
     [
-        ({"host": "0.0.0.0"}, "not loopback"),  # noqa: S104 - refused
-        ({"host": "::"}, "not loopback"),
-        ({"host": "192.0.2.1"}, "not loopback"),
-        ({"host": "example.com"}, "not loopback"),
-        ({"host": ""}, "not loopback"),
+        ({"host": "0.0.0.0"}, "not a loopback"),  # noqa: S104 - refused
+        ({"host": "::"}, "not a loopback"),
+        ({"host": "192.0.2.1"}, "not a loopback"),
+        ({"host": "example.com"}, "not a loopback"),
+        ({"host": ""}, "not a loopback"),
         ({"customer_id": "c-1b2c"}, "customer ID 'c-1b2c'"),
         ({"customer_id": "a-1b2c\n"}, "customer ID"),
     ],

@@ -154,8 +154,10 @@ def test_explain(spark: Spark, server: Recorder, folder: Path, given: dict[str, 
     said = spark.do("explain", sql=sql, options=given | {"history_path": None, "dry_run": False})
     lines = said.splitlines()
     assert "Stream orders" in lines
-    assert "  event_id         derived from the stream's name and key properties id" in lines
-    assert any(line.startswith("  email            the column of that name  (") for line in lines)
+    assert "  event_id         derived from the stream's name and the key properties id" in lines
+    assert any(
+        line.startswith("  email            the column of the same name  (") for line in lines
+    )
     assert "  Not used: note." in lines
     assert "  Of 200 records, 180 would be sent, 0 filtered, 20 rejected." in lines
     assert any(line.startswith("  invalid_event_time (20), event ") for line in lines)

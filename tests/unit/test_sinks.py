@@ -111,7 +111,7 @@ def test_missing_keys_fail_in_the_way_of_the_sdk(tmp_path: Path) -> None:
     """With `on_rejection` set to `fail`, a record without its keys raises the SDK's exception."""
     record = {"event_time": 1, "email": "ann@example.com"}
     sink = made(started(tmp_path, on_rejection="fail"))
-    with pytest.raises(MissingKeyPropertiesError, match="lacks key properties"):
+    with pytest.raises(MissingKeyPropertiesError, match="at least one of the key properties"):
         sink.process_record(record)
     target = started(tmp_path)
     made(target).process_record(record)
@@ -234,5 +234,5 @@ def test_a_run_without_a_stream_that_gives_events(tmp_path: Path) -> None:
     schema, record = map(json.dumps, messages)
     maps = {"orders": {"event_time": "event_time"}}
     started(tmp_path, stream_maps=maps).listen(io.StringIO(schema))
-    with pytest.raises(StreamMappingError, match=r"none of the streams in the input \(people\)"):
+    with pytest.raises(StreamMappingError, match=r"no stream in the input \(people\)"):
         started(tmp_path, stream_maps=maps).listen(io.StringIO(f"{schema}\n{record}"))

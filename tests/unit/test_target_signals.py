@@ -103,8 +103,9 @@ def test_the_last_line_of_a_replay_after_a_signal(
     monkeypatch.setattr(target, "listen", listen)
     with pytest.raises(SystemExit):
         target.process(None)
-    assert (
-        said[-1] == f"stopped by SIGTERM; keep the file, and pipe it in again (run {target.run_id})"
+    assert said[-1] == (
+        "stopped by SIGTERM; keep the file of dead letters, and pipe it in again (run"
+        f" {target.run_id})"
     )
 
 

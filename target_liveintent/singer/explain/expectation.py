@@ -69,8 +69,8 @@ def compare(inspector: Inspector, path: str) -> Expectation:
         )
     except (msgspec.DecodeError, UnicodeDecodeError):
         msg = (
-            f"the file '{path}' is not one that --expect has written, so it stays unchanged: delete"
-            " it, or give --expect another file"
+            f"the file '{path}' was not written by --expect, so it stays unchanged: delete the"
+            " file, or give --expect another one"
         )
         raise InputError(msg) from None
     expectation.difference = list(_difference(before, now, path))
@@ -103,7 +103,7 @@ def _read(path: str) -> bytes | None:
     except FileNotFoundError:
         return None
     except OSError as error:
-        msg = f"the file of --expect, '{path}', cannot be read: {error.strerror}"
+        msg = f"the file given to --expect, '{path}', cannot be read: {error.strerror}"
         raise StorageError(msg) from None
 
 
@@ -111,7 +111,7 @@ def _write(path: str, text: str) -> None:
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        msg = f"the file of --expect, '{path}', cannot be written: {error.strerror}"
+        msg = f"the file given to --expect, '{path}', cannot be written: {error.strerror}"
         raise StorageError(msg) from None
 
 

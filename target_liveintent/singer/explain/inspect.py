@@ -75,12 +75,12 @@ class Inspector:
         if self.records >= MAX_RECORDS:
             yield f"Only the first {MAX_RECORDS:,} records were read."
         if self.records and (limit := self._settings.limit):
-            yield f"The setting limit is ignored: a run would send {limit:,} events at most."
+            yield f"The setting limit is ignored: a run would send at most {limit:,} events."
         if unread:
             self.is_catalog = True
             for stream in _catalog(b"\n".join(unread)):
                 self._register(stream)
-            yield "The input is a catalog: it has no records to try the maps on."
+            yield "The input is a catalog, so there are no records to test the maps with."
         self._convert()
 
     def _read_stream(self, source: IO[str]) -> list[bytes]:

@@ -80,7 +80,9 @@ def _example(one: Example) -> str:
 
 def _name(one: Addressee) -> str:
     if one.customer_id is None and one.api_host is None and one.pixel_id is None:
-        return "unknown account: there was no usable pixel, or an older version wrote them"
+        return (
+            "unknown account: there was no usable pixel, or an older version wrote the dead letters"
+        )
     host = f" at {one.api_host}" if one.api_host else ""
     pixel = f", pixel {one.pixel_id}" if one.pixel_id else ""
     return f"{one.customer_id}{host}{pixel}"
@@ -105,6 +107,6 @@ def _not_shown(found: DeadLetters) -> Iterator[str]:
     if others.unfinished:
         yield (
             f"Incomplete last lines, which are not shown: {others.unfinished:,}. A run is still"
-            " writing them, or crashed while it wrote them. After a crash, the tap sends these"
-            " records again."
+            " writing these lines, or crashed while writing them. After a crash, the tap sends"
+            " these records again."
         )

@@ -27,8 +27,8 @@ _OTHERS = "(others)"
 _LONGEST_TEXT = 300
 """Characters of a value that are shown."""
 _UNKNOWN = (
-    "This version does not know the reason: a newer one wrote the dead letter, or somebody has"
-    " edited it."
+    "This version does not know the reason: a newer version wrote the dead letter, or somebody"
+    " has edited the dead letter."
 )
 _ADDRESSEE = ("customer_id", "api_host", "pixel_id")
 _Named = tuple[str | None, str | None, str | None]

@@ -158,8 +158,8 @@ def test_texts() -> None:
 @pytest.mark.parametrize(
     ("name", "text", "wanted"),
     [
-        ("pixel_id", SECRET, "an integer and at least 1 and at most 9223372036854775807"),
-        ("max_retry_seconds", "1.5", "an integer and at least 0"),
+        ("pixel_id", SECRET, "an integer from 1 to 9223372036854775807"),
+        ("max_retry_seconds", "1.5", "an integer of at least 0"),
         ("dry_run", "maybe", "a boolean"),
         ("stream_maps", "{", "an object"),
         ("stream_maps", "[" * 100_000, "an object"),

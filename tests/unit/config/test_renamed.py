@@ -23,8 +23,8 @@ DEFAULTS = {
 """What Meltano gives the target, whatever the user has set."""
 WARNING = "setting 'on_invalid' has a new name: use 'on_rejection' instead"
 CONTRADICTION = (
-    "setting 'on_invalid' is the old name of 'on_rejection', and their values differ: remove"
-    " 'on_invalid'"
+    "settings 'on_invalid' and 'on_rejection' are the old and the new name of one setting, but"
+    " their values differ: remove 'on_invalid'"
 )
 
 

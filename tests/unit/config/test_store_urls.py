@@ -58,14 +58,16 @@ def test_files_on_this_machine(name: str) -> None:
     """A path is shorter, and is handled as a file."""
     (line,) = problems({**GOOD, name: "file:///a/b.html"})
     assert line == (
-        f"setting '{name}' names a file on this machine: give its path, without file://"
+        f"setting '{name}' names a file on this machine: give the path of the file, without file://"
     )
 
 
 @pytest.mark.parametrize("name", ["ledger_path", "metrics_path"])
 def test_settings_that_take_no_url(name: str) -> None:
     (line,) = problems({**GOOD, "ledger": True, name: "s3://bucket/x"})
-    assert line.startswith(f"setting '{name}' must name a file on this machine; only ")
+    assert line.startswith(
+        f"setting '{name}' must name a file on this machine, and cannot be a URL. "
+    )
     assert "bucket" not in line
 
 
@@ -74,4 +76,4 @@ def test_the_same_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Non
     monkeypatch.chdir(tmp_path)
     given = {"dead_letter_path": "s3://bucket/a", "delivered_path": "s3://bucket/a/"}
     (line,) = problems({**GOOD, **given})
-    assert "'dead_letter_path' and 'delivered_path' must not name the same file" in line
+    assert "'dead_letter_path' and 'delivered_path' name the same file" in line

@@ -31,9 +31,9 @@ from target_liveintent.singer.stream_maps import StreamMaps
 @pytest.mark.parametrize(
     ("name", "known", "hint"),
     [
-        ("ordres", ["orders", "people"], "; is it 'orders'?"),
-        ("ORDERS", ["orders"], "; is it 'orders'?"),
-        ("orders", ["Orders"], "; is it 'Orders'?"),
+        ("ordres", ["orders", "people"], "; did you mean 'orders'?"),
+        ("ORDERS", ["orders"], "; did you mean 'orders'?"),
+        ("orders", ["Orders"], "; did you mean 'Orders'?"),
         ("orders", ["people"], ""),
         ("orders", [], ""),
     ],
@@ -46,11 +46,11 @@ def test_did_you_mean(name: str, known: list[str], hint: str) -> None:
 @pytest.mark.parametrize(
     ("name", "known", "hint"),
     [
-        ("guest_mial", ["guest_name", "guest_mail"], "; is it 'guest_mail'?"),
+        ("guest_mial", ["guest_name", "guest_mail"], "; did you mean 'guest_mail'?"),
         ("guest_email", ["guest_name"], ""),
-        ("created", ["created_at"], "; is it 'created_at'?"),
-        ("createdAt", ["created_at"], "; is it 'created_at'?"),
-        ("__", ["_"], "; is it '_'?"),
+        ("created", ["created_at"], "; did you mean 'created_at'?"),
+        ("createdAt", ["created_at"], "; did you mean 'created_at'?"),
+        ("__", ["_"], "; did you mean '_'?"),
     ],
 )
 def test_the_same_beginning_is_no_similarity(name: str, known: list[str], hint: str) -> None:
@@ -71,8 +71,8 @@ def test_the_same_beginning_is_no_similarity(name: str, known: list[str], hint: 
 )
 def test_misspelled_streams(name: str, known: str) -> None:
     """A letter, the case or the schema before it may be wrong."""
-    assert did_you_mean_stream(name, [known]) == f"; is it '{known}'?"
-    assert did_you_mean_stream(known, [name]) == f"; is it '{name}'?"
+    assert did_you_mean_stream(name, [known]) == f"; did you mean '{known}'?"
+    assert did_you_mean_stream(known, [name]) == f"; did you mean '{name}'?"
 
 
 @pytest.mark.parametrize(
@@ -108,9 +108,9 @@ PRICE = {"type": "object", "properties": {"amount": {}, "any": {"type": "object"
 @pytest.mark.parametrize(
     ("path", "hint"),
     [
-        ("price.amout", "; is it 'price.amount'?"),
-        ("price.amout.x", "; is it 'price.amount.x'?"),
-        ("prise.amount", "; is it 'price.amount'?"),
+        ("price.amout", "; did you mean 'price.amount'?"),
+        ("price.amout.x", "; did you mean 'price.amount.x'?"),
+        ("prise.amount", "; did you mean 'price.amount'?"),
         ("zzz", "."),
         ("price.0", "."),
     ],
@@ -123,7 +123,7 @@ def test_unknown_reads(path: str, hint: str) -> None:
     schema = {"type": "object", "properties": {"price": PRICE}}
     for closed in (schema, {**schema, "additionalProperties": False}):
         assert unknown(f"get('{path}')", closed) == [
-            f"value reads '{path}', which the tap's SCHEMA does not have{hint}"
+            f"'value' reads '{path}', which is not in the tap's SCHEMA{hint}"
         ]
 
 
@@ -179,10 +179,13 @@ def test_unknown_columns() -> None:
     """A column that no event has is named; the API's own spelling is known."""
     said = list(unknown_columns("orders", ["value", "eventId", "valeu", "event_date", "zzz"]))
     assert said == [
-        "the map of 'orders' has an unknown column 'valeu', which is not sent; is it 'value'?",
         (
-            "the map of 'orders' has an unknown column 'event_date', which is not sent; is it"
-            " 'event_time'?"
+            "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
+            " 'value'?"
+        ),
+        (
+            "the map of 'orders' has an unknown column 'event_date', which is not sent; did you"
+            " mean 'event_time'?"
         ),
         "the map of 'orders' has an unknown column 'zzz', which is not sent",
     ]
@@ -191,7 +194,7 @@ def test_unknown_columns() -> None:
 def test_absent_streams() -> None:
     """A stream that did not come is similar only to streams that no map names."""
     assert list(absent_streams(["orders", "order*"], ["orders"])) == []
-    assert list(absent_streams(["ordres"], ["orders"])) == [("ordres", "; is it 'orders'?")]
+    assert list(absent_streams(["ordres"], ["orders"])) == [("ordres", "; did you mean 'orders'?")]
     assert list(absent_streams(["ordres", "orders"], ["orders"])) == [("ordres", "")]
     assert list(absent_streams(["ordres", "ord*"], ["orders"])) == [("ordres", "")]
     assert list(absent_streams(["public-users"], ["public-orders"])) == [("public-users", "")]
@@ -215,7 +218,7 @@ def test_a_preset_is_advised(name: str) -> None:
     bare = DEFAULTS._replace(pixel_id=None)
     advice = advise_map("shop.orders", columns, ["id"], bare, in_use=False)
     assert f"`presets: {{shop\\.orders: {name}}}`" in advice
-    assert "with pixel_id" in advice
+    assert "and also pixel_id" in advice
     advice = advise_map("orders", columns, ["id"], bare, in_use=True)
     assert advice == f"A map to start from:\n{suggest_map('orders', columns, ['id'])}"
 

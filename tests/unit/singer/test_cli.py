@@ -291,7 +291,7 @@ def test_explain_checks_the_settings(
     path = tmp_path / "token"
     path.write_text("t0ken")
     assert explained(target, capsys, {"auth_token_path": str(path)})
-    with pytest.raises(ConfigurationError, match="but both are set: remove one"):
+    with pytest.raises(ConfigurationError, match="are both set: remove one"):
         explained(target, capsys, {"auth_token_path": str(path), "auth_token": "t0ken"})
 
 
@@ -300,43 +300,46 @@ def test_explain_checks_the_settings(
     [
         (
             {"explained": True, "letters_path": ""},
-            "--explain and --dead-letters cannot be combined: give one of them",
+            "--explain and --dead-letters cannot be combined: give only one of them",
         ),
         (
             {"about": True, "preset": "shopify", "letters_path": "x"},
-            "--about and --preset and --dead-letters cannot be combined: give one of them",
+            "--about and --preset and --dead-letters cannot be combined: give only one of them",
         ),
         (
             {"letters_path": "", "about_format": "markdown"},
-            "--dead-letters does not support the format markdown; it supports json",
+            "--dead-letters does not support the format markdown: use json",
         ),
         (
             {"explained": True, "about_format": "markdown"},
-            "--explain does not support the format markdown; it supports json",
+            "--explain does not support the format markdown: use json",
         ),
         (
             {"page_path": "", "about_format": "markdown"},
-            "--report does not support the format markdown; it supports text and json",
+            "--report does not support the format markdown: use text or json",
         ),
         (
             {"health": True, "about_format": "json"},
-            "--health does not support the format json; it supports no format",
+            "--health does not support the format json: remove --format",
         ),
         (
             {"page_path": "x", "about_format": "text"},
             (
-                "--report with --format prints the report and writes no file: remove the path after"
-                " --report"
+                "with --format, --report prints the report and writes no file: remove the path"
+                " after --report"
             ),
         ),
-        ({"page_path": "", "max_age": 2.0}, "--max-age works only with --health: give both"),
+        (
+            {"page_path": "", "max_age": 2.0},
+            ("--max-age works only with --health: give both options"),
+        ),
         (
             {"page_path": "", "health": True},
-            "--report and --health cannot be combined: give one of them",
+            "--report and --health cannot be combined: give only one of them",
         ),
         (
             {"letters_path": "", "expected": "x"},
-            "--expect works only with --explain: give both",
+            "--expect works only with --explain: give both options",
         ),
         (
             {"letters_path": "", "file_input": io.StringIO()},

@@ -349,10 +349,10 @@ def test_a_schema_changes_the_columns() -> None:
 @pytest.mark.parametrize(
     ("line", "said"),
     [
-        ('{"type":"RECORD","record":{}}', "a RECORD message without a stream"),
-        ('{"type":"RECORD","stream":"","record":{}}', "a RECORD message without a stream"),
-        ('{"type":"RECORD","stream":"a\\nb","record":{}}', "name cannot be printed"),
-        ('{"type":"RECORD","stream":"s"}', "a RECORD message without a record"),
+        ('{"type":"RECORD","record":{}}', "the RECORD message has no stream"),
+        ('{"type":"RECORD","stream":"","record":{}}', "the RECORD message has no stream"),
+        ('{"type":"RECORD","stream":"a\\nb","record":{}}', "characters that cannot be printed"),
+        ('{"type":"RECORD","stream":"s"}', "the RECORD message has no record"),
         ('{"type":"RECORD","stream":"s","record":null}', "not a valid Singer message"),
     ],
 )

@@ -244,8 +244,8 @@ def test_an_unknown_name(expression: str) -> None:
         with pytest.raises(StreamMappingError) as raised:
             own.transform(copy.deepcopy(RECORD))
         said = str(raised.value)
-        assert f"the map of 'orders': {column} reads 'emial', which the tap's SCHEMA does" in said
-        assert "is it 'email'?" in said
+        assert f"the map of 'orders' has a mistake: '{column}' reads 'emial', which is" in said
+        assert "did you mean 'email'?" in said
         assert "get('emial')" not in said  # That would hide the mistake.
         assert raised.value.__suppress_context__
 

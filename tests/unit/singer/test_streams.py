@@ -96,7 +96,7 @@ def test_a_record_without_its_schema() -> None:
     """A stream that has not come is an error of the tap, before and after other streams."""
     found = Registered()
     found.send("orders")
-    with pytest.raises(RecordsWithoutSchemaException, match="stream 'returns' has a record"):
+    with pytest.raises(RecordsWithoutSchemaException, match="a record of stream 'returns' before"):
         found.streams.sinks["returns"]
     assert list(found.streams.sinks) == ["orders"]
 
@@ -118,13 +118,22 @@ def test_the_columns_of_a_stream() -> None:
 @pytest.mark.parametrize(
     ("message", "said"),
     [
-        (schema(None), "a SCHEMA message without a stream"),
-        (schema(""), "a SCHEMA message without a stream"),
-        (schema("a\nb"), "whose stream's name cannot be printed"),
-        (Message("SCHEMA", "orders"), "the SCHEMA of stream 'orders' has no properties"),
+        (schema(None), "the SCHEMA message has no stream"),
+        (schema(""), "the SCHEMA message has no stream"),
+        (schema("a\nb"), "contains characters that cannot be printed"),
+        (
+            Message("SCHEMA", "orders"),
+            (
+                "the SCHEMA of stream 'orders' has no properties: select at least one column in the"
+                " tap"
+            ),
+        ),
         (
             Message("SCHEMA", "orders", schema=msgspec.Raw(b'{"properties": []}')),
-            "the SCHEMA of stream 'orders' has no properties",
+            (
+                "the SCHEMA of stream 'orders' has no properties: select at least one column in the"
+                " tap"
+            ),
         ),
         (Message("SCHEMA", "orders", schema=msgspec.Raw(b"[]")), "not a valid Singer message"),
         (
@@ -153,7 +162,9 @@ def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
     with pytest.raises(StreamMappingError) as raised:
         found.send("people", ("id", "mail"))
     assert "stream 'people' cannot produce any event: it lacks event_time;" in str(raised.value)
-    assert "Its columns are: id, mail. A map to start from:\nstream_maps:" in str(raised.value)
+    assert "The stream has these columns: id, mail. A map to start from:\nstream_maps:" in str(
+        raised.value
+    )
     assert found.made == []
     assert not found.streams.has_events
 
@@ -174,7 +185,7 @@ def test_skipped_streams_are_warned_about_once(caplog: pytest.LogCaptureFixture)
     found.send("ordres", ("id", "y"))
     found.send("people", ("id",))
     assert caplog.messages == [
-        "stream 'ordres' is skipped: no stream map names it; is it 'orders'?",
+        "stream 'ordres' is skipped: no stream map names it; did you mean 'orders'?",
         "stream 'people' is skipped: no stream map names it",
     ]
     assert [sink.gives_events for sink in found.made] == [False] * 3
@@ -232,7 +243,7 @@ def test_dead_letters_and_the_test_of_meltano() -> None:
 def test_delivered_events_are_refused() -> None:
     """They would be sent again, whatever the settings say of other streams."""
     for maps in ({}, {"__else__": "__NULL__"}, {DELIVERED_EVENTS: {}}):
-        with pytest.raises(InputError, match="LiveIntent already has the events of its stream"):
+        with pytest.raises(InputError, match="LiveIntent already has the events in its stream"):
             Registered(maps).send(DELIVERED_EVENTS)
 
 
@@ -242,7 +253,10 @@ def test_misspelled_columns_are_warned_about_once(caplog: pytest.LogCaptureFixtu
     found.send("orders", ("created", "mail", "id"))
     found.send("orders", ("created", "mail", "id", "more"))
     assert caplog.messages == [
-        "the map of 'orders' has an unknown column 'valeu', which is not sent; is it 'value'?"
+        (
+            "the map of 'orders' has an unknown column 'valeu', which is not sent; did you mean"
+            " 'value'?"
+        )
     ]
 
 
@@ -252,7 +266,7 @@ def test_misspelled_paths_are_warned_about_once(caplog: pytest.LogCaptureFixture
     found = Registered({"orders": maps})
     for columns in (("created", "id"), ("created", "guest_mail"), ("created", "guest_mail")):
         found.send("orders", columns)
-    reads = "in the map of 'orders', {} reads '{}', which the tap's SCHEMA does not have."
+    reads = "in the map of 'orders', '{}' reads '{}', which is not in the tap's SCHEMA."
     assert caplog.messages == [
         reads.format("email", "guest_mial"),
         reads.format("value", "total.amout"),
@@ -266,8 +280,8 @@ def test_misspelled_paths_get_a_hint(caplog: pytest.LogCaptureFixture) -> None:
     found.send("orders", ("created", "guest_name", "guest_mail"))
     assert caplog.messages == [
         (
-            "in the map of 'copy', email reads 'guest_mial', which the tap's SCHEMA does not have;"
-            " is it 'guest_mail'?"
+            "in the map of 'copy', 'email' reads 'guest_mial', which is not in the tap's SCHEMA;"
+            " did you mean 'guest_mail'?"
         )
     ]
 
@@ -284,8 +298,8 @@ def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture
     )
     assert caplog.messages == [
         (
-            "in the map of 'orders', order_id reads 'numbr', which the tap's SCHEMA does not have;"
-            " is it 'number'?"
+            "in the map of 'orders', 'order_id' reads 'numbr', which is not in the tap's SCHEMA;"
+            " did you mean 'number'?"
         )
     ]
 
@@ -295,8 +309,8 @@ def test_a_preset_that_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
     Registered(presets={"orders": "postgres_orders"}).send("orders", ("id", "ordered", "email"))
     assert caplog.messages == [
         (
-            f"in the map of 'orders', event_time reads '{column}', which the tap's SCHEMA does not"
-            " have."
+            f"in the map of 'orders', 'event_time' reads '{column}', which is not in the tap's"
+            " SCHEMA."
         )
         for column in ("created_at", "paid_at")
     ]
@@ -309,7 +323,7 @@ def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:
     found.streams.warn_of_absent_streams()
     found.streams.warn_of_absent_streams()
     assert caplog.messages == [
-        "a stream map names 'ordres', which is not in the input; is it 'orders'?"
+        "a stream map names 'ordres', but the input has no such stream; did you mean 'orders'?"
     ]
 
 
@@ -320,6 +334,6 @@ def test_a_run_without_mapped_streams() -> None:
     with pytest.raises(StreamMappingError) as raised:
         found.streams.fail_unmapped()
     assert str(raised.value) == (
-        "none of the streams in the input (people) is mapped to events;"
-        " the stream maps are for: orders, x*"
+        "no stream in the input (people) is mapped to events. The stream maps name only these"
+        " streams: orders, x*"
     )

@@ -67,8 +67,8 @@ def test_a_frame(capsys: pytest.CaptureFixture[str]) -> None:
         "stream 'orders' has a column 'user_agnt', which is not an event column and is ignored."
         " Did you mean 'user_agent'?"
     )
-    assert "  event_id         derived from the stream's name and key properties id" in lines
-    assert "  value            the column of that name" in lines
+    assert "  event_id         derived from the stream's name and the key properties id" in lines
+    assert "  value            the column of the same name" in lines
     assert "  Not used: note, user_agnt." in lines
     assert "  Of 3 records, 3 would be sent, 0 filtered, 0 rejected." in lines
     assert not any("ann@" in line for line in lines)

@@ -107,6 +107,6 @@ def test_many_differences(path: Path) -> None:
 def test_a_file_of_another_kind(path: Path, text: str) -> None:
     """It is named, and not replaced."""
     path.write_bytes(text.encode("latin-1"))
-    with pytest.raises(InputError, match="is not one that --expect has written"):
+    with pytest.raises(InputError, match="was not written by --expect"):
         compare(inspected({}), str(path))
     assert path.read_bytes() == text.encode("latin-1")

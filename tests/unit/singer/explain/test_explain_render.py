@@ -48,9 +48,9 @@ def printed(*columns: str) -> dict[str, str]:
 def test_what_is_never_sent() -> None:
     """An address and a consent are marked, because they stay here."""
     found = printed("event_time", "email", "consent", "value")
-    assert found["email"] == "the column of that name  (normalized and hashed, never sent)"
-    assert found["consent"] == "the column of that name  (never sent)"
-    assert found["value"] == "the column of that name"
+    assert found["email"] == "the column of the same name  (normalized and hashed, never sent)"
+    assert found["consent"] == "the column of the same name  (never sent)"
+    assert found["value"] == "the column of the same name"
 
 
 def test_the_decision_id_of_a_page() -> None:
@@ -58,7 +58,7 @@ def test_the_decision_id_of_a_page() -> None:
     found = printed("event_time", "email", "source_url")
     assert found["decision_id"] == "li_did of source_url"
     found = printed("event_time", "decision_id", "source_url")
-    assert found["decision_id"] == "the column of that name, else li_did of source_url"
+    assert found["decision_id"] == "the column of the same name, else li_did of source_url"
     found = printed("event_time", "email")
     assert "decision_id" in found["Empty:"].split(", ")
 
@@ -66,14 +66,14 @@ def test_the_decision_id_of_a_page() -> None:
 def test_what_a_stream_lacks() -> None:
     """Only a stream that cannot produce any event is said to lack something."""
     given = ("email", "pixel_id", "source")
-    lacks = "  It cannot produce any event: it lacks event_time."
+    lacks = "  This stream cannot produce any event: it lacks event_time."
     assert lacks in paragraph(*given)
     assert not [line for line in paragraph("event_time", *given) if "cannot produce" in line]
 
 
 @pytest.mark.parametrize(
     ("keys", "derived"),
-    [((), "the whole mapped record"), (("id", "line"), "key properties id, line")],
+    [((), "the whole mapped record"), (("id", "line"), "the key properties id, line")],
 )
 def test_what_an_event_id_is_derived_from(keys: Sequence[str], derived: str) -> None:
     """Without a column for it, an event ID comes from the key properties, or else from all."""
@@ -120,7 +120,7 @@ def test_rejected_records() -> None:
     source = io.StringIO("\n".join(map(json.dumps, messages)))
     found = [*as_lines(explain(source, settings, StreamMaps({}, {}), {}))]
     place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 2 rejected.")
-    assert found[place + 1].startswith("  missing_event_time (2), event ")
+    assert found[place + 1].startswith("  missing_event_time (2), first event: ")
     assert found[place + 2] == f"    {REASONS['missing_event_time'].meaning}"
 
 
@@ -166,7 +166,7 @@ def test_dead_letters() -> None:
     said = "Of 5 records, 1 would be sent, 0 filtered, 1 rejected, 1 dropped, 2 left in the file."
     assert said in found
     for reason in ("other_account", "unconfirmed", "expired", "missing_event_time"):
-        assert f"  {reason} (1), event " in found
+        assert f"  {reason} (1), first event: " in found
     assert not re.search(r"\bmap", found, re.IGNORECASE)
 
 
@@ -188,7 +188,7 @@ def test_what_fills_a_field() -> None:
     found = paragraph("created", "email", event_time=expression, email="emial")
     assert "  event_time       (get('created') or created)" in found
     assert "  email            emial  (normalized and hashed, never sent)" in found
-    wrong = "  email reads 'emial', which the tap's SCHEMA does not have; is it 'email'?"
+    wrong = "  'email' reads 'emial', which is not in the tap's SCHEMA; did you mean 'email'?"
     assert wrong in found
 
 
@@ -232,7 +232,7 @@ def test_every_field_is_documented(tmp_path: Path) -> None:
 
 def test_deleted_rows() -> None:
     """They are said to be dropped where the tap marks them, unless the map reads the mark."""
-    said = "  deleted rows     dropped, by _sdc_deleted_at"
+    said = "  deleted rows     dropped, if _sdc_deleted_at has a value"
     given = {"event_time": "event_time", "email": "email"}
     found = paragraph("event_time", "email", "_sdc_deleted_at", **given)
     assert said in found
@@ -269,5 +269,5 @@ def test_dropped_records() -> None:
     found = [*as_lines(explain(source, settings, StreamMaps(maps, {}), {}))]
     place = found.index("  Of 2 records, 0 would be sent, 0 filtered, 1 rejected, 1 dropped.")
     (dropped,) = [line for line in found[place:] if line.startswith("  deleted (1), ")]
-    assert dropped.endswith(" first, _sdc_deleted_at:")
+    assert dropped.endswith(", column _sdc_deleted_at")
     assert not [line for line in found if "is empty in all" in line]

@@ -103,11 +103,12 @@ def test_what_is_printed() -> None:
         "  a-1b2c at api.example.com, pixel 5: 1,000\n"
         "  a-1b2c at api.example.com: 4\n"
         "  (others): 1\n"
-        "  unknown account: there was no usable pixel, or an older version wrote them: 1\n"
+        "  unknown account: there was no usable pixel, or an older version wrote the"
+        " dead letters: 1\n"
         "Lines that are not dead letters and are not shown: 2. The first one is line 9 of"
         " 'x.singer'.\n"
-        "Incomplete last lines, which are not shown: 1. A run is still writing them, or crashed"
-        " while it wrote them. After a crash, the tap sends these records again."
+        "Incomplete last lines, which are not shown: 1. A run is still writing these lines, or"
+        " crashed while writing them. After a crash, the tap sends these records again."
     )
 
 
