@@ -90,7 +90,7 @@ def test_records(to_server: Launcher, server: FaultyServer) -> None:
     assert "invalid_event_time (1), first event: " in run.stdout
     assert "column event_time" in run.stdout
     assert "mapping_failed (1), first event: " in run.stdout
-    assert '__filter__ (TypeError), key properties {"id":10}:' in run.stdout
+    assert '__filter__ (TypeError), key properties {"id":10}' in run.stdout
     examples = [json.loads(line) for line in run.stdout.splitlines() if line.startswith("  {")]
     assert len(examples) == 3
     assert [len(event["userData"]["md5"]) for event in examples] == [7] * 3
@@ -173,7 +173,7 @@ def test_a_misspelled_path(to_server: Launcher) -> None:
     assert said == [
         f"'value' reads 'price.shopMoney.amout', {does_not} 'price.shopMoney.amount'?",
         f"'ip' reads 'price.shopMony.amount', {does_not} 'price.shopMoney.amount'?",
-        f"user_agent reads 'emial', {does_not} 'email'?",
+        f"'user_agent' reads 'emial', {does_not} 'email'?",
     ]
 
 

@@ -186,7 +186,7 @@ def test_a_preset_is_suggested(target: Launcher, sandbox: Sandbox, name: str) ->
     assert done.code == 1
     offer = f"`presets: {{{of.stream}: {name}}}`"
     assert offer in done.last_line
-    assert f"`target-liveintent --preset {name}` shows" in done.last_line
+    assert f"`target-liveintent --preset {name}`." in done.last_line
     given = yaml.safe_load(offer.split("`")[1])
     assert run(target, of, name, of.record, **given).code == 0
     assert arrived(sandbox) == [of.event]
