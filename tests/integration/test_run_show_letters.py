@@ -85,7 +85,8 @@ def test_text(target: Launcher) -> None:
     for line in (
         "invalid_event_time: 2",
         (
-            "  The event time cannot be read. Map `event_time` to an ISO 8601 time, or to Unix seconds, milliseconds"
+            "  The event time cannot be read. Map `event_time` to an ISO 8601"
+            " time, or to Unix seconds, milliseconds"
             " or microseconds."
         ),
         "no_identity: 1",
