@@ -144,10 +144,10 @@ class Settings:
     )
     max_dead_letter_percent: int = setting(
         "The highest percentage of records that may become dead letters. If there are more, a run"
-        " of 100 records or more fails at its end, and a run of 1,000 records or more at the next"
-        " STATE. A run also fails if it delivers nothing and ten records became dead letters. The"
-        " value 100 turns both rules off. Records without an identity and events that are too old"
-        " do not count.",
+        " of 100 records or more fails at its end, and a run of 1,000 records or more fails at the"
+        " next STATE. A run also fails if it delivers nothing and ten records became dead letters."
+        " The value 100 turns both rules off. Records without an identity and events that are too"
+        " old do not count.",
         default=50,
         minimum=0,
         maximum=100,

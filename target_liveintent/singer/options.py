@@ -72,8 +72,8 @@ def own_options() -> list[click.Option]:
             ["--health"],
             is_flag=True,
             help="Print one line that says whether everything is normal, according to the history"
-            " of runs. The exit code is 3 if the last run failed, something is unusual, or there"
-            " are more dead letters than usual.",
+            " of runs. The exit code is 3 if the last run failed, if something is unusual, or if"
+            " there are more dead letters than usual.",
         ),
         click.Option(
             ["--max-age"],

@@ -34,8 +34,8 @@ OWN = {
     " event IDs depend on it. If the target also sends the same records from a tap, use the"
     " name that the tap gives to their stream. Required.",
     "key_properties": "The columns that identify a record, separated by commas. If there is no"
-    " column `event_id`, event IDs are derived from these columns. If there is neither, event IDs"
-    " are derived from the whole record.",
+    " column `event_id`, event IDs are derived from these columns. Without this"
+    " column and without this option, event IDs are derived from the whole record.",
     "concurrent_tasks": "How many tasks of the write may run at the same time. Set this to the"
     " number of cores that Spark uses for the write. The tasks share `max_concurrent_requests`"
     " and `max_requests_per_minute`, and each task may make at least one request. Without this"
