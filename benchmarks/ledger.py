@@ -76,7 +76,8 @@ def table() -> str:
     lines = [
         where,
         "",
-        "| ledger | events by time | the ledger adds | events in any order | the ledger adds |",
+        "| ledger | events in order of time | the ledger adds | events in any order"
+        " | the ledger adds |",
         "| --- | --- | --- | --- | --- |",
     ]
     names = {
