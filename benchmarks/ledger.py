@@ -71,12 +71,12 @@ def table() -> str:
     machine = measured.machine
     where = (
         f"Measured on {machine.date}, with Python {machine.python}, on {machine.cores} cores of an"
-        f" {machine.cpu}: CPU time of an event, over {measured.events:,} events."
+        f" {machine.cpu}: CPU time per event, in runs of {measured.events:,} events."
     )
     lines = [
         where,
         "",
-        "| ledger | events by time | the ledger adds | events in any order | the ledger adds |",
+        "| ledger | rows in time order | the ledger adds | rows in any order | the ledger adds |",
         "| --- | --- | --- | --- | --- |",
     ]
     names = {

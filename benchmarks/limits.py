@@ -60,20 +60,26 @@ CASES = {
     "40": _paced("40 a second", 40, 200, 1.35, 25),
     "bursts": _paced("20 a second, in bursts of 20", 20, 200, 1.5, 20, burst=20),
     "1": _paced("1 a second", 1, 60, 1.6, 25),
-    "1-8": _paced("the same, 8 in flight", 1, 60, 1.6, 25, max_concurrent_requests=8),
-    "1-32": _paced("the same, 32 in flight", 1, 60, 1.6, 25, max_concurrent_requests=32),
+    "1-8": _paced("the same, at most 8 in flight", 1, 60, 1.6, 25, max_concurrent_requests=8),
+    "1-32": _paced("the same, at most 32 in flight", 1, 60, 1.6, 25, max_concurrent_requests=32),
     "long": _paced(
-        "the same, 32 in flight", 1, 600, 1.6, 25, is_long=True, max_concurrent_requests=32
+        "the same, at most 32 in flight", 1, 600, 1.6, 25, is_long=True, max_concurrent_requests=32
     ),
     "1-1": _paced("1 a second, `Retry-After: 1`", 1, 30, 1.6, 40, retry_after="1"),
     "1-30": _paced("1 a second, `Retry-After: 30`", 1, 30, retry_after="30"),
-    "503": _paced("1 in 2 seconds, 503, budget 20 s", 0.5, 40, 1.6, 50, **_SLOW),
+    "503": _paced(
+        "1 in 2 seconds (refusals are 503); `max_retry_seconds` is 20", 0.5, 40, 1.6, 50, **_SLOW
+    ),
     "503-5": _paced("the same, `Retry-After: 5`", 0.5, 40, 2.0, 50, retry_after="5", **_SLOW),
     "connections": Case(
-        "4 connections at a time, 50 ms", Limit(connections=4), 800, 800 / 4 * 0.05, latency=0.05
+        "4 connections at a time, with answers after 50 ms",
+        Limit(connections=4),
+        800,
+        800 / 4 * 0.05,
+        latency=0.05,
     ),
     "queue": Case(
-        "4 served at a time, 50 ms; the rest queue",
+        "everything, but serves 4 at a time (50 ms each); the others wait",
         Limit(),
         800,
         800 / 4 * 0.05,
@@ -81,7 +87,14 @@ CASES = {
         latency=0.05,
         workers=4,
     ),
-    "open": Case("everything, 100 ms", Limit(), 1_500, 1_500 * BATCH / 15_000, 1, latency=0.1),
+    "open": Case(
+        "everything, with answers after 100 ms",
+        Limit(),
+        1_500,
+        1_500 * BATCH / 15_000,
+        1,
+        latency=0.1,
+    ),
 }
 
 

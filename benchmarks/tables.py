@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 Row = tuple[str, ...]
 
 _NOT_MEASURED = "*Not measured yet.*"
-_AIMS_HEADS = ("what", "aim", "figure", "")
+_AIMS_HEADS = ("what", "aim", "figure", "result")
 _FIGURES_HEADS = ("program", "CPU time per event", "events a second", "peak memory")
 _PLOTS = {
     "latency": "Events a second by the latency of the API, of the target and of the naive target",

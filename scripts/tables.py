@@ -89,7 +89,7 @@ def columns() -> str:
 def presets() -> str:
     """Return a table of the presets."""
     rows = [(f"`{name}`", preset.source) for name, preset in PRESETS.items()]
-    return _table(("preset", "for"), rows)
+    return _table(("preset", "use it for"), rows)
 
 
 def preset_texts() -> str:

@@ -32,7 +32,7 @@ for name, (schedule, command) in COMMANDS.items():
         start_date=datetime(2026, 1, 1, tzinfo=timezone.utc),
         catchup=False,  # a run sends all new records, not only those of one hour
         max_active_runs=1,  # two runs of one job would share Meltano's STATE
-        default_args={"retries": 0},  # the next run sends what a failed run did not send
+        default_args={"retries": 0},  # if a run fails, the next run sends the rest
         dagrun_timeout=timedelta(hours=6),
     ):
         BashOperator(task_id="meltano", bash_command=command, cwd=PROJECT, append_env=True)

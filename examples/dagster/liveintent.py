@@ -13,7 +13,7 @@ PROJECT = os.environ.get("LIVEINTENT_PROJECT", "/srv/shop")
 """The folder of the Meltano project."""
 
 STOP_SECONDS = 60
-"""How long to wait for a run that is stopped. In at most 20, it delivers what it has read."""
+"""How long to wait for a run that is stopped. The run ends in at most 20 seconds."""
 
 
 def meltano(context: dg.OpExecutionContext, *command: str) -> None:
