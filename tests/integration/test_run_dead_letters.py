@@ -325,7 +325,7 @@ def test_expired_letters(to_server: Launcher, server: FaultyServer) -> None:
     assert (total.read, total.not_settled, total.not_replayed) == (4, 0, 0)
     assert (total.drops, total.reasons) == ({"expired": 3}, {"invalid_event_time": 1})
     assert "dropped 3 (expired 3)" in again.log
-    assert "expired 3: The window of the dead letter is over" in again.log
+    assert "expired 3: The API no longer accepts the event" in again.log
     assert [x["event_id"] for x in again.letters] == ["soon"]
     report = json.loads((to_server.folder / "report.json").read_text())
     assert [(one["reason"], one["records"], one["dead_letter"]) for one in report["not_sent"]] == [
