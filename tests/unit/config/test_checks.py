@@ -194,14 +194,18 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
 
 EXPRESSION = "a Python expression, in which a text constant has its own quotes, such as \"'web'\""
 NULL = "null or '__NULL__'"
+NO_MAP = (
+    "setting 'stream_maps.orders' must be null, '__NULL__', or an object whose keys are column"
+    " names"
+)
 WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
     (
         {"orders": 5},
-        f"setting 'stream_maps.orders' must be an object whose keys are column names, or {NULL}",
+        NO_MAP,
     ),
     (
         {"orders": "x"},
-        f"setting 'stream_maps.orders' must be an object whose keys are column names, or {NULL}",
+        NO_MAP,
     ),
     ({"__else__": "x"}, f"setting 'stream_maps.__else__' must be {NULL}"),
     ({"__else__": {"a": "b"}}, f"setting 'stream_maps.__else__' must be {NULL}"),

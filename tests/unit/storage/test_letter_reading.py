@@ -92,5 +92,5 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(StorageError, match="cannot be read: Not a directory"):
         letter_files(str(path / "below"))
-    with pytest.raises(StorageError, match=r"the dead letters '.*' cannot be read: Is a directory"):
+    with pytest.raises(StorageError, match=r"letters in '.*' cannot be read: Is a directory"):
         list(letter_lines([str(tmp_path)]))
