@@ -214,8 +214,8 @@ WRONG_MAPS += [
     (
         {name: definition},
         (
-            f"setting 'stream_maps.{name}' is not a stream. Only the option __else__ can stand"
-            " beside the streams: move other options into the map of a stream"
+            f"setting 'stream_maps.{name}' is not a stream. Beside the streams, only the option"
+            " __else__ is allowed: move other options into the map of a stream"
         ),
     )
     for name in ("__filter__", "__els__", "__foo__", "__foo")

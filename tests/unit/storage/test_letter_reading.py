@@ -74,7 +74,7 @@ def test_a_file_that_has_gone(tmp_path: Path) -> None:
 
 def test_a_device() -> None:
     """Neither a file nor a folder, such as a device without an end, is not read."""
-    with pytest.raises(StorageError, match="'/dev/zero' cannot be read: this is neither a file"):
+    with pytest.raises(StorageError, match="'/dev/zero' cannot be read: the path is neither a"):
         letter_files("/dev/zero")
 
 
