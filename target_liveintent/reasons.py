@@ -60,10 +60,10 @@ REASONS: dict[str, Reason] = {
     ),
     "event_too_old": Reason(
         "The event is older than the API accepts. The limit is 7 days, or 30 days for source"
-        " `offline`; this program stops one minute before it. This is normal for a first run over"
-        " older rows. In later runs, it means that the tap or the schedule runs too late. A replay"
-        " drops the dead letter as `expired`, unless you set a `default_source` that allows"
-        " more time.",
+        " `offline`; this program rejects events one minute before this limit. This is normal for a"
+        " first run over older rows. In later runs, this reason means that the tap or the schedule"
+        " runs too late. A replay drops the dead letter as `expired`, unless you set a"
+        " `default_source` that allows more time.",
         is_bad=False,
         replayed=False,
     ),
@@ -75,8 +75,8 @@ REASONS: dict[str, Reason] = {
     ),
     "no_identity": Reason(
         f"{NO_IDENTITY} {GUESTS}. Map `source_url`: it contains the decision ID of customers who"
-        " came from a click in an e-mail. If a value is present but cannot be used, `detail` in"
-        " the dead letter names the column.",
+        " came from a click in an e-mail. If a value is present but cannot be used, `detail` in the"
+        " dead letter names the column.",
         is_bad=False,
         of_letter="The dead letter has neither an e-mail hash nor a decision ID that can be used,"
         " and a replay cannot add one. Delete the dead letter, or load the row again with the tap.",
@@ -99,24 +99,24 @@ REASONS: dict[str, Reason] = {
     ),
     "mapping_failed": Reason(
         "An expression of the stream map failed for this record. Change the expression so that it"
-        " accepts missing values, for example `get('total')`. The dead letter contains only the key"
-        " properties, so a replay cannot send it. Fix the map and load the rows again with"
-        " `meltano run --full-refresh …`; repeat the command until it succeeds. With the ledger,"
-        " nothing is sent twice.",
+        " accepts missing values, for example `get('total')`. Then load the rows again with"
+        " `meltano run --full-refresh …`, and repeat this command until it succeeds. With the"
+        " ledger, nothing is sent twice. A replay cannot send the dead letter, because it contains"
+        " only the key properties.",
         replayed=False,
         of_letter="The dead letter contains only the key properties, so a replay cannot send it."
         " Load the row again with the tap.",
     ),
     "schema_violation": Reason(
-        "The record does not match the schema that its own tap sent. This is checked only with"
-        " `validate_records`. Fix the tap, or set `validate_records` to false. In Spark, this"
-        " reason means that a value has a type that no column accepts, or is outside the range that"
-        " Python supports."
+        "The record does not match the schema that the tap sent for its stream. This is checked"
+        " only with `validate_records`. Fix the tap, or set `validate_records` to false. In Spark,"
+        " this reason means that a value has a type that no column accepts, or is outside the range"
+        " that Python supports."
     ),
     "refused_by_api": Reason(
-        "The API refused this single event. `detail` contains the answer of the API, without"
-        " e-mail addresses. Ask your account manager what is wrong with the event, and replay the"
-        " dead letter when that is fixed."
+        "The API refused this single event. `detail` contains the answer of the API, without e-mail"
+        " addresses. Ask your account manager what is wrong with the event, and replay the dead"
+        " letter when the cause is fixed."
     ),
     "not_processed": Reason(
         "The API accepted the batch, but reported that it did not process this event. A replay"
@@ -129,8 +129,9 @@ REASONS: dict[str, Reason] = {
         replayed=False,
     ),
     "unconfirmed": Reason(
-        "The API answered that it processed a part of the batch, but not which part. LiveIntent may"
-        " have counted the event, so a replay sends it only if you set `replay_unconfirmed`.",
+        "The API answered that it processed only a part of the batch, but did not say which part."
+        " LiveIntent may have counted the event, so a replay sends it only if you set"
+        " `replay_unconfirmed`.",
         replayed=False,
     ),
     "other_account": Reason(
@@ -141,9 +142,8 @@ REASONS: dict[str, Reason] = {
         replayed=False,
     ),
     "expired": _dropped(
-        "The window of the dead letter is over: 7 days after the event, or 30 days for source"
-        " `offline`. The API does not accept the event any more, so a replay drops the dead"
-        " letter."
+        "The API no longer accepts the event, because it is older than 7 days, or 30 days for"
+        " source `offline`. So a replay drops the dead letter."
     ),
     "deleted": _dropped(
         "The row was deleted in the source: the tap's record has a value in `_sdc_deleted_at` or"
@@ -161,7 +161,7 @@ REASONS: dict[str, Reason] = {
     ),
     "over_limit": _dropped(
         "The run did not send the event, because it reached the setting `limit`. The next run"
-        " without `limit` sends it. A replay keeps such dead letters in the file."
+        " without `limit` sends the event. A replay keeps such dead letters in the file."
     ),
     "already_sent": _dropped(
         "The ledger (`ledger_path`, `ledger_url`) shows that this run or an earlier run delivered"

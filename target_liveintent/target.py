@@ -300,23 +300,23 @@ class TargetLiveIntent(Target):
         if self._replay is not None:
             self.message_reader.stopped = True
             self.logger.info(
-                "the replay has reached the setting 'limit' (events: %s). The other dead letters"
-                " stay where they are",
+                "the replay has reached the limit of %s events (setting 'limit'). The remaining"
+                " dead letters stay where they are",
                 self.settings.limit,
             )
             return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
-                "the run has reached the setting 'limit' (events: %s), and writes the other dead"
-                " letters unchanged to %s",
+                "the run has reached the limit of %s events (setting 'limit'). The run writes the"
+                " remaining dead letters unchanged to %s",
                 self.settings.limit,
                 self.settings.dead_letter_path,
             )
             return
         self.message_reader.stopped = True
         self.logger.info(
-            "the run has reached the setting 'limit' (events: %s). The run does not read the"
-            " rest of the input, and writes no STATE. So the next run reads the whole input"
+            "the run has reached the limit of %s events (setting 'limit'). The run does not read"
+            " the rest of the input, and writes no STATE. So the next run reads the whole input"
             " again, and sends %s",
             self.settings.limit,
             "only the events that this run did not deliver, because the ledger contains the"

@@ -172,8 +172,8 @@ def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
         is_other = True
     if is_other or not path or "\0" in path:
         yield (
-            "setting 'history_path' must name a folder. If the folder does not exist, a run"
-            " creates it"
+            "setting 'history_path' must name a folder, not a file: correct the path. The"
+            " folder need not exist, because a run creates a missing folder"
         )
 
 
@@ -267,15 +267,15 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
                 yield f"setting '{where}' must be null or '__NULL__'"
         elif str(name).startswith("__"):
             yield (
-                f"setting '{where}' is not a stream. Only the option __else__ can stand beside"
-                " the streams: move other options into the map of a stream"
+                f"setting '{where}' is not a stream. Beside the streams, only the option __else__"
+                " is allowed: move other options into the map of a stream"
             )
         elif isinstance(definition, dict):
             yield from _column_problems(where, definition)
         elif not _is_null(definition):
             yield (
-                f"setting '{where}' must be an object whose keys are column names, or null or"
-                " '__NULL__'"
+                f"setting '{where}' must be null, '__NULL__', or an object whose keys are column"
+                " names"
             )
 
 

@@ -100,4 +100,4 @@ def warnings_of(config: Mapping[str, Any]) -> Iterator[str]:
             near = hint(name, SCHEMA["properties"])
             yield f"setting '{name}' is unknown and has no effect{near}"
     for new, old in old_names(config).items():
-        yield f"setting '{old}' has a new name: use '{new}' instead"
+        yield f"setting '{old}' has been renamed: use '{new}' instead"

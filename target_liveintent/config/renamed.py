@@ -39,8 +39,8 @@ def renaming_problems(config: Mapping[str, Any]) -> Iterator[str]:
     for new, old in old_names(config).items():
         if _is_set(config, new) and config[new] != config[old]:
             yield (
-                f"settings '{old}' and '{new}' are the old and the new name of one setting, but"
-                f" their values differ: remove '{old}'"
+                f"setting '{old}' has been renamed to '{new}', but both are set, and their values"
+                f" differ: remove '{old}'"
             )
 
 

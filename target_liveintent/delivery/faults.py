@@ -105,7 +105,7 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (urllib3.exceptions.ProxyError, "the proxy could not connect"),
     (urllib3.exceptions.NameResolutionError, "the host name was not found"),
     (urllib3.exceptions.NewConnectionError, "the connection failed"),
-    (urllib3.exceptions.ConnectTimeoutError, "no connection was established in time"),
+    (urllib3.exceptions.ConnectTimeoutError, "the connection timed out"),
     (urllib3.exceptions.TimeoutError, "no answer came in time"),
     (TimeoutError, "no answer came in time"),
     (urllib3.exceptions.SSLError, "the TLS handshake failed"),

@@ -26,7 +26,7 @@ def read_token(path: str) -> str:
         with Path(path).open("rb") as file:
             token = file.read(_MAX_BYTES).decode("utf-8-sig").strip()
     except OSError as error:
-        msg = f"the file that setting 'auth_token_path' names cannot be read: {error.strerror}"
+        msg = f"the file named in setting 'auth_token_path' cannot be read: {error.strerror}"
         raise ConfigurationError(msg) from error
     except ValueError:  # The file is not text, or the path cannot be one.
         token = ""

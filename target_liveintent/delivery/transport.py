@@ -103,7 +103,9 @@ def find_route(settings: Settings) -> Route:
     raise SetUpError(msg)
 
 
-_WRONG_PROXY = "the URL of the proxy cannot be used: correct HTTPS_PROXY"
+_WRONG_PROXY = (
+    "the environment variable HTTPS_PROXY contains a URL that cannot be used: correct the variable"
+)
 _SET_UP_FAULTS: tuple[tuple[type[BaseException], str], ...] = (
     (
         requests.exceptions.InvalidSchema,

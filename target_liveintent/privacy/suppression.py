@@ -47,8 +47,8 @@ class Suppressions:
         found = digests(text) if text else set()
         if not found and text and not text.startswith("#"):
             msg = (
-                f"line {number} of suppression_path is neither an e-mail address nor a hash of"
-                " one: correct or delete the line"
+                f"line {number} of suppression_path is neither an e-mail address nor an e-mail"
+                " hash: correct or delete the line"
             )
             raise ConfigurationError(msg)
         self._hashes.update(map(bytes.fromhex, found))

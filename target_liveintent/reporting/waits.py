@@ -55,13 +55,13 @@ class WaitLog:
         wait = (seconds, status.reason, status.waiting, window, rate)
         if status.is_outage:
             self._logger.warning(
-                "the API has accepted nothing for %d s: %s; waiting batches: %d; pace: %s in"
-                " flight%s. If the API accepts nothing for max_retry_seconds, the run fails",
+                "the API has accepted nothing for %d s: %s. If the API accepts nothing for"
+                " max_retry_seconds, the run fails. Batches that wait: %d. Pace: %s in flight%s",
                 *wait,
             )
         else:
             self._logger.info(
-                "the API has kept the run waiting for %d s: %s; waiting batches: %d; pace: %s in"
-                " flight%s",
+                "the API has made the run wait for %d s: %s. The run continues by itself. Batches"
+                " that wait: %d. Pace: %s in flight%s",
                 *wait,
             )

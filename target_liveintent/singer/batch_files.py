@@ -34,7 +34,7 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
                 msg = (
                     f"the BATCH message has the format '{kind}' with the compression"
                     f" '{compression}', but the target supports only jsonl (plain or gzip) and"
-                    " parquet: change the tap's batch_config"
+                    " parquet: set one of these formats in the tap's batch_config"
                 )
                 raise InputError(msg)
         except (OSError, EOFError, zlib.error) as error:

@@ -60,8 +60,8 @@ class StreamsThatCame(dict[str, list[_Of]]):
     def __missing__(self, stream: str) -> NoReturn:
         """Blame the tap."""
         msg = (
-            f"the tap sent a record of stream '{stream}' before the SCHEMA of this stream: report"
-            " this to the maintainers of the tap"
+            f"the tap sent a record of stream '{stream}' before it sent the stream's SCHEMA:"
+            " report this to the maintainers of the tap"
         )
         raise RecordsWithoutSchemaException(msg)
 
@@ -169,8 +169,8 @@ class StreamRegistry:
             return False
         if stream.name == DELIVERED_EVENTS:
             msg = (
-                "the input is a file that delivered_path wrote: LiveIntent already has the"
-                f" events in its stream '{DELIVERED_EVENTS}'. Load this file into a database"
+                "the input is a file of delivered events (delivered_path): LiveIntent already has"
+                f" the events of the stream '{DELIVERED_EVENTS}'. Load this file into a database"
                 " instead. Pipe only a tap's output or dead letters into this target"
             )
             raise InputError(msg)

@@ -217,8 +217,8 @@ def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Ite
         yield "option 'stream_name' is required: derived event IDs depend on it"
     elif stream == DEAD_LETTERS or not stream.isprintable():
         yield (
-            "option 'stream_name' must be printable, and must not be the name of the"
-            " stream of dead letters"
+            "option 'stream_name' must contain only printable characters, and must not be"
+            f" '{DEAD_LETTERS}', which is reserved for dead letters"
         )
     yield from _task_problems(options)
     yield from _path_problems(options)

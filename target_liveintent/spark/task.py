@@ -69,7 +69,10 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
         frames = "".join(traceback.format_tb(error.__traceback__))
         LOGGER.error("the task failed at this place in the code:\n%s", frames)  # noqa: TRY400
         kind = type(error).__name__
-        msg = f"the task ended with an unexpected {kind}; the executor's log shows where"
+        msg = (
+            f"the task ended with an unexpected {kind}; the executor's log shows the place in the"
+            " code"
+        )
         failure = RunError(msg)
     else:
         joined = task.audit is not None and task.audit.is_joined
@@ -77,7 +80,7 @@ def deliver(job: Job, attempt: Attempt, batches: Iterable[pa.RecordBatch]) -> Ta
             attempt, task.run.counts, began_at, task.dead_letters.written, joined, task.tally
         )
     events = counted(0 if task is None else task.run.counts.total.delivered, "event")
-    msg = f"{failure}. Before that, this attempt of the task delivered {events}"
+    msg = f"{failure}. Before the failure, this attempt of the task delivered {events}"
     raise type(failure)(msg)  # Outside of the handler: Spark shows a chain of exceptions whole.
 
 

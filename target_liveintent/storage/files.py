@@ -118,7 +118,7 @@ class AppendedFile:
         if not os.path.samestat(named, ours):
             return False
         if self._uncovered and ours.st_size < self._uncovered[-1][1]:
-            raise OSError(errno.EIO, "it was emptied or shortened during the run")
+            raise OSError(errno.EIO, "the file was emptied or shortened during the run")
         return True
 
     def _go_on_in_new_file(self) -> None:

@@ -169,7 +169,7 @@ class LedgerInDatabase:
     @property
     def waits_for(self) -> str:
         """What the run waits for at this moment, as a clause; empty if for nothing."""
-        return "the database of ledger_url has not answered" if self._asks else ""
+        return "the database named in ledger_url has not answered" if self._asks else ""
 
     def open(self, count: int) -> Iterable[bytes]:
         """Connect, and make the tables if there are none; return the hashes of the newest events.
@@ -262,7 +262,7 @@ class LedgerInDatabase:
         import psycopg  # noqa: PLC0415 (only this store needs it)
 
         if self._db is None:
-            msg = "the database of ledger_url cannot be used: the connection is closed"
+            msg = "the database named in ledger_url cannot be used: the connection is closed"
             raise StorageError(msg)
         self._asks = True
         try:
@@ -286,7 +286,8 @@ class LedgerInDatabase:
         words = (error.diag.message_primary or str(error) or type(error).__name__).split()
         reason = _without_names(" ".join(words), self._names)
         return StorageError(
-            f"the database of ledger_url cannot be used: {reason}{self._whose_password(error)}"
+            f"the database named in ledger_url cannot be used: {reason}"
+            f"{self._whose_password(error)}"
         )
 
     def _whose_password(self, error: psycopg.Error) -> str:
@@ -305,7 +306,7 @@ class LedgerInDatabase:
 
 
 def _refusal(why: str) -> ConfigurationError:
-    return ConfigurationError(f"the database of ledger_url cannot be used: {why}")
+    return ConfigurationError(f"the database named in ledger_url cannot be used: {why}")
 
 
 def _parameters(url: str, password: str | None) -> tuple[str, list[str], str]:

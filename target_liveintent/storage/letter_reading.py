@@ -54,7 +54,7 @@ def letter_files(path: str) -> list[str]:
         return TakenOver(path).interrupted
     except (OSError, ValueError) as error:  # A path with a NUL raises ValueError.
         raise _unreadable(path, error) from None
-    msg = f"the dead letters '{path}' cannot be read: this is neither a file nor a folder"
+    msg = f"the dead letters in '{path}' cannot be read: the path is neither a file nor a folder"
     raise StorageError(msg)
 
 
@@ -107,5 +107,5 @@ def _skip_rest(file: BinaryIO, length: int) -> bool:
 
 
 def _unreadable(path: str, error: OSError | ValueError) -> StorageError:
-    msg = f"the dead letters '{path}' cannot be read: {getattr(error, 'strerror', error)}"
+    msg = f"the dead letters in '{path}' cannot be read: {getattr(error, 'strerror', error)}"
     return StorageError(msg)

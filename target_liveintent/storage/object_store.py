@@ -84,7 +84,8 @@ class ObjectStore:
                 raise ConfigurationError(msg) from None
             except ValueError:
                 msg = (
-                    f"{setting} must be a URL whose scheme fsspec knows, such as s3://bucket/folder"
+                    f"{setting} must be a URL with a scheme that fsspec supports, such as"
+                    " s3://bucket/folder"
                 )
                 raise ConfigurationError(msg) from None
         self._root = root.rstrip("/")

@@ -42,7 +42,7 @@ _LASTING_NAMES = {
 """More failures that no retry can fix, by their class, as its library need not be installed."""
 _PASSING_NAMES = {
     "ClientConnectorError": "the connection failed",
-    "ConnectTimeoutError": "no connection was established in time",
+    "ConnectTimeoutError": "the connection timed out",
     "EndpointConnectionError": "the connection failed",
     "FSTimeoutError": "no answer came in time",
     "ReadTimeoutError": "no answer came in time",

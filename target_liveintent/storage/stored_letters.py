@@ -66,8 +66,8 @@ class LetterObject:
         if self._seen not in {None, seen}:
             msg = (
                 f"'{self.name}' was changed during this replay, perhaps by another replay, so"
-                " this replay has not updated it. Run the replay again. Never run two replays at"
-                " the same time"
+                " this replay has not changed that object. Run the replay again. Never run two"
+                " replays at the same time"
             )
             raise StorageError(msg)
         self._seen = seen
@@ -139,7 +139,7 @@ class StoredLetters:
         """
         if self._files is None:
             msg = (
-                "even with 'ledger' false, a replay needs a temporary ledger, but there is no"
+                "even if 'ledger' is false, a replay needs a temporary ledger, but there is no"
                 " folder that the replay can write to: set TMPDIR to a writable folder, or set"
                 " 'ledger' to true and ledger_url to a database"
             )

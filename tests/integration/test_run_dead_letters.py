@@ -112,7 +112,7 @@ def test_a_replay_with_a_limit(target: Launcher, sandbox: Sandbox) -> None:
     assert sorted(left) == ["order-5", "order-6", "order-7", "order-9"]
     for name in ("order-5", "order-6", "order-7"):
         assert left[name] == {**before[name], "run_id": left[name]["run_id"]}
-    assert ("reached the setting 'limit' (events: 5), and writes the other") in run.log
+    assert ("reached the limit of 5 events (setting 'limit'). The run writes the") in run.log
     assert "dead letters unchanged to liveintent-dead-letters.singer" in run.log
     run = replay(target, to="again.singer")
     assert (run.code, sandbox.stats.accepted, sandbox.stats.duplicates) == (0, 8, 0)
@@ -325,7 +325,7 @@ def test_expired_letters(to_server: Launcher, server: FaultyServer) -> None:
     assert (total.read, total.not_settled, total.not_replayed) == (4, 0, 0)
     assert (total.drops, total.reasons) == ({"expired": 3}, {"invalid_event_time": 1})
     assert "dropped 3 (expired 3)" in again.log
-    assert "expired 3: The window of the dead letter is over" in again.log
+    assert "expired 3: The API no longer accepts the event" in again.log
     assert [x["event_id"] for x in again.letters] == ["soon"]
     report = json.loads((to_server.folder / "report.json").read_text())
     assert [(one["reason"], one["records"], one["dead_letter"]) for one in report["not_sent"]] == [

@@ -83,6 +83,6 @@ def test_what_was_delivered_is_not_sent_again(to_server: Launcher, server: Fault
     delivered = (to_server.folder / "delivered.singer").read_bytes()
     run = to_server.run(delivered, **FILES)
     assert run.code == 1
-    assert "LiveIntent already has the events in its stream 'liveintent_delivered'" in run.last_line
+    assert "LiveIntent already has the events of the stream 'liveintent_delivered'" in run.last_line
     assert len(server.requests) == sent
     assert (to_server.folder / "delivered.singer").read_bytes().count(b'"RECORD"') == 2

@@ -81,7 +81,7 @@ def test_a_wrong_password(target: Launcher, sandbox: Sandbox, guarded_url: str, 
         env["PGPASSWORD"] = wrong
     run = target.run(schema(), *orders(1), state(1), env=env, **settings)
     assert (run.code, run.stdout, sandbox.stats.requests) == (1, "", 0)
-    assert run.last_line.startswith("the database of ledger_url cannot be used: ")
+    assert run.last_line.startswith("the database named in ledger_url cannot be used: ")
     assert run.last_line.endswith(f". The password came from {place}")
     for secret in (wrong, PASSWORD, GUARDED, settings["ledger_url"]):
         assert secret not in run.log

@@ -73,7 +73,7 @@ def test_the_next_run_sends_the_rest(
         "only the events that this run did not deliver, because the ledger contains the"
         " delivered ones"
     )
-    (line,) = [line.text for line in canary.err if "reached the setting 'limit'" in line.text]
+    (line,) = [line.text for line in canary.err if "(setting 'limit')" in line.text]
     ending = ending if ledger else "every event, including those that this run delivered"
     assert line.endswith(f"reads the whole input again, and sends {ending}")
 

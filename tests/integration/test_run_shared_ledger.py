@@ -202,7 +202,7 @@ def test_a_database_that_cannot_be_reached(
     """It ends the run before anything is sent; the message shows neither user nor password."""
     run = target.run(schema(), *orders(3), state(1), ledger_url=url)
     assert (run.code, run.stdout, sandbox.stats.requests) == (1, "", 0)
-    assert run.last_line.startswith("the database of ledger_url cannot be used: ")
+    assert run.last_line.startswith("the database named in ledger_url cannot be used: ")
     assert said in run.log
     for secret in ("bob-77", "pw-4711", url):
         assert secret not in run.log
@@ -253,7 +253,7 @@ def test_a_database_that_fails_later(target: Launcher, sandbox: Sandbox, ledger_
         )
     run.send(*orders(3, 6), state(2)).close_input().wait()
     assert (run.code, run.states) == (1, [1])
-    assert run.last_line.startswith("the database of ledger_url cannot be used: ")
+    assert run.last_line.startswith("the database named in ledger_url cannot be used: ")
     assert sandbox.stats.accepted == 3
 
 

@@ -253,7 +253,7 @@ def test_what_cannot_be_read(target: Launcher) -> None:
     """A path that is no file and no folder is exit code 1."""
     run = show(target, "/dev/null")
     assert (run.code, run.stdout) == (1, "")
-    assert "the dead letters '/dev/null' cannot be read" in run.last_line
+    assert "the dead letters in '/dev/null' cannot be read" in run.last_line
 
 
 def test_options_that_do_not_go_together(target: Launcher) -> None:

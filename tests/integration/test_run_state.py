@@ -160,7 +160,7 @@ def test_the_old_name_of_the_setting(target: Launcher, place: str) -> None:
     config = target.config(**settings)
     run = target.command("--config", str(config), "--config=ENV", env=env)
     run.send(schema(columns=WITH_ID), *numbered(1, event_time=None)).close_input().wait()
-    warning = "setting 'on_invalid' has a new name: use 'on_rejection' instead"
+    warning = "setting 'on_invalid' has been renamed: use 'on_rejection' instead"
     assert (run.code, run.warnings[:-1]) == (1, [warning])
     assert "missing_event_time" in run.last_line
 

@@ -14,7 +14,7 @@ if TYPE_CHECKING:
 
 pytestmark = pytest.mark.meltano
 
-WARNING = "setting 'on_invalid' has a new name: use 'on_rejection' instead"
+WARNING = "setting 'on_invalid' has been renamed: use 'on_rejection' instead"
 
 
 def test_the_old_name_works(account: dict[str, str], tmp_path: Path) -> None:

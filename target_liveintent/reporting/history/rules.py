@@ -131,7 +131,7 @@ def few_conversions(case: Case) -> Iterator[Finding]:
             "",
             f"{counted(count, 'conversion')} in the last 24 hours, but"
             f" {_words(usual, '{:,.0f}'.format)} are usual. Check whether the tap still sends all"
-            " records, and what the run's log says about the records that were not sent",
+            " records. The run's log says why records were not sent",
         )
 
 
@@ -187,9 +187,9 @@ def lost_coverage(case: Case) -> Iterator[Finding]:
         if _chance(having, count, usual) < _VERY_RARE:
             yield Finding(
                 column,
-                f"{percent(having, count)} of conversions had {column} ({FIELDS[column]}) in the"
-                f" last 24 hours, but {_words(usual, _share_words)} is usual. Check whether the"
-                f" tap still fills the column that is mapped to {column}",
+                f"in the last 24 hours, {percent(having, count)} of the conversions had a value in"
+                f" {column} ({FIELDS[column]}), but {_words(usual, _share_words)} is usual. Check"
+                f" whether the tap still fills the column that is mapped to {column}",
             )
 
 
@@ -203,8 +203,8 @@ def new_reason(case: Case) -> Iterator[Finding]:
         if reason not in case.known:
             yield Finding(
                 reason,
-                f"{counted(records, 'record')} {'was' if records == 1 else 'were'} not sent for a"
-                f" reason that has never occurred before, {reason}{_meaning(reason)}",
+                f"{counted(records, 'record')} {'was' if records == 1 else 'were'} not sent"
+                f" because of a reason that has never occurred before, {reason}{_meaning(reason)}",
             )
 
 

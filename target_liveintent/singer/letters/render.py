@@ -101,12 +101,12 @@ def _not_shown(found: DeadLetters) -> Iterator[str]:
         yield f"There are no dead letters in '{found.path}'."
     if others.lines:
         yield (
-            f"Lines that are not dead letters and are not shown: {others.lines:,}. The first one is"
-            f" line {others.first_line} of '{others.first_file}'."
+            f"The output leaves out lines that are not dead letters ({others.lines:,}). The first"
+            f" of these lines is line {others.first_line} of '{others.first_file}'."
         )
     if others.unfinished:
         yield (
-            f"Incomplete last lines, which are not shown: {others.unfinished:,}. A run is still"
+            f"The output leaves out incomplete last lines ({others.unfinished:,}). A run is still"
             " writing these lines, or crashed while writing them. After a crash, the tap sends"
-            " these records again."
+            " their records again."
         )

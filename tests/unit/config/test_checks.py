@@ -194,14 +194,18 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
 
 EXPRESSION = "a Python expression, in which a text constant has its own quotes, such as \"'web'\""
 NULL = "null or '__NULL__'"
+NO_MAP = (
+    "setting 'stream_maps.orders' must be null, '__NULL__', or an object whose keys are column"
+    " names"
+)
 WRONG_MAPS: list[tuple[dict[str, Any], str]] = [
     (
         {"orders": 5},
-        f"setting 'stream_maps.orders' must be an object whose keys are column names, or {NULL}",
+        NO_MAP,
     ),
     (
         {"orders": "x"},
-        f"setting 'stream_maps.orders' must be an object whose keys are column names, or {NULL}",
+        NO_MAP,
     ),
     ({"__else__": "x"}, f"setting 'stream_maps.__else__' must be {NULL}"),
     ({"__else__": {"a": "b"}}, f"setting 'stream_maps.__else__' must be {NULL}"),
@@ -210,8 +214,8 @@ WRONG_MAPS += [
     (
         {name: definition},
         (
-            f"setting 'stream_maps.{name}' is not a stream. Only the option __else__ can stand"
-            " beside the streams: move other options into the map of a stream"
+            f"setting 'stream_maps.{name}' is not a stream. Beside the streams, only the option"
+            " __else__ is allowed: move other options into the map of a stream"
         ),
     )
     for name in ("__filter__", "__els__", "__foo__", "__foo")

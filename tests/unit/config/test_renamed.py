@@ -21,10 +21,10 @@ DEFAULTS = {
     name: schema["default"] for name, schema in SCHEMA["properties"].items() if "default" in schema
 }
 """What Meltano gives the target, whatever the user has set."""
-WARNING = "setting 'on_invalid' has a new name: use 'on_rejection' instead"
+WARNING = "setting 'on_invalid' has been renamed: use 'on_rejection' instead"
 CONTRADICTION = (
-    "settings 'on_invalid' and 'on_rejection' are the old and the new name of one setting, but"
-    " their values differ: remove 'on_invalid'"
+    "setting 'on_invalid' has been renamed to 'on_rejection', but both are set, and their values"
+    " differ: remove 'on_invalid'"
 )
 
 

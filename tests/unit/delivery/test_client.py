@@ -190,7 +190,9 @@ def test_a_connection_that_is_cut() -> None:
     assert (answer.verdict, answer.detail) == (Verdict.FAULT, "the connection failed")
 
 
-PROXY = "the URL of the proxy cannot be used: correct HTTPS_PROXY"
+PROXY = (
+    "the environment variable HTTPS_PROXY contains a URL that cannot be used: correct the variable"
+)
 KIND = (
     "the proxy needs a package that is not installed. For a SOCKS proxy, run: pip install"
     " 'requests[socks]'"

@@ -310,7 +310,7 @@ def test_a_ledger_that_fails_ends_the_run() -> None:
     fake, ledger = with_ledger(batch_size_rows=2)
 
     def fail() -> None:
-        msg = "the database of ledger_url cannot be used"
+        msg = "the database named in ledger_url cannot be used"
         raise StorageError(msg)
 
     full_batches(fake, 1)

@@ -243,7 +243,7 @@ def test_dead_letters_and_the_test_of_meltano() -> None:
 def test_delivered_events_are_refused() -> None:
     """They would be sent again, whatever the settings say of other streams."""
     for maps in ({}, {"__else__": "__NULL__"}, {DELIVERED_EVENTS: {}}):
-        with pytest.raises(InputError, match="LiveIntent already has the events in its stream"):
+        with pytest.raises(InputError, match="LiveIntent already has the events of the stream"):
             Registered(maps).send(DELIVERED_EVENTS)
 
 

@@ -199,7 +199,7 @@ def test_storage_that_fails(tmp_path: Path) -> None:
     with pytest.raises(ConfigurationError, match="cannot be used: File exists") as raised:
         DeadLetterFolder(job(str(tmp_path / "s3cret"))).prepare()
     assert "s3cret" not in str(raised.value)
-    with pytest.raises(ConfigurationError, match="a URL whose scheme fsspec knows"):
+    with pytest.raises(ConfigurationError, match="a URL with a scheme that fsspec"):
         DeadLetterFolder(job("nope://s3cret/letters"))
 
 

@@ -27,7 +27,7 @@ def test_a_message_shows_neither_user_nor_password(
     with pytest.raises(StorageError) as raised:
         open_database(url)
     said = str(raised.value)
-    assert said.startswith("the database of ledger_url cannot be used: ")
+    assert said.startswith("the database named in ledger_url cannot be used: ")
     assert "\n" not in said
     for secret in ("bob-77", "pa/ss-4711", "pa%2Fss-4711", url):
         assert secret not in said

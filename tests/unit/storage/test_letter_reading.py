@@ -74,7 +74,7 @@ def test_a_file_that_has_gone(tmp_path: Path) -> None:
 
 def test_a_device() -> None:
     """Neither a file nor a folder, such as a device without an end, is not read."""
-    with pytest.raises(StorageError, match="'/dev/zero' cannot be read: this is neither a file"):
+    with pytest.raises(StorageError, match="'/dev/zero' cannot be read: the path is neither a"):
         letter_files("/dev/zero")
 
 
@@ -92,5 +92,5 @@ def test_what_cannot_be_read(tmp_path: Path) -> None:
     path.write_bytes(b"")
     with pytest.raises(StorageError, match="cannot be read: Not a directory"):
         letter_files(str(path / "below"))
-    with pytest.raises(StorageError, match=r"the dead letters '.*' cannot be read: Is a directory"):
+    with pytest.raises(StorageError, match=r"letters in '.*' cannot be read: Is a directory"):
         list(letter_lines([str(tmp_path)]))

@@ -161,7 +161,7 @@ def test_a_file_that_was_emptied(path: Path) -> None:
     file = DeadLetterFile(str(path))
     file.write(line(1))
     path.write_bytes(b"")
-    with pytest.raises(StorageError, match="it was emptied or shortened"):
+    with pytest.raises(StorageError, match="the file was emptied or shortened"):
         file.sync()
     covered = DeadLetterFile(str(path))
     covered.write(line(1))

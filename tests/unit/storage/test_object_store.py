@@ -274,7 +274,7 @@ def test_a_url_without_a_bucket(url: str) -> None:
 
 
 def test_an_unknown_kind_of_url() -> None:
-    with pytest.raises(ConfigurationError, match="a_path must be a URL whose scheme fsspec knows"):
+    with pytest.raises(ConfigurationError, match="a_path must be a URL with a scheme that fsspec"):
         Opened("s3cr3t://bucket/x")
 
 

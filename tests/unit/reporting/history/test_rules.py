@@ -104,12 +104,12 @@ def test_each_rule_has_its_own_wording() -> None:
         ("conversions", ""): "400 conversions in the last 24 hours, but 1,000 are usual",
         ("average_value", "EUR"): "average value in EUR was 5,000.00 in the last 24 hours, but"
         " 50.00 is usual",
-        ("coverage", "decision_id"): "5 % of conversions had decision_id (decision ID) in the last"
-        " 24 hours, but 30 % is usual",
+        ("coverage", "decision_id"): "in the last 24 hours, 5 % of the conversions had a value in"
+        " decision_id (decision ID), but 30 % is usual",
         (
             "new_reason",
             "no_consent",
-        ): "7 records were not sent for a reason that has never occurred before,"
+        ): "7 records were not sent because of a reason that has never occurred before,"
         " no_consent: The stream has a column",
         ("late", ""): "no conversion was sent within an hour of its event time",
     }.items():

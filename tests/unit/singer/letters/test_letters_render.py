@@ -105,10 +105,10 @@ def test_what_is_printed() -> None:
         "  (others): 1\n"
         "  unknown account: there was no usable pixel, or an older version wrote the"
         " dead letters: 1\n"
-        "Lines that are not dead letters and are not shown: 2. The first one is line 9 of"
-        " 'x.singer'.\n"
-        "Incomplete last lines, which are not shown: 1. A run is still writing these lines, or"
-        " crashed while writing them. After a crash, the tap sends these records again."
+        "The output leaves out lines that are not dead letters (2). The first of these lines is"
+        " line 9 of 'x.singer'.\n"
+        "The output leaves out incomplete last lines (1). A run is still writing these lines, or"
+        " crashed while writing them. After a crash, the tap sends their records again."
     )
 
 
