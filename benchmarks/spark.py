@@ -163,7 +163,10 @@ def table() -> str:
 def shapes(_: Measured, details: Details) -> str:
     """Return the throughput of partitions of several shapes as Markdown."""
     rows = [f"| {s.what} | {s.rate:,.0f} | {s.shared:,.0f} |" for s in details.shapes]
-    heads = f"| rows | each task has {CEILING} | `concurrent_tasks` {EVEN} |\n| --- | --- | --- |"
+    heads = (
+        f"| rows | {CEILING} requests in each task | `concurrent_tasks` {EVEN} |\n"
+        "| --- | --- | --- |"
+    )
     return "\n".join((heads, *rows))
 
 

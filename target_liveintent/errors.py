@@ -36,7 +36,7 @@ class StorageError(RunError):
 
 
 class StreamMappingError(RunError):
-    """With its map, a stream cannot produce any event, or its map reads an unknown column."""
+    """The map of a stream cannot produce any event, or reads an unknown column."""
 
 
 class DeliveryError(RunError):
@@ -48,7 +48,7 @@ class AccessDeniedError(DeliveryError):
 
 
 class SetUpError(DeliveryError):
-    """The API cannot be reached until a certificate or a proxy is fixed; no retry helps."""
+    """The API cannot be reached until a certificate or a proxy is fixed; retrying does not help."""
 
 
 class OutageError(DeliveryError):
@@ -60,4 +60,4 @@ class AllRefusedError(DeliveryError):
 
 
 class TooManyRejectedError(RunError):
-    """Rejected records end the run: `on_rejection` is `fail`, or there are too many."""
+    """Rejected records end the run: `on_rejection` is `fail`, or too many are rejected."""

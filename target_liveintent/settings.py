@@ -74,7 +74,8 @@ class Settings:
     )
     auth_token_path: str | None = setting(
         "A file or mounted secret with the token, in place of `auth_token`. If the API denies"
-        " access, the run reads the file again, and continues if it contains a new token.",
+        " access, the run reads the file again, and continues if the file contains a new"
+        " token.",
         minLength=1,
     )
     pixel_id: int | None = setting(
@@ -88,15 +89,17 @@ class Settings:
         " for loopback only.",
         default="https://conversions.liveintent.com",
     )
-    default_source: str | None = setting("The source of events whose record has no source.")
+    default_source: str | None = setting(
+        "The source that an event gets if its record has no source."
+    )
     timezone: str = setting(
         "The time zone of event times without a zone, as an IANA name: `America/New_York`.",
         default="UTC",
     )
     email_normalization: str = setting(
         "How an address is normalized before it is hashed. Each value removes spaces and writes the"
-        " address in lower case. `gmail` also removes dots and `+…` from addresses at Gmail, and"
-        " `all_domains` from all addresses.",
+        " address in lower case. `gmail` also removes dots and `+…` from addresses at Gmail;"
+        " `all_domains` removes them from all addresses.",
         default="gmail",
     )
     source_url_parameters: str = setting(
@@ -141,10 +144,10 @@ class Settings:
     )
     max_dead_letter_percent: int = setting(
         "The highest percentage of records that may become dead letters. If there are more, a run"
-        " of 100 records or more fails at its end, and a run of 1,000 records or more at the next"
-        " STATE. A run also fails if it delivers nothing and ten records became dead letters. The"
-        " value 100 turns both rules off. Records without an identity and events that are too old"
-        " do not count.",
+        " of 100 records or more fails at its end, and a run of 1,000 records or more fails at the"
+        " next STATE. A run also fails if it delivers nothing and ten records became dead letters."
+        " The value 100 turns both rules off. Records without an identity and events that are too"
+        " old do not count.",
         default=50,
         minimum=0,
         maximum=100,
@@ -168,14 +171,14 @@ class Settings:
     )
     ledger: bool = setting(
         "Whether the target remembers confirmed events, so that it does not send them again."
-        " Without the ledger, the target sends records that a tap repeats, and the events of a"
-        " canary, again.",
+        " Without the ledger, the target again sends the records that a tap repeats and the events"
+        " of a canary.",
         default=True,
     )
     ledger_path: str = setting(
         "The SQLite file that remembers delivered events until their window has closed. A run"
-        " creates it when it sends the first event. Events that were in flight when a run was"
-        " killed may be sent again.",
+        " creates the file when it sends its first event. Events that were in flight when a"
+        " run was killed may be sent again.",
         default="liveintent-ledger.sqlite",
         minLength=1,
     )
@@ -196,17 +199,18 @@ class Settings:
     )
     suppression_path: str | None = setting(
         "The path or URL of a file of people who must never be sent. Each line is an e-mail"
-        " address or a hash of one.",
+        " address or the hash of an address.",
         minLength=1,
     )
     report_path: str | None = setting(
         "The path or URL of the run's report: one page, such as `liveintent-report.html`. The run"
-        " writes the same as JSON next to it. Needs `pip install 'target-liveintent[report]'`.",
+        " also writes the same content as JSON, into the same folder. Needs"
+        " `pip install 'target-liveintent[report]'`.",
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
     )
     delivered_path: str | None = setting(
-        "A CSV file. The run appends a row for each delivered event, so that you can compare them"
-        " with what LiveIntent has counted. If the name ends in `.singer`, the file is a Singer"
+        "A CSV file. The run appends a row for each delivered event, so that you can compare these"
+        " events with the counts of LiveIntent. If the name ends in `.singer`, the file is a Singer"
         " stream for your database. A URL names a folder for parts of such a file.",
         minLength=1,
     )

@@ -57,7 +57,8 @@ FIELDS = (
         "event_id",
         "eventId",
         None,
-        "Your own ID of the conversion. If absent, it is derived from stream and key properties.",
+        "Your own ID of the conversion. If the record has none, the target derives an ID from the"
+        " stream and the key properties.",
         str,
     ),
     Field(
@@ -72,23 +73,24 @@ FIELDS = (
         "pixel_id",
         "pixelId",
         None,
-        "An integer. If the record has none, the setting `pixel_id`.",
+        "An integer. If the record has none, the target uses the setting `pixel_id`.",
         int,
     ),
     Field(
         "source",
         "source",
         None,
-        "`web`, `app` or `offline`. If the record has none, the setting `default_source`.",
+        "`web`, `app` or `offline`. If the record has none, the target uses the setting"
+        " `default_source`.",
         str,
     ),
     Field(
         "decision_id",
         "decisionId",
         decision_id,
-        "LiveIntent's decision ID. If the record has none, the target uses the `li_did` of"
-        " `source_url`, if it is a UUID. The decision ID is also sent if the event has a hashed"
-        " e-mail. Placeholders such as `undefined` are treated as absent.",
+        "LiveIntent's decision ID. If the record has none, the target uses the parameter"
+        " `li_did` of `source_url`, if this parameter is a UUID. The decision ID is also sent if"
+        " the event has a hashed e-mail. Placeholders such as `undefined` are treated as absent.",
     ),
     Field(
         "email",

@@ -167,7 +167,7 @@ FUNCTIONS = (
         "Converts text with a decimal comma to a number: `1.234,50`, `1 234,50`, `12,50 €`. With"
         " `decimal='.'`, it converts text with a decimal point: `1'234.50`. A number stays"
         " unchanged; blank text becomes null. If a text cannot be read, the event is sent without"
-        " it, and the run counts it.",
+        " this value, and the run counts the missing value.",
         amount,
     ),
     Function(

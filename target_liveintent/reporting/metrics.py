@@ -22,15 +22,15 @@ METRICS = {
     "retries": "Requests that were sent again because of a fault.",
     "throttled": "Requests that the API did not accept because they came too fast.",
     "in_flight": "Batches that are being sent.",
-    "window": "How many requests may be in flight at the same time at present.",
-    "rate": "How many requests may start in a second at present; 0 if no limit is known.",
+    "window": "How many requests may currently be in flight at the same time.",
+    "rate": "How many requests may currently start in a second; 0 if no limit is known.",
     "seconds": "How long the run has taken.",
     "started_at": "Unix time at which the run began.",
     "ended_at": "Unix time at which the run ended; 0 while it is running.",
     "success": "1 if the run succeeded, otherwise 0.",
     "dry_run": "1 if the run was a dry run, otherwise 0.",
-    "unusual": "1 if this rule finds the last 24 hours unusual, otherwise 0. Written only at the"
-    " end of a run.",
+    "unusual": "1 if the rule in the label `rule` finds the last 24 hours unusual, otherwise 0."
+    " Written only at the end of a run.",
 }
 """The gauges, without the prefix `target_liveintent_`, each with its help text."""
 _LABELS = {

@@ -37,9 +37,9 @@ def own_options() -> list[click.Option]:
             is_flag=False,
             flag_value="",
             metavar="[PATH]",
-            help="Send the dead letters of PATH (a file or a URL, dead_letter_path by default)"
-            " that can be sent now, and put back the others. Other runs may continue at the same"
-            " time. If a replay is interrupted, repeat it.",
+            help="Send those dead letters of PATH that can be sent now, and put back the others."
+            " PATH is a file or a URL; the default is dead_letter_path. Other runs may continue at"
+            " the same time. If a replay is interrupted, repeat it.",
         ),
         click.Option(
             ["--dry-run"],
@@ -64,7 +64,7 @@ def own_options() -> list[click.Option]:
             type=click.Path(dir_okay=False),
             metavar="[PATH]",
             help="Write the report page from the history of runs (history_path): a comparison of"
-            " today with usual days, and the last run. The default of PATH is report_path. With"
+            " today with usual days, and the last run. The default for PATH is report_path. With"
             " --format=text, print at most 12 lines instead of the page; with --format=json,"
             " print the figures.",
         ),
@@ -72,14 +72,15 @@ def own_options() -> list[click.Option]:
             ["--health"],
             is_flag=True,
             help="Print one line that says whether everything is normal, according to the history"
-            " of runs. The exit code is 3 if the last run failed, something is unusual, or there"
-            " are more dead letters than usual.",
+            " of runs. The exit code is 3 if the last run failed, if something is unusual, or if"
+            " there are more dead letters than usual.",
         ),
         click.Option(
             ["--max-age"],
             type=click.FloatRange(min=0, min_open=True),
             metavar="HOURS",
-            help="With --health: the exit code is also 3 if no run has ended for this many hours.",
+            help="With --health: the exit code is also 3 if no run has ended in the last HOURS"
+            " hours.",
         ),
     ]
 

@@ -31,16 +31,16 @@ from target_liveintent.spark.columns import (
 
 OWN = {
     "stream_name": "The name of the stream under which the write counts its records. Derived"
-    " event IDs depend on it. If the same records also come through the target, use the tap's"
-    " name for the stream. Required.",
-    "key_properties": "The columns that identify a record, with commas between them. If there is no"
-    " column `event_id`, event IDs are derived from these columns. If neither is given, event IDs"
-    " are derived from the whole record.",
+    " event IDs depend on it. If the target also sends the same records from a tap, use the"
+    " name that the tap gives to their stream. Required.",
+    "key_properties": "The columns that identify a record, separated by commas. If there is no"
+    " column `event_id`, event IDs are derived from these columns. Without this"
+    " column and without this option, event IDs are derived from the whole record.",
     "concurrent_tasks": "How many tasks of the write may run at the same time. Set this to the"
     " number of cores that Spark uses for the write. The tasks share `max_concurrent_requests`"
     " and `max_requests_per_minute`, and each task may make at least one request. Without this"
-    " option, each task may have `max_concurrent_requests` in flight. Required with"
-    " `max_requests_per_minute`.",
+    " option, each task may have up to `max_concurrent_requests` requests in flight. Required"
+    " with `max_requests_per_minute`.",
     "audit_path": "A folder that all machines share. The tasks write Parquet files with the"
     " outcome of each event into it. The next attempt at a task or a micro-batch skips the events"
     " that these files show as delivered.",

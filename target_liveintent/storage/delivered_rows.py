@@ -21,10 +21,10 @@ CSV_COLUMNS = {
     "event_time": "When the conversion happened, in UTC: `2026-08-01T16:00:00Z`.",
     "order_id": "Your order number.",
     "source": "`web`, `app` or `offline`.",
-    "device_id": "The `idfa`. If there is none, the `aaid`.",
-    "email_hash": "The `md5`. If there is none, the `sha2`.",
+    "device_id": "The `idfa`. If the event has none, this is the `aaid`.",
+    "email_hash": "The `md5`. If the event has none, this is the `sha2`.",
     "value": "The amount, with the digits that were sent.",
-    "currency": "The currency code of three letters.",
+    "currency": "The three-letter currency code, such as `USD`.",
 }
 """The headings, each with a sentence for the documentation."""
 _EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (the rows say that it is UTC)
@@ -40,7 +40,7 @@ SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
         "The event's ID. Together with `stream` and `pixel_id`, it identifies the event.",
     ),
     "stream": (_KEY, "The tap's stream from which the event comes."),
-    "pixel_id": ({"type": "integer"}, "The pixel that the event belongs to."),
+    "pixel_id": ({"type": "integer"}, "The pixel to which the event belongs."),
     "event_time": (_TIME, "When the conversion happened (UTC timestamp)."),
     "sent_at": (_TIME, "When the request that delivered the event was sent (UTC timestamp)."),
     "outcome": (_KEY, "Always `delivered`."),
@@ -48,7 +48,7 @@ SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
     "source": (_KEY, "`web`, `app` or `offline`."),
     "order_id": (_TEXT, "Your order number."),
     "value": ({"type": ["number", "null"]}, "The amount, with the digits that were sent."),
-    "currency": (_TEXT, "The currency code of three letters."),
+    "currency": (_TEXT, "The three-letter currency code, such as `USD`."),
     "md5": (_TEXT, "The MD5 of the address, as it was sent."),
     "sha2": (_TEXT, "The SHA-256 of the address, as it was sent."),
     "decision_id": (_TEXT, "LiveIntent's decision ID."),
