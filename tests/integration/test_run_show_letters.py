@@ -147,7 +147,7 @@ def test_a_torn_line(target: Launcher) -> None:
     shown = found(target)
     assert (shown["letters"], shown["others"]["lines"], shown["others"]["unfinished"]) == (3, 1, 1)
     assert shown["others"]["first_line"] == 5
-    assert f"The first one is line 5 of '{LETTERS}'." in show(target).stdout
+    assert f"The first of these lines is line 5 of '{LETTERS}'." in show(target).stdout
 
 
 def test_edited_letters(target: Launcher) -> None:

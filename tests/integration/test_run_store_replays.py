@@ -200,7 +200,7 @@ def test_many_objects(
     put(store, bucket, **{f"o{n}": letters(str(n), f"bad-{n}") for n in range(30)})
     run = replay(target, "", store.environment, dead_letter_path=url)
     assert run.code == 0, run.log
-    assert f"replaying 60 dead letters from '{url}' in 30 objects\n" in run.log
+    assert f"replaying 60 dead letters from '{url}' (30 objects)\n" in run.log
     assert len(sent(sandbox)) == 30
 
 
