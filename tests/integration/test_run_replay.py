@@ -150,7 +150,7 @@ def test_a_dry_run_changes_nothing(to_server: Launcher, server: FaultyServer) ->
         "  would be rejected again 1 (invalid_source 1)",
         "  would be left as they were 0",
     ]
-    assert f"reading 2 dead letters of '{LETTERS}'" in run.log
+    assert f"reading 2 dead letters from '{LETTERS}'" in run.log
     made = {one.name for one in to_server.folder.iterdir()}
     assert not {name for name in made if "replay" in name or "ledger" in name}
 

@@ -63,4 +63,4 @@ def test_a_name_and_its_beginning(account: dict[str, str], tmp_path: Path) -> No
     )
     done = project.run("run", "--no-install", "tap-shop", "target-liveintent", **account)
     assert done.returncode != 0
-    assert "write ? for each dot: 'Sales?EU-Orders'" in done.stdout + done.stderr
+    assert "write ? in place of each dot: 'Sales?EU-Orders'" in done.stdout + done.stderr
