@@ -79,7 +79,7 @@ def test_a_failed_write(anywhere: Spark, server: Recorder, folder: Path, audit: 
     before = len(anywhere.said())
     said = anywhere.failure("write", sql=query(8_000, 4), options=given)
     assert re.search(
-        r"AccessDeniedError: .*Before that, this attempt .* delivered [\d,]+ event", said
+        r"AccessDeniedError: .*Before the failure, this attempt .* delivered [\d,]+ event", said
     )
     question = "SELECT write, count(DISTINCT event_id) FROM audit GROUP BY write"
     ((write, count),) = anywhere.do("ask", sql=question, audit=str(audit))

@@ -110,7 +110,7 @@ WRONG: list[tuple[dict[str, Any], str]] = [
     ({"dead_letter_path": None}, "option 'dead_letter_path' is required"),
     ({"customer_id": "nobody"}, "setting 'customer_id' must be text that matches"),
     ({"pixel_id": "x"}, "setting 'pixel_id' must be an integer"),
-    ({"dead_letter_path": "nope://x/y"}, "option 'dead_letter_path' must be a URL whose"),
+    ({"dead_letter_path": "nope://x/y"}, "option 'dead_letter_path' must be a URL with a scheme"),
 ]
 
 
