@@ -16,7 +16,7 @@ hub = pytest.importorskip("hub", reason="not a checkout")
 
 DEFINITION: dict[str, Any] = yaml.safe_load((hub.ROOT / hub.DEFINITION).read_text(encoding="utf-8"))
 PAGE = hub.ROOT / "docs" / "contributing.md"
-HEAD = "| setting | what the Hub makes of it |\n| --- | --- |\n"
+HEAD = "| setting | how the Hub marks it |\n| --- | --- |\n"
 
 
 @pytest.fixture(scope="module")
@@ -43,12 +43,12 @@ def test_what_is_damaged_is_what_the_documentation_says(about: dict[str, Any]) -
     before, after = by_name(DEFINITION), by_name(refreshed(DEFINITION, about))
     assert list(before) == list(after)
     damaged = {
-        name: "a password" if meaning(after[name])["sensitive"] else "no secret"
+        name: "a password" if meaning(after[name])["sensitive"] else "not secret"
         for name in before
         if meaning(before[name]) != meaning(after[name])
     }
     table = PAGE.read_text(encoding="utf-8").partition(HEAD)[2].partition("\n\n")[0]
-    rows = re.findall(r"^\| `(\w+)` \| ([\w ]+), but ", table, re.MULTILINE)
+    rows = re.findall(r"^\| `(\w+)` \| as ([\w ]+), although ", table, re.MULTILINE)
     assert len(rows) == table.count("\n") + 1
     assert dict(rows) == damaged
     for name in damaged:  # And nothing but that.
