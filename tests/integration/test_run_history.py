@@ -95,7 +95,9 @@ def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:
     assert reason.startswith(
         "orders: unusual: 1 record was not sent because of a reason that has never"
     ) or (
-        conversions.startswith("orders: unusual: 1 record was not sent because of a reason that has never")
+        conversions.startswith(
+            "orders: unusual: 1 record was not sent because of a reason that has never"
+        )
     )
     assert "unusual" in first.last_line
     gauge = 'target_liveintent_unusual{rule="conversions",stream="orders"} 1.0'
