@@ -243,8 +243,8 @@ class Settings:
     )
     limit: int | None = setting(
         "Send only this number of events, then stop. The run writes no STATE, so the next run"
-        " reads all records again. Because of the ledger, the next run does not send these events"
-        " again.",
+        " reads all records again. With the ledger, the next run does not send these events again."
+        " Without the ledger, it sends them again.",
         minimum=1,
     )
     presets: Mapping[str, str] = setting(

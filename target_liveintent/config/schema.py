@@ -68,7 +68,7 @@ def expected(schema: Mapping[str, Any]) -> str:
     kind = schema["type"][0]
     article = "an" if kind[0] in "aeio" else "a"
     if "minLength" in schema:
-        return f"a {kind} that is not empty"
+        return f"{article} {kind} that is not empty"
     match schema:
         case {"minimum": least, "maximum": most}:
             return f"{article} {kind} from {least} to {most}"

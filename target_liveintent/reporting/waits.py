@@ -55,7 +55,7 @@ class WaitLog:
         wait = (seconds, status.reason, status.waiting, window, rate)
         if status.is_outage:
             self._logger.warning(
-                "the API has accepted nothing for %d s: %s. If the API accepts nothing for"
+                "the API has accepted nothing for %d s: %s. When this time reaches"
                 " max_retry_seconds, the run fails. Batches that wait: %d. Pace: %s in flight%s",
                 *wait,
             )

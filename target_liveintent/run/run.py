@@ -54,7 +54,7 @@ class Run:
         self._failed = False
         self._has_given_up = False  # Nothing more is sent after a failure of delivery.
         self._later_failure: Exception | None = None
-        self._lost: set[int] = set()  # Batches of which something could not be written.
+        self._unwritten: set[int] = set()  # Batches of which something could not be written.
         self._next_check = parts.clock.monotonic()
         self._stop_requested_at: float | None = None
 
@@ -184,10 +184,10 @@ class Run:
         self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
         try:
             self._record_delivered(result)
-            if result.is_last and result.batch.number not in self._lost:
+            if result.is_last and result.batch.number not in self._unwritten:
                 self._conclude(result)
         except StorageError as failure:
-            self._lost.add(result.batch.number)
+            self._unwritten.add(result.batch.number)
             if not self._failed:
                 raise
             # The run has failed already. The batch stays unfinished, and the others are booked all

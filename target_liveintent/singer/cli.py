@@ -70,7 +70,7 @@ def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None
     except Exception as failure:  # noqa: BLE001 (its text could hold what is in a record)
         if not isinstance(failure, _EXPECTED_FAILURES):
             frames = "".join(traceback.format_tb(failure.__traceback__))
-            logger.error(("this is a bug. Please report it with these lines: %s"), frames)  # noqa: TRY400
+            logger.error("this is a bug. Please report it with these lines:\n%s", frames)  # noqa: TRY400
         text = failure_text(failure)
         if "\n" in text:  # It ends in a block of YAML to paste.
             ending = ending and f" #{ending}"

@@ -223,7 +223,7 @@ def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Ite
     yield from _task_problems(options)
     yield from _path_problems(options)
     if not folder:
-        yield ("option 'dead_letter_path' is required: set it to a folder that all machines share")
+        yield "option 'dead_letter_path' is required: set it to a folder that all machines share"
     elif is_url(folder):
         yield from config.url_problems("option", "dead_letter_path", folder)
     if is_url(audit_folder):

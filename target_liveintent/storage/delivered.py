@@ -60,8 +60,9 @@ class DeliveredFile(AppendedFile):
         self.write(self._rows.rows(events))
 
     def sync_batch(self) -> None:
-        """Sync: what the ledger knows is not sent again, so no row may be lost."""
-        self.sync()
+        """Sync new rows: what the ledger knows is not sent again, so no row may be lost."""
+        if self._unsynced:
+            self.sync()
 
 
 class DeliveredObjects(ObjectWriter):

@@ -46,6 +46,7 @@ def test_after_good_runs(target: Launcher) -> None:
     asked = ask(target, "--health")
     assert (asked.code, asked.log) == (0, "")
     assert asked.stdout.startswith("nothing failed, but there is too little history")
+    assert "usual: the last run ended at " in asked.stdout
     assert "4 conversions in the last 24 hours" in asked.stdout
     assert len(asked.stdout.splitlines()) == 1
     assert ask(target, "--health", "--max-age=1").code == 0

@@ -251,7 +251,7 @@ class Campaign:
         self.server.release()
         settled = run.code > 0 and not assert_adds_up(run)["not settled"]
         if run.code > 0 and not lasting and not self._failed(token, at):
-            assert settled or took > STOP_RETRIES, run.log  # A busy machine may need all of it.
+            assert settled or self._sent_to_the_end(token, at), run.log
         self.gone[token] = at
         self.ended.append(Ended(token, self.watch.bookmark, at, settled))
 
@@ -274,6 +274,14 @@ class Campaign:
         in_flight = {event for r in requests for event in r.ids} - answered
         assert claimed(self.ledger, found[1]) >= len(in_flight - self.feed.expires.keys()), run.log
         let_claims_lapse(self.ledger, found[1])  # Nobody waits for half a minute after each kill.
+
+    def _sent_to_the_end(self, token: str, at: float) -> bool:
+        """Whether a run used the time that it has after a signal, as it may need on a busy machine.
+
+        So it has if it sent something in the last part of this time.
+        """
+        late = at + STOP_RETRIES - LOOKS
+        return any(r.at > late for r in self.server.requests if r.token == token)
 
     def _failed(self, token: str, at: float) -> bool:
         """Whether the API has failed a run, before it was told to stop at this time.

@@ -81,7 +81,7 @@ def _lines(overview: Overview) -> Iterator[str]:
         if cause.what_to_do:
             yield f"  What to do: {cause.what_to_do}"
     if (more := len(overview.causes) - _MOST_CAUSES) > 0:
-        yield (f"And {counted(more, 'more finding')}: --report --format=json lists all findings.")
+        yield f"And {counted(more, 'more finding')}: --report --format=json lists all findings."
     if (last := overview.last_run) is not None:
         age = age_words((overview.as_of - last.ended_at).total_seconds())
         yield (f"Last run: {last.run_id}, {last.ending}, {moment(last.ended_at, zone)}, {age} ago.")

@@ -149,11 +149,11 @@ def _values_without_currency(facts: Facts) -> Iterator[Advice]:
 
 
 _IDENTITY_FAULTS = {
-    "email": (
-        "`email` is neither an e-mail address nor a hash of one. Supply an address or a hash."
-    ),
-    "md5": ("`md5` is neither an e-mail address nor a hash of one. Supply an address or a hash."),
-    "sha2": ("`sha2` is neither an e-mail address nor a hash of one. Supply an address or a hash."),
+    **{
+        column: f"`{column}` is neither an e-mail address nor a hash of one. Supply an address or a"
+        " hash."
+        for column in ("email", "md5", "sha2")
+    },
     "conflict": "a hash does not belong to the address. Supply only `email`.",
 }
 

@@ -50,7 +50,7 @@ def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     log = WaitLog(logging.getLogger("test"), clock)
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
     text = (
-        "the API has accepted nothing for 1 s: HTTP 503. If the API accepts nothing for"
+        "the API has accepted nothing for 1 s: HTTP 503. When this time reaches"
         " max_retry_seconds, the run fails. Batches that wait: 7. Pace: 1 request in flight"
     )
     assert lines(caplog) == [("WARNING", text)]
