@@ -263,3 +263,17 @@ def test_no_address_in_a_singer_stream(stream: Path) -> None:
 def test_the_ending_says_the_format(path: str, is_singer: bool) -> None:
     rows = row_format(path, "run-1", LOGGER)
     assert rows.head.startswith(b'{"type":"SCHEMA"') == is_singer
+
+
+def test_new_rows_are_synced_before_the_ledger(path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """They are, once; where there are none, the disk is left alone."""
+    file = opened(path)
+    synced: list[int] = []
+    monkeypatch.setattr("os.fsync", synced.append)
+    file.write_events(delivered({"order_id": "A-7"}))
+    file.sync_batch()
+    file.sync_batch()
+    assert len(synced) == 1
+    file.write_events(delivered({"order_id": "A-8"}))
+    file.sync_batch()
+    assert len(synced) == 2
