@@ -289,11 +289,14 @@ class Pace:
             self._quiet_until = max(self._quiet_until, until)
 
     def _used_rate(self, now: float, latency: float) -> float:
-        """Return the rate that led to a refusal, for what is known of it."""
+        """Return the rate that led to a refusal, for what is known of it.
+
+        A timeout takes much longer than an answer, so its latency alone says too low a rate.
+        """
         rate = self._limit.rate(now) if self._limit else math.inf
         if math.isinf(rate):
             self._searching = True
-            rate = GUESS * (self.in_flight + 1) / max(latency, 0.001)
+            rate = GUESS * (self.in_flight + 1) / max(min(latency, self._best), 0.001)
         return min(rate, self._cap)
 
     def _cut(self, rate: float, now: float, retry_after: float) -> None:

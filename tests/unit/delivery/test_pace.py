@@ -219,6 +219,13 @@ class TestRate:
         assert pace.rate == pytest.approx(GUESS * 2 / 0.1 * STEEP_CUT)
         assert pace.next_start() == pytest.approx(1 / pace.rate)
 
+    def test_a_timeout_is_no_measure_of_the_rate(self) -> None:
+        """It lasts much longer than the answers by which the rate in use is known."""
+        pace = _pace()
+        at = _keep_full(pace, 0.0, 8)
+        _ask(pace, at, LIMITED, seconds=30.0)
+        assert pace.rate == pytest.approx(GUESS / 0.1 * STEEP_CUT)
+
     def test_the_search_ends_when_a_request_is_taken(self) -> None:
         pace, at, rates = _pace(), 0.0, []
         for signal in (LIMITED, LIMITED, LIMITED, TAKEN):
