@@ -149,14 +149,20 @@ def table() -> str:
         rows.append(f"| 2 | {CEILING} | {details.two:,.0f} | {details.one:,.0f} |")
         over_tls = f" ({details.tls:.0f} µs over TLS)"
         size = f" An event has {details.size:.0f} bytes in a request."
-    where = f"On {machine.cores} cores ({machine.cpu}), Python {machine.python}, {machine.date}."
+    where = (
+        f"Measured on {machine.cores} cores ({machine.cpu}) with Python {machine.python},"
+        f" on {machine.date}:"
+    )
     cost = (
         f"With Spark, an event from Parquet costs {measured.python:.0f} µs of CPU time in the"
         f" Python workers{over_tls}, and {measured.java:.0f} µs in the JVM. With the target, an"
         f" event from JSON lines costs {measured.target:.0f} µs, including the stream map.{size}"
     )
-    heads = "| tasks | requests in flight | Spark | one target process |\n| --- | --- | --- | --- |"
-    return "\n".join((f"{where} Events a second:", "", heads, *rows, "", cost))
+    heads = (
+        "| tasks | requests in flight, in total | Spark, events a second |"
+        " one target process, events a second |\n| --- | --- | --- | --- |"
+    )
+    return "\n".join((where, "", heads, *rows, "", cost))
 
 
 @_details
@@ -164,7 +170,7 @@ def shapes(_: Measured, details: Details) -> str:
     """Return the throughput of partitions of several shapes as Markdown."""
     rows = [f"| {s.what} | {s.rate:,.0f} | {s.shared:,.0f} |" for s in details.shapes]
     heads = (
-        f"| rows | {CEILING} requests in each task | `concurrent_tasks` {EVEN} |\n"
+        f"| partitions | up to {CEILING} requests in each task | with `concurrent_tasks` {EVEN} |\n"
         "| --- | --- | --- |"
     )
     return "\n".join((heads, *rows))
@@ -174,11 +180,11 @@ def shapes(_: Measured, details: Details) -> str:
 def tasks(_: Measured, details: Details) -> str:
     """Return what a task takes beside CPU time as Markdown."""
     rows = [f"| {t.requests} | {t.connections:.0f} | {t.sent:,.0f} |" for t in details.tasks]
-    heads = "| requests in flight, at most | TLS handshakes | requests |\n| --- | --- | --- |"
+    heads = "| limit of requests in flight | TLS handshakes | requests |\n| --- | --- | --- |"
     usual, most = details.memory
     said = (
-        f"The median of the peak memory of a Python worker is {usual:.0f} MiB, and the highest peak"
-        f" is {most:.0f} MiB. This memory is outside the JVM."
+        f"At its peak, a Python worker uses {usual:.0f} MiB of memory in the median, and"
+        f" {most:.0f} MiB at most. This memory is outside the JVM."
     )
     return "\n".join((heads, *rows, "", said))
 
@@ -191,10 +197,10 @@ def plan(measured: Measured, details: Details) -> str:
     bytes_sent = EVENTS * details.size
     a_second = EVENTS / _DAY
     return (
-        f"{EVENTS:,} events a day are {a_second:,.0f} a second on average. These events need"
-        f" {python:,.0f} core-hours in Python workers, over TLS, and {java:,.0f} core-hours in the"
-        f" JVM. So {(python + java) / 24:.1f} cores are busy all day. The requests contain"
-        f" {bytes_sent / 1e9:,.0f} GB, or {bytes_sent / _DAY / 1e6:.0f} MB a second. If an"
+        f"{EVENTS:,} events a day are {a_second:,.0f} a second on average. Over TLS, these events"
+        f" need {python:,.0f} core-hours in Python workers and {java:,.0f} core-hours in the JVM."
+        f" So {(python + java) / 24:.1f} cores are busy all day. The requests of a day contain"
+        f" {bytes_sent / 1e9:,.0f} GB, which is {bytes_sent / _DAY / 1e6:.0f} MB a second. If an"
         f" answer takes {LATENCY * 1e3:.0f} ms, {a_second / 100 * LATENCY:.0f} requests are in"
         f" flight. If an answer takes 300 ms, {a_second / 100 * 0.3:.0f} requests are in flight."
     )
@@ -207,7 +213,7 @@ def end_of_one(_: Measured, details: Details) -> str:
     return (
         f"One target process sends {details.one:,.0f} events a second with {CEILING} requests in"
         f" flight, if an answer takes {LATENCY * 1e3:.0f} ms. This is {a_day:.1f} billion events a"
-        " day, if the events come evenly. At this rate, the one core of the process is busy."
+        " day, if the events come evenly. At this rate, the process keeps its only core busy."
     )
 
 

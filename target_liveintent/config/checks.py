@@ -46,7 +46,7 @@ _PASSWORD_OF_URL = re.compile(r"[?&]password=")
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
-    """Return everything that is wrong with a configuration, one line each, without its values."""
+    """Return the problems of a configuration, one line each, without the values of settings."""
     found = [*renaming_problems(config), *nesting_problems(config)]
     given = {name: value for name, value in joined(renamed(config)).items() if value is not None}
     errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (Of a value.)

@@ -32,7 +32,7 @@ _FLATTENED = {"stream_maps", "stream_map_config"}
 
 
 def settings_of(config: Mapping[str, Any]) -> Settings:
-    """Check a configuration and freeze it.
+    """Check a configuration, and return it as settings that nobody can change.
 
     Raises:
         ConfigurationError: With everything that is wrong, in one line.

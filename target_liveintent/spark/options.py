@@ -34,25 +34,31 @@ OWN = {
     " event IDs depend on it. If the target also sends the same records from a tap, use the"
     " name that the tap gives to their stream. Required.",
     "key_properties": "The columns that identify a record, separated by commas. If there is no"
-    " column `event_id`, event IDs are derived from these columns. Without this"
-    " column and without this option, event IDs are derived from the whole record.",
-    "concurrent_tasks": "How many tasks of the write may run at the same time. Set this to the"
+    " column `event_id`, event IDs are derived from these columns. Without `event_id`"
+    " and `key_properties`, event IDs are derived from the whole record.",
+    "concurrent_tasks": "How many tasks of the write can run at the same time. Set this to the"
     " number of cores that Spark uses for the write. The tasks share `max_concurrent_requests`"
-    " and `max_requests_per_minute`, and each task may make at least one request. Without this"
+    " and `max_requests_per_minute` equally, and each share is at least 1. Without this"
     " option, each task may have up to `max_concurrent_requests` requests in flight. Required"
     " with `max_requests_per_minute`.",
-    "audit_path": "A folder that all machines share. The tasks write Parquet files with the"
-    " outcome of each event into it. The next attempt at a task or a micro-batch skips the events"
-    " that these files show as delivered.",
+    "audit_path": "A folder that all machines share. Into this folder, the tasks write Parquet"
+    " files with the outcome of each event. The next attempt at a task or a micro-batch skips the"
+    " events that these files show as delivered.",
 }
 """The options that only Spark has, with their descriptions."""
-_BY_COLUMNS = "map with DataFrame columns, such as .withColumn('event_time', col('created_at'))"
+_BY_COLUMNS = (
+    "compute the columns in the DataFrame, for example with .withColumn('event_time',"
+    " col('created_at'))"
+)
 _NOT_SHARED = (
     "use ledger_url, because machines cannot share an SQLite file. Or use audit_path, and remove"
-    " from the DataFrame the events that the audit contains as delivered"
+    " from the DataFrame the events that the audit shows as delivered"
 )
 _REPLAYED_ELSEWHERE = "replay dead letters with target-liveintent --replay"
-_IN_LOG = "use history_path, because each machine would write a file about only its own tasks"
+_IN_LOG = (
+    "use history_path, which covers all tasks. The file that is named here would cover only the"
+    " tasks of one machine"
+)
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
@@ -168,8 +174,8 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     if missing := missing_columns(all_columns.names, settings.events):
         why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = (
-            f"{why} Map with DataFrame columns, such as .withColumn('event_time',"
-            " col('created_at'))"
+            f"{why} Compute the missing columns in the DataFrame, for example with"
+            " .withColumn('event_time', col('created_at'))"
         )
         raise StreamMappingError(msg)
     pixel = None if {"pixel_id", "pixelId"} & set(all_columns.names) else settings.pixel_id

@@ -85,15 +85,15 @@ def test_columns_that_cannot_give_events(spark: Spark, server: Recorder, folder:
     said = spark.failure("write", sql=sql, options=options(server.url, folder))
     assert (
         "StreamMappingError: stream 'orders' cannot produce any event: it lacks event_time."
-        " Its columns are: id, email. Map with DataFrame columns" in said
+        " Its columns are: id, email. Compute the missing columns in the DataFrame" in said
     )
     assert not folder.exists()
     assert server.requests == []
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: map with DataFrame col"),
-    ({"presets": '{"orders": "shopify"}'}, "option 'presets' has no effect in Spark: map with"),
+    ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: compute the columns in"),
+    ({"presets": '{"orders": "shopify"}'}, "option 'presets' has no effect in Spark: compute"),
     ({"ledger_path": "l.db"}, "option 'ledger_path' has no effect in Spark: use ledger_url,"),
     ({"limit": 5}, "option 'limit' has no effect in Spark: call limit() on"),
     (
