@@ -60,12 +60,12 @@ class Aim(NamedTuple):
     @property
     def aim(self) -> str:
         """The aim as text."""
-        return f"{self.sign} {self.limit:g}{self.unit}"
+        return f"{self.sign} {self.limit:,g}{self.unit}"
 
     def figure_text(self, measured: Measured) -> str:
         """Return the figure as text."""
         figure = self.figure(measured)
-        return "" if figure is None else f"{figure:.3g}{self.unit}"
+        return "" if figure is None else f"{float(f'{figure:.3g}'):,g}{self.unit}"
 
     def verdict(self, measured: Measured) -> str:
         """Return `met`, `missed` or `not measured`."""
