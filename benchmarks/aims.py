@@ -60,12 +60,12 @@ class Aim(NamedTuple):
     @property
     def aim(self) -> str:
         """The aim as text."""
-        return f"{self.sign} {self.limit:g}{self.unit}"
+        return f"{self.sign} {self.limit:,g}{self.unit}"
 
     def figure_text(self, measured: Measured) -> str:
         """Return the figure as text."""
         figure = self.figure(measured)
-        return "" if figure is None else f"{figure:.3g}{self.unit}"
+        return "" if figure is None else f"{float(f'{figure:.3g}'):,g}{self.unit}"
 
     def verdict(self, measured: Measured) -> str:
         """Return `met`, `missed` or `not measured`."""
@@ -79,19 +79,19 @@ _COMPARE = {"≤": operator.le, "<": operator.lt, "≥": operator.ge}
 
 AIMS = (
     Aim(
-        "CPU time per event, divided by the naive target's",
+        "CPU time per event, divided by that of the naive target",
         "≤",
         0.18,
         lambda measured: measured.cpu["target"].cpu / measured.cpu["naive"].cpu,
     ),
     Aim(
-        "CPU time per event, divided by the floor's",
+        "CPU time per event, divided by that of the floor",
         "≤",
         1.6,
         lambda measured: measured.cpu["target"].cpu / measured.cpu["floor"].cpu,
     ),
     Aim(
-        "throughput at 100 ms latency, divided by the naive target's",
+        "throughput at 100 ms latency, divided by that of the naive target",
         "≥",
         28,
         lambda measured: measured.throughput["target"].rate / measured.throughput["naive"].rate,
@@ -123,7 +123,7 @@ AIMS = (
         " s",
     ),
     Aim(
-        "CPU time per event, divided by the floor's (200 columns, 10 mapped)",
+        "CPU time per event, divided by that of the floor (200 columns, 10 mapped)",
         "≤",
         0.7,
         lambda measured: measured.wide["target"].cpu / measured.wide["floor"].cpu,

@@ -76,7 +76,10 @@ def table() -> str:
     lines = [
         where,
         "",
-        "| ledger | rows in time order | the ledger adds | rows in any order | the ledger adds |",
+        (
+            "| ledger | rows in time order | the ledger adds"
+            " | rows in random order | the ledger adds |"
+        ),
         "| --- | --- | --- | --- | --- |",
     ]
     names = {
@@ -94,7 +97,7 @@ def table() -> str:
             cells += [f"{found[kind]:.1f} µs", more]
         lines.append(f"| {' | '.join(cells)} |")
     opening = (
-        f"The large file has {measured.size:.0f} bytes for each key. A run opens it in"
+        f"The large file needs {measured.size:.0f} bytes for each key. A run opens it in"
         f" {measured.opening:.0f} ms."
     )
     return "\n".join((*lines, "", opening))

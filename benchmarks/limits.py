@@ -56,30 +56,73 @@ def _paced(  # noqa: PLR0913 (the columns of a table)
 
 _SLOW: dict[str, Any] = {"status": 503, "max_retry_seconds": 20}
 CASES = {
-    "5": _paced("5 a second", 5, 200, 1.35, 25),
-    "40": _paced("40 a second", 40, 200, 1.35, 25),
-    "bursts": _paced("20 a second, in bursts of 20", 20, 200, 1.5, 20, burst=20),
-    "1": _paced("1 a second", 1, 60, 1.6, 25),
-    "1-8": _paced("the same, at most 8 in flight", 1, 60, 1.6, 25, max_concurrent_requests=8),
-    "1-32": _paced("the same, at most 32 in flight", 1, 60, 1.6, 25, max_concurrent_requests=32),
+    "5": _paced("5 requests a second", 5, 200, 1.35, 25),
+    "40": _paced("40 requests a second", 40, 200, 1.35, 25),
+    "bursts": _paced("20 requests a second, up to 20 at once", 20, 200, 1.5, 20, burst=20),
+    "1": _paced("1 request a second", 1, 60, 1.6, 25),
+    "1-8": _paced(
+        "1 request a second; `max_concurrent_requests` is 8",
+        1,
+        60,
+        1.6,
+        25,
+        max_concurrent_requests=8,
+    ),
+    "1-32": _paced(
+        "1 request a second; `max_concurrent_requests` is 32",
+        1,
+        60,
+        1.6,
+        25,
+        max_concurrent_requests=32,
+    ),
     "long": _paced(
-        "the same, at most 32 in flight", 1, 600, 1.6, 25, is_long=True, max_concurrent_requests=32
+        "1 request a second; `max_concurrent_requests` is 32",
+        1,
+        600,
+        1.6,
+        25,
+        is_long=True,
+        max_concurrent_requests=32,
     ),
-    "1-1": _paced("1 a second, `Retry-After: 1`", 1, 30, 1.6, 40, retry_after="1"),
-    "1-30": _paced("1 a second, `Retry-After: 30`", 1, 30, retry_after="30"),
+    "1-1": _paced(
+        "1 request a second; throttled requests get `Retry-After: 1`",
+        1,
+        30,
+        1.6,
+        40,
+        retry_after="1",
+    ),
+    "1-30": _paced(
+        "1 request a second; throttled requests get `Retry-After: 30`", 1, 30, retry_after="30"
+    ),
     "503": _paced(
-        "1 in 2 seconds (refusals are 503); `max_retry_seconds` is 20", 0.5, 40, 1.6, 50, **_SLOW
+        "1 request in 2 seconds; throttled requests get 503; `max_retry_seconds` is 20",
+        0.5,
+        40,
+        1.6,
+        50,
+        **_SLOW,
     ),
-    "503-5": _paced("the same, `Retry-After: 5`", 0.5, 40, 2.0, 50, retry_after="5", **_SLOW),
+    "503-5": _paced(
+        "1 request in 2 seconds; throttled requests get 503 and `Retry-After: 5`;"
+        " `max_retry_seconds` is 20",
+        0.5,
+        40,
+        2.0,
+        50,
+        retry_after="5",
+        **_SLOW,
+    ),
     "connections": Case(
-        "4 connections at a time, with answers after 50 ms",
+        "4 connections at a time; answers take 50 ms",
         Limit(connections=4),
         800,
         800 / 4 * 0.05,
         latency=0.05,
     ),
     "queue": Case(
-        "everything, but serves 4 at a time (50 ms each); the others wait",
+        "any number of requests, but serves 4 at a time (50 ms each); the others wait",
         Limit(),
         800,
         800 / 4 * 0.05,
@@ -88,7 +131,7 @@ CASES = {
         workers=4,
     ),
     "open": Case(
-        "everything, with answers after 100 ms",
+        "any number of requests; answers take 100 ms",
         Limit(),
         1_500,
         1_500 * BATCH / 15_000,
@@ -180,7 +223,7 @@ def _cell(case: Case, outcomes: Sequence[Outcome]) -> str:
         of = f" in {len(failed)} of {len(outcomes)} runs" if len(outcomes) > 1 else ""
         return (
             f"**fails**{of} after {outcome.seconds:.0f} s, with {outcome.events:,} of"
-            f" {size:,} events delivered, {outcome.share:.0f} % refused{warning}"
+            f" {size:,} events delivered, {outcome.share:.0f} % throttled{warning}"
         )
     if outcome.events != size:
         warning = f", **{outcome.events:,} events arrived**"
@@ -194,17 +237,18 @@ def _detail(case: Case, outcome: Outcome) -> str:
         return f"95 % of answers in {outcome.p95 * 1_000:.0f} ms"
     if case.limit == Limit():
         return f"{outcome.events / outcome.seconds:,.0f} events a second"
-    return f"{outcome.share:.0f} % refused"
+    return f"{outcome.share:.0f} % throttled"
 
 
 def _aim(case: Case) -> str:
     if case.ratio is None:
         return "no failure"
     if case.workers:
-        return f"{case.ratio:.2f}, 95 % in {4 * 1_000 * (case.latency or 0):.0f} ms"
+        within = f"{4 * 1_000 * (case.latency or 0):.0f} ms"
+        return f"{case.ratio:.2f}, 95 % of answers in {within}"
     if case.limit == Limit():
         return f"{case.batches * BATCH / case.ideal:,.0f} events a second"
-    return f"{case.ratio:.2f}, {case.refused} %"
+    return f"{case.ratio:.2f}, {case.refused} % throttled"
 
 
 # The command line

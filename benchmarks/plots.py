@@ -77,7 +77,7 @@ def _draw_concurrency(points: list[Point], path: Path) -> None:
 def _draw_growth(points: list[Point], path: Path) -> None:
     figure = Figure(figsize=(_WIDTH, 2 * _HEIGHT), layout="constrained")
     above, below = figure.subplots(2, sharex=True)
-    _plot(above, points, ("target", "floor"), "cpu", "CPU time an event, µs")
+    _plot(above, points, ("target", "floor"), "cpu", "CPU time per event, µs")
     _plot(below, points, ("target", "floor"), "peak", "peak memory, MiB")
     for axes in (above, below):
         axes.set_ylim(bottom=0)

@@ -21,9 +21,10 @@ _NOT_MEASURED = "*Not measured yet.*"
 _AIMS_HEADS = ("what", "aim", "figure", "result")
 _FIGURES_HEADS = ("program", "CPU time per event", "events a second", "peak memory")
 _PLOTS = {
-    "latency": "Events a second by the latency of the API, of the target and of the naive target",
-    "concurrency": "Events a second by the number of requests in flight",
-    "growth": "CPU time per event and peak memory by the number of events",
+    "latency": "Events a second of the target and of the naive target, by the latency of the API",
+    "concurrency": "Events a second of the target, by the number of requests in flight",
+    "growth": "CPU time per event and peak memory of the target and of the floor, by the number of"
+    " events",
 }
 """What each plot shows, by the name of its file."""
 
@@ -65,7 +66,14 @@ def plots() -> str:
         return _NOT_MEASURED
     parts = [_where(series.machine)]
     if series.latency:
-        rows: list[Row] = [("latency", "target, events a second", "naive target", "ratio")]
+        rows: list[Row] = [
+            (
+                "latency",
+                "target, events a second",
+                "naive target, events a second",
+                "target divided by naive target",
+            )
+        ]
         for point in series.latency:
             target, naive = point.figures["target"], point.figures["naive"]
             ratio = f"{target.rate / naive.rate:.1f}"
@@ -112,7 +120,7 @@ def _figures(measured: Measured) -> list[Row]:
         ("floor, 200 columns", measured.wide["floor"]),
         ("target, 200 columns", measured.wide["target"]),
         ("target, 100 ms latency", measured.throughput["target"]),
-        ("the same, `max_concurrent_requests` 8", measured.throughput["target_8"]),
+        ("target, 100 ms latency, `max_concurrent_requests` 8", measured.throughput["target_8"]),
         ("naive target, 100 ms latency", measured.throughput["naive"]),
         (f"target, {sizes.few:,} events from a pipe", measured.memory["few"]),
         (f"target, {sizes.many:,} events from a pipe", measured.memory["many"]),

@@ -65,7 +65,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "ages are not checked again before a retry",
+        "the ages of events are not checked again before a retry",
         "delivery/machine.py",
         "            job.drop_old(unix_time)\n            while self",
         "            if not job.result.requests: job.drop_old(unix_time)\n            while self",
@@ -106,7 +106,7 @@ BREAKS: tuple[Break, ...] = (
         ("reliability/test_kills.py::test_kill_campaign_without_a_disk",),
     ),
     Break(
-        "after a 413, the other half is treated as bad",
+        "a 413 is treated as proof of a bad event",
         "delivery/job.py",
         "        else:\n            self.isolation.halve()\n\n    def note_fault",
         "        else:\n            self.isolation.refused()\n\n    def note_fault",
@@ -200,7 +200,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "each fault starts the retry time of the run again",
+        "after each fault, `max_retry_seconds` begins again",
         "delivery/outage.py",
         "self._since = min(self._since, max(started_at, self.taken_at))",
         "self._since = max(started_at, self.taken_at)",
@@ -246,7 +246,7 @@ def table() -> str:
     """Return the table for the documentation."""
     tests = [", ".join(f"`{test.rpartition('::')[2]}`" for test in one.tests) for one in BREAKS]
     rows = [f"| {one.name} | {named} |" for one, named in zip(BREAKS, tests, strict=True)]
-    return "\n".join(["| break | tests that fail |", "| --- | --- |", *rows])
+    return "\n".join(["| mistake in the code | tests that fail |", "| --- | --- |", *rows])
 
 
 def unnoticed(one: Break, copy: Path) -> list[str]:

@@ -133,7 +133,7 @@ def reasons() -> str:
         for code, reason in REASONS.items()
     ]
     return _table(
-        ("reason", "what happened, and what to do", "towards the limit¹", "by piping it back²"),
+        ("reason", "what happened, and what to do", "towards the limit¹", "in a replay²"),
         rows,
     )
 

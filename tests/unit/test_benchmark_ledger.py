@@ -55,4 +55,4 @@ def test_the_table(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
     assert off == "| `ledger: false` | 10.0 µs |  | 11.0 µs |  |"
     assert empty == "| a new file | 15.0 µs | 5.0 µs | 20.0 µs | 9.0 µs |"
     assert large == "| a file with 50,000,000 keys | 16.0 µs | 6.0 µs | 30.0 µs | 19.0 µs |"
-    assert opening == "The large file has 24 bytes for each key. A run opens it in 32 ms."
+    assert opening == "The large file needs 24 bytes for each key. A run opens it in 32 ms."

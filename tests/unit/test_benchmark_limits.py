@@ -95,19 +95,22 @@ def test_names_the_missing_program() -> None:
 
 
 def test_shows_both_versions() -> None:
-    """Each has the time, its ratio to the ideal time, and the share of refused requests."""
+    """Each has the time, its ratio to the ideal time, and the share of throttled requests."""
     now = _changed(seconds=44.0, requests=210, refused=10)
     assert _row(now)[3:] == [
-        "50.0 s (1.26), 20 % refused",
-        "44.0 s (1.11), 5 % refused",
-        "1.35, 25 %",
+        "50.0 s (1.26), 20 % throttled",
+        "44.0 s (1.11), 5 % throttled",
+        "1.35, 25 % throttled",
     ]
 
 
 def test_shows_what_counts_where_nothing_is_refused() -> None:
     """The latency of an API that queues, the events a second of an API without a limit."""
     queue = _row(_changed(events=80_000, seconds=11.0, p95=0.19), case="queue")
-    assert queue[4:] == ["11.0 s (1.10), 95 % of answers in 190 ms", "1.11, 95 % in 200 ms"]
+    assert queue[4:] == [
+        "11.0 s (1.10), 95 % of answers in 190 ms",
+        "1.11, 95 % of answers in 200 ms",
+    ]
     assert _row(_changed(events=150_000, seconds=7.5), case="open")[4] == (
         "7.5 s (0.75), 20,000 events a second"
     )
@@ -123,7 +126,8 @@ def test_shows_a_run_that_failed() -> None:
     """One failure counts more than any number of good runs."""
     failed = _changed(exit_code=1, seconds=289.0, events=4_200)
     assert _row(OUTCOME, OUTCOME, failed)[4] == (
-        "**fails** in 1 of 3 runs after 289 s, with 4,200 of 20,000 events delivered, 20 % refused"
+        "**fails** in 1 of 3 runs after 289 s, with 4,200 of 20,000 events delivered,"
+        " 20 % throttled"
     )
 
 

@@ -178,7 +178,7 @@ def _measured(**changes: Any) -> results.Measured:
         ({}, []),
         (
             {"cpu": _figures(floor=10, target=17, naive=100)},
-            ["CPU time per event, divided by the floor's"],
+            ["CPU time per event, divided by that of the floor"],
         ),
         ({"start_up": 0.66}, ["start-up, minus the time of import singer_sdk.target_base"]),
         ({"silence": 50.1}, ["CPU time per minute, while a tap is silent"]),
