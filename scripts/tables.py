@@ -128,12 +128,12 @@ def reasons() -> str:
             f"`{code}`",
             reason.meaning,
             "counts" if reason.is_bad else "does not count",
-            "replayed" if reason.replayed else "not replayed",
+            "sent" if reason.replayed else "not sent",
         )
         for code, reason in REASONS.items()
     ]
     return _table(
-        ("reason", "what happened, and what to do", "towards the limit¹", "by piping it back²"),
+        ("reason", "what happened, and what to do", "towards the limit¹", "in a replay²"),
         rows,
     )
 

@@ -46,10 +46,13 @@ OWN = {
     " that these files show as delivered.",
 }
 """The options that only Spark has, with their descriptions."""
-_BY_COLUMNS = "map with DataFrame columns, such as .withColumn('event_time', col('created_at'))"
+_BY_COLUMNS = (
+    "add the columns of the events to the DataFrame, for example with"
+    " .withColumn('event_time', col('created_at'))"
+)
 _NOT_SHARED = (
-    "use ledger_url, because machines cannot share an SQLite file. Or use audit_path, and remove"
-    " from the DataFrame the events that the audit contains as delivered"
+    "use ledger_url, because machines cannot share an SQLite file. Or use audit_path: its files"
+    " show which events were delivered, so that you can remove these events from the DataFrame"
 )
 _REPLAYED_ELSEWHERE = "replay dead letters with target-liveintent --replay"
 _IN_LOG = "use history_path, because each machine would write a file about only its own tasks"
@@ -168,8 +171,8 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     if missing := missing_columns(all_columns.names, settings.events):
         why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = (
-            f"{why} Map with DataFrame columns, such as .withColumn('event_time',"
-            " col('created_at'))"
+            f"{why} Add the missing columns to the DataFrame, for example with"
+            " .withColumn('event_time', col('created_at'))"
         )
         raise StreamMappingError(msg)
     pixel = None if {"pixel_id", "pixelId"} & set(all_columns.names) else settings.pixel_id
