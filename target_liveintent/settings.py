@@ -237,8 +237,8 @@ class Settings:
         default=False,
     )
     dry_run: bool = setting(
-        "Do everything except send, and show the first events. A dry run writes no STATE and no"
-        " dead letters.",
+        "Do everything except sending events, and log the first events. A dry run writes no STATE"
+        " and no dead letters.",
         default=False,
     )
     limit: int | None = setting(
