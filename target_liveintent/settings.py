@@ -145,9 +145,9 @@ class Settings:
     max_dead_letter_percent: int = setting(
         "The highest percentage of records that may become dead letters. If there are more, a run"
         " of 100 records or more fails at its end, and a run of 1,000 records or more fails at the"
-        " next STATE. A run also fails if it delivers nothing and ten records became dead letters."
-        " The value 100 turns both rules off. Records without an identity and events that are too"
-        " old do not count.",
+        " next STATE. A run also fails if it delivers nothing and at least ten records became dead"
+        " letters. The value 100 turns both rules off. Records without an identity and events that"
+        " are too old do not count.",
         default=50,
         minimum=0,
         maximum=100,
@@ -171,20 +171,20 @@ class Settings:
     )
     ledger: bool = setting(
         "Whether the target remembers confirmed events, so that it does not send them again."
-        " Without the ledger, the target again sends the records that a tap repeats and the events"
-        " of a canary.",
+        " Without the ledger, the target sends an event again if the tap repeats its record, or if"
+        " a canary (a run with `limit`) has already sent the event.",
         default=True,
     )
     ledger_path: str = setting(
-        "The SQLite file that remembers delivered events until their window has closed. A run"
-        " creates the file when it sends its first event. Events that were in flight when a"
-        " run was killed may be sent again.",
+        "The SQLite file that remembers delivered events for at least as long as the API accepts"
+        " them. A run creates the file when it sends its first event. Events that were in flight"
+        " when a run was killed may be sent again.",
         default="liveintent-ledger.sqlite",
         minLength=1,
     )
     ledger_url: str | None = setting(
         "A PostgreSQL database that remembers delivered events, in place of `ledger_path`:"
-        " `postgresql://user@host/database`. Runs on several machines may share it. Needs"
+        " `postgresql://user@host/database`. Runs on several machines can share it. Needs"
         " `pip install 'target-liveintent[postgres]'`.",
         minLength=1,
         secret=True,
@@ -237,8 +237,8 @@ class Settings:
         default=False,
     )
     dry_run: bool = setting(
-        "Do everything except send, and show the first events. A dry run writes no STATE and no"
-        " dead letters.",
+        "Do everything except sending events, and log the first events. A dry run writes no STATE"
+        " and no dead letters.",
         default=False,
     )
     limit: int | None = setting(
@@ -249,7 +249,7 @@ class Settings:
     )
     presets: Mapping[str, str] = setting(
         "Ready stream maps for known taps, by stream: `{orders: shopify}`. If `stream_maps` has the"
-        " same column of the same stream, that column takes precedence.",
+        " same column of the same stream, the column of `stream_maps` takes precedence.",
         default=dict,
     )
     # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so

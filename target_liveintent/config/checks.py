@@ -267,8 +267,8 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
                 yield f"setting '{where}' must be null or '__NULL__'"
         elif str(name).startswith("__"):
             yield (
-                f"setting '{where}' is not a stream. Beside the streams, only the option __else__"
-                " is allowed: move other options into the map of a stream"
+                f"setting '{where}' is not the name of a stream. Directly in stream_maps, only the"
+                " option __else__ is allowed: move other options into the map of a stream"
             )
         elif isinstance(definition, dict):
             yield from _column_problems(where, definition)

@@ -64,7 +64,7 @@ def expected(schema: Mapping[str, Any]) -> str:
     if "enum" in schema:
         return "one of " + ", ".join(schema["enum"])
     if "pattern" in schema:
-        return f"text that matches {schema['pattern']}"
+        return f"text that matches the pattern {schema['pattern']}"
     kind = schema["type"][0]
     article = "an" if kind[0] in "aeio" else "a"
     if "minLength" in schema:

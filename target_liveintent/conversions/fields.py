@@ -89,8 +89,8 @@ FIELDS = (
         "decisionId",
         decision_id,
         "LiveIntent's decision ID. If the record has none, the target uses the parameter"
-        " `li_did` of `source_url`, if this parameter is a UUID. The decision ID is also sent if"
-        " the event has a hashed e-mail. Placeholders such as `undefined` are treated as absent.",
+        " `li_did` of `source_url`, which must be a UUID. If the event has a hashed e-mail, the"
+        " decision ID is sent too. Placeholders such as `undefined` are treated as absent.",
     ),
     Field(
         "email",
@@ -145,8 +145,8 @@ FIELDS = (
         "consent",
         "",
         None,
-        "Never sent. If a stream has this column, a record is sent only if the value is true, 1,"
-        " `yes` or `granted`.",
+        "Never sent. From a stream with this column, the target sends only the records whose"
+        " `consent` is true, 1, `yes` or `granted`.",
     ),
 )
 """In the order of the documentation; within each object of an event also that of the JSON."""

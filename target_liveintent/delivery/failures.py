@@ -60,7 +60,7 @@ def outage(answer: Answer, asked: Answer | None, settings: Settings) -> OutageEr
         f" {answer.in_words}"
     )
     if asked is not None and not answer.retry_after:
-        msg += f", after {asked.in_words}"
+        msg += f"; before that, {asked.in_words}"
     if answer.verdict is Verdict.STARVED:
         return OutageError(f"{msg}. {MORE_DESCRIPTORS}")
     advice = _SLOWER if answer.is_throttled else _LATER
@@ -102,8 +102,8 @@ def refused_as_a_whole(what: str, detail: str) -> str:
         )
     return (
         f"{what} ({detail}). The cause may be in the settings, not in the events: {cause}. The next"
-        " run sends all events that were neither delivered nor written as dead letters. A replay"
-        " keeps the dead letters that it has not sent"
+        " run sends all events that were neither delivered nor written as dead letters. If this"
+        " run is a replay, it keeps the dead letters that it has not sent"
     )
 
 

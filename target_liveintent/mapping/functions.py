@@ -156,9 +156,9 @@ FUNCTIONS = (
     Function(
         "minor_units",
         "minor_units(amount, currency)",
-        "Converts an integer of minor units to an amount with the currency's decimals (ISO 4217):"
-        " 1250 is `12.50` in USD, `1250` in JPY, `1.250` in KWD. The result is null if the amount"
-        " or the currency cannot be read.",
+        "Converts an integer amount in minor units, such as cents, to an amount with the currency's"
+        " decimals (ISO 4217): 1250 is `12.50` in USD, `1250` in JPY, `1.250` in KWD. The result is"
+        " null if the amount or the currency cannot be read.",
         minor_units,
     ),
     Function(

@@ -36,7 +36,7 @@ class WaitLog:
         self._next_of_elsewhere = now + _INTERVAL
         self._logger.info(
             "run %s is sending the same events (%d) and has reserved them in the ledger; this"
-            " run has been waiting for %d s. If that run has died, its reservation expires"
+            " run has been waiting for %d s. If that run has crashed, its reservation expires"
             " within 30 seconds, and this run then sends the events",
             elsewhere.run_id,
             elsewhere.events,

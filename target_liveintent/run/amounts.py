@@ -163,7 +163,11 @@ class Amounts(dict[str, Amount]):
             )
         if amount := self.get(""):
             is_mapped = not _LEFT_OUT_CURRENCY.isdisjoint(left_out)
-            what_to_do = "Check what is mapped to currency" if is_mapped else "Map currency"
+            what_to_do = (
+                "Check what is mapped to currency"
+                if is_mapped
+                else "Add the column currency to the map"
+            )
             yield (
                 f"in {counted(amount.conversions, 'conversion')}, the value has no currency."
                 f" {what_to_do}"

@@ -16,6 +16,6 @@ class Copies(Counter[tuple[str, str]]):
         for (first, second), count in self.items():
             yield (
                 f"streams {first} and {second} gave the same event IDs"
-                f" ({counted(count, 'record')}), so only the events from {first} are sent. Map"
-                f" event_id in {second}, so that its events have their own IDs"
+                f" ({counted(count, 'record')}), so only the events from {first} are sent. In the"
+                f" map of {second}, map event_id to IDs that {first} does not use"
             )

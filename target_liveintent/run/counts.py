@@ -371,8 +371,8 @@ def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
         values = frequent(counts.sources) if reason == "invalid_source" else ""
         yield (
             f"{stream}: {reason} applies to {count} of"
-            f" {counted(counts.read, 'record')}{values}{nothing}. The lines after the total say"
-            " what to do"
+            f" {counted(counts.read, 'record')}{values}{nothing}. The summary at the end of"
+            " the log says what to do"
         )
 
 

@@ -42,9 +42,9 @@ def nothing_delivered(rejected: Counter[str], what_to_do: Callable[[str], str]) 
 def refused_last(events: int) -> str:
     """Return that the API refused the last events of a run, and accepted none after them."""
     return (
-        f"the API refused the last {counted(events, 'event')} and has accepted nothing since, so"
-        " the settings may be wrong. These events became dead letters. If the events look right,"
-        " check pixel_id, then replay them. If you correct pixel_id, also set"
+        f"the API refused the last {counted(events, 'event')} and has accepted nothing since"
+        " then, so the settings may be wrong. These events became dead letters. If the events look"
+        " right, check pixel_id, then replay the dead letters. If you correct pixel_id, also set"
         " replay_other_accounts, because the dead letters still belong to the old pixel"
     )
 

@@ -150,14 +150,14 @@ def check_environment(config: _ConfigInput, logger: logging.Logger, *, dry_run: 
     harmless = [*unread.guards, *unread.others] if sends_nothing else unread.others
     if harmless:
         logger.warning(
-            "the run ignores these environment variables, because the command has no"
-            " --config=ENV: %s. Add --config=ENV, or unset the variables",
+            "the command has no --config=ENV, so the run ignores these environment variables: %s."
+            " Add --config=ENV, or unset the variables",
             ", ".join(harmless),
         )
     if unread.guards and not sends_nothing:
         msg = (
-            "the run has sent nothing. It would ignore these environment variables and send"
-            f" events, because the command has no --config=ENV: {', '.join(unread.guards)}. Add"
+            "the run has sent nothing. The command has no --config=ENV, so the run would ignore"
+            f" these environment variables and send events: {', '.join(unread.guards)}. Add"
             " --config=ENV, or unset the variables"
         )
         raise ConfigurationError(msg)

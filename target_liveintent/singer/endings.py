@@ -20,7 +20,7 @@ def afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
     if replay is not None:
         return "run the replay again to send the rest"
     if counts.is_replay:  # It has no STATE.
-        return "keep the file of dead letters, and pipe it in again"
+        return "keep the file of dead letters, and pipe it into the target again"
     return "the next run continues from the last STATE"
 
 

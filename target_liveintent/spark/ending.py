@@ -80,7 +80,7 @@ def _settle(job: Job, write: Write, results: Sequence[TaskResult], counts: RunCo
     folder.discard(write)
     _complete_audit(job, write, results)
     if job.audit_folder:
-        LOGGER.info("the audit records this write under the name '%s'", write.name)
+        LOGGER.info("in the audit, this write has the name '%s'", write.name)
     if recent is not None:
         recent.save()
     return judged
@@ -144,7 +144,7 @@ def _log_sent(
             " delivered"
         )
     elif job.audit_folder:
-        msg = "the write has failed; it delivered %s, which the audit records under the name '%s'"
+        msg = "the write has failed; it delivered %s. In the audit, this write has the name '%s'"
         LOGGER.warning(msg, counted(known, "event"), write.name)
     else:
         msg = (

@@ -47,12 +47,12 @@ OWN = {
 }
 """The options that only Spark has, with their descriptions."""
 _BY_COLUMNS = (
-    "compute the columns in the DataFrame, for example with .withColumn('event_time',"
-    " col('created_at'))"
+    "add the columns of the events to the DataFrame, for example with"
+    " .withColumn('event_time', col('created_at'))"
 )
 _NOT_SHARED = (
-    "use ledger_url, because machines cannot share an SQLite file. Or use audit_path, and remove"
-    " from the DataFrame the events that the audit shows as delivered"
+    "use ledger_url, because machines cannot share an SQLite file. Or use audit_path: its files"
+    " show which events were delivered, so that you can remove these events from the DataFrame"
 )
 _REPLAYED_ELSEWHERE = "replay dead letters with target-liveintent --replay"
 _IN_LOG = (
@@ -174,7 +174,7 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     if missing := missing_columns(all_columns.names, settings.events):
         why = f"{missing_columns_message(stream, missing)} Its columns are: {', '.join(columns)}."
         msg = (
-            f"{why} Compute the missing columns in the DataFrame, for example with"
+            f"{why} Add the missing columns to the DataFrame, for example with"
             " .withColumn('event_time', col('created_at'))"
         )
         raise StreamMappingError(msg)

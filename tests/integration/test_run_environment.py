@@ -33,13 +33,13 @@ def test_nothing_is_sent(to_server: Launcher, server: FaultyServer, variable: st
     run = with_variables(to_server, {name: value})
     assert (run.code, run.stdout, server.requests) == (2, "", [])
     assert run.last_line == (
-        "the run has sent nothing. It would ignore these environment variables and send events,"
-        f" because the command has no --config=ENV: {PREFIX}{name}. Add --config=ENV, or unset"
-        " the variables"
+        "the run has sent nothing. The command has no --config=ENV, so the run would ignore these"
+        f" environment variables and send events: {PREFIX}{name}. Add --config=ENV, or unset the"
+        " variables"
     )
     run = with_variables(to_server, {name: value}, "--config=ENV")
     assert (run.code, len(server.requests)) == (0, int(name == "LIMIT"))
-    assert "without --config=ENV" not in run.log
+    assert "no --config=ENV" not in run.log
 
 
 def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
@@ -51,7 +51,7 @@ def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
     assert (to_server.folder / LETTERS).exists()
     run = with_variables(to_server, {"DRY_RUN": "true"}, "--replay", "--dry-run")
     assert (run.code, server.requests) == (0, [])
-    assert f"--config=ENV: {PREFIX}DRY_RUN. " in run.warnings[0]
+    assert f" environment variables: {PREFIX}DRY_RUN. " in run.warnings[0]
 
 
 def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:
@@ -68,7 +68,7 @@ def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:
     assert (run.code, len(server.requests)) == (0, 1)
     (warning,) = run.warnings
     assert warning == (
-        "the run ignores these environment variables, because the command has no --config=ENV:"
+        "the command has no --config=ENV, so the run ignores these environment variables:"
         f" {PREFIX}AUTH_TOKEN, {PREFIX}PIXEL_ID, {PREFIX}TIMEZONE. Add --config=ENV, or unset the"
         " variables"
     )

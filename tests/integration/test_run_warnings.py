@@ -60,8 +60,8 @@ def test_a_few_records_that_are_lost(target: Launcher, sandbox: Sandbox) -> None
     assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 2)
     (lost,) = run.warnings
     assert lost == (
-        "orders: invalid_source applies to 3 of 7 records (desk 1, others). The lines after the"
-        " total say what to do"
+        "orders: invalid_source applies to 3 of 7 records (desk 1, others). The summary at the"
+        " end of the log says what to do"
     )
     assert "jane" not in run.log.lower()
 

@@ -85,7 +85,7 @@ def test_columns_that_cannot_give_events(spark: Spark, server: Recorder, folder:
     said = spark.failure("write", sql=sql, options=options(server.url, folder))
     assert (
         "StreamMappingError: stream 'orders' cannot produce any event: it lacks event_time."
-        " Its columns are: id, email. Compute the missing columns in the DataFrame" in said
+        " Its columns are: id, email. Add the missing columns to the DataFrame" in said
     )
     assert not folder.exists()
     assert server.requests == []

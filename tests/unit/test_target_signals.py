@@ -104,8 +104,8 @@ def test_the_last_line_of_a_replay_after_a_signal(
     with pytest.raises(SystemExit):
         target.process(None)
     assert said[-1] == (
-        "stopped by SIGTERM; keep the file of dead letters, and pipe it in again (run"
-        f" {target.run_id})"
+        "stopped by SIGTERM; keep the file of dead letters, and pipe it into the target again"
+        f" (run {target.run_id})"
     )
 
 

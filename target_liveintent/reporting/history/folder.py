@@ -172,8 +172,8 @@ class HistoryFolder:
             named = ", ".join(unreadable[:_MOST_NAMED])
             msg = (
                 f"history_path contains {files} that this version cannot read and therefore"
-                f" ignores, for example {named}. If no newer version wrote such a file, delete"
-                " the file"
+                f" ignores, for example {named}. Keep such a file if a newer version"
+                " wrote it. Otherwise, delete it"
             )
             self._warn(msg)
 

@@ -192,7 +192,7 @@ def what_waits(since: dt.datetime, now: dt.datetime) -> str:
         )
     return (
         "The first run that succeeds sends the conversions that are waiting. LiveIntent accepts"
-        f" a conversion for {_TAKEN_WORDS}, so no conversion since then is lost before {last.day}"
+        f" a conversion for {_TAKEN_WORDS}, so no waiting conversion is lost before {last.day}"
         f" {last:%B}."
     )
 

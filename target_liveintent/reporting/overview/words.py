@@ -54,7 +54,7 @@ _SUBJECTS = {
 VERDICTS = {AS_USUAL: "as usual", LOW: "lower", HIGH: "higher"}
 _VERDICT_OF = {
     FAILED: "The last run failed.",
-    NO_RUN: "There are no more runs.",
+    NO_RUN: "The runs have stopped.",
     UNUSUAL: "Today is unusual.",
     MORE_LETTERS: "More conversions than usual could not be sent today.",
 }

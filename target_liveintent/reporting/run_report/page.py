@@ -84,7 +84,10 @@ def _message(facts: Facts) -> str:
         " no outcome yet."
     )
     if facts.is_replay:
-        after = "Repeat the replay. If you piped a file in, keep the file, and pipe it in again."
+        after = (
+            "Repeat the replay. If you piped a file into the target, keep the file, and pipe it"
+            " into the target again."
+        )
     elif facts.ending == STOPPED:
         after = "The next run continues from the last STATE."
     return f'<p class="message"><b>The run {facts.ending}:</b> {said}<br>{after}</p>'

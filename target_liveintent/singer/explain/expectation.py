@@ -70,7 +70,7 @@ def compare(inspector: Inspector, path: str) -> Expectation:
     except (msgspec.DecodeError, UnicodeDecodeError):
         msg = (
             f"the file '{path}' was not written by --expect, so it stays unchanged: delete the"
-            " file, or give --expect another one"
+            " file, or give --expect another file"
         )
         raise InputError(msg) from None
     expectation.difference = list(_difference(before, now, path))

@@ -75,7 +75,7 @@ class Inspector:
         if self.records >= MAX_RECORDS:
             yield f"Only the first {MAX_RECORDS:,} records were read."
         if self.records and (limit := self._settings.limit):
-            yield f"The setting limit is ignored: a run would send at most {limit:,} events."
+            yield f"--explain ignores the setting limit. A run would send at most {limit:,} events."
         if unread:
             self.is_catalog = True
             for stream in _catalog(b"\n".join(unread)):

@@ -214,8 +214,8 @@ WRONG_MAPS += [
     (
         {name: definition},
         (
-            f"setting 'stream_maps.{name}' is not a stream. Beside the streams, only the option"
-            " __else__ is allowed: move other options into the map of a stream"
+            f"setting 'stream_maps.{name}' is not the name of a stream. Directly in stream_maps,"
+            " only the option __else__ is allowed: move other options into the map of a stream"
         ),
     )
     for name in ("__filter__", "__els__", "__foo__", "__foo")

@@ -234,8 +234,8 @@ def test_the_message_names_a_retry_after_that_an_earlier_answer_had() -> None:
     """At the end of the budget the API may give any answer, or none."""
     late = Answer(Verdict.LIMITED, "HTTP 429", 429, retry_after=3600.0)
     result = deliver(batch("1"), answers(late, FAULT), max_retry_seconds=60)
-    words = "(max_retry_seconds): HTTP 500, after HTTP 429 (Retry-After 3600 seconds) (api_url"
-    assert words in str(result.failure)
+    words = "HTTP 500; before that, HTTP 429 (Retry-After 3600 seconds) (api_url"
+    assert f"(max_retry_seconds): {words}" in str(result.failure)
 
 
 def test_the_last_request_of_the_budget_keeps_the_cap() -> None:

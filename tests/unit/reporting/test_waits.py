@@ -79,7 +79,7 @@ def test_a_wait_for_another_run(caplog: pytest.LogCaptureFixture) -> None:
         clock.now += 1
     text = (
         "run run-2 is sending the same events (7) and has reserved them in the ledger; this run"
-        " has been waiting for {} s. If that run has died, its reservation expires within 30"
+        " has been waiting for {} s. If that run has crashed, its reservation expires within 30"
         " seconds, and this run then sends the events"
     )
     assert lines(caplog) == [("INFO", text.format(5)), ("INFO", text.format(65))]

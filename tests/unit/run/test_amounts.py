@@ -151,8 +151,8 @@ def test_warnings() -> None:
 @pytest.mark.parametrize(
     ("left_out", "what_to_do"),
     [
-        ({}, "Map currency"),
-        ({"value empty": 3}, "Map currency"),
+        ({}, "Add the column currency to the map"),
+        ({"value empty": 3}, "Add the column currency to the map"),
         ({"currency empty": 2}, "Check what is mapped to currency"),
         ({"currency": 2}, "Check what is mapped to currency"),
     ],

@@ -513,7 +513,7 @@ def test_a_warning_of_what_is_lost() -> None:
     refunds.rejected.update(refused_by_api=3)
     report.of("guests").read = 5
     report.of("guests").rejected.update(no_identity=5)
-    todo = ". The lines after the total say what to do"
+    todo = ". The summary at the end of the log says what to do"
     assert list(report.warnings()) == [
         f"orders: invalid_source applies to 2 of 20 records{todo}",
         f"orders: missing_event_time applies to 1 of 20 records{todo}",
@@ -595,8 +595,7 @@ def test_two_maps_that_make_the_same_event() -> None:
     (said,) = first.warnings()
     assert said == (
         "streams orders and leads gave the same event IDs (1,200 records), so only the events"
-        " from orders are sent. Map event_id in leads, so that its events have"
-        " their own IDs"
+        " from orders are sent. In the map of leads, map event_id to IDs that orders does not use"
     )
 
 

@@ -149,7 +149,7 @@ def test_a_failure() -> None:
         "Regular runs have sent nothing since 09:05 EDT today: LiveIntent refused the access key"
         " (token). Ask the person who runs the pipeline to renew the token. The first run"
         " that succeeds sends the conversions that are waiting. LiveIntent accepts a conversion"
-        " for 7 days (30 days for offline ones), so no conversion since then is lost before 27 May."
+        " for 7 days (30 days for offline ones), so no waiting conversion is lost before 27 May."
         " For the person who runs the pipeline: The last 2 runs failed: the API denied access"
         " (401): renew the token. Since 2026-05-20 09:05 EDT. Do what the message says."
     ) in found
@@ -171,7 +171,7 @@ def test_what_is_lost(days: int, is_lost: bool) -> None:
     """The window of the API is 7 days."""
     found = plain.what_waits(NOW - dt.timedelta(days=days), NOW)
     assert found.startswith("Conversions that are older than 7 days") == is_lost
-    assert ("no conversion since then is lost before" in found) != is_lost
+    assert ("no waiting conversion is lost before" in found) != is_lost
 
 
 @pytest.mark.parametrize(

@@ -258,7 +258,7 @@ def test_the_message_of_a_run_that_was_stopped() -> None:
 def test_the_message_of_a_replay_that_was_not_done(kind: str) -> None:
     """No other run goes on with it."""
     text = MadeUpRun().deliver(stream=DEAD_LETTERS).page(Ending(kind, "by a signal"))
-    assert "by a signal<br>Repeat the replay. If you piped a file in, keep the file, and" in text
+    assert "by a signal<br>Repeat the replay. If you piped a file into the target, keep" in text
 
 
 def test_a_run_without_a_message() -> None:

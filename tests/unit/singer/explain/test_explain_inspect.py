@@ -196,7 +196,7 @@ def test_the_limit_is_left_aside() -> None:
     schema = {"type": "SCHEMA", "stream": "orders", "schema": {"properties": {"email": {}}}}
     record = {"type": "RECORD", "stream": "orders", "record": {}}
     for messages, said in (
-        ([schema, record, record], "The setting limit is ignored: a run would send"),
+        ([schema, record, record], "--explain ignores the setting limit. A run would send"),
         ([schema], ""),
     ):
         inspector = Inspector(settings, StreamMaps({}, {}))
