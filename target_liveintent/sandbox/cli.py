@@ -33,7 +33,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--customer-id": {"default": "a-1b2c", "help": "the customer ID that the sandbox accepts"},
     "--auth-token": {"default": "sandbox-token", "help": "the token that the sandbox accepts"},
-    "--seed": {"type": int, "help": "the seed for faults that have a probability"},
+    "--seed": {"type": int, "help": "the seed of the random numbers for faults with a probability"},
 }
 """The arguments of `ArgumentParser.add_argument` for each option of the command line."""
 
@@ -87,7 +87,7 @@ def main(argv: Sequence[str] | None = None) -> int:
 def _parser() -> argparse.ArgumentParser:
     parser = argparse.ArgumentParser(
         prog="liveintent-sandbox",
-        description="A local stand-in for LiveIntent's Conversions API.",
+        description="A local copy of LiveIntent's Conversions API.",
         formatter_class=argparse.ArgumentDefaultsHelpFormatter,
     )
     for name, arguments in OPTIONS.items():

@@ -81,12 +81,13 @@ class Contract(msgspec.Struct, frozen=True, kw_only=True):
             entry = ErrorEntry("UNAUTHORIZED", "the token is missing or wrong")
             return refuse(401, entry, headers={"WWW-Authenticate": "Bearer"})
         if request.customer_id != self.customer_id:
-            return refuse(403, ErrorEntry("FORBIDDEN", "the token is not one for this customer ID"))
+            entry = ErrorEntry("FORBIDDEN", "the token does not belong to this customer ID")
+            return refuse(403, entry)
         return None
 
     def _check_batch(self, batch: list[Any], now: float) -> Answer:
         if not _MIN_EVENTS <= len(batch) <= _MAX_EVENTS:
-            rule = f"must hold {_MIN_EVENTS} to {_MAX_EVENTS} events, holds {len(batch)}"
+            rule = f"must contain {_MIN_EVENTS} to {_MAX_EVENTS} events, contains {len(batch)}"
             return refuse(400, ErrorEntry("BATCH_SIZE", f"body: {rule}"))
         # Validating the whole batch at once is several times as fast as validating each event.
         # Single events are validated only if that fails, to find which event breaks which rule.

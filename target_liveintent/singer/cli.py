@@ -90,6 +90,12 @@ def make_command(sdk_command: click.Command, logger: logging.Logger) -> Command:
     for option in sdk_command.params:
         if option.name == "config":
             option.callback = read_config_files
+            option.help = (
+                "A file with settings in JSON, or ENV to read the settings from environment"
+                " variables. You can give this option several times."
+            )
+        elif option.name == "file_input":
+            option.help = "The file to read Singer messages from. The default is standard input."
         elif option.name == "about_format":
             option.type = click.Choice(["json", "markdown", "text"], case_sensitive=False)
             option.help = (

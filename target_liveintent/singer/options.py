@@ -16,30 +16,31 @@ def own_options() -> list[click.Option]:
         click.Option(
             ["--preset"],
             type=click.Choice(list(PRESETS)),
-            help="Print a preset as stream_maps, which you can copy and change.",
+            help="Print the stream_maps of a preset, so that you can copy and change them.",
         ),
         click.Option(
             ["--explain", "explained"],
             is_flag=True,
             help="Read a Singer stream or a tap's catalog, and show how each stream would become"
-            " events, or why it cannot. This sends nothing. The exit code is 1 if a run over the"
-            " same input would fail.",
+            " events, or why a stream cannot. This sends nothing. The exit code is 1 if a run over"
+            " the same input would fail.",
         ),
         click.Option(
             ["--expect", "expected"],
             type=click.Path(dir_okay=False),
             metavar="FILE",
-            help="With --explain: compare the result for a recorded stream with FILE, and exit"
-            " with code 1 if they differ. If FILE does not exist, write it, and exit with code 1.",
+            help="With --explain: compare the result with the expected result in FILE, and exit"
+            " with code 1 if they differ. If FILE does not exist, write the result to FILE, and"
+            " exit with code 1.",
         ),
         click.Option(
             ["--replay", "replayed"],
             is_flag=False,
             flag_value="",
             metavar="[PATH]",
-            help="Send those dead letters of PATH that can be sent now, and put back the others."
-            " PATH is a file or a URL; the default is dead_letter_path. Other runs may continue at"
-            " the same time. If a replay is interrupted, repeat it.",
+            help="Send the dead letters in PATH that can be sent now, drop those that are expired,"
+            " and put back the others. PATH is a file or a URL; the default is dead_letter_path."
+            " Other runs can continue at the same time. If a replay is interrupted, repeat it.",
         ),
         click.Option(
             ["--dry-run"],
@@ -52,10 +53,10 @@ def own_options() -> list[click.Option]:
             flag_value="",
             type=click.Path(),
             metavar="[PATH]",
-            help="Show the dead letters by reason and stream: how many there are, since when,"
-            " examples, what to do, and what a replay would do. PATH is a file, a folder of"
-            " *.singer files, or the URL of one; the default is dead_letter_path. This sends"
-            " nothing and changes nothing.",
+            help="Show the dead letters by reason and stream: how many there are, when they were"
+            " written, examples, what to do, and what a replay would do. PATH is a file, a folder"
+            " of *.singer files, or the URL of a file or folder; the default is dead_letter_path."
+            " This sends nothing and changes nothing.",
         ),
         click.Option(
             ["--report", "page_path"],

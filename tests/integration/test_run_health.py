@@ -112,7 +112,7 @@ def test_the_page(target: Launcher) -> None:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
         page = path.read_text()
         assert "<h2>Today against usual</h2>" in page
-        assert "LiveIntent has 2 conversions of this run." in page
+        assert "LiveIntent has 2 conversions from this run." in page
         assert TOKEN not in page
         assert "@example.com" not in page
         assert not list(target.folder.glob("*.json.tmp"))
@@ -211,7 +211,7 @@ def test_a_history_in_s3(target: Launcher, store: Store, bucket: str) -> None:
     assert ask(target, "--report", page, **where).stdout == f"the report is in {page}"
     content = store.read(bucket, "shop/page.html").decode()
     assert "<h2>Today against usual</h2>" in content
-    assert "LiveIntent has 2 conversions of this run." in content
+    assert "LiveIntent has 2 conversions from this run." in content
     failed = send(target, 11, **where, **WRONG_TOKEN)
     unwell = ask(target, "--health", **where)
     assert (failed.code, unwell.code) == (1, 3)

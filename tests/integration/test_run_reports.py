@@ -60,7 +60,7 @@ def test_report(to_server: Launcher, server: FaultyServer) -> None:
     run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **REPORT)
     assert (run.code, run.states) == (0, [1])
     facts, total = report(run), run.summary["total"]
-    assert facts["conclusions"][0] == "LiveIntent has 154 conversions of this run."
+    assert facts["conclusions"][0] == "LiveIntent has 154 conversions from this run."
     assert facts["total"]["delivered"] == total.delivered == 154
     assert facts["total"]["read"] == total.read == 162
     assert [(one["reason"], one["records"]) for one in facts["not_sent"]] == [

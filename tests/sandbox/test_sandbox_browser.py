@@ -116,7 +116,7 @@ def test_filters(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Open
         events.get_by_label("Search").fill("e-3")
         expect_events(page, "e-3")
         events.get_by_label("Source").select_option("app")
-        expect(page.get_by_text("No event is like that.")).to_be_visible()
+        expect(page.get_by_text("No event matches the filters.")).to_be_visible()
         clear.click()
         page.get_by_role("button", name="Show 2 events of batch 2").click()
         expect_events(page, "e-5", "e-4")
@@ -173,7 +173,7 @@ def test_shows_why_a_batch_was_refused(
         assert "jane" not in page.content()
         page.get_by_role("button", name="Close").click()
         page.get_by_role("button", name="good-1").click()
-        expect(page.locator("dialog .facts")).to_contain_text("Nothing is wrong with it")
+        expect(page.locator("dialog .facts")).to_contain_text("Nothing is wrong with this event")
 
 
 def test_switches_a_fault(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:
@@ -201,7 +201,7 @@ SCRIPTED: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
         "status",
         {"status": "429", "retry_after": "3", "times": "2", "percent": "50"},
         {"status": 429, "headers": {"Retry-After": "3"}, "times": 2, "probability": 0.5},
-        "Answers 429, Retry-After: 32 times more, with 50 %Remove",
+        "Answers 429, Retry-After: 32 more times, with a probability of 50 %Remove",
     ),
     (
         "latency",
@@ -209,18 +209,18 @@ SCRIPTED: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
         {"seconds": 0.5, "times": None},
         "Answers 0.5 s lateruntil removedRemove",
     ),
-    ("drop", {}, {"when": "before"}, "Drops the connection before processing1 time moreRemove"),
+    ("drop", {}, {"when": "before"}, "Drops the connection before processing1 more timeRemove"),
     (
         "refuse",
         {"field": "purchaseData.orderId", "value": "X-7"},
         {"where": {"purchaseData.orderId": "X-7"}},
-        'Refuses batches with purchaseData.orderId = "X-7"1 time moreRemove',
+        'Refuses batches with purchaseData.orderId = "X-7"1 more timeRemove',
     ),
     (
         "partial",
         {"event_ids": "e-1\ne-2"},
         {"event_ids": ["e-1", "e-2"]},
-        "Leaves out e-1, e-21 time moreRemove",
+        "Does not process e-1, e-21 more timeRemove",
     ),
 ]
 
@@ -228,7 +228,7 @@ SCRIPTED: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
 def test_scripts_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
     """Every kind of fault can be scripted, is listed, and can be removed, alone or with all."""
     with open_page(sandbox.url) as page:
-        page.get_by_text("Script another fault").click()
+        page.get_by_text("Add another fault").click()
         form, listed = page.locator("#faults form"), page.locator("#faults .active li")
         for n, (kind, fields, fault, words) in enumerate(SCRIPTED):
             form.locator("[name=kind]").select_option(kind)
@@ -252,7 +252,7 @@ def test_scripts_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
 def test_explains_an_invalid_fault(sandbox: Sandbox, open_page: OpenPage) -> None:
     """An invalid fault is not added, and the page says why."""
     with open_page(sandbox.url, tolerated=("status of 422",)) as page:
-        page.get_by_text("Script another fault").click()
+        page.get_by_text("Add another fault").click()
         page.locator("#faults [name=kind]").select_option("refuse")
         page.get_by_role("button", name="Add fault").click()
         expect(page.get_by_role("alert")).to_contain_text("needs `event_ids` or `where`")
@@ -265,7 +265,7 @@ def test_forgets_all(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: 
     with open_page(sandbox.url) as page:
         expect_events(page, "before")
         page.once("dialog", lambda dialog: dialog.accept())
-        page.get_by_role("button", name="Forget all").click()
+        page.get_by_role("button", name="Delete all").click()
         expect(page.get_by_text("No event has arrived yet.")).to_be_visible()
         post([event(eventId="after")])
         expect_events(page, "after")

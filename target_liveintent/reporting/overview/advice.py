@@ -63,7 +63,7 @@ def undo(figures: Iterable[Compared], changes: Iterable[Change]) -> Iterator[str
             yield (
                 f"The share of conversions {name_of(one)} fell from {before} to {after} on"
                 f" {day_words(one.worse.since)}. Check whether one of these changes is the cause,"
-                f" and correct the change: {'; '.join(words)}."
+                f" and if so, correct it: {'; '.join(words)}."
             )
 
 
@@ -95,6 +95,6 @@ def _late(recent: StreamFigures) -> Iterator[Advice]:
         share = percent(recent.late, recent.delivered)
         words = (
             f"{counted(recent.late, 'conversion')} ({share}) were sent more than an hour after they"
-            " happened. Run more often."
+            " happened. Run the program more often."
         )
         yield Advice(OTHER, recent.late, words)

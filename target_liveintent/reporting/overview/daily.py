@@ -29,10 +29,10 @@ _CAPTIONS = {
 _REASON_COLOURS = ("bad", "hold", "calm", "other")
 """Colours of the most frequent reasons; the last is of all others."""
 _LEGEND = {
-    "good": "a day",
+    "good": "a day that is over",
     "rest": "today, until {now}",
     "hold": "from special runs",
-    "usual": "usual",
+    "usual": "usual range",
     "gap": "there was no regular run",
     "mark": "settings or version changed: {changed}",
 }
@@ -45,8 +45,8 @@ def charts_of(overview: Overview) -> str:
         return ""
     figures = [chart_of(overview, one) for one in overview.figures if one.figure != CONVERSIONS]
     intro = (
-        "Each bar is a day on which conversions were sent. The bar is in front of the range that"
-        " was usual on that day. The days are days in the time zone"
+        "Each bar is for the day on which the conversions were sent. The band shows the range"
+        " that was usual on this day. The days are days in the time zone"
         f" {overview.timezone}.{_gap_words(overview)}"
     )
     return markup.section("Day by day", intro, *figures, keys=_legend(overview))

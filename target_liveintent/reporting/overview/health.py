@@ -79,7 +79,7 @@ def _failed(scheduled: Sequence[RunFigures], now: dt.datetime) -> Iterator[Cause
         FAILED,
         f"{runs}{of} failed{where}: {last.message}",
         first.ended_at,
-        "Do what the message says. The next scheduled run sends what could not be sent.",
+        "Do what the message says. The next scheduled run sends the missing conversions.",
         plain.failure(last.message, len(failed), sent, first.ended_at, now, of),
     )
 

@@ -63,7 +63,8 @@ def _peaks(overview: Overview) -> str:
     found = sorted(_found_peaks(overview), reverse=True)[:_MOST_PEAKS]
     if not found:
         return ""
-    return f"Days with many more than usual: {'; '.join(words for _, words in found)}."
+    days = "; ".join(words for _, words in found)
+    return f"Days on which many more conversions than usual could not be sent: {days}."
 
 
 def _found_peaks(overview: Overview) -> Iterator[tuple[int, str]]:

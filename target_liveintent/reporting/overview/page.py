@@ -165,18 +165,18 @@ def _comparison(overview: Overview) -> str:
 
 
 _WHAT_IS_USUAL = (
-    "The table compares the last 24 hours with what is usual: the range in which a figure was on"
-    " eight of ten earlier days. The earlier days are the same weekdays of the last eight weeks."
-    " As long as there are fewer than four such weekdays, the earlier days are all days of the"
-    " last four weeks."
+    "The table compares the last 24 hours with the usual range. On eight of ten earlier days, a"
+    " figure was in this range. The earlier days are the same weekdays of the last eight weeks. If"
+    " the history has fewer than four of these weekdays, the earlier days are all days of the last"
+    " four weeks."
 )
 _WHAT_COUNTS = (
-    "A run is one start of the program, for example every hour, that sends new conversions. Only"
-    " these regular runs count on this page. Special runs do not count: trial runs, repeated"
-    " attempts, and runs that send mostly old conversions. A hash is a coded form of an e-mail"
-    " address. A decision ID is LiveIntent's ID of a click in an e-mail. LiveIntent can match a"
-    " conversion only by one of these two. LiveIntent publishes no match rate, so this page"
-    " shows none."
+    "The program runs again and again, for example every hour. Each of these regular runs sends"
+    " new conversions. The figures count only regular runs. They do not count special runs: trial"
+    " runs, repeated attempts, and runs that send mostly old conversions. A hash is a coded form"
+    " of an e-mail address. A decision ID is LiveIntent's ID of a click in an e-mail. LiveIntent"
+    " can match a conversion only by a hash or a decision ID. LiveIntent publishes no match rate,"
+    " so this page shows none."
 )
 
 
@@ -196,7 +196,7 @@ def _advice(overview: Overview) -> str:
     return (
         '<section class="advice"><h2>How to match more, with the most useful step'
         " first</h2><p>The numbers of conversions are from the last 30 days. Do not add these"
-        " numbers up, because several of them may include the same conversion. Names such as"
+        " numbers up, because several numbers can include the same conversion. Names such as"
         " <code>email</code> are the names of columns and settings, for the person who runs the"
         f" pipeline.</p><ol>{lines}</ol></section>"
     )
@@ -241,8 +241,8 @@ def _months(overview: Overview) -> str:
         heads += [f"value, {text(name) or 'no currency'}", "on average"]
     special = sum(month.special for month in overview.months)
     intro = (
-        "Everything that LiveIntent has received, from regular and special runs. The"
-        " current month is not over yet."
+        "The table shows everything that LiveIntent has received, from regular and special runs."
+        " The current month is not over yet."
     )
     if special:
         intro += f" {special:,} of these conversions came from special runs."

@@ -32,7 +32,8 @@ REASONS = {
     ),
     _TOO_OLD: PlainReason(
         "older than LiveIntent accepts",
-        f"LiveIntent accepts conversions for {_TAKEN_WORDS}, so send conversions earlier.",
+        f"LiveIntent accepts only conversions of the last {_TAKEN_WORDS}, so send conversions"
+        " earlier.",
     ),
     "event_in_future": PlainReason(
         "a time in the future",
@@ -41,8 +42,8 @@ REASONS = {
     ),
     "no_identity": PlainReason(
         "neither an e-mail address nor a decision ID",
-        "Guests often have neither; supply the address of the page as `source_url`: if a buyer"
-        " came from a click in an e-mail, this address contains the decision ID.",
+        "Guests often have neither; if you supply the URL of the page as `source_url`, this URL"
+        " contains the decision ID of each buyer who came from a click in an e-mail.",
     ),
     "invalid_source": PlainReason(
         "no valid source (`web`, `app` or `offline`)",
@@ -54,7 +55,8 @@ REASONS = {
         "a stream map failed", f"Ask {OPERATOR} to fix the map and to load the rows again."
     ),
     "schema_violation": PlainReason(
-        "not as the schema of the source says", f"Ask {OPERATOR} to look at the source."
+        "not in the form that the schema of the source describes",
+        f"Ask {OPERATOR} to look at the source.",
     ),
     "refused_by_api": PlainReason(
         "refused by LiveIntent",
@@ -205,8 +207,8 @@ def what_is_kept(reasons: Collection[str], now: dt.datetime) -> str:
         now: The moment, in the zone in which days are said.
     """
     kept = (
-        "Is anything lost? The program keeps each of these conversions as a dead letter, a line"
-        f" in a file of {OPERATOR}. LiveIntent accepts a conversion for {_TAKEN_WORDS}"
+        "Is anything lost? The program keeps each of these conversions as a dead letter, in"
+        f" a file of {OPERATOR}. LiveIntent accepts a conversion for {_TAKEN_WORDS}"
     )
     if set(reasons) == {_TOO_OLD}:
         return f"{kept}, so these conversions are too late."

@@ -280,6 +280,6 @@ def outside_words(overview: Overview) -> Iterator[str]:
     ]
     if found:
         yield (
-            "Outside the usual range, which happens to a figure on two of ten days:"
+            "Outside the usual range (this happens to each figure on two of ten days):"
             f" {', '.join(found)}."
         )

@@ -45,7 +45,7 @@ GAPS = (
         MATCHED,
         "lack",
         "at least one of the two hashes (coded forms) of the e-mail address. Supply the address"
-        " itself as `email`. The program makes both hashes of it.",
+        " itself as `email`. The program computes both hashes from it.",
     ),
     Gap(
         "ip",
@@ -73,16 +73,16 @@ GAPS = (
         ("web",),
         FOUND_BETTER,
         "have",
-        "no decision ID. If your shop keeps the address of the page that a click in an e-mail"
-        " opened, supply the `li_did` of this address as `decision_id`.",
+        "no decision ID. If your shop stores the URL of the page that a click in an e-mail"
+        " opens, supply the parameter `li_did` of this URL as `decision_id`.",
     ),
     Gap(
         "order_id",
         ALL_SOURCES,
         COMPLETE,
         "have",
-        "no order ID, so nobody can compare your orders with what LiveIntent has. Supply the"
-        " order ID as `order_id`.",
+        "no order ID, so nobody can compare your orders with the conversions that LiveIntent has."
+        " Supply the order ID as `order_id`.",
     ),
     Gap("value", ALL_SOURCES, COMPLETE, "have", "no value. Supply the value as `value`."),
 )
@@ -123,7 +123,7 @@ def _gaps(facts: Facts) -> Iterator[Advice]:
         missing = lacking.total()
         if missing > events * TOLERATED:
             sources = "" if gap.sources == ALL_SOURCES else f"{' and '.join(gap.sources)} "
-            words = f"{percent(missing, events)} of {sources}conversions {gap.verb} {gap.words}"
+            words = f"{percent(missing, events)} of the {sources}conversions {gap.verb} {gap.words}"
             yield Advice(gap.gain, missing, f"{words}{_worst_stream(lacking)}")
 
 
@@ -134,7 +134,7 @@ def _worst_stream(lacking: Counter[str]) -> str:
     stream, events = lacking.most_common(1)[0]
     missing = lacking.total()
     share = "All" if events == missing else percent(events, missing)
-    return f" ({share} of them are of stream {stream}.)"
+    return f" ({share} of them are in stream {stream}.)"
 
 
 def _values_without_currency(facts: Facts) -> Iterator[Advice]:
@@ -142,7 +142,7 @@ def _values_without_currency(facts: Facts) -> Iterator[Advice]:
     without = sum(one.events for one in facts.value if not one.currency)
     if without > values * TOLERATED:
         words = (
-            f"{percent(without, values)} of values have no currency. Supply the currency"
+            f"{percent(without, values)} of the values have no currency. Supply the currency"
             " as `currency`."
         )
         yield Advice(COMPLETE, without, words)
@@ -175,8 +175,8 @@ def _late(facts: Facts) -> Iterator[Advice]:
     late = events - sum(one.within_an_hour for one in facts.freshness)
     if events - late < events * FRESH:
         words = (
-            f"{percent(late, events)} of conversions were sent more than an hour after they"
-            " happened. This is normal for a first run and for a run that catches up. If other"
-            " runs are late too, run more often."
+            f"{percent(late, events)} of the conversions were sent more than an hour after they"
+            " happened. This is normal for a first run, and for a run after a pause. If other runs"
+            " are also late, run the program more often."
         )
         yield Advice(OTHER, late, words)

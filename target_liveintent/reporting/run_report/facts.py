@@ -128,7 +128,7 @@ def _conclusions(facts: Facts) -> Iterator[str]:
     if facts.dry_run:
         yield f"A dry run: {sent} would be sent. LiveIntent has none of them."
     else:
-        yield f"LiveIntent has {sent} of this run.{_earlier_and_unconfirmed(facts)}"
+        yield f"LiveIntent has {sent} from this run.{_earlier_and_unconfirmed(facts)}"
     yield _missing(facts)
     if facts.total.not_replayed:
         yield f"Not replayed, and kept: {counted(facts.total.not_replayed, 'dead letter')}."
@@ -177,9 +177,9 @@ def _lateness(facts: Facts) -> str:
     oldest = max(one.oldest_seconds for one in facts.freshness)
     were = "would be" if facts.dry_run else "were"
     words = (
-        f"{hour} {were} sent within an hour after they happened, and {day} within a day; the"
-        f" oldest was {age_words(oldest)} old."
+        f"{hour} of the conversions {were} sent within an hour after they happened, and {day}"
+        f" within a day. The oldest conversion was {age_words(oldest)} old."
     )
     if too_late := facts.count_of("event_too_old"):
-        words += f" {too_late:,} more were too late to be sent."
+        words += f" {too_late:,} more were too old to be sent."
     return words

@@ -16,7 +16,7 @@ from target_liveintent.reporting.run_report.markup import text
 from target_liveintent.reporting.run_report.model import STOPPED, DayValue, Facts
 from target_liveintent.reporting.run_report.tally import FIELDS, HOUR, OTHER_CURRENCIES
 from target_liveintent.reporting.run_report.words import percent, short_number
-from target_liveintent.run import amount_words
+from target_liveintent.run import amount_words, counted
 
 _MOST_ROWS = 40
 """Rows of a table on the page; the JSON has all of them."""
@@ -125,7 +125,7 @@ def _worth(facts: Facts) -> Iterator[tuple[str, str, str]]:
         amount = amount_words(total)
         if abs(total) > _WHOLE_FROM:
             amount = amount.partition(".")[0]
-        yield "", f"{amount} {currency}".strip(), f"value of {events:,} of them{more}"
+        yield "", f"{amount} {currency}".strip(), f"value of {counted(events, 'conversion')}{more}"
 
 
 def _advice(facts: Facts) -> str:
@@ -144,7 +144,7 @@ def _outcomes(facts: Facts) -> str:
         "delivered": "would be sent" if facts.dry_run else "LiveIntent has",
         "rejected": "dead letters",
         "dropped": "not to be sent",
-        "unused": "not replayed" if facts.is_replay else "by your maps",
+        "unused": "not replayed" if facts.is_replay else "left out by your maps",
     }
     if facts.total.unsettled > 0:
         columns["unsettled"] = "without an outcome"
@@ -162,11 +162,11 @@ def _outcomes(facts: Facts) -> str:
         )
         if facts.is_replay
         else (
-            "Each record has one outcome. “By your maps” means that a filter or a map left"
-            " the records out."
+            "Each record has one outcome. “Left out by your maps” counts the records that a"
+            " filter left out, or whose stream has no map."
         )
     )
-    return markup.section("What became of the records", intro, _outcome_figure(facts), table)
+    return markup.section("What happened to the records", intro, _outcome_figure(facts), table)
 
 
 def _outcome_figure(facts: Facts) -> str:
@@ -230,16 +230,17 @@ def _coverage(facts: Facts) -> str:
     rows.append(["events", *(f"{one.events:,}" for one in groups)])
     heads = ["", *(f"{text(one.stream)}, {text(one.source)}" for one in groups)]
     left = len(facts.coverage) - len(groups)
-    caption = "By stream and source" + (f"; {left} more are in the JSON" if left else "")
+    caption = "By stream and source" + (f"; the JSON contains {left} more" if left else "")
     having = [sum(one.having[field] for one in facts.coverage) for field in FIELDS]
     shares = {"good": [100 * total / events for total in having]}
     chart = charts.horizontal(list(FIELDS.values()), shares, 100, "{:.0f} %".format)
-    figure = markup.figure(chart, "Share of events that have the field")
+    figure = markup.figure(chart, "Share of the events that have each field")
     intro = (
         "The more of these fields an event has, the more likely it is that LiveIntent"
         " recognizes the person."
     )
-    return markup.section("What the events hold", intro, figure, markup.table(caption, heads, rows))
+    table = markup.table(caption, heads, rows)
+    return markup.section("Which fields the events have", intro, figure, table)
 
 
 def _share(part: int, whole: int) -> str:
@@ -277,9 +278,9 @@ def _freshness(facts: Facts) -> str:
     ]
     table = markup.table("By source", heads, rows)
     figure = markup.figure(
-        chart, "Events by age when they were sent; each label is the highest age", keys
+        chart, "Events by age when they were sent; each label is the highest age of a bar", keys
     )
-    return markup.section("How late they were", intro, figure, table)
+    return markup.section("How late the events were sent", intro, figure, table)
 
 
 def _value(facts: Facts) -> str:
@@ -303,8 +304,8 @@ def _value(facts: Facts) -> str:
         chart = charts.stacked(labels, {"good": list(days.values())})
         named = currency or "without a currency"
         figures.append(markup.figure(chart, f"Value by day, {named}"))
-    intro = f"The charts show the day of the conversion, in the time zone {facts.timezone}."
-    return markup.section("What they are worth", intro, *figures, table)
+    intro = f"The days are the days of the conversions, in the time zone {facts.timezone}."
+    return markup.section("The value of the events", intro, *figures, table)
 
 
 def _by_day(values: Sequence[DayValue]) -> dict[dt.date, float]:
@@ -334,7 +335,9 @@ def _requests(facts: Facts) -> str:
     shown = requests.steps[max(used[0] - 1, 0) : used[-1] + 2] if used else []
     labels = ["more" if step.up_to is None else words.duration(step.up_to) for step in shown]
     chart = charts.stacked(labels, {"calm": [step.requests for step in shown]})
-    figure = markup.figure(chart, "Requests by duration; each label is the longest duration")
+    figure = markup.figure(
+        chart, "Requests by duration; each label is the longest duration of a bar"
+    )
     rows = (
         ("requests", f"{requests.count:,}"),
         ("of these, sent again because of a fault", f"{requests.retries:,}"),

@@ -103,7 +103,7 @@ class Page:
     async def _send_event(self, request: Request) -> Response:
         found = one_event(self._store, request.path_params["number"])
         if found is None:
-            raise HTTPException(404, "this event is not kept, or no longer")
+            raise HTTPException(404, "the sandbox has no such event, or no longer has it")
         return Response(found, headers=HEADERS, media_type=JSON)
 
     async def _stream_changes(self, _: Request) -> Response:

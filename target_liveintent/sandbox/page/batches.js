@@ -49,7 +49,7 @@ export function batches(refresh, showEvents) {
       updateList(section.querySelector("tbody"), rows, batch => row(cells, batch));
       section.querySelector("table").hidden = !rows.length;
       empty.hidden = rows.length > 0;
-      empty.textContent = kept ? "No batch is like that." : "No batch has arrived yet.";
+      empty.textContent = kept ? "No batch matches the filter." : "No batch has arrived yet.";
       more.hidden = rows.length >= count || limit >= 500;
       section.querySelector(".head .soft").textContent = describeExtent(rows.length, count, kept, stats.requests);
     },

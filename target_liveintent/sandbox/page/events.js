@@ -4,7 +4,7 @@ import { button, describeExtent, element, number, pill, problem, request, row, t
 const section = document.getElementById("events");
 const dialog = document.getElementById("event");
 
-const label = outcome => outcome === "partial" ? "left out" : outcome;
+const label = outcome => outcome === "partial" ? "not processed" : outcome;
 
 function money({ value, currency }) {
   const amount = typeof value === "number"
@@ -30,7 +30,7 @@ async function openEvent(wanted) {
   try {
     event = await request(`look/events/${wanted}`);
   } catch (error) {
-    event = { id: "Not here", facts: error.message, json: "" };
+    event = { id: "Event not found", facts: error.message, json: "" };
   }
   dialog.querySelector("h2").textContent = text(event.id) || "Without an ID";
   dialog.querySelector(".facts").replaceChildren(...(event.facts ? [event.facts] : facts(event)));
@@ -48,7 +48,7 @@ function facts({ outcome, batch, index, request: number_ }) {
     pill(outcome, label(outcome)),
     ` events[${index}] of batch ${number(number_)}`,
     ...(batch ? [", ", time(batch.received_at), " UTC"] : []),
-    ...(blamed ? [`. Nothing is wrong with it: the batch was refused for events[${others[0].index}].`] : []),
+    ...(blamed ? [`. Nothing is wrong with this event: the batch was refused because of events[${others[0].index}].`] : []),
   ];
 }
 
@@ -59,7 +59,7 @@ dialog.querySelector("[data-copy]").addEventListener("click", async ({ target })
     await navigator.clipboard.writeText(dialog.querySelector("pre").textContent);
     target.textContent = "Copied";
   } catch {
-    target.textContent = "The browser does not allow it";
+    target.textContent = "The browser does not allow copying";
   }
 });
 
@@ -96,7 +96,7 @@ export function events(refresh) {
       updateList(section.querySelector("tbody"), rows, event => row(COLUMNS, event));
       section.querySelector("table").hidden = !rows.length;
       empty.hidden = rows.length > 0;
-      empty.textContent = kept ? "No event is like that." : "No event has arrived yet.";
+      empty.textContent = kept ? "No event matches the filters." : "No event has arrived yet.";
       more.hidden = rows.length >= count || limit >= 500;
       section.querySelector(".head .soft").textContent = describeExtent(rows.length, count, kept, stats.arrived);
       filter.querySelector("[type=reset]").hidden = !Object.values(values()).some(Boolean);

@@ -8,7 +8,7 @@ const errorText = section.querySelector(".wrong");
 const SWITCHES = [
   ["Unavailable", "answers 503", { kind: "status", status: 503 }],
   ["Too many requests", "429, Retry-After: 2", { kind: "status", status: 429, headers: { "Retry-After": "2" } }],
-  ["Token rejected", "answers 401", { kind: "status", status: 401 }],
+  ["Token refused", "answers 401", { kind: "status", status: 401 }],
   ["Slow", "answers 2 s later", { kind: "latency", seconds: 2 }],
   ["Lost request", "drops, accepts nothing", { kind: "drop", when: "before" }],
   ["Lost answer", "accepts, then drops", { kind: "drop", when: "after" }],
@@ -23,12 +23,12 @@ const DESCRIPTIONS = {
   refuse: fault => `Refuses batches with ${[
     ...eventIds(fault), ...Object.entries(fault.where ?? {}).map(([path, value]) => `${path} = ${JSON.stringify(value)}`),
   ].join(", ")}`,
-  partial: fault => `Leaves out ${eventIds(fault).join(", ")}`,
+  partial: fault => `Does not process ${eventIds(fault).join(", ")}`,
 };
 
 function describe({ times, probability, ...fault }) {
-  const often = times === null ? "until removed" : `${plural(times, "time")} more`;
-  const chance = probability < 1 ? `, with ${number(probability * 100)} %` : "";
+  const often = times === null ? "until removed" : `${number(times)} more ${times === 1 ? "time" : "times"}`;
+  const chance = probability < 1 ? `, with a probability of ${number(probability * 100)} %` : "";
   return [DESCRIPTIONS[fault.kind](fault), `${often}${chance}`];
 }
 

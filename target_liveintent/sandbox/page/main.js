@@ -14,7 +14,7 @@ const TILES = [
   ["events arrived", stats => stats.arrived],
   ["batches", stats => stats.requests],
   ["batches refused", stats => stats.by_outcome.refused, true],
-  ["faults met", stats => sum(stats.by_outcome, "fault", "dropped", "partial"), true],
+  ["requests with faults", stats => sum(stats.by_outcome, "fault", "dropped", "partial"), true],
   ["duplicate events", stats => stats.duplicates, true],
 ];
 
@@ -91,6 +91,6 @@ function follow() {
 }
 document.addEventListener("visibilitychange", follow);
 byId("forget").addEventListener("click", () => {
-  if (confirm("Forget all batches, events and faults?")) request("events", { method: "DELETE" }).catch(refresh);
+  if (confirm("Delete all batches, events and faults?")) request("events", { method: "DELETE" }).catch(refresh);
 });
 follow();

@@ -42,7 +42,7 @@ def test_the_order_of_sections() -> None:
         "What changed",
         "The last run",
     ]
-    assert "What became of the records" in titles(text)
+    assert "What happened to the records" in titles(text)
     assert "To match more" not in titles(text)
     assert len(re.findall("<h1>", text)) == 1
 

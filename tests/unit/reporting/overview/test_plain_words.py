@@ -206,7 +206,7 @@ def test_a_possible_cause() -> None:
     ) in text
     assert found.advice[0] == (
         f"The share of conversions {HASHES} fell from 100 % to 60 % on 4 May. Check whether one"
-        f" of these changes is the cause, and correct the change: {version}; the ready-made"
+        f" of these changes is the cause, and if so, correct it: {version}; the ready-made"
         " mappings of columns to events (`presets`) changed."
     )
 
@@ -250,8 +250,8 @@ def test_terms() -> None:
     text = plainly(random_entries())
     assert len(re.findall("dead letter", text, re.IGNORECASE)) == 2
     assert "not sent (dead letters)" in text
-    assert "as a dead letter, a line in a file of the person who runs the pipeline" in text
-    assert text.count("A run is one start of the program") == 1
+    assert "as a dead letter, in a file of the person who runs the pipeline" in text
+    assert text.count("The program runs again and again") == 1
     assert text.count("LiveIntent publishes no match rate") == 1
     assert text.count("A decision ID is LiveIntent's ID of a click in an e-mail") == 1
     assert text.count("A hash is a coded form of an e-mail address") == 1
@@ -273,7 +273,7 @@ def test_what_is_outside_of_the_usual_range() -> None:
     today = entry(at(0), streams={"orders": figures(late=90, values=cheap)})
     text = page(overview([*daily(40, 1), today]), None)
     assert (
-        "Outside the usual range, which happens to a figure on two of ten days: sent more"
+        "Outside the usual range (this happens to each figure on two of ten days): sent more"
         " than an hour late 90 % (usual: 5 %), value in EUR 2,500.00 (usual: 5,000.00), average"
         " value in EUR 25.00 (usual: 50.00)."
     ) in text
@@ -379,8 +379,9 @@ def test_days_with_many_that_were_not_sent() -> None:
         for back in range(60, -1, -1)
     ]
     assert (
-        "Days with many more than usual: 99 on 20 April, 90 of them for invalid_source; 79 on"
-        " 12 May, 70 of them for invalid_source; 69 on 17 May, 60 of them for invalid_source."
+        "Days on which many more conversions than usual could not be sent: 99 on 20 April, 90 of"
+        " them for invalid_source; 79 on 12 May, 70 of them for invalid_source; 69 on 17 May, 60 of"
+        " them for invalid_source."
     ) in plainly(runs)
 
 

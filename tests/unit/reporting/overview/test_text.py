@@ -53,8 +53,8 @@ def test_after_a_failed_run() -> None:
         " EDT.\n"
         "The last 2 runs failed: the API denied access (401): renew the token (since 2026-05-20"
         " 09:05 EDT).\n"
-        "  What to do: Do what the message says. The next scheduled run sends what"
-        " could not be sent.\n"
+        "  What to do: Do what the message says. The next scheduled run sends the missing"
+        " conversions.\n"
         "Last run: 20260520-100500-usual, failed, 2026-05-20 10:05 EDT, 7 hours ago.\n"
         "200 conversions in the last 24 hours; 100 are usual."
     )

@@ -18,7 +18,7 @@ LACKS: dict[str, tuple[dict[str, Any], str]] = {
     "order": ({"order_id": None}, "`order_id`"),
     "value": ({"value": None}, "`value`"),
     "currency": ({"currency": None}, "`currency`"),
-    "late": ({"event_time": TIME - 2 * 3_600}, "run more often"),
+    "late": ({"event_time": TIME - 2 * 3_600}, "run the program more often"),
 }
 
 
@@ -28,7 +28,7 @@ def test_advice(lack: str) -> None:
     record, words = LACKS[lack]
     run = MadeUpRun().deliver(2).deliver(3, **record)
     (line,) = run.facts().advice
-    assert line.startswith("100 % of app" if lack == "device" else "60 % of ")
+    assert line.startswith("100 % of the app" if lack == "device" else "60 % of the ")
     assert words in line
     assert run.facts().conclusions[-1] == f"To match more: {line}"
     assert "<h2>To match more</h2>" in run.page()
@@ -48,9 +48,9 @@ def test_offline_events_have_no_browser() -> None:
 def test_the_stream_at_fault() -> None:
     """The advice names the stream of several that lacks most."""
     run = MadeUpRun().deliver(5).deliver(3, "a", ip=None).deliver(1, "b", ip=None)
-    assert run.facts().advice[0].endswith("(75 % of them are of stream a.)")
+    assert run.facts().advice[0].endswith("(75 % of them are in stream a.)")
     run = MadeUpRun().deliver(5).deliver(3, "a", ip=None)
-    assert run.facts().advice[0].endswith("(All of them are of stream a.)")
+    assert run.facts().advice[0].endswith("(All of them are in stream a.)")
 
 
 def test_columns_that_cannot_be_used() -> None:
@@ -81,10 +81,10 @@ def test_whose_events_lack_something() -> None:
     """The advice names the sources that should have the field, unless all should."""
     assert MadeUpRun().deliver(ip=None).facts().advice == [
         (
-            "100 % of web and app conversions have no IP address. Supply the buyer's IP address as"
-            " `ip`."
+            "100 % of the web and app conversions have no IP address. Supply the buyer's IP address"
+            " as `ip`."
         )
     ]
     assert MadeUpRun().deliver(value=None, currency=None).facts().advice == [
-        "100 % of conversions have no value. Supply the value as `value`."
+        "100 % of the conversions have no value. Supply the value as `value`."
     ]

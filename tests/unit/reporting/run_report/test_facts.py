@@ -18,11 +18,11 @@ def test_a_good_run() -> None:
     """A run without a fault has no advice, and all its records went."""
     facts = MadeUpRun().deliver(1_234).facts()
     has, missing, late = facts.conclusions
-    assert has == "LiveIntent has 1,234 conversions of this run."
+    assert has == "LiveIntent has 1,234 conversions from this run."
     assert missing == "No record that your maps select was left out."
     assert late == (
-        "100 % were sent within an hour after they happened, and 100 % within a day; the oldest"
-        " was 1 minute old."
+        "100 % of the conversions were sent within an hour after they happened, and 100 % within a"
+        " day. The oldest conversion was 1 minute old."
     )
     assert facts.advice == []
     assert "badge done" in MadeUpRun().deliver().page()
@@ -37,14 +37,14 @@ def test_what_did_not_go() -> None:
     )
     has, missing, late, *_ = run.facts().conclusions
     assert has == (
-        "LiveIntent has 5 conversions of this run. LiveIntent already had the events of 4 more"
+        "LiveIntent has 5 conversions from this run. LiveIntent already had the events of 4 more"
         " records. LiveIntent may have 3 more, but has not confirmed them."
     )
     assert missing.startswith(
         "10 records were not sent: 4 `no_identity`, 3 `event_too_old`, 2 `unconfirmed`,"
         " 1 `api_error`. `no_identity`: The record has no usable e-mail address"
     )
-    assert late.endswith("3 more were too late to be sent.")
+    assert late.endswith("3 more were too old to be sent.")
 
 
 def test_a_replay() -> None:
@@ -55,7 +55,7 @@ def test_a_replay() -> None:
     run.counts.of(DEAD_LETTERS).read += 1
     facts = run.facts()
     assert facts.conclusions[:3] == [
-        "LiveIntent has 2 conversions of this run.",
+        "LiveIntent has 2 conversions from this run.",
         (
             "4 records were not sent: 3 `expired`, 1 `missing_event_time`. `expired`:"
             f" {REASONS['expired'].meaning}"
@@ -93,8 +93,8 @@ def test_unsettled_records() -> None:
 def test_how_late_they_were() -> None:
     run = MadeUpRun().deliver(1).deliver(2, at=TIME + 7_200).deliver(1, at=TIME + 3 * DAY)
     assert run.facts().conclusions[2] == (
-        "25 % were sent within an hour after they happened, and 75 % within a day; the oldest"
-        " was 3 days old."
+        "25 % of the conversions were sent within an hour after they happened, and 75 % within a"
+        " day. The oldest conversion was 3 days old."
     )
     (freshness,) = run.facts().freshness
     assert (freshness.events, freshness.within_an_hour, freshness.within_a_day) == (4, 1, 3)

@@ -19,11 +19,11 @@ def section(text: str, title: str) -> str:
 
 
 SECTIONS = [
-    "What became of the records",
+    "What happened to the records",
     "What was not sent, and why",
-    "What the events hold",
-    "How late they were",
-    "What they are worth",
+    "Which fields the events have",
+    "How late the events were sent",
+    "The value of the events",
     "Requests",
 ]
 
@@ -62,7 +62,7 @@ def test_the_figures_are_on_the_page() -> None:
 def test_colours_of_ages(age: int, source: str, colour: str) -> None:
     """A bar's colour says which window it is in."""
     text = MadeUpRun().deliver(source=source, at=TIME + age).page()
-    chart = section(text, "How late they were").partition("</svg>")[0]
+    chart = section(text, "How late the events were sent").partition("</svg>")[0]
     assert re.findall('class="bars ([a-z]+)"', chart) == [colour]
 
 
@@ -112,7 +112,7 @@ def test_many_streams_and_currencies() -> None:
     text = run.page()
     PageReader(text)
     assert len(text) < 150_000
-    assert "more are in the JSON" in text
+    assert "the JSON contains" in text
     assert len(run.facts().streams) == 202
 
 
@@ -206,9 +206,9 @@ def test_the_colours_of_tiles(run: MadeUpRun, colours: list[str]) -> None:
 @pytest.mark.parametrize(
     ("currencies", "words"),
     [
-        (["EUR"], "value of 2 of them"),
-        (["EUR", "JPY"], "value of 2 of them (and 1 other currency)"),
-        (["EUR", "JPY", "USD"], "value of 2 of them (and 2 other currencies)"),
+        (["EUR"], "value of 2 conversions"),
+        (["EUR", "JPY"], "value of 2 conversions (and 1 other currency)"),
+        (["EUR", "JPY", "USD"], "value of 2 conversions (and 2 other currencies)"),
     ],
 )
 def test_the_tile_of_several_currencies(currencies: list[str], words: str) -> None:
@@ -268,7 +268,8 @@ def test_a_run_without_a_message() -> None:
 
 def test_the_chart_of_shares() -> None:
     """A field that all events have fills the width, which is 100 per cent."""
-    chart = section(MadeUpRun().deliver().page(), "What the events hold").partition("</svg>")[0]
+    part = section(MadeUpRun().deliver().page(), "Which fields the events have")
+    chart = part.partition("</svg>")[0]
     assert set(re.findall("<title>(.*?)</title>", chart)) == {"0 %", "100 %"}
     assert re.findall("<text [^>]*>([0-9]+ %)</text>", chart) == ["0 %", "50 %", "100 %"]
     assert re.findall('class="bars ([a-z]+)"', chart) == ["good"]
@@ -281,7 +282,7 @@ def test_the_days_of_a_chart_of_values(days: int, shown: int) -> None:
     for day in range(days):
         time = TIME + day * DAY
         run.deliver(event_time=time, at=time + 60, value=day + 1)
-    part = section(run.page(), "What they are worth")
+    part = section(run.page(), "The value of the events")
     values = [*[0] * (7 - days), *range(1, days + 1)][-shown:]
     assert re.findall("<title>(.*?)</title>", part) == [str(value) for value in values]
 
@@ -311,14 +312,14 @@ def test_requests_of_over_100_seconds() -> None:
 
 @pytest.mark.parametrize(
     ("streams", "caption"),
-    [(6, "By stream and source"), (8, "By stream and source; 2 more are in the JSON")],
+    [(6, "By stream and source"), (8, "By stream and source; the JSON contains 2 more")],
 )
 def test_the_columns_of_streams(streams: int, caption: str) -> None:
     """The table of coverage has six streams, and says how many it leaves out."""
     run = MadeUpRun()
     for number in range(streams):
         run.deliver(stream=f"stream {number}")
-    part = section(run.page(), "What the events hold")
+    part = section(run.page(), "Which fields the events have")
     assert re.findall("<caption>(.*?)</caption>", part) == [caption]
     assert re.findall('<th scope="col">(.*?)</th>', part)[1:] == [
         f"stream {number}, web" for number in range(6)
@@ -344,7 +345,7 @@ def test_the_legend_of_reasons(reasons: dict[str, int], legend: list[tuple[str, 
 
 def test_a_value_without_a_currency() -> None:
     """The table of values names each currency, and says where there is none."""
-    part = section(MadeUpRun().deliver(2).deliver(currency=None).page(), "What they are worth")
+    part = section(MadeUpRun().deliver(2).deliver(currency=None).page(), "The value of the events")
     assert re.findall('<th scope="row"[^>]*>(.*?)</th><td[^>]*>(.*?)</td>', part) == [
         ("EUR", "2"),
         ("none", "1"),
