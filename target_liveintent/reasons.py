@@ -148,8 +148,7 @@ REASONS: dict[str, Reason] = {
     "deleted": _dropped(
         "The row was deleted in the source: the tap's record has a value in `_sdc_deleted_at` or"
         " `_sdc_lsn_deleted_at`. The program counts the record, but neither sends nor keeps it. If"
-        " your stream map reads one of these columns, only the map decides what happens to the"
-        " record."
+        " your stream map reads one of these columns, the program does not check that column."
     ),
     "no_consent": _dropped(
         "The stream has a column `consent`, and its value in this record is not true, 1, `yes` or"
