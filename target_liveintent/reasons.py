@@ -62,8 +62,9 @@ REASONS: dict[str, Reason] = {
         "The event is older than the API accepts. The limit is 7 days, or 30 days for source"
         " `offline`; this program rejects events one minute before this limit. This is normal for a"
         " first run over older rows. In later runs, this reason means that the tap or the schedule"
-        " runs too late. A replay drops the dead letter as `expired`, unless you set a"
-        " `default_source` that allows more time.",
+        " runs too late. Usually a replay drops the dead letter as `expired`. If the dead letter"
+        " has no `source`, and you set `default_source` to `offline`, the limit of 30 days applies"
+        " instead.",
         is_bad=False,
         replayed=False,
     ),
