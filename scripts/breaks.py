@@ -230,7 +230,7 @@ BREAKS: tuple[Break, ...] = (
         ),
     ),
     Break(
-        "the run never suspects the settings",
+        "after many refusals, the run does not check whether the settings are wrong",
         "delivery/suspicion.py",
         "return len(self._refused) >= (_SUSPICIOUS if self.accepted else 1)",
         "return False",
