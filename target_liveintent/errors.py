@@ -60,4 +60,4 @@ class AllRefusedError(DeliveryError):
 
 
 class TooManyRejectedError(RunError):
-    """Rejected records end the run: `on_rejection` is `fail`, or too many are rejected."""
+    """A record cannot be sent and `on_rejection` is `fail`, or there are too many dead letters."""
