@@ -70,9 +70,10 @@ REASONS: dict[str, Reason] = {
     ),
     "event_in_future": Reason(
         "The event time is more than one minute later than the clock of this machine. Check"
-        " `timezone` and the column that is mapped: a planned date is not a conversion.",
+        " `timezone` and the column that is mapped to `event_time`. This column must not contain"
+        " planned dates, because only an action that has already happened is a conversion.",
         of_letter="The event time is more than one minute later than the clock of this machine."
-        " Check `timezone`. A planned date is not a conversion.",
+        " Check `timezone`. The event time must not be a planned date.",
     ),
     "no_identity": Reason(
         f"{NO_IDENTITY} {GUESTS}. Map `source_url`: it contains the decision ID of customers who"

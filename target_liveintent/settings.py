@@ -85,8 +85,8 @@ class Settings:
     )
     api_url: str = setting(
         "The base URL of the API. The target appends `/conversions/{customer_id}`. If the value"
-        " contains `{customer_id}`, the target uses it as the whole URL. Plain http is allowed"
-        " for loopback only.",
+        " contains `{customer_id}`, the target appends nothing, but replaces `{customer_id}` with"
+        " your customer ID. Plain http is allowed for loopback only.",
         default="https://conversions.liveintent.com",
     )
     default_source: str | None = setting(
@@ -97,9 +97,10 @@ class Settings:
         default="UTC",
     )
     email_normalization: str = setting(
-        "How an address is normalized before it is hashed. Each value removes spaces and writes the"
-        " address in lower case. `gmail` also removes dots and `+…` from addresses at Gmail;"
-        " `all_domains` removes them from all addresses.",
+        "How an address is normalized before it is hashed. With each value of this setting, the"
+        " target removes spaces before and after the address, and writes the address in lower case."
+        " With `gmail`, the target also removes dots and `+…` from addresses at Gmail. With"
+        " `all_domains`, it also removes dots and `+…` from all addresses.",
         default="gmail",
     )
     source_url_parameters: str = setting(
@@ -143,11 +144,11 @@ class Settings:
         enum=["dead_letter", "fail"],
     )
     max_dead_letter_percent: int = setting(
-        "The highest percentage of records that may become dead letters. If there are more, a run"
-        " of 100 records or more fails at its end, and a run of 1,000 records or more fails at the"
-        " next STATE. A run also fails if it delivers nothing and at least ten records became dead"
-        " letters. The value 100 turns both rules off. Records without an identity and events that"
-        " are too old do not count.",
+        "The highest percentage of records that may become dead letters. A run that exceeds"
+        " this percentage fails at its end if it has at least 100 records. If it has at least 1,000"
+        " records, it already fails at the next STATE. A run also fails if it delivers nothing and"
+        " at least ten records became dead letters. The value 100 turns both rules off. Records"
+        " without an identity and events that are too old do not count.",
         default=50,
         minimum=0,
         maximum=100,
@@ -176,9 +177,9 @@ class Settings:
         default=True,
     )
     ledger_path: str = setting(
-        "The SQLite file that remembers delivered events for at least as long as the API accepts"
-        " them. A run creates the file when it sends its first event. Events that were in flight"
-        " when a run was killed may be sent again.",
+        "The SQLite file that remembers delivered events. An event stays in the file at least until"
+        " the event is too old for the API. A run creates the file when it sends its first event."
+        " Events that were in flight when a run was killed may be sent again.",
         default="liveintent-ledger.sqlite",
         minLength=1,
     )
@@ -198,8 +199,8 @@ class Settings:
         writeOnly=True,
     )
     suppression_path: str | None = setting(
-        "The path or URL of a file of people who must never be sent. Each line is an e-mail"
-        " address or the hash of an address.",
+        "The path or URL of a file that lists people. The events of these people are never sent."
+        " Each line is an e-mail address or the hash of an address.",
         minLength=1,
     )
     report_path: str | None = setting(
@@ -211,7 +212,8 @@ class Settings:
     delivered_path: str | None = setting(
         "A CSV file. The run appends a row for each delivered event, so that you can compare these"
         " events with the counts of LiveIntent. If the name ends in `.singer`, the file is a Singer"
-        " stream for your database. A URL names a folder for parts of such a file.",
+        " stream for your database. A URL names a folder. The run writes the rows into new files in"
+        " this folder.",
         minLength=1,
     )
     metrics_path: str | None = setting(
@@ -221,13 +223,13 @@ class Settings:
     )
     history_path: str | None = setting(
         "The path of a folder, or its URL, such as `s3://bucket/history`. Each run writes a small"
-        " JSON file into it, and creates the folder if it does not exist. After two weeks, a run"
-        " also logs what is unusual.",
+        " JSON file into it, and creates the folder if it does not exist. From the fifteenth day"
+        " of the history on, a run also logs what is unusual.",
         minLength=1,
     )
     history_days: int = setting(
-        "How many days the history is kept. A run compares the last 24 hours with the last 90"
-        " days.",
+        "How many days the history is kept. To find what is unusual, a run reads the files of"
+        " today and of at most 91 earlier days.",
         default=400,
         minimum=1,
     )

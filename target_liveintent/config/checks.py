@@ -267,8 +267,8 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
                 yield f"setting '{where}' must be null or '__NULL__'"
         elif str(name).startswith("__"):
             yield (
-                f"setting '{where}' is not the name of a stream. Directly in stream_maps, only the"
-                " option __else__ is allowed: move other options into the map of a stream"
+                f"setting '{where}' is in the wrong place: a key of stream_maps must be the name of"
+                " a stream, or __else__. Move other options into the map of a stream"
             )
         elif isinstance(definition, dict):
             yield from _column_problems(where, definition)
@@ -290,8 +290,9 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
             stream = f"{where}.{column}".partition(".")[2]
             dotless = stream.replace(".", "?")
             yield (
-                f"setting '{where}.{column}' is an object, but a column must be text. If"
-                f" '{stream}' is the name of a stream, write ? in place of each dot: '{dotless}'"
+                f"setting '{where}.{column}' is an object, but must be the expression of a column."
+                f" If '{stream}' is the name of a stream, write ? in place of each dot:"
+                f" '{dotless}'"
             )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
@@ -321,7 +322,10 @@ def _is_null_or_expression(value: Any) -> bool:
 
 _COLUMN = (
     _is_null_or_expression,
-    "a Python expression, in which a text constant has its own quotes, such as \"'web'\"",
+    (
+        "a Python expression. If the expression is only a text, write two pairs of quotes, such as"
+        " \"'web'\""
+    ),
 )
 _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {
     "__else__": (_is_null, "null or '__NULL__'"),

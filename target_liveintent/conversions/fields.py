@@ -97,7 +97,7 @@ FIELDS = (
         "",
         None,
         "An e-mail address or a hash. The target normalizes and hashes an address on your"
-        " machine, and never sends it.",
+        " machine. It sends only hashes, never the address.",
     ),
     Field("md5", "userData.md5", None, "The MD5 of the normalized address."),
     Field("sha2", "userData.sha2", None, "The SHA-256 of the normalized address."),

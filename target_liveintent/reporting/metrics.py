@@ -1,7 +1,7 @@
 """Writes the counts of a run for Prometheus, whose node exporter has a textfile collector.
 
 The counts are gauges of the present run, or of the last one. Another user must read the file, so
-its mode follows the umask; it holds only numbers and the names of streams.
+its mode follows the umask; it holds only numbers, names and the run ID.
 """
 
 from __future__ import annotations

@@ -40,12 +40,12 @@ def nothing_delivered(rejected: Counter[str], what_to_do: Callable[[str], str]) 
 
 
 def refused_last(events: int) -> str:
-    """Return that the API refused the last events of a run, and accepted none after them."""
+    """Return that the API refused the last events of the input, or the last before a pause."""
     return (
-        f"the API refused the last {counted(events, 'event')} and has accepted nothing since"
-        " then, so the settings may be wrong. These events became dead letters. If the events look"
-        " right, check pixel_id, then replay the dead letters. If you correct pixel_id, also set"
-        " replay_other_accounts, because the dead letters still belong to the old pixel"
+        f"the API refused {counted(events, 'event')} at the end of the input, or before a pause in"
+        " the input, so the settings may be wrong. These events became dead letters. If the events"
+        " look right, check pixel_id, then replay the dead letters. If you correct pixel_id, also"
+        " set replay_other_accounts, because the dead letters still belong to the old pixel"
     )
 
 

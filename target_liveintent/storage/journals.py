@@ -121,8 +121,8 @@ class TakenOver:
             if is_anything_left(self._prefix):
                 return
             msg = (
-                f"there is no file '{self._path}', and no interrupted replay of it has left dead"
-                " letters: correct the path given to --replay"
+                f"there is no file '{self._path}', and no interrupted replay with this path has"
+                " left dead letters: correct the path given to --replay"
             )
             raise ConfigurationError(msg) from None
         except OSError as error:

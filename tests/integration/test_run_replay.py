@@ -178,7 +178,7 @@ def test_nothing_to_replay(to_server: Launcher, server: FaultyServer) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("absent.singer", "there is no file 'absent.singer', and no interrupted replay of it has"),
+        ("absent.singer", "there is no file 'absent.singer', and no interrupted replay with this"),
         ("absent/letters.singer", "there is no file 'absent/letters.singer'"),
         ("folder", "'folder' is not a file: give --replay a file"),
         ("file/letters.singer", "'file/letters.singer', cannot be read: Not a directory"),

@@ -192,7 +192,10 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
         assert "\n" not in line
 
 
-EXPRESSION = "a Python expression, in which a text constant has its own quotes, such as \"'web'\""
+EXPRESSION = (
+    "a Python expression. If the expression is only a text, write two pairs of quotes, such as"
+    " \"'web'\""
+)
 NULL = "null or '__NULL__'"
 NO_MAP = (
     "setting 'stream_maps.orders' must be null, '__NULL__', or an object whose keys are column"
@@ -214,8 +217,8 @@ WRONG_MAPS += [
     (
         {name: definition},
         (
-            f"setting 'stream_maps.{name}' is not the name of a stream. Directly in stream_maps,"
-            " only the option __else__ is allowed: move other options into the map of a stream"
+            f"setting 'stream_maps.{name}' is in the wrong place: a key of stream_maps must be"
+            " the name of a stream, or __else__. Move other options into the map of a stream"
         ),
     )
     for name in ("__filter__", "__els__", "__foo__", "__foo")

@@ -54,41 +54,41 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
             "stream_maps",
             {"Sales": {"value": "total", "EU-Orders": MAP}},
             (
-                "setting 'stream_maps.Sales.EU-Orders' is an object, but a column must be text."
-                " If 'Sales.EU-Orders' is the name of a stream, write ? in place of each dot:"
-                " 'Sales?EU-Orders'"
+                "setting 'stream_maps.Sales.EU-Orders' is an object, but must be the expression"
+                " of a column. If 'Sales.EU-Orders' is the name of a stream, write ? in place of"
+                " each dot: 'Sales?EU-Orders'"
             ),
         ),
         (
             "stream_maps",
             {"a": {"b": {"__else__": "__NULL__", "c": MAP}}},
             (
-                "setting 'stream_maps.a.b.c' is an object, but a column must be text. If 'a.b.c'"
-                " is the name of a stream, write ? in place of each dot: 'a?b?c'"
+                "setting 'stream_maps.a.b.c' is an object, but must be the expression of a column."
+                " If 'a.b.c' is the name of a stream, write ? in place of each dot: 'a?b?c'"
             ),
         ),
         (
             "stream_maps",
             {"Sales.EU": MAP, "Sales": {"EU": MAP}},
             (
-                "setting 'stream_maps.Sales.EU' is set twice: once under its full name, and once"
-                " as nested objects. Remove one of the two"
+                "setting 'stream_maps.Sales.EU' is set twice: once with 'Sales.EU' as one key, and"
+                " once with this name split at a dot. Remove one of the two"
             ),
         ),
         (
             "presets",
             {"Sales.EU": "shopify", "Sales": {"EU": "stripe_charges"}},
             (
-                "setting 'presets.Sales.EU' is set twice: once under its full name, and once as"
-                " nested objects. Remove one of the two"
+                "setting 'presets.Sales.EU' is set twice: once with 'Sales.EU' as one key, and once"
+                " with this name split at a dot. Remove one of the two"
             ),
         ),
         (
             "stream_maps",
             {"Sales": {"EU": {"email": "mail ="}}},
             (
-                "setting 'stream_maps.Sales.EU.email' must be a Python expression, in which a text"
-                " constant has its own quotes, such as \"'web'\""
+                "setting 'stream_maps.Sales.EU.email' must be a Python expression. If the"
+                " expression is only a text, write two pairs of quotes, such as \"'web'\""
             ),
         ),
     ],
