@@ -188,7 +188,8 @@ def table(measured: Measured | None = None) -> str:
     machine = measured.machine
     where = (
         f"Measured on {machine.date}, with Python {machine.python}, on {machine.cores} cores of an"
-        f" {machine.cpu}; before: commit {measured.before or 'unknown'}."
+        f" {machine.cpu}. The figures in the column *before* are those of commit"
+        f" {measured.before or 'unknown'}."
     )
     lines = [
         where,

@@ -162,9 +162,9 @@ def check_environment(config: _ConfigInput, logger: logging.Logger, *, dry_run: 
         )
     if unread.guards and not sends_nothing:
         msg = (
-            "the run has sent nothing. The command has no --config=ENV, so the run would send"
-            " events and ignore these environment variables:"
-            f" {', '.join(unread.guards)}. Add --config=ENV, or unset the variables"
+            "the run stopped before it sent anything, because it would have ignored these"
+            f" environment variables: {', '.join(unread.guards)}. A run reads environment"
+            " variables only with --config=ENV. Add --config=ENV, or unset the variables"
         )
         raise ConfigurationError(msg)
 

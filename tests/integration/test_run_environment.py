@@ -33,9 +33,9 @@ def test_nothing_is_sent(to_server: Launcher, server: FaultyServer, variable: st
     run = with_variables(to_server, {name: value})
     assert (run.code, run.stdout, server.requests) == (2, "", [])
     assert run.last_line == (
-        "the run has sent nothing. The command has no --config=ENV, so the run would send events"
-        f" and ignore these environment variables: {PREFIX}{name}. Add --config=ENV, or unset the"
-        " variables"
+        "the run stopped before it sent anything, because it would have ignored these environment"
+        f" variables: {PREFIX}{name}. A run reads environment variables only with --config=ENV. Add"
+        " --config=ENV, or unset the variables"
     )
     run = with_variables(to_server, {name: value}, "--config=ENV")
     assert (run.code, len(server.requests)) == (0, int(name == "LIMIT"))

@@ -32,6 +32,7 @@ from target_liveintent.reporting.overview.words import (
     usual_words,
     verdict,
     worse_words,
+    yesterday_words,
 )
 from target_liveintent.reporting.run_report import markup
 from target_liveintent.reporting.run_report.document import document
@@ -75,7 +76,7 @@ def _head(overview: Overview) -> str:
     if not kind and (is_less or any(than_before(one) for one in overview.figures)):
         kind = "calm"
     lines = [
-        ("", comparison(overview)),
+        ("", f"{comparison(overview)} {yesterday_words(overview)}".rstrip()),
         *_causes(overview),
         *[("", line) for line in (*worse_words(overview), *outside_words(overview))],
     ]
@@ -242,7 +243,9 @@ def _months(overview: Overview) -> str:
     special = sum(month.special for month in overview.months)
     intro = (
         "The table shows everything that LiveIntent has received, from regular and special runs."
-        " The current month is not over yet."
+        " The current month is not over yet. Is a conversion sent twice? Only if somebody turned"
+        " off the ledger, or if a run crashed. LiveIntent then gets this conversion again, with"
+        " the same ID."
     )
     if special:
         intro += f" {special:,} of these conversions came from special runs."

@@ -228,6 +228,14 @@ def comparison(overview: Overview) -> str:
     return sentence
 
 
+def yesterday_words(overview: Overview) -> str:
+    """Return the conversions of the last whole day; empty if no run came on it."""
+    days = overview.figure(CONVERSIONS).days[:-1]
+    if not days or days[-1].value is None:
+        return ""
+    return f"Yesterday, {day_words(overview.days[-2].day)}: {days[-1].value:,}."
+
+
 def worse_words(overview: Overview) -> Iterator[str]:
     """Yield a sentence for each figure that has been worse for days, and what changed then."""
     for one in overview.figures:
@@ -238,11 +246,21 @@ def worse_words(overview: Overview) -> Iterator[str]:
         yield (
             f"{_subject(one)} has been {_direction(one)} since {day_words(one.worse.since)}:"
             f" {after}{a_day} instead of {before}."
+            + _since_then(overview, one.figure, one.worse.since)
             + "".join(
                 f" {when}, {_what(words)} changed, which may be the cause: {'; '.join(words)}."
                 for when, words in changes_around(overview.changes, one.worse.since)
             )
         )
+
+
+def _since_then(overview: Overview, figure: str, since: dt.date) -> str:
+    """Return how many conversions could not be sent since a day; empty for other figures."""
+    if figure != DEAD_LETTERS:
+        return ""
+    days = zip(overview.days, overview.figure(DEAD_LETTERS).days, strict=True)
+    total = sum(point.value or 0 for day, point in days if day.day >= since)
+    return f" In all, {total:,} could not be sent since then."
 
 
 def _subject(one: Compared) -> str:
