@@ -128,7 +128,7 @@ def reasons() -> str:
             f"`{code}`",
             reason.meaning,
             "counts" if reason.is_bad else "does not count",
-            "sent" if reason.replayed else "not sent",
+            "tried again" if reason.replayed else "not sent",
         )
         for code, reason in REASONS.items()
     ]

@@ -12,7 +12,7 @@ from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any
 
 from target_liveintent.conversions import FIELDS, READ_COLUMNS, SETTING_FOR, missing_columns
-from target_liveintent.mapping.converter import ColumnOrigin
+from target_liveintent.mapping.converter import ColumnOrigin, StreamPlan
 from target_liveintent.mapping.presets import likely_preset, preset_columns
 from target_liveintent.mapping.reads import Path
 from target_liveintent.privacy import scrub
@@ -96,6 +96,29 @@ def unknown_reads(
                 yield unknown_read(column, path, *found)
 
 
+def lacking_for_events(
+    plan: StreamPlan, schema: Mapping[str, Any], defaults: EventDefaults
+) -> list[str]:
+    """List in phrases what a mapped stream lacks, so that its records cannot produce an event.
+
+    A preset reads what some sources have and others lack. But each event needs a time: if the tap's
+    schema has no column that the preset reads it from, the preset does not fit the stream. Its
+    filter could then leave out every record without a word.
+    """
+    lacking = missing_columns(plan.properties, defaults)
+    origin = plan.origins.get("event_time")
+    if origin is not None and origin.is_shipped:
+        absent = origin.reads.missing(lambda path: _absent_step(path, schema) is None)
+        if absent:
+            names = " or ".join(sorted(".".join(path) for path in absent))
+            lacking.insert(
+                0,
+                f"event_time (the preset reads it from {names}, but the tap's SCHEMA has no such"
+                " column)",
+            )
+    return lacking
+
+
 def unknown_read(
     column: str, path: Path, place: int, known_steps: Iterable[str]
 ) -> tuple[str, str]:
@@ -159,7 +182,10 @@ def unused_zone(timezone: str, streams: Sequence[str]) -> Iterator[str]:
 
 
 _LIKELY_COLUMNS = {
-    "event_time": "processed_at created_at createdat created date timestamp time",
+    "event_time": (
+        "processed_at placed_at paid_at ordered_at created_at createdat created order_date date"
+        " timestamp time"
+    ),
     "email": "email customer_email contact_email receipt_email email_address",
     "value": "total_price total amount value price revenue",
     "currency": "currency currency_code currencycode currencyisocode",
@@ -213,9 +239,16 @@ def suggest_map(stream: str, properties: Iterable[str], keys: Sequence[str]) -> 
             rows[column] = _expression(found)
         elif column in {"event_time", "email"}:
             rows[column] = "<the column with it>"
-    rows |= {"source": "'web'", "__else__": "__NULL__"}
-    lines = (f"    {column}: {_yaml(expression)}" for column, expression in rows.items())
-    return "\n".join(["stream_maps:", f"  {setting_name(stream)}:", *lines])
+    lines = [f"    {column}: {_yaml(expression)}" for column, expression in rows.items()]
+    lines += ["    source: \"'web'\" # or 'app', or 'offline'", "    __else__: __NULL__"]
+    return "\n".join(
+        [
+            "stream_maps:",
+            "  __else__: __NULL__ # send no other stream",
+            f"  {setting_name(stream)}:",
+            *lines,
+        ]
+    )
 
 
 def setting_name(stream: str) -> str:

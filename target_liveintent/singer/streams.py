@@ -15,7 +15,6 @@ from singer_sdk.exceptions import RecordsWithoutSchemaException
 from target_liveintent.conversions import (
     DEAD_LETTERS,
     DELIVERED_EVENTS,
-    missing_columns,
     missing_columns_message,
 )
 from target_liveintent.errors import InputError, StreamMappingError
@@ -26,6 +25,7 @@ from target_liveintent.mapping import (
     absent_streams,
     advise_map,
     did_you_mean_stream,
+    lacking_for_events,
     settings_to_set,
     unknown_columns,
     unknown_reads,
@@ -176,7 +176,7 @@ class StreamRegistry:
             raise InputError(msg)
         if stream.name == DEAD_LETTERS:
             return True
-        missing = missing_columns(plan.properties, self._defaults)
+        missing = lacking_for_events(plan, stream.schema, self._defaults)
         if not missing:
             return True
         if not plan.named:
@@ -188,23 +188,15 @@ class StreamRegistry:
                 suggested = advise_map(
                     stream.name, columns, stream.keys, self._defaults, in_use=in_use
                 )
-                advice = f"The stream has these columns: {', '.join(plan.properties)}. {suggested}"
+                advice = f"The stream has these columns: {', '.join(columns)}. {suggested}"
             msg = f"{missing_columns_message(plan.stream, missing)} {advice}"
             raise StreamMappingError(msg)
         return False
 
     def _warn_of_unknown_reads(self, stream: Stream, plan: StreamPlan) -> None:
-        """Warn about paths in the user's own expressions that the tap's schema does not have.
-
-        A preset reads what some sources have and others lack. But each event needs a time: a preset
-        that finds none does not fit the stream, and its filter may drop every row.
-        """
-        checked = {
-            column: origin
-            for column, origin in plan.origins.items()
-            if not origin.is_shipped or column == "event_time"
-        }
-        for said, end in unknown_reads(checked, stream.schema):
+        """Warn about paths in the user's own expressions that the tap's schema does not have."""
+        own = {name: origin for name, origin in plan.origins.items() if not origin.is_shipped}
+        for said, end in unknown_reads(own, stream.schema):
             self._warn_once(
                 f"in the map of '{plan.stream}', {said}{end}", about=f"{plan.stream}: {said}"
             )

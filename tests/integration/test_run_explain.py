@@ -194,7 +194,7 @@ def test_what_a_stream_lacks(to_server: Launcher) -> None:
     run = explain(to_server, schema("orders", COLUMNS), config={})
     assert run.code == 1
     assert "This stream cannot produce any event: it lacks event_time;" in run.stdout
-    assert "stream_maps:\n    orders:\n      event_id: id" in run.stdout
+    assert "    orders:\n      event_id: id" in run.stdout
     run = explain(to_server, schema("orders", COLUMNS), config={"stream_maps": {"orders": MAP}})
     assert "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and" in run.stdout
     assert "A map to start from" not in run.stdout

@@ -92,8 +92,8 @@ def test_columns_that_cannot_give_events(spark: Spark, server: Recorder, folder:
 
 
 WRONG: list[tuple[dict[str, Any], str]] = [
-    ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: compute the columns in"),
-    ({"presets": '{"orders": "shopify"}'}, "option 'presets' has no effect in Spark: compute"),
+    ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: add the columns"),
+    ({"presets": '{"orders": "shopify"}'}, "option 'presets' has no effect in Spark: add"),
     ({"ledger_path": "l.db"}, "option 'ledger_path' has no effect in Spark: use ledger_url,"),
     ({"limit": 5}, "option 'limit' has no effect in Spark: call limit() on"),
     (

@@ -15,10 +15,10 @@ from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import DAY, DEAD_LETTERS, MARGIN, missing_columns
+from target_liveintent.conversions import DAY, DEAD_LETTERS, MARGIN
 from target_liveintent.errors import InputError
 from target_liveintent.explain import MAX_RECORDS, Explained, Noted
-from target_liveintent.mapping import RecordConverter, Stream
+from target_liveintent.mapping import RecordConverter, Stream, lacking_for_events
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.reader import (
@@ -213,7 +213,7 @@ class Inspector:
         is_replay = stream.name == DEAD_LETTERS
         defaults = self._settings.events
         if not is_replay:
-            explained.missing = missing_columns(plan.properties, defaults)
+            explained.missing = lacking_for_events(plan, stream.schema, defaults)
         if explained.missing:
             return explained
         if self._settings.validate_records and not is_replay:

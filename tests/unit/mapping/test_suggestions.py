@@ -253,6 +253,7 @@ def _accepted(block: str, stream: str, properties: list[str]) -> dict[str, Any]:
 def test_a_suggestion_can_be_pasted(stream: str, properties: list[str]) -> None:
     """Where all columns are found, the block is YAML that works as it is."""
     maps = _accepted(suggest_map(stream, properties, ["id"]), stream, properties)
+    assert maps.pop("__else__") == "__NULL__"
     (columns,) = maps.values()
     assert columns["event_id"] == "id"
     assert columns["source"] == "'web'"

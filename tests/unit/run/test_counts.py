@@ -482,7 +482,7 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     )
     report.of("orders").rejected["invalid_source"] = 1
     assert [*report.advice("letters.singer")][-1].endswith(
-        "; target-liveintent --replay sends those that can be sent"
+        "; target-liveintent --dead-letters shows what to do, and which of them a replay can send"
     )
 
 
