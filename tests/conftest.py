@@ -6,6 +6,7 @@ import functools
 import os
 from typing import TYPE_CHECKING
 
+import hypothesis
 import pytest
 from browser_support import launch, opened
 from postgres_server import Postgres, running
@@ -17,6 +18,15 @@ if TYPE_CHECKING:
 
     from browser_support import OpenPage
     from playwright.sync_api import Browser
+
+# On a busy machine, an example may take any time; and each run tries the same examples.
+hypothesis.settings.register_profile(
+    "suite",
+    deadline=None,
+    derandomize=True,
+    suppress_health_check=[hypothesis.HealthCheck.too_slow],
+)
+hypothesis.settings.load_profile("suite")
 
 
 @pytest.fixture(scope="session")

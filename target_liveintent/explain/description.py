@@ -87,6 +87,8 @@ def _describe_fields(described: ExplainedStream, explained: Explained, settings:
     for field in FIELDS:
         source = _mapped(field.name, field.path, plan)
         source = source or _default(field.name, explained, settings)
+        if source and field.name == "event_time" and explained.noted.zone_uses:
+            source += f"  (times without a zone are in {settings.timezone}: setting timezone)"
         if source:
             described.fields[field.name] = source
         else:
@@ -139,7 +141,8 @@ def _misspelled(explained: Explained) -> Iterator[str]:
     for unknown in unknown_columns(plan.stream, plan.computed):
         yield f"{unknown[0].upper()}{unknown[1:]}"
     for column, origin in plan.origins.items():
-        note = " (The preset reads this column only if it exists.)" if origin.is_shipped else ""
+        is_optional = origin.is_shipped and column != "event_time"
+        note = " (The preset reads this column only if it exists.)" if is_optional else ""
         for said, end in unknown_reads({column: origin}, explained.stream.schema):
             yield f"{said}{end}{note}"
 

@@ -23,7 +23,8 @@ def own_options() -> list[click.Option]:
             is_flag=True,
             help="Read a Singer stream or a tap's catalog, and show how each stream would become"
             " events, or why a stream cannot. This sends nothing. The exit code is 1 if a run over"
-            " the same input would fail.",
+            " the same input would fail. The command does not check the token, nor whether a run"
+            " can write its files.",
         ),
         click.Option(
             ["--expect", "expected"],
@@ -45,7 +46,8 @@ def own_options() -> list[click.Option]:
         click.Option(
             ["--dry-run"],
             is_flag=True,
-            help="With --replay: show what the replay would do, and change nothing.",
+            help="With --replay: show what the replay would do. This sends nothing and changes no"
+            " dead letters.",
         ),
         click.Option(
             ["--dead-letters", "letters_path"],
