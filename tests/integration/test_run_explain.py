@@ -214,6 +214,8 @@ def test_a_timezone_that_is_never_used(to_server: Launcher) -> None:
         run = explain(to_server, *messages, config={**config, "timezone": timezone})
         said = "  WARNING: setting 'timezone' has no effect on the event times of orders, because "
         assert (said in run.stdout) == is_said
+        noted = f"  (times without a zone are in {timezone}: setting timezone)\n"
+        assert (noted in run.stdout) == (created == at)
 
 
 def test_a_stream_that_is_dropped_with_the_others(to_server: Launcher) -> None:

@@ -328,6 +328,16 @@ def test_since_when_more_could_not_be_sent() -> None:
     )
     assert "Since 11 May, more conversions than usual could not be sent." in text
     assert "could not be sent today" not in text
+    assert "60 a day instead of 1. In all, 600 could not be sent since then." in text
+
+
+def test_yesterday() -> None:
+    """The last whole day is said in figures; nothing is said of a day without a run."""
+    yesterday = entry(at(1), streams={"orders": figures(71)})
+    text = plainly([*daily(40, 2), yesterday, entry(at(0))])
+    assert re.search(r"are usual\. Yesterday, \d+ May: 71\. ", text)
+    assert "Yesterday," not in plainly([*daily(40, 2), entry(at(0))])
+    assert "Yesterday," not in plainly([entry(at(0))])
 
 
 def test_a_headline_of_two_sentences() -> None:
