@@ -102,9 +102,9 @@ REASONS: dict[str, Reason] = {
     "mapping_failed": Reason(
         "An expression of the stream map failed for this record. Change the expression so that it"
         " accepts missing values, for example `get('total')`. Then load the rows again with"
-        " `meltano run --full-refresh …`, and repeat this command until it succeeds. With the"
-        " ledger, nothing is sent twice. A replay cannot send the dead letter, because it contains"
-        " only the key properties.",
+        " `meltano run --full-refresh …`. If this command fails, repeat it until it succeeds. With"
+        " the ledger, nothing is sent twice. A replay cannot send the dead letter, because it"
+        " contains only the key properties.",
         replayed=False,
         of_letter="The dead letter contains only the key properties, so a replay cannot send it."
         " Load the row again with the tap.",

@@ -89,8 +89,9 @@ FIELDS = (
         "decisionId",
         decision_id,
         "LiveIntent's decision ID. If the record has none, the target uses the parameter"
-        " `li_did` of `source_url`, which must be a UUID. If the event has a hashed e-mail, the"
-        " decision ID is sent too. Placeholders such as `undefined` are treated as absent.",
+        " `li_did` of `source_url`. The value of this parameter must be a UUID. If the event has a"
+        " hashed e-mail, the decision ID is sent too. Placeholders such as `undefined` are treated"
+        " as absent.",
     ),
     Field(
         "email",

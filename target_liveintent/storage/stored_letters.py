@@ -65,9 +65,9 @@ class LetterObject:
         seen = blake2b(content).hexdigest()
         if self._seen not in {None, seen}:
             msg = (
-                f"'{self.name}' was changed during this replay, perhaps by another replay, so"
-                " this replay has not changed that object. Run the replay again. Never run two"
-                " replays at the same time"
+                f"the object '{self.name}' was changed during this replay, perhaps by another"
+                " replay, so this replay leaves the object as it is. Run the replay again. Never"
+                " run two replays at the same time"
             )
             raise StorageError(msg)
         self._seen = seen
