@@ -159,7 +159,7 @@ def unknown_columns(stream: str, columns: Iterable[str]) -> Iterator[str]:
     for column in columns:
         if column not in READ_COLUMNS:
             hint = _is_it(nearest(column, (field.name for field in FIELDS)))
-            yield f"the map of '{stream}' has an unknown column '{column}', which is not sent{hint}"
+            yield f"the map of '{stream}' sets '{column}', but events have no such column{hint}"
 
 
 def absent_streams(names: Collection[str], streams: Collection[str]) -> Iterator[tuple[str, str]]:
