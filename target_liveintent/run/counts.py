@@ -334,8 +334,9 @@ class RunCounts:
                 )
         elif total.rejected and not self.dry_run:
             yield (
-                f"dead letters are in {dead_letter_path}; target-liveintent --dead-letters shows"
-                " what to do, and which of them a replay can send"
+                f"dead letters are in {dead_letter_path}; target-liveintent --dead-letters (in"
+                " Meltano: meltano invoke target-liveintent:dead-letters) shows what to do, and"
+                " which of them a replay can send"
                 if any(REASONS[reason].replayed for reason in total.rejected)
                 else f"dead letters are in {dead_letter_path}, but a replay cannot send any of"
                 " them; the page 'Reasons' of the documentation explains why"

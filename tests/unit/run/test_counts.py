@@ -482,7 +482,8 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     )
     report.of("orders").rejected["invalid_source"] = 1
     assert [*report.advice("letters.singer")][-1].endswith(
-        "; target-liveintent --dead-letters shows what to do, and which of them a replay can send"
+        "; target-liveintent --dead-letters (in Meltano: meltano invoke"
+        " target-liveintent:dead-letters) shows what to do, and which of them a replay can send"
     )
 
 
