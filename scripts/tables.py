@@ -200,7 +200,7 @@ def python() -> str:
 def extras() -> str:
     """Return a table of the extras that the package has."""
     names = metadata.metadata(_NAME).get_all("Provides-Extra") or []
-    return _table(("extra", ""), [(f"`{name}`", EXTRAS[name]) for name in sorted(names)])
+    return _table(("extra", "needed for"), [(f"`{name}`", EXTRAS[name]) for name in sorted(names)])
 
 
 def versions() -> str:
