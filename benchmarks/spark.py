@@ -183,8 +183,8 @@ def tasks(_: Measured, details: Details) -> str:
     heads = "| limit of requests in flight | TLS handshakes | requests |\n| --- | --- | --- |"
     usual, most = details.memory
     said = (
-        f"At its peak, a Python worker uses {usual:.0f} MiB of memory in the median, and"
-        f" {most:.0f} MiB at most. This memory is outside the JVM."
+        f"Half of the Python workers used at most {usual:.0f} MiB of memory, and none used more"
+        f" than {most:.0f} MiB. This memory is outside the JVM."
     )
     return "\n".join((heads, *rows, "", said))
 

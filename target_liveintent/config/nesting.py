@@ -50,8 +50,9 @@ def nesting_problems(config: Mapping[str, Any]) -> Iterator[str]:
         for name, times in Counter(name for name, _ in streams).items():
             if times > 1:
                 yield (
-                    f"setting '{setting}.{name}' is set twice: once with '{name}' as one key, and"
-                    " once with this name split at a dot. Remove one of the two"
+                    f"setting '{setting}.{name}' is set twice: once under the key '{name}', and"
+                    " once under nested keys, one for each part of this name. Remove one of the"
+                    " two"
                 )
 
 

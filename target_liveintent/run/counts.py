@@ -371,16 +371,15 @@ def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     for reason, count in lost.items():
         values = frequent(counts.sources) if reason == "invalid_source" else ""
         yield (
-            f"{stream}: {reason} applies to {count} of"
-            f" {counted(counts.read, 'record')}{values}{nothing}. The summary at the end of"
-            " the log says what to do"
+            f"{stream}: records not delivered because of {reason}: {count:,} of {counts.read:,}"
+            f"{values}{nothing}. The summary at the end of the log says what to do"
         )
 
 
 def _nothing(counts: StreamCounts, *, dry_run: bool) -> str:
     if counts.taken or counts.unsettled:
         return ""
-    return f", and no event of this stream {'would be' if dry_run else 'was'} delivered"
+    return f". No event of this stream {'would be' if dry_run else 'was'} delivered"
 
 
 def _with_names(outcome: str, counter: Counter[str]) -> str:

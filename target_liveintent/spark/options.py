@@ -55,9 +55,9 @@ _NOT_SHARED = (
     " show which events were delivered, so that you can remove these events from the DataFrame"
 )
 _REPLAYED_ELSEWHERE = "replay dead letters with target-liveintent --replay"
-_IN_LOG = (
-    "use history_path, which covers all tasks. The file that is named here would cover only the"
-    " tasks of one machine"
+_OF_ONE_MACHINE = (
+    "use history_path, which covers all tasks. The file of {} would cover only the tasks of one"
+    " machine"
 )
 REFUSED = {
     "presets": _BY_COLUMNS,
@@ -65,9 +65,9 @@ REFUSED = {
     "stream_map_config": _BY_COLUMNS,
     "ledger": _NOT_SHARED,
     "ledger_path": _NOT_SHARED,
-    "report_path": _IN_LOG,
-    "delivered_path": _IN_LOG,
-    "metrics_path": _IN_LOG,
+    "report_path": _OF_ONE_MACHINE.format("report_path"),
+    "delivered_path": _OF_ONE_MACHINE.format("delivered_path"),
+    "metrics_path": _OF_ONE_MACHINE.format("metrics_path"),
     "limit": "call limit() on the DataFrame",
     "validate_records": (
         "remove the option, because the columns of a DataFrame already have types"

@@ -36,8 +36,8 @@ def test_a_run_that_delivers_nothing(target: Launcher, sandbox: Sandbox) -> None
     assert "max_dead_letter_percent" in run.last_line
     (lost, *_) = run.warnings
     assert lost.startswith(
-        "orders: invalid_source applies to 12 of 12 records (desk 7, site 5), and no event of this"
-        " stream was delivered. "
+        "orders: records not delivered because of invalid_source: 12 of 12 (desk 7, site 5). No"
+        " event of this stream was delivered. "
     )
 
 
@@ -48,7 +48,7 @@ def test_a_run_that_may_deliver_nothing(target: Launcher) -> None:
         assert (run.code, run.states) == (0, [1])
         (lost,) = run.warnings
         assert lost.startswith(
-            f"orders: invalid_source applies to {count} of {count} records (desk "
+            f"orders: records not delivered because of invalid_source: {count} of {count} (desk "
         )
 
 
@@ -60,8 +60,8 @@ def test_a_few_records_that_are_lost(target: Launcher, sandbox: Sandbox) -> None
     assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 2)
     (lost,) = run.warnings
     assert lost == (
-        "orders: invalid_source applies to 3 of 7 records (desk 1, others). The summary at the"
-        " end of the log says what to do"
+        "orders: records not delivered because of invalid_source: 3 of 7 (desk 1, others). The"
+        " summary at the end of the log says what to do"
     )
     assert "jane" not in run.log.lower()
 

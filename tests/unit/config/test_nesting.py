@@ -71,16 +71,16 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
             "stream_maps",
             {"Sales.EU": MAP, "Sales": {"EU": MAP}},
             (
-                "setting 'stream_maps.Sales.EU' is set twice: once with 'Sales.EU' as one key, and"
-                " once with this name split at a dot. Remove one of the two"
+                "setting 'stream_maps.Sales.EU' is set twice: once under the key 'Sales.EU', and"
+                " once under nested keys, one for each part of this name. Remove one of the two"
             ),
         ),
         (
             "presets",
             {"Sales.EU": "shopify", "Sales": {"EU": "stripe_charges"}},
             (
-                "setting 'presets.Sales.EU' is set twice: once with 'Sales.EU' as one key, and once"
-                " with this name split at a dot. Remove one of the two"
+                "setting 'presets.Sales.EU' is set twice: once under the key 'Sales.EU', and once"
+                " under nested keys, one for each part of this name. Remove one of the two"
             ),
         ),
         (
