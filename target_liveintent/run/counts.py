@@ -371,8 +371,8 @@ def _lost(stream: str, counts: StreamCounts, *, dry_run: bool) -> Iterator[str]:
     for reason, count in lost.items():
         values = frequent(counts.sources) if reason == "invalid_source" else ""
         yield (
-            f"{stream}: records not delivered because of {reason}: {count:,} of {counts.read:,}"
-            f"{values}{nothing}. The summary at the end of the log says what to do"
+            f"{stream}: {count:,} of {counted(counts.read, 'record')} not delivered because of"
+            f" {reason}{values}{nothing}. The summary at the end of the log says what to do"
         )
 
 

@@ -36,7 +36,7 @@ def test_a_run_that_delivers_nothing(target: Launcher, sandbox: Sandbox) -> None
     assert "max_dead_letter_percent" in run.last_line
     (lost, *_) = run.warnings
     assert lost.startswith(
-        "orders: records not delivered because of invalid_source: 12 of 12 (desk 7, site 5). No"
+        "orders: 12 of 12 records not delivered because of invalid_source (desk 7, site 5). No"
         " event of this stream was delivered. "
     )
 
@@ -48,7 +48,7 @@ def test_a_run_that_may_deliver_nothing(target: Launcher) -> None:
         assert (run.code, run.states) == (0, [1])
         (lost,) = run.warnings
         assert lost.startswith(
-            f"orders: records not delivered because of invalid_source: {count} of {count} (desk "
+            f"orders: {count} of {count} records not delivered because of invalid_source (desk "
         )
 
 
@@ -60,7 +60,7 @@ def test_a_few_records_that_are_lost(target: Launcher, sandbox: Sandbox) -> None
     assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 2)
     (lost,) = run.warnings
     assert lost == (
-        "orders: records not delivered because of invalid_source: 3 of 7 (desk 1, others). The"
+        "orders: 3 of 7 records not delivered because of invalid_source (desk 1, others). The"
         " summary at the end of the log says what to do"
     )
     assert "jane" not in run.log.lower()
