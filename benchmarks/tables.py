@@ -21,8 +21,9 @@ _NOT_MEASURED = "*Not measured yet.*"
 _AIMS_HEADS = ("what", "aim", "figure", "result")
 _FIGURES_HEADS = ("program", "CPU time per event", "events a second", "peak memory")
 _PLOTS = {
-    "latency": "Events a second of the target and of the naive target, by the latency of the API",
-    "concurrency": "Events a second of the target, by the number of requests in flight",
+    "latency": "How many events a second the target and the naive target send, by the latency of"
+    " the API",
+    "concurrency": "How many events a second the target sends, by the number of requests in flight",
     "growth": "CPU time per event and peak memory of the target and of the floor, by the number of"
     " events",
 }

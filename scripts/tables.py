@@ -140,11 +140,12 @@ def reasons() -> str:
 
 def options() -> str:
     """Return a table of the options of the target's command line."""
-    rows = [
-        (f"`{', '.join((*parameter.opts, *parameter.secondary_opts))}`", parameter.help or "")
-        for parameter in TargetLiveIntent.get_singer_command().params
-        if isinstance(parameter, click.Option)
-    ]
+    rows = []
+    for parameter in TargetLiveIntent.get_singer_command().params:
+        if isinstance(parameter, click.Option):
+            names = ", ".join((*parameter.opts, *parameter.secondary_opts))
+            value = f" {parameter.metavar}" if parameter.metavar else ""
+            rows.append((f"`{names}{value}`", parameter.help or ""))
     return _table(("option", ""), [*rows, ("`--help`", "Show these options and exit.")])
 
 

@@ -147,8 +147,9 @@ class Settings:
         "The highest percentage of records that may become dead letters. A run that exceeds"
         " this percentage fails at its end if it has at least 100 records. If it has at least 1,000"
         " records, it already fails at the next STATE. A run also fails if it delivers nothing and"
-        " at least ten records became dead letters. The value 100 turns both rules off. Records"
-        " without an identity and events that are too old do not count.",
+        " at least ten records became dead letters. The value 100 turns off all of these"
+        " rules. For these rules, records without an identity and events that are too old do not"
+        " count as dead letters.",
         default=50,
         minimum=0,
         maximum=100,

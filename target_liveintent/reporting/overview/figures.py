@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 from collections.abc import Callable
+from decimal import Decimal
 from typing import NamedTuple
 
 from target_liveintent.reporting.history import StreamFigures
@@ -37,7 +38,7 @@ def _share(part: Callable[[StreamFigures], int]) -> Callable[[StreamFigures, str
 
 def _total(figures: StreamFigures, currency: str) -> Number:
     value = figures.values.get(currency)
-    return 0 if value is None else value.total
+    return Decimal(0) if value is None else value.total
 
 
 def _average(figures: StreamFigures, currency: str) -> Number | None:

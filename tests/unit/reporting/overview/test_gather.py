@@ -3,10 +3,12 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 
 from overview_support import NOW, TODAY, ZONE, at, daily, entry, history, overview
 
 from target_liveintent.reporting.overview.reading import overview_with
+from target_liveintent.singer.printing import json_text
 
 
 def sent(*entries: object) -> object:
@@ -58,3 +60,10 @@ def test_the_run_that_has_just_ended() -> None:
     assert found.as_of == at(0, 12)
     first = overview_with(history([]), last, ZONE)
     assert [one.runs for one in first.days] == [1]
+
+
+def test_amounts_are_text() -> None:
+    """So is the sum of no amounts."""
+    for entries, total in ((daily(3, 2), "0"), (daily(3, 0), "5000")):
+        found = json.loads(json_text(overview(entries)))["figures"]
+        assert [one["now"] for one in found if one["figure"] == "total_value"] == [total]
