@@ -152,8 +152,8 @@ class Amounts(dict[str, Amount]):
         if count := left_out.get("value"):
             yield (
                 f"the value of {counted(count, 'record')} cannot be read as a number, so the"
-                " events are sent without a value. Check what is mapped to value. In the map,"
-                " use amount(x, decimal=',') for texts such as 1.234,50, and"
+                " events are sent without a value. Check the expression of the column 'value'. In"
+                " the map, use amount(x, decimal=',') for texts such as 1.234,50, and"
                 " amount(x, decimal='.') for texts such as 1'234.50"
             )
         if count := left_out.get("currency"):

@@ -22,8 +22,8 @@ WRONG: list[dict[str, Any]] = [
 ]
 WARNINGS = """\
 orders: the value of 2 records cannot be read as a number, so the events are sent without a \
-value. Check what is mapped to value. In the map, use amount(x, decimal=',') for texts such \
-as 1.234,50, and amount(x, decimal='.') for texts such as 1'234.50
+value. Check the expression of the column 'value'. In the map, use amount(x, decimal=',') for \
+texts such as 1.234,50, and amount(x, decimal='.') for texts such as 1'234.50
 orders: the currency of 1 record is not a three-letter code, so the events are sent \
 without a currency. Map currency to codes such as EUR
 orders: in 2 conversions, the value has no currency. Check what is mapped to currency

@@ -142,7 +142,7 @@ def test_warnings() -> None:
     found = amounts({"value": 5}, *of("EUE", 1, 1), *of("EUR", -1))
     unreadable, no_code, without, unknown = found.warnings({"value": 3, "currency": 1})
     assert unreadable.startswith("the value of 3 records cannot be read as a number, so ")
-    assert "Check what is mapped to value. In the map, use amount(x, decimal=',') for" in unreadable
+    assert "Check the expression of the column 'value'. In the map, use amount(x, dec" in unreadable
     assert no_code.startswith("the currency of 1 record is not a three-letter code,")
     assert without.startswith("in 1 conversion, the value has no currency. ")
     assert unknown.startswith("the currency of 2 conversions is not in ISO 4217 (EUE). ")
