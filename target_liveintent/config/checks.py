@@ -291,8 +291,8 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
             dotless = stream.replace(".", "?")
             yield (
                 f"setting '{where}.{column}' is an object, but must be the expression of a column."
-                f" If '{stream}' is the name of a stream, write ? in place of each dot:"
-                f" '{dotless}'"
+                f" A dot separates the levels of a setting, so if '{stream}' is the name of a"
+                f" stream, write ? in place of each dot: '{dotless}'"
             )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"

@@ -56,12 +56,12 @@ class WaitLog:
         if status.is_outage:
             self._logger.warning(
                 "the API has accepted nothing for %d s: %s. When this time reaches"
-                " max_retry_seconds, the run fails. Batches that wait: %d. Pace: %s in flight%s",
+                " max_retry_seconds, the run fails. Batches that wait: %d. At most %s in flight%s",
                 *wait,
             )
         else:
             self._logger.info(
                 "the API has made the run wait for %d s: %s. The run continues by itself. Batches"
-                " that wait: %d. Pace: %s in flight%s",
+                " that wait: %d. At most %s in flight%s",
                 *wait,
             )

@@ -251,7 +251,7 @@ def test_two_maps_of_one_stream(target: Launcher, sandbox: Sandbox, own: dict[st
         assert run.code == 0
         assert run.summary["leads"].drops == ({} if own else {"already_sent": 5})
         assert [warning.partition(", so")[0] for warning in run.warnings] == (
-            [] if own else ["streams orders and leads gave the same event IDs (5 records)"]
+            [] if own else ["streams orders and leads make events with the same ID from 5 records"]
         )
     assert sandbox.stats.accepted == (10 if own else 5)
 

@@ -55,8 +55,8 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
             {"Sales": {"value": "total", "EU-Orders": MAP}},
             (
                 "setting 'stream_maps.Sales.EU-Orders' is an object, but must be the expression"
-                " of a column. If 'Sales.EU-Orders' is the name of a stream, write ? in place of"
-                " each dot: 'Sales?EU-Orders'"
+                " of a column. A dot separates the levels of a setting, so if 'Sales.EU-Orders' is"
+                " the name of a stream, write ? in place of each dot: 'Sales?EU-Orders'"
             ),
         ),
         (
@@ -64,7 +64,8 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
             {"a": {"b": {"__else__": "__NULL__", "c": MAP}}},
             (
                 "setting 'stream_maps.a.b.c' is an object, but must be the expression of a column."
-                " If 'a.b.c' is the name of a stream, write ? in place of each dot: 'a?b?c'"
+                " A dot separates the levels of a setting, so if 'a.b.c' is the name of a stream,"
+                " write ? in place of each dot: 'a?b?c'"
             ),
         ),
         (

@@ -404,7 +404,7 @@ def test_one_record_is_no_plural() -> None:
     report = RunCounts()
     report.copies["orders", "leads"] = 1
     (warning,) = report.warnings()
-    assert " (1 record), " in warning
+    assert " from 1 record, " in warning
 
 
 def test_how_long_a_run_takes() -> None:
@@ -600,8 +600,9 @@ def test_two_maps_that_make_the_same_event() -> None:
     first.add(second)
     (said,) = first.warnings()
     assert said == (
-        "streams orders and leads gave the same event IDs (1,200 records), so only the events"
-        " from orders are sent. In the map of leads, map event_id to IDs that orders does not use"
+        "streams orders and leads make events with the same ID from 1,200 records, so only the"
+        " events from orders are sent for these records. In the map of leads, map event_id to IDs"
+        " that orders does not use"
     )
 
 

@@ -185,7 +185,7 @@ def test_two_maps_that_make_the_same_event(ledger: bool) -> None:
     orders, leads = (describe(one, settings, {}) for one in inspector.plans)
     assert orders.warnings == []
     assert [said.partition(", so")[0] for said in leads.warnings] == (
-        ["streams orders and leads gave the same event IDs (2 records)"] if ledger else []
+        ["streams orders and leads make events with the same ID from 2 records"] if ledger else []
     )
 
 
