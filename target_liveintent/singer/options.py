@@ -66,10 +66,10 @@ def own_options() -> list[click.Option]:
             flag_value="",
             type=click.Path(dir_okay=False),
             metavar="[PATH]",
-            help="Write the report page from the history of runs (history_path): a comparison of"
-            " today with usual days, and the last run. PATH is the file or URL of the page; the"
-            " default is report_path. With --format=text, print at most 12 lines instead of the"
-            " page; with --format=json, print the figures.",
+            help="Write the report page from the history of runs (history_path). The page compares"
+            " today with usual days, and describes the last run. PATH is the file or URL of the"
+            " page; the default is report_path. With --format=text, print at most 12 lines instead"
+            " of the page; with --format=json, print the figures.",
         ),
         click.Option(
             ["--health"],
