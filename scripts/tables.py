@@ -36,8 +36,8 @@ EXTRAS = {
     "parquet": "BATCH files in Parquet, which the tap writes and the target reads.",
     "postgres": "A ledger that many machines share: `ledger_url`.",
     "report": "Run reports: `report_path`, `--report`.",
-    "s3": "Files and folders in S3, and in stores with the API of S3, such as"
-    " `s3://bucket/folder`.",
+    "s3": "Files and folders, such as `s3://bucket/folder`, in S3 or in a store with the API of"
+    " S3.",
     "sandbox": "The program `liveintent-sandbox`, a local copy of the Conversions API for trials.",
     "spark": "[Spark's data source](spark.md).",
 }

@@ -329,8 +329,8 @@ class RunCounts:
                 yield (
                     "the dead letters that this replay did not send are in"
                     f" {dead_letter_path}{_names(remaining)}. Before the next replay, do what the"
-                    " page 'Reasons' of the documentation says about these reasons. Otherwise,"
-                    " the next replay has the same result"
+                    " page 'Reasons' of the documentation says about the reasons in brackets."
+                    " Otherwise, the next replay has the same result"
                 )
         elif total.rejected and not self.dry_run:
             yield (

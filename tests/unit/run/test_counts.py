@@ -392,7 +392,7 @@ def test_the_end_of_a_replay_does_not_offer_another_one() -> None:
         assert lines[-1] == (
             "the dead letters that this replay did not send are in letters.singer (no_identity 2,"
             " api_error 1). Before the next replay, do what the page 'Reasons' of the documentation"
-            " says about these reasons. Otherwise, the next replay has the same result"
+            " says about the reasons in brackets. Otherwise, the next replay has the same result"
         )
     done = RunCounts()
     done.of(DEAD_LETTERS).delivered = 3
