@@ -77,7 +77,7 @@ def stopped(last_fault: Answer | None, settings: Settings) -> DeliveryError:
     if last_fault is None:
         msg = "the run was stopped"
         return DeliveryError(msg)
-    msg = f"the run was stopped while the API accepted nothing: {last_fault.in_words}"
+    msg = f"the run was stopped during an outage of the API: {last_fault.in_words}"
     return OutageError(msg + _where(settings))
 
 

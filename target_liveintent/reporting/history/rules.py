@@ -220,9 +220,9 @@ def all_late(case: Case) -> Iterator[Finding]:
     if _chance(0, count, usual) < _VERY_RARE:
         yield Finding(
             "",
-            "in the last 24 hours, no conversion was sent within an hour of its event time, but"
-            f" {_words(usual, _share_words)} is usual. Check whether the tap or the schedule has"
-            " become slower",
+            "in the last 24 hours, 0 % of the conversions were sent within an hour of their event"
+            f" time, but {_words(usual, _share_words)} is usual. Check whether the tap takes longer,"
+            " or the schedule starts it less often",
         )
 
 

@@ -132,7 +132,7 @@ _FAILURES = (
         f"Ask {OPERATOR} to renew the token.",
     ),
     ("the API accepted nothing", *_DOWN),
-    ("the run was stopped while the API accepted nothing", *_DOWN),
+    ("the run was stopped during an outage of the API", *_DOWN),
     (
         "the API refused",
         "LiveIntent refused every conversion",

@@ -616,7 +616,7 @@ def test_a_stop_while_the_api_is_down() -> None:
     machine.add(batch("1"))
     (result,) = drive(machine, answers(WAIT), clock)
     assert isinstance(result.failure, OutageError)
-    assert "the run was stopped while the API accepted nothing: HTTP 429" in str(result.failure)
+    assert "the run was stopped during an outage of the API: HTTP 429" in str(result.failure)
     assert (clock.waits, result.requests) == ([], 1)
 
 

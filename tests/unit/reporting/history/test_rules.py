@@ -111,7 +111,7 @@ def test_each_rule_has_its_own_wording() -> None:
             "no_consent",
         ): "7 records were not sent because of a reason that has never occurred before,"
         " no_consent: The stream has a column",
-        ("late", ""): "no conversion was sent within an hour of its event time",
+        ("late", ""): "0 % of the conversions were sent within an hour of their event time, but",
     }.items():
         assert part in texts[key]
 
