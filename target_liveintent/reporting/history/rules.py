@@ -221,8 +221,8 @@ def all_late(case: Case) -> Iterator[Finding]:
         yield Finding(
             "",
             "in the last 24 hours, 0 % of the conversions were sent within an hour of their event"
-            f" time, but {_words(usual, _share_words)} is usual. Check whether the tap takes longer,"
-            " or the schedule starts it less often",
+            f" time, but {_words(usual, _share_words)} is usual. Check whether the tap takes"
+            " longer, or the schedule starts it less often",
         )
 
 
