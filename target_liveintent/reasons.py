@@ -101,7 +101,7 @@ REASONS: dict[str, Reason] = {
     ),
     "mapping_failed": Reason(
         "An expression of the stream map failed for this record. Change the expression so that it"
-        " accepts missing values, for example `get('total')`. Then load the rows again with"
+        " accepts missing values. For example, write `get('total')`. Then load the rows again with"
         " `meltano run --full-refresh …`. If this command fails, repeat it until it succeeds. With"
         " the ledger, nothing is sent twice. A replay cannot send the dead letter, because it"
         " contains only the key properties.",

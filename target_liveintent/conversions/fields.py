@@ -139,7 +139,7 @@ FIELDS = (
         "source_url",
         "purchaseData.sourceUrl",
         text,
-        "The URL of the page of the conversion, or of the landing page.",
+        "The URL of the page on which the conversion happened, or of the landing page.",
     ),
     Field("app_bundle", "purchaseData.appBundle", text, "The app's bundle ID."),
     Field(

@@ -33,7 +33,11 @@ OPTIONS: dict[str, dict[str, Any]] = {
     },
     "--customer-id": {"default": "a-1b2c", "help": "the customer ID that the sandbox accepts"},
     "--auth-token": {"default": "sandbox-token", "help": "the token that the sandbox accepts"},
-    "--seed": {"type": int, "help": "the seed of the random numbers for faults with a probability"},
+    "--seed": {
+        "type": int,
+        "help": "the seed of the random numbers that decide which requests a fault with a"
+        " probability affects",
+    },
 }
 """The arguments of `ArgumentParser.add_argument` for each option of the command line."""
 

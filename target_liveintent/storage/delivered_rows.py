@@ -21,8 +21,8 @@ CSV_COLUMNS = {
     "event_time": "When the conversion happened, in UTC: `2026-08-01T16:00:00Z`.",
     "order_id": "Your order number.",
     "source": "`web`, `app` or `offline`.",
-    "device_id": "The `idfa`. If the event has none, this is the `aaid`.",
-    "email_hash": "The `md5`. If the event has none, this is the `sha2`.",
+    "device_id": "The `idfa`, or the `aaid` if the event has no `idfa`.",
+    "email_hash": "The `md5`, or the `sha2` if the event has no `md5`.",
     "value": "The amount, with the digits that were sent.",
     "currency": "The three-letter currency code, such as `USD`.",
 }
