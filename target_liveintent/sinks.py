@@ -124,8 +124,8 @@ class LiveIntentSink(RunSink):
             self._warned_missing_fields.add(column)
             self.logger.warning(
                 "the expression for '%s' in the map of '%s' failed for a record (%s). Each"
-                " record for which the expression fails becomes a dead letter. If records lack a"
-                " column, read this column with get('name')",
+                " record for which the expression fails becomes a dead letter. To read a column"
+                " that only some records have, use get('name')",
                 column,
                 self._plan.stream,
                 rejection.detail,

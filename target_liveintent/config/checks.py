@@ -290,9 +290,10 @@ def _column_problems(where: str, definition: Mapping[Any, Any]) -> Iterator[str]
             stream = f"{where}.{column}".partition(".")[2]
             dotless = stream.replace(".", "?")
             yield (
-                f"setting '{where}.{column}' is an object, but must be the expression of a column."
-                f" A dot separates the levels of a setting, so if '{stream}' is the name of a"
-                f" stream, write ? in place of each dot: '{dotless}'"
+                f"setting '{where}.{column}' is an object, but must be an expression that"
+                f" computes a column. If '{stream}' is the name of a stream, its dots were read as"
+                " separators between levels of the setting. In this case, write ? in place of"
+                f" each dot: '{dotless}'"
             )
         elif not is_valid(value):
             yield f"setting '{where}.{column}' must be {wanted}"
@@ -323,8 +324,8 @@ def _is_null_or_expression(value: Any) -> bool:
 _COLUMN = (
     _is_null_or_expression,
     (
-        "a Python expression. If the expression is only a text, write two pairs of quotes, such as"
-        " \"'web'\""
+        "a Python expression. If the expression is a fixed text, write this text in two pairs of"
+        " quotes, such as \"'web'\""
     ),
 )
 _MAP_OPTIONS: dict[str, tuple[Callable[[Any], bool], str]] = {

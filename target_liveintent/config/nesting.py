@@ -50,9 +50,8 @@ def nesting_problems(config: Mapping[str, Any]) -> Iterator[str]:
         for name, times in Counter(name for name, _ in streams).items():
             if times > 1:
                 yield (
-                    f"setting '{setting}.{name}' is set twice: once under the key '{name}', and"
-                    " once under nested keys, one for each part of this name. Remove one of the"
-                    " two"
+                    f"setting '{setting}.{name}' is set twice: as the single key '{name}', and as"
+                    f" nested keys, one key for each part of '{name}'. Remove one of the two"
                 )
 
 

@@ -58,7 +58,10 @@ def _comparison(expectation: Expectation) -> Iterator[str]:
     elif expectation.difference:
         yield f"The result differs from what '{file}' expects:"
         yield from expectation.difference
-        yield f"If the new result is right, delete '{file}' and run the command again."
+        yield (
+            f"If the new result is right, delete '{file}', which contains the old result, and run"
+            " the command again."
+        )
     else:
         yield f"The result is what '{file}' expects ({became})."
 

@@ -35,8 +35,8 @@ class Suppressions:
             raise ConfigurationError(msg) from None
         except UnicodeDecodeError:
             msg = (
-                f"suppression_path '{path}' is not UTF-8 text: write one address or hash on each"
-                " line"
+                f"suppression_path '{path}' is not UTF-8 text: save the file as UTF-8 text, with"
+                " one e-mail address or e-mail hash on each line"
             )
             raise ConfigurationError(msg) from None
         except ValueError:

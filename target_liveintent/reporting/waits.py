@@ -6,7 +6,7 @@ import logging
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
-from target_liveintent.run import Elsewhere, counted
+from target_liveintent.run import Elsewhere
 
 _INTERVAL = 60.0
 """Seconds between two lines."""
@@ -49,19 +49,21 @@ class WaitLog:
         if status.reason is None or now < self._next_line:
             return
         self._next_line = now + _INTERVAL
-        rate = "" if status.rate is None else f", {three_digits(status.rate)} requests/s"
+        rate = (
+            "" if status.rate is None else f", and at most {three_digits(status.rate)} per second"
+        )
         seconds = max(1, round(now - status.since))  # The first second is over soon.
-        window = counted(status.window, "request")
-        wait = (seconds, status.reason, status.waiting, window, rate)
+        wait = (seconds, status.reason, status.waiting, status.window, rate)
         if status.is_outage:
             self._logger.warning(
                 "the API has accepted nothing for %d s: %s. When this time reaches"
-                " max_retry_seconds, the run fails. Batches that wait: %d. At most %s in flight%s",
+                " max_retry_seconds, the run fails. Batches that wait: %d. Requests: now at most"
+                " %d in flight%s",
                 *wait,
             )
         else:
             self._logger.info(
                 "the API has made the run wait for %d s: %s. The run continues by itself. Batches"
-                " that wait: %d. At most %s in flight%s",
+                " that wait: %d. Requests: now at most %d in flight%s",
                 *wait,
             )

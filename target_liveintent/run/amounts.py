@@ -151,9 +151,9 @@ class Amounts(dict[str, Amount]):
         """
         if count := left_out.get("value"):
             yield (
-                f"the value of {counted(count, 'record')} cannot be read as a number, so the"
-                " events are sent without a value. Check the expression of the column 'value'. In"
-                " the map, use amount(x, decimal=',') for texts such as 1.234,50, and"
+                f"the column 'value' of {counted(count, 'record')} cannot be read as a number, so"
+                " the events are sent without a value. Check the expression of this column. In the"
+                " map, use amount(x, decimal=',') for texts such as 1.234,50, and"
                 " amount(x, decimal='.') for texts such as 1'234.50"
             )
         if count := left_out.get("currency"):
@@ -166,7 +166,7 @@ class Amounts(dict[str, Amount]):
             what_to_do = (
                 "Check what is mapped to currency"
                 if is_mapped
-                else "Add the column currency to the map"
+                else "Add a column named 'currency' to the map"
             )
             yield (
                 f"in {counted(amount.conversions, 'conversion')}, the value has no currency."

@@ -15,8 +15,8 @@ class Copies(Counter[tuple[str, str]]):
         """Return a line for each pair of streams."""
         for (first, second), count in self.items():
             yield (
-                f"streams {first} and {second} make events with the same ID from"
-                f" {counted(count, 'record')}, so only the events from {first} are sent for"
-                f" {'this record' if count == 1 else 'these records'}. In the map of {second}, map"
-                f" event_id to IDs that {first} does not use"
+                f"from the same record, streams {first} and {second} make one event each, and both"
+                f" events have the same ID (for {counted(count, 'record')}). So only the event of"
+                f" stream {first} is sent. In the map of {second}, map event_id to IDs"
+                f" that {first} does not use"
             )

@@ -276,7 +276,8 @@ class RunCounts:
             yield (
                 f"this replay does not send {counted(self.other_accounts.total(), 'dead letter')}"
                 f" of another account or pixel ({_accounts(self.other_accounts)}). To send them,"
-                " replay them with the settings of their account, or set replay_other_accounts"
+                " replay them with the settings of their own account and pixel. To send them with"
+                " the settings of this replay instead, set replay_other_accounts to true"
             )
         if self.too_large:
             yield (
@@ -304,7 +305,7 @@ class RunCounts:
             how_to_forget: What removes all events from the ledger; empty if there is none.
             timezone: The setting.
         """
-        again = " To send such events again, set ledger to false for one run"
+        again = " To send events again that are in the ledger, set ledger to false for one run"
         forget = f", or remove all events from the ledger: {how_to_forget}" if how_to_forget else ""
         details = {"already_sent": again + forget}
         # If some streams need the setting, others may not: that does not deserve a warning.
@@ -329,14 +330,14 @@ class RunCounts:
                 yield (
                     "the dead letters that this replay did not send are in"
                     f" {dead_letter_path}{_names(remaining)}. Before the next replay, do what the"
-                    " page 'Reasons' of the documentation says about the reasons in brackets."
-                    " Otherwise, the next replay has the same result"
+                    " page 'Reasons' of the documentation says about the reasons in the"
+                    " brackets above. Otherwise, the next replay has the same result"
                 )
         elif total.rejected and not self.dry_run:
             yield (
-                f"dead letters are in {dead_letter_path}; target-liveintent --dead-letters (in"
-                " Meltano: meltano invoke target-liveintent:dead-letters) shows what to do, and"
-                " which of them a replay can send"
+                f"dead letters are in {dead_letter_path}; to see what to do, and which dead letters"
+                " a replay can send, run target-liveintent --dead-letters (in Meltano: meltano"
+                " invoke target-liveintent:dead-letters)"
                 if any(REASONS[reason].replayed for reason in total.rejected)
                 else f"dead letters are in {dead_letter_path}, but a replay cannot send any of"
                 " them; the page 'Reasons' of the documentation explains why"

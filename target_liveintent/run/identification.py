@@ -69,8 +69,9 @@ class Identification(NamedTuple):
         for column in self.idle():
             unusable, empty = self._without(column)
             yield (
-                f"{column} identified no person in {unusable + empty} of {self.events} events"
-                f" ({empty} empty, {unusable} unusable). Check what is mapped to {column}"
+                f"in {unusable + empty} of {self.events} events, the column {column} did not"
+                f" identify a person ({empty} empty, {unusable} unusable). Check what is mapped to"
+                f" {column}"
             )
 
 

@@ -252,9 +252,8 @@ class Run:
         in_flight, elsewhere = self._parts.delivery.in_flight, self.counts.elsewhere
         if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
             msg = (
-                f"the run was stopped while events ({elsewhere.events}) waited for run"
-                f" {elsewhere.run_id}, which is sending the same events and has reserved them in"
-                " the ledger"
+                f"the run was stopped while it was waiting for run {elsewhere.run_id}, which is"
+                f" sending the same events ({elsewhere.events}) and has reserved them in the ledger"
             )
             raise DeliveryError(msg)
         if passed > _STOP_GRACE:

@@ -142,8 +142,8 @@ def _option_problems(options: Options, given: list[str]) -> Iterator[str]:
             yield f"{action} does not support the format {options.style}: {instead}"
     if options.style is not None and options.page_path:
         yield (
-            "with --format, --report prints the report and writes no file: remove the path after"
-            " --report"
+            "--report takes no path if --format is given: the report is then printed, not written"
+            " to a file. Remove the path after --report"
         )
     if options.has_input and "--dead-letters" in given:
         yield "--dead-letters does not read --input: give the path as --dead-letters PATH"

@@ -116,8 +116,8 @@ class StopSignals:
 
     def _log(self, number: int) -> None:
         self._logger.warning(
-            "the run was told to stop by %s, but did not end within %d seconds: %s. The process"
-            " ends now; %s%s",
+            "the signal %s told the run to stop, but the run did not end within %d seconds: %s."
+            " The process ends now; %s%s",
             signal.Signals(number).name,
             self._seconds,
             self._what_waits(),

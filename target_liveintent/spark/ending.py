@@ -33,7 +33,7 @@ def commit(job: Job, results: Sequence[TaskResult], *, tasks: int) -> None:
     counts = _sum(results, dry_run=job.dry_run)
     for warning in counts.warnings(job.given.get("timezone", Settings.timezone)):
         LOGGER.warning(warning)
-    for line in (*counts.lines(), *counts.advice("the folder of dead_letter_path")):
+    for line in (*counts.lines(), *counts.advice("the folder that dead_letter_path names")):
         LOGGER.info(line)
     ending = Ending(DONE)
     try:
@@ -64,8 +64,8 @@ def _end(job: Job, results: Sequence[TaskResult], counts: RunCounts, tasks: int)
     elif problem:
         delivered = counted(counts.total.delivered, "event")
         msg = (
-            f"{problem} The write delivered {delivered}, and its dead letters are in the folder of"
-            " dead_letter_path."
+            f"{problem} The write operation delivered {delivered}. Its dead letters are in the"
+            " folder that dead_letter_path names."
         )
         raise TooManyRejectedError(msg)
 
@@ -80,7 +80,7 @@ def _settle(job: Job, write: Write, results: Sequence[TaskResult], counts: RunCo
     folder.discard(write)
     _complete_audit(job, write, results)
     if job.audit_folder:
-        LOGGER.info("in the audit, this write has the name '%s'", write.name)
+        LOGGER.info("the audit shows this write operation under the name '%s'", write.name)
     if recent is not None:
         recent.save()
     return judged
@@ -144,7 +144,10 @@ def _log_sent(
             " delivered"
         )
     elif job.audit_folder:
-        msg = "the write has failed; it delivered %s. In the audit, this write has the name '%s'"
+        msg = (
+            "the write has failed; it delivered %s. The audit shows this write operation under the"
+            " name '%s'"
+        )
         LOGGER.warning(msg, counted(known, "event"), write.name)
     else:
         msg = (

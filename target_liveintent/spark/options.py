@@ -147,9 +147,9 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
     """
     if not any(name in options for name in (*OWN, *config.SCHEMA["properties"])):
         msg = (
-            "the write has no options, because Spark ignores the options of CREATE TABLE. Set"
-            " the options in CREATE TEMPORARY VIEW (after OPTIONS), in INSERT INTO (after WITH),"
-            " or in Python with df.writeTo(table).option(name, value).append()"
+            "the write received no options. Spark does not pass on the options of CREATE TABLE."
+            " Set the options in CREATE TEMPORARY VIEW (after OPTIONS), in INSERT INTO (after"
+            " WITH), or in Python with df.writeTo(table).option(name, value).append()"
         )
         raise ConfigurationError(msg)
     given = config.from_texts(options)
@@ -245,8 +245,8 @@ def _task_problems(options: Mapping[str, str]) -> Iterator[str]:
         )
     if "max_requests_per_minute" in options and "concurrent_tasks" not in options:
         yield (
-            "option 'concurrent_tasks' is required with max_requests_per_minute, because the tasks"
-            " that run at the same time share this limit"
+            "option 'concurrent_tasks' is required with max_requests_per_minute, because the"
+            " requests per minute are divided among the tasks that run at the same time"
         )
 
 

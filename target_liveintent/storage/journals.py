@@ -69,8 +69,7 @@ class Journal(LetterFile):
     def leave(self, lines: Iterable[bytes]) -> None:
         """Put lines into `dead_letter_path`, each once, and remove the journal."""
         with failures_named(
-            f"the dead letters that are left in '{self._path}' cannot be put back into"
-            " dead_letter_path"
+            f"the remaining dead letters in '{self._path}' cannot be moved to dead_letter_path"
         ):
             lines = iter(lines)
             if (first := next(lines, None)) is not None:
@@ -121,8 +120,8 @@ class TakenOver:
             if is_anything_left(self._prefix):
                 return
             msg = (
-                f"there is no file '{self._path}', and no interrupted replay with this path has"
-                " left dead letters: correct the path given to --replay"
+                f"the file '{self._path}' does not exist, and no dead letters are left from an"
+                " interrupted replay of this path: correct the path given to --replay"
             )
             raise ConfigurationError(msg) from None
         except OSError as error:

@@ -242,7 +242,7 @@ class ObjectStore:
                     msg = (
                         f"{self.setting} could not be reached for {self._retry_seconds:.0f}"
                         f" seconds: {reason(error)}. Check the network and the endpoint of the"
-                        " store, then start the run again"
+                        " object store, then start the run again"
                     )
                     raise StorageError(msg) from None
             else:

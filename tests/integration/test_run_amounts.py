@@ -21,8 +21,8 @@ WRONG: list[dict[str, Any]] = [
     {"value": 3, "currency": "EUE"},
 ]
 WARNINGS = """\
-orders: the value of 2 records cannot be read as a number, so the events are sent without a \
-value. Check the expression of the column 'value'. In the map, use amount(x, decimal=',') for \
+orders: the column 'value' of 2 records cannot be read as a number, so the events are sent \
+without a value. Check the expression of this column. In the map, use amount(x, decimal=',') for \
 texts such as 1.234,50, and amount(x, decimal='.') for texts such as 1'234.50
 orders: the currency of 1 record is not a three-letter code, so the events are sent \
 without a currency. Map currency to codes such as EUR
@@ -117,7 +117,7 @@ def test_amounts_with_a_decimal_comma(target: Launcher, sandbox: Sandbox) -> Non
     sent = {e["eventId"]: e["purchaseData"].get("value") for e in sandbox.events}
     assert [sent[str(n)] for n in range(len(given))] == [1234.5, 12.5, None, 9.5, None, None, None]
     (warning,) = run.warnings
-    assert warning.startswith("orders: the value of 3 records cannot be read as a number,")
+    assert warning.startswith("orders: the column 'value' of 3 records cannot be read as a number,")
 
 
 def test_a_column_of_the_helpers_name(target: Launcher, sandbox: Sandbox) -> None:

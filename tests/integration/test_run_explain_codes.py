@@ -213,7 +213,7 @@ def test_amounts(target: Launcher) -> None:
     )
     warnings = [line.partition("WARNING: ")[2] for line in said if "WARNING" in line]
     assert [warning[:30] for warning in warnings] == [
-        "the value of 1 record cannot b",
+        "the column 'value' of 1 record",
         "the currency of 1 record is no",
         "in 1 conversion, the value has",
     ]

@@ -59,8 +59,8 @@ def test_a_misspelled_path(target: Launcher, sandbox: Sandbox) -> None:
             " SCHEMA; did you mean 'guest_mail'?"
         ),
         (
-            "bookings: email identified no person in 60 of 60 events (60 empty, 0 unusable)."
-            " Check what is mapped to email"
+            "bookings: in 60 of 60 events, the column email did not identify a person (60 empty, 0"
+            " unusable). Check what is mapped to email"
         ),
     ]
 
@@ -72,7 +72,8 @@ def test_a_column_of_names(target: Launcher, sandbox: Sandbox) -> None:
     assert (run.code, sandbox.stats.accepted) == (0, 0)
     (warned,) = run.warnings
     assert warned.startswith(
-        "bookings: email identified no person in 60 of 60 events (0 empty, 60 unusable). "
+        "bookings: in 60 of 60 events, the column email did not identify a person (0 empty, 60"
+        " unusable). "
     )
     (advice,) = [line for line in run.log.splitlines() if "no_identity 60: " in line]
     assert advice.endswith(

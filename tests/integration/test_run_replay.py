@@ -178,8 +178,8 @@ def test_nothing_to_replay(to_server: Launcher, server: FaultyServer) -> None:
 @pytest.mark.parametrize(
     ("path", "message"),
     [
-        ("absent.singer", "there is no file 'absent.singer', and no interrupted replay with this"),
-        ("absent/letters.singer", "there is no file 'absent/letters.singer'"),
+        ("absent.singer", "the file 'absent.singer' does not exist, and no dead letters are left"),
+        ("absent/letters.singer", "the file 'absent/letters.singer' does not exist"),
         ("folder", "'folder' is not a file: give --replay a file"),
         ("file/letters.singer", "'file/letters.singer', cannot be read: Not a directory"),
     ],

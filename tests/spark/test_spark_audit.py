@@ -85,8 +85,8 @@ def test_a_failed_write(anywhere: Spark, server: Recorder, folder: Path, audit: 
     ((write, count),) = anywhere.do("ask", sql=question, audit=str(audit))
     assert int(count) == len(server.delivered)
     failed = (
-        f"the write has failed; it delivered {int(count):,} events. In the audit, this write has"
-        f" the name '{write}'"
+        f"the write has failed; it delivered {int(count):,} events. The audit shows this write"
+        f" operation under the name '{write}'"
     )
     anywhere.wait_for(failed, before)
 

@@ -78,12 +78,12 @@ def test_a_table(spark: Spark, server: Recorder, given: dict[str, Any]) -> None:
         server.events.clear()
         said = spark.failure("sql", statements=[f"INSERT INTO target {query(150)}"])
         assert (
-            "ConfigurationError: the write has no options, because Spark ignores the options of C"
+            "ConfigurationError: the write received no options. Spark does not pass on the options"
             in said
         )
         said = spark.failure("write_to", sql=query(150), table="target", options={})
         assert (
-            "ConfigurationError: the write has no options, because Spark ignores the options of C"
+            "ConfigurationError: the write received no options. Spark does not pass on the options"
             in said
         )
     finally:

@@ -147,8 +147,8 @@ def other_average(case: Case) -> Iterator[Finding]:
             yield Finding(
                 currency,
                 f"the average value {_money(currency)} was {_amount(average)} in the last 24"
-                f" hours, but {_words(usual, _amount)} is usual. Check whether the unit of value"
-                " has changed, for example to cents",
+                f" hours, but {_words(usual, _amount)} is usual. Check whether the unit of the"
+                " column 'value' has changed, for example to cents",
             )
 
 

@@ -101,7 +101,7 @@ _UNUSUAL = {
     ),
     "late": (
         "In the last 24 hours, no conversion of {stream} was sent within an hour after it happened."
-        f" Ask {OPERATOR} whether the schedule has become slower."
+        f" Ask {OPERATOR} whether conversions are now sent less often."
     ),
 }
 """What a rule of what is unusual has found."""

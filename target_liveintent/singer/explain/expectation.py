@@ -111,7 +111,7 @@ def _write(path: str, text: str) -> None:
     try:
         Path(path).write_text(text, encoding="utf-8")
     except OSError as error:
-        msg = f"the file given to --expect, '{path}', cannot be written: {error.strerror}"
+        msg = f"--expect cannot write the expected result to '{path}': {error.strerror}"
         raise StorageError(msg) from None
 
 

@@ -106,7 +106,7 @@ def _not_shown(found: DeadLetters) -> Iterator[str]:
         )
     if others.unfinished:
         yield (
-            f"The output leaves out incomplete last lines ({others.unfinished:,}). A run is still"
-            " writing these lines, or crashed while writing them. After a crash, the tap sends"
-            " their records again."
+            "If the last line of a file is incomplete, the output leaves out this line (lines:"
+            f" {others.unfinished:,}). A run is still writing the line, or crashed while writing"
+            " it. After a crash, the tap sends the record of the line again."
         )

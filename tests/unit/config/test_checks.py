@@ -193,8 +193,8 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
 
 
 EXPRESSION = (
-    "a Python expression. If the expression is only a text, write two pairs of quotes, such as"
-    " \"'web'\""
+    "a Python expression. If the expression is a fixed text, write this text in two pairs of"
+    " quotes, such as \"'web'\""
 )
 NULL = "null or '__NULL__'"
 NO_MAP = (

@@ -54,34 +54,36 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
             "stream_maps",
             {"Sales": {"value": "total", "EU-Orders": MAP}},
             (
-                "setting 'stream_maps.Sales.EU-Orders' is an object, but must be the expression"
-                " of a column. A dot separates the levels of a setting, so if 'Sales.EU-Orders' is"
-                " the name of a stream, write ? in place of each dot: 'Sales?EU-Orders'"
+                "setting 'stream_maps.Sales.EU-Orders' is an object, but must be an expression"
+                " that computes a column. If 'Sales.EU-Orders' is the name of a stream, its dots"
+                " were read as separators between levels of the setting. In this case, write ? in"
+                " place of each dot: 'Sales?EU-Orders'"
             ),
         ),
         (
             "stream_maps",
             {"a": {"b": {"__else__": "__NULL__", "c": MAP}}},
             (
-                "setting 'stream_maps.a.b.c' is an object, but must be the expression of a column."
-                " A dot separates the levels of a setting, so if 'a.b.c' is the name of a stream,"
-                " write ? in place of each dot: 'a?b?c'"
+                "setting 'stream_maps.a.b.c' is an object, but must be an expression that"
+                " computes a column. If 'a.b.c' is the name of a stream, its dots were read as"
+                " separators between levels of the setting. In this case, write ? in place of each"
+                " dot: 'a?b?c'"
             ),
         ),
         (
             "stream_maps",
             {"Sales.EU": MAP, "Sales": {"EU": MAP}},
             (
-                "setting 'stream_maps.Sales.EU' is set twice: once under the key 'Sales.EU', and"
-                " once under nested keys, one for each part of this name. Remove one of the two"
+                "setting 'stream_maps.Sales.EU' is set twice: as the single key 'Sales.EU', and"
+                " as nested keys, one key for each part of 'Sales.EU'. Remove one of the two"
             ),
         ),
         (
             "presets",
             {"Sales.EU": "shopify", "Sales": {"EU": "stripe_charges"}},
             (
-                "setting 'presets.Sales.EU' is set twice: once under the key 'Sales.EU', and once"
-                " under nested keys, one for each part of this name. Remove one of the two"
+                "setting 'presets.Sales.EU' is set twice: as the single key 'Sales.EU', and as"
+                " nested keys, one key for each part of 'Sales.EU'. Remove one of the two"
             ),
         ),
         (
@@ -89,7 +91,8 @@ def test_whole_names_stay(setting: str, _nested: Any, whole: Any) -> None:
             {"Sales": {"EU": {"email": "mail ="}}},
             (
                 "setting 'stream_maps.Sales.EU.email' must be a Python expression. If the"
-                " expression is only a text, write two pairs of quotes, such as \"'web'\""
+                " expression is a fixed text, write this text in two pairs of quotes, such as"
+                " \"'web'\""
             ),
         ),
     ],

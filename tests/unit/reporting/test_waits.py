@@ -31,7 +31,7 @@ def test_a_wait_for_the_pace(caplog: pytest.LogCaptureFixture) -> None:
     log.update(DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429", clock.now - 12))
     text = (
         "the API has made the run wait for 12 s: HTTP 429. The run continues by itself."
-        " Batches that wait: 7. At most 2 requests in flight, 4.57 requests/s"
+        " Batches that wait: 7. Requests: now at most 2 in flight, and at most 4.57 per second"
     )
     assert lines(caplog) == [("INFO", text)]
 
@@ -51,7 +51,8 @@ def test_an_outage(caplog: pytest.LogCaptureFixture) -> None:
     log.update(DeliveryStatus(9, 7, 1, None, "HTTP 503", clock.now, is_outage=True))
     text = (
         "the API has accepted nothing for 1 s: HTTP 503. When this time reaches"
-        " max_retry_seconds, the run fails. Batches that wait: 7. At most 1 request in flight"
+        " max_retry_seconds, the run fails. Batches that wait: 7. Requests: now at most 1 in"
+        " flight"
     )
     assert lines(caplog) == [("WARNING", text)]
 

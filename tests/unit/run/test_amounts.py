@@ -141,8 +141,8 @@ def test_warnings() -> None:
     """Unreadable amounts and currencies, values without one, unknown ones: each with its count."""
     found = amounts({"value": 5}, *of("EUE", 1, 1), *of("EUR", -1))
     unreadable, no_code, without, unknown = found.warnings({"value": 3, "currency": 1})
-    assert unreadable.startswith("the value of 3 records cannot be read as a number, so ")
-    assert "Check the expression of the column 'value'. In the map, use amount(x, dec" in unreadable
+    assert unreadable.startswith("the column 'value' of 3 records cannot be read as a number, so ")
+    assert "Check the expression of this column. In the map, use amount(x, dec" in unreadable
     assert no_code.startswith("the currency of 1 record is not a three-letter code,")
     assert without.startswith("in 1 conversion, the value has no currency. ")
     assert unknown.startswith("the currency of 2 conversions is not in ISO 4217 (EUE). ")
@@ -151,8 +151,8 @@ def test_warnings() -> None:
 @pytest.mark.parametrize(
     ("left_out", "what_to_do"),
     [
-        ({}, "Add the column currency to the map"),
-        ({"value empty": 3}, "Add the column currency to the map"),
+        ({}, "Add a column named 'currency' to the map"),
+        ({"value empty": 3}, "Add a column named 'currency' to the map"),
         ({"currency empty": 2}, "Check what is mapped to currency"),
         ({"currency": 2}, "Check what is mapped to currency"),
     ],

@@ -316,7 +316,9 @@ def test_a_column_that_a_warning_names() -> None:
     counts.mapped = frozenset({"email"})
     counts.left_out.update({"email empty": 60, "value empty": 60})
     (warned,) = report.warnings()
-    assert warned.startswith("orders: email identified no person in 60 of 60 events (60 empty, 0 ")
+    assert warned.startswith(
+        "orders: in 60 of 60 events, the column email did not identify a person (60 empty, 0 "
+    )
     (said,) = report.advice("letters")
     assert said.startswith("orders: value is empty in all events. ")
 
@@ -360,8 +362,9 @@ def test_advice_on_what_was_not_sent() -> None:
     report.of("orders").mapped = frozenset({"email"})
     sent, *reasons, letters = report.advice("letters.singer", "do this")
     assert sent == (
-        f"already_sent 6: {REASONS['already_sent'].meaning} To send such events again, set ledger"
-        " to false for one run, or remove all events from the ledger: do this"
+        f"already_sent 6: {REASONS['already_sent'].meaning} To send events again that are in"
+        " the ledger, set ledger to false for one run, or remove all events from the ledger: do"
+        " this"
     )
     assert reasons == [
         f"{reason} {count}: {REASONS[reason].meaning}"
@@ -392,7 +395,8 @@ def test_the_end_of_a_replay_does_not_offer_another_one() -> None:
         assert lines[-1] == (
             "the dead letters that this replay did not send are in letters.singer (no_identity 2,"
             " api_error 1). Before the next replay, do what the page 'Reasons' of the documentation"
-            " says about the reasons in brackets. Otherwise, the next replay has the same result"
+            " says about the reasons in the brackets above. Otherwise, the next replay has the same"
+            " result"
         )
     done = RunCounts()
     done.of(DEAD_LETTERS).delivered = 3
@@ -404,7 +408,7 @@ def test_one_record_is_no_plural() -> None:
     report = RunCounts()
     report.copies["orders", "leads"] = 1
     (warning,) = report.warnings()
-    assert " from 1 record, " in warning
+    assert "(for 1 record)" in warning
 
 
 def test_how_long_a_run_takes() -> None:
@@ -484,8 +488,8 @@ def test_advice_on_a_first_run_over_old_rows() -> None:
     )
     report.of("orders").rejected["invalid_source"] = 1
     assert [*report.advice("letters.singer")][-1].endswith(
-        "; target-liveintent --dead-letters (in Meltano: meltano invoke"
-        " target-liveintent:dead-letters) shows what to do, and which of them a replay can send"
+        "; to see what to do, and which dead letters a replay can send, run target-liveintent"
+        " --dead-letters (in Meltano: meltano invoke target-liveintent:dead-letters)"
     )
 
 
@@ -600,9 +604,9 @@ def test_two_maps_that_make_the_same_event() -> None:
     first.add(second)
     (said,) = first.warnings()
     assert said == (
-        "streams orders and leads make events with the same ID from 1,200 records, so only the"
-        " events from orders are sent for these records. In the map of leads, map event_id to IDs"
-        " that orders does not use"
+        "from the same record, streams orders and leads make one event each, and both events"
+        " have the same ID (for 1,200 records). So only the event of stream orders is sent."
+        " In the map of leads, map event_id to IDs that orders does not use"
     )
 
 

@@ -82,14 +82,16 @@ def test_decision_ids_are_rare(unidentified: int, left_out: dict[str, int], is_i
 def test_what_counts_as_both() -> None:
     """An empty decision ID beside a page's that cannot be used is one event."""
     (said,) = found(100, 100, "decision_id", decision_id=60, decision_id_empty=100).idle_columns()
-    assert said.startswith("decision_id identified no person in 100 of 100 events (40 empty, 60 ")
+    assert said.startswith(
+        "in 100 of 100 events, the column decision_id did not identify a person (40 empty, 60 "
+    )
 
 
 def test_the_warning() -> None:
     """It has the column and the figures, and nothing of a record."""
     (said,) = found(500, email=481, email_empty=12).idle_columns()
     assert said == (
-        "email identified no person in 493 of 500 events (12 empty, 481 unusable)."
+        "in 493 of 500 events, the column email did not identify a person (12 empty, 481 unusable)."
         " Check what is mapped to email"
     )
     assert list(found(500, email=400).idle_columns()) == []

@@ -277,7 +277,7 @@ def test_a_stopped_run_does_not_wait_for_another_one() -> None:
     fake.run.request_stop()
     start = fake.clock.now
     with pytest.raises(
-        DeliveryError, match=r"stopped while events \(1\) waited for run run-2"
+        DeliveryError, match=r"waiting for run run-2, which is sending the same events \(1\)"
     ) as raised:
         fake.run.finish()
     fake.run.abandon(raised.value)

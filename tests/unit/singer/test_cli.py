@@ -325,8 +325,8 @@ def test_explain_checks_the_settings(
         (
             {"page_path": "x", "about_format": "text"},
             (
-                "with --format, --report prints the report and writes no file: remove the path"
-                " after --report"
+                "--report takes no path if --format is given: the report is then printed, not"
+                " written to a file. Remove the path after --report"
             ),
         ),
         (

@@ -72,8 +72,8 @@ def hanging() -> Iterator[list[Hanging]]:
 
 def line(name: str) -> str:
     return (
-        f"WARNING the run was told to stop by {name}, but did not end within 0 seconds: it waits"
-        " for a test. The process ends now; run it again (run 1)"
+        f"WARNING the signal {name} told the run to stop, but the run did not end within 0"
+        " seconds: it waits for a test. The process ends now; run it again (run 1)"
     )
 
 

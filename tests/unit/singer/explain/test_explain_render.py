@@ -138,7 +138,9 @@ def test_columns_that_identify_nobody() -> None:
     assert stream.records is not None
     (reason,) = stream.records.reasons
     (said,) = stream.warnings
-    assert said.startswith("email identified no person in 50 of 50 events (0 empty, 50 unusable). ")
+    assert said.startswith(
+        "in 50 of 50 events, the column email did not identify a person (0 empty, 50 unusable). "
+    )
     assert reason.meaning.endswith(
         "In stream orders, almost no event has a usable value in email: check what is mapped to"
         " email."

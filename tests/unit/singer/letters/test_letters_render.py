@@ -107,8 +107,9 @@ def test_what_is_printed() -> None:
         " dead letters: 1\n"
         "The output leaves out lines that are not dead letters (2). The first of these lines is"
         " line 9 of 'x.singer'.\n"
-        "The output leaves out incomplete last lines (1). A run is still writing these lines, or"
-        " crashed while writing them. After a crash, the tap sends their records again."
+        "If the last line of a file is incomplete, the output leaves out this line (lines: 1). A"
+        " run is still writing the line, or crashed while writing it. After a crash, the tap"
+        " sends the record of the line again."
     )
 
 
