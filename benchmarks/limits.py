@@ -246,10 +246,10 @@ def _aim(case: Case) -> str:
         return "no failure"
     if case.workers:
         within = f"{4 * 1_000 * (case.latency or 0):.0f} ms"
-        return f"{case.ratio:.2f}, 95 % of answers in {within}"
+        return f"ratio ≤ {case.ratio:.2f}, 95 % of answers within {within}"
     if case.limit == Limit():
         return f"{case.batches * BATCH / case.ideal:,.0f} events a second"
-    return f"{case.ratio:.2f}, {case.refused} % throttled"
+    return f"ratio ≤ {case.ratio:.2f}, ≤ {case.refused} % throttled"
 
 
 # The command line

@@ -162,7 +162,8 @@ REASONS: dict[str, Reason] = {
     ),
     "over_limit": _dropped(
         "The run did not send the event, because it reached the setting `limit`. The next run"
-        " without `limit` sends the event. A replay keeps such dead letters in the file."
+        " without `limit` sends the event. If a dead letter has this reason, a replay keeps"
+        " it in the file."
     ),
     "already_sent": _dropped(
         "The ledger (`ledger_path`, `ledger_url`) shows that this run or an earlier run delivered"

@@ -252,8 +252,8 @@ class Settings:
     )
     presets: Mapping[str, str] = setting(
         "Ready stream maps for known taps. Each key is a stream, and its value is the name of a"
-        " preset: `{orders: shopify}`. If `stream_maps` has the same column of the same stream, the"
-        " column of `stream_maps` takes precedence.",
+        " preset: `{orders: shopify}`. If `stream_maps` also maps a column that the preset maps,"
+        " `stream_maps` takes precedence for this column.",
         default=dict,
     )
     # The SDK's schema of stream maps cannot be used: a part of it is not a valid JSON schema, so

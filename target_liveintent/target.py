@@ -307,8 +307,8 @@ class TargetLiveIntent(Target):
             return
         if DEAD_LETTERS in self.streams.sinks:
             self.logger.info(
-                "the run has reached the limit of %s events (setting 'limit'). The run writes the"
-                " remaining dead letters unchanged to %s",
+                "the run has reached the limit of %s events (setting 'limit'). The run does not"
+                " send the other dead letters of the input, and writes them unchanged to %s",
                 self.settings.limit,
                 self.settings.dead_letter_path,
             )

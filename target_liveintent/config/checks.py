@@ -268,7 +268,7 @@ def _map_problems(given: Mapping[str, Any]) -> Iterator[str]:
         elif str(name).startswith("__"):
             yield (
                 f"setting '{where}' is in the wrong place: a key of stream_maps must be the name of"
-                " a stream, or __else__. Move other options into the map of a stream"
+                " a stream, or __else__. If this key is an option, move it into the map of a stream"
             )
         elif isinstance(definition, dict):
             yield from _column_problems(where, definition)

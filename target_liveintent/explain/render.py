@@ -53,7 +53,7 @@ def _comparison(expectation: Expectation) -> Iterator[str]:
     if expectation.written:
         yield (
             f"'{file}' did not exist, so this command created the file ({became}). Check its"
-            " content, keep it next to the recording, and run the command again."
+            " content, keep it in the folder of the recorded input, and run the command again."
         )
     elif expectation.difference:
         yield f"The result differs from what '{file}' expects:"

@@ -15,8 +15,7 @@ class Copies(Counter[tuple[str, str]]):
         """Return a line for each pair of streams."""
         for (first, second), count in self.items():
             yield (
-                f"from the same record, streams {first} and {second} make one event each, and both"
-                f" events have the same ID (for {counted(count, 'record')}). So only the event of"
-                f" stream {first} is sent. In the map of {second}, map event_id to IDs"
-                f" that {first} does not use"
+                f"{counted(count, 'record')}: two events with the same ID, one of stream {first}"
+                f" and one of stream {second}. Only the event of {first} is sent. In the map of"
+                f" {second}, map event_id to other IDs"
             )

@@ -42,11 +42,12 @@ def nothing_delivered(rejected: Counter[str], what_to_do: Callable[[str], str]) 
 def refused_last(events: int) -> str:
     """Return that the API refused the last events of the input, or the last before a pause."""
     return (
-        f"the API refused {counted(events, 'event')}, and accepted no event that was sent later,"
-        " before the input ended or paused. So the run could not tell what was wrong: the events or"
-        " the settings. The refused events became dead letters. If the events look right, check"
-        " pixel_id, then replay the dead letters. If you correct pixel_id, also set"
-        " replay_other_accounts, because the dead letters still belong to the old pixel"
+        f"the API refused {counted(events, 'event')} at the end of the input, or before a pause of"
+        " the tap. There were no later events with which the run could compare them, so it could"
+        " not tell what was wrong: the events or the settings. The refused events became dead"
+        " letters. If the events look right, check pixel_id, then replay the dead letters. If you"
+        " correct pixel_id, also set replay_other_accounts, because the dead letters still belong"
+        " to the old pixel"
     )
 
 

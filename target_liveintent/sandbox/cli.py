@@ -35,8 +35,7 @@ OPTIONS: dict[str, dict[str, Any]] = {
     "--auth-token": {"default": "sandbox-token", "help": "the token that the sandbox accepts"},
     "--seed": {
         "type": int,
-        "help": "the seed of the random numbers that decide which requests a fault with a"
-        " probability affects",
+        "help": "the seed of the random choice of requests, for faults that have a probability",
     },
 }
 """The arguments of `ArgumentParser.add_argument` for each option of the command line."""

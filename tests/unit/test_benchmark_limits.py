@@ -100,7 +100,7 @@ def test_shows_both_versions() -> None:
     assert _row(now)[3:] == [
         "50.0 s (1.26), 20 % throttled",
         "44.0 s (1.11), 5 % throttled",
-        "1.35, 25 % throttled",
+        "ratio ≤ 1.35, ≤ 25 % throttled",
     ]
 
 
@@ -109,7 +109,7 @@ def test_shows_what_counts_where_nothing_is_refused() -> None:
     queue = _row(_changed(events=80_000, seconds=11.0, p95=0.19), case="queue")
     assert queue[4:] == [
         "11.0 s (1.10), 95 % of answers in 190 ms",
-        "1.11, 95 % of answers in 200 ms",
+        "ratio ≤ 1.11, 95 % of answers within 200 ms",
     ]
     assert _row(_changed(events=150_000, seconds=7.5), case="open")[4] == (
         "7.5 s (0.75), 20,000 events a second"

@@ -218,7 +218,8 @@ WRONG_MAPS += [
         {name: definition},
         (
             f"setting 'stream_maps.{name}' is in the wrong place: a key of stream_maps must be"
-            " the name of a stream, or __else__. Move other options into the map of a stream"
+            " the name of a stream, or __else__. If this key is an option, move it into the map of"
+            " a stream"
         ),
     )
     for name in ("__filter__", "__els__", "__foo__", "__foo")

@@ -408,7 +408,7 @@ def test_one_record_is_no_plural() -> None:
     report = RunCounts()
     report.copies["orders", "leads"] = 1
     (warning,) = report.warnings()
-    assert "(for 1 record)" in warning
+    assert warning.startswith("1 record: two events with the same ID, one of stream")
 
 
 def test_how_long_a_run_takes() -> None:
@@ -604,9 +604,9 @@ def test_two_maps_that_make_the_same_event() -> None:
     first.add(second)
     (said,) = first.warnings()
     assert said == (
-        "from the same record, streams orders and leads make one event each, and both events"
-        " have the same ID (for 1,200 records). So only the event of stream orders is sent."
-        " In the map of leads, map event_id to IDs that orders does not use"
+        "1,200 records: two events with the same ID, one of stream orders and one of stream leads."
+        " Only the event of orders is sent. In the map of leads, map event_id to"
+        " other IDs"
     )
 
 
