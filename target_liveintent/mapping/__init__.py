@@ -14,9 +14,9 @@ from target_liveintent.mapping.presets import (
     NULL_VALUES,
     PRESETS,
     expand_presets,
-    is_shipped,
     likely_preset,
     preset_text,
+    shipped_columns,
 )
 from target_liveintent.mapping.reads import Reads, reads_of
 from target_liveintent.mapping.streams import MELTANO_TEST_STREAM, Stream
@@ -57,13 +57,13 @@ __all__ = [
     "did_you_mean_stream",
     "expand_presets",
     "getter",
-    "is_shipped",
     "lacking_for_events",
     "likely_preset",
     "nearest",
     "preset_text",
     "reads_of",
     "settings_to_set",
+    "shipped_columns",
     "unknown_columns",
     "unknown_read",
     "unknown_reads",

@@ -34,6 +34,13 @@ class Reads(NamedTuple):
                 found.update(*lacking)
         return found
 
+    def everything(self) -> set[Path]:
+        """Return all paths, those of alternatives as well."""
+        found = set(self.paths)
+        for alternatives in self.choices:
+            found.update(*(one.everything() for one in alternatives))
+        return found
+
 
 def reads_of(tree: ast.AST, other_names: Collection[str]) -> Reads:
     """Return what an expression reads; nothing, if it is nested too deeply to be looked through.

@@ -102,21 +102,28 @@ def lacking_for_events(
     """List in phrases what a mapped stream lacks, so that its records cannot produce an event.
 
     A preset reads what some sources have and others lack. But each event needs a time: if the tap's
-    schema has no column that the preset reads it from, the preset does not fit the stream. Its
-    filter could then leave out every record without a word.
+    schema has none of the columns that the preset reads for it, the preset does not fit the stream.
+    Its filter could then leave out every record without a word.
     """
     lacking = missing_columns(plan.properties, defaults)
     origin = plan.origins.get("event_time")
-    if origin is not None and origin.is_shipped:
-        absent = origin.reads.missing(lambda path: _absent_step(path, schema) is None)
-        if absent:
-            names = " or ".join(sorted(".".join(path) for path in absent))
+    has_other = not _OTHER_TIMES.isdisjoint(plan.properties)
+    if origin is not None and origin.is_shipped and not has_other:
+        paths = origin.reads.everything()
+        if paths and all(_absent_step(path, schema) for path in paths):
+            names = " or ".join(sorted(".".join(path) for path in paths))
             lacking.insert(
                 0,
                 f"event_time (the preset reads it from {names}, but the tap's SCHEMA has no such"
-                " column)",
+                " column; remove the preset of this stream, or map event_time yourself)",
             )
     return lacking
+
+
+_OTHER_TIMES = {
+    place[0] for field in FIELDS if field.name == "event_time" for place in field.places
+} - {"event_time"}
+"""Other columns that can hold the time of an event, such as `eventTime`."""
 
 
 def unknown_read(

@@ -13,7 +13,7 @@ import copy
 import fnmatch
 import functools
 import types
-from collections.abc import Callable, Mapping
+from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import simpleeval
@@ -35,8 +35,8 @@ from target_liveintent.mapping import (
     compile_row,
     expand_presets,
     getter,
-    is_shipped,
     reads_of,
+    shipped_columns,
     unknown_read,
 )
 
@@ -163,16 +163,16 @@ class StreamMaps:
     Args:
         definitions: The setting `stream_maps`.
         config: The setting `stream_map_config`.
-        presets: The setting `presets`, whose maps are among the definitions.
+        shipped: The columns of each stream whose expressions are a preset's.
     """
 
     def __init__(
         self,
         definitions: Mapping[str, Any],
         config: Mapping[str, Any],
-        presets: Mapping[str, str] = types.MappingProxyType({}),
+        shipped: Mapping[str, Collection[str]] = types.MappingProxyType({}),
     ) -> None:
-        self._presets = presets
+        self._shipped = shipped
         self._definitions = copy.deepcopy(dict(definitions))
         self._config = dict(config)
         self._drops_others = "__else__" in self._definitions
@@ -213,7 +213,7 @@ class StreamMaps:
             if alias is not None:
                 counted_as = _alias(alias, stream)
             plan = self._mapped(stream, counted_as, options, schema)
-            plan = plan._replace(origins=_marked(plan.origins, self._presets.get(name)))
+            plan = plan._replace(origins=_marked(plan.origins, self._shipped.get(name, ())))
             if source is None:
                 own = plan
             else:
@@ -271,17 +271,18 @@ def stream_maps_of(settings: Mapping[str, Any]) -> StreamMaps:
     """Return the maps of a configuration, including those of its presets."""
     given = joined(settings)
     presets = given.get("presets") or {}
-    maps = expand_presets(presets, given.get("stream_maps") or {})
-    return StreamMaps(maps, given.get("stream_map_config") or {}, presets)
+    own = given.get("stream_maps") or {}
+    maps = expand_presets(presets, own)
+    config = given.get("stream_map_config") or {}
+    return StreamMaps(maps, config, shipped_columns(presets, own))
 
 
-def _marked(origins: Mapping[str, ColumnOrigin], preset: str | None) -> Mapping[str, ColumnOrigin]:
+def _marked(
+    origins: Mapping[str, ColumnOrigin], shipped: Collection[str]
+) -> Mapping[str, ColumnOrigin]:
     """Mark the expressions that are those of a preset."""
-    if preset is None:
-        return origins
     return {
-        column: origin._replace(is_shipped=is_shipped(preset, column, origin.expression))
-        for column, origin in origins.items()
+        column: origin._replace(is_shipped=column in shipped) for column, origin in origins.items()
     }
 
 

@@ -82,9 +82,17 @@ def preset_columns(name: str) -> Mapping[str, Any]:
     return columns
 
 
-def is_shipped(preset: str, column: str, expression: str) -> bool:
-    """Return whether an expression for a column is the preset's."""
-    return str(preset_columns(preset).get(column)).strip() == expression.strip()
+def shipped_columns(
+    presets: Mapping[str, str], stream_maps: Mapping[str, Any]
+) -> dict[str, frozenset[str]]:
+    """Return for each stream with a preset the columns that the user's own map leaves to it."""
+    found = {}
+    for stream, name in presets.items():
+        own = stream_maps.get(stream)
+        found[stream] = frozenset(preset_columns(name)).difference(
+            own if isinstance(own, dict) else ()
+        )
+    return found
 
 
 def likely_preset(columns: Iterable[str]) -> str | None:

@@ -181,9 +181,7 @@ def _verdict_of_cause(overview: Overview, last: LastRun) -> str:
     letters = [since for figure, _, since in worse if figure == DEAD_LETTERS]
     if cause == MORE_LETTERS and letters:
         return f"Since {day_words(letters[0])}, more conversions than usual could not be sent."
-    if worse and cause == UNUSUAL:  # It is not only of today.
-        return _since_when(worse)
-    also = f" {_since_when(worse)}" if worse and cause == MORE_LETTERS else ""
+    also = f" {_since_when(worse)}" if worse and cause in {UNUSUAL, MORE_LETTERS} else ""
     return f"{_VERDICT_OF[cause]}{also}"
 
 

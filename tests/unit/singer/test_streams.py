@@ -311,12 +311,32 @@ def test_a_preset_that_does_not_fit(caplog: pytest.LogCaptureFixture) -> None:
         streams.send("orders", ("id", "placed_at", "email"))
     assert str(raised.value).startswith(
         "stream 'orders' cannot produce any event: it lacks event_time (the preset reads it from"
-        " created_at or paid_at, but the tap's SCHEMA has no such column). The stream has these"
-        " columns: id, placed_at, email. A map to start from:"
+        " created_at or paid_at, but the tap's SCHEMA has no such column; remove the preset of this"
+        " stream, or map event_time yourself). The stream has these columns: id, placed_at, email."
+        " A map to start from:"
     )
     assert "event_time: placed_at" in str(raised.value)
-    Registered(presets={"orders": "postgres_orders"}).send("orders", ("id", "paid_at", "email"))
+    for columns in (("id", "paid_at", "email"), ("id", "created_at", "email")):
+        Registered(presets={"orders": "postgres_orders"}).send("orders", columns)
     assert caplog.messages == []
+
+
+@pytest.mark.parametrize(
+    ("preset", "own", "columns"),
+    [
+        ("shopify", {"eventTime": "get('placed')"}, ("id", "placed", "email")),
+        ("shopify", {"event_time": "placed"}, ("id", "placed", "email")),
+        ("stripe_charges", {"event_time": "get('created')"}, ("id", "status")),
+        ("salesforce_opportunity", {}, ("Id", "CloseDate", "Contact_Email__c")),
+    ],
+)
+def test_a_preset_whose_event_time_can_be_read(
+    preset: str, own: dict[str, str], columns: tuple[str, ...]
+) -> None:
+    """The user's own column counts, even in the words of the preset; so does any alternative."""
+    streams = Registered({"orders": own} if own else {}, presets={"orders": preset})
+    streams.send("orders", columns)
+    assert streams.streams.has_events
 
 
 def test_absent_streams(caplog: pytest.LogCaptureFixture) -> None:

@@ -133,18 +133,6 @@ def test_both_hashes_are_said_once() -> None:
     assert "orders: few sha2." in text
 
 
-def test_what_is_unusual_for_weeks_is_not_of_today() -> None:
-    """The headline names the day since when, and no today."""
-    *runs, last = lower_since_weeks()
-    last.run.unusual = [Unusual("coverage", "orders", "md5", at(0), "few md5")]
-    since = f"Since 4 May, the share of conversions {HASHES} has been lower than before."
-    text = plainly([*runs, last])
-    assert since in text
-    assert "Today is unusual." not in text
-    found = Unusual("coverage", "orders", "ip", at(0), "few ip")
-    assert "Today is unusual." in plainly([*daily(40, 1), entry(at(0), unusual=[found])])
-
-
 def test_a_rule_of_another_version() -> None:
     """It is shown in the words that the history has."""
     found = Unusual("x", "orders", "", at(0), "something {new}")
