@@ -88,7 +88,8 @@ def test_nobody_reads_standard_output(target: Launcher, sandbox: Sandbox) -> Non
         out = process.stdout.read().split(b"\n")
     assert 0.9 <= took < 5
     assert (
-        "but did not end within 1 seconds: no program has read STATE from standard output." in line
+        "but the run did not end within 1 seconds: no program has read STATE from standard output."
+        in line
     )
     assert [json.loads(whole) for whole in out[:-1]] in ([], [{"n": 1}])
     assert sandbox.stats.accepted == 2
@@ -114,6 +115,6 @@ def test_the_ledger_is_locked(target: Launcher, sandbox: Sandbox) -> None:
     assert sandbox.stats.accepted == 1
     assert 0.9 <= took < 5
     assert (
-        "but did not end within 1 seconds: another process still locks the file of"
+        "but the run did not end within 1 seconds: another process still locks the file of"
         " ledger_path." in line
     )
