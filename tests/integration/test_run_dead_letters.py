@@ -112,8 +112,8 @@ def test_a_replay_with_a_limit(target: Launcher, sandbox: Sandbox) -> None:
     assert sorted(left) == ["order-5", "order-6", "order-7", "order-9"]
     for name in ("order-5", "order-6", "order-7"):
         assert left[name] == {**before[name], "run_id": left[name]["run_id"]}
-    assert ("reached the limit of 5 events (setting 'limit'). The run does not send") in run.log
-    assert "dead letters unchanged to liveintent-dead-letters.singer" in run.log
+    assert "reached the limit of 5 events (setting 'limit'). The run does not send" in run.log
+    assert "writes them unchanged to liveintent-dead-letters.singer" in run.log
     run = replay(target, to="again.singer")
     assert (run.code, sandbox.stats.accepted, sandbox.stats.duplicates) == (0, 8, 0)
 
