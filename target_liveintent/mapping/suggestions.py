@@ -115,7 +115,7 @@ def lacking_for_events(
             lacking.insert(
                 0,
                 f"event_time (the preset reads it from {names}, but the tap's SCHEMA has no such"
-                " column; remove the preset of this stream, or map event_time yourself)",
+                " column: remove the preset of this stream)",
             )
     return lacking
 

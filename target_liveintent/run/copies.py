@@ -15,7 +15,7 @@ class Copies(Counter[tuple[str, str]]):
         """Return a line for each pair of streams."""
         for (first, second), count in self.items():
             yield (
-                f"{counted(count, 'record')}: two events with the same ID, one of stream {first}"
-                f" and one of stream {second}. Only the event of {first} is sent. In the map of"
-                f" {second}, map event_id to other IDs"
+                f"for {counted(count, 'record')}, there are two events with the same ID: one of"
+                f" stream {first} and one of stream {second}. Only the event of {first} is"
+                f" sent. In the map of {second}, map event_id to other IDs"
             )

@@ -250,8 +250,8 @@ def test_two_maps_of_one_stream(target: Launcher, sandbox: Sandbox, own: dict[st
         run = target.run(*messages, stream_maps=maps, **settings)
         assert run.code == 0
         assert run.summary["leads"].drops == ({} if own else {"already_sent": 5})
-        assert [warning.partition(", one")[0] for warning in run.warnings] == (
-            [] if own else ["5 records: two events with the same ID"]
+        assert [warning.partition(": one")[0] for warning in run.warnings] == (
+            [] if own else ["for 5 records, there are two events with the same ID"]
         )
     assert sandbox.stats.accepted == (10 if own else 5)
 

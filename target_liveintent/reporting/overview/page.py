@@ -243,9 +243,9 @@ def _months(overview: Overview) -> str:
     special = sum(month.special for month in overview.months)
     intro = (
         "The table shows everything that LiveIntent has received, from regular and special runs."
-        " The current month is not over yet. Is a conversion sent twice? Only if somebody turned"
-        " off the ledger, or if a run crashed. LiveIntent then gets this conversion again, with"
-        " the same ID."
+        " The current month is not over yet. Is a conversion sent twice? Only in rare cases: for"
+        " example, if an answer of LiveIntent was lost, if a run crashed, or if somebody turned off"
+        " the ledger. LiveIntent then gets this conversion again, with the same ID."
     )
     if special:
         intro += f" {special:,} of these conversions came from special runs."

@@ -408,7 +408,7 @@ def test_one_record_is_no_plural() -> None:
     report = RunCounts()
     report.copies["orders", "leads"] = 1
     (warning,) = report.warnings()
-    assert warning.startswith("1 record: two events with the same ID, one of stream")
+    assert warning.startswith("for 1 record, there are two events with the same ID: one of")
 
 
 def test_how_long_a_run_takes() -> None:
@@ -604,8 +604,8 @@ def test_two_maps_that_make_the_same_event() -> None:
     first.add(second)
     (said,) = first.warnings()
     assert said == (
-        "1,200 records: two events with the same ID, one of stream orders and one of stream leads."
-        " Only the event of orders is sent. In the map of leads, map event_id to"
+        "for 1,200 records, there are two events with the same ID: one of stream orders and one of"
+        " stream leads. Only the event of orders is sent. In the map of leads, map event_id to"
         " other IDs"
     )
 

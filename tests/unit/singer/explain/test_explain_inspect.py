@@ -184,8 +184,8 @@ def test_two_maps_that_make_the_same_event(ledger: bool) -> None:
     read(inspector, *messages)
     orders, leads = (describe(one, settings, {}) for one in inspector.plans)
     assert orders.warnings == []
-    assert [said.partition(", one")[0] for said in leads.warnings] == (
-        ["2 records: two events with the same ID"] if ledger else []
+    assert [said.partition(": one")[0] for said in leads.warnings] == (
+        ["for 2 records, there are two events with the same ID"] if ledger else []
     )
 
 
