@@ -240,6 +240,11 @@ class FaultyServer:
         while not gate.wait(0.02) and not self._closed.is_set():
             pass
 
+    @property
+    def all_held(self) -> bool:
+        """Whether answers are held, and no other request waits for one."""
+        return 0 < self.busy == len(self._held)
+
     def release(self) -> None:
         """Send the answers that are held."""
         self._loop.call_soon_threadsafe(self._release)
