@@ -19,7 +19,7 @@ if TYPE_CHECKING:
     from browser_support import OpenPage
     from playwright.sync_api import Browser
 
-# On a busy machine, an example may take any time; and each run tries the same examples.
+# On a busy machine, an example can take any time. Each run tries the same examples.
 hypothesis.settings.register_profile(
     "suite",
     deadline=None,

@@ -175,7 +175,7 @@ escapes = st.sampled_from(
     ]
 )
 texts = st.lists(escapes, max_size=12).map("".join)
-pinned = settings(derandomize=True, deadline=None, max_examples=500, database=None)
+pinned = settings(max_examples=500)
 
 
 @pinned

@@ -165,7 +165,7 @@ steps = st.lists(
 )
 
 
-@settings(derandomize=True, deadline=None, max_examples=300, database=None)
+@settings(max_examples=300)
 @given(steps)
 def test_against_a_model(sequence: list[tuple[str, int]]) -> None:
     """In any order of events: never too early, never backwards, and at the end the last one."""
