@@ -103,7 +103,10 @@ BREAKS: tuple[Break, ...] = (
         "storage/ledger.py",
         "        return found.known, found.taken",
         "        return found.known, {}",
-        ("reliability/test_kills.py::test_kill_campaign_without_a_disk",),
+        (
+            "integration/test_run_shared_ledger.py::test_three_runs_over_the_same_events",
+            "unit/storage/test_ledger_claims.py::test_claims_lapse",
+        ),
     ),
     Break(
         "a 413 is treated as proof of a bad event",
