@@ -2,8 +2,8 @@
 
 A mutant turns a comparison, a boolean operator or a sum, moves a boundary, forces a condition,
 changes a number, deletes a statement, or returns None. Each is written into a copy of the project,
-where only tests run that reach its lines: those of its own module first, then the others, until one
-fails. What becomes of a mutant:
+where only tests run that reach its lines: the unit tests of its room first, then the others, until
+one fails. What becomes of a mutant:
 
 killed       A test fails.
 hung         A test takes more than ten times as long as without the change.
@@ -41,11 +41,20 @@ if TYPE_CHECKING:
     from mutations import Mutant
 
 ROOT = Path(__file__).resolve().parents[1]
-WORK = ROOT / ".mutants"
-FOLDERS = ("tests/unit", "tests/standard", "tests/integration", "tests/privacy")
-"""Whose tests run. Those of tests/reliability take long, and depend on the time."""
-COPIES = 2
-"""Mutants that are tried at the same time."""
+FOLDERS = tuple(
+    f"tests/{folder}"
+    for folder in (
+        "unit",
+        "standard",
+        "integration",
+        "sandbox",
+        "privacy",
+        "fuzz",
+        "simulation",
+        "reliability",
+    )
+)
+"""Whose tests run: those of `scripts/test` that start no program but the target."""
 LONGEST = 30.0
 """Seconds that the other tests of a mutant may take by their record; what is over is left out."""
 PATIENCE = 5
@@ -55,15 +64,25 @@ OUTSIDE = ""
 """What coverage has in place of a test's name where no test runs."""
 
 
-def sample(only: str, size: int, seed: int) -> list[Mutant]:
-    """Choose mutants: the same ones for the same seed and the same files."""
+def sample(rooms: list[str], size: int, seed: int) -> list[Mutant]:
+    """Choose mutants: the same ones for the same seed and the same files.
+
+    Args:
+        rooms: Folders and files below `target_liveintent`; without any, the whole package.
+        size: How many.
+        seed: Of the choice.
+    """
+    places = tuple(f"target_liveintent/{room}" for room in rooms) or ("target_liveintent",)
+    for place in places:
+        if not (ROOT / place).exists():
+            sys.exit(f"{place} does not exist: name folders or files of target_liveintent")
     files = sorted((ROOT / "target_liveintent").rglob("*.py"))
-    names = [str(path.relative_to(ROOT)) for path in files if "sandbox" not in path.parts]
+    names = [str(path.relative_to(ROOT)) for path in files]
     names.remove("target_liveintent/spark/source.py")  # Only tests/spark reach it, with PySpark.
     found = [
         mutant
         for name in names
-        if name.startswith(only)
+        if name.startswith(places)
         for mutant in mutants_of(name, (ROOT / name).read_bytes())
     ]
     print(f"{len(found)} mutants are possible")
@@ -73,10 +92,11 @@ def sample(only: str, size: int, seed: int) -> list[Mutant]:
 class Copy:
     """A copy of the project's files, in which tests run."""
 
-    def __init__(self, number: int) -> None:
-        """Make the copy."""
-        self.folder = WORK / f"copy-{number}"
-        self.output = WORK / f"output-{number}.txt"
+    def __init__(self, work: Path, number: int) -> None:
+        """Make the copy in a folder for this and other files."""
+        self.work = work
+        self.folder = work / f"copy-{number}"
+        self.output = work / f"output-{number}.txt"
         shutil.rmtree(self.folder, ignore_errors=True)
         command = ["git", "ls-files", "-z", "--cached", "--others", "--exclude-standard"]
         listed = subprocess.run(command, cwd=ROOT, capture_output=True, check=True)
@@ -98,7 +118,8 @@ class Copy:
     def test(self, *arguments: str, limit: float | None = None, **env: str) -> int | None:
         """Run tests, and return pytest's exit code, or None if they took too long."""
         path = os.pathsep.join([str(self.folder), str(self.folder / "scripts")])
-        command = [sys.executable, "-m", "pytest", "-q", "-p", "reached", "-p", "no:cacheprovider"]
+        options = ("-p", "reached", "-p", "no:cacheprovider", "--snapshot-warn-unused")
+        command = [sys.executable, "-m", "pytest", "-q", *options]
         with self.output.open("wb") as output:
             process = subprocess.Popen(
                 [*command, "--hypothesis-seed=7", *arguments],
@@ -130,14 +151,14 @@ class Reached(NamedTuple):
     seconds: dict[str, float]
 
     @classmethod
-    def record(cls, copy: Copy, folders: list[str]) -> Reached:
+    def record(cls, copy: Copy, folders: list[str], processes: int) -> Reached:
         """Run all tests once, if that was not done with the same files."""
-        records, record_of = WORK / "records", WORK / "records-of"
+        records, record_of = copy.work / "records", copy.work / "records-of"
         source = f"{copy.digest} {' '.join(folders)}"
         if not record_of.exists() or record_of.read_text() != source:
             shutil.rmtree(records, ignore_errors=True)
             records.mkdir(parents=True)
-            parallel = ("--numprocesses", str(COPIES), "--dist", "loadfile")
+            parallel = ("--numprocesses", str(processes), "--dist", "loadfile")
             copy.test(*parallel, *folders, REACHED_FOLDER=str(records))
             record_of.write_text(source)
         lines: dict[str, dict[int, set[str]]] = defaultdict(lambda: defaultdict(set))
@@ -153,10 +174,10 @@ class Reached(NamedTuple):
         return cls(lines, {t: s for t, s in seconds.items() if t not in failed})
 
     def by(self, mutant: Mutant) -> tuple[list[str], list[str]]:
-        """Return the tests of the mutant's own module, and a choice of the others.
+        """Return the unit tests of the mutant's own room, and a choice of the others.
 
         A line that runs at the import, or while tests are collected, belongs to no test: all tests
-        of its module run, and a choice of all others, where those that reach other lines of the
+        of its room run, and a choice of all others, where those that reach other lines of the
         file come first.
         """
         file = self.lines.get(mutant.path, {})
@@ -167,7 +188,7 @@ class Reached(NamedTuple):
         else:
             reaching = {t for tests in file.values() for t in tests}
             found = set(self.seconds)
-        own = {test for test in found if is_of_module(test, mutant.path)}
+        own = {test for test in found if is_of_room(test, mutant.path)}
         return self._in_order(own), self._in_order(self._spread(found - own, reaching))
 
     def _spread(self, tests: set[str], preferred: set[str]) -> set[str]:
@@ -199,11 +220,10 @@ class Reached(NamedTuple):
         return sorted(tests, key=place)
 
 
-def is_of_module(test: str, path: str) -> bool:
-    """Return whether a test is of a module: in the mirrored folder, in a file that has its name."""
-    module, file = Path(path), Path(test.partition("::")[0])
-    folder = Path("tests/unit", *module.parent.parts[1:])
-    return file.parent == folder and f"_{module.stem}_" in f"_{file.stem}_"
+def is_of_room(test: str, path: str) -> bool:
+    """Return whether a test is a unit test of the room in which a module is."""
+    room = Path(path).parts[1]
+    return test.startswith((f"tests/unit/{room}/", f"tests/{room}/"))
 
 
 def attempt(mutant: Mutant, copy: Copy, reached: Reached, patience: int) -> dict[str, Any]:
@@ -238,22 +258,37 @@ def main() -> None:
     parser = argparse.ArgumentParser(
         description=__doc__, formatter_class=argparse.RawDescriptionHelpFormatter
     )
+    parser.add_argument(
+        "rooms", nargs="*", metavar="ROOM", help="a folder or file of target_liveintent to change"
+    )
     parser.add_argument("--sample", type=int, default=500, help="how many mutants")
     parser.add_argument("--seed", type=int, default=7, help="of the choice")
-    parser.add_argument("--only", default="target_liveintent", help="a folder or file to change")
     parser.add_argument("--tests", nargs="+", default=FOLDERS, help="folders or files of tests")
-    parser.add_argument("--results", type=Path, default=WORK / "results.json")
+    parser.add_argument("--results", type=Path, help="the JSON file to write, and to go on from")
     parser.add_argument("--again", action="store_true", help="try again what was not detected")
+    parser.add_argument(
+        "--missed-by", type=Path, metavar="FILE", help="only those not detected in these results"
+    )
+    parser.add_argument(
+        "--at-least", type=int, default=0, metavar="PERCENT", help="fail if fewer are detected"
+    )
+    parser.add_argument("--processes", type=int, default=2, help="mutants tried at the same time")
     options = parser.parse_args()
-    chosen = sample(options.only, options.sample, options.seed)
+    work = ROOT / ".mutants" / ("-".join(options.rooms).replace("/", "-") or "all")
+    options.results = options.results or work / "results.json"
+    chosen = sample(options.rooms, options.sample, options.seed)
+    if options.missed_by:
+        earlier = json.loads(options.missed_by.read_text())
+        missed = {name for name, result in earlier.items() if result["outcome"] not in DETECTED}
+        chosen = [mutant for mutant in chosen if mutant.name in missed]
     results = json.loads(options.results.read_text()) if options.results.exists() else {}
     if options.again:
         results = {name: r for name, r in results.items() if r["outcome"] in DETECTED}
     began = time.monotonic()
     copies: queue.Queue[Copy] = queue.Queue()
-    for number in range(COPIES):
-        copies.put(Copy(number))
-    reached = Reached.record(copies.queue[0], list(options.tests))
+    for number in range(options.processes):
+        copies.put(Copy(work, number))
+    reached = Reached.record(copies.queue[0], list(options.tests), options.processes)
     if not reached.seconds:
         sys.exit(f"No test could be recorded: see {copies.queue[0].output}")
     print(f"{len(reached.seconds)} tests recorded in {time.monotonic() - began:.0f} s", flush=True)
@@ -268,7 +303,7 @@ def main() -> None:
             options.results.write_text(json.dumps(results, indent=1), encoding="utf-8")
             print(f"{result['outcome']:11} {result['seconds']:5} s  {mutant.name}", flush=True)
 
-    with ThreadPoolExecutor(COPIES) as pool:
+    with ThreadPoolExecutor(options.processes) as pool:
         missing = [mutant for mutant in chosen if mutant.name not in results]
         list(pool.map(run, missing, itertools.repeat(1)))
         unfinished = [m for m in chosen if results[m.name]["outcome"] == "unfinished"]
@@ -280,6 +315,7 @@ def main() -> None:
     detected = sum(outcomes[outcome] for outcome in DETECTED)
     print(f"\n{detected} of {len(chosen)} detected: {dict(outcomes)}")
     print(f"{time.monotonic() - began:.0f} s; written to {options.results}")
+    sys.exit(100 * detected < options.at_least * len(chosen))
 
 
 if __name__ == "__main__":

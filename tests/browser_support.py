@@ -12,8 +12,6 @@ from contextlib import AbstractContextManager
 from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -35,16 +33,20 @@ PATIENCE_MS = 10_000
 OpenPage = Callable[..., AbstractContextManager["Page"]]
 
 
+def program() -> str | None:
+    """Return the path of a browser, if one is installed."""
+    return next(filter(None, map(shutil.which, _PROGRAMS)), None)
+
+
 def launch() -> Iterator[Browser]:
-    """Yield a browser with a profile of its own, or skip with the reason."""
-    program = next(filter(None, map(shutil.which, _PROGRAMS)), None)
-    if program is None:
-        pytest.skip("no Chromium: none of " + ", ".join(_PROGRAMS) + " is on PATH")
-    playwright = pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-    with playwright.sync_playwright() as driver:
+    """Yield a browser with a profile of its own."""
+    # Imported here, because it takes a quarter of a second.
+    from playwright.sync_api import sync_playwright
+
+    with sync_playwright() as driver:
         # Without Chromium's own sandbox, which root cannot use: the pages are the project's.
         browser = driver.chromium.launch(
-            executable_path=program, args=_FLAGS, chromium_sandbox=False
+            executable_path=program(), args=_FLAGS, chromium_sandbox=False
         )
         yield browser
         browser.close()

@@ -4,12 +4,14 @@ from __future__ import annotations
 
 import functools
 import os
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import hypothesis
 import pytest
 from browser_support import launch, opened
+from needs import pytest_runtest_setup
 from postgres_server import Postgres, running
+from xdist.scheduler import LoadScopeScheduling
 
 from target_liveintent.sandbox import Sandbox
 
@@ -19,6 +21,8 @@ if TYPE_CHECKING:
     from browser_support import OpenPage
     from playwright.sync_api import Browser
 
+__all__ = ["pytest_runtest_setup"]
+
 # On a busy machine, an example can take any time. Each run tries the same examples.
 hypothesis.settings.register_profile(
     "suite",
@@ -27,6 +31,21 @@ hypothesis.settings.register_profile(
     suppress_health_check=[hypothesis.HealthCheck.too_slow],
 )
 hypothesis.settings.load_profile("suite")
+
+
+class ByFile(LoadScopeScheduling):
+    """Runs the tests of a file one after the other, and so those of all of Spark's files.
+
+    Each process would have to start Spark otherwise.
+    """
+
+    def _split_scope(self, nodeid: str) -> str:
+        return "tests/spark" if nodeid.startswith("tests/spark/") else nodeid.partition("::")[0]
+
+
+def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | None:
+    """Take the place of xdist's own `--dist loadfile`."""
+    return ByFile(config, log) if config.getoption("dist") == "loadfile" else None
 
 
 @pytest.fixture(scope="session")

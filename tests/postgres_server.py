@@ -11,8 +11,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import pytest
-
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
@@ -104,16 +102,20 @@ def wal2json(programs: Path) -> Path:
     return programs.parent / "lib" / "wal2json.so"
 
 
+def initdb() -> str | None:
+    """Return the path of the program that makes a server, if one is installed."""
+    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_how_able)
+    return str(found[-1]) if found else shutil.which("initdb")
+
+
 @contextlib.contextmanager
 def running() -> Iterator[Postgres]:
-    """Run a server; skip the test where its programs are not installed."""
-    found = sorted(Path("/usr/lib/postgresql").glob("*/bin/initdb"), key=_how_able)
-    initdb = found[-1] if found else shutil.which("initdb")
-    if initdb is None:
-        pytest.skip("PostgreSQL's server programs are not installed (Debian: postgresql)")
+    """Run a server."""
+    program = initdb()
+    assert program is not None
     # Not below pytest's own folder, which only its owner can enter.
     folder = Path(tempfile.mkdtemp(prefix="target-liveintent-"))
-    server = Postgres(Path(initdb).parent, folder)
+    server = Postgres(Path(program).parent, folder)
     try:
         server.start()
         try:

@@ -9,7 +9,6 @@ import tempfile
 from pathlib import Path
 from typing import TYPE_CHECKING
 
-import mariadb_server
 import pytest
 from mariadb_server import MariaDB
 from meltano_support import (
@@ -21,18 +20,13 @@ from meltano_support import (
     copy_of_the_repositorys,
     installed,
 )
+from needs import not_installed
 from postgres_server import Postgres, wal2json
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
     from target_liveintent.sandbox import Sandbox
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _meltano() -> None:
-    if not MELTANO.exists():
-        pytest.skip("Meltano is not set up: scripts/setup meltano")
 
 
 @pytest.fixture(scope="session")
@@ -71,7 +65,7 @@ def account(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
 def wal_postgres(postgres: Postgres) -> Iterator[Postgres]:
     """The server, where it has what tap-postgres reads its log with."""
     if not wal2json(postgres.programs).exists():
-        pytest.skip("PostgreSQL has no plugin wal2json (Debian: postgresql-17-wal2json)")
+        pytest.skip(not_installed("PostgreSQL's plugin wal2json"))
     yield postgres
     postgres.sql("SELECT pg_drop_replication_slot(slot_name) FROM pg_replication_slots")
 
@@ -101,8 +95,6 @@ def tap_spreadsheets(tmp_path_factory: pytest.TempPathFactory) -> Path:
 @pytest.fixture(scope="session")
 def mariadb() -> Iterator[MariaDB]:
     """A running server."""
-    if not mariadb_server.is_installed():
-        pytest.skip("MariaDB is not installed (Debian: mariadb-server-core, mariadb-client-core)")
     folder = Path(tempfile.mkdtemp(prefix="target-liveintent-"))
     server = MariaDB(folder)
     try:

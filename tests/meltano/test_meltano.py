@@ -17,7 +17,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = pytest.mark.meltano
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 
 @pytest.mark.postgres

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = pytest.mark.meltano
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 PROJECTS = [ROOT / "meltano.yml", *sorted(ROOT.glob("examples/*/meltano.yml"))]
 NOT_FOR_PROJECTS = {

@@ -20,7 +20,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = pytest.mark.meltano
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "quickstart.md"
 BLOCKS = blocks(PAGE)

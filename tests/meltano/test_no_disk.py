@@ -19,7 +19,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = pytest.mark.meltano
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 EXAMPLE = ROOT / "examples" / "no-disk"
 BUCKET = "shop-liveintent"

@@ -12,7 +12,7 @@ from preset_records import sample
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.meltano
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 WARNING = "setting 'on_invalid' has been renamed: use 'on_rejection' instead"
 

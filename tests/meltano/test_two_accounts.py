@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
-pytestmark = pytest.mark.meltano
+pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 SECTION = (ROOT / "docs" / "how-to" / "two-accounts.md").read_text(encoding="utf-8")
 LETTERS = ("us-dead-letters.singer", "eu-dead-letters.singer")

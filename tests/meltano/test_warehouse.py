@@ -23,7 +23,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = [pytest.mark.meltano, pytest.mark.postgres]
+pytestmark = [pytest.mark.meltano, pytest.mark.postgres, pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "warehouse.md"
 VERSION = "meltanolabs-target-postgres==0.8.1"
