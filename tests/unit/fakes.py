@@ -5,9 +5,11 @@ from __future__ import annotations
 import logging
 import math
 from collections import defaultdict, deque
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
+from dataclasses import dataclass, field
+from typing import Any
 
-from unit_support import NOW
+from unit_support import ACCOUNT, NOW
 
 from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
@@ -21,12 +23,8 @@ from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import StorageError
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
+from target_liveintent.settings import Settings
 from target_liveintent.storage import Claim
-
-if TYPE_CHECKING:
-    from collections.abc import Callable, Collection, Iterable, Mapping, Sequence
-
-    from target_liveintent.settings import Settings
 
 LOGGER = logging.getLogger("test")
 BODY = b'{"eventId":"1","eventTime":1,"pixelId":1,"source":"web","userData":{},"purchaseData":{}}'
@@ -39,14 +37,8 @@ STARVED = Answer(Verdict.STARVED, "no file descriptors are left")
 
 def settings(**changes: Any) -> Settings:
     """Return settings with an API that is not there, and without a ledger."""
-    config = {
-        "ledger": False,
-        "customer_id": "a-1b2c",
-        "auth_token": "a-token-of-unit-tests",
-        "api_url": "http://127.0.0.1:9",
-        **changes,
-    }
-    return settings_of(config)
+    given = {**ACCOUNT, "ledger": False, "api_url": "http://127.0.0.1:9"}
+    return settings_of({**given, **changes})
 
 
 def event(name: str, expires_at: float = NOW + 86_400) -> Conversion:
@@ -59,17 +51,14 @@ def batch(*names: str, number: int = 0) -> Batch:
     return Batch(number, "orders", 0.0, [event(name) for name in names])
 
 
+@dataclass(eq=False)
 class FakeClock(Clock):
-    """A clock that moves only when something waits, or a test says so.
+    """A clock that moves only when something waits, or a test says so."""
 
-    Attributes:
-        now: What it shows, as Unix time and as monotonic seconds.
-        waits: The seconds of each wait.
-    """
-
-    def __init__(self) -> None:
-        self.now = NOW
-        self.waits: list[float] = []
+    now: float = NOW
+    """What it shows, as Unix time and as monotonic seconds."""
+    waits: list[float] = field(default_factory=list)
+    """The seconds of each wait."""
 
     def time(self) -> float:
         return self.now
@@ -82,29 +71,31 @@ class FakeClock(Clock):
         self.now += seconds
 
 
+class RealClock(Clock):
+    """A clock that really waits; its Unix time fits the events of the tests."""
+
+    def time(self) -> float:
+        return NOW
+
+
+@dataclass(eq=False)
 class FakeClient:
-    """Answers requests without a network.
+    """Answers requests without a network."""
 
-    Args:
-        answer: Returns the answer to a request, from the IDs of its events.
-
-    Attributes:
-        posted: The IDs of the events of each request.
-        accepted: The IDs of the events that were accepted.
-        within: Until when, in seconds, each answer was of use.
-    """
-
-    def __init__(self, answer: Callable[[list[str]], Answer]) -> None:
-        self.posted: list[list[str]] = []
-        self.accepted: list[str] = []
-        self.within: list[float] = []
-        self._answer = answer
+    answer: Callable[[list[str]], Answer]
+    """Returns the answer to a request, from the IDs of its events."""
+    posted: list[list[str]] = field(default_factory=list)
+    """The IDs of the events of each request."""
+    accepted: list[str] = field(default_factory=list)
+    """The IDs of the events that were accepted."""
+    within: list[float] = field(default_factory=list)
+    """Until when, in seconds, each answer was of use."""
 
     def post(self, body: bytes, event_ids: Collection[str], within: float) -> Answer:
         ids = list(event_ids)
         self.posted.append(ids)
         self.within.append(within)
-        answer = self._answer(ids)
+        answer = self.answer(ids)
         if answer.verdict is Verdict.ACCEPTED:
             self.accepted += ids
         return answer
@@ -173,38 +164,26 @@ def deliver(
     return result
 
 
+@dataclass(eq=False)
 class FakeDelivery:
-    """Delivers without threads: at once if it is given how, else when a test says so.
+    """Delivers without threads: at once if it is given how, else when a test says so."""
 
-    Attributes:
-        deliver: How a batch is delivered at once; None if it stays in flight.
-        submitted: The batches that were submitted.
-        stopped: The seconds of each call of `stop`.
-        drained: How often it was said that nothing more comes.
-        woken: How often a wait for a result was ended.
-        closed: Whether it was closed.
-    """
-
-    def __init__(
-        self,
-        clock: FakeClock,
-        deliver: Callable[[Batch], BatchResult] | None = None,
-        size: int = 8,
-    ) -> None:
-        self.submitted: list[Batch] = []
-        self.stopped: list[float] = []
-        self.drained = 0
-        self.woken = 0
-        self.closed = False
-        self.in_flight = 0
-        self.deliver = deliver
-        self._clock = clock
-        self._size = size
-        self._finished: deque[BatchResult] = deque()
+    clock: FakeClock
+    deliver: Callable[[Batch], BatchResult] | None = None
+    """How a batch is delivered at once; None if it stays in flight."""
+    size: int = 8
+    submitted: list[Batch] = field(default_factory=list)
+    stopped: list[float] = field(default_factory=list)
+    """The seconds of each call of `stop`."""
+    drained: int = 0
+    woken: int = 0
+    closed: bool = False
+    in_flight: int = 0
+    finished: deque[BatchResult] = field(default_factory=deque)
 
     @property
     def full(self) -> bool:
-        return self.in_flight >= self._size
+        return self.in_flight >= self.size
 
     @property
     def status(self) -> DeliveryStatus:
@@ -219,13 +198,13 @@ class FakeDelivery:
 
     def finish(self, result: BatchResult) -> None:
         """Let a batch come back."""
-        self._finished.append(result)
+        self.finished.append(result)
 
     def take(self, seconds: float) -> BatchResult | None:
-        if not self._finished:
-            self._clock.now += seconds
+        if not self.finished:
+            self.clock.now += seconds
             return None
-        result = self._finished.popleft()
+        result = self.finished.popleft()
         self.in_flight -= result.is_last
         return result
 
@@ -248,32 +227,26 @@ def deliver_all(given: Batch) -> BatchResult:
     return BatchResult(given, sent, [NOW] * len(sent), sent, requests=1)
 
 
+@dataclass(eq=False)
 class FakeFile:
-    """A dead-letter file, or a delivered file, that is only remembered.
+    """A dead-letter file, or a delivered file, that is only remembered."""
 
-    Args:
-        name: The name of its setting.
-        happened: What happens to it is added here.
-        failing: What fails: `write` or `sync`, the first time.
-
-    Attributes:
-        is_due: Whether a STATE need not wait for it.
-    """
-
-    def __init__(self, name: str, happened: list[str], failing: str = "") -> None:
-        self.written: list[Any] = []
-        self.is_due = True
-        self._name = name
-        self._happened = happened
-        self.failing = failing
-        self.fail_always = False
+    name: str
+    """The name of its setting."""
+    happened: list[str]
+    """What happens to it is added here."""
+    failing: str = ""
+    """What fails: `write` or `sync`, the first time, or with `fail_always` each time."""
+    fail_always: bool = False
+    is_due: bool = True
+    written: list[Any] = field(default_factory=list)
 
     def _do(self, what: str) -> None:
         if what == self.failing:
             self.failing = self.failing if self.fail_always else ""
-            msg = f"{self._name} cannot be written"
+            msg = f"{self.name} cannot be written"
             raise StorageError(msg)
-        self._happened.append(f"{self._name} {what}")
+        self.happened.append(f"{self.name} {what}")
 
     def write(self, what: Any) -> None:
         self._do("write")
@@ -293,33 +266,27 @@ class FakeFile:
         self._do("close")
 
 
+@dataclass(eq=False)
 class FakeLedger:
-    """A ledger that is only remembered.
+    """A ledger that is only remembered."""
 
-    Args:
-        happened: What happens to it is added here.
-        known: The IDs of the events that were delivered before.
-
-    Attributes:
-        claimed: The IDs of the events of each batch, in each call of `claim`.
-        confirmed: The IDs of the events that were confirmed and written.
-        others: The runs that have claimed events, by their IDs.
-        on_claim: Called at the start of each claim.
-    """
-
+    happened: list[str]
+    """What happens to it is added here."""
+    known: Collection[str] = ()
+    """The IDs of the events that were delivered before."""
+    claimed: list[list[list[str]]] = field(default_factory=list)
+    """The IDs of the events of each batch, in each call of `claim`."""
+    confirmed: list[str] = field(default_factory=list)
+    """The IDs of the events that were confirmed and written."""
+    others: dict[str, str] = field(default_factory=dict)
+    """The runs that have claimed events, by their IDs."""
+    on_claim: Callable[[], None] = lambda: None
+    """Called at the start of each claim."""
     is_kept = True
     waits_for = ""
-
-    def __init__(self, happened: list[str], known: Iterable[str] = ()) -> None:
-        self.claimed: list[list[list[str]]] = []
-        self.confirmed: list[str] = []
-        self.others: dict[str, str] = {}
-        self.on_claim: Callable[[], None] = lambda: None
-        self._happened = happened
-        self._known = set(known)
-        self._underway: dict[str, int] = {}
-        self._ended: list[str] = []
-        self._has_ended = False
+    _underway: dict[str, int] = field(default_factory=dict)
+    _ended: list[str] = field(default_factory=list)
+    _has_ended: bool = False
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         self.on_claim()
@@ -331,7 +298,7 @@ class FakeLedger:
         mine, waiting, sent, other = [], [], 0, None
         for one in given:
             name = one.event_id
-            if name in self._known or name in self.confirmed:
+            if name in self.known or name in self.confirmed:
                 sent += 1
             elif name in self._underway or name in self.others:
                 waiting.append(one)
@@ -342,42 +309,33 @@ class FakeLedger:
         return Claim(mine, waiting, sent, other)
 
     def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
-        self._happened.append("ledger confirm")
+        self.happened.append("ledger confirm")
         names = [one.event_id for one in confirmed]
         self._underway = {name: n for name, n in self._underway.items() if name not in names}
         self._ended += names
         self._has_ended = True
 
     def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
-        self._happened.append("ledger end")
+        self.happened.append("ledger end")
         self._underway = {name: n for name, n in self._underway.items() if n != number}
         self._ended += [one.event_id for one in confirmed]
         self._has_ended = True
 
     def write(self) -> None:
         if self._has_ended:
-            self._happened.append("ledger write")
+            self.happened.append("ledger write")
             self.confirmed += self._ended
             self._ended, self._has_ended = [], False
 
     def close(self) -> None:
         self.write()
-        self._happened.append("ledger close")
+        self.happened.append("ledger close")
 
 
 class FakeRun:
-    """A run whose parts are all fakes.
-
-    Args:
-        deliver: How batches are delivered; None if they stay in flight.
-        size: The most batches in flight.
-        failing: What fails of the dead-letter file: `write` or `sync`, the first time.
-        happened: What happens to its files is added here.
-        parts: Parts that replace the fakes.
-        changes: Settings.
+    """A run whose parts are all fakes, or the given parts, with changes of the settings.
 
     Attributes:
-        run: The run.
         happened: What happened to its files, in order, and the STATEs that were written.
     """
 
@@ -397,11 +355,7 @@ class FakeRun:
         self.delivery = FakeDelivery(self.clock, deliver, size)
         self.dead_letters = FakeFile("dead_letter_path", self.happened, failing)
         given = RunParts(
-            self.clock,
-            "run-1",
-            self.delivery,
-            self.dead_letters,
-            write_state=self._write_state,
+            self.clock, "run-1", self.delivery, self.dead_letters, write_state=self._write_state
         )
         self.run = Run(settings(**changes), given._replace(**parts or {}))
 
@@ -425,6 +379,19 @@ def reject(fake: FakeRun, count: int) -> None:
     for n in range(count):
         fake.run.counts.of("orders").read += 1
         fake.run.take("orders", rejection(str(n)))
+
+
+def read(fake: FakeRun, *names: str, stream: str = "orders") -> None:
+    """Read records that become events."""
+    for name in names:
+        fake.run.counts.of(stream).read += 1
+        fake.run.take(stream, event(name))
+
+
+def send(fake: FakeRun, *names: str, stream: str = "orders") -> None:
+    """Read records that become events, and hand over their batch."""
+    read(fake, *names, stream=stream)
+    fake.run.submit(stream)
 
 
 def refuse(given: Batch, *names: str) -> BatchResult:

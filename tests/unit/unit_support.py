@@ -4,8 +4,10 @@ from __future__ import annotations
 
 import datetime as dt
 import hashlib
+from collections.abc import Iterable, Mapping
 from decimal import Decimal
-from typing import TYPE_CHECKING, Any
+from pathlib import Path
+from typing import Any
 
 import msgspec
 
@@ -18,10 +20,6 @@ from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_message, decode_object
 from target_liveintent.storage.dead_letters import dead_letter_line, to_replay
 
-if TYPE_CHECKING:
-    from collections.abc import Iterable, Mapping
-    from pathlib import Path
-
 NOW = 1_785_600_000.0
 """2026-08-01T16:00:00Z: the clock of these tests."""
 TIME = 1_785_500_000
@@ -29,14 +27,8 @@ TIME = 1_785_500_000
 DAY = 86_400
 DEFAULTS = EventDefaults(pixel_id=4711, source="web", zone=dt.timezone.utc, normalization="gmail")
 BARE = DEFAULTS._replace(pixel_id=None, source=None)
-SETTINGS = settings_of(
-    {
-        "customer_id": "a-1b2c",
-        "auth_token": "a-token-of-unit-tests",
-        "pixel_id": DEFAULTS.pixel_id,
-        "default_source": DEFAULTS.source,
-    }
-)
+ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "a-token-of-unit-tests"}
+SETTINGS = settings_of({**ACCOUNT, "pixel_id": 4711, "default_source": "web"})
 """The settings from which these defaults come."""
 
 ADDRESS = "John.Doe+office@gmail.com"
@@ -127,6 +119,15 @@ def body(record: Mapping[str, Any], **options: Any) -> Any:
     return msgspec.json.decode(conversion(record, **options).body)
 
 
+def counted(record: Mapping[str, Any], **options: Any) -> tuple[Any, dict[str, int]]:
+    """Return a record's decoded event, or why it is rejected, and the counts of what it lacks."""
+    left_out: dict[str, int] = {}
+    result = build(record, left_out=left_out, **options)
+    if isinstance(result, Rejection):
+        return result.reason, left_out
+    return msgspec.json.decode(result.body), left_out
+
+
 def suppressing(folder: Path, *people: str) -> Suppressions:
     """Return a suppression list of people."""
     path = folder / "people.txt"
@@ -155,3 +156,10 @@ def replayed(
     columns = [field.name for field in FIELDS if field.name != "email"]
     builder = EventBuilder(DEAD_LETTERS, columns, [], DEFAULTS._replace(**defaults), suppressions)
     return builder.build(record, record, NOW, {})
+
+
+def sent_again(result: Conversion | Rejection, **options: Any) -> bytes:
+    """Return the body of the event that a replay of a result's dead letter must send."""
+    again = replayed(result, **options)
+    assert isinstance(again, Conversion), again
+    return again.body

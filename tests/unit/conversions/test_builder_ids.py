@@ -7,16 +7,12 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from unit_support import (
-    ADDRESS,
-    SETTINGS,
-    body,
-    conversion,
-    order,
-    rejection,
-)
+from unit_support import ADDRESS, HUGE, SETTINGS, body, conversion, counted, order, rejection
 
 from target_liveintent.storage.dead_letters import dead_letter_line
+
+SEVENTH = "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
+"""The ID of the record of the stream `orders` whose key `id` is 7."""
 
 
 @pytest.mark.parametrize(
@@ -33,32 +29,30 @@ from target_liveintent.storage.dead_letters import dead_letter_line
     ],
 )
 def test_an_event_id_is_any_scalar(given: Any, sent: str) -> None:
-    """An ID is sent as text, 1007.0 as 1007."""
-    made = conversion(order(event_id=given), keys=["id"], raw={"id": 1})
-    assert made.event_id == body(order(event_id=given))["eventId"] == sent
+    """An ID is sent as text, 1007.0 as 1007; it needs no key."""
+    for raw in ({}, {"id": 1}):
+        made = conversion(order(event_id=given), keys=["id"], raw=raw)
+        assert made.event_id == body(order(event_id=given))["eventId"] == sent
 
 
 @pytest.mark.parametrize("absent", [None, "", " ", "None", "null", "NaN", float("nan"), ...])
 def test_absent_event_ids_are_derived_from_the_keys(absent: Any) -> None:
     """Stream and key values give the ID; it is pinned because it must never change."""
     made = conversion(order(event_id=absent), raw={"id": 7}, keys=["id"])
-    assert made.event_id == "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
+    assert made.event_id == SEVENTH
     assert uuid.UUID(made.event_id).version == 5
 
 
 @pytest.mark.parametrize("unusable", [["x"], {"a": 1}, float("inf"), "\ud800"])
 def test_unusable_event_ids_are_derived_and_counted(unusable: Any) -> None:
     """An ID that cannot be text counts as absent, and the record is counted."""
-    left_out: dict[str, int] = {}
-    made = conversion(order(event_id=unusable), raw={"id": 7}, keys=["id"], left_out=left_out)
-    assert made.event_id == "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
-    assert left_out == {"event_id": 1}
+    made, left_out = counted(order(event_id=unusable), raw={"id": 7}, keys=["id"])
+    assert (made["eventId"], left_out) == (SEVENTH, {"event_id": 1})
 
 
 PINNED: list[tuple[str, list[str], dict[str, Any], str]] = [
-    ("orders", ["id"], {"id": 7}, "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"),
-    ("orders", ["id"], {"id": "7"}, "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"),
-    ("orders", ["id"], {"id": 7.0}, "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"),
+    ("orders", ["id"], {"id": "7"}, SEVENTH),
+    ("orders", ["id"], {"id": 7.0}, SEVENTH),
     ("refunds", ["id"], {"id": 7}, "b3732df1-e718-5fa3-be5c-4b3e11ea7b0e"),
     ("orders", ["a", "b"], {"a": 1, "b": "x"}, "2233b1ec-8d3d-5460-9f76-14cb295c1cf9"),
     ("orders", ["b", "a"], {"a": 1, "b": "x"}, "a2f88c73-c6ec-5994-beb6-e4894bd84213"),
@@ -77,9 +71,8 @@ def test_derived_ids_are_pinned(
 
 def test_derived_ids_come_from_before_the_mapping() -> None:
     """Mapped values, of the key column or of any other, have no influence."""
-    one = conversion(order(event_id=..., id="mapped"), raw={"id": 7, "x": 1}, keys=["id"])
-    two = conversion(order(event_id=..., value=5), raw={"id": 7, "x": 2}, keys=["id"])
-    assert one.event_id == two.event_id == "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
+    for mapped, raw in (({"id": "mapped"}, {"id": 7, "x": 1}), ({"value": 5}, {"id": 7, "x": 2})):
+        assert conversion(order(event_id=..., **mapped), raw=raw, keys=["id"]).event_id == SEVENTH
 
 
 def test_without_keys_the_mapped_record_gives_the_id() -> None:
@@ -102,11 +95,6 @@ def test_missing_keys(raw: dict[str, Any]) -> None:
     assert uuid.UUID(rejected.event_id).version == 5
 
 
-def test_a_given_id_needs_no_keys() -> None:
-    """A record with an event ID needs no key."""
-    assert conversion(order(), raw={}, keys=["id"]).event_id == "1007"
-
-
 def test_an_address_as_event_id_becomes_its_uuid() -> None:
     """Neither the event nor its dead letter shows the address, and the UUID is pinned."""
     made = conversion(order(event_id="ann@example.com"))
@@ -118,14 +106,14 @@ def test_an_address_as_event_id_becomes_its_uuid() -> None:
 
 def test_an_address_as_key_does_not_show() -> None:
     """A table whose key is the address gives UUIDs, and its dead letters show no address."""
-    rejected = rejection(
-        order(event_id=..., event_time=None), raw={"email": ADDRESS}, keys=["email"]
-    )
+    record = order(event_id=..., event_time=None)
+    rejected = rejection(record, raw={"email": ADDRESS}, keys=["email"])
     assert uuid.UUID(rejected.event_id).version == 5
     assert b"ohn.Doe" not in dead_letter_line(rejected, SETTINGS, "run-1")
 
 
-def test_a_value_with_members_of_mixed_kinds_gives_an_id() -> None:
-    """A stream map's dict literal may have keys of several types, which cannot be sorted."""
-    record = order(event_id=..., other={1: "x", "a": "y", None: 0})
+@pytest.mark.parametrize("value", [{1: "x", "a": "y", None: 0}, HUGE], ids=["keys", "huge"])
+def test_any_value_of_a_map_gives_an_id(value: Any) -> None:
+    """Keys of several types, which cannot be sorted, and a number that Python does not write."""
+    record = order(event_id=..., other=value)
     assert conversion(record).event_id == conversion(record).event_id

@@ -5,15 +5,7 @@ from __future__ import annotations
 from typing import Any
 
 import pytest
-from unit_support import (
-    FULL,
-    LI_DID,
-    MD5,
-    SHA2,
-    body,
-    conversion,
-    order,
-)
+from unit_support import FULL, LI_DID, MD5, SHA2, body, conversion, order
 
 from target_liveintent.conversions.fields import FIELDS, READ_COLUMNS, first_value, places_of
 
@@ -43,18 +35,9 @@ COLUMNS = {
 
 def test_the_columns_are_those_of_the_specification() -> None:
     """The table has exactly these columns, in the order of the documentation."""
-    assert {field.name: field.wire_name for field in FIELDS} == COLUMNS
-    assert [field.name for field in FIELDS] == list(COLUMNS)
-
-
-def test_the_required_fields() -> None:
-    """The API refuses an event without one of these four."""
+    assert [(field.name, field.wire_name) for field in FIELDS] == [*COLUMNS.items()]
     required = [field.name for field in FIELDS if field.required]
     assert required == ["event_id", "event_time", "pixel_id", "source"]
-
-
-def test_both_spellings_are_read() -> None:
-    """The API's fields within an object are read from the object."""
     theirs = {"eventId", "eventTime", "pixelId", "decisionId", "userData", "purchaseData"}
     assert {*COLUMNS, *theirs} == READ_COLUMNS
 
@@ -121,21 +104,18 @@ def test_the_api_spelling_is_accepted() -> None:
 def test_our_column_before_the_api_spelling() -> None:
     """Where a record has both, ours counts unless it is null."""
     both = order(eventId="no", userData={"ip": "203.0.113.9"}, ip="203.0.113.7")
-    assert body(both)["eventId"] == "1007"
-    assert body(both)["userData"]["ip"] == "203.0.113.7"
-    assert body({**both, "event_id": None, "ip": None})["eventId"] == "no"
-    assert body({**both, "event_id": None, "ip": None})["userData"]["ip"] == "203.0.113.9"
+    ours, theirs = body(both), body({**both, "event_id": None, "ip": None})
+    assert (ours["eventId"], ours["userData"]["ip"]) == ("1007", "203.0.113.7")
+    assert (theirs["eventId"], theirs["userData"]["ip"]) == ("no", "203.0.113.9")
 
 
 @pytest.mark.parametrize("value", [None, "text", 5, [], [{"ip": "203.0.113.7"}], {"ip": None}, {}])
 def test_values_in_place_of_nested_objects(value: Any) -> None:
     """A `userData` that is not an object counts as empty and raises nothing."""
-    made = body(order(userData=value, purchaseData=value))
-    assert made["userData"] == {"md5": MD5, "sha2": SHA2}
-    assert made["purchaseData"] == {}
+    assert body(order(userData=value, purchaseData=value)) == body(order())
 
 
 def test_columns_that_the_schema_does_not_name_are_not_read() -> None:
     """Columns are resolved once, when the SCHEMA arrives."""
     properties = ["event_id", "event_time", "email"]
-    assert "currency" not in body(order(currency="USD"), properties=properties)["purchaseData"]
+    assert body(order(currency="USD"), properties=properties) == body(order())

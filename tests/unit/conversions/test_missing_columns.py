@@ -2,33 +2,25 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
-
 import pytest
-from unit_support import (
-    BARE,
-    DEFAULTS,
-)
+from unit_support import BARE, DEFAULTS
 
 from target_liveintent.conversions.fields import (
     SETTING_FOR,
     missing_columns,
     missing_columns_message,
 )
+from target_liveintent.settings import EventDefaults
 
-if TYPE_CHECKING:
-    from target_liveintent.settings import EventDefaults
+ALL = ["event_time", "email", "pixel_id", "source"]
 
 
 @pytest.mark.parametrize(
     ("properties", "defaults", "missing"),
     [
-        (["event_time", "email"], DEFAULTS, []),
-        (["event_time", "md5"], DEFAULTS, []),
-        (["event_time", "sha2"], DEFAULTS, []),
-        (["event_time", "decision_id"], DEFAULTS, []),
+        *((["event_time", name], DEFAULTS, []) for name in ("email", "md5", "sha2", "decision_id")),
         (["event_time", "source_url"], DEFAULTS, []),
-        (["event_time", "email", "pixel_id", "source"], BARE, []),
+        (ALL, BARE, []),
         (["eventTime", "userData", "pixelId", "source"], BARE, []),
         (["eventTime", "decisionId"], DEFAULTS, []),
         (["eventTime", "purchaseData"], DEFAULTS, []),
@@ -37,8 +29,7 @@ if TYPE_CHECKING:
         (["event_time", "ip", "idfa"], DEFAULTS, ["email"]),
         (["event_time", "email"], BARE, ["pixel_id", "source"]),
         (["event_time", "email", "pixel_id"], BARE, ["source"]),
-        (["event_time", "email", "source"], BARE, ["pixel_id"]),
-        ([], BARE, ["event_time", "email", "pixel_id", "source"]),
+        ([], BARE, ALL),
         (["created_at", "Email"], DEFAULTS, ["event_time", "email"]),
     ],
 )
@@ -48,8 +39,7 @@ def test_missing_columns(
     """Everything that a stream lacks has a phrase of its own."""
     phrases = missing_columns(properties, defaults)
     assert len(phrases) == len(missing)
-    for phrase, name in zip(phrases, missing, strict=False):
-        assert name in phrase
+    assert all(name in phrase for phrase, name in zip(phrases, missing, strict=True))
 
 
 def test_what_a_setting_can_supply() -> None:

@@ -7,16 +7,7 @@ from typing import Any
 
 import msgspec
 import pytest
-from unit_support import (
-    FULL,
-    LI_DID,
-    MD5,
-    SETTINGS,
-    SHA2,
-    body,
-    conversion,
-    order,
-)
+from unit_support import FULL, LI_DID, MD5, SETTINGS, SHA2, conversion, order
 
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.wire import ConversionEvent, read_back
@@ -59,27 +50,30 @@ def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
     assert b"hush" not in dead_letter_line(refused, SETTINGS, "run-1")
 
 
-@pytest.mark.parametrize("value", [0, "0.00", -5, "-$5.00", Decimal("-0.01")])
-def test_zero_and_negative_amounts_are_sent(value: Any) -> None:
-    """Free orders and refunds have amounts too."""
-    assert float(body(order(value=value))["purchaseData"]["value"]) <= 0
+AMOUNTS = [
+    (Decimal("87.10"), "87.10"),
+    ("87.10", "87.10"),
+    ("1,234.50", "1234.50"),
+    (Decimal("0.1000"), "0.1000"),
+    (Decimal("12345678901234567890.123456789"), "12345678901234567890.123456789"),
+    (10**25, "10000000000000000000000000"),
+    (87, "87"),
+    (87.28, "87.28"),
+    (0.1, "0.1"),
+    (0, "0"),  # Free orders and refunds have amounts too.
+    ("-$5.00", "-5.00"),
+    (Decimal("-0.01"), "-0.01"),
+]
 
 
-@pytest.mark.parametrize(
-    ("value", "digits"),
-    [
-        (Decimal("87.10"), b"87.10"),
-        ("87.10", b"87.10"),
-        ("1,234.50", b"1234.50"),
-        (Decimal("0.1000"), b"0.1000"),
-        (Decimal("12345678901234567890.123456789"), b"12345678901234567890.123456789"),
-        (87, b"87"),
-        (87.28, b"87.28"),
-    ],
-)
-def test_amounts_keep_their_digits_on_the_wire(value: Any, digits: bytes) -> None:
-    """An amount is a JSON number, not text, with the digits that came."""
-    assert b'"value":' + digits + b"}" in conversion(order(value=value)).body
+@pytest.mark.parametrize(("value", "digits"), AMOUNTS)
+def test_amounts_keep_their_digits_on_the_wire(value: Any, digits: str) -> None:
+    """An amount is a JSON number, and the delivered file and the report have all of its digits."""
+    made = conversion(order(value=value))
+    assert made.body.endswith(f'"purchaseData":{{"value":{digits}}}}}'.encode())
+    (event,) = read_back([made])
+    assert isinstance(event.purchase_data.value, Decimal)
+    assert str(event.purchase_data.value) == digits
 
 
 def test_what_is_read_back_is_what_was_sent() -> None:
@@ -108,23 +102,6 @@ def test_what_is_read_back_is_what_was_sent() -> None:
 def test_what_was_not_sent_is_read_back_as_none() -> None:
     (event,) = read_back([conversion(order())])
     assert event.decision_id is event.user_data.ip is event.purchase_data.value is None
-
-
-@pytest.mark.parametrize(
-    ("value", "digits"),
-    [
-        ("87.10", "87.10"),
-        (87, "87"),
-        (0.1, "0.1"),
-        (10**25, "10000000000000000000000000"),
-        (Decimal("12345678901234567890.123456789"), "12345678901234567890.123456789"),
-    ],
-)
-def test_amounts_are_read_back_to_the_last_digit(value: Any, digits: str) -> None:
-    """The delivered file shows, and the report adds up, exactly what was sent."""
-    (event,) = read_back([conversion(order(value=value))])
-    assert isinstance(event.purchase_data.value, Decimal)
-    assert str(event.purchase_data.value) == digits
 
 
 def test_events_are_read_back_in_their_order() -> None:

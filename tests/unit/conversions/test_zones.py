@@ -16,52 +16,27 @@ from target_liveintent.conversions.coerce import unix_time
 BERLIN = zoneinfo.ZoneInfo("Europe/Berlin")
 
 
-def uses_for(value: Any) -> int:
-    """Return how often the zone is used for a value, which it must not change."""
-    uses: list[None] = []
-    watched = watch_zone(DEFAULTS._replace(zone=BERLIN), lambda: uses.append(None))
+@pytest.mark.parametrize(
+    ("uses", "value"),
+    [
+        *((1, text) for text in ("2026-08-01T00:40:35", "2026-08-01 00:40:35.617", "2026-08-01")),
+        *((1, text) for text in ("0001-01-01", "9999-12-31T23:59:59")),
+        *((1, text) for text in ("2026-10-25T02:30:00", "2026-03-29T02:30:00")),
+        (1, dt.datetime(2026, 8, 1, 12)),  # noqa: DTZ001 (that is the case)
+        (1, dt.datetime(2026, 10, 25, 2, 30, fold=1)),  # noqa: DTZ001
+        (1, dt.date(2026, 8, 1)),
+        *((0, text) for text in ("2026-08-01T00:40:35Z", "2026-08-01T00:40:35+00:00")),
+        *((0, text) for text in ("2026-08-01 00:40:35.1234567-04", "", "yesterday", None)),
+        (0, dt.datetime(2026, 8, 1, 12, tzinfo=dt.timezone.utc)),
+        *((0, number) for number in (1_785_544_835, "1785544835", Decimal("1785544835.5"))),
+    ],
+)
+def test_uses_of_the_zone(uses: int, value: Any) -> None:
+    """A time without a zone uses it once, and means the same with the watch as without."""
+    used: list[None] = []
+    watched = watch_zone(DEFAULTS._replace(zone=BERLIN), lambda: used.append(None))
     assert unix_time(value, watched.zone) == unix_time(value, BERLIN)
-    return len(uses)
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "2026-08-01T00:40:35",
-        "2026-08-01 00:40:35.617",
-        "2026-08-01",
-        "0001-01-01",
-        "9999-12-31T23:59:59",
-        "2026-10-25T02:30:00",
-        "2026-03-29T02:30:00",
-        dt.datetime(2026, 8, 1, 12),  # noqa: DTZ001 (that is the case)
-        dt.datetime(2026, 10, 25, 2, 30, fold=1),  # noqa: DTZ001
-        dt.date(2026, 8, 1),
-    ],
-)
-def test_times_without_a_zone(value: Any) -> None:
-    """Each uses the zone once, and means the same with the watch as without."""
-    assert uses_for(value) == 1
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        "2026-08-01T00:40:35Z",
-        "2026-08-01T00:40:35+00:00",
-        "2026-08-01 00:40:35.1234567-04",
-        dt.datetime(2026, 8, 1, 12, tzinfo=dt.timezone.utc),
-        1_785_544_835,
-        "1785544835",
-        Decimal("1785544835.5"),
-        None,
-        "",
-        "yesterday",
-    ],
-)
-def test_times_with_a_zone(value: Any) -> None:
-    """Neither they nor Unix times nor what cannot be read use it."""
-    assert uses_for(value) == 0
+    assert len(used) == uses
 
 
 def test_the_other_questions_to_a_zone() -> None:

@@ -5,23 +5,26 @@ from __future__ import annotations
 import pytest
 from unit_support import LI_DID, MD5, SHA2, md5, sha256
 
+from target_liveintent.conversions.coerce import UNUSABLE
+from target_liveintent.conversions.decisions import decision_id
+from target_liveintent.privacy.identity import NORMALIZATIONS, Identity, identify
 from target_liveintent.privacy.placeholders import JUNK_HASHES, is_placeholder
 
 TEXTS = (
-    *("undefined", "none", "null", "nil", "nan", "unknown", "(not set)", "n/a", ""),
-    *("true", "false", "#n/a", "<null>", "not_set"),
+    *("undefined", "none", "null", "nil", "nan", "unknown", "(not set)", "n/a", "", "true"),
+    *("false", "#n/a", "<null>", "not_set", "00000000-0000-0000-0000-000000000000", "0" * 32),
 )
-ZERO = "00000000-0000-0000-0000-000000000000"
 
 
-@pytest.mark.parametrize("text", [*TEXTS, ZERO, ZERO.replace("-", "")])
+@pytest.mark.parametrize("text", TEXTS)
 def test_a_text_and_its_hashes(text: str) -> None:
-    """One table says what stands for nobody, so that a text and its hash are treated alike."""
+    """A text that stands for nobody is no decision ID, and its hashes identify nobody either."""
     for variant in (text, text.upper(), text.title(), text.capitalize()):
         assert is_placeholder(variant)
         assert is_placeholder(f" {variant}\n")
-        assert md5(variant) in JUNK_HASHES
-        assert sha256(variant) in JUNK_HASHES
+        assert decision_id(f" {variant}\t") is (UNUSABLE if text else None)
+        for junk in (md5(variant), sha256(variant).upper()):
+            assert identify([junk], NORMALIZATIONS["gmail"]) == Identity(None, None, ("email",))
 
 
 @pytest.mark.parametrize("text", ["NaN", "[object Object]"])
@@ -40,5 +43,4 @@ def test_what_is_none(text: str) -> None:
 def test_hashes_of_zeros() -> None:
     """Some programs write zeros where they have no hash."""
     assert {"0" * 32, "0" * 64} <= JUNK_HASHES
-    assert is_placeholder("0" * 32)
     assert is_placeholder("0" * 64)

@@ -15,101 +15,101 @@ from target_liveintent.privacy.urls import URL_PARAMETERS, clean_url
 
 PAGE = "https://shop.example/p"
 
-# Parameters that hold a credential
+# Parameters that hold a secret, or what belongs to a person
+
+SECRETS = [
+    *("key", "KEY", "Key", "order_key", "order-key", "x.key", "api_key", "apikey", "api-key"),
+    *("token", "Token", "access_token", "access-token", "accesstoken", "accessToken", "id_token"),
+    *("authenticity_token", "reset_password_token", "csrf-token", "authtoken", "authkey"),
+    *("signature", "Signature", "X-Amz-Signature", "X-Goog-Signature", "sig", "hub.signature"),
+    *("X-Amz-Credential", "X-Amz-Security-Token", "x-amz-date", "csrf_token", "access_key"),
+    *("secret", "client_secret", "password", "passwd", "pwd", "user_password", "auth", "jwt"),
+    *("session", "sessionid", "session_id_token", "sid", "otp", "credential", "session_id"),
+    *("code", "auth_code", "reset-code", "verificationCode", "passcode", "pin", "nonce", "hmac"),
+    *("ticket", "serviceTicket", "pass", "user[pass]", "passphrase", "PHPSESSID", "JSESSIONID"),
+    *("phone", "customer_phone", "phoneNumber", "phone-number", "tel", "mobile", "msisdn"),
+    *("SAMLResponse", "email", "mail", "first_name", "lastName", "birthday", "iban", "cvc"),
+    *("fname", "lname", "customer_fname", "givenName", "contact-name", "recipientName"),
+    *("cell", "cell_phone", "Mobile", "faxNumber", "address", "address1", "address_1"),
+    *("billing_address", "addressLine1", "address_line_2", "street", "house_number", "zip"),
+    *("zip_code", "zipcode", "ZIP", "postalCode", "postcode", "date_of_birth", "card[number]"),
+]
+
+
+@pytest.mark.parametrize("name", SECRETS)
+def test_secrets_are_removed(name: str) -> None:
+    """In the query, in the fragment, and in a URL in a parameter; the neighbours stay."""
+    hidden = quote(f"/next?a=1&{name}=s3cr3t", safe="")
+    assert clean_url(f"{PAGE}?a=1&{name}=s3cr3t&utm_source=x") == f"{PAGE}?a=1&utm_source=x"
+    assert clean_url(f"{PAGE}#a=1&{name}=s3cr3t") == f"{PAGE}#a=1"
+    assert clean_url(f"{PAGE}?a=1&next={hidden}") == f"{PAGE}?a=1"
 
 
 @pytest.mark.parametrize(
     "name",
     [
-        *("key", "KEY", "Key", "order_key", "order-key", "x.key", "api_key", "apikey", "api-key"),
-        *(
-            "token",
-            "Token",
-            "access_token",
-            "access-token",
-            "accesstoken",
-            "accessToken",
-            "id_token",
-        ),
-        *("authenticity_token", "reset_password_token", "csrf-token", "authtoken", "authkey"),
-        *("signature", "Signature", "X-Amz-Signature", "X-Goog-Signature", "sig", "hub.signature"),
-        *("X-Amz-Credential", "X-Amz-Security-Token", "x-amz-date"),
-        *("secret", "client_secret", "password", "passwd", "pwd", "user_password", "auth", "jwt"),
-        *("session", "sessionid", "session_id_token", "sid", "otp", "credential"),
+        *("promo_code", "promocode", "discountCode", "coupon-code", "country_code", "lang_code"),
+        *("area_code", "productCode", "store[code]", "barcode", "encode", "passenger", "hotel"),
+        *("bypass", "tickets", "codes", "phones", "emails", "name_of_shop", "utm_code", "city"),
+        *("name", "product_name", "zipped", "excel", "automobile", "addressed", "filename"),
     ],
 )
+def test_names_that_only_look_like_secrets(name: str) -> None:
+    """A promotion's code or a country's is nobody's secret; a product's name is nobody's own."""
+    url = f"{PAGE}?{name}=x&a=1"
+    assert clean_url(url) == url
+
+
 @pytest.mark.parametrize(
     ("url", "left"),
     [
-        ("{page}?{name}=s3cr3t", "{page}"),
-        ("{page}?a=1&{name}=s3cr3t&b=2", "{page}?a=1&b=2"),
-        ("{page}?{name}=s3cr3t&a=1", "{page}?a=1"),
-        ("{page}?a=1&{name}=s3cr3t", "{page}?a=1"),
-        ("{page}?a=1&{name}=s3=cr3t=&b", "{page}?a=1&b"),
-        ("{page}?{name}=s3cr3t#top", "{page}#top"),
-        ("{page}#{name}=s3cr3t", "{page}"),
-        ("{page}#{name}=s3cr3t&a=1", "{page}#a=1"),
-        ("{page}?a=1#/route?b=2&{name}=s3cr3t", "{page}?a=1#/route?b=2"),
+        ("?key=s3cr3t", ""),
+        ("?a=1&key=s3cr3t&b=2", "?a=1&b=2"),
+        ("?key=s3cr3t&a=1", "?a=1"),
+        ("?a=1&key=s3=cr3t=&b", "?a=1&b"),
+        ("?key=s3cr3t#top", "#top"),
+        ("#key=s3cr3t", ""),
+        ("#key=s3cr3t&a=1", "#a=1"),
+        ("?a=1#/route?b=2&key=s3cr3t", "?a=1#/route?b=2"),
+        # Some servers put the session behind a semicolon in the path.
+        (";jsessionid=s3cr3t", ""),
+        (";jsessionid=s3cr3t?utm_source=x", "?utm_source=x"),
+        (";v=1;sid=s3cr3t/x;w=2?a=1", ";v=1/x;w=2?a=1"),
+        (";v=1;w?utm_source=x", ";v=1;w?utm_source=x"),
     ],
 )
-def test_credentials_are_removed(name: str, url: str, left: str) -> None:
-    """A parameter whose name means a credential is removed; its neighbours stay."""
-    assert clean_url(url.format(page=PAGE, name=name)) == left.format(page=PAGE)
+def test_the_rest_of_a_url_stays(url: str, left: str) -> None:
+    """Of a URL only the parameter with the secret is removed, wherever it stands."""
+    assert clean_url(PAGE + url) == PAGE + left
 
 
 @pytest.mark.parametrize(
     "url",
     [
-        f"{PAGE}?key=s3cr3t",
-        f"{PAGE}?key=s3cr3t&key=s3cr3t",
-        f"{PAGE}?key=x?s3cr3t",
-        f"{PAGE}?a=1?key=s3cr3t",
-        f"{PAGE}?return_to=/orders/1?key=s3cr3t",
-        f"{PAGE}#a=1?token=s3cr3t",
-        f"{PAGE}#token=s3cr3t?utm_source=x",
-        "/checkout/order-received/17/?key=wc_order_s3cr3t",
-        "?key=s3cr3t",
-        "//shop.example/?token=s3cr3t",
-        "https://shop.example/?utm_source=x&token=s3cr3t",
-        "http://[::1/?token=s3cr3t",
-        "https://user:s3cr3t@shop.example/",
-        "https://s3cr3t@shop.example/",
-        "https://user:p@s3cr3t@shop.example/",
-        "https://user:s3cr3t@10.0.0.1:8080/p",
-        "//user:s3cr3t@localhost/p",
-        "HTTPS://User:s3cr3t@SHOP.example?a=1",
-        "ftp://user:s3cr3t@shop.example",
-        "https://user:s3cr3t@localhost#top",
+        *(f"{PAGE}?key=s3cr3t&key=s3cr3t", f"{PAGE}?key=x?s3cr3t", f"{PAGE}?a=1?key=s3cr3t"),
+        *(f"{PAGE}?return_to=/orders/1?key=s3cr3t", f"{PAGE}#a=1?token=s3cr3t", "?key=s3cr3t"),
+        *(f"{PAGE}#token=s3cr3t?utm_source=x", "/checkout/order-received/17/?key=wc_order_s3cr3t"),
+        *("//shop.example/?token=s3cr3t", "https://shop.example/?utm_source=x&token=s3cr3t"),
+        *(
+            "http://[::1/?token=s3cr3t",
+            "https://user:s3cr3t@shop.example/",
+            "//a:s3cr3t@localhost/p",
+        ),
+        *("https://s3cr3t@shop.example/", "https://user:p@s3cr3t@shop.example/"),
+        *("https://user:s3cr3t@10.0.0.1:8080/p", "HTTPS://User:s3cr3t@SHOP.example?a=1"),
+        *("ftp://user:s3cr3t@shop.example", "https://user:s3cr3t@localhost#top"),
         "https://user:s3cr3t@localhost?x=1",
-    ],
-)
-def test_credentials_are_removed_anywhere(url: str) -> None:
-    """They are removed from whole URLs, paths, fragments and almost-URLs."""
-    assert "s3cr3t" not in clean_url(url)
-
-
-@pytest.mark.parametrize(
-    "url",
-    [
-        f"{PAGE}?a=1;key=s3cr3t",
-        f"{PAGE}?a=1&amp;key=s3cr3t",
-        f"{PAGE}?orderKey=s3cr3t",
-        f"{PAGE}?cartToken=s3cr3t",
-        f"{PAGE}?user[token]=s3cr3t",
-        f"{PAGE}?user%5Btoken%5D=s3cr3t",
-        f"{PAGE}?%6Bey=s3cr3t",
-        f"{PAGE}?return_to=%2Forders%2F1%3Fkey%3Ds3cr3t",
+        # Other separators, brackets, capitals, and percent-encoding.
+        *(f"{PAGE}?a=1;key=s3cr3t", f"{PAGE}?a=1&amp;key=s3cr3t", f"{PAGE}?orderKey=s3cr3t"),
+        *(f"{PAGE}?cartToken=s3cr3t", f"{PAGE}?user[token]=s3cr3t", f"{PAGE}?%6Bey=s3cr3t"),
+        *(f"{PAGE}?user%5Btoken%5D=s3cr3t", f"{PAGE}?return_to=%2Forders%2F1%3Fkey%3Ds3cr3t"),
         f"{PAGE}?a=1&return_to=https%3A%2F%2Fx.example%2F%3Fa%3D1%26token%3Ds3cr3t",
         "https://u:p@shop.example/?next=https://user:s3cr3t@localhost/x",
         f"{PAGE}?next=https%3A%2F%2Fuser%3As3cr3t%40localhost%2Fx",
     ],
-    ids=[
-        *("semicolon", "html", "camel-key", "camel-token", "bracket", "encoded-bracket"),
-        *("encoded-name", "encoded-url", "encoded-url-deep", "nested-user", "encoded-user"),
-    ],
 )
-def test_credentials_are_removed_in_other_spellings(url: str) -> None:
-    """Real sites use other separators, brackets, capitals and percent-encoding."""
+def test_secrets_are_removed_anywhere(url: str) -> None:
+    """They are removed from whole URLs, paths, fragments and almost-URLs, in any spelling."""
     assert "s3cr3t" not in clean_url(url)
 
 
@@ -131,49 +131,21 @@ def test_user_and_password_are_removed(url: str, left: str) -> None:
 # Attribution, and everything else
 
 KEPT = [
-    "https://shop.example/",
-    f"https://shop.example/p?li_did={LI_DID}",
-    f"https://shop.example/p?li_did={LI_DID}&utm_source=li&utm_medium=e%20mail+x&utm_campaign=%C3%BC",
-    "https://shop.example/p?LI_DID=x&UTM_Source=A",
-    "https://shop.example/p?utm_key=1&utm_token=2&utm_signature=3&utm_id=a%40b",
-    "https://shop.example/p?gclid=Cj0-_x&fbclid=IwAR&msclkid=1&ttclid=2&_kx=a.b",
-    "https://shop.example/p?keyword=a&monkey=b&tokens=3&signatures=4&keys=5&author=d&design=e",
-    "https://shop.example/p?a&b=&=c&&d=1&",
-    "https://shop.example/p?a=%zz&b=%&c=+%20",
-    "https://shop.example/p?a=b?c=d",
-    "https://shop.example/p?q=a;b;c",
-    "https://shop.example/p#a=1&utm_source=x",
-    "https://shop.example/p#top",
-    "https://shop.example/p?x=1#token",
-    "https://shop.example/p?x=1#ann@example.com",
-    "https://shop.example/p?token#a=1",
-    "https://shop.example/p?x=1#",
-    "https://shop.example/p#/route?x=1",
-    "https://shop.example/p?",
-    "https://shop.example/p#",
-    "https://shop.example/@handle?a=1",
-    "https://shop.example/p?at=a@b",
+    *("", " ", "=", "?", "#", "&", "?=&#=", "/", "p", "a=b", "not a url at all"),
+    *("?utm_source=li", "/collections/all?utm_source=li", "\ud800?a=\udfff"),
+    *("android-app://com.google.android.gm", "https://[::1]:81/?a=1", "https://[broken/?a=1"),
+    *("https://shop.example/", "https://shop.example:port/?a=1", "https://shop.example/\n?a=1\n"),
+    *("https://shop.example/img//big@2x?a=1", "https://shop.example/@handle?a=1"),
     "https://shop.example/ümlaut/☃?é=ü&utm_source=☃",
-    "/collections/all?utm_source=li",
-    "?utm_source=li",
-    "/",
-    "p",
-    "android-app://com.google.android.gm",
-    "a=b",
-    "not a url at all",
-    "",
-    " ",
-    "=",
-    "?",
-    "#",
-    "&",
-    "?=&#=",
-    "\ud800?a=\udfff",
-    "https://[::1]:81/?a=1",
-    "https://[broken/?a=1",
-    "https://shop.example:port/?a=1",
-    "https://shop.example/\n?a=1\n",
-    "https://shop.example/img//big@2x?a=1",
+    *(f"{PAGE}?", f"{PAGE}#", f"{PAGE}?x=1#", f"{PAGE}#top", f"{PAGE}?x=1#token"),
+    *(f"{PAGE}?x=1#ann@example.com", f"{PAGE}?token#a=1", f"{PAGE}#/route?x=1"),
+    *(f"{PAGE}#a=1&utm_source=x", f"{PAGE}?at=a@b", f"{PAGE}?a=b?c=d", f"{PAGE}?q=a;b;c"),
+    *(f"{PAGE}?a&b=&=c&&d=1&", f"{PAGE}?a=%zz&b=%&c=+%20", f"{PAGE}?li_did={LI_DID}"),
+    f"{PAGE}?li_did={LI_DID}&utm_source=li&utm_medium=e%20mail+x&utm_campaign=%C3%BC",
+    f"{PAGE}?LI_DID=x&UTM_Source=A",
+    f"{PAGE}?utm_key=1&utm_token=2&utm_signature=3&utm_id=a%40b",
+    f"{PAGE}?gclid=Cj0-_x&fbclid=IwAR&msclkid=1&ttclid=2&_kx=a.b",
+    f"{PAGE}?keyword=a&monkey=b&tokens=3&signatures=4&keys=5&author=d&design=e",
 ]
 
 
@@ -186,26 +158,24 @@ def test_everything_else_stays_byte_for_byte(url: str) -> None:
 # Addresses
 
 
+ADDRESSES = [
+    *("ann@example.com", "ANN@EXAMPLE.COM", "ann%40example.com", "ann%40EXAMPLE%2Ecom"),
+    *("ann%2540example.com", "mailto:ann@example.com", "to-ann%2Bx%40example.com-now"),
+    *("%3Fe%3Dann%2540example.com", "a;b,ann@example.com", r"ann\u0040example.com"),
+    *("ann\uff20example.com", "ann%26%2364%3Bexample.com", "ann@localhost", "ann@[10.1.2.3]"),
+]
+NAMES = ("e", "email", "utm_content", "li_did", "", "ann")
+
+
 @pytest.mark.parametrize(
-    "value",
-    [
-        "ann@example.com",
-        "ANN@EXAMPLE.COM",
-        "ann%40example.com",
-        "ann%40EXAMPLE%2Ecom",
-        "ann%2540example.com",
-        "mailto:ann@example.com",
-        "to-ann%2Bx%40example.com-now",
-        "%3Fe%3Dann%2540example.com",
-        "a;b,ann@example.com",
-    ],
+    ("name", "value"),
+    [*(("li_did", value) for value in ADDRESSES), *((name, ADDRESSES[0]) for name in NAMES)],
 )
-@pytest.mark.parametrize("name", ["e", "email", "utm_content", "li_did", "", "ann"])
 def test_parameters_with_an_address_are_removed(name: str, value: str) -> None:
     """The name does not matter, even that of attribution; the other parameters stay."""
     for mark in "?#":
         url = f"{PAGE}{mark}utm_source=x&{name}={value}&b=1"
-        assert clean_url(url).replace("?", mark, 1) == f"{PAGE}{mark}utm_source=x&b=1"
+        assert clean_url(url) == f"{PAGE}{mark}utm_source=x&b=1"
         assert clean_url(f"{PAGE}{mark}{name}={value}") == PAGE
 
 
@@ -238,7 +208,7 @@ def test_how_often_a_url_in_a_parameter_may_be_encoded(hidden: str) -> None:
 
 # Any text
 
-pinned = settings(max_examples=400)
+pinned = settings(max_examples=200)
 pieces = st.sampled_from(
     [
         *("https:", "//", "/", "?", "#", "&", ";", "=", "@", ":", "%40", "%3D", " ", "\n", "."),
@@ -247,44 +217,42 @@ pieces = st.sampled_from(
     ]
 )
 urls = st.lists(pieces, max_size=14).map("".join)
+modes = st.sampled_from(list(URL_PARAMETERS))
 
 
 @pinned
-@given(st.one_of(urls, st.text(st.characters(codec=None), max_size=40)))
-@example("https://u@h/?n=https://a@b/?a=1")
-@example("//a@//b@c?a=1")
-def test_cleaning_twice_changes_nothing(url: str) -> None:
+@given(st.one_of(urls, st.text(st.characters(codec=None), max_size=40)), modes)
+@example("https://u@h/?n=https://a@b/?a=1", "all_but_secrets")
+@example("//a@//b@c?a=1", "all_but_secrets")
+def test_cleaning_twice_changes_nothing(url: str, mode: str) -> None:
     """A replay cleans the URL of a dead letter again and must give the event again."""
-    assert clean_url(clean_url(url)) == clean_url(url)
+    kept = URL_PARAMETERS[mode]
+    assert clean_url(clean_url(url, kept), kept) == clean_url(url, kept)
 
 
 @pinned
 @given(urls, urls)
 def test_any_text_loses_its_credential(before: str, after: str) -> None:
     """A credential is removed from any text, as long as it is a parameter."""
-    left = clean_url(f"{before}?key=t0p-s3cret&{after}")
-    assert "t0p-s3cret" not in left
+    assert "t0p-s3cret" not in clean_url(f"{before}?key=t0p-s3cret&{after}")
 
 
-names = st.text(st.characters(codec="ascii", categories=["L", "N"]), max_size=6).map("x{}x".format)
 values = st.text(
     st.characters(codec="utf-8", exclude_characters="&#?@%", exclude_categories=["Cc", "Zs"])
 )
 plain = st.tuples(
     st.sampled_from(["li_did", "utm_source", "utm_campaign", "UTM_Term", "gclid", "a"]), values
 ).map("=".join)
-removed = st.sampled_from(
-    ["key=s3cr3t", "my_token=s3cr3t", "signature=", "e=a@b.com", "x=a%40b.de"]
-)
+GONE = ("key=s3cr3t", "my_token=s3cr3t", "signature=", "e=a@b.com", "x=a%40b.de")
+parameters = st.lists(st.one_of(plain, st.sampled_from(GONE)), min_size=1, max_size=6)
 
 
 @pinned
-@given(st.lists(st.one_of(plain, removed), min_size=1, max_size=6), st.sampled_from("?#"))
-def test_what_stays_is_what_came(parameters: list[str], mark: str) -> None:
+@given(parameters, st.sampled_from("?#"))
+def test_what_stays_is_what_came(cleaned: list[str], mark: str) -> None:
     """Any mix of parameters loses the credentials and addresses, and keeps order and bytes."""
-    gone = {"key=s3cr3t", "my_token=s3cr3t", "signature=", "e=a@b.com", "x=a%40b.de"}
-    left = "&".join(p for p in parameters if p not in gone)
-    assert clean_url(PAGE + mark + "&".join(parameters)) == PAGE + (left and mark + left)
+    left = "&".join(one for one in cleaned if one not in GONE)
+    assert clean_url(PAGE + mark + "&".join(cleaned)) == PAGE + (left and mark + left)
 
 
 @pytest.mark.parametrize(
@@ -303,77 +271,6 @@ def test_long_urls_take_no_time(url: str) -> None:
     started = time.process_time()
     clean_url(url)
     assert time.process_time() - started < 1.0
-
-
-# More secrets, and what belongs to a person
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("code", "auth_code", "reset-code", "verificationCode", "passcode", "pin", "otp"),
-        *("ticket", "serviceTicket", "pass", "user[pass]", "passphrase", "nonce", "hmac"),
-        *("phone", "customer_phone", "phoneNumber", "phone-number", "tel", "mobile", "msisdn"),
-        *("session_id", "PHPSESSID", "JSESSIONID", "SAMLResponse", "csrf_token", "access_key"),
-        *("email", "mail", "first_name", "lastName", "birthday", "iban", "card[number]", "cvc"),
-        *("fname", "lname", "customer_fname", "givenName", "contact-name", "recipientName"),
-        *("cell", "cell_phone", "Mobile", "faxNumber", "address", "address1", "address_1"),
-        *("billing_address", "addressLine1", "address_line_2", "street", "house_number", "zip"),
-        *("zip_code", "zipcode", "ZIP", "postalCode", "postcode", "date_of_birth"),
-    ],
-)
-def test_more_secrets_are_removed(name: str) -> None:
-    """In the query, in the fragment, and in a URL in a parameter; the neighbours stay."""
-    hidden = quote(f"/next?a=1&{name}=s3cr3t", safe="")
-    assert clean_url(f"{PAGE}?a=1&{name}=s3cr3t&utm_source=x") == f"{PAGE}?a=1&utm_source=x"
-    assert clean_url(f"{PAGE}#a=1&{name}=s3cr3t") == f"{PAGE}#a=1"
-    assert clean_url(f"{PAGE}?a=1&next={hidden}") == f"{PAGE}?a=1"
-
-
-@pytest.mark.parametrize(
-    "name",
-    [
-        *("promo_code", "promocode", "discountCode", "coupon-code", "country_code", "lang_code"),
-        *("area_code", "productCode", "store[code]", "barcode", "encode", "passenger"),
-        *("bypass", "tickets", "codes", "phones", "emails", "name_of_shop", "utm_code", "hotel"),
-        *("name", "product_name", "zipped", "excel", "automobile", "addressed", "filename", "city"),
-    ],
-)
-def test_names_that_only_look_like_secrets(name: str) -> None:
-    """A promotion's code or a country's is nobody's secret; a product's name is nobody's own."""
-    url = f"{PAGE}?{name}=x&a=1"
-    assert clean_url(url) == url
-
-
-@pytest.mark.parametrize(
-    ("url", "left"),
-    [
-        (f"{PAGE};jsessionid=s3cr3t", PAGE),
-        (f"{PAGE};jsessionid=s3cr3t?utm_source=x", f"{PAGE}?utm_source=x"),
-        (f"{PAGE};v=1;sid=s3cr3t/x;w=2?a=1", f"{PAGE};v=1/x;w=2?a=1"),
-        (f"{PAGE};v=1;w?utm_source=x", f"{PAGE};v=1;w?utm_source=x"),
-    ],
-)
-def test_secrets_in_the_path(url: str, left: str) -> None:
-    """Some servers put the session behind a semicolon in the path."""
-    assert clean_url(url) == left
-
-
-@pytest.mark.parametrize(
-    "value",
-    [
-        r"ann\u0040example.com",
-        "ann\uff20example.com",
-        "ann%26%2364%3Bexample.com",
-        "ann@localhost",
-        "ann@[10.1.2.3]",
-    ],
-)
-@pytest.mark.parametrize("name", ["e", "utm_content", "li_did"])
-def test_parameters_with_a_disguised_address_are_removed(name: str, value: str) -> None:
-    """As those with a plain one."""
-    assert clean_url(f"{PAGE}?utm_source=x&{name}={value}") == f"{PAGE}?utm_source=x"
-    assert clean_url(f"{PAGE}?{name}={value}") == PAGE
 
 
 # The setting source_url_parameters
@@ -405,11 +302,3 @@ def test_fewer_parameters(url: str, attribution: str, none: str) -> None:
     """Only those of attribution stay, or none; the page stays in any case."""
     assert clean_url(url, URL_PARAMETERS["attribution"]) == attribution
     assert clean_url(url, URL_PARAMETERS["none"]) == none
-
-
-@pinned
-@given(urls, st.sampled_from(list(URL_PARAMETERS)))
-def test_cleaning_twice_changes_nothing_in_any_mode(url: str, mode: str) -> None:
-    """A replay cleans the URL of a dead letter again."""
-    kept = URL_PARAMETERS[mode]
-    assert clean_url(clean_url(url, kept), kept) == clean_url(url, kept)
