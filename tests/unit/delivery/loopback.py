@@ -1,17 +1,17 @@
-"""A server on this machine that gives fixed answers over real connections."""
+"""Servers on this machine that give fixed or slow answers over real connections."""
 
 from __future__ import annotations
 
 import contextlib
+import http.client
 import socket
 import threading
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, NamedTuple
 
 if TYPE_CHECKING:
     import ssl
     from collections.abc import Callable, Iterator
-
-    from typing_extensions import Self
+    from email.message import Message
 
 NO_CONTENT = b"HTTP/1.1 204 No Content\r\n\r\n"
 
@@ -22,63 +22,21 @@ def answer_with(status: str, body: bytes = b"", *headers: str) -> bytes:
     return "\r\n".join(lines).encode() + body
 
 
-class Loopback:
-    """Gives requests one answer after the other, and the last one for good.
+def received(connection: socket.socket, end: bytes = b"[{}]") -> bool:
+    """Read until the end of a request has come; return False if the connection ends."""
+    got = b""
+    while not got.endswith(end):
+        part = connection.recv(65_536)
+        if not part:
+            return False
+        got += part
+    return True
 
-    Args:
-        answers: Whole answers; an empty one closes the connection.
 
-    Attributes:
-        url: Where it listens.
-        requests: The head and the body of each request.
-        connections: How many requests came over each connection.
-    """
-
-    def __init__(self, *answers: bytes) -> None:
-        self.requests: list[tuple[str, bytes]] = []
-        self.connections: list[int] = []
-        self._answers = list(answers)
-        self._listener = socket.create_server(("127.0.0.1", 0))
-        self.url = f"http://127.0.0.1:{self._listener.getsockname()[1]}"
-
-    def __enter__(self) -> Self:
-        threading.Thread(target=self._serve, daemon=True).start()
-        return self
-
-    def __exit__(self, *_: object) -> None:
-        self._listener.close()
-
-    def _serve(self) -> None:
-        with contextlib.suppress(OSError):  # It is closed at the end.
-            while True:
-                connection, _ = self._listener.accept()
-                self.connections.append(0)
-                with connection, contextlib.suppress(OSError):  # The client may hang up.
-                    self._answer(connection)
-
-    def _answer(self, connection: socket.socket) -> None:
-        with connection.makefile("rb") as lines:
-            while (head := self._head(lines)) and "content-length" in head.lower():
-                length = next(
-                    int(line.partition(":")[2])
-                    for line in head.splitlines()
-                    if line.lower().startswith("content-length")
-                )
-                self.requests.append((head, lines.read(length)))
-                self.connections[-1] += 1
-                answer = self._answers.pop(0) if len(self._answers) > 1 else self._answers[0]
-                if not answer:
-                    return
-                connection.sendall(answer)
-
-    @staticmethod
-    def _head(lines: Iterator[bytes]) -> str:
-        head = b""
-        for line in lines:
-            if line == b"\r\n":
-                return head.decode()
-            head += line
-        return ""
+def accept(connection: socket.socket, _: threading.Event) -> None:
+    """Accept one request, and close the connection."""
+    received(connection)
+    connection.sendall(NO_CONTENT)
 
 
 @contextlib.contextmanager
@@ -105,7 +63,7 @@ def serving(
             opened.append(connection)
             answer(connection, ended)
 
-    def accept(listener: socket.socket) -> None:
+    def accept_all(listener: socket.socket) -> None:
         with contextlib.suppress(OSError):  # It is shut down at the end.
             while True:
                 connection, _ = listener.accept()
@@ -113,7 +71,7 @@ def serving(
                 threads[-1].start()
 
     with socket.create_server(("127.0.0.1", 0)) as listener:
-        accepting = threading.Thread(target=accept, args=(listener,), daemon=True)
+        accepting = threading.Thread(target=accept_all, args=(listener,), daemon=True)
         accepting.start()
         try:
             yield listener.getsockname()[1]
@@ -124,6 +82,48 @@ def serving(
                     one.shutdown(socket.SHUT_RDWR)
             for thread in [accepting, *threads]:
                 thread.join(5)
+
+
+class Server(NamedTuple):
+    """What a server with fixed answers has received.
+
+    Attributes:
+        url: Where it listens.
+        requests: The first line, the headers and the body of each request.
+        connections: How many requests came over each connection.
+    """
+
+    url: str
+    requests: list[tuple[str, Message, bytes]]
+    connections: list[int]
+
+
+@contextlib.contextmanager
+def loopback(*answers: bytes) -> Iterator[Server]:
+    """Give requests one answer after the other, and the last one for good.
+
+    Args:
+        answers: Whole answers; an empty one closes the connection.
+    """
+    left = list(answers)
+    requests: list[tuple[str, Message, bytes]] = []
+    connections: list[int] = []
+
+    def answer(connection: socket.socket, _: threading.Event) -> None:
+        connections.append(0)
+        with connection.makefile("rb") as lines:
+            while first := lines.readline():
+                headers = http.client.parse_headers(lines)
+                requests.append(
+                    (first.decode(), headers, lines.read(int(headers["Content-Length"])))
+                )
+                connections[-1] += 1
+                if not (given := left.pop(0) if len(left) > 1 else left[0]):
+                    return
+                connection.sendall(given)
+
+    with serving(answer) as port:
+        yield Server(f"http://127.0.0.1:{port}", requests, connections)
 
 
 def dripping(

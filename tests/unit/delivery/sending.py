@@ -14,7 +14,7 @@ from target_liveintent.delivery.model import Batch
 from target_liveintent.delivery.request import Request
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
 
     from target_liveintent.delivery.answers import Answer
     from target_liveintent.delivery.model import BatchResult
@@ -24,13 +24,7 @@ LATENCY = 0.1
 
 
 class Asked(NamedTuple):
-    """A request.
-
-    Attributes:
-        number: Its place among the run's requests, counted from 1.
-        events: The numbers of its events.
-        now: When it arrives, in seconds since the start of the run.
-    """
+    """A request: its place among those of the run, its events, and when it arrives."""
 
     number: int
     events: set[int]
@@ -43,7 +37,7 @@ class Sent(NamedTuple):
     Attributes:
         requests: How many requests were made.
         delivered: The numbers of the events that were delivered, in order.
-        refused: The numbers of the events that became dead letters.
+        refused: Those of the events that became dead letters.
         unproven: How many of them nothing was left to compare with.
         failure: What ended the run.
         reasons: Why events became dead letters.
@@ -57,6 +51,15 @@ class Sent(NamedTuple):
     failure: Exception | None
     reasons: set[str]
     seconds: float
+
+
+def one_at_a_time(*axes: Sequence[Any]) -> list[tuple[Any, ...]]:
+    """Return each value of each axis once, beside the first values of the other axes."""
+    usual = tuple(axis[0] for axis in axes)
+    others = [
+        (*usual[:n], value, *usual[n + 1 :]) for n, axis in enumerate(axes) for value in axis[1:]
+    ]
+    return [usual, *others]
 
 
 def send(

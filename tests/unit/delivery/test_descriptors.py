@@ -3,79 +3,71 @@
 from __future__ import annotations
 
 import errno
-import json
 import os
 import socket
-import subprocess
-import sys
-from pathlib import Path
+import threading
+import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import urllib3
-from fakes import settings
-from faulty_server import FaultyServer, Reply
-from loopback import Loopback, answer_with
+from fakes import ACCEPTED, STARVED, FakeClient, RealClock, batch, settings
+from loopback import answer_with, loopback
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery import tokens
-from target_liveintent.delivery.answers import Verdict
+from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.descriptors import most_connections
 from target_liveintent.delivery.faults import is_starved
+from target_liveintent.delivery.model import BatchResult
+from target_liveintent.delivery.pool import delivery_of
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from pathlib import Path
 
 resource = pytest.importorskip("resource")
 EMFILE = OSError(errno.EMFILE, "Too many open files")
 
 
-def deliver(count: int, left: int, **changes: Any) -> tuple[dict[str, Any], list[str]]:
-    """Deliver batches in a process with so few descriptors; return what became of them, the log."""
-    program = Path(__file__).with_name("starving.py")
-    process = subprocess.run(
-        [sys.executable, program, str(count), str(left), json.dumps(changes)],
-        env={**os.environ, "PYTHONPATH": os.pathsep.join(sys.path)},
-        capture_output=True,
-        text=True,
-        timeout=60,
-        check=True,
-    )
-    return json.loads(process.stdout), process.stderr.splitlines()
+WARNING = (
+    "no file descriptors are left for another connection, so the run continues with fewer requests"
+    " in flight. Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
+)
 
 
 def test_a_run_goes_on_with_few_descriptors() -> None:
     """Every event is delivered once, in as many requests at the same time as the system allows."""
-    with FaultyServer(lambda _: Reply(delay=0.02)) as server:
-        said, log = deliver(200, 5, api_url=server.url)
-    assert said == {
-        "confirmed": list(range(200)),
-        "undelivered": [],
-        "failures": [],
-        "requests": 200,
-        "retries": 0,
-    }
-    assert len(server.requests) == 200
-    assert 2 <= server.busiest <= 5
-    assert "\n".join(log) == (
-        "no file descriptors are left for another connection, so the run continues with fewer"
-        " requests in flight. Raise the limit on open files (ulimit -n), or lower"
-        " max_concurrent_requests"
-    )
+    descriptors = threading.Semaphore(5)
+
+    def answer(_: list[str]) -> Answer:
+        if not descriptors.acquire(blocking=False):
+            return STARVED
+        time.sleep(0.001)
+        descriptors.release()
+        return ACCEPTED
+
+    client = FakeClient(answer)
+    pool = delivery_of(settings(), client, RealClock())
+    results: list[BatchResult] = []
+    for number in range(200):
+        while pool.full:
+            results += filter(None, [pool.take(1.0)])
+        pool.submit(batch(str(number), number=number))
+    pool.drain()
+    while pool.in_flight:
+        results += filter(None, [pool.take(1.0)])
+    pool.close()
+    assert len(client.posted) > 200
+    assert sorted(client.accepted, key=int) == [str(number) for number in range(200)]
+    assert {result.failure for result in results} == {None}
+    assert sum(result.requests for result in results) == 200
+    assert sum(result.retries for result in results) == 0
 
 
-def test_no_descriptor_ever_comes() -> None:
-    """The run ends after `max_retry_seconds`, and the message says what to do."""
-    with FaultyServer() as server:
-        said, _ = deliver(3, 0, api_url=server.url, max_retry_seconds=2)
-    (failure,) = said.pop("failures")
-    assert failure == (
-        "the API accepted nothing for 2 seconds (max_retry_seconds): no file descriptors are left."
-        " Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
-    )
-    assert said == {"confirmed": [], "undelivered": [], "requests": 0, "retries": 0}
-    assert server.requests == []
+def fail(*_: Any, **__: Any) -> None:
+    """Give no descriptor."""
+    raise EMFILE
 
 
 def chained(outer: BaseException, inner: BaseException) -> BaseException:
@@ -101,64 +93,51 @@ def test_what_is_for_want_of_a_descriptor(fault: BaseException, starved: bool) -
     assert is_starved(fault) == starved
 
 
-def post_with(where: str, monkeypatch: pytest.MonkeyPatch, url: str, **changes: Any) -> Verdict:
-    """Post while one function of the system gives no descriptor."""
-
-    def fail(*_: Any, **__: Any) -> None:
-        raise EMFILE
-
-    client = Client(settings(api_url=url, **changes), SYSTEM_CLOCK)
+@pytest.mark.parametrize(
+    ("where", "url"),
+    [
+        # Neither a socket nor the look-up of a name is a fault of the API then,
+        ("socket.socket", "http://127.0.0.1:9"),
+        ("socket.getaddrinfo", "http://127.0.0.1:9"),
+        # and a file of certificates that cannot be opened now is no fault of the set-up.
+        ("ssl.SSLContext.load_verify_locations", "https://127.0.0.1:9"),
+    ],
+)
+def test_a_connection_without_a_descriptor(
+    where: str, url: str, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
+) -> None:
+    """The request is made later, and the log says why, once."""
+    client = Client(settings(api_url=url), SYSTEM_CLOCK)
     monkeypatch.setattr(where, fail)
-    return client.post(b"[{}]", ["1"], 60.0).verdict
-
-
-@pytest.mark.parametrize("where", ["socket.socket", "socket.getaddrinfo"])
-def test_a_connection_without_a_descriptor(where: str, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Neither a socket nor the look-up of a name is a fault of the API then."""
-    assert post_with(where, monkeypatch, "http://127.0.0.1:9") is Verdict.STARVED
-
-
-def test_certificates_without_a_descriptor(monkeypatch: pytest.MonkeyPatch) -> None:
-    """A file of certificates that cannot be opened now is no fault of the set-up."""
-    where = "ssl.SSLContext.load_verify_locations"
-    assert post_with(where, monkeypatch, "https://127.0.0.1:9") is Verdict.STARVED
+    verdicts = [client.post(b"[{}]", ["1"], 60.0).verdict for _ in range(2)]
+    assert verdicts == [Verdict.STARVED] * 2
+    assert caplog.messages == [WARNING]
 
 
 def test_a_token_without_a_descriptor(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
     """A token's file that cannot be opened now may hold another token: the run goes on."""
     path = tmp_path / "token"
     path.write_text("a-token")
-    given = {"auth_token_path": str(path), "auth_token": None}
-    with Loopback(answer_with("401 Unauthorized")) as server:
-        client = Client(settings(api_url=server.url, **given), SYSTEM_CLOCK)
-
-        def fail(*_: Any, **__: Any) -> None:
-            raise EMFILE
-
+    with loopback(answer_with("401 Unauthorized")) as server:
+        given = settings(api_url=server.url, auth_token_path=str(path), auth_token=None)
+        client = Client(given, SYSTEM_CLOCK)
         monkeypatch.setattr(tokens.Path, "open", fail)
         assert client.post(b"[{}]", ["1"], 60.0).verdict is Verdict.STARVED
-
-
-@pytest.fixture
-def limit(monkeypatch: pytest.MonkeyPatch) -> Callable[[int], None]:
-    """Return what sets the limit on open files, beside those that are open now."""
-    used = len(os.listdir("/dev/fd"))  # noqa: PTH208
-
-    def set_limit(left: int) -> None:
-        most = left if left == resource.RLIM_INFINITY else used + left
-        monkeypatch.setattr(resource, "getrlimit", lambda _: (most, most))
-
-    return set_limit
 
 
 @pytest.mark.parametrize(
     ("left", "most"), [(1000, 64), (80, 64), (79, 63), (36, 20), (17, 1), (0, 1), (-1, 64)]
 )
 def test_connections_leave_descriptors_for_files(
-    left: int, most: int, limit: Callable[[int], None], caplog: pytest.LogCaptureFixture
+    left: int, most: int, monkeypatch: pytest.MonkeyPatch, caplog: pytest.LogCaptureFixture
 ) -> None:
-    """Sixteen stay free, but one connection may be open in any case; fewer give a warning."""
-    limit(left)
+    """Sixteen stay free beside those that are open now; one connection may be open in any case.
+
+    If there are fewer connections than are wanted, a warning says so.
+    """
+    used = len(os.listdir("/dev/fd"))  # noqa: PTH208
+    limit = left if left == resource.RLIM_INFINITY else used + left
+    monkeypatch.setattr(resource, "getrlimit", lambda _: (limit, limit))
     assert most_connections(64) == most
     warning = (
         f"max_concurrent_requests is 64, but the limit on open files allows only {most}"

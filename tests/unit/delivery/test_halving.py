@@ -2,7 +2,6 @@
 
 from __future__ import annotations
 
-import random
 from typing import TYPE_CHECKING
 
 import pytest
@@ -11,7 +10,17 @@ from fakes import batch
 from target_liveintent.delivery.isolation import Faults, Isolation
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
+
+
+def good(given: Isolation) -> None:
+    """Let the API accept every event of the part."""
+    given.settled(all_good=True)
+
+
+def sample(given: Isolation) -> None:
+    """Ask about the first event of the largest part."""
+    given.sample(0.0)
 
 
 def isolation(names: Iterable[str]) -> Isolation:
@@ -23,70 +32,44 @@ def part(given: Isolation) -> str:
     return "".join(conversion.event_id for conversion in given.part)
 
 
-def test_the_whole_batch_first() -> None:
-    """Nothing is known of a batch: it is one part."""
-    given = isolation("abcd")
-    assert (part(given), given.left) == ("abcd", 4)
-    given.settled(all_good=True)
-    assert (part(given), given.left) == ("", 0)
-
-
-def test_the_left_half_is_next() -> None:
-    """After a refusal the left half is asked about; no event is lost."""
-    given = isolation("abcde")
-    assert part(given) == "abcde"
-    given.refused()
-    assert (part(given), given.left) == ("ab", 5)
-
-
-def test_what_is_known_is_not_asked() -> None:
-    """If the left half is all good, the right one holds the bad event, and is halved at once."""
-    given = isolation("abcdefgh")
-    assert part(given) == "abcdefgh"
-    given.refused()
-    given.settled(all_good=True)
-    assert part(given) == "ef"
-
-
-def test_one_event_is_asked_about_itself() -> None:
-    """The API must have refused an event alone, so one that is left over is sent."""
-    given = isolation("ab")
-    assert part(given) == "ab"
-    given.refused()
-    given.settled(all_good=True)
-    assert part(given) == "b"
-
-
-def test_a_part_with_a_doubt_proves_nothing() -> None:
-    """If not every event of the left half is good, the right one is sent as it is."""
-    given = isolation("abcd")
-    assert part(given) == "abcd"
-    given.refused()
-    given.settled()
-    assert part(given) == "cd"
-
-
-def test_the_largest_part_first() -> None:
-    """What was set aside is asked about later, the largest part first."""
-    given = isolation("abcdefgh")
-    assert part(given) == "abcdefgh"
-    given.refused()
-    assert part(given) == "abcd"
-    given.refused()
-    assert part(given) == "ab"
-    given.settled()
-    assert part(given) == "efgh"
-
-
-def test_halves_without_proof() -> None:
-    """Where no event was at fault, both halves are sent whole."""
-    given = isolation("abcd")
-    assert part(given) == "abcd"
-    given.halve()
-    seen = [part(given)]
-    given.settled(all_good=True)
-    seen.append(part(given))
-    assert sorted(seen) == ["ab", "cd"]
+@pytest.mark.parametrize(
+    ("names", "steps", "parts", "left"),
+    [
+        # Nothing is known of a batch: it is one part.
+        ("abcd", [good], "abcd ", 0),
+        # After a refusal the left half is asked about.
+        ("abcde", [Isolation.refused], "abcde ab", 5),
+        # If the left half is all good, the right one holds the bad event, and is halved at once.
+        ("abcdefgh", [Isolation.refused, good], "abcdefgh abcd ef", 4),
+        # The API must have refused an event alone, so one that is left over is sent.
+        ("ab", [Isolation.refused, good], "ab a b", 1),
+        # If not every event of the left half is good, the right one is sent as it is.
+        ("abcd", [Isolation.refused, Isolation.settled], "abcd ab cd", 2),
+        # What was set aside is asked about later, the largest part first.
+        (
+            "abcdefgh",
+            [Isolation.refused, Isolation.refused, Isolation.settled],
+            "abcdefgh abcd ab efgh",
+            6,
+        ),
+        # Where no event was at fault, both halves are sent whole.
+        ("abcd", [Isolation.halve, good], "abcd cd ab", 2),
+        # In the middle of a search, a sample leaves its halves: each is asked about for itself.
+        ("abcdef", [Isolation.refused, sample, good, good], "abcdef abc d abc ef", 2),
+        # What was postponed can be asked about as a sample too.
+        ("ab", [Isolation.postpone, sample], "ab ab a", 2),
+    ],
+)
+def test_what_is_asked_next(
+    names: str, steps: list[Callable[[Isolation], None]], parts: str, left: int
+) -> None:
+    """Each answer decides about the next part, and no event is lost."""
+    given = isolation(names)
+    asked = [part(given)]
+    for step in steps:
+        step(given)
+        asked.append(part(given))
+    assert (asked, given.left) == (parts.split(" "), left)
 
 
 def test_events_that_got_too_old() -> None:
@@ -112,41 +95,6 @@ def test_a_sample(position: float, event: str) -> None:
     assert part(given) == "abcd".replace(event, "")
 
 
-def test_a_sample_in_the_middle_of_a_search() -> None:
-    """The halves that were being searched are asked about each for itself; nothing is lost."""
-    given = isolation("abcdef")
-    assert part(given) == "abcdef"
-    given.refused()
-    given.sample(0.0)
-    assert (part(given), given.left) == ("d", 6)
-    given.settled(all_good=True)
-    assert part(given) == "abc"
-    given.settled(all_good=True)
-    assert part(given) == "ef"
-
-
-def test_a_postponed_part_comes_last() -> None:
-    """A part that got a fault waits until the others have their outcome, and keeps its count."""
-    given = isolation("abcd")
-    assert part(given) == "abcd"
-    given.halve()
-    first = part(given)
-    given.faults.add(0, alone=False)
-    given.postpone()
-    assert part(given) != first
-    given.settled()
-    assert (part(given), given.faults.count, given.left) == (first, 1, 2)
-
-
-def test_a_sample_of_a_postponed_part() -> None:
-    """What was postponed can be asked about as a sample too."""
-    given = isolation("ab")
-    assert part(given) == "ab"
-    given.postpone()
-    given.sample(0.0)
-    assert (part(given), given.left) == ("a", 2)
-
-
 @pytest.mark.parametrize(
     ("faults", "count"),
     [
@@ -154,32 +102,20 @@ def test_a_sample_of_a_postponed_part() -> None:
         ([(0, False), (0, False)], 1),
         ([(0, False), (1, False), (1, False), (2, False)], 3),
         ([(0, False), (0, True), (0, True)], 3),
+        # The part came too fast: one of 31 other requests was accepted meanwhile.
+        ([(1, False), (2, 31), (2, False), (2, False)], 2 + 1 / 31),
     ],
 )
-def test_faults(faults: list[tuple[int, bool]], count: int) -> None:
-    """A fault counts if requests were accepted since the last one, or if nothing else is sent."""
+def test_faults(faults: list[tuple[int, bool | int]], count: float) -> None:
+    """A fault counts if requests were accepted since the last one, or if nothing else is sent.
+
+    Each one says how many requests were accepted, and whether nothing else is sent, or how many
+    requests came too fast.
+    """
     given = Faults()
-    for accepted, alone in faults:
-        given.add(accepted, alone=alone)
-    assert given.count == count
-
-
-def test_every_bad_event_is_asked_about_alone() -> None:
-    """Whatever is refused together, no event is found bad that was not refused alone."""
-    chance = random.Random(1)  # noqa: S311
-    for _ in range(300):
-        names = [f"k{n}" for n in range(chance.randint(1, 24))]
-        bad = set(chance.sample(names, chance.randint(0, len(names))))
-        given, good, found, requests = isolation(names), set(), set(), 0
-        while asked := [conversion.event_id for conversion in given.part]:
-            requests += 1
-            if not bad & set(asked):
-                good |= set(asked)
-                given.settled(all_good=True)
-            elif len(asked) == 1:
-                found |= set(asked)
-                given.settled()
-            else:
-                given.refused()
-        assert (good, found) == (set(names) - bad, bad)
-        assert requests <= 2 * len(names) - 1
+    for accepted, other in faults:
+        if isinstance(other, bool):
+            given.add(accepted, alone=other)
+        else:
+            given.throttle(accepted, other)
+    assert given.count == pytest.approx(count)

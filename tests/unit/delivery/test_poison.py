@@ -7,10 +7,9 @@ from typing import TYPE_CHECKING
 
 import pytest
 from fakes import ACCEPTED, FAULT, LIMITED, FakeClient, FakeClock, answers, batch, drive, machine_of
-from sending import Asked, send
+from sending import Asked, one_at_a_time, send
 
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.isolation import Faults
 from target_liveintent.errors import OutageError
 
 if TYPE_CHECKING:
@@ -21,14 +20,14 @@ SILENT = Answer(Verdict.LIMITED, "no answer came in time")
 FAILURES = {"500": FAULT, "503": BUSY, "429": LIMITED, "no answer": SILENT}
 
 
-def failing_on(poison: int, failure: Answer) -> Callable[[Asked], Answer]:
-    """Return the answers of an API that always fails on one event."""
-    return lambda asked: failure if poison in asked.events else ACCEPTED
+def failing_on(poison: set[int], failure: Answer) -> Callable[[Asked], Answer]:
+    """Return the answers of an API that always fails on some events."""
+    return lambda asked: failure if poison & asked.events else ACCEPTED
 
 
-def limited_to(rate: float, rises_at: float = 0.0) -> Callable[[Asked], Answer]:
+def limited_to(rate: float) -> Callable[[Asked], Answer]:
     """Return the answers of an API that takes one request in so many seconds, and no bursts."""
-    full_at = [rises_at]
+    full_at = [0.0]
 
     def answer(asked: Asked) -> Answer:
         if asked.now < full_at[0]:
@@ -39,34 +38,33 @@ def limited_to(rate: float, rises_at: float = 0.0) -> Callable[[Asked], Answer]:
     return answer
 
 
-@pytest.mark.parametrize("at_once", [1, 2, 64])
-@pytest.mark.parametrize("failure", FAILURES)
-def test_a_poison_event_among_others(failure: str, at_once: int) -> None:
+@pytest.mark.parametrize(("at_once", "failure"), one_at_a_time([64, 1, 2], [*FAILURES]))
+def test_a_poison_event_among_others(at_once: int, failure: str) -> None:
     """It is found while the API accepts others, whatever it answers, and becomes a dead letter."""
-    sent = send(20_000, failing_on(4_040, FAILURES[failure]), at_once)
+    sent = send(20_000, failing_on({4_040}, FAILURES[failure]), at_once)
     assert (sent.failure, sent.refused, sent.reasons) == (None, {4_040}, {"api_error"})
     assert sent.delivered == [*range(4_040), *range(4_041, 20_000)]
     assert sent.seconds < 1_800
 
 
-@pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("budget", [20, 300])
-@pytest.mark.parametrize(("events", "poison"), [(8, 0), (8, 5), (1_000, 999), (1_000, 920)])
-def test_a_poison_event_at_the_end(failure: str, budget: int, events: int, poison: int) -> None:
-    """It is found by its own batch, in a few times the budget, though nothing else is left."""
-    answer = failing_on(poison, FAILURES[failure])
-    sent = send(events, answer, 64, max_retry_seconds=budget)
-    assert (sent.failure, sent.refused, sent.reasons) == (None, {poison}, {"api_error"})
-    assert len(sent.delivered) == events - 1
+@pytest.mark.parametrize(
+    ("failure", "budget", "events", "poison"),
+    [
+        *((failure, 20, 1_000, {999}) for failure in FAILURES),
+        ("503", 300, 1_000, {999}),
+        ("503", 20, 1_000, {920}),
+        ("503", 20, 8, {0}),
+        ("500", 20, 8, {5}),
+        # What is left of a few batches is given up together.
+        ("503", 60, 1_000, {850, 999}),
+    ],
+)
+def test_poison_events_at_the_end(failure: str, budget: int, events: int, poison: set[int]) -> None:
+    """They are found by their own batch, in a few times the budget, though nothing else is left."""
+    sent = send(events, failing_on(poison, FAILURES[failure]), 64, max_retry_seconds=budget)
+    assert (sent.failure, sent.refused, sent.reasons) == (None, poison, {"api_error"})
+    assert len(sent.delivered) == events - len(poison)
     assert sent.seconds < 8 * budget
-
-
-def test_several_poison_events_at_the_end() -> None:
-    """What is left of a few batches is given up together."""
-    poison = {850, 999}
-    answer = lambda asked: BUSY if poison & asked.events else ACCEPTED  # noqa: E731
-    sent = send(1_000, answer, 64, max_retry_seconds=60)
-    assert (sent.failure, sent.refused, len(sent.delivered)) == (None, poison, 998)
 
 
 def test_what_comes_after_events_that_were_given_up() -> None:
@@ -106,16 +104,6 @@ def test_a_single_event_with_nothing_after_it(failure: Answer) -> None:
     assert results[1].undelivered == []
 
 
-def test_a_fault_counts_beside_a_limit() -> None:
-    """A fault counts if others were accepted since the last one, whatever came too fast."""
-    faults = Faults()
-    faults.add(1, alone=False)
-    faults.throttle(2, 31)  # One of 31 other requests was accepted.
-    faults.add(2, alone=False)
-    faults.add(2, alone=False)  # Nothing was accepted since.
-    assert faults.count == pytest.approx(2 + 1 / 31)
-
-
 @pytest.mark.parametrize("rate", [0.1, 0.02, 0.005])
 def test_a_strict_limit_blames_no_event(rate: float) -> None:
     """However few requests a limit lets through, what waits for it is delivered."""
@@ -130,9 +118,9 @@ def test_a_limit_that_others_use_up_blames_no_event() -> None:
     assert (sent.failure, sent.refused, len(sent.delivered)) == (None, set(), 300)
 
 
-@pytest.mark.parametrize("failure", FAILURES)
-@pytest.mark.parametrize("batch_size", [1, 100])
-@pytest.mark.parametrize("events", [2, 150, 1_000])
+@pytest.mark.parametrize(
+    ("failure", "batch_size", "events"), one_at_a_time([*FAILURES], [1, 100], [150, 2, 1_000])
+)
 def test_an_outage_at_the_end_blames_no_event(failure: str, batch_size: int, events: int) -> None:
     """From the middle of a run on, the API fails on everything: no dead letter."""
     good = events // batch_size // 2

@@ -3,34 +3,34 @@
 from __future__ import annotations
 
 import threading
-import weakref
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import ACCEPTED, REFUSED, FakeClient, FakeClock, batch, event, machine_of, settings
+from fakes import (
+    ACCEPTED,
+    REFUSED,
+    FakeClient,
+    FakeClock,
+    RealClock,
+    batch,
+    event,
+    machine_of,
+    settings,
+)
 from unit_support import NOW
 
-from target_liveintent.clock import Clock
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.model import Batch
-from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
-from target_liveintent.delivery.request import Request
-from target_liveintent.delivery.suspicion import Suspicion
-from target_liveintent.errors import AllRefusedError, DeliveryError
+from target_liveintent.errors import DeliveryError
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterator
 
+    from target_liveintent.clock import Clock
     from target_liveintent.delivery.model import BatchResult
 
-
-class RealClock(Clock):
-    """A clock that really waits; its Unix time fits the events of the tests."""
-
-    def time(self) -> float:
-        return NOW
+    PoolOf = Callable[..., DeliveryPool]
 
 
 class WatchedClock(RealClock):
@@ -54,26 +54,52 @@ PATIENCE = 5.0
 """Seconds after which a test fails that waits for a thread."""
 
 
-def pool_of(
-    answer: Callable[[list[str]], Answer] = lambda _: ACCEPTED, threads: int = 8, size: int = 16
-) -> DeliveryPool:
-    machine = machine_of(size=size, max_concurrent_requests=threads)
-    return DeliveryPool(machine, FakeClient(answer), CLOCK, threads, size)
+class HeldClient(FakeClient):
+    """A client whose answers do not come before a test says so.
 
+    Attributes:
+        called: Is set when a request has begun.
+        release: Lets the answers come.
+    """
 
-def pool_that_waits() -> tuple[DeliveryPool, threading.Event]:
-    """A pool with a batch whose request has begun, and what lets its answer come."""
-    release, called = threading.Event(), threading.Event()
+    def __init__(self) -> None:
+        self.called, self.release = threading.Event(), threading.Event()
+        super().__init__(self._accept)
 
-    def answer(_: list[str]) -> Answer:
-        called.set()
-        release.wait(PATIENCE)
+    def _accept(self, _: list[str]) -> Answer:
+        self.called.set()
+        self.release.wait(PATIENCE)
         return ACCEPTED
 
-    pool = pool_of(answer)
-    pool.submit(batch("1"))
-    assert called.wait(PATIENCE)
-    return pool, release
+
+@pytest.fixture
+def pool_of() -> Iterator[Callable[..., DeliveryPool]]:
+    """Return what makes a pool, which is closed after the test.
+
+    Its argument is a client, or what answers the requests.
+    """
+    pools: list[DeliveryPool] = []
+
+    def make(
+        answer: FakeClient | Callable[[list[str]], Answer] = lambda _: ACCEPTED,
+        clock: Clock = CLOCK,
+        size: int = 16,
+    ) -> DeliveryPool:
+        client = answer if isinstance(answer, FakeClient) else FakeClient(answer)
+        machine = machine_of(size=size, max_concurrent_requests=8)
+        pools.append(DeliveryPool(machine, client, clock, 8, size))
+        return pools[-1]
+
+    yield make
+    for pool in pools:
+        pool.close()
+
+
+def submit(pool: DeliveryPool, count: int) -> None:
+    """Submit batches of one event."""
+    for number in range(count):
+        assert not pool.full
+        pool.submit(batch(str(number), number=number))
 
 
 def take(pool: DeliveryPool) -> BatchResult:
@@ -83,7 +109,12 @@ def take(pool: DeliveryPool) -> BatchResult:
     return result
 
 
-def test_a_batch_there_and_back() -> None:
+def numbers(pool: DeliveryPool, count: int) -> list[int]:
+    """Take back batches, and return their numbers in order."""
+    return sorted(take(pool).batch.number for _ in range(count))
+
+
+def test_a_batch_there_and_back(pool_of: PoolOf) -> None:
     """A batch is in flight until its result is taken."""
     pool = pool_of()
     given = batch("1", "2")
@@ -92,11 +123,11 @@ def test_a_batch_there_and_back() -> None:
     result = take(pool)
     assert result.batch is given
     assert [one.event_id for one in result.delivered] == ["1", "2"]
-    assert (pool.in_flight, pool.take(0.0)) == (0, None)
-    pool.close()
+    assert pool.in_flight == 0
+    assert [pool.take(seconds) for seconds in (0.0, 0.01)] == [None, None]
 
 
-def test_requests_side_by_side() -> None:
+def test_requests_side_by_side(pool_of: PoolOf) -> None:
     """As many requests as the machine asks for are made at once, each by a thread of its own."""
     together = threading.Barrier(2)
     names: set[str] = set()
@@ -108,33 +139,12 @@ def test_requests_side_by_side() -> None:
         return ACCEPTED
 
     pool = pool_of(answer)
-    for number in range(4):
-        pool.submit(batch(str(number), number=number))
-    assert sorted(take(pool).batch.number for _ in range(4)) == [0, 1, 2, 3]
+    submit(pool, 4)
+    assert numbers(pool, 4) == [0, 1, 2, 3]
     assert names == {"delivery"}
-    pool.close()
 
 
-def test_a_thread_without_work_keeps_no_events() -> None:
-    """What was sent is free while its thread waits for the next request."""
-    gone = threading.Event()
-
-    class WatchedMachine(DeliveryMachine):
-        def next(self, now: float, unix_time: float) -> Request | float:
-            step = super().next(now, unix_time)
-            if isinstance(step, Request):
-                weakref.finalize(step.job, gone.set)
-            return step
-
-    machine = WatchedMachine(settings(), Pace(8), Suspicion(), 16)
-    pool = DeliveryPool(machine, FakeClient(lambda _: ACCEPTED), CLOCK, 8, 16)
-    pool.submit(batch("1"))
-    take(pool)
-    assert gone.wait(PATIENCE)
-    pool.close()
-
-
-def test_threads_are_used_again() -> None:
+def test_threads_are_used_again(pool_of: PoolOf) -> None:
     """A thread that is free makes the next request."""
     threads = set()
 
@@ -143,28 +153,33 @@ def test_threads_are_used_again() -> None:
         return ACCEPTED
 
     pool = pool_of(answer)
-    for number in range(20):
-        pool.submit(batch("1", number=number))
+    for _ in range(20):
+        submit(pool, 1)
         take(pool)
     assert len(threads) <= 2
-    pool.close()
 
 
-def test_threads_end() -> None:
-    """A process that makes one run after the other, as Spark's does, gathers no threads."""
+@pytest.mark.parametrize("waits", [False, True])
+def test_threads_end(pool_of: PoolOf, waits: bool) -> None:
+    """A process that makes one run after the other, as Spark's does, gathers no threads.
+
+    The thread that keeps the time ends as well, however late the next request is due.
+    """
     before = set(threading.enumerate())
-    pool = pool_of()
-    for number in range(3):
-        pool.submit(batch("1", number=number))
-    for _ in range(3):
-        take(pool)
+    clock = WatchedClock()
+    pool = pool_of(lambda _: WAIT if waits else ACCEPTED, clock)
+    submit(pool, 3)
+    if waits:
+        assert clock.waits.wait(PATIENCE)
+    else:
+        numbers(pool, 3)
     pool.close()
     for thread in set(threading.enumerate()) - before:
         thread.join(PATIENCE)
     assert set(threading.enumerate()) <= before
 
 
-def test_a_request_is_made_when_it_is_due() -> None:
+def test_a_request_is_made_when_it_is_due(pool_of: PoolOf) -> None:
     """Somebody keeps the time: neither a batch that is submitted nor an answer starts it."""
     clock = FakeClock()
     sent_at: list[float] = []
@@ -173,52 +188,18 @@ def test_a_request_is_made_when_it_is_due() -> None:
         sent_at.append(clock.now)
         return ACCEPTED if len(sent_at) == 3 else WAIT
 
-    pool = DeliveryPool(machine_of(), FakeClient(answer), clock, 8, 16)
-    pool.submit(batch("1"))
+    pool = pool_of(answer, clock)
+    submit(pool, 1)
     assert take(pool).failure is None
     first, second, third = sent_at
     assert second - first >= 9.0
     assert third - second >= 9.0
     assert sum(clock.waits) == pytest.approx(third - first)  # And not a moment later.
-    pool.close()
 
 
-def test_closing_ends_a_wait_for_what_is_due() -> None:
-    """The thread that keeps the time ends as well, however late the next request is due."""
-    before = set(threading.enumerate())
-    clock = WatchedClock()
-    pool = DeliveryPool(machine_of(), FakeClient(lambda _: WAIT), clock, 8, 16)
-    pool.submit(batch("1"))
-    assert clock.waits.wait(PATIENCE)
-    pool.close()
-    started = set(threading.enumerate()) - before
-    for thread in started:
-        thread.join(PATIENCE)
-    assert not any(thread.is_alive() for thread in started)
-
-
-def test_a_system_that_gives_few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The run continues with the threads that there are."""
-    start = threading.Thread.start
-    started: list[threading.Thread] = []
-
-    def limited(thread: threading.Thread) -> None:
-        if len(started) > 1:  # One that keeps the time, one that makes requests.
-            msg = "can't start new thread"
-            raise RuntimeError(msg)
-        started.append(thread)
-        start(thread)
-
-    monkeypatch.setattr(threading.Thread, "start", limited)
-    pool = pool_of()
-    for number in range(5):
-        pool.submit(batch(str(number), number=number))
-    assert sorted(take(pool).batch.number for _ in range(5)) == [0, 1, 2, 3, 4]
-    pool.close()
-
-
-def test_ages_are_judged_when_a_thread_is_free(monkeypatch: pytest.MonkeyPatch) -> None:
-    """Where threads are few, no request waits for one while its events grow too old."""
+@pytest.fixture
+def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let the system start two threads: one that keeps the time, one that makes requests."""
     start = threading.Thread.start
     started: list[threading.Thread] = []
 
@@ -230,45 +211,44 @@ def test_ages_are_judged_when_a_thread_is_free(monkeypatch: pytest.MonkeyPatch) 
         start(thread)
 
     monkeypatch.setattr(threading.Thread, "start", limited)
-    clock = FakeClock()
-    release = threading.Event()
 
-    def answer(_: list[str]) -> Answer:
-        release.wait(PATIENCE)
-        return ACCEPTED
 
-    client = FakeClient(answer)
-    pool = DeliveryPool(machine_of(), client, clock, 8, 16)
+@pytest.mark.usefixtures("few_threads")
+def test_a_system_that_gives_few_threads(pool_of: PoolOf) -> None:
+    """The run continues with the threads that there are."""
+    pool = pool_of()
+    submit(pool, 5)
+    assert numbers(pool, 5) == [0, 1, 2, 3, 4]
+
+
+@pytest.mark.usefixtures("few_threads")
+def test_ages_are_judged_when_a_thread_is_free(pool_of: PoolOf) -> None:
+    """Where threads are few, no request waits for one while its events grow too old."""
+    clock, client = FakeClock(), HeldClient()
+    pool = pool_of(client, clock)
     pool.submit(batch("first"))
     for number, name in enumerate(("second", "third"), start=1):
         pool.submit(Batch(number, "orders", 0.0, [event(name, NOW + 5)]))
     clock.now += 10
-    release.set()
+    client.release.set()
     results = [take(pool) for _ in range(3)]
     assert client.posted == [["first"]]
     assert {one.reason for result in results for one in result.undelivered} == {"event_too_old"}
-    pool.close()
 
 
-def test_a_wait_is_woken() -> None:
+def test_a_wait_is_woken(pool_of: PoolOf) -> None:
     """A wake-up ends a wait for a result, and takes no batch back."""
-    release = threading.Event()
-
-    def answer(_: list[str]) -> Answer:
-        release.wait(PATIENCE)
-        return ACCEPTED
-
-    pool = pool_of(answer)
-    pool.submit(batch("1"))
+    client = HeldClient()
+    pool = pool_of(client)
+    submit(pool, 1)
     pool.wake()
     assert pool.take(60.0) is None
     assert pool.in_flight == 1
-    release.set()
+    client.release.set()
     take(pool)
-    pool.close()
 
 
-def test_a_client_that_raises() -> None:
+def test_a_client_that_raises(pool_of: PoolOf) -> None:
     """An unforeseen exception of the client comes back as the failure of every batch."""
     problem = ValueError("no client")
 
@@ -276,10 +256,8 @@ def test_a_client_that_raises() -> None:
         raise problem
 
     pool = pool_of(fail)
-    for number in range(3):
-        pool.submit(batch("1", number=number))
+    submit(pool, 3)
     assert [take(pool).failure for _ in range(3)] == [problem] * 3
-    pool.close()
 
 
 def test_a_machine_that_raises() -> None:
@@ -300,38 +278,28 @@ def test_a_machine_that_raises() -> None:
         pool.submit(batch("1"))
 
 
-def test_a_stop() -> None:
+def test_a_stop(pool_of: PoolOf) -> None:
     """After a stop, batches come back as not sent."""
     client = FakeClient(lambda _: ACCEPTED)
-    pool = delivery_of(settings(), client, CLOCK)
+    pool = pool_of(client)
     pool.stop(0.0)
-    pool.submit(batch("1"))
+    submit(pool, 1)
     assert isinstance(take(pool).failure, DeliveryError)
     assert client.posted == []
-    pool.close()
 
 
-def test_a_pool_is_full() -> None:
+def test_a_pool_is_full(pool_of: PoolOf) -> None:
     """The pool takes as many batches as it may hold."""
-    release = threading.Event()
-
-    def answer(_: list[str]) -> Answer:
-        release.wait(PATIENCE)
-        return ACCEPTED
-
-    pool = pool_of(answer, size=3)
-    for number in range(3):
-        assert not pool.full
-        pool.submit(batch("1", number=number))
+    client = HeldClient()
+    pool = pool_of(client, size=3)
+    submit(pool, 3)
     assert pool.full
-    release.set()
-    for _ in range(3):
-        take(pool)
+    client.release.set()
+    numbers(pool, 3)
     assert not pool.full
-    pool.close()
 
 
-def test_a_refused_batch_leaves_room() -> None:
+def test_a_refused_batch_leaves_room(pool_of: PoolOf) -> None:
     """A batch that waits for the proof that its event is bad is in flight, but takes no room."""
     answered = threading.Semaphore(0)
 
@@ -340,32 +308,20 @@ def test_a_refused_batch_leaves_room() -> None:
         return REFUSED
 
     pool = pool_of(answer, size=1)
-    pool.submit(batch("1"))
+    submit(pool, 1)
     assert answered.acquire(timeout=PATIENCE)
     while pool.full:  # The answer is there in a moment.
         pass
     assert pool.in_flight == 1
     pool.drain()
     assert take(pool).unproven == 1
-    pool.close()
-
-
-def test_the_end_of_the_input_is_passed_on() -> None:
-    """The machine decides about refused events once it knows that nothing more comes."""
-    pool = pool_of(lambda _: REFUSED)
-    pool.submit(batch(*map(str, range(20))))
-    pool.drain()
-    assert isinstance(take(pool).failure, AllRefusedError)
-    pool.close()
 
 
 def test_one_request_at_a_time() -> None:
     """The size of a pool does not depend on how many requests may be in flight."""
     given = settings(max_concurrent_requests=1)
     pool = delivery_of(given, FakeClient(lambda _: ACCEPTED), CLOCK)
-    for number in range(16):
-        assert not pool.full
-        pool.submit(batch(str(number), number=number))
+    submit(pool, 16)
     assert [take(pool).batch.number for _ in range(16)] == list(range(16))
     pool.close()
 
@@ -379,22 +335,21 @@ def test_how_many_batches_there_may_be(rows: int, concurrent: int, batches: int)
     assert most_batches(given) == batches
 
 
-def test_what_is_known_at_the_end() -> None:
-    """A closed pool gives back the batches whose answers are not there; those are left out."""
-    pool, release = pool_that_waits()
-    pool.close()
-    release.set()
-    result = take(pool)
-    assert (result.requests, result.delivered) == (1, [])
-    assert isinstance(result.failure, DeliveryError)
+@pytest.mark.parametrize("woken", [False, True])
+def test_what_is_known_at_the_end(pool_of: PoolOf, woken: bool) -> None:
+    """A closed pool gives back the batches whose answers are not there; those are left out.
 
-
-def test_a_wake_up_hides_no_result() -> None:
-    """A signal that comes while a run fails does not leave behind what is known of its batches."""
-    pool, release = pool_that_waits()
-    pool.wake()
+    A signal that comes while a run fails hides no result.
+    """
+    client = HeldClient()
+    pool = pool_of(client)
+    submit(pool, 1)
+    assert client.called.wait(PATIENCE)
+    if woken:
+        pool.wake()
     pool.close()
-    release.set()
+    client.release.set()
     result = pool.take(0.0)
     assert result is not None
-    assert result.requests == 1
+    assert (result.requests, result.delivered) == (1, [])
+    assert isinstance(result.failure, DeliveryError)

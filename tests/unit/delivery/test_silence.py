@@ -29,15 +29,20 @@ def machine_with(*names: str, accepted: bool = True) -> DeliveryMachine:
     return machine
 
 
-def test_a_refused_event_and_then_silence() -> None:
-    """After an earlier acceptance it becomes a dead letter, as at the end of the input."""
-    machine = machine_with("bad")
+@pytest.mark.parametrize("events", [1, 60])
+def test_refused_events_and_then_silence(events: int) -> None:
+    """After an earlier acceptance they become dead letters, as at the end of the input.
+
+    Samples of the same batch are sent until all is known, although no other batch comes.
+    """
+    machine = machine_with(*map(str, range(events)))
     assert refuse_all(machine, NOW) == NOW + 2 * FLUSH
     assert refuse_all(machine, NOW + 2 * FLUSH - 1) == NOW + 2 * FLUSH
     assert list(machine.finished) == []
     assert refuse_all(machine, NOW + 2 * FLUSH) == math.inf
     (result,) = machine.finished
-    assert (result.failure, len(result.undelivered), result.unproven) == (None, 1, 1)
+    found = (result.failure, len(result.undelivered), result.unproven)
+    assert found == (None, events, events)
 
 
 def test_a_batch_that_comes_ends_the_silence() -> None:
@@ -52,16 +57,6 @@ def test_a_batch_that_comes_ends_the_silence() -> None:
     machine.answered(step, ACCEPTED, NOW + 2 * FLUSH)
     assert sum(result.unproven for result in machine.finished) == 0
     assert len(machine.finished) == 2
-
-
-def test_many_bad_rows_and_then_silence() -> None:
-    """Samples of the same batch are sent until all is known, although no other batch comes."""
-    machine = machine_with(*map(str, range(60)))
-    refuse_all(machine, NOW)
-    assert list(machine.finished) == []
-    refuse_all(machine, NOW + 2 * FLUSH)
-    (result,) = machine.finished
-    assert (result.failure, len(result.undelivered), result.unproven) == (None, 60, 60)
 
 
 @pytest.mark.parametrize(("events", "accepted"), [(1, False), (101, True)])

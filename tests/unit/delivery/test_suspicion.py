@@ -7,11 +7,11 @@ import pytest
 from target_liveintent.delivery.suspicion import SharedSuspicion, Suspicion
 
 
-def refused(times: int, *, samples: bool = False, accepted: bool = True) -> Suspicion:
+def suspicion(requests: int = 0, samples: int = 0, *, accepted: bool = True) -> Suspicion:
     """Return a suspicion after refusals in a row, each after a request of its own."""
     given = Suspicion(accepted=accepted)
-    for number in range(1, times + 1):
-        given.refuse(number, is_sample=samples)
+    for n in range(1, requests + samples + 1):
+        given.refuse(n, is_sample=n > requests)
     return given
 
 
@@ -21,24 +21,17 @@ def refused(times: int, *, samples: bool = False, accepted: bool = True) -> Susp
 )
 def test_when_it_begins(times: int, accepted: bool, suspects: bool) -> None:
     """After eight refusals in a row; before the first acceptance, after one."""
-    assert refused(times, accepted=accepted).suspects == suspects
+    assert suspicion(times, accepted=accepted).suspects == suspects
 
 
-def test_an_acceptance_ends_it() -> None:
-    """A request that was made after the refusals, and accepted, shows that events are at fault."""
-    given = refused(8)
-    given.accept(9)
-    assert (given.suspects, given.in_a_row) == (False, 0)
-
-
-def test_a_late_acceptance_proves_nothing() -> None:
-    """Requests overtake each other: one that was made before the refusals came clears none."""
+@pytest.mark.parametrize(("made_after", "in_a_row"), [(9, 0), (8, 8)])
+def test_what_ends_it(made_after: int, in_a_row: int) -> None:
+    """An accepted request that was made after the refusals came; others overtake each other."""
     given = Suspicion()
     for _ in range(8):
         given.refuse(8, is_sample=False)
-    given.accept(8)
-    assert given.in_a_row == 8
-    assert given.suspects
+    given.accept(made_after)
+    assert (given.in_a_row, given.suspects) == (in_a_row, in_a_row > 0)
 
 
 @pytest.mark.parametrize(
@@ -47,42 +40,18 @@ def test_a_late_acceptance_proves_nothing() -> None:
 )
 def test_what_proves_wrong_settings(requests: int, samples: int, wrong: bool) -> None:
     """Many refusals in a row, of which enough are samples."""
-    given = Suspicion(accepted=True)
-    for number in range(requests):
-        given.refuse(number, is_sample=False)
-    for number in range(samples):
-        given.refuse(requests + number, is_sample=True)
-    assert given.proves_wrong == wrong
+    assert suspicion(requests, samples).proves_wrong == wrong
 
 
 def test_an_acceptance_clears_samples() -> None:
     """The proof begins again after an acceptance."""
-    given = refused(92, samples=True)
+    given = suspicion(samples=92)
     given.accept(93)
-    for number in range(93, 184):
-        given.refuse(number, is_sample=True)
+    for n in range(93, 184):
+        given.refuse(n, is_sample=True)
     assert not given.proves_wrong
     given.refuse(184, is_sample=True)
     assert given.proves_wrong
-
-
-def test_what_is_proven_bad() -> None:
-    """A refusal is proven by a request that was made after it came."""
-    given = Suspicion()
-    given.accept(5)
-    assert given.has_passed(4)
-    assert not given.has_passed(5)
-    given.accept(3)  # A late answer takes nothing back.
-    assert given.has_passed(4)
-
-
-@pytest.mark.parametrize(
-    ("events", "accepted", "allowed"),
-    [(9, False, True), (10, False, False), (100, True, True), (101, True, False)],
-)
-def test_what_needs_no_proof(events: int, accepted: bool, allowed: bool) -> None:
-    """At the end of the input, few refused events are believed to be bad."""
-    assert Suspicion(accepted=accepted).allows_unproven(events) == allowed
 
 
 def test_an_acceptance_renews_what_needs_no_proof() -> None:
@@ -94,25 +63,14 @@ def test_an_acceptance_renews_what_needs_no_proof() -> None:
     assert given.allows_unproven(41)
 
 
-def shared(times: int) -> SharedSuspicion:
-    """Return a suspicion of one of several runs, after so many refusals in a row."""
+@pytest.mark.parametrize(
+    ("times", "accepted", "proves"),
+    [(999, False, False), (1_000, False, True), (2_000, True, False)],
+)
+def test_one_of_several_runs(times: int, accepted: bool, proves: bool) -> None:
+    """Many bad events may come first; only if no run is accepted for long, the run ends."""
     given = SharedSuspicion()
     for _ in range(times):
         given.refuse(1, is_sample=True)
-    return given
-
-
-@pytest.mark.parametrize(("times", "proves"), [(999, False), (1_000, True)])
-def test_one_of_several_runs(times: int, proves: bool) -> None:
-    """Many bad events may come first; only if nothing is accepted for long, the run ends."""
-    given = shared(times)
-    assert given.proves_wrong == proves
-    assert given.allows_unproven(10**6) != proves
-
-
-def test_what_another_run_knows() -> None:
-    """Once the settings are known to be right, refusals end nothing."""
-    given = shared(2_000)
-    given.accepted = True
-    assert not given.proves_wrong
-    assert given.allows_unproven(10**6)
+    given.accepted = accepted
+    assert (given.proves_wrong, given.allows_unproven(10**6)) == (proves, not proves)

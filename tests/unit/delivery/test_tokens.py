@@ -15,15 +15,11 @@ if TYPE_CHECKING:
 TOKEN = "s3cr3t-T0ken-of-ours"
 
 
-@pytest.mark.parametrize("token", ["x", TOKEN, "a.b_c~d+e/f=", "!\"#$%&'()"])
-def test_usable_tokens(token: str) -> None:
+def test_usable_tokens() -> None:
     """Printable ASCII without spaces can stand in a header."""
-    assert tokens.is_usable_token(token)
-
-
-@pytest.mark.parametrize("token", ["", " ", "a b", "a\n", "a\tb", "a\x7f", "\0", "ä", "a\u2028b"])
-def test_unusable_tokens(token: str) -> None:
-    assert not tokens.is_usable_token(token)
+    usable = ["x", TOKEN, "a.b_c~d+e/f=", "!\"#$%&'()"]
+    others = ["", " ", "a b", "a\n", "a\tb", "a\x7f", "\0", "ä", "a\u2028b"]
+    assert [one for one in [*usable, *others] if tokens.is_usable_token(one)] == usable
 
 
 @pytest.mark.parametrize("content", ["{}", "{}\n", "\n {}\r\n", "\ufeff{}"])

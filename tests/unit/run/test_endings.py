@@ -3,24 +3,28 @@
 from __future__ import annotations
 
 import pytest
-from fakes import FakeClock, FakeDelivery, FakeRun, deliver_all, event, refuse
+from fakes import FakeClock, FakeDelivery, FakeRun, deliver_all, event, read, refuse, send
 
 from target_liveintent.delivery.model import BatchResult
 from target_liveintent.errors import DeliveryError, OutageError, StorageError
 
 
-def test_a_failed_delivery_ends_the_run() -> None:
-    """The failure of a batch ends the run at once; its batch holds STATE back."""
+@pytest.mark.parametrize("is_second", [False, True])
+def test_a_failed_delivery_ends_the_run(is_second: bool) -> None:
+    """The failure of a batch ends the run at once, and its batch holds STATE back.
+
+    If a failed run is ending already, it is raised after all else is settled.
+    """
     problem = OutageError("no luck")
     fake = FakeRun(deliver=lambda given: BatchResult(given, failure=problem, requests=2))
-    fake.run.take("orders", event("1"))
+    read(fake, "1")
     fake.run.gate.hold("1")
     with pytest.raises(OutageError) as raised:
-        fake.run.submit("orders")
+        fake.run.abandon(ValueError("a bug")) if is_second else fake.run.submit("orders")
     assert raised.value is problem
-    fake.run.abandon(problem)
-    assert fake.states == []
-    assert fake.delivery.stopped == [0.0]
+    if not is_second:
+        fake.run.abandon(problem)
+    assert (fake.states, fake.delivery.stopped) == ([], [0.0])
     assert (fake.run.counts.requests, fake.delivery.closed) == (2, True)
 
 
@@ -28,8 +32,7 @@ def test_what_is_in_flight_when_delivery_fails() -> None:
     """Requests that are on their way are waited for, but not for long; the STATE is true."""
     fake = FakeRun(deliver=None)
     for name in ("1", "2"):
-        fake.run.take("orders", event(name))
-        fake.run.submit("orders")
+        send(fake, name)
         fake.run.gate.hold(name)
     fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
     start = fake.clock.now
@@ -41,92 +44,67 @@ def test_what_is_in_flight_when_delivery_fails() -> None:
 def test_a_failure_elsewhere_delivers_what_was_read() -> None:
     """If delivery is not at fault, what was read before the failure is sent, and its STATE too."""
     fake = FakeRun()
-    fake.run.take("orders", event("1"))
+    read(fake, "1")
     fake.run.gate.hold("1")
     fake.run.abandon(ValueError("a bug"))
     assert (len(fake.delivery.submitted), fake.states) == (1, ["1"])
 
 
-def test_a_second_failure_while_a_run_ends() -> None:
-    """A delivery that fails while a failed run ends is raised after all else is settled."""
-    problem = OutageError("no luck")
-    fake = FakeRun(deliver=lambda given: BatchResult(given, failure=problem))
-    fake.run.take("orders", event("1"))
-    fake.run.gate.hold("1")
-    with pytest.raises(OutageError) as raised:
-        fake.run.abandon(ValueError("a bug"))
-    assert raised.value is problem
-    assert fake.states == []
+@pytest.mark.parametrize("has_failed", [False, True])
+def test_a_stopped_run_ends_in_any_case(has_failed: bool) -> None:
+    """After the grace of a stop, requests that hang are left behind, and no STATE covers them.
 
-
-def test_a_stopped_run_ends_in_any_case() -> None:
-    """After the grace of a stop, requests that hang are left behind, and no STATE covers them."""
-    fake = FakeRun(deliver=None)
-    fake.run.take("orders", event("1"))
-    fake.run.gate.hold("{}")
-    start = fake.clock.now
-    fake.run.request_stop()
-    with pytest.raises(DeliveryError, match="still sending batches") as raised:
-        fake.run.finish()
-    assert 17.0 < fake.clock.now - start <= 19.0
-    fake.run.abandon(raised.value)
-    assert 17.0 < fake.clock.now - start <= 19.0
-    assert fake.states == []
-
-
-def test_what_is_known_of_batches_that_are_left_behind_is_counted() -> None:
-    """Parts of a batch may be delivered although the answer to another one does not come."""
-
-    class Hanging(FakeDelivery):
-        def close(self) -> None:
-            super().close()
-            if self.in_flight:
-                given = self.submitted[0]
-                self.finish(BatchResult(given, failure=DeliveryError("the end"), requests=3))
-
-    clock = FakeClock()
-    fake = FakeRun(parts={"clock": clock, "delivery": Hanging(clock)})
-    fake.run.take("orders", event("1"))
-    fake.run.request_stop()
-    with pytest.raises(DeliveryError, match="still sending batches") as raised:
-        fake.run.finish()
-    fake.run.abandon(raised.value)
-    assert fake.run.counts.requests == 3
-
-
-def test_a_stop_of_a_run_that_has_failed() -> None:
-    """What was read before a failure is delivered, but not for longer than a stop allows."""
+    This holds for a run that has failed, too: what was read before is delivered if it can be.
+    """
 
     def check_time(*_: object) -> None:
         assert fake.clock.now - start < 60.0
 
     fake = FakeRun(deliver=None, parts={"on_progress": check_time})
-    fake.run.take("orders", event("1"))
+    read(fake, "1")
+    fake.run.gate.hold("{}")
     start = fake.clock.now
     fake.run.request_stop()
-    with pytest.raises(DeliveryError, match="still sending batches"):
-        fake.run.abandon(StorageError("no space"))
-    assert fake.delivery.stopped[0] == 5.0
+    with pytest.raises(DeliveryError, match="still sending batches") as raised:
+        fake.run.abandon(StorageError("no space")) if has_failed else fake.run.finish()
     assert 17.0 < fake.clock.now - start <= 19.0
+    if not has_failed:
+        fake.run.abandon(raised.value)
+    assert 17.0 < fake.clock.now - start <= 19.0
+    assert (fake.delivery.stopped[0], fake.states) == (5.0, [])
 
 
 class LateDelivery(FakeDelivery):
-    """Delivery of which the batches come back only when it is closed."""
+    """Delivery of which a batch comes back only when it is closed, in part or as a whole."""
+
+    fails = False
 
     def close(self) -> None:
         super().close()
-        self.finish(deliver_all(self.submitted[0]))
+        given = self.submitted[0]
+        failed = BatchResult(given, failure=DeliveryError("the end"), requests=1)
+        self.finish(failed if self.fails else deliver_all(given))
 
 
-def test_a_stop_of_a_run_that_has_failed_counts_all_requests() -> None:
-    """What the closed delivery still knows is counted, although the stop is a second failure."""
+@pytest.mark.parametrize("has_failed", [False, True])
+def test_what_is_known_of_batches_that_are_left_behind_is_counted(has_failed: bool) -> None:
+    """Parts of a batch may be delivered although the answer to another one does not come.
+
+    They are counted as well if the stop is a second failure.
+    """
     clock = FakeClock()
-    fake = FakeRun(parts={"clock": clock, "delivery": LateDelivery(clock)})
-    fake.run.take("orders", event("1"))
+    delivery = LateDelivery(clock)
+    delivery.fails = not has_failed
+    fake = FakeRun(parts={"clock": clock, "delivery": delivery})
+    read(fake, "1")
     fake.run.request_stop()
-    with pytest.raises(DeliveryError, match="still sending batches"):
-        fake.run.abandon(StorageError("no space"))
-    assert (fake.run.counts.requests, fake.run.counts.of("orders").delivered) == (1, 1)
+    failure = StorageError("no space")
+    with pytest.raises(DeliveryError, match="still sending batches") as raised:
+        fake.run.abandon(failure) if has_failed else fake.run.finish()
+    if not has_failed:
+        fake.run.abandon(raised.value)
+    counts = fake.run.counts
+    assert (counts.requests, counts.of("orders").delivered) == (1, int(has_failed))
 
 
 def test_a_stopped_run_retries_for_a_while() -> None:
@@ -151,8 +129,7 @@ def test_a_stop_ends_the_wait_for_a_result() -> None:
 def test_a_batch_whose_hand_over_failed_is_not_lost() -> None:
     """A batch that waits for its turn while another one fails is sent when the run ends."""
     fake = FakeRun(deliver=None, size=1, failing="write")
-    fake.run.take("orders", event("1"))
-    fake.run.submit("orders")
+    send(fake, "1")
     fake.delivery.finish(refuse(fake.delivery.submitted[0], "1"))
     fake.run.take("orders", event("2"))
     with pytest.raises(StorageError) as raised:

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-from typing import Any
-
 import pytest
 
 from target_liveintent.reasons import NO_IDENTITY, REASONS
@@ -19,72 +17,45 @@ def found(
 
 
 @pytest.mark.parametrize(
-    ("events", "left_out", "is_idle"),
+    ("one", "idle"),
     [
-        (49, {"email_empty": 49}, False),
-        (50, {"email_empty": 50}, True),
-        (50, {"email_empty": 48}, False),
-        (50, {"email_empty": 49}, True),
-        (1_000, {"email_empty": 979}, False),
-        (1_000, {"email_empty": 980}, True),
-        (1_000, {"email": 980}, True),
-        (1_000, {"email": 480, "email_empty": 500}, True),
-        (1_000, {"value_empty": 1_000}, False),
-        (1_000, {}, False),
-    ],
-)
-def test_how_many_events_make_a_column_idle(
-    events: int, left_out: dict[str, int], is_idle: bool
-) -> None:
-    """At least 98 % of at least 50 events, empty and unusable ones together."""
-    assert found(events, **left_out).idle() == (["email"] if is_idle else [])
-
-
-@pytest.mark.parametrize(
-    ("mapped", "left_out", "idle"),
-    [
-        # Another of the three has a hash in most events.
-        ("email md5", {"email_empty": 100}, []),
-        ("email md5", {"email_empty": 100, "md5_empty": 50}, []),
-        ("email md5", {"email_empty": 100, "md5_empty": 51}, ["email"]),
-        ("md5 sha2", {"sha2_empty": 99}, []),
-        ("email md5 sha2", {"email_empty": 100, "md5_empty": 100, "sha2": 98}, "all"),
+        # At least 98 % of at least 50 events, empty and unusable ones together.
+        (found(49, email_empty=49), ""),
+        (found(50, email_empty=50), "email"),
+        (found(50, email_empty=48), ""),
+        (found(50, email_empty=49), "email"),
+        (found(1_000, email_empty=979), ""),
+        (found(1_000, email_empty=980), "email"),
+        (found(1_000, email=980), "email"),
+        (found(1_000, email=480, email_empty=500), "email"),
+        (found(1_000, value_empty=1_000), ""),
+        (found(1_000), ""),
+        # A column that is only empty is no mistake where another one stands in for it.
+        (found(100, 0, "email md5", email_empty=100), ""),
+        (found(100, 0, "email md5", email_empty=100, md5_empty=50), ""),
+        (found(100, 0, "email md5", email_empty=100, md5_empty=51), "email"),
+        (found(100, 0, "md5 sha2", sha2_empty=99), ""),
+        (
+            found(100, 0, "email md5 sha2", email_empty=100, md5_empty=100, sha2=98),
+            "email md5 sha2",
+        ),
         # What it has is no address, as in a column of names.
-        ("email md5", {"email": 100}, ["email"]),
-        ("email md5", {"email": 60, "email_empty": 40}, ["email"]),
-        # A decision ID is no e-mail.
-        ("email decision_id", {"email_empty": 100}, ["email"]),
+        (found(100, 0, "email md5", email=100), "email"),
+        (found(100, 0, "email md5", email=60, email_empty=40), "email"),
+        # Few buyers come from an ad, so an empty decision ID, which is no e-mail, is a mistake only
+        # where nobody is identified.
+        (found(100, 0, "email decision_id", email_empty=100), "email"),
+        (found(100, 0, "decision_id", decision_id_empty=100), ""),
+        (found(100, 60, "email decision_id", decision_id_empty=100), ""),
+        (found(100, 98, "email decision_id", decision_id_empty=100), "decision_id"),
+        (found(100, 98, "decision_id", decision_id_empty=100), "decision_id"),
+        (found(100, 98, "decision_id", decision_id_empty=97), ""),
+        (found(100, 0, "decision_id", decision_id=98), "decision_id"),
     ],
 )
-def test_columns_beside_others(mapped: str, left_out: dict[str, int], idle: Any) -> None:
-    """A column that is only empty is no mistake where another one stands in for it."""
-    wanted = mapped.split() if idle == "all" else idle
-    assert found(100, 0, mapped, **left_out).idle() == wanted
-
-
-@pytest.mark.parametrize(
-    ("unidentified", "left_out", "is_idle"),
-    [
-        (0, {"decision_id_empty": 100}, False),
-        (60, {"decision_id_empty": 100}, False),
-        (98, {"decision_id_empty": 100}, True),
-        (0, {"decision_id": 98}, True),
-        (98, {"decision_id_empty": 97}, False),
-    ],
-)
-def test_decision_ids_are_rare(unidentified: int, left_out: dict[str, int], is_idle: bool) -> None:
-    """Few buyers come from an ad, so an empty column is one mistake of a stream without anybody."""
-    for mapped in ("decision_id", "email decision_id"):
-        idle = found(100, unidentified, mapped, **left_out).idle()
-        assert idle == (["decision_id"] if is_idle else [])
-
-
-def test_what_counts_as_both() -> None:
-    """An empty decision ID beside a page's that cannot be used is one event."""
-    (said,) = found(100, 100, "decision_id", decision_id=60, decision_id_empty=100).idle_columns()
-    assert said.startswith(
-        "in 100 of 100 events, the column decision_id did not identify a person (40 empty, 60 "
-    )
+def test_columns_that_identify_nobody(one: Identification, idle: str) -> None:
+    """A column that gave nothing in nearly all of many events is probably a mistake."""
+    assert one.idle() == idle.split()
 
 
 def test_the_warning() -> None:
@@ -95,6 +66,10 @@ def test_the_warning() -> None:
         " Check what is mapped to email"
     )
     assert list(found(500, email=400).idle_columns()) == []
+    # An empty decision ID beside a page's that cannot be used is one event.
+    (said,) = found(100, 100, "decision_id", decision_id=60, decision_id_empty=100).idle_columns()
+    assert "in 100 of 100 events, the column decision_id" in said
+    assert "(40 empty, 60 unusable)" in said
 
 
 # What to do about `no_identity`
@@ -150,14 +125,10 @@ def test_advice_for_several_streams() -> None:
     assert what_to_do("no_identity", [with_pages, complete], replay=False) == WITH_PAGES
 
 
-@pytest.mark.parametrize("reason", sorted(REASONS.keys() - {"no_identity"}))
-def test_advice_on_other_reasons(reason: str) -> None:
-    """It depends on nothing."""
-    assert what_to_do(reason, [found(20, 20, "")], replay=False) == REASONS[reason].meaning
-
-
 @pytest.mark.parametrize("reason", sorted(REASONS))
-def test_advice_in_a_replay(reason: str) -> None:
-    """No map applies to dead letters, so none is blamed."""
-    said = what_to_do(reason, [found(20, 20, "")], replay=True)
-    assert said == REASONS[reason].advice(replay=True)
+def test_advice_on_any_reason(reason: str) -> None:
+    """It depends on nothing but the reason; in a replay no map is blamed, as none applies."""
+    given = [found(20, 20, "")]
+    if reason != "no_identity":
+        assert what_to_do(reason, given, replay=False) == REASONS[reason].meaning
+    assert what_to_do(reason, given, replay=True) == REASONS[reason].advice(replay=True)

@@ -6,13 +6,14 @@ from typing import TYPE_CHECKING
 
 import msgspec
 import pytest
-from fakes import FakeLedger, FakeRun, deliver_all, event
+from fakes import FakeLedger, FakeRun, deliver_all, event, read, send
+
+from target_liveintent.errors import DeliveryError, StorageError
+from target_liveintent.run.elsewhere import Elsewhere
 
 if TYPE_CHECKING:
     from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-from target_liveintent.errors import DeliveryError, StorageError
-from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.elsewhere import Elsewhere
+    from target_liveintent.run.counts import RunCounts
 
 
 def submitted(fake: FakeRun) -> list[list[str]]:
@@ -28,24 +29,17 @@ def with_ledger(*known: str, **changes: int) -> tuple[FakeRun, FakeLedger]:
 
 
 def test_a_full_batch_is_handed_over() -> None:
-    """A batch goes as soon as it has `batch_size_rows` events, each stream's for itself."""
+    """A batch goes as soon as it has `batch_size_rows` events, or when its stream is asked for."""
     fake = FakeRun(batch_size_rows=2)
-    for stream, name in (("a", "1"), ("b", "2"), ("a", "3"), ("a", "4")):
+    for stream, name in (("a", "1"), ("b", "2"), ("a", "3"), ("a", "4"), ("c", "5")):
         fake.run.take(stream, event(name))
     assert submitted(fake) == [["1", "3"]]
     assert [(batch.stream, batch.number) for batch in fake.delivery.submitted] == [("a", 0)]
-    fake.run.finish()
-    assert submitted(fake) == [["1", "3"], ["2"], ["4"]]
-
-
-def test_a_stream_is_handed_over_when_asked() -> None:
-    """Only the batch of the stream that is asked for goes."""
-    fake = FakeRun()
-    fake.run.take("a", event("1"))
-    fake.run.take("b", event("2"))
     fake.run.submit("b")
-    fake.run.submit("c")
-    assert submitted(fake) == [["2"]]
+    fake.run.submit("d")
+    assert submitted(fake) == [["1", "3"], ["2"]]
+    fake.run.finish()
+    assert submitted(fake) == [["1", "3"], ["2"], ["4"], ["5"]]
 
 
 def test_a_full_delivery_is_waited_for() -> None:
@@ -59,54 +53,40 @@ def test_a_full_delivery_is_waited_for() -> None:
 
     fake = FakeRun(deliver=None, size=1, parts={"on_progress": show})
     start = fake.clock.now
-    fake.run.take("a", event("1"))
-    fake.run.submit("a")
-    fake.run.take("a", event("2"))
-    fake.run.submit("a")
+    send(fake, "1")
+    send(fake, "2")
     assert submitted(fake) == [["1"], ["2"]]
     assert shown == [1, 1, 1, 0]
     assert fake.clock.now == start + 3
 
 
-def test_what_the_ledger_knows_is_not_sent() -> None:
-    """Events that were delivered before are dropped, and the others are sent."""
-    fake, ledger = with_ledger("2")
-    for name in "123":
-        fake.run.take("orders", event(name))
+@pytest.mark.parametrize(
+    ("known", "names", "sent", "already_sent"),
+    [
+        ("2", "123", ["13"], 1),
+        # A batch of which nothing is left to send is finished.
+        ("12", "12", [], 2),
+        # The second of two equal events waits until the first is delivered, and is not sent then.
+        ("", "1121", ["12"], 2),
+    ],
+)
+def test_what_the_ledger_knows_is_not_sent(
+    known: str, names: str, sent: list[str], already_sent: int
+) -> None:
+    """Events that were delivered before are dropped, the others are sent, and STATE goes out."""
+    fake, ledger = with_ledger(*known)
+    read(fake, *names)
     fake.run.gate.hold("1")
     fake.run.finish()
-    assert submitted(fake) == [["1", "3"]]
-    assert fake.run.counts.of("orders").dropped == {"already_sent": 1}
-    assert (ledger.confirmed, fake.states) == (["1", "3"], ["1"])
-
-
-def test_a_batch_that_the_ledger_knows_whole() -> None:
-    """A batch of which nothing is left to send is finished, and its STATE goes out."""
-    fake, _ = with_ledger("1", "2")
-    for name in "12":
-        fake.run.take("orders", event(name))
-    fake.run.gate.hold("1")
-    fake.run.finish()
-    assert (submitted(fake), fake.states) == ([], ["1"])
-
-
-def test_an_event_that_is_on_its_way_already() -> None:
-    """The second of two equal events waits until the first is delivered, and is not sent then."""
-    fake, _ = with_ledger()
-    for name in "1121":
-        fake.run.take("orders", event(name))
-    fake.run.gate.hold("1")
-    fake.run.finish()
-    assert submitted(fake) == [["1", "2"]]
-    assert fake.run.counts.of("orders").dropped == {"already_sent": 2}
-    assert fake.states == ["1"]
+    assert submitted(fake) == [[*batch] for batch in sent]
+    assert fake.run.counts.of("orders").dropped == {"already_sent": already_sent}
+    assert (ledger.confirmed, fake.states) == ([*"".join(sent)], ["1"])
 
 
 def test_the_first_of_equal_events_goes_first() -> None:
     """Equal events that fill a batch wait until the batch with the first of them was sent."""
     fake, _ = with_ledger(batch_size_rows=3)
-    for name in "12111":
-        fake.run.take("orders", event(name))
+    read(fake, *"12111")
     assert submitted(fake) == [["1", "2"]]
     fake.run.finish()
     assert fake.run.counts.of("orders").dropped == {"already_sent": 3}
@@ -126,7 +106,7 @@ def test_an_event_whose_first_was_not_delivered() -> None:
     fake, _ = with_ledger()
     fake.delivery.deliver = deliver
     for _ in range(4):
-        fake.run.take("orders", event("1"))
+        read(fake, "1")
     fake.run.finish()
     assert submitted(fake) == [["1"], ["1"], ["1"]]
     counts = fake.run.counts.of("orders")
@@ -147,28 +127,25 @@ def test_two_maps_that_make_the_same_event(size: int) -> None:
 
 
 def test_events_that_come_again() -> None:
-    """No copy is what the same map makes twice, another one made earlier, or for another pixel."""
+    """No copy is what the same map makes twice, another one made earlier, or for another pixel.
+
+    Without a ledger both events are sent, so nothing is said of one that is not.
+    """
     fake, _ = with_ledger()
     for stream, name in (("orders", "1"), ("orders", "1"), ("orders", "2"), ("leads", "1")):
         fake.run.take(stream, event(name))
     fake.run.take("orders", msgspec.structs.replace(event("1"), pixel_id=2))
-    assert fake.run.counts.copies == {}
-
-
-def test_copies_without_a_ledger() -> None:
-    """Both events are sent then, so nothing is said of one that is not."""
-    fake = FakeRun()
+    without = FakeRun()
     for stream in ("orders", "leads"):
-        fake.run.take(stream, event("1"))
-    assert fake.run.counts.copies == {}
+        without.run.take(stream, event("1"))
+    assert (fake.run.counts.copies, without.run.counts.copies) == ({}, {})
 
 
 @pytest.mark.parametrize("size", [1, 2, 100])
 def test_the_limit_counts_what_is_sent(size: int) -> None:
     """What the ledger skips makes room for others below the limit."""
     fake, _ = with_ledger("1", "2", limit=2, batch_size_rows=size)
-    for name in "12345":
-        fake.run.take("orders", event(name))
+    read(fake, *"12345")
     fake.run.finish()
     assert [name for names in submitted(fake) for name in names] == ["3", "4"]
     assert fake.run.limit_reached
@@ -224,11 +201,9 @@ def test_what_another_run_has_claimed_is_waited_for() -> None:
     """It is asked about once a second, and no STATE passes it; then it is sent, if it must be."""
     fake, ledger = with_ledger(batch_size_rows=2)
     ledger.others = {"1": "run-2", "2": "run-2"}
-    for name in "12":
-        fake.run.take("orders", event(name))
+    read(fake, *"12")
     fake.run.gate.hold("1")
-    for name in "34":
-        fake.run.take("orders", event(name))
+    read(fake, *"34")
     fake.run.gate.hold("2")
     start = fake.clock.now
     fake.tick()
@@ -258,7 +233,7 @@ def test_the_end_waits_for_another_run() -> None:
             ledger.others = {}
 
     ledger.on_claim = ask
-    fake.run.take("orders", event("1"))
+    read(fake, "1")
     fake.run.gate.hold("1")
     start = fake.clock.now
     fake.run.finish()
@@ -270,7 +245,7 @@ def test_a_stopped_run_does_not_wait_for_another_one() -> None:
     """After some seconds it ends, and STATE stands before what waits."""
     fake, ledger = with_ledger(batch_size_rows=1)
     ledger.others = {"2": "run-2"}
-    fake.run.take("orders", event("1"))
+    read(fake, "1")
     fake.run.gate.hold("1")
     fake.run.take("orders", event("2"))
     fake.run.gate.hold("2")
@@ -290,7 +265,7 @@ def test_too_many_repeats_are_not_read_on() -> None:
     """While many batches wait for equal events, nothing more is read."""
     fake, _ = with_ledger(batch_size_rows=1)
     fake.delivery.deliver = None
-    fake.run.take("orders", event("1"))
+    read(fake, "1")
     held = fake.delivery.submitted[0]
     progress: list[int] = []
 
@@ -301,7 +276,7 @@ def test_too_many_repeats_are_not_read_on() -> None:
 
     fake.run._parts = fake.run._parts._replace(on_progress=deliver)  # noqa: SLF001
     for _ in range(200):
-        fake.run.take("orders", event("1"))
+        read(fake, "1")
     assert fake.run.counts.of("orders").dropped["already_sent"] > 64
 
 

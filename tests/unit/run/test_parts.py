@@ -4,7 +4,7 @@ from __future__ import annotations
 
 import threading
 import time
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import LOGGER, event, settings
@@ -17,6 +17,15 @@ from target_liveintent.run.run import Run
 
 if TYPE_CHECKING:
     from pathlib import Path
+
+    from target_liveintent.storage import EventLedger
+
+
+def ledger_of(**changes: Any) -> EventLedger:
+    """Return the ledger of a run."""
+    ledger = parts_of(settings(**changes), LOGGER, run_id="run-1").ledger
+    assert ledger is not None
+    return ledger
 
 
 def test_the_usual_parts(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
@@ -47,9 +56,8 @@ def test_all_parts(tmp_path: Path) -> None:
 
 def test_the_ledger_is_off(tmp_path: Path) -> None:
     """There is none, wherever it would be."""
-    assert parts_of(settings(ledger=False), LOGGER, run_id="run-1").ledger is None
-    path = str(tmp_path / "ledger")
-    assert parts_of(settings(ledger=False, ledger_path=path), LOGGER, run_id="run-1").ledger is None
+    for given in ({}, {"ledger_path": str(tmp_path / "ledger")}):
+        assert parts_of(settings(ledger=False, **given), LOGGER, run_id="run-1").ledger is None
     assert list(tmp_path.iterdir()) == []
 
 
@@ -57,20 +65,17 @@ def test_whose_the_ledger_is(tmp_path: Path) -> None:
     """An account is a customer ID at a host, whatever the port and the path of the URL."""
     given = {"ledger": True, "ledger_path": str(tmp_path / "ledger")}
     sent = [event("1", time.time() + 1_000)]
-    one = parts_of(settings(api_url="http://127.0.0.1:9", **given), LOGGER, run_id="run-1").ledger
-    assert one is not None
-    one.claim({0: sent})
-    one.end(0, sent)
-    one.close()
     for url, is_new in (
+        ("http://127.0.0.1:9", True),
         ("http://127.0.0.1:8086/v2", False),
         ("http://localhost:9", True),
         ("https://api.example.com", True),
     ):
-        other = parts_of(settings(api_url=url, **given), LOGGER, run_id="run-1").ledger
-        assert other is not None
-        assert other.claim({0: sent})[0].mine == sent[: int(is_new)]
-        other.close()
+        ledger = ledger_of(api_url=url, **given)
+        assert ledger.claim({0: sent})[0].mine == sent[: int(is_new)]
+        if is_new:
+            ledger.end(0, sent)
+        ledger.close()
 
 
 def test_a_default_ledger_that_cannot_be_used(
@@ -79,9 +84,7 @@ def test_a_default_ledger_that_cannot_be_used(
     """It is a warning; a run can do without what nobody has asked for."""
     monkeypatch.chdir(tmp_path)
     (tmp_path / "liveintent-ledger.sqlite").mkdir()
-    ledger = parts_of(settings(ledger=True), LOGGER, run_id="run-1").ledger
-    assert ledger is not None
-    assert ledger.claim({0: [event("1")]})[0].mine == [event("1")]
+    assert ledger_of(ledger=True).claim({0: [event("1")]})[0].mine == [event("1")]
     (record,) = caplog.records
     assert (record.levelname, "continues without a ledger" in record.message) == ("WARNING", True)
 

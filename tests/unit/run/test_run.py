@@ -6,16 +6,20 @@ import itertools
 import json
 from typing import TYPE_CHECKING, Any
 
-import msgspec
 import pytest
-from fakes import FakeLedger, FakeRun, deliver_all, event, refuse, reject, rejection
+from fakes import FakeLedger, FakeRun, deliver_all, event, read, refuse, reject, rejection, send
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.errors import InputError, TooManyRejectedError
 
 if TYPE_CHECKING:
-    from target_liveintent.delivery.model import Batch, BatchResult
+    from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+
+
+def letters(fake: FakeRun) -> list[dict[str, Any]]:
+    """Return the records of the dead letters that were written."""
+    return [json.loads(line)["record"] for line in fake.dead_letters.written]
+
 
 # The outcome of each record
 
@@ -27,43 +31,35 @@ def test_each_record_has_one_outcome() -> None:
         fake.run.counts.of("orders").read += 1
         fake.run.take("orders", result)
     fake.run.gate.hold("1")
+    start = fake.clock.now
     fake.run.finish()
+    assert fake.clock.now == start  # There is nothing to wait for.
     counts = fake.run.counts.of("orders")
     assert (counts.delivered, counts.filtered, counts.unsettled) == (1, 1, 0)
     assert counts.rejected == {"missing_event_time": 1, "refused_by_api": 1}
     assert counts.dropped == {"no_consent": 1}
-    assert [json.loads(line)["record"]["event_id"] for line in fake.dead_letters.written] == [
-        "3",
-        "2",
-    ]
+    assert [letter["event_id"] for letter in letters(fake)] == ["3", "2"]
     assert (fake.run.counts.requests, fake.states) == (3, ["1"])
-    assert fake.delivery.closed
+    # Delivery knew that nothing more comes before the run waited for its results.
+    assert (fake.delivery.drained, fake.delivery.closed) == (1, True)
 
 
-def test_requests_and_retries_are_counted() -> None:
-    """The requests of all batches are counted, and how many of them were retries."""
+@pytest.mark.parametrize("reason", ["unconfirmed", "other_account"])
+def test_a_dead_letter_that_is_carried_over(reason: str) -> None:
+    """A dead letter that a replay does not send is written again and counted.
 
-    def deliver(given: Batch) -> BatchResult:
-        return msgspec.structs.replace(deliver_all(given), requests=3, retries=2)
-
-    fake = FakeRun(deliver=deliver)
-    for name in ("1", "2"):
-        fake.run.take("orders", event(name))
-        fake.run.submit("orders")
-    fake.run.finish()
-    assert (fake.run.counts.requests, fake.run.counts.retries) == (6, 4)
-
-
-def test_a_dead_letter_that_is_carried_over() -> None:
-    """A dead letter that a replay does not send is written again and counted."""
+    One of another account is counted by the account's name as well.
+    """
     fake = FakeRun()
     fake.run.counts.of("letters").read += 1
-    fake.run.carry_over("letters", {"event_id": "7", "reason": "unconfirmed"}, "unconfirmed")
+    account = {"customer_id": "b-9z9z", "api_host": "api.example.com", "pixel_id": 7}
+    kept = {"event_id": "7", "reason": "unconfirmed", "written_for": account}
+    fake.run.carry_over("letters", kept, reason)
     fake.run.finish()
-    assert fake.run.counts.of("letters").not_replayed == {"unconfirmed": 1}
-    (line,) = fake.dead_letters.written
-    kept = {"event_id": "7", "reason": "unconfirmed", "run_id": fake.run.run_id}
-    assert json.loads(line)["record"] == kept
+    assert fake.run.counts.of("letters").not_replayed == {reason: 1}
+    others = {"b-9z9z at api.example.com, pixel 7": 1} if reason == "other_account" else {}
+    assert fake.run.counts.other_accounts == others
+    assert letters(fake) == [{**kept, "run_id": fake.run.run_id}]
 
 
 @pytest.mark.parametrize(
@@ -77,29 +73,26 @@ def test_a_dead_letter_that_is_carried_over() -> None:
             Rejection("orders", "7", "no_identity", None, {}),
             "no_identity, and the run ends because on_rejection is 'fail'. The record has no",
         ),
+        # No map applies to dead letters.
+        (Rejection(DEAD_LETTERS, "1", "missing_event_time", None, {}), "Load the row again with"),
     ],
+    ids=["detail", "no-detail", "replay"],
 )
 def test_a_rejection_that_ends_the_run(given: Rejection, words: str) -> None:
     """With `on_rejection: fail`, the message names reason, column, detail and event."""
     fake = FakeRun(on_rejection="fail")
     with pytest.raises(TooManyRejectedError) as raised:
-        fake.run.take("orders", given)
+        fake.run.take(given.stream, given)
     assert words in str(raised.value)
+    assert given.stream != DEAD_LETTERS or " map" not in str(raised.value).lower()
     assert fake.dead_letters.written == []
-    assert fake.run.counts.of("orders").rejected.total() == 0
-
-
-def test_what_is_dropped_does_not_end_a_run() -> None:
-    """Also with `on_rejection: fail`, a record without consent is only dropped."""
-    fake = FakeRun(on_rejection="fail")
-    fake.run.take("orders", rejection("1", "no_consent"))
-    assert fake.run.counts.of("orders").dropped == {"no_consent": 1}
+    assert fake.run.counts.of(given.stream).rejected.total() == 0
 
 
 def test_a_refusal_after_the_end() -> None:
     """Once a rejection has ended the run, what the API refuses has no outcome."""
     fake = FakeRun(deliver=lambda given: refuse(given, "1"), on_rejection="fail")
-    fake.run.take("orders", event("1"))
+    read(fake, "1")
     fake.run.gate.hold("1")
     with pytest.raises(TooManyRejectedError) as raised:
         fake.run.take("orders", rejection("2"))
@@ -118,18 +111,6 @@ def test_a_dry_run_writes_nothing() -> None:
     assert fake.run.counts.of("orders").rejected.total() == 1
 
 
-def test_a_dead_letter_of_another_account_is_named() -> None:
-    """A dead letter that is left to another account is counted by the account's name."""
-    fake = FakeRun()
-    named = {"customer_id": "b-9z9z", "api_host": "api.example.com", "pixel_id": 7}
-    fake.run.carry_over("letters", {"event_id": "1", "written_for": named}, "other_account")
-    assert fake.run.counts.of("letters").not_replayed == {"other_account": 1}
-    assert fake.run.counts.other_accounts == {"b-9z9z at api.example.com, pixel 7": 1}
-    (line,) = fake.dead_letters.written
-    kept = {"event_id": "1", "written_for": named, "run_id": fake.run.run_id}
-    assert json.loads(line)["record"] == kept
-
-
 @pytest.mark.parametrize(("stream", "dropped"), [(DEAD_LETTERS, True), ("orders", False)])
 def test_a_window_that_closes_while_the_run_waits(stream: str, dropped: bool) -> None:
     """In a replay, the event is dropped as expired: it has had its dead letter."""
@@ -141,70 +122,33 @@ def test_a_window_that_closes_while_the_run_waits(stream: str, dropped: bool) ->
     assert len(fake.dead_letters.written) == counts.rejected.total()
 
 
-def test_a_rejection_that_ends_a_replay() -> None:
-    """The message does not speak of maps, which do not apply to dead letters."""
-    fake = FakeRun(on_rejection="fail")
-    with pytest.raises(TooManyRejectedError) as raised:
-        fake.run.take(DEAD_LETTERS, rejection("1", "missing_event_time"))
-    assert "load the row again with the tap" in str(raised.value).lower()
-    assert " map" not in str(raised.value).lower()
-
-
-# The end
-
-
-def test_the_last_state_is_judged_like_the_end() -> None:
-    """A STATE that is due at the end is not written if the run fails for its dead letters."""
-    fake = FakeRun()
-    reject(fake, 120)
-    fake.run.gate.hold("1")
-    with pytest.raises(TooManyRejectedError, match="120 of 120"):
-        fake.run.finish()
-    assert fake.states == []
-
-
-def test_delivery_knows_the_end_of_the_input() -> None:
-    """Delivery is told that nothing more comes before the run waits for its results."""
-    fake = FakeRun()
-    fake.run.take("orders", event("1"))
-    fake.run.finish()
-    assert fake.delivery.drained == 1
+# What delivery counts
 
 
 def test_what_delivery_counts() -> None:
-    """The summary shows what the results of batches say, and a warning of unproven refusals."""
+    """The summary has the sums of all batches; warnings say what the API refused.
+
+    The size that fits is half of the smallest request that was refused.
+    """
 
     def deliver(given: Batch) -> BatchResult:
         result = refuse(given, "1")
-        result.throttled, result.retries, result.unproven = 2, 1, 1
-        return result
-
-    fake = FakeRun(deliver=deliver)
-    fake.run.take("orders", event("1"))
-    fake.run.finish()
-    counts = fake.run.counts
-    assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (3, 1, 2, 1)
-    assert "3 requests, 1 retries, 2 throttled" in list(counts.lines())[-1]
-    *_, warning = counts.warnings()
-    assert warning.startswith("the API refused 1 event at the end of the input, or before a pause")
-
-
-def test_sizes_that_were_refused() -> None:
-    """The warning says how many events a request may hold, by the smallest that was refused."""
-
-    def deliver(given: Batch) -> BatchResult:
-        result = deliver_all(given)
+        result.throttled, result.retries = 2, 1
+        result.unproven = len(result.undelivered)
         result.too_large = [100, 50] if given.number == 0 else [100]
         return result
 
     fake = FakeRun(deliver=deliver)
-    for name in ("1", "2"):
-        fake.run.take("orders", event(name))
-        fake.run.submit("orders")
+    send(fake, "1")
+    send(fake, "2")
     fake.run.finish()
-    (warning,) = fake.run.counts.warnings()
-    assert warning.startswith("the API refused 3 requests as too large (HTTP 413)")
-    assert "Set batch_size_rows to 25," in warning
+    counts = fake.run.counts
+    assert (counts.requests, counts.retries, counts.throttled, counts.unproven) == (6, 2, 4, 1)
+    assert "6 requests, 2 retries, 4 throttled" in list(counts.lines())[-1]
+    *_, unproven, too_large = counts.warnings()
+    assert unproven.startswith("the API refused 1 event at the end of the input, or before a pause")
+    assert too_large.startswith("the API refused 3 requests as too large (HTTP 413)")
+    assert "Set batch_size_rows to 25," in too_large
 
 
 # What is due
@@ -213,7 +157,7 @@ def test_sizes_that_were_refused() -> None:
 def test_time_lets_a_batch_go() -> None:
     """A batch that does not fill is sent `flush_interval_seconds` after it was opened."""
     fake = FakeRun(flush_interval_seconds=10)
-    fake.run.take("orders", event("1"))
+    read(fake, "1")
     for _ in range(9):
         fake.tick()
     assert fake.delivery.submitted == []
@@ -229,13 +173,12 @@ def test_progress_is_shown_once_a_second() -> None:
         shown.append((counts.total.read, status.batches))
 
     fake = FakeRun(deliver=None, parts={"on_progress": show})
-    fake.run.take("orders", event("1"))
-    fake.run.submit("orders")
-    for read in range(1, 41):
-        fake.run.counts.of("orders").read = read
+    send(fake, "1")
+    for count in range(1, 41):
+        fake.run.counts.of("orders").read = count
         fake.clock.now += 0.125
         fake.run.tick()
-    assert shown == [(read, 1) for read in (1, 9, 17, 25, 33)]
+    assert shown == [(count, 1) for count in (1, 9, 17, 25, 33)]
 
 
 # Until something is delivered
@@ -249,9 +192,7 @@ def test_state_waits_for_a_first_delivery() -> None:
     fake.run.gate.hold("2")
     fake.tick()
     assert fake.states == ["1"]
-    fake.run.counts.of("orders").read += 1
-    fake.run.take("orders", event("1"))
-    fake.run.submit("orders")
+    send(fake, "1")
     fake.run.gate.hold("3")
     fake.tick()
     assert fake.states == ["1"]
@@ -278,9 +219,7 @@ def test_state_waits_after_a_refusal() -> None:
     """What the API refuses holds STATE back too, until it accepts something."""
     fake = FakeRun(deliver=lambda given: refuse(given, "1"))
     for name, states in (("1", []), ("2", ["2"])):
-        fake.run.counts.of("orders").read += 1
-        fake.run.take("orders", event(name))
-        fake.run.submit("orders")
+        send(fake, name)
         fake.run.gate.hold(name)
         fake.tick()
         assert fake.states == states
@@ -293,8 +232,7 @@ def test_what_was_sent_already_lets_state_go() -> None:
     fake.run.gate.hold("1")
     fake.tick()
     assert fake.states == []
-    fake.run.take("orders", event("1"))
-    fake.run.submit("orders")
+    send(fake, "1")
     fake.run.gate.hold("2")
     fake.tick()
     assert fake.states == ["2"]
@@ -328,9 +266,7 @@ def test_the_end_is_judged_when_all_is_settled() -> None:
     fake = FakeRun(deliver=None, parts={"on_progress": deliver_late})
     reject(fake, 10)
     fake.run.gate.hold("1")
-    fake.run.counts.of("orders").read += 1
-    fake.run.take("orders", event("1"))
-    fake.run.submit("orders")
+    send(fake, "1")
     fake.run.gate.hold("2")
     fake.run.finish()
     assert next(looks) > 3

@@ -6,72 +6,11 @@ import gc
 import weakref
 
 import pytest
-from hypothesis import given, settings
+from hypothesis import settings
 from hypothesis import strategies as st
+from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
 from target_liveintent.run.state_gate import Closed, StateGate
-
-
-def test_nothing_held_nothing_due() -> None:
-    """Without a STATE from the tap none is written."""
-    gate = StateGate()
-    assert gate.due() is None
-    gate.finish_batch(gate.open_batch())
-    assert gate.due() is None
-
-
-def test_a_state_with_nothing_before_it() -> None:
-    """With no batch open a STATE may be written at once, and only once."""
-    gate = StateGate()
-    gate.hold("a")
-    assert gate.due() == "a"
-    assert gate.due() is None
-
-
-def test_a_state_waits_for_the_batches_before_it() -> None:
-    """An open batch holds back every STATE that came after it was opened."""
-    gate = StateGate()
-    batch = gate.open_batch()
-    gate.hold("a")
-    assert gate.due() is None
-    gate.finish_batch(batch)
-    assert gate.due() == "a"
-
-
-def test_a_state_does_not_wait_for_batches_after_it() -> None:
-    """What was read after a STATE does not hold it back."""
-    gate = StateGate()
-    first = gate.open_batch()
-    gate.hold("a")
-    second = gate.open_batch()
-    gate.hold("b")
-    gate.finish_batch(first)
-    assert gate.due() == "a"
-    assert gate.due() is None
-    gate.finish_batch(second)
-    assert gate.due() == "b"
-
-
-def test_batches_that_finish_out_of_order() -> None:
-    """A later batch that finishes first lets nothing out that an earlier one holds."""
-    gate = StateGate()
-    first, second = gate.open_batch(), gate.open_batch()
-    gate.hold("a")
-    gate.finish_batch(second)
-    assert gate.due() is None
-    gate.finish_batch(first)
-    assert gate.due() == "a"
-
-
-def test_only_the_newest_is_written() -> None:
-    """Older ones that may be written as well say nothing new."""
-    gate = StateGate()
-    batch = gate.open_batch()
-    for state in ("a", "b", "c"):
-        gate.hold(state)
-    gate.finish_batch(batch)
-    assert gate.due() == "c"
-    assert gate.due() is None
 
 
 def test_a_state_that_a_newer_one_replaces_is_not_kept() -> None:
@@ -105,46 +44,6 @@ def test_the_same_state_again_says_nothing() -> None:
     assert gate.due() is None
 
 
-def test_an_older_state_is_never_written_after_a_newer_one() -> None:
-    """STATE only goes forward."""
-    gate = StateGate()
-    first = gate.open_batch()
-    gate.hold("a")
-    second = gate.open_batch()
-    gate.hold("b")
-    gate.finish_batch(second)
-    gate.finish_batch(first)
-    assert gate.due() == "b"
-    assert gate.due() is None
-
-
-@pytest.mark.parametrize("reason", Closed)
-def test_a_closed_gate(reason: Closed) -> None:
-    """While there is a reason, nothing is due; when it is taken back, the newest STATE is."""
-    gate = StateGate()
-    gate.hold("a")
-    gate.close(reason)
-    assert gate.due() is None
-    gate.finish_batch(gate.open_batch())
-    gate.hold("b")
-    assert gate.due() is None
-    gate.reopen(reason)
-    assert gate.due() == "b"
-
-
-def test_each_reason_is_taken_back_for_itself() -> None:
-    """The gate is open only when there is no reason at all."""
-    gate = StateGate()
-    gate.hold("a")
-    gate.close(Closed.TRIAL_RUN)
-    gate.close(Closed.NO_STREAM_GIVES_EVENTS)
-    gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)
-    gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)
-    assert gate.due() is None
-    gate.reopen(Closed.TRIAL_RUN)
-    assert gate.due() == "a"
-
-
 def test_a_write_that_fails_closes_the_gate() -> None:
     """A write that succeeds changes nothing; one that fails closes the gate for good."""
     gate = StateGate()
@@ -160,65 +59,6 @@ def test_a_write_that_fails_closes_the_gate() -> None:
     assert gate.due() is None
 
 
-steps = st.lists(
-    st.tuples(st.sampled_from(["open", "finish", "state", "due"]), st.integers(0, 50)), max_size=40
-)
-
-
-@settings(max_examples=300)
-@given(steps)
-def test_against_a_model(sequence: list[tuple[str, int]]) -> None:
-    """In any order of events: never too early, never backwards, and at the end the last one."""
-    gate = StateGate()
-    unfinished: list[int] = []
-    held: list[tuple[str, frozenset[int]]] = []  # each STATE with the batches it waits for
-    written = -1
-
-    def look() -> None:
-        nonlocal written
-        state = gate.due()
-        true = [n for n, (_, waits) in enumerate(held) if waits.isdisjoint(unfinished)]
-        if state is not None:
-            assert int(state) in true
-            assert int(state) > written
-            written = int(state)
-        assert not [n for n in true if n > written]
-
-    for kind, choice in sequence:
-        if kind == "open":
-            unfinished.append(gate.open_batch())
-        elif kind == "finish" and unfinished:
-            gate.finish_batch(unfinished.pop(choice % len(unfinished)))
-        elif kind == "state":
-            gate.hold(str(len(held)))
-            held.append((str(len(held)), frozenset(unfinished)))
-        elif kind == "due":
-            look()
-    while unfinished:
-        gate.finish_batch(unfinished.pop())
-    look()
-    assert written == len(held) - 1
-
-
-# Rejected records while nothing is delivered
-
-
-def test_no_state_passes_a_rejected_record() -> None:
-    """A STATE before it may be written, one after it waits, whatever is finished meanwhile."""
-    gate = StateGate()
-    batch = gate.open_batch()
-    gate.hold("a")
-    gate.withhold()
-    gate.hold("b")
-    gate.withhold()
-    gate.hold("c")
-    gate.finish_batch(batch)
-    assert (gate.due(), gate.withholds) == ("a", True)
-    assert gate.due() is None
-    gate.release()
-    assert (gate.due(), gate.withholds) == ("c", False)
-
-
 def test_no_state_passes_a_rejected_batch() -> None:
     """A batch that ends in dead letters holds STATE back like a rejected record."""
     gate = StateGate()
@@ -231,23 +71,95 @@ def test_no_state_passes_a_rejected_batch() -> None:
     assert gate.due() == "a"
 
 
-def test_a_release_is_for_good() -> None:
-    """Once something is delivered, rejected records hold nothing back."""
-    gate = StateGate()
-    gate.release()
-    gate.withhold()
-    gate.finish_batch(gate.open_batch(), rejected=True)
-    gate.hold("a")
-    assert (gate.due(), gate.withholds) == ("a", False)
+class AnyOrder(RuleBasedStateMachine):
+    """A gate beside the plainest way to say what it must do.
+
+    Attributes:
+        held: For each STATE, the batches and the rejected records that it waits for.
+        unfinished: The batches that are on their way.
+        rejected: What was rejected before anything was delivered.
+        closed: Why nothing is due now.
+        written: The place of the newest STATE that was due.
+    """
+
+    def __init__(self) -> None:
+        super().__init__()
+        self.gate = StateGate()
+        self.held: list[set[int]] = []
+        self.unfinished: list[int] = []
+        self.rejected: set[int] = set()
+        self.closed: set[Closed] = set()
+        self.has_delivered = False
+        self.written = -1
+
+    @rule(choice=st.none() | st.integers(0, 50))
+    def open(self, choice: int | None) -> None:
+        """Open a batch, which may be a part of another one: the same STATEs wait for it."""
+        has_other = self.unfinished and choice is not None
+        other = self.unfinished[choice % len(self.unfinished)] if has_other else None
+        self.unfinished.append(self.gate.open_batch(beside=other))
+        for waits in self.held:
+            if other in waits:
+                waits.add(self.unfinished[-1])
+
+    @precondition(lambda self: self.unfinished)
+    @rule(choice=st.integers(0, 50), rejected=st.booleans())
+    def finish(self, choice: int, rejected: bool) -> None:
+        batch = self.unfinished.pop(choice % len(self.unfinished))
+        self.gate.finish_batch(batch, rejected=rejected)
+        if rejected and not self.has_delivered:
+            self.rejected.add(batch)
+        self.due()
+
+    @rule()
+    def hold(self) -> None:
+        self.gate.hold(str(len(self.held)))
+        self.held.append({*self.unfinished, *self.rejected})
+
+    @rule()
+    def withhold(self) -> None:
+        self.gate.withhold()
+        if not self.has_delivered:
+            self.rejected.add(-1)
+
+    @precondition(lambda self: len(self.held) > 3)  # So that much is rejected before it.
+    @rule()
+    def release(self) -> None:
+        self.gate.release()
+        self.has_delivered = True
+        self.rejected.clear()
+
+    @rule(reason=st.sampled_from(Closed))
+    def close(self, reason: Closed) -> None:
+        self.gate.close(reason)
+        self.closed.add(reason)
+
+    @rule(reason=st.sampled_from(Closed))
+    def reopen(self, reason: Closed) -> None:
+        self.gate.reopen(reason)
+        self.closed.discard(reason)
+
+    @rule()
+    def due(self) -> None:
+        """The newest STATE that is true is due, if it was not written."""
+        some_waits = self.written < len(self.held) - 1 and not self.closed
+        assert self.gate.withholds == (bool(self.rejected) and some_waits)
+        waiting = {*self.unfinished, *self.rejected}
+        true = [n for n, waits in enumerate(self.held) if waits.isdisjoint(waiting)]
+        newest = -1 if self.closed else max(true, default=-1)
+        assert self.gate.due() == (str(newest) if newest > self.written else None)
+        self.written = max(self.written, newest)
+
+    def teardown(self) -> None:
+        """At the end, the last STATE is written."""
+        for reason in Closed:
+            self.reopen(reason)
+        while self.unfinished:
+            self.finish(0, rejected=False)
+        self.release()
+        self.due()
+        assert self.written == len(self.held) - 1
 
 
-def test_a_release_finishes_no_batch_that_is_on_its_way() -> None:
-    """What was not rejected still has to be finished."""
-    gate = StateGate()
-    gate.withhold()
-    batch = gate.open_batch()
-    gate.hold("a")
-    gate.release()
-    assert gate.due() is None
-    gate.finish_batch(batch)
-    assert gate.due() == "a"
+TestInAnyOrder = AnyOrder.TestCase
+TestInAnyOrder.settings = settings(max_examples=100, stateful_step_count=30)
