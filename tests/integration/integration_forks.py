@@ -7,7 +7,9 @@ own. Tests of the command line itself start the interpreter anew.
 
 from __future__ import annotations
 
+import functools
 import gc
+import importlib
 import json
 import os
 import runpy
@@ -88,6 +90,7 @@ class Forks:
         folder: Path,
         env: Mapping[str, str],
         streams: tuple[int, int, int],
+        constants: Mapping[str, Any],
     ) -> Forked:
         """Start a target.
 
@@ -96,9 +99,16 @@ class Forks:
             folder: Where it runs.
             env: Its environment.
             streams: Descriptors of its standard streams.
+            constants: New values of the package's constants, by `module:NAME` or
+                `module:Class.name`, so that a test does not wait for a time that a user never sets.
         """
-        what = json.dumps({"arguments": list(arguments), "folder": str(folder), "env": dict(env)})
-        payload = what.encode()
+        what = {
+            "arguments": list(arguments),
+            "folder": str(folder),
+            "env": dict(env),
+            "constants": dict(constants),
+        }
+        payload = json.dumps(what).encode()
         with self._lock:
             count = len(self._started)
             socket.send_fds(self._socket, [len(payload).to_bytes(_SIZE, "big")], list(streams))
@@ -187,6 +197,12 @@ def _main() -> None:
     os.environ.clear()
     os.environ.update(what["env"])
     sys.argv[1:] = what["arguments"]
+    for place, value in what["constants"].items():
+        module, _, path = place.partition(":")
+        *owners, name = path.split(".")
+        owner = functools.reduce(getattr, owners, importlib.import_module(module))
+        assert hasattr(owner, name), place
+        setattr(owner, name, value)
     runpy.run_module("target_liveintent", run_name="__main__", alter_sys=True)
 
 

@@ -6,6 +6,7 @@ import contextlib
 import json
 import os
 import re
+import shutil
 import subprocess
 import sys
 import threading
@@ -13,6 +14,8 @@ import time
 from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from run_counts import RunCounts
+
+from target_liveintent.conversions.model import DEAD_LETTERS
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Mapping
@@ -37,6 +40,12 @@ SETTINGS: dict[str, Any] = {
     "pixel_id": 12345,
     "default_source": "web",
 }
+
+OFTEN = {
+    "target_liveintent.singer.reader:_WAIT_SECONDS": 0.02,
+    "target_liveintent.run.run:TICK": 0.02,
+}
+"""Constants of a run that looks every 20 ms, and not every second, for what there is to do."""
 
 # The SDK says at import that Python 3.10 is at its end of life.
 _WARNINGS = ["error"] if sys.version_info >= (3, 11) else ["error", "ignore::FutureWarning"]
@@ -97,6 +106,26 @@ def state(value: Any) -> Message:
     return {"type": "STATE", "value": value}
 
 
+def batch(*paths: Path | str, form: str = "jsonl", compression: str | None = "none") -> Message:
+    """Return a BATCH message of orders for files, or for URLs."""
+    encoding = {"format": form} | ({"compression": compression} if compression else {})
+    urls = [path if isinstance(path, str) else path.as_uri() for path in paths]
+    return {"type": "BATCH", "stream": "orders", "encoding": encoding, "manifest": urls}
+
+
+def dead_letter(event_id: str, **columns: Any) -> Message:
+    """Return a dead letter as a run without a usable source writes it."""
+    record = order(1, id=..., email=..., event_id=event_id)["record"]
+    record |= {"sha2": "a" * 64, "reason": "invalid_source", "stream": "orders", **columns}
+    return {"type": "RECORD", "stream": DEAD_LETTERS, "record": record}
+
+
+def dead_letter_lines(*letters: Message) -> bytes:
+    """Return the content of a file of dead letters."""
+    columns = ("event_id", "event_time", "sha2", "value", "currency")
+    return lines([schema(DEAD_LETTERS, columns, ()), *letters])
+
+
 def lines(messages: Iterable[Message | str | bytes]) -> bytes:
     """Return messages as a tap writes them; text and bytes go as they are."""
     raw = (m if isinstance(m, (str, bytes)) else json.dumps(m) for m in messages)
@@ -143,6 +172,7 @@ class Running:
         stdin: A file to read from, in place of a pipe.
         read_stdout: Whether anybody reads what it writes to standard output.
         forks: What to fork it from; without it, a new interpreter is started.
+        constants: Of a forked target: new values of constants, by `module:NAME`.
     """
 
     def __init__(
@@ -155,6 +185,7 @@ class Running:
         stdin: IO[bytes] | None = None,
         read_stdout: bool = True,
         forks: Forks | None = None,
+        constants: Mapping[str, Any] | None = None,
     ) -> None:
         self.folder = folder
         self._arguments = list(arguments)
@@ -165,7 +196,7 @@ class Running:
         theirs = (pipes[0][0] if stdin is None else stdin.fileno(), pipes[1][1], pipes[2][1])
         self.process: subprocess.Popen[bytes] | Forked
         if forks is not None:
-            self.process = forks.start(self._arguments, folder, env, theirs)
+            self.process = forks.start(self._arguments, folder, env, theirs, constants or {})
         else:
             self.process = subprocess.Popen(
                 [sys.executable, *OPTIONS, "-m", "target_liveintent", *self._arguments],
@@ -282,6 +313,11 @@ class Running:
         return line.removesuffix(f" (run {self.run_id})")
 
     @property
+    def texts(self) -> list[str]:
+        """The log lines, without the logger's prefix."""
+        return [line.text.split("|", 3)[-1].strip() for line in list(self.err)]
+
+    @property
     def warnings(self) -> list[str]:
         """The log lines at WARNING and above, in words."""
         rows = [line.text.split("|", 3) for line in list(self.err)]
@@ -388,11 +424,17 @@ class Launcher:
         on_stdout: Callable[[str], None] | None = None,
         stdin: IO[bytes] | None = None,
         read_stdout: bool = True,
+        constants: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Running:
-        """Start a target that waits for messages."""
+        """Start a target that waits for messages.
+
+        `constants` gives constants of the package new values, by `module:NAME` (the module that
+        reads the constant): a reservation lapses, or a timeout ends, after as long as a test waits.
+        """
         config = self.config(**settings)
         how = {"on_stdout": on_stdout, "stdin": stdin, "read_stdout": read_stdout}
+        how["constants"] = constants
         return self.command("--config", str(config), env=env, forks=self.forks, **how)
 
     def run(
@@ -401,14 +443,74 @@ class Launcher:
         env: Mapping[str, str] | None = None,
         on_stdout: Callable[[str], None] | None = None,
         patience: float = PATIENCE,
+        constants: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Running:
         """Run a target over messages, to its end."""
         source = self.folder / f"input-{len(self._started)}.singer"
         source.write_bytes(lines(messages))
         with source.open("rb") as stdin:
-            running = self.start(env=env, on_stdout=on_stdout, stdin=stdin, **settings)
+            running = self.start(
+                env=env, on_stdout=on_stdout, stdin=stdin, constants=constants, **settings
+            )
             return running.wait(patience)
+
+    def in_shell(
+        self, script: str, *arguments: str, given: bytes
+    ) -> subprocess.CompletedProcess[bytes]:
+        """Run a target from a shell, whose script has the command of the target as `"$@"`."""
+        program = (sys.executable, *OPTIONS, "-m", "target_liveintent", *arguments)
+        return subprocess.run(
+            ["sh", "-c", script, "sh", *program],
+            check=False,
+            cwd=self.folder,
+            env=self.env,
+            input=given,
+            capture_output=True,
+            timeout=60,
+        )
+
+    def ask(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        patience: float = PATIENCE,
+        constants: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Running:
+        """Run a command with a configuration file to its end, such as `--health` or `--replay`."""
+        run = self.begin(*arguments, env=env, constants=constants, **settings)
+        return run.close_input().wait(patience)
+
+    def begin(
+        self,
+        *arguments: str,
+        env: Mapping[str, str] | None = None,
+        constants: Mapping[str, Any] | None = None,
+        **settings: Any,
+    ) -> Running:
+        """Start a command with a configuration file."""
+        how = {"env": env, "forks": self.forks, "constants": constants}
+        return self.command("--config", str(self.config(**settings)), *arguments, **how)
+
+    def explain(
+        self, *messages: Message | str | bytes, options: Iterable[str] = (), **settings: Any
+    ) -> Running:
+        """Run `--explain` over messages, with more options, to its end."""
+        source = self.folder / "explained.singer"
+        source.write_bytes(lines(messages))
+        return self.ask("--explain", "--input", source.name, *options, **settings)
+
+    def replay_by_hand(self, *, patience: float = PATIENCE, **settings: Any) -> Running:
+        """Replay as people do without the command: move the dead letters, pipe them, delete them.
+
+        A run must keep what it does not send, because the file that was moved is deleted.
+        """
+        moved = shutil.move(self.folder / LETTERS, self.folder / "moved.singer")
+        with moved.open("rb") as stdin:
+            run = self.start(stdin=stdin, **settings).wait(patience)
+        moved.unlink()
+        return run
 
     def close(self) -> None:
         """End what is left over."""

@@ -10,7 +10,7 @@ import pytest
 from integration_support import order, schema, state
 
 if TYPE_CHECKING:
-    from integration_support import Launcher, Running
+    from integration_support import Launcher
 
     from target_liveintent.sandbox import Sandbox
 
@@ -36,28 +36,22 @@ orders: 2 conversions without a currency, average value 15.00, lowest value 10.0
 20.00
 orders: 1 conversion in EUE, average value 3.00, lowest value 3.00, highest value 3.00
 """.splitlines()
-MAP = {
-    "event_id": "str(id)",
-    "event_time": "event_time",
-    "email": "email",
-    "currency": "'EUR'",
-    "__else__": "__NULL__",
-}
 
 
-def texts(run: Running) -> list[str]:
-    """The lines of the log, without what the logger adds."""
-    return [line.text.split("|", 3)[-1].strip() for line in run.err]
+def mapped(value: str) -> dict[str, Any]:
+    """Return stream maps in which an expression gives the value."""
+    columns = {name: name for name in ("event_time", "email", "currency")}
+    return {"orders": {**columns, "event_id": "str(id)", "value": value, "__else__": "__NULL__"}}
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
 def test_wrong_amounts(target: Launcher, sandbox: Sandbox, dry_run: bool) -> None:
-    """Each kind of mistake is a WARNING with its count; each currency has a line of figures."""
+    """Each mistake is a WARNING with its count; each currency has figures in log and report."""
     messages = [order(n, **changes) for n, changes in enumerate(WRONG)]
-    run = target.run(schema(), *messages, state(1), dry_run=dry_run)
+    run = target.run(schema(), *messages, state(1), dry_run=dry_run, report_path="run.html")
     assert (run.code, run.summary["total"].delivered) == (0, len(WRONG))
     assert run.warnings == WARNINGS
-    said = texts(run)
+    said = run.texts
     place = next(n for n, text in enumerate(said) if text.startswith("orders: read 7,"))
     assert said[place + 1 : place + 4] == LINES
     assert said[place + 4].startswith("total: ")
@@ -65,6 +59,19 @@ def test_wrong_amounts(target: Launcher, sandbox: Sandbox, dry_run: bool) -> Non
     assert sorted(value for value in sent if value is not None) == (
         [] if dry_run else [-5, 3, 10, 20, 30]
     )
+    facts = json.loads((target.folder / "run.json").read_text())
+    assert facts["streams"][0]["currencies"][0] == {
+        "currency": "EUR",
+        "conversions": 2,
+        "average_value": "12.50",
+        "lowest_value": "-5",
+        "highest_value": "30",
+        "negative_values": 1,
+    }
+    assert facts["total"]["currencies"] == facts["streams"][0]["currencies"]
+    page = re.sub(' data-head="[^"]*"', "", (target.folder / "run.html").read_text())
+    assert all(f">{name} value</th>" in page for name in ("average", "lowest", "highest"))
+    assert "<td>12.50</td><td>-5.00</td><td>30.00</td><td>1</td>" in page
 
 
 def test_only_what_is_delivered_counts(target: Launcher, sandbox: Sandbox) -> None:
@@ -81,52 +88,28 @@ def test_only_what_is_delivered_counts(target: Launcher, sandbox: Sandbox) -> No
     )
     assert run.code == 0
     words = "2 conversions in EUR, average value 15.00, lowest value 10.00, highest value 20.00"
-    assert f"orders: {words}" in texts(run)
-
-
-def test_the_report(target: Launcher) -> None:
-    """The run report has the figures of each stream, in its JSON and on its page."""
-    messages = [order(n, **changes) for n, changes in enumerate(WRONG)]
-    run = target.run(schema(), *messages, state(1), report_path="run.html")
-    assert run.code == 0
-    facts = json.loads((target.folder / "run.json").read_text())
-    euros, *_ = facts["streams"][0]["currencies"]
-    assert euros == {
-        "currency": "EUR",
-        "conversions": 2,
-        "average_value": "12.50",
-        "lowest_value": "-5",
-        "highest_value": "30",
-        "negative_values": 1,
-    }
-    assert facts["total"]["currencies"] == facts["streams"][0]["currencies"]
-    page = (target.folder / "run.html").read_text()
-    for head in ("average value", "lowest value", "highest value"):
-        assert f">{head}</th>" in page
-    cells = re.sub(' data-head="[^"]*"', "", page)
-    assert "<td>12.50</td><td>-5.00</td><td>30.00</td><td>1</td>" in cells
+    assert f"orders: {words}" in run.texts
 
 
 def test_amounts_with_a_decimal_comma(target: Launcher, sandbox: Sandbox) -> None:
     """The helper reads them; what it cannot read is left out and counted, and never guessed."""
-    given = ["1.234,50", "12,50 €", "\u20ac\u00a07,-", 9.5, None, "12.50", "x"]
-    maps = {"orders": {**MAP, "value": "amount(get('value'), decimal=',')"}}
+    given = ["1.234,50", "\u20ac\u00a07,-", 9.5, None, "12.50", "x"]
     messages = [order(n, value=value) for n, value in enumerate(given)]
-    run = target.run(schema(), *messages, state(1), stream_maps=maps)
+    run = target.run(schema(), *messages, stream_maps=mapped("amount(get('value'), decimal=',')"))
     assert (run.code, sandbox.stats.accepted) == (0, len(given))
     sent = {e["eventId"]: e["purchaseData"].get("value") for e in sandbox.events}
-    assert [sent[str(n)] for n in range(len(given))] == [1234.5, 12.5, None, 9.5, None, None, None]
+    assert [sent[str(n)] for n in range(len(given))] == [1234.5, None, 9.5, None, None, None]
     (warning,) = run.warnings
     assert warning.startswith("orders: the column 'value' of 3 records cannot be read as a number,")
 
 
 def test_a_column_of_the_helpers_name(target: Launcher, sandbox: Sandbox) -> None:
     """A record without its column `amount` does not get the helper in its place."""
-    maps = {"orders": {**MAP, "value": "amount"}}
-    columns = ("id", "event_time", "email", "amount")
-    run = target.run(schema(columns=columns), order(1, amount=5), order(2), stream_maps=maps)
+    columns = ("id", "event_time", "email", "currency", "amount")
+    orders = (schema(columns=columns), order(1, amount=5), order(2))
+    run = target.run(*orders, stream_maps=mapped("amount"))
     assert [letter["reason"] for letter in run.letters] == ["mapping_failed"]
     assert [event["purchaseData"]["value"] for event in sandbox.events] == [5]
-    run = target.run(schema(), order(3), stream_maps=maps)
+    run = target.run(schema(), order(3), stream_maps=mapped("amount"))
     assert run.code == 1
     assert "'value' reads 'amount', which is not in the tap's SCHEMA" in run.last_line

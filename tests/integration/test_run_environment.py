@@ -5,7 +5,7 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from integration_support import LETTERS, numbered, order, schema
+from integration_support import LETTERS, lines, order, schema
 
 if TYPE_CHECKING:
     from faulty_server import FaultyServer
@@ -14,16 +14,13 @@ if TYPE_CHECKING:
 PREFIX = "TARGET_LIVEINTENT_"
 
 
-def with_variables(
-    to_server: Launcher, variables: dict[str, str], *arguments: str, **settings: object
-) -> Running:
+def with_variables(to_server: Launcher, variables: dict[str, str], *options: str) -> Running:
     """Run over an event, with the settings in a file and some more in the environment."""
+    if "--replay" not in options:
+        (to_server.folder / "input.singer").write_bytes(lines([schema(), order(1)]))
+        options = ("--input", "input.singer", *options)
     env = {f"{PREFIX}{name}": value for name, value in variables.items()}
-    config = str(to_server.config(**settings))
-    run = to_server.command("--config", config, *arguments, env=env, forks=to_server.forks)
-    if "--replay" not in arguments:
-        run.send(schema(), order(1))
-    return run.close_input().wait()
+    return to_server.ask(*options, env=env)
 
 
 @pytest.mark.parametrize("variable", ["DRY_RUN=true", "LIMIT=1"])
@@ -44,8 +41,7 @@ def test_nothing_is_sent(to_server: Launcher, server: FaultyServer, variable: st
 
 def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
     """The same holds for a replay; one with --dry-run sends nothing, so a warning will do."""
-    to_server.run(schema(), *numbered(1, event_time="never"))
-    assert len(to_server.run().letters) == 1
+    assert len(to_server.run(schema(), order(1, event_time="never")).letters) == 1
     run = with_variables(to_server, {"DRY_RUN": "true"}, "--replay")
     assert (run.code, server.requests) == (2, [])
     assert (to_server.folder / LETTERS).exists()
@@ -56,15 +52,9 @@ def test_a_replay(to_server: Launcher, server: FaultyServer) -> None:
 
 def test_other_variables(to_server: Launcher, server: FaultyServer) -> None:
     """A warning names them, and never their values; equal ones are no matter."""
-    variables = {
-        "AUTH_TOKEN": "s3cr3t-token",
-        "TIMEZONE": "Mars/Olympus",
-        "PIXEL_ID": "eight",
-        "CUSTOMER_ID": "a-1b2c",
-        "LEDGER": "true",
-        "LOGLEVEL": "INFO",
-    }
-    run = with_variables(to_server, variables)
+    wrong = {"AUTH_TOKEN": "s3cr3t-token", "TIMEZONE": "Mars/Olympus", "PIXEL_ID": "eight"}
+    equal = {"CUSTOMER_ID": "a-1b2c", "LEDGER": "true", "LOGLEVEL": "INFO"}
+    run = with_variables(to_server, wrong | equal)
     assert (run.code, len(server.requests)) == (0, 1)
     (warning,) = run.warnings
     assert warning == (

@@ -49,14 +49,6 @@ def test_all_places_name_the_run(to_server: Launcher) -> None:
     assert f'target_liveintent_run_info{{run_id="{run.run_id}"}} 1.0\n' in metrics
 
 
-def test_runs_have_ids_of_their_own(to_server: Launcher) -> None:
-    """A later one has a greater ID."""
-    first, second = (to_server.run(schema(), order(n), state(n)).run_id for n in range(2))
-    assert first is not None
-    assert second is not None
-    assert first < second
-
-
 @pytest.mark.parametrize(
     ("settings", "code", "cause"),
     [

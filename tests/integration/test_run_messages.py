@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
-from integration_support import WITH_ID, lines, numbered, order, orders, schema, state, wait_until
+from integration_support import WITH_ID, numbered, order, orders, schema, state
 
 if TYPE_CHECKING:
     from faulty_server import FaultyServer
@@ -42,71 +42,39 @@ def shop_order(number: int, stream: str = "public-orders", **columns: Any) -> di
 # Streams that cannot produce any event
 
 
-@pytest.mark.parametrize(
-    ("columns", "settings", "missing", "there"),
-    [
-        (("id", "email"), {}, ["event_time"], ["email", "source", "pixel_id"]),
-        (("id", "event_time"), {}, ["email", "md5", "sha2", "decision_id", "source_url"], []),
-        (("id", "total"), {"pixel_id": ...}, ["event_time", "email", "pixel_id"], ["source"]),
-    ],
-)
-def test_never_an_event(
-    target: Launcher,
-    sandbox: Sandbox,
-    *,
-    columns: tuple[str, ...],
-    settings: dict[str, Any],
-    missing: list[str],
-    there: list[str],
-) -> None:
+def test_never_an_event(target: Launcher, sandbox: Sandbox) -> None:
     """A stream that cannot produce any event ends the run at its SCHEMA and says what it lacks."""
-    run = target.start(**settings).send(schema("orders", columns))
+    run = target.start(pixel_id=...).send(schema("orders", ("id", "total")))
     run.wait()  # standard input is still open
     assert (run.code, run.states, sandbox.stats.requests) == (1, [], 0)
-    message = run.log[run.log.index("cannot produce") :]
-    lacks, _, rest = message.partition("has these columns")
-    assert all(re.search(rf"\b{name}\b", lacks) for name in missing)
-    assert not any(re.search(rf"\b{name}\b", lacks) for name in there)
-    listed = rest.partition("stream_maps:")[0]
-    assert all(re.search(rf"\b{name}\b", listed) for name in columns)
-    assert "'orders'" in run.log
+    message = run.log[run.log.index("stream 'orders' cannot produce any event: it lacks ") :]
+    lacks, _, rest = message.partition("has these columns: id, total")
+    assert all(re.search(rf"\b{name}\b", lacks) for name in ("event_time", "email", "pixel_id"))
+    assert "source," not in lacks
+    assert "stream_maps:" in rest
     assert "Traceback" not in run.log
 
 
-@pytest.mark.parametrize(
-    ("lacking", "advice"),
-    [
-        (["pixel_id"], "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment)."),
-        (
-            ["pixel_id", "default_source"],
-            (
-                "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and default_source"
-                " (TARGET_LIVEINTENT_DEFAULT_SOURCE in the environment)."
-            ),
-        ),
-    ],
-)
-def test_only_a_setting_is_missing(target: Launcher, lacking: list[str], advice: str) -> None:
+def test_only_a_setting_is_missing(target: Launcher) -> None:
     """Where settings would do, the message names them, and no map that would be in vain."""
-    maps = {"public-orders": SHOP_MAP}
-    settings = {**dict.fromkeys(lacking, ...), "stream_maps": maps}
+    settings = {"pixel_id": ..., "default_source": ..., "stream_maps": {"public-orders": SHOP_MAP}}
     run = target.run(schema("public-orders", SHOP), shop_order(1), state(1), **settings)
     assert (run.code, run.states) == (1, [])
     assert run.last_line.startswith("stream 'public-orders' cannot produce any event: it lacks")
-    assert run.last_line.endswith(advice)
+    assert run.last_line.endswith(
+        "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and default_source"
+        " (TARGET_LIVEINTENT_DEFAULT_SOURCE in the environment)."
+    )
     assert "stream_maps" not in run.log
 
 
 @pytest.mark.parametrize(
     ("stream", "columns", "key"),
     [
-        ("public-orders", SHOP, "id"),
         ("shop.orders", SHOP, "id"),
-        ("orders", ("order-id", "created_at", "email", "total"), "order-id"),
-        ("orders", ("class", "created_at", "email", "total"), "class"),
         ("orders", ("Order ID", "createdAt", "Email"), "Order ID"),
     ],
-    ids=["plain", "dotted", "dashed-key", "keyword-key", "spaced-key"],
+    ids=["dotted", "spaced-key"],
 )
 def test_block_to_paste(
     target: Launcher, sandbox: Sandbox, stream: str, columns: tuple[str, ...], key: str
@@ -131,28 +99,6 @@ def test_block_to_paste(
     assert event["userData"].keys() >= {"md5", "sha2"}
 
 
-def test_mapped_but_incomplete(target: Launcher) -> None:
-    """A stream whose map drops what an event needs ends the run, with the columns of the map."""
-    run = target.run(
-        schema("public-orders", SHOP),
-        shop_order(1),
-        state(1),
-        stream_maps={"public-orders": {"total": "total", "__else__": "__NULL__"}},
-    )
-    assert (run.code, run.states) == (1, [])
-    assert "event_time" in run.log
-    assert "stream_maps:" in run.log
-
-
-def test_pattern_names_streams(target: Launcher) -> None:
-    """A pattern such as `*` names a stream as its full name does."""
-    run = target.run(
-        schema("orders", ("id", "total")), stream_maps={"*": {"email": "'x@example.com'"}}
-    )
-    assert run.code == 1
-    assert "event_time" in run.log
-
-
 def test_a_misspelled_column(target: Launcher, sandbox: Sandbox) -> None:
     """A name that neither record nor SCHEMA has ends the run after what precedes it."""
     maps = {"public-orders": {**SHOP_MAP, "order_id": "id if total > 50 else legacyResourcId"}}
@@ -168,36 +114,17 @@ def test_a_misspelled_column(target: Launcher, sandbox: Sandbox) -> None:
     )
 
 
-def test_a_column_that_no_event_has(target: Launcher, sandbox: Sandbox) -> None:
-    """A misspelled column of the map itself is warned of once a stream; spellings are free."""
-    own = {"valeu": "total", "zzz": "id", "client_ip": "__NULL__", "__filter__": "True"}
-    api = {"eventId": "str(id)", "userData": "{'ip': client_ip}", "consent": "True"}
-    maps = {"public-orders": {**SHOP_MAP, **own, **api, "__alias__": "'orders'"}}
-    again = schema("public-orders", (*SHOP, "more"))
-    run = target.run(
-        schema("public-orders", SHOP), shop_order(1), again, shop_order(2), stream_maps=maps
-    )
-    assert (run.code, sandbox.stats.accepted) == (0, 2)
-    assert run.warnings == [
-        ("the map of 'orders' sets 'valeu', but events have no such column; did you mean 'value'?"),
-        "the map of 'orders' sets 'zzz', but events have no such column",
-    ]
-
-
 # Streams that no map names
 
 
-@pytest.mark.parametrize("name", ["ORDERS", "ordres"])
-def test_a_misspelled_stream(target: Launcher, sandbox: Sandbox, name: str) -> None:
+def test_a_misspelled_stream(target: Launcher, sandbox: Sandbox) -> None:
     """A map whose stream did not come is reported at the end, if one that came is similar."""
-    maps = {name: {"value": "value"}, "refunds": {"value": "value"}}
+    maps = {"ordres": {"value": "value"}, "refunds": {"value": "value"}}
     run = target.run(schema(), order(1), state(1), stream_maps=maps)
     assert (run.code, sandbox.stats.accepted) == (0, 1)
     assert run.warnings == [
-        f"a stream map names '{name}', but the input has no such stream; did you mean 'orders'?"
+        "a stream map names 'ordres', but the input has no such stream; did you mean 'orders'?"
     ]
-    both = {name: {"value": "value"}, "orders": {"value": "value"}}
-    assert target.run(schema(), order(1), stream_maps=both).warnings == []
     assert target.run(schema(), *orders(3), stream_maps=maps, limit=1).warnings == []
 
 
@@ -223,12 +150,9 @@ def test_unmapped(target: Launcher, sandbox: Sandbox) -> None:
     assert run.summary["total"].delivered == 1
 
 
-@pytest.mark.parametrize("drop_others", [False, True])
-def test_source_copy(target: Launcher, sandbox: Sandbox, drop_others: bool) -> None:
+def test_source_copy(target: Launcher, sandbox: Sandbox) -> None:
     """The raw half of a `__source__` copy is counted as unmapped, and sends nothing."""
-    maps: dict[str, Any] = {"conversions": {"__source__": "public-orders", **SHOP_MAP}}
-    if drop_others:
-        maps["__else__"] = "__NULL__"
+    maps = {"conversions": {"__source__": "public-orders", **SHOP_MAP}}
     run = target.run(
         schema("public-orders", SHOP), shop_order(1), shop_order(2), state(1), stream_maps=maps
     )
@@ -238,43 +162,6 @@ def test_source_copy(target: Launcher, sandbox: Sandbox, drop_others: bool) -> N
     assert run.summary["total"].unmapped == 2
 
 
-def test_source_copy_of_events(target: Launcher, sandbox: Sandbox) -> None:
-    """A raw stream that carries event columns by itself is events, beside its copy."""
-    maps = {"refunds": {"__source__": "orders", "event_id": "'r-' + str(id)"}}
-    run = target.run(schema(), order(1), state(1), stream_maps=maps)
-    assert (run.code, sandbox.stats.accepted) == (0, 2)
-    assert run.summary["total"].read == run.summary["total"].delivered == 2
-
-
-def test_null_map(target: Launcher, sandbox: Sandbox) -> None:
-    """A stream that the user's map drops is filtered, without a warning."""
-    maps = {"public-orders": SHOP_MAP, "customers": "__NULL__"}
-    run = target.run(
-        schema("public-orders", SHOP),
-        schema("customers", ("id",)),
-        shop_order(1),
-        order(1, "customers"),
-        state(1),
-        stream_maps=maps,
-    )
-    assert (run.code, run.warnings, sandbox.stats.accepted) == (0, [], 1)
-    assert run.summary["total"].filtered == 1
-    assert run.summary["total"].adds_up
-
-
-def test_filter(target: Launcher, sandbox: Sandbox) -> None:
-    """Records that the filter of a map drops are counted as filtered."""
-    maps = {"public-orders": {**SHOP_MAP, "__filter__": "total > 50"}}
-    run = target.run(
-        schema("public-orders", SHOP),
-        *(shop_order(n, total=40 + n) for n in range(20)),
-        state(1),
-        stream_maps=maps,
-    )
-    assert (run.code, sandbox.stats.accepted) == (0, 9)
-    assert run.summary["public-orders"].filtered == 11
-
-
 def test_nothing_else_leaves(to_server: Launcher, server: FaultyServer) -> None:
     """Columns that are none of an event's never leave the machine."""
     columns = (*WITH_ID, "note", "phone", "userData")
@@ -282,18 +169,16 @@ def test_nothing_else_leaves(to_server: Launcher, server: FaultyServer) -> None:
     run = to_server.run(schema(columns=columns), *numbered(1, **extra))
     assert run.code == 0
     text = str(server.requests[0].events)
-    assert not any(word in text for word in ("Jane", "555", "note", "phone", "@", "buyer"))
+    assert not any(word in text for word in ("Jane", "555-0100", "note", "phone", "@", "buyer"))
 
 
 @pytest.mark.parametrize(
     "settings",
     [
-        {},
         {"pixel_id": ..., "default_source": ...},
-        {"stream_maps": {"public-orders": SHOP_MAP}},
         {"stream_maps": {"*": SHOP_MAP, "__else__": "__NULL__"}, "on_rejection": "fail"},
     ],
-    ids=["plain", "bare", "maps", "star"],
+    ids=["bare", "star"],
 )
 def test_meltano_test(target: Launcher, sandbox: Sandbox, settings: dict[str, Any]) -> None:
     """Meltano's test of a loader's settings succeeds, sends nothing, and has no alarming word."""
@@ -312,28 +197,24 @@ def test_meltano_test(target: Launcher, sandbox: Sandbox, settings: dict[str, An
 # The order of messages
 
 
-@pytest.mark.parametrize("kind", ["RECORD", "BATCH"])
-def test_before_schema(target: Launcher, kind: str) -> None:
-    """A record or a batch before its SCHEMA ends the run, in a line that names the stream."""
-    path = target.folder / "rows.jsonl"
-    path.write_text('{"id": 1}\n')
-    batch = {
-        "type": "BATCH",
-        "stream": "orders",
-        "encoding": {"format": "jsonl", "compression": "none"},
-        "manifest": [path.as_uri()],
-    }
-    run = target.run(order(1) if kind == "RECORD" else batch, state(1))
-    assert (run.code, run.states) == (1, [])
-    assert "orders" in run.last_line
+def test_before_schema(target: Launcher, sandbox: Sandbox) -> None:
+    """A record before its SCHEMA ends the run; what was read before it is delivered."""
+    run = target.run(schema(), order(1), state(1), order(2, "returns"), state(2))
+    assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
+    assert "returns" in run.last_line
     assert "SCHEMA" in run.last_line
     assert "Traceback" not in run.log
 
 
-def test_before_schema_settles_the_rest(target: Launcher, sandbox: Sandbox) -> None:
-    """What was read before a tap's mistake is delivered, and its STATE written."""
-    run = target.run(schema(), order(1), state(1), order(2, "returns"), state(2))
+def test_bad_line(target: Launcher, sandbox: Sandbox) -> None:
+    """A malformed line ends the run with its number, and its content is never shown."""
+    line = b'{"type": "RECORD", "stream": "orders", "record": {"email": "jane@example.com\xff"}}'
+    run = target.run(schema(), order(1), state(1), line, state(2))
     assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
+    assert "line 4" in run.last_line
+    assert "jane" not in run.log
+    assert "Traceback" not in run.log
+    assert len(run.last_line) < 300
 
 
 def test_activate_version(target: Launcher, sandbox: Sandbox) -> None:
@@ -344,46 +225,6 @@ def test_activate_version(target: Launcher, sandbox: Sandbox) -> None:
     ]
     run = target.run(*activate, schema(), *activate, order(1), *activate, state(1))
     assert (run.code, run.states, run.warnings, sandbox.stats.accepted) == (0, [1], [], 1)
-
-
-@pytest.mark.parametrize(
-    "line",
-    [
-        '{"type": "RECORD", "stream": "orders", "record": {"email": "jane@example.com"}',
-        "Traceback: jane@example.com",
-        '["jane@example.com"]',
-        '{"type": "jane@example.com"}',
-        '{"type": "RECORD", "stream": "orders", "record": ["jane@example.com"]}',
-        '{"type": "RECORD", "record": {"email": "jane@example.com"}}',
-        '{"type": "STATE", "stream": "jane@example.com"}',
-        '{"type": "SCHEMA", "stream": "orders", "schema": {"title": "jane@example.com"}}',
-        b'{"type": "RECORD", "stream": "orders", "record": {"email": "jane@example.com\xff"}}',
-        '{"type": "RECORD", "stream": "orders", "record": {"jane@example.com": '
-        + "[" * 50_000
-        + "]" * 50_000
-        + "}}",
-    ],
-    ids=[
-        "torn",
-        "text",
-        "array",
-        "type",
-        "record",
-        "streamless",
-        "state",
-        "schema",
-        "utf8",
-        "deep",
-    ],
-)  # fmt: skip
-def test_bad_line(target: Launcher, sandbox: Sandbox, line: str | bytes) -> None:
-    """A malformed line ends the run with its number, and its content is never shown."""
-    run = target.run(schema(), order(1), state(1), line, state(2))
-    assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
-    assert "line 4" in run.last_line
-    assert "jane" not in run.log
-    assert "Traceback" not in run.log.replace("Traceback: jane", "")
-    assert len(run.last_line) < 300
 
 
 def test_loose_json(target: Launcher, sandbox: Sandbox) -> None:
@@ -401,27 +242,6 @@ def test_loose_json(target: Launcher, sandbox: Sandbox) -> None:
     )
     assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 3)
     assert all("value" not in e["purchaseData"] for e in sandbox.events)
-
-
-def test_last_line_without_an_end(target: Launcher, sandbox: Sandbox) -> None:
-    """An input whose last line has no line end is read to its end."""
-    messages = lines([schema(), order(1), state(1)]).rstrip(b"\n")
-    run = target.start()
-    run.stdin.write(messages)
-    run.close_input().wait()
-    assert (run.code, run.states, sandbox.stats.accepted) == (0, [1], 1)
-
-
-def test_lines_in_pieces(target: Launcher, sandbox: Sandbox) -> None:
-    """Lines that come in pieces, in the middle of a character too, are put together."""
-    messages = lines([schema(), order("ümläut", event_id="ümläut"), state({"n": 1})])
-    messages = messages.replace(b"\\u00fc", "ü".encode()).replace(b"\\u00e4", "ä".encode())
-    run = target.start()
-    for start in range(0, len(messages), 7):
-        run.stdin.write(messages[start : start + 7])
-        run.stdin.flush()
-    run.close_input().wait()
-    assert (run.code, run.states, sandbox.stats.accepted) == (0, [{"n": 1}], 1)
 
 
 # A schema that changes
@@ -456,43 +276,3 @@ def test_schema_change_to_no_event(target: Launcher, sandbox: Sandbox) -> None:
     run = target.run(schema(), order(1), state(1), schema(columns=("id",)), order(2), state(2))
     assert (run.code, run.states, sandbox.stats.accepted) == (1, [1], 1)
     assert "event_time" in run.log
-
-
-def test_two_streams_of_one_name(target: Launcher, sandbox: Sandbox) -> None:
-    """Two streams aliased to one name are sent, with event IDs of their own."""
-    maps = {
-        "public-orders": {"__alias__": "conversions", **SHOP_MAP},
-        "archive-orders": {"__alias__": "conversions", **SHOP_MAP},
-    }
-    messages = [schema("public-orders", SHOP), schema("archive-orders", SHOP)]
-    for n in range(3):
-        messages += [shop_order(n), shop_order(n, "archive-orders")]
-    run = target.run(*messages, state(1), stream_maps=maps)
-    assert (run.code, run.states) == (0, [1])
-    assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (6, 0)
-    assert run.summary["total"].delivered == run.summary["total"].read == 6
-
-
-def test_sent_twice_is_the_same(target: Launcher, sandbox: Sandbox) -> None:
-    """A record that a later run sends again, with other columns changed, has the same event ID."""
-    for columns in ({}, {"total": 99.5}):
-        run = target.run(
-            schema("public-orders", SHOP),
-            shop_order(5, **columns),
-            stream_maps={"public-orders": SHOP_MAP},
-            ledger=False,
-        )
-        assert run.code == 0
-    first, second = sandbox.events
-    assert first["eventId"] == second["eventId"]
-    assert first["purchaseData"] != second["purchaseData"]
-
-
-def test_schema_alone_is_quiet_until_records(target: Launcher) -> None:
-    """While standard input is open, a SCHEMA sends nothing and ends nothing."""
-    run = target.start(stream_maps={"public-orders": SHOP_MAP})
-    run.send(schema("public-orders", SHOP), schema("other", ("id",)))
-    wait_until(lambda: "other" in run.log, "the warning")
-    assert run.process.poll() is None
-    run.close_input().wait()
-    assert (run.code, run.states) == (0, [])

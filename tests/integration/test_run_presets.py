@@ -48,16 +48,6 @@ def arrived(sandbox: Sandbox) -> list[dict[str, Any]]:
     return events
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_an_event_arrives(target: Launcher, sandbox: Sandbox, name: str) -> None:
-    """A preset alone makes of the tap's record the event that is meant, by the API's rules."""
-    of = sample(name, time.time())
-    done = run(target, of, name, of.record)
-    assert done.code == 0, done.log
-    assert arrived(sandbox) == [of.event]
-    assert done.states == [{"done": True}]
-
-
 DROPPED: dict[str, dict[str, Any]] = {
     "shopify": {"displayFinancialStatus": "VOIDED"},
     "shopify_rest": {"cancelled_at": "2026-07-31T21:51:39-04:00"},
@@ -82,30 +72,46 @@ def test_each_preset_has_its_records() -> None:
 
 
 @pytest.mark.parametrize("name", NAMES)
-def test_fates(target: Launcher, sandbox: Sandbox, name: str) -> None:
-    """What is no conversion is filtered, who is nobody is a dead letter, the rest arrives."""
+def test_a_preset(target: Launcher, sandbox: Sandbox, name: str) -> None:
+    """Of a tap's records, conversions arrive as they are meant, by the API's rules.
+
+    A record that is no conversion is filtered, one of nobody is a dead letter, and a run warns of
+    nothing: enough records come for it to judge whether a column identifies anybody.
+    """
     of = sample(name, time.time())
+    count = 60
+    records = [changed(of.record, {of.keys[0]: f"{n}"}) for n in range(count)]
     others = [changed(of.record, DROPPED[name]), changed(of.record, GUEST[name])]
-    done = run(target, of, name, of.record, *others)
-    assert done.code == 0, done.log
+    done = run(target, of, name, *records, *others)
+    assert (done.code, done.states, done.warnings) == (0, [{"done": True}], [])
     counts = done.summary[of.stream]
-    assert (counts.read, counts.filtered, counts.delivered) == (3, 1, 1)
-    assert counts.reasons == {"no_identity": 1}
+    assert (counts.filtered, counts.delivered, counts.reasons) == (1, count, {"no_identity": 1})
+    assert arrived(sandbox) == [{**of.event, "eventId": f"{n}"} for n in range(count)]
+
+
+@pytest.mark.parametrize("name", NAMES)
+def test_a_preset_is_printed(target: Launcher, sandbox: Sandbox, name: str) -> None:
+    """--preset needs no settings; what it prints, pasted, does the same as the preset."""
+    printed = target.command("--preset", name, forks=target.forks).wait()
+    assert printed.code == 0
+    assert printed.stdout + "\n" == presets.preset_text(name)
+    of = sample(name, time.time())
+    pasted = yaml.safe_load(printed.stdout)
+    assert run(target, of, name, of.record, presets=..., **pasted).code == 0
     assert arrived(sandbox) == [of.event]
 
 
 def test_money(target: Launcher, sandbox: Sandbox) -> None:
     """Minor units by the currency, exact in the request; nothing where it is not known."""
     of = sample("stripe_charges", time.time())
-    currencies = ["usd", "jpy", "kwd", "isk", None, "usdc"]
+    currencies = ["usd", "jpy", "kwd", None]
     records = [{**of.record, "id": f"ch_{c}", "currency": c} for c in currencies]
     assert run(target, of, "stripe_charges", *records).code == 0
     money = [
         (event["purchaseData"].get("currency"), event["purchaseData"].get("value"))
         for event in arrived(sandbox)
     ]
-    known = [("USD", 125.5), ("JPY", 12550), ("KWD", 12.55), ("ISK", 125.5)]
-    assert money == [*known, (None, None), (None, None)]
+    assert money == [("USD", 125.5), ("JPY", 12550), ("KWD", 12.55), (None, None)]
 
 
 def test_who_opted_out_is_not_sent(target: Launcher, sandbox: Sandbox) -> None:
@@ -117,78 +123,29 @@ def test_who_opted_out_is_not_sent(target: Launcher, sandbox: Sandbox) -> None:
     assert (arrived(sandbox), done.letters) == ([], [])
 
 
-def test_sources(target: Launcher, sandbox: Sandbox) -> None:
-    """A till is offline, an app an app, the rest the web; what is not said is the setting's."""
-    of = sample("shopify", time.time())
-    names = enumerate(["web", "pos", "iphone", "3890849", None])
-    records = [{**of.record, "id": f"gid-{n}", "sourceName": name} for n, name in names]
-    done = run(target, of, "shopify", *records, default_source="offline")
-    assert done.code == 0
-    sources = [event["source"] for event in arrived(sandbox)]
-    assert sources == ["web", "offline", "app", "web", "offline"]
-
-
-def test_own_columns(target: Launcher, sandbox: Sandbox) -> None:
-    """The user's own map of the stream goes first, column by column."""
+def test_from_the_environment(target: Launcher, sandbox: Sandbox) -> None:
+    """The setting is JSON there; the user's own map of the stream goes first."""
     of = sample("shopify", time.time())
     own = {"orders": {"order_id": "legacyResourceId", "ip": "__NULL__"}}
-    assert run(target, of, "shopify", of.record, stream_maps=own).code == 0
-    wanted = changed(
-        of.event, {"purchaseData.orderId": of.record["legacyResourceId"], "userData.ip": ...}
-    )
-    assert arrived(sandbox) == [wanted]
-
-
-def test_from_the_environment(target: Launcher, sandbox: Sandbox) -> None:
-    """The setting is JSON there, like the maps."""
-    of = sample("shopify", time.time())
     env = {"TARGET_LIVEINTENT_PRESETS": json.dumps({"orders": "shopify"})}
-    config = target.config(default_source=...)
+    config = target.config(default_source=..., stream_maps=own)
     done = target.command("--config", str(config), "--config=ENV", env=env, forks=target.forks)
     done.send(*messages(of, of.record)).close_input().wait()
     assert done.code == 0, done.log
-    assert arrived(sandbox) == [of.event]
+    changes = {"purchaseData.orderId": of.record["legacyResourceId"], "userData.ip": ...}
+    assert arrived(sandbox) == [changed(of.event, changes)]
 
 
-@pytest.mark.parametrize("name", NAMES)
-def test_a_preset_is_printed(target: Launcher, sandbox: Sandbox, name: str) -> None:
-    """--preset needs no settings; what it prints, pasted, does the same as the preset."""
-    printed = target.command("--preset", name).wait()
-    assert printed.code == 0
-    assert printed.stdout + "\n" == presets.preset_text(name)
-    assert "#" in printed.stdout
-    of = sample(name, time.time())
-    pasted = yaml.safe_load(printed.stdout)
-    assert run(target, of, name, of.record, presets=..., **pasted).code == 0
-    assert arrived(sandbox) == [of.event]
-
-
-def test_an_unknown_preset_is_not_printed(target: Launcher) -> None:
-    """The command line says which there are."""
-    done = target.command("--preset", "shopfy").wait()
-    assert done.code == 2
-    assert all(f"'{name}'" in done.log for name in NAMES)
-
-
-def test_an_unknown_preset(target: Launcher) -> None:
-    """A wrong setting: exit code 2, with the setting, the nearest preset and all there are."""
-    done = target.run(schema(), presets={"orders": "shopfy"})
-    assert done.code == 2
-    wanted = f"setting 'presets.orders' must be one of {', '.join(NAMES)}; did you mean 'shopify'?"
-    assert done.last_line == wanted
-
-
-@pytest.mark.parametrize("name", NAMES)
-def test_a_preset_is_suggested(target: Launcher, sandbox: Sandbox, name: str) -> None:
+def test_a_preset_is_suggested(target: Launcher, sandbox: Sandbox) -> None:
     """A stream that can give no event is recognised, and what the message says would do."""
-    of = sample(name, time.time())
+    of = sample("shopify", time.time())
     done = target.run(*messages(of, of.record), default_source=...)
     assert done.code == 1
-    offer = f"`presets: {{{of.stream}: {name}}}`"
+    offer = "`presets: {orders: shopify}`"
     assert offer in done.last_line
-    assert f"`target-liveintent --preset {name}`." in done.last_line
-    given = yaml.safe_load(offer.split("`")[1])
-    assert run(target, of, name, of.record, **given).code == 0
+    assert "`target-liveintent --preset shopify`." in done.last_line
+    given = yaml.safe_load(offer.strip("`"))
+    assert run(target, of, "shopify", of.record, **given).code == 0
     assert arrived(sandbox) == [of.event]
 
 
@@ -202,11 +159,3 @@ def test_what_a_preset_cannot_do(target: Launcher) -> None:
     assert "it lacks pixel_id (column or setting)" in done.log
     assert "would do" not in done.log
     assert done.last_line.endswith("Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment).")
-
-
-def test_a_map_is_suggested_for_other_streams(target: Launcher) -> None:
-    """Where no preset fits, a map to start from is shown, as before."""
-    done = target.run(schema("orders", ["id", "created_at", "email"]))
-    assert done.code == 1
-    assert "A map to start from:" in done.log
-    assert "presets" not in done.log

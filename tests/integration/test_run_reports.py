@@ -17,7 +17,17 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty_server import Reply, Request, refusing
-from integration_support import OPTIONS, WITH_ID, numbered, order, orders, schema, state, wait_until
+from integration_support import (
+    OFTEN,
+    OPTIONS,
+    WITH_ID,
+    numbered,
+    order,
+    orders,
+    schema,
+    state,
+    wait_until,
+)
 from prometheus_client.parser import text_string_to_metric_families
 
 if TYPE_CHECKING:
@@ -105,6 +115,7 @@ def test_report_of_a_failed_run(to_server: Launcher, server: FaultyServer) -> No
     run = to_server.run(schema(), *orders(50), state(1), **REPORT)
     assert (run.code, run.states) == (1, [])
     facts = report(run)
+    assert samples(run.folder / "run-0.prom")["success",] == 0
     assert facts["ending"] == "failed"
     assert facts["message"] == run.last_line
     assert (facts["total"]["delivered"], facts["total"]["unsettled"]) == (0, 50)
@@ -130,26 +141,6 @@ def test_report_of_a_stopped_run(to_server: Launcher, server: FaultyServer) -> N
     assert facts["total"]["delivered"] == len(server.accepted) == 120
 
 
-def test_report_of_a_dry_run(to_server: Launcher, server: FaultyServer) -> None:
-    """It tells what would be sent, with all that it holds; there are no requests."""
-    settings = {**REPORT, **DELIVERED, "dry_run": True}
-    run = to_server.run(schema(), *orders(120), order(500, email=None), state(1), **settings)
-    assert (run.code, run.states, server.requests) == (0, [], [])
-    facts = report(run)
-    assert facts["conclusions"][0].startswith("A dry run: 120 conversions would be sent")
-    assert facts["coverage"][0]["having"]["both"] == 120
-    assert facts["freshness"][0]["events"] == 120
-    assert facts["requests"]["count"] == 0
-    assert not (run.folder / "sent.csv").exists()
-
-
-def test_report_of_a_canary(to_server: Launcher, server: FaultyServer) -> None:
-    run = to_server.run(schema(), *orders(120), state(1), limit=10, **REPORT, **DELIVERED)
-    assert (run.code, run.states) == (0, [])
-    assert report(run)["limit"] == 10
-    assert len(rows(run.folder)) == report(run)["total"]["delivered"] == 10
-
-
 def test_report_that_cannot_be_written(to_server: Launcher, server: FaultyServer) -> None:
     """All is delivered and STATE is out: it is a warning, and the exit code is that of the run."""
     folder = to_server.folder / "gone"
@@ -163,15 +154,6 @@ def test_report_that_cannot_be_written(to_server: Launcher, server: FaultyServer
     report_line, metrics_line = sorted(run.warnings, reverse=True)
     assert report_line.startswith("report_path 'gone/run.html' cannot be written: No such file")
     assert metrics_line.startswith("metrics_path 'gone/run.prom' cannot be written: No such file")
-
-
-def test_a_report_takes_the_place_of_the_last(to_server: Launcher, server: FaultyServer) -> None:
-    """Nothing is left beside it."""
-    for count in (3, 2):
-        run = to_server.run(schema(), *orders(count), ledger=False, **REPORT)
-        assert report(run)["total"]["delivered"] == count
-    names = {path.name for path in run.folder.iterdir() if "-" not in path.name}
-    assert names == {"run.html", "run.json"}
 
 
 # The file of delivered events
@@ -206,46 +188,6 @@ def test_delivered(to_server: Launcher, server: FaultyServer) -> None:
         assert row["email_hash"] == sent[row["order_id"]]["userData"]["md5"]
 
 
-def test_rows_are_there_before_state(to_server: Launcher, server: FaultyServer) -> None:
-    """Whenever a STATE appears, each event that it covers has its row."""
-    seen: list[tuple[str, int]] = []
-
-    def look(line: str) -> None:
-        seen.append((line, len(rows(to_server.folder))))
-
-    run = to_server.start(batch_size_rows=10, on_stdout=look, **DELIVERED)
-    for n in range(4):
-        run.send(*([schema()] if n == 0 else []), *orders(10 * n, 10 * n + 10), state(10 * n + 10))
-        wait_until(lambda: run.states and run.states[-1] >= 10 * n + 10, "STATE")  # noqa: B023
-    run.close_input().wait()
-    assert len(seen) == 4
-    assert all(int(line) <= count for line, count in seen)
-
-
-def test_killed_before_state(to_server: Launcher, server: FaultyServer) -> None:
-    """What was delivered and not covered comes again, and has its row twice: the same row."""
-    run = to_server.start(batch_size_rows=5, ledger=False, **DELIVERED)
-    told = {"event_time": order(0)["record"]["event_time"]}
-    messages = [schema(columns=COLUMNS), *(order(n, order_id=n, **told) for n in range(5))]
-    run.send(*messages)
-    path = run.folder / "sent.csv"
-    wait_until(lambda: path.exists() and path.read_text().count("\n") == 6, "rows")
-    run.signal(signal.SIGKILL).wait()
-    again = to_server.run(*messages, state(1), ledger=False, **DELIVERED)
-    assert again.states == [1]
-    found = rows(run.folder)
-    assert len(found) == 10
-    assert found[:5] == found[5:]
-
-
-def test_delivered_with_a_ledger(to_server: Launcher, server: FaultyServer) -> None:
-    """What the ledger knows is not sent again and gets no second row."""
-    settings = {**DELIVERED, "ledger_path": "ledger.sqlite"}
-    for count in (5, 8):
-        to_server.run(schema(), *orders(count), state(1), **settings)
-    assert len(rows(to_server.folder)) == 8
-
-
 def test_delivered_that_cannot_be_opened(to_server: Launcher, server: FaultyServer) -> None:
     """Nothing is sent if what is sent cannot be told."""
     (to_server.folder / "sent.csv").symlink_to(to_server.folder / "nowhere" / "sent.csv")
@@ -268,7 +210,8 @@ def samples(path: Path) -> dict[tuple[str, ...], float]:
 def test_metrics(to_server: Launcher, server: FaultyServer) -> None:
     """They are there while the run goes on, and at its end."""
     path = to_server.folder / "run.prom"
-    run = to_server.start(metrics_path="run.prom", flush_interval_seconds=1)
+    how = {"metrics_path": "run.prom", "flush_interval_seconds": 1, "constants": OFTEN}
+    run = to_server.start(**how)
     run.send(schema(), *orders(150), order(500, email=None))
     wait_until(path.exists, "metrics")
     assert samples(path)["success",] == 0
@@ -281,27 +224,6 @@ def test_metrics(to_server: Launcher, server: FaultyServer) -> None:
     assert found["records", "rejected", "orders"] == found["not_sent", "no_identity", "orders"] == 1
 
 
-@pytest.mark.parametrize("how", ["failed", "stopped"])
-def test_metrics_of_a_run_that_ends_badly(
-    to_server: Launcher, server: FaultyServer, how: str
-) -> None:
-    if how == "failed":
-        server.answer = lambda _: Reply(401)
-        run = to_server.run(schema(), *orders(3), metrics_path="run.prom")
-    else:
-        run = to_server.start(metrics_path="run.prom", batch_size_rows=3)
-        run.send(schema(), *orders(3))
-        wait_until(lambda: len(server.accepted) == 3, "the batch")
-        run.signal(signal.SIGTERM).wait()
-    assert run.code
-    assert samples(run.folder / "run.prom")["success",] == 0
-
-
-def metric_lines(run: Running) -> list[dict[str, Any]]:
-    found = re.findall(r"METRIC: (\{.*\})", run.log)
-    return [json.loads(line) for line in found]
-
-
 def test_metric_lines(to_server: Launcher, server: FaultyServer) -> None:
     """The SDK's counter of records, a line for each stream, its copies by maps told apart."""
     maps = {
@@ -310,19 +232,13 @@ def test_metric_lines(to_server: Launcher, server: FaultyServer) -> None:
     }
     messages = [*orders(7), *(order(n, "visits") for n in range(3))]
     run = to_server.run(schema(), schema("visits"), *messages, stream_maps={**maps, "visits": {}})
-    lines = metric_lines(run)
+    lines = [json.loads(line) for line in re.findall(r"METRIC: (\{.*\})", run.log)]
     assert {(line["type"], line["metric"]) for line in lines} == {("counter", "record_count")}
     assert sorted((line["tags"]["stream"], line["value"]) for line in lines) == [
         ("copy", 7),
         ("orders", 7),
         ("visits", 3),
     ]
-
-
-def test_metric_lines_of_a_schema_that_changes(to_server: Launcher, server: FaultyServer) -> None:
-    """Each record is counted once, whatever SCHEMA it came under."""
-    run = to_server.run(schema(), *orders(5), schema(columns=COLUMNS), *orders(5, 9))
-    assert [line["value"] for line in metric_lines(run)] == [5, 4]
 
 
 # What is not asked for

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from integration_support import (
     CUSTOMER,
-    DAY,
     LETTERS,
     TOKEN,
     address_words,
@@ -18,9 +17,6 @@ from integration_support import (
     schema,
     state,
 )
-
-from target_liveintent.conversions.model import DEAD_LETTERS
-from target_liveintent.storage.dead_letters import HEAD
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -34,9 +30,7 @@ NO_ACCOUNT = {"customer_id": ..., "auth_token": ...}
 
 def show(target: Launcher, *options: str, **settings: Any) -> Running:
     """Show the dead letters with the settings of the runs, to which these are changes."""
-    config = str(target.config(**settings))
-    run = target.command("--config", config, "--dead-letters", *options, forks=target.forks)
-    return run.wait()
+    return target.ask("--dead-letters", *options, **settings)
 
 
 def found(target: Launcher, *options: str, **settings: Any) -> Any:
@@ -59,7 +53,6 @@ def fail(target: Launcher) -> None:
         order(3, order_id="#3", email=None),
         order(4),
         state(1),
-        api_url=target.api_url,
     )
     assert run.code == 0, run.log
 
@@ -73,8 +66,8 @@ def edit(path: Path, **changes: Any) -> None:
     path.write_text("".join(f"{json.dumps(message)}\n" for message in messages))
 
 
-def test_text(target: Launcher) -> None:
-    """People see each reason, what to do, and what a replay would do; nothing is changed."""
+def test_what_is_shown(target: Launcher) -> None:
+    """People see each reason, and what to do; programs get the same; nothing is changed."""
     fail(target)
     before = (target.folder / LETTERS).read_bytes()
     run = show(target)
@@ -94,12 +87,6 @@ def test_text(target: Launcher) -> None:
     ):
         assert line in lines
     assert "order #1, column event_time" in run.stdout
-    assert (target.folder / LETTERS).read_bytes() == before
-
-
-def test_json(target: Launcher) -> None:
-    """Programs get one JSON object with the same."""
-    fail(target)
     shown = found(target)
     assert (shown["version"], shown["path"], shown["letters"]) == (1, LETTERS, 3)
     invalid, guest = shown["reasons"]
@@ -110,6 +97,7 @@ def test_json(target: Launcher) -> None:
     assert shown["written_for"] == [
         {"customer_id": CUSTOMER, "api_host": "127.0.0.1", "pixel_id": "12345", "letters": 3}
     ]
+    assert (target.folder / LETTERS).read_bytes() == before
 
 
 def test_a_replay_does_what_is_shown(target: Launcher, sandbox: Sandbox) -> None:
@@ -139,17 +127,6 @@ def test_no_letters(target: Launcher) -> None:
     assert (shown["path"], shown["files"], shown["letters"]) == ("elsewhere.singer", 0, 0)
 
 
-def test_a_torn_line(target: Launcher) -> None:
-    """A line that a crash has torn, or that is no dead letter, is counted and not shown."""
-    fail(target)
-    with (target.folder / LETTERS).open("ab") as file:
-        file.write(b'not a message\n{"type": "RECORD", "stre')
-    shown = found(target)
-    assert (shown["letters"], shown["others"]["lines"], shown["others"]["unfinished"]) == (3, 1, 1)
-    assert shown["others"]["first_line"] == 5
-    assert f"The first of these lines is line 5 of '{LETTERS}'." in show(target).stdout
-
-
 def test_edited_letters(target: Launcher) -> None:
     """An address that somebody wrote into a letter is not shown, nor what controls a terminal."""
     fail(target)
@@ -161,8 +138,10 @@ def test_edited_letters(target: Launcher) -> None:
         keys={"mail": address},
         email=address,
     )
-    for options in ((), ("--format=json",)):
-        run = show(target, *options)
+    (target.folder / "token").write_text(TOKEN)
+    in_a_file = {"auth_token": ..., "auth_token_path": "token"}
+    for options, settings in (((), {}), (("--format=json",), {}), ((), in_a_file)):
+        run = show(target, *options, **settings)
         assert run.code == 0, run.log
         assert not [word for word in address_words(address) if word in run.stdout.lower()]
         assert TOKEN not in run.stdout
@@ -181,27 +160,6 @@ def test_letters_of_others(target: Launcher) -> None:
     assert by_prospect(shown) == {"sends": 3}
     (note,) = shown["notes"]
     assert note.startswith("setting 'customer_id' is missing, ")
-
-
-def test_a_closed_window(target: Launcher) -> None:
-    """A letter that nobody can send any more is shown as one that a replay drops."""
-    fail(target)
-    edit(target.folder / LETTERS, event_time=int(time.time()) - 8 * DAY, sha2="a1" * 32)
-    assert by_prospect(found(target)) == {"expired": 3}
-    assert "their window has closed, so a replay drops them: 3" in show(target).stdout
-    assert by_prospect(found(target, default_source="offline")) == {"sends": 3}
-
-
-def test_a_folder(target: Launcher) -> None:
-    """A folder of Spark's is read without what its tasks have not finished."""
-    folder = target.folder / "letters"
-    (folder / "_pending").mkdir(parents=True)
-    letter = {"event_id": "1", "reason": "no_identity", "stream": "orders"}
-    message = json.dumps({"type": "RECORD", "stream": DEAD_LETTERS, "record": letter})
-    for name in ("0-0.singer", "0-1.singer", "_pending/0-2.singer", "README"):
-        (folder / name).write_bytes(HEAD + message.encode() + b"\n")
-    shown = found(target, "letters")
-    assert (shown["files"], shown["letters"]) == (2, 2)
 
 
 def test_settings_that_do_not_matter(target: Launcher) -> None:
@@ -223,17 +181,17 @@ def test_settings_that_do_not_matter(target: Launcher) -> None:
 
 
 @pytest.mark.parametrize(
-    ("settings", "name"),
+    ("name", "value"),
     [
-        ({"customer_id": "x"}, "customer_id"),
-        ({"pixel_id": 0}, "pixel_id"),
-        ({"dead_letter_path": "/nowhere/letters.singer"}, "dead_letter_path"),
-        ({"suppression_path": "/nowhere/people.txt"}, "suppression_path"),
+        ("customer_id", "x"),
+        ("pixel_id", 0),
+        ("dead_letter_path", "/nowhere/letters.singer"),
+        ("suppression_path", "/nowhere/people.txt"),
     ],
 )
-def test_settings_that_matter(target: Launcher, settings: dict[str, Any], name: str) -> None:
+def test_settings_that_matter(target: Launcher, name: str, value: Any) -> None:
     """A wrong setting that decides what is shown is exit code 2."""
-    run = show(target, **settings)
+    run = show(target, **{name: value})
     assert (run.code, run.stdout) == (2, "")
     assert name in run.last_line
 
@@ -245,7 +203,9 @@ def test_a_path_in_place_of_the_setting(target: Launcher) -> None:
     wrong = {"dead_letter_path": "/nowhere/letters.singer"}
     assert found(target, "moved.singer", **wrong)["letters"] == 3
     env = {"TARGET_LIVEINTENT_DEAD_LETTER_PATH": "moved.singer"}
-    run = target.command("--config=ENV", "--dead-letters", "--format=json", env=env).wait()
+    run = target.command(
+        "--config=ENV", "--dead-letters", "--format=json", env=env, forks=target.forks
+    ).wait()
     assert json.loads(run.stdout)["letters"] == 3
 
 
@@ -254,9 +214,3 @@ def test_what_cannot_be_read(target: Launcher) -> None:
     run = show(target, "/dev/null")
     assert (run.code, run.stdout) == (1, "")
     assert "the dead letters in '/dev/null' cannot be read" in run.last_line
-
-
-def test_options_that_do_not_go_together(target: Launcher) -> None:
-    """What cannot be done at once is a usage error."""
-    assert show(target, "--explain").code == 2
-    assert show(target, "--format=markdown").code == 2

@@ -2,19 +2,25 @@
 
 from __future__ import annotations
 
-import json
 import signal
 import threading
-import time
 from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import WITH_ID, Launcher, Running, numbered, schema, state, wait_until
+from integration_support import (
+    WITH_ID,
+    Launcher,
+    Running,
+    batch,
+    lines,
+    numbered,
+    schema,
+    state,
+    wait_until,
+)
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from target_liveintent.sandbox import Sandbox
 
 both = pytest.mark.parametrize(
@@ -29,14 +35,6 @@ def read_all(run: Running, mark: str = "mark") -> None:
     wait_until(lambda: f"'{mark}'" in run.log, "the warning that no map names the marking stream")
 
 
-def took(run: Running, act: Callable[[], object]) -> float:
-    """Return how many seconds a run takes to end after something."""
-    began = time.monotonic()
-    act()
-    run.wait(30)
-    return time.monotonic() - began
-
-
 @both
 def test_idle(target: Launcher, sandbox: Sandbox, number: int, code: int) -> None:
     """On an idle input, a signal delivers what waits, writes its STATE and ends, within seconds."""
@@ -44,20 +42,10 @@ def test_idle(target: Launcher, sandbox: Sandbox, number: int, code: int) -> Non
     run.send(schema(columns=WITH_ID), *numbered(3), state({"n": 3}))
     read_all(run)
     assert sandbox.stats.requests == 0
-    assert took(run, lambda: run.signal(number)) < 5
+    run.signal(number).wait(5)
     assert (run.code, run.states) == (code, [{"n": 3}])
     assert sandbox.stats.accepted == 3
     assert run.summary["total"].delivered == 3
-
-
-def test_before_any_input(target: Launcher) -> None:
-    """A run that has read nothing ends by a signal without STATE, and not as a complete run."""
-    run = target.start(stream_maps=MAPS)
-    run.send(schema(columns=WITH_ID))
-    read_all(run)
-    run.signal(signal.SIGTERM).wait()
-    assert (run.code, run.states) == (143, [])
-    assert run.last_line == "stopped by SIGTERM; the next run continues from the last STATE"
 
 
 def test_records_without_state(target: Launcher, sandbox: Sandbox) -> None:
@@ -67,6 +55,7 @@ def test_records_without_state(target: Launcher, sandbox: Sandbox) -> None:
     read_all(run)
     run.signal(signal.SIGTERM).wait()
     assert (run.code, run.states, sandbox.stats.accepted) == (143, [0], 2)
+    assert run.last_line == "stopped by SIGTERM; the next run continues from the last STATE"
 
 
 def held(server: FaultyServer, gate: threading.Event, *ids: str) -> None:
@@ -80,8 +69,7 @@ def held(server: FaultyServer, gate: threading.Event, *ids: str) -> None:
     server.answer = answer
 
 
-@both
-def test_in_a_request(to_server: Launcher, server: FaultyServer, number: int, code: int) -> None:
+def test_in_a_request(to_server: Launcher, server: FaultyServer) -> None:
     """In the middle of a request, a signal waits for its answer, and STATE stands for it."""
     gate = threading.Event()
     held(server, gate)
@@ -89,12 +77,12 @@ def test_in_a_request(to_server: Launcher, server: FaultyServer, number: int, co
     run.send(schema(columns=WITH_ID), *numbered(2), state(2))
     wait_until(lambda: server.busy, "the request")
     read_all(run)
-    run.signal(number)
-    threading.Event().wait(0.3)  # the signal is on its way
+    run.signal(signal.SIGTERM)
+    threading.Event().wait(0.2)  # the signal is on its way
     assert run.process.poll() is None
     gate.set()
     run.wait()
-    assert (run.code, run.states, server.accepted) == (code, [2], ["order-0", "order-1"])
+    assert (run.code, run.states, server.accepted) == (143, [2], ["order-0", "order-1"])
     assert len(server.requests) == 1
 
 
@@ -115,27 +103,21 @@ def test_in_back_pressure(to_server: Launcher, server: FaultyServer) -> None:
     assert set(server.accepted) == {f"order-{n}" for n in range(len(server.accepted))}
 
 
-def test_in_a_long_back_off(to_server: Launcher, server: FaultyServer) -> None:
-    """In a long back-off, a run ends within 7 seconds of a signal; STATE stays where it was."""
-    # One run is told to wait for long, the other one goes on to try; at the same time, for speed.
-    server.answer = lambda request: (
-        Reply()
-        if "order-0" in request.ids
-        else Reply(503, b"", {"Retry-After": "200"} if request.events[0]["pixelId"] == 1 else {})
-    )
-    runs = [to_server.start(batch_size_rows=1, max_retry_seconds=300, pixel_id=n) for n in (1, 2)]
-    for run in runs:
-        run.send(schema(columns=WITH_ID), numbered(2)[0], state(1), numbered(2)[1], state(2))
-    for run in runs:
-        wait_until(lambda run=run: run.states == [1], "the first STATE")
-    wait_until(lambda: {e["pixelId"] for p in server.requests for e in p.events} == {1, 2}, "both")
-    wait_until(lambda: sum("order-1" in p.ids for p in server.requests) >= 2, "the second requests")
-    told, trying = runs
-    trying.signal(signal.SIGINT)
-    assert took(told, lambda: told.signal(signal.SIGTERM)) < 7
-    assert took(trying, lambda: None) < 7
-    assert [run.code for run in runs] == [143, 130]
-    assert [(run.states, run.letters) for run in runs] == [([1], [])] * 2
+def test_in_the_final_drain(to_server: Launcher, server: FaultyServer) -> None:
+    """In the final drain, after the input's end, a signal makes no complete run of it."""
+    gate = threading.Event()
+    held(server, gate, "order-1")
+    run = to_server.start(batch_size_rows=1, stream_maps=MAPS)
+    run.send(schema(columns=WITH_ID), *numbered(1), state(1), numbered(2)[1], state(2))
+    read_all(run)
+    run.close_input()
+    wait_until(lambda: server.busy and "completed processing" in run.log, "the end of the input")
+    run.signal(signal.SIGTERM)
+    threading.Event().wait(0.2)  # the signal is on its way
+    gate.set()
+    run.wait()
+    assert (run.code, run.states[-1]) == (143, 2)
+    assert server.accepted == ["order-0", "order-1"]
 
 
 def test_retries_after_a_signal(to_server: Launcher, server: FaultyServer) -> None:
@@ -151,42 +133,14 @@ def test_retries_after_a_signal(to_server: Launcher, server: FaultyServer) -> No
     assert set(run.states) <= {2}
 
 
-@both
-def test_in_the_final_drain(
-    to_server: Launcher, server: FaultyServer, number: int, code: int
-) -> None:
-    """In the final drain, after the input's end, a signal makes no complete run of it."""
-    gate = threading.Event()
-    held(server, gate, "order-1")
-    run = to_server.start(batch_size_rows=1, stream_maps=MAPS)
-    run.send(schema(columns=WITH_ID), *numbered(1), state(1), numbered(2)[1], state(2))
-    read_all(run)
-    run.close_input()
-    wait_until(lambda: server.busy and server.accepted, "the request that is held")
-    threading.Event().wait(0.2)  # the end of the input is on its way
-    run.signal(number)
-    threading.Event().wait(0.2)  # and so is the signal
-    gate.set()
-    run.wait()
-    assert (run.code, run.states[-1]) == (code, 2)
-    assert server.accepted == ["order-0", "order-1"]
-
-
 def test_signal_in_a_batch_file(to_server: Launcher, server: FaultyServer) -> None:
     """In the midst of a BATCH file, a signal stops reading, and no STATE passes the file."""
     gate = threading.Event()
     held(server, gate)
     path = to_server.folder / "rows.jsonl"
-    rows = [m["record"] for m in numbered(3000)]
-    path.write_text("".join(json.dumps(row) + "\n" for row in rows))
-    batch = {
-        "type": "BATCH",
-        "stream": "orders",
-        "encoding": {"format": "jsonl", "compression": "none"},
-        "manifest": [path.as_uri()],
-    }
+    path.write_bytes(lines(m["record"] for m in numbered(3000)))
     run = to_server.start(batch_size_rows=5, max_concurrent_requests=2, stream_maps=MAPS)
-    run.send(schema(columns=WITH_ID), state(0), batch, state(1))
+    run.send(schema(columns=WITH_ID), state(0), batch(path), state(1))
     wait_until(lambda: server.busy == 2, "requests of the file")
     run.signal(signal.SIGTERM)
     gate.set()
@@ -197,76 +151,46 @@ def test_signal_in_a_batch_file(to_server: Launcher, server: FaultyServer) -> No
     assert run.summary["total"].adds_up
 
 
-def test_second_signal(to_server: Launcher, server: FaultyServer) -> None:
-    """A second signal more than two seconds after the first ends a run that hangs, at once."""
-    held(server, threading.Event())
-    run = to_server.start(batch_size_rows=1)
-    run.send(schema(columns=WITH_ID), *numbered(1), state(1))
-    wait_until(lambda: server.busy, "the request")
-    run.signal(signal.SIGTERM)
-    threading.Event().wait(2.3)
-    assert run.process.poll() is None
-    assert took(run, lambda: run.signal(signal.SIGTERM)) < 1
-    assert (run.code, run.states) == (143, [])
-
-
-def test_two_signals_for_one_stop(to_server: Launcher, server: FaultyServer) -> None:
+@pytest.mark.parametrize("status", [204, 401])
+def test_two_signals_for_one_stop(to_server: Launcher, server: FaultyServer, status: int) -> None:
     """SIGINT and SIGTERM at once, which Meltano sends for Ctrl-C, are one orderly stop."""
     gate = threading.Event()
-    held(server, gate)
+
+    def answer(_: Request) -> Reply:
+        server.hold(gate)
+        return Reply(status)
+
+    server.answer = answer
     run = to_server.start(batch_size_rows=2, stream_maps=MAPS)
     run.send(schema(columns=WITH_ID), *numbered(3), state(3))
     wait_until(lambda: server.busy, "the request")
     read_all(run)
     run.signal(signal.SIGINT).signal(signal.SIGTERM)
-    threading.Event().wait(0.2)
+    threading.Event().wait(0.2)  # the signals are on their way
     gate.set()
     run.wait()
-    assert run.code in {130, 143}
-    assert run.states == [3]
-    assert sorted(server.accepted) == ["order-0", "order-1", "order-2"]
+    if status == 204:
+        assert run.code in {130, 143}
+        assert run.states == [3]
+        assert sorted(server.accepted) == ["order-0", "order-1", "order-2"]
+    else:  # What the API denies is no orderly stop.
+        assert run.code != 0
+        assert run.states == []
+        assert "rotated" in run.log
 
 
-def test_signal_of_a_failing_run(to_server: Launcher, server: FaultyServer) -> None:
-    """A signal to a run that the API denies ends it, non-zero and without STATE."""
-    gate = threading.Event()
-
-    def answer(_: Request) -> Reply:
-        server.hold(gate)
-        return Reply(401)
-
-    server.answer = answer
-    run = to_server.start(batch_size_rows=1)
+def test_second_signal(to_server: Launcher, server: FaultyServer) -> None:
+    """A second signal some time after the first ends a run that hangs, at once."""
+    held(server, threading.Event())
+    constants = {"target_liveintent.singer.signals:_REPEATED_SECONDS": 0.2}
+    run = to_server.start(batch_size_rows=1, constants=constants)
     run.send(schema(columns=WITH_ID), *numbered(1), state(1))
     wait_until(lambda: server.busy, "the request")
     run.signal(signal.SIGTERM)
-    gate.set()
-    run.wait()
-    assert run.code not in {0, None}
-    assert run.states == []
-    assert "rotated" in run.log
-
-
-def test_new_interpreter(target: Launcher, sandbox: Sandbox) -> None:
-    """A signal does the same to a target that is started as users start it."""
-    config = target.config(flush_interval_seconds=600, stream_maps=MAPS)
-    run = target.command("--config", str(config))
-    run.send(schema(columns=WITH_ID), *numbered(3), state(3))
-    read_all(run)
-    run.signal(signal.SIGTERM).wait()
-    assert (run.code, run.states, sandbox.stats.accepted) == (143, [3], 3)
-
-
-def test_killed(to_server: Launcher, server: FaultyServer) -> None:
-    """After SIGKILL, everything before the last STATE line had arrived."""
-    run = to_server.start(batch_size_rows=3, max_concurrent_requests=4)
-    states = [part for n, m in enumerate(numbered(400)) for part in (m, state(n + 1))]
-    server.answer = lambda _: (threading.Event().wait(0.02), Reply())[1]
-    run.send(schema(columns=WITH_ID), *states)
-    wait_until(lambda: run.states, "a STATE")
-    run.signal(signal.SIGKILL).wait()
-    assert run.code == -signal.SIGKILL
-    assert {f"order-{n}" for n in range(run.states[-1])} <= set(server.accepted)
+    threading.Event().wait(0.3)
+    assert run.process.poll() is None
+    run.signal(signal.SIGTERM).wait(5)
+    assert (run.code, run.states) == (143, [])
 
 
 def test_broken_stdout(target: Launcher, sandbox: Sandbox) -> None:

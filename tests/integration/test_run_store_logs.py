@@ -30,19 +30,15 @@ def test_no_credentials_in_the_log(
     """Neither keys nor signed headers, also if the configuration of the log asks for all of it."""
     env = {**store.environment, "AWS_SESSION_TOKEN": TOKEN, "TARGET_LIVEINTENT_LOGLEVEL": "DEBUG"}
     if configured:
-        config = target.folder / "log.yml"
-        wanted = {name: {"level": "DEBUG", "handlers": ["all"]} for name in LOGGERS}
-        config.write_text(
-            json.dumps(
-                {
-                    "version": 1,
-                    "disable_existing_loggers": False,
-                    "handlers": {"all": {"class": "logging.StreamHandler"}},
-                    "loggers": wanted,
-                }
-            )
-        )
-        env["SINGER_SDK_LOG_CONFIG"] = str(config)
+        config = {
+            "version": 1,
+            "disable_existing_loggers": False,
+            "handlers": {"all": {"class": "logging.StreamHandler"}},
+            "loggers": {name: {"level": "DEBUG", "handlers": ["all"]} for name in LOGGERS},
+        }
+        path = target.folder / "log.yml"
+        path.write_text(json.dumps(config))
+        env["SINGER_SDK_LOG_CONFIG"] = str(path)
     target.forks = None  # A process of its own begins with the log as the environment says.
     bad = order(1, event_id="bad", event_time=None)
     run = target.run(schema(), bad, order(2), dead_letter_path=url, env=env)

@@ -37,13 +37,11 @@ def obey_permissions() -> None:
         assert ctypes.CDLL(None).prctl(_PR_CAPBSET_DROP, _CAP_DAC_OVERRIDE, 0, 0, 0) == 0
 
 
-def run_in(
-    folder: Path, target: Launcher, *arguments: str, **settings: object
-) -> subprocess.CompletedProcess[str]:
+def run_in(folder: Path, target: Launcher, **settings: object) -> subprocess.CompletedProcess[str]:
     """Run over an event and a bad record, in a folder."""
     config = target.config(metrics_path=..., **settings)
     done = subprocess.run(
-        [sys.executable, *OPTIONS, "-m", "target_liveintent", "--config", str(config), *arguments],
+        [sys.executable, *OPTIONS, "-m", "target_liveintent", "--config", str(config)],
         cwd=folder,
         env=target.env,
         input=lines([schema(), order(1), state(1), order(2, event_time="never"), state(2)]),
@@ -68,15 +66,3 @@ def test_the_default_path(to_server: Launcher, server: FaultyServer, read_only: 
     writable = read_only.parent / "letters"
     done = run_in(read_only, to_server, dead_letter_path=str(writable), ledger=False)
     assert (done.returncode, writable.exists()) == (0, True)
-
-
-def test_runs_that_write_no_dead_letters(
-    to_server: Launcher, server: FaultyServer, read_only: Path
-) -> None:
-    """They need no such file: a dry run, one that fails at the first bad record, and --explain."""
-    assert run_in(read_only, to_server, dry_run=True).returncode == 0
-    assert run_in(read_only, to_server, "--explain").returncode == 0
-    assert server.requests == []
-    done = run_in(read_only, to_server, on_rejection="fail", ledger=False)
-    assert (done.returncode, len(server.requests)) == (1, 1)
-    assert "invalid_event_time" in done.stderr
