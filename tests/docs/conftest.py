@@ -17,7 +17,8 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def project(sandbox: Sandbox, tmp_path: Path) -> Iterator[Project]:
-    """A project, as the quickstart leaves it."""
-    with shop_project(tmp_path / "shop", sandbox.url) as project:
+def project(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]:
+    """A project, as the quickstart leaves it; only slow tests may use Meltano in it."""
+    meltano = "slow" in request.keywords
+    with shop_project(tmp_path / "shop", sandbox.url, meltano=meltano) as project:
         yield project

@@ -40,9 +40,15 @@ ELSEWHERE = {
 
 
 @contextlib.contextmanager
-def shop_project(folder: Path, api_url: str) -> Iterator[Project]:
-    """A project, as the quickstart leaves it, in a new folder; the test skips without Meltano."""
-    if not MELTANO.exists():
+def shop_project(folder: Path, api_url: str, *, meltano: bool = True) -> Iterator[Project]:
+    """A project, as the quickstart leaves it, in a new folder; the test skips without Meltano.
+
+    Args:
+        folder: Where it is made.
+        api_url: The sandbox.
+        meltano: Whether its commands need Meltano.
+    """
+    if meltano and not MELTANO.exists():
         pytest.skip("Meltano is not set up: scripts/setup meltano")
     folder.mkdir()
     project = Project(folder, api_url)

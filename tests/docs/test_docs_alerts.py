@@ -23,7 +23,7 @@ from docs_support import DOCS, PROGRAMS, ROOT, Block, blocks
 from target_liveintent.reporting.history.model import FORMAT, RunEntry, RunFigures, StreamFigures
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Callable, Iterator
 
 PAGE = DOCS / "how-to" / "alerts.md"
 EXCUSE = "run by tests/docs/test_docs_alerts.py"
@@ -156,41 +156,60 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
 GOOD, BAD = ("done", "done"), ("done", "failed", "failed")
 
 
+def cron_command() -> list[str]:
+    """Return what the line of the crontab runs, having checked that it is one."""
+    setting, line = block("crontab").text.splitlines()
+    assert setting.startswith("APPRISE_URLS=mailtos://")
+    found = re.fullmatch(r"(?:[\d*/,-]+ ){5}(cd /srv/shop && .+)", line)
+    assert found
+    return ["sh", "-c", found[1]]
+
+
+def kubernetes_command() -> list[str]:
+    """Return what the job runs."""
+    job = yaml.safe_load(block("yaml", "liveintent-health.yaml").text)
+    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
+    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
+    return [*container["command"], *container["args"]]
+
+
 @pytest.mark.parametrize(("endings", "code"), [(GOOD, 0), (BAD, 3)])
 def test_health(shop: Shop, endings: tuple[str, ...], code: int) -> None:
-    """The first command, and what the page shows of a bad day."""
+    """The first command, what the page shows of a bad day, and the exit code of a probe."""
     shop.leave_runs(*endings)
     done = shop.run("sh", "-c", block("sh").text)
     assert done.returncode == code
     if code:
         shown, _, _ = block("text").text.partition("…")
         assert done.stdout.startswith(shown)
+    probe = yaml.safe_load(block("yaml", "probe.yaml").text)["readinessProbe"]
+    assert shop.run(*probe["exec"]["command"]).returncode == code
+    assert probe["timeoutSeconds"] >= 30
 
 
-def test_cron(shop: Shop) -> None:
-    """Nobody is told while all is usual."""
-    setting, line = block("crontab").text.splitlines()
-    assert setting.startswith("APPRISE_URLS=mailtos://")
-    found = re.fullmatch(r"(?:[\d*/,-]+ ){5}(cd /srv/shop && .+)", line)
-    assert found
+@pytest.mark.slow
+@pytest.mark.parametrize(("command", "code"), [(cron_command, 0), (kubernetes_command, 1)])
+def test_a_job_that_tells(shop: Shop, command: Callable[[], list[str]], code: int) -> None:
+    """Nobody is told while all is usual; what runs of a bad day is told, and the job fails."""
     shop.leave_runs(*GOOD)
-    assert shop.run("sh", "-c", found[1]).returncode == 0
+    assert shop.run(*command()).returncode == 0
     assert shop.receiver.alerts == []
     shutil.rmtree(shop.folder / "history")
     shop.leave_runs(*BAD)
-    assert shop.run("sh", "-c", found[1]).returncode == 0
+    assert shop.run(*command()).returncode == code
     shop.heard("LiveIntent: the last 2 runs failed: the API denied access")
 
 
+@pytest.mark.slow
 def test_cron_hears_of_silence(shop: Shop) -> None:
     """No run at all is told as well."""
-    line = block("crontab").text.splitlines()[1].partition("cd ")[2]
-    shop.run("sh", "-c", f"cd {line}")
+    shop.run(*cron_command())
     ((title, text),) = shop.receiver.alerts
     assert title == "LiveIntent: there is no run in the history"
     assert text.startswith("There has been no run yet.")
 
 
+@pytest.mark.slow
 def test_systemd(shop: Shop) -> None:
     """The unit that tells, when the run or the health check has failed."""
     shop.leave_runs(*BAD)
@@ -201,30 +220,12 @@ def test_systemd(shop: Shop) -> None:
     shop.heard("LiveIntent: liveintent.service failed")
 
 
-def test_kubernetes(shop: Shop) -> None:
-    """The job's command tells and fails; on a good day, it does neither."""
-    job = yaml.safe_load(block("yaml", "liveintent-health.yaml").text)
-    assert (job["apiVersion"], job["kind"]) == ("batch/v1", "CronJob")
-    pod = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]
-    (container,) = pod["containers"]
-    command = [*container["command"], *container["args"]]
-    shop.leave_runs(*GOOD)
-    assert shop.run(*command).returncode == 0
-    assert shop.receiver.alerts == []
-    shutil.rmtree(shop.folder / "history")
-    shop.leave_runs(*BAD)
-    assert shop.run(*command).returncode == 1
-    shop.heard("LiveIntent: the last 2 runs failed")
-
-
+@pytest.mark.slow
 def test_a_check_that_cannot_check(shop: Shop) -> None:
     """Wrong settings, or a store that is down, are told as well, with what the log says."""
-    job = yaml.safe_load(block("yaml", "liveintent-health.yaml").text)
-    (container,) = job["spec"]["jobTemplate"]["spec"]["template"]["spec"]["containers"]
-    line = block("crontab").text.splitlines()[1].partition("cd ")[2]
     settings = {**ACCOUNT, "history_path": "history", "timezone": "Mars/Olympus"}
     (shop.folder / "liveintent.json").write_text(json.dumps(settings), encoding="utf-8")
-    for command in ([*container["command"], *container["args"]], ["sh", "-c", f"cd {line}"]):
+    for command in (kubernetes_command(), cron_command()):
         shop.run(*command, TARGET_LIVEINTENT_TIMEZONE="Mars/Olympus")
         ((title, text),) = shop.receiver.alerts
         assert title == "LiveIntent: the health check failed"
@@ -232,15 +233,7 @@ def test_a_check_that_cannot_check(shop: Shop) -> None:
         shop.receiver.alerts.clear()
 
 
-@pytest.mark.parametrize(("endings", "code"), [(GOOD, 0), (BAD, 3)])
-def test_a_probe(shop: Shop, endings: tuple[str, ...], code: int) -> None:
-    """A probe needs the exit code alone."""
-    shop.leave_runs(*endings)
-    probe = yaml.safe_load(block("yaml", "probe.yaml").text)["readinessProbe"]
-    assert shop.run(*probe["exec"]["command"]).returncode == code
-    assert probe["timeoutSeconds"] >= 30
-
-
+@pytest.mark.slow
 def test_github_actions(shop: Shop) -> None:
     """The step fails, and the one after a failure writes the summary and tells."""
     text = block("yaml", "liveintent-health.yml").text
@@ -269,6 +262,7 @@ def test_github_takes_the_workflow(shop: Shop) -> None:
     subprocess.run([*command, *schema, path], check=True, capture_output=True)
 
 
+@pytest.mark.slow
 def test_urls_of_services(shop: Shop) -> None:
     """Apprise understands the URLs of the table."""
     rows = re.findall(

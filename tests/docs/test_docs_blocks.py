@@ -94,15 +94,28 @@ CHECKS: dict[str, Callable[[str], Any]] = {
 }
 
 
-@pytest.mark.parametrize("page", PAGES, ids=_name)
-def test_page(page: Path, project: Project) -> None:
+def _with_meltano(page: Path) -> bool:
+    """Whether a page has commands that start Meltano: those take long."""
+    return any("meltano" in block.text for block in blocks(page) if block.kind == "sh")
+
+
+@pytest.mark.parametrize(
+    "page",
+    [
+        pytest.param(page, id=_name(page), marks=[pytest.mark.slow] * _with_meltano(page))
+        for page in PAGES
+    ],
+)
+def test_page(page: Path, request: pytest.FixtureRequest) -> None:
     """The blocks of a page, from its beginning to its end, in one project.
 
     Commands must succeed; a block of output must be like what the commands before it said.
     """
-    said = ""
+    said, project = "", None
     for block in blocks(page):
         where = f"{_name(page)}:{block.line}"
+        if (block.title or "").endswith(".json") or block.kind in {"sh", "python"}:
+            project = project or request.getfixturevalue("project")
         if block.title and block.title.endswith(".json"):
             project.write(block.title, block.text)
         if block.excuse is not None:

@@ -2,22 +2,19 @@
 
 from __future__ import annotations
 
-import ast
+import functools
 import re
-from typing import TYPE_CHECKING
 
 import pytest
 from docs_support import DOCS, ROOT
 
 from target_liveintent.config import SCHEMA
 
-if TYPE_CHECKING:
-    from collections.abc import Iterator
-
 PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), *ROOT.glob("examples/*/*.md")]
 FOLDERS = ("benchmarks", "demo", "docs", "examples", "hub", "scripts", "target_liveintent", "tests")
 MADE = {"demo/data/orders.jsonl", "tap_orders.py"}
 """Files that a page, or a command of a page, makes."""
+_DEFINITION = re.compile(r"^( *)(?:(class|def) (\w+)|(\w+)(?:: [^=\n]+)? = )", re.MULTILINE)
 OTHERS = {"BatchSink", "SWITCHES"}
 """Names of the SDK and of the sandbox's page."""
 
@@ -28,16 +25,19 @@ def _named(pattern: str) -> set[tuple[str, str]]:
     return {(page, found) for page, text in texts.items() for found in re.findall(pattern, text)}
 
 
-def _defined(folder: str) -> Iterator[str]:
-    """Yield the classes, functions and constants of a folder, methods as `Class.method`."""
+@functools.cache
+def _defined(folder: str) -> frozenset[str]:
+    """Return the classes, functions and constants of a folder, methods as `Class.method`."""
+    found = set()
     for path in (ROOT / folder).rglob("*.py"):
-        for node in ast.walk(ast.parse(path.read_text(encoding="utf-8"))):
-            match node:
-                case ast.ClassDef(name=name, body=body):
-                    yield name
-                    yield from (f"{name}.{x.name}" for x in body if isinstance(x, ast.FunctionDef))
-                case ast.FunctionDef(name=name) | ast.Name(id=name, ctx=ast.Store()):
-                    yield name
+        owner = ""
+        for indent, kind, named, constant in _DEFINITION.findall(path.read_text("utf-8")):
+            if kind == "class":
+                owner = named
+            elif indent:
+                found.add(f"{owner}.{named}")
+            found.add(named or constant)
+    return frozenset(found)
 
 
 def test_paths_exist() -> None:
@@ -55,10 +55,9 @@ def test_python_files_exist() -> None:
 
 
 def test_tests_exist() -> None:
-    defined = set(_defined("tests"))
     named = _named(r"\btest_\w+\b(?!\.py)")
     assert len(named) > 30
-    assert [test for test in named if test[1] not in defined] == []
+    assert [test for test in named if test[1] not in _defined("tests")] == []
 
 
 def test_tests_are_in_the_files_that_are_named() -> None:

@@ -24,6 +24,7 @@ TEXT = README.read_text(encoding="utf-8")
 TWO_SCREENS = 100
 
 
+@pytest.mark.slow
 @pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
 def test_install(tmp_path: Path) -> None:

@@ -21,7 +21,7 @@ from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.reasons import REASONS
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
+    from collections.abc import Callable, Iterable
     from pathlib import Path
 
     from browser_support import OpenPage
@@ -29,7 +29,7 @@ if TYPE_CHECKING:
 SITE = ROOT / "build" / "site"
 
 
-@pytest.fixture(scope="session", autouse=True)
+@pytest.fixture(scope="session")
 def _site() -> None:
     if not (ROOT / ".venv-docs" / "bin" / "mkdocs").exists():
         pytest.skip("MkDocs is not set up: scripts/setup docs")
@@ -37,6 +37,11 @@ def _site() -> None:
         [ROOT / "scripts" / "docs"], capture_output=True, text=True, timeout=120, check=False
     )
     assert done.returncode == 0, done.stderr
+
+
+def of_the_site(test: Callable[..., None]) -> Callable[..., None]:
+    """Mark a test that reads the site, which is built before it."""
+    return pytest.mark.site(pytest.mark.usefixtures("_site")(test))
 
 
 class Links(html.parser.HTMLParser):
@@ -64,6 +69,7 @@ def built() -> list[Path]:
     return sorted(SITE.rglob("*.html"))
 
 
+@of_the_site
 def test_nothing_is_loaded_from_elsewhere() -> None:
     """No page asks another host for a script, a style, a font or a picture."""
     assert len(built()) > 15
@@ -76,6 +82,7 @@ def test_nothing_is_loaded_from_elsewhere() -> None:
         assert re.findall(r"(?:url\(|@import\s*)['\"]?(?:https?:)?//[^)'\"]+", style) == []
 
 
+@of_the_site
 def test_links_lead_somewhere() -> None:
     """Each link of the built pages leads to a page, and an anchor, that is there."""
     pages = {page: Links(page) for page in built()}
@@ -126,6 +133,7 @@ def test_the_repository_is_where_it_is_said_to_be() -> None:
     assert settings["extra"]["repository"] == hub.REPOSITORY
 
 
+@of_the_site
 @pytest.mark.parametrize(
     ("page", "names"),
     [
@@ -141,6 +149,7 @@ def test_reference_is_whole(page: str, names: Iterable[str]) -> None:
     assert [name for name in names if not re.search(rf"<td><code>{name}\b", text)] == []
 
 
+@of_the_site
 def test_presets_are_whole() -> None:
     text = (SITE / "presets.html").read_text(encoding="utf-8")
     assert [name for name in PRESETS if f">{name}<" not in text] == []
@@ -148,13 +157,17 @@ def test_presets_are_whole() -> None:
 
 # In a browser
 
-LOOKED_AT = ["index", "quickstart", "troubleshooting", "reference/settings"]
+LOOKED_AT = [
+    ("index", 1280, "light"),
+    ("quickstart", 360, "dark"),
+    ("troubleshooting", 360, "light"),
+    ("reference/settings", 1280, "dark"),
+]
 
 
+@of_the_site
 @pytest.mark.browser
-@pytest.mark.parametrize("scheme", ["light", "dark"])
-@pytest.mark.parametrize("width", [1280, 360])
-@pytest.mark.parametrize("name", LOOKED_AT)
+@pytest.mark.parametrize(("name", "width", "scheme"), LOOKED_AT)
 def test_looks(open_page: OpenPage, name: str, width: int, scheme: str) -> None:
     """A page opens from the disk, fits its window, and its text stands out."""
     url = (SITE / f"{name}.html").as_uri()
@@ -171,6 +184,7 @@ def test_looks(open_page: OpenPage, name: str, width: int, scheme: str) -> None:
 
 
 @pytest.mark.browser
+@pytest.mark.slow
 def test_pictures_can_be_renewed(tmp_path: Path) -> None:
     """The script takes the pictures that the pages show, and they are small."""
     pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")

@@ -7,7 +7,7 @@ import logging
 import os
 import threading
 from pathlib import Path
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import mock
 
 from singer_sdk.exceptions import (
@@ -21,7 +21,7 @@ from target_liveintent.singer import batch_files
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator, Mapping
+    from target_liveintent.run.counts import StreamCounts
 
 _NO_FILE = Path(os.devnull) / "not-a-file"
 """What BATCH messages name instead of the files of this machine."""
@@ -53,58 +53,54 @@ VARIANTS: list[dict[str, Any]] = [
     {"on_rejection": "fail", "validate_records": True},
 ]
 
-SEEDS = [
-    json.dumps(message).encode()
-    for message in (
-        {
-            "type": "SCHEMA",
-            "stream": "orders",
-            "schema": {"properties": {name: {} for name in COLUMNS}},
-            "key_properties": ["id"],
-        },
-        {
-            "type": "SCHEMA",
-            "stream": "mapped",
-            "schema": {"properties": {**{name: {} for name in COLUMNS}, "consent": {}}},
-            "key_properties": [],
-        },
-        {
-            "type": "RECORD",
-            "stream": "orders",
-            "record": {
-                "id": 1,
-                "event_time": 1_790_000_000,
-                "email": ADDRESS,
-                "value": 87.10,
-                "source_url": "https://u:p@x.example/?key=1&utm_source=a#b",
-            },
-        },
-        {
-            "type": "RECORD",
-            "stream": "mapped",
-            "record": {
-                "id": 1e2,
-                "event_time": "2026-08-01T00:00:00Z",
-                "email": "\ud800",
-                "value": float("nan"),
-                "consent": "yes",
-            },
-        },
-        {
-            "type": "RECORD",
-            "stream": "orders",
-            "record": {"id": [{"a": -1e-9}], "event_time": 9_999_999_999_999},
-        },
-        {"type": "STATE", "value": {"bookmarks": {"orders": {"v": 1.10}}}},
-        {"type": "ACTIVATE_VERSION", "stream": "orders", "version": 5},
-        {
-            "type": "BATCH",
-            "stream": "orders",
-            "encoding": {"format": "jsonl", "compression": "gzip"},
-            "manifest": ["file:///x/%00", "file://[x"],
-        },
-    )
-]
+
+def _schema(stream: str, *columns: str) -> dict[str, Any]:
+    properties = {"properties": {name: {} for name in columns}}
+    return {"type": "SCHEMA", "stream": stream, "schema": properties, "key_properties": ["id"]}
+
+
+def _record(stream: str, **columns: Any) -> dict[str, Any]:
+    return {"type": "RECORD", "stream": stream, "record": columns}
+
+
+_URL = "https://u:p@x.example/?key=1&utm_source=a#b"
+_MESSAGES = (
+    _schema("orders", *COLUMNS),
+    {**_schema("mapped", *COLUMNS, "consent"), "key_properties": []},
+    _record("orders", id=1, event_time=1_790_000_000, email=ADDRESS, value=87.10, source_url=_URL),
+    _record(
+        "mapped",
+        id=1e2,
+        event_time="2026-08-01T00:00:00Z",
+        email="\ud800",
+        value=float("nan"),
+        consent="yes",
+    ),
+    _record("orders", id=[{"a": -1e-9}], event_time=9_999_999_999_999),
+    {"type": "STATE", "value": {"bookmarks": {"orders": {"v": 1.10}}}},
+    {"type": "ACTIVATE_VERSION", "stream": "orders", "version": 5},
+    {
+        "type": "BATCH",
+        "stream": "orders",
+        "encoding": {"format": "jsonl", "compression": "gzip"},
+        "manifest": ["file:///x/%00", "file://[x"],
+    },
+)
+SEEDS = [json.dumps(message).encode() for message in _MESSAGES]
+
+
+class Fed(NamedTuple):
+    """What a target made of its input.
+
+    Attributes:
+        failure: The last line of a run that failed.
+        log: Everything that was logged.
+        total: The counts of all streams.
+    """
+
+    failure: str | None
+    log: str
+    total: StreamCounts
 
 
 class _Lines(logging.Handler):
@@ -118,15 +114,12 @@ class _Lines(logging.Handler):
         self.lines.append(record.getMessage())
 
 
-def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
+def feed(data: bytes, **settings: Any) -> Fed:
     """Run a target over an input to its end.
 
     Args:
         data: The input, as a tap may write it.
         settings: Settings in addition to the usual ones; it is a dry run.
-
-    Returns:
-        The last line if the run failed, and everything that was logged.
     """
     logged = _Lines()
     target = TargetLiveIntent(config={**_SETTINGS, **settings})
@@ -167,19 +160,15 @@ def feed(data: bytes, **settings: Any) -> tuple[str | None, str]:
     assert MARK not in f"{failure} {log}".lower(), (failure, log)
     total = target.run.counts.total
     assert failure is not None or total.unsettled == 0, total
-    return failure, log
+    return Fed(failure, log, total)
 
 
 def size(value: Any) -> int:
     """Return roughly how many bytes a value takes as JSON, with numbers as they were written."""
     if isinstance(value, dict):
-        return 2 + sum(size(name) + size(inner) + 2 for name, inner in _items(value))
+        return 2 + sum(size(name) + size(inner) + 2 for name, inner in value.items())
     if isinstance(value, (list, tuple)):
         return 2 + sum(size(inner) + 1 for inner in value)
     if isinstance(value, int):
         return value.bit_length() // 3 + 2
     return len(str(value).encode(errors="replace")) + 2
-
-
-def _items(value: Mapping[Any, Any]) -> Iterator[tuple[Any, Any]]:
-    yield from value.items()

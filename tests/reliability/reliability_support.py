@@ -2,23 +2,24 @@
 
 from __future__ import annotations
 
-import dataclasses
 import json
 import os
 import random
 import threading
 import time
 import traceback
+from collections import Counter, defaultdict
 from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+from faulty_server import FaultyServer
 from integration_support import LETTERS, Launcher, read_letters
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
 
-    from faulty_server import FaultyServer
+    from faulty_server import Reply, Request
     from integration_forks import Forks
     from integration_support import Running
     from object_store import Store
@@ -43,59 +44,47 @@ def number(event_id: str) -> int:
     return int(event_id[1:])
 
 
-def in_parallel(jobs: Iterable[Callable[[], Any]], at_once: int = AT_ONCE) -> list[Any]:
-    """Do several things at once, and fail as the first of them fails; print how others fail."""
+def in_parallel(job: Callable[..., Any], cases: Iterable[Any], at_once: int = AT_ONCE) -> None:
+    """Do a job for several cases at once, and fail as the first fails; print how others fail.
+
+    Args:
+        job: What is done.
+        cases: Its argument, or a tuple of its arguments, each time.
+        at_once: How many at the same time.
+    """
     with ThreadPoolExecutor(at_once) as pool:
-        futures = [pool.submit(job) for job in jobs]
+        futures = [pool.submit(job, *(c if isinstance(c, tuple) else (c,))) for c in cases]
     failures = [failure for future in futures if (failure := future.exception())]
     for failure in failures[1:]:
         traceback.print_exception(failure)
-    return [future.result() for future in futures]
+    for failure in failures:
+        raise failure
 
 
 # Figures
 
-
-@dataclasses.dataclass
-class Figures:
-    """What a campaign has done.
-
-    Attributes:
-        events: Records that were fed, without those that were fed again.
-        requests: That arrived.
-        faults: That were dealt out.
-        kills: Signals that ended a run.
-        lost: Records without a fate. The point of it all: 0.
-        repeated: Events that the API took more than once, each further time counted.
-        seconds: The time it took.
-    """
-
-    events: int = 0
-    requests: int = 0
-    faults: int = 0
-    kills: int = 0
-    lost: int = 0
-    repeated: int = 0
-    seconds: float = 0.0
-
-    def __add__(self, other: Figures) -> Figures:
-        """Add, field by field."""
-        pairs = zip(dataclasses.astuple(self), dataclasses.astuple(other), strict=True)
-        return Figures(*(mine + theirs for mine, theirs in pairs))
+COUNTED = ("events", "requests", "faults", "kills", "lost", "repeated", "seconds")
+"""What is counted of a campaign. `events` are records that were fed, without those that were fed
+again; `lost` are records without a fate: 0; `repeated` is how often the API took an event again."""
 
 
 class Book:
     """The figures of all campaigns of a test session, by campaign."""
 
     def __init__(self) -> None:
-        self.rows: dict[str, Figures] = {}
+        self.rows: defaultdict[str, Counter[str]] = defaultdict(Counter)
         self.words: list[str] = []
         self._lock = threading.Lock()
 
-    def add(self, campaign: str, figures: Figures) -> None:
-        """Book what a part of a campaign has done."""
+    def add(self, campaign: str, server: FaultyServer, **figures: float) -> None:
+        """Book what a part of a campaign has done; the server knows some of it."""
+        told = {
+            "requests": len(server.requests),
+            "faults": server.faults.total(),
+            "repeated": len(server.repeats),
+        }
         with self._lock:
-            self.rows[campaign] = self.rows.get(campaign, Figures()) + figures
+            self.rows[campaign].update(Counter(told | figures))
 
     def say(self, words: str) -> None:
         """Keep a line for the end."""
@@ -103,19 +92,11 @@ class Book:
 
     def table(self) -> Iterator[str]:
         """The figures, as a table in Markdown."""
-        columns = [field.name for field in dataclasses.fields(Figures)]
-        yield "| campaign | " + " | ".join(columns) + " |"
-        yield "|---" * (len(columns) + 1) + "|"
-        total = Figures()
-        for campaign, figures in self.rows.items():
-            total += figures
-            yield _row(campaign, figures)
-        yield _row("total", total)
-
-
-def _row(campaign: str, figures: Figures) -> str:
-    cells = (f"{value:,.0f}" for value in dataclasses.astuple(figures))
-    return f"| {campaign} | " + " | ".join(cells) + " |"
+        yield "| campaign | " + " | ".join(COUNTED) + " |"
+        yield "|---" * (len(COUNTED) + 1) + "|"
+        total = sum(self.rows.values(), Counter())
+        for campaign, row in [*self.rows.items(), ("total", total)]:
+            yield f"| {campaign} | " + " | ".join(f"{row[name]:,.0f}" for name in COUNTED) + " |"
 
 
 FIGURES = Book()
@@ -325,6 +306,22 @@ def run_file(
         file.writelines(lines)
     with source.open("rb") as stdin:
         return start(target, stdin=stdin, **how).wait(patience)
+
+
+def run_against(
+    rule: Callable[[Request], Reply],
+    folder: Path,
+    forks: Forks,
+    lines: Iterable[str],
+    **how: Any,
+) -> tuple[Running, Watch, FaultyServer]:
+    """Run a target over messages against an API of its own, to its end, and watch its STATE."""
+    with FaultyServer(rule) as server:
+        target = launcher(folder, server, forks)
+        watch = Watch(server, folder)
+        run = run_file(target, lines, on_stdout=watch.look, **how)
+        target.close()
+    return run, watch, server
 
 
 def summary(run: Running) -> dict[str, int]:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import contextlib
+import itertools
 import random
 import re
 import signal
@@ -20,7 +21,6 @@ from reliability_support import (
     FIGURES,
     LONG,
     Feed,
-    Figures,
     Mirror,
     Watch,
     assert_adds_up,
@@ -44,7 +44,7 @@ if TYPE_CHECKING:
     from integration_support import Running
     from object_store import Store
 
-EVENTS = 40_000 if LONG else 16_000
+EVENTS = 40_000 if LONG else 6_000
 CAMPAIGNS = 7 if LONG else 2
 BATCH = 20
 AT_ONCE = 8
@@ -561,81 +561,84 @@ def kill_and_resume(
     seed: int,
     numbers: tuple[int, ...],
     kept: Kept = IN_FILES,
+    *,
+    each: bool = True,
 ) -> None:
-    """Kill a target at each moment, resume it each time, and judge the whole."""
+    """Kill a target at each moment, resume it each time, and judge the whole.
+
+    Args:
+        folder: Where the runs take place.
+        forks: Starts them.
+        seed: Of all choices.
+        numbers: The signals.
+        kept: Where dead letters and the ledger are.
+        each: Whether each signal comes at each moment; else they come in turn.
+    """
     began = time.monotonic()
     settings = {} if kept.ledger else {"ledger": False}
     campaign = Campaign(folder, forks, seed, kept, flush_interval_seconds=1, **settings)
     possible = (*MOMENTS, beside_another) if kept.ledger else MOMENTS
-    moments = [(moment, number) for moment in possible for number in numbers]
+    if each:
+        moments = list(itertools.product(possible, numbers))
+    else:
+        moments = list(zip(possible, itertools.cycle(numbers), strict=False))
     campaign.rng.shuffle(moments)
     with campaign.going():
         for moment, number in moments:
             if campaign.beyond() < EVENTS - 1_000:
                 moment(campaign, number)
         campaign.finish()
-    server = campaign.server
-    FIGURES.add(
-        f"kills{kept.words}",
-        Figures(
-            EVENTS,
-            len(server.requests),
-            server.faults.total(),
-            len(campaign.ended),
-            len(lost(server, campaign.feed, campaign.target.folder)),
-            len(server.repeats),
-            time.monotonic() - began,
-        ),
-    )
+    kills, seconds = len(campaign.ended), time.monotonic() - began
+    counts = {"events": EVENTS, "kills": kills, "seconds": seconds}
+    FIGURES.add(f"kills{kept.words}", campaign.server, **counts)
 
 
 def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
-    """Killed at any moment, by any signal, and resumed from STATE: nothing is lost."""
-    share = [(signal.SIGKILL,), ORDERLY] if not LONG else [(signal.SIGKILL, *ORDERLY)]
-    kinds = {
-        "plain": lambda _: IN_FILES,
-        "ledger": lambda folder: Kept(ledger=folder / "ledger.db"),
-    }
-    in_parallel(
-        [
-            lambda folder=tmp_path / f"{kind}-{seed}", kept=kept, seed=seed: kill_and_resume(
-                folder, forks, seed, share[seed % len(share)], kept(folder)
-            )
-            for seed in range(CAMPAIGNS)
-            for kind, kept in kinds.items()
-        ]
-    )
+    """Killed at any moment, and resumed from STATE: nothing is lost, and little is repeated."""
+    kept = Kept(ledger=tmp_path / "ledger.db")
+    kill_and_resume(tmp_path, forks, 5, (signal.SIGTERM, signal.SIGKILL), kept, each=False)
+
+
+@pytest.mark.slow
+def test_kill_campaigns(tmp_path: Path, forks: Forks) -> None:
+    """The same with any signal, with the ledger and without it, and with an API that fails."""
+
+    def one(kind: str, seed: int, numbers: tuple[int, ...]) -> None:
+        folder = tmp_path / f"{kind}-{seed}"
+        kept = Kept(ledger=folder / "ledger.db") if kind == "ledger" else IN_FILES
+        kill_and_resume(folder, forks, seed, numbers, kept)
+
+    share = [(signal.SIGKILL, *ORDERLY)] if LONG else [(signal.SIGKILL,), ORDERLY]
+    campaigns = [(seed, share[seed % len(share)]) for seed in range(CAMPAIGNS)]
+    in_parallel(one, [(kind, *one) for one in campaigns for kind in ("plain", "ledger")])
 
 
 def with_a_store(tmp_path: Path, forks: Forks, kept: list[Kept]) -> None:
     """Run a campaign for each of these."""
     numbers = (signal.SIGKILL, *ORDERLY) if LONG else (signal.SIGKILL,)
-    in_parallel(
-        [
-            lambda seed=seed, one=one: kill_and_resume(
-                tmp_path / f"store-{seed}", forks, seed, numbers, one
-            )
-            for seed, one in enumerate(kept)
-        ]
-    )
+    cases = [(tmp_path / f"{n}", forks, n, numbers, one) for n, one in enumerate(kept)]
+    in_parallel(kill_and_resume, cases)
 
 
+@pytest.mark.slow
 def test_kill_campaign_with_a_store(tmp_path: Path, forks: Forks, store: Store) -> None:
     """The same, with dead letters in S3."""
     with_a_store(tmp_path, forks, [Kept(store)] * (CAMPAIGNS if LONG else 1))
 
 
 @pytest.mark.postgres
+@pytest.mark.slow
 def test_kill_campaign_without_a_disk(
     tmp_path: Path, forks: Forks, store: Store, new_ledger_url: Callable[[], str]
 ) -> None:
     """The same, with dead letters in S3 and the ledger in PostgreSQL."""
-    with_a_store(
-        tmp_path, forks, [Kept(store, new_ledger_url()) for _ in range(CAMPAIGNS if LONG else 1)]
-    )
+    kept = [Kept(store, new_ledger_url()) for _ in range(CAMPAIGNS if LONG else 1)]
+    with_a_store(tmp_path, forks, kept)
 
 
-@pytest.mark.parametrize("number", ORDERLY)
+@pytest.mark.parametrize(
+    "number", [signal.SIGTERM, pytest.param(signal.SIGINT, marks=pytest.mark.slow)]
+)
 def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) -> None:
     """A signal in a back-off of minutes ends the run within seconds."""
     campaign = Campaign(tmp_path, forks, 4, max_retry_seconds=3600)
@@ -653,15 +656,17 @@ def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) ->
 
 
 def test_signal_ends_a_run_that_hangs(tmp_path: Path, forks: Forks) -> None:
-    """A second signal two seconds after the first ends a run at once that waits for an answer."""
-    campaign = Campaign(tmp_path, forks, 4, request_timeout_seconds=100)
+    """A second signal some time after the first ends a run at once that waits for an answer."""
+    soon = {"target_liveintent.singer.signals:_REPEATED_SECONDS": 0.2}
+    hanging = {"request_timeout_seconds": 100, "ledger": False, "constants": soon}
+    campaign = Campaign(tmp_path, forks, 4, **hanging)
     with campaign.going():
         campaign.plan(2, Reply(held=True))
         run, feeding = campaign.start()
         wait_until(lambda: campaign.server.busy >= 2, "requests that wait")
         run.signal(signal.SIGTERM)
         at = time.monotonic()
-        wait_until(lambda: time.monotonic() > at + 2.2, "two seconds")
+        wait_until(lambda: time.monotonic() > at + 0.4, "twice as long as signals count as one")
         again = time.monotonic()
         run.signal(signal.SIGTERM).wait()
         assert time.monotonic() - again < 1.5

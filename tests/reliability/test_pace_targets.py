@@ -39,6 +39,7 @@ def test_no_limit() -> None:
     _assert_met(pace_cases.unlimited())
 
 
+@pytest.mark.slow
 def test_three_runs_share_bursts() -> None:
     """Each run gets between half and twice its share in 19 of 20 seeds."""
     least, most, *_ = pace_cases.shared(burst=10)
@@ -46,6 +47,7 @@ def test_three_runs_share_bursts() -> None:
     assert sum(fair) >= 19
 
 
+@pytest.mark.slow
 def test_three_runs_share_a_limit_without_bursts() -> None:
     """Each run gets something through, in two minutes and in 19 of 20 seeds."""
     *_, silence = pace_cases.shared(burst=1)
@@ -61,6 +63,7 @@ def test_eight_tasks_share_a_limit(burst: int) -> None:
     assert max(silence.values) < 60  # With each seed: a task that fails sends its rows again.
 
 
+@pytest.mark.slow
 def test_two_tasks_are_as_fast_as_one_run() -> None:
     """Each has half of the requests in flight."""
     _assert_met(pace_cases.halved())

@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from fakes import FakeClock
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import LETTERS, SETTINGS
+from integration_support import LETTERS
+from integration_support import SETTINGS as USUAL
 from reliability_support import (
     Feed,
-    Watch,
     assert_adds_up,
     launcher,
     letters_by_id,
     name,
+    run_against,
     run_file,
 )
 
@@ -72,6 +73,7 @@ BODIES: dict[str, tuple[Callable[[list[str]], bytes], int]] = {
 }
 """Bodies by name: from the IDs of the batch, and how many of them it names properly."""
 EVENTS = BATCH * (len(BODIES) + 1)
+SETTINGS: dict[str, Any] = {"batch_size_rows": BATCH, "max_dead_letter_percent": 100}
 
 
 def batch_of(event_id: str) -> int:
@@ -94,17 +96,7 @@ class Partial:
 def test_every_body(tmp_path: Path, forks: Forks) -> None:
     """What a 200 names properly was not processed; any other 200 leaves its batch unconfirmed."""
     feed = Feed(EVENTS, 3, every=3, mixed=False)
-    with FaultyServer(Partial()) as server:
-        target = launcher(tmp_path, server, forks)
-        watch = Watch(server, tmp_path)
-        run = run_file(
-            target,
-            feed.lines(),
-            on_stdout=watch.look,
-            batch_size_rows=BATCH,
-            max_dead_letter_percent=100,
-        )
-        target.close()
+    run, watch, server = run_against(Partial(), tmp_path, forks, feed.lines(), **SETTINGS)
     assert (run.code, watch.problems, watch.bookmark) == (0, [], EVENTS), run.log
     assert len(server.requests) == len(BODIES) + 1
     letters = letters_by_id(tmp_path)
@@ -128,13 +120,18 @@ def without_run_id(folder: Path) -> dict[str, dict[str, Any]]:
 
 
 @pytest.mark.parametrize(
-    "ledger", [{"ledger": False}, {"ledger_path": "ledger.db"}], ids=["plain", "ledger"]
+    ("asked", "ledger"),
+    [
+        (False, {"ledger_path": "ledger.db"}),
+        (True, {"ledger_path": "ledger.db"}),
+        (True, {"ledger": False}),
+    ],
+    ids=["not asked", "asked", "without a ledger"],
 )
-@pytest.mark.parametrize("asked", [False, True])
 def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, Any]) -> None:
     """A replay sends what was not processed; what is unconfirmed only when it is asked to."""
     feed = Feed(EVENTS, 3, every=3, mixed=False)
-    settings: dict[str, Any] = {"batch_size_rows": BATCH, "max_dead_letter_percent": 100, **ledger}
+    settings = {**SETTINGS, **ledger}
     with FaultyServer(Partial()) as server:
         target = launcher(tmp_path, server, forks)
         assert run_file(target, feed.lines(), **settings).code == 0
@@ -162,11 +159,7 @@ def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, Any
 def test_the_ledger_knows_only_what_a_204_confirmed(tmp_path: Path, forks: Forks) -> None:
     """With a ledger, a second run sends all again of which a 200 was the answer, and no more."""
     feed = Feed(EVENTS, 3, every=3, mixed=False)
-    settings: dict[str, Any] = {
-        "batch_size_rows": BATCH,
-        "max_dead_letter_percent": 100,
-        "ledger_path": "ledger.db",
-    }
+    settings = {**SETTINGS, "ledger_path": "ledger.db"}
     with FaultyServer(Partial()) as server:
         target = launcher(tmp_path, server, forks)
         assert run_file(target, feed.lines(), **settings).code == 0
@@ -182,38 +175,31 @@ def test_the_ledger_knows_only_what_a_204_confirmed(tmp_path: Path, forks: Forks
     assert assert_adds_up(third, EVENTS)["already_sent"] == EVENTS
 
 
-@pytest.mark.parametrize("size", [1, 2])
-def test_a_batch_of_one(tmp_path: Path, forks: Forks, size: int) -> None:
+@pytest.mark.parametrize(
+    ("size", "reasons"),
+    [(1, {"e0": "unconfirmed", "e1": "unconfirmed"}), (2, {"e0": "not_processed"})],
+)
+def test_a_batch_of_one(tmp_path: Path, forks: Forks, size: int, reasons: dict[str, str]) -> None:
     """A 200 that names the only event of its batch names no proper part: it is unconfirmed."""
-    feed = Feed(2, 3, every=1, mixed=False)
 
     def name_the_first(request: Request) -> Reply:
         return Reply(200, json.dumps(request.ids[:1]).encode(), skipped=request.ids[:1])
 
-    with FaultyServer(name_the_first) as server:
-        target = launcher(tmp_path, server, forks)
-        run = run_file(target, feed.lines(), batch_size_rows=size)
-        target.close()
+    lines = Feed(2, 3, every=1, mixed=False).lines()
+    run, _, _ = run_against(name_the_first, tmp_path, forks, lines, batch_size_rows=size)
     assert run.code == 0
-    reasons = {event: letter["reason"] for event, letter in letters_by_id(tmp_path).items()}
-    if size == 1:
-        assert reasons == {"e0": "unconfirmed", "e1": "unconfirmed"}
-    else:
-        assert reasons == {"e0": "not_processed"}
+    letters = letters_by_id(tmp_path).items()
+    assert {event: letter["reason"] for event, letter in letters} == reasons
 
 
 def test_an_id_twice_in_a_batch(tmp_path: Path, forks: Forks) -> None:
     """Two records with one event ID, of which a 200 names the ID: both are letters."""
-    messages = [*Feed(3, 3, mixed=False).lines()]
-    messages = [line.replace('"e1"', '"e0"') for line in messages]
+    lines = [line.replace('"e1"', '"e0"') for line in Feed(3, 3, mixed=False).lines()]
 
     def name_it(_: Request) -> Reply:
         return Reply(200, b'["e0"]', skipped=["e0"])
 
-    with FaultyServer(name_it) as server:
-        target = launcher(tmp_path, server, forks)
-        run = run_file(target, messages, ledger=False)
-        target.close()
+    run, _, _ = run_against(name_it, tmp_path, forks, lines, ledger=False)
     assert run.code == 0
     assert run.summary["total"].reasons == {"not_processed": 2}
     assert run.summary["total"].delivered == 1
@@ -236,7 +222,7 @@ def test_letters_are_on_the_disk_before_state(
     def write_state(state: str) -> None:
         seen.append((int(state), len(letters_by_id(tmp_path)), synced["size"], path.stat().st_size))
 
-    settings = settings_of({**SETTINGS, "dead_letter_path": str(path), "ledger": False})
+    settings = settings_of({**USUAL, "dead_letter_path": str(path), "ledger": False})
     clock = FakeClock()
     parts = parts_of(settings, logging.getLogger("test"), clock, run_id="run-1")
     run = Run(settings, parts._replace(write_state=write_state))

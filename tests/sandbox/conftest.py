@@ -8,7 +8,7 @@ import pytest
 import requests
 from integration_fixtures import forks
 from integration_support import Launcher
-from sandbox_support import JSON, NOW, TOKEN, MakeEvent, Post, make_event
+from sandbox_support import JSON, NOW, TOKEN, Call, Post
 
 from target_liveintent.sandbox import Sandbox
 
@@ -41,25 +41,30 @@ def sandbox(_served: Sandbox) -> Sandbox:
 
 
 @pytest.fixture
-def event() -> MakeEvent:
-    return make_event
+def call(sandbox: Sandbox, http: requests.Session) -> Call:
+    """Return a function that calls a path of the sandbox; other arguments go to `requests`."""
+
+    def send(path: str, method: str = "GET", *, to: Sandbox = sandbox, **how: Any) -> Any:
+        return http.request(method, to.url + path, timeout=5, **how)
+
+    return send
 
 
 @pytest.fixture
-def post(sandbox: Sandbox, http: requests.Session) -> Post:
+def post(call: Call) -> Post:
     """Return a function that posts a body as the sandbox's customer: bytes, or a value as JSON."""
 
     def send(
         body: Any,
         *,
-        to: Sandbox = sandbox,
         path: str = "/conversions/a-1b2c",
         token: str | None = TOKEN,
         content_type: str | None = JSON,
+        **how: Any,
     ) -> requests.Response:
         content = {"data": body} if isinstance(body, bytes) else {"json": body}
         headers = {"Authorization": token, "Content-Type": content_type}
-        return http.post(to.url + path, headers=headers, timeout=5, **content)
+        return call(path, "POST", headers=headers, **content, **how)
 
     return send
 

@@ -22,26 +22,28 @@ VALID: dict[str, Any] = {
     "purchaseData": {"currency": "USD", "value": 42.5, "orderId": "1001"},
 }
 
-MISSING = ...
-"""As a value, removes the field."""
-
-MakeEvent = Callable[..., dict[str, Any]]
 Post = Callable[..., requests.Response]
+Call = Callable[..., requests.Response]
 
 
-def make_event(changes: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
-    """Return a valid event with changes by dotted path; `MISSING` removes a field."""
-    event = copy.deepcopy(VALID)
+def event(changes: dict[str, Any] | None = None, **fields: Any) -> dict[str, Any]:
+    """Return a valid event with changes by dotted path; `...` removes a field."""
+    made = copy.deepcopy(VALID)
     for path, value in {**(changes or {}), **fields}.items():
         *parents, name = path.split(".")
-        owner = event
+        owner = made
         for parent in parents:
             owner = owner[parent]
-        if value is MISSING:
-            del owner[name]
+        if value is ...:
+            owner.pop(name, None)
         else:
             owner[name] = value
-    return event
+    return made
+
+
+def events(count: int, **fields: Any) -> list[dict[str, Any]]:
+    """Return so many valid events: `e-0`, `e-1` and so on."""
+    return [event(eventId=f"e-{n}", **fields) for n in range(count)]
 
 
 def messages(answer: requests.Response) -> list[str]:

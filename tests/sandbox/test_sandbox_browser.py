@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser_support import faint, overflow
 from integration_support import orders, schema
+from sandbox_support import NOW, event, events
 
 from target_liveintent.sandbox import Sandbox
 
@@ -17,7 +18,7 @@ if TYPE_CHECKING:
     from browser_support import OpenPage
     from integration_support import Launcher
     from playwright.sync_api import Locator, Page
-    from sandbox_support import MakeEvent, Post
+    from sandbox_support import Post
 
 pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
 
@@ -47,20 +48,14 @@ def switch(page: Page, name: str) -> Locator:
     return page.get_by_role("switch", name=name)
 
 
-def test_empty_page(sandbox: Sandbox, open_page: OpenPage) -> None:
-    """The page of an empty sandbox says that nothing has arrived and that the sandbox is live."""
-    with open_page(sandbox.url) as page:
+def test_follows_a_run(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:
+    """The empty page says so; while a target runs, it shows what arrives without a reload."""
+    with open_page(own_sandbox.url) as page:
         expect(page.get_by_role("status")).to_have_text("live")
         expect(page.get_by_role("heading", level=1)).to_have_text("Conversions API sandbox")
         expect(page.get_by_text("No batch has arrived yet.")).to_be_visible()
         expect(page.get_by_text("No event has arrived yet.")).to_be_visible()
         expect(page.locator("#tiles dd")).to_have_text(["0"] * 6)
-
-
-def test_follows_a_run(own_sandbox: Sandbox, target: Launcher, open_page: OpenPage) -> None:
-    """While a target runs, the page shows what arrives without a reload."""
-    with open_page(own_sandbox.url) as page:
-        expect(page.get_by_role("status")).to_have_text("live")
         page.evaluate("window.same = true")
         run = target.start(batch_size_rows=10)
         run.send(schema(), *orders(10))
@@ -77,7 +72,8 @@ def test_follows_a_run(own_sandbox: Sandbox, target: Launcher, open_page: OpenPa
     assert (run.code, own_sandbox.stats.accepted) == (0, 35)
 
 
-def test_coverage(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage) -> None:
+@pytest.mark.slow
+def test_coverage(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
     """The length of each bar matches the figure beside it."""
     md5, sha2 = {"md5": "ab" * 16}, {"sha2": "cd" * 32}
     post([event(userData=md5 | sha2), event(userData=md5), event(userData=md5, purchaseData={})])
@@ -92,7 +88,7 @@ def test_coverage(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Ope
             assert filled["width"] / whole["width"] == pytest.approx(percent / 100, abs=0.01)
 
 
-def test_filters(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage) -> None:
+def test_filters(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
     """Events are filtered by outcome, source, pixel, text and batch, alone and together."""
     post(
         [event(eventId="e-1"), event(eventId="e-2", source="app"), event(eventId="e-3", pixelId=7)]
@@ -101,7 +97,7 @@ def test_filters(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Open
     everything = ("e-5", "e-4", "e-3", "e-2", "e-1")
     with open_page(sandbox.url) as page:
         expect_events(page, *everything)
-        events, clear = page.locator("#events"), page.get_by_role("button", name="Clear filters")
+        listed, clear = page.locator("#events"), page.get_by_role("button", name="Clear filters")
         expect(clear).to_be_hidden()
         for label, option, found in (
             ("Source", "app", ("e-2",)),
@@ -109,13 +105,13 @@ def test_filters(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Open
             ("Outcome", "refused", ("e-5", "e-4")),
             ("Pixel", "7", ("e-3",)),
         ):
-            events.get_by_label(label).select_option(option)
+            listed.get_by_label(label).select_option(option)
             expect_events(page, *found)
             clear.click()
             expect_events(page, *everything)
-        events.get_by_label("Search").fill("e-3")
+        listed.get_by_label("Search").fill("e-3")
         expect_events(page, "e-3")
-        events.get_by_label("Source").select_option("app")
+        listed.get_by_label("Source").select_option("app")
         expect(page.get_by_text("No event matches the filters.")).to_be_visible()
         clear.click()
         page.get_by_role("button", name="Show 2 events of batch 2").click()
@@ -129,12 +125,11 @@ def test_filters(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: Open
         expect(rows(page, "batches")).to_have_count(1)
 
 
-def test_opens_one_event(
-    sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage
-) -> None:
-    """An event can be opened with the keyboard, and is shown as it arrived."""
-    sent = event(eventId="e-1")
+def test_opens_events(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
+    """An event can be opened with the keyboard, and is shown as it arrived, markup as text."""
+    sent = event({"purchaseData.orderId": HOSTILE}, eventId="e-1")
     post([sent])
+    post([event({"purchaseData": {HOSTILE: HOSTILE}}, eventId=HOSTILE, source=HOSTILE)])
     with open_page(sandbox.url) as page:
         page.get_by_role("button", name="e-1").press("Enter")
         dialog = page.get_by_role("dialog", name="e-1")
@@ -144,16 +139,17 @@ def test_opens_one_event(
         page.keyboard.press("Escape")
         expect(dialog).to_be_hidden()
         expect(page.get_by_role("button", name="e-1")).to_be_focused()
+        expect(page.locator("#events td.id").first).to_have_text(HOSTILE)
+        page.locator("#events td.id button").first.click()
+        expect(page.locator("dialog pre")).to_contain_text(HOSTILE)
+        assert page.locator("img, main script").count() == 0
 
 
-def test_shows_why_a_batch_was_refused(
-    sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage
-) -> None:
+@pytest.mark.slow
+def test_shows_why_a_batch_was_refused(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
     """A refused batch shows event, field, rule and value of each problem, but no address."""
     bad = event({"eventId": "bad-1", "source": "shop", "userData.email": ADDRESS})
-    post(
-        [event(eventId="good-1"), bad, *(event(eventId=f"old-{n}", eventTime=1) for n in range(3))]
-    )
+    post([event(eventId="good-1"), bad, *events(3, eventTime=1)])
     with open_page(sandbox.url) as page:
         problems = page.locator("#batches .problems li")
         expect(problems).to_have_count(4)
@@ -225,6 +221,7 @@ SCRIPTED: list[tuple[str, dict[str, str], dict[str, Any], str]] = [
 ]
 
 
+@pytest.mark.slow
 def test_scripts_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
     """Every kind of fault can be scripted, is listed, and can be removed, alone or with all."""
     with open_page(sandbox.url) as page:
@@ -249,6 +246,7 @@ def test_scripts_faults(sandbox: Sandbox, open_page: OpenPage) -> None:
     assert sandbox.faults == []
 
 
+@pytest.mark.slow
 def test_explains_an_invalid_fault(sandbox: Sandbox, open_page: OpenPage) -> None:
     """An invalid fault is not added, and the page says why."""
     with open_page(sandbox.url, tolerated=("status of 422",)) as page:
@@ -259,7 +257,8 @@ def test_explains_an_invalid_fault(sandbox: Sandbox, open_page: OpenPage) -> Non
     assert sandbox.faults == []
 
 
-def test_forgets_all(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage) -> None:
+@pytest.mark.slow
+def test_forgets_all(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
     """All is forgotten once that is confirmed; what comes then is shown anew."""
     post([event(eventId="before")])
     with open_page(sandbox.url) as page:
@@ -271,23 +270,8 @@ def test_forgets_all(sandbox: Sandbox, post: Post, event: MakeEvent, open_page: 
         expect_events(page, "after")
 
 
-def test_shows_hostile_text_as_text(
-    sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage
-) -> None:
-    """Markup in an event is text on the page, accepted or refused, listed or opened."""
-    post([event({"purchaseData.orderId": HOSTILE}, eventId=HOSTILE)])
-    post([event({"purchaseData": {HOSTILE: HOSTILE}}, eventId=HOSTILE, source=HOSTILE)])
-    with open_page(sandbox.url) as page:
-        expect(rows(page, "events")).to_have_count(2)
-        expect(page.locator("#events td.id").first).to_have_text(HOSTILE)
-        page.locator("#events td.id button").first.click()
-        expect(page.locator("dialog pre")).to_contain_text(HOSTILE)
-        assert page.locator("img, main script").count() == 0
-
-
-def test_leaves_what_somebody_is_at(
-    sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage
-) -> None:
+@pytest.mark.slow
+def test_leaves_what_somebody_is_at(sandbox: Sandbox, post: Post, open_page: OpenPage) -> None:
     """News takes neither the focus from a row nor the text from a field."""
     post([event(eventId="first")])
     with open_page(sandbox.url) as page:
@@ -301,23 +285,8 @@ def test_leaves_what_somebody_is_at(
         expect(page.locator("#faults [name=status]")).to_have_value("418")
 
 
-def test_shows_more_on_request(
-    sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage
-) -> None:
-    """The page shows the newest of many events and batches, and more on request."""
-    for n in range(12):
-        post([event(eventId=f"e-{n}-{i}") for i in range(10)])
-    with open_page(sandbox.url) as page:
-        expect(page.locator("#events .head")).to_contain_text("newest 25 of 120")
-        expect(page.locator("#batches .head")).to_contain_text("newest 10 of 12")
-        page.get_by_role("button", name="Show more events").click()
-        expect(rows(page, "events")).to_have_count(100)
-        page.get_by_role("button", name="Show more batches").click()
-        expect(rows(page, "batches")).to_have_count(12)
-        expect(page.get_by_role("button", name="Show more batches")).to_be_hidden()
-
-
-def test_shows_when_the_sandbox_stops(post: Post, event: MakeEvent, open_page: OpenPage) -> None:
+@pytest.mark.slow
+def test_shows_when_the_sandbox_stops(post: Post, open_page: OpenPage) -> None:
     """When the sandbox stops, the page says so; when it starts again, the page recovers."""
     with Sandbox() as first:
         port = int(first.url.rpartition(":")[2])
@@ -326,17 +295,16 @@ def test_shows_when_the_sandbox_stops(post: Post, event: MakeEvent, open_page: O
             expect(page.get_by_role("status")).to_have_text("live")
             first.__exit__(None, None, None)
             expect(page.get_by_role("status")).to_have_text("the sandbox does not answer")
-            with Sandbox(port=port, clock=lambda: 1_800_000_000.5) as second:
+            with Sandbox(port=port, clock=lambda: NOW) as second:
                 expect(page.get_by_role("status")).to_have_text("live")
                 post([event(eventId="back")], to=second)
                 expect_events(page, "back")
 
 
+@pytest.mark.slow
 @pytest.mark.parametrize("scheme", ["light", "dark"])
-def test_is_readable(
-    sandbox: Sandbox, post: Post, event: MakeEvent, open_page: OpenPage, scheme: str
-) -> None:
-    """In light and dark mode and at any width, all is readable without scrolling sideways."""
+def test_is_readable(sandbox: Sandbox, post: Post, open_page: OpenPage, scheme: str) -> None:
+    """In light and dark mode and at any width, all is readable, and each field has a name."""
     long = "w" * 300
     post([event({"purchaseData.orderId": long}, eventId=long, decisionId=long), event()])
     post([event(source=long), event({f"userData.{'x' * 60}": long})])
@@ -349,6 +317,10 @@ def test_is_readable(
     with open_page(sandbox.url, color_scheme=scheme) as page:
         expect(rows(page, "events")).to_have_count(7)
         page.locator("#faults summary").click()
+        tree = page.locator("body").aria_snapshot()
+        fields = re.findall(rf"^ *- (?:{ROLES}).*$", tree, re.MULTILINE)
+        assert len(fields) > 15
+        assert [field for field in fields if '"' not in field] == []
         backgrounds = page.evaluate("getComputedStyle(document.body).backgroundColor")
         light = sum(map(int, re.findall(r"\d+", backgrounds))) > 3 * 128
         assert light == (scheme == "light")
@@ -366,24 +338,12 @@ def test_is_readable(
         assert faint(page) == []
 
 
-def test_fields_have_names(sandbox: Sandbox, open_page: OpenPage) -> None:
-    """Each field and button has an accessible name."""
-    with open_page(sandbox.url) as page:
-        expect(page.get_by_role("status")).to_have_text("live")
-        page.locator("#faults summary").click()
-        tree = page.locator("body").aria_snapshot()
-        nameless = re.findall(rf"^ *- (?:{ROLES})(?! \").*$", tree, re.MULTILINE)
-        assert len(re.findall(rf"^ *- (?:{ROLES}) \"", tree, re.MULTILINE)) > 15
-        assert nameless == []
-
-
-def test_many_events_do_not_slow_down_the_page(
-    post: Post, event: MakeEvent, open_page: OpenPage
-) -> None:
-    """While thousands of events arrive, the page sends few requests and stays small."""
+@pytest.mark.slow
+def test_many_events_do_not_slow_down_the_page(post: Post, open_page: OpenPage) -> None:
+    """While thousands of events arrive, the page asks seldom, stays small, and shows the newest."""
     asked: list[str] = []
-    batch = json.dumps([event(eventId=f"e-{n}") for n in range(100)]).encode()
-    with Sandbox(clock=lambda: 1_800_000_000.5) as sandbox, open_page(sandbox.url) as page:
+    batch = json.dumps(events(100)).encode()
+    with Sandbox(clock=lambda: NOW) as sandbox, open_page(sandbox.url) as page:
         expect(page.get_by_role("status")).to_have_text("live")
         page.on("request", lambda request: asked.append(request.url))
         started = time.monotonic()
@@ -394,3 +354,8 @@ def test_many_events_do_not_slow_down_the_page(
         expect(rows(page, "events")).to_have_count(25)
         assert len(asked) <= 4 * (time.monotonic() - started) + 2
         assert page.evaluate("document.querySelectorAll('*').length") < 1500
+        expect(rows(page, "batches")).to_have_count(10)
+        page.get_by_role("button", name="Show more events").click()
+        expect(rows(page, "events")).to_have_count(100)
+        page.get_by_role("button", name="Show more batches").click()
+        expect(page.locator("#batches .head")).to_contain_text("newest 50 of 200")

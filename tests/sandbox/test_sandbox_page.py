@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import requests
-from sandbox_support import NOW, TOKEN
+from sandbox_support import NOW, TOKEN, event, events
 
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.masking import MASK, mask_addresses
@@ -15,14 +15,15 @@ from target_liveintent.sandbox.masking import MASK, mask_addresses
 if TYPE_CHECKING:
     from collections.abc import Iterator
 
-    from sandbox_support import MakeEvent, Post
+    from sandbox_support import Call, Post
 
 ADDRESS = "jane.doe@example.com"
 FILES = ("style.css", "main.js", "dom.js", "events.js", "batches.js", "faults.js")
 
 
-def get_snapshot(sandbox: Sandbox, http: requests.Session, **query: Any) -> Any:
-    answer = http.get(f"{sandbox.url}/look", params=query, timeout=5)
+def look(call: Call, to: Sandbox | None = None, **query: Any) -> Any:
+    """Return the data of the page."""
+    answer = call("/look", params=query, **({"to": to} if to else {}))
     assert answer.status_code == 200, answer.text
     return answer.json()
 
@@ -35,9 +36,9 @@ def ids(found: Any) -> list[str]:
 
 
 @pytest.mark.parametrize("path", ["/", *(f"/page/{name}" for name in FILES)])
-def test_files(sandbox: Sandbox, http: requests.Session, path: str) -> None:
+def test_files(call: Call, path: str) -> None:
     """The page may load only its own files, and inserts text only as text."""
-    answer = http.get(sandbox.url + path, timeout=5)
+    answer = call(path)
     assert answer.status_code == 200
     policy = answer.headers["Content-Security-Policy"]
     assert policy.startswith("default-src 'none'; script-src 'self'; style-src 'self'; ")
@@ -50,25 +51,26 @@ def test_files(sandbox: Sandbox, http: requests.Session, path: str) -> None:
         assert unwanted not in text
 
 
-def test_index(sandbox: Sandbox, http: requests.Session) -> None:
-    """The page shows the path for sending events, and refers to files that exist."""
-    answer = http.get(f"{sandbox.url}/", timeout=5)
+def test_index(call: Call) -> None:
+    """The page shows the path for sending events, refers to files that exist, and no token."""
+    answer = call("/")
     assert answer.headers["Content-Type"] == "text/html; charset=utf-8"
     assert "POST /conversions/a-1b2c" in answer.text
-    for name in ("style.css", "main.js"):
-        assert f'"page/{name}"' in answer.text
+    assert '"page/style.css"' in answer.text
+    assert '"page/main.js"' in answer.text
+    assert TOKEN.partition(" ")[2] not in answer.text + call("/look").text
 
 
 @pytest.mark.parametrize("name", ["index.html", "__init__.py", "nothing", "..%2fapp.py"])
-def test_no_other_files(sandbox: Sandbox, http: requests.Session, name: str) -> None:
+def test_no_other_files(call: Call, name: str) -> None:
     """No other files are served."""
-    assert http.get(f"{sandbox.url}/page/{name}", timeout=5).status_code == 404
+    assert call(f"/page/{name}").status_code == 404
 
 
 # Data
 
 
-def test_coverage(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+def test_coverage(sandbox: Sandbox, post: Post) -> None:
     """Coverage counts the accepted events that have a field, and no refused events."""
     md5, sha2 = "ab" * 16, "ab" * 32
     post(
@@ -111,22 +113,13 @@ FILTERS: list[tuple[dict[str, Any], list[str]]] = [
     ({"search": "late", "outcome": "accepted"}, ["late-2"]),
     ({"source": "app", "outcome": "refused"}, []),
     (
-        {"outcome": "", "source": "", "pixel": "", "request": "", "search": "", "limit": 1},
+        {**dict.fromkeys(("outcome", "source", "pixel", "request", "search"), ""), "limit": 1},
         ["fault-1"],
     ),
 ]
 
 
-@pytest.mark.parametrize(("query", "expected"), FILTERS, ids=[str(query) for query, _ in FILTERS])
-def test_filters(
-    sandbox: Sandbox,
-    post: Post,
-    event: MakeEvent,
-    http: requests.Session,
-    *,
-    query: dict[str, Any],
-    expected: list[str],
-) -> None:
+def test_filters(sandbox: Sandbox, post: Post, call: Call) -> None:
     """Events are listed newest first, and filtered by outcome and by content."""
     post(
         [
@@ -140,21 +133,20 @@ def test_filters(
     post([event(eventId="late-1"), event(eventId="late-2")])
     sandbox.add_faults({"kind": "status", "status": 500})
     post([event(eventId="fault-1")])
-    found = get_snapshot(sandbox, http, **query)
-    assert ids(found) == expected
-    assert found["events"]["kept"] == 8
-    assert found["events"]["count"] == (len(expected) if "limit" not in query else 8)
-    assert found["pixels"] == [77, 12345]
+    for query, expected in FILTERS:
+        found = look(call, **query)
+        assert ids(found) == expected, query
+        assert found["events"]["kept"] == 8
+        assert found["events"]["count"] == (len(expected) if "limit" not in query else 8)
+        assert found["pixels"] == [77, 12345]
 
 
-def test_filters_batches(
-    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
-) -> None:
+def test_filters_batches(post: Post, call: Call) -> None:
     """Batches are listed newest first, and filtered by outcome."""
     for n in range(3):
         post([event()])
         post([event(source=f"shop-{n}")])
-    found = get_snapshot(sandbox, http, batch_outcome="refused", batch_limit=2)["batches"]
+    found = look(call, batch_outcome="refused", batch_limit=2)["batches"]
     assert (found["count"], found["kept"]) == (3, 6)
     assert [row["number"] for row in found["rows"]] == [6, 4]
 
@@ -162,20 +154,18 @@ def test_filters_batches(
 @pytest.mark.parametrize(
     "query", [{"outcome": "x"}, {"limit": 501}, {"limit": 0}, {"pixel": "a"}, {"colour": "red"}]
 )
-def test_rejects_an_invalid_query(
-    sandbox: Sandbox, http: requests.Session, query: dict[str, Any]
-) -> None:
+def test_rejects_an_invalid_query(call: Call, query: dict[str, Any]) -> None:
     """An invalid query is rejected with a reason."""
-    answer = http.get(f"{sandbox.url}/look", params=query, timeout=5)
+    answer = call("/look", params=query)
     assert (answer.status_code, list(answer.json())) == (422, ["error"])
 
 
-def test_problems(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
+def test_problems(post: Post, call: Call) -> None:
     """A refused batch lists event, rule and value of each problem; addresses are masked."""
     bad = event({"eventId": "e-1", "source": "shop", "userData.email": ADDRESS})
     post([event(eventId="e-0"), bad, event({"eventId": "e-2", "userData.md5": ...})])
     post([event()], token=None)
-    denied, refused = get_snapshot(sandbox, http)["batches"]["rows"]
+    denied, refused = look(call)["batches"]["rows"]
     assert refused["problems"] == [
         {
             "index": 1,
@@ -196,17 +186,14 @@ def test_problems(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests
     assert denied["problems"] == [{"event_id": None, "rule": "the token is missing or wrong"}]
 
 
-def test_shows_no_address(
-    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
-) -> None:
+def test_shows_no_address(sandbox: Sandbox, post: Post, call: Call) -> None:
     """No data of the page contains any part of an address, wherever the event contains it."""
     post([event({"purchaseData.orderId": f"{'x' * 74} {ADDRESS}"}, eventId=ADDRESS)])
     post([event(userData={ADDRESS: f"{'x' * 53} {ADDRESS}"}, source=ADDRESS, eventId=ADDRESS)])
     sandbox.add_faults({"kind": "refuse", "event_ids": [ADDRESS], "times": 2})
     post([event(eventId=ADDRESS)])
     asked = ["/look", *(f"/look/events/{n}" for n in (1, 2, 3))]
-    answers = [http.get(sandbox.url + path, timeout=5).text for path in asked]
-    for text in answers:
+    for text in (call(path).text for path in asked):
         assert MASK in text
         assert "jane" not in text
         json.loads(text)
@@ -233,19 +220,24 @@ def test_masks_addresses(text: str, shown: str) -> None:
     assert mask_addresses(shown) == shown
 
 
-def test_one_event(sandbox: Sandbox, post: Post, http: requests.Session) -> None:
+def test_one_event(post: Post, call: Call) -> None:
     """One event is shown with its batch, and with its numbers exactly as they arrived."""
     body = (
         b'[{"eventId": "e-1", "eventTime": 12345678901234567890, "pixelId": 1, "source": "web",'
         b' "userData": {"md5": 29}, "purchaseData": {"value": 1e2}}]'
     )
+    post([event(decisionId="d-1")])
     post(body)
-    found = http.get(f"{sandbox.url}/look/events/1", timeout=5).json()
+    found = call("/look/events/2").json()
     assert '"eventTime": 12345678901234567890,\n' in found["json"]
     assert json.loads(found["json"]) == json.loads(body)[0]
     assert (found["outcome"], found["index"], found["batch"]["status"]) == ("refused", 0, 400)
     assert {problem["field"] for problem in found["batch"]["problems"]} >= {"userData.md5"}
-    answer = http.get(f"{sandbox.url}/look/events/2", timeout=5)
+    assert [row["identified"] for row in look(call)["events"]["rows"]] == [
+        ["md5"],
+        ["md5", "decisionId"],
+    ]
+    answer = call("/look/events/3")
     assert (answer.status_code, list(answer.json())) == (404, ["error"])
 
 
@@ -265,31 +257,26 @@ def test_one_event(sandbox: Sandbox, post: Post, http: requests.Session) -> None
     ],
     ids=lambda item: item[:40],
 )
-def test_shows_items_that_are_not_events(
-    sandbox: Sandbox, post: Post, http: requests.Session, item: str
-) -> None:
+def test_shows_items_that_are_not_events(post: Post, call: Call, item: str) -> None:
     """Any item of a batch is answered, listed, and can be shown alone."""
     assert post(f"[{item}]".encode()).status_code == 400
-    found = get_snapshot(sandbox, http)
+    found = look(call)
     assert found["batches"]["rows"][0]["problems"]
     for row in found["events"]["rows"]:
         assert len(str(row)) < 1000
-        one = http.get(f"{sandbox.url}/look/events/{row['number']}", timeout=5)
-        assert one.status_code == 200
+        assert call(f"/look/events/{row['number']}").status_code == 200
 
 
-def test_removes_a_fault(
-    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
-) -> None:
+def test_removes_a_fault(sandbox: Sandbox, post: Post, call: Call) -> None:
     """A fault is removed by its number, which stays the same when the fault is used."""
     sandbox.add_faults(
         {"kind": "latency", "seconds": 0, "times": 2}, {"kind": "drop", "when": "after"}
     )
-    first, second = get_snapshot(sandbox, http)["faults"]
-    assert http.delete(f"{sandbox.url}/faults/{second['number']}", timeout=5).status_code == 204
-    assert http.delete(f"{sandbox.url}/faults/{second['number']}", timeout=5).status_code == 404
+    first, second = look(call)["faults"]
+    for status in (204, 404):
+        assert call(f"/faults/{second['number']}", "DELETE").status_code == status
     assert post([event()]).status_code == 204
-    [left] = get_snapshot(sandbox, http)["faults"]
+    [left] = look(call)["faults"]
     assert (left["number"], left["fault"]["times"]) == (first["number"], 1)
 
 
@@ -303,7 +290,7 @@ def listen_for_changes(sandbox: Sandbox) -> tuple[requests.Response, Iterator[st
     return answer, (line for line in lines if line.startswith("data: "))
 
 
-def test_streams_changes(sandbox: Sandbox, post: Post, event: MakeEvent) -> None:
+def test_streams_changes(sandbox: Sandbox, post: Post) -> None:
     """The stream starts with the current version; arrivals, faults and resets change it."""
     answer, changes = listen_for_changes(sandbox)
     seen = [next(changes)]
@@ -333,35 +320,25 @@ def test_change_stream_ends_with_the_sandbox() -> None:
 # Many events
 
 
-def test_accepted_events_do_not_displace_refused_ones(
-    post: Post, event: MakeEvent, http: requests.Session
-) -> None:
+def test_accepted_events_do_not_displace_refused_ones(post: Post, call: Call) -> None:
     """Memory is bounded, refused batches stay when accepted ones go, and the counts are exact."""
     with Sandbox(max_events=10, max_requests=4, clock=lambda: NOW) as small:
         post([event(source="shop"), event(eventId="beside")], to=small)
-        for n in range(12):
-            post([event(eventId=f"{n}-{i}") for i in range(5)], to=small)
-        found = get_snapshot(small, http)
-        refused = get_snapshot(small, http, outcome="refused")
-        events = http.get(f"{small.url}/events?limit=1000", timeout=5).json()
+        for _ in range(12):
+            post(events(5), to=small)
+        found = look(call, to=small)
+        refused = look(call, to=small, outcome="refused")
+        listed = call("/events?limit=1000", to=small).json()
     assert (found["events"]["kept"], found["batches"]["kept"]) == (12, 5)
     assert ids(refused) == ["beside", "order-1001"]
     assert (found["stats"]["accepted"], found["stats"]["arrived"]) == (60, 62)
     assert found["stats"]["by_outcome"]["accepted"] == 12
     assert found["stats"]["coverage"]["md5"] == 60
-    assert (events["count"], len(events["events"])) == (60, 10)
+    assert (listed["count"], len(listed["events"])) == (60, 10)
 
 
-def test_pixels_are_bounded(
-    sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session
-) -> None:
+def test_pixels_are_bounded(post: Post, call: Call) -> None:
     """The page offers only the first pixel IDs; others can still be filtered."""
     post([event(pixelId=n) for n in range(100)])
-    assert get_snapshot(sandbox, http)["pixels"] == list(range(50))
-    assert ids(get_snapshot(sandbox, http, pixel=99)) == ["order-1001"]
-
-
-def test_page_needs_and_shows_no_token(sandbox: Sandbox, http: requests.Session) -> None:
-    """The page and its data need no token, and do not contain it."""
-    text = http.get(f"{sandbox.url}/look", timeout=5).text + http.get(sandbox.url, timeout=5).text
-    assert TOKEN.partition(" ")[2] not in text
+    assert look(call)["pixels"] == list(range(50))
+    assert ids(look(call, pixel=99)) == ["order-1001"]

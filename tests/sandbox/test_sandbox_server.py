@@ -12,44 +12,37 @@ from typing import TYPE_CHECKING, Any
 from urllib.parse import urlsplit
 
 import pytest
+from sandbox_support import event
 
 import target_liveintent.sandbox
 from target_liveintent.sandbox import Sandbox
 
 if TYPE_CHECKING:
-    import requests
-    from sandbox_support import MakeEvent, Post
+    from sandbox_support import Call, Post
 
 
-def test_starts_many_times(http: requests.Session) -> None:
+def test_starts_many_times(call: Call) -> None:
     """A process can start many sandboxes, and one sandbox many times; each ends its thread."""
     before = threading.active_count()
     again = Sandbox()
     for sandbox in (again, again, Sandbox()):
         with sandbox:
-            url = sandbox.url
-            assert http.get(f"{url}/stats", timeout=5).status_code == 200
-        address = urlsplit(url)
+            assert call("/stats", to=sandbox).status_code == 200
+            address = urlsplit(sandbox.url)
         with socket.socket() as probe:
             assert probe.connect_ex((address.hostname, address.port)) != 0
     assert threading.active_count() == before
 
 
-def test_stops_soon(http: requests.Session) -> None:
-    """Connections that clients keep open do not delay the stop."""
-    with Sandbox() as sandbox:
-        http.get(f"{sandbox.url}/stats", timeout=5)
-        started = time.monotonic()
-    assert time.monotonic() - started < 2
-
-
-def test_reuses_its_port(http: requests.Session) -> None:
-    """A port can be used again at once, although old connections linger in the system."""
+def test_stops_soon(call: Call) -> None:
+    """A connection that a client keeps open delays neither the stop nor the next use of a port."""
     with Sandbox() as first:
         port = urlsplit(first.url).port or 0
-        http.get(f"{first.url}/stats", timeout=5)
+        call("/stats", to=first)
+        started = time.monotonic()
+    assert time.monotonic() - started < 2
     with Sandbox(port=port) as second:
-        assert http.get(f"{second.url}/stats", timeout=5).status_code == 200
+        assert call("/stats", to=second).status_code == 200
 
 
 def test_survives_a_client_that_disconnects(caplog: pytest.LogCaptureFixture) -> None:
@@ -63,7 +56,7 @@ def test_survives_a_client_that_disconnects(caplog: pytest.LogCaptureFixture) ->
     assert caplog.records == []
 
 
-def test_customer_and_token_can_be_chosen(post: Post, event: MakeEvent) -> None:
+def test_customer_and_token_can_be_chosen(post: Post) -> None:
     """The sandbox accepts the customer ID and the token from its options."""
     with Sandbox(customer_id="b-9z9z", auth_token="other") as chosen:
         sent = [event(eventTime=int(time.time()) - 60)]
@@ -72,11 +65,11 @@ def test_customer_and_token_can_be_chosen(post: Post, event: MakeEvent) -> None:
 
 
 @pytest.mark.parametrize("host", ["127.0.0.1", "127.0.0.2", "localhost", "::1"])
-def test_loopback(http: requests.Session, host: str) -> None:
+def test_loopback(call: Call, host: str) -> None:
     """The sandbox can listen on any loopback address."""
     try:
         with Sandbox(host=host) as sandbox:
-            assert http.get(f"{sandbox.url}/stats", timeout=5).status_code == 200
+            assert call("/stats", to=sandbox).status_code == 200
     except OSError as error:
         pytest.skip(f"this machine has no {host}: {error}")
 

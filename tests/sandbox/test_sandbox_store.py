@@ -2,29 +2,24 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
-from sandbox_support import NOW
+from sandbox_support import NOW, event, events
 
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.coverage import FIELDS
 
 if TYPE_CHECKING:
-    import requests
-    from sandbox_support import MakeEvent, Post
+    from sandbox_support import Call, Post
 
 
-def get(sandbox: Sandbox, http: requests.Session, path: str) -> Any:
-    return http.get(sandbox.url + path, timeout=5).json()
-
-
-def test_stats(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
+def test_stats(post: Post, call: Call) -> None:
     """The counts include everything that arrived, also repeated events."""
     post([event(eventId="e-1"), event(eventId="e-2"), event(eventId="e-1")])
     post([event(eventId="e-1")])
     post([event(source="shop")] * 5)
-    assert get(sandbox, http, "/stats") == {
+    assert call("/stats").json() == {
         "accepted": 4,
         "arrived": 9,
         "requests": 3,
@@ -37,24 +32,27 @@ def test_stats(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Se
     }
 
 
-def test_events(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
+def test_events(sandbox: Sandbox, post: Post, call: Call) -> None:
     """Events are listed newest first, up to a limit, and can be found by their ID."""
-    sent = [event(eventId=f"e-{n}") for n in range(3)]
+    sent = [*events(2), event({"purchaseData.orderId": "e-1"}, eventId="e-2")]
     post(sent)
     assert sandbox.events == sent
-    assert get(sandbox, http, "/events") == {"count": 3, "events": sent[::-1]}
-    assert get(sandbox, http, "/events?limit=1") == {"count": 3, "events": [sent[2]]}
-    assert get(sandbox, http, "/events?limit=0") == {"count": 3, "events": []}
-    assert get(sandbox, http, "/events?event_id=e-1") == {"count": 1, "events": [sent[1]]}
-    assert get(sandbox, http, "/events?event_id=x") == {"count": 0, "events": []}
+    for query, count, found in (
+        ("", 3, sent[::-1]),
+        ("?limit=1", 3, [sent[2]]),
+        ("?limit=0", 3, []),
+        ("?event_id=e-1", 1, [sent[1]]),
+        ("?event_id=x", 0, []),
+    ):
+        assert call(f"/events{query}").json() == {"count": count, "events": found}
 
 
-def test_requests(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
+def test_requests(sandbox: Sandbox, post: Post, call: Call) -> None:
     """Requests are listed newest first, with the reasons why they were refused."""
     post([event(eventId="e-1")])
     post([event(eventId="e-2", source="shop"), event(eventId="e-1")])
     post([event()], token=None)
-    listed = get(sandbox, http, "/requests")
+    listed = call("/requests").json()
     assert listed["count"] == 3
     unauthorized, refused, accepted = listed["requests"]
     reason = 'events[0].source: must be one of web, app, offline, got "shop" (eventId e-2)'
@@ -80,23 +78,21 @@ def test_requests(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests
     assert 0 < refused["latency"] < 5
     assert (accepted["outcome"], accepted["reasons"]) == ("accepted", [])
     assert (unauthorized["status"], unauthorized["events"]) == (401, None)
-    assert get(sandbox, http, "/requests?limit=1")["requests"] == [unauthorized]
-    assert get(sandbox, http, "/requests?event_id=e-2") == {"count": 1, "requests": [refused]}
+    assert call("/requests?limit=1").json()["requests"] == [unauthorized]
+    assert call("/requests?event_id=e-2").json() == {"count": 1, "requests": [refused]}
     assert sandbox.requests[1].reasons == (reason,)
 
 
 @pytest.mark.parametrize("limit", ["-1", "x", "1.5", "", "²", "9" * 5000])
-@pytest.mark.parametrize("path", ["/events", "/requests"])
-def test_rejects_an_invalid_limit(
-    sandbox: Sandbox, http: requests.Session, path: str, limit: str
-) -> None:
+def test_rejects_an_invalid_limit(call: Call, limit: str) -> None:
     """A limit that is not a whole number is rejected with a reason."""
-    answer = http.get(sandbox.url + path, params={"limit": limit}, timeout=5)
-    assert answer.status_code == 422
-    assert answer.json()["error"].startswith("limit: must be a whole number")
+    for path in ("/events", "/requests"):
+        answer = call(path, params={"limit": limit})
+        assert answer.status_code == 422
+        assert answer.json()["error"].startswith("limit: must be a whole number")
 
 
-def test_keeps_the_newest(post: Post, event: MakeEvent) -> None:
+def test_keeps_the_newest(post: Post) -> None:
     """Only the newest events and requests are kept; counts stay exact."""
     with Sandbox(max_events=3, max_requests=2, clock=lambda: NOW) as small:
         for n in range(4):
@@ -107,11 +103,11 @@ def test_keeps_the_newest(post: Post, event: MakeEvent) -> None:
     assert (small.stats.accepted, small.stats.requests, small.stats.duplicates) == (9, 5, 1)
 
 
-def test_reset(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Session) -> None:
+def test_reset(sandbox: Sandbox, post: Post, call: Call) -> None:
     """DELETE /events removes events, requests, counts and faults."""
     post([event(), event()])
     sandbox.add_faults({"kind": "status", "status": 500})
-    assert http.delete(f"{sandbox.url}/events", timeout=5).status_code == 204
+    assert call("/events", "DELETE").status_code == 204
     assert (sandbox.events, sandbox.requests, sandbox.faults) == ([], [], [])
     post([event()])
     assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (1, 0)
@@ -122,11 +118,9 @@ def test_reset(sandbox: Sandbox, post: Post, event: MakeEvent, http: requests.Se
     ("method", "path", "status"),
     [("GET", "/nothing", 404), ("GET", "/conversions/a-1b2c", 405), ("PUT", "/events", 405)],
 )
-def test_other_paths(
-    sandbox: Sandbox, http: requests.Session, method: str, path: str, status: int
-) -> None:
+def test_other_paths(sandbox: Sandbox, call: Call, method: str, path: str, status: int) -> None:
     """Requests to other paths and methods are answered, but do not count as requests."""
-    answer = http.request(method, sandbox.url + path, timeout=5)
+    answer = call(path, method)
     assert answer.status_code == status
     assert answer.json()["error"]
     assert sandbox.requests == []

@@ -10,7 +10,7 @@ from __future__ import annotations
 
 import functools
 import random
-from typing import TYPE_CHECKING, NamedTuple
+from typing import TYPE_CHECKING
 
 from simulated_api import SimulatedApi
 from simulated_delivery import SimulatedDelivery
@@ -52,22 +52,6 @@ TICK = 1.0
 """The most seconds between two looks at what is due, while the tap sends nothing."""
 
 
-class Figures(NamedTuple):
-    """What a history came to.
-
-    Attributes:
-        runs: How many runs it took.
-        requests: How many requests were made.
-        seconds: How long it took by the simulated clock.
-        endings: How each run ended.
-    """
-
-    runs: int
-    requests: int
-    seconds: float
-    endings: list[str]
-
-
 class History:
     """One history, from its plan.
 
@@ -92,8 +76,8 @@ class History:
         self._stopped = False
         self._reads = True  # Until SIGTERM, or as many events are sent as `limit` says.
 
-    def play(self) -> Figures:
-        """Play it to its end.
+    def play(self) -> tuple[list[str], int, float]:
+        """Play it to its end; return how each run ended, the requests, and the simulated time.
 
         Raises:
             ViolationError: If a rule is broken.
@@ -110,7 +94,7 @@ class History:
         if self._api.heals and not LASTING_FAULTS & self._plan.faults:
             rule = "a run after the end of all faults delivers the rest"
             require(endings[-1] in {"done", *ENDED_BY_RECORDS}, rule, endings)
-        return Figures(len(endings), requests, self._clock.now, endings)
+        return endings, requests, self._clock.now
 
     def _play_run(self, ending: Ending) -> str:
         """Play one run, and return how it ended."""
@@ -243,8 +227,8 @@ class _Reader:
             self.last_state = message.text
 
 
-def play(seed: int) -> Figures:
-    """Play the history of a seed."""
+def play(seed: int) -> tuple[list[str], int, float]:
+    """Play the history of a seed; see `History.play`."""
     return History(plan_of(seed)).play()
 
 

@@ -28,7 +28,7 @@ if TYPE_CHECKING:
     from target_liveintent.delivery import Batch
     from target_liveintent.storage import Claim
 
-MOST_HISTORIES = 2_000
+MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""
 DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
 SUBMIT_ALL, TOO_MANY_REJECTED = Outbox.submit_all, RunCounts.too_many_rejected
