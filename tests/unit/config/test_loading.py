@@ -6,7 +6,6 @@ import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from unit_support import body, order
 
 from target_liveintent.config import (
     SCHEMA,
@@ -14,9 +13,12 @@ from target_liveintent.config import (
     from_texts,
     problems,
     settings_of,
+    unread_variables,
     warnings_of,
 )
 from target_liveintent.errors import ConfigurationError
+from target_liveintent.settings import Settings
+from target_liveintent.spark.options import unknown_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -25,48 +27,26 @@ SECRET = "s3cr3t-T0ken-of-ours"
 GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
 
 
-def test_defaults_in_use() -> None:
-    """A setting that is not given has the default of its field."""
-    settings = settings_of(GOOD)
-    assert settings.url == "https://conversions.liveintent.com/conversions/a-1b2c"
-    assert settings.batch_size_rows == 100
-    assert settings.max_concurrent_requests == 64
-    assert settings.flush_interval_seconds == 60
-    assert settings.request_timeout_seconds == 30
-    assert settings.max_retry_seconds == 300
-    assert settings.max_dead_letter_percent == 50
-    assert settings.dead_letter_path == "liveintent-dead-letters.singer"
-    assert (settings.fail_on_rejection, settings.validate_records, settings.dry_run) == (False,) * 3
-    assert (settings.events.pixel_id, settings.events.source) == (None, None)
-    assert settings.events.normalization == "gmail"
-    assert str(settings.events.zone) == "UTC"
-    assert (settings.presets, settings.stream_maps, settings.stream_map_config) == ({}, {}, {})
-    assert (settings.ledger, settings.ledger_path) == (True, "liveintent-ledger.sqlite")
-    assert settings.limit is None
-
-
 def test_settings_in_use() -> None:
-    """A given value is used; null means "not set"."""
-    given = {
-        **GOOD,
-        "pixel_id": 7,
-        "default_source": "offline",
-        "timezone": "America/New_York",
-        "email_normalization": "lowercase",
-        "on_rejection": "fail",
-        "batch_size_rows": None,
-        "stream_maps": {"orders": {"value": "total"}},
-        "presets": None,
-        "dry_run": True,
-        "unknown": 1,
-    }
-    settings = settings_of(given)
-    assert settings.events[:2] == (7, "offline")
-    assert str(settings.events.zone) == "America/New_York"
-    assert settings.events.normalization == "lowercase"
-    assert (settings.fail_on_rejection, settings.dry_run) == (True, True)
-    assert settings.batch_size_rows == 100
-    assert (settings.stream_maps, settings.presets) == ({"orders": {"value": "total"}}, {})
+    """A setting that is not given has the default of its field; null means "not set"."""
+    given = {"pixel_id": 7, "dry_run": True, "stream_maps": {"orders": {"value": "total"}}}
+    assert settings_of(GOOD) == Settings(**GOOD)
+    assert settings_of(
+        {**GOOD, **given, "batch_size_rows": None, "presets": None, "unknown": 1}
+    ) == Settings(**GOOD, **given)
+
+
+def test_what_is_secret() -> None:
+    """The schema marks what must not be shown."""
+    for mark in ("secret", "writeOnly"):
+        marked = {name for name, schema in SCHEMA["properties"].items() if schema.get(mark)}
+        assert marked == {"auth_token", "ledger_url", "ledger_password"}
+
+
+def test_null_is_no_value() -> None:
+    """Each setting can be null, which means that it is not set, but for the one that is needed."""
+    schemas = SCHEMA["properties"].items()
+    assert [name for name, schema in schemas if "null" not in schema["type"]] == ["customer_id"]
 
 
 def test_everything_that_is_wrong_in_one_line() -> None:
@@ -80,59 +60,37 @@ def test_everything_that_is_wrong_in_one_line() -> None:
 
 
 @pytest.mark.parametrize(
-    "url",
-    [" https://x.example", "https://x.example\n", "https://x .example", "https://x.example/a b"],
+    ("name", "given", "used"),
+    [
+        ("auth_token", f"{SECRET}\n", SECRET),
+        ("api_url", " https://x.example", "https://x.example"),
+        ("api_url", "https://x.example\n", "https://x.example"),
+        ("pixel_id", 12345.0, 12345),
+    ],
 )
-def test_urls_with_white_space(url: str) -> None:
-    """White space is refused, or trimmed; it never ends up in the URL that is called."""
-    config = {**GOOD, "api_url": url}
-    assert problems(config) or not any(c.isspace() for c in settings_of(config).url)
+def test_what_files_add_to_a_value_is_removed(name: str, given: Any, used: Any) -> None:
+    """White space never ends up in the URL that is called, and a pixel is sent as an integer."""
+    assert repr(getattr(settings_of({**GOOD, name: given}), name)) == repr(used)
 
 
-@pytest.mark.parametrize("name", ["customer_id", "auth_token"])
-def test_a_line_end_from_a_file_does_no_harm(name: str) -> None:
-    """A secret that was read with its newline is refused, or trimmed."""
-    config = {**GOOD, name: f"{GOOD[name]}\n"}
-    if not problems(config):
-        settings = settings_of(config)
-        assert "\n" not in settings.url + settings.auth_token + settings.customer_id
-
-
-def test_a_token_in_a_file(tmp_path: Path) -> None:
+@pytest.mark.parametrize("content", [SECRET, f"{SECRET}\n", f"\ufeff {SECRET}\r\n"])
+def test_a_token_in_a_file(tmp_path: Path, content: str) -> None:
     """It stands in for the token; the space around it, and a byte-order mark, are not in it."""
     file = tmp_path / "token"
-    for content in (SECRET, f"{SECRET}\n", f"\ufeff {SECRET}\r\n"):
-        file.write_text(content, encoding="utf-8")
-        settings = settings_of({"customer_id": "a-1b2c", "auth_token_path": str(file)})
-        assert settings.auth_token == SECRET
-        assert SECRET not in repr(settings)
-
-
-@pytest.mark.parametrize("pixel_id", [12345, 12345.0])
-def test_a_pixel_id_is_sent_as_an_integer(pixel_id: Any) -> None:
-    """A setting that JSON wrote with a fraction is refused, or an integer in every event."""
-    config = {**GOOD, "pixel_id": pixel_id, "default_source": "web"}
-    if not problems(config):
-        made = body(order(), defaults=settings_of(config).events)
-        assert json.dumps(made["pixelId"]) == "12345"
+    file.write_text(content, encoding="utf-8")
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token_path": str(file)})
+    assert settings.auth_token == SECRET
+    assert SECRET not in repr(settings)
 
 
 def test_unknown_settings() -> None:
     """A misspelled setting is named, with the nearest that exists, and without its value."""
-    (line,) = warnings_of({**GOOD, "batch_size_row": SECRET})
-    assert "'batch_size_row'" in line
-    assert "'batch_size_rows'" in line
-    assert SECRET not in line
-    assert list(warnings_of(GOOD)) == []
-    (line,) = warnings_of({"zzz": 1})
-    assert "'zzz'" in line
-
-
-@pytest.mark.parametrize("name", ["load_method", "add_record_metadata", "faker_config"])
-def test_settings_of_the_sdk_that_do_nothing_are_unknown(name: str) -> None:
-    """They are not in the schema, and said to do nothing."""
-    assert name not in SCHEMA["properties"]
-    assert len(list(warnings_of({name: True}))) == 1
+    given = {**GOOD, "batch_size_row": SECRET, "on_invalids": "fail", "zzz": 1}
+    assert list(warnings_of(given)) == [
+        "setting 'batch_size_row' is unknown and has no effect; did you mean 'batch_size_rows'?",
+        "setting 'on_invalids' is unknown and has no effect",
+        "setting 'zzz' is unknown and has no effect",
+    ]
 
 
 def test_texts() -> None:
@@ -173,5 +131,134 @@ def test_texts_that_do_not_fit(name: str, text: str, wanted: str) -> None:
 
 
 def test_environment_variables_by_their_prefix() -> None:
-    found = from_environment({"X_LIMIT": "5", "LIMIT": "6", "X_DRY_RUN": ""}, "X_")
-    assert found == {"limit": 5}
+    given = {"X_LIMIT": "5", "LIMIT": "6", "X_DRY_RUN": "", "X_STREAM_MAPS": "[]"}
+    assert from_environment(given, "X_") == {"limit": 5, "stream_maps": []}
+
+
+# Settings that had another name
+
+DEFAULTS = {
+    name: schema["default"] for name, schema in SCHEMA["properties"].items() if "default" in schema
+}
+"""What Meltano gives the target, whatever the user has set."""
+WARNING = "setting 'on_invalid' has been renamed: use 'on_rejection' instead"
+CONTRADICTION = (
+    "'on_invalid' has been renamed to 'on_rejection', but both are set, and their values differ:"
+    " remove 'on_invalid'"
+)
+OLD = {name: value for name, value in DEFAULTS.items() if name != "on_rejection"}
+"""What an old lock file has: a default for the old name."""
+
+
+@pytest.mark.parametrize(
+    ("config", "warnings", "used"),
+    [
+        # With a warning that names the new one; Meltano's default of that one says nothing.
+        ({"on_invalid": "fail"}, [WARNING], "fail"),
+        ({"on_invalid": "fail", "on_rejection": None}, [WARNING], "fail"),
+        ({"on_invalid": "fail", "on_rejection": "fail"}, [WARNING], "fail"),
+        ({**DEFAULTS, "on_invalid": "fail"}, [WARNING], "fail"),
+        # The default of an old lock file says nothing, so the new name holds.
+        ({**OLD, "on_invalid": "dead_letter"}, [], "dead_letter"),
+        ({**OLD, "on_invalid": "dead_letter", "on_rejection": "fail"}, [], "fail"),
+        # Null says nothing, as with each setting, and so there is nothing to warn of.
+        ({"on_invalid": None, "on_rejection": "fail"}, [], "fail"),
+    ],
+)
+def test_the_old_name(config: dict[str, Any], warnings: list[str], used: str) -> None:
+    """It works, with a warning where the user has set it."""
+    given = {**GOOD, **config}
+    assert problems(given) == []
+    assert settings_of(given).on_rejection == used
+    assert list(warnings_of(given)) == warnings
+
+
+@pytest.mark.parametrize(
+    ("old", "new", "said"),
+    [
+        # Where nobody fills in defaults, a default is a value as any other.
+        *(("fail", "dead_letter", CONTRADICTION), ("dead_letter", "fail", CONTRADICTION)),
+        # A wrong value is named as the user calls it.
+        ("fial", None, "'on_invalid' must be one of dead_letter, fail; did you mean 'fail'?"),
+    ],
+)
+def test_wrong_values_of_the_old_name(old: str, new: str | None, said: str) -> None:
+    given = {**GOOD, "on_invalid": old, "on_rejection": new}
+    assert problems(given) == [f"setting {said}"]
+
+
+def test_texts_and_variables() -> None:
+    """Options of Spark and the environment know the old name as well."""
+    assert from_texts({"on_invalid": "fail"}) == {"on_invalid": "fail"}
+    assert from_environment({"X_ON_INVALID": "fail"}, "X_") == {"on_invalid": "fail"}
+    assert list(unknown_options({"on_invalid": "fail", "stream_name": "orders"})) == [WARNING]
+
+
+# Environment variables that a run does not read, and that would change its settings
+
+
+def unread(environment: dict[str, str], **config: Any) -> tuple[list[str], list[str]]:
+    """Return the variables of settings, without the prefix: the guards, and the others."""
+    prefixed = {f"T_{name}": text for name, text in environment.items()}
+    found = unread_variables(prefixed, "T_", {**GOOD, **config})
+    guards, others = ([name.removeprefix("T_") for name in names] for names in found)
+    return guards, others
+
+
+EQUAL: list[tuple[dict[str, str], dict[str, Any]]] = [
+    # A default is a value as any other, and an empty variable sets nothing.
+    ({}, {}),
+    ({"DRY_RUN": ""}, {}),
+    ({"DRY_RUN": "false"}, {}),
+    ({"DRY_RUN": "yes"}, {"dry_run": True}),
+    ({"LIMIT": "5"}, {"limit": 5}),
+    ({"LIMIT": "5"}, {"limit": 5.0}),
+    ({"TIMEZONE": "UTC"}, {}),
+    ({"TIMEZONE": "UTC"}, {"timezone": None}),
+    ({"AUTH_TOKEN": SECRET}, {"auth_token": f"{SECRET}\n"}),
+    ({"PIXEL_ID": "7"}, {"pixel_id": "7"}),
+    ({"STREAM_MAPS": "{}"}, {}),
+    ({"STREAM_MAPS": '{"a.email": "mail"}'}, {"stream_maps": {"a": {"email": "mail"}}}),
+    ({"LOGLEVEL": "DEBUG", "UNKNOWN": "1"}, {}),
+    ({"ON_INVALID": "fail"}, {"on_rejection": "fail"}),
+    ({"ON_REJECTION": "fail"}, {"on_invalid": "fail"}),
+]
+GUARDS: list[tuple[dict[str, str], dict[str, Any]]] = [
+    *(({"DRY_RUN": "true"}, {}), ({"DRY_RUN": "1"}, {"dry_run": False})),
+    *(({"LIMIT": "5"}, {}), ({"LIMIT": "5"}, {"limit": 6})),
+    # Also if their value cannot be read.
+    *(({"DRY_RUN": "please"}, {}), ({"LIMIT": "five"}, {})),
+]
+
+
+@pytest.mark.parametrize(("environment", "config"), EQUAL + GUARDS)
+def test_guards(environment: dict[str, str], config: dict[str, Any]) -> None:
+    """They keep a run from sending, and what is equal in both places says nothing."""
+    guards = list(environment) if (environment, config) in GUARDS else []
+    assert unread(environment, **config) == (guards, [])
+
+
+@pytest.mark.parametrize("changes", [{}, {"dry_run": True, "limit": 10, "on_rejection": "fail"}])
+def test_meltano_says_nothing(changes: dict[str, Any]) -> None:
+    """It gives each setting in both places, an old lock file also the old name of one."""
+    config = {**GOOD, **DEFAULTS, "on_invalid": "dead_letter", "presets": {"a": "shopify"}}
+    config |= changes
+    environment = {
+        name.upper(): value if isinstance(value, str) else json.dumps(value)
+        for name, value in config.items()
+    }
+    assert unread(environment, **config) == ([], [])
+
+
+def test_other_variables() -> None:
+    """What differs is named, in the order of the settings."""
+    environment = {
+        "LEDGER": "false",
+        "PIXEL_ID": "8",
+        "AUTH_TOKEN": "another",
+        "DRY_RUN": "false",
+        "STREAM_MAPS": '{"a": null}',
+        "ON_INVALID": "fail",
+    }
+    expected = ["AUTH_TOKEN", "PIXEL_ID", "LEDGER", "DRY_RUN", "STREAM_MAPS", "ON_INVALID"]
+    assert unread(environment, dry_run=True, pixel_id="seven") == ([], expected)

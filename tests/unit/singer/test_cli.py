@@ -5,7 +5,9 @@ from __future__ import annotations
 import io
 import json
 import logging
-from typing import IO, TYPE_CHECKING, Any
+from collections.abc import Callable
+from pathlib import Path
+from typing import IO, Any
 
 import click
 import pytest
@@ -15,18 +17,11 @@ from singer_sdk.exceptions import RecordsWithoutSchemaException
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.singer.cli import (
-    Command,
-    environment_settings,
-    failure_text,
     make_command,
     read_config_files,
 )
 from target_liveintent.singer.printing import printable
 from target_liveintent.target import TargetLiveIntent
-
-if TYPE_CHECKING:
-    from collections.abc import Callable
-    from pathlib import Path
 
 LOGGER = logging.getLogger("test-of-the-command-line")
 
@@ -54,7 +49,8 @@ class FakeTarget(TargetLiveIntent):
 
 
 @pytest.fixture
-def target() -> type[FakeTarget]:
+def target(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> type[FakeTarget]:
+    monkeypatch.chdir(tmp_path)
     FakeTarget.done, FakeTarget.run_ids = [], []
     return FakeTarget
 
@@ -76,37 +72,26 @@ def test_files_are_merged(tmp_path: Path) -> None:
     assert (config_of().config, config_of().parse_env) == ({}, False)
 
 
-@pytest.mark.parametrize("content", ["s3cr3t", '["s3cr3t"]', '{"a": "s3cr3t"', "5", ""])
-def test_a_file_that_is_not_an_object(tmp_path: Path, content: str) -> None:
-    """The message names the file and shows nothing of its content."""
-    path = tmp_path / "broken.json"
-    path.write_text(content)
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        *(
+            (content, "is not a JSON object")
+            for content in ("s3cr3t", '["s3cr3t"]', '{"a": "s3cr3t"', "5", "")
+        ),
+        (None, "cannot be read: the file does not exist"),
+        (..., "cannot be read: Is a directory"),
+    ],
+)
+def test_a_file_that_cannot_be_used(tmp_path: Path, content: Any, said: str) -> None:
+    """The message names the file and the reason, and shows nothing of its content."""
+    path = tmp_path if content is ... else tmp_path / "a.json"
+    if isinstance(content, str):
+        path.write_text(content)
     with pytest.raises(ConfigurationError) as raised:
         config_of(str(path))
-    assert str(raised.value) == f"the configuration file '{path}' is not a JSON object"
+    assert str(raised.value) == f"the configuration file '{path}' {said}"
     assert raised.value.__suppress_context__
-
-
-@pytest.mark.parametrize(
-    ("name", "reason"), [("nowhere.json", "the file does not exist"), ("", "Is a directory")]
-)
-def test_a_file_that_cannot_be_read(tmp_path: Path, name: str, reason: str) -> None:
-    """The message names the file and the reason."""
-    path = str(tmp_path / name)
-    with pytest.raises(ConfigurationError) as raised:
-        config_of(path)
-    assert str(raised.value) == f"the configuration file '{path}' cannot be read: {reason}"
-
-
-def test_the_environment(monkeypatch: pytest.MonkeyPatch, tmp_path: Path) -> None:
-    """Settings come from variables with the program's prefix, and from a file `.env`."""
-    monkeypatch.chdir(tmp_path)
-    monkeypatch.setenv("TARGET_LIVEINTENT_PIXEL_ID", "7")
-    monkeypatch.setenv("TARGET_LIVEINTENT_DEFAULT_SOURCE", "")
-    monkeypatch.setenv("PIXEL_ID", "8")
-    found = environment_settings()
-    assert found["pixel_id"] == 7
-    assert "default_source" not in found
 
 
 # The command
@@ -118,7 +103,7 @@ def sdk_command(callback: Callable[..., Any]) -> click.Command:
     )
 
 
-def test_the_options(tmp_path: Path) -> None:
+def test_the_options(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """The options of the SDK stay, and `--config` reads files with our messages."""
     seen: dict[str, Any] = {}
     command = make_command(sdk_command(seen.update), LOGGER)
@@ -127,69 +112,32 @@ def test_the_options(tmp_path: Path) -> None:
     result = CliRunner().invoke(command, ["--config", str(path), "--explain", "--preset=shopify"])
     assert (result.exit_code, command.name, command.help) == (0, "target-x", "H")
     assert seen.pop("config").config == {"a": 1}
-    assert seen == {
-        "explained": True,
-        "preset": "shopify",
-        "expected": None,
-        "letters_path": None,
-        "replayed": None,
-        "dry_run": False,
-        "page_path": None,
-        "health": False,
-        "max_age": None,
-    }
+    absent = dict.fromkeys(("expected", "letters_path", "replayed", "page_path", "max_age"), None)
+    assert seen == {**absent, "explained": True, "preset": "shopify"} | dict.fromkeys(
+        ("dry_run", "health"), False
+    )
     assert CliRunner().invoke(command, ["--preset=nothing"]).exit_code == 2
-
-
-@pytest.mark.parametrize(
-    ("failure", "code", "last_line"),
-    [
-        (ConfigurationError("wrong"), 2, "wrong"),
-        (InputError("odd"), 1, "odd"),
-        (RecordsWithoutSchemaException("early"), 1, "early"),
-        (ValueError("ann@example.com"), 1, "the run ended with an unexpected ValueError"),
-    ],
-)
-def test_exit_codes(
-    caplog: pytest.LogCaptureFixture, failure: Exception, code: int, last_line: str
-) -> None:
-    """A failure ends in one readable line; the text of an unexpected one is not shown."""
-
-    def fail(**_: Any) -> None:
-        raise failure
-
-    with pytest.raises(SystemExit) as raised:
-        make_command(sdk_command(fail), LOGGER).main([])
-    assert raised.value.code == code
-    assert caplog.messages[-1] == last_line == failure_text(failure)
-    assert "ann@" not in caplog.text
-    assert ("this is a bug" in caplog.text) == isinstance(failure, ValueError)
-
-
-def test_success_is_exit_code_0() -> None:
-    command = make_command(sdk_command(lambda **_: None), LOGGER)
-    assert isinstance(command, Command)
-    with pytest.raises(SystemExit) as raised:
-        command.main([])
-    assert raised.value.code == 0
+    assert CliRunner().invoke(command, ["--config=nowhere"]).exit_code == 2
+    said = "the configuration file 'nowhere' cannot be read: the file does not exist"
+    assert caplog.messages == [said]
 
 
 @pytest.mark.parametrize(
     ("arguments", "path"),
     [
-        (["--dead-letters"], ""),
-        (["--dead-letters", "--explain"], ""),
-        (["--dead-letters", "x.singer"], "x.singer"),
-        (["--dead-letters=x.singer"], "x.singer"),
-        (["--explain", "--dead-letters"], ""),
-        ([], None),
+        ("--dead-letters", ""),
+        ("--dead-letters --explain", ""),
+        ("--dead-letters x.singer", "x.singer"),
+        ("--dead-letters=x.singer", "x.singer"),
+        ("--explain --dead-letters", ""),
+        ("", None),
     ],
 )
-def test_a_path_that_may_be_left_out(arguments: list[str], path: str | None) -> None:
+def test_a_path_that_may_be_left_out(arguments: str, path: str | None) -> None:
     """`--dead-letters` stands alone, or before a path."""
     seen: dict[str, Any] = {}
-    result = CliRunner().invoke(make_command(sdk_command(seen.update), LOGGER), arguments)
-    assert result.exit_code == 0
+    command = make_command(sdk_command(seen.update), LOGGER)
+    assert CliRunner().invoke(command, arguments.split()).exit_code == 0
     assert seen["letters_path"] == path
 
 
@@ -208,19 +156,34 @@ def test_a_run(target: type[FakeTarget], caplog: pytest.LogCaptureFixture) -> No
     assert target.run_ids[0] < target.run_ids[1]
 
 
+@pytest.mark.parametrize(
+    ("failure", "ending"),
+    [
+        (ConfigurationError("wrong"), (2, "wrong")),
+        (InputError("odd"), (1, "odd")),
+        (RecordsWithoutSchemaException("early"), (1, "early")),
+        (ValueError("ann@example.com"), (1, "the run ended with an unexpected ValueError")),
+    ],
+)
 def test_a_run_that_fails(
-    target: type[FakeTarget], caplog: pytest.LogCaptureFixture, monkeypatch: pytest.MonkeyPatch
+    target: type[FakeTarget],
+    caplog: pytest.LogCaptureFixture,
+    monkeypatch: pytest.MonkeyPatch,
+    failure: Exception,
+    ending: tuple[int, str],
 ) -> None:
-    """Its last line names the cause, and the run at its end."""
+    """Its last line names the cause, and the run; the text of an unexpected failure is hidden."""
 
-    def fail(_: Any, file_input: IO[str] | None) -> None:
-        raise InputError("odd")
+    def fail(*_: Any) -> None:
+        raise failure
 
     monkeypatch.setattr(target, "process", fail)
     with pytest.raises(SystemExit) as raised:
         target.invoke()
-    assert raised.value.code == 1
-    assert caplog.messages[-1] == f"odd (run {target.run_ids[0]})"
+    last_line = caplog.messages[-1].removesuffix(f" (run {target.run_ids[0]})")
+    assert (raised.value.code, last_line) == ending
+    assert "ann@" not in caplog.text
+    assert ("this is a bug" in caplog.text) == isinstance(failure, ValueError)
 
 
 @pytest.mark.parametrize("output_format", [None, "json"])
@@ -237,109 +200,82 @@ def test_preset(target: type[FakeTarget], capsys: pytest.CaptureFixture[str], na
     assert (capsys.readouterr().out, target.done) == (preset_text(name), [])
 
 
-def explained(
-    target: type[FakeTarget],
-    capsys: pytest.CaptureFixture[str],
-    config: dict[str, Any],
-    stream: str = "orders",
-) -> str:
-    """What `--explain` prints about a stream."""
-    given = config_of()
-    schema = {"properties": {name: {} for name in ("id", "event_time", "email")}}
-    message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]}
-    given.config = {"pixel_id": 5, "default_source": "web", **config}
-    target.invoke(explained=True, config=given, file_input=io.StringIO(json.dumps(message)))
-    assert target.done == []
-    return capsys.readouterr().out
+Explained = Callable[..., str]
 
 
-def test_explain(target: type[FakeTarget], capsys: pytest.CaptureFixture[str]) -> None:
+@pytest.fixture
+def explained(target: type[FakeTarget], capsys: pytest.CaptureFixture[str]) -> Explained:
+    """Return a function that returns what `--explain` prints about a stream."""
+
+    def call(stream: str = "orders", **config: Any) -> str:
+        given = config_of("ENV")
+        schema = {"properties": {name: {} for name in ("id", "event_time", "email")}}
+        message = {"type": "SCHEMA", "stream": stream, "schema": schema, "key_properties": ["id"]}
+        given.config = {"pixel_id": 5, "default_source": "web", **config}
+        target.invoke(explained=True, config=given, file_input=io.StringIO(json.dumps(message)))
+        assert target.done == []
+        return capsys.readouterr().out
+
+    return call
+
+
+def test_explain(explained: Explained) -> None:
     """`--explain` needs no account, and hides the token."""
-    printed = explained(target, capsys, {"pixel_id": 7, "auth_token": None, "pixl_id": 1})
+    printed = explained(pixel_id=7, auth_token=None, pixl_id=1)
     assert "Stream orders" in printed
     assert "7 (setting pixel_id)" in printed
     assert "did you mean 'pixel_id'?" in printed
-    printed = explained(target, capsys, {"auth_token": "hidden-t0ken"}, "a hidden-t0ken")
-    assert "hidden-t0ken" not in printed
+    assert "hidden-t0ken" not in explained("a hidden-t0ken", auth_token="hidden-t0ken")
 
 
 def test_explain_reads_the_environment(
-    target: type[FakeTarget],
-    capsys: pytest.CaptureFixture[str],
-    monkeypatch: pytest.MonkeyPatch,
-    tmp_path: Path,
+    explained: Explained, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """As in a run, the environment takes precedence over files."""
-    monkeypatch.chdir(tmp_path)
+    """As in a run, the environment takes precedence over files, where it has the prefix."""
     monkeypatch.setenv("TARGET_LIVEINTENT_PIXEL_ID", "8")
-    given = config_of("ENV")
-    given.config = {"pixel_id": 7, "default_source": "web"}
-    schema = {"properties": {"event_time": {}, "email": {}}}
-    message = {"type": "SCHEMA", "stream": "orders", "schema": schema}
-    source = io.StringIO(json.dumps(message))
-    target.invoke(explained=True, config=given, file_input=source)
-    assert "8 (setting pixel_id)" in capsys.readouterr().out
+    monkeypatch.setenv("PIXEL_ID", "9")
+    assert "8 (setting pixel_id)" in explained(pixel_id=7)
 
 
-def test_explain_checks_the_settings(
-    target: type[FakeTarget], capsys: pytest.CaptureFixture[str], tmp_path: Path
-) -> None:
+@pytest.mark.parametrize(
+    "wrong",
+    [{"pixel_id": -1}, {"customer_id": "x"}, {"auth_token_path": "token", "auth_token": "t0ken"}],
+)
+def test_explain_checks_the_settings(explained: Explained, wrong: dict[str, Any]) -> None:
     """A wrong setting fails as in a run, also one of the account."""
-    for wrong in ({"pixel_id": -1}, {"customer_id": "x"}):
-        with pytest.raises(ConfigurationError):
-            explained(target, capsys, wrong)
-    path = tmp_path / "token"
-    path.write_text("t0ken")
-    assert explained(target, capsys, {"auth_token_path": str(path)})
-    with pytest.raises(ConfigurationError, match="are both set: remove one"):
-        explained(target, capsys, {"auth_token_path": str(path), "auth_token": "t0ken"})
+    Path("token").write_text("t0ken")
+    assert explained(auth_token_path="token")
+    with pytest.raises(ConfigurationError):
+        explained(**wrong)
+
+
+NOT_COMBINED = "cannot be combined: give only one of them"
+MARKDOWN = {"about_format": "markdown"}
+NO_FORMAT = "does not support the format"
+BOTH = "give both options"
 
 
 @pytest.mark.parametrize(
     ("options", "said"),
     [
-        (
-            {"explained": True, "letters_path": ""},
-            "--explain and --dead-letters cannot be combined: give only one of them",
-        ),
+        ({"explained": True, "letters_path": ""}, f"--explain and --dead-letters {NOT_COMBINED}"),
+        ({"page_path": "", "health": True}, f"--report and --health {NOT_COMBINED}"),
         (
             {"about": True, "preset": "shopify", "letters_path": "x"},
-            "--about and --preset and --dead-letters cannot be combined: give only one of them",
+            f"--about and --preset and --dead-letters {NOT_COMBINED}",
         ),
-        (
-            {"letters_path": "", "about_format": "markdown"},
-            "--dead-letters does not support the format markdown: use json",
-        ),
-        (
-            {"explained": True, "about_format": "markdown"},
-            "--explain does not support the format markdown: use json",
-        ),
-        (
-            {"page_path": "", "about_format": "markdown"},
-            "--report does not support the format markdown: use text or json",
-        ),
-        (
-            {"health": True, "about_format": "json"},
-            "--health does not support the format json: remove --format",
-        ),
+        ({"letters_path": "", **MARKDOWN}, f"--dead-letters {NO_FORMAT} markdown: use json"),
+        ({"explained": True, **MARKDOWN}, f"--explain {NO_FORMAT} markdown: use json"),
+        ({"page_path": "", **MARKDOWN}, f"--report {NO_FORMAT} markdown: use text or json"),
+        ({"health": True, "about_format": "json"}, f"--health {NO_FORMAT} json: remove --format"),
+        ({"page_path": "", "max_age": 2.0}, f"--max-age works only with --health: {BOTH}"),
+        ({"letters_path": "", "expected": "x"}, f"--expect works only with --explain: {BOTH}"),
         (
             {"page_path": "x", "about_format": "text"},
             (
                 "--report takes no path if --format is given: the report is then printed, not"
                 " written to a file. Remove the path after --report"
             ),
-        ),
-        (
-            {"page_path": "", "max_age": 2.0},
-            ("--max-age works only with --health: give both options"),
-        ),
-        (
-            {"page_path": "", "health": True},
-            "--report and --health cannot be combined: give only one of them",
-        ),
-        (
-            {"letters_path": "", "expected": "x"},
-            "--expect works only with --explain: give both options",
         ),
         (
             {"letters_path": "", "file_input": io.StringIO()},

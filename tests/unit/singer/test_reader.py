@@ -6,24 +6,26 @@ import io
 import json
 import os
 import threading
+import time
 from decimal import Decimal
+from pathlib import Path
 from typing import IO, TYPE_CHECKING, Any
 
 import pytest
 
 from target_liveintent.errors import InputError
+from target_liveintent.singer import reader
 from target_liveintent.singer.reader import (
     Message,
     MessageReader,
     Record,
     decode_message,
-    decode_object,
+    lines,
+    state_of,
 )
 
 if TYPE_CHECKING:
     from collections.abc import Callable
-
-SECRET = "ann.s3cr3t@example.com"
 
 
 class Recorder:
@@ -63,6 +65,10 @@ def _pipe(content: bytes) -> IO[str]:
     return os.fdopen(readable, encoding="utf-8")
 
 
+def record_line(columns: bytes) -> bytes:
+    return b'{"type":"RECORD","stream":"s","record":' + columns + b"}"
+
+
 STREAM = [
     b'{"type":"SCHEMA","stream":"s","schema":{"properties":{}},"key_properties":["id"]}',
     b'{"type":"RECORD","stream":"s","record":{"id":1},"time_extracted":"x","version":5}',
@@ -72,19 +78,16 @@ STREAM = [
 ]
 
 
-@pytest.mark.parametrize("through", ["pipe", "memory"])
-@pytest.mark.parametrize("end", [b"\n", b"", b"\r\n", b"\n\n  \n"])
+@pytest.mark.parametrize(
+    ("through", "end"),
+    [*(("pipe", end) for end in (b"\n", b"", b"\r\n", b"\n\n  \n")), ("memory", b"\r\n")],
+)
 def test_every_message_type(through: str, end: bytes) -> None:
     """Each message gets to its callback, from a pipe or from memory, however the last line ends."""
     content = b"\n".join(STREAM) + end
     found = Recorder().read(content if through == "pipe" else content.decode())
-    assert [message.type for message in found] == [
-        "SCHEMA",
-        "RECORD",
-        "STATE",
-        "ACTIVATE_VERSION",
-        "BATCH",
-    ]
+    types = ["SCHEMA", "RECORD", "STATE", "ACTIVATE_VERSION", "BATCH"]
+    assert [message.type for message in found] == types
     assert found[0].key_properties == ["id"]
     assert found[1].record == {"id": 1}
     assert bytes(found[2].value) == b'{"a":1.10}'
@@ -93,44 +96,36 @@ def test_every_message_type(through: str, end: bytes) -> None:
 
 def test_empty_input() -> None:
     """An empty input has no messages."""
-    assert Recorder().read("") == []
-    assert Recorder().read(b"") == []
+    assert Recorder().read("") == Recorder().read(b"") == []
 
 
 def test_lines_that_come_in_pieces() -> None:
     """A line longer than any buffer, and a character cut in two, are put together."""
-    big = ("ü" * 200_000).encode()
-    line = b'{"type":"RECORD","stream":"s","record":{"a":"' + big + b'"}}'
+    big = "ü" * 200_000
+    line = record_line(json.dumps({"a": big}, ensure_ascii=False).encode())
     found = Recorder().read(b"\n".join([line, STREAM[2], line]) + b"\n")
     assert [message.type for message in found] == ["RECORD", "STATE", "RECORD"]
-    assert found[0].record["a"] == big.decode()
+    assert found[0].record == found[2].record == {"a": big}
 
 
 def test_many_small_lines() -> None:
     """None is lost where chunks meet."""
-    content = b"".join(
-        b'{"type":"RECORD","stream":"s","record":{"i":%d}}\n' % number for number in range(20_000)
-    )
+    content = b"".join(record_line(b'{"i":%d}' % number) + b"\n" for number in range(20_000))
     found = Recorder().read(content)
     assert [message.record["i"] for message in found] == list(range(20_000))
-
-
-def test_digits_are_kept() -> None:
-    """Numbers with a fraction are Decimals with the digits that came."""
-    record = decode_object(b'{"a":87.10,"b":1e2,"c":5,"d":12345678901234567890.123,"e":-0.0}')
-    assert record == {
-        "a": Decimal("87.10"),
-        "b": Decimal(100),
-        "c": 5,
-        "d": Decimal("12345678901234567890.123"),
-        "e": 0,
-    }
-    assert str(record["a"]) == "87.10"
 
 
 @pytest.mark.parametrize(
     ("content", "record"),
     [
+        # Numbers with a fraction are Decimals with the digits that came.
+        (b'{"a":87.10,"b":1e2}', {"a": Decimal("87.10"), "b": Decimal("1E+2")}),
+        (
+            b'{"a":5,"b":12345678901234567890.123}',
+            {"a": 5, "b": Decimal("12345678901234567890.123")},
+        ),
+        (b'{"a":-0.0}', {"a": Decimal("-0.0")}),
+        # Taps write NaN, infinities and lone surrogates: they are nothing, and the rest is kept.
         (b'{"a":NaN}', {"a": None}),
         (b'{"a":Infinity,"b":-Infinity}', {"a": None, "b": None}),
         (b'{"a":"\\ud800"}', {"a": None}),
@@ -138,22 +133,16 @@ def test_digits_are_kept() -> None:
         (b'{"a":"\\ud83d\\ude00"}', {"a": "\U0001f600"}),
         (b'{"a":NaN,"b":87.10}', {"a": None, "b": Decimal("87.10")}),
         (b'{"a":1,"a":2}', {"a": 2}),
-        (b'{"a":123456789012345678901234567890}', {"a": 123456789012345678901234567890}),
-        (
-            b'{"a":NaN,"b":123456789012345678901234567890}',
-            {"a": None, "b": 123456789012345678901234567890},
-        ),
+        (b'{"a":%d}' % 10**29, {"a": 10**29}),
+        (b'{"a":NaN,"b":%d}' % 10**29, {"a": None, "b": 10**29}),
         (b'{"a":"\\u0000"}', {"a": "\x00"}),
         (b'{"":1}', {"": 1}),
     ],
 )
-def test_what_python_s_json_writes(content: bytes, record: dict[str, Any]) -> None:
-    """Taps write NaN, infinities and lone surrogates: they are nothing, and the rest is kept."""
-    line = b'{"type":"RECORD","stream":"s","record":' + content + b"}"
-    found = Recorder()
-    found.read(line.decode() + "\n")
-    assert found.messages[0].record == record
-    assert Recorder().read(line + b"\n")[0].type == "RECORD"
+def test_records(content: bytes, record: dict[str, Any]) -> None:
+    """Each value is what JSON, or the JSON of Python, says."""
+    (message,) = Recorder().read(record_line(content) + b"\n")
+    assert repr(message.record) == repr(record)
 
 
 def test_a_state_is_passed_on_byte_by_byte() -> None:
@@ -161,67 +150,68 @@ def test_a_state_is_passed_on_byte_by_byte() -> None:
     value = b'{"bookmarks":{"s":{"v":1.10,"n":12345678901234567890.10,"e":1e400,"t":"\\u00fc"}}}'
     (message,) = Recorder().read(b'{"type":"STATE","value":' + value + b"}\n")
     assert bytes(message.value) == value
+    (message,) = Recorder().read(b'{"value":{},"x":[1,{"y":NaN}],"type":"STATE"}\n')
+    assert bytes(message.value) == b"{}"
 
 
+S = b"ann.s3cr3t@example.com"
 DEEP = b"[" * 200_000
+BATCH = b'{"type":"BATCH","stream":"s","encoding":'
+KEYS = b'{"type":"SCHEMA","stream":"s","schema":{},"key_properties":'
 JUNK = [
-    SECRET.encode(),
-    b'{"type":"RECORD","stream":"s","record":{"a":"' + SECRET.encode() + b'"',
-    b'{"type":"RECORD","stream":"s","record":{"a":"' + SECRET.encode() + b'\x01"}}',
-    b'{"type":"RECORD","stream":"s","record":{"a":"' + SECRET.encode() + b'\xff"}}',
-    b'{"type":"' + SECRET.encode() + b'"}',
-    b'{"type":"RECORD","stream":"s","record":["' + SECRET.encode() + b'"]}',
-    b'{"type":"RECORD","stream":"s","record":"' + SECRET.encode() + b'"}',
-    b'{"type":"RECORD","stream":["' + SECRET.encode() + b'"],"record":{}}',
-    b'{"type":["' + SECRET.encode() + b'"]}',
-    b'{"type":null,"record":{"a":"' + SECRET.encode() + b'"}}',
-    b'{"record":{"a":"' + SECRET.encode() + b'"}}',
-    b'["' + SECRET.encode() + b'"]',
-    b'"' + SECRET.encode() + b'"',
-    b"null",
-    b"5",
-    b"\x00",
-    b"\xff\xfe{\x00",
-    b'{"type":"RECORD","stream":"s","record":{"a":1}} ' + SECRET.encode(),
-    b'{"type":"RECORD","stream":"s","record":{"' + SECRET.encode() + b'":01}}',
-    b'{"type":"RECORD","stream":"s","record":{"a":' + b"1" * 10_000 + b"}}",
-    b'{"type":"RECORD","stream":"s","record":{"b":NaN,"a":' + b"1" * 10_000 + b"}}",
-    b'{"type":"RECORD","stream":"s","record":{"a":1e99999999999999999999}}',
-    b'{"type":"RECORD","stream":"s","record":{"b":NaN,"a":1e99999999999999999999}}',
-    b'{"type":"RECORD","stream":"s","record":{"a":' + DEEP,
-    b'{"type":"RECORD","stream":"s","record":{"a":' + DEEP + b"]" * 200_000 + b"}}",
-    b'{"type":"RECORD","stream":"s","record":' + b'{"a":' * 100_000 + b"1" + b"}" * 100_001,
-    b'{"type":"SCHEMA","stream":"s","schema":{},"key_properties":["a",5]}',
-    b'{"type":"SCHEMA","stream":"s","schema":{},"key_properties":"' + SECRET.encode() + b'"}',
-    b'{"type":"BATCH","stream":"s","encoding":"' + SECRET.encode() + b'","manifest":[]}',
-    b'{"type":"BATCH","stream":"s","encoding":{},"manifest":["x",{"a":"'
-    + SECRET.encode()
-    + b'"}]}',
+    # No object, or more than one.
+    *(S, b'"' + S + b'"', b'["' + S + b'"]', b"null", b"5", b"\x00", b"\xff\xfe{\x00"),
+    *(STREAM[2].decode().encode("utf-16"), b"\xef\xbb\xbf" + STREAM[2], STREAM[2] * 2),
+    *(STREAM[2] + b" // " + S, b"{'type':'STATE','value':'" + S + b"'}"),
+    *(record_line(b'{"a":1}') + b" " + S, record_line(b'{"a":"' + S + b'"').removesuffix(b"}")),
+    # A type that Singer does not have.
+    *(b'{"type":"' + S + b'"}', b'{"type":["' + S + b'"]}', b'{"type":5}'),
+    b'{"type":"record","stream":"s","record":{}}',
+    *(b'{"type":null,"record":{"a":"' + S + b'"}}', b'{"record":{"a":"' + S + b'"}}'),
+    # Members of the wrong type.
+    *(record_line(b'["' + S + b'"]'), record_line(b'"' + S + b'"'), record_line(b"5")),
+    b'{"type":"RECORD","stream":["' + S + b'"],"record":{}}',
+    b'{"type":"RECORD","stream":"\\ud800","record":{}}',
+    *(KEYS + b'["a",5]}', KEYS + b'"' + S + b'"}', BATCH + b'"' + S + b'","manifest":[]}'),
+    *(BATCH + b'{},"manifest":["x",{"a":"' + S + b'"}]}', BATCH + b'{},"manifest":"' + S + b'"}'),
+    # Values that nobody can read.
+    *(record_line(b'{"a":"' + S + b'\x01"}'), record_line(b'{"a":"' + S + b'\xff"}')),
+    record_line(b'{"' + S + b'":01}'),
+    *(
+        record_line(start + number + b"}")
+        for start in (b'{"a":', b'{"b":NaN,"a":')
+        for number in (b"1" * 10_000, b"1e99999999999999999999")
+    ),
+    *(record_line(b'{"a":' + DEEP), record_line(b'{"a":' + DEEP + b"]" * 200_000 + b"}")),
+    record_line(b'{"a":' * 100_000 + b"1" + b"}" * 100_000),
 ]
+"""Lines that are no message of a tap: each ends the run. One of each kind is in `tests/fuzz`."""
 
 
 @pytest.mark.parametrize("junk", JUNK, ids=lambda junk: repr(junk[:60]))
-@pytest.mark.parametrize("through", ["pipe", "memory"])
-def test_junk_names_its_line_and_shows_nothing(junk: bytes, through: str) -> None:
+def test_junk_names_its_line_and_shows_nothing(junk: bytes) -> None:
     """A malformed line raises an error of one line, with the line's number and none of its text."""
     content = STREAM[0] + b"\n\n" + STREAM[1] + b"\n" + junk + b"\n" + STREAM[2] + b"\n"
-    found = Recorder()
-    with pytest.raises(InputError) as raised:
-        found.read(content if through == "pipe" else content.decode(errors="surrogateescape"))
-    message = str(raised.value)
-    assert "line 4" in message
-    assert "\n" not in message
-    assert "s3cr3t" not in message
-    assert "1111" not in message
-    assert len(message) < 300
-    assert raised.value.__suppress_context__ or raised.value.__context__ is None
-    assert "STATE" not in [seen.type for seen in found.messages]
+    for source in (content, content.decode(errors="surrogateescape")):
+        found = Recorder()
+        with pytest.raises(InputError) as raised:
+            found.read(source)
+        message = str(raised.value)
+        assert "line 4" in message
+        assert not [hidden for hidden in ("\n", "s3cr3t", "1111") if hidden in message]
+        assert len(message) < 300
+        assert raised.value.__suppress_context__ or raised.value.__context__ is None
+        assert "STATE" not in [seen.type for seen in found.messages]
 
 
-def test_an_unknown_type_is_named() -> None:
-    """Where it is a word, the user sees it."""
-    with pytest.raises(InputError, match=r"line 1 .*SURPRISE"):
-        Recorder().read('{"type":"SURPRISE"}\n')
+@pytest.mark.parametrize(
+    ("value", "said"), [(b"", "has no value"), (b',"value":{"a":"s3cr3t\xff"}', "not valid UTF-8")]
+)
+def test_states_that_are_none(value: bytes, said: str) -> None:
+    """A STATE without a value, or with one that cannot be written, is no STATE."""
+    with pytest.raises(InputError, match=said) as raised:
+        state_of(decode_message(b'{"type":"STATE"' + value + b"}"))
+    assert "s3cr3t" not in str(raised.value)
 
 
 def test_errors_of_handlers_name_the_line() -> None:
@@ -231,16 +221,9 @@ def test_errors_of_handlers_name_the_line() -> None:
         msg = "no good"
         raise InputError(msg)
 
-    reader = MessageReader(lambda: None)
+    source = io.StringIO("\n" + STREAM[2].decode())
     with pytest.raises(InputError, match=r"line 2 .*no good"):
-        reader.process_lines(io.StringIO("\n" + STREAM[2].decode()), {"STATE": handle})
-
-
-@pytest.mark.parametrize("content", [b"5", b"[]", b"null", b'"x"', b"", b"{", b"\xff"])
-def test_decode_object_takes_objects_only(content: bytes) -> None:
-    """Anything else is an InputError, and no other exception."""
-    with pytest.raises(InputError):
-        decode_object(content)
+        MessageReader(lambda: None).process_lines(source, {"STATE": handle})
 
 
 def test_a_reader_that_is_stopped_reads_no_further() -> None:
@@ -268,38 +251,59 @@ def test_a_busy_tap_does_not_stop_the_clock() -> None:
 def test_a_line_is_handed_over_before_the_next_comes() -> None:
     """A message is not held back until the tap says more."""
     readable, writable = os.pipe()
-    got = threading.Event()
-
-    def say() -> None:
-        with os.fdopen(writable, "wb", buffering=0) as file:
-            file.write(STREAM[2] + b"\n" + STREAM[2][:10])
-            assert got.wait(5)
-            file.write(STREAM[2][10:])
-
-    thread = threading.Thread(target=say, daemon=True)
-    thread.start()
+    os.write(writable, STREAM[2] + b"\n" + STREAM[2][:10])
     taken: list[Message] = []
 
     def take(message: Message) -> None:
         taken.append(message)
-        got.set()
+        if len(taken) == 1:  # Only now does the tap say more.
+            os.write(writable, STREAM[2][10:])
+            os.close(writable)
 
+    ticks = iter(range(20))  # After as many seconds, a wait in vain fails.
     with os.fdopen(readable) as source:
-        MessageReader(lambda: None).process_lines(source, {"STATE": take})
-    thread.join(5)
+        MessageReader(lambda: next(ticks)).process_lines(source, {"STATE": take})
     assert len(taken) == 2
 
 
-def test_messages_decode_alone() -> None:
-    """A line of its own, with fields in any order."""
-    message = decode_message(b'{"value":{},"x":[1,{"y":NaN}],"type":"STATE"}')
-    assert (message.type, bytes(message.value)) == ("STATE", b"{}")
+# Waiting
 
 
-def test_the_sdk_s_own_way_to_decode() -> None:
-    """The method that the SDK asks of a reader decodes as the reader itself does."""
-    decoded = MessageReader(lambda: None).deserialize_json('{"a":87.10,"b":"ü"}')
-    assert decoded == {"a": Decimal("87.10"), "b": "ü"}
+def test_a_silent_tap_does_not_stop_the_clock(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While no line comes, `goes_on` is called again and again, until it returns False."""
+    assert reader._WAIT_SECONDS == 1.0  # noqa: SLF001 (what is promised)
+    monkeypatch.setattr(reader, "_WAIT_SECONDS", 0.01)
+    readable, writable = os.pipe()
+    calls = iter([True, True, False])
+    with os.fdopen(readable) as source, os.fdopen(writable, "wb"):
+        assert list(lines(source, lambda: next(calls))) == []
+    assert list(calls) == []
+
+
+def test_what_ends_the_wait_for_a_line(monkeypatch: pytest.MonkeyPatch) -> None:
+    """While a tap is waited for, a descriptor that becomes readable ends the wait."""
+    monkeypatch.setattr(reader, "_WAIT_SECONDS", 60.0)
+    (readable, writable), (wake, waking) = os.pipe(), os.pipe()
+    calls = iter([True, False])
+
+    def goes_on() -> bool:
+        os.write(waking, b"x")
+        return next(calls)
+
+    with os.fdopen(readable) as source:
+        started = time.monotonic()
+        assert list(lines(source, goes_on, [wake])) == []
+        assert time.monotonic() - started < 30
+    for descriptor in (writable, wake, waking):
+        os.close(descriptor)
+
+
+def test_an_input_leaves_no_descriptor_open() -> None:
+    """What is opened to wait for signals is closed at the end of the input."""
+    with _pipe(STREAM[2]) as source:
+        before = set(Path("/dev/fd").iterdir())
+        assert list(lines(source, lambda: True)) == [STREAM[2]]
+        assert set(Path("/dev/fd").iterdir()) <= before
 
 
 # Records
@@ -331,18 +335,15 @@ def test_only_the_columns_that_are_needed() -> None:
 
 def test_a_schema_changes_the_columns() -> None:
     """The columns that are selected at a SCHEMA hold from the next record on."""
-    reader = MessageReader(lambda: None)
+    found = MessageReader(lambda: None)
     columns = iter([frozenset({"a"}), frozenset({"b"})])
     records: list[Record] = []
     content = STREAM[0].decode() + "\n" + record("s", a=1, b=2) * 2
-    counts = reader.process_lines(
+    counts = found.process_lines(
         io.StringIO(content * 2),
-        {
-            "SCHEMA": lambda _: reader.select_columns("s", next(columns)),
-            "RECORD": records.append,
-        },
+        {"SCHEMA": lambda _: found.select_columns("s", next(columns)), "RECORD": records.append},
     )
-    assert [found.record for found in records] == [{"a": 1}, {"a": 1}, {"b": 2}, {"b": 2}]
+    assert [one.record for one in records] == [{"a": 1}, {"a": 1}, {"b": 2}, {"b": 2}]
     assert counts == {"SCHEMA": 2, "RECORD": 4}
 
 
@@ -354,14 +355,15 @@ def test_a_schema_changes_the_columns() -> None:
         ('{"type":"RECORD","stream":"a\\nb","record":{}}', "characters that cannot be printed"),
         ('{"type":"RECORD","stream":"s"}', "the RECORD message has no record"),
         ('{"type":"RECORD","stream":"s","record":null}', "not a valid Singer message"),
+        ('{"type":"SURPRISE"}', "the message has the unknown type 'SURPRISE'"),
     ],
 )
-@pytest.mark.parametrize("is_known", [False, True])
-def test_malformed_records(line: str, said: str, is_known: bool) -> None:
+@pytest.mark.parametrize("known", [(), ("s",)])
+def test_malformed_messages(line: str, said: str, known: tuple[str, ...]) -> None:
     """A malformed RECORD is rejected with its line, whether its stream is known or not."""
     found = Recorder()
-    if is_known:
-        found.reader.select_columns("s", frozenset({"a"}))
+    for stream in known:
+        found.reader.select_columns(stream, frozenset({"a"}))
     with pytest.raises(InputError, match=f"line 2 of the input: .*{said}"):
         found.read(record("s", a=1) + line + "\n")
     assert len(found.messages) == 1

@@ -9,10 +9,12 @@ import subprocess
 import sys
 import threading
 from pathlib import Path
+from typing import Any
 
 import pytest
 
 from target_liveintent.errors import ConfigurationError, InputError, StorageError
+from target_liveintent.singer import standard_io
 from target_liveintent.singer.standard_io import (
     StateOutput,
     check_input,
@@ -23,22 +25,18 @@ from target_liveintent.singer.standard_io import (
 
 
 def test_the_own_dead_letters_are_not_read(tmp_path: Path) -> None:
-    """A run must not read the file that it writes to, under any name."""
-    path, other = tmp_path / "letters.singer", tmp_path / "other.singer"
+    """A run must not read the file that it writes to, under any name; memory is no file."""
+    path, other, link = (tmp_path / name for name in ("letters", "other", "link"))
     for file in (path, other):
         file.write_text("{}\n")
-    (tmp_path / "link").symlink_to(path)
+    link.symlink_to(path)
     with path.open() as source:
-        for name in (path, tmp_path / "link"):
+        for name in (path, link):
             with pytest.raises(ConfigurationError):
                 check_input(source, str(name))
-        check_input(source, str(other))
-        check_input(source, str(tmp_path / "nowhere"))
-
-
-def test_an_input_in_memory(tmp_path: Path) -> None:
-    """An input that is not a file is accepted."""
-    check_input(io.StringIO("{}"), str(tmp_path / "letters.singer"))
+        for name in (other, tmp_path / "nowhere"):
+            check_input(source, str(name))
+    check_input(io.StringIO("{}"), str(path))
 
 
 def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:
@@ -65,34 +63,39 @@ def test_state_is_written_at_once(capsys: pytest.CaptureFixture[str]) -> None:
     assert capsys.readouterr().out == '{"a": 1.10}\n{}\n'
 
 
+WRITE = (
+    "import runpy, signal, sys;"
+    "signal.signal(signal.SIGALRM, lambda *_: None);"
+    "signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01);"
+    "runpy.run_path(sys.argv[1])['StateOutput']().write('x' * 1_000_000)"
+)
+"""Writes a STATE while signals come."""
+
+
+def writer(stdout: Any, unbuffered: str = "") -> subprocess.Popen[bytes]:
+    """Start a process that writes a STATE; it loads only the module, so it starts at once."""
+    return subprocess.Popen(
+        [sys.executable, "-c", WRITE, standard_io.__file__],
+        env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
+        stdout=stdout,
+        stderr=subprocess.PIPE,
+    )
+
+
 @pytest.mark.skipif(not Path("/dev/full").exists(), reason="needs a device that is always full")
 def test_a_standard_output_that_is_full() -> None:
     """The error is readable, and nothing fails again when the program ends."""
-    code = "from target_liveintent.singer import StateOutput; StateOutput().write('{}')"
-    with Path("/dev/full").open("wb") as full:
-        done = subprocess.run(
-            [sys.executable, "-c", code], check=False, stdout=full, stderr=subprocess.PIPE
-        )
-    last_line = done.stderr.decode().splitlines()[-1]
+    with Path("/dev/full").open("wb") as full, writer(full) as process:
+        _, log = process.communicate()
+    last_line = log.decode().splitlines()[-1]
     assert "STATE cannot be written to standard output: No space left on device" in last_line
 
 
-def test_a_signal_while_nobody_reads() -> None:
+@pytest.mark.parametrize("unbuffered", ["", "1"])
+def test_a_signal_while_nobody_reads(unbuffered: str) -> None:
     """A signal in the middle of a STATE loses nothing of it, buffered or not."""
-    code = """if True:
-        import signal
-        from target_liveintent.singer import StateOutput
-        signal.signal(signal.SIGALRM, lambda *_: None)
-        signal.setitimer(signal.ITIMER_REAL, 0.01, 0.01)
-        StateOutput().write("x" * 1_000_000)
-    """
-    for unbuffered in ("", "1"):
-        with subprocess.Popen(
-            [sys.executable, "-c", code],
-            env={**os.environ, "PYTHONUNBUFFERED": unbuffered},
-            stdout=subprocess.PIPE,
-        ) as process:
-            assert process.stdout is not None
-            select.select([process.stdout], [], [])
-            threading.Event().wait(0.1)  # Signals come while the pipe is full.
-            assert process.stdout.read() == b"x" * 1_000_000 + b"\n"
+    with writer(subprocess.PIPE, unbuffered) as process:
+        assert process.stdout is not None
+        select.select([process.stdout], [], [])
+        threading.Event().wait(0.1)  # Signals come while the pipe is full.
+        assert process.stdout.read() == b"x" * 1_000_000 + b"\n"

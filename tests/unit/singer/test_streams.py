@@ -77,6 +77,10 @@ def test_a_stream_of_events() -> None:
     assert sink.plan.properties == EVENT
     assert sink.gives_events
     assert found.streams.has_events
+    # A stream that has not come is an error of the tap.
+    with pytest.raises(RecordsWithoutSchemaException, match="a record of stream 'returns' before"):
+        found.streams.sinks["returns"]
+    assert list(found.streams.sinks) == ["orders"]
 
 
 def test_a_schema_again_changes_nothing() -> None:
@@ -92,27 +96,16 @@ def test_a_schema_again_changes_nothing() -> None:
     assert [sink.ended for sink in found.made] == [1, 1, 1]
 
 
-def test_a_record_without_its_schema() -> None:
-    """A stream that has not come is an error of the tap, before and after other streams."""
-    found = Registered()
-    found.send("orders")
-    with pytest.raises(RecordsWithoutSchemaException, match="a record of stream 'returns' before"):
-        found.streams.sinks["returns"]
-    assert list(found.streams.sinks) == ["orders"]
-
-
-def test_the_columns_of_a_stream() -> None:
+@pytest.mark.parametrize(("ip", "needed"), [("i", {"created", "mail", "v", "i"}), ("str(_)", None)])
+def test_the_columns_of_a_stream(ip: str, needed: set[str] | None) -> None:
     """They are those of all its sinks together; if one needs all, all are decoded."""
-    copied = {**MAP, "__source__": "orders", "ip": "i"}
-    maps: dict[str, Any] = {"orders": {**MAP, "value": "v"}, "copy": copied}
-    columns = ("created", "mail", "v", "i")
-    found = Registered(maps)
-    found.send("orders", columns)
-    assert found.streams.columns_of("orders") == {"created", "mail", "v", "i"}
-    copied["ip"] = "str(_)"
-    found = Registered(maps)
-    found.send("orders", columns)
-    assert found.streams.columns_of("orders") is None
+    copied = {**MAP, "__source__": "orders", "ip": ip}
+    found = Registered({"orders": {**MAP, "value": "v"}, "copy": copied})
+    found.send("orders", ("created", "mail", "v", "i"))
+    assert found.streams.columns_of("orders") == needed
+
+
+NO_PROPERTIES = "the SCHEMA of stream 'o' has no properties: select at least one column in the tap"
 
 
 @pytest.mark.parametrize(
@@ -121,24 +114,14 @@ def test_the_columns_of_a_stream() -> None:
         (schema(None), "the SCHEMA message has no stream"),
         (schema(""), "the SCHEMA message has no stream"),
         (schema("a\nb"), "contains characters that cannot be printed"),
-        (
-            Message("SCHEMA", "orders"),
-            (
-                "the SCHEMA of stream 'orders' has no properties: select at least one column in the"
-                " tap"
-            ),
-        ),
-        (
-            Message("SCHEMA", "orders", schema=msgspec.Raw(b'{"properties": []}')),
-            (
-                "the SCHEMA of stream 'orders' has no properties: select at least one column in the"
-                " tap"
-            ),
-        ),
-        (Message("SCHEMA", "orders", schema=msgspec.Raw(b"[]")), "not a valid Singer message"),
-        (
-            Message("SCHEMA", "o", schema=msgspec.Raw(b'{"a":' * 200_000 + b"1" + b"}" * 200_000)),
-            "nested too deeply",
+        *(
+            (Message("SCHEMA", "o", schema=msgspec.Raw(text)), said)
+            for text, said in [
+                (b"", NO_PROPERTIES),
+                (b'{"properties": []}', NO_PROPERTIES),
+                (b"[]", "not a valid Singer message"),
+                (b'{"a":' * 200_000 + b"1" + b"}" * 200_000, "nested too deeply"),
+            ]
         ),
     ],
 )
@@ -157,14 +140,14 @@ def test_a_stream_that_the_user_wants_but_gives_no_events() -> None:
     with pytest.raises(StreamMappingError) as raised:
         found.send("orders")
     assert str(raised.value).endswith(
-        "default_source (TARGET_LIVEINTENT_DEFAULT_SOURCE in the environment)."
+        "Set pixel_id (TARGET_LIVEINTENT_PIXEL_ID in the environment) and default_source"
+        " (TARGET_LIVEINTENT_DEFAULT_SOURCE in the environment)."
     )
     with pytest.raises(StreamMappingError) as raised:
         found.send("people", ("id", "mail"))
-    assert "stream 'people' cannot produce any event: it lacks event_time;" in str(raised.value)
-    assert "The stream has these columns: id, mail. A map to start from:\nstream_maps:" in str(
-        raised.value
-    )
+    said = str(raised.value)
+    assert "stream 'people' cannot produce any event: it lacks event_time;" in said
+    assert "The stream has these columns: id, mail. A map to start from:\nstream_maps:" in said
     assert found.made == []
     assert not found.streams.has_events
 
@@ -178,53 +161,83 @@ def test_a_preset_is_advised_once(stream: str, is_advised: bool) -> None:
     assert ("stripe_charges" in str(raised.value)) == is_advised
 
 
-def test_skipped_streams_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A stream that no map names is skipped, with the name that may have been meant."""
-    found = Registered({"orders": MAP})
-    found.send("ordres", ("id", "x"))
-    found.send("ordres", ("id", "y"))
-    found.send("people", ("id",))
-    assert caplog.messages == [
-        "stream 'ordres' is skipped: no stream map names it; did you mean 'orders'?",
-        "stream 'people' is skipped: no stream map names it",
-    ]
-    assert [sink.gives_events for sink in found.made] == [False] * 3
-    assert not found.streams.has_events
+MAPPED = ("created", "mail")
+COPY = {**MAP, "__source__": "orders"}
+SKIPPED = "stream '{}' is skipped: no stream map names it{}"
+READS = "in the map of '{}', '{}' reads '{}', which is not in the tap's SCHEMA{}"
+DID_YOU_MEAN = "; did you mean '{}'?"
+WRONG_COLUMN = "the map of 'orders' sets 'valeu', but events have no such column"
+MISREAD = {**MAP, "email": "get('guest_mial')", "value": "get('total.amout')"}
 
 
-def test_a_skipped_stream_beside_the_one_that_was_meant(caplog: pytest.LogCaptureFixture) -> None:
-    """A stream that has come is not what the name of another one was to be."""
-    found = Registered({"orders": MAP})
-    found.send("orders", ("created", "mail"))
-    found.send("orders2", ("id",))
-    assert caplog.messages == ["stream 'orders2' is skipped: no stream map names it"]
-
-
-def test_the_raw_half_of_a_copy(caplog: pytest.LogCaptureFixture) -> None:
-    """A stream that only a copy uses is skipped itself, without a warning: a map names it."""
-    found = Registered({"copy": {**MAP, "__source__": "orders"}})
-    found.send("orders", ("created", "mail"))
-    assert caplog.messages == []
-    assert [sink.gives_events for sink in found.made] == [False, True]
-    assert found.streams.has_events
-
-
-def test_streams_that_the_user_drops(caplog: pytest.LogCaptureFixture) -> None:
-    """Null for a stream, or for the others, drops it without a warning."""
-    found = Registered({"orders": None, "__else__": None})
-    found.send("orders")
-    found.send("people")
-    found.send("ordres", ("id",))
-    assert caplog.messages == []
-    assert [sink.plan.transform for sink in found.made] == [None] * 3
-    assert not found.streams.has_events
-
-
-def test_an_unnamed_stream_with_the_columns_of_events() -> None:
-    """It gives events, although maps name other streams only."""
-    found = Registered({"orders": MAP})
-    found.send("conversions")
-    assert found.streams.has_events
+@pytest.mark.parametrize(
+    ("maps", "sent", "warnings", "gives_events"),
+    [
+        # A stream that no map names is skipped, with the name that may have been meant.
+        (
+            {"orders": MAP},
+            [("ordres", ("id", "x")), ("ordres", ("id", "y")), ("people", ("id",))],
+            [SKIPPED.format("ordres", DID_YOU_MEAN.format("orders")), SKIPPED.format("people", "")],
+            [False] * 3,
+        ),
+        # A stream that has come is not what the name of another one was to be.
+        (
+            {"orders": MAP},
+            [("orders", MAPPED), ("orders2", ("id",))],
+            [SKIPPED.format("orders2", "")],
+            [True, False],
+        ),
+        # A stream that only a copy uses is skipped without a warning: a map names it.
+        ({"copy": COPY}, [("orders", MAPPED)], [], [False, True]),
+        # Null for a stream, or for the others, drops it without a warning.
+        (
+            {"orders": None, "__else__": None},
+            [("orders", EVENT), ("people", EVENT), ("ordres", ("id",))],
+            [],
+            [False] * 3,
+        ),
+        # An unnamed stream with the columns of events gives events.
+        ({"orders": MAP}, [("conversions", EVENT)], [], [True]),
+        # A column that no event has is named once for a stream.
+        (
+            {"orders": {**MAP, "valeu": "id"}},
+            [("orders", (*MAPPED, "id")), ("orders", (*MAPPED, "id", "more"))],
+            [WRONG_COLUMN + DID_YOU_MEAN.format("value")],
+            [True] * 2,
+        ),
+        # So is a path that the SCHEMA does not have, also when other columns come.
+        (
+            {"orders": MISREAD},
+            [("orders", ("created", "id")), ("orders", ("created", "guest_mail"))],
+            [
+                READS.format("orders", "email", "guest_mial", "."),
+                READS.format("orders", "value", "total.amout", "."),
+            ],
+            [True] * 2,
+        ),
+        # The most similar column of the SCHEMA is named; of a copy, the copy's name too.
+        (
+            {"copy": {**COPY, "email": "get('guest_mial')"}, "__else__": None},
+            [("orders", ("created", "guest_name", "guest_mail"))],
+            [READS.format("copy", "email", "guest_mial", DID_YOU_MEAN.format("guest_mail"))],
+            [False, True],
+        ),
+    ],
+)
+def test_warnings(
+    caplog: pytest.LogCaptureFixture,
+    maps: dict[str, Any],
+    sent: list[tuple[str, tuple[str, ...]]],
+    warnings: list[str],
+    gives_events: list[bool],
+) -> None:
+    """Streams and columns that are probably misspelled are warned of, each once."""
+    found = Registered(maps)
+    for stream, columns in sent:
+        found.send(stream, columns)
+    assert caplog.messages == warnings
+    assert [sink.gives_events for sink in found.made] == gives_events
+    assert found.streams.has_events == any(gives_events)
 
 
 def test_dead_letters_and_the_test_of_meltano() -> None:
@@ -247,42 +260,6 @@ def test_delivered_events_are_refused() -> None:
             Registered(maps).send(DELIVERED_EVENTS)
 
 
-def test_misspelled_columns_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A column that no event has is named once for a stream."""
-    found = Registered({"orders": {**MAP, "valeu": "id"}})
-    found.send("orders", ("created", "mail", "id"))
-    found.send("orders", ("created", "mail", "id", "more"))
-    assert caplog.messages == [
-        ("the map of 'orders' sets 'valeu', but events have no such column; did you mean 'value'?")
-    ]
-
-
-def test_misspelled_paths_are_warned_about_once(caplog: pytest.LogCaptureFixture) -> None:
-    """A path that the SCHEMA does not have is named once, also when other columns come."""
-    maps = {**MAP, "email": "get('guest_mial')", "value": "get('total.amout')"}
-    found = Registered({"orders": maps})
-    for columns in (("created", "id"), ("created", "guest_mail"), ("created", "guest_mail")):
-        found.send("orders", columns)
-    reads = "in the map of 'orders', '{}' reads '{}', which is not in the tap's SCHEMA."
-    assert caplog.messages == [
-        reads.format("email", "guest_mial"),
-        reads.format("value", "total.amout"),
-    ]
-
-
-def test_misspelled_paths_get_a_hint(caplog: pytest.LogCaptureFixture) -> None:
-    """The most similar column of the SCHEMA is named; of a copy, the copy's name too."""
-    copied = {**MAP, "__source__": "orders", "email": "get('guest_mial')"}
-    found = Registered({"copy": copied, "__else__": None})
-    found.send("orders", ("created", "guest_name", "guest_mail"))
-    assert caplog.messages == [
-        (
-            "in the map of 'copy', 'email' reads 'guest_mial', which is not in the tap's SCHEMA;"
-            " did you mean 'guest_mail'?"
-        )
-    ]
-
-
 @pytest.mark.parametrize("name", PRESETS)
 def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture) -> None:
     """It is no mistake of the user's; one in a column that the user adds is."""
@@ -290,14 +267,10 @@ def test_what_a_preset_reads_in_vain(name: str, caplog: pytest.LogCaptureFixture
     columns = tuple(sample(name, 0.0).record)
     Registered(presets=presets).send("orders", columns)
     assert caplog.messages == []
-    Registered({"orders": {"order_id": "get('numbr')"}}, presets=presets).send(
-        "orders", ("number", *columns)
-    )
+    own = {"orders": {"order_id": "get('numbr')"}}
+    Registered(own, presets=presets).send("orders", ("number", *columns))
     assert caplog.messages == [
-        (
-            "in the map of 'orders', 'order_id' reads 'numbr', which is not in the tap's SCHEMA;"
-            " did you mean 'number'?"
-        )
+        READS.format("orders", "order_id", "numbr", DID_YOU_MEAN.format("number"))
     ]
 
 

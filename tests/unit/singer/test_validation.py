@@ -9,6 +9,7 @@ from typing import Any
 
 import pytest
 from singer_sdk.exceptions import InvalidJSONSchema
+from unit_support import sha256
 
 from target_liveintent.singer.validation import RecordValidator
 
@@ -19,6 +20,7 @@ SCHEMA: dict[str, Any] = {
         "total": {"type": "number", "multipleOf": 0.01},
         "customer": {"type": "object", "properties": {"email": {"type": "string"}}},
         "tags": {"type": "array", "items": {"enum": ["a", "b"]}},
+        "ann@example.com": {"type": "integer"},
     },
     "required": ["id"],
 }
@@ -33,20 +35,14 @@ SCHEMA: dict[str, Any] = {
         ({"id": 1, "customer": {"email": 5}}, "customer.email breaks the rule 'type'"),
         ({"id": 1, "tags": ["a", "ann@example.com"]}, "tags.1 breaks the rule 'enum'"),
         ({}, "the record breaks the rule 'required'"),
+        # A column can have the name of a person.
+        ({"id": 1, "ann@example.com": "x"}, f"{sha256('ann@example.com')} breaks the rule 'type'"),
     ],
-    ids=["right", "unknown", "value", "inner", "item", "missing"],
+    ids=["right", "unknown", "value", "inner", "item", "missing", "address"],
 )
 def test_violations(record: dict[str, Any], violation: str | None) -> None:
     """The first violation is named by its place and its rule."""
     assert RecordValidator(SCHEMA).violation(record) == violation
-
-
-def test_an_address_as_the_name_of_a_column_is_hidden() -> None:
-    """A column can have the name of a person."""
-    schema = {"properties": {"ann@example.com": {"type": "integer"}}}
-    violation = RecordValidator(schema).violation({"ann@example.com": "x"})
-    assert violation is not None
-    assert "ann@" not in violation
 
 
 @pytest.mark.parametrize(
@@ -65,8 +61,8 @@ def test_schemas_that_cannot_be_used(schema: dict[str, Any]) -> None:
         RecordValidator(schema)
 
 
-def test_the_library_is_loaded_only_to_validate() -> None:
-    """A run that does not validate records does not load jsonschema-rs."""
-    code = "import sys, target_liveintent.target; print('jsonschema_rs' in sys.modules)"
+def test_libraries_that_few_runs_need() -> None:
+    """A run that uses no preset and validates no record loads neither YAML nor jsonschema-rs."""
+    code = "import sys, target_liveintent.target; print({'yaml', 'jsonschema_rs'} & {*sys.modules})"
     shown = subprocess.run([sys.executable, "-c", code], capture_output=True, text=True, check=True)
-    assert shown.stdout.strip() == "False"
+    assert shown.stdout.strip() == "set()"

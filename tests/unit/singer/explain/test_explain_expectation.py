@@ -2,41 +2,31 @@
 
 from __future__ import annotations
 
-import io
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
+from explain_support import inspected, record, schema
 from unit_support import ADDRESS, TIME
 
-from target_liveintent.config import settings_of
-from target_liveintent.errors import InputError
+from target_liveintent.errors import InputError, StorageError
 from target_liveintent.singer.explain.expectation import compare
-from target_liveintent.singer.explain.inspect import Inspector
-from target_liveintent.singer.stream_maps import StreamMaps
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+    from syrupy.assertion import SnapshotAssertion
+
     from target_liveintent.explain.model import Expectation
+    from target_liveintent.singer.explain.inspect import Inspector
 
 COLUMNS = ("event_id", "event_time", "email", "order_id", "value")
 
 
-def inspected(*records: dict[str, Any]) -> Inspector:
+def recorded(*records: dict[str, Any]) -> Inspector:
     """Read and convert a recording of these records."""
-    settings = settings_of(
-        {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 1}
-        | {"default_source": "web"}
-    )
-    schema = {"properties": {name: {} for name in COLUMNS}}
-    messages: list[dict[str, Any]] = [{"type": "SCHEMA", "stream": "orders", "schema": schema}]
-    for record in records:
-        made = {"event_id": "1", "event_time": TIME, "email": ADDRESS, **record}
-        messages.append({"type": "RECORD", "stream": "orders", "record": made})
-    inspector = Inspector(settings, StreamMaps({}, {}), from_recording=True)
-    list(inspector.read(io.StringIO("\n".join(map(json.dumps, messages)))))
-    return inspector
+    good = {"event_id": "1", "event_time": TIME, "email": ADDRESS}
+    messages = [schema(COLUMNS), *(record({**good, **one}) for one in records)]
+    return inspected(*messages, recorded=True)
 
 
 @pytest.fixture
@@ -46,8 +36,8 @@ def path(tmp_path: Path) -> Path:
 
 def compared(path: Path, before: list[dict[str, Any]], now: list[dict[str, Any]]) -> Expectation:
     """Compare what records become now with what others became before."""
-    assert compare(inspected(*before), str(path)).written
-    return compare(inspected(*now), str(path))
+    assert compare(recorded(*before), str(path)).written
+    return compare(recorded(*now), str(path))
 
 
 def test_the_same(path: Path) -> None:
@@ -55,42 +45,25 @@ def test_the_same(path: Path) -> None:
     assert (found.met, found.events, found.rejections, found.difference) == (True, 1, 1, [])
 
 
-def test_parts_that_differ(path: Path) -> None:
-    """Each event and rejection that differs is shown as a whole, and no other."""
-    before = [{"event_id": "1"}, {"event_id": "2"}, {"event_id": "3", "email": None}]
-    now = [{"event_id": "1"}, {"event_id": "2", "order_id": "7"}, {"event_id": "3"}]
-    found = compared(path, before, now)
+ONE, TWO, THREE = ({"event_id": str(n)} for n in (1, 2, 3))
+DIFFERENT: dict[str, tuple[list[dict[str, Any]], list[dict[str, Any]]]] = {
+    # Each event and rejection that differs is shown as a whole, and no other.
+    "parts": ([ONE, TWO, {**THREE, "email": None}], [ONE, {**TWO, "order_id": "7"}, THREE]),
+    # An amount that was sent with another digit is another, even if it is as much.
+    "digits": ([{"value": "1.5"}], [{"value": "1.50"}]),
+    # Events of one ID are compared one by one, in their order.
+    "equal event IDs": ([{"order_id": "7"}] * 2, [{"order_id": "7"}, {"order_id": "8"}]),
+    "another order": ([ONE, TWO], [TWO, ONE]),
+}
+
+
+@pytest.mark.parametrize("name", DIFFERENT)
+def test_what_differs(path: Path, name: str, snapshot: SnapshotAssertion) -> None:
+    found = compared(path, *DIFFERENT[name])
     assert not found.met
-    parts = [line for line in found.difference if line.startswith("@@")]
-    assert parts == ["@@ orders: event 2 @@", "@@ orders: rejection 3 @@", "@@ orders: event 3 @@"]
-    assert '+    "orderId": "7"' in found.difference
-    assert '-  "reason": "no_identity"' in found.difference
-
-
-def test_digits_are_compared(path: Path) -> None:
-    """An amount that was sent with another digit is another, even if it is as much."""
-    found = compared(path, [{"value": "1.5"}], [{"value": "1.50"}])
-    assert [line for line in found.difference if "value" in line] == [
-        '-    "value": 1.5',
-        '+    "value": 1.50',
-    ]
-
-
-def test_equal_event_ids(path: Path) -> None:
-    """Events of one ID are compared one by one, in their order."""
-    found = compared(path, [{"order_id": "7"}] * 2, [{"order_id": "7"}, {"order_id": "8"}])
-    assert [line for line in found.difference if "orderId" in line] == [
-        '-    "orderId": "7"',
-        '+    "orderId": "8"',
-    ]
-
-
-def test_another_order(path: Path) -> None:
-    """The same events in another order differ too."""
-    one, two = {"event_id": "1"}, {"event_id": "2"}
-    assert (
-        compared(path, [one, two], [two, one]).difference[-1] == "@@ the same in another order @@"
-    )
+    first, *rest = found.difference
+    assert first == f"--- {path}"
+    assert "\n".join(rest) == snapshot
 
 
 def test_many_differences(path: Path) -> None:
@@ -108,5 +81,11 @@ def test_a_file_of_another_kind(path: Path, text: str) -> None:
     """It is named, and not replaced."""
     path.write_bytes(text.encode("latin-1"))
     with pytest.raises(InputError, match="was not written by --expect"):
-        compare(inspected({}), str(path))
+        compare(recorded({}), str(path))
     assert path.read_bytes() == text.encode("latin-1")
+
+
+@pytest.mark.parametrize(("name", "said"), [("", "cannot be read"), ("new/x", "cannot write the")])
+def test_a_file_that_cannot_be_used(tmp_path: Path, name: str, said: str) -> None:
+    with pytest.raises(StorageError, match=said):
+        compare(recorded({}), str(tmp_path / name))

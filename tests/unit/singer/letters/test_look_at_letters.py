@@ -1,25 +1,34 @@
-"""What `--dead-letters` finds: which lines count, in which groups, and what a replay would do."""
+"""What `--dead-letters` finds: which lines count, in which groups, and what a replay would do.
+
+And how this is printed.
+"""
 
 from __future__ import annotations
 
 import dataclasses
 import json
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import msgspec
 import pytest
 from unit_support import ADDRESS, DAY, NOW, SETTINGS, SHA2, TIME, order, rejection, sha256
 from unit_support import letter as letter_of
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.reasons import REASONS
-from target_liveintent.singer.letters import look_at, tally
-from target_liveintent.singer.letters.model import PROSPECTS, DeadLetters
+from target_liveintent.singer.letters import as_lines, look_at, tally
+from target_liveintent.singer.letters.model import (
+    PROSPECTS,
+    DeadLetters,
+    Example,
+    NoLetters,
+)
 from target_liveintent.singer.letters.tally import LetterTally
 from target_liveintent.storage.dead_letters import HEAD
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
-    from pathlib import Path
+    from syrupy.assertion import SnapshotAssertion
 
     from target_liveintent.settings import Settings
 
@@ -38,7 +47,14 @@ def letter(**changes: Any) -> dict[str, Any]:
         "written_for": ACCOUNT,
         **changes,
     }
-    return {name: value for name, value in record.items() if value is not ...}
+    return whole(record)
+
+
+def whole(value: Any) -> Any:
+    """Return a value without the members that are `...`."""
+    if not isinstance(value, dict):
+        return value
+    return {name: whole(inner) for name, inner in value.items() if inner is not ...}
 
 
 def line(record: Any, stream: str = DEAD_LETTERS) -> bytes:
@@ -63,46 +79,46 @@ def prospect(folder: Path, record: dict[str, Any], **settings: Any) -> str:
 
 # What a replay would do
 
-OTHER_PIXEL = {**ACCOUNT, "pixel_id": 1}
-ACCOUNT_ALONE = {name: ACCOUNT[name] for name in ("customer_id", "api_host")}
+OLD = {"event_time": NOW - 8 * DAY}
 
 
 @pytest.mark.parametrize(
-    ("record", "settings", "expected"),
+    ("changes", "settings", "expected"),
     [
-        (letter(), {}, "sends"),
-        (letter(reason="a_reason_of_a_newer_version"), {}, "sends"),
-        (letter(written_for=OTHER_PIXEL), {}, "other_account"),
-        (letter(written_for=OTHER_PIXEL), {"replay_other_accounts": True}, "sends"),
-        (letter(written_for=ACCOUNT_ALONE, pixel_id=1), {}, "sends"),
-        (letter(written_for={**ACCOUNT, "customer_id": "b-0000"}), {}, "other_account"),
-        (letter(written_for=...), {}, "sends"),
-        (letter(event_time=NOW - 8 * DAY), {}, "expired"),
-        (letter(event_time=NOW - 8 * DAY, source="offline"), {}, "sends"),
-        (letter(event_time=NOW - 8 * DAY, reason="event_too_old"), {}, "expired"),
-        (
-            letter(event_time=NOW - 8 * DAY, reason="event_too_old"),
-            {"default_source": "offline"},
-            "sends",
+        ({}, {}, "sends"),
+        ({"reason": "a_reason_of_a_newer_version"}, {}, "sends"),
+        ({"written_for": {**ACCOUNT, "pixel_id": 1}}, {}, "other_account"),
+        ({"written_for": {**ACCOUNT, "pixel_id": 1}}, {"replay_other_accounts": True}, "sends"),
+        ({"written_for": {**ACCOUNT, "pixel_id": ...}, "pixel_id": 1}, {}, "sends"),
+        ({"written_for": {**ACCOUNT, "customer_id": "b-0000"}}, {}, "other_account"),
+        ({"written_for": ...}, {}, "sends"),
+        (OLD, {}, "expired"),
+        ({**OLD, "source": "offline"}, {}, "sends"),
+        ({**OLD, "reason": "event_too_old"}, {}, "expired"),
+        ({**OLD, "reason": "event_too_old"}, {"default_source": "offline"}, "sends"),
+        ({"reason": "unconfirmed"}, {}, "leaves_out"),
+        ({"reason": "api_error"}, {}, "leaves_out"),
+        ({"reason": "api_error"}, {"replay_unconfirmed": True}, "sends"),
+        ({"reason": "no_identity", "sha2": ...}, {}, "cannot_send"),
+        ({"reason": "no_identity"}, {}, "sends"),
+        ({"reason": "invalid_source", "source": "pos"}, {}, "cannot_send"),
+        ({"reason": "mapping_failed"}, {}, "cannot_send"),
+        ({"reason": "invalid_pixel_id", "written_for": ...}, {}, "sends"),
+        ({"reason": "invalid_pixel_id", "written_for": ...}, {"pixel_id": None}, "cannot_send"),
+        ({"scrubbed": ["sha2"]}, {}, "cannot_send"),
+        ({"consent": False}, {}, "dropped"),
+        # What people wrote: a letter that cannot be right any more.
+        *(
+            ({"event_time": event_time}, {}, "cannot_send")
+            for event_time in ({"a": 1}, [], "someday", 10**30, True, -(10**30))
         ),
-        (letter(reason="unconfirmed"), {}, "leaves_out"),
-        (letter(reason="api_error"), {}, "leaves_out"),
-        (letter(reason="api_error"), {"replay_unconfirmed": True}, "sends"),
-        (letter(reason="no_identity", sha2=...), {}, "cannot_send"),
-        (letter(reason="no_identity"), {}, "sends"),
-        (letter(reason="invalid_source", source="pos"), {}, "cannot_send"),
-        (letter(reason="mapping_failed"), {}, "cannot_send"),
-        (letter(reason="invalid_pixel_id", written_for=...), {}, "sends"),
-        (letter(reason="invalid_pixel_id", written_for=...), {"pixel_id": None}, "cannot_send"),
-        (letter(scrubbed=["sha2"]), {}, "cannot_send"),
-        (letter(consent=False), {}, "dropped"),
     ],
 )
 def test_what_a_replay_does(
-    tmp_path: Path, record: dict[str, Any], settings: dict[str, Any], expected: str
+    tmp_path: Path, changes: dict[str, Any], settings: dict[str, Any], expected: str
 ) -> None:
     """A letter is judged as a replay with the same settings judges it at the same time."""
-    assert prospect(tmp_path, record, **settings) == expected
+    assert prospect(tmp_path, letter(**changes), **settings) == expected
 
 
 def test_somebody_who_must_not_be_sent(tmp_path: Path) -> None:
@@ -110,12 +126,6 @@ def test_somebody_who_must_not_be_sent(tmp_path: Path) -> None:
     people = tmp_path / "people.txt"
     people.write_text(f"{ADDRESS}\n")
     assert prospect(tmp_path, letter(), suppression_path=str(people)) == "dropped"
-
-
-@pytest.mark.parametrize("event_time", [{"a": 1}, [], "someday", 10**30, True, -(10**30)])
-def test_what_people_wrote(tmp_path: Path, event_time: Any) -> None:
-    """A letter that cannot be right any more is one that cannot be sent."""
-    assert prospect(tmp_path, letter(event_time=event_time)) == "cannot_send"
 
 
 # Groups
@@ -144,38 +154,6 @@ def test_groups(tmp_path: Path) -> None:
     ]
     assert [(one.stream, one.letters) for one in missing.streams] == [("orders", 1)]
     assert sum(one.replay["sends"] for one in (*refused.streams, *missing.streams)) == 6
-
-
-def test_letters_of_the_program(tmp_path: Path) -> None:
-    """What a run writes is shown with its order, its column at fault, and its detail."""
-    record = letter_of(rejection(order(event_time="someday", order_id="#7")))
-    (reason,) = look(tmp_path, record).reasons
-    (stream,) = reason.streams
-    (example,) = stream.examples
-    assert (reason.reason, stream.stream) == ("invalid_event_time", "orders")
-    assert (example.event_id, example.order_id, example.field) == ("1007", "#7", "event_time")
-    assert example.keys is None
-
-
-def test_three_examples(tmp_path: Path) -> None:
-    """Of each group, the first three letters are examples."""
-    (reason,) = look(tmp_path, *(letter(event_id=str(n)) for n in range(5))).reasons
-    (stream,) = reason.streams
-    assert [one.event_id for one in stream.examples] == ["0", "1", "2"]
-
-
-def test_addressees(tmp_path: Path) -> None:
-    """Letters are counted by the account and pixel that they were written for."""
-    other = {"customer_id": "b-0000", "api_host": "api.example.com"}
-    found = look(
-        tmp_path, letter(), letter(), letter(), letter(written_for=other), letter(written_for=5)
-    )
-    named = [(a.customer_id, a.api_host, a.pixel_id, a.letters) for a in found.written_for]
-    assert named == [
-        ("a-1b2c", "conversions.liveintent.com", "4711", 3),
-        ("b-0000", "api.example.com", None, 1),
-        (None, None, None, 1),
-    ]
 
 
 def test_an_unknown_reason(tmp_path: Path) -> None:
@@ -218,9 +196,7 @@ def test_lines_of_other_kinds(tmp_path: Path) -> None:
         *(b"no JSON\n", b"\xff\n", line([1]), letter()),
     )
     assert found.letters == 1
-    assert found.others.lines == 5
-    assert (found.others.first_line, found.others.unfinished) == (4, 0)
-    assert found.others.first_file == str(tmp_path / "letters.singer")
+    assert found.others == NoLetters(5, str(tmp_path / "letters.singer"), 4, 0)
 
 
 def test_json_of_other_programs(tmp_path: Path) -> None:
@@ -229,12 +205,16 @@ def test_json_of_other_programs(tmp_path: Path) -> None:
     assert look(tmp_path, loose).letters == 1
 
 
-def test_a_torn_line(tmp_path: Path) -> None:
+@pytest.mark.parametrize(
+    ("last", "letters", "unfinished"),
+    [(line(letter())[:40], 1, 1), (line(letter()).rstrip(), 2, 0)],
+    ids=["torn", "whole"],
+)
+def test_a_torn_line(tmp_path: Path, last: bytes, letters: int, unfinished: int) -> None:
     """A last line without an end is no letter, unless it is whole."""
-    found = look(tmp_path, letter(), line(letter())[:40])
-    assert (found.letters, found.others.lines, found.others.unfinished) == (1, 0, 1)
-    found = look(tmp_path, letter(), line(letter()).rstrip())
-    assert (found.letters, found.others.unfinished) == (2, 0)
+    found = look(tmp_path, letter(), last)
+    assert found.letters == letters
+    assert (found.others.lines, found.others.unfinished) == (0, unfinished)
 
 
 def test_a_folder(tmp_path: Path) -> None:
@@ -243,55 +223,89 @@ def test_a_folder(tmp_path: Path) -> None:
         (tmp_path / name).write_bytes(HEAD + line(letter()) + b'{"ty')
     found = look_at(str(tmp_path), SETTINGS, ["a note"], lambda: NOW)
     assert (found.files, found.letters, found.others.unfinished) == (2, 2, 2)
-    assert found.notes == ["a note"]
+    assert [*as_lines(found)][:2] == [
+        "a note",
+        f"Dead letters in '{tmp_path}', 2 files: 2, written at 2026-08-01 10:00:00 UTC",
+    ]
 
 
-def test_nothing_there(tmp_path: Path) -> None:
-    """Where there is nothing, no file was read."""
-    found = look_at(str(tmp_path / "absent"), SETTINGS, (), lambda: NOW)
-    assert (found.files, found.letters, found.reasons, found.first) == (0, 0, [], None)
-
-
-# Privacy
-
-
-def texts(found: DeadLetters) -> Iterable[str]:
-    example = found.reasons[0].streams[0].examples[0]
-    yield found.reasons[0].reason
-    yield found.reasons[0].streams[0].stream
-    yield from (str(example.event_id), str(example.order_id), str(example.field))
-    yield from (str(example.detail), str(example.keys))
-    yield str(found.written_for[0].customer_id)
+# What is shown of a letter
 
 
 def test_no_address_is_shown(tmp_path: Path) -> None:
     """Whatever people wrote into a letter, hashes take the place of its addresses."""
-    address = "ann@example.com"
     names = ("event_id", "order_id", "field", "detail", "reason", "stream")
     record = letter(
-        **dict.fromkeys(names, f"of {address}"),
-        keys={address: [address]},
-        written_for={"customer_id": address},
+        **dict.fromkeys(names, "of ann@example.com"),
+        keys={"ann@example.com": ["ann@example.com"]},
+        written_for={"customer_id": "ann@example.com"},
     )
-    found = look(tmp_path, record)
-    for text in texts(found):
-        assert sha256(address) in text
-        assert "ann@" not in text
+    shown = msgspec.json.encode(look(tmp_path, record)).decode()
+    assert "ann@" not in shown
+    assert shown.count(sha256("ann@example.com")) == len(names) + 3
 
 
-def test_an_address_is_not_cut_in_two(tmp_path: Path) -> None:
-    """A long text is cut after its addresses have been replaced."""
-    detail = "." * 295 + " ann@example.com " + "x" * 100
-    found = look(tmp_path, letter(detail=detail))
-    shown = found.reasons[0].streams[0].examples[0].detail
-    assert shown is not None
-    assert "ann" not in shown
-    assert len(shown) == 301
+EXAMPLES = [
+    # What a run writes, with its order, its column at fault, and its detail.
+    (
+        letter_of(rejection(order(event_time="someday", order_id="#7"))),
+        Example("1007", "#7", "event_time", None, None),
+    ),
+    # A value that is no text is shown as JSON.
+    (
+        letter(event_id=7, order_id={"a": [1.5, None]}, detail=False),
+        Example("7", '{"a":[1.5,null]}', None, "false", None),
+    ),
+    # A long text is cut after its addresses have been replaced.
+    (
+        letter(detail="." * 295 + " ann@example.com " + "x" * 100),
+        Example("7", None, None, "." * 295 + " " + sha256("ann@example.com")[:4] + "…", None),
+    ),
+]
 
 
-def test_values_of_other_types(tmp_path: Path) -> None:
-    """A value that is no text is shown as JSON."""
-    found = look(tmp_path, letter(event_id=7, order_id={"a": [1.5, None]}, detail=False))
-    example = found.reasons[0].streams[0].examples[0]
-    assert (example.event_id, example.order_id) == ("7", '{"a":[1.5,null]}')
-    assert example.detail == "false"
+@pytest.mark.parametrize(("record", "shown"), EXAMPLES, ids=["written", "values", "long"])
+def test_examples(tmp_path: Path, record: dict[str, Any], shown: Example) -> None:
+    (reason,) = look(tmp_path, record).reasons
+    assert reason.reason == record["reason"]
+    assert [(one.stream, one.examples) for one in reason.streams] == [("orders", [shown])]
+
+
+# What is printed
+
+
+def test_what_is_printed(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, snapshot: SnapshotAssertion
+) -> None:
+    """Each number has its words; what does not occur is not mentioned."""
+    monkeypatch.chdir(tmp_path)
+    late = "2026-08-02T10:00:00+00:00"
+    found = look(
+        Path(),
+        letter(event_id="7", order_id="#7", field="value", detail="too much", time=late),
+        *(letter(event_id="8", keys={"id": 8}), letter(event_id=...)),
+        *[letter()] * 997,
+        *[letter(**OLD, written_for={**ACCOUNT, "pixel_id": ...})] * 4,
+        letter(**OLD, written_for={"customer_id": "a-1b2c"}),
+        letter(**OLD, written_for=5, reason="no_identity", stream="carts"),
+        *(b"no JSON\n", line([1]), b'{"ty'),
+    )
+    assert "\n".join(as_lines(found)) == snapshot
+
+
+def test_letters_that_do_not_say_when(tmp_path: Path) -> None:
+    """Where no letter has a time, no line has one."""
+    (first, *_) = as_lines(look(tmp_path, letter(time=...)))
+    assert first == f"Dead letters in '{tmp_path}/letters.singer': 1"
+
+
+def test_no_letters(tmp_path: Path) -> None:
+    """That nothing is there is told from a file without letters."""
+    (said,) = as_lines(look(tmp_path))
+    assert said == f"There are no dead letters in '{tmp_path}/letters.singer'."
+    found = look_at("x.singer", SETTINGS, (), lambda: NOW)
+    assert (found.files, found.letters, found.reasons, found.first) == (0, 0, [], None)
+    absent = {"x.singer": Path("x.singer").absolute(), "s3://bucket/x": "s3://bucket/x"}
+    for path, shown in absent.items():
+        (said,) = as_lines(msgspec.structs.replace(found, path=path))
+        assert said == f"There are no dead letters: '{shown}' does not exist."

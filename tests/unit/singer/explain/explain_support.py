@@ -1,0 +1,70 @@
+"""Builds the input and the settings of the tests of `--explain`."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import TYPE_CHECKING, Any
+
+from target_liveintent.config import settings_of
+from target_liveintent.explain import as_lines
+from target_liveintent.singer.explain import explain
+from target_liveintent.singer.explain.inspect import Inspector
+from target_liveintent.singer.stream_maps import StreamMaps
+
+if TYPE_CHECKING:
+    from collections.abc import Iterable, Sequence
+
+    from target_liveintent.explain.model import Explanation
+    from target_liveintent.settings import Settings
+
+ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
+EVENTS = {"pixel_id": 1, "default_source": "web"}
+"""Settings with which a time and an address make an event."""
+
+
+def settings(**changes: Any) -> Settings:
+    return settings_of({**ACCOUNT, **EVENTS, **changes})
+
+
+def schema(columns: Iterable[str] | dict[str, Any], keys: Sequence[str] = ()) -> dict[str, Any]:
+    """Return the SCHEMA of the stream `orders` with these columns."""
+    properties = columns if isinstance(columns, dict) else {column: {} for column in columns}
+    message = {"type": "SCHEMA", "stream": "orders", "schema": {"properties": properties}}
+    return {**message, "key_properties": list(keys)}
+
+
+def record(columns: dict[str, Any], stream: str = "orders", **members: Any) -> dict[str, Any]:
+    return {"type": "RECORD", "stream": stream, "record": columns, **members}
+
+
+def source(messages: Iterable[dict[str, Any]]) -> io.StringIO:
+    return io.StringIO("\n".join(map(json.dumps, messages)))
+
+
+def inspected(
+    *messages: dict[str, Any],
+    maps: dict[str, Any] | None = None,
+    recorded: bool = False,
+    **changes: Any,
+) -> Inspector:
+    """Let an inspector read messages, and check that it says nothing of them."""
+    inspector = Inspector(settings(**changes), StreamMaps(maps or {}, {}), from_recording=recorded)
+    assert list(inspector.read(source(messages))) == []
+    return inspector
+
+
+def explained(
+    *messages: dict[str, Any],
+    maps: dict[str, Any] | None = None,
+    expected: str | None = None,
+    **changes: Any,
+) -> Explanation:
+    """Explain an input."""
+    given = StreamMaps(maps or {}, {})
+    return explain(source(messages), settings(**changes), given, {}, expected)
+
+
+def printed(*messages: dict[str, Any], **options: Any) -> list[str]:
+    """Return the lines that an explanation prints."""
+    return [*as_lines(explained(*messages, **options))]

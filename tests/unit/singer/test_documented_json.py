@@ -1,0 +1,29 @@
+"""The reference of the command line names each field of the JSON that its options print."""
+
+from __future__ import annotations
+
+import re
+from pathlib import Path
+from typing import Any
+
+import msgspec
+import pytest
+
+from target_liveintent.explain import model as explanation
+from target_liveintent.singer.letters import model as letters
+
+PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
+
+
+@pytest.mark.skipif(not PAGE.exists(), reason="not a checkout")
+@pytest.mark.parametrize(
+    ("model", "name", "others"),
+    [(explanation, "an explanation", set()), (letters, "dead letters", {*letters.PROSPECTS})],
+    ids=["explanation", "letters"],
+)
+def test_every_field_is_documented(model: Any, name: str, others: set[str]) -> None:
+    named = [kind for kind in vars(model).values() if isinstance(kind, msgspec.StructMeta)]
+    kinds = [kind for kind in named if kind.__module__ == model.__name__]
+    fields = {field for kind in kinds for field in kind.__struct_fields__}
+    section = PAGE.read_text(encoding="utf-8").split(f"## The JSON of {name}\n")[1]
+    assert set(re.findall(r"`(\w+)`", section.partition("\n## ")[0])) >= fields | others
