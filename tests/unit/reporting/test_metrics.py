@@ -20,32 +20,27 @@ if TYPE_CHECKING:
 
 FAULT = Unusual("conversions", "orders", "", dt.datetime.now(tz=dt.timezone.utc), "words")
 JUDGEMENT = {("conversions", "orders"): [FAULT], ("late", "orders"): []}
+STATUS = DeliveryStatus(batches=2, window=5, rate=1.5)
 
 
-def report() -> RunCounts:
-    report = RunCounts()
+def report(clock: FakeClock) -> RunCounts:
+    report = RunCounts(clock=clock)
     counts = report.of("orders")
-    counts.read, counts.delivered, counts.filtered = 10, 5, 2
+    counts.read, counts.delivered, counts.filtered, counts.unmapped = 10, 5, 2, 1
     counts.rejected["no_identity"] = 2
     counts.dropped["suppressed"] = 1
+    counts.not_replayed["unconfirmed"] = 4
     report.of('of "a"\\\n').read = 3
     report.requests, report.retries, report.throttled = 7, 3, 2
     return report
 
 
-def read(path: Path) -> dict[tuple[str, ...], float]:
+def read(path: Path) -> dict[str, float]:
     """The figures by name and labels, without the prefix."""
     return {
-        (
-            sample.name.removeprefix("target_liveintent_"),
-            *(
-                sample.labels[name]
-                for name in ("rule", "stream", "fate", "reason", "run_id")
-                if name in sample.labels
-            ),
-        ): sample.value
+        " ".join([one.name.removeprefix("target_liveintent_"), *one.labels.values()]): one.value
         for family in text_string_to_metric_families(path.read_text())
-        for sample in family.samples
+        for one in family.samples
     }
 
 
@@ -65,49 +60,54 @@ def metrics(path: Path, clock: FakeClock) -> MetricsFile:
 
 @pytest.mark.parametrize("success", [True, False])
 def test_the_end_of_a_run(path: Path, clock: FakeClock, success: bool) -> None:
-    """Every count is there, and how the run ended."""
+    """Every count is there, and how the run ended; nothing else is left in the folder."""
     clock.now = 1_000.5
-    file = metrics(path, clock)
+    file, counts = metrics(path, clock), report(clock)
     clock.now = 1_060.5
-    file.end(report(), success=success, judgement=JUDGEMENT)
+    file.end(counts, success=success, judgement=JUDGEMENT)
     found = read(path)
-    assert {name[0] for name in found} == set(METRICS)
-    assert found["unusual", "conversions", "orders"] == 1
-    assert found["unusual", "late", "orders"] == 0
-    assert found["records", "orders", "read"] == 10
-    assert found["records", "orders", "delivered"] == 5
-    assert found["records", "orders", "filtered"] == 2
-    assert found["records", "orders", "rejected"] == 2
-    assert found["records", "orders", "dropped"] == 1
-    assert found["records", 'of "a"\\\n', "read"] == 3
-    assert found["not_sent", "orders", "no_identity"] == 2
-    assert found["not_sent", "orders", "suppressed"] == 1
-    assert (found["requests",], found["retries",], found["throttled",]) == (7, 3, 2)
-    assert found["success",] == success
-    assert found["dry_run",] == 0
-    assert found["run_info", "run-1"] == 1
-    assert (found["started_at",], found["ended_at",]) == (1_000.5, 1_060.5)
+    assert {name.partition(" ")[0] for name in found} == set(METRICS)
+    other = {name: number for name, number in found.items() if 'of "a"' in name}
+    assert {name: n for name, n in other.items() if n} == {'records read of "a"\\\n': 3}
+    assert {name: number for name, number in found.items() if name not in other} == {
+        "run_info run-1": 1,
+        "records read orders": 10,
+        "records delivered orders": 5,
+        "records filtered orders": 2,
+        "records unmapped orders": 1,
+        "records rejected orders": 2,
+        "records dropped orders": 1,
+        "records not_replayed orders": 4,
+        "not_sent no_identity orders": 2,
+        "not_sent suppressed orders": 1,
+        "unusual conversions orders": 1,
+        "unusual late orders": 0,
+        "requests": 7,
+        "retries": 3,
+        "throttled": 2,
+        "in_flight": 0,
+        "window": DeliveryStatus().window,
+        "rate": 0,
+        "seconds": 60,
+        "started_at": 1_000.5,
+        "ended_at": 1_060.5,
+        "success": success,
+        "dry_run": 0,
+    }
+    assert [file.name for file in path.parent.iterdir()] == ["run.prom"]
 
 
 def test_while_a_run_goes_on(path: Path, clock: FakeClock) -> None:
     """The file is written at each interval, and says that the run is not over."""
-    clock.now = 100.0
-    file, counts = metrics(path, clock), report()
-    for clock.now in (100, 159):
-        file.update(counts, DeliveryStatus(batches=2, window=5, rate=1.5))
-        assert not path.exists()
-    clock.now = 160
-    file.update(counts, DeliveryStatus(batches=2, window=5, rate=1.5))
+    file, counts = metrics(path, clock), report(clock)
+    for seconds, is_written in ((0, False), (59, False), (1, True), (59, False), (1, True)):
+        clock.now += seconds
+        path.unlink(missing_ok=True)
+        file.update(counts, STATUS)
+        assert path.exists() == is_written
     found = read(path)
-    assert (found["in_flight",], found["ended_at",], found["success",]) == (2, 0, 0)
-    assert (found["window",], found["rate",]) == (5, 1.5)
-    path.unlink()
-    clock.now = 219
-    file.update(counts, DeliveryStatus(batches=2, window=5, rate=1.5))
-    assert not path.exists()
-    clock.now = 220
-    file.update(counts, DeliveryStatus(batches=2, window=5, rate=1.5))
-    assert path.exists()
+    assert (found["in_flight"], found["ended_at"], found["success"]) == (2, 0, 0)
+    assert (found["window"], found["rate"]) == (5, 1.5)
 
 
 def test_a_file_that_cannot_be_written(
@@ -115,13 +115,8 @@ def test_a_file_that_cannot_be_written(
 ) -> None:
     """The run goes on after one warning."""
     file = metrics(tmp_path / "gone" / "run.prom", clock)
-    file.end(report(), success=True)
-    file.end(report(), success=True)
+    file.end(report(clock), success=True)
+    file.end(report(clock), success=True)
     (line,) = caplog.messages
     assert "metrics_path" in line
     assert "No such file" in line
-
-
-def test_nothing_else_is_left_in_the_folder(path: Path, clock: FakeClock) -> None:
-    metrics(path, clock).end(report(), success=True)
-    assert [found.name for found in path.parent.iterdir()] == ["run.prom"]

@@ -3,45 +3,35 @@
 from __future__ import annotations
 
 import contextlib
-import io
 import json
 import logging
 import os
 import pty
-from typing import TYPE_CHECKING, Any
+from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock
+from report_support import reporter
 from unit_support import TIME, conversion, order
 
-from target_liveintent.config import settings_of
 from target_liveintent.conversions.wire import read_back
 from target_liveintent.delivery.model import DeliveryStatus
-from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending
 from target_liveintent.run.counts import RunCounts
 
 if TYPE_CHECKING:
     from pathlib import Path
 
+STATUS = DeliveryStatus(batches=4, waiting=1)
 
-PROGRAM = "target-liveintent 0"
 
-
-def reporter(clock: FakeClock | None = None, **settings: Any) -> RunReporter:
-    account = {"customer_id": "a-1b2c", "auth_token": "made-up-token"}
-    return RunReporter(
-        settings_of({**account, **settings}),
-        PROGRAM,
-        logging.getLogger("test"),
-        io.StringIO(),
-        clock=clock or FakeClock(),
-        run_id="run-1",
-    )
+@pytest.fixture(autouse=True)
+def _log_all(caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.INFO)
 
 
 def test_the_report_follows_a_run(tmp_path: Path) -> None:
-    """The report has the records of each second, those since the last progress included."""
+    """It has the records of each second to the end, and what was delivered."""
     path, clock = tmp_path / "run.html", FakeClock()
     reports = reporter(clock, report_path=str(path))
     counts = RunCounts()
@@ -49,22 +39,28 @@ def test_the_report_follows_a_run(tmp_path: Path) -> None:
     reports.progress(counts, DeliveryStatus())
     clock.now += 2
     counts.of("orders").filtered = 5
+    assert reports.tally is not None
+    events = read_back([conversion(order())] * 2)
+    reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
     reports.end(counts, Ending(DONE))
-    steps = json.loads(path.with_suffix(".json").read_text())["over_time"]["steps"]
-    assert [step["unused"] for step in steps] == [3, 0, 2]
+    facts = json.loads(path.with_suffix(".json").read_text())
+    assert [step["unused"] for step in facts["over_time"]["steps"]] == [3, 0, 2]
+    (freshness,) = facts["freshness"]
+    assert (freshness["events"], freshness["within_an_hour"]) == (2, 1)
+    assert facts["requests"]["longest"] == 0.5
+    assert path.exists()
 
 
 def test_progress_and_metrics_follow_a_run(
     tmp_path: Path, caplog: pytest.LogCaptureFixture
 ) -> None:
     """Both are written once an interval has passed."""
-    caplog.set_level(logging.INFO)
     path, clock = tmp_path / "run.prom", FakeClock()
     reports = reporter(clock, metrics_path=str(path), flush_interval_seconds=60)
-    reports.progress(RunCounts(), DeliveryStatus(batches=4, waiting=1))
+    reports.progress(RunCounts(), STATUS)
     assert (caplog.messages, path.exists()) == ([], False)
     clock.now += 60
-    reports.progress(RunCounts(), DeliveryStatus(batches=4, waiting=1))
+    reports.progress(RunCounts(), STATUS)
     assert "4 in flight (1 waiting)" in caplog.text
     assert "target_liveintent_in_flight 4.0\n" in path.read_text()
 
@@ -74,11 +70,9 @@ def test_a_terminal_shows_a_live_line() -> None:
     screen, terminal = pty.openpty()
     clock = FakeClock()
     with open(terminal, "w") as stream:  # noqa: PTH123 (a descriptor)
-        settings = settings_of({"customer_id": "a-1b2c", "auth_token": "made-up-token"})
-        logger = logging.getLogger("test")
-        reports = RunReporter(settings, PROGRAM, logger, stream, clock=clock, run_id="run-1")
+        reports = reporter(clock, stream)
         clock.now += 1
-        reports.progress(RunCounts(), DeliveryStatus(batches=4, waiting=1))
+        reports.progress(RunCounts(), STATUS)
         reports.end(RunCounts(), Ending(DONE))
     shown = b""
     with contextlib.suppress(OSError):  # The other end is closed.
@@ -88,21 +82,6 @@ def test_a_terminal_shows_a_live_line() -> None:
     assert b"4 in flight (1 waiting)" in shown
     assert shown.endswith(b"\r")
     assert shown.split(b"\r")[-2].isspace()
-
-
-def test_the_report_has_what_was_delivered(tmp_path: Path) -> None:
-    """Conversions, their ages and the latencies of their requests are in the report."""
-    path = tmp_path / "run.html"
-    reports = reporter(report_path=str(path))
-    assert reports.tally is not None
-    events = read_back([conversion(order())] * 2)
-    reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
-    reports.end(RunCounts(), Ending(DONE))
-    facts = json.loads(path.with_suffix(".json").read_text())
-    (freshness,) = facts["freshness"]
-    assert (freshness["events"], freshness["within_an_hour"]) == (2, 1)
-    assert facts["requests"]["longest"] == 0.5
-    assert path.exists()
 
 
 @pytest.mark.parametrize(("kind", "success"), [(DONE, 1), (FAILED, 0)])
@@ -115,17 +94,14 @@ def test_metrics_at_the_end(tmp_path: Path, kind: str, success: int) -> None:
 
 def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
     """Without paths in the settings, the summary in the log is all there is."""
-    caplog.set_level(logging.INFO)
     counts = RunCounts()
     counts.of("orders").read = 7
     reports = reporter(dead_letter_path=str(tmp_path / "dead_letters"))
     assert reports.tally is None
     reports.progress(counts, DeliveryStatus())
     reports.end(counts, Ending(DONE))
-    assert [line.partition(",")[0] for line in caplog.messages] == [
-        "orders: read 7",
-        "total: read 7",
-    ]
+    lines = [line.partition(",")[0] for line in caplog.messages]
+    assert lines == ["orders: read 7", "total: read 7"]
     assert [line.endswith(" s (run run-1)") for line in caplog.messages] == [False, True]
     assert list(tmp_path.iterdir()) == []
 
@@ -135,7 +111,6 @@ def test_how_to_send_again_what_was_sent(
     tmp_path: Path, caplog: pytest.LogCaptureFixture, is_there: bool
 ) -> None:
     """Nobody is told to delete a ledger that is not there, as after a dry run."""
-    caplog.set_level(logging.INFO)
     path = tmp_path / "ledger.sqlite"
     if is_there:
         path.touch()
@@ -155,12 +130,11 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptu
     folder.rmdir()
     reports.end(RunCounts(), Ending(DONE))
     said = f"report_path '{path}' cannot be written: No such file or directory (run run-1)"
-    assert caplog.messages == [said]
+    assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [said]
 
 
 def test_the_last_line_names_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is the line about the report; and where a run has failed, the line about the failure."""
-    caplog.set_level(logging.INFO)
     path = str(tmp_path / "run.html")
     reporter(report_path=path).end(RunCounts(), Ending(DONE))
     assert caplog.messages[-1] == f"the report is in {path} (run run-1)"

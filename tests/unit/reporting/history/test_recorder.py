@@ -3,7 +3,6 @@
 from __future__ import annotations
 
 import datetime as dt
-import io
 import json
 import logging
 import stat
@@ -12,15 +11,12 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from fakes import FakeClock
-from unit_support import DAY, conversion, order
+from report_support import MadeUpRun, reporter
+from unit_support import DAY
 
-from target_liveintent.config import settings_of
-from target_liveintent.conversions.wire import read_back
-from target_liveintent.reporting.history.entry import account_of
 from target_liveintent.reporting.history.folder import HistoryFolder
 from target_liveintent.reporting.history.recorder import HistoryRecorder
-from target_liveintent.reporting.reporter import RunReporter
-from target_liveintent.reporting.run_report.model import DONE, FAILED, STOPPED, Ending
+from target_liveintent.reporting.run_report.model import DONE, STOPPED, Ending
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.storage.folders import LocalFolder
 
@@ -28,8 +24,6 @@ if TYPE_CHECKING:
     from pathlib import Path
 
     from target_liveintent.reporting.history.model import History
-
-ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up-token", "pixel_id": 4711}
 
 
 class Runs:
@@ -40,9 +34,6 @@ class Runs:
         self.clock = FakeClock()
         self.count = 0
 
-    def settings(self, **changes: Any) -> Any:
-        return settings_of({**ACCOUNT, "history_path": str(self.path), **changes})
-
     def run(
         self,
         delivered: int = 30,
@@ -52,25 +43,13 @@ class Runs:
         """Do a run that delivers orders of a minute ago."""
         self.count += 1
         run_id = f"0190-{self.count:04x}"
-        reporter = RunReporter(
-            self.settings(**changes),
-            "target-liveintent 0",
-            logging.getLogger("test"),
-            io.StringIO(),
-            self.clock,
-            run_id=run_id,
-        )
-        counts = RunCounts(clock=self.clock)
-        of_orders = counts.of("orders")
-        of_orders.read = of_orders.delivered = delivered
-        made = conversion(order(event_time=self.clock.now - 60), now=self.clock.now)
-        if delivered:
-            of_orders.amounts.add([made] * delivered)
-        assert reporter.tally is not None
-        reporter.tally.delivered(
-            "orders", read_back([made]) * delivered, [self.clock.now] * delivered
-        )
-        reporter.end(counts, ending)
+        settings = {"pixel_id": 4711, "history_path": str(self.path), **changes}
+        reports = reporter(self.clock, run_id=run_id, **settings)
+        assert reports.tally is not None
+        run = MadeUpRun()
+        run.counts, run.tally = RunCounts(clock=self.clock), reports.tally
+        run.deliver(delivered, at=self.clock.now, event_time=self.clock.now - 60)
+        reports.end(run.counts, ending)
 
     def days(self, count: int) -> None:
         """Let days go by, with a run each."""
@@ -79,10 +58,9 @@ class Runs:
             self.clock.now += DAY
 
     def history(self) -> History:
-        settings = self.settings()
         folder = HistoryFolder(LocalFolder("history_path", str(self.path)), 400, pytest.fail)
         today = dt.datetime.fromtimestamp(self.clock.now, dt.timezone.utc).date()
-        return folder.read(account_of(settings), today)
+        return folder.read(("a-1b2c at conversions.liveintent.com", 4711), today)
 
 
 @pytest.fixture
@@ -101,32 +79,10 @@ def test_a_run_leaves_an_entry_without_a_report(runs: Runs) -> None:
     assert left["facts"]["total"]["delivered"] == 3
 
 
-@pytest.mark.parametrize("kind", [FAILED, STOPPED])
-def test_failed_and_stopped_runs_leave_one_too(runs: Runs, kind: str) -> None:
-    runs.run(5, Ending(kind, "why"))
-    last = runs.history().last
-    assert last is not None
-    assert (last.ending, last.message) == (kind, "why")
-    assert last.streams["orders"].delivered == 5
-
-
-def test_without_the_setting_there_is_no_history(runs: Runs) -> None:
-    reporter = RunReporter(
-        settings_of(ACCOUNT), "", logging.getLogger("test"), io.StringIO(), run_id="1"
-    )
-    assert reporter.tally is None
-    reporter.end(RunCounts(), Ending(DONE))
-    assert not runs.path.exists()
-
-
 def unusual(caplog: pytest.LogCaptureFixture) -> list[str]:
-    found = [
-        one.getMessage()
-        for one in caplog.records
-        if "unusual" in one.getMessage() and one.levelno == logging.WARNING
-    ]
+    warnings = [one for one in caplog.records if one.levelno == logging.WARNING]
     caplog.clear()
-    return found
+    return [one.getMessage() for one in warnings if "unusual" in one.getMessage()]
 
 
 def test_the_last_lines_say_what_is_unusual(
@@ -141,6 +97,7 @@ def test_the_last_lines_say_what_is_unusual(
     assert caplog.messages[-1].startswith("orders: unusual: 0 conversions in the last 24 hours")
     assert caplog.messages[-1].endswith(" (run 0190-0010)")
     assert len(unusual(caplog)) == 1
+    since = runs.clock.now
     gauge = 'target_liveintent_unusual{rule="conversions",stream="orders"} 1.0'
     assert gauge in metrics.read_text()
     runs.clock.now += 3_600
@@ -151,52 +108,47 @@ def test_the_last_lines_say_what_is_unusual(
     runs.clock.now += DAY
     runs.run(0)
     assert len(unusual(caplog)) == 1
+    last = runs.history().last
+    assert last is not None
+    assert [one.since.timestamp() for one in last.unusual] == [since]
 
 
 def test_the_report_has_the_last_line(
     runs: Runs, caplog: pytest.LogCaptureFixture, tmp_path: Path
 ) -> None:
-    """Then the run's ID is in it, and not in the one that says what is unusual."""
+    """Then the run's ID is in it, and not in the one that says what is unusual.
+
+    The page begins with the history.
+    """
     caplog.set_level(logging.INFO)
     runs.days(15)
-    caplog.clear()
     runs.run(0, report_path=str(tmp_path / "run.html"))
+    assert "<h2>Today against usual" in (tmp_path / "run.html").read_text()
     before_last, last = caplog.messages[-2:]
-    assert "unusual" in before_last
-    assert "(run" not in before_last
+    assert ("unusual" in before_last, "(run" in before_last) == (True, False)
     assert last.endswith("run.html (run 0190-0010)")
 
 
-@pytest.mark.parametrize("changes", [{"limit": 5}, {"dry_run": True}])
-def test_other_runs_are_kept_and_say_nothing(
-    runs: Runs, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
+@pytest.mark.parametrize(
+    ("ending", "changes", "days"),
+    [
+        (Ending(DONE), {"customer_id": "b-1b2c"}, 15),
+        (Ending(DONE), {"pixel_id": 5}, 15),
+        (Ending(STOPPED, "stopped by SIGTERM"), {}, 16),
+    ],
+)
+def test_which_runs_are_not_compared(
+    runs: Runs,
+    caplog: pytest.LogCaptureFixture,
+    ending: Ending,
+    changes: dict[str, Any],
+    days: int,
 ) -> None:
+    """Those of other accounts and pixels, and one whose end somebody waits for."""
     runs.days(15)
-    runs.run(0, **changes)
+    runs.run(0, ending, **changes)
     assert unusual(caplog) == []
-    assert runs.history().days[-1].has_usual_runs is False
-
-
-@pytest.mark.parametrize("changes", [{"customer_id": "b-1b2c"}, {"pixel_id": 5}])
-def test_other_accounts_and_pixels_are_not_compared(
-    runs: Runs, caplog: pytest.LogCaptureFixture, changes: dict[str, Any]
-) -> None:
-    """They share the folder, and each has its own history."""
-    runs.days(15)
-    runs.run(0, **changes)
-    assert unusual(caplog) == []
-    assert len(runs.history().days) == 15
-
-
-def test_a_stopped_run_does_not_compare(runs: Runs, caplog: pytest.LogCaptureFixture) -> None:
-    """Whoever stopped it waits for its end: it writes its entry, and reads nothing."""
-    runs.days(15)
-    caplog.clear()
-    runs.run(0, Ending(STOPPED, "stopped by SIGTERM"))
-    assert unusual(caplog) == []
-    last = runs.history().last
-    assert last is not None
-    assert last.ending == STOPPED
+    assert len(runs.history().days) == days
 
 
 def test_a_folder_that_cannot_be_written_is_a_warning(

@@ -3,111 +3,183 @@
 from __future__ import annotations
 
 import copy
+import datetime as dt
 import functools
-from typing import TYPE_CHECKING
+import math
+import random
+from collections import Counter
+from decimal import Decimal
+from typing import Any
 
 import pytest
-from simulated_shop import Shop
+from history_support import at, day, run
 
-from target_liveintent.reporting.history.model import ValueSum
+from target_liveintent.reporting.history.judge import judge
+from target_liveintent.reporting.history.model import (
+    DayFigures,
+    History,
+    RunFigures,
+    StreamFigures,
+    Unusual,
+    ValueSum,
+)
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
+FIRST_DAY = dt.date(2026, 1, 5)
+_WEEK = (1.1, 1.0, 0.95, 1.0, 1.2, 1.05, 0.7)
+_HOURS = [0.25 + max(0.0, math.sin((hour - 7) / 16 * math.pi)) for hour in range(24)]
+HAVING = dict.fromkeys(("order_id", "value", "currency"), 1.0)
+HAVING |= dict.fromkeys(("md5", "sha2", "both"), 0.92)
+HAVING |= {"decision_id": 0.35, "ip": 0.97, "user_agent": 0.97, "device_id": 0.0}
+REASONS = {"no_identity": 0.04, "already_sent": 0.05, "event_too_old": 0.01}
 
-    from target_liveintent.reporting.history.model import StreamFigures
+
+class Shop:
+    """A shop whose conversions come by chance, with a rhythm, and are sent by hourly runs.
+
+    Args:
+        a_day: Conversions on a usual day.
+        seed: Of its chances.
+
+    Attributes:
+        days: What the history has of the days that are over.
+        sold: The share of the usual conversions that come, as on a holiday.
+        having: The share of conversions that have each field.
+        reasons: How many are not sent for each reason, as a share of the conversions.
+        fresh: The share that is sent within an hour.
+        unit: What the values are multiplied by.
+    """
+
+    def __init__(self, a_day: int, seed: int) -> None:
+        self._a_day = a_day
+        self._chance = random.Random(f"{a_day} {seed}")  # noqa: S311 (no secrets)
+        self.days: list[DayFigures] = []
+        self.sold, self.having, self.reasons, self.fresh, self.unit = 1.0, HAVING, REASONS, 0.93, 1
+
+    def days_go_by(self, count: int) -> None:
+        """Go on for days of which nobody judges the runs."""
+        for _ in range(count):
+            self.days.append(day(self._today(), *map(self._run, range(24))))
+
+    def judged_day(self) -> list[list[Unusual]]:
+        """Go on for a day, and return what each run found."""
+        runs: list[RunFigures] = []
+        for hour in range(24):
+            one = self._run(hour)
+            history = History([*self.days, *([day(self._today(), *runs)] if runs else [])])
+            found = judge(history, one, dt.timezone.utc)
+            one.unusual = [unusual for group in found.values() for unusual in group]
+            runs.append(one)
+        self.days.append(day(self._today(), *runs))
+        return [one.unusual for one in runs]
+
+    def _today(self) -> dt.date:
+        return FIRST_DAY + dt.timedelta(days=len(self.days))
+
+    def _run(self, hour: int) -> RunFigures:
+        today = self._today()
+        usual = self._a_day * _WEEK[today.weekday()] * _HOURS[hour] / sum(_HOURS)
+        count = self._poisson(usual * self.sold)
+        having = {name: self._binomial(count, share) for name, share in self.having.items()}
+        reasons = self.reasons.items()
+        not_sent = Counter({name: self._poisson(usual * part) for name, part in reasons})
+        values = self._chance.lognormvariate(3.8, 0.9 / math.sqrt(count)) * count if count else 0
+        total = ValueSum(count, Decimal(f"{values * self.unit:.2f}"))
+        orders = StreamFigures(
+            read=count + not_sent.total(),
+            delivered=count,
+            within_an_hour=self._binomial(count, self.fresh),
+            within_a_day=count,
+            having=having,
+            not_sent=dict(+not_sent),
+            values={"EUR": total} if count else {},
+        )
+        return run(f"{today}-{hour}", at(today, hour, 5), orders=orders)
+
+    def _poisson(self, mean: float) -> int:
+        if mean > 50:
+            return max(0, round(self._chance.gauss(mean, math.sqrt(mean))))
+        count, product = 0, self._chance.random()
+        while product > math.exp(-mean):
+            count += 1
+            product *= self._chance.random()
+        return count
+
+    def _binomial(self, count: int, share: float) -> int:
+        if share in {0.0, 1.0}:
+            return round(count * share)
+        if count > 50:
+            spread = math.sqrt(count * share * (1 - share))
+            return min(count, max(0, round(self._chance.gauss(count * share, spread))))
+        return sum(self._chance.random() < share for _ in range(count))
+
 
 SHOPS = (20, 200, 20_000)
 """Conversions a day."""
-WARM_UP, JUDGED = 14, 60
-HOLIDAY = range(44, 54)
-"""Days on which a third of the conversions stays away."""
-PLANTED_ON = 30
+
+
+def warnings(a_day: int, days: int, holiday: range) -> list[Unusual]:
+    """Return what runs say, after two weeks; on days of a holiday, 30 % of conversions stay away.
+
+    Nothing is wrong in the shop.
+    """
+    shop = Shop(a_day, seed=1)
+    shop.days_go_by(14)
+    found = []
+    for number in range(14, 14 + days):
+        shop.sold = 0.7 if number in holiday else 1
+        found += [one for runs in shop.judged_day() for one in runs if one.said]
+    return found
+
+
+@pytest.mark.parametrize("a_day", SHOPS)
+def test_no_false_warnings(a_day: int) -> None:
+    """At most one in 60 days, in which there is a holiday."""
+    assert len(warnings(a_day, 60, range(44, 54))) <= 1
+
+
+@pytest.mark.parametrize("a_day", SHOPS)
+def test_no_false_warnings_before_weekdays_are_compared(a_day: int) -> None:
+    """A Sunday in a holiday sells half of what the middle of all days is."""
+    assert warnings(a_day, 14, range(17, 28)) == []
 
 
 @functools.cache
 def settled(a_day: int) -> Shop:
     """Return a shop that has been open for some weeks."""
     shop = Shop(a_day, seed=7)
-    for _ in range(PLANTED_ON):
-        assert not [*shop.day(judged=False)]
+    shop.days_go_by(30)
     return shop
 
 
-@pytest.mark.parametrize("a_day", SHOPS)
-def test_no_false_warnings(a_day: int) -> None:
-    """At most one in 60 days, in which there is a holiday."""
-    shop = Shop(a_day, seed=1, dip=HOLIDAY)
-    for _ in range(WARM_UP):
-        assert not [*shop.day(judged=False)]
-    found = [one for _ in range(JUDGED) for run in shop.day() for one in run if one.said]
-    assert len(found) <= 1, found
-
-
-@pytest.mark.parametrize("a_day", SHOPS)
-def test_no_false_warnings_before_weekdays_are_compared(a_day: int) -> None:
-    """A Sunday in a holiday sells half of what the middle of all days is."""
-    shop = Shop(a_day, seed=1, dip=range(17, 28))
-    for _ in range(WARM_UP):
-        assert not [*shop.day(judged=False)]
-    found = [one for _ in range(14) for run in shop.day() for one in run if one.said]
-    assert found == []
-
-
-def few(share: float) -> Callable[[StreamFigures], None]:
-    def change(figures: StreamFigures) -> None:
-        for name in ("delivered", "within_an_hour", "within_a_day"):
-            setattr(figures, name, int(getattr(figures, name) * share))
-        figures.having = {name: int(count * share) for name, count in figures.having.items()}
-
-    return change
-
-
-def cents(figures: StreamFigures) -> None:
-    figures.values = {
-        currency: ValueSum(one.events, one.total * 100) for currency, one in figures.values.items()
-    }
-
-
-def without(*columns: str, keep: float = 0) -> Callable[[StreamFigures], None]:
-    def change(figures: StreamFigures) -> None:
-        figures.having |= {name: int(figures.having[name] * keep) for name in columns}
-
-    return change
-
-
-def rejected(figures: StreamFigures) -> None:
-    figures.not_sent["invalid_source"] = 1
-
-
-def late(figures: StreamFigures) -> None:
-    figures.within_an_hour = 0
-
-
+NO_ADDRESSES = HAVING | dict.fromkeys(("md5", "sha2", "both"), 0.0)
 FAULTS = [
-    pytest.param(few(0), "conversions", "", SHOPS, id="none"),
-    pytest.param(few(0.4), "conversions", "", SHOPS[1:], id="few"),
-    pytest.param(cents, "average_value", "EUR", SHOPS, id="cents"),
-    pytest.param(without("md5", "sha2", "both"), "coverage", "md5", SHOPS, id="no addresses"),
-    pytest.param(without("decision_id"), "coverage", "decision_id", SHOPS[1:], id="no decision"),
-    pytest.param(without("ip", keep=0.7), "coverage", "ip", SHOPS[1:], id="fewer"),
-    pytest.param(rejected, "new_reason", "invalid_source", SHOPS, id="reason"),
-    pytest.param(late, "late", "", SHOPS, id="late"),
+    pytest.param({"sold": 0}, "conversions", "", SHOPS, id="none"),
+    pytest.param({"sold": 0.33}, "conversions", "", SHOPS[1:], id="few"),
+    pytest.param({"unit": 100}, "average_value", "EUR", SHOPS, id="cents"),
+    pytest.param({"having": NO_ADDRESSES}, "coverage", "md5", SHOPS, id="no addresses"),
+    pytest.param(
+        *({"having": HAVING | {"decision_id": 0}}, "coverage", "decision_id", SHOPS[1:]),
+        id="no decision",
+    ),
+    pytest.param({"having": HAVING | {"ip": 0.6}}, "coverage", "ip", SHOPS[1:], id="fewer"),
+    pytest.param(
+        *({"reasons": REASONS | {"invalid_source": 1}}, "new_reason", "invalid_source", SHOPS),
+        id="reason",
+    ),
+    pytest.param({"fresh": 0}, "late", "", SHOPS, id="late"),
 ]
 
 
 @pytest.mark.parametrize("days_later", [0, 5, 6])
-@pytest.mark.parametrize(("change", "rule", "subject", "shops"), FAULTS)
+@pytest.mark.parametrize(("fault", "rule", "subject", "shops"), FAULTS)
 def test_each_planted_fault_is_found_within_a_day(
-    change: Callable[[StreamFigures], None],
-    rule: str,
-    subject: str,
-    shops: tuple[int, ...],
-    days_later: int,
+    fault: dict[str, Any], rule: str, subject: str, shops: tuple[int, ...], days_later: int
 ) -> None:
     """On a weekday and on a weekend, by the run that ends 24 hours later at the latest."""
     for a_day in shops:
         shop = copy.deepcopy(settled(a_day))
-        for _ in range(days_later):
-            assert not [*shop.day(judged=False)]
-        *_, last = shop.day(change)
+        shop.days_go_by(days_later)
+        for name, value in fault.items():
+            setattr(shop, name, value)
+        *_, last = shop.judged_day()
         assert (rule, subject) in {(one.rule, one.subject) for one in last}

@@ -31,12 +31,6 @@ def test_the_days_that_are_shown() -> None:
     assert len(overview(daily(110)).days) == 90
 
 
-def test_days_are_those_of_the_zone() -> None:
-    """A run before midnight in the zone is of that day, whatever day it is in UTC."""
-    found = overview([entry(at(1, 23, 30)), entry(at(0, 0, 30))])
-    assert [(one.day, one.runs) for one in found.days] == [(at(1).date(), 1), (TODAY, 1)]
-
-
 def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
     """Where it is tomorrow already, a run is the last one, and counts in the last 24 hours."""
     newest = entry(NOW - dt.timedelta(minutes=30), ending="failed", message="x")

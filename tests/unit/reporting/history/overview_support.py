@@ -8,7 +8,9 @@ import zoneinfo
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import history_support
 import msgspec
+from history_support import ACCOUNT
 
 from target_liveintent.reporting.history.days import fold
 from target_liveintent.reporting.history.model import (
@@ -16,7 +18,6 @@ from target_liveintent.reporting.history.model import (
     USUAL,
     History,
     RunEntry,
-    RunFigures,
     StreamFigures,
     ValueSum,
 )
@@ -28,7 +29,6 @@ if TYPE_CHECKING:
 
     from target_liveintent.reporting.overview.model import Overview
 
-ACCOUNT = ("a-1b2c at api.example.com", 4711)
 ZONE = zoneinfo.ZoneInfo("America/New_York")
 TODAY = dt.date(2026, 5, 20)
 """A Wednesday."""
@@ -57,16 +57,8 @@ def figures(
 def entry(ended_at: dt.datetime, kind: str = USUAL, **changes: Any) -> RunEntry:
     """Return what a run leaves; `changes` are of its `RunFigures`, or `names` of its settings."""
     names = changes.pop("names", SETTINGS["abc"])
-    run = RunFigures(
-        run_id=f"{ended_at:%Y%m%d-%H%M%S}-{kind}",
-        ended_at=ended_at.astimezone(dt.timezone.utc),
-        kind=kind,
-        ending="done",
-        message=None,
-        version="target-liveintent 1",
-        settings="abc",
-        streams={"orders": figures()},
-    )
+    run_id = f"{ended_at:%Y%m%d-%H%M%S}-{kind}"
+    run = history_support.run(run_id, ended_at.astimezone(dt.timezone.utc), kind, orders=figures())
     for name, value in changes.items():
         setattr(run, name, value)
     day = ended_at.astimezone(ZONE).date()
@@ -127,13 +119,10 @@ def _random_figures(chance: random.Random, size: int) -> StreamFigures:
     having = {name: chance.randrange(delivered) for name in FIELDS}
     having |= {"md5": md5, "sha2": sha2, "both": chance.randrange(min(md5, sha2) + 1)}
     having["both"] = max(having["both"], md5 + sha2 - delivered)
-    fresh = chance.randrange(delivered)
-    euros = chance.randrange(1, delivered)
-    return StreamFigures(
-        read=delivered + 10,
-        delivered=delivered,
-        within_an_hour=fresh,
-        within_a_day=delivered,
+    late, euros = chance.randrange(delivered), chance.randrange(1, delivered)
+    return figures(
+        delivered,
+        late=late,
         having=having,
         not_sent={
             name: chance.randrange(9)
