@@ -29,6 +29,12 @@ ROOT = Path(__file__).parents[2]
 MELTANO = ROOT / ".venv-meltano" / "bin" / "meltano"
 CONSTRAINED = f"--constraint {ROOT}/constraints.txt"
 """What pip is told, beside the package, to install tested versions."""
+EMPTY = {
+    "project_id": "test",
+    "default_environment": "dev",
+    "environments": [{"name": "dev"}],
+}
+"""A project without plugins."""
 
 
 class Project:
@@ -37,6 +43,15 @@ class Project:
     def __init__(self, folder: Path) -> None:
         self.folder = folder
         self.settings = folder / "meltano.yml"
+
+    def load(self) -> dict[str, Any]:
+        """Read its settings."""
+        settings: dict[str, Any] = yaml.safe_load(self.settings.read_text(encoding="utf-8"))
+        return settings
+
+    def save(self, settings: dict[str, Any]) -> None:
+        """Write its settings."""
+        self.settings.write_text(yaml.safe_dump(settings), encoding="utf-8")
 
     def run(self, *args: str, **settings: str) -> subprocess.CompletedProcess[str]:
         """Run Meltano in the project; its exit code is for the test to judge."""
@@ -91,6 +106,13 @@ def copy_of_an_example(name: str, folder: Path, pip_url: str) -> Project:
     return Project(folder)
 
 
+def empty_project(folder: Path) -> Project:
+    """A project without plugins."""
+    project = Project(folder)
+    project.save(EMPTY)
+    return project
+
+
 def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
     """A project of a tap that is there already, and of the target as it is here.
 
@@ -108,14 +130,14 @@ def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
         "config": config,
     }
     extractor = {"namespace": tap["name"].replace("-", "_"), **tap}
-    settings = {
-        "project_id": "test",
-        "default_environment": "dev",
-        "environments": [{"name": "dev"}],
-        "plugins": {"extractors": [extractor], "loaders": [loader]},
-    }
-    (folder / "meltano.yml").write_text(yaml.safe_dump(settings), encoding="utf-8")
-    return Project(folder)
+    project = Project(folder)
+    project.save({**EMPTY, "plugins": {"extractors": [extractor], "loaders": [loader]}})
+    return project
+
+
+def replayed_shop(folder: Path, samples: Iterable[Sample], **config: Any) -> Project:
+    """A project whose tap, `tap-shopify`, replays samples; `config` is that of the target."""
+    return project_of(folder, replayed("tap-shopify", folder, samples), **config)
 
 
 def locked_target(folder: Path) -> Project:
@@ -138,6 +160,7 @@ def _program(folder: Path) -> Path:
 
 def installed(folder: Path, name: str, requirement: str) -> Path:
     """Install a tap by Meltano, and return its program; skip where it cannot be installed."""
+    folder.mkdir()
     tap = {"name": name, "executable": name, "pip_url": requirement}
     done = project_of(folder, tap).run("install", name)
     if done.returncode != 0:
@@ -160,6 +183,12 @@ def blocks(document: Path, kind: str = "sh") -> list[list[str]]:
     return [block.splitlines() for block in found]
 
 
+def block_of(document: Path, kind: str) -> str:
+    """The only code block of a kind in a document."""
+    (lines,) = blocks(document, kind)
+    return "".join(f"{line}\n" for line in lines)
+
+
 def replaying_tap(folder: Path, samples: Iterable[Sample]) -> Path:
     """A program that stands in for a tap: it sends samples, where Meltano selects them."""
     data = folder / "replayed.json"
@@ -173,6 +202,16 @@ def replaying_tap(folder: Path, samples: Iterable[Sample]) -> Path:
     program.write_text(f'#!/bin/sh\nexec "{sys.executable}" "{replay}" "{data}" "$@"\n')
     program.chmod(0o755)
     return program
+
+
+def replayed(name: str, folder: Path, samples: Iterable[Sample]) -> dict[str, Any]:
+    """The definition of a tap that sends samples."""
+    return {
+        "name": name,
+        "namespace": name.replace("-", "_"),
+        "executable": str(replaying_tap(folder, samples)),
+        "capabilities": ["catalog", "discover", "state"],
+    }
 
 
 def replace_tap(project: Project, requirement: str, program: Path) -> None:

@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import datetime as dt
+import json
 import re
 import subprocess
 from typing import TYPE_CHECKING
@@ -29,8 +30,11 @@ def test_postgres_to_sandbox(  # noqa: PLR0917 (fixtures)
     sandbox: Sandbox,
     tmp_path: Path,
 ) -> None:
-    """Each of 5,000 rows of PostgreSQL arrives once and exact, or has a dead letter."""
-    command = ("run", "--no-install", "--full-refresh", "tap-postgres", "target-liveintent")
+    """Each of 5,000 rows of PostgreSQL arrives once and exact, or has a dead letter.
+
+    The next run by the schedule sends at most the row on the bookmark: Meltano has STATE.
+    """
+    command = ("run", "--no-install", "--full-refresh", "orders-to-liveintent")
     done = project.run(*command, **orders, **account)
     assert done.returncode == 0, done.stderr[-3000:]
 
@@ -43,23 +47,46 @@ def test_postgres_to_sandbox(  # noqa: PLR0917 (fixtures)
     )
     assert "@" not in done.stdout + done.stderr + letters
 
-
-@pytest.mark.postgres
-def test_next_run_goes_on(
-    project: Project,
-    orders: dict[str, str],
-    account: dict[str, str],
-    sandbox: Sandbox,
-) -> None:
-    """The next run by the schedule sends at most the row on the bookmark: Meltano has STATE."""
-    command = ("run", "--no-install", "--full-refresh", "orders-to-liveintent")
-    first = project.run(*command, **orders, **account)
-    assert first.returncode == 0, first.stderr[-3000:]
     sandbox.reset()
     second = project.run("schedule", "run", "daily-orders", **orders, **account)
     assert second.returncode == 0, second.stderr[-3000:]
     assert "total: read 1," in second.stdout + second.stderr
     assert sandbox.stats.accepted <= 1
+
+
+@pytest.mark.postgres
+def test_local_times(
+    project: Project,
+    postgres: Postgres,
+    orders: dict[str, str],
+    account: dict[str, str],
+    sandbox: Sandbox,
+) -> None:
+    """tap-postgres marks a `timestamp` as UTC: `timezone` counts only with local_time."""
+    postgres.sql(
+        "DELETE FROM orders WHERE order_no > 100020 OR customer_email IS NULL;"
+        " ALTER TABLE orders ALTER paid_at TYPE timestamp"
+        " USING paid_at AT TIME ZONE 'America/New_York'"
+    )
+    moments = postgres.sql(
+        "SELECT json_object_agg(id, floor(extract(epoch FROM paid_at AT TIME ZONE"
+        " 'America/New_York'))) FROM orders WHERE status = 'paid' AND NOT is_test"
+    )
+    command = ("run", "--no-install", "--full-refresh", "tap-postgres", "target-liveintent")
+    settings = {**orders, **account, "TARGET_LIVEINTENT_TIMEZONE": "America/New_York"}
+    settings["TARGET_LIVEINTENT_LEDGER"] = "false"  # The same rows are sent twice.
+    warning = "setting 'timezone' has no effect on the event times of public-orders, because "
+
+    done = project.run(*command, **settings)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert warning in done.stdout + done.stderr
+
+    sandbox.reset()
+    own = {"__else__": "__NULL__", "public-orders": {"event_time": "local_time(get('paid_at'))"}}
+    done = project.run(*command, **settings, TARGET_LIVEINTENT_STREAM_MAPS=json.dumps(own))
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert warning not in done.stdout + done.stderr
+    assert {e["eventId"]: e["eventTime"] for e in sandbox.events} == json.loads(moments)
 
 
 def test_config_test(project: Project, account: dict[str, str], sandbox: Sandbox) -> None:
@@ -75,12 +102,8 @@ def test_config_test(project: Project, account: dict[str, str], sandbox: Sandbox
 
 def test_config_test_fails(project: Project, account: dict[str, str]) -> None:
     """`meltano config test` fails with a bad configuration."""
-    done = project.run(
-        "config",
-        "test",
-        "target-liveintent",
-        **account | {"TARGET_LIVEINTENT_CUSTOMER_ID": "nobody"},
-    )
+    account["TARGET_LIVEINTENT_CUSTOMER_ID"] = "nobody"
+    done = project.run("config", "test", "target-liveintent", **account)
     assert done.returncode != 0
     assert "Test data was written" not in done.stdout + done.stderr
 

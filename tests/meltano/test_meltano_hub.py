@@ -15,8 +15,8 @@ from meltano_support import (
     ROOT,
     Project,
     blocks,
-    copy_of_the_repositorys,
-    replaying_tap,
+    empty_project,
+    replayed,
 )
 from preset_records import sample
 
@@ -53,13 +53,7 @@ def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> N
     of = sample("shopify", time.time())
     reference, tap = tmp_path / "target.yml", tmp_path / "tap.yml"
     reference.write_text(yaml.safe_dump(hub.definition(wheel)), encoding="utf-8")
-    definition = {
-        "name": "tap-shopify",
-        "namespace": "tap_shopify",
-        "executable": str(replaying_tap(tmp_path, [of])),
-        "capabilities": ["catalog", "discover", "state"],
-    }
-    tap.write_text(yaml.safe_dump(definition), encoding="utf-8")
+    tap.write_text(yaml.safe_dump(replayed("tap-shopify", tmp_path, [of])), encoding="utf-8")
     page = ROOT / "docs" / "quickstart.md"
     all_blocks = blocks(page)
     (install,) = (block for block in all_blocks if any("meltano init" in line for line in block))
@@ -121,10 +115,8 @@ def hub_url() -> Iterator[str]:
 
 def test_lock_file(hub_url: str, tmp_path: Path) -> None:
     """The lock files here are what Meltano makes of the definition, once its Hub has it."""
-    settings = "project_id: test\ndefault_environment: dev\nenvironments: [{name: dev}]\n"
-    (tmp_path / "meltano.yml").write_text(settings, encoding="utf-8")
     cache = {"XDG_CACHE_HOME": str(tmp_path), "MELTANO_HUB_URL": hub_url}
-    done = Project(tmp_path).run("add", "--no-install", hub.NAME, **cache)
+    done = empty_project(tmp_path).run("add", "--no-install", hub.NAME, **cache)
     assert done.returncode == 0, done.stdout + done.stderr
     locked = json.loads((tmp_path / hub.LOCK).read_text(encoding="utf-8"))
     assert json.loads((ROOT / hub.LOCK).read_text(encoding="utf-8")) == locked
@@ -132,14 +124,11 @@ def test_lock_file(hub_url: str, tmp_path: Path) -> None:
 
 def test_the_definition_by_reference(tmp_path: Path) -> None:
     """The very file that the Hub gets is what `--from-ref` takes, as the Hub's tests call it."""
-    settings = "project_id: test\ndefault_environment: dev\nenvironments: [{name: dev}]\n"
-    (tmp_path / "meltano.yml").write_text(settings, encoding="utf-8")
-    reference = str(ROOT / hub.DEFINITION)
+    project, reference = empty_project(tmp_path), str(ROOT / hub.DEFINITION)
     command = ("add", "--no-install", "--from-ref", reference, "loaders", hub.NAME)
-    done = Project(tmp_path).run(*command, MELTANO_HUB_URL="http://127.0.0.1:9")
+    done = project.run(*command, MELTANO_HUB_URL="http://127.0.0.1:9")
     assert done.returncode == 0, done.stdout + done.stderr
-    project = yaml.safe_load((tmp_path / "meltano.yml").read_text(encoding="utf-8"))
-    (loader,) = project["plugins"]["loaders"]
+    (loader,) = project.load()["plugins"]["loaders"]
     left_out = NOT_FOR_PROJECTS - {"supported_python_versions"}
     assert loader == {k: value for k, value in hub.definition().items() if k not in left_out}
 
@@ -164,15 +153,3 @@ def test_projects_are_valid(path: Path) -> None:
     for schedule in project.get("schedules", ()):  # A CronJob has a schedule of its own.
         assert schedule["job"] == job["name"]
     assert job["tasks"] == [f"{tap['name']} {loader['name']}"]
-
-
-def test_daily_run(tmp_path: Path) -> None:
-    """Meltano knows the repository's job, and that it is to run every day."""
-    project = copy_of_the_repositorys(tmp_path)
-    jobs = json.loads(project.run("job", "list", "--format=json").stdout)["jobs"]
-    assert jobs == [
-        {"job_name": "orders-to-liveintent", "tasks": ["tap-postgres target-liveintent"]}
-    ]
-    schedules = json.loads(project.run("schedule", "list", "--format=json").stdout)["schedules"]
-    (daily,) = schedules["job"]
-    assert (daily["job"]["name"], daily["cron_interval"]) == ("orders-to-liveintent", "0 0 * * *")

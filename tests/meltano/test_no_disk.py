@@ -24,6 +24,7 @@ pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 EXAMPLE = ROOT / "examples" / "no-disk"
 BUCKET = "shop-liveintent"
 REQUIREMENT = "target-liveintent[postgres,report,s3]"
+# These programs know the schemas, and ask no network.
 CHECKERS = ("check-jsonschema==0.39.0", "kubernetes-validate==1.37.0")
 CHECKS = {
     "cronjob.yaml": ("kubernetes-validate", "--strict"),
@@ -36,18 +37,12 @@ CHECKS = {
 """The files, each with the command that compares it with the schema of who reads it."""
 
 
-@pytest.fixture(scope="module")
-def checkers() -> Path:
-    """The programs that know these schemas, which ask no network."""
-    return environment_with("checkers", *CHECKERS)
-
-
 @pytest.mark.parametrize("name", CHECKS)
-def test_who_reads_it_takes_it(checkers: Path, name: str) -> None:
+def test_who_reads_it_takes_it(name: str) -> None:
     """Each key is one that Kubernetes or GitHub knows, with a value of its type."""
     program, *options = CHECKS[name]
     done = subprocess.run(
-        [checkers / program, *options, EXAMPLE / name],
+        [environment_with("checkers", *CHECKERS) / program, *options, EXAMPLE / name],
         capture_output=True,
         text=True,
         timeout=120,
@@ -69,20 +64,17 @@ def store() -> Iterator[Store]:
 
 
 @pytest.fixture
-def databases(postgres: Postgres, orders: dict[str, str]) -> Iterator[dict[str, str]]:
+def databases(postgres: Postgres, orders: dict[str, str]) -> dict[str, str]:
     """The table of orders, the ledger's database and Meltano's, as `.env` names them."""
-    names = ("liveintent", "meltano")
-    for name in names:
+    for name in ("liveintent", "meltano"):
         postgres.sql(f"CREATE DATABASE {name}")
     server = f"127.0.0.1:{postgres.port}"
-    yield {
+    return {
         **orders,
         "TARGET_LIVEINTENT_LEDGER_URL": f"postgresql://tester@{server}/liveintent",
         "TARGET_LIVEINTENT_LEDGER_PASSWORD": "not asked for",
         "MELTANO_DATABASE_URI": f"postgresql+psycopg://tester:unused@{server}/meltano",
     }
-    for name in names:
-        postgres.sql(f"DROP DATABASE {name} WITH (FORCE)")
 
 
 @pytest.fixture

@@ -7,7 +7,7 @@ import subprocess
 from pathlib import Path
 from typing import TYPE_CHECKING, NamedTuple
 
-from docs_support import DOCS, MELTANO, ROOT, Project
+from docs_support import MELTANO, ROOT, Project
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Mapping, Sequence
@@ -15,8 +15,6 @@ if TYPE_CHECKING:
     from target_liveintent.sandbox import Sandbox
 
 EXAMPLES = ROOT / "examples"
-PAGE = DOCS / "orchestrators.md"
-"""orchestrators.md, which shows the examples."""
 PLACE = "/srv/shop"
 """Where the examples have the project."""
 DENIED = "the API denied access"

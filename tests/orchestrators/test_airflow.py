@@ -9,8 +9,6 @@ from environments import environment_with
 from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from target_liveintent.sandbox import Sandbox
 
 pytestmark = [pytest.mark.orchestrators, pytest.mark.slow]
@@ -19,21 +17,11 @@ REQUIREMENTS = ("apache-airflow==3.3.2", "apache-airflow-providers-standard==1.2
 FOLDER = EXAMPLES / "airflow"
 
 
-@pytest.fixture(scope="module")
-def programs() -> Path:
-    return environment_with("airflow", *REQUIREMENTS)
-
-
 class Airflow:
-    """Airflow, with a database of its own.
+    """Airflow, with a database of its own, which runs a shop's project."""
 
-    Args:
-        programs: Of its virtual environment.
-        shop: The project that it runs.
-    """
-
-    def __init__(self, programs: Path, shop: Shop) -> None:
-        self._programs = programs
+    def __init__(self, shop: Shop) -> None:
+        self._programs = environment_with("airflow", *REQUIREMENTS)
         self._shop = shop
         home = shop.folder.parent / "airflow"
         home.mkdir(exist_ok=True)
@@ -44,7 +32,7 @@ class Airflow:
             "AIRFLOW__USAGE_DATA_COLLECTION__ENABLED": "False",
             "HOME": str(home),
             "LIVEINTENT_PROJECT": str(shop.folder),
-            "PATH": f"{shop.folder}/.venv/bin:{programs}:/usr/bin:/bin",
+            "PATH": f"{shop.folder}/.venv/bin:{self._programs}:/usr/bin:/bin",
         }
         ready = self.run("db", "migrate")
         assert ready.code == 0, ready.said
@@ -55,8 +43,8 @@ class Airflow:
 
 
 @pytest.fixture
-def airflow(programs: Path, shop: Shop) -> Airflow:
-    return Airflow(programs, shop)
+def airflow(shop: Shop) -> Airflow:
+    return Airflow(shop)
 
 
 def test_a_failure_and_the_run_after_it(airflow: Airflow, shop: Shop, sandbox: Sandbox) -> None:

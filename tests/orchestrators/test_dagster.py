@@ -24,21 +24,11 @@ REQUIREMENTS = ("dagster==1.13.28",)
 FILE = EXAMPLES / "dagster" / "liveintent.py"
 
 
-@pytest.fixture(scope="module")
-def programs() -> Path:
-    return environment_with("dagster", *REQUIREMENTS)
-
-
 class Dagster:
-    """Dagster, with an instance of its own.
+    """Dagster, with an instance of its own, which runs a shop's project."""
 
-    Args:
-        programs: Of its virtual environment.
-        shop: The project that it runs.
-    """
-
-    def __init__(self, programs: Path, shop: Shop) -> None:
-        self._programs = programs
+    def __init__(self, shop: Shop) -> None:
+        self._programs = environment_with("dagster", *REQUIREMENTS)
         self._shop = shop
         home = shop.folder.parent / "dagster"
         home.mkdir(exist_ok=True)
@@ -65,8 +55,8 @@ class Dagster:
 
 
 @pytest.fixture
-def dagster(programs: Path, shop: Shop) -> Dagster:
-    return Dagster(programs, shop)
+def dagster(shop: Shop) -> Dagster:
+    return Dagster(shop)
 
 
 def test_a_failure_and_the_run_after_it(dagster: Dagster, shop: Shop, sandbox: Sandbox) -> None:

@@ -18,7 +18,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 UNITS = {path.name: path.read_text(encoding="utf-8") for path in EXAMPLES.glob("systemd/*.*")}
-TELL = "liveintent-tell@.service"
 
 
 def settings(name: str) -> dict[str, str]:
@@ -36,7 +35,11 @@ def by_systemd(shop: Shop, name: str) -> Ended:
 
 
 def test_a_failure_and_the_run_after_it(shop: Shop, sandbox: Sandbox) -> None:
-    """The service of the run fails and recovers, and so does that of the health check."""
+    """The service of the run fails and recovers, and so does that of the health check.
+
+    Before the first run, `systemctl status` shows code 3, and not Meltano's 1.
+    """
+    assert by_systemd(shop, "liveintent-health.service").code == 3
     fails_and_recovers(
         shop,
         sandbox,
@@ -45,18 +48,12 @@ def test_a_failure_and_the_run_after_it(shop: Shop, sandbox: Sandbox) -> None:
     )
 
 
-def test_the_health_check_has_its_code(shop: Shop) -> None:
-    """`systemctl status` shows code 3, and not Meltano's 1."""
-    assert by_systemd(shop, "liveintent-health.service").code == 3
-
-
 @pytest.mark.parametrize("name", ["liveintent.service", "liveintent-health.service"])
 def test_somebody_is_told(name: str) -> None:
     """A unit that fails starts the one that tells, with its own name."""
-    started = settings(name)["OnFailure"].replace("%n", name)
-    template, _, instance = TELL.partition("@")[0], "@", name
-    assert started == f"{template}@{instance}.service"
-    assert settings(TELL)["ExecStart"] == '/srv/shop/tell "%i failed"'
+    assert settings(name)["OnFailure"].replace("%n", name) == f"liveintent-tell@{name}.service"
+    tell = settings("liveintent-tell@.service")
+    assert tell["ExecStart"] == '/srv/shop/tell "%i failed"'
 
 
 @pytest.mark.skipif(shutil.which("systemd-analyze") is None, reason="there is no systemd")

@@ -5,17 +5,11 @@ from __future__ import annotations
 from typing import TYPE_CHECKING
 
 import pytest
-from spark_support import Cluster, Recorder, Spark, closing, reason_to_skip
+from spark_support import Cluster, Recorder, Spark, closing
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
-
-
-@pytest.fixture(scope="session", autouse=True)
-def _installed() -> None:
-    if reason := reason_to_skip():
-        pytest.skip(reason)
 
 
 @pytest.fixture(scope="session")

@@ -8,20 +8,27 @@ from __future__ import annotations
 import json
 import os
 import sys
-import threading
-from concurrent.futures import Future
-from typing import Any
+from concurrent.futures import Future, ThreadPoolExecutor
+from typing import TYPE_CHECKING, Any
 
 from pyspark.sql import SparkSession
 
 from target_liveintent.spark.source import LiveIntentDataSource
 
+if TYPE_CHECKING:
+    from pyspark.sql import DataFrame
+    from pyspark.sql.streaming import DataStreamWriter
+
+THREAD = ThreadPoolExecutor(1)
 SENDING: list[Future[None]] = []
 
 
-def write(spark: SparkSession, sql: str, options: dict[str, Any], mode: str = "append") -> None:
-    """Send what a query gives."""
-    spark.sql(sql).write.format("liveintent").options(**options).mode(mode).save()
+def write(
+    spark: SparkSession, sql: str, options: dict[str, Any], mode: str | None = "append"
+) -> None:
+    """Send what a query gives; without a mode, Spark has one of its own."""
+    writer = spark.sql(sql).write.format("liveintent").options(**options)
+    (writer.mode(mode) if mode else writer).save()
 
 
 def sql(spark: SparkSession, statements: list[str]) -> None:
@@ -50,36 +57,6 @@ def explain(spark: SparkSession, sql: str, options: dict[str, Any]) -> str:
     return said.getvalue()
 
 
-def save_default(spark: SparkSession, sql: str, options: dict[str, Any]) -> None:
-    """Send what a query gives without a mode."""
-    spark.sql(sql).write.format("liveintent").options(**options).save()
-
-
-def write_skewed(
-    spark: SparkSession, sql: str, rows: int, shape: list[int], options: dict[str, Any]
-) -> float:
-    """Send rows in partitions of some shape, each a share of a hundred; return the seconds."""
-    import functools
-    import time
-
-    from pyspark.sql import DataFrame
-
-    frames, first = [], 0
-    for share in shape:
-        end = first + rows * share // 100
-        frames.append(spark.sql(sql.format(first=first, end=end)))
-        first = end
-    began = time.monotonic()
-    together = functools.reduce(DataFrame.union, frames)
-    together.write.format("liveintent").options(**options).mode("append").save()
-    return time.monotonic() - began
-
-
-def configure(spark: SparkSession, name: str, value: str) -> None:
-    """Change the session."""
-    spark.conf.set(name, value)
-
-
 def save(spark: SparkSession, sql: str, path: str) -> None:
     """Keep what a query gives, as Parquet."""
     spark.sql(sql).write.mode("append").parquet(path)
@@ -103,19 +80,8 @@ def stream(
     spark: SparkSession, folder: str, columns: list[str], options: dict[str, Any], checkpoint: str
 ) -> int:
     """Send what is in a folder, a file a micro-batch; returns how many there were."""
-    schema = spark.read.parquet(folder).schema
-    reader = spark.readStream.schema(schema).option("maxFilesPerTrigger", 1).parquet(folder)
-    query = (
-        reader.selectExpr(*columns)
-        .repartition(2)
-        .writeStream.format("liveintent")
-        .options(**options)
-        .option("checkpointLocation", checkpoint)
-        .trigger(availableNow=True)
-        .start()
-    )
-    query.awaitTermination()
-    return len(query.recentProgress)
+    rows = _files(spark, folder).selectExpr(*columns).repartition(2)
+    return _follow(rows.writeStream.format("liveintent").options(**options), checkpoint)
 
 
 def stream_in_parts(
@@ -132,14 +98,17 @@ def stream_in_parts(
             part = rows.selectExpr(*columns).repartition(2)
             part.write.format("liveintent").options(**options).mode("append").save()
 
+    return _follow(_files(spark, folder).writeStream.foreachBatch(send), checkpoint)
+
+
+def _files(spark: SparkSession, folder: str) -> DataFrame:
     schema = spark.read.parquet(folder).schema
-    reader = spark.readStream.schema(schema).option("maxFilesPerTrigger", 1).parquet(folder)
-    query = (
-        reader.writeStream.foreachBatch(send)
-        .option("checkpointLocation", checkpoint)
-        .trigger(availableNow=True)
-        .start()
-    )
+    return spark.readStream.schema(schema).option("maxFilesPerTrigger", 1).parquet(folder)
+
+
+def _follow(writer: DataStreamWriter, checkpoint: str) -> int:
+    writer = writer.option("checkpointLocation", checkpoint).trigger(availableNow=True)
+    query = writer.start()
     query.awaitTermination()
     return len(query.recentProgress)
 
@@ -153,18 +122,13 @@ def ask(spark: SparkSession, sql: str, **views: str) -> list[list[Any]]:
 
 def start(spark: SparkSession, sql: str, options: dict[str, Any]) -> None:
     """Begin to send what a query gives."""
-    done: Future[None] = Future()
 
     def send() -> None:
         # The lookup of the data source wants a session of this thread.
         spark._jvm.SparkSession.setActiveSession(spark._jsparkSession)  # noqa: SLF001
-        try:
-            done.set_result(write(spark, sql, options))
-        except Exception as error:  # noqa: BLE001 (`finish` raises it)
-            done.set_exception(error)
+        write(spark, sql, options)
 
-    threading.Thread(target=send).start()
-    SENDING.append(done)
+    SENDING.append(THREAD.submit(send))
 
 
 def finish(_: SparkSession) -> None:

@@ -6,38 +6,30 @@ import contextlib
 import json
 import os
 import re
-import shutil
 import signal
 import subprocess
-import sys
 import time
+from collections import Counter
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
 import msgspec
-from faulty_server import FaultyServer
+from faulty_server import FaultyServer, Reply
 from integration_support import wait_until
 
+from target_liveintent.privacy.identity import derive_event_id
+
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable, Iterator
 
     from faulty_server import Request
 
 ROOT = Path(__file__).resolve().parents[2]
 PYTHON = ROOT / ".venv-spark" / "bin" / "python"
 TOKEN = "sandbox-token"
-PATIENCE = 120.0
-"""Seconds that an application may take for one thing."""
 NOW = int(time.time())
-
-
-def reason_to_skip() -> str | None:
-    """Why Spark cannot run here, if it cannot."""
-    if sys.version_info < (3, 11):
-        return "PySpark 4.3 needs Python 3.11"
-    if shutil.which("java") is None:
-        return "Java is not installed (Debian: default-jre-headless)"
-    return None if PYTHON.exists() else "Spark is not set up: scripts/setup spark"
+MIXED = "CASE WHEN id % 10 = 7 THEN NULL ELSE concat('buyer', id, '@example.com') END"
+"""Addresses of orders, of which one in ten has none."""
 
 
 def options(url: str, letters: Path, **more: Any) -> dict[str, Any]:
@@ -199,6 +191,81 @@ class Spark:
 
 class Failed(Exception):  # noqa: N818 (an answer)
     """What Spark says of something that failed."""
+
+
+def event_ids(numbers: Iterable[int]) -> list[str]:
+    """The IDs of the events of these orders."""
+    return [derive_event_id("orders", [str(n)]) for n in numbers]
+
+
+class Source:
+    """A stream of orders: a file is a micro-batch.
+
+    Args:
+        spark: The application that sends it.
+        folder: Where the files and the checkpoint are.
+        letters: The folder of dead letters.
+        url: The API.
+        email: The address of an order, as an expression.
+    """
+
+    def __init__(
+        self,
+        spark: Spark,
+        folder: Path,
+        letters: Path,
+        url: str,
+        email: str = "concat('buyer', id, '@example.com')",
+    ) -> None:
+        self._spark = spark
+        self._folder = folder
+        self.letters = letters
+        self.options = options(url, letters, max_concurrent_requests=2)
+        time = f"timestamp_seconds({NOW - 3600}) AS event_time"
+        self._columns = ["id", time, f"{email} AS email"]
+
+    def add(self, first: int, last: int) -> None:
+        """Add a micro-batch."""
+        sql = f"SELECT id FROM range({first}, {last}, 1, 1)"  # noqa: S608 (numbers)
+        self._spark.do("save", sql=sql, path=str(self._folder / "source"))
+
+    def arguments(self, **more: Any) -> dict[str, Any]:
+        """Return what a command of the shell is given."""
+        return {
+            "folder": str(self._folder / "source"),
+            "columns": self._columns,
+            "checkpoint": str(self._folder / "checkpoint"),
+            **more,
+        }
+
+    def run(self) -> int:
+        """Send what is new; return how many micro-batches there were."""
+        return int(self._spark.do("stream", **self.arguments(options=self.options)))
+
+    def run_in_parts(self, *more: dict[str, Any]) -> None:
+        """Send what is new by several writes of each micro-batch."""
+        writes = [self.options | one for one in more]
+        self._spark.do("stream_in_parts", **self.arguments(writes=writes))
+
+    def forget(self, batch: int) -> None:
+        """Let a micro-batch begin again, as if the driver had ended just before it was noted."""
+        for name in (f"{batch}", f".{batch}.crc"):
+            (self._folder / "checkpoint" / "commits" / name).unlink()
+
+    @property
+    def lost(self) -> Counter[str]:
+        """The IDs of the dead letters."""
+        return Counter(letter["event_id"] for letter in letters(self.letters))
+
+
+def refusing(server: Recorder, numbers: Iterable[int]) -> None:
+    """Let the API refuse each request with one of these orders."""
+    bad = set(event_ids(numbers))
+
+    def answer(request: Request) -> Reply:
+        return Reply(400 if bad.intersection(request.ids) else 204)
+
+    server.answer = answer
 
 
 class Cluster:

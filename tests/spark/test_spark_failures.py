@@ -1,42 +1,43 @@
-"""What is killed on the way: tasks, executors, a whole application in mid-batch."""
+"""What is killed on the way: tasks, executors, a whole application in mid-batch.
+
+LONG=1 sends 5,000,000 rows instead of 300,000 where executors are killed.
+"""
 
 from __future__ import annotations
 
 import os
 import signal
 import sys
-from collections import Counter
+import time
+from collections import Counter, defaultdict
 from typing import TYPE_CHECKING
 
 import pytest
-from faulty_server import Reply, Request
+from faulty_server import FaultyServer, Reply, Request
 from integration_support import wait_until
 from spark_support import (
-    NOW,
     TOKEN,
     Cluster,
     Recorder,
+    Source,
     Spark,
+    children,
     closing,
+    event_ids,
     ids,
     letters,
     options,
     query,
 )
 
-from target_liveintent.privacy.identity import derive_event_id
-
 if TYPE_CHECKING:
     from pathlib import Path
 
-pytestmark = pytest.mark.spark
+pytestmark = [pytest.mark.spark, pytest.mark.slow]
 
+TOGETHER = {"spark.cores.max": "2", "spark.scheduler.minRegisteredResourcesRatio": "1.0"}
+"""Start with both executors."""
 GUESTS = "IF(id % 50 = 7, NULL, concat('buyer', id, '@example.com'))"
-
-
-def event_ids(numbers: range) -> list[str]:
-    """The IDs of the events of these orders."""
-    return [derive_event_id("orders", [str(n)]) for n in numbers]
 
 
 def slowly(_: Request) -> Reply:
@@ -57,9 +58,7 @@ def test_killed_tasks(cluster: Cluster, server: Recorder, tmp_path: Path, folder
 
     server.answer = answer
     given = options(server.url, folder, max_concurrent_requests=2)
-    # Start with both executors.
-    together = {"spark.cores.max": "2", "spark.scheduler.minRegisteredResourcesRatio": "1.0"}
-    with closing(Spark(tmp_path / "app", cluster.url, **together)) as spark:
+    with closing(Spark(tmp_path / "app", cluster.url, **TOGETHER)) as spark:
         spark.begin("write", sql=query(8_000, 4, email=GUESTS), options=given)
         wait_until(lambda: 2 in busy, "requests of both tasks", 60)
         server.release()
@@ -93,18 +92,14 @@ def test_a_stream_is_killed_and_goes_on(
 ) -> None:
     """A stream that is killed in mid-batch goes on from its checkpoint, with the same IDs."""
     rows, files = 500, 3
-    columns = [f"timestamp_seconds({NOW - 3600}) AS event_time", f"{GUESTS} AS email", "id"]
-    source, checkpoint = str(tmp_path / "source"), str(tmp_path / "checkpoint")
-    given = {"folder": source, "columns": columns, "checkpoint": checkpoint}
-    given |= {"options": options(server.url, folder, max_concurrent_requests=2)}
+    source = Source(spark, tmp_path, folder, server.url, GUESTS)
     server.answer = slowly
 
     for number in range(files):
-        span = f"range({number * rows}, {(number + 1) * rows}, 1, 1)"
-        spark.do("save", sql=f"SELECT id FROM {span}", path=source)  # noqa: S608
+        source.add(number * rows, (number + 1) * rows)
     first = Spark(tmp_path / "first")
     try:
-        first.begin("stream", **given)
+        first.begin("stream", **source.arguments(options=source.options))
         wait_until(lambda: len(server.requests) > 7, "a second micro-batch", 60)
     finally:
         first.kill()
@@ -112,24 +107,108 @@ def test_a_stream_is_killed_and_goes_on(
     before = len(server.events)
     assert rows * 0.98 < before < rows * files * 0.98
 
-    assert spark.do("stream", **given) <= files
+    assert source.run() <= files
     sent = Counter(ids(server))
     guests = event_ids(range(7, rows * files, 50))
     assert set(sent) == set(event_ids(range(rows * files))) - set(guests)
     assert max(sent.values()) == 2  # The micro-batch that was killed came again.
     assert sent.total() - len(sent) < rows
     assert len(set(server.events)) == len(sent)
-    assert Counter(letter["event_id"] for letter in letters(folder)) == Counter(guests)
+    assert source.lost == Counter(guests)
 
     # The driver ends after a micro-batch, just before Spark notes that it is done.
-    for name in (str(files - 1), f".{files - 1}.crc"):
-        (tmp_path / "checkpoint" / "commits" / name).unlink()
-    assert spark.do("stream", **given) == 1
+    source.forget(files - 1)
+    assert source.run() == 1
     again = Counter(ids(server)) - sent
     assert again.total() == rows * 0.98
     assert set(again) <= set(sent)
-    assert Counter(letter["event_id"] for letter in letters(folder)) == Counter(guests)
+    assert source.lost == Counter(guests)
 
     after = len(server.events)
-    spark.do("stream", **given)  # Nothing new.
+    source.run()  # Nothing new.
     assert len(server.events) == after
+
+
+# Executors are killed in the middle of a write: what goes twice, and what the audit says of it
+
+LONG = os.environ.get("LONG", "") not in {"", "0"}
+ROWS = 5_000_000 if LONG else 300_000
+PARTITIONS = 40 if LONG else 8
+PATIENCE = 3_600 if LONG else 600
+KILLS = 3
+FLUSH = 3.0
+"""Seconds after which what was confirmed is in the audit."""
+SLACK = 2.0
+"""Seconds that this machine may take to write a file, and to end a killed process."""
+
+
+class Forgetful(FaultyServer):
+    """A server that keeps who was sent, and when it was answered, but not the events."""
+
+    def take(self, head: bytes, body: bytes) -> Request:
+        """Forget the events of a request."""
+        request = super().take(head, body)
+        request.body = b""
+        return request
+
+
+def at_work(cluster: Cluster) -> list[int]:
+    """The processes of the executors that run a task."""
+    running = cluster.executors()
+    return [pid for pid in running if any(children(daemon) for daemon in children(pid))]
+
+
+def test_killed_executors(
+    cluster: Cluster, tmp_path: Path, folder: Path, capsys: pytest.CaptureFixture[str]
+) -> None:
+    """Everything arrives; only what no file of the audit had yet is sent again."""
+    pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
+    audit = tmp_path / "audit"
+    kills: list[float] = []
+    with (
+        Forgetful() as server,
+        closing(Spark(tmp_path / "app", cluster.url, **TOGETHER)) as spark,
+    ):
+        given = options(server.url, folder, concurrent_tasks=None, audit_path=str(audit))
+        given |= {"max_concurrent_requests": 2}
+        server.answer = lambda _: Reply(delay=0.1)
+        spark.begin("write", sql=query(ROWS, PARTITIONS), options=given)
+        for number in range(1, KILLS + 1):
+            share = ROWS * number // (KILLS + 2)
+            wait_until(lambda share=share: len(server.delivered) > share, "a share", PATIENCE)
+            os.kill(wait_until(lambda: at_work(cluster), "tasks at work", 120)[0], signal.SIGKILL)
+            kills.append(time.monotonic())
+        spark.end()
+        assert spark.said().count("Lost executor") >= KILLS
+
+        assert len(server.delivered) == ROWS
+        assert letters(folder) == []
+        rows = pq.read_table(audit, columns=["event_id", "outcome", "partition", "attempt"])
+        assert set(rows.column("outcome").to_pylist()) == {"delivered"}
+        audited = rows.column("event_id").to_pylist()
+        assert set(audited) == server.delivered
+        # What the audit had was not sent again; so each event has one row.
+        assert len(audited) == ROWS
+
+        attempts = defaultdict(set)
+        for partition, attempt in zip(
+            *(rows.column(name).to_pylist() for name in ("partition", "attempt")), strict=True
+        ):
+            attempts[partition].add(attempt)
+        assert set(attempts) == set(range(PARTITIONS))
+        lost = {partition for partition, some in attempts.items() if len(some) > 1}
+        assert lost
+        where = dict(zip(audited, rows.column("partition").to_pylist(), strict=True))
+        late = 0.0
+        for event_id, before, _ in server.repeats:
+            assert where[event_id] in lost or len(attempts[where[event_id]]) == 1
+            kill = min((at for at in kills if at >= before.seen - SLACK), default=None)
+            assert kill is not None
+            if before.answered_at is not None:
+                late = max(late, kill - before.answered_at)
+        assert late <= FLUSH + SLACK
+    with capsys.disabled():
+        sys.stdout.write(
+            f"\n{ROWS} rows, {KILLS} executors killed: {len(server.repeats)} events twice,"
+            f" confirmed up to {late:.1f} s before the kill\n"
+        )

@@ -1,9 +1,10 @@
-"""Tasks that share a limit, and partitions of every shape; minutes long, and only with `--all`."""
+"""Tasks that share a limit, partitions of every shape, and a million rows; they take minutes."""
 
 from __future__ import annotations
 
 import time
 from collections import Counter
+from itertools import accumulate, pairwise
 from typing import TYPE_CHECKING
 
 import pytest
@@ -12,7 +13,11 @@ from spark_support import NOW, Recorder, Spark, closing, letters, options, query
 
 pytest.importorskip("benchmarks", reason="they are not in the source distribution")
 
+import msgspec
+
 from benchmarks.processes import Api
+from benchmarks.tally import Tally
+from target_liveintent.privacy.identity import NORMALIZATIONS, identify
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -29,6 +34,7 @@ PART = (
     " FROM range({first}, {end}, 1, 1)"
 )
 EVEN = [7] * 4 + [6] * 12
+MILLION = 1_000_000
 SHAPES = {"skewed": [90, 1, 1, 1, 1, 1, 1, 1, 1, 1, 1], "merged": [100]}
 
 
@@ -68,14 +74,51 @@ def test_partitions_of_other_shapes(tmp_path: Path, folder: Path) -> None:
     rows = 200_000
 
     def seconds(spark: Spark, shape: list[int]) -> float:
+        """Send the rows in partitions of some shape, each a share of a hundred."""
+        ends = [rows * share // 100 for share in accumulate(shape)]
+        parts = [PART.format(first=first, end=end) for first, end in pairwise([0, *ends])]
         with Api(0.1) as api:
             given = options(api.url, folder, concurrent_tasks=None)
-            took = spark.do("write_skewed", sql=PART, rows=rows, shape=shape, options=given)
+            began = time.monotonic()
+            spark.do("write", sql=" UNION ALL ".join(parts), options=given)
+            took = time.monotonic() - began
             assert api.take().events == rows
-        return float(took)
+        return took
 
     with closing(Spark(tmp_path, f"local[{len(EVEN)}]")) as spark:
         seconds(spark, EVEN)  # Starts the workers.
         even = seconds(spark, EVEN)
         for name, shape in SHAPES.items():
             assert seconds(spark, shape) <= 2 * even, name
+
+
+def expected(rows: int) -> Tally:
+    """What must arrive, by plain Python."""
+    tally = Tally()
+    events = []
+    for n in range(rows):
+        who = identify([f"buyer{n}@example.com"], NORMALIZATIONS["gmail"])
+        user = {"md5": who.md5, "sha2": who.sha2}
+        purchase = {"value": n % 100 + 0.25}
+        event = {"eventId": str(n), "eventTime": NOW - 3600 + n % 1000}
+        events.append({**event, "userData": user, "purchaseData": purchase})
+        if len(events) == 1_000:
+            tally.add(msgspec.json.encode(events))
+            events.clear()
+    return tally
+
+
+def test_a_million_rows_of_parquet(spark: Spark, tmp_path: Path, folder: Path) -> None:
+    """Each of 1,000,000 rows arrives once and right, by a sum over all of them."""
+    source = str(tmp_path / "orders.parquet")
+    spark.do("save", sql=query(MILLION, 8, more=", string(id) AS event_id"), path=source)
+    with Api() as api:
+        spark.do(
+            "write",
+            sql=f"SELECT * FROM parquet.`{source}`",  # noqa: S608
+            options=options(api.url, folder),
+        )
+        tally = api.take()
+    assert (tally.events, tally.largest) == (MILLION, 100)
+    assert tally.digest == expected(MILLION).digest
+    assert letters(folder) == []

@@ -164,8 +164,10 @@ def connect(connection: socket.socket, ended: threading.Event) -> None:
 
 def connect_late(connection: socket.socket, ended: threading.Event) -> None:
     """Take long to connect as well."""
+    received(connection, b"\r\n\r\n")
     CLOCK.put_forward()
-    connect(connection, ended)
+    connection.sendall(OK + b"\r\n")
+    SHAKING_HANDS(connection, ended)
 
 
 def late_tls() -> ssl.SSLContext:

@@ -2,12 +2,14 @@
 
 from __future__ import annotations
 
+import io
 from typing import TYPE_CHECKING, Any
 
-import fsspec
 import pytest
-from fakes import FakeClock, event
+import write_support
+from fakes import FakeClock, FakeLedger, event
 from unit_support import NOW
+from write_support import job, of_batch
 
 pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
 
@@ -15,47 +17,29 @@ from target_liveintent.conversions import Rejection  # noqa: E402
 from target_liveintent.errors import StorageError  # noqa: E402
 from target_liveintent.spark.attempts import Attempt, MicroBatch, Write  # noqa: E402
 from target_liveintent.spark.audit import SCHEMA, AuditFolder, TaskAudit  # noqa: E402
-from target_liveintent.spark.columns import columns_of  # noqa: E402
-from target_liveintent.spark.options import Job  # noqa: E402
+from target_liveintent.spark.skipping import AttemptLedger  # noqa: E402
+from target_liveintent.storage import Claim  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
+    from collections.abc import Iterable
     from pathlib import Path
+
+    from target_liveintent.conversions import Conversion
 
 WRITE = Write("a1b2", "7e57")
 
 
-def job(url: str) -> Job:
-    """Return a write whose audit goes there."""
-    columns = columns_of([], ())
-    return Job(
-        {}, "orders", (), columns, 1, "", 0, dry_run=False, allowed_percent=1, audit_folder=url
-    )
-
-
-@pytest.fixture(params=["file", "memory"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Name a folder on a disk, or in a storage without folders."""
-    if request.param == "file":
-        yield str(tmp_path / "deep" / "audit")
-        return
-    fsspec.filesystem("memory").mkdir("/bucket")
-    yield "memory://bucket/audit"
-    fsspec.filesystem("memory").rm("/bucket", recursive=True)
-
-
 @pytest.fixture
 def folder(url: str) -> AuditFolder:
-    folder = AuditFolder(job(url))
+    folder = AuditFolder(job(audit=url))
     folder.prepare()
     return folder
 
 
 def files(url: str) -> dict[str, list[dict[str, Any]]]:
     """Return the rows of each file, hidden ones included; that without rows is left out."""
-    storage, root = fsspec.url_to_fs(url)
-    found = {path.removeprefix(root).lstrip("/"): path for path in storage.find(root)}
-    tables = {name: pq.read_table(storage.open(path)) for name, path in found.items()}
+    found = write_support.files(url)
+    tables = {name: pq.read_table(io.BytesIO(content)) for name, content in found.items()}
     assert all(table.schema.equals(SCHEMA) for table in tables.values())
     return {name: table.to_pylist() for name, table in tables.items() if name != "empty.parquet"}
 
@@ -85,23 +69,25 @@ def test_rows(folder: AuditFolder, url: str) -> None:
     audit.undelivered(Rejection("orders", "3", "no_consent", None, {}), "no_consent")
     audit.already_sent([event("4")])
     audit.close()
-    assert list(files(url)) == ["a1b2-00003-17.parquet"]
-    rows = files(url)["a1b2-00003-17.parquet"]
+    ((name, rows),) = files(url).items()
+    assert name == "a1b2-00003-17.parquet"
     assert [list(row.values())[:5] for row in rows] == [
         ["1", "orders", 1, "delivered", None],
         ["2", "orders", 7, "rejected", "no_identity"],
         ["3", "orders", 12345, "dropped", "no_consent"],
         ["4", "orders", 1, "dropped", "already_sent"],
     ]
-    assert [row["sent_at"] and row["sent_at"].timestamp() for row in rows] == [
-        *(NOW + 0.25, None, None, None)
-    ]
+    sent_at, *others = [row["sent_at"] for row in rows]
+    assert (sent_at.timestamp(), others) == (NOW + 0.25, [None] * 3)
     assert {(row["write"], row["partition"], row["attempt"]) for row in rows} == {("a1b2", 3, 17)}
     assert not audit.is_joined
 
 
-def test_rows_are_written_in_time(folder: AuditFolder, url: str) -> None:
-    """None waits for more than two seconds once it is looked at, and none is written twice."""
+def test_rows_are_written_in_time(
+    folder: AuditFolder, url: str, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """None waits for more than two seconds, or among many others; none is written twice."""
+    monkeypatch.setattr("target_liveintent.spark.audit._MOST_ROWS", 3)
     clock = FakeClock()
     audit = TaskAudit(folder, Attempt(WRITE, 0, 1), 1, clock)
     audit.delivered([event("1")], [NOW])
@@ -112,7 +98,10 @@ def test_rows_are_written_in_time(folder: AuditFolder, url: str) -> None:
     clock.now += 0.1
     audit.write_due()
     audit.write_due()
-    assert ids(url) == {"a1b2-00000-1-part000000.parquet": ["1", "2"]}
+    written = {"a1b2-00000-1-part000000.parquet": ["1", "2"]}
+    assert ids(url) == written
+    audit.delivered([event("3")] * 4, [NOW] * 4)
+    assert ids(url) == {**written, "a1b2-00000-1-part000001.parquet": ["3"] * 4}
 
 
 def test_small_files_become_one(folder: AuditFolder, url: str) -> None:
@@ -124,10 +113,9 @@ def test_small_files_become_one(folder: AuditFolder, url: str) -> None:
     assert audit.is_joined
     parts = {f"a1b2-00000-1-part00000{n}.parquet": [str(n + 1)] for n in range(3)}
     assert ids(url) == {**parts, "_a1b2-00000-1.parquet": ["1", "2", "3"]}
-    folder.complete(WRITE, [attempt.name])
-    assert ids(url) == {"a1b2-00000-1.parquet": ["1", "2", "3"]}
-    folder.complete(WRITE, [attempt.name])  # A commit that fails is followed by an abort.
-    assert ids(url) == {"a1b2-00000-1.parquet": ["1", "2", "3"]}
+    for _ in range(2):  # A commit that fails is followed by an abort.
+        folder.complete(WRITE, [attempt.name])
+        assert ids(url) == {"a1b2-00000-1.parquet": ["1", "2", "3"]}
 
 
 def test_a_lost_attempt_is_completed(folder: AuditFolder, url: str) -> None:
@@ -136,10 +124,8 @@ def test_a_lost_attempt_is_completed(folder: AuditFolder, url: str) -> None:
     audit_of(folder, Attempt(Write("c3d4", "7e57"), 0, 2), "3")
     folder.put("_a1b2-00000-1.parquet", SCHEMA.empty_table())  # It was killed while it joined.
     folder.complete(WRITE, [])
-    assert ids(url) == {
-        "a1b2-00000-1.parquet": ["1", "2"],
-        "c3d4-00000-2-part000000.parquet": ["3"],
-    }
+    other = {"c3d4-00000-2-part000000.parquet": ["3"]}
+    assert ids(url) == {"a1b2-00000-1.parquet": ["1", "2"], **other}
 
 
 def test_what_earlier_attempts_have_delivered(folder: AuditFolder) -> None:
@@ -154,17 +140,12 @@ def test_what_earlier_attempts_have_delivered(folder: AuditFolder) -> None:
 
 def test_a_micro_batch_that_begins_again(folder: AuditFolder, url: str) -> None:
     """It skips what an earlier attempt has delivered in any partition, and completes its files."""
-
-    def attempt(run: str, execution: int, target: str = "7e57", number: int = 7) -> Attempt:
-        batch = MicroBatch("query", number, run, execution)
-        return Attempt(Write(f"{run}{execution}", target, batch), 0, 0)
-
-    audit_of(folder, attempt("aa", 1), "1")
-    audit_of(folder, attempt("aa", 2), "2")
-    audit_of(folder, attempt("aa", 2, target="ffff"), "of another stream")
-    audit_of(folder, attempt("aa", 1, number=6), "of another batch")
-    audit_of(folder, attempt("bb", 4), "of this attempt")
-    now = attempt("bb", 5)
+    audit_of(folder, of_batch(7, "aa", 1), "1")
+    audit_of(folder, of_batch(7, "aa", 2), "2")
+    audit_of(folder, of_batch(7, "aa", 2, target="ffff"), "of another stream")
+    audit_of(folder, of_batch(6, "aa", 1), "of another batch")
+    audit_of(folder, of_batch(7, "bb", 4), "of this attempt")
+    now = of_batch(7, "bb", 5)
     assert folder.delivered_before(now) == {1: {"1", "2"}}
     folder.complete(now.write, [])
     assert sum("part" in name for name in files(url)) == 3
@@ -191,13 +172,45 @@ def test_events_count_once(folder: AuditFolder) -> None:
 
 
 def test_a_folder_that_is_not_shared(tmp_path: Path) -> None:
-    AuditFolder(job(str(tmp_path / "driver"))).prepare()
+    AuditFolder(job(audit=str(tmp_path / "driver"))).prepare()
     with pytest.raises(StorageError, match="'audit_path' must name a folder that all machines"):
-        AuditFolder(job(str(tmp_path / "executor"))).check()
+        AuditFolder(job(audit=str(tmp_path / "executor"))).check()
 
 
-def test_many_rows_are_written_at_once(folder: AuditFolder, url: str) -> None:
-    """A fast task does not keep two seconds of rows in memory, however many they are."""
-    audit = TaskAudit(folder, Attempt(WRITE, 0, 1), 1)
-    audit.delivered([event("1")] * 100_000, [NOW] * 100_000)
-    assert [len(rows) for rows in files(url).values()] == [100_000]
+# What the next attempt does not send again
+
+
+class Known(FakeLedger):
+    """A ledger that knows one event, and one that is on its way elsewhere; and an audit."""
+
+    waits_for = "the database"
+
+    def __init__(self) -> None:
+        self.happened: list[str] = []
+        super().__init__(self.happened, ["known"])
+        self.others = {"elsewhere": "run-2"}
+        self.noted: list[str] = []
+
+    def already_sent(self, conversions: Iterable[Conversion]) -> None:
+        self.noted += [one.event_id for one in conversions]
+
+
+def test_with_a_ledger() -> None:
+    """It is asked about the others; what it knows is noted, as the audit has no row of it.
+
+    The audit tells events of two pixels apart.
+    """
+    known = Known()
+    ledger = AttemptLedger({1: {"old"}, 2: {"new"}}, known, known)
+    events = [event(name) for name in ("old", "known", "elsewhere", "new", "new")]
+    claims = ledger.claim({0: events, 1: [event("old")]})
+    waiting = [events[2], events[4]]
+    assert claims == {0: Claim([events[3]], waiting, 2, "run-2"), 1: Claim([], [], 1)}
+    assert (known.claimed, known.noted) == ([[["known", "elsewhere", "new", "new"]]], ["known"])
+    ledger.confirm(0, [events[3]])
+    ledger.end(0, [])
+    ledger.write()
+    assert known.happened == ["ledger confirm", "ledger end", "ledger write"]
+    ledger.close()
+    assert known.happened[3:] == ["ledger close"]
+    assert (ledger.is_kept, ledger.waits_for) == (True, "the database")

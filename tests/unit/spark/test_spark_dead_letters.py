@@ -4,127 +4,76 @@ from __future__ import annotations
 
 import json
 import os
-from typing import IO, TYPE_CHECKING, Any, ClassVar
+from collections import Counter
+from typing import TYPE_CHECKING
 
-import fsspec
 import pytest
-from fsspec.implementations.memory import MemoryFileSystem
 from unit_support import SETTINGS
+from write_support import files, job, of_batch
 
 from target_liveintent.conversions.model import Rejection
-from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.run import RunCounts, StreamCounts
+from target_liveintent.spark.acceptances import Acceptance, RecentEvents
 from target_liveintent.spark.attempts import Attempt, MicroBatch, Write
-from target_liveintent.spark.columns import Columns
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
-from target_liveintent.spark.options import Job
+from target_liveintent.storage import ObjectStore
 from target_liveintent.storage.dead_letters import dead_letter_line
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
 
-class Strict(MemoryFileSystem):
-    """A storage that, as HDFS, moves no file onto another."""
-
-    protocol = "strict"
-    store: ClassVar[dict[str, Any]] = {}
-    pseudo_dirs: ClassVar[list[str]] = [""]
-
-    @classmethod
-    def _strip_protocol(cls, path: str) -> str:
-        return super()._strip_protocol(path.removeprefix("strict:/"))
-
-    def mv(self, path1: str, path2: str, **kwargs: Any) -> None:
-        if self.exists(path2):
-            raise FileExistsError(path2)
-        super().mv(path1, path2, **kwargs)
+ATTEMPT = Attempt(Write("job", "t"), 0, 1)
 
 
-fsspec.register_implementation("strict", Strict, clobber=True)
+@pytest.fixture
+def folder(url: str) -> DeadLetterFolder:
+    """Prepare the folder, as a driver does."""
+    folder = DeadLetterFolder(job(url))
+    folder.prepare()
+    return folder
 
 
-@pytest.fixture(params=["file", "memory", "strict"])
-def url(request: pytest.FixtureRequest, tmp_path: Path) -> Iterator[str]:
-    """Name a folder on a disk, or in a storage that knows neither owners nor syncing."""
-    if request.param == "file":
-        yield str(tmp_path / "deep" / "letters")
-        return
-    fsspec.filesystem(request.param).mkdir("/bucket")
-    yield f"{request.param}://bucket/letters"
-    fsspec.filesystem(request.param).rm("/bucket", recursive=True)
-
-
-def job(url: str) -> Job:
-    """Return a write whose dead letters go there."""
-    no_columns = Columns((), ())
-    return Job({}, "orders", (), no_columns, 1, url, 0, dry_run=False, allowed_percent=50)
-
-
-def rejection(event_id: str = "1") -> Rejection:
-    return Rejection("orders", event_id, "no_identity", None, {"value": 1})
-
-
-def files(url: str) -> dict[str, bytes]:
-    """Return the files of a folder, those that are pending included."""
-    storage, root = fsspec.url_to_fs(url)
-    return {
-        path.removeprefix(root).lstrip("/"): storage.cat_file(path) for path in storage.find(root)
-    }
+def line(event_id: str) -> bytes:
+    return dead_letter_line(Rejection("orders", event_id, "no_identity", None, {}), SETTINGS, "1")
 
 
 def written(folder: DeadLetterFolder, attempt: Attempt, *event_ids: str) -> bool:
     """Write the dead letters of an attempt to their end; return whether there is a file."""
     dead_letters = TaskDeadLetters(folder, attempt.name)
     for event_id in event_ids:
-        dead_letters.write(dead_letter_line(rejection(event_id), SETTINGS, "run-1"))
+        dead_letters.write(line(event_id))
     dead_letters.close()
     return dead_letters.written
 
 
-def test_a_task_leaves_a_singer_stream(url: str) -> None:
+def test_a_task_leaves_a_singer_stream(folder: DeadLetterFolder, url: str) -> None:
     """The file has a SCHEMA and a RECORD for each dead letter, as the target's file has."""
-    folder = DeadLetterFolder(job(url))
-    folder.prepare()
     folder.check()
+    assert not written(folder, ATTEMPT)
+    assert list(files(url)) == ["_pending/README"]  # A clean task leaves no file.
     attempt = Attempt(Write("job", "t"), 3, 17)
     assert written(folder, attempt, "1", "2")
     assert "job-00003.singer" not in files(url)
     folder.publish(attempt.write, [attempt])
     lines = files(url)["job-00003.singer"].splitlines()
-    assert [json.loads(line)["type"] for line in lines] == ["SCHEMA", "RECORD", "RECORD"]
-    assert [json.loads(line)["record"]["event_id"] for line in lines[1:]] == ["1", "2"]
+    assert [json.loads(one)["type"] for one in lines] == ["SCHEMA", "RECORD", "RECORD"]
+    assert published(url) == ["1", "2"]
 
 
-def test_a_clean_task_leaves_no_file(url: str) -> None:
-    """Without a rejection there is no file to publish."""
-    folder = DeadLetterFolder(job(url))
-    folder.prepare()
-    assert not written(folder, Attempt(Write("job", "t"), 0, 1))
-    assert list(files(url)) == ["_pending/README"]
-
-
-def test_attempts_are_apart(url: str) -> None:
+def test_attempts_are_apart(folder: DeadLetterFolder, url: str) -> None:
     """Two attempts at a task write two files; one is published, and the other is deleted."""
-    folder = DeadLetterFolder(job(url))
-    folder.prepare()
-    loser, winner = Attempt(Write("job", "t"), 0, 1), Attempt(Write("job", "t"), 0, 2)
-    half = TaskDeadLetters(folder, loser.name)
-    half.write(dead_letter_line(rejection("lost"), SETTINGS, "run-1"))
+    winner = ATTEMPT._replace(number=2)
+    half = TaskDeadLetters(folder, ATTEMPT.name)
+    half.write(line("lost"))
     written(folder, winner, "won")
     folder.publish(winner.write, [winner])
     half.close()
     written(folder, Attempt(Write("other", "t"), 0, 3), "another job's")
     folder.discard(winner.write)
-    left = files(url)
-    assert set(left) == {"_pending/README", "job-00000.singer", "_pending/other-00000-3"}
-    assert b"lost" not in left["job-00000.singer"]
-
-
-def of_batch(number: int, run: str, execution: int, task: int = 0) -> Attempt:
-    """Return an attempt at a task of a write within a micro-batch."""
-    batch = MicroBatch("query", number, run, execution)
-    return Attempt(Write(f"id{run}{execution}", "7e57", batch), 0, task)
+    assert set(files(url)) == {"_pending/README", "job-00000.singer", "_pending/other-00000-3"}
+    assert published(url) == ["won"]
 
 
 def publish(url: str, attempt: Attempt, *event_ids: str) -> None:
@@ -143,10 +92,8 @@ def published(url: str) -> list[str]:
     return sorted(one["record"]["event_id"] for one in messages if one["type"] == "RECORD")
 
 
-def test_writes_of_a_batch_are_apart(url: str) -> None:
+def test_writes_of_a_batch_are_apart(folder: DeadLetterFolder, url: str) -> None:
     """Two writes of a micro-batch, one after the other or at the same time, keep all letters."""
-    folder = DeadLetterFolder(job(url))
-    folder.prepare()
     publish(url, of_batch(7, "aa", 1), "1")
     second, third = of_batch(7, "aa", 2), of_batch(7, "aa", 3)
     for attempt in (third, second):
@@ -158,9 +105,9 @@ def test_writes_of_a_batch_are_apart(url: str) -> None:
     assert published(url) == ["1", "2", "3"]
 
 
+@pytest.mark.usefixtures("folder")
 def test_a_batch_that_begins_again_replaces_its_letters_write_by_write(url: str) -> None:
     """The place of a write within its micro-batch says whose letters it replaces."""
-    DeadLetterFolder(job(url)).prepare()
     publish(url, of_batch(6, "aa", 1), "6")
     for execution in (4, 9):
         publish(url, of_batch(7, "aa", execution), f"{execution} before")
@@ -170,10 +117,8 @@ def test_a_batch_that_begins_again_replaces_its_letters_write_by_write(url: str)
     assert published(url) == ["6", "9 after"]
 
 
-def test_what_an_earlier_attempt_has_left_is_deleted(url: str) -> None:
+def test_what_an_earlier_attempt_has_left_is_deleted(folder: DeadLetterFolder, url: str) -> None:
     """A driver that was killed leaves pending files, which count for nothing."""
-    folder = DeadLetterFolder(job(url))
-    folder.prepare()
     for old in (of_batch(6, "aa", 1), of_batch(7, "aa", 2)):
         folder.begin(old)
         written(folder, old, "lost")
@@ -186,56 +131,72 @@ def test_what_an_earlier_attempt_has_left_is_deleted(url: str) -> None:
     assert pending == {f"_pending/{other.name}", f"_pending/{mine}.begun"}
 
 
-def test_a_folder_that_is_not_shared(tmp_path: Path) -> None:
-    """A machine that does not see what the driver wrote stops before anything is sent."""
-    DeadLetterFolder(job(str(tmp_path / "driver"))).prepare()
-    with pytest.raises(StorageError, match="a folder that all machines share"):
-        DeadLetterFolder(job(str(tmp_path / "executor"))).check()
-
-
 def test_storage_that_fails(tmp_path: Path) -> None:
     """The message does not have the path, which may hold a secret."""
     (tmp_path / "s3cret").write_text("a file, not a folder", encoding="utf-8")
     with pytest.raises(ConfigurationError, match="cannot be used: File exists") as raised:
         DeadLetterFolder(job(str(tmp_path / "s3cret"))).prepare()
     assert "s3cret" not in str(raised.value)
-    with pytest.raises(ConfigurationError, match="a URL with a scheme that fsspec"):
-        DeadLetterFolder(job("nope://s3cret/letters"))
 
 
-def test_the_file_of_a_task_is_closed(tmp_path: Path) -> None:
-    """The file is closed when the task is done, and not when it is forgotten."""
-    opened: list[IO[bytes]] = []
-
-    class Folder(DeadLetterFolder):
-        def open(self, name: str) -> IO[bytes]:
-            opened.append(super().open(name))
-            return opened[-1]
-
-    folder = Folder(job(str(tmp_path)))
-    folder.prepare()
-    written(folder, Attempt(Write("job", "t"), 0, 1), "1")
-    assert [file.closed for file in opened] == [True]
-
-
-def test_only_the_owner_can_read(tmp_path: Path) -> None:
-    """On a disk, only the owner can read dead letters, as with the target's file."""
-    folder = DeadLetterFolder(job(str(tmp_path)))
-    folder.prepare()
-    attempt = Attempt(Write("job", "t"), 0, 1)
-    written(folder, attempt, "1")
-    folder.publish(attempt.write, [attempt])
-    assert (tmp_path / "job-00000.singer").stat().st_mode & 0o777 == 0o600
-
-
-def test_a_closed_file_survives_a_power_cut(
-    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """On a disk, all of the file has reached it when the file is closed."""
+def test_a_file_on_a_disk(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Only its owner can read it, and all of it reaches the disk."""
     synced: list[int] = []
     monkeypatch.setattr(os, "fsync", lambda file: synced.append(os.fstat(file).st_size))
     folder = DeadLetterFolder(job(str(tmp_path)))
     folder.prepare()
-    attempt = Attempt(Write("job", "t"), 0, 1)
-    written(folder, attempt, "1")
-    assert synced == [(tmp_path / "_pending" / attempt.name).stat().st_size]
+    written(folder, ATTEMPT, "1")
+    assert synced == [(tmp_path / "_pending" / ATTEMPT.name).stat().st_size]
+    folder.publish(ATTEMPT.write, [ATTEMPT])
+    assert (tmp_path / "job-00000.singer").stat().st_mode & 0o777 == 0o600
+
+
+# What writes know of each other, by small files next to the dead letters
+
+
+@pytest.fixture
+def store(tmp_path: Path) -> ObjectStore:
+    return ObjectStore("a folder", str(tmp_path), 0, lambda _: None)
+
+
+def recent(store: ObjectStore, batch: int, run: str = "aa", **outcomes: int) -> StreamCounts:
+    """Add the counts of a micro-batch: `delivered`, or a reason; return those of the newest."""
+    counts = RunCounts()
+    one = counts.of("orders")
+    one.read = sum(outcomes.values())
+    one.delivered = outcomes.pop("delivered", 0)
+    one.rejected = Counter(outcomes)
+    made = RecentEvents(store, Write("a1b2", "7e57", MicroBatch("query", batch, run, 1)), counts)
+    made.save()
+    return made.counts.total
+
+
+def test_an_acceptance_is_known_to_all(store: ObjectStore, tmp_path: Path) -> None:
+    """It is kept in a file that is no dead letter, and is of one account and pixel."""
+    one = Acceptance(store, "account")
+    assert not one.is_known()
+    one.note()
+    assert Acceptance(store, "account").is_known()
+    assert not Acceptance(store, "another").is_known()
+    assert list(tmp_path.rglob("*.singer")) == []
+
+
+def test_micro_batches_are_judged_together(store: ObjectStore) -> None:
+    """The newest ones that have 1,000 records together count, and no older ones."""
+    recent(store, 1, refused_by_api=500)
+    recent(store, 2, delivered=400)
+    assert recent(store, 3, delivered=599).read == 1_499
+    total = recent(store, 4, invalid_source=1)
+    assert (total.read, total.delivered, total.rejected) == (1_000, 999, {"invalid_source": 1})
+    assert total.unsettled == 0
+
+
+def test_a_micro_batch_that_begins_again_counts_once(store: ObjectStore) -> None:
+    """If its driver was killed while it wrote the counts, the stream forgets them and goes on."""
+    recent(store, 1, delivered=1)
+    recent(store, 2, refused_by_api=5)
+    recent(store, 2, refused_by_api=3)  # The second write of that micro-batch.
+    total = recent(store, 2, "bb", delivered=8)
+    assert (total.delivered, total.rejected) == (9, {})
+    store.put("_recent/query-7e57", b'[{"batch":1,"run"')
+    assert recent(store, 3, delivered=1).delivered == 1

@@ -7,7 +7,10 @@ import os
 import re
 import sqlite3
 import time
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
+
+import psycopg
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions.model import Conversion
@@ -17,7 +20,8 @@ from target_liveintent.storage.ledger_in_file import LedgerInFile
 
 if TYPE_CHECKING:
     from collections.abc import Sequence
-    from pathlib import Path
+
+    from target_liveintent.storage.ledger_store import LedgerStore
 
 HOST = "conversions.liveintent.com"
 ACCOUNT = LedgerAccount("a-1b2c", HOST)
@@ -34,31 +38,6 @@ def events(*numbers: int) -> list[Conversion]:
     return [event(str(n)) for n in range(*numbers)]
 
 
-def open_ledger(
-    path: Path | str,
-    account: LedgerAccount = ACCOUNT,
-    *,
-    url: str = URL,
-    run_id: str = "run-1",
-    clock: Clock = SYSTEM_CLOCK,
-    **how: Any,
-) -> Ledger:
-    """Open the ledger in a file."""
-    store = LedgerInFile(str(path), account, url, run_id=run_id, clock=clock, **how)
-    return Ledger(store, account, clock)
-
-
-def open_database(
-    url: str,
-    account: LedgerAccount = ACCOUNT,
-    *,
-    run_id: str = "run-1",
-    clock: Clock = SYSTEM_CLOCK,
-) -> Ledger:
-    """Open the ledger in a database."""
-    return Ledger(LedgerInDatabase(url, account, run_id=run_id, clock=clock), account, clock)
-
-
 class Ledgers:
     """Opens ledgers over one store, each as a run of its own, and closes them all.
 
@@ -67,19 +46,27 @@ class Ledgers:
         url: The database in its place.
     """
 
-    def __init__(self, path: Path, url: str | None = None) -> None:
-        self.path = path
+    def __init__(self, path: Path | None, url: str | None = None) -> None:
+        self.path = path or Path()
         self.url = url
         self._open: list[Ledger] = []
 
-    def __call__(self, account: LedgerAccount = ACCOUNT, **how: Any) -> Ledger:
-        how.setdefault("run_id", f"run-{len(self._open)}")
+    def __call__(
+        self,
+        account: LedgerAccount = ACCOUNT,
+        *,
+        url: str = URL,
+        clock: Clock = SYSTEM_CLOCK,
+        **how: Any,
+    ) -> Ledger:
+        how = {"run_id": f"run-{len(self._open)}", "clock": clock, **how}
+        store: LedgerStore
         if self.url is None:
-            ledger = open_ledger(self.path, account, **how)
+            store = LedgerInFile(str(self.path), account, url, **how)
         else:
-            ledger = open_database(self.url, account, **how)
-        self._open.append(ledger)
-        return ledger
+            store = LedgerInDatabase(self.url, account, **how)
+        self._open.append(Ledger(store, account, clock))
+        return self._open[-1]
 
     def close(self) -> None:
         for ledger in self._open:
@@ -88,19 +75,28 @@ class Ledgers:
     def query(self, *statements: str) -> list[tuple[Any, ...]]:
         """Execute statements, which name tables as the file does; return what the last gives."""
         if self.url is None:
-            return query(self.path, *statements)
-        import psycopg
-
-        with psycopg.connect(self.url) as db:
+            db = sqlite3.connect(self.path)
+            with db:
+                found = [db.execute(statement).fetchall() for statement in statements]
+            db.close()
+            return found[-1]
+        with psycopg.connect(self.url) as database:
             for statement in statements:
                 names = r"\b(accepted|last_accepted|claims)\b"
-                cursor = db.execute(re.sub(names, r"liveintent_ledger_\1", statement))
+                cursor = database.execute(re.sub(names, r"liveintent_ledger_\1", statement))
             return cursor.fetchall() if cursor.description else []
 
     def rows(self) -> int:
         """The number of keys."""
         ((count,),) = self.query("SELECT count(*) FROM accepted")
         return int(count)
+
+    def fill(self, count: int, first: int, seconds: int = 1) -> None:
+        """Add keys of other events: one expires then, and one each so many seconds."""
+        key_in_sql = "(decode('%s', 'hex'))" if self.url else "(x'%s')"
+        keys = (f"{first + n * seconds:010x}{os.urandom(11).hex()}" for n in range(count))
+        values = ",".join(key_in_sql % key for key in keys)
+        self.query(f"INSERT INTO accepted VALUES {values}")  # noqa: S608
 
 
 _numbers = itertools.count()
@@ -127,28 +123,3 @@ def remember(ledger: Ledger, *delivered: Conversion) -> None:
     if claimed.mine:
         ledger.end(number, claimed.mine)
         ledger.write()
-
-
-def rows(path: Path) -> int:
-    ((count,),) = query(path, "SELECT count(*) FROM accepted")
-    return int(count)
-
-
-def query(path: Path, *statements: str) -> list[tuple[Any, ...]]:
-    """Execute statements, and return what the last of them gives."""
-    db = sqlite3.connect(path)
-    try:
-        found = [db.execute(statement).fetchall() for statement in statements]
-        db.commit()
-    finally:
-        db.close()
-    return found[-1]
-
-
-def fill(path: Path, count: int, first: int, seconds: float = 1.0) -> None:
-    """Add keys of other events to a ledger: one expires then, and one each so many seconds."""
-    db = sqlite3.connect(path)
-    keys = ((int(first + n * seconds).to_bytes(5, "big") + os.urandom(11),) for n in range(count))
-    db.executemany("INSERT INTO accepted VALUES (?)", keys)
-    db.commit()
-    db.close()

@@ -17,7 +17,7 @@ from target_liveintent.storage.places import Places
 from target_liveintent.storage.replayed import Replayed, count_letters
 
 if TYPE_CHECKING:
-    from collections.abc import Collection
+    from collections.abc import Collection, Iterator
     from pathlib import Path
 
     from target_liveintent.storage.letter_parts import Letters
@@ -91,35 +91,64 @@ def replay(path: object, to: object, run_id: str = "1", sends: Collection[str] =
     return sent
 
 
-def killed_at(step: int, path: object, to: object) -> bool:
-    """Replay in a child that is killed at a step; return whether it came so far."""
-    child = os.fork()
-    if child == 0:
-        left_to_go = step
+class Kills:
+    """Kills a replay at each of its steps, one after the other.
 
-        def counted(owner: Any, name: str) -> None:
-            real = getattr(owner, name)
+    Whoever iterates gets a folder for each step, until a replay comes to its end.
 
-            def call(*arguments: Any, **named: Any) -> Any:
-                nonlocal left_to_go
-                if left_to_go == 0:
-                    if owner is os and name == "write":  # Half of it reaches the file.
-                        real(arguments[0], arguments[1][: len(arguments[1]) // 2])
-                    os._exit(KILLED)
-                left_to_go -= 1
-                return real(*arguments, **named)
+    Attributes:
+        step: How many calls that change something on the disk come before the kill.
+        was_killed: Whether the replay came so far.
+    """
 
-            setattr(owner, name, call)
+    def __init__(self, tmp_path: Path) -> None:
+        self.step = -1
+        self.was_killed = True
+        self._tmp_path = tmp_path
 
-        try:
-            for name in STEPS:
-                counted(os, name)
-            for name in ("put", "delete"):
-                counted(ObjectStore, name)
-            replay(path, to, f"killed-{step}")
-        except BaseException:  # noqa: BLE001 (pytest must not go on in the child)
-            os._exit(1)
-        os._exit(0)
-    code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
-    assert code in {0, KILLED}
-    return code == KILLED
+    def __iter__(self) -> Iterator[Path]:
+        """Yield a folder for each step."""
+        while self.was_killed:
+            self.step += 1
+            folder = self._tmp_path / str(self.step)
+            folder.mkdir()
+            yield folder
+        assert self.step > 1, "no replay was killed"
+
+    def replay(self, path: object, to: object, later: int = 0) -> None:
+        """Replay in a child that is killed at the step, or so many steps later."""
+        child = os.fork()
+        if child == 0:
+            try:
+                _count_calls(self.step + later)
+                replay(path, to, f"killed-{self.step + later}")
+            except BaseException:  # noqa: BLE001 (pytest must not go on in the child)
+                os._exit(1)
+            os._exit(0)
+        code = os.waitstatus_to_exitcode(os.waitpid(child, 0)[1])
+        assert code in {0, KILLED}
+        if not later:
+            self.was_killed = code == KILLED
+
+
+def _count_calls(left_to_go: int) -> None:
+    """End this process at a call that changes something on the disk."""
+
+    def counted(owner: Any, name: str) -> None:
+        real = getattr(owner, name)
+
+        def call(*arguments: Any, **named: Any) -> Any:
+            nonlocal left_to_go
+            if left_to_go == 0:
+                if owner is os and name == "write":  # Half of it reaches the file.
+                    real(arguments[0], arguments[1][: len(arguments[1]) // 2])
+                os._exit(KILLED)
+            left_to_go -= 1
+            return real(*arguments, **named)
+
+        setattr(owner, name, call)
+
+    for name in STEPS:
+        counted(os, name)
+    for name in ("put", "delete"):
+        counted(ObjectStore, name)

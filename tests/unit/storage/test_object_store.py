@@ -4,6 +4,7 @@ from __future__ import annotations
 
 import asyncio
 import sys
+from pathlib import Path
 from typing import TYPE_CHECKING, Any, ClassVar
 
 import fsspec
@@ -12,15 +13,18 @@ from fakes import LOGGER, FakeClock, event, settings
 from fsspec.asyn import AsyncFileSystem
 from fsspec.implementations.memory import MemoryFileSystem
 
-from target_liveintent.errors import ConfigurationError, RunError, StorageError
+from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.run import parts_of
-from target_liveintent.storage import object_store
+from target_liveintent.storage import object_store, object_writer
+from target_liveintent.storage.dead_letters import HEAD
+from target_liveintent.storage.delivered import DeliveredObjects
+from target_liveintent.storage.delivered_rows import SingerRows
+from target_liveintent.storage.letter_objects import DeadLetterObjects
 from target_liveintent.storage.object_store import ObjectStore
-from target_liveintent.storage.store_faults import is_lasting, reason
+from target_liveintent.storage.object_writer import ObjectWriter
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
-    from pathlib import Path
 
 
 class Faulty(MemoryFileSystem):
@@ -61,12 +65,12 @@ class Silent(AsyncFileSystem):
 fsspec.register_implementation("silent", Silent, clobber=True)
 
 
-class EndpointConnectionError(Exception):
-    """As the exception of botocore that has this name."""
+MISSING = "needs a package that is not installed: pip install"
 
 
-class NoCredentialsError(Exception):
-    """As the exception of botocore that has this name."""
+EndpointConnectionError = type("EndpointConnectionError", (Exception,), {})
+NoCredentialsError = type("NoCredentialsError", (Exception,), {})
+"""As the exceptions of botocore that have these names."""
 
 
 class ClientError(Exception):
@@ -94,38 +98,47 @@ class Opened:
         self.warnings: list[str] = []
         self.store = ObjectStore("a_path", url, seconds, self.warnings.append, self.clock)
 
+    def objects(self) -> dict[str, bytes]:
+        return {name: self.store.read(name) for name in self.store.names()}
 
-def test_objects(faults: list[Exception]) -> None:
-    """What is put can be listed, read, moved and deleted."""
-    store = Opened("faulty://bucket/folder/").store
+
+@pytest.fixture(params=["store", "disk"])
+def place(request: pytest.FixtureRequest, faults: list[Exception], tmp_path: Path) -> str:
+    """Name a folder of a store, or of a disk."""
+    return "faulty://bucket/folder" if request.param == "store" else str(tmp_path / "a" / "b")
+
+
+def test_objects(place: str) -> None:
+    """What is put can be listed, read, moved and deleted; folders are made."""
+    store = Opened(place + "/").store
     store.check()
-    for name in ("b.singer", "a.singer", "under/c.singer"):
+    assert Path(place).is_dir() == store.has_folders
+    for name in ("b-1", "a-1", "a-2", "a-x/a-3"):
         store.put(name, name.encode())
-    assert (store.url, store.names()) == ("faulty://bucket/folder", ["a.singer", "b.singer"])
-    assert store.names("under") == ["c.singer"]
-    assert store.names("nothing") == []
-    assert store.read("a.singer") == b"a.singer"
-    store.move("a.singer", "b.singer")
-    assert (store.names(), store.read("b.singer")) == (["b.singer"], b"a.singer")
-    store.delete("b.singer")
-    store.delete("b.singer")
-    assert not store.exists("b.singer")
+    assert (store.url, store.names()) == (place, ["a-1", "a-2", "b-1"])
+    assert store.names(prefix="a-") == ["a-1", "a-2"]
+    assert store.names("a-x") == store.names("a-x", "a-") == ["a-3"]
+    assert store.names("nothing") == store.names("nothing", "a-") == []
+    assert store.read("a-1") == b"a-1"
+    store.move("a-1", "b-1")
+    assert (store.names(), store.read("b-1")) == (["a-2", "b-1"], b"a-1")
+    store.delete("b-1")
+    store.delete("b-1")
+    assert not store.exists("b-1")
     with pytest.raises(FileNotFoundError):
-        store.read("b.singer")
+        store.read("b-1")
 
 
-def test_what_passes_is_tried_again(faults: list[Exception]) -> None:
-    """There is one warning for an outage, and longer and longer pauses."""
-    opened = Opened()
-    faults += [EndpointConnectionError("s3cr3t"), TimeoutError("s3cr3t"), OSError(5, "Broken")]
-    opened.store.put("a", b"x")
+def test_an_outage(faults: list[Exception]) -> None:
+    """There is one warning for it, and longer and longer pauses; then all time is given anew."""
+    opened = Opened(seconds=10)
+    for _ in range(5):
+        faults += [EndpointConnectionError("s3cr3t"), TimeoutError("s3cr3t"), OSError(5, "Broken")]
+        opened.store.put("a", b"x")
     assert opened.store.read("a") == b"x"
-    assert opened.clock.waits == [0.5, 1.0, 2.0]
-    (warning,) = opened.warnings
-    assert warning == (
-        "a_path cannot be reached (the connection failed); the run keeps trying for up to 60"
-        " seconds"
-    )
+    assert opened.clock.waits == [0.5, 1.0, 2.0] * 5
+    words = "a_path cannot be reached (the connection failed); the run keeps trying for up to 10"
+    assert opened.warnings == [f"{words} seconds"] * 5
 
 
 def test_an_outage_that_goes_on(faults: list[Exception]) -> None:
@@ -151,15 +164,13 @@ def test_claims_do_not_lapse_while_a_store_is_waited_for(
     paths = {"dead_letter_path": "faulty://bucket/folder", "ledger_path": str(tmp_path / "ledger")}
     given = settings(ledger=True, max_retry_seconds=300, **paths)
     one, two = (parts_of(given, LOGGER, clock, run_id=name) for name in ("run-1", "run-2"))
-    assert one.ledger is not None
-    assert two.ledger is not None
-    assert one.ledger.claim({0: [event("1")]})[0].mine
+    assert one.ledger.claim({0: [event("1")]})[0].mine  # type: ignore[union-attr]
     faults += [EndpointConnectionError("s3cr3t")] * 10
     start = clock.now
     one.dead_letters.write(b"{}\n")
     one.dead_letters.sync()
     assert clock.now - start > 60
-    assert two.ledger.claim({0: [event("1")]})[0].other_run == "run-1"
+    assert two.ledger.claim({0: [event("1")]})[0].other_run == "run-1"  # type: ignore[union-attr]
     for parts in (one, two):
         parts.ledger.close()  # type: ignore[union-attr]
         parts.delivery.close()
@@ -168,63 +179,48 @@ def test_claims_do_not_lapse_while_a_store_is_waited_for(
 def test_a_store_that_does_not_answer(monkeypatch: pytest.MonkeyPatch) -> None:
     """A try ends in time, whatever the store's library thinks of that."""
     monkeypatch.setattr(object_store, "_LEAST_SECONDS", 0.05)
-    with pytest.raises(
-        StorageError, match=r"a_path could not be reached.*: no answer came in time"
-    ):
+    with pytest.raises(StorageError, match=r"a_path could not be reached.*: no answer came in"):
         Opened("silent://bucket/folder", seconds=0).store.put("a", b"x")
 
 
-def test_an_outage_that_is_over_gives_new_time(faults: list[Exception]) -> None:
-    """The seconds count from the first failure after a success."""
-    opened = Opened(seconds=10)
-    for _ in range(5):
-        faults += [EndpointConnectionError()] * 3
-        opened.store.put("a", b"x")
-    assert len(opened.warnings) == 5
+def of_s3(kind: Callable[[str], Exception], code: str) -> Exception:
+    """Return a fault as the store's library raises it for a code of S3."""
+    fault = kind("s3cr3t")
+    fault.__cause__ = ClientError(code)
+    return fault
 
 
 @pytest.mark.parametrize(
-    ("fault", "words"),
+    ("fault", "words", "is_passing"),
     [
-        (PermissionError("s3cr3t"), "access is denied"),
-        (FileNotFoundError("s3cr3t"), "it does not exist"),
-        (NoCredentialsError("s3cr3t"), "no credentials are found in the environment"),
-        (OSError(22, "Invalid argument"), "Invalid argument"),
-        (ValueError("s3cr3t"), "ValueError"),
+        (PermissionError("s3cr3t"), "access is denied", False),
+        (FileNotFoundError("s3cr3t"), "it does not exist", False),
+        (NoCredentialsError("s3cr3t"), "no credentials are found in the environment", False),
+        (OSError(22, "Invalid argument"), "Invalid argument", False),
+        (ValueError("s3cr3t"), "ValueError", False),
+        (of_s3(PermissionError, "InvalidToken"), "access is denied (InvalidToken)", False),
+        (of_s3(PermissionError, "403"), "access is denied", False),
+        (of_s3(FileNotFoundError, "NoSuchBucket"), "it does not exist (NoSuchBucket)", False),
+        (of_s3(RuntimeError, "SlowDown"), "SlowDown", True),
+        (of_s3(RuntimeError, ""), "RuntimeError", True),
+        (RuntimeError("s3cr3t"), "RuntimeError", True),
+        (OSError(16, "Busy"), "Busy", True),
     ],
 )
-def test_what_no_retry_can_fix(faults: list[Exception], fault: Exception, words: str) -> None:
-    """It is raised at once, in words of our own."""
+def test_what_a_retry_can_fix(
+    faults: list[Exception], fault: Exception, words: str, is_passing: bool
+) -> None:
+    """What is not known may pass; the rest is raised at once, in words without the fault's text."""
     opened = Opened()
     faults.append(fault)
+    if is_passing:
+        opened.store.put("a", b"x")
+        assert f"a_path cannot be reached ({words});" in opened.warnings[0]
+        return
     with pytest.raises(StorageError) as raised:
         opened.store.put("a", b"x")
     assert str(raised.value) == f"a_path cannot be written: {words}"
     assert (opened.clock.waits, opened.warnings) == ([], [])
-
-
-@pytest.mark.parametrize(
-    ("kind", "code", "words"),
-    [
-        (PermissionError, "InvalidAccessKeyId", "access is denied (InvalidAccessKeyId)"),
-        (PermissionError, "403", "access is denied"),
-        (FileNotFoundError, "NoSuchBucket", "it does not exist (NoSuchBucket)"),
-        (RuntimeError, "SlowDown", "SlowDown"),
-        (RuntimeError, "", "RuntimeError"),
-    ],
-)
-def test_codes_of_s3(kind: Callable[[str], Exception], code: str, words: str) -> None:
-    """The code of a fault is shown, and none of its text."""
-    fault = kind("s3cr3t")
-    fault.__cause__ = ClientError(code)
-    assert reason(fault) == words
-
-
-def test_faults_of_other_kinds_pass() -> None:
-    """What is not known may pass."""
-    assert not is_lasting(RuntimeError())
-    assert not is_lasting(OSError(16, "Busy"))
-    assert is_lasting(OSError(22, "Invalid"))
 
 
 def test_a_bucket_that_does_not_exist() -> None:
@@ -234,103 +230,108 @@ def test_a_bucket_that_does_not_exist() -> None:
     assert not Faulty().exists("/absent")
 
 
-def test_whoever_may_not_look(faults: list[Exception]) -> None:
-    """Credentials that may only write are enough."""
-    faults.append(PermissionError())
+@pytest.mark.parametrize(
+    ("found", "error", "words"),
+    [
+        ([NoCredentialsError()], ConfigurationError, "a_path cannot be used: no credentials"),
+        ([OSError(22, "Invalid")], ConfigurationError, "a_path cannot be used: Invalid"),
+        ([EndpointConnectionError()] * 100, StorageError, "a_path could not be reached"),
+    ],
+)
+def test_a_check_that_fails(
+    faults: list[Exception], found: list[Exception], error: type[Exception], words: str
+) -> None:
+    """What a user has to put right is an error of the settings, and an outage is none.
+
+    Credentials that may only write are enough.
+    """
+    faults += [PermissionError(), *found]
     Opened().store.check()
-
-
-@pytest.mark.parametrize("fault", [NoCredentialsError(), OSError(22, "Invalid argument")])
-def test_a_check_that_fails(faults: list[Exception], fault: Exception) -> None:
-    """What a user has to put right is an error of the settings."""
-    faults.append(fault)
-    with pytest.raises(ConfigurationError, match="a_path cannot be used: "):
+    with pytest.raises(error, match=words):
         Opened().store.check()
-
-
-def test_a_check_during_an_outage(faults: list[Exception]) -> None:
-    """It is no error of the settings."""
-    faults += [EndpointConnectionError()] * 100
-    with pytest.raises(StorageError, match="a_path could not be reached"):
-        Opened().store.check()
-
-
-def test_folders_on_a_disk(tmp_path: Path) -> None:
-    """They are made, and an object that is written piece by piece is its owner's alone."""
-    opened = Opened(str(tmp_path / "a" / "b"))
-    opened.store.check()
-    assert (tmp_path / "a" / "b").is_dir()
-    with opened.store.failures_named(), opened.store.open("under/x") as file:
-        file.write(b"x")
-    assert (tmp_path / "a" / "b" / "under" / "x").stat().st_mode & 0o777 == 0o600
-    opened.store.put("deep/y", b"y")
-    assert opened.store.names("deep") == ["y"]
-
-
-@pytest.mark.parametrize("url", ["faulty://", "faulty:///"])
-def test_a_url_without_a_bucket(url: str) -> None:
-    with pytest.raises(ConfigurationError, match="a_path does not name a bucket"):
-        Opened(url)
-
-
-def test_an_unknown_kind_of_url() -> None:
-    with pytest.raises(ConfigurationError, match="a_path must be a URL with a scheme that fsspec"):
-        Opened("s3cr3t://bucket/x")
 
 
 @pytest.mark.parametrize(
-    ("url", "package"),
+    ("url", "words"),
     [
-        ("gs://bucket/x", "pip install 'target-liveintent[gcs]'"),
-        ("az://bucket/x", "pip install 'target-liveintent[azure]'"),
+        ("faulty://", "does not name a bucket: give a URL such as s3://bucket/folder"),
+        ("faulty:///", "does not name a bucket: give a URL such as s3://bucket/folder"),
+        (
+            "s3cr3t://bucket/x",
+            "must be a URL with a scheme that fsspec supports, such as s3://bucket/folder",
+        ),
+        ("gs://bucket/x", f"{MISSING} 'target-liveintent[gcs]'"),
+        ("az://bucket/x", f"{MISSING} 'target-liveintent[azure]'"),
+        ("s3://bucket/x", f"{MISSING} 'target-liveintent[s3]'"),
     ],
 )
-def test_a_missing_package(monkeypatch: pytest.MonkeyPatch, url: str, package: str) -> None:
-    """The message says what to install."""
-    for name in ("gcsfs", "adlfs"):
+def test_a_url_that_cannot_be_used(monkeypatch: pytest.MonkeyPatch, url: str, words: str) -> None:
+    """The message says what to write, or what to install: fsspec may be missing as well."""
+    for name in ("fsspec",) if url.startswith("s3:") else ("gcsfs", "adlfs"):
         monkeypatch.setitem(sys.modules, name, None)
     with pytest.raises(ConfigurationError) as raised:
         Opened(url)
-    assert str(raised.value) == f"a_path needs a package that is not installed: {package}"
+    assert str(raised.value) == f"a_path {words}"
 
 
-def test_without_fsspec(monkeypatch: pytest.MonkeyPatch) -> None:
-    """The package itself may be missing as well."""
-    monkeypatch.setitem(sys.modules, "fsspec", None)
-    with pytest.raises(RunError, match=r"pip install 'target-liveintent\[s3\]'"):
-        Opened("s3://bucket/x")
+# What a run puts into it, and when
 
 
-def test_names_that_begin_alike(faults: list[Exception], tmp_path: Path) -> None:
-    """They are chosen on a disk and in a store, and what is in subfolders is not among them."""
-    for store in (ObjectStore("a", "faulty://bucket/f", 0, lambda _: None), on_disk(tmp_path)):
-        for name in ("one-1", "one-2", "two-1", "one-x/one-3"):
-            store.put(name, b"")
-        assert store.names(prefix="one-") == ["one-1", "one-2"]
-        assert store.names("one-x", "one-") == ["one-3"]
-        assert store.names("nothing", "one-") == []
+def test_the_objects_of_a_run(faults: list[Exception]) -> None:
+    """Each sync that has lines puts an object, named by the time of its first line.
+
+    What a store did not take keeps its name, so that no line is in two objects.
+    """
+    opened = Opened(seconds=0)
+    writer = ObjectWriter(opened.store, b"head\n", ".x", "run-1", opened.clock)
+    writer.sync()
+    writer.write(b"1\n")
+    faults.append(EndpointConnectionError())
+    with pytest.raises(StorageError):
+        writer.sync()
+    opened.clock.now += 5
+    writer.write(b"2\n")
+    writer.sync()
+    writer.sync()
+    writer.write(b"3\n")
+    writer.close()
+    writer.close()
+    assert opened.objects() == {
+        "20260801T160000Z-run-1-00001.x": b"head\n1\n2\n",
+        "20260801T160005Z-run-1-00002.x": b"head\n3\n",
+    }
 
 
-def test_a_store_is_asked_for_a_prefix(
-    faults: list[Exception], monkeypatch: pytest.MonkeyPatch
-) -> None:
-    """A folder of a bucket may hold millions of objects: it lists those that are wanted."""
-    asked: list[str] = []
+@pytest.mark.usefixtures("faults")
+def test_dead_letters_wait_for_the_interval(monkeypatch: pytest.MonkeyPatch) -> None:
+    """STATE waits from the first one on; many bytes become an object at once."""
+    monkeypatch.setattr(object_writer, "_MOST_BYTES", 3)
+    opened = Opened()
+    writer = DeadLetterObjects(opened.store, "run-1", 60, opened.clock)
+    assert writer.is_due
+    writer.write(b"1\n")
+    assert not writer.is_due
+    opened.clock.now += 59
+    writer.write(b"2\n")
+    assert (len(opened.objects()), writer.is_due) == (1, False)
+    opened.clock.now += 1
+    assert writer.is_due
+    writer.sync()
+    writer.write(b"3\n")
+    assert (len(opened.objects()), writer.is_due) == (1, False)
+    writer.close()
+    assert list(opened.objects().values()) == [HEAD + b"1\n2\n", HEAD + b"3\n"]
 
-    def find(self: Faulty, path: str, prefix: str = "", **options: Any) -> dict[str, Any]:
-        asked.append(prefix)
-        found = super(Faulty, self).find(path, detail=True)
-        return {name: one for name, one in found.items() if name.startswith(f"{path}/{prefix}")}
 
-    monkeypatch.setattr(object_store, "_FIND_BY_PREFIX", {"faulty"})
-    monkeypatch.setattr(Faulty, "find", find)
-    store = ObjectStore("a", "faulty://bucket/f", 0, lambda _: None)
-    for name in ("one-1", "two-1", "one-x/one-3"):
-        store.put(name, b"")
-    assert store.names(prefix="one-") == ["one-1"]
-    assert asked == ["one-"]
-
-
-def on_disk(folder: Path) -> ObjectStore:
-    """Return a folder on a disk."""
-    return ObjectStore("a folder", str(folder / "deep"), 0, lambda _: None)
+@pytest.mark.usefixtures("faults")
+def test_rows_do_not_go_up_batch_by_batch() -> None:
+    """A part has the rows of a STATE."""
+    opened = Opened()
+    writer = DeliveredObjects(opened.store, SingerRows("run-1"), "run-1", opened.clock)
+    writer.write_events([])
+    writer.write(b"row\n")
+    writer.sync_batch()
+    assert opened.objects() == {}
+    writer.sync()
+    name = "20260801T160000Z-run-1-00001.singer"
+    assert opened.objects() == {name: SingerRows.head + b"row\n"}

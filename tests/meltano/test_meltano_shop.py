@@ -1,0 +1,104 @@
+"""A replayed shop through Meltano: names of streams, an old setting, a failed `--full-refresh`."""
+
+from __future__ import annotations
+
+import time
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from meltano_support import ROOT, blocks, replayed_shop
+from preset_records import sample
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from meltano_support import Project
+    from preset_records import Sample
+
+    from target_liveintent.sandbox import Sandbox
+
+pytestmark = pytest.mark.meltano
+
+ROWS = 5
+RUN = ("run", "--no-install", "tap-shopify", "target-liveintent")
+
+
+def order(number: int, stream: str = "orders", **changes: Any) -> Sample:
+    """An order under an ID of its own."""
+    good = sample("shopify", time.time())
+    return good._replace(stream=stream, record={**good.record, "id": f"order {number}", **changes})
+
+
+def test_names_with_dots(account: dict[str, str], sandbox: Sandbox, tmp_path: Path) -> None:
+    """Maps and presets are those of the streams that the user named, and the others are dropped.
+
+    Meltano splits these names on the way to the target.
+    """
+    streams = ["Sales.EU-Orders", "Sales.US.Orders", "Sales.Old", "Other.Orders"]
+    project = replayed_shop(
+        tmp_path,
+        [order(number, stream) for number, stream in enumerate(streams)],
+        presets={"Sales.EU-Orders": "shopify", "Sales.US.Orders": "shopify"},
+        stream_maps={
+            "__else__": "__NULL__",
+            "Sales.EU-Orders": {"value": "'1.5'"},
+            "Sales.US.Orders": {"order_id": "'US'"},
+            "Sales.Old": "__NULL__",
+        },
+    )
+    done = project.run(*RUN, **account)
+    assert done.returncode == 0, done.stderr[-3000:]
+    sent = {event["eventId"]: event["purchaseData"] for event in sandbox.events}
+    assert set(sent) == {"order 0", "order 1"}
+    assert sent["order 0"]["value"] == 1.5
+    assert sent["order 1"]["orderId"] == "US"
+
+
+@pytest.mark.slow
+def test_the_old_name_works(account: dict[str, str], tmp_path: Path) -> None:
+    """Also beside the default of the new one, which Meltano gives the target all the same."""
+    guest = order(1, email=None, customer=None, customerJourneySummary=None)
+    project = replayed_shop(tmp_path, [guest], presets={"orders": "shopify"}, on_invalid="fail")
+    run = project.run(*RUN, **account)
+    assert run.returncode != 0
+    said = run.stdout + run.stderr
+    assert "setting 'on_invalid' has been renamed: use 'on_rejection' instead" in said
+    assert "because on_rejection is 'fail'" in said
+
+
+@pytest.fixture
+def shop(tmp_path: Path) -> Project:
+    """A project with a shop of some orders."""
+    orders = [order(number) for number in range(ROWS)]
+    maps = {"__else__": "__NULL__"}
+    return replayed_shop(tmp_path, orders, presets={"orders": "shopify"}, stream_maps=maps)
+
+
+@pytest.mark.slow
+def test_a_failed_refresh_leaves_the_older_state(
+    shop: Project, account: dict[str, str], sandbox: Sandbox
+) -> None:
+    """The next run ends well and sends nothing, which is why the promise names the options."""
+    account["TARGET_LIVEINTENT_LEDGER"] = "false"  # It would know all rows.
+    assert shop.run(*RUN, **account).returncode == 0
+    assert len(sandbox.events) == ROWS
+    sandbox.reset()
+    sandbox.add_faults({"kind": "status", "status": 401})
+    assert shop.run(*RUN, "--full-refresh", **account).returncode != 0
+    assert shop.run(*RUN, **account).returncode == 0
+    assert sandbox.events == []
+
+
+@pytest.mark.slow
+def test_the_recipe(shop: Project, account: dict[str, str], sandbox: Sandbox) -> None:
+    """It repeats what failed, as a `--full-refresh`, until it has succeeded."""
+    (recipe,) = (
+        block
+        for block in blocks(ROOT / "docs" / "how-to" / "replay.md")
+        if any(line.startswith("until ") for line in block)
+    )
+    sandbox.add_faults({"kind": "status", "status": 401})
+    done = shop.shell("\n".join(recipe).replace("sleep 60", "sleep 0"), **account)
+    assert done.returncode == 0, done.stderr[-3000:]
+    assert len(sandbox.events) == ROWS
+    assert "the API denied access" in done.stdout + done.stderr
