@@ -17,8 +17,7 @@ if TYPE_CHECKING:
 
 
 @pytest.fixture
-def project(sandbox: Sandbox, tmp_path: Path, request: pytest.FixtureRequest) -> Iterator[Project]:
-    """A project, as the quickstart leaves it; only slow tests may use Meltano in it."""
-    meltano = "slow" in request.keywords
-    with shop_project(tmp_path / "shop", sandbox.url, meltano=meltano) as project:
+def project(sandbox: Sandbox, tmp_path: Path) -> Iterator[Project]:
+    """A project, as the quickstart leaves it; only tests with the marker `meltano` use Meltano."""
+    with shop_project(tmp_path / "shop", sandbox.url) as project:
         yield project

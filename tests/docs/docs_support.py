@@ -14,7 +14,6 @@ import time
 from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import pytest
 import yaml
 from preset_records import sample
 
@@ -40,16 +39,8 @@ ELSEWHERE = {
 
 
 @contextlib.contextmanager
-def shop_project(folder: Path, api_url: str, *, meltano: bool = True) -> Iterator[Project]:
-    """A project, as the quickstart leaves it, in a new folder; the test skips without Meltano.
-
-    Args:
-        folder: Where it is made.
-        api_url: The sandbox.
-        meltano: Whether its commands need Meltano.
-    """
-    if meltano and not MELTANO.exists():
-        pytest.skip("Meltano is not set up: scripts/setup meltano")
+def shop_project(folder: Path, api_url: str) -> Iterator[Project]:
+    """A project, as the quickstart leaves it, in a new folder."""
     folder.mkdir()
     project = Project(folder, api_url)
     yield project

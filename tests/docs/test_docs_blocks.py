@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 import yaml
 from docs_support import ROOT, Block, Project, blocks, pages, unseen
+from needs import not_installed
 
 from target_liveintent import config
 from target_liveintent.conversions.builder import EventBuilder
@@ -31,8 +32,6 @@ ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "made-up", "pixel_id": 12345}
 NOW = 1_785_603_600
 """An hour after the conversions of the recipes."""
 MAX_EXCUSES = 2
-NOT_EVERYWHERE = {"curl"}
-"""Programs whose blocks run where they are; CI has them."""
 
 
 def _name(page: Path) -> str:
@@ -94,17 +93,15 @@ CHECKS: dict[str, Callable[[str], Any]] = {
 }
 
 
-def _with_meltano(page: Path) -> bool:
-    """Whether a page has commands that start Meltano: those take long."""
-    return any("meltano" in block.text for block in blocks(page) if block.kind == "sh")
+def _marks(page: Path) -> list[pytest.MarkDecorator]:
+    """Those of a page that has commands that start Meltano: they take long."""
+    started = any("meltano" in block.text for block in blocks(page) if block.kind == "sh")
+    return [pytest.mark.meltano, pytest.mark.slow] if started else []
 
 
 @pytest.mark.parametrize(
     "page",
-    [
-        pytest.param(page, id=_name(page), marks=[pytest.mark.slow] * _with_meltano(page))
-        for page in PAGES
-    ],
+    [pytest.param(page, id=_name(page), marks=_marks(page)) for page in PAGES],
 )
 def test_page(page: Path, request: pytest.FixtureRequest) -> None:
     """The blocks of a page, from its beginning to its end, in one project.
@@ -139,8 +136,8 @@ def _run(text: str, project: Project, where: str) -> str:
     for line in own:  # They are what runs this test, or others run them.
         assert (ROOT / line.split()[0]).exists(), f"{where}: {line}"
     program, *_ = text.split(maxsplit=1)
-    if program in NOT_EVERYWHERE and shutil.which(program) is None:
-        return ""
+    if program == "curl" and shutil.which(program) is None:
+        pytest.skip(not_installed(program))
     rest = "\n".join(line for line in text.splitlines() if line not in own)
     if not rest.strip():
         return ""

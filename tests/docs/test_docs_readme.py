@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 import pytest
 import yaml
 from docs_support import ROOT, blocks
+from needs import not_installed
 
 import hub
 
@@ -25,7 +26,7 @@ TWO_SCREENS = 100
 
 
 @pytest.mark.slow
-@pytest.mark.skipif(shutil.which("git") is None, reason="git is not installed")
+@pytest.mark.skipif(shutil.which("git") is None, reason=not_installed("git"))
 @pytest.mark.skipif(not (ROOT / ".git").exists(), reason="not a clone")
 def test_install(tmp_path: Path) -> None:
     """The first command installs the target; this clone takes the place of the public one."""

@@ -12,6 +12,7 @@ from typing import TYPE_CHECKING
 import pytest
 from docs_support import PROGRAMS, SANDBOX_URL, Block, blocks, unseen
 from meltano_support import MELTANO, ROOT, Project, changed_text
+from needs import not_installed
 
 import hub
 
@@ -117,7 +118,7 @@ def _project(folder: Path, sandbox: Sandbox, wheel: str) -> Reader:
     return reader
 
 
-@pytest.mark.skipif(shutil.which("curl") is None, reason="curl is not installed")
+@pytest.mark.skipif(shutil.which("curl") is None, reason=not_installed("curl"))
 def test_without_a_shop(sandbox: Sandbox, wheel: str, tmp_path: Path) -> None:
     """The page leads a reader without a shop, before the first release, through all its sections.
 

@@ -11,7 +11,7 @@ from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 if TYPE_CHECKING:
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = [pytest.mark.orchestrators, pytest.mark.slow]
+pytestmark = [pytest.mark.meltano, pytest.mark.orchestrators, pytest.mark.slow]
 
 REQUIREMENTS = ("apache-airflow==3.3.2", "apache-airflow-providers-standard==1.21.0")
 FOLDER = EXAMPLES / "airflow"

@@ -8,6 +8,7 @@ import subprocess
 from typing import TYPE_CHECKING
 
 import pytest
+from needs import not_installed
 from orchestrator_support import EXAMPLES, Ended, Shop, fails_and_recovers
 
 if TYPE_CHECKING:
@@ -47,7 +48,7 @@ def test_one_at_a_time(shop: Shop, sandbox: Sandbox) -> None:
     assert sandbox.stats.requests == 0
 
 
-@pytest.mark.skipif(shutil.which("crontab") is None, reason="cron is not installed")
+@pytest.mark.skipif(shutil.which("crontab") is None, reason=not_installed("cron"))
 def test_cron_takes_it(tmp_path: Path) -> None:
     """The program that installs a crontab finds nothing wrong with it, and would find a mistake."""
     usage = subprocess.run(["crontab", "-h"], capture_output=True, text=True, check=False)

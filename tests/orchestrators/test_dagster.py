@@ -18,7 +18,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-pytestmark = [pytest.mark.orchestrators, pytest.mark.slow]
+pytestmark = [pytest.mark.meltano, pytest.mark.orchestrators, pytest.mark.slow]
 
 REQUIREMENTS = ("dagster==1.13.28",)
 FILE = EXAMPLES / "dagster" / "liveintent.py"

@@ -10,6 +10,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from browser_support import faint, overflow
 from integration_support import orders, schema
+from playwright.sync_api import expect
 from sandbox_support import NOW, event, events
 
 from target_liveintent.sandbox import Sandbox
@@ -19,10 +20,6 @@ if TYPE_CHECKING:
     from integration_support import Launcher
     from playwright.sync_api import Locator, Page
     from sandbox_support import Post
-
-pytest.importorskip("playwright.sync_api", reason="Playwright is not installed")
-
-from playwright.sync_api import expect
 
 pytestmark = pytest.mark.browser
 
