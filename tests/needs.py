@@ -36,7 +36,7 @@ def pytest_runtest_setup(item: pytest.Item) -> None:
 
 def not_installed(program: str) -> str:
     """Return the reason why a test skips that needs a program."""
-    return f"{program} is not installed: run scripts/setup --system"
+    return f"{program} is not installed: run sudo scripts/setup --system"
 
 
 def _browser() -> str | None:

@@ -197,7 +197,6 @@ def test_a_job_that_tells(shop: Shop, command: Callable[[], list[str]], code: in
     shop.heard("LiveIntent: the last 2 runs failed: the API denied access")
 
 
-@pytest.mark.slow
 def test_cron_hears_of_silence(shop: Shop) -> None:
     """No run at all is told as well."""
     shop.run(*cron_command())
@@ -230,7 +229,6 @@ def test_a_check_that_cannot_check(shop: Shop) -> None:
         shop.receiver.alerts.clear()
 
 
-@pytest.mark.slow
 def test_github_actions(shop: Shop) -> None:
     """The step fails, and the one after a failure writes the summary and tells."""
     text = block("yaml", "liveintent-health.yml").text
@@ -259,7 +257,6 @@ def test_github_takes_the_workflow(shop: Shop) -> None:
     subprocess.run([*command, *schema, path], check=True, capture_output=True)
 
 
-@pytest.mark.slow
 def test_urls_of_services(shop: Shop) -> None:
     """Apprise understands the URLs of the table."""
     rows = re.findall(

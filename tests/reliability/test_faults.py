@@ -73,7 +73,7 @@ def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool
 
 
 def test_fault_campaign(tmp_path: Path, forks: Forks) -> None:
-    """At any rate of faults, every promise about events, requests, STATE and totals holds."""
+    """If requests fail at random, every promise about events, requests, STATE and totals holds."""
     cases = [(rate, seed) for rate in RATES for seed in range(3 if LONG else 1)]
     in_parallel(functools.partial(campaign, tmp_path, forks), cases, at_once=2)
 

@@ -577,7 +577,7 @@ def kill_and_resume(
     began = time.monotonic()
     settings = {} if kept.ledger else {"ledger": False}
     campaign = Campaign(folder, forks, seed, kept, flush_interval_seconds=1, **settings)
-    possible = (*MOMENTS, beside_another) if kept.ledger else MOMENTS
+    possible = (beside_another, *MOMENTS) if kept.ledger else MOMENTS
     if each:
         moments = list(itertools.product(possible, numbers))
     else:
@@ -587,6 +587,8 @@ def kill_and_resume(
         for moment, number in moments:
             if campaign.beyond() < EVENTS - 1_000:
                 moment(campaign, number)
+            else:
+                assert each, f"the input was over before {moment.__name__}"
         campaign.finish()
     kills, seconds = len(campaign.ended), time.monotonic() - began
     counts = {"events": EVENTS, "kills": kills, "seconds": seconds}
@@ -596,7 +598,7 @@ def kill_and_resume(
 def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
     """Killed at any moment, and resumed from STATE: nothing is lost, and little is repeated."""
     kept = Kept(ledger=tmp_path / "ledger.db")
-    kill_and_resume(tmp_path, forks, 5, (signal.SIGTERM, signal.SIGKILL), kept, each=False)
+    kill_and_resume(tmp_path, forks, 5, (signal.SIGKILL, signal.SIGTERM), kept, each=False)
 
 
 @pytest.mark.slow

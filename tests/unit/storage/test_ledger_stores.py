@@ -5,18 +5,17 @@ from __future__ import annotations
 import os
 import sqlite3
 import stat
+import uuid
+from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
-from typing import TYPE_CHECKING
 
 import pytest
 from fakes import FakeClock
 from ledger_support import LATER, Ledgers, event, events, remember, unsent
 
+from target_liveintent.conversions.model import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import without_secrets
-
-if TYPE_CHECKING:
-    pass
 
 # When it is made
 
@@ -32,6 +31,23 @@ def test_it_is_made_when_the_first_event_is_to_be_sent(ledgers: Ledgers) -> None
     assert unsent(ledger, [event()]) == [event()]
     assert ledgers.path.exists()
     assert ledger.is_kept
+
+
+def test_runs_that_make_it_at_the_same_time(tmp_path: Path) -> None:
+    """None of them takes a file that another one is making for a database of another program."""
+
+    def ask(path: Path) -> list[Conversion]:
+        ledgers = Ledgers(path)
+        try:
+            return unsent(ledgers(run_id=str(uuid.uuid4())), [event()])
+        finally:
+            ledgers.close()
+
+    with ThreadPoolExecutor(8) as threads:
+        for number in range(20):
+            found = list(threads.map(ask, [tmp_path / f"{number}.sqlite"] * 8))
+            assert [event()] in found  # Others may come while that run has a claim.
+            assert all(one in ([event()], []) for one in found)
 
 
 @pytest.mark.usefixtures("no_umask")
