@@ -2,6 +2,7 @@
 
     scripts/breaks           # each break, in about a quarter of an hour
     scripts/breaks ledger    # those whose names contain a word
+    scripts/breaks --check   # whether the pieces of code and the tests exist, as in scripts/lint
 
 Each break replaces a piece of the code in a copy of the project. The tests that are named beside it
 must then fail. The table in docs/reliability.md is made from this one.
@@ -274,8 +275,25 @@ def _failed_tests(copy: Path, tests: list[str]) -> set[str]:
     return set(re.findall(r"^(?:FAILED|ERROR) ([^\s\[]+)", result.stdout, re.MULTILINE))
 
 
+def stale() -> list[str]:
+    """Return what is no longer as the table of breaks has it."""
+    found = []
+    for one in BREAKS:
+        if (ROOT / "target_liveintent" / one.file).read_text(encoding="utf-8").count(one.code) != 1:
+            found.append(f"{one.name}: the piece of {one.file} is not there once")
+        for test in one.tests:
+            file, _, name = test.partition("::")
+            if f"def {name}(" not in (ROOT / "tests" / file).read_text(encoding="utf-8"):
+                found.append(f"{one.name}: there is no test {test}")
+    return found
+
+
 def main(words: list[str]) -> int:
     """Try the breaks, and return 1 if one is not noticed."""
+    if words == ["--check"]:
+        found = stale()
+        print(*found, sep="\n", end="\n" if found else "")
+        return bool(found)
     chosen = [one for one in BREAKS if not words or any(word in one.name for word in words)]
     silent = 0
     with tempfile.TemporaryDirectory() as folder:
