@@ -230,9 +230,10 @@ def test_what_is_counted(
     ("given", "requests", "words"),
     [
         (FAULT, None, ["HTTP 500 (api_url"]),
+        (LIMITED, None, ["HTTP 429 (api_url", "The API is limiting the rate. "]),
         (STARVED, 0, ["ulimit -n", "max_concurrent_req"]),
     ],
-    ids=["fault", "starved"],
+    ids=["fault", "limit", "starved"],
 )
 def test_an_outage_ends_the_run(given: Answer, requests: int | None, words: list[str]) -> None:
     """The run goes on for `max_retry_seconds`, and says so; no event is blamed for the outage."""

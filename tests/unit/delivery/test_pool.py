@@ -20,6 +20,7 @@ from fakes import (
 from unit_support import NOW
 
 from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.model import Batch
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches
 from target_liveintent.errors import DeliveryError
@@ -258,6 +259,22 @@ def test_a_client_that_raises(pool_of: PoolOf) -> None:
     pool = pool_of(fail)
     submit(pool, 3)
     assert [take(pool).failure for _ in range(3)] == [problem] * 3
+
+
+def test_a_machine_that_raises_in_a_thread(
+    pool_of: PoolOf, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A bug that a thread meets ends the run as well."""
+
+    def fail(*_: object) -> None:
+        msg = "a bug"
+        raise ValueError(msg)
+
+    monkeypatch.setattr(DeliveryMachine, "answered", fail)
+    pool = pool_of(lambda _: ACCEPTED)
+    submit(pool, 1)
+    with pytest.raises(ValueError, match="a bug"):
+        take(pool)
 
 
 def test_a_machine_that_raises() -> None:

@@ -128,6 +128,14 @@ def test_too_many_rejected(report: RunCounts, percent: int, said: str | None) ->
     assert (problem and said in problem) if said else problem is None
 
 
+def test_filtered_records_do_not_dilute_what_is_rejected() -> None:
+    """The percentage is that of the records that were to be sent."""
+    report = _report(1_100, 50, invalid_source=50)
+    report.of("orders").filtered = 1_000
+    assert report.too_many_rejected(50, at_end=True) is None
+    assert report.too_many_rejected(49, at_end=True) is not None
+
+
 def test_too_many_rejected_before_the_end() -> None:
     """What comes may still be delivered; from 1,000 records on, the percentage counts."""
     assert _report(10, invalid_source=10).too_many_rejected(50, at_end=False) is None

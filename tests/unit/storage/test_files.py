@@ -34,6 +34,13 @@ def no_space(*_: object) -> int:
     raise OSError(28, "No space left on device")
 
 
+def test_a_device_in_the_place_of_the_file(path: Path) -> None:
+    """A line that nobody can read again counts as not written."""
+    path.symlink_to("/dev/null")
+    with pytest.raises(StorageError, match="not an ordinary file"):
+        append(path, b"1\n")
+
+
 def test_what_is_no_regular_file_keeps_its_mode(path: Path) -> None:
     """The mode of a pipe, or of /dev/null, is not for a run to change."""
     os.mkfifo(path)

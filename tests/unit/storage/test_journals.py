@@ -142,6 +142,24 @@ def test_a_repetition_goes_on_with_the_notes(path: Path, tmp_path: Path) -> None
     assert others(tmp_path) == []
 
 
+def test_a_repetition_knows_which_letters_of_a_later_file_were_settled(path: Path) -> None:
+    """The letters of an interrupted replay come first, and those of a newer file after them."""
+    letters = TakenOver(str(path))
+    write(path, "0", "1", "2")
+    first, second, third = Replayed(), Replayed(), Replayed()
+    next(first.read(letters.take("1")))
+    first.release()
+    write(path, "3", "4")
+    ids = [json.loads(line)["record"]["event_id"] for line in second.read(letters.take("2"))]
+    assert ids == list("01234")
+    second.settle([3])
+    second.release()
+    left_to_send = [json.loads(line)["record"] for line in third.read(letters.take("3"))]
+    assert [record["event_id"] for record in left_to_send] == list("0124")
+    third.close()
+    third.release()
+
+
 def test_a_replay_that_fails_before_it_reads(path: Path, tmp_path: Path) -> None:
     """It puts back what an interrupted one has left, without what that one has settled."""
     write(path, "7", "8", "9")

@@ -254,3 +254,10 @@ def test_the_chance_of_so_few() -> None:
     binomial = sum(math.comb(40, n) for n in range(9)) / 2**40
     assert binomial < chance_of_so_few(8, 20, 40) < 10 * binomial
     assert chance_of_so_few(9, 10, 10) == 0
+
+
+def test_days_without_conversions() -> None:
+    """They have no shares to compare with."""
+    days = usual_days(20, orders())
+    days[-3:] = usual_days(3, orders(0, not_sent={}, values={}))
+    assert found(orders(), days) == {}

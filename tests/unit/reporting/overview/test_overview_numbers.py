@@ -11,7 +11,7 @@ from collections.abc import Callable
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from overview_support import NOW, TODAY, ZONE, overview, random_entries
+from overview_support import NOW, TODAY, ZONE, at, entry, overview, random_entries
 
 if TYPE_CHECKING:
     from target_liveintent.reporting.history.model import RunEntry, StreamFigures
@@ -130,3 +130,16 @@ def test_figures(whole: Overview, number: int) -> None:
     assert [ends(one.usual) for one in found.days] == [
         None if day < first else usual_on(days, day) for day in DAYS
     ]
+
+
+def test_a_reason_of_earlier_days() -> None:
+    """It is shown with the number of the last 24 hours, which is 0."""
+    entries = [entry(at(back)) for back in range(20)]
+    entries[10].run.streams["orders"].not_sent["no_identity"] = 3
+    (found,) = overview(entries).reasons
+    assert (found.reason, found.now, found.thirty_days) == ("no_identity", 0, 3)
+
+
+def test_the_version_of_the_json(whole: Overview) -> None:
+    """Programs that read it recognize its form by this number."""
+    assert whole.version == 1
