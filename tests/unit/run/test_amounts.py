@@ -122,6 +122,7 @@ def test_many_currencies() -> None:
         ("1.500", "1.50"),
         ("1." + "9" * 5_000, "2.00"),
         ("0.000000001", "0.000000001"),
+        ("1." + "0" * 27 + "1", "1." + "0" * 27 + "1"),  # As many digits as are shown.
     ],
 )
 def test_amounts_in_words(amount: str, words: str) -> None:

@@ -35,11 +35,24 @@ OTHER_LOADER = {"streams": {"visits": figures()}}
             {"2026-05-19": ["version: target-liveintent 1 became target-liveintent 2"]},
         ),
         ([entry(at(1), **LONG)], {"2026-05-19": ["`timezone` changed"]}),
+        (
+            [entry(at(1), **LONG | {"names": SETTINGS["abc"] | {"timezone": "x" * 40}})],
+            {"2026-05-19": [f"`timezone`: America/New_York became {'x' * 40}"]},
+        ),
         ([entry(at(2), "dry_run", **NEW)], {}),
         ([entry(at(2), ending="failed", **NEW, streams={})], {}),
         ([entry(at(back, 13), **NEW, **OTHER_LOADER) for back in (4, 3)], {}),
     ],
-    ids=["settings", "back", "version", "long", "dry run", "failed at once", "another loader"],
+    ids=[
+        "settings",
+        "back",
+        "version",
+        "long",
+        "as long as is shown",
+        "dry run",
+        "failed at once",
+        "another loader",
+    ],
 )
 def test_changes(runs: list[Any], expected: dict[str, list[str]]) -> None:
     """Each is there on its day, the newest first; of maps, the history has only a digest."""

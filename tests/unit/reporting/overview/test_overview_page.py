@@ -32,6 +32,17 @@ def test_hostile_names() -> None:
     assert reader.text.count("<script>alert(1)</script>") >= 6
 
 
+def test_changes_before_the_first_shown_day() -> None:
+    """The legend of the charts names the changes that the charts show, and no others."""
+    versions = ((91, 91, 1), (90, 4, 2), (3, 0, 3))
+    runs = [
+        one
+        for days, first, number in versions
+        for one in daily(days, first, version=f"target-liveintent {number}")
+    ]
+    assert "settings or version changed: 17 May" in PageReader(page(overview(runs), None)).text
+
+
 def test_many_streams_reasons_and_currencies() -> None:
     """A page stays small."""
     value = figures().values["EUR"]
