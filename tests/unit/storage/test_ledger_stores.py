@@ -12,6 +12,7 @@ from pathlib import Path
 import pytest
 from fakes import FakeClock
 from ledger_support import LATER, Ledgers, event, events, remember, unsent
+from unit_support import open_files
 
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.errors import ConfigurationError, StorageError
@@ -170,13 +171,13 @@ def test_a_file_that_is_no_ledger(ledgers: Ledgers, content: bytes | list[str], 
         ledgers.path.write_bytes(content)
     else:
         ledgers.query(*content)
-    before, open_files = ledgers.path.read_bytes(), set(Path("/dev/fd").iterdir())
+    before, opened = ledgers.path.read_bytes(), open_files()
     for warn in (None, print):
         with pytest.raises(ConfigurationError) as raised:
             ledgers(warn=warn)
         start = f"ledger_path '{ledgers.path}' cannot be used: {words}"
         assert str(raised.value).startswith(start)
-        assert set(Path("/dev/fd").iterdir()) == open_files
+        assert not open_files() - opened
     assert ledgers.path.read_bytes() == before
 
 
