@@ -28,11 +28,14 @@ def cluster(tmp_path_factory: pytest.TempPathFactory) -> Iterator[Cluster]:
     cluster.close()
 
 
-@pytest.fixture(scope="session", params=["local", pytest.param("cluster", marks=pytest.mark.slow)])
+@pytest.fixture(scope="module", params=["local", pytest.param("cluster", marks=pytest.mark.slow)])
 def anywhere(
     request: pytest.FixtureRequest, tmp_path_factory: pytest.TempPathFactory
 ) -> Iterator[Spark]:
-    """Start an application on this machine, and another one on the cluster."""
+    """Start an application on this machine, and another one on the cluster.
+
+    It ends with the module, as other tests need all cores of the cluster.
+    """
     if request.param == "local":
         yield request.getfixturevalue("spark")
         return
