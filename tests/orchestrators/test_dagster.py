@@ -82,7 +82,7 @@ def test_the_failure_has_the_code(dagster: Dagster) -> None:
         "print('SHOWN', data.metadata['exit_code'].value, data.description)\n"
     )
     assert done.code == 0, done.said
-    assert "SHOWN 3 meltano invoke target-liveintent --health --max-age 3: no run" in done.said
+    assert "SHOWN 3 meltano invoke target-liveintent --health --max-age 3: there is no run" in done.said
 
 
 def test_the_schedule(dagster: Dagster) -> None:
