@@ -10,6 +10,7 @@ import re
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any, NamedTuple
 
+import msgspec
 import pytest
 from overview_support import at, daily, entry, figures, overview
 from report_support import check_page, everything, readable
@@ -209,6 +210,17 @@ def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
     not_sent = re.findall("(?<=What could not be sent, by reason</h2>\n)<p>.*", text)
     said = ["--health", health_line(found), "--report", *lines, "the page", top, *not_sent]
     assert "\n".join(said) == snapshot
+
+
+def test_how_many_causes_are_named() -> None:
+    """Three, and how many more there are; a pixel only if the setting names one."""
+    entries, _, max_age = SITUATIONS["everything is wrong"]
+    found = overview(entries, max_age=max_age)
+    three = msgspec.structs.replace(found, causes=found.causes[:3], pixel_id=None)
+    four = msgspec.structs.replace(found, causes=found.causes[:4])
+    assert " more" not in health_line(three)
+    assert health_line(four).endswith("; and 1 more")
+    assert "pixel" not in as_lines(three)[0]
 
 
 FOUR = {"no_identity": 5, "invalid_source": 4, "event_too_old": 3, "missing_key": 2}
