@@ -182,11 +182,9 @@ class Bench:
             "api_url": url,
             "customer_id": _CUSTOMER,
             "auth_token": "benchmark-token",
-            "dead_letter_path": str(self._folder / "dead-letters.singer"),
-            "ledger": not settings.keys().isdisjoint(
-                ("ledger_path", "ledger_url")
-            ),  # The other programs have no ledger, and the orders repeat.
         }
+        if "store" not in settings:  # A new one for each run, because the orders repeat.
+            content["store"] = str(self._folder / f"store-{time.time_ns()}.sqlite")
         path.write_bytes(msgspec.json.encode(content))
         target = Path(sysconfig.get_path("scripts")) / "target-liveintent"
         return [str(target), "--config", str(path)]

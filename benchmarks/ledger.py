@@ -1,9 +1,9 @@
-"""Measures what the ledger costs an event, by the number of keys in its file.
+"""Measures what an event costs, by the number of keys in the ledger of the store.
 
     python -m benchmarks.ledger [--keys 50000000] [--folder FOLDER] [--url postgresql://…]
 
 The file with many keys takes 1.4 GB in the folder, and about a minute to write. With a URL, a
-ledger in that database is measured as well; it stays there. Writes
+store in that database is measured as well; it stays there. Writes
 `benchmarks/ledger.json`, from which docs/performance.md is generated.
 """
 
@@ -24,9 +24,11 @@ import msgspec
 from benchmarks import PIXEL_ID, results
 from benchmarks.bench import Bench, Candidate, Stream, show_progress
 from benchmarks.processes import FailedRunError
-from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.storage.ledger_file import LedgerFile
-from target_liveintent.storage.ledger_store import HASH_BYTES, TIME_BYTES
+from target_liveintent.config import settings_of
+from target_liveintent.run_id import new_run_id
+from target_liveintent.settings import Settings
+from target_liveintent.store import RunNames, open_for_writing, open_store
+from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -50,9 +52,8 @@ class Measured(msgspec.Struct):
         keys: The keys in the large file.
         size: The bytes of that file for each key.
         opening: Milliseconds that it takes to open that file.
-        cpu: By the order of the events (`by_time`, `in_any_order`) and by the ledger (`off`,
-            `empty`, `large`, and `database` if that was measured): CPU time an event, in
-            microseconds.
+        cpu: By the order of the events (`by_time`, `in_any_order`) and by the store (`empty`,
+            `large`, and `database` if that was measured): CPU time an event, in microseconds.
     """
 
     machine: results.Machine
@@ -76,14 +77,10 @@ def table() -> str:
     lines = [
         where,
         "",
-        (
-            "| ledger | rows in time order | the ledger adds"
-            " | rows in random order | the ledger adds |"
-        ),
-        "| --- | --- | --- | --- | --- |",
+        "| store | rows in time order | rows in random order |",
+        "| --- | --- | --- |",
     ]
     names = {
-        "off": "`ledger: false`",
         "empty": "a new file",
         "large": f"a file with {measured.keys:,} keys",
         "database": "PostgreSQL",
@@ -91,10 +88,7 @@ def table() -> str:
     for kind, name in names.items():
         if any(kind not in found for found in measured.cpu.values()):
             continue
-        cells = [name]
-        for found in measured.cpu.values():
-            more = f"{found[kind] - found['off']:.1f} µs" if kind != "off" else ""
-            cells += [f"{found[kind]:.1f} µs", more]
+        cells = [name, *(f"{found[kind]:.1f} µs" for found in measured.cpu.values())]
         lines.append(f"| {' | '.join(cells)} |")
     opening = (
         f"The large file needs {measured.size:.0f} bytes for each key. A run opens it in"
@@ -115,7 +109,7 @@ def measure(folder: Path, keys: int, url: str | None = None) -> Measured:
         FailedRunError: If a run fails, or does not send each event once.
     """
     large = folder / "large.sqlite"
-    show_progress(f"a ledger with {keys:,} keys")
+    show_progress(f"a store with {keys:,} keys")
     fill(large, keys)
     size, opening = large.stat().st_size / keys, opening_ms(large)
     bench = Bench(folder)
@@ -125,16 +119,14 @@ def measure(folder: Path, keys: int, url: str | None = None) -> Measured:
         found: dict[str, list[float]] = {}
         for _ in range(_RUNS):
             turn += 1
-            # Another pixel's events are other events, which the ledger does not know yet.
+            # Another pixel's events are other events, which the store does not know yet.
             pixel: dict[str, Any] = {"pixel_id": PIXEL_ID + turn}
-            empty = {"ledger_path": str(folder / f"empty-{turn}.sqlite")}
             candidates = {
-                "off": Candidate("target", stream, pixel),
-                "empty": Candidate("target", stream, pixel | empty),
-                "large": Candidate("target", stream, pixel | {"ledger_path": str(large)}),
+                "empty": Candidate("target", stream, pixel),
+                "large": Candidate("target", stream, pixel | {"store": str(large)}),
             }
             if url is not None:
-                candidates["database"] = Candidate("target", stream, pixel | {"ledger_url": url})
+                candidates["database"] = Candidate("target", stream, pixel | {"store": url})
             for kind, one in bench.compare(0, 1, **candidates).items():
                 found.setdefault(kind, []).append(one.cpu)
         cpu[name] = {kind: statistics.median(values) for kind, values in found.items()}
@@ -142,12 +134,12 @@ def measure(folder: Path, keys: int, url: str | None = None) -> Measured:
 
 
 def fill(path: Path, count: int) -> None:
-    """Write a ledger with so many keys, the newest of which expire in a week."""
-    LedgerFile(str(path), "benchmark", SYSTEM_CLOCK, time.sleep).close()
+    """Write a store with so many keys, the newest of which expire in a week."""
+    open_for_writing(_settings(path)).close()
     db = sqlite3.connect(path)
     db.execute("PRAGMA journal_mode = OFF")
     db.execute("PRAGMA synchronous = OFF")
-    db.executemany("INSERT INTO accepted VALUES (?)", _keys(count))
+    db.executemany("INSERT INTO event VALUES (?, 0)", _keys(count))
     db.commit()
     db.close()
 
@@ -159,24 +151,24 @@ def _keys(count: int) -> Iterator[tuple[bytes]]:
         yield (seconds.to_bytes(TIME_BYTES, "big") + os.urandom(HASH_BYTES),)
 
 
+def _settings(path: Path) -> Settings:
+    account = {"customer_id": "a-1b2c", "auth_token": "benchmark-token"}
+    return settings_of(account | {"store": str(path)})
+
+
 def opening_ms(path: Path) -> float:
-    """Return how many milliseconds it takes to open a ledger and to ask about an event."""
+    """Return how many milliseconds it takes to open a store and to ask about an event."""
     from target_liveintent.conversions import Conversion  # noqa: PLC0415 (not for the table)
-    from target_liveintent.storage import (  # noqa: PLC0415
-        Ledger,
-        LedgerAccount,
-        LedgerInFile,
-    )
 
     event = Conversion("orders", "1", PIXEL_ID, int(time.time()) + 86_400, b"", {})
     seconds = []
     for _ in range(_RUNS):
         start = time.perf_counter()
-        account = LedgerAccount("a-1b2c", "127.0.0.1")
-        ledger = Ledger(LedgerInFile(str(path), account, "", run_id="benchmark"), account)
-        ledger.claim({0: [event]})
+        store = open_store(_settings(path), RunNames(new_run_id(), PIXEL_ID))
+        store.claim({0: [event]})
         seconds.append(time.perf_counter() - start)
-        ledger.close()
+        store.release()
+        store.close()
     return statistics.median(seconds) * 1_000
 
 

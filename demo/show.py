@@ -8,7 +8,9 @@ filter of the stream map.
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import sys
 import urllib.request
 from collections import Counter
@@ -19,7 +21,7 @@ Row = dict[str, Any]
 
 ORDERS = Path("demo/data/orders.jsonl")
 LOG = Path("demo/output/run.log")
-DEAD_LETTERS = Path("demo/output/dead-letters.singer")
+STORE = Path("demo/output/liveintent.sqlite")
 
 
 def fetch(url: str) -> Any:
@@ -31,6 +33,13 @@ def read_lines(path: Path) -> list[Any]:
     if not path.exists():
         return []
     return [json.loads(line) for line in path.read_text(encoding="utf-8").splitlines()]
+
+
+def dead_letters(store: Path) -> Counter[str]:
+    """Return how many dead letters there are of each reason."""
+    with contextlib.closing(sqlite3.connect(store)) as database:
+        rows = database.execute("SELECT reason, count(*) FROM dead_letter GROUP BY reason")
+        return Counter(dict(rows))
 
 
 def format_counts(counts: Counter[str] | dict[str, int]) -> str:
@@ -54,7 +63,7 @@ def main(url: str) -> int:
     """Show the results and return the exit code."""
     orders = {order["id"]: order for order in read_lines(ORDERS)}
     wanted = [o for o in orders.values() if o["status"] == "paid" and not o["is_test"]]
-    letters = [line["record"] for line in read_lines(DEAD_LETTERS) if line["type"] == "RECORD"]
+    reasons = dead_letters(STORE)
     stats = fetch(f"{url}/stats")
     events = fetch(f"{url}/events?limit={len(orders)}")["events"]
 
@@ -73,16 +82,16 @@ def main(url: str) -> int:
         f"requests: {format_counts(statuses)}",
     )
     show(
-        f"What could not be sent: {len(letters)} dead letters, in {DEAD_LETTERS}",
-        *(f"{n:3} {reason}" for reason, n in Counter(r["reason"] for r in letters).most_common()),
-        "docs/how-to/replay.md says what to do about them",
+        f"What could not be sent: {reasons.total()} dead letters, in {STORE}",
+        *(f"{n:3} {reason}" for reason, n in reasons.most_common()),
+        "docs/store.md says what to do about them",
     )
     show(
         f"What the stream map left out: {len(orders) - len(wanted)} unpaid orders and test orders",
         "the map is in meltano.yml; docs/reference/columns.md lists the columns that it can fill",
     )
     print()
-    if not events or stats["accepted"] + len(letters) != len(wanted):
+    if not events or stats["accepted"] + reasons.total() != len(wanted):
         print(f"The counts do not add up to {len(orders)} orders: this is a bug.", file=sys.stderr)
         return 1
     return 0

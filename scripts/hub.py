@@ -60,7 +60,7 @@ For each stream, it says which events its records become, and what is rejected a
 
 ### Records that could not be sent
 
-They are in the dead-letter file, `liveintent-dead-letters.singer` by default, each with its reason.
+They are dead letters in the store, `liveintent.sqlite` by default, each with its reason.
 
 ```sh
 meltano invoke target-liveintent:dead-letters
@@ -68,9 +68,8 @@ meltano invoke target-liveintent:replay --dry-run
 meltano invoke target-liveintent:replay
 ```
 
-The first command shows what is in it and what to do; the last one sends what can be sent by now,
-and leaves the others.
-More is in the documentation: {REPOSITORY}#readme
+The first command shows them and what to do; the last one sends what can be sent by now, and leaves
+the others. More is in the documentation: {REPOSITORY}#readme
 """
 _NEXT_STEPS = (
     "Say which of the tap's streams are conversions: a preset (`presets: {orders: shopify}`) or a"
@@ -83,16 +82,32 @@ _NEXT_STEPS = (
 # Meltano passes no configuration to a command, but the settings are in its environment.
 _COMMANDS = {
     "dead-letters": {
-        "args": "--config=ENV --dead-letters",
+        "args": "--config=ENV dead-letters",
         "description": "Show what could not be sent, why, and what to do. Sends nothing.",
     },
+    "delivered": {
+        "args": "--config=ENV delivered",
+        "description": "Print the delivered events as CSV (with keep_delivered).",
+    },
     "explain": {
-        "args": "--config=ENV --explain",
+        "args": "--config=ENV explain",
         "description": "Say what the records on standard input would become. Sends nothing.",
     },
+    "health": {
+        "args": "--config=ENV health",
+        "description": "Say whether everything is normal; the exit code is 3 if not.",
+    },
+    "preset": {
+        "args": "preset",
+        "description": "Print the stream_maps of a preset.",
+    },
     "replay": {
-        "args": "--config=ENV --replay",
+        "args": "--config=ENV replay",
         "description": "Send the dead letters that can be sent by now, and leave the others.",
+    },
+    "report": {
+        "args": "--config=ENV report",
+        "description": "Write the report page from the history of runs.",
     },
 }
 

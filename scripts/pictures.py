@@ -46,13 +46,12 @@ def run(folder: Path, url: str) -> None:
         "pixel_id": 12345,
         "api_url": url,
         "batch_size_rows": 50,
-        "dead_letter_path": str(folder / "dead-letters.singer"),
         "report_path": str(folder / "report.html"),
     }
     (folder / "settings.json").write_text(json.dumps(settings), encoding="utf-8")
     subprocess.run(
         [PROGRAMS / "target-liveintent", "--config", folder / "settings.json"],
-        cwd=folder,  # The ledger of another run would know these orders.
+        cwd=folder,  # The store of another run would know these orders.
         input=orders(folder),
         text=True,
         capture_output=True,

@@ -11,6 +11,7 @@ from typing import TYPE_CHECKING, Any
 import click
 
 from target_liveintent import config, errors
+from target_liveintent.cli import main
 from target_liveintent.config import SCHEMA
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.mapping import presets as preset_maps
@@ -21,23 +22,19 @@ from target_liveintent.reporting.metrics import METRICS
 from target_liveintent.sandbox import Sandbox
 from target_liveintent.sandbox.cli import OPTIONS as SANDBOX_OPTIONS
 from target_liveintent.spark.options import OWN, REFUSED
-from target_liveintent.storage import delivered_rows
+from target_liveintent.store import delivered as delivered_rows
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
-    from collections.abc import Mapping, Sequence
+    from collections.abc import Callable, Mapping, Sequence
 
 _ROOT = Path(__file__).parents[1]
 _NAME = "target-liveintent"
 
 EXTRAS = {
-    "azure": "Files and folders in Azure's storage, such as `az://container/folder`.",
-    "gcs": "Files and folders in Google Cloud Storage, such as `gs://bucket/folder`.",
     "parquet": "BATCH files in Parquet, which the tap writes and the target reads.",
-    "postgres": "A ledger that many machines share: `ledger_url`.",
-    "report": "Run reports: `report_path`, `--report`.",
-    "s3": "Files and folders, such as `s3://bucket/folder`, in S3 or in a store with the API of"
-    " S3.",
+    "postgres": "A [store](store.md) in a PostgreSQL database, which many machines can share.",
+    "report": "Run reports: `report_path`, and the command `report`.",
     "sandbox": "The program `liveintent-sandbox`, a local copy of the Conversions API for trials.",
     "spark": "[Spark's data source](spark.md).",
 }
@@ -106,12 +103,12 @@ def functions() -> str:
 
 
 def delivered() -> str:
-    """Return a table of the columns in the delivered file, as a CSV."""
+    """Return a table of the columns of the delivered events as CSV."""
     return _table(("column", ""), _meanings(delivered_rows.CSV_COLUMNS))
 
 
 def delivered_stream() -> str:
-    """Return a table of the columns in the delivered file, as a Singer stream."""
+    """Return a table of the columns of the delivered events as a Singer stream."""
     meanings = {name: meaning for name, (_, meaning) in delivered_rows.SINGER_COLUMNS.items()}
     return _table(("column", ""), _meanings(meanings))
 
@@ -139,14 +136,32 @@ def reasons() -> str:
 
 
 def options() -> str:
-    """Return a table of the options of the target's command line."""
-    rows = []
-    for parameter in TargetLiveIntent.get_singer_command().params:
-        if isinstance(parameter, click.Option):
-            names = ", ".join((*parameter.opts, *parameter.secondary_opts))
-            value = f" {parameter.metavar}" if parameter.metavar else ""
-            rows.append((f"`{names}{value}`", parameter.help or ""))
-    return _table(("option", ""), [*rows, ("`--help`", "Show these options and exit.")])
+    """Return a table of the options of a run."""
+    return _table(("option", ""), _options(main))
+
+
+def commands() -> str:
+    """Return a section for each command: what it does, and a table of its own options."""
+    sections = []
+    for name, command in sorted(main.commands.items()):
+        text = inspect.cleandoc(command.help or "")
+        usage = " ".join(command.collect_usage_pieces(click.Context(command)))
+        sections += [f"### {name}", text, f"`target-liveintent {name} {usage}`"]
+        if rows := _options(command, {"--config", "--help"}.isdisjoint):
+            sections.append(_table(("option", ""), rows))
+    return "\n\n".join(sections)
+
+
+def _options(
+    command: click.Command, is_shown: Callable[[list[str]], bool] = bool
+) -> list[tuple[str, ...]]:
+    rows: list[tuple[str, ...]] = []
+    for parameter in command.get_params(click.Context(command)):
+        if isinstance(parameter, click.Option) and is_shown(parameter.opts):
+            values = "\\|".join(getattr(parameter.type, "choices", ()))
+            name = " ".join([parameter.opts[0], parameter.metavar or values]).rstrip()
+            rows.append((f"`{name}`", parameter.help or ""))
+    return rows
 
 
 def sandbox_options() -> str:

@@ -1,5 +1,5 @@
 """Runs the command `target-liveintent` as `python -m target_liveintent`."""
 
-from target_liveintent.target import TargetLiveIntent
+from target_liveintent.cli import main
 
-TargetLiveIntent.cli()
+main()

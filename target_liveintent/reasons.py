@@ -30,7 +30,7 @@ class Reason(NamedTuple):
 
     @property
     def is_kept(self) -> bool:
-        """Whether a dead letter that a replay does not send for this reason stays in the file."""
+        """Whether a dead letter that a replay does not send for this reason stays in the store."""
         return self.letter and not self.replayed
 
     def advice(self, *, replay: bool) -> str:
@@ -102,8 +102,8 @@ REASONS: dict[str, Reason] = {
     "mapping_failed": Reason(
         "An expression of the stream map failed for this record. Change the expression so that it"
         " accepts missing values. For example, write `get('total')`. Then load the rows again with"
-        " `meltano run --full-refresh …`. If this command fails, repeat it until it succeeds. With"
-        " the ledger, nothing is sent twice. A replay cannot send the dead letter, because it"
+        " `meltano run --full-refresh …`. If this command fails, repeat it until it succeeds."
+        " Nothing is sent twice. A replay cannot send the dead letter, because it"
         " contains only the key properties.",
         replayed=False,
         of_letter="The dead letter contains only the key properties, so a replay cannot send it."
@@ -127,19 +127,19 @@ REASONS: dict[str, Reason] = {
     "api_error": Reason(
         "The API failed repeatedly on this event (HTTP 429, 500, 503 or another 5xx, or no answer),"
         " but accepted other events. LiveIntent may have counted the event, so a replay sends it"
-        " only if you set `replay_unconfirmed`.",
+        " only with the option `--unconfirmed`.",
         replayed=False,
     ),
     "unconfirmed": Reason(
         "The API answered that it processed only a part of the batch, but did not say which part."
-        " LiveIntent may have counted the event, so a replay sends it only if you set"
-        " `replay_unconfirmed`.",
+        " LiveIntent may have counted the event, so a replay sends it only with the option"
+        " `--unconfirmed`.",
         replayed=False,
     ),
     "other_account": Reason(
         "The dead letter belongs to another account (customer ID and API host) or to another pixel,"
-        " so this replay keeps it in the file. Replay it with the settings of its account, or set"
-        " `replay_other_accounts` to send it with the current settings.",
+        " so this replay leaves it in the store. Replay it with the settings of its account, or use"
+        " the option `--other-accounts` to send it with the current settings.",
         is_bad=False,
         replayed=False,
     ),
@@ -162,12 +162,12 @@ REASONS: dict[str, Reason] = {
     ),
     "over_limit": _dropped(
         "The run did not send the event, because it reached the setting `limit`. The next run"
-        " without `limit` sends the event. If a dead letter has this reason, a replay keeps"
-        " it in the file."
+        " without `limit` sends the event."
     ),
     "already_sent": _dropped(
-        "The ledger (`ledger_path`, `ledger_url`) shows that this run or an earlier run delivered"
-        " the event. A changed record with the same event ID is not sent again either."
+        "The store shows that this run or an earlier run delivered the event. A changed record with"
+        " the same event ID is not sent again either. To send such events once more, use the option"
+        " `--send-again`."
     ),
 }
 
@@ -177,7 +177,7 @@ AFTER_BUILDING = frozenset(
 )
 """The reasons of records of which all columns were read: nothing else was wrong with them."""
 MAY_HAVE_COUNTED = frozenset({"unconfirmed", "api_error"})
-"""The reasons of events that LiveIntent may have counted, which `replay_unconfirmed` sends."""
+"""The reasons of events that LiveIntent may have counted, which `--unconfirmed` sends."""
 NEVER_TAKEN = frozenset(name for name, reason in REASONS.items() if reason.is_bad).difference(
     MAY_HAVE_COUNTED
 )

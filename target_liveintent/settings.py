@@ -10,6 +10,7 @@ import dataclasses
 import datetime as dt
 import functools
 import ipaddress
+import os
 import zoneinfo
 from collections.abc import Mapping
 from typing import Any, NamedTuple
@@ -154,50 +155,21 @@ class Settings:
         minimum=0,
         maximum=100,
     )
-    dead_letter_path: str = setting(
-        "The file for records that could not be sent. A replay can send them later. A URL, such as"
-        " `s3://bucket/dead-letters`, names a folder of such files.",
-        default="liveintent-dead-letters.singer",
-        minLength=1,
-    )
-    replay_unconfirmed: bool = setting(
-        "In a replay, also send the dead letters that LiveIntent may have counted: those with the"
-        " reasons `unconfirmed` and `api_error`.",
-        default=False,
-    )
-    replay_other_accounts: bool = setting(
-        "In a replay, also send the dead letters that were written for another account (customer"
-        " ID and API host) or pixel. The replay sends these dead letters to the account and pixel"
-        " of the current settings.",
-        default=False,
-    )
-    ledger: bool = setting(
-        "Whether the target remembers confirmed events, so that it does not send them again."
-        " Without the ledger, the target sends an event again if the tap repeats its record, or if"
-        " a canary (a run with `limit`) has already sent the event.",
-        default=True,
-    )
-    ledger_path: str = setting(
-        "The SQLite file that remembers delivered events. An event stays in the file at least until"
-        " the event is too old for the API. A run creates the file when it sends its first event."
-        " Events that were in flight when a run was killed may be sent again.",
-        default="liveintent-ledger.sqlite",
-        minLength=1,
-    )
-    ledger_url: str | None = setting(
-        "A PostgreSQL database that remembers delivered events, in place of `ledger_path`:"
-        " `postgresql://user@host/database`. Runs on several machines can share it. Needs"
-        " `pip install 'target-liveintent[postgres]'`.",
+    store: str = setting(
+        "Where the target remembers delivered events, keeps the records that it cannot send, and"
+        " keeps the history of its runs: the path of an SQLite file, or a PostgreSQL database"
+        " (`postgresql://user@host/database`), which runs on several machines can share. A run"
+        " creates the file, or the tables. The password can also come from `PGPASSWORD` or"
+        " `~/.pgpass`. PostgreSQL needs `pip install 'target-liveintent[postgres]'`.",
+        default="liveintent.sqlite",
         minLength=1,
         secret=True,
         writeOnly=True,
     )
-    ledger_password: str | None = setting(
-        "The password for the database of `ledger_url`. If it is not set, the run takes the"
-        " password from `PGPASSWORD` or `~/.pgpass`.",
-        minLength=1,
-        secret=True,
-        writeOnly=True,
+    keep_delivered: bool = setting(
+        "Keep a row in the store for each delivered event, so that you can compare these events"
+        " with the counts of LiveIntent. The command `delivered` prints them.",
+        default=False,
     )
     suppression_path: str | None = setting(
         "The path or URL of a file that lists people. The events of these people are never sent."
@@ -205,32 +177,18 @@ class Settings:
         minLength=1,
     )
     report_path: str | None = setting(
-        "The path or URL of the run's report: one page, such as `liveintent-report.html`. The run"
+        "The path of the run's report: one page, such as `liveintent-report.html`. The run"
         " also writes the same content as JSON, into the same folder. Needs"
         " `pip install 'target-liveintent[report]'`.",
         pattern=r"^.+\.html$",  # So that `report_json` is another file.
-    )
-    delivered_path: str | None = setting(
-        "A CSV file. The run appends a row for each delivered event, so that you can compare these"
-        " events with the counts of LiveIntent. If the name ends in `.singer`, the file is a Singer"
-        " stream for your database. A URL names a folder. The run writes the rows into new files in"
-        " this folder.",
-        minLength=1,
     )
     metrics_path: str | None = setting(
         "A file of metrics for Prometheus's textfile collector, such as `liveintent.prom`. The run"
         " writes it every `flush_interval_seconds`, and at its end.",
         minLength=1,
     )
-    history_path: str | None = setting(
-        "The path of a folder, or its URL, such as `s3://bucket/history`. Each run writes a small"
-        " JSON file into it, and creates the folder if it does not exist. From the fifteenth day"
-        " of the history on, a run also logs what is unusual.",
-        minLength=1,
-    )
     history_days: int = setting(
-        "How many days the history is kept. To find what is unusual, a run reads the files of"
-        " today and of at most 91 earlier days.",
+        "How many days the store keeps runs, dead letters and delivered events.",
         default=400,
         minimum=1,
     )
@@ -241,13 +199,12 @@ class Settings:
     )
     dry_run: bool = setting(
         "Do everything except sending events, and log the first events. A dry run writes no STATE"
-        " and no dead letters.",
+        " and changes nothing in the store.",
         default=False,
     )
     limit: int | None = setting(
         "Send only this number of events, then stop. The run writes no STATE, so the next run"
-        " reads all records again. With the ledger, the next run does not send these events again."
-        " Without the ledger, it sends them again.",
+        " reads all records again, and does not send these events again.",
         minimum=1,
     )
     presets: Mapping[str, str] = setting(
@@ -274,9 +231,9 @@ class Settings:
         return endpoint(self.api_url, self.customer_id)
 
     @property
-    def has_default_ledger(self) -> bool:
-        """Whether no other file than the default one was asked for as the ledger."""
-        return self.ledger_path == Settings.ledger_path
+    def has_database_server(self) -> bool:
+        """Whether the store is a PostgreSQL database, and no file."""
+        return is_url(self.store)
 
     @functools.cached_property
     def api_host(self) -> str:
@@ -310,6 +267,11 @@ def endpoint(api_url: str, customer_id: str) -> str:
 def report_json(report_path: str) -> str:
     """Return the path of the JSON file that is written beside the page of the run report."""
     return report_path.removesuffix(".html") + ".json"
+
+
+def in_project(path: str) -> str:
+    """Return where a path of the settings leads: in a Meltano project, it starts at its root."""
+    return os.path.join(os.environ.get("MELTANO_PROJECT_ROOT", ""), path)  # noqa: PTH118
 
 
 def is_url(path: str) -> bool:

@@ -5,20 +5,17 @@ from __future__ import annotations
 import copy
 from typing import Any
 
-import msgspec
 from singer_sdk import metrics
 from singer_sdk.exceptions import MissingKeyPropertiesError
 from singer_sdk.sinks import Sink
 from singer_sdk.target_base import Target
 
 from target_liveintent.conversions import EventBuilder, Rejection, watch_zone
-from target_liveintent.errors import InputError
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
 from target_liveintent.privacy import Suppressions
-from target_liveintent.reasons import REASONS
 from target_liveintent.run import Run
 from target_liveintent.settings import Settings
-from target_liveintent.singer import RecordValidator, ReplayConverter
+from target_liveintent.singer import RecordValidator
 
 
 class RunSink(Sink):
@@ -87,16 +84,13 @@ class LiveIntentSink(RunSink):
         defaults = watch_zone(settings.events, self._counts.note_zone_use)
         builder = EventBuilder(stream.name, plan.properties, stream.keys, defaults, suppressions)
         self._counts.mapped |= builder.identifying
-        self._converter = self._make_converter(plan, builder)
+        self._converter = RecordConverter(plan, builder, self._counts.left_out)
         # Without keys, a derived event ID is made of the whole mapped record.
         needs_all = self._schema_check is not None or (not stream.keys and plan.passes_others)
         if plan.reads is None or needs_all:
             self.columns = None
         else:
             self.columns = plan.reads.union(stream.keys, plan.deletion_columns)
-
-    def _make_converter(self, plan: StreamPlan, builder: EventBuilder) -> RecordConverter:
-        return RecordConverter(plan, builder, self._counts.left_out)
 
     def process_record(self, record: dict[str, Any], *_: Any) -> None:
         """Convert a record, and pass the result to the run.
@@ -130,45 +124,3 @@ class LiveIntentSink(RunSink):
                 self._plan.stream,
                 rejection.detail,
             )
-
-
-class DeadLetterSink(LiveIntentSink):
-    """Resends the dead letters of a replay, or those that are piped back, without stream maps."""
-
-    def __init__(self, *args: Any) -> None:
-        super().__init__(*args)
-        self.columns = None  # A dead letter has more columns than a mapped record.
-
-    def _make_converter(self, plan: StreamPlan, builder: EventBuilder) -> RecordConverter:
-        return ReplayConverter(plan, builder, self._counts.left_out, self._settings)
-
-    def process_record(self, record: dict[str, Any], *_: Any) -> None:
-        """Convert a dead letter, or carry it over if it must not be sent again.
-
-        Raises:
-            InputError: If this very run has written it.
-        """
-        if record.get("run_id") == self._run.run_id:
-            msg = (
-                "the input contains a dead letter that this run has just written, which means"
-                " that the run is reading its own dead_letter_path: use target-liveintent"
-                " --replay instead"
-            )
-            raise InputError(msg)
-        self._counts.read += 1
-        result = self._converter.convert(record)
-        if isinstance(result, Rejection):
-            if REASONS[result.reason].is_kept:
-                self._run.carry_over(self._plan.stream, record, result.reason)
-                return
-            self._check_rejection(result)
-        elif self._run.limit_reached:  # Whoever deletes the file that was piped in keeps the rest.
-            self._run.carry_over(self._plan.stream, record, "over_limit")
-            return
-        # If it is refused again, its new dead letter names the stream that it came from.
-        replayed = self._run.replayed
-        letter = None if replayed is None else replayed.current
-        result = result and msgspec.structs.replace(
-            result, stream=str(record.get("stream")), letter=letter
-        )
-        self._run.take(self._plan.stream, result)

@@ -2,70 +2,85 @@
 
 The path of a record: `MessageReader` → `TargetLiveIntent._process_record_message` →
 `LiveIntentSink.process_record` → `RecordConverter.convert` (stream map, then event builder) →
-`Run`, which collects batches and keeps the counts → delivery. The command line is in
-`singer/cli.py`.
+`Run`, which collects batches and keeps the counts → delivery. The command line is in `cli.py`.
 """
 
 from __future__ import annotations
 
 import contextlib
-import functools
+import dataclasses
 import gc
+import itertools
 import sys
+from collections.abc import Callable, Iterator
 from types import FrameType
 from typing import IO, Any, ClassVar
 
-import click
 from singer_sdk.helpers._classproperty import classproperty
 from singer_sdk.helpers.capabilities import PluginCapabilities, TargetCapabilities
-from singer_sdk.plugin_base import _ConfigInput
 from singer_sdk.target_base import Target
 
 from target_liveintent import config
-from target_liveintent.conversions import DEAD_LETTERS
-from target_liveintent.delivery import Suspicion
-from target_liveintent.errors import ConfigurationError
-from target_liveintent.mapping import Stream, StreamPlan, preset_text
-from target_liveintent.privacy import hide_token, protect_logging
-from target_liveintent.reporting import DONE, FAILED, STOPPED, Ending, RunReporter
-from target_liveintent.run import Closed, Run, parts_of
+from target_liveintent.clock import SYSTEM_CLOCK
+from target_liveintent.conversions import DEAD_LETTERS, LetterKey
+from target_liveintent.delivery import Client, DryRun, Suspicion, delivery_of
+from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.mapping import Stream, StreamPlan
+from target_liveintent.printing import print_lines
+from target_liveintent.privacy import Suppressions, hide_token
+from target_liveintent.reporting import (
+    CANARY,
+    DONE,
+    FAILED,
+    REPLAY,
+    STOPPED,
+    USUAL,
+    Ending,
+    RunReporter,
+)
+from target_liveintent.run import Closed, ReplayConverter, Run, RunParts, counted
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
     Message,
     MessageReader,
-    Options,
     Record,
-    ReplayCommand,
+    Replay,
+    ReplayRequest,
     StateOutput,
     StopSignals,
     StreamMaps,
     StreamRegistry,
     afterwards,
     batch_records,
-    check_environment,
-    check_input,
     check_log,
-    check_options,
     check_output,
+    decode_object,
     environment_settings,
     failure_text,
-    input_of,
-    make_command,
-    print_dead_letters,
-    print_explanation,
-    print_health,
-    print_lines,
-    print_report,
-    readable_failures,
+    letters_of,
     state_of,
     stopped_by,
     stream_maps_of,
     stream_of,
+    summary,
     what_waits,
 )
-from target_liveintent.sinks import DeadLetterSink, LiveIntentSink, SkippedSink
-from target_liveintent.storage import EventLedger, Places
+from target_liveintent.sinks import LiveIntentSink, SkippedSink
+from target_liveintent.store import (
+    DryStore,
+    RunNames,
+    RunStore,
+    Waiting,
+    account_of,
+    imported,
+    letters_in,
+    open_for_reading,
+    open_store,
+)
+
+_MOST_IMPORTED = 1_000
+"""Dead letters of a file that go into one transaction."""
 
 
 class TargetLiveIntent(Target):
@@ -86,59 +101,67 @@ class TargetLiveIntent(Target):
     _stream_maps: StreamMaps
 
     def __init__(
-        self, *, run_id: str | None = None, replay: ReplayCommand | None = None, **kwargs: Any
+        self,
+        *,
+        run_id: str | None = None,
+        replay: ReplayRequest | None = None,
+        send_again: bool = False,
+        **kwargs: Any,
     ) -> None:
         """Make the parts of a run.
 
         Args:
             run_id: The ID of the run; None for a new one.
-            replay: The command `--replay`, whose dead letters are the input.
+            replay: What the command `replay` asks for; None for a run that reads a tap's output.
+            send_again: Whether events that were delivered before are sent once more.
             kwargs: The arguments of the SDK's `Target`.
 
         Raises:
             ConfigurationError: If a setting is absent or wrong.
-            StorageError: If standard error is closed, or standard output, where STATE goes.
+            StorageError: If standard error is closed, or standard output, where STATE goes; or if
+                the store cannot be reached.
         """
         super().__init__(**kwargs)
         for warning in config.warnings_of(self.config):
             self.logger.warning(warning)
         self.settings = config.settings_of(self.config)
         self._replay = replay
-        if replay is not None:
-            self.settings = replay.settings(self.settings)
+        if replay is not None:  # It reaches its end whatever the dead letters are like.
+            self.settings = dataclasses.replace(
+                self.settings,
+                dry_run=self.settings.dry_run or replay.dry_run,
+                max_dead_letter_percent=100,
+                on_rejection="dead_letter",
+            )
         self.run_id = run_id or new_run_id()
         hide_token(self.settings.auth_token)
         check_log()
         if not self.settings.dry_run:
             check_output()
-        places = Places(self.settings, self.logger)
-        if replay is None:
-            places.check_dead_letters()
-        # Before all other files: if it cannot be read, the run must not create any.
-        self._suppressions = places.suppressions()
+        # Before the store: if it cannot be read, the run must not create any file.
+        self._suppressions = Suppressions(self.settings.suppression_path)
+        output = StateOutput()
+        self._signals = StopSignals(
+            self.logger,
+            lambda: what_waits(output, self._store),
+            lambda: afterwards(is_replay=replay is not None),
+            run_named(self.run_id),
+            self.stop_seconds,
+        )
+        self._store: RunStore | None = None
+        # Also in a dry run: it hides the token in the log.
+        client = Client(self.settings, SYSTEM_CLOCK)
         program = f"{self.name} {self.plugin_version}"
         self._reporter = RunReporter(
             self.settings, program, self.logger, sys.stderr, run_id=self.run_id
         )
         tally = self._reporter.tally
-        output = StateOutput()
-        # An API that accepts nothing may do so as only the bad events are left to be replayed.
-        suspicion = Suspicion(accepted=replay is not None)
-        parts = parts_of(self.settings, self.logger, run_id=self.run_id, suspicion=suspicion)
-        parts = parts._replace(
+        on_delivered = None if tally is None else tally.delivered
+        parts = self._parts(client, send_again=send_again)._replace(
             write_state=output.write,
-            stop_reading=functools.partial(self._stop_reading, parts.ledger),
-            on_delivered=None if tally is None else tally.delivered,
+            stop_reading=self._stop_reading,
+            on_delivered=on_delivered,
             on_progress=self._reporter.progress,
-        )
-        if replay is not None:
-            parts = replay.parts(parts)
-        self._signals = StopSignals(
-            self.logger,
-            lambda: what_waits(output, parts.ledger),
-            lambda: afterwards(self.run.counts, replay),
-            run_named(self.run_id),
-            self.stop_seconds,
         )
         self.run = Run(self.settings, parts)
         self.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
@@ -151,75 +174,30 @@ class TargetLiveIntent(Target):
             self.logger,
         )
 
-    # The command line and the settings
+    def _parts(self, client: Client, *, send_again: bool) -> RunParts:
+        """Return what the run works with: in a dry run, what neither sends nor writes."""
+        settings = self.settings
+        if settings.dry_run:
+            database = open_for_reading(settings)
+            dry = DryStore(database, account_of(settings), send_again=send_again)
+            return RunParts(SYSTEM_CLOCK, DryRun(self.logger, SYSTEM_CLOCK), dry)
+        kind = USUAL if settings.limit is None else CANARY
+        names = RunNames(self.run_id, settings.pixel_id, REPLAY if self._replay else kind)
+        stopped = self._signals
+        waiting = Waiting(is_stopped=lambda: stopped.received is not None, warn=self.logger.warning)
+        self._store = store = open_store(settings, names, waiting=waiting, send_again=send_again)
+        if store.expired_letters:
+            self.logger.warning(
+                "%s older than history_days (%d) went out of the store",
+                counted(store.expired_letters, "dead letter"),
+                settings.history_days,
+            )
+        # An API that accepts nothing may do so as only the bad events are left to be replayed.
+        suspicion = Suspicion(accepted=self._replay is not None)
+        delivery = delivery_of(settings, client, SYSTEM_CLOCK, suspicion)
+        return RunParts(SYSTEM_CLOCK, delivery, store)
 
-    @classmethod
-    def get_singer_command(cls) -> click.Command:
-        """Return the SDK's command with the options of this program."""
-        protect_logging()
-        return make_command(super().get_singer_command(), cls.logger)
-
-    @classmethod
-    def invoke(  # type: ignore[override] # noqa: PLR0913 (an argument for each option)
-        cls,
-        *,
-        about: bool = False,
-        about_format: str | None = None,
-        config: _ConfigInput | None = None,
-        file_input: IO[str] | None = None,
-        preset: str | None = None,
-        explained: bool = False,
-        expected: str | None = None,
-        letters_path: str | None = None,
-        page_path: str | None = None,
-        health: bool = False,
-        max_age: float | None = None,
-        replayed: str | None = None,
-        dry_run: bool = False,
-    ) -> None:
-        """Do what the options of the command line ask for."""
-        actions = {
-            "--about": about,
-            "--preset": preset is not None,
-            "--explain": explained,
-            "--dead-letters": letters_path is not None,
-            "--replay": replayed is not None,
-            "--report": page_path is not None,
-            "--health": health,
-        }
-        has_input = file_input is not None
-        check_options(
-            Options(actions, about_format, expected, has_input, dry_run, page_path, max_age)
-        )
-        config = config or _ConfigInput()
-        if any(actions.values()):
-            check_output()
-        if about:
-            cls.print_about(about_format)
-        elif preset is not None:
-            click.echo(preset_text(preset), nl=False)
-        elif explained:
-            as_json = about_format == "json"
-            source = input_of(file_input)
-            if not print_explanation(config, source, as_json=as_json, expected=expected):
-                sys.exit(1)
-        elif page_path is not None:
-            print_report(config, page_path, about_format, cls.logger)
-        elif health:
-            print_health(config, max_age, cls.logger)
-        elif letters_path is not None:
-            print_dead_letters(config, letters_path, as_json=about_format == "json")
-        else:
-            run_id = new_run_id()
-            cls.print_version(lambda version: cls.logger.info("%s, run %s", version, run_id))
-            given: dict[str, Any] = {"config": config.config, "parse_env_config": config.parse_env}
-            with readable_failures(cls.logger, run_named(run_id)):
-                check_environment(config, cls.logger, dry_run=dry_run)
-                if replayed is None:
-                    input_of(file_input)  # Closed, it ends the run before a file is made.
-                else:
-                    given["replay"] = ReplayCommand(replayed, cls.logger, dry_run=dry_run)
-                cls(**given, run_id=run_id).process(file_input)
+    # The settings
 
     @classmethod
     def append_builtin_config(cls, config_jsonschema: dict[str, Any]) -> None:
@@ -246,28 +224,41 @@ class TargetLiveIntent(Target):
     def process(self, file_input: IO[str] | None) -> None:
         """Read the input (None: standard input) to its end, or to a signal, and deliver it.
 
-        A replay reads its dead letters instead.
-
         Raises:
             RunError: If not every record that was read has an outcome.
             SystemExit: After a signal, with 128 plus its number.
         """
-        given = contextlib.nullcontext(file_input)
-        if self._replay is None:
-            check_input(file_input, self.settings.dead_letter_path)
+
+        def read() -> None:
+            self.listen(file_input)
+            if self.run.limit_reached and self._signals.received is None:
+                # Meltano fails a run whose target stops reading before the tap stops writing.
+                self.message_reader.drain(file_input, lambda: self._signals.received is None)
+
+        self._do(read)
+
+    def replay(self) -> None:
+        """Deliver the dead letters of the store, or of a file, which is imported first.
+
+        Raises:
+            RunError: If not every dead letter that was read has an outcome.
+            SystemExit: After a signal, with 128 plus its number.
+        """
+        self._do(self._replay_letters)
+        print_lines(summary(self.run.counts))
+
+    def _do(self, read: Callable[[], None]) -> None:
+        """Do the run, whose input is read by a function; report on it, and close the store."""
         # Records make no reference cycles, and imported modules stay to the end. So the garbage
         # collector finds nothing; without this, it costs 0.06 s at the exit and 5 % of a run.
         gc.freeze()
         gc.set_threshold(50_000)
-        with self._signals as wake, self._replay.input() if self._replay else given as source:
+        with self._signals as wake:
             super()._setup_signal_handlers()
             self.message_reader.wake = wake
             ending = Ending(DONE)
             try:
-                self.listen(source)
-                if self.run.limit_reached and self._signals.received is None:
-                    # Meltano fails a run whose target stops reading before the tap stops writing.
-                    self.message_reader.drain(source, lambda: self._signals.received is None)
+                read()
             except BaseException as failure:
                 ending = Ending(FAILED, failure_text(failure))
                 self._abandon(failure)
@@ -277,7 +268,7 @@ class TargetLiveIntent(Target):
             finally:
                 self._report(ending)
             if (number := self._signals.received) is not None:
-                then = afterwards(self.run.counts, self._replay) + run_named(self.run_id)
+                then = afterwards(is_replay=self._replay is not None) + run_named(self.run_id)
                 self.logger.warning("%s; %s", stopped_by(number), then)
                 sys.exit(128 + number)
 
@@ -291,47 +282,67 @@ class TargetLiveIntent(Target):
         if (number := self._signals.received) is not None:
             texts = [stopped_by(number), *([ending.message] if ending.message else [])]
             ending = Ending(STOPPED, "; ".join(texts))
-        self._reporter.end(self.run.counts, ending)
-        if self._replay is not None:
-            self._replay.end()
-            print_lines(self._replay.summary(self.run.counts))
+        self._reporter.end(self.run.counts, ending, self._store)
+        if self._store is not None:
+            with contextlib.suppress(StorageError):  # The run has said what is wrong with it.
+                self._store.close()
 
-    def _stop_reading(self, ledger: EventLedger | None) -> None:
+    def _stop_reading(self) -> None:
+        self.message_reader.stopped = True
         if self._replay is not None:
-            self.message_reader.stopped = True
             self.logger.info(
                 "the replay has reached the limit of %s events (setting 'limit'). The remaining"
-                " dead letters stay where they are",
+                " dead letters stay in the store",
                 self.settings.limit,
             )
             return
-        if DEAD_LETTERS in self.streams.sinks:
-            self.logger.info(
-                "the run has reached the limit of %s events (setting 'limit'). The run does not"
-                " send the other dead letters of the input, and writes them unchanged to %s",
-                self.settings.limit,
-                self.settings.dead_letter_path,
-            )
-            return
-        self.message_reader.stopped = True
         self.logger.info(
             "the run has reached the limit of %s events (setting 'limit'). The run does not read"
             " the rest of the input, and writes no STATE. So the next run reads the whole input"
-            " again, and sends %s",
+            " again, and sends only the events that this run did not deliver",
             self.settings.limit,
-            "only the events that this run did not deliver, because the ledger contains the"
-            " delivered ones"
-            if ledger is not None and ledger.is_kept
-            else "every event, including those that this run delivered",
         )
+
+    # A replay
+
+    def _replay_letters(self) -> None:
+        assert self._replay is not None  # noqa: S101 (only the command calls this)
+        counts = self.run.counts.of(DEAD_LETTERS)
+        converter = ReplayConverter(
+            self.settings, self._suppressions, self._replay.choice, counts.left_out
+        )
+        replay = Replay(self.run, converter)
+        for key, record in self._letters(self._replay.source):
+            replay.process(key, record)
+            self.run.tick()
+            replay.check_refusals()
+            if self.message_reader.stopped:
+                break
+        self.run.finish()
+        replay.check_refusals()
+
+    def _letters(self, source: IO[str] | None) -> Iterator[tuple[LetterKey, dict[str, Any]]]:
+        """Yield the dead letters of a replay; those of a file are in the store before that."""
+        store, of_run = self._store, None
+        if source is not None:
+            letters = (imported(record, self.settings) for record in letters_of(source))
+            if store is None:
+                yield from ((one.key, dict(one.record)) for one in letters)
+                return
+            while some := list(itertools.islice(letters, _MOST_IMPORTED)):
+                store.import_letters(some)
+            of_run = store.number
+        database = open_for_reading(self.settings) if store is None else store.database
+        if database is not None:
+            for key, text in letters_in(database, of_run=of_run):
+                yield key, decode_object(text.encode())
 
     def _make_sink(
         self, stream: Stream, plan: StreamPlan, *, gives_events: bool
     ) -> SkippedSink | LiveIntentSink:
         if not gives_events:
             return SkippedSink(self, stream, plan, self.run, self.settings)
-        kind = DeadLetterSink if stream.name == DEAD_LETTERS else LiveIntentSink
-        return kind(self, stream, plan, self.run, self.settings, self._suppressions)
+        return LiveIntentSink(self, stream, plan, self.run, self.settings, self._suppressions)
 
     # Messages
 

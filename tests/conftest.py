@@ -76,10 +76,10 @@ def postgres() -> Iterator[Postgres]:
 
 
 @pytest.fixture
-def new_ledger_url(
+def new_store_url(
     postgres: Postgres, request: pytest.FixtureRequest
 ) -> Iterator[Callable[[], str]]:
-    """Give a test databases of its own for ledgers."""
+    """Give a test databases of its own for stores."""
     name = f"test_{os.getpid()}_{abs(hash(request.node.nodeid))}"
     schemas: list[str] = []
 
@@ -94,9 +94,9 @@ def new_ledger_url(
 
 
 @pytest.fixture
-def ledger_url(new_ledger_url: Callable[[], str]) -> str:
-    """Give a test a database of its own for the ledger."""
-    return new_ledger_url()
+def store_url(new_store_url: Callable[[], str]) -> str:
+    """Give a test a database of its own for the store."""
+    return new_store_url()
 
 
 # Not for the session: while it runs, no other test of this thread could use asyncio.

@@ -55,18 +55,30 @@ class Postgres:
         asked = f"host all {GUARDED} 127.0.0.1/32 scram-sha-256\n"
         access.write_text(asked + access.read_text(encoding="utf-8"), encoding="utf-8")
         # A log in which a tap can read changes; nothing else differs.
-        options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
+        self._options = f"-p {self.port} -h 127.0.0.1 -k {self._folder} -F -c wal_level=logical"
         if self._has_setting(data, "output_plugin_libraries"):  # Recent minor releases only.
-            options += " -c output_plugin_libraries=wal2json"
-        log = str(self._folder / "log")
+            self._options += " -c output_plugin_libraries=wal2json"
+        self._start()
+
+    def _start(self) -> None:
+        data, log = str(self._folder / "data"), str(self._folder / "log")
         subprocess.run(
-            [self.programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", options, "start"],
+            [self.programs / "pg_ctl", "-D", data, "-w", "-l", log, "-o", self._options, "start"],
             user=self._user,
             cwd=self._folder,
             stdout=subprocess.DEVNULL,
             timeout=60,
             check=True,
         )
+
+    @contextlib.contextmanager
+    def stopped(self) -> Iterator[None]:
+        """Stop it for as long as the block takes; what was committed stays."""
+        self._call("pg_ctl", "-D", str(self._folder / "data"), "-w", "-m", "fast", "stop")
+        try:
+            yield
+        finally:
+            self._start()
 
     def _has_setting(self, data: str, name: str) -> bool:
         command = [self.programs / "postgres", "-D", data, "-C", name]

@@ -19,7 +19,7 @@ COMMANDS = {
     "liveintent": ("17 * * * *", "exec meltano run tap-shopify target-liveintent"),
     "liveintent_health": (
         "47 * * * *",
-        "exec meltano invoke target-liveintent --health --max-age 3",
+        "exec meltano invoke target-liveintent:health --max-age 3",
     ),
     "liveintent_replay": (None, "exec meltano invoke target-liveintent:replay"),
 }

@@ -50,7 +50,7 @@ def send(context: dg.OpExecutionContext) -> None:
 @dg.op
 def health(context: dg.OpExecutionContext) -> None:
     """Fail if the last run failed, something is unusual, or there was no run for three hours."""
-    meltano(context, "invoke", "target-liveintent", "--health", "--max-age", "3")
+    meltano(context, "invoke", "target-liveintent:health", "--max-age", "3")
 
 
 @dg.op

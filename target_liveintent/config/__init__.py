@@ -9,18 +9,15 @@ from target_liveintent.config.loading import (
 )
 from target_liveintent.config.nesting import joined
 from target_liveintent.config.schema import SCHEMA
-from target_liveintent.config.store_urls import check_option_url, url_problems
 from target_liveintent.config.unread import unread_variables
 
 __all__ = [
     "SCHEMA",
-    "check_option_url",
     "from_environment",
     "from_texts",
     "joined",
     "problems",
     "settings_of",
     "unread_variables",
-    "url_problems",
     "warnings_of",
 ]

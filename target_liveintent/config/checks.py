@@ -10,7 +10,6 @@ import ast
 import importlib.util
 import os
 import pathlib
-import re
 import zoneinfo
 from collections.abc import Callable, Hashable, Iterable, Iterator, Mapping
 from typing import Any
@@ -19,38 +18,41 @@ from urllib.parse import SplitResult, urlsplit
 import requests
 from jsonschema import Draft202012Validator, ValidationError
 
+from target_liveintent.config.gone import gone_problems
 from target_liveintent.config.nesting import is_column, joined, nesting_problems
-from target_liveintent.config.renamed import old_names, renamed, renaming_problems
 from target_liveintent.config.schema import SCHEMA, expected
-from target_liveintent.config.store_urls import store_problems
 from target_liveintent.delivery import is_usable_token, read_token
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.mapping import NULL_VALUES, nearest
-from target_liveintent.settings import Settings, endpoint, is_loopback, is_url, report_json
+from target_liveintent.settings import (
+    Settings,
+    endpoint,
+    in_project,
+    is_loopback,
+    is_url,
+    report_json,
+)
 
 _VALIDATOR = Draft202012Validator(SCHEMA)
 _READ_PATHS = ("auth_token_path", "suppression_path")
 _LEAVE_OUT = "If you do not need the file, remove the setting"
 _WRITTEN_PATHS = {
-    "dead_letter_path": (
-        "Otherwise, the records that cannot be sent would be lost. If you do not need these"
-        " records, delete the file after the run, or set on_rejection to 'fail'"
+    "store": (
+        "Otherwise, the target could not remember which events it has delivered. If you do not need"
+        " the file, delete it after the run"
     ),
-    "ledger_path": "If you do not want a ledger, set ledger to false",
     "report_path": _LEAVE_OUT,
-    "delivered_path": _LEAVE_OUT,
     "metrics_path": _LEAVE_OUT,
 }
 """The settings of files that a run writes, each with what to do instead of naming /dev/null."""
-_PASSWORD_OF_URL = re.compile(r"[?&]password=")
 
 
 def problems(config: Mapping[str, Any]) -> list[str]:
     """Return the problems of a configuration, one line each, without the values of settings."""
-    found = [*renaming_problems(config), *nesting_problems(config)]
-    given = {name: value for name, value in joined(renamed(config)).items() if value is not None}
+    found = [*gone_problems(config), *nesting_problems(config)]
+    given = {name: value for name, value in joined(config).items() if value is not None}
     errors = [error for error in _VALIDATOR.iter_errors(given) if error.path]  # (Of a value.)
-    found += [*_missing_problems(given), *_schema_problems(errors, old_names(config))]
+    found += [*_missing_problems(given), *_schema_problems(errors)]
     # The other checks expect values of the right type, so they see no setting that is wrong.
     wrong = {error.path[0] for error in errors}
     sound = {name: value for name, value in given.items() if name not in wrong}
@@ -71,12 +73,9 @@ def _missing_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield "setting 'auth_token' or 'auth_token_path' is required"
 
 
-def _schema_problems(
-    errors: Iterable[ValidationError], spelled: Mapping[str, str]
-) -> Iterator[str]:
+def _schema_problems(errors: Iterable[ValidationError]) -> Iterator[str]:
     for error in errors:
-        name, *inner = map(str, error.path)
-        path = ".".join([spelled.get(name, name), *inner])
+        path = ".".join(map(str, error.path))
         near = hint(error.instance, error.schema.get("enum", []))
         yield f"setting '{path}' must be {expected(error.schema)}{near}"
 
@@ -86,7 +85,7 @@ def _token_problems(given: Mapping[str, Any]) -> Iterator[str]:
         yield "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
     elif "auth_token_path" in given:
         try:
-            read_token(given["auth_token_path"])
+            read_token(in_project(given["auth_token_path"]))
         except ConfigurationError as error:
             yield str(error)
     elif "auth_token" in given and not is_usable_token(given["auth_token"].strip()):
@@ -138,9 +137,9 @@ def _zone_problems(given: Mapping[str, Any]) -> Iterator[str]:
 
 def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
     for name, instead in _WRITTEN_PATHS.items():
-        if name not in given or is_url(given[name].strip()):
+        if name not in given or (name == "store" and is_url(given[name])):
             continue
-        path = pathlib.Path(given[name])
+        path = pathlib.Path(in_project(given[name].strip()))
         try:
             os.fsencode(path)
             in_folder, is_folder = path.absolute().parent.is_dir(), path.is_dir()
@@ -161,30 +160,13 @@ def _path_problems(given: Mapping[str, Any]) -> Iterator[str]:
             )
 
 
-def _history_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """Check the folder of the history, which need not be there."""
-    if "history_path" not in given or is_url(path := given["history_path"].strip()):
-        return
-    try:
-        os.fsencode(path)
-        is_other = os.path.lexists(path) and not os.path.isdir(path)  # noqa: PTH112
-    except ValueError:
-        is_other = True
-    if is_other or not path or "\0" in path:
-        yield (
-            "setting 'history_path' must name a folder, not a file: correct the path. The"
-            " folder need not exist, because a run creates a missing folder"
-        )
-
-
 def _shared_path_problems(given: Mapping[str, Any]) -> Iterator[str]:
     """Yield a line for two settings that name the same file: one would overwrite the other's."""
-    used = {"dead_letter_path": Settings.dead_letter_path, **given}
-    if given.get("ledger", Settings.ledger) and "ledger_url" not in given:
-        used.setdefault("ledger_path", Settings.ledger_path)
-    paths = [(name, used[name].strip()) for name in (*_READ_PATHS, *_WRITTEN_PATHS) if name in used]
+    used = {"store": Settings.store, **given}
+    names = [*_READ_PATHS, *_WRITTEN_PATHS]
+    paths = [(name, in_project(used[name].strip())) for name in names if name in used]
     if "report_path" in used:
-        paths.append(("report_path", report_json(used["report_path"].strip())))
+        paths.append(("report_path", report_json(in_project(used["report_path"].strip()))))
     seen: dict[Hashable, tuple[str, str]] = {}
     for name, path in paths:
         other, there = seen.setdefault(_place(path), (name, path))
@@ -216,36 +198,24 @@ def _report_problems(given: Mapping[str, Any]) -> Iterator[str]:
         )
 
 
-def _database_problems(given: Mapping[str, Any]) -> Iterator[str]:
-    """Check `ledger_url` and its password; the database is asked when the run begins."""
-    if "ledger_url" not in given:
-        if "ledger_password" in given:
-            yield (
-                "setting 'ledger_password' has no effect without 'ledger_url': set ledger_url,"
-                " or remove ledger_password"
-            )
+def _store_problems(given: Mapping[str, Any]) -> Iterator[str]:
+    """Check the URL of a database, without showing it; the run asks the database at its start."""
+    url = given.get("store", Settings.store).strip()
+    if not is_url(url):
         return
-    # Meltano gives each setting its default, so the default says nothing.
-    if given.get("ledger_path", Settings.ledger_path) != Settings.ledger_path:
-        yield "settings 'ledger_path' and 'ledger_url' are both set: remove one of them"
-    scheme, _, rest = given["ledger_url"].strip().partition("://")
+    scheme, _, rest = url.partition("://")
     before_host, has_user, _ = rest.partition("?")[0].rpartition("@")
     if scheme not in {"postgresql", "postgres"} or not rest:
-        yield "setting 'ledger_url' must be a URL such as postgresql://user@host/database"
+        yield ("setting 'store' must be a path, or a URL such as postgresql://user@host/database")
     elif has_user and set("@/?#[]") & set(before_host):  # Else a part of it is taken for the host.
         yield (
-            "the user or the password in setting 'ledger_url' contains special characters: write"
-            " %40 for @, %2F for /, %3F for ? and %23 for #"
-        )
-    elif "ledger_password" in given and (":" in before_host or _PASSWORD_OF_URL.search(rest)):
-        yield (
-            "settings 'ledger_password' and 'ledger_url' both contain a password: remove the"
-            " password from ledger_url"
+            "the user or the password in setting 'store' contains special characters: write %40 for"
+            " @, %2F for /, %3F for ? and %23 for #"
         )
     if importlib.util.find_spec("psycopg") is None:
         yield (
-            "setting 'ledger_url' needs a library that is not installed: run pip install"
-            " 'target-liveintent[postgres]'"
+            "the PostgreSQL database of setting 'store' needs a library that is not installed: run"
+            " pip install 'target-liveintent[postgres]'"
         )
 
 
@@ -341,11 +311,9 @@ _CHECKS: tuple[Callable[[Mapping[str, Any]], Iterator[str]], ...] = (
     _url_problems,
     _zone_problems,
     _path_problems,
-    _history_problems,
-    store_problems,
+    _store_problems,
     _shared_path_problems,
     _report_problems,
-    _database_problems,
     _preset_problems,
     _map_problems,
 )

@@ -8,12 +8,12 @@ from collections.abc import Callable, Iterator, Mapping
 from typing import Any
 
 from target_liveintent.config.checks import hint, problems
+from target_liveintent.config.gone import GONE
 from target_liveintent.config.nesting import joined, unflattened
-from target_liveintent.config.renamed import READABLE, old_names, renamed
 from target_liveintent.config.schema import SCHEMA, expected
 from target_liveintent.delivery import read_token
 from target_liveintent.errors import ConfigurationError
-from target_liveintent.settings import Settings
+from target_liveintent.settings import Settings, in_project, is_url
 
 _BOOLEANS = {
     **dict.fromkeys(("true", "1", "yes", "on"), True),
@@ -27,6 +27,13 @@ _PARSERS: dict[str, Callable[[str], Any]] = {
 }
 """What makes a value from a text, by the type of the setting."""
 
+READABLE: dict[str, Any] = {
+    **{name: {"type": ["string"]} for name in GONE},
+    **SCHEMA["properties"],
+}
+"""The schemas of all settings that can be given, those that are gone included."""
+_PATHS = ("auth_token_path", "store", "suppression_path", "report_path", "metrics_path")
+"""The settings that name files."""
 _FLATTENED = {"stream_maps", "stream_map_config"}
 """The settings whose objects can hold objects, which Meltano flattens in the environment."""
 
@@ -39,10 +46,14 @@ def settings_of(config: Mapping[str, Any]) -> Settings:
     """
     if found := problems(config):
         raise ConfigurationError("; ".join(found))
-    given = joined(renamed(config))
+    given = joined(config)
     values = {
         name: _clean(given[name]) for name in SCHEMA["properties"] if given.get(name) is not None
     }
+    for name in _PATHS:
+        if name in values and not is_url(values[name]):
+            values[name] = in_project(values[name])
+    values.setdefault("store", in_project(Settings.store))
     if "auth_token_path" in values:
         values["auth_token"] = read_token(values["auth_token_path"])
     return Settings(**values)
@@ -94,10 +105,8 @@ def from_texts(
 
 
 def warnings_of(config: Mapping[str, Any]) -> Iterator[str]:
-    """Yield a warning for each setting that does not exist, and for each with an old name."""
+    """Yield a warning for each setting that does not exist."""
     for name in config:
         if name not in READABLE:
             near = hint(name, SCHEMA["properties"])
             yield f"setting '{name}' is unknown and has no effect{near}"
-    for new, old in old_names(config).items():
-        yield f"setting '{old}' has been renamed: use '{new}' instead"

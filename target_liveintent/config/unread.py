@@ -5,8 +5,7 @@ from __future__ import annotations
 from collections.abc import Mapping
 from typing import Any, NamedTuple
 
-from target_liveintent.config.loading import from_environment, from_texts
-from target_liveintent.config.renamed import READABLE, renamed
+from target_liveintent.config.loading import READABLE, from_environment, from_texts
 from target_liveintent.errors import ConfigurationError
 
 
@@ -52,13 +51,12 @@ def unread_variables(
 
 def _differs(name: str, value: Any, config: Mapping[str, Any]) -> bool:
     """Return whether a value is another one than that of the configuration, or of the default."""
-    ((new_name, _),) = renamed({name: value}).items()
-    now = [_parsed(name, config.get(name)), _parsed(new_name, renamed(config).get(new_name))]
-    if now[1] is None:
-        now[1] = READABLE[new_name].get("default")
+    now = _parsed(name, config.get(name))
+    if now is None:
+        now = READABLE[name].get("default")
     if isinstance(value, dict):  # Meltano writes one object in several ways, so one will do.
-        return bool(value) and not any(now)
-    return value not in now
+        return bool(value) and not now
+    return bool(value != now)
 
 
 def _parsed(name: str, value: Any) -> Any:

@@ -21,6 +21,7 @@ from target_liveintent.conversions.model import (
     MARGIN,
     WINDOWS,
     Conversion,
+    LetterKey,
     Rejection,
 )
 from target_liveintent.conversions.window import window_end
@@ -39,6 +40,7 @@ __all__ = [
     "WINDOWS",
     "Conversion",
     "EventBuilder",
+    "LetterKey",
     "Rejection",
     "SentEvent",
     "currency_code",

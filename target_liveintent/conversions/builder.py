@@ -163,9 +163,19 @@ class EventBuilder:
         detail: str | None = None,
         *,
         reason: str = "mapping_failed",
+        event_id: Any = None,
     ) -> Rejection:
-        """Reject a record to which the map was not applied; only its keys are known."""
-        event_id, _ = self._event_id({}, raw, raw, {})
+        """Reject a record to which the map was not applied; only its keys are known.
+
+        Args:
+            field: The column at fault.
+            raw: The record as the tap sent it.
+            detail: More about the reason.
+            reason: The reason.
+            event_id: The event ID that the map gives, if it gives one. With it, the dead letter
+                disappears when a corrected map delivers the event.
+        """
+        event_id, _ = self._event_id({"event_id": event_id}, raw, raw, {})
         keys = {name: redact_value(raw[name]) for name in self._keys if name in raw}
         return Rejection(self._stream, event_id, reason, field, {}, detail, keys)
 

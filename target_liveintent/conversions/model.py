@@ -4,16 +4,16 @@ from __future__ import annotations
 
 from collections.abc import Mapping
 from decimal import Decimal
-from typing import Any
+from typing import Any, NamedTuple
 
 import msgspec
 
 from target_liveintent.privacy import Identity
 
 DEAD_LETTERS = "liveintent_dead_letters"
-"""The name of the stream of dead letters; stream maps do not apply to it."""
+"""The name of the stream of dead letters, which the command `replay` reads."""
 DELIVERED_EVENTS = "liveintent_delivered"
-"""The name of the stream in a `delivered_path` that ends in `.singer`; it is for databases."""
+"""The name of the stream that the command `delivered` prints; it is for databases."""
 DAY = 86_400
 WINDOWS = {"web": 7 * DAY, "app": 7 * DAY, "offline": 30 * DAY}
 """Seconds before sending within which an event must have happened, by its source.
@@ -22,6 +22,21 @@ Source: LiveIntent's guide.
 """
 MARGIN = 60
 """Seconds before the end of its window at which an event is too old, and accepted clock skew."""
+
+
+class LetterKey(NamedTuple):
+    """What identifies a dead letter in the store.
+
+    Attributes:
+        pixel_id: The pixel that the event is for; 0 if the record has no usable one.
+        event_id: The event's ID, or a hash of the record if it has none.
+    """
+
+    customer_id: str
+    api_host: str
+    stream: str
+    event_id: str
+    pixel_id: int
 
 
 class Conversion(msgspec.Struct, frozen=True, gc=False):
@@ -34,7 +49,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
         columns: The mapped columns for a dead letter, without those that the identity was made of.
         currency: As it is sent; None if the event has none.
         value: As it is sent; None if the event has none.
-        letter: The number of the dead letter that a replay made it of.
+        letter: The dead letter that a replay made it of.
     """
 
     stream: str
@@ -46,7 +61,7 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
     identity: Identity = Identity(None, None)
     currency: str | None = None
     value: float | Decimal | None = None
-    letter: int | None = None
+    letter: LetterKey | None = None
 
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
         """Convert a conversion that cannot be sent after all to a `Rejection`."""
@@ -66,7 +81,7 @@ class Rejection(msgspec.Struct, frozen=True):
         columns: The mapped columns for the dead letter, with hashes in place of the address.
         detail: More about the reason, without addresses.
         keys: The values of the tap's key properties, where the columns are not known.
-        letter: The number of the dead letter that a replay made it of.
+        letter: The dead letter that a replay made it of.
     """
 
     stream: str
@@ -76,7 +91,7 @@ class Rejection(msgspec.Struct, frozen=True):
     columns: dict[str, Any]
     detail: str | None = None
     keys: dict[str, Any] | None = None
-    letter: int | None = None
+    letter: LetterKey | None = None
 
 
 def with_hashes(columns: Mapping[str, Any], identity: Identity) -> dict[str, Any]:

@@ -35,7 +35,7 @@ class DryRun:
             self._shown += 1
             self._logger.info("would send: %s", conversion.body.decode())
         sent_at = [self._clock.time()] * len(batch.conversions)
-        self._finished.append(BatchResult(batch, delivered=batch.conversions, sent_at=sent_at))
+        self._finished.append(BatchResult(batch, batch.conversions, sent_at, batch.conversions))
 
     def take(self, seconds: float) -> BatchResult | None:  # noqa: ARG002 (nothing is waited for)
         """Take a finished batch back, or None if there is none."""

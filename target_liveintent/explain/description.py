@@ -7,7 +7,7 @@ from collections.abc import Iterator, Mapping
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, FIELDS, Rejection
+from target_liveintent.conversions import FIELDS, Rejection
 from target_liveintent.explain.explained import FILTERED, NOT_MAPPED, SENT, Explained
 from target_liveintent.explain.model import (
     ExplainedStream,
@@ -53,11 +53,9 @@ def describe(
 
 def _warnings(explained: Explained, settings: Settings) -> Iterator[str]:
     noted, stream = explained.noted, explained.stream.name
-    if settings.ledger:  # Without one, all of them are sent.
-        yield from noted.copies.warnings()
     yield from noted.amounts.warnings(noted.left_out)
     yield from explained.counts.identification(explained.plan.stream).idle_columns()
-    if noted.outcomes[SENT] and not noted.zone_uses and stream != DEAD_LETTERS:
+    if noted.outcomes[SENT] and not noted.zone_uses:
         yield from unused_zone(settings.timezone, [stream])
 
 
@@ -155,9 +153,8 @@ def _records(explained: Explained) -> Records:
         first.setdefault(rejection.reason, rejection)
     counts = explained.counts
     found = [counts.identification(explained.plan.stream)]
-    replay = explained.stream.name == DEAD_LETTERS
     reasons = [
-        Rejected(reason, count, what_to_do(reason, found, replay=replay), _first(first[reason]))
+        Rejected(reason, count, what_to_do(reason, found, replay=False), _first(first[reason]))
         for reason, count in outcomes.most_common()
         if reason in REASONS
     ]
@@ -170,7 +167,6 @@ def _records(explained: Explained) -> Records:
         filtered=outcomes[FILTERED],
         rejected=counts.rejected.total(),
         dropped=counts.dropped.total(),
-        kept=counts.not_replayed.total(),
         reasons=reasons,
         always_empty=empty,
         left_out=dict(sorted(noted.left_out.items())),

@@ -8,7 +8,6 @@ from typing import Any, Protocol
 import msgspec
 
 from target_liveintent.conversions import (
-    DEAD_LETTERS,
     Conversion,
     EventBuilder,
     Rejection,
@@ -24,7 +23,7 @@ from target_liveintent.mapping import (
 )
 from target_liveintent.privacy import Suppressions
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import Amounts, Copies, StreamCounts
+from target_liveintent.run import Amounts, StreamCounts
 from target_liveintent.settings import EventDefaults
 
 SENT, FILTERED = "sent", "filtered"
@@ -45,7 +44,6 @@ class Noted(msgspec.Struct):
         events: The JSON of each event.
         amounts: The values of the events.
         rejections: All rejections, those of dropped records too.
-        copies: Events that another map had made of the same record.
         zone_uses: How many event times were read in the zone of the setting `timezone`.
         mistake: The error that would end a run.
     """
@@ -58,7 +56,6 @@ class Noted(msgspec.Struct):
     events: list[bytes] = msgspec.field(default_factory=list)
     amounts: Amounts = msgspec.field(default_factory=Amounts)
     rejections: list[Rejection] = msgspec.field(default_factory=list)
-    copies: Copies = msgspec.field(default_factory=Copies)
     zone_uses: int = 0
     mistake: str | None = None
 
@@ -122,8 +119,6 @@ class Explained(msgspec.Struct):
             if reason not in REASONS:
                 continue
             kind = counts.rejected if REASONS[reason].letter else counts.dropped
-            if self.stream.name == DEAD_LETTERS and REASONS[reason].is_kept:
-                kind = counts.not_replayed
             kind[reason] = count
         return counts
 

@@ -1,4 +1,4 @@
-"""What `--explain` says about an input, as values: printed as text, or as one JSON object.
+"""What `explain` says about an input, as values: printed as text, or as one JSON object.
 
 docs/reference/cli.md describes the fields. Increase `VERSION` when the meaning of one changes.
 """
@@ -42,7 +42,6 @@ class Records(msgspec.Struct):
     """The records of a stream by what would become of them.
 
     Attributes:
-        kept: Dead letters that a replay does not send, and leaves in their file.
         always_empty: The columns of the map that are empty in all records that it maps.
         left_out: How often a column could not be used, or was empty (`value empty`).
         currencies: The values of the events that would be sent.
@@ -54,7 +53,6 @@ class Records(msgspec.Struct):
     filtered: int
     rejected: int
     dropped: int
-    kept: int
     reasons: list[Rejected]
     always_empty: list[str]
     left_out: dict[str, int]
@@ -138,7 +136,7 @@ class Expectation(msgspec.Struct):
 
 
 class Explanation(msgspec.Struct):
-    """All that `--explain` says.
+    """All that `explain` says.
 
     Attributes:
         notes: About the settings and the input as a whole.

@@ -103,8 +103,7 @@ def _records(records: Records, warnings: list[str]) -> Iterator[str]:
     yield (
         f"  Of {counted(records.read, 'record')}, {records.sent:,} would be sent,"
         f" {records.filtered:,} filtered, {records.rejected:,} rejected"
-        f"{f', {records.dropped:,} dropped' if records.dropped else ''}"
-        f"{f', {records.kept:,} left in the file' if records.kept else ''}."
+        f"{f', {records.dropped:,} dropped' if records.dropped else ''}."
     )
     for one in records.reasons:
         first = one.first

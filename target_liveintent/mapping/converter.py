@@ -21,13 +21,15 @@ DELETION_COLUMNS = ("_sdc_deleted_at", "_sdc_lsn_deleted_at")
 class MappingFailedError(Exception):
     """An expression failed for one record, for a column or for `__filter__`.
 
-    `kind` is the name of the exception. Its text could hold what is in the record.
+    `kind` is the name of the exception. Its text could hold what is in the record. `event_id` is
+    the ID that the map gives to the event, if this expression does not fail.
     """
 
-    def __init__(self, column: str, kind: str) -> None:
+    def __init__(self, column: str, kind: str, event_id: Any = None) -> None:
         super().__init__(column, kind)
         self.column = column
         self.kind = kind
+        self.event_id = event_id
 
 
 class ColumnOrigin(NamedTuple):
@@ -142,7 +144,9 @@ class RecordConverter:
         try:
             mapped = self._transform(record)
         except MappingFailedError as failure:
-            return self._builder.reject_unmapped(failure.column, record, failure.kind)
+            return self._builder.reject_unmapped(
+                failure.column, record, failure.kind, event_id=failure.event_id
+            )
         if mapped is None:
             return None
         return self._builder.build(mapped, record, self._now(), self._left_out, violation)

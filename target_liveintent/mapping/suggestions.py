@@ -1,4 +1,4 @@
-"""Suggestions for maps and settings, which a run and `--explain` give in the same words."""
+"""Suggestions for maps and settings, which a run and `explain` give in the same words."""
 
 from __future__ import annotations
 
@@ -232,7 +232,7 @@ def advise_map(
     also = f", and also {', and '.join(still)}" if still else ""
     return (
         f"These columns look like those of a preset: set `presets: {{{setting_name(stream)}:"
-        f" {preset}}}`{also}. To see the preset, run `target-liveintent --preset {preset}`."
+        f" {preset}}}`{also}. To see the preset, run `target-liveintent preset {preset}`."
     )
 
 

@@ -23,6 +23,8 @@ _SHORTEST_TOKEN = 6
 _QUIET = {
     # Its warnings contain an answer's headers; every outcome is logged elsewhere anyway.
     "urllib3": logging.ERROR,
+    # Its warnings are about lost connections, which a run makes anew.
+    "psycopg": logging.ERROR,
     # Libraries of object stores: at lower levels they log the headers that they sign, with tokens.
     **dict.fromkeys(
         ("adlfs", "aiobotocore", "azure", "botocore", "fsspec", "gcsfs", "google", "s3fs"),

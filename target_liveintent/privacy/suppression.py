@@ -3,9 +3,9 @@
 from __future__ import annotations
 
 import io
-from pathlib import Path
 
 from target_liveintent.errors import ConfigurationError
+from target_liveintent.files import open_anywhere
 from target_liveintent.privacy.identity import Identity, digests
 
 
@@ -13,29 +13,27 @@ class Suppressions:
     """The people who must not be sent, as hashes: of an address those in every normalization.
 
     Args:
-        path: The setting `suppression_path`.
-        content: What was read from there, if it is a URL.
+        path: The setting `suppression_path`: a path, or the URL of a file on another file system.
 
     Raises:
         ConfigurationError: If any part of the file cannot be read: a run must not send without it.
     """
 
-    def __init__(self, path: str | None, content: bytes | None = None) -> None:
+    def __init__(self, path: str | None) -> None:
         self._hashes: set[bytes] = set()
         if path is None:
             return
         try:
-            # The text closes what it reads from.
-            file = Path(path).open("rb") if content is None else io.BytesIO(content)  # noqa: SIM115
-            with io.TextIOWrapper(file, encoding="utf-8-sig") as lines:
+            with io.TextIOWrapper(open_anywhere(path), encoding="utf-8-sig") as lines:
                 for number, line in enumerate(lines, 1):
                     self._add(line.strip(), number)
         except OSError as error:
-            msg = f"suppression_path '{path}' cannot be read: {error.strerror}"
+            name = "" if "://" in path else f" '{path}'"  # There may be credentials in a URL.
+            msg = f"suppression_path{name} cannot be read: {error.strerror}"
             raise ConfigurationError(msg) from None
         except UnicodeDecodeError:
             msg = (
-                f"suppression_path '{path}' is not UTF-8 text: save the file as UTF-8 text, with"
+                "the file of suppression_path is not UTF-8 text: save the file as UTF-8 text, with"
                 " one e-mail address or e-mail hash on each line"
             )
             raise ConfigurationError(msg) from None

@@ -4,18 +4,19 @@ from __future__ import annotations
 
 import functools
 import logging
-import os
 from collections.abc import Callable
+from pathlib import Path
 from typing import IO
 
 import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.delivery import DeliveryStatus
-from target_liveintent.errors import StorageError
+from target_liveintent.errors import RunError
+from target_liveintent.files import replace_file
 from target_liveintent.privacy import without_secrets
-from target_liveintent.reporting.history.judge import NOT_JUDGED, lines
-from target_liveintent.reporting.history.recorder import HistoryRecorder
+from target_liveintent.reporting.history.judge import NOT_JUDGED, Judgement, lines
+from target_liveintent.reporting.history.keeping import keep_run
 from target_liveintent.reporting.metrics import MetricsFile
 from target_liveintent.reporting.overview import Overview, overview_with, write_overview
 from target_liveintent.reporting.progress import LiveLine, Progress
@@ -26,7 +27,7 @@ from target_liveintent.reporting.waits import WaitLog
 from target_liveintent.run import RunCounts
 from target_liveintent.run_id import run_named
 from target_liveintent.settings import Settings, report_json
-from target_liveintent.storage import Places
+from target_liveintent.store import RunStore
 
 
 class RunReporter:
@@ -39,10 +40,6 @@ class RunReporter:
         stream: Standard error; a terminal shows progress as one live line.
         clock: Tells the time.
         run_id: The ID of the run.
-
-    Raises:
-        ConfigurationError: If the bucket of the report does not exist.
-        StorageError: If its store cannot be reached.
 
     Attributes:
         tally: Counts what is delivered for the run report and the history; None if the settings ask
@@ -74,10 +71,9 @@ class RunReporter:
                 settings.metrics_path, interval, logger, clock, run_id=run_id
             )
         self.tally: Tally | None = None
-        if settings.report_path is not None or settings.history_path is not None:
+        if settings.report_path is not None or not settings.dry_run:
             self.tally = Tally(settings.events.zone, clock)
-        self._history = HistoryRecorder(settings, logger, clock)
-        self._replace = Places(settings, logger, clock).report_replacer()
+        self._overview: Overview | None = None
 
     def progress(self, counts: RunCounts, status: DeliveryStatus) -> None:
         """Report how far the run is; called about once a second."""
@@ -89,21 +85,26 @@ class RunReporter:
         if self._metrics is not None:
             self._metrics.update(counts, status)
 
-    def end(self, counts: RunCounts, ending: Ending) -> None:
-        """Report how the run ended: in the log, and in the files that the settings name.
+    def end(self, counts: RunCounts, ending: Ending, store: RunStore | None) -> None:
+        """Report how the run ended: in the log, in the store, and in the files of the settings.
 
         The last line of a run that is done ends in its ID; after others, the caller logs more.
+
+        Args:
+            counts: The counts of the run.
+            ending: How it ended.
+            store: The store; None in a dry run, of which it keeps nothing.
         """
         self._progress.close()
         settings, is_done, judgement = self._settings, ending.kind == DONE, NOT_JUDGED
         for warning in counts.warnings(settings.timezone):
             self._logger.warning(warning)
-        forget = _how_to_forget(settings)
-        advice = counts.advice(settings.dead_letter_path, forget, settings.timezone)
+        advice = counts.advice("the store", settings.timezone)
         closing = [(logging.INFO, line) for line in (*counts.lines(), *advice)]
         facts = None if self.tally is None else self._facts(counts, self.tally, ending)
         if self.tally is not None and facts is not None:
-            judgement = self._history.end(counts, self.tally, facts)
+            if store is not None:
+                judgement = self._keep(counts, self.tally, facts, store)
             closing += [(logging.WARNING, line) for line in lines(judgement)]
         name = run_named(self._run_id) if is_done else ""
         has_report = facts is not None and settings.report_path is not None
@@ -124,19 +125,29 @@ class RunReporter:
             lambda: gather(counts, tally, self._settings, ending, **names, now=now)
         )
 
-    def _overview(self) -> Overview | None:
-        """Return what the history says, this run included; None without a history."""
-        history, entry = self._history.history, self._history.entry
-        if history is None or entry is None:
-            return None
-        return overview_with(history, entry, self._settings.events.zone)
+    def _keep(
+        self, counts: RunCounts, tally: Tally, facts: Callable[[], Facts], store: RunStore
+    ) -> Judgement:
+        """Keep the run in the store; return what is unusual at its end."""
+        try:
+            kept = keep_run(counts, tally, self._settings, facts(), store)
+        except RunError as failure:
+            self._logger.warning(
+                "%s, so the history does not have the figures of this run", failure
+            )
+            return NOT_JUDGED
+        except Exception as failure:  # noqa: BLE001 (events are delivered, and STATE is written)
+            why = type(failure).__name__
+            self._logger.warning("the history lacks the figures of this run (%s)", why)
+            return NOT_JUDGED
+        if kept.history is not None and self._settings.report_path is not None:
+            self._overview = overview_with(kept.history, kept.entry, self._settings)
+        return kept.judgement
 
     def _write_report(self, facts: Callable[[], Facts], path: str, name: str) -> None:
         """Write the report, and log where it is; this line ends in `name`."""
         try:
-            write_report(facts(), path, self._replace, self._overview())
-        except StorageError as failure:
-            self._logger.warning("%s, so there is no report of this run%s", failure, name)
+            write_report(facts(), path, self._overview)
         except Exception as failure:  # noqa: BLE001 (events are delivered and STATE is written)
             why = getattr(failure, "strerror", None) or type(failure).__name__
             self._logger.warning("report_path '%s' cannot be written: %s%s", path, why, name)
@@ -144,34 +155,20 @@ class RunReporter:
             self._logger.info("the report is in %s%s", path, name)
 
 
-def _how_to_forget(settings: Settings) -> str:
-    """Return what removes all events from the ledger; empty if there is none."""
-    if settings.ledger_url is not None:
-        return "delete the rows of the table liveintent_ledger_accepted"
-    is_there = os.path.isfile(settings.ledger_path)  # noqa: PTH113 (a path with a NUL is no file)
-    return f"delete the ledger's files, {settings.ledger_path}*" if is_there else ""
-
-
-def write_report(
-    facts: Facts,
-    path: str,
-    replace: Callable[[str, str], None],
-    overview: Overview | None = None,
-) -> None:
-    """Replace the page at a path and the JSON beside it, by a function such as `replace_file`.
+def write_report(facts: Facts, path: str, overview: Overview | None = None) -> None:
+    """Replace the page at a path and the JSON beside it.
 
     With an overview of the history, that opens the page.
 
     Raises:
         OSError: If a file cannot be written.
-        StorageError: If an object cannot be written.
     """
-    # Imported here because it imports pygal, which only runs with a report need.
+    # Imported here because it imports pygal, which only a run with a report needs.
     from target_liveintent.reporting.run_report.page import page  # noqa: PLC0415
 
     text = msgspec.json.format(msgspec.json.encode(facts), indent=1).decode()
-    replace(report_json(path), without_secrets(text) + "\n")
+    replace_file(Path(report_json(path)), without_secrets(text) + "\n")
     if overview is None:
-        replace(path, without_secrets(page(facts)))
+        replace_file(Path(path), without_secrets(page(facts)))
     else:
-        write_overview(overview, facts, path, replace)
+        write_overview(overview, facts, path)

@@ -6,7 +6,7 @@ import logging
 
 from target_liveintent.clock import Clock
 from target_liveintent.delivery import DeliveryStatus
-from target_liveintent.run import Elsewhere
+from target_liveintent.run import ReservedByOther
 
 _INTERVAL = 60.0
 """Seconds between two lines."""
@@ -28,14 +28,14 @@ class WaitLog:
         self._next_line = 0.0
         self._next_of_elsewhere = 0.0
 
-    def update_elsewhere(self, elsewhere: Elsewhere | None) -> None:
+    def update_elsewhere(self, elsewhere: ReservedByOther | None) -> None:
         """Log a line if another run is waited for, and it is time; called once a second."""
         now = self._clock.monotonic()
         if elsewhere is None or now < max(self._next_of_elsewhere, elsewhere.since + _LASTING):
             return
         self._next_of_elsewhere = now + _INTERVAL
         self._logger.info(
-            "run %s is sending the same events (%d) and has reserved them in the ledger; this"
+            "run %s is sending the same events (%d) and has reserved them in the store; this"
             " run has been waiting for %d s. If that run has crashed, its reservation expires"
             " within 30 seconds, and this run then sends the events",
             elsewhere.run_id,

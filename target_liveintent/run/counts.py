@@ -5,14 +5,13 @@ from __future__ import annotations
 import dataclasses
 from collections import Counter
 from collections.abc import Iterator
+from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.mapping import unused_zone
 from target_liveintent.reasons import AFTER_BUILDING, REASONS
 from target_liveintent.run.amounts import Amounts, counted, currency_lines
-from target_liveintent.run.copies import Copies
-from target_liveintent.run.elsewhere import Elsewhere
 from target_liveintent.run.identification import Identification, what_to_do
 from target_liveintent.run.losses import count_source, frequent, nothing_delivered, refused_last
 from target_liveintent.settings import Settings
@@ -29,6 +28,20 @@ _UNLIMITED = 100
 """The percentage that turns both rules about dead letters off."""
 _LEAST_DROPPED_TO_WARN = 10
 """Records without consent from which on it is probably a mistake if a stream has no others."""
+
+
+class ReservedByOther(NamedTuple):
+    """What waits because another run has reserved it in the store.
+
+    Attributes:
+        events: How many events wait.
+        run_id: The other run, or one of them.
+        since: Since when, in monotonic seconds.
+    """
+
+    events: int
+    run_id: str
+    since: float
 
 
 @dataclasses.dataclass
@@ -151,7 +164,6 @@ class RunCounts:
         other_accounts: Dead letters that a replay leaves to other accounts or pixels, by their
             names in words.
         elsewhere: What waits for another run now; None if nothing does.
-        copies: Events that two maps made of the same record.
     """
 
     def __init__(
@@ -165,8 +177,7 @@ class RunCounts:
         self.too_large = 0
         self.fitting_rows = 0
         self.other_accounts: Counter[str] = Counter()
-        self.elsewhere: Elsewhere | None = None
-        self.copies = Copies()
+        self.elsewhere: ReservedByOther | None = None
         self.dry_run = dry_run
         self._clock = clock
         self._started = clock.monotonic() - seconds
@@ -186,7 +197,6 @@ class RunCounts:
         self.unproven += other.unproven
         self.note_too_large(other.too_large, other.fitting_rows)
         self.other_accounts += other.other_accounts
-        self.copies += other.copies
         for stream, counts in other.streams.items():
             self.of(stream).add(counts)
 
@@ -269,7 +279,6 @@ class RunCounts:
             wrong += counts.identification(stream).idle_columns()
             yield from (f"{stream}: {line}" for line in wrong)
         yield from self._unused_zone(timezone, by_all=True)
-        yield from self.copies.warnings()
         if self.unproven:
             yield refused_last(self.unproven)
         if self.other_accounts:
@@ -277,7 +286,7 @@ class RunCounts:
                 f"this replay does not send {counted(self.other_accounts.total(), 'dead letter')}"
                 f" of another account or pixel ({_accounts(self.other_accounts)}). To send them,"
                 " replay them with the settings of their own account and pixel. To send them with"
-                " the settings of this replay instead, set replay_other_accounts to true"
+                " the settings of this replay instead, use the option --other-accounts"
             )
         if self.too_large:
             yield (
@@ -295,19 +304,13 @@ class RunCounts:
                 timezone, [name for name, counts in streams.items() if counts.ignores_zone]
             )
 
-    def advice(
-        self, dead_letter_path: str, how_to_forget: str = "", timezone: str = Settings.timezone
-    ) -> Iterator[str]:
+    def advice(self, place: str, timezone: str = Settings.timezone) -> Iterator[str]:
         """Return what was not sent and what to do about it: a line for each reason.
 
         Args:
-            dead_letter_path: Where dead letters are.
-            how_to_forget: What removes all events from the ledger; empty if there is none.
+            place: Where dead letters are.
             timezone: The setting.
         """
-        again = " To send events again that are in the ledger, set ledger to false for one run"
-        forget = f", or remove all events from the ledger: {how_to_forget}" if how_to_forget else ""
-        details = {"already_sent": again + forget}
         # If some streams need the setting, others may not: that does not deserve a warning.
         yield from self._unused_zone(timezone, by_all=False)
         for stream, counts in self.streams.items():
@@ -317,30 +320,29 @@ class RunCounts:
                     continue
                 yield (
                     f"{stream}: {column} is empty in all events. To see what is mapped to this"
-                    " column, and which names are misspelled, run target-liveintent --explain"
+                    " column, and which names are misspelled, run target-liveintent explain"
                 )
         total = self.total
         for reason, count in (total.rejected + total.dropped).most_common():
-            yield f"{reason} {count}: {self.what_to_do(reason)}{details.get(reason, '')}"
-        if total.not_replayed and not self.dry_run:
-            kept = _with_names("not replayed", total.not_replayed)
-            yield f"{kept}; these dead letters are kept in {dead_letter_path}"
-        if self.is_replay and not self.dry_run:
+            yield f"{reason} {count}: {self.what_to_do(reason)}"
+        if self.dry_run:
+            return
+        if self.is_replay:
             if remaining := total.rejected + total.not_replayed:
                 yield (
-                    "the dead letters that this replay did not send are in"
-                    f" {dead_letter_path}{_names(remaining)}. Before the next replay, do what the"
-                    " page 'Reasons' of the documentation says about the reasons in the"
-                    " brackets above. Otherwise, the next replay has the same result"
+                    f"the dead letters that this replay did not send stay in {place}"
+                    f"{_names(remaining)}. Before the next replay, do what the page 'Reasons' of"
+                    " the documentation says about the reasons in the brackets above. Otherwise,"
+                    " the next replay has the same result"
                 )
-        elif total.rejected and not self.dry_run:
+        elif total.rejected:
             yield (
-                f"dead letters are in {dead_letter_path}; to see what to do, and which dead letters"
-                " a replay can send, run target-liveintent --dead-letters (in Meltano: meltano"
-                " invoke target-liveintent:dead-letters)"
+                f"dead letters are in {place}; to see what to do, and which dead letters a replay"
+                " can send, run target-liveintent dead-letters (in Meltano: meltano invoke"
+                " target-liveintent:dead-letters)"
                 if any(REASONS[reason].replayed for reason in total.rejected)
-                else f"dead letters are in {dead_letter_path}, but a replay cannot send any of"
-                " them; the page 'Reasons' of the documentation explains why"
+                else f"dead letters are in {place}, but a replay cannot send any of them; the page"
+                " 'Reasons' of the documentation explains why"
             )
 
     def _words(self, counts: StreamCounts) -> str:

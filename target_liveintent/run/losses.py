@@ -46,8 +46,8 @@ def refused_last(events: int) -> str:
         " the tap. There were no later events with which the run could compare them, so it could"
         " not tell what was wrong: the events or the settings. The refused events became dead"
         " letters. If the events look right, check pixel_id, then replay the dead letters. If you"
-        " correct pixel_id, also set replay_other_accounts, because the dead letters still belong"
-        " to the old pixel"
+        " correct pixel_id, replay them with --other-accounts, because they still belong to the old"
+        " pixel"
     )
 
 

@@ -1,26 +1,34 @@
-"""The accounts of a run: the outcome of each record, and which STATE may be written.
+"""The loop of a run: records come in, each gets its outcome, and STATE is written after that.
 
-Free of Singer and of the SDK: it takes conversions, rejections and STATEs, makes sure that each
-record gets its outcome, and writes no STATE before that. All of it runs on the main thread.
+Free of Singer and of the SDK. All of it runs on the main thread. A conversion goes into a batch; a
+full batch is reserved in the store and handed to delivery; its result gives each event an outcome.
 """
 
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Mapping
-from typing import Any
+from collections.abc import Iterator
 
 from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection, read_back
 from target_liveintent.delivery import BatchResult
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
-from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.outbox import TICK, Outbox
+from target_liveintent.run.batches import Batches
+from target_liveintent.run.counts import ReservedByOther, RunCounts
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.state_gate import Closed, StateGate
 from target_liveintent.settings import Settings
-from target_liveintent.storage import DeliveredEvent, addressee, carry_over, dead_letter_line
 
+_TICK = 1.0
+"""The most seconds between two checks of what is due."""
+_RESERVED_AT_ONCE = 16
+"""Full batches that are reserved at once: then a store that answers after 50 ms is fast enough."""
+_WRITTEN_AFTER = 0.5
+"""Seconds after which what was confirmed is written, if the store is not asked anyway."""
+_MOST_WAITING = 64
+"""Batches that may wait for the outcome of equal events before nothing more is read."""
+_MOST_REJECTED = 4_000
+"""Dead letters that wait in memory for the next transaction."""
 _FAILED_GRACE = 5.0
 """Seconds for which a run that has failed waits for requests in flight."""
 _STOP_RETRIES = 5.0
@@ -36,8 +44,6 @@ class Run:
     Attributes:
         counts: The records by outcome.
         gate: Holds STATE back.
-        run_id: The ID of the run.
-        replayed: The dead letters that a `--replay` has taken over; None in any other run.
     """
 
     def __init__(self, settings: Settings, parts: RunParts) -> None:
@@ -45,16 +51,20 @@ class Run:
         self.gate = StateGate()
         if settings.dry_run or settings.limit is not None:
             self.gate.close(Closed.TRIAL_RUN)
-        self.run_id = parts.run_id
-        self.replayed = parts.replayed
         self._settings = settings
         self._parts = parts
-        self._outbox = Outbox(settings, parts, self)
+        self._clock = parts.clock
+        self._delivery = parts.delivery
+        self._outcomes = parts.outcomes
+        self._batches = Batches(self.gate, settings.batch_size_rows, parts.clock)
+        self._left = settings.limit  # Events that may still be sent; None without a limit.
+        self._unwritten_rejections = 0
+        self._store_rests_until = self._store_asked_at = parts.clock.monotonic()
         self._at_end = False
         self._failed = False
-        self._has_given_up = False  # Nothing more is sent after a failure of delivery.
+        self._store_has_failed = False
+        self._has_given_up = False  # Nothing more is sent after a failure of delivery or the store.
         self._later_failure: Exception | None = None
-        self._unwritten: set[int] = set()  # Batches of which something could not be written.
         self._next_check = parts.clock.monotonic()
         self._stop_requested_at: float | None = None
 
@@ -71,73 +81,139 @@ class Run:
             RunError: If the rejection ends the run, or delivery fails.
         """
         if type(result) is Conversion:  # Each event pays for this; `isinstance` takes longer.
-            self._outbox.add(stream, result)
+            self._add(stream, result)
         elif isinstance(result, Rejection):
             self._reject(stream, result)
             if result.reason in NEVER_TAKEN:
                 self.gate.withhold()
+            if self._unwritten_rejections >= _MOST_REJECTED:
+                self._write()
         else:
             self.counts.of(stream).filtered += 1
 
+    def _add(self, stream: str, conversion: Conversion) -> None:
+        """Put a conversion into its stream's batch; send the batch when it is full."""
+        if self._left == 0:
+            self.counts.of(stream).dropped["over_limit"] += 1
+            return
+        if self._batches.add(stream, conversion):
+            self.submit(stream)
+        if self._left is not None:
+            self._count_down()
+
+    def _count_down(self) -> None:
+        """Stop reading once as many events as `limit` says are being sent."""
+        self._left = self._left - 1 if self._left else 0
+        if self._left == 0:
+            self._send_all()  # What was delivered before makes room for others.
+            if self._batches.waiting:
+                self._join()
+        if self._left == 0:
+            self._parts.stop_reading()
+
     def _reject(self, stream: str, rejection: Rejection) -> None:
-        """Drop a record, write its dead letter, or end the run because of it."""
+        """Drop a record, keep it as a dead letter, or end the run because of it."""
         counts, reason = self.counts.of(stream), rejection.reason
         if reason == "event_too_old" and stream == DEAD_LETTERS:
             reason = "expired"  # The replay had to wait, and no other one can send it.
         if not REASONS[reason].letter:
             counts.dropped[reason] += 1
-            if self.replayed is not None:
-                self.replayed.settle([rejection.letter])
-            _note(self._parts, rejection, reason)
+            self._outcomes.drop(rejection, reason)
             return
         if self._settings.fail_on_rejection:
-            raise TooManyRejectedError(_explain(rejection, replay=stream == DEAD_LETTERS))
-        self._write(dead_letter_line(rejection, self._settings, self.run_id), rejection.letter)
+            raise TooManyRejectedError(_explain(rejection))
+        self._outcomes.reject(rejection)
+        self._unwritten_rejections += 1
         counts.reject(rejection)
-        _note(self._parts, rejection, reason)
 
-    def carry_over(self, stream: str, record: Mapping[str, Any], reason: str) -> None:
-        """Keep a dead letter that a replay does not send, and count it under the reason for that.
-
-        The reason is the dead letter's own, or `other_account`.
-        """
-        if self.replayed is None:  # Otherwise it is put back as it is.
-            self._write(carry_over(record, self.run_id), None)
-        self.counts.of(stream).not_replayed[reason] += 1
-        if reason == "other_account":
-            self.counts.other_accounts[addressee(record)] += 1
-
-    def _write(self, dead_letter: bytes, letter: int | None) -> None:
-        """Write a dead letter, in the place of the one that was replayed if there is one."""
-        if self._settings.dry_run:
-            return
-        with self.gate.closed_by_failure():
-            if self.replayed is None or letter is None:
-                self._parts.dead_letters.write(dead_letter)
-            else:
-                self.replayed.replace(letter, dead_letter)
+    # What goes out
 
     def submit(self, stream: str) -> None:
-        """Hand over what waits for a stream's batches to fill."""
-        self._outbox.submit(stream)
+        """Send a stream's batch, as soon as its events are reserved and delivery has room."""
+        self._batches.close(stream)
+        # A store may answer slowly. So it is asked less than half of the time, unless so many
+        # batches are full that asking is worth it.
+        is_idle = not self._delivery.in_flight and self._store_has_rested
+        if is_idle or len(self._batches.full) >= _RESERVED_AT_ONCE:
+            self._reserve(with_waiting=False)
+        self._hand_over()
+        if len(self._batches.waiting) > _MOST_WAITING:
+            self._join()
+        self._collect()
+
+    def _send_all(self) -> None:
+        """Send all batches, those that are not full and those that wait included."""
+        self._batches.close_opened_before(self._clock.monotonic())
+        self._reserve(with_waiting=True)
+        self._hand_over()
+        self._collect()
+
+    def _reserve(self, *, with_waiting: bool) -> None:
+        """Reserve the events of full batches, and drop those that were delivered before."""
+        batches = self._batches.full + (self._batches.waiting if with_waiting else [])
+        if not batches:
+            return
+        events = {one.number: one.conversions for one in batches}
+        with self._store_asked():
+            claims = self._outcomes.claim(events)
+        for batch in batches:
+            if sent := claims[batch.number].sent:
+                self.counts.of(batch.stream).dropped["already_sent"] += len(sent)
+                self._left = None if self._left is None else self._left + len(sent)
+                self._outcomes.settle(sent)
+        was_all = with_waiting or not self._batches.waiting
+        self._batches.divide((batch, claims[batch.number]) for batch in batches)
+        others = [one.other_run for one in claims.values() if one.other_run is not None]
+        if others:
+            before = self.counts.elsewhere
+            since = self._clock.monotonic() if before is None else before.since
+            events_there = sum(len(batch.conversions) for batch in self._batches.waiting)
+            self.counts.elsewhere = ReservedByOther(events_there, others[0], since)
+        elif was_all:
+            self.counts.elsewhere = None
+
+    def _hand_over(self) -> None:
+        """Give delivery what is reserved; wait while it is full."""
+        while self._batches.reserved:
+            while self._delivery.full:
+                self._settle_one(_TICK)
+                self._check_due()
+            self._delivery.submit(self._batches.reserved.popleft())
+
+    def _join(self) -> None:
+        """Wait until nothing is in flight, nor waits for the outcome of equal events."""
+        while True:
+            self._reserve(with_waiting=True)
+            self._hand_over()
+            if self._batches.waiting and not self._delivery.in_flight:
+                self._settle_one(_TICK)  # Another run has them. A signal ends the wait.
+            self._delivery.drain()
+            self._check_due()
+            while not self._settle_within(_TICK):
+                self._check_due()
+            self._check_due()
+            if not self._batches:
+                break
 
     # What is due
 
     def tick(self) -> None:
         """Do what is due. Cheap between seconds, so it may be called after every message."""
-        now = self._parts.clock.monotonic()
+        now = self._clock.monotonic()
         if now < self._next_check:
             return
-        self._next_check = now + TICK
-        self._outbox.submit_overdue()
-        self.check_due()
+        self._next_check = now + _TICK
+        self._batches.close_opened_before(now - self._settings.flush_interval_seconds)
+        self._reserve(with_waiting=True)
+        self._hand_over()
+        self._check_due()
 
-    def check_due(self) -> None:
+    def _check_due(self) -> None:
         """Obey a stop, settle what has finished, write the STATE that is due, show progress."""
         self._obey_stop()
-        self._outbox.collect()
+        self._collect()
         self._advance_state()
-        self._parts.on_progress(self.counts, self._parts.delivery.status)
+        self._parts.on_progress(self.counts, self._delivery.status)
 
     def _advance_state(self) -> None:
         """Write the STATE that is due. STATE is written nowhere else."""
@@ -145,22 +221,13 @@ class Run:
             self.gate.release()
         if self.gate.withholds:  # A run that delivers nothing must not read a million bad records.
             self._judge()
-        is_ending = self._at_end or self._failed or self._stop_requested_at is not None
-        if not (is_ending or self._parts.dead_letters.is_due):
-            return  # An object store takes few objects: STATE waits for the next one.
         state = self.gate.due()
         if state is None:
             return
         self._judge()
         with self.gate.closed_by_failure():
-            self._outbox.write_ledger()
-            self._parts.dead_letters.sync()
-            if self._parts.delivered_file is not None:
-                self._parts.delivered_file.sync()
+            self._write(durable=True)
             self._parts.write_state(state)
-            self._parts.dead_letters.cover()
-            if self._parts.delivered_file is not None:
-                self._parts.delivered_file.cover()
 
     def _judge(self) -> None:
         """Fail if too many records became dead letters, or nothing but those."""
@@ -169,9 +236,51 @@ class Run:
             self.gate.close(Closed.TOO_MANY_REJECTED)
             raise TooManyRejectedError(problem)
 
+    def _write(self, *, durable: bool = False) -> None:
+        """Let the store write what was noted."""
+        with self._store_asked():
+            self._outcomes.write(durable=durable)
+        self._unwritten_rejections = 0
+
+    @contextlib.contextmanager
+    def _store_asked(self) -> Iterator[None]:
+        """Let the store rest for as long as the block takes, in which it is asked."""
+        start = self._clock.monotonic()
+        yield
+        end = self._clock.monotonic()
+        self._store_rests_until = max(self._store_rests_until, end + (end - start))
+        self._store_asked_at = end
+
+    @property
+    def _store_has_rested(self) -> bool:
+        return self._clock.monotonic() >= self._store_rests_until
+
     # What comes back
 
-    def settle(self, result: BatchResult) -> None:
+    def _collect(self) -> None:
+        """Settle what has finished, without waiting."""
+        while self._settle_one(0.0):
+            pass
+        since = self._clock.monotonic() - self._store_asked_at
+        if since >= _WRITTEN_AFTER and self._store_has_rested and not self._store_has_failed:
+            self._write()
+
+    def _settle_within(self, seconds: float) -> bool:
+        """Settle until time is up or delivery is woken; return whether nothing is in flight."""
+        end = self._clock.monotonic() + seconds
+        while self._delivery.in_flight and (left := end - self._clock.monotonic()) > 0:
+            if not self._settle_one(left):
+                break
+        return not self._delivery.in_flight
+
+    def _settle_one(self, seconds: float) -> bool:
+        """Take a result of a batch; return False if there was none in time."""
+        result = self._delivery.take(seconds)
+        if result is not None:
+            self._settle(result)
+        return result is not None
+
+    def _settle(self, result: BatchResult) -> None:
         """Count a result of a batch; raise its failure, which ends the run."""
         self.counts.requests += result.requests
         self.counts.retries += result.retries
@@ -182,38 +291,15 @@ class Run:
         self.counts.unproven += result.unproven
         sizes = result.too_large
         self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
-        try:
-            self._record_delivered(result)
-            if result.is_last and result.batch.number not in self._unwritten:
-                self._conclude(result)
-        except StorageError as failure:
-            self._unwritten.add(result.batch.number)
-            if not self._failed:
-                raise
-            # The run has failed already. The batch stays unfinished, and the others are booked all
-            # the same, so that the ledger learns what the API has confirmed.
-            self._later_failure = self._later_failure or failure
-
-    def _record_delivered(self, result: BatchResult) -> None:
-        """Pass on what was delivered: to observers, the delivered file and the ledger."""
-        on_delivered, file = self._parts.on_delivered, self._parts.delivered_file
-        try:
-            if self._parts.outcomes is not None:
-                self._parts.outcomes.delivered(result.delivered, result.sent_at)
-            if self.replayed is not None:
-                self.replayed.settle(conversion.letter for conversion in result.delivered)
-            if on_delivered is not None or file is not None:
-                events = read_back(result.delivered)
-                if on_delivered is not None:
-                    on_delivered(result.batch.stream, events, result.sent_at, result.latencies)
-                if file is not None and events:
-                    streams = (conversion.stream for conversion in result.delivered)
-                    rows = zip(events, streams, result.sent_at, strict=True)
-                    file.write_events(DeliveredEvent(*row) for row in rows)
-        finally:  # What was confirmed is not sent again, even if a file cannot be written.
-            if self._parts.ledger is not None:
-                note = self._parts.ledger.end if result.is_last else self._parts.ledger.confirm
-                note(result.batch.number, result.confirmed)
+        if self._parts.on_delivered is not None:
+            events = read_back(result.delivered)
+            stream = result.batch.stream
+            self._parts.on_delivered(stream, events, result.sent_at, result.latencies)
+        self._outcomes.deliver(result.delivered, result.sent_at)
+        number, is_last = result.batch.number, result.is_last
+        self._outcomes.confirm(number, result.confirmed, is_last=is_last)
+        if is_last:
+            self._conclude(result)
 
     def _conclude(self, result: BatchResult) -> None:
         """Give refused events their outcome, and finish the batch; raise its failure."""
@@ -236,24 +322,24 @@ class Run:
     def request_stop(self) -> None:
         """Stop soon. Safe in a signal handler: it takes no lock."""
         if self._stop_requested_at is None:
-            self._stop_requested_at = self._parts.clock.monotonic()
-        self._parts.delivery.wake()
+            self._stop_requested_at = self._clock.monotonic()
+        self._delivery.wake()
 
     @property
     def limit_reached(self) -> bool:
         """Whether as many events were sent as `limit` says."""
-        return self._outbox.limit_reached
+        return self._left == 0
 
     def _obey_stop(self) -> None:
         if self._stop_requested_at is None or self._has_given_up:
             return
-        passed = self._parts.clock.monotonic() - self._stop_requested_at
-        self._parts.delivery.stop(_STOP_RETRIES - passed)
-        in_flight, elsewhere = self._parts.delivery.in_flight, self.counts.elsewhere
+        passed = self._clock.monotonic() - self._stop_requested_at
+        self._delivery.stop(_STOP_RETRIES - passed)
+        in_flight, elsewhere = self._delivery.in_flight, self.counts.elsewhere
         if elsewhere is not None and passed > _STOP_RETRIES and not in_flight:
             msg = (
                 f"the run was stopped while it was waiting for run {elsewhere.run_id}, which is"
-                f" sending the same events ({elsewhere.events}) and has reserved them in the ledger"
+                f" sending the same events ({elsewhere.events}) and has reserved them in the store"
             )
             raise DeliveryError(msg)
         if passed > _STOP_GRACE:
@@ -267,12 +353,12 @@ class Run:
             RunError: If not everything that was read has its outcome.
         """
         self._settle_all()
-        _close(self._parts)
+        self._close()
 
     def _settle_all(self) -> None:
         self._at_end = True
-        self._outbox.submit_all()
-        self._outbox.join()
+        self._send_all()
+        self._join()
         if self._later_failure is not None:
             raise self._later_failure
         if not self._failed:
@@ -284,14 +370,18 @@ class Run:
         """End a run that has failed: settle what can be settled, write the STATE that is true.
 
         Args:
-            failure: Why it failed. Unless delivery is at fault, what was read before is delivered.
+            failure: Why it failed. Unless delivery or the store is at fault, what was read before
+                is delivered.
 
         Raises:
             RunError: If that fails as well.
         """
         self._failed = True
+        if isinstance(failure, StorageError):
+            self._store_has_failed = True
+            self.gate.close(Closed.WRITE_FAILED)
         try:
-            if isinstance(failure, DeliveryError):
+            if isinstance(failure, (DeliveryError, StorageError)):
                 self._give_up()
                 return
             try:
@@ -300,37 +390,29 @@ class Run:
                 self._give_up()
                 raise
         finally:  # Even if this failure is not the only one.
-            _close(self._parts)
+            self._close()
 
     def _give_up(self) -> None:
         """Send nothing more, and settle what is known of the rest."""
         self._has_given_up = True
         stopped = self._stop_requested_at is not None
-        self._parts.delivery.stop(0.0)
-        self._outbox.settle_within(0.0 if stopped else _FAILED_GRACE)
-        self._parts.delivery.close()  # Then what is known of the rest comes back as well.
-        self.check_due()
+        self._delivery.stop(0.0)
+        self._settle_within(0.0 if stopped else _FAILED_GRACE)
+        self._delivery.close()  # Then what is known of the rest comes back as well.
+        self._check_due()
+
+    def _close(self) -> None:
+        try:
+            self._delivery.close()
+        finally:
+            self._outcomes.release()
 
 
-def _note(parts: RunParts, rejection: Rejection, reason: str) -> None:
-    if parts.outcomes is not None:
-        parts.outcomes.undelivered(rejection, reason)
-
-
-def _close(parts: RunParts) -> None:
-    files = (parts.dead_letters, parts.delivered_file, parts.ledger)
-    with contextlib.ExitStack() as stack:  # It closes the others if one of them fails.
-        # The ledger knows what was sent before dead letters are put back, which takes a while.
-        for part in reversed((parts.delivery, *files, parts.replayed)):
-            if part is not None:
-                stack.callback(part.close)
-
-
-def _explain(rejection: Rejection, *, replay: bool) -> str:
+def _explain(rejection: Rejection) -> str:
     where = f", column {rejection.field}" if rejection.field else ""
     said = f" ({rejection.detail})" if rejection.detail else ""
     return (
         f"a record of stream '{rejection.stream}' (event ID {rejection.event_id}{where}) was"
         f" rejected as {rejection.reason}{said}, and the run ends because on_rejection is 'fail'."
-        f" {REASONS[rejection.reason].advice(replay=replay)}"
+        f" {REASONS[rejection.reason].meaning}"
     )

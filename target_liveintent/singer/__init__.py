@@ -1,26 +1,22 @@
 """Singer's side: messages in, and the SDK's stream maps."""
 
 from target_liveintent.singer.batch_files import batch_records
-from target_liveintent.singer.cli import (
-    check_environment,
-    environment_settings,
-    failure_text,
-    make_command,
-    print_dead_letters,
-    print_explanation,
-    readable_failures,
-)
 from target_liveintent.singer.endings import afterwards, stopped_by, what_waits
-from target_liveintent.singer.history import print_health, print_report
-from target_liveintent.singer.options import Options, check_options
-from target_liveintent.singer.printing import print_lines
-from target_liveintent.singer.reader import Message, MessageReader, Record, state_of, stream_of
-from target_liveintent.singer.replay import ReplayConverter
-from target_liveintent.singer.replay_command import ReplayCommand
+from target_liveintent.singer.environment import check_environment, environment_settings
+from target_liveintent.singer.explain import explain as explain_input
+from target_liveintent.singer.failures import failure_text, readable_failures
+from target_liveintent.singer.reader import (
+    Message,
+    MessageReader,
+    Record,
+    decode_object,
+    state_of,
+    stream_of,
+)
+from target_liveintent.singer.replaying import Replay, ReplayRequest, letters_of, summary
 from target_liveintent.singer.signals import STOP_SECONDS, StopSignals
 from target_liveintent.singer.standard_io import (
     StateOutput,
-    check_input,
     check_log,
     check_output,
     input_of,
@@ -33,11 +29,10 @@ __all__ = [
     "STOP_SECONDS",
     "Message",
     "MessageReader",
-    "Options",
     "Record",
     "RecordValidator",
-    "ReplayCommand",
-    "ReplayConverter",
+    "Replay",
+    "ReplayRequest",
     "StateOutput",
     "StopSignals",
     "StreamMaps",
@@ -45,23 +40,19 @@ __all__ = [
     "afterwards",
     "batch_records",
     "check_environment",
-    "check_input",
     "check_log",
-    "check_options",
     "check_output",
+    "decode_object",
     "environment_settings",
+    "explain_input",
     "failure_text",
     "input_of",
-    "make_command",
-    "print_dead_letters",
-    "print_explanation",
-    "print_health",
-    "print_lines",
-    "print_report",
+    "letters_of",
     "readable_failures",
     "state_of",
     "stopped_by",
     "stream_maps_of",
     "stream_of",
+    "summary",
     "what_waits",
 ]

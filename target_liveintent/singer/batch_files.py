@@ -6,11 +6,11 @@ import gzip
 import urllib.request
 import zlib
 from collections.abc import Iterable, Iterator, Mapping
-from pathlib import Path
 from typing import Any
 from urllib.parse import urlsplit
 
 from target_liveintent.errors import InputError
+from target_liveintent.files import open_anywhere
 from target_liveintent.singer.reader import decode_object
 
 
@@ -20,16 +20,17 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
     The `encoding` has a `format` and a `compression`; the `manifest` holds the URLs of files.
 
     Raises:
-        InputError: If a file cannot be read or is of a kind that is not supported.
+        InputError: If a file cannot be read or is of a kind that is not supported. The message does
+            not have the URL of a file that is elsewhere, because there may be credentials in it.
     """
     kind, compression = str(encoding.get("format")), str(encoding.get("compression") or "none")
     for url in manifest:
-        path = _path(url)
+        place, name = _place(url)
         try:
             if kind == "jsonl" and compression in {"none", "gzip"}:
-                yield from _json_lines(path, compressed=compression == "gzip")
+                yield from _json_lines(place, name, compressed=compression == "gzip")
             elif kind == "parquet":
-                yield from _parquet_rows(path)
+                yield from _parquet_rows(place, name)
             else:
                 msg = (
                     f"the BATCH message has the format '{kind}' with the compression"
@@ -39,48 +40,41 @@ def batch_records(encoding: Mapping[str, Any], manifest: Iterable[str]) -> Itera
                 raise InputError(msg)
         except (OSError, EOFError, zlib.error) as error:
             reason = getattr(error, "strerror", None) or type(error).__name__
-            msg = f"the BATCH file '{path}' cannot be read: {reason}"
+            msg = f"{name} cannot be read: {reason}"
             raise InputError(msg) from None
 
 
-def _path(url: str) -> Path:
+def _place(url: str) -> tuple[str, str]:
+    """Return what `open_anywhere` takes for a URL, and how messages name the file."""
     try:
         parts = urlsplit(url)
-        path = urllib.request.url2pathname(parts.path)
     except ValueError:
+        parts = None
+    if parts is None or not parts.scheme or "\0" in url or "%00" in url:
         msg = (
             "the BATCH message names a file with an invalid URL: report this to the maintainers of"
             " the tap"
         )
-        raise InputError(msg) from None
+        raise InputError(msg)
     if parts.scheme != "file":
-        msg = (
-            f"the BATCH message names a file at '{parts.scheme}://', but the target supports only"
-            " file://: configure the tap to write to a local folder"
-        )
-        raise InputError(msg)
-    if "\0" in path:
-        msg = (
-            "the BATCH message names a file whose path contains a NUL character: report this to"
-            " the maintainers of the tap"
-        )
-        raise InputError(msg)
-    return Path(path)
+        return url, f"a BATCH file at {parts.scheme}://"
+    path = urllib.request.url2pathname(parts.path)
+    return path, f"the BATCH file '{path}'"
 
 
-def _json_lines(path: Path, *, compressed: bool) -> Iterator[dict[str, Any]]:
-    with gzip.open(path) if compressed else path.open("rb") as file:
-        for number, line in enumerate(file, 1):
+def _json_lines(place: str, name: str, *, compressed: bool) -> Iterator[dict[str, Any]]:
+    with open_anywhere(place) as raw:
+        for number, line in enumerate(gzip.GzipFile(fileobj=raw) if compressed else raw, 1):
             if line.isspace():
                 continue
             try:
                 yield decode_object(line)
             except InputError as error:
-                msg = f"line {number} of the BATCH file '{path}': {error}"
+                msg = f"line {number} of {name}: {error}"
                 raise InputError(msg) from None
 
 
-def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
+def _parquet_rows(place: str, name: str) -> Iterator[dict[str, Any]]:
     try:
         import pyarrow as pa  # noqa: PLC0415 (an extra)
         import pyarrow.parquet as pq  # noqa: PLC0415
@@ -91,9 +85,9 @@ def _parquet_rows(path: Path) -> Iterator[dict[str, Any]]:
         )
         raise InputError(msg) from None
     try:
-        with pq.ParquetFile(path) as file:
+        with open_anywhere(place) as raw, pq.ParquetFile(raw) as file:
             for group in range(file.num_row_groups):
                 yield from file.read_row_group(group).to_pylist()
     except pa.ArrowInvalid:
-        msg = f"the BATCH file '{path}' is not a Parquet file"
+        msg = f"{name} is not a Parquet file"
         raise InputError(msg) from None

@@ -4,10 +4,8 @@ from __future__ import annotations
 
 import signal
 
-from target_liveintent.run import RunCounts
-from target_liveintent.singer.replay_command import ReplayCommand
 from target_liveintent.singer.standard_io import StateOutput
-from target_liveintent.storage import EventLedger
+from target_liveintent.store import RunStore
 
 
 def stopped_by(signum: int) -> str:
@@ -15,19 +13,17 @@ def stopped_by(signum: int) -> str:
     return f"stopped by {signal.Signals(signum).name}"
 
 
-def afterwards(counts: RunCounts, replay: ReplayCommand | None) -> str:
+def afterwards(*, is_replay: bool) -> str:
     """Return what to do, or what happens next, after a stopped run."""
-    if replay is not None:
+    if is_replay:  # It has no STATE.
         return "run the replay again to send the rest"
-    if counts.is_replay:  # It has no STATE.
-        return "keep the file of dead letters, and pipe it into the target again"
     return "the next run continues from the last STATE"
 
 
-def what_waits(output: StateOutput, ledger: EventLedger | None) -> str:
+def what_waits(output: StateOutput, store: RunStore | None) -> str:
     """Return what keeps a stopped run from ending, as a clause."""
     if output.waiting:
         return "no program has read STATE from standard output"
-    if ledger is not None and ledger.waits_for:
-        return ledger.waits_for
+    if store is not None and store.waits_for:
+        return store.waits_for
     return "the cause is unknown"

@@ -8,16 +8,6 @@ import sys
 from typing import IO, TextIO, cast
 
 from target_liveintent.errors import InputError, StorageError
-from target_liveintent.storage import refuse_own_file
-
-
-def check_input(file_input: IO[str] | None, dead_letter_path: str) -> None:
-    """Raise a `ConfigurationError` if the run would read the file of its own dead letters."""
-    try:
-        descriptor = (file_input or sys.stdin).fileno()
-    except (OSError, ValueError, AttributeError):  # An input in memory.
-        return
-    refuse_own_file(descriptor, dead_letter_path)
 
 
 def input_of(file_input: IO[str] | None) -> IO[str]:

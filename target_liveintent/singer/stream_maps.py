@@ -20,7 +20,7 @@ import simpleeval
 from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
 from target_liveintent.config import joined
-from target_liveintent.conversions import DEAD_LETTERS, READ_COLUMNS
+from target_liveintent.conversions import READ_COLUMNS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import (
     FILTER,
@@ -124,10 +124,22 @@ class StreamMap(CustomStreamMap):
             except Exception as failure:  # noqa: BLE001, PERF203
                 name = _absent_name(failure, single)
                 if name is None or name in record:
-                    return MappingFailedError(column, type(failure.__cause__ or failure).__name__)
-                self._check_known(column, name)
-                return MappingFailedError(column, "NameNotDefined")  # As the SDK calls it.
+                    kind = type(failure.__cause__ or failure).__name__
+                else:
+                    self._check_known(column, name)
+                    kind = "NameNotDefined"  # As the SDK calls it.
+                return MappingFailedError(column, kind, self._event_id(record))
         return MappingFailedError("unknown", "intermittent failure")
+
+    def _event_id(self, record: dict[str, Any]) -> Any:
+        """Return the event ID that the map gives to a record; None if it gives none, or fails."""
+        if "event_id" not in self._singly:
+            passes = self.passes_others and "event_id" not in self._dropped
+            return record.get("event_id") if passes else None
+        try:
+            return (self._singly["event_id"].run(record) or {}).get("event_id")
+        except Exception:  # noqa: BLE001 (an expression of the user may raise anything)
+            return None
 
     def _check_known(self, column: str, name: str) -> None:
         """Raise an error that ends the run if the tap's schema does not have a column either."""
@@ -194,8 +206,6 @@ class StreamMaps:
             StreamMappingError: If a map does not fit.
         """
         properties = schema.get("properties", {})
-        if stream == DEAD_LETTERS:
-            return [StreamPlan.without_map(stream, properties)]
         own = StreamPlan.without_map(stream, properties, named=not self._definitions)
         if self._drops_others:
             own = StreamPlan(stream, named=False)

@@ -167,15 +167,7 @@ class StreamRegistry:
         """Return whether events can be built; raise an error if the user wants them in vain."""
         if stream.name == MELTANO_TEST_STREAM:
             return False
-        if stream.name == DELIVERED_EVENTS:
-            msg = (
-                "the input is a file of delivered events (delivered_path): LiveIntent already has"
-                f" the events of the stream '{DELIVERED_EVENTS}'. Load this file into a database"
-                " instead. Pipe only a tap's output or dead letters into this target"
-            )
-            raise InputError(msg)
-        if stream.name == DEAD_LETTERS:
-            return True
+        refuse_own_stream(stream.name)
         missing = lacking_for_events(plan, stream.schema, self._defaults)
         if not missing:
             return True
@@ -218,6 +210,22 @@ class StreamRegistry:
             self._logger.warning("%s", text)
 
 
+def refuse_own_stream(name: str) -> None:
+    """Raise an `InputError` for a stream that this program has printed itself."""
+    if name == DELIVERED_EVENTS:
+        msg = (
+            f"LiveIntent already has the events of the stream '{DELIVERED_EVENTS}'. Load this"
+            " stream into a database instead"
+        )
+        raise InputError(msg)
+    if name == DEAD_LETTERS:
+        msg = (
+            f"the input is the stream '{DEAD_LETTERS}': to send dead letters, use target-liveintent"
+            " replay FILE, or target-liveintent replay - for standard input"
+        )
+        raise InputError(msg)
+
+
 def unmapped_message(streams: Iterable[str], mapped: Iterable[str]) -> str:
     """Say in a sentence that no stream which came can give an event."""
     return (
@@ -235,6 +243,4 @@ def stream_described(name: str, message: Message) -> Stream:
             " tap"
         )
         raise InputError(msg)
-    # The keys of dead letters are for databases: a letter without its event ID gets a derived one.
-    keys = () if name == DEAD_LETTERS else tuple(message.key_properties or ())
-    return Stream(name, schema, keys)
+    return Stream(name, schema, tuple(message.key_properties or ()))

@@ -12,7 +12,7 @@ import msgspec
 
 from target_liveintent.run import RunCounts, StreamCounts
 from target_liveintent.spark.attempts import Write
-from target_liveintent.storage import ObjectStore
+from target_liveintent.spark.object_store import ObjectStore
 
 _NOTE = (
     b"The API has accepted events of this account and pixel, so events that it refuses become dead"

@@ -23,9 +23,9 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import Conversion, Rejection, positive_integer
 from target_liveintent.reasons import REASONS
 from target_liveintent.spark.attempts import Attempt, Write
+from target_liveintent.spark.object_store import ObjectStore
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.shared_folder import check_shared
-from target_liveintent.storage import ObjectStore
 
 _LOGGER = logging.getLogger("target_liveintent.spark")
 DELIVERED, REJECTED, DROPPED = "delivered", "rejected", "dropped"

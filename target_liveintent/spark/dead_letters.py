@@ -14,15 +14,19 @@ import os
 from collections.abc import Iterable
 from typing import IO
 
+import msgspec
+
 from target_liveintent.spark.attempts import Attempt, Write
+from target_liveintent.spark.object_store import ObjectStore
 from target_liveintent.spark.options import Job
 from target_liveintent.spark.shared_folder import check_shared
-from target_liveintent.storage import HEAD, ObjectStore
+from target_liveintent.store import SCHEMA_MESSAGE
 
 _LOGGER = logging.getLogger("target_liveintent.spark")
 _PENDING = "_pending"
 _ENDING = ".singer"
 _BEGUN, _FAILED = ".begun", ".failed"
+_HEAD = msgspec.json.encode(SCHEMA_MESSAGE) + b"\n"
 _NOTE_NAME = f"{_PENDING}/README"
 _NOTE = b"Dead letters of tasks that are not committed yet. To be deleted when no job runs.\n"
 
@@ -129,8 +133,6 @@ class TaskDeadLetters:
         StorageError: From methods, if the storage fails.
     """
 
-    is_due = True
-
     def __init__(self, folder: DeadLetterFolder, name: str) -> None:
         self._folder = folder
         self._name = name
@@ -142,15 +144,9 @@ class TaskDeadLetters:
         if self._file is None:
             self._file = self._folder.open(self._name)
             self.written = True
-            line = HEAD + line
+            line = _HEAD + line
         with self._folder.writing():
             self._file.write(line)
-
-    def sync(self) -> None:
-        """Do nothing: until the task is done, nothing depends on its dead letters."""
-
-    def cover(self) -> None:
-        """Do nothing: Spark begins a task again whose dead letters are gone."""
 
     def close(self) -> None:
         """Make the file survive a power cut, and close it."""

@@ -15,11 +15,10 @@ from target_liveintent.explain import (
     run_problems,
 )
 from target_liveintent.mapping import RecordConverter, Stream, StreamPlan
+from target_liveintent.privacy import Suppressions
 from target_liveintent.spark.columns import columns_of
 from target_liveintent.spark.options import Job, job_of, warnings_of
 from target_liveintent.spark.records import records_of
-from target_liveintent.spark.task import LOGGER
-from target_liveintent.storage import Places
 
 
 def explain(frame: Any, options: Mapping[str, object]) -> None:
@@ -54,7 +53,7 @@ def _explained(job: Job, columns: list[str]) -> Explained:
     plan = StreamPlan.without_map(job.stream, job.columns.names)
     explained = Explained(Stream(job.stream, schema, job.keys), plan)
     settings = job.settings()
-    suppressions = Places(settings, LOGGER).suppressions()
+    suppressions = Suppressions(settings.suppression_path)
     builder = explained.builder(settings.events, suppressions)
     explained.converter = RecordConverter(plan, builder, explained.noted.left_out)
     return explained

@@ -2,20 +2,23 @@
 
 from __future__ import annotations
 
+import contextlib
 import importlib.metadata
 import logging
 from collections.abc import Iterable
 from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.reporting import Ending, HistoryRecorder, Tally, gather, unusual_lines
+from target_liveintent.errors import RunError
+from target_liveintent.reporting import Ending, Tally, gather, keep_run, unusual_lines
 from target_liveintent.run import RunCounts
 from target_liveintent.settings import Settings
+from target_liveintent.store import RunNames, open_store
 
 
 def new_tally(settings: Settings) -> Tally | None:
-    """Return what counts the delivered events of a task; None if there is no history."""
-    return Tally(settings.events.zone, SYSTEM_CLOCK) if settings.history_path else None
+    """Return what counts the delivered events of a task; None if there is no store."""
+    return Tally(settings.events.zone, SYSTEM_CLOCK) if settings.has_database_server else None
 
 
 class Written(NamedTuple):
@@ -47,7 +50,7 @@ def keep(
         logger: Takes warnings, and what is unusual.
     """
     total = new_tally(settings)
-    if total is None:
+    if total is None or settings.dry_run:
         return
     for tally in tallies:
         if tally is not None:
@@ -55,9 +58,15 @@ def keep(
     total.timeline.update(written.counts)
     version = importlib.metadata.version("target-liveintent")
     names = {"target": f"target-liveintent {version}", "run_id": written.id}
-    gathered = gather(
+    facts = gather(
         written.counts, total, settings, written.ending, **names, now=SYSTEM_CLOCK.time()
     )
-    recorder = HistoryRecorder(settings, logger)
-    for line in unusual_lines(recorder.end(written.counts, total, lambda: gathered)):
+    try:
+        store = open_store(settings, RunNames(written.id, settings.pixel_id))
+        with contextlib.closing(store):
+            kept = keep_run(written.counts, total, settings, facts, store)
+    except RunError as failure:
+        logger.warning("%s, so the history lacks this write operation", failure)
+        return
+    for line in unusual_lines(kept.judgement):
         logger.warning(line)

@@ -41,6 +41,8 @@ OWN = {
     " and `max_requests_per_minute` equally, and each share is at least 1. Without this"
     " option, each task may have up to `max_concurrent_requests` requests in flight. Required"
     " with `max_requests_per_minute`.",
+    "dead_letter_path": "A folder that all machines share, or its URL. Into this folder, a write"
+    " puts files with the records that could not be sent. The command replay sends them. Required.",
     "audit_path": "A folder that all machines share. Into this folder, the tasks write Parquet"
     " files with the outcome of each event. The next attempt at a task or a micro-batch skips the"
     " events that these files show as delivered.",
@@ -50,30 +52,20 @@ _BY_COLUMNS = (
     "add the columns of the events to the DataFrame, for example with"
     " .withColumn('event_time', col('created_at'))"
 )
-_NOT_SHARED = (
-    "use ledger_url, because machines cannot share an SQLite file. Or use audit_path: its files"
-    " show which events were delivered, so that you can remove these events from the DataFrame"
-)
-_REPLAYED_ELSEWHERE = "replay dead letters with target-liveintent --replay"
 _OF_ONE_MACHINE = (
-    "use history_path, which covers all tasks. The file of {} would cover only the tasks of one"
-    " machine"
+    "set store to a PostgreSQL database, whose history covers all tasks. The file of {} would cover"
+    " only the tasks of one machine"
 )
 REFUSED = {
     "presets": _BY_COLUMNS,
     "stream_maps": _BY_COLUMNS,
     "stream_map_config": _BY_COLUMNS,
-    "ledger": _NOT_SHARED,
-    "ledger_path": _NOT_SHARED,
     "report_path": _OF_ONE_MACHINE.format("report_path"),
-    "delivered_path": _OF_ONE_MACHINE.format("delivered_path"),
     "metrics_path": _OF_ONE_MACHINE.format("metrics_path"),
     "limit": "call limit() on the DataFrame",
     "validate_records": (
         "remove the option, because the columns of a DataFrame already have types"
     ),
-    "replay_unconfirmed": _REPLAYED_ELSEWHERE,
-    "replay_other_accounts": _REPLAYED_ELSEWHERE,
 }
 """The settings that do nothing in Spark, and what to do instead."""
 
@@ -134,8 +126,7 @@ class Job:
         Raises:
             ConfigurationError: If a setting is wrong on this machine.
         """
-        settings = config.settings_of(self.given)
-        return dataclasses.replace(settings, ledger=settings.ledger_url is not None)
+        return config.settings_of(self.given)
 
 
 def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
@@ -152,8 +143,8 @@ def job_of(options: Mapping[str, str], columns: list[str]) -> Job:
             " WITH), or in Python with df.writeTo(table).option(name, value).append()"
         )
         raise ConfigurationError(msg)
-    given = config.from_texts(options)
-    folder = str(given.pop("dead_letter_path", ""))
+    given = config.from_texts({k: v for k, v in options.items() if k not in OWN})
+    folder = options.get("dead_letter_path", "").strip()
     audit_folder = options.get("audit_path", "").strip()
     keys = _keys(options)
     all_columns = columns_of(columns, keys)
@@ -230,10 +221,19 @@ def _problems(options: Mapping[str, str], folder: str, audit_folder: str) -> Ite
     yield from _path_problems(options)
     if not folder:
         yield "option 'dead_letter_path' is required: set it to a folder that all machines share"
-    elif is_url(folder):
-        yield from config.url_problems("option", "dead_letter_path", folder)
-    if is_url(audit_folder):
-        yield from config.url_problems("option", "audit_path", audit_folder)
+    store = options.get("store", "").strip()
+    if store and not is_url(store):
+        yield (
+            "option 'store' must be the URL of a PostgreSQL database, because machines cannot share"
+            " a file of SQLite's. Or use audit_path: its files show which events were delivered, so"
+            " that you can remove these events from the DataFrame"
+        )
+    for name, url in (("dead_letter_path", folder), ("audit_path", audit_folder)):
+        if is_url(url) and ("@" in url or "?" in url or "#" in url):
+            yield (
+                f"option '{name}' must be a URL without a user, a password or parameters, such as"
+                " s3://bucket/folder: put the credentials into environment variables"
+            )
 
 
 def _task_problems(options: Mapping[str, str]) -> Iterator[str]:

@@ -3,7 +3,7 @@
 from __future__ import annotations
 
 from target_liveintent.errors import StorageError
-from target_liveintent.storage import ObjectStore
+from target_liveintent.spark.object_store import ObjectStore
 
 
 def check_shared(store: ObjectStore, name: str) -> None:

@@ -12,23 +12,32 @@ from typing import NamedTuple
 
 import pyarrow as pa
 
+from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import EventBuilder, watch_zone
-from target_liveintent.delivery import SharedSuspicion
+from target_liveintent.delivery import Client, Delivery, DryRun, SharedSuspicion, delivery_of
 from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
-from target_liveintent.privacy import protect_logging
+from target_liveintent.privacy import Suppressions, protect_logging
 from target_liveintent.reporting import Tally
-from target_liveintent.run import Run, RunCounts, counted, parts_of
+from target_liveintent.run import Outcomes, Run, RunCounts, RunParts, counted
+from target_liveintent.settings import Settings
 from target_liveintent.spark.acceptances import Acceptance
 from target_liveintent.spark.attempts import Attempt
 from target_liveintent.spark.audit import AuditFolder, TaskAudit
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
 from target_liveintent.spark.history import new_tally
 from target_liveintent.spark.options import Job
+from target_liveintent.spark.outcomes import TaskOutcomes
 from target_liveintent.spark.reading import read_ahead
 from target_liveintent.spark.records import records_of
-from target_liveintent.spark.skipping import AttemptLedger
-from target_liveintent.storage import Places
+from target_liveintent.store import (
+    TASK,
+    DryStore,
+    RunNames,
+    account_of,
+    open_for_reading,
+    open_store,
+)
 
 LOGGER = logging.getLogger("target_liveintent.spark")
 
@@ -104,8 +113,6 @@ class _Task:
         self._suspicion = SharedSuspicion(accepted=self._acceptance.is_known())
         self._is_dry = settings.dry_run
         self.tally = new_tally(settings)
-        # Attempts at tasks are apart in the ledger, as runs are.
-        parts = parts_of(settings, LOGGER, run_id=attempt.name, suspicion=self._suspicion)
         sent: dict[int, set[str]] = {}
         self.audit = None
         if job.audit_folder and not self._is_dry:
@@ -113,22 +120,18 @@ class _Task:
             audit_folder.check()
             sent = audit_folder.delivered_before(attempt)
             self.audit = TaskAudit(audit_folder, attempt, job.pixel)
-        ledger = parts.ledger
-        if sent or (ledger is not None and self.audit is not None):
-            ledger = AttemptLedger(sent, ledger, self.audit)
         if not self._is_dry:
             folder.begin(attempt)
-        parts = parts._replace(
-            run_id=attempt.write.name,
-            dead_letters=self.dead_letters,
-            ledger=ledger,
-            outcomes=self.audit,
+        parts = RunParts(
+            SYSTEM_CLOCK,
+            self._delivery(settings),
+            self._outcomes(settings, sent),
             on_delivered=None if self.tally is None else self.tally.delivered,
             on_progress=lambda counts, _: self._keep_up(counts),
         )
         self.run = Run(settings, parts)
         plan = StreamPlan.without_map(job.stream, job.columns.names)
-        suppressions = Places(settings, LOGGER).suppressions()
+        suppressions = Suppressions(settings.suppression_path)
         self._stream = job.stream
         self._columns = job.columns
         self._counts = self.run.counts.of(job.stream)
@@ -136,6 +139,24 @@ class _Task:
         builder = EventBuilder(job.stream, plan.properties, job.keys, defaults, suppressions)
         self._counts.mapped = builder.identifying
         self._converter = RecordConverter(plan, builder, self._counts.left_out)
+
+    def _delivery(self, settings: Settings) -> Delivery:
+        client = Client(settings, SYSTEM_CLOCK)  # Also in a dry run: it hides the token in the log.
+        if self._is_dry:
+            return DryRun(LOGGER, SYSTEM_CLOCK)
+        return delivery_of(settings, client, SYSTEM_CLOCK, self._suspicion)
+
+    def _outcomes(self, settings: Settings, sent: dict[int, set[str]]) -> Outcomes:
+        """Return what keeps outcomes. Attempts at tasks are apart in the store, as runs are."""
+        if self._is_dry:
+            database = open_for_reading(settings) if settings.has_database_server else None
+            return DryStore(database, account_of(settings))
+        attempt, store = self._attempt, None
+        if settings.has_database_server:
+            names = RunNames(attempt.name, settings.pixel_id, TASK)
+            store = open_store(settings, names)
+        letters = self.dead_letters
+        return TaskOutcomes(settings, attempt.write.name, letters, self.audit, sent, store)
 
     def deliver(self, batches: Iterable[pa.RecordBatch]) -> None:
         """Deliver the rows to their end; what was sent is written down also if that fails."""

@@ -13,8 +13,8 @@ if TYPE_CHECKING:
 ROOT = Path(__file__).parents[2] / "target_liveintent"
 _LOGGED = {"debug", "info", "warning", "error", "critical", "exception", "_warn_once"}
 _SAYERS = {
-    *("_comparison", "_explain", "_failures", "_failure", "_how_to_forget", "_refusal", "_fail"),
-    *("_lost", "_no_identity_hint", "_not_shown", "_where", "_whose_password", "advice", "lines"),
+    *("_comparison", "_explain", "_failures", "_failure", "_reason", "_refusal", "_fail", "_lost"),
+    *("_no_identity_hint", "_where", "advice", "lines", "copy_warnings"),
     *("afterwards", "all_late", "describe", "few_conversions", "lost_coverage", "idle_columns"),
     *("missing_columns_message", "new_reason", "nothing_delivered", "other_average", "problems"),
     *("refused_as_a_whole", "refused_last", "similar_columns", "too_many_rejected", "warnings"),
@@ -22,8 +22,8 @@ _SAYERS = {
 }
 """Functions whose texts are said elsewhere."""
 _NAMES = {
-    *("msg", "_OF_ANOTHER", "_TOO_NEW", "_WRONG_PROXY", "_COLUMN", "_MAP_OPTIONS", "_FAULTS"),
-    *("_SET_UP_FAULTS", "MORE_DESCRIPTORS", "_LATER", "_SLOWER"),
+    *("msg", "why", "_OF_ANOTHER", "_GONE", "_LOCKED", "_WRONG_PROXY", "_COLUMN", "_MAP_OPTIONS"),
+    *("_FAULTS", "_SET_UP_FAULTS", "MORE_DESCRIPTORS", "_LATER", "_SLOWER"),
 }
 """Names of texts and of tables of them."""
 _SILENT = {"charts.py", "facts.py", "advice.py", "markup.py", "page.py"}
@@ -72,7 +72,9 @@ def _said_by_a_call(call: ast.Call) -> list[ast.expr]:
             func=ast.Name(id="refused_as_a_whole" | "_fail" | "failures_named"), args=[first, *_]
         ):
             return [first]
-        case ast.Call(func=ast.Attribute(value=ast.Name(id="found"), attr="append"), args=args):
+        case ast.Call(
+            func=ast.Attribute(value=ast.Name(id="found" | "notes"), attr="append"), args=args
+        ):
             return args
     return []
 

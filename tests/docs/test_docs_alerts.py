@@ -8,7 +8,6 @@ import http.server
 import json
 import os
 import re
-import shutil
 import subprocess
 import sys
 import threading
@@ -20,14 +19,20 @@ import pytest
 import yaml
 from docs_support import DOCS, PROGRAMS, ROOT, Block, blocks
 
+from target_liveintent.config import settings_of
 from target_liveintent.reporting.history.model import FORMAT, RunEntry, RunFigures, StreamFigures
+from target_liveintent.store import RunNames, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
 
 PAGE = DOCS / "how-to" / "alerts.md"
 EXCUSE = "run by tests/docs/test_docs_alerts.py"
-ACCOUNT = {"customer_id": "a-1b2c", "pixel_id": 12345, "api_url": "https://api.example.com"}
+ACCOUNT: dict[str, Any] = {
+    "customer_id": "a-1b2c",
+    "pixel_id": 12345,
+    "api_url": "https://api.example.com",
+}
 MESSAGE = "the API denied access (401). The token may have been rotated"
 
 
@@ -76,19 +81,23 @@ class Shop(NamedTuple):
     receiver: Receiver
 
     def leave_runs(self, *endings: str) -> None:
-        """Leave an hourly run for each ending in the history; the last was half an hour ago."""
-        history = self.folder / "history"
-        history.mkdir()
+        """Leave an hourly run for each ending in the store; the last was half an hour ago."""
+        settings = settings_of({**ACCOUNT, "auth_token": "none", "store": str(self.store)})
         now = dt.datetime.now(dt.timezone.utc).replace(microsecond=0) - dt.timedelta(minutes=30)
         for back, ending in enumerate(reversed(endings)):
             at = now - dt.timedelta(hours=back)
             streams = {"orders": StreamFigures(10, 10, 10, 10)}
             message = MESSAGE if ending == "failed" else None
             run = RunFigures(f"0-{back}", at, "usual", ending, message, "0", "0", streams)
-            account = f"{ACCOUNT['customer_id']} at api.example.com"
-            entry = RunEntry(FORMAT, account, 12345, at.date(), {}, run, msgspec.Raw(b"{}"))
-            path = history / f"{at:%Y%m%dT%H%M%SZ}-0-{back}.run.json"
-            path.write_bytes(msgspec.json.encode(entry))
+            entry = RunEntry(FORMAT, at.date(), {}, run, msgspec.Raw(b"{}"))
+            store = open_store(settings, RunNames(run.run_id, ACCOUNT["pixel_id"]))
+            store.finish(ending, msgspec.json.encode(entry).decode())
+            store.close()
+
+    @property
+    def store(self) -> Path:
+        """The file of the store."""
+        return self.folder / "liveintent.sqlite"
 
     def run(self, *command: str, **env: str) -> subprocess.CompletedProcess[str]:
         """Run a command where the page says that it runs."""
@@ -100,7 +109,6 @@ class Shop(NamedTuple):
             cwd=self.folder,
             env={
                 **settings,
-                "TARGET_LIVEINTENT_HISTORY_PATH": "history",
                 "PATH": f"{self.folder / '.venv' / 'bin'}:{os.environ['PATH']}",
                 "PYTHONPATH": os.environ.get("PYTHONPATH", ""),
                 "HOME": str(self.folder),
@@ -139,8 +147,7 @@ def shop(tmp_path: Path) -> Iterator[Shop]:
     programs.mkdir(parents=True)
     for program in (PROGRAMS / "target-liveintent", PROGRAMS / "apprise"):
         (programs / Path(str(program)).name).symlink_to(str(program))
-    settings = {**ACCOUNT, "history_path": "history"}
-    (tmp_path / "liveintent.json").write_text(json.dumps(settings), encoding="utf-8")
+    (tmp_path / "liveintent.json").write_text(json.dumps(ACCOUNT), encoding="utf-8")
     tell = tmp_path / "tell"
     tell.write_text(block("sh", "tell").text, encoding="utf-8")
     tell.chmod(0o755)
@@ -191,7 +198,7 @@ def test_a_job_that_tells(shop: Shop, command: Callable[[], list[str]], code: in
     shop.leave_runs(*GOOD)
     assert shop.run(*command()).returncode == 0
     assert shop.receiver.alerts == []
-    shutil.rmtree(shop.folder / "history")
+    shop.store.unlink()
     shop.leave_runs(*BAD)
     assert shop.run(*command()).returncode == code
     shop.heard("LiveIntent: the last 2 runs failed: the API denied access")
@@ -219,7 +226,7 @@ def test_systemd(shop: Shop) -> None:
 @pytest.mark.slow
 def test_a_check_that_cannot_check(shop: Shop) -> None:
     """Wrong settings, or a store that is down, are told as well, with what the log says."""
-    settings = {**ACCOUNT, "history_path": "history", "timezone": "Mars/Olympus"}
+    settings = {**ACCOUNT, "timezone": "Mars/Olympus"}
     (shop.folder / "liveintent.json").write_text(json.dumps(settings), encoding="utf-8")
     for command in (kubernetes_command(), cron_command()):
         shop.run(*command, TARGET_LIVEINTENT_TIMEZONE="Mars/Olympus")

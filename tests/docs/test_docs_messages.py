@@ -14,7 +14,9 @@ PAGE = DOCS / "troubleshooting.md"
 _ENTRY = re.compile(r"^- `([^`\n]+)`<br>$", re.MULTILINE)
 UNSAID = {
     "and others": "part of a message",
-    "not replayed": "the name of a count",
+    "not a database": "what SQLite says of a file",
+    "Only the first … records were read.": "a note of `explain`, which needs no explanation",
+    "… Its columns are: ….": "part of a message",
     "not available": "the kind of an error inside an expression, of which only the name is shown",
     "… is not fetched": "jsonschema's own question, caught where the schema is compiled",
     ", column …": "part of a message",

@@ -1,4 +1,4 @@
-"""No page and no example has a password in the URL of the ledger's database."""
+"""No page and no example has a password in the URL of the store."""
 
 from __future__ import annotations
 

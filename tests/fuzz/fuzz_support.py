@@ -2,11 +2,11 @@
 
 from __future__ import annotations
 
+import errno
 import json
 import logging
 import os
 import threading
-from pathlib import Path
 from typing import TYPE_CHECKING, Any, NamedTuple
 from unittest import mock
 
@@ -23,8 +23,6 @@ from target_liveintent.target import TargetLiveIntent
 if TYPE_CHECKING:
     from target_liveintent.run.counts import StreamCounts
 
-_NO_FILE = Path(os.devnull) / "not-a-file"
-"""What BATCH messages name instead of the files of this machine."""
 MARK = "fuzz.q9x7"
 ADDRESS = f"{MARK}@leaky.example"
 _EXPECTED = (RunError, MissingKeyPropertiesError, RecordsWithoutSchemaException, InvalidJSONSchema)
@@ -34,6 +32,7 @@ _SETTINGS = {
     "pixel_id": 1,
     "default_source": "web",
     "dry_run": True,
+    "store": "/dev/no-such-store",
 }
 MAPS: dict[str, Any] = {
     "mapped": {
@@ -114,6 +113,11 @@ class _Lines(logging.Handler):
         self.lines.append(record.getMessage())
 
 
+def _no_file(_: str) -> None:
+    """Stand in for the files of this machine, and of others, that BATCH messages may name."""
+    raise FileNotFoundError(errno.ENOENT, "No such file or directory")
+
+
 def feed(data: bytes, **settings: Any) -> Fed:
     """Run a target over an input to its end.
 
@@ -142,7 +146,7 @@ def feed(data: bytes, **settings: Any) -> Fed:
     try:
         with (
             os.fdopen(readable, encoding="utf-8") as source,
-            mock.patch.object(batch_files, "Path", return_value=_NO_FILE),
+            mock.patch.object(batch_files, "open_anywhere", side_effect=_no_file),
         ):
             try:
                 target.process(source)

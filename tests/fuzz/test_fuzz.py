@@ -17,8 +17,8 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.settings import EventDefaults
-from target_liveintent.singer.reader import decode_message, decode_object
-from target_liveintent.storage.dead_letters import dead_letter_line
+from target_liveintent.singer.reader import decode_object
+from target_liveintent.store import letter_of
 
 pinned = settings(
     max_examples=150,
@@ -175,10 +175,10 @@ def test_any_record(record: dict[str, Any], sendable: bool) -> None:
         assert MARK.encode() not in built.body.lower()
         refused = built.rejected("refused_by_api", None, None)
     assert isinstance(refused, Rejection)
-    written = dead_letter_line(refused, SETTINGS, "run-1")
+    *columns, written = letter_of(refused, SETTINGS, "run-1", NOW).row(1)
     assert len(written) < 3_000 + 12 * size(record)
-    assert MARK.encode() not in written.lower()
-    again = decode_object(decode_message(written).record)
+    assert MARK not in f"{columns} {written}".lower()
+    again = decode_object(written.encode())
     assert again["event_id"] == built.event_id
 
 

@@ -1,12 +1,12 @@
-"""A target to start, and where it finds its API."""
+"""A target to start, where it finds its API, and where its store is."""
 
 from __future__ import annotations
 
 from typing import TYPE_CHECKING
 
 import pytest
-from integration_fixtures import bucket, door, forks, server, store, to_server, url
-from integration_support import Launcher
+from integration_fixtures import forks, server, to_server
+from integration_support import STORE, Launcher
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -16,7 +16,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.sandbox import Sandbox
 
-__all__ = ["bucket", "door", "forks", "server", "store", "target", "to_server", "url"]
+__all__ = ["forks", "server", "to_server"]
 
 
 @pytest.fixture
@@ -25,3 +25,11 @@ def target(tmp_path: Path, sandbox: Sandbox, forks: Forks) -> Iterator[Launcher]
     launcher = Launcher(tmp_path, sandbox.url, forks)
     yield launcher
     launcher.close()
+
+
+@pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.postgres)])
+def store(request: pytest.FixtureRequest, tmp_path: Path) -> Path | str:
+    """Give a test a store of its own: the path of a file, or the URL of a database."""
+    if request.param == "database":
+        return str(request.getfixturevalue("store_url"))
+    return tmp_path / STORE

@@ -186,9 +186,8 @@ def _reap(control: socket.socket) -> None:
 
 def _main() -> None:
     import prometheus_client  # noqa: F401 (each run of a test writes metrics)
-    import s3fs  # noqa: F401 (it takes half a second in each run whose files are in S3)
 
-    import target_liveintent.target  # noqa: F401
+    import target_liveintent.cli  # noqa: F401
 
     gc.collect()
     gc.freeze()  # what is imported stays, so that no child looks through it

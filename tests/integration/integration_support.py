@@ -6,7 +6,7 @@ import contextlib
 import json
 import os
 import re
-import shutil
+import sqlite3
 import subprocess
 import sys
 import threading
@@ -15,21 +15,27 @@ from typing import IO, TYPE_CHECKING, Any, NamedTuple
 
 from run_counts import RunCounts
 
-from target_liveintent.conversions.model import DEAD_LETTERS
+from target_liveintent.clock import Clock
+from target_liveintent.config import settings_of
+from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.run_id import new_run_id
+from target_liveintent.store import RunNames, imported, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable, Iterable, Mapping
+    from collections.abc import Callable, Iterable, Iterator, Mapping
     from pathlib import Path
 
     from integration_forks import Forked, Forks
     from run_counts import Counts
     from typing_extensions import Self
 
+    from target_liveintent.store import RunStore
+
 Message = dict[str, Any]
 
 CUSTOMER = "a-1b2c"
 TOKEN = "sandbox-token"
-LETTERS = "liveintent-dead-letters.singer"
+STORE = "liveintent.sqlite"
 DAY = 86_400
 PATIENCE = 20.0
 """Seconds after which a condition that a test waits for counts as missed."""
@@ -43,7 +49,7 @@ SETTINGS: dict[str, Any] = {
 
 OFTEN = {
     "target_liveintent.singer.reader:_WAIT_SECONDS": 0.02,
-    "target_liveintent.run.run:TICK": 0.02,
+    "target_liveintent.run.run:_TICK": 0.02,
 }
 """Constants of a run that looks every 20 ms, and not every second, for what there is to do."""
 
@@ -121,7 +127,7 @@ def dead_letter(event_id: str, **columns: Any) -> Message:
 
 
 def dead_letter_lines(*letters: Message) -> bytes:
-    """Return the content of a file of dead letters."""
+    """Return a Singer stream of dead letters, as `dead-letters --format=singer` prints it."""
     columns = ("event_id", "event_time", "sha2", "value", "currency")
     return lines([schema(DEAD_LETTERS, columns, ()), *letters])
 
@@ -325,8 +331,8 @@ class Running:
 
     @property
     def letters(self) -> list[dict[str, Any]]:
-        """The records of the dead-letter file."""
-        return read_letters(self.folder / LETTERS)
+        """The dead letters of the store."""
+        return read_letters(self.folder / STORE)
 
     @property
     def counts(self) -> RunCounts:
@@ -351,23 +357,30 @@ class Running:
         return [text for text in texts if text.startswith("total: read ")]
 
 
-def read_letters(path: Path) -> list[dict[str, Any]]:
-    """Return the records of a dead-letter file, having checked that it is Singer."""
+def read_store(path: Path, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query; none if there is no store, or if a run is just creating it."""
     if not path.exists():
         return []
-    known: set[str] = set()
-    records = []
-    for raw in path.read_text(encoding="utf-8").splitlines():
-        message = json.loads(raw)
-        if message["type"] == "SCHEMA":
-            assert isinstance(message["schema"]["properties"], dict)
-            assert isinstance(message["key_properties"], list)
-            known.add(message["stream"])
-        else:
-            assert message["type"] == "RECORD"
-            assert message["stream"] in known
-            records.append(message["record"])
-    return records
+    with contextlib.closing(sqlite3.connect(path)) as database:
+        has_tables = database.execute("SELECT 1 FROM sqlite_master").fetchall()
+        return database.execute(query).fetchall() if has_tables else []
+
+
+def read_letters(path: Path) -> list[dict[str, Any]]:
+    """Return the dead letters of a store, in the order in which runs wrote them."""
+    found = read_store(path, "SELECT record FROM dead_letter ORDER BY written_at, run, event_id")
+    return [json.loads(record) for (record,) in found]
+
+
+class Past(Clock):
+    """A clock that is so many days late."""
+
+    def __init__(self, days_ago: int) -> None:
+        self._late = days_ago * DAY
+
+    def time(self) -> float:
+        """Return a Unix time in the past."""
+        return super().time() - self._late
 
 
 class Launcher:
@@ -395,6 +408,21 @@ class Launcher:
         if "PYTHONPATH" in kept:  # may be relative to where the tests started
             paths = [os.path.abspath(p) for p in kept["PYTHONPATH"].split(os.pathsep) if p]  # noqa: PTH100
             self.env["PYTHONPATH"] = os.pathsep.join(paths)
+
+    @property
+    def store(self) -> Path:
+        """The file of the store, if the settings name no other one."""
+        return self.folder / STORE
+
+    @property
+    def store_files(self) -> dict[str, bytes]:
+        """The files of the store, with what SQLite writes beside it."""
+        return {path.name: path.read_bytes() for path in self.folder.glob(f"{STORE}*")}
+
+    @property
+    def letters(self) -> dict[str, dict[str, Any]]:
+        """The dead letters of the store, by event ID."""
+        return {letter["event_id"]: letter for letter in read_letters(self.store)}
 
     def config(self, **settings: Any) -> Path:
         """Write a configuration file: the usual settings with changes; `...` leaves one out."""
@@ -425,9 +453,10 @@ class Launcher:
         stdin: IO[bytes] | None = None,
         read_stdout: bool = True,
         constants: Mapping[str, Any] | None = None,
+        options: Iterable[str] = (),
         **settings: Any,
     ) -> Running:
-        """Start a target that waits for messages.
+        """Start a target that waits for messages, with options such as `--send-again`.
 
         `constants` gives constants of the package new values, by `module:NAME` (the module that
         reads the constant): a reservation lapses, or a timeout ends, after as long as a test waits.
@@ -435,7 +464,7 @@ class Launcher:
         config = self.config(**settings)
         how = {"on_stdout": on_stdout, "stdin": stdin, "read_stdout": read_stdout}
         how["constants"] = constants
-        return self.command("--config", str(config), env=env, forks=self.forks, **how)
+        return self.command("--config", str(config), *options, env=env, forks=self.forks, **how)
 
     def run(
         self,
@@ -444,15 +473,15 @@ class Launcher:
         on_stdout: Callable[[str], None] | None = None,
         patience: float = PATIENCE,
         constants: Mapping[str, Any] | None = None,
+        options: Iterable[str] = (),
         **settings: Any,
     ) -> Running:
-        """Run a target over messages, to its end."""
+        """Run a target over messages, with options such as `--send-again`, to its end."""
         source = self.folder / f"input-{len(self._started)}.singer"
         source.write_bytes(lines(messages))
         with source.open("rb") as stdin:
-            running = self.start(
-                env=env, on_stdout=on_stdout, stdin=stdin, constants=constants, **settings
-            )
+            how = {"env": env, "on_stdout": on_stdout, "constants": constants}
+            running = self.start(stdin=stdin, options=options, **how, **settings)
             return running.wait(patience)
 
     def in_shell(
@@ -478,7 +507,7 @@ class Launcher:
         constants: Mapping[str, Any] | None = None,
         **settings: Any,
     ) -> Running:
-        """Run a command with a configuration file to its end, such as `--health` or `--replay`."""
+        """Run a command with a configuration file to its end, such as `health` or `replay`."""
         run = self.begin(*arguments, env=env, constants=constants, **settings)
         return run.close_input().wait(patience)
 
@@ -493,24 +522,38 @@ class Launcher:
         how = {"env": env, "forks": self.forks, "constants": constants}
         return self.command("--config", str(self.config(**settings)), *arguments, **how)
 
+    @contextlib.contextmanager
+    def earlier_run(self, days_ago: int = 0) -> Iterator[RunStore]:
+        """Give the store to what stands for an earlier run of the account."""
+        values = {**SETTINGS, "api_url": self.api_url, "store": str(self.store)}
+        names, clock = RunNames(new_run_id(), SETTINGS["pixel_id"]), Past(days_ago)
+        with contextlib.closing(open_store(settings_of(values), names, clock)) as store:
+            yield store
+
+    def put_letters(self, *letters: Message) -> None:
+        """Put dead letters into the store."""
+        with self.earlier_run() as store:
+            settings = settings_of({**SETTINGS, "api_url": self.api_url})
+            store.import_letters(imported(one["record"], settings) for one in letters)
+
+    def age(self, table: str, column: str, days: float) -> None:
+        """Make the rows of a table so many days older."""
+        with contextlib.closing(sqlite3.connect(self.store)) as database, database:
+            database.execute(f"UPDATE {table} SET {column} = {column} - {days * DAY}")  # noqa: S608
+
+    def exported(self, **settings: Any) -> str:
+        """Return the dead letters as the stream that a command prints for people to edit."""
+        run = self.ask("dead-letters", "--format=singer", **settings)
+        assert (run.code, run.log) == (0, "")
+        return f"{run.stdout}\n"
+
     def explain(
         self, *messages: Message | str | bytes, options: Iterable[str] = (), **settings: Any
     ) -> Running:
-        """Run `--explain` over messages, with more options, to its end."""
+        """Run `explain` over messages, with more options, to its end."""
         source = self.folder / "explained.singer"
         source.write_bytes(lines(messages))
-        return self.ask("--explain", "--input", source.name, *options, **settings)
-
-    def replay_by_hand(self, *, patience: float = PATIENCE, **settings: Any) -> Running:
-        """Replay as people do without the command: move the dead letters, pipe them, delete them.
-
-        A run must keep what it does not send, because the file that was moved is deleted.
-        """
-        moved = shutil.move(self.folder / LETTERS, self.folder / "moved.singer")
-        with moved.open("rb") as stdin:
-            run = self.start(stdin=stdin, **settings).wait(patience)
-        moved.unlink()
-        return run
+        return self.ask("explain", "--input", source.name, *options, **settings)
 
     def close(self) -> None:
         """End what is left over."""

@@ -85,13 +85,13 @@ def test_parquet(to_server: Launcher, server: FaultyServer) -> None:
 @pytest.mark.parametrize(
     ("message", "told"),
     [
-        (batch("s3://bucket/rows.jsonl"), "s3"),
+        (batch("memory://nowhere/rows.jsonl"), "at memory:// cannot be read: it does not exist"),
         (batch("file:///nowhere/rows.jsonl"), "/nowhere/rows.jsonl"),
         (batch("file:///nowhere/rows.csv", form="csv"), "csv"),
         (batch("http://[::1"), "an invalid URL"),
         (batch("file:///tmp/%00x"), "file"),
     ],
-    ids=["store", "absent", "format", "no URL", "no path"],
+    ids=["elsewhere", "absent", "format", "no URL", "no path"],
 )
 def test_what_cannot_be_read(target: Launcher, message: Message, told: str) -> None:
     """A BATCH that cannot be read ends the run in one clear line, after what precedes it."""

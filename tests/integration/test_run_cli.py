@@ -10,14 +10,15 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from integration_support import (
-    LETTERS,
     SETTINGS,
+    STORE,
     TOKEN,
     WITH_ID,
     lines,
     numbered,
     order,
     read_letters,
+    read_store,
     schema,
     state,
 )
@@ -42,18 +43,14 @@ DEFAULTS = {
     "on_rejection": "dead_letter",
     "max_dead_letter_percent": 50,
     "history_days": 400,
-    "dead_letter_path": LETTERS,
-    "replay_unconfirmed": False,
-    "replay_other_accounts": False,
-    "ledger": True,
-    "ledger_path": "liveintent-ledger.sqlite",
+    "store": STORE,
+    "keep_delivered": False,
     "validate_records": False,
     "dry_run": False,
 }
 OWN_SETTINGS = set(DEFAULTS) | {
     *("customer_id", "auth_token", "auth_token_path", "pixel_id", "default_source", "limit"),
-    *("ledger_url", "ledger_password", "suppression_path", "report_path", "delivered_path"),
-    *("history_path", "metrics_path", "max_requests_per_minute"),
+    *("suppression_path", "report_path", "metrics_path", "max_requests_per_minute"),
 }
 MAP_SETTINGS = {"presets", "stream_maps", "stream_map_config"}
 INTEGERS = {"pixel_id", "max_requests_per_minute"} | {
@@ -83,7 +80,10 @@ def test_about_json(target: Launcher) -> None:
     shown = {n: p["default"] for n, p in properties.items() if "default" in p}
     assert {n: v for n, v in shown.items() if v is not None} == DEFAULTS
     assert set(about["settings"]["required"]) == {"customer_id"}
-    assert properties["auth_token"]["secret"] is True
+    assert {name for name, one in properties.items() if one.get("secret")} == {
+        "auth_token",
+        "store",
+    }
     for name in INTEGERS:
         assert "integer" in properties[name]["type"]
         assert "number" not in properties[name]["type"]
@@ -135,16 +135,11 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
         "max_retry_seconds": 1,
         "on_rejection": "dead_letter",
         "max_dead_letter_percent": 100,
-        "dead_letter_path": "letters-of-env.singer",
-        "replay_unconfirmed": True,
-        "replay_other_accounts": True,
-        "ledger": True,
-        "ledger_path": "ledger-of-env.sqlite",
+        "store": "store-of-env.sqlite",
+        "keep_delivered": True,
         "suppression_path": "suppressed-by-env.txt",
         "report_path": "report-of-env.html",
-        "delivered_path": "delivered-by-env.csv",
         "metrics_path": "metrics-of-env.prom",
-        "history_path": "history-of-env",
         "history_days": 30,
         "validate_records": True,
         "dry_run": False,
@@ -161,8 +156,6 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     }
     assert set(settings) == (OWN_SETTINGS | MAP_SETTINGS) - {
         "auth_token",
-        "ledger_password",
-        "ledger_url",  # It takes the place of the ledger's file.
         "limit",  # It would bar STATE.
     }
     (to_server.folder / "token-of-env").write_text(SETTINGS["auth_token"])
@@ -183,17 +176,20 @@ def test_environment(to_server: Launcher, server: FaultyServer) -> None:
     assert (run.code, run.states) == (0, [1])
     counts = RunCounts.read(run.folder / "metrics-of-env.prom")
     assert counts.streams["orders"].drops == {"suppressed": 1, "already_sent": 1}
-    made = {"ledger-of-env.sqlite", "report-of-env.html", "report-of-env.json"}
-    made |= {"delivered-by-env.csv", "metrics-of-env.prom", "history-of-env"}
-    assert made <= {path.name for path in to_server.folder.iterdir()}
+    assert {path.name for path in to_server.folder.glob("report*")} == {
+        "report-of-env.html",
+        "report-of-env.json",
+    }
     assert [p.path for p in server.requests] == ["/a-1b2c/events"] * 2
     assert server.busiest == 1
     event = server.requests[0].events[0]
     assert (event["eventId"], event["pixelId"], event["source"]) == ("web-0", 777, "offline")
     assert event["eventTime"] - int(local.timestamp()) in {4 * 3600, 5 * 3600}
     assert event["userData"]["md5"] == hashlib.md5(b"jd@example.com").hexdigest()  # noqa: S324
-    (letter,) = read_letters(to_server.folder / "letters-of-env.singer")
+    store = to_server.folder / "store-of-env.sqlite"
+    (letter,) = read_letters(store)
     assert letter["reason"] == "schema_violation"
+    assert len(read_store(store, "SELECT * FROM delivered")) == 3
 
 
 def test_wrong_environment(target: Launcher) -> None:
@@ -214,11 +210,12 @@ def test_wrong_environment(target: Launcher) -> None:
     [
         {"customer_id": ...},
         {"auth_token": "s3cr3t\r\nX-Evil: 1", "on_rejection": "s3cr3t", "batch_size_rows": 0},
-        {"ledger_path": "s3cr3t/ledger.sqlite"},
+        {"store": "s3cr3t/own.sqlite"},
+        {"ledger_path": "s3cr3t.sqlite", "on_invalid": "s3cr3t"},
         {"stream_maps": {"orders": {"email": "s3cr3t token"}}},
         {"api_url": "https://*.s3cr3t.example.com"},
     ],
-    ids=["missing", "several", "path", "map", "URL"],
+    ids=["missing", "several", "path", "gone", "map", "URL"],
 )
 def test_wrong_settings(target: Launcher, sandbox: Sandbox, wrong: dict[str, Any]) -> None:
     """Wrong settings end the run with exit 2 before any input, in one line that names them all."""
@@ -227,7 +224,7 @@ def test_wrong_settings(target: Launcher, sandbox: Sandbox, wrong: dict[str, Any
     assert len([line for line in run.err if "INFO" not in line.text]) == 1
     assert all(name in run.last_line for name in wrong)
     assert not [word for word in ("s3cr3t", TOKEN, "Traceback") if word in run.log]
-    assert not (target.folder / LETTERS).exists()
+    assert not target.store.exists()
 
 
 def test_null_settings(target: Launcher, sandbox: Sandbox) -> None:
@@ -277,7 +274,7 @@ def test_dry_run(target: Launcher, sandbox: Sandbox) -> None:
     messages[3]["record"]["event_time"] = "?"
     run = target.run(schema(columns=WITH_ID), *messages, state(1), dry_run=True)
     assert (run.code, run.stdout, sandbox.stats.requests) == (0, "", 0)
-    assert not (target.folder / LETTERS).exists()
+    assert not target.store.exists()
     shown = [
         json.loads(found)
         for found in re.findall(r"INFO .*?(\{\"eventId.*\})$", run.log, re.MULTILINE)

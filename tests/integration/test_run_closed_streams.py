@@ -14,8 +14,8 @@ if TYPE_CHECKING:
 
 MESSAGES = lines([schema(), order(1), state(1)])
 FILES = {
-    "ledger_path": "ledger.sqlite",
-    "delivered_path": "delivered.csv",
+    "store": "own.sqlite",
+    "metrics_path": "run.prom",
     "report_path": "report.html",
 }
 NO_OUTPUT = (
@@ -57,7 +57,7 @@ def test_a_dry_run_needs_no_output(target: Launcher, sandbox: Sandbox) -> None:
 
 def test_what_only_prints(target: Launcher) -> None:
     """What only prints needs standard output, and no standard error."""
-    unseen = run(target, ">&-", "--preset", "shopify")
+    unseen = run(target, ">&-", "preset", "shopify")
     assert (unseen.returncode, b"standard output is closed" in unseen.stderr) == (1, True)
-    seen = run(target, "2>&-", "--preset", "shopify")
+    seen = run(target, "2>&-", "preset", "shopify")
     assert (seen.returncode, len(seen.stdout) > 100) == (0, True)

@@ -9,7 +9,6 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from faulty_server import Reply, refusing
 from integration_support import (
-    LETTERS,
     TOKEN,
     WITH_ID,
     batch,
@@ -62,7 +61,7 @@ def test_consent(target: Launcher, sandbox: Sandbox) -> None:
     assert (total.read, total.delivered, total.reasons) == (len(messages), len(yes), {})
     assert total.drops == {"no_consent": len(no)}
     assert total.adds_up
-    assert not (target.folder / LETTERS).exists()
+    assert run.letters == []
 
 
 def test_the_column_as_mapped(target: Launcher, sandbox: Sandbox) -> None:
@@ -88,7 +87,7 @@ def test_the_column_as_mapped(target: Launcher, sandbox: Sandbox) -> None:
     ]
     messages += [schema("without"), order(4, "without", consent=False)]
     definitions = {stream: definition for stream, (definition, _) in maps.items()}
-    run = target.run(*messages, stream_maps={**definitions, "without": {}}, ledger=False)
+    run = target.run(*messages, stream_maps={**definitions, "without": {}})
     assert run.code == 0
     expected = [number for _, numbers in maps.values() for number in numbers]
     assert sent(sandbox) == buyers(*expected, 4)
@@ -140,33 +139,32 @@ def test_never_a_letter_and_never_an_end(target: Launcher, settings: dict[str, A
     assert (total.delivered, total.reasons) == (3, {})
     assert total.drops == dict.fromkeys(("no_consent", "suppressed"), len(wrong) * 20)
     assert total.adds_up
-    assert not (target.folder / LETTERS).exists()
+    assert run.letters == []
     shown = [who for who in ("gone", "buyer0", "buyer100") if sha2(f"{who}@example.com") in run.log]
     assert shown == (["buyer100"] if settings.get("dry_run") else [])
 
 
 def test_a_replay_obeys_both(to_server: Launcher, server: FaultyServer) -> None:
-    """Who withdrew consent in the file, or joined the list since, is dropped; the others go."""
+    """Who withdrew consent in the letter, or joined the list since, is dropped; others go."""
     server.answer = refusing("order-1", "order-2", "order-3")
     messages = numbered(5, consent="granted")
     first = to_server.run(schema(columns=(*WITH_ID, "consent")), *messages, state(1))
     assert [x["reason"] for x in first.letters] == ["refused_by_api"] * 3
-    letters = to_server.folder / LETTERS
-    before, mark, after = letters.read_text().partition('"consent":"granted"')
+    before, mark, after = to_server.exported().partition('"consent":"granted"')
     assert mark
-    letters.write_text(before + '"consent":"withdrawn"' + after)
+    (to_server.folder / "edited").write_text(before + '"consent":"withdrawn"' + after)
     _, listed, left = (x["event_id"] for x in first.letters)
     (to_server.folder / "people.txt").write_text(f"Buyer{listed[-1]}@example.com\n")
     server.answer = lambda _: Reply()
     server.accepted.clear()
-    again = to_server.replay_by_hand(suppression_path="people.txt")
+    again = to_server.ask("replay", "edited", suppression_path="people.txt")
     assert (again.code, server.accepted) == (0, [left])
     assert again.summary["total"].drops == {"no_consent": 1, "suppressed": 1}
     assert again.summary["total"].adds_up
-    assert not letters.exists()
+    assert again.letters == []
 
 
-def test_nobody_stays_in_the_ledger(target: Launcher, sandbox: Sandbox) -> None:
+def test_nobody_stays_in_the_store(target: Launcher, sandbox: Sandbox) -> None:
     """Who was dropped was not delivered, and goes out once they agree."""
     for value in (0, 1, 1):
         assert target.run(schema(columns=COLUMNS), order(1, consent=value)).code == 0
@@ -201,7 +199,7 @@ def test_suppressed_addresses(target: Launcher, sandbox: Sandbox) -> None:
     assert sent(sandbox) == buyers(99)
     assert run.summary["total"].drops == {"suppressed": len(given)}
     assert run.summary["total"].adds_up
-    assert not (target.folder / LETTERS).exists()
+    assert run.letters == []
 
 
 @pytest.mark.parametrize("dry_run", [False, True])
@@ -209,7 +207,7 @@ def test_a_list_that_cannot_be_read(target: Launcher, sandbox: Sandbox, dry_run:
     """Exit code 2 before any input is read and any file is made, in one line without content."""
     path = target.folder / f"{TOKEN}.txt"
     path.write_text("a@example.com\n\ns3cr3t at example.com\n")
-    settings = {"suppression_path": path.name, "dry_run": dry_run, "delivered_path": "sent.csv"}
+    settings = {"suppression_path": path.name, "dry_run": dry_run, "metrics_path": "run.prom"}
     run = target.start(**settings).wait(8)  # Standard input is still open.
     assert (run.code, run.stdout, sandbox.stats.requests) == (2, "", 0)
     assert len(run.warnings) == 1

@@ -123,7 +123,9 @@ def test_request(to_server: Launcher, server: FaultyServer) -> None:
     names = ("http_proxy", "HTTP_PROXY", "https_proxy", "all_proxy", "ALL_PROXY")
     env = dict.fromkeys(names, "http://127.0.0.1:9") | {"no_proxy": "", "NO_PROXY": ""}
     for more in ({}, {"NETRC": str(netrc)}):
-        assert to_server.run(schema(), order(1), env=env | more, ledger=False).code == 0
+        assert (
+            to_server.run(schema(), order(1), env=env | more, options=("--send-again",)).code == 0
+        )
         request = server.requests.pop()
         assert (request.path, server.requests) == (f"/conversions/{CUSTOMER}", [])
         assert request.headers["Authorization"] == f"Bearer {TOKEN}"

@@ -19,9 +19,7 @@ from integration_support import (
 )
 
 FILES = {
-    "dead_letter_path": "letters.singer",
-    "delivered_path": "delivered.csv",
-    "ledger_path": "ledger.sqlite",
+    "store": "own.sqlite",
     "metrics_path": "run.prom",
     "report_path": "report.html",
 }
@@ -30,7 +28,7 @@ FILES = {
 def test_a_low_limit_of_open_files(to_server: Launcher, server: FaultyServer) -> None:
     """A run goes on with fewer requests in flight, and has descriptors for all its files."""
     server.answer = lambda _: Reply(delay=0.02)
-    config = str(to_server.config(batch_size_rows=1, **FILES))
+    config = str(to_server.config(batch_size_rows=1, keep_delivered=True, **FILES))
     guest = order(200, email=None)
     given = lines([schema(columns=WITH_ID), *numbered(200), guest, state({"n": 1})])
     run = to_server.in_shell('ulimit -n 30; exec "$@"', "--config", config, given=given)
@@ -39,7 +37,7 @@ def test_a_low_limit_of_open_files(to_server: Launcher, server: FaultyServer) ->
     assert sorted(server.accepted) == sorted(f"order-{n}" for n in range(200))
     assert 2 <= server.busiest <= 12
     assert log.count("the limit on open files allows only ") == 1
-    (letter,) = read_letters(to_server.folder / "letters.singer")
+    (letter,) = read_letters(to_server.folder / "own.sqlite")
     assert letter["reason"] == "no_identity"
     assert all((to_server.folder / name).exists() for name in FILES.values())
 

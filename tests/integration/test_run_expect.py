@@ -1,4 +1,4 @@
-"""`--explain --expect FILE`: a mapping is tested; `--format=json`: for programs."""
+"""`explain --expect FILE`: a mapping is tested; `--format=json`: for programs."""
 
 from __future__ import annotations
 
@@ -153,7 +153,7 @@ def test_what_expects_nothing(target: Launcher) -> None:
 
 
 def test_json(target: Launcher) -> None:
-    """All that `--explain` prints is in one JSON object, alone on standard output.
+    """All that `explain` prints is in one JSON object, alone on standard output.
 
     What cannot be printed is escaped as JSON has it, and is read back.
     """

@@ -1,4 +1,4 @@
-"""`--explain`: what it prints about streams and their first records, and that it sends nothing."""
+"""`explain`: what it prints about streams and their first records, and that it sends nothing."""
 
 from __future__ import annotations
 
@@ -7,7 +7,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from integration_support import DAY, dead_letter, dead_letter_lines, order, schema, state
+from integration_support import DAY, dead_letter, dead_letter_lines, schema, state
 from preset_records import changed, sample
 
 if TYPE_CHECKING:
@@ -228,14 +228,7 @@ def test_a_long_stream(to_server: Launcher) -> None:
 
 
 def test_dead_letters(to_server: Launcher) -> None:
-    """A dead-letter file can be explained as well: what a replay would do, for which account."""
-    run = to_server.run(schema(), order(1, event_time="nonsense"))
-    (letters,) = run.folder.glob("*dead-letters.singer")
-    assert "invalid_event_time (1)" in explain(to_server, letters.read_text()).stdout
-    for pixel, reason in ((12345, "invalid_event_time (1)"), (8, "other_account (1)")):
-        explained = to_server.explain(letters.read_text(), pixel_id=pixel)
-        assert (explained.code, reason in explained.stdout) == (0, True)
-    # What a run would refuse, as the stream lacks a column, a replay judges letter by letter.
-    few = dead_letter_lines(dead_letter("1"))
-    explained = to_server.explain(few, pixel_id=..., default_source=...)
-    assert (explained.code, "1 rejected" in explained.stdout) == (0, True)
+    """A stream of dead letters is refused, as a run refuses it, with the command that takes it."""
+    explained = to_server.explain(dead_letter_lines(dead_letter("1")))
+    assert (explained.code, explained.stdout) == (1, "")
+    assert "to send dead letters, use target-liveintent replay FILE" in explained.last_line

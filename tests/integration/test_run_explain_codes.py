@@ -1,4 +1,4 @@
-"""The exit code of `--explain`: it fails where a run over the same input would fail."""
+"""The exit code of `explain`: it fails where a run over the same input would fail."""
 
 from __future__ import annotations
 

@@ -2,21 +2,22 @@
 
 from __future__ import annotations
 
-import contextlib
 import fcntl
 import json
+import os
 import signal
-import sqlite3
 import struct
 import termios
 import threading
 import time
 from typing import IO, TYPE_CHECKING, Any
 
+import pytest
 from integration_support import OFTEN, WITH_ID, numbered, schema, state, wait_until
 
 if TYPE_CHECKING:
     from integration_support import Launcher, Running
+    from postgres_server import Postgres
 
     from target_liveintent.sandbox import Sandbox
 
@@ -68,18 +69,22 @@ def test_nobody_reads_standard_output(target: Launcher, sandbox: Sandbox) -> Non
     assert sandbox.stats.accepted == 2
 
 
-def test_the_ledger_is_locked(target: Launcher, sandbox: Sandbox) -> None:
-    """A run that waits for another one to release the ledger is ended, and writes no STATE."""
+@pytest.mark.postgres
+def test_the_database_does_not_answer(
+    target: Launcher, sandbox: Sandbox, store_url: str, postgres: Postgres
+) -> None:
+    """A run that waits for a server that hangs is ended, and writes no STATE."""
     first, second = numbered(2)
-    run = target.start(ledger_path="ledger.sqlite", **QUICK)
-    run.send(schema(columns=WITH_ID), first, state(1))
+    run = target.start(store=store_url, **QUICK).send(schema(columns=WITH_ID), first, state(1))
     wait_until(lambda: run.states, "the first STATE")
-    with contextlib.closing(
-        sqlite3.connect(target.folder / "ledger.sqlite", isolation_level=None)
-    ) as other:
-        other.execute("BEGIN IMMEDIATE")
+    query = "SELECT pid FROM pg_stat_activity WHERE application_name = 'target-liveintent'"
+    server = int(postgres.sql(query))
+    os.kill(server, signal.SIGSTOP)
+    try:
         run.send(second, state(2))
         wait_until(lambda: unread(run.stdin) == 0, "the end of the input")
-        end(run, "another process still locks the file of ledger_path")
+        end(run, "the database of the store has not answered")
+    finally:
+        os.kill(server, signal.SIGCONT)
     assert run.wait().states == [1]
     assert sandbox.stats.accepted == 1

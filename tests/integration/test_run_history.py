@@ -1,17 +1,16 @@
-"""Runs that leave a history, in a folder that they share and in S3."""
+"""Runs that leave a history in the store, which they share."""
 
 from __future__ import annotations
 
 import datetime as dt
-import uuid
 from typing import TYPE_CHECKING
 
 import msgspec
-import pytest
 from faulty_server import Reply
-from integration_support import CUSTOMER, OFTEN, order, orders, schema, state, wait_until
+from integration_support import OFTEN, SETTINGS, order, orders, schema, state, wait_until
+from ledger_claims import ask, count
 
-from target_liveintent.reporting.history.folder import HistoryFolder
+from target_liveintent.config import settings_of
 from target_liveintent.reporting.history.model import (
     FORMAT,
     USUAL,
@@ -20,72 +19,60 @@ from target_liveintent.reporting.history.model import (
     RunFigures,
     StreamFigures,
 )
-from target_liveintent.storage.folders import LocalFolder
+from target_liveintent.reporting.history.reading import read_history
+from target_liveintent.store import open_for_reading
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from faulty_server import FaultyServer
     from integration_support import Launcher
-    from object_store import Door, Store
-
-ACCOUNT = (f"{CUSTOMER} at 127.0.0.1", 12345)
-HISTORY = {"history_path": "history"}
 
 
-def folder(path: Path) -> HistoryFolder:
-    return HistoryFolder(LocalFolder("history_path", str(path / "history")), 400, pytest.fail)
+def now() -> dt.datetime:
+    return dt.datetime.now(tz=dt.timezone.utc)
 
 
-def today() -> dt.date:
-    return dt.datetime.now(tz=dt.timezone.utc).date()
+def history(launcher: Launcher) -> History:
+    settings = settings_of({**SETTINGS, "api_url": launcher.api_url, "store": str(launcher.store)})
+    return read_history(open_for_reading(settings), settings, now().date())
 
 
-def history(path: Path) -> History:
-    return folder(path).read(ACCOUNT, today())
-
-
-def put(path: Path, days_ago: int, runs: int, delivered: int) -> None:
-    """Put the entries of runs of an earlier day into the folder."""
-    day = today() - dt.timedelta(days=days_ago)
-    for number in range(runs):
-        ended = dt.datetime(day.year, day.month, day.day, number % 24, tzinfo=dt.timezone.utc)
+def put(launcher: Launcher, days_ago: int, delivered: int) -> None:
+    """Put a run of an earlier day into the store."""
+    with launcher.earlier_run(days_ago) as store:
+        ended = now() - dt.timedelta(days=days_ago)
         figures = StreamFigures(delivered, delivered, delivered, delivered)
-        name = f"{days_ago:08x}-{number:04x}"
-        run = RunFigures(name, ended, USUAL, "done", None, "0", "abc", {"orders": figures})
-        folder(path).add(RunEntry(FORMAT, *ACCOUNT, day, {}, run, msgspec.Raw(b"{}")))
+        streams = {"orders": figures}
+        run = RunFigures(f"{days_ago:08x}", ended, USUAL, "done", None, "0", "abc", streams)
+        entry = RunEntry(FORMAT, ended.date(), {}, run, msgspec.Raw(b"{}"))
+        store.finish("done", msgspec.json.encode(entry).decode())
 
 
-def test_runs_that_share_a_folder_do_not_disturb_each_other(to_server: Launcher) -> None:
-    """All end at the same time, and each would fold yesterday: no run is lost or counts twice."""
-    put(to_server.folder, 1, 24, 10)
-    put(to_server.folder, 2, 24, 5)
-    own = {**HISTORY, "ledger": False, "batch_size_rows": 3, "constants": OFTEN}
-    running = [to_server.start(**own).send(schema(), *orders(3), state(1)) for _ in range(4)]
+def test_runs_that_end_at_the_same_time(to_server: Launcher) -> None:
+    """Each leaves its figures, and the days before stay as they are."""
+    put(to_server, 1, 240)
+    put(to_server, 2, 120)
+    sent = [orders(3 * number, 3 * number + 3) for number in range(4)]
+    own = {"batch_size_rows": 3, "constants": OFTEN}
+    running = [to_server.start(**own).send(schema(), *some, state(1)) for some in sent]
     for run in running:
         wait_until(lambda run=run: run.states, "a STATE")
     for run in running:
         run.close_input()
     for run in running:
         run.wait(60)
-        assert run.code == 0, run.log
-        assert not [one for one in run.warnings if "history" in one]
-    again = to_server.run(schema(), *orders(3), state(1), **HISTORY, ledger=False)
-    assert again.code == 0
-    before_last, yesterday, now = history(to_server.folder).days
-    assert (before_last.usual["orders"].delivered, len(before_last.runs)) == (120, 24)
-    assert (yesterday.usual["orders"].delivered, len(yesterday.runs)) == (240, 24)
-    assert {one.run_id for one in now.runs} == {one.run_id for one in (*running, again)}
-    assert now.usual["orders"].delivered == 15
-    names = sorted(one.name for one in (to_server.folder / "history").iterdir())
-    assert [name.split(".")[1] for name in names] == ["day", "day", *["run"] * 5]
+        assert (run.code, run.warnings) == (0, []), run.log
+    before_last, yesterday, today = history(to_server).days
+    assert (before_last.usual["orders"].delivered, len(before_last.runs)) == (120, 1)
+    assert (yesterday.usual["orders"].delivered, len(yesterday.runs)) == (240, 1)
+    assert {one.run_id for one in today.runs} == {one.run_id for one in running}
+    assert today.usual["orders"].delivered == 12
 
 
 def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:
     """After 15 days of history, a run without conversions warns, and the next one does not."""
     for days_ago in range(15, 0, -1):
-        put(to_server.folder, days_ago, 1, 200)
-    first = to_server.run(schema(), order(1, email=None), state(1), **HISTORY)
+        put(to_server, days_ago, 200)
+    first = to_server.run(schema(), order(1, email=None), state(1))
     assert first.code == 0
     new_reason = "orders: unusual: 1 record was not sent because of a reason that has never"
     said = [one for one in first.warnings if "unusual" in one]
@@ -93,7 +80,7 @@ def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:
     assert "unusual" in first.last_line
     gauge = 'target_liveintent_unusual{rule="conversions",stream="orders"} 1.0'
     assert gauge in (to_server.folder / "run-0.prom").read_text()
-    second = to_server.run(schema(), order(1, email=None), state(1), **HISTORY)
+    second = to_server.run(schema(), order(1, email=None), state(1))
     assert not [one for one in second.warnings if "unusual" in one]
     assert gauge in (to_server.folder / "run-1.prom").read_text()
 
@@ -101,23 +88,30 @@ def test_what_is_unusual_is_said_in_the_last_lines(to_server: Launcher) -> None:
 def test_a_tap_that_sends_nothing_any_more(to_server: Launcher) -> None:
     """Not even a SCHEMA: the run ends well, and says so."""
     for days_ago in range(15, 0, -1):
-        put(to_server.folder, days_ago, 1, 200)
-    run = to_server.run(**HISTORY)
+        put(to_server, days_ago, 200)
+    run = to_server.run()
     assert run.code == 0
     assert run.last_line.startswith("orders: unusual: 0 conversions in the last 24 hours, but")
 
 
-def test_failed_and_stopped_runs(to_server: Launcher, server: FaultyServer) -> None:
-    """They are in the history, with what the last line of the log says."""
-    stopped = to_server.start(**HISTORY, batch_size_rows=2, constants=OFTEN)
-    stopped.send(schema(), *orders(2), state(1))
-    wait_until(lambda: stopped.states, "a STATE")
-    stopped.signal(15)
-    stopped.wait()
+def test_failed_stopped_and_killed_runs(to_server: Launcher, server: FaultyServer) -> None:
+    """They are in the history, with what the last line of the log says.
+
+    A run that was killed counts as failed half a minute later.
+    """
+    own = {"batch_size_rows": 2, "constants": OFTEN}
+    stopped, killed = (
+        to_server.start(**own).send(schema(), *orders(start, start + 2), state(1))
+        for start in (0, 10)
+    )
+    for run in (stopped, killed):
+        wait_until(lambda run=run: run.states, "a STATE")
+    stopped.signal(15).wait()
+    killed.kill()
     server.answer = lambda _: Reply(401)
-    failed = to_server.run(schema(), *orders(2, 4), **HISTORY)
+    failed = to_server.run(schema(), *orders(2, 4))
     assert (stopped.code, failed.code) == (143, 1)
-    (day,) = history(to_server.folder).days
+    (day,) = history(to_server).days
     first, second = day.runs
     assert (first.run_id, first.ending, first.kind) == (stopped.run_id, "stopped", USUAL)
     assert first.message == "stopped by SIGTERM"
@@ -125,27 +119,35 @@ def test_failed_and_stopped_runs(to_server: Launcher, server: FaultyServer) -> N
     assert second.message
     assert second.message in failed.last_line
     assert day.usual["orders"].delivered == 2
-
-
-def test_a_bucket_that_does_not_exist(to_server: Launcher, store: Store) -> None:
-    """It is a warning, and the bucket is not created."""
-    missing = f"missing-{uuid.uuid4().hex}"
-    run = to_server.run(
-        schema(), order(1), state(1), history_path=f"s3://{missing}/x", env=store.environment
+    assert ask(to_server.store, "SELECT ending FROM run ORDER BY ending") == [
+        (None,),
+        ("failed",),
+        ("stopped",),
+    ]
+    query = "UPDATE run SET alive_until = alive_until - 30 WHERE id = ?"
+    ask(to_server.store, query, killed.run_id)
+    (day,) = history(to_server).days
+    (dead,) = (one for one in day.runs if one.run_id == killed.run_id)
+    assert (dead.ending, dead.message) == (
+        "failed",
+        "the run was killed, or the machine was switched off",
     )
-    assert (run.code, run.states) == (0, [1])
-    assert f"the bucket '{missing}' of history_path does not exist" in run.log
-    assert missing not in store.buckets()
 
 
-def test_a_store_that_is_down(to_server: Launcher, door: Door, bucket: str) -> None:
-    """It is a warning after a few seconds, and the run ends well."""
-    door.before = lambda _: 503
-    run = to_server.run(
-        *(schema(), order(1), state(1)),
-        history_path=f"s3://{bucket}/x",
-        env=door.environment,
-        constants={"target_liveintent.storage.places:_HISTORY_SECONDS": 0.2},
-    )
-    assert (run.code, run.states) == (0, [1]), run.log
-    assert "so this run is not in the history" in run.log
+def test_old_runs_go(to_server: Launcher) -> None:
+    """A run deletes those that began more than history_days ago."""
+    for days_ago in (1, 30, 32):
+        put(to_server, days_ago, 200)
+    assert to_server.run(schema(), history_days=31).code == 0
+    assert count(to_server.store, "run") == 3
+
+
+def test_a_dry_run_leaves_nothing(to_server: Launcher) -> None:
+    """Nor does a command that only looks."""
+    put(to_server, 1, 200)
+    before = to_server.store_files
+    assert to_server.run(schema(), *orders(3), dry_run=True).code == 0
+    for command in ("health", "dead-letters", "delivered"):
+        assert to_server.ask(command).code == 0
+    assert to_server.ask("report", "--format=text").code == 0
+    assert to_server.store_files == before

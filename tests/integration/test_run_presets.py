@@ -91,8 +91,8 @@ def test_a_preset(target: Launcher, sandbox: Sandbox, name: str) -> None:
 
 @pytest.mark.parametrize("name", NAMES)
 def test_a_preset_is_printed(target: Launcher, sandbox: Sandbox, name: str) -> None:
-    """--preset needs no settings; what it prints, pasted, does the same as the preset."""
-    printed = target.command("--preset", name, forks=target.forks).wait()
+    """The command needs no settings; what it prints, pasted, does the same as the preset."""
+    printed = target.command("preset", name, forks=target.forks).wait()
     assert printed.code == 0
     assert printed.stdout + "\n" == presets.preset_text(name)
     of = sample(name, time.time())
@@ -143,7 +143,7 @@ def test_a_preset_is_suggested(target: Launcher, sandbox: Sandbox) -> None:
     assert done.code == 1
     offer = "`presets: {orders: shopify}`"
     assert offer in done.last_line
-    assert "`target-liveintent --preset shopify`." in done.last_line
+    assert "`target-liveintent preset shopify`." in done.last_line
     given = yaml.safe_load(offer.strip("`"))
     assert run(target, of, "shopify", of.record, **given).code == 0
     assert arrived(sandbox) == [of.event]

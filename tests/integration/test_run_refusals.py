@@ -7,7 +7,7 @@ import re
 from collections import Counter
 from typing import TYPE_CHECKING
 
-from faulty_server import Reply, Request, refusing
+from faulty_server import Reply, refusing
 from integration_support import TOKEN, WITH_ID, numbered, order, schema, state
 
 if TYPE_CHECKING:
@@ -109,19 +109,6 @@ def test_fail_on_refusal(to_server: Launcher, server: FaultyServer) -> None:
     assert run.states[-1] == 4
     assert "refused_by_api" in run.last_line
     assert ids(0, 1, 2, 3, 4) <= set(server.accepted)
-
-
-def test_no_letter_for_what_was_never_sent_alone(to_server: Launcher, server: FaultyServer) -> None:
-    """Where an ID twice in a request is what the API refuses, no event becomes a dead letter."""
-
-    def answer(request: Request) -> Reply:
-        return Reply(400 if len(set(request.ids)) < len(request.ids) else 204)
-
-    server.answer = answer
-    messages = [order(n, event_id=x) for n, x in enumerate(["k0", "same", "same", "k3"])]
-    run = to_server.run(schema(columns=WITH_ID), *messages, state(4), ledger=False)
-    assert (run.code, run.states, run.letters) == (0, [4], [])
-    assert sorted(server.accepted) == ["k0", "k3", "same", "same"]
 
 
 def events(stream: str, *numbers: int) -> list[Message]:

@@ -1,8 +1,7 @@
-"""What a run writes about itself: report, delivered events, metrics, METRIC lines."""
+"""What a run writes about itself: report, metrics, METRIC lines."""
 
 from __future__ import annotations
 
-import csv
 import json
 import re
 import shutil
@@ -12,7 +11,6 @@ import subprocess
 import sys
 import threading
 import time
-from collections import Counter
 from typing import TYPE_CHECKING, Any
 
 import pytest
@@ -37,7 +35,6 @@ if TYPE_CHECKING:
     from integration_support import Launcher, Running
 
 REPORT = {"report_path": "run.html"}
-DELIVERED = {"delivered_path": "sent.csv"}
 COLUMNS = (*WITH_ID, "order_id", "ip", "currency", "source")
 
 
@@ -49,11 +46,6 @@ def report(run: Running) -> dict[str, Any]:
         assert stat.S_IMODE(path.stat().st_mode) == 0o600
     assert facts["conclusions"][0] in page
     return facts
-
-
-def rows(folder: Path) -> list[dict[str, str]]:
-    with (folder / "sent.csv").open(newline="", encoding="utf-8") as file:
-        return list(csv.DictReader(file))
 
 
 # The report
@@ -156,46 +148,6 @@ def test_report_that_cannot_be_written(to_server: Launcher, server: FaultyServer
     assert metrics_line.startswith("metrics_path 'gone/run.prom' cannot be written: No such file")
 
 
-# The file of delivered events
-
-
-def test_delivered(to_server: Launcher, server: FaultyServer) -> None:
-    """What a 204 or a 200 that names the others confirmed is in it, and nothing else."""
-
-    def answer(request: Request) -> Reply:
-        if "order-150" in request.ids:
-            return Reply(200, json.dumps(["order-150", "order-151"]).encode())
-        if any(name >= "order-200" for name in request.ids if len(name) == len("order-200")):
-            return Reply(200, b"[]")  # Some, it does not say which.
-        return Reply(400) if "order-7" in request.ids else Reply()
-
-    server.answer = answer
-    messages = [
-        order(n, event_id=f"order-{n}", order_id=f"#{n}", currency="EUR") for n in range(300)
-    ]
-    run = to_server.run(schema(columns=COLUMNS), *messages, state(1), **DELIVERED, **REPORT)
-    assert (run.code, run.states) == (0, [1])
-    assert report(run)["freshness"][0]["events"] == 197
-    expected = {f"#{n}" for n in range(200)} - {"#7", "#150", "#151"}
-    found = rows(run.folder)
-    assert Counter(row["order_id"] for row in found) == Counter(expected)
-    assert len(found) == run.summary["total"].delivered
-    assert {(row["source"], row["value"], row["currency"]) for row in found} == {
-        ("web", "12.5", "EUR")
-    }
-    sent = {e["purchaseData"]["orderId"]: e for request in server.requests for e in request.events}
-    for row in found:
-        assert row["email_hash"] == sent[row["order_id"]]["userData"]["md5"]
-
-
-def test_delivered_that_cannot_be_opened(to_server: Launcher, server: FaultyServer) -> None:
-    """Nothing is sent if what is sent cannot be told."""
-    (to_server.folder / "sent.csv").symlink_to(to_server.folder / "nowhere" / "sent.csv")
-    run = to_server.run(schema(), *orders(3), state(1), **DELIVERED)
-    assert (run.code, run.states, server.requests) == (2, [], [])
-    assert "delivered_path 'sent.csv' cannot be written" in run.last_line
-
-
 # Metrics
 
 
@@ -255,17 +207,6 @@ def test_nothing_is_imported_that_is_not_asked_for() -> None:
     assert done.stdout.strip() == "[]"
 
 
-@pytest.mark.parametrize("ledger", [True, False])
-def test_nothing_is_written_that_is_not_asked_for(
-    to_server: Launcher, server: FaultyServer, ledger: bool
-) -> None:
-    """The ledger is the only file that a run makes without a setting for it."""
-    run = to_server.run(schema(), *orders(3), state(1), metrics_path=..., ledger=ledger)
-    given = {"config-0.json", "input-0.singer"}
-    made = {path.name for path in run.folder.iterdir()} - given
-    assert made == ({"liveintent-ledger.sqlite"} if ledger else set())
-
-
 def test_a_report_of_a_busy_run(to_server: Launcher, server: FaultyServer) -> None:
     """With several requests in flight, every event is told of once."""
     gate = threading.Event()
@@ -275,14 +216,13 @@ def test_a_report_of_a_busy_run(to_server: Launcher, server: FaultyServer) -> No
         return Reply()
 
     server.answer = answer
-    run = to_server.start(batch_size_rows=5, max_concurrent_requests=16, **REPORT, **DELIVERED)
-    run.send(schema(columns=COLUMNS), *(order(n, order_id=n) for n in range(400)), state(1))
+    run = to_server.start(batch_size_rows=5, max_concurrent_requests=16, **REPORT)
+    run.send(schema(), *orders(400), state(1))
     run.close_input()
     wait_until(lambda: server.busy == 2, "requests in flight")
     gate.set()
     run.wait()
     assert (run.code, run.states) == (0, [1])
-    assert sorted(int(row["order_id"]) for row in rows(run.folder)) == list(range(400))
     facts = report(run)
     assert facts["coverage"][0]["events"] == facts["freshness"][0]["events"] == 400
     assert sum(step["requests"] for step in facts["requests"]["steps"]) == 80

@@ -1,15 +1,16 @@
-"""`--dead-letters`: what it shows of the letters of real runs, and of what people make of them."""
+"""`dead-letters`: what it shows of the letters of real runs, and what it deletes."""
 
 from __future__ import annotations
 
+import contextlib
 import json
+import sqlite3
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from integration_support import (
     CUSTOMER,
-    LETTERS,
     TOKEN,
     address_words,
     order,
@@ -19,8 +20,6 @@ from integration_support import (
 )
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from integration_support import Launcher, Running
 
     from target_liveintent.sandbox import Sandbox
@@ -30,7 +29,7 @@ NO_ACCOUNT = {"customer_id": ..., "auth_token": ...}
 
 def show(target: Launcher, *options: str, **settings: Any) -> Running:
     """Show the dead letters with the settings of the runs, to which these are changes."""
-    return target.ask("--dead-letters", *options, **settings)
+    return target.ask("dead-letters", *options, **settings)
 
 
 def found(target: Launcher, *options: str, **settings: Any) -> Any:
@@ -57,23 +56,22 @@ def fail(target: Launcher) -> None:
     assert run.code == 0, run.log
 
 
-def edit(path: Path, **changes: Any) -> None:
-    """Change each letter of a file, as people do."""
-    messages = [json.loads(line) for line in path.read_bytes().splitlines()]
-    for message in messages:
-        if message["type"] == "RECORD":
-            message["record"] |= changes
-    path.write_text("".join(f"{json.dumps(message)}\n" for message in messages))
+def edit(target: Launcher, **changes: Any) -> None:
+    """Change each dead letter of the store, as somebody may who knows SQL."""
+    with contextlib.closing(sqlite3.connect(target.store)) as database, database:
+        rows = database.execute("SELECT record, event_id FROM dead_letter").fetchall()
+        edited = [(json.dumps({**json.loads(text), **changes}), key) for text, key in rows]
+        database.executemany("UPDATE dead_letter SET record = ? WHERE event_id = ?", edited)
 
 
 def test_what_is_shown(target: Launcher) -> None:
     """People see each reason, and what to do; programs get the same; nothing is changed."""
     fail(target)
-    before = (target.folder / LETTERS).read_bytes()
+    before = target.store_files
     run = show(target)
     assert (run.code, run.log) == (0, "")
     lines = run.stdout.splitlines()
-    assert lines[0].startswith(f"Dead letters in '{LETTERS}': 3, written ")
+    assert lines[0].startswith("Dead letters in the store: 3, written ")
     assert lines[1] == "  cannot be sent as they are, so a replay keeps them: 3"
     for line in (
         "invalid_event_time: 2",
@@ -88,7 +86,7 @@ def test_what_is_shown(target: Launcher) -> None:
         assert line in lines
     assert "order #1, column event_time" in run.stdout
     shown = found(target)
-    assert (shown["version"], shown["path"], shown["letters"]) == (1, LETTERS, 3)
+    assert (shown["version"], shown["letters"]) == (1, 3)
     invalid, guest = shown["reasons"]
     assert (invalid["reason"], guest["reason"]) == ("invalid_event_time", "no_identity")
     (stream,) = invalid["streams"]
@@ -97,7 +95,7 @@ def test_what_is_shown(target: Launcher) -> None:
     assert shown["written_for"] == [
         {"customer_id": CUSTOMER, "api_host": "127.0.0.1", "pixel_id": "12345", "letters": 3}
     ]
-    assert (target.folder / LETTERS).read_bytes() == before
+    assert target.store_files == before
 
 
 def test_a_replay_does_what_is_shown(target: Launcher, sandbox: Sandbox) -> None:
@@ -108,23 +106,9 @@ def test_a_replay_does_what_is_shown(target: Launcher, sandbox: Sandbox) -> None
     assert len(run.letters) == 5
     assert by_prospect(found(target, **wrong)) == {"cannot_send": 5}
     assert by_prospect(found(target)) == {"sends": 4, "cannot_send": 1}
-    letters = target.folder / LETTERS
-    moved = letters.rename(target.folder / "moved.singer")
-    assert by_prospect(found(target, str(moved))) == {"sends": 4, "cannot_send": 1}
-    with moved.open("rb") as stdin:
-        assert target.start(stdin=stdin).wait().code == 0
+    assert target.ask("replay").code == 0
     assert len(sandbox.events) == 4
     assert by_prospect(found(target)) == {"cannot_send": 1}
-
-
-def test_no_letters(target: Launcher) -> None:
-    """Where there is no file, there are no dead letters: that is no error."""
-    run = show(target)
-    assert (run.code, run.log) == (0, "")
-    path = target.folder / LETTERS
-    assert run.stdout == f"There are no dead letters: '{path}' does not exist."
-    shown = found(target, "elsewhere.singer")
-    assert (shown["path"], shown["files"], shown["letters"]) == ("elsewhere.singer", 0, 0)
 
 
 def test_edited_letters(target: Launcher) -> None:
@@ -133,7 +117,7 @@ def test_edited_letters(target: Launcher) -> None:
     address = "ann.lee@example.com"
     shown_texts = ("event_id", "order_id", "field", "detail", "reason", "stream")
     edit(
-        target.folder / LETTERS,
+        target,
         **dict.fromkeys(shown_texts, f"\x1b[31mof {address}\u202e\n{TOKEN}"),
         keys={"mail": address},
         email=address,
@@ -151,11 +135,10 @@ def test_edited_letters(target: Launcher) -> None:
 def test_letters_of_others(target: Launcher) -> None:
     """Letters of another account or pixel are told apart, unless the settings name no account."""
     fail(target)
-    edit(target.folder / LETTERS, event_time=int(time.time()) - 60, sha2="a1" * 32, source="web")
+    edit(target, event_time=int(time.time()) - 60, sha2="a1" * 32, source="web")
     assert by_prospect(found(target)) == {"sends": 3}
     assert by_prospect(found(target, pixel_id=1)) == {"other_account": 3}
     assert by_prospect(found(target, customer_id="b-0000")) == {"other_account": 3}
-    assert by_prospect(found(target, pixel_id=1, replay_other_accounts=True)) == {"sends": 3}
     shown = found(target, **NO_ACCOUNT)
     assert by_prospect(shown) == {"sends": 3}
     (note,) = shown["notes"]
@@ -185,7 +168,7 @@ def test_settings_that_do_not_matter(target: Launcher) -> None:
     [
         ("customer_id", "x"),
         ("pixel_id", 0),
-        ("dead_letter_path", "/nowhere/letters.singer"),
+        ("store", "/nowhere/own.sqlite"),
         ("suppression_path", "/nowhere/people.txt"),
     ],
 )
@@ -196,21 +179,28 @@ def test_settings_that_matter(target: Launcher, name: str, value: Any) -> None:
     assert name in run.last_line
 
 
-def test_a_path_in_place_of_the_setting(target: Launcher) -> None:
-    """With a path, the setting does not matter; the environment counts where it is asked for."""
+def test_settings_of_the_environment(target: Launcher) -> None:
+    """They count where the option --config=ENV asks for them, before the command or after it."""
     fail(target)
-    (target.folder / LETTERS).rename(target.folder / "moved.singer")
-    wrong = {"dead_letter_path": "/nowhere/letters.singer"}
-    assert found(target, "moved.singer", **wrong)["letters"] == 3
-    env = {"TARGET_LIVEINTENT_DEAD_LETTER_PATH": "moved.singer"}
-    run = target.command(
-        "--config=ENV", "--dead-letters", "--format=json", env=env, forks=target.forks
-    ).wait()
-    assert json.loads(run.stdout)["letters"] == 3
+    target.store.rename(target.folder / "moved.sqlite")
+    env = {"TARGET_LIVEINTENT_STORE": "moved.sqlite"}
+    for arguments in (
+        ("--config=ENV", "dead-letters", "--format=json"),
+        ("dead-letters", "--format=json", "--config=ENV"),
+    ):
+        run = target.command(*arguments, env=env, forks=target.forks).wait()
+        assert json.loads(run.stdout)["letters"] == 3
 
 
-def test_what_cannot_be_read(target: Launcher) -> None:
-    """A path that is no file and no folder is exit code 1."""
-    run = show(target, "/dev/null")
-    assert (run.code, run.stdout) == (1, "")
-    assert "the dead letters in '/dev/null' cannot be read" in run.last_line
+# What is deleted
+
+
+def test_letters_of_a_reason_are_deleted(target: Launcher) -> None:
+    """Only those of the account and pixel of the settings are, and the command says how many."""
+    fail(target)
+    assert target.run(schema(), order(5, email=None), pixel_id=7).code == 0
+    run = show(target, "--delete=no_identity", "--delete", "unconfirmed")
+    said = "no_identity: deleted 1 dead letter\nunconfirmed: deleted 0 dead letters"
+    assert (run.code, run.stdout, run.log) == (0, said, "")
+    left = {(one["reason"], one["written_for"]["pixel_id"]) for one in run.letters}
+    assert left == {("invalid_event_time", 12345), ("no_identity", 7)}

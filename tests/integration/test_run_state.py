@@ -90,16 +90,6 @@ def test_state_as_it_came(target: Launcher) -> None:
 # on_rejection
 
 
-def test_the_old_name_of_the_setting(target: Launcher) -> None:
-    """It does the same, and a warning names the new one."""
-    config, env = str(target.config()), {"TARGET_LIVEINTENT_ON_INVALID": "fail"}
-    run = target.command("--config", config, "--config=ENV", env=env, forks=target.forks)
-    run.send(schema(columns=WITH_ID), *numbered(1, event_time=None)).close_input().wait()
-    warning = "setting 'on_invalid' has been renamed: use 'on_rejection' instead"
-    assert (run.code, run.warnings[:-1]) == (1, [warning])
-    assert "missing_event_time" in run.last_line
-
-
 def test_fail_on_a_rejection(target: Launcher, sandbox: Sandbox) -> None:
     """With on_rejection fail, what precedes the bad record is delivered, with its STATE."""
     messages = [part for n, m in enumerate(numbered(5)) for part in (m, state(n))]
@@ -107,7 +97,7 @@ def test_fail_on_a_rejection(target: Launcher, sandbox: Sandbox) -> None:
     run = target.run(schema(columns=WITH_ID), *messages, on_rejection="fail")
     assert (run.code, run.states) == (1, [2])
     assert {e["eventId"] for e in sandbox.events} == {"order-0", "order-1", "order-2"}
-    assert not (target.folder / "liveintent-dead-letters.singer").exists()
+    assert run.letters == []
     assert "missing_event_time" in run.last_line
     assert "order-3" in run.last_line
 
@@ -124,7 +114,7 @@ def test_too_many_letters(target: Launcher) -> None:
     assert "invalid_event_time" in run.last_line
     assert len(run.letters) == 51
     assert run.summary["total"].adds_up
-    run = target.run(schema(), *orders(50), *bad[1:], state(1), ledger=False)
+    run = target.run(schema(), *orders(50), *bad[1:], state(1))
     assert (run.code, run.states) == (0, [1])
 
 

@@ -7,6 +7,7 @@ import sys
 from typing import TYPE_CHECKING
 
 import pytest
+from integration_support import STORE
 from meltano_support import CONSTRAINED, ROOT, TABLE, Project, copy_of_the_repositorys
 
 if TYPE_CHECKING:
@@ -44,8 +45,7 @@ def account(sandbox: Sandbox, tmp_path: Path) -> dict[str, str]:
         "TARGET_LIVEINTENT_CUSTOMER_ID": "a-1b2c",
         "TARGET_LIVEINTENT_AUTH_TOKEN": "sandbox-token",
         "TARGET_LIVEINTENT_PIXEL_ID": "44489",
-        "TARGET_LIVEINTENT_DEAD_LETTER_PATH": str(tmp_path / "letters.singer"),
-        "TARGET_LIVEINTENT_LEDGER_PATH": str(tmp_path / "ledger.sqlite"),
+        "TARGET_LIVEINTENT_STORE": str(tmp_path / STORE),
     }
 
 

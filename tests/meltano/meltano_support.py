@@ -124,7 +124,7 @@ def project_of(folder: Path, tap: dict[str, Any], **config: Any) -> Project:
     loader = {
         "name": hub.NAME,
         "namespace": hub.NAME.replace("-", "_"),
-        "executable": str(_program(folder)),
+        "executable": str(target_program(folder)),
         "commands": hub.definition()["commands"],
         "settings": hub.definition()["settings"],
         "config": config,
@@ -142,13 +142,13 @@ def replayed_shop(folder: Path, samples: Iterable[Sample], **config: Any) -> Pro
 
 def locked_target(folder: Path) -> Project:
     """The project in a folder, with a lock file of the target as it is here."""
-    lock = hub.lock() | {"executable": str(_program(folder)), "pip_url": None}
+    lock = hub.lock() | {"executable": str(target_program(folder)), "pip_url": None}
     (folder / hub.LOCK).parent.mkdir(parents=True)
     (folder / hub.LOCK).write_text(json.dumps(lock), encoding="utf-8")
     return Project(folder)
 
 
-def _program(folder: Path) -> Path:
+def target_program(folder: Path) -> Path:
     """A program that is the target as it is here."""
     target = folder / "target-liveintent"
     target.write_text(

@@ -9,8 +9,7 @@ from typing import TYPE_CHECKING, Any
 import pytest
 from meltano_support import Project, project_of
 
-from target_liveintent.conversions import DEAD_LETTERS
-from target_liveintent.storage import HEAD
+from target_liveintent.store import letters_as_messages
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -27,13 +26,12 @@ def line(**message: Any) -> bytes:
 
 
 def letters(folder: Path) -> None:
-    """Write two dead letters, of which one has no source."""
+    """Write two dead letters to a file; the source of one is wrong."""
     record = {"event_time": int(time.time()) - 3600, "sha2": "a" * 64, "stream": "orders"}
     record |= {"reason": "invalid_source", "event_id": "good", "source": "web"}
     bad = {**record, "event_id": "bad", "source": "shop"}
-    (folder / "letters.singer").write_bytes(
-        HEAD + b"".join(line(type="RECORD", stream=DEAD_LETTERS, record=x) for x in (record, bad))
-    )
+    lines = letters_as_messages(map(json.dumps, (record, bad)))
+    (folder / "letters.singer").write_text("\n".join(lines) + "\n", encoding="utf-8")
 
 
 @pytest.fixture
@@ -45,16 +43,20 @@ def shop(tmp_path: Path) -> Project:
 def test_replay(shop: Project, account: dict[str, str], sandbox: Sandbox) -> None:
     """The command sends what can be sent with the settings of the project; options may follow."""
     letters(shop.folder)
-    dry = shop.run("invoke", "target-liveintent:replay", "--dry-run", **account)
+    replay = ("invoke", "target-liveintent:replay")
+    dry = shop.run(*replay, "letters.singer", "--dry-run", **account)
     assert (dry.returncode, sandbox.events) == (0, []), dry.stderr[-3000:]
     assert "would be sent 1" in dry.stdout
-    done = shop.run("invoke", "target-liveintent:replay", **account)
+    done = shop.run(*replay, "letters.singer", **account)
     assert done.returncode == 0, done.stderr[-3000:]
     assert [event["eventId"] for event in sandbox.events] == ["good"]
     assert "rejected again 1 (invalid_source 1)" in done.stdout
-    again = shop.run("invoke", "target-liveintent:replay", "letters.singer", **account)
+    again = shop.run(*replay, **account)
     assert again.returncode == 0, again.stderr[-3000:]
-    assert "letters.singer: 1 dead letter\n" in again.stdout
+    assert again.stdout.startswith("1 dead letter\n")
+    shown = shop.run("invoke", "target-liveintent:dead-letters", **account)
+    assert shown.returncode == 0, shown.stderr[-3000:]
+    assert "invalid_source: 1" in shown.stdout
 
 
 def test_explain(shop: Project, account: dict[str, str], sandbox: Sandbox) -> None:
@@ -71,9 +73,14 @@ def test_explain(shop: Project, account: dict[str, str], sandbox: Sandbox) -> No
     assert "mail" in done.stdout
 
 
-def test_dead_letters(shop: Project, account: dict[str, str]) -> None:
-    """The command shows the file of the project's settings."""
-    letters(shop.folder)
-    done = shop.run("invoke", "target-liveintent:dead-letters", **account)
+def test_health(shop: Project, account: dict[str, str]) -> None:
+    """The exit code of a command is that of the target."""
+    done = shop.run("invoke", "target-liveintent:health", "--max-age", "3", **account)
+    assert (done.returncode, done.stdout) == (3, "there is no run in the history\n")
+
+
+def test_preset(shop: Project) -> None:
+    """The command takes the name of a preset."""
+    done = shop.run("invoke", "target-liveintent:preset", "shopify")
     assert done.returncode == 0, done.stderr[-3000:]
-    assert "invalid_source" in done.stdout
+    assert "processedAt" in done.stdout

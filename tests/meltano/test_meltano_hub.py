@@ -10,6 +10,7 @@ import jsonschema
 import pytest
 import yaml
 from faulty_server import FaultyServer, Reply, Request
+from integration_support import STORE
 from meltano_support import (
     MELTANO,
     ROOT,
@@ -77,7 +78,7 @@ def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> N
         sent.append(sandbox.stats.accepted)
     assert sent[-3:] == [0, 1, 1]
     assert [dict(event) for event in sandbox.events] == [of.event | {"pixelId": 12345}]
-    assert (project.folder / "liveintent-ledger.sqlite").exists()
+    assert (project.folder / STORE).exists()
 
 
 def test_readme_is_the_quickstart() -> None:

@@ -80,11 +80,9 @@ def follow(
     now: str,
 ) -> None:
     """Send a table, change it, and send the changes: what is new, changed and deleted."""
-    # Without a ledger, a changed row is sent again under the same event ID.
-    settings = {**account, "TARGET_LIVEINTENT_LEDGER": "false"}
     (tap,) = project.load()["plugins"]["extractors"]
     command = ("run", "--no-install", tap["name"], "target-liveintent")
-    first = project.run(*command, **settings)
+    first = project.run(*command, **account)
     assert first.returncode == 0, first.stderr[-3000:]
     events = {event["eventId"]: event["purchaseData"] for event in sandbox.events}
     assert set(events) == {"1", "2", "3", "told 1", "told 2", "told 3"}
@@ -92,7 +90,9 @@ def follow(
     sandbox.reset()
     for change in CHANGES:
         sql(change.format(table=table, now=now))
-    second = project.run(*command, **settings)
+    # With another store, a changed row is sent again under the same event ID.
+    other = {"TARGET_LIVEINTENT_STORE": str(project.folder / "other.sqlite")}
+    second = project.run(*command, **{**account, **other})
     assert second.returncode == 0, second.stderr[-3000:]
     said = second.stdout + second.stderr
     assert "told: read 3," in said, said[-3000:]

@@ -8,11 +8,10 @@ from typing import TYPE_CHECKING
 
 import pytest
 from environments import environment_with
+from ledger_claims import count
 from meltano_support import ROOT, Project, changed_text, copy_of_an_example, expected, seen
-from object_store import Store
 
 if TYPE_CHECKING:
-    from collections.abc import Iterator
     from pathlib import Path
 
     from postgres_server import Postgres
@@ -22,8 +21,7 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 EXAMPLE = ROOT / "examples" / "no-disk"
-BUCKET = "shop-liveintent"
-REQUIREMENT = "target-liveintent[postgres,report,s3]"
+REQUIREMENT = "target-liveintent[postgres]"
 # These programs know the schemas, and ask no network.
 CHECKERS = ("check-jsonschema==0.39.0", "kubernetes-validate==1.37.0")
 CHECKS = {
@@ -55,24 +53,15 @@ def test_who_reads_it_takes_it(name: str) -> None:
 
 
 @pytest.fixture
-def store() -> Iterator[Store]:
-    """S3, with the example's bucket."""
-    store = Store()
-    store.client.create_bucket(Bucket=BUCKET)
-    yield store
-    store.close()
-
-
-@pytest.fixture
 def databases(postgres: Postgres, orders: dict[str, str]) -> dict[str, str]:
-    """The table of orders, the ledger's database and Meltano's, as `.env` names them."""
+    """The table of orders, the store and Meltano's database, as `.env` names them."""
     for name in ("liveintent", "meltano"):
         postgres.sql(f"CREATE DATABASE {name}")
     server = f"127.0.0.1:{postgres.port}"
     return {
         **orders,
-        "TARGET_LIVEINTENT_LEDGER_URL": f"postgresql://tester@{server}/liveintent",
-        "TARGET_LIVEINTENT_LEDGER_PASSWORD": "not asked for",
+        "TARGET_LIVEINTENT_STORE": f"postgresql://tester@{server}/liveintent",
+        "PGPASSWORD": "not asked for",
         "MELTANO_DATABASE_URI": f"postgresql+psycopg://tester:unused@{server}/meltano",
     }
 
@@ -106,7 +95,6 @@ def test_machines_share_what_they_did(
     image: Project,
     postgres: Postgres,
     databases: dict[str, str],
-    store: Store,
     sandbox: Sandbox,
 ) -> None:
     """Each run is on a new machine, sends what the others did not, and leaves no file there."""
@@ -115,7 +103,6 @@ def test_machines_share_what_they_did(
         "TARGET_LIVEINTENT_PIXEL_ID": "12345",
         "TARGET_LIVEINTENT_AUTH_TOKEN": "sandbox-token",
         "TARGET_LIVEINTENT_API_URL": sandbox.url,
-        **store.environment,
         **databases,
     }
 
@@ -128,18 +115,15 @@ def test_machines_share_what_they_did(
 
     run("first")
     assert seen(sandbox) == expected(postgres)
-    objects = store.objects(BUCKET)
-    assert {key.partition("/")[0] for key in objects} == {
-        "dead-letters",
-        "delivered.singer",
-        "history",
-        "report.html",
-        "report.json",
-    }
     accepted = sandbox.stats.accepted
+    store = databases["TARGET_LIVEINTENT_STORE"]
+    assert (count(store, "run"), count(store, "delivered")) == (1, accepted)
+    letters = count(store, "dead_letter")
+    assert letters > 0
 
     run("second")  # STATE is known.
     assert sandbox.stats.accepted == accepted
-    again = run("third", "--full-refresh")  # And where it is not, the ledger.
+    again = run("third", "--full-refresh")  # And where it is not, the store.
     assert f"already_sent {accepted}" in again
     assert (sandbox.stats.accepted, sandbox.stats.duplicates) == (accepted, 0)
+    assert count(store, "dead_letter") == letters

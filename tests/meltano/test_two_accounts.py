@@ -2,12 +2,12 @@
 
 from __future__ import annotations
 
-import json
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 import yaml
+from integration_support import STORE, read_store
 from meltano_support import EMPTY, ROOT, Project, block_of, locked_target, replayed
 from preset_records import Sample
 
@@ -20,8 +20,6 @@ if TYPE_CHECKING:
 pytestmark = [pytest.mark.meltano, pytest.mark.slow]
 
 PAGE = ROOT / "docs" / "how-to" / "two-accounts.md"
-LETTERS = ("us-dead-letters.singer", "eu-dead-letters.singer")
-LEDGERS = ("us-ledger.sqlite", "eu-ledger.sqlite")
 
 
 def record(stream: str, id_: str, **columns: Any) -> Sample:
@@ -64,16 +62,13 @@ def ids(sandbox: Sandbox) -> list[str]:
     return sorted(event["eventId"] for event in sandbox.events)
 
 
-def letters(project: Project, name: str) -> list[str]:
-    lines = (project.folder / name).read_text(encoding="utf-8").splitlines()
-    return [line["record"]["event_id"] for line in map(json.loads, lines) if "record" in line]
+def letters(project: Project) -> list[tuple[str, str]]:
+    query = "SELECT customer_id, event_id FROM dead_letter ORDER BY customer_id"
+    return read_store(project.folder / STORE, query)
 
 
 def test_each_account_gets_its_own(shop: Project, sandboxes: tuple[Sandbox, Sandbox]) -> None:
-    """Events, dead letters and ledger of each loader are apart; maps are merged as it says.
-
-    What both have sent is sent again only for the one whose ledger is gone.
-    """
+    """Each loader has its own events and dead letters in one store; maps are merged as it says."""
     us, eu = sandboxes
     *runs, look = block_of(PAGE, "sh").splitlines()
     done = shop.shell("\n".join(runs))
@@ -83,24 +78,26 @@ def test_each_account_gets_its_own(shop: Project, sandboxes: tuple[Sandbox, Sand
     assert "metric_name=record_count" in done.stderr  # Meltano reads the log as it is defined.
     assert {event["pixelId"] for event in us.events} == {12345}
     assert {event["pixelId"] for event in eu.events} == {67890}
-    assert [letters(shop, name) for name in LETTERS] == [["guest in dollars"], ["guest in euros"]]
-    assert {path.name for path in shop.folder.glob("*.s*")} == {*LETTERS, *LEDGERS}
+    guests = [("a-1b2c", "guest in dollars"), ("b-2c3d", "guest in euros")]
+    assert letters(shop) == guests
 
     looked = shop.shell(look)
     assert looked.returncode == 0, looked.stderr[-3000:]
-    assert "guest in euros" in looked.stdout
-    assert "guest in dollars" not in looked.stdout
-    assert f"b-2c3d at 127.0.0.1, pixel 67890: {len(letters(shop, LETTERS[1]))}" in looked.stdout
+    assert "a-1b2c at 127.0.0.1, pixel 12345: 1" in looked.stdout
+    assert "b-2c3d at 127.0.0.1, pixel 67890: 1" in looked.stdout
+    assert "written for another account or pixel" in looked.stdout
 
     replay = shop.run("invoke", "target-liveintent-eu:replay")
     assert replay.returncode == 0, replay.stderr[-3000:]
-    assert "rejected again 1" in replay.stdout
-    assert [letters(shop, name) for name in LETTERS] == [["guest in dollars"], ["guest in euros"]]
+    assert "rejected again 1 (no_identity 1)" in replay.stdout
+    assert "left as they were 1 (other_account 1)" in replay.stdout
+    assert letters(shop) == guests
 
     again = [line.replace("meltano run", "meltano run --full-refresh") for line in runs]
-    done = shop.shell("\n".join(["rm us-ledger.sqlite*", *again]))
+    done = shop.shell("\n".join(again))
     assert done.returncode == 0, done.stderr[-3000:]
-    assert (us.stats.duplicates, eu.stats.duplicates) == (2, 0)
+    assert (us.stats.duplicates, eu.stats.duplicates) == (0, 0)
+    assert letters(shop) == guests
 
 
 def test_the_parent_sends_nothing(shop: Project, sandboxes: tuple[Sandbox, Sandbox]) -> None:

@@ -13,7 +13,7 @@ import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from meltano_support import ROOT, Project, block_of, blocks
+from meltano_support import ROOT, Project, block_of, blocks, target_program
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -43,23 +43,23 @@ class Warehouse:
         )
         if done.returncode != 0:
             pytest.skip(f"{VERSION} cannot be installed: {done.stderr[-500:]}")
+        target_program(folder)
         (folder / "warehouse.json").write_text(block_of(PAGE, 'json title="warehouse.json"'))
 
     def _run(self, command: str, **settings: str) -> subprocess.CompletedProcess[str]:
         return Project(self.folder).shell(command, PYTHONPATH="", **settings)
 
-    def load_files(self) -> None:
-        """Run the two commands of the page."""
-        assert len(self._commands) == 2
-        for command in self._commands:
-            done = self._run(
-                command,
-                TARGET_POSTGRES_DATABASE="postgres",
-                TARGET_POSTGRES_PORT=self._server.port,
-                TARGET_POSTGRES_USER="tester",
-                TARGET_POSTGRES_PASSWORD="not used",
-            )
-            assert done.returncode == 0, f"{command}\n{done.stderr[-3000:]}"
+    def load(self) -> None:
+        """Run the commands of the page, which load the two streams."""
+        done = self._run(
+            "\n".join(self._commands),
+            PATH=f"{self.folder}:{os.environ['PATH']}",
+            TARGET_POSTGRES_DATABASE="postgres",
+            TARGET_POSTGRES_PORT=self._server.port,
+            TARGET_POSTGRES_USER="tester",
+            TARGET_POSTGRES_PASSWORD="not used",
+        )
+        assert done.returncode == 0, done.stderr[-3000:]
 
     def rows(self, query: str) -> list[dict[str, Any]]:
         """Return what a query finds, each row as an object, and each value as text."""
@@ -76,7 +76,7 @@ def send(folder: Path, sandbox: Sandbox, *records: dict[str, Any]) -> str:
         "api_url": sandbox.url,
         "pixel_id": 44489,
         "default_source": "web",
-        "delivered_path": "delivered.singer",
+        "keep_delivered": True,
     }
     (folder / "liveintent.json").write_text(json.dumps(settings))
     columns = {name: {} for record in records for name in record}
@@ -120,8 +120,8 @@ def test_two_tables(tmp_path: Path, postgres: Postgres, sandbox: Sandbox) -> Non
         order(4, **odd),
     )
     run_id = log.splitlines()[0].rpartition(" ")[2]
-    warehouse.load_files()
-    warehouse.load_files()
+    warehouse.load()
+    warehouse.load()
 
     sent = "SELECT * FROM marketing.liveintent_delivered ORDER BY event_id"
     first, second = warehouse.rows(sent)
@@ -147,6 +147,6 @@ def test_two_tables(tmp_path: Path, postgres: Postgres, sandbox: Sandbox) -> Non
 
     # The guest has become known: the event is delivered, and no longer lacking.
     send(warehouse.folder, sandbox, order(3))
-    warehouse.load_files()
+    warehouse.load()
     assert len(warehouse.rows(sent)) == 3
     assert [row["reason"] for row in warehouse.rows(queries[1])] == ["invalid_pixel_id"]

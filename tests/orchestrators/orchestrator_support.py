@@ -28,12 +28,11 @@ class Ended(NamedTuple):
 
 
 class Shop:
-    """The project of the documentation, with a history, where an example finds it."""
+    """The project of the documentation, where an example finds it."""
 
     def __init__(self, project: Project) -> None:
         self.folder = project.folder
         self._settings = (self.folder / ".env").read_text(encoding="utf-8")
-        self._settings += "TARGET_LIVEINTENT_HISTORY_PATH=history\n"
         programs = self.folder / ".venv" / "bin"
         programs.mkdir(parents=True)
         (programs / "meltano").symlink_to(MELTANO)

@@ -28,14 +28,10 @@ COLUMNS = (
     "user_agent", "idfa", "aaid", "tracking_enabled", "currency", "value", "order_id",
     "source_url", "app_bundle", "consent",
 )  # fmt: skip
-LEDGER = "ledger.sqlite"
-TOLD = {
-    "report_path": "report.html",
-    "delivered_path": "sent.csv",
-    "metrics_path": "run.prom",
-    "history_path": "history",
-}
-"""What tells of a run: searched in every test."""
+TOLD = {"report_path": "report.html", "metrics_path": "run.prom", "keep_delivered": True}
+"""What tells of a run, beside the store: searched in every test."""
+READ_BY_OTHERS = {"run.prom", "expected.json"}
+"""The files that are meant for other users as well."""
 
 
 def spellings(text: str) -> Iterator[str]:
@@ -107,12 +103,11 @@ class Watched:
         self.mine: set[str] = set()
 
     def settings(self, **changes: Any) -> dict[str, Any]:
-        """Return settings with the token, a ledger, and a short patience."""
+        """Return settings with the token, all that tells of a run, and a short patience."""
         return {
             **SETTINGS,
             "auth_token": TOKEN,
             "api_url": self._server.url,
-            "ledger_path": LEDGER,
             **TOLD,
             "max_dead_letter_percent": 100,
             "max_retry_seconds": 0,
@@ -138,19 +133,24 @@ class Watched:
         forks = self.forks if forked else None
         return self._launcher.command(*arguments, env={**self.env, **env}, forks=forks)
 
+    def ask(self, *arguments: str, given: str = "", **settings: Any) -> Running:
+        """Run a command over a text to its end."""
+        run = self.command("--config", self.config(**settings), *arguments).send(given)
+        return run.close_input().wait()
+
     def config(self, text: str | None = None, **settings: Any) -> str:
         """Write a configuration file and return its name."""
         values = {k: v for k, v in self.settings(**settings).items() if v is not ...}
         return self.write("settings.json", json.dumps(values) if text is None else text).name
 
     def assert_private(self, run: Running) -> None:
-        """Search output, requests and every file that was written."""
+        """Search output, requests and every file that was written, the store's among them."""
         places = {"standard error": run.log, "standard output": run.stdout}
         places["requests"] = json.dumps([p.events for p in self._server.requests])
         for path in self.folder.rglob("*"):
             if path.is_file() and path.name not in self.mine:
                 places[path.name] = path.read_bytes().decode("latin-1")
-                if path.name != TOLD["metrics_path"]:  # Which another user reads.
+                if path.name not in READ_BY_OTHERS:
                     assert stat.S_IMODE(path.stat().st_mode) == 0o600, path.name
                 assert not leaks(path.name)
         for place, text in places.items():

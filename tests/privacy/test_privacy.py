@@ -7,15 +7,27 @@ import gzip
 import json
 import os
 import urllib.parse
+from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from faulty_server import Reply, Request
-from integration_support import LETTERS, order, orders, schema, state, wait_until
+from integration_support import (
+    STORE,
+    lines,
+    order,
+    orders,
+    read_store,
+    schema,
+    state,
+    wait_until,
+)
+from postgres_server import GUARDED
 from privacy_support import (
     ADDRESS,
     COLUMNS,
-    LEDGER,
+    SECRET,
     TOKEN,
     WORDS,
     Watched,
@@ -24,7 +36,7 @@ from privacy_support import (
     leaks,
 )
 
-from target_liveintent import config, errors
+from target_liveintent import cli, config, errors
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
@@ -32,18 +44,16 @@ from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
-from target_liveintent.privacy.identity import identify
+from target_liveintent.privacy.identity import digests, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
-from target_liveintent.storage.dead_letters import DeadLetterFile
-from target_liveintent.storage.ledger import Ledger, LedgerAccount
-from target_liveintent.storage.ledger_in_file import LedgerInFile
+from target_liveintent.store import RunNames, account_of, letter_of, open_store
+from target_liveintent.store.ledger import Ledger
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
-    from pathlib import Path
-
     from faulty_server import FaultyServer
+    from postgres_server import Postgres
 
 QUOTED = urllib.parse.quote(ADDRESS)
 
@@ -111,6 +121,16 @@ WRONG: dict[str, dict[str, Any]] = {
     "surrogate": {"event_id": f"\ud800{ADDRESS}", "order_id": f"{ADDRESS}\udfff"},
     "nested": {"userData": {"email": ADDRESS, "md5": ADDRESS}, "purchaseData": [ADDRESS]},
 }
+
+
+def wrong_values() -> list[dict[str, Any]]:
+    """Return a record of each kind, with an event ID of its own where its kind says nothing."""
+    return [
+        hostile(n, **({"event_id": f"{n} {ADDRESS}"} | columns))
+        for n, columns in enumerate(WRONG.values())
+    ]
+
+
 TYPED = hostile_schema(
     event_time={"type": ["integer", "null"]},
     email={"type": "string", "format": "date-time"},
@@ -122,8 +142,7 @@ TYPED = hostile_schema(
 @pytest.mark.parametrize("mode", [{}, {"dry_run": True}, {"validate_records": True}], ids=str)
 def test_wrong_values(target: Watched, server: FaultyServer, mode: dict[str, Any]) -> None:
     """Every reason of a rejection, with the address in every column."""
-    messages = [hostile(n, **columns) for n, columns in enumerate(WRONG.values())]
-    run = target.run(TYPED, *messages, state(1), **mode)
+    run = target.run(TYPED, *wrong_values(), state(1), **mode)
     target.assert_private(run)
     assert "this is a bug" not in run.log
     assert "| DEBUG" in run.log  # Without it, these tests would prove little.
@@ -264,14 +283,6 @@ NAMES: dict[str, list[Any]] = {
     "schema-junk": [{"type": "SCHEMA", "stream": ADDRESS, "schema": {}}],
     "column": [schema("orders", ("id", ADDRESS))],
     "key": [schema(keys=(ADDRESS,)), order(1), order(2, event_time=None)],
-    "letter": [
-        schema("liveintent_dead_letters", ("event_id", "event_time", "md5", "stream", "reason")),
-        {
-            "type": "RECORD",
-            "stream": "liveintent_dead_letters",
-            "record": {"event_id": "1", "stream": ADDRESS, "reason": ADDRESS, "field": ADDRESS},
-        },
-    ],
 }
 
 
@@ -281,6 +292,15 @@ def test_names_that_are_addresses(target: Watched, messages: list[Any]) -> None:
     run = target.run(*messages, state(1))
     target.assert_private(run)
     assert "this is a bug" not in run.log
+
+
+def test_letters_of_a_stream_named_after_somebody(target: Watched) -> None:
+    """The dead letter goes when the event is delivered, though the store has another name."""
+    run = target.run(schema(ADDRESS), order(1, ADDRESS, event_time=None))
+    assert [letter["reason"] for letter in run.letters] == ["missing_event_time"]
+    run = target.run(schema(ADDRESS), order(1, ADDRESS))
+    target.assert_private(run)
+    assert (run.code, run.letters) == (0, [])
 
 
 # BATCH files
@@ -440,9 +460,9 @@ setattr(owner, name, broken)
         "conversions.builder:identify",
         "delivery.client:Client.post",
         pytest.param("singer.stream_maps:StreamMaps.plans", marks=pytest.mark.slow),
-        pytest.param("storage.ledger:Ledger.claim", marks=pytest.mark.slow),
+        pytest.param("store.run_store:RunStore.claim", marks=pytest.mark.slow),
         pytest.param("delivery.client:Client.__init__", marks=pytest.mark.slow),
-        pytest.param("run.run:dead_letter_line", marks=pytest.mark.slow),
+        pytest.param("store.run_store:letter_of", marks=pytest.mark.slow),
     ],
 )
 def test_bugs(target: Watched, place: str) -> None:
@@ -531,7 +551,7 @@ def test_wrong_settings(settings: dict[str, Any]) -> None:
         ("pixel_id", TOKEN, 2),
         ("auth_tokne", TOKEN, 0),
         ("suppression_path", "people.txt", 2),
-        ("ledger_path", "people.txt", 2),
+        ("store", "people.txt", 2),
     ],
 )
 def test_settings_that_end_a_run(target: Watched, name: str, value: str, code: int) -> None:
@@ -566,7 +586,7 @@ def test_suppressed_people_are_in_no_file(target: Watched) -> None:
     run = target.run(hostile_schema(), hostile(1), state(1), suppression_path=str(people))
     target.assert_private(run)
     assert run.summary["total"].drops == {"suppressed": 1}
-    assert not (target.folder / LETTERS).exists()
+    assert run.letters == []
 
 
 # The files
@@ -582,7 +602,8 @@ def test_modes(target: Watched) -> None:
     finally:
         os.umask(before)
     made = {path.name for path in target.folder.iterdir()} - target.mine
-    assert made >= {LETTERS, LEDGER, f"{LEDGER}-wal"}
+    assert made >= {STORE, f"{STORE}-shm", f"{STORE}-wal"}
+    assert (target.folder / f"{STORE}-wal").stat().st_size > 0
     target.assert_private(run)
     run.close_input().wait()
     target.assert_private(run)
@@ -599,6 +620,112 @@ def test_letters_hold_hashes(target: Watched) -> None:
     assert len(found["event_time"]) == 64
 
 
+# The commands and the database
+
+COMMANDS: list[tuple[str, ...]] = [
+    *(("dead-letters", f"--format={style}") for style in ("text", "json", "singer")),
+    ("replay", "--dry-run"),
+    ("replay",),
+    ("replay", "--unconfirmed", "--other-accounts"),
+    ("replay", "edited.singer"),
+    *(("delivered", f"--format={style}") for style in ("csv", "singer")),
+    ("report", "page.html"),
+    *(("report", f"--format={style}") for style in ("text", "json")),
+    ("health",),
+    *(("explain", "--input=tap.singer", f"--format={style}") for style in ("text", "json")),
+    ("explain", "--input=tap.singer", "--expect=expected.json"),
+    ("dead-letters", "--delete=invalid_event_time"),
+    ("forget",),
+    ("preset", "shopify"),
+]
+CODES = {"health": {0, 3}, "explain": {0, 1}}
+"""The exit codes of commands that end in several ways."""
+
+
+def edited_letters() -> list[dict[str, Any]]:
+    """Return dead letters into which somebody has written addresses again."""
+    columns = [*COLUMNS, "stream", "reason", "field", "detail", "time", "run_id", "note"]
+    record = dict.fromkeys(columns, ADDRESS)
+    account = {"customer_id": ADDRESS, "api_host": ADDRESS, "pixel_id": ADDRESS, ADDRESS: ADDRESS}
+    changes: list[dict[str, Any]] = [
+        {},
+        {"event_time": order(1)["record"]["event_time"], "pixel_id": 1, "source": "web"},
+        {"written_for": account},
+        {"written_for": ADDRESS, "keys": {ADDRESS: ADDRESS}, "scrubbed": [ADDRESS]},
+    ]
+    name = "liveintent_dead_letters"
+    records = [record | {"event_id": f"{n} {ADDRESS}"} | one for n, one in enumerate(changes)]
+    return [{"type": "RECORD", "stream": name, "record": one} for one in records]
+
+
+@pytest.fixture(params=["file", pytest.param("database", marks=pytest.mark.postgres)])
+def stored(request: pytest.FixtureRequest) -> dict[str, Any]:
+    """Return the setting `store`: a file, or a database whose URL has a password."""
+    if request.param == "file":
+        return {}
+    url: str = request.getfixturevalue("new_store_url")()
+    return {"store": url.replace("s3cret-of-postgres", SECRET)}
+
+
+def test_every_command(target: Watched, server: FaultyServer, stored: dict[str, Any]) -> None:
+    """No command shows what nobody may see, nor is it in a file or a table after the command."""
+
+    def answer(request: Request) -> Reply:
+        return Reply(200, ECHO.encode()) if "unsure" in request.ids else Reply()
+
+    server.answer = answer
+    target.write("tap.singer", lines([TYPED, hostile(1), hostile(2, event_time=None)]))
+    target.write("edited.singer", lines(edited_letters()))
+    messages = [*wrong_values(), hostile(99, event_id="unsure")]
+    settings = {"batch_size_rows": 1, **stored}
+    run = target.run(TYPED, *messages, state(1), **settings)
+    assert (run.code, run.states) == (0, [1])
+    done: tuple[str, ...] = ()
+    for arguments in COMMANDS:
+        run = target.ask(*arguments, given=ADDRESS, **settings)
+        target.assert_private(run)
+        assert run.code in CODES.get(arguments[0], {0}), (arguments, run.log)
+        assert run.stdout, arguments
+        assert "this is a bug" not in run.log
+        tables = rows_of(stored.get("store", target.folder / STORE))
+        assert leaks(tables) == [], arguments
+        has_hashes = any(digest in tables for digest in digests(ADDRESS))
+        assert has_hashes == ("forget" not in arguments + done), arguments
+        done += arguments[:1]
+    assert {name for name, *_ in COMMANDS} == set(cli.main.commands)
+    left = b"".join(path.read_bytes() for path in target.folder.glob(f"{STORE}*"))
+    assert not any(digest.encode() in left for digest in digests(ADDRESS))  # Not even erased ones.
+
+
+def rows_of(store: Path | str) -> str:
+    """Return all rows of a store as text."""
+    found = []
+    for table in ("run", "event", "reservation", "dead_letter", "delivered"):
+        query = f"SELECT * FROM {table}"  # noqa: S608 (constants)
+        if isinstance(store, str):
+            with psycopg.connect(store) as database:
+                found += database.execute(query).fetchall()
+        else:
+            found += read_store(store, query)
+    assert found
+    return repr(found)
+
+
+@pytest.mark.postgres
+@pytest.mark.parametrize("place", ["store", "PGPASSWORD"])
+def test_passwords_that_are_wrong(target: Watched, postgres: Postgres, place: str) -> None:
+    """The line that ends the run names neither the user nor the password."""
+    password = f":{SECRET}" if place == "store" else ""
+    target.env["PGPASSWORD"] = "" if password else SECRET
+    url = f"postgresql://{GUARDED}{password}@127.0.0.1:{postgres.port}/postgres"
+    run = target.run(hostile_schema(), hostile(1), state(1), store=url)
+    for one in (run, target.ask("dead-letters", store=url)):
+        target.assert_private(one)
+        assert (one.code, one.stdout) == (2, "")
+        assert "password authentication failed" in one.log
+        assert GUARDED not in one.log
+
+
 # Objects
 
 
@@ -606,6 +733,7 @@ def objects(folder: Path) -> dict[str, Any]:
     """Return one of every kind of object that a debugger could show."""
     given = {"customer_id": "a-1b2c", "auth_token": TOKEN}
     settings = settings_of({**given, "pixel_id": 1, "default_source": "web"})
+    database = f"postgresql://loader:{SECRET}@db.example.com/liveintent"
     record = hostile(1)["record"]
     builder = EventBuilder("orders", list(record), ["id"], settings.events)
     made = builder.build(record, record, record["event_time"] + 10.0, {})
@@ -615,12 +743,18 @@ def objects(folder: Path) -> dict[str, Any]:
     assert isinstance(rejected, Rejection)
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
-    account = LedgerAccount("a", "b")
-    ledger = Ledger(LedgerInFile(str(folder / LEDGER), account, "", run_id="run-1"), account)
-    ledger.claim({0: [made]})
-    ledger.close()
+    store = open_store(settings, RunNames("run-1"))
+    claims = store.claim({0: [made]})
+    store.reject(rejected)
+    ledger = Ledger(account_of(settings))
+    ledger.look_up({0: [made]})
+    letter = letter_of(rejected, settings, "run-1", 0.0)
+    store.close()
+    target = TargetLiveIntent(config={**given, "dry_run": True})
+    target.run.finish()
     return {
         "Settings": settings,
+        "Settings with a password": settings_of({**given, "store": database}),
         "EventDefaults": settings.events,
         "Conversion": made,
         "Rejection": rejected,
@@ -632,9 +766,13 @@ def objects(folder: Path) -> dict[str, Any]:
         "Identity": identify([ADDRESS], str.lower),
         "EventBuilder": builder,
         "Client": Client(settings, SYSTEM_CLOCK),
-        "Target": TargetLiveIntent(config=given),
-        "Run": TargetLiveIntent(config=given).run,
-        "DeadLetterFile": DeadLetterFile(str(folder / LETTERS)),
+        "Target": target,
+        "Run": target.run,
+        "RunStore": store,
+        "Database": store.database,
+        "Claim": claims,
+        "DeadLetter": letter,
+        "Row": letter.row(1),
         "Suppressions": Suppressions(str(folder / "people.txt")),
         "Ledger": ledger,
         "Message": decode_message(json.dumps(hostile(1)).encode()),

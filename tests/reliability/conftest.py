@@ -10,7 +10,6 @@ import pytest
 from faulty_server import FaultyServer
 from integration_forks import Forks
 from integration_support import OPTIONS, Launcher
-from object_store import Store
 from reliability_support import FIGURES, ROOT, launcher
 
 if TYPE_CHECKING:
@@ -40,14 +39,6 @@ def target(tmp_path: Path, server: FaultyServer, forks: Forks) -> Iterator[Launc
     target = launcher(tmp_path, server, forks)
     yield target
     target.close()
-
-
-@pytest.fixture
-def store() -> Iterator[Store]:
-    """Serve S3."""
-    store = Store()
-    yield store
-    store.close()
 
 
 def pytest_terminal_summary(terminalreporter: pytest.TerminalReporter) -> None:

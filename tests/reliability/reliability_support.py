@@ -2,9 +2,11 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import os
 import random
+import sqlite3
 import threading
 import time
 import traceback
@@ -13,8 +15,11 @@ from concurrent.futures import ThreadPoolExecutor
 from pathlib import Path
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 from faulty_server import FaultyServer
-from integration_support import LETTERS, Launcher, read_letters
+from integration_support import STORE, Launcher, read_store
+
+from target_liveintent.store.ledger import HASH_BYTES
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -22,7 +27,6 @@ if TYPE_CHECKING:
     from faulty_server import Reply, Request
     from integration_forks import Forks
     from integration_support import Running
-    from object_store import Store
 
 ROOT = Path(__file__).resolve().parents[2]
 LONG = os.environ.get("LONG", "") not in {"", "0"}
@@ -170,32 +174,53 @@ class Feed:
                 yield f'{{"type":"STATE","value":{{"n":{n + 1}}}}}\n'
 
 
-# The watch over STATE
+# The store, seen from outside
 
 
-class Mirror:
-    """Copies the dead letters of a bucket into the file where they would be without it.
+def rows(store: Path | str, query: str) -> list[tuple[Any, ...]]:
+    """Return the rows of a query.
 
     Args:
-        store: The store.
-        bucket: The bucket, whose objects stay as they are.
-        folder: Holds the file.
+        store: The folder of an SQLite file, or the URL of a PostgreSQL database.
+        query: The query.
     """
+    if isinstance(store, Path):
+        return read_store(store / STORE, query)
+    with psycopg.connect(store) as database:
+        return database.execute(query).fetchall()
 
-    def __init__(self, store: Store, bucket: str, folder: Path) -> None:
-        self._store = store
-        self._bucket = bucket
-        self._path = folder / LETTERS
-        self._known: set[str] = set()
-        self._lock = threading.Lock()  # Several runs may be watched at the same time.
 
-    def refresh(self) -> None:
-        """Append what is new."""
-        with self._lock, self._path.open("ab") as file:
-            for key in self._store.keys(self._bucket):
-                if key not in self._known:
-                    self._known.add(key)
-                    file.write(self._store.read(self._bucket, key))
+def letters_by_id(store: Path | str) -> dict[str, dict[str, Any]]:
+    """The dead letters by event ID."""
+    found = rows(store, "SELECT event_id, CAST(record AS TEXT) FROM dead_letter")
+    return {event: json.loads(record) for event, record in found}
+
+
+def reserved(store: Path | str, run_id: str) -> int:
+    """How many events a run has reserved."""
+    query = "SELECT run.id, hashes FROM reservation JOIN run ON run.number = reservation.run"
+    return sum(len(hashes) for one, hashes in rows(store, query) if one == run_id) // HASH_BYTES
+
+
+def bury(store: Path | str, run_id: str) -> None:
+    """Let the reservations of a run that was killed lapse at once, as half a minute does.
+
+    A file is checked for damage, and left as the run has left it, so that the next run recovers it.
+    """
+    if isinstance(store, str):
+        with psycopg.connect(store) as database:
+            database.execute("UPDATE run SET alive_until = 0 WHERE id = %s", [run_id])
+        return
+    url = f"file:{store / STORE}"
+    reader = sqlite3.connect(f"{url}?mode=ro", uri=True)  # Closed last, it moves nothing.
+    writer = sqlite3.connect(f"{url}?mode=rw", uri=True)
+    with contextlib.closing(reader), contextlib.closing(writer):
+        assert reader.execute("PRAGMA integrity_check").fetchall() == [("ok",)]
+        with writer:
+            writer.execute("UPDATE run SET alive_until = 0 WHERE id = ?", [run_id])
+
+
+# The watch over STATE
 
 
 class Watch:
@@ -203,27 +228,16 @@ class Watch:
 
     Args:
         server: Knows what was delivered.
-        folder: Holds the dead letters.
-        refresh: Called before they are read.
+        store: Holds the dead letters, as in `rows`.
         bookmark: The STATE with which the run begins.
     """
 
-    def __init__(
-        self,
-        server: FaultyServer,
-        folder: Path,
-        refresh: Callable[[], None] = lambda: None,
-        bookmark: int = 0,
-    ) -> None:
+    def __init__(self, server: FaultyServer, store: Path | str, bookmark: int = 0) -> None:
         self.bookmark = bookmark
         self.problems: list[str] = []
         self.count = 0
-        self.folder = folder
+        self.store = store
         self._server = server
-        self._refresh = refresh
-        self._path = folder / LETTERS
-        self._letters: set[str] = set()
-        self._read = 0
 
     def look(self, line: str) -> None:
         """Judge a STATE line."""
@@ -231,34 +245,18 @@ class Watch:
         self.count += 1
         if stands_for <= self.bookmark:
             self.problems.append(f"STATE {stands_for} after {self.bookmark}")
-        missing = self._missing(stands_for)
-        if missing:
-            self._read_letters()
-            missing = [event for event in missing if event not in self._letters]
-        if missing:
-            self.problems.append(f"STATE {stands_for} is ahead of {len(missing)}: {missing[:3]}")
+        waiting = self._undelivered(map(name, range(self.bookmark, stands_for)))
+        if waiting:
+            letters = {event for (event,) in rows(self.store, "SELECT event_id FROM dead_letter")}
+            # A dead letter goes when its event is delivered: by another run, at this moment.
+            waiting = self._undelivered(event for event in waiting if event not in letters)
+        if waiting:
+            self.problems.append(f"STATE {stands_for} is ahead of {len(waiting)}: {waiting[:3]}")
         self.bookmark = stands_for
 
-    def _missing(self, end: int) -> list[str]:
-        delivered, letters = self._server.delivered, self._letters
-        return [
-            event
-            for event in map(name, range(self.bookmark, end))
-            if event not in delivered and event not in letters
-        ]
-
-    def _read_letters(self) -> None:
-        self._refresh()
-        if not self._path.exists():
-            return
-        with self._path.open("rb") as file:
-            file.seek(self._read)
-            whole = file.read().rpartition(b"\n")
-        self._read += len(whole[0]) + len(whole[1])
-        for line in whole[0].splitlines():
-            message = json.loads(line)
-            if message["type"] == "RECORD":
-                self._letters.add(message["record"]["event_id"])
+    def _undelivered(self, events: Iterable[str]) -> list[str]:
+        delivered = self._server.delivered
+        return [event for event in events if event not in delivered]
 
 
 # Runs
@@ -355,14 +353,9 @@ def assert_adds_up(run: Running, read: int | None = None) -> dict[str, int]:
     return totals
 
 
-def letters_by_id(folder: Path) -> dict[str, dict[str, Any]]:
-    """The dead letters of a folder."""
-    return {letter["event_id"]: letter for letter in read_letters(folder / LETTERS)}
-
-
-def assert_true_letters(server: FaultyServer, feed: Feed, folder: Path) -> None:
+def assert_true_letters(server: FaultyServer, feed: Feed, store: Path | str) -> None:
     """Check that each dead letter is right: what it blames did happen to that very event."""
-    for event, letter in letters_by_id(folder).items():
+    for event, letter in letters_by_id(store).items():
         reason = letter["reason"]
         if reason == "not_processed":
             assert event in server.named["named"], letter
@@ -374,9 +367,9 @@ def assert_true_letters(server: FaultyServer, feed: Feed, folder: Path) -> None:
             assert feed.expected.get(event) == reason, letter
 
 
-def lost(server: FaultyServer, feed: Feed, folder: Path) -> list[str]:
+def lost(server: FaultyServer, feed: Feed, store: Path | str) -> list[str]:
     """The records that are neither delivered nor dead-lettered."""
-    letters = letters_by_id(folder)
+    letters = letters_by_id(store)
     return [
         event
         for event in map(name, range(feed.count))

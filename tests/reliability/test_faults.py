@@ -56,10 +56,10 @@ def campaign(folder: Path, forks: Forks, rate: float, seed: int, *, forked: bool
     assert run.code == 0, run.log
     assert (watch.problems, watch.bookmark) == ([], EVENTS)
     assert (server.problems, server.unexcused) == ([], [])
-    assert lost(server, feed, watch.folder) == []
-    letters = letters_by_id(watch.folder)
+    assert lost(server, feed, watch.store) == []
+    letters = letters_by_id(watch.store)
     assert not server.delivered & set(letters)
-    assert_true_letters(server, feed, watch.folder)
+    assert_true_letters(server, feed, watch.store)
     totals = assert_adds_up(run, EVENTS)
     assert totals["delivered"] == len(server.delivered) == EVENTS - len(letters)
     assert totals["dead-lettered"] == len(letters)
@@ -112,9 +112,9 @@ def test_every_fault(tmp_path: Path, forks: Forks) -> None:
         feed = Feed(4, 1, every=1, mixed=False)
         run, watch, server = run_against(rule, tmp_path / kind, forks, feed.lines())
         assert (run.code, watch.problems, watch.bookmark) == (0, [], 4), (kind, run.log)
-        assert lost(server, feed, watch.folder) == []
+        assert lost(server, feed, watch.store) == []
         assert server.unexcused == server.problems == []
-        assert_true_letters(server, feed, watch.folder)
+        assert_true_letters(server, feed, watch.store)
         if kind in NOT_RETRIED:
             assert len(server.requests) == 1
         else:

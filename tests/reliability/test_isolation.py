@@ -3,12 +3,9 @@
 from __future__ import annotations
 
 import functools
-import itertools
-import json
-import logging
 import random
 import time
-from typing import TYPE_CHECKING, Any, NamedTuple
+from typing import TYPE_CHECKING, NamedTuple
 
 import pytest
 from faults import Faults
@@ -28,12 +25,13 @@ from reliability_support import (
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.model import Conversion
+from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.errors import AllRefusedError
-from target_liveintent.run.parts import parts_of
+from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
+from target_liveintent.store import DryStore, account_of
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Collection, Iterable
@@ -74,39 +72,43 @@ class Api:
         return Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 
 
+class Letters(DryStore):
+    """Only remembers who became a dead letter."""
+
+    def __init__(self) -> None:
+        super().__init__(None, account_of(settings_of(SETTINGS)))
+        self.ids: set[str] = set()
+
+    def reject(self, rejection: Rejection) -> None:
+        """Remember the event."""
+        self.ids.add(rejection.event_id)
+
+
 class Sent(NamedTuple):
     """What became of events that were sent.
 
     Attributes:
         api: What it got.
-        letters: The events that became dead letters, by ID.
+        letters: The IDs of the events that became dead letters.
         states: What was written.
         failure: What ended the run.
     """
 
     api: Api
-    letters: dict[str, dict[str, Any]]
+    letters: set[str]
     states: list[str]
     failure: AllRefusedError | None
 
 
-def send(folder: Path, api: Api, events: Iterable[str], **settings: Any) -> Sent:
+def send(api: Api, events: Iterable[str]) -> Sent:
     """Send events through a run of its own; a first batch, of one event, is accepted."""
-    path = folder / f"letters-{next(_COUNT)}"
-    path.mkdir()
-    settings = {
-        **SETTINGS,
-        "max_concurrent_requests": 1,
-        "max_dead_letter_percent": 100,
-        "dead_letter_path": str(path / "liveintent-dead-letters.singer"),
-        "ledger": False,
-        **settings,
-    }
+    settings = settings_of(
+        {**SETTINGS, "max_concurrent_requests": 1, "max_dead_letter_percent": 100}
+    )
     states: list[str] = []
-    checked = settings_of(settings)
-    delivery = delivery_of(checked, api, SYSTEM_CLOCK)
-    parts = parts_of(checked, logging.getLogger("test"), run_id="run-1")
-    run = Run(checked, parts._replace(delivery=delivery, write_state=states.append))
+    letters = Letters()
+    delivery = delivery_of(settings, api, SYSTEM_CLOCK)
+    run = Run(settings, RunParts(SYSTEM_CLOCK, delivery, letters, states.append))
     later = int(time.time()) + 86_400
     failure = None
     try:
@@ -120,18 +122,15 @@ def send(folder: Path, api: Api, events: Iterable[str], **settings: Any) -> Sent
     except AllRefusedError as error:
         failure = error
         run.abandon(error)
-    return Sent(api, letters_by_id(path), states, failure)
+    return Sent(api, letters.ids, states, failure)
 
 
-_COUNT = itertools.count()
-
-
-def cost(folder: Path, bad: set[str], events: list[str]) -> tuple[int, Sent]:
+def cost(bad: set[str], events: list[str]) -> tuple[int, Sent]:
     """Return how many requests a batch takes, having checked what became of its events."""
-    sent = send(folder, Api(lambda _, ids: not bad.isdisjoint(ids)), events)
+    sent = send(Api(lambda _, ids: not bad.isdisjoint(ids)), events)
     assert sent.failure is None
     assert sent.states[-1] == "all"
-    assert set(sent.letters) == bad
+    assert sent.letters == bad
     assert sorted(sent.api.accepted) == sorted({"first", *events} - bad)
     return len(sent.api.posted) - 1, sent
 
@@ -140,10 +139,10 @@ HUNDRED = [name(n) for n in range(100)]
 COSTS = {1: 11.2, 2: 19.1, 5: 38.1, 20: 98.0}
 
 
-def measured(folder: Path, count: int, trials: int = TRIALS) -> tuple[float, int]:
+def measured(count: int, trials: int = TRIALS) -> tuple[float, int]:
     """The mean and the largest cost of finding so many bad events in a batch of 100."""
     rng = random.Random(count)  # noqa: S311
-    costs = [cost(folder, set(rng.sample(HUNDRED, count)), HUNDRED)[0] for _ in range(trials)]
+    costs = [cost(set(rng.sample(HUNDRED, count)), HUNDRED)[0] for _ in range(trials)]
     return sum(costs) / len(costs), max(costs)
 
 
@@ -151,9 +150,9 @@ def measured(folder: Path, count: int, trials: int = TRIALS) -> tuple[float, int
     "count",
     [1, 2, pytest.param(5, marks=pytest.mark.slow), pytest.param(20, marks=pytest.mark.slow)],
 )
-def test_cost(tmp_path: Path, count: int) -> None:
+def test_cost(count: int) -> None:
     """Finding bad events in a batch of 100 costs what the documentation says."""
-    mean, most = measured(tmp_path, count)
+    mean, most = measured(count)
     FIGURES.say(f"{count} bad in 100: {mean:.1f} requests on average, {most} at most")
     assert mean == pytest.approx(COSTS[count], rel=0.03)
     assert most <= 199
@@ -175,15 +174,15 @@ PATTERNS = {
 
 
 @pytest.mark.parametrize("bad", PATTERNS.values(), ids=list(PATTERNS))
-def test_never_over_199(tmp_path: Path, bad: set[str]) -> None:
+def test_never_over_199(bad: set[str]) -> None:
     """However bad events lie in a batch, no event is asked about twice in vain."""
-    requests, sent = cost(tmp_path, bad, HUNDRED)
+    requests, sent = cost(bad, HUNDRED)
     assert requests <= 199
     posted = [tuple(ids) for ids in sent.api.posted]
     assert len(set(posted)) == len(posted)
 
 
-def test_any_share_of_bad_events(tmp_path: Path) -> None:
+def test_any_share_of_bad_events() -> None:
     """Batches of any size with any share of bad events: within the budget, and none is lost."""
     rng = random.Random(1)  # noqa: S311
     for _ in range(TRIALS // 3):
@@ -191,23 +190,23 @@ def test_any_share_of_bad_events(tmp_path: Path) -> None:
         share = rng.random()
         bad = {event for event in events if rng.random() < share}
         api = Api(lambda _, ids, bad=bad: not bad.isdisjoint(ids))
-        sent = send(tmp_path, api, events)
+        sent = send(api, events)
         assert len(api.posted) - 1 <= 2 * len(events) - 1 or not bad
         assert len(set(api.accepted)) == len(api.accepted)
         assert not bad & set(api.accepted)
-        assert set(sent.letters) <= bad
+        assert sent.letters <= bad
         if sent.failure is None:
-            assert set(sent.letters) == bad
+            assert sent.letters == bad
             assert set(api.accepted) == {"first", *events} - bad
         else:
             assert sent.states == ["first"]
 
 
 @pytest.mark.parametrize("limit", [1, 7, 30, 50, 99])
-def test_too_many_bytes_blame_nobody(tmp_path: Path, limit: int) -> None:
+def test_too_many_bytes_blame_nobody(limit: int) -> None:
     """A 413 says nothing about any event: where one half goes, the other is asked about whole."""
-    sent = send(tmp_path, Api(lambda _, ids: len(ids) > limit, 413), HUNDRED)
-    assert (sent.failure, sent.letters) == (None, {})
+    sent = send(Api(lambda _, ids: len(ids) > limit, 413), HUNDRED)
+    assert (sent.failure, sent.letters) == (None, set())
     assert sorted(sent.api.accepted) == sorted(["first", *HUNDRED])
     assert sent.states[-1] == "all"
     # The sizes that were too large are tried once, and then no more.
@@ -266,7 +265,7 @@ def refused_for_good(
     assert run.code == 1, (case, run.log)
     asked = len(server.requests) - at
     assert asked <= MOST_AFTER_THE_SWITCH, f"{case}: {asked} requests"
-    blamed = set(letters_by_id(watch.folder)) - poisoned
+    blamed = set(letters_by_id(watch.store)) - poisoned
     assert len(blamed) <= MOST_LETTERS, f"{case}: {len(blamed)} letters"
     if at == 0:
         assert (blamed, watch.count) == (set(), 0), case
@@ -293,22 +292,22 @@ def test_breaker_among_bad_events(tmp_path: Path, forks: Forks) -> None:
 @pytest.mark.parametrize(
     ("at", "bad"), [*((at, 30) for at in range(1, 16)), (5, 0), (5, 70), (5, 99)]
 )
-def test_switch_amid_an_isolation(tmp_path: Path, at: int, bad: int) -> None:
+def test_switch_amid_an_isolation(at: int, bad: int) -> None:
     """The API begins to refuse everything while the one bad event of a batch is looked for."""
     api = Api(lambda count, ids: count > at or name(bad) in ids)
-    sent = send(tmp_path, api, [name(n) for n in range(1_500)])
+    sent = send(api, [name(n) for n in range(1_500)])
     assert len(api.posted) - at <= MOST_AFTER_THE_SWITCH
-    assert len(set(sent.letters) - {name(bad)}) <= MOST_LETTERS
-    assert not set(sent.letters) & set(api.accepted)
+    assert len(sent.letters - {name(bad)}) <= MOST_LETTERS
+    assert not sent.letters & set(api.accepted)
     assert sent.states[-1:] != ["all"]
     assert sent.failure is not None
     assert "pixel_id" in str(sent.failure)
 
 
-def test_the_verdict_is_one_line(tmp_path: Path) -> None:
+def test_the_verdict_is_one_line() -> None:
     """What ends the run is one line, and not longer than a person reads."""
-    sent = send(tmp_path, Api(lambda count, _: count > 1), [name(n) for n in range(200)])
+    sent = send(Api(lambda count, _: count > 1), [name(n) for n in range(200)])
     assert "\n" not in str(sent.failure)
     assert len(str(sent.failure)) < 400
     assert sent.states == ["first"]
-    assert json.dumps(sent.letters) == "{}"
+    assert sent.letters == set()

@@ -11,29 +11,32 @@ import threading
 import time
 from typing import TYPE_CHECKING, Any, NamedTuple
 
-import fakes
 import pytest
 from faults import Faults
 from faulty_server import SURE_WITHIN, FaultyServer, Reply, Request
-from integration_support import wait_until
-from ledger_claims import claimed, count, is_connected, let_claims_lapse
+from integration_support import SETTINGS, wait_until
+from ledger_claims import is_connected
 from reliability_support import (
     FIGURES,
     LONG,
     Feed,
-    Mirror,
     Watch,
     assert_adds_up,
     assert_true_letters,
+    bury,
     in_parallel,
     launcher,
+    letters_by_id,
     lost,
     name,
     number,
+    reserved,
+    rows,
     start,
     summary,
 )
 
+from target_liveintent.config import settings_of
 from target_liveintent.delivery.pool import most_batches
 
 if TYPE_CHECKING:
@@ -42,14 +45,15 @@ if TYPE_CHECKING:
 
     from integration_forks import Forks
     from integration_support import Running
-    from object_store import Store
 
 EVENTS = 40_000 if LONG else 6_000
 CAMPAIGNS = 7 if LONG else 2
 BATCH = 20
 AT_ONCE = 8
-HANDED_OVER = most_batches(fakes.settings(batch_size_rows=BATCH, max_concurrent_requests=AT_ONCE))
-"""Batches that can be answered while the run waits for a store, and has not told the ledger yet."""
+HANDED_OVER = most_batches(
+    settings_of({**SETTINGS, "batch_size_rows": BATCH, "max_concurrent_requests": AT_ONCE})
+)
+"""Batches that can be answered before the run looks, and tells the store."""
 CODES = {signal.SIGKILL: -9, signal.SIGTERM: 143, signal.SIGINT: 130}
 ORDERLY = (signal.SIGTERM, signal.SIGINT)
 STOP_RETRIES = 5.0
@@ -58,8 +62,6 @@ SOON = 8.0
 """Seconds within which a signal ends a run: 5 of retrying, and some for a busy machine."""
 LOOKS = 2.5
 """Seconds within which an answer is booked: a look a second, and some for a busy machine."""
-LOOKS_AT_STORE = LOOKS + 3.0
-"""The same where a look waits for an object: `flush_interval_seconds` and the upload."""
 
 
 class Ended(NamedTuple):
@@ -82,38 +84,6 @@ def none(_: Request) -> None:
     """No trouble."""
 
 
-class Kept(NamedTuple):
-    """Where the runs of a campaign keep what outlives them.
-
-    Attributes:
-        store: Where the dead letters go; None for a file.
-        ledger: The path of a file, or the URL of a database; None for neither.
-    """
-
-    store: Store | None = None
-    ledger: Path | str | None = None
-
-    @property
-    def words(self) -> str:
-        """What the figures say of it."""
-        letters = "dead letters in S3" if self.store else ""
-        if self.ledger is None:
-            ledger = ""
-        else:
-            ledger = "ledger in PostgreSQL" if isinstance(self.ledger, str) else "with the ledger"
-        return "".join(f", {words}" for words in (letters, ledger) if words)
-
-    @property
-    def settings(self) -> dict[str, Any]:
-        """The settings that name the ledger."""
-        if isinstance(self.ledger, str):
-            return {"ledger_url": self.ledger}
-        return {"ledger_path": str(self.ledger)} if self.ledger else {}
-
-
-IN_FILES = Kept()
-
-
 class Campaign:
     """One input, many runs: each goes on from the last STATE until a signal ends it.
 
@@ -121,27 +91,30 @@ class Campaign:
         folder: Where the runs take place.
         forks: Starts them.
         seed: Of all choices.
-        kept: Where dead letters and the ledger are.
+        rate: Share of requests that the API fails.
+        url: The database of the store; without it, the store is a file.
         settings: Of the target.
     """
 
     def __init__(
-        self, folder: Path, forks: Forks, seed: int, kept: Kept = IN_FILES, **settings: Any
+        self,
+        folder: Path,
+        forks: Forks,
+        seed: int,
+        rate: float = 0.0,
+        url: str | None = None,
+        **settings: Any,
     ) -> None:
         self.rng = random.Random(seed)  # noqa: S311
         self.feed = Feed(EVENTS, seed)
-        self.ledger = kept.ledger
-        self.settings = settings | kept.settings
-        # Half of the campaigns have an API that fails now and then.
-        rate = 0.1 if (seed + (kept.ledger is not None)) % 2 else 0.0
+        self.store: Path | str = url or folder
+        self.settings = settings
         self._faults = Faults(seed, rate, in_a_row=2, poison=self.feed.poison)
         self.server = FaultyServer(self._rule)
         self._folder = folder
         self._forks = forks
-        self._store = kept.store
         self.trouble: Callable[[Request], Reply | None] = none
         self.latency = 0.15
-        self.refresh: Callable[[], None] = lambda: None  # Copies dead letters that are elsewhere.
         self.ended: list[Ended] = []
         self.beside: set[str] = set()  # The tokens of runs that went on beside another one.
         self.gone: dict[str, float] = {}  # When a run had ended, or was told to, by token.
@@ -159,12 +132,7 @@ class Campaign:
         """Run the API."""
         with self.server:
             self.target = launcher(self._folder, self.server, self._forks)
-            if self._store is not None:
-                bucket = self._store.new_bucket()
-                self.settings["dead_letter_path"] = f"s3://{bucket}/letters"
-                self.target.env |= self._store.environment
-                self.refresh = Mirror(self._store, bucket, self.target.folder).refresh
-            self.watch = Watch(self.server, self.target.folder, self.refresh)
+            self.watch = Watch(self.server, self.store)
             try:
                 yield
             finally:
@@ -174,7 +142,7 @@ class Campaign:
 
     def another_watch(self) -> Watch:
         """Watch over a run that begins with the last STATE."""
-        return Watch(self.server, self.target.folder, self.refresh, self.watch.bookmark)
+        return Watch(self.server, self.store, self.watch.bookmark)
 
     def start(
         self, upto: int = EVENTS, *, close: bool = True, watch: Watch | None = None
@@ -187,9 +155,9 @@ class Campaign:
             watch: Looks at its STATE; the campaign's own if None.
         """
         self.runs += 1
-        if isinstance(self.ledger, str):
+        if isinstance(self.store, str):
             name = self._connection(f"run-{self.runs}")
-            self.settings["ledger_url"] = f"{self.ledger}&application_name={name}"
+            self.settings["store"] = f"{self.store}&application_name={name}"
         run = start(
             self.target,
             on_stdout=(watch or self.watch).look,
@@ -197,6 +165,7 @@ class Campaign:
             max_concurrent_requests=AT_ONCE,
             auth_token=f"run-{self.runs}",
             max_dead_letter_percent=100,  # Faults pick whole batches, and runs are short.
+            keep_delivered=True,
             **self.settings,
         )
         return run, Feeding(self, run, upto, close=close)
@@ -247,7 +216,7 @@ class Campaign:
         assert took < SOON, f"{numbers} took {took:.1f} s: {run.log}"
         assert run.code in {CODES[one] for one in numbers}, (numbers, run.code, run.log)
         self.trouble = none
-        self.end_claims(run, token)
+        self.end_reservations(run, token, in_order=run.code >= 0)
         self.server.release()
         settled = run.code > 0 and not assert_adds_up(run)["not settled"]
         if run.code > 0 and not lasting and not self._failed(token, at):
@@ -255,25 +224,32 @@ class Campaign:
         self.gone[token] = at
         self.ended.append(Ended(token, self.watch.bookmark, at, settled))
 
-    def end_claims(self, run: Running, token: str) -> None:
-        """Check the claims of a run that has ended, and let them lapse."""
-        if self.ledger is None or not self.server.requests:
-            return  # There is no ledger, or none yet.
+    def end_reservations(self, run: Running, token: str, *, in_order: bool) -> None:
+        """Check the reservations of a run that has ended, and let them lapse.
+
+        Args:
+            run: The run.
+            token: Of the run.
+            in_order: Whether it could end them itself.
+        """
+        if not self.server.requests:
+            return  # There may be no store yet.
         found = re.search(r"run ([0-9a-f]{8}-[0-9a-f-]{27})", run.log)
-        if found is None:  # It was killed before it could say so, let alone claim anything.
+        if found is None:  # It was killed before it could say so, let alone reserve anything.
             assert not self.server.arrivals[token], run.log
             return
-        if run.code >= 0:
-            assert claimed(self.ledger, found[1]) == 0, run.log
+        if in_order:
+            assert reserved(self.store, found[1]) == 0, run.log
             return
-        if isinstance(ledger := self.ledger, str):
+        if isinstance(store := self.store, str):
             name = self._connection(token)
-            wait_until(lambda: not is_connected(ledger, name), "the end of its connection")
+            wait_until(lambda: not is_connected(store, name), "the end of its connection")
         requests = [r for r in self.server.requests if r.token == token]
         answered = {event for r in requests if r.answered_at is not None for event in r.ids}
         in_flight = {event for r in requests for event in r.ids} - answered
-        assert claimed(self.ledger, found[1]) >= len(in_flight - self.feed.expires.keys()), run.log
-        let_claims_lapse(self.ledger, found[1])  # Nobody waits for half a minute after each kill.
+        held = reserved(self.store, found[1])
+        assert held >= len(in_flight - self.feed.expires.keys()), run.log
+        bury(self.store, found[1])  # Nobody waits for half a minute after each kill.
 
     def _sent_to_the_end(self, token: str, at: float) -> bool:
         """Whether a run used the time that it has after a signal, as it may need on a busy machine.
@@ -306,35 +282,33 @@ class Campaign:
         assert run.code == 0, run.log
         assert self.watch.bookmark == EVENTS
         assert_adds_up(run)
-        self.end_claims(run, f"run-{self.runs}")
+        self.end_reservations(run, f"run-{self.runs}", in_order=True)
         self.judge()
 
     def judge(self) -> None:
         """Nothing is lost, STATE was true, and what was repeated had to be."""
         server = self.server
-        self.refresh()
         assert self.watch.problems == []
         assert server.problems == []
-        assert lost(server, self.feed, self.target.folder) == []
-        assert_true_letters(server, self.feed, self.target.folder)
+        assert lost(server, self.feed, self.store) == []
+        assert_true_letters(server, self.feed, self.store)
         by_token = {ended.token: ended for ended in self.ended}
         repeated: dict[str, list[tuple[str, Request]]] = {}
         for event, before, again in server.repeats:
             if before.answered_at is None or not before.sure:
                 continue  # The answer was lost.
             if again.token in self.beside and before.reply.status == 200:
-                continue  # It had begun before, and the ledger knows only what a 204 confirmed.
+                continue  # It had begun before, and the store knows only what a 204 confirmed.
             assert before.token != again.token, f"{event} twice in {again.token}"
             repeated.setdefault(before.token, []).append((event, before))
-        if self.ledger is not None:
-            self._judge_ledger(self.ledger)
+        self._judge_store()
         for token, events in repeated.items():
             self._judge_repeated(by_token[token], events)
         for ended in self.ended:
             self._judge_bookmark(ended)
 
-    def _judge_ledger(self, ledger: Path | str) -> None:
-        """It has what a 204 confirmed, and no run sent what another one had claimed."""
+    def _judge_store(self) -> None:
+        """It has what a 204 confirmed, and no run sent what another one had reserved."""
         assert self._sent_in_two_runs_at_once() == []
         known: set[str] = set()
         possible: set[str] = set()
@@ -344,17 +318,17 @@ class Campaign:
                 continue
             possible.update(request.ids)
             ended = ends.get(request.token)
-            if ended is None or ended.settled or request.answered_at < ended.at - self._looks:
+            if ended is None or ended.settled or request.answered_at < ended.at - LOOKS:
                 known.update(request.ids if request.sure else ())
-        assert len(known) <= count(ledger, "accepted") <= len(possible)
-
-    @property
-    def _looks(self) -> float:
-        """Seconds within which an answer is booked."""
-        return LOOKS if self._store is None else LOOKS_AT_STORE
+        ((count,),) = rows(self.store, "SELECT count(*) FROM event")
+        assert len(known) <= count <= len(possible)
+        delivered = {event for (event,) in rows(self.store, "SELECT event_id FROM delivered")}
+        assert known <= delivered <= self.server.delivered
+        # An event is delivered, or a dead letter, unless the tap sends it again when it is too old.
+        assert not known & letters_by_id(self.store).keys() - self.feed.expires.keys()
 
     def _sent_in_two_runs_at_once(self) -> list[str]:
-        """The events that a run sent while another one had claimed them."""
+        """The events that a run sent while another one had reserved them."""
         last: dict[str, Request] = {}
         found = []
         for request in self.server.requests:
@@ -363,7 +337,7 @@ class Campaign:
                 last[event] = request
                 if before.token == request.token or event in self.feed.expected:
                     continue
-                # After a 200, no claim is left, and the ledger does not know of the event.
+                # After a 200, no reservation is left, and the store does not know the event.
                 if before.reply.status != 200 and request.seen < self.gone[before.token]:
                     found.append(event)
         return found
@@ -372,11 +346,12 @@ class Campaign:
         """What one run sent and a later one sent again."""
         sent_again = {number(event) for event, _ in events}
         assert min(sent_again) >= ended.bookmark
-        if self.ledger is not None:
-            assert len(sent_again) <= BATCH * HANDED_OVER, ended
-            for _, before in events:
-                assert before.answered_at is not None
-                assert before.answered_at > ended.at - self._looks, (ended, before)
+        assert len(sent_again) <= BATCH * HANDED_OVER, ended
+        for _, before in events:
+            assert before.answered_at is not None
+            # (The store knows only what a 204 confirmed.)
+            is_late = before.answered_at > ended.at - LOOKS and not ended.settled
+            assert is_late or before.reply.status == 200, (ended, before)
         if ended.settled:
             # All was delivered: only what the tap sent after its last STATE comes again.
             assert self._states_in(ended.bookmark, min(sent_again)) == 0, ended
@@ -389,7 +364,7 @@ class Campaign:
             for request in self.server.requests
             if request.token == ended.token
             and request.answered_at is not None
-            and request.answered_at < ended.at - self._looks
+            and request.answered_at < ended.at - LOOKS
             for event in request.processed
         }
         while covered in early:
@@ -525,7 +500,7 @@ def twice_in_a_row(campaign: Campaign, number: int) -> None:
 
 
 def beside_another(campaign: Campaign, number: int) -> None:
-    """While another run over the same events waits for what this one has claimed."""
+    """While another run over the same events waits for what this one has reserved."""
     beyond = campaign.beyond()
     upto = next(state for state in campaign.feed.states if state >= beyond + 600)
     trouble = campaign.plan(campaign.rng.randrange(10), campaign.rng.choice(HELD))
@@ -537,7 +512,7 @@ def beside_another(campaign: Campaign, number: int) -> None:
     other, feeding_other = campaign.start(upto, watch=watch)
     campaign.beside.add(f"run-{campaign.runs}")
     # It sends what it alone has read, unless so much of the rest waits that it reads no further.
-    said = "has reserved them in the ledger"
+    said = "has reserved them in the store"
     wait_until(lambda: campaign.requests() > 0 or said in other.log, "the other run", 90)
     campaign.signal(run, number, token=token)
     feeding.join()
@@ -547,41 +522,38 @@ def beside_another(campaign: Campaign, number: int) -> None:
     assert other.code == 0, other.log
     assert_adds_up(other)
     assert watch.bookmark == upto
-    campaign.end_claims(other, f"run-{campaign.runs}")
+    campaign.end_reservations(other, f"run-{campaign.runs}", in_order=True)
     watch.problems += campaign.watch.problems
     campaign.watch = watch
 
 
-MOMENTS = (mid_parse, mid_request, in_back_off, in_the_final_drain, idle, twice_in_a_row)
+MOMENTS = (
+    beside_another,
+    mid_parse,
+    mid_request,
+    in_back_off,
+    in_the_final_drain,
+    idle,
+    twice_in_a_row,
+)
 
 
 def kill_and_resume(
-    folder: Path,
-    forks: Forks,
-    seed: int,
-    numbers: tuple[int, ...],
-    kept: Kept = IN_FILES,
-    *,
-    each: bool = True,
+    campaign: Campaign, numbers: tuple[int, ...], words: str = "", *, each: bool = True
 ) -> None:
     """Kill a target at each moment, resume it each time, and judge the whole.
 
     Args:
-        folder: Where the runs take place.
-        forks: Starts them.
-        seed: Of all choices.
+        campaign: The campaign.
         numbers: The signals.
-        kept: Where dead letters and the ledger are.
+        words: What the figures say of it.
         each: Whether each signal comes at each moment; else they come in turn.
     """
     began = time.monotonic()
-    settings = {} if kept.ledger else {"ledger": False}
-    campaign = Campaign(folder, forks, seed, kept, flush_interval_seconds=1, **settings)
-    possible = (beside_another, *MOMENTS) if kept.ledger else MOMENTS
     if each:
-        moments = list(itertools.product(possible, numbers))
+        moments = list(itertools.product(MOMENTS, numbers))
     else:
-        moments = list(zip(possible, itertools.cycle(numbers), strict=False))
+        moments = list(zip(MOMENTS, itertools.cycle(numbers), strict=False))
     campaign.rng.shuffle(moments)
     with campaign.going():
         for moment, number in moments:
@@ -592,50 +564,45 @@ def kill_and_resume(
         campaign.finish()
     kills, seconds = len(campaign.ended), time.monotonic() - began
     counts = {"events": EVENTS, "kills": kills, "seconds": seconds}
-    FIGURES.add(f"kills{kept.words}", campaign.server, **counts)
+    FIGURES.add(f"kills{words}", campaign.server, **counts)
 
 
 def test_kill_campaign(tmp_path: Path, forks: Forks) -> None:
     """Killed at any moment, and resumed from STATE: nothing is lost, and little is repeated."""
-    kept = Kept(ledger=tmp_path / "ledger.db")
-    kill_and_resume(tmp_path, forks, 5, (signal.SIGKILL, signal.SIGTERM), kept, each=False)
+    campaign = Campaign(tmp_path, forks, 5, flush_interval_seconds=1)
+    kill_and_resume(campaign, (signal.SIGKILL, signal.SIGTERM), each=False)
+
+
+SHARES = [(signal.SIGKILL, *ORDERLY)] if LONG else [(signal.SIGKILL,), ORDERLY]
+RATES = (0.0, 0.1)
 
 
 @pytest.mark.slow
 def test_kill_campaigns(tmp_path: Path, forks: Forks) -> None:
-    """The same with any signal, with the ledger and without it, and with an API that fails."""
+    """The same with any signal, and with an API that fails."""
 
-    def one(kind: str, seed: int, numbers: tuple[int, ...]) -> None:
-        folder = tmp_path / f"{kind}-{seed}"
-        kept = Kept(ledger=folder / "ledger.db") if kind == "ledger" else IN_FILES
-        kill_and_resume(folder, forks, seed, numbers, kept)
+    def one(seed: int, rate: float) -> None:
+        folder = tmp_path / f"{seed}-{rate}"
+        campaign = Campaign(folder, forks, seed, rate, flush_interval_seconds=1)
+        kill_and_resume(campaign, SHARES[seed % len(SHARES)])
 
-    share = [(signal.SIGKILL, *ORDERLY)] if LONG else [(signal.SIGKILL,), ORDERLY]
-    campaigns = [(seed, share[seed % len(share)]) for seed in range(CAMPAIGNS)]
-    in_parallel(one, [(kind, *one) for one in campaigns for kind in ("plain", "ledger")])
-
-
-def with_a_store(tmp_path: Path, forks: Forks, kept: list[Kept]) -> None:
-    """Run a campaign for each of these."""
-    numbers = (signal.SIGKILL, *ORDERLY) if LONG else (signal.SIGKILL,)
-    cases = [(tmp_path / f"{n}", forks, n, numbers, one) for n, one in enumerate(kept)]
-    in_parallel(kill_and_resume, cases)
-
-
-@pytest.mark.slow
-def test_kill_campaign_with_a_store(tmp_path: Path, forks: Forks, store: Store) -> None:
-    """The same, with dead letters in S3."""
-    with_a_store(tmp_path, forks, [Kept(store)] * (CAMPAIGNS if LONG else 1))
+    in_parallel(one, itertools.product(range(CAMPAIGNS), RATES))
 
 
 @pytest.mark.postgres
 @pytest.mark.slow
-def test_kill_campaign_without_a_disk(
-    tmp_path: Path, forks: Forks, store: Store, new_ledger_url: Callable[[], str]
+def test_kill_campaigns_in_postgres(
+    tmp_path: Path, forks: Forks, new_store_url: Callable[[], str]
 ) -> None:
-    """The same, with dead letters in S3 and the ledger in PostgreSQL."""
-    kept = [Kept(store, new_ledger_url()) for _ in range(CAMPAIGNS if LONG else 1)]
-    with_a_store(tmp_path, forks, kept)
+    """The same, with the store in PostgreSQL."""
+
+    def one(seed: int, rate: float, url: str) -> None:
+        folder = tmp_path / f"{seed}"
+        campaign = Campaign(folder, forks, seed, rate, url, flush_interval_seconds=1)
+        kill_and_resume(campaign, SHARES[seed % len(SHARES)], ", in PostgreSQL")
+
+    cases = [(seed, RATES[seed % len(RATES)], new_store_url()) for seed in range(CAMPAIGNS)]
+    in_parallel(one, cases)
 
 
 @pytest.mark.parametrize(
@@ -660,7 +627,7 @@ def test_signal_in_a_long_back_off(tmp_path: Path, forks: Forks, number: int) ->
 def test_signal_ends_a_run_that_hangs(tmp_path: Path, forks: Forks) -> None:
     """A second signal some time after the first ends a run at once that waits for an answer."""
     soon = {"target_liveintent.singer.signals:_REPEATED_SECONDS": 0.2}
-    hanging = {"request_timeout_seconds": 100, "ledger": False, "constants": soon}
+    hanging = {"request_timeout_seconds": 100, "constants": soon}
     campaign = Campaign(tmp_path, forks, 4, **hanging)
     with campaign.going():
         campaign.plan(2, Reply(held=True))
@@ -674,6 +641,8 @@ def test_signal_ends_a_run_that_hangs(tmp_path: Path, forks: Forks) -> None:
         assert time.monotonic() - again < 1.5
         assert run.code == 143
         campaign.trouble = none
+        campaign.end_reservations(run, "run-1", in_order=False)
+        campaign.gone["run-1"] = again
         campaign.ended.append(Ended("run-1", campaign.watch.bookmark, at, settled=False))
         feeding.join()
         campaign.finish()

@@ -52,7 +52,7 @@ def assert_out(run: Running, watch: Watch, why: str) -> None:
     assert "max_retry_seconds" in run.last_line
     assert why in run.last_line, run.last_line
     assert watch.problems == []
-    assert not letters_by_id(watch.folder)
+    assert not letters_by_id(watch.store)
     assert "Traceback" not in run.log
     totals = assert_adds_up(run)
     assert totals["not settled"] > 0

@@ -3,15 +3,13 @@
 from __future__ import annotations
 
 import json
-import logging
-import os
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import FakeClock
+from fakes import FakeClock, FakeDelivery
 from faulty_server import FaultyServer, Reply, Request
-from integration_support import LETTERS
 from integration_support import SETTINGS as USUAL
+from integration_support import STORE
 from reliability_support import (
     Feed,
     assert_adds_up,
@@ -24,12 +22,12 @@ from reliability_support import (
 
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Rejection
-from target_liveintent.run.parts import parts_of
+from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
-from target_liveintent.storage import dead_letters
+from target_liveintent.store import RunNames, open_store
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Sequence
     from pathlib import Path
 
     from integration_forks import Forks
@@ -113,60 +111,39 @@ def test_every_body(tmp_path: Path, forks: Forks) -> None:
     assert totals["dead-lettered"] == len(letters)
 
 
-def without_run_id(folder: Path) -> dict[str, dict[str, Any]]:
-    """The dead letters by event ID, without the ID of the run that wrote or kept them."""
-    found = letters_by_id(folder)
-    return {e: {k: v for k, v in x.items() if k != "run_id"} for e, x in found.items()}
-
-
-@pytest.mark.parametrize(
-    ("asked", "ledger"),
-    [
-        (False, {"ledger_path": "ledger.db"}),
-        (True, {"ledger_path": "ledger.db"}),
-        (True, {"ledger": False}),
-    ],
-    ids=["not asked", "asked", "without a ledger"],
-)
-def test_replay(tmp_path: Path, forks: Forks, asked: bool, ledger: dict[str, Any]) -> None:
+@pytest.mark.parametrize("options", [(), ("--unconfirmed",)], ids=["plain", "unconfirmed"])
+def test_replay(tmp_path: Path, forks: Forks, options: Sequence[str]) -> None:
     """A replay sends what was not processed; what is unconfirmed only when it is asked to."""
     feed = Feed(EVENTS, 3, every=3, mixed=False)
-    settings = {**SETTINGS, **ledger}
     with FaultyServer(Partial()) as server:
         target = launcher(tmp_path, server, forks)
-        assert run_file(target, feed.lines(), **settings).code == 0
-        letters, kept = letters_by_id(tmp_path), without_run_id(tmp_path)
-        (tmp_path / LETTERS).rename(tmp_path / "replay.singer")
+        assert run_file(target, feed.lines(), **SETTINGS).code == 0
+        letters = letters_by_id(tmp_path)
         before = len(server.requests)
         server.answer = lambda _: Reply()
-        wanted = {event for event, x in letters.items() if asked or x["reason"] == "not_processed"}
-        again = run_file(
-            target,
-            (tmp_path / "replay.singer").read_text(encoding="utf-8").splitlines(keepends=True),
-            replay_unconfirmed=asked,
-            **settings,
-        )
+        again = target.ask("replay", *options, **SETTINGS)
         target.close()
     assert again.code == 0, again.log
+    wanted = {e for e, letter in letters.items() if options or letter["reason"] == "not_processed"}
     sent = [event for request in server.requests[before:] for event in request.ids]
     assert sorted(sent) == sorted(wanted)
-    assert without_run_id(tmp_path) == {e: x for e, x in kept.items() if e not in wanted}
+    assert letters_by_id(tmp_path) == {e: x for e, x in letters.items() if e not in wanted}
     assert again.summary["total"].delivered == len(wanted)
     assert again.summary["total"].not_replayed == len(letters) - len(wanted)
     assert again.summary["total"].adds_up
 
 
-def test_the_ledger_knows_only_what_a_204_confirmed(tmp_path: Path, forks: Forks) -> None:
-    """With a ledger, a second run sends all again of which a 200 was the answer, and no more."""
+def test_the_store_knows_only_what_a_204_confirmed(tmp_path: Path, forks: Forks) -> None:
+    """A second run sends all again of which a 200 was the answer, and no more."""
     feed = Feed(EVENTS, 3, every=3, mixed=False)
-    settings = {**SETTINGS, "ledger_path": "ledger.db"}
     with FaultyServer(Partial()) as server:
         target = launcher(tmp_path, server, forks)
-        assert run_file(target, feed.lines(), **settings).code == 0
+        assert run_file(target, feed.lines(), **SETTINGS).code == 0
         before = len(server.requests)
         server.answer = lambda _: Reply()
-        again = run_file(target, feed.lines(), **settings)
-        third = run_file(target, feed.lines(), **settings)
+        again = run_file(target, feed.lines(), **SETTINGS)
+        assert letters_by_id(tmp_path) == {}
+        third = run_file(target, feed.lines(), **SETTINGS)
         target.close()
     assert (again.code, third.code) == (0, 0)
     sent = [event for request in server.requests[before:] for event in request.ids]
@@ -193,46 +170,45 @@ def test_a_batch_of_one(tmp_path: Path, forks: Forks, size: int, reasons: dict[s
 
 
 def test_an_id_twice_in_a_batch(tmp_path: Path, forks: Forks) -> None:
-    """Two records with one event ID, of which a 200 names the ID: both are letters."""
+    """Of two records with one event ID, the second waits until a 200 has named the first."""
     lines = [line.replace('"e1"', '"e0"') for line in Feed(3, 3, mixed=False).lines()]
 
-    def name_it(_: Request) -> Reply:
-        return Reply(200, b'["e0"]', skipped=["e0"])
+    def name_it_once(request: Request) -> Reply:
+        return Reply(200, b'["e0"]', skipped=["e0"]) if len(request.ids) > 1 else Reply()
 
-    run, _, _ = run_against(name_it, tmp_path, forks, lines, ledger=False)
+    run, _, server = run_against(name_it_once, tmp_path, forks, lines)
     assert run.code == 0
-    assert run.summary["total"].reasons == {"not_processed": 2}
-    assert run.summary["total"].delivered == 1
+    assert [request.ids for request in server.requests] == [["e0", "e2"], ["e0"]]
+    assert run.summary["total"].reasons == {"not_processed": 1}
+    assert run.summary["total"].delivered == 2
+    assert run.letters == []  # The dead letter of the first is gone, as its event was delivered.
 
 
 def test_letters_are_on_the_disk_before_state(
     tmp_path: Path, monkeypatch: pytest.MonkeyPatch
 ) -> None:
-    """When a STATE is written, each letter before it is in the file, and the file is synced."""
-    path = tmp_path / LETTERS
-    synced = {"size": 0}
+    """When a STATE is written, each letter before it is in the store, and survives a power cut."""
+    settings = settings_of({**USUAL, "store": str(tmp_path / STORE)})
+    clock = FakeClock()
+    store = open_store(settings, RunNames("run-1"), clock)
+    really, is_durable = store.database.transact, [False]
 
-    def fsync(file: int) -> None:
-        if os.path.samestat(os.fstat(file), path.stat()):
-            synced["size"] = os.fstat(file).st_size
+    def transact(*steps: Any, durable: bool = False) -> Any:
+        is_durable.append(durable)
+        return really(*steps, durable=durable)
 
-    monkeypatch.setattr(dead_letters.os, "fsync", fsync)
+    monkeypatch.setattr(store.database, "transact", transact)
     seen = []
 
     def write_state(state: str) -> None:
-        seen.append((int(state), len(letters_by_id(tmp_path)), synced["size"], path.stat().st_size))
+        seen.append((int(state), len(letters_by_id(tmp_path)), is_durable[-1]))
 
-    settings = settings_of({**USUAL, "dead_letter_path": str(path), "ledger": False})
-    clock = FakeClock()
-    parts = parts_of(settings, logging.getLogger("test"), clock, run_id="run-1")
-    run = Run(settings, parts._replace(write_state=write_state))
+    run = Run(settings, RunParts(clock, FakeDelivery(clock), store, write_state))
     for n in range(5):
         run.take("orders", Rejection("orders", name(n), "no_identity", None, {}))
         run.gate.hold(str(n + 1))
         clock.now += 1.0
         run.tick()
     run.finish()
-    assert [state for state, *_ in seen] == [1, 2, 3, 4, 5]
-    for state, letters, safe, size in seen:
-        assert letters == state
-        assert safe == size
+    store.close()
+    assert seen == [(n, n, True) for n in range(1, 6)]

@@ -2,8 +2,8 @@
 
 from __future__ import annotations
 
-import json
 import random
+import re
 import signal
 import threading
 import time
@@ -11,102 +11,149 @@ from typing import TYPE_CHECKING
 
 import pytest
 from faulty_server import Reply, Request
-from integration_support import DAY, LETTERS, read_letters
-from reliability_support import FIGURES, LONG
-
-from target_liveintent.storage import HEAD
+from integration_support import DAY, dead_letter, dead_letter_lines, wait_until
+from ledger_claims import is_connected
+from reliability_support import (
+    FIGURES,
+    LONG,
+    bury,
+    letters_by_id,
+    reserved,
+    rows,
+)
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
     from pathlib import Path
 
     from faulty_server import FaultyServer
-    from integration_support import Launcher, Running
+    from integration_support import Launcher, Message, Running
 
 LETTER_COUNT = 10_000 if LONG else 1_000
-KILLS = 100 if LONG else 5
+KILLS = 100 if LONG else 6
 BATCH, AT_ONCE = 20, 4
 LOOKS = 2.5
 """Seconds within which an answer is booked: a look a second, and some for a busy machine."""
-LAPSE_SOON = {
-    "target_liveintent.storage.ledger_file:LAPSE": 1,
-    "target_liveintent.storage.ledger:_RENEWED_AFTER": 0.3,
-}
-"""Lets reservations of a killed replay lapse in a second, not in half a minute."""
+STAYS = {"shop": "invalid_source", "unsure": "unconfirmed", "poison": "refused_by_api"}
+"""The reasons of the letters that a replay leaves, by the word in their event IDs."""
 
 
-def letters(count: int, rng: random.Random) -> Iterator[bytes]:
-    """Yield dead letters that can be sent, that have expired, and that stay what they are."""
-    now = int(time.time())
+def letters(count: int, rng: random.Random) -> Iterator[Message]:
+    """Yield dead letters that can be sent, that have expired, and that stay what they are.
+
+    The API refuses ten: a replay of which it refuses a hundred, and takes none, would fail.
+    """
     for number in range(count):
-        record = {
-            "event_id": f"e{number}",
-            "event_time": now - 3600,
-            "sha2": f"{number + 1:064x}",
-            "reason": "invalid_source",
-            "stream": "orders",
-        }
-        kind = rng.randrange(60)
-        if kind < 3:
-            record |= {"source": "shop", "event_id": f"left-{number}"}
+        kind, same = rng.randrange(60), {"sha2": f"{number + 1:064x}"}
+        if number % (count // 10) == 0:
+            yield dead_letter(f"{number}-poison", **same)
+        elif kind < 3:
+            yield dead_letter(f"{number}-shop", source="shop", **same)
         elif kind < 6:
-            record |= {"reason": "unconfirmed", "event_id": f"left-{number}"}
-        elif kind == 6:
-            record |= {"event_id": f"poison-{number}"}
-        elif kind < 10:
-            record |= {"event_time": now - 9 * DAY, "event_id": f"old-{number}"}
-        message = {"type": "RECORD", "stream": "liveintent_dead_letters", "record": record}
-        yield json.dumps(message).encode() + b"\n"
+            yield dead_letter(f"{number}-unsure", reason="unconfirmed", **same)
+        elif kind < 9:
+            yield dead_letter(f"{number}-old", event_time=int(time.time()) - 9 * DAY, **same)
+        else:
+            yield dead_letter(f"{number}-sendable", **same)
 
 
-def left(folder: Path) -> list[str]:
-    return [x["event_id"] for path in folder.glob("*dead-letters*") for x in read_letters(path)]
+class Replays:
+    """Replays of the letters in a file and in the store; the API answers some time later.
 
+    Args:
+        target: Starts them.
+        server: The API.
+        store: The folder of the store's file, or the URL of its database.
+        rng: Makes all choices.
+    """
 
-@pytest.mark.parametrize("ledger", [True, pytest.param(False, marks=pytest.mark.slow)])
-def test_kills_and_repetitions(target: Launcher, server: FaultyServer, ledger: bool) -> None:
-    """Only what was in flight when a replay was killed may go a second time."""
-    rng = random.Random(7 + ledger)  # noqa: S311
-    path = target.folder / LETTERS
-    path.write_bytes(HEAD + b"".join(letters(LETTER_COUNT, rng)))
-    ids = [x["event_id"] for x in read_letters(path)]
-    killed: list[float] = []
+    def __init__(
+        self, target: Launcher, server: FaultyServer, store: Path | str, rng: random.Random
+    ) -> None:
+        self._target = target
+        self._server = server
+        self._store = store
+        self._rng = rng
+        self._moment = threading.Event()
+        self._runs = 0
+        self.killed: list[float] = []
+        server.answer = self._answer
 
-    def answer(request: Request) -> Reply:
-        if any(event.startswith("poison") for event in request.ids):
+    def _answer(self, request: Request) -> Reply:
+        if any(event.endswith("poison") for event in request.ids):
             return Reply(400, skipped=None)
-        return Reply(delay=rng.uniform(0, 0.15))
+        return Reply(delay=self._rng.uniform(0, 0.15))
 
-    server.answer = answer
+    def start(self, *arguments: str) -> Running:
+        """Start a replay."""
+        self._runs += 1
+        settings = {"batch_size_rows": BATCH, "max_concurrent_requests": AT_ONCE}
+        if isinstance(self._store, str):
+            settings["store"] = f"{self._store}&application_name={self._application}"
+        return self._target.begin("replay", *arguments, **settings)
 
-    def start() -> Running:
-        config = target.config(
-            ledger=ledger, batch_size_rows=BATCH, max_concurrent_requests=AT_ONCE
-        )
-        how = {"forks": target.forks, "constants": LAPSE_SOON}
-        return target.command("--config", str(config), "--replay", **how)
+    @property
+    def _application(self) -> str:
+        return f"{self._target.folder.name}-{self._runs}"
 
-    moment = threading.Event()
-    for _ in range(KILLS):
-        before = len(server.requests)
-        run = start()
-        moment.wait(rng.uniform(0.0, 0.6))
-        if rng.random() < 0.5:
-            until = before + rng.randrange(1, 30)
+    def kill(self, *arguments: str) -> None:
+        """Start a replay, and end it by a signal at some moment."""
+        before = len(self._server.requests)
+        run = self.start(*arguments)
+        self._moment.wait(self._rng.uniform(0.0, 0.6))
+        if self._rng.random() < 0.5:
+            until = before + self._rng.randrange(1, 30)
             end = time.monotonic() + 1.0
-            while len(server.requests) < until and time.monotonic() < end:
-                moment.wait(0.005)
-        run.signal(signal.SIGKILL).wait()
-        killed.append(time.monotonic())
-    run = start().wait(120)
-    assert run.code == 0, run.log
-    for event, earlier, _ in server.repeats:
-        answered = earlier.answered_at
-        assert answered is None or any(at - LOOKS < answered <= at for at in killed), event
-    assert len(server.repeats) <= KILLS * BATCH * AT_ONCE
-    sendable = {event for event in ids if event.startswith("e")}
-    assert server.delivered == sendable
-    stays = sorted(event for event in ids if event.startswith(("left", "poison")))
-    assert sorted(left(target.folder)) == stays
-    assert [one.name for one in target.folder.iterdir() if ".liveintent" in one.name] == []
-    FIGURES.add("killed replays", server, events=LETTER_COUNT, kills=KILLS)
+            while len(self._server.requests) < until and time.monotonic() < end:
+                self._moment.wait(0.005)
+        run.signal(self._rng.choice((signal.SIGKILL, signal.SIGKILL, signal.SIGTERM))).wait()
+        if run.code >= 0:  # It had come to its end, or came to it in order.
+            assert run.code in {0, 143}, run.log
+            return
+        self.killed.append(time.monotonic())
+        if isinstance(store := self._store, str):
+            name = self._application
+            wait_until(lambda: not is_connected(store, name), "the end of its connection")
+        if found := re.search(r"run ([0-9a-f]{8}-[0-9a-f-]{27})", run.log):
+            bury(self._store, found[1])
+
+    def finish(self, *arguments: str) -> None:
+        """Let a replay come to its end."""
+        run = self.start(*arguments).wait(120)
+        assert run.code == 0, run.log
+        assert run.summary["total"].adds_up
+        assert run.summary["total"].not_settled == 0
+        assert reserved(self._store, str(run.run_id)) == 0
+
+
+@pytest.mark.parametrize(
+    "store", ["file", pytest.param("postgres", marks=[pytest.mark.postgres, pytest.mark.slow])]
+)
+def test_kills_and_repetitions(
+    target: Launcher, server: FaultyServer, store: str, request: pytest.FixtureRequest
+) -> None:
+    """Only what was in flight when a replay was killed may go a second time."""
+    began = time.monotonic()
+    rng = random.Random(7)  # noqa: S311
+    given = list(letters(LETTER_COUNT, rng))
+    (target.folder / "letters.singer").write_bytes(dead_letter_lines(*given))
+    place = target.folder if store == "file" else request.getfixturevalue("new_store_url")()
+    assert target.run(**({} if store == "file" else {"store": place})).code == 0  # It creates it.
+    replays = Replays(target, server, place, rng)
+    for number in range(KILLS):
+        replays.kill(*(["letters.singer"] if number % 3 == 0 else []))
+    replays.finish("letters.singer")
+    replays.finish()
+    answers = [earlier.answered_at for _, earlier, _ in server.repeats]
+    assert answers.count(None) <= len(replays.killed) * BATCH * AT_ONCE
+    for answered in filter(None, answers):
+        assert any(at - LOOKS < answered <= at for at in replays.killed)
+    ids = [letter["record"]["event_id"] for letter in given]
+    assert server.delivered == {event for event in ids if event.endswith("sendable")}
+    assert rows(place, "SELECT count(*) FROM event") == [(len(server.delivered),)]
+    left = {event: letter["reason"] for event, letter in letters_by_id(place).items()}
+    reasons = {event: STAYS.get(event.partition("-")[2]) for event in ids}
+    assert left == {event: reason for event, reason in reasons.items() if reason}
+    seconds = time.monotonic() - began
+    counts = {"events": LETTER_COUNT, "kills": len(replays.killed), "seconds": seconds}
+    FIGURES.add(f"killed replays, {store}", server, **counts)

@@ -13,6 +13,7 @@ from typing import TYPE_CHECKING
 
 from simulated_api import Reply
 
+from target_liveintent.delivery import DeliveryStatus
 from target_liveintent.delivery.answers import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.request import Request
@@ -22,7 +23,7 @@ if TYPE_CHECKING:
     from simulated_process import Signals, SimulatedClock
     from simulation_checks import Checks
 
-    from target_liveintent.delivery import Batch, BatchResult, DeliveryStatus
+    from target_liveintent.delivery import Batch, BatchResult
 
 STARVED = Reply(0.0, Answer(Verdict.STARVED, "no file descriptors are left"), [])
 
@@ -69,7 +70,7 @@ class SimulatedDelivery:
 
     @property
     def status(self) -> DeliveryStatus:
-        return self._machine.status()._replace(batches=self.in_flight)
+        return DeliveryStatus(batches=self.in_flight)  # (The machine's takes a tenth of the time.)
 
     def submit(self, batch: Batch) -> None:
         self._signals.step()
@@ -118,7 +119,7 @@ class SimulatedDelivery:
             next_at = min(self._ask_again_at, answer_at)
             if until_finished and self._finished:
                 return
-            if next_at > end:
+            if next_at > end or self._closed:
                 self._clock.now = end
                 self._checks.requests.time_passed(end, is_waiting=self._machine.unsent > 0)
                 return

@@ -24,10 +24,13 @@ FAULTS = (
     "old events",  # they get too old while they wait
     "wrong settings",
     "denied",  # 401, or an answer that the API is not known to give
-    "full disk",
+    "full disk",  # of the store, or a store that is gone
     "stop",  # SIGTERM
     "kill",  # SIGKILL
 )
+
+SLOWEST = 2
+"""The fewest requests a minute to which a run is limited."""
 
 
 class Limit(NamedTuple):
@@ -97,6 +100,9 @@ class Plan:
         denied_from: When the API denies access, in simulated seconds; None for never.
         denied_status: What it answers then.
         full_after: Dead letters after which the disk is full; None for never.
+        store_goes: Whether nothing at all can be written then, as if the store were gone.
+        store_seconds: Seconds that a transaction of the store takes.
+        send_again: Whether the runs send what earlier ones delivered once more.
         endings: How each run ends from outside. There is one more run, which nothing ends.
     """
 
@@ -107,7 +113,7 @@ class Plan:
     gap: float
     latency: float
     threads: int
-    ledger: bool
+    send_again: bool
     streams: int
     unmapped: range
     bad_share: float
@@ -124,6 +130,8 @@ class Plan:
     denied_from: float | None
     denied_status: int
     full_after: int | None
+    store_goes: bool
+    store_seconds: float
     endings: list[Ending]
     descriptors: int
 
@@ -142,15 +150,19 @@ def plan_of(seed: int) -> Plan:
     gap = rng.choice((0.0, 0.001, 0.1, 3.0, 60.0))
     if gap > 10.0:  # A tap that rarely has a record.
         records = min(records, 15)
+    settings = _settings(rng, batch_size, ceiling)
+    store = random.Random(f"store {seed}")  # noqa: S311 (a seed, not secrecy)
+    if settings.max_requests_per_minute == SLOWEST:
+        records = min(records, 130)
     return Plan(
         seed=seed,
         faults=faults,
-        settings=_settings(rng, batch_size, ceiling),
+        settings=settings,
         records=records,
         gap=gap,
         latency=rng.choice((0.01, 0.1, 1.0)),
         threads=256 if rng.random() < 0.9 else 1,
-        ledger=rng.random() < 0.4,
+        send_again=rng.random() < 0.1,
         streams=rng.choice((1, 1, 2)),
         unmapped=_unmapped(seed, records),
         bad_share=rng.choice((0.02, 0.1, 0.4)) if "bad events" in faults else 0.0,
@@ -167,6 +179,8 @@ def plan_of(seed: int) -> Plan:
         denied_from=_some_time(rng, records * gap / 2) if "denied" in faults else None,
         denied_status=rng.choice((401, 403, 302)),
         full_after=rng.randrange(4) if "full disk" in faults else None,
+        store_goes=store.random() < 0.3,
+        store_seconds=store.choice((0.0, 0.0, 0.0, 0.01, 0.2)),
         endings=_endings(rng, faults, records, batch_size),
         descriptors=256 if rng.random() < 0.9 else rng.choice((0, 1, 1, 3)),
     )
@@ -178,7 +192,7 @@ def _settings(rng: random.Random, batch_size: int, ceiling: int) -> Settings:
         auth_token="a-token-of-the-simulator",
         batch_size_rows=batch_size,
         max_concurrent_requests=ceiling,
-        max_requests_per_minute=rng.choice((None, None, None, 60, 2)),
+        max_requests_per_minute=rng.choice((None, None, None, 60, SLOWEST)),
         flush_interval_seconds=rng.choice((1, 10, 60)),
         request_timeout_seconds=rng.choice((2, 30)),
         max_retry_seconds=rng.choice((0, 20, 20, 60, 300)),

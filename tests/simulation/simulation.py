@@ -2,13 +2,12 @@
 
 Everything is decided by a seed: what the tap sends, what the API answers, when a run is stopped or
 killed. There are no threads, no files and no waits. What is real is what decides: `Run` with its
-outbox, state gate and counts, and the delivery machine with its pace. FoundationDB and TigerBeetle
-test in this way.
+batches, state gate and counts, the store, and the delivery machine with its pace. FoundationDB and
+TigerBeetle test in this way.
 """
 
 from __future__ import annotations
 
-import functools
 import random
 from typing import TYPE_CHECKING
 
@@ -16,16 +15,8 @@ from simulated_api import SimulatedApi
 from simulated_delivery import SimulatedDelivery
 from simulated_feed import Feed, Record, State
 from simulated_plan import Ending, Plan, plan_of
-from simulated_process import (
-    Disk,
-    KilledError,
-    LedgerDisk,
-    Signals,
-    SimulatedClock,
-    SimulatedLedger,
-    SimulatedLetters,
-    WatchedLedger,
-)
+from simulated_process import KilledError, Signals, SimulatedClock
+from simulated_store import SimulatedDatabase, WatchedStore
 from simulation_checks import Checks
 from simulation_facts import ViolationError, require
 
@@ -36,14 +27,11 @@ from target_liveintent.delivery.suspicion import Suspicion
 from target_liveintent.errors import RunError
 from target_liveintent.run import Run
 from target_liveintent.run.parts import RunParts
+from target_liveintent.store import RunNames, RunStore
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
-
     from simulated_feed import Message
 
-    from target_liveintent.clock import Clock
-    from target_liveintent.storage import EventLedger
 LASTING_FAULTS = frozenset({"answers", "limit", "poison"})
 """The faults that the last run of a history meets as well."""
 ENDED_BY_RECORDS = frozenset({"AllRefusedError", "TooManyRejectedError"})
@@ -53,25 +41,16 @@ TICK = 1.0
 
 
 class History:
-    """One history, from its plan.
+    """One history, from its plan."""
 
-    Args:
-        plan: What happens.
-        make_ledger: Makes the ledger of a run from its ID and its clock, if the plan has one.
-    """
-
-    def __init__(
-        self, plan: Plan, make_ledger: Callable[[str, Clock], EventLedger] | None = None
-    ) -> None:
-        ledgers = LedgerDisk()
+    def __init__(self, plan: Plan) -> None:
         self._plan = plan
         self._rng = random.Random(f"history {plan.seed}")  # noqa: S311 (a seed, not secrecy)
         self._feed = Feed(plan)
         self._api = SimulatedApi(plan, self._feed)
         self._clock = SimulatedClock()
-        self._disk = Disk()
-        self._checks = Checks(plan, self._feed, self._api, self._disk)
-        self._make_ledger = make_ledger or functools.partial(SimulatedLedger, ledgers)
+        self._database = SimulatedDatabase(self._clock)
+        self._checks = Checks(plan, self._feed, self._api, self._database)
         self._runs = 0
         self._stopped = False
         self._reads = True  # Until SIGTERM, or as many events are sent as `limit` says.
@@ -99,19 +78,18 @@ class History:
     def _play_run(self, ending: Ending) -> str:
         """Play one run, and return how it ended."""
         signals = Signals(ending)
-        self._checks.run_started(self._clock.now)
         self._stopped = False
         self._reads = True
         self._runs += 1
         run_id = f"run-{self._runs}"
-        ledger = self._make_ledger(run_id, self._clock) if self._plan.ledger else None
+        self._checks.run_started(run_id, self._clock.now)
         try:
             delivery = self._delivery(signals)
-            run = Run(self._plan.settings, self._parts(run_id, delivery, ledger, signals))
+            run = Run(self._plan.settings, self._parts(run_id, delivery, signals))
             signals.on_stop = lambda: self._stop(run)
             return self._process(run, delivery, signals)
         except KilledError:
-            self._disk.crash(self._rng)
+            self._database.crash(self._rng)
             return "killed"
 
     def _delivery(self, signals: Signals) -> SimulatedDelivery:
@@ -126,29 +104,28 @@ class History:
             machine, self._api, self._clock, signals, self._checks, size, plan.threads, descriptors
         )
 
-    def _parts(
-        self,
-        run_id: str,
-        delivery: SimulatedDelivery,
-        ledger: EventLedger | None,
-        signals: Signals,
-    ) -> RunParts:
-        plan = self._plan
+    def _parts(self, run_id: str, delivery: SimulatedDelivery, signals: Signals) -> RunParts:
+        plan, database = self._plan, self._database
 
         def write_state(text: str) -> None:
             signals.step()
             self._checks.outcomes.state_written(text)
             signals.step()
 
+        def wait() -> None:
+            if plan.store_seconds:
+                delivery.pass_time(plan.store_seconds)
+
+        full_after = None if self._api.heals else plan.full_after
+        database.start(run_id, signals, wait, full_after, goes=plan.store_goes)
+        store = RunStore(
+            database, plan.settings, RunNames(run_id), self._clock, send_again=plan.send_again
+        )
         return RunParts(
             clock=self._clock,
-            run_id=run_id,
             delivery=delivery,
-            dead_letters=SimulatedLetters(
-                self._disk, signals, self._checks, None if self._api.heals else plan.full_after
-            ),
+            outcomes=WatchedStore(store, database, self._checks),
             stop_reading=self._stop_reading,
-            ledger=ledger and WatchedLedger(ledger, signals, self._checks),
             write_state=write_state,
         )
 
@@ -165,7 +142,7 @@ class History:
 
     def _process(self, run: Run, delivery: SimulatedDelivery, signals: Signals) -> str:
         """Do what `TargetLiveIntent.process` does."""
-        reader = _Reader(self._feed.after(self._disk.state))
+        reader = _Reader(self._feed.after(self._checks.facts.state))
         try:
             for message in reader.messages:
                 self._wait_for_message(run, delivery)

@@ -13,7 +13,7 @@ if TYPE_CHECKING:
     from simulated_api import SimulatedApi
     from simulated_feed import Feed
     from simulated_plan import Plan
-    from simulated_process import Disk
+    from simulated_store import SimulatedDatabase
 
 
 class Checks:
@@ -23,8 +23,10 @@ class Checks:
         facts: What they know.
     """
 
-    def __init__(self, plan: Plan, feed: Feed, api: SimulatedApi, disk: Disk) -> None:
-        self.facts = Facts(plan, feed, api, disk)
+    def __init__(
+        self, plan: Plan, feed: Feed, api: SimulatedApi, database: SimulatedDatabase
+    ) -> None:
+        self.facts = Facts(plan, feed, api, database)
         self.requests = RequestChecks(self.facts)
         self.outcomes = OutcomeChecks(self.facts)
         self.end = EndChecks(self.facts)
@@ -34,6 +36,6 @@ class Checks:
         """What is known of the present run."""
         return self.facts.run
 
-    def run_started(self, now: float) -> None:
+    def run_started(self, run_id: str, now: float) -> None:
         """Start with a new run, which goes on after the last STATE."""
-        self.facts.run = RunFacts(self.facts.covered, now)
+        self.facts.run = RunFacts(run_id, self.facts.covered, now)

@@ -61,7 +61,7 @@ class EndChecks:
         require(few or facts.delivers, "a run that delivers nothing fails", lost)
         unsafe = [one for one in facts.feed.records[run.first : read_to] if not facts.is_safe(one)]
         require(not unsafe, "a run that ends well leaves nothing", unsafe)
-        is_written = last_state is None or facts.disk.state == last_state
+        is_written = last_state is None or facts.state == last_state
         require(is_written, "a run that ends well writes its last STATE", last_state)
 
     def _check_canary(self, limit: int, read_to: int) -> None:
@@ -77,8 +77,7 @@ class EndChecks:
         found = (total.read, total.unsettled, total.delivered, total.rejected.total())
         expected = (run.read, 0, delivered, len(run.letters))
         require(found == expected, "the totals add up", (found, expected))
-        unlearned = run.unnoted | run.uncommitted
-        require(not unlearned, "the ledger learns what was confirmed", unlearned)
+        require(not run.untold, "the store learns what was confirmed", run.untold)
 
     def _check_requests(self, counts: RunCounts) -> None:
         run = self._facts.run
@@ -106,7 +105,7 @@ class EndChecks:
         if isinstance(failure, TooManyRejectedError):
             return facts.settings.fail_on_rejection or self._are_many_rejected(counts)
         if isinstance(failure, StorageError):
-            return run.is_unwritable
+            return facts.database.is_unwritable
         if isinstance(failure, AccessDeniedError):
             return run.is_denied
         return isinstance(failure, DeliveryError) and (is_stopped or run.is_denied)
@@ -126,12 +125,29 @@ class EndChecks:
         lost = facts.lost_before(len(facts.feed.records))
         return total.read >= FEWEST_JUDGED or (len(lost) >= FEWEST_LOST and not facts.delivers)
 
+    def _check_store(self) -> None:
+        """Check that the store has what it was told, and nothing else, and that no event waits."""
+        database = self._facts.database
+        kept, events, letters = database.kept, database.told_events, database.told_letters
+        if database.is_unwritable:
+            is_lost = events and not self._facts.plan.store_goes
+            require(not is_lost, "a full disk keeps nothing confirmed from the store", events)
+            return
+        require(not (events or letters), "the store learns everything", (events, letters))
+        require(database.is_durable, "what a run has done survives a power cut")
+        require(database.letters == kept.letters, "the store has the dead letters", kept.letters)
+        found = database.count("event")
+        require(found == len(kept.confirmed), "the store has what was confirmed", found)
+        require(not database.reserved, "reservations end with the run", database.reserved)
+
     def over(self, counts: RunCounts, now: float) -> None:
         """Check what must be true of each run that was not killed."""
         facts, run = self._facts, self._facts.run
         found, expected = (counts.requests, counts.throttled), (run.requests, run.throttled)
-        is_counted = found == expected or run.is_unwritable  # Then other results are left behind.
-        require(is_counted, "the requests of a run that fails are counted", (found, expected))
+        require(
+            found == expected, "the requests of a run that fails are counted", (found, expected)
+        )
+        self._check_store()
         if run.signalled_at is not None:
             in_time = now <= run.signalled_at + STOP_SECONDS
             require(in_time, "a run ends soon after SIGTERM", now)

@@ -10,13 +10,13 @@ from simulated_feed import Key, Record, place_of
 
 from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
-from target_liveintent.storage import event_key
+from target_liveintent.store import event_key
 
 if TYPE_CHECKING:
     from simulated_api import SimulatedApi
     from simulated_feed import Feed
     from simulated_plan import Plan
-    from simulated_process import Disk
+    from simulated_store import SimulatedDatabase
 
     from target_liveintent.delivery import Batch
 
@@ -46,6 +46,7 @@ class RunFacts:
     """What is known of one run. Events are named by the places of their records.
 
     Attributes:
+        run_id: Its ID.
         first: The number of records before its first one.
         read: How many records it has read.
         requests: How many requests it has made.
@@ -56,10 +57,10 @@ class RunFacts:
         came_back: Those of them that a result has named.
         unclear: Events of an unclear 200.
         outcomes: What became of each event: `delivered` or a reason.
-        letters: The dead letters that were written.
+        letters: How many dead letters each record got.
         batches: The batches in delivery, by number.
-        unnoted: What the ledger must be told next.
-        uncommitted: What it was told, and has not made durable yet.
+        untold: Events of which the store must be told next, each with the call that tells it.
+        finished: The numbers of the batches that have come back as a whole.
         on_their_way: Events in requests without an answer.
         in_flight: How many requests have no answer yet.
         starts: When the requests of the last minute started, if there is a cap.
@@ -82,11 +83,11 @@ class RunFacts:
         failed_at: When it failed.
         wrong: How many answers said that the settings are wrong.
         is_denied: Whether the API denied access, or gave an unknown answer.
-        is_unwritable: Whether a dead letter could not be written.
         idle_asks: How often in a row a caller was told to ask again at a time that is over.
     """
 
-    def __init__(self, first: int, started_at: float) -> None:
+    def __init__(self, run_id: str, first: int, started_at: float) -> None:
+        self.run_id = run_id
         self.first = first
         self.started_at = started_at
         self.read = self.requests = self.retried = self.throttled = 0
@@ -97,8 +98,8 @@ class RunFacts:
         self.outcomes: dict[int, str] = {}
         self.letters: Counter[int] = Counter()
         self.batches: dict[int, Batch] = {}
-        self.unnoted: set[Key] = set()
-        self.uncommitted: set[Key] = set()
+        self.untold: set[tuple[str, Key]] = set()
+        self.finished: set[int] = set()
         self.on_their_way: set[int] = set()
         self.keys_on_their_way: set[Key] = set()
         self.in_flight = 0
@@ -116,7 +117,7 @@ class RunFacts:
         self.signalled_at: float | None = None
         self.failed_at: float | None = None
         self.submitted_at = started_at
-        self.is_ending = self.drained = self.is_denied = self.is_unwritable = False
+        self.is_ending = self.drained = self.is_denied = False
         self.wrong = 0
         self.idle_asks = 0
 
@@ -126,30 +127,37 @@ class Facts:
 
     Attributes:
         accepted: Events that the API accepted in a clear answer, in any run.
-        committed: What the ledger knows.
-        covered: The number of records before the last STATE.
+        state: The last STATE that was written. Another process has it, so it survives a crash.
+        covered: The number of records before it.
         run: What is known of the present run.
     """
 
-    def __init__(self, plan: Plan, feed: Feed, api: SimulatedApi, disk: Disk) -> None:
+    def __init__(
+        self, plan: Plan, feed: Feed, api: SimulatedApi, database: SimulatedDatabase
+    ) -> None:
         self.plan = plan
         self.settings = plan.settings
         self.feed = feed
         self.api = api
-        self.disk = disk
+        self.database = database
         self.accepted: set[int] = set()
-        self.committed: set[Key] = set()
+        self.state: str | None = None
         self.covered = 0
-        self.run = RunFacts(0, 0.0)
+        self.run = RunFacts("", 0, 0.0)
 
     def is_safe(self, record: Record) -> bool:
-        """Return whether a record has its outcome, on the disk if that is a dead letter."""
-        result = record.result
-        if result is None or record.place in self.accepted or record.place in self.disk.synced:
+        """Return whether a record has its outcome, in the store if that is a dead letter."""
+        result, kept = record.result, self.database.kept
+        if result is None or record.place in self.accepted or record.place in kept.places:
             return True
         if isinstance(result, Rejection):
             return not REASONS[result.reason].letter
-        return event_key(result) in self.committed
+        return event_key(result) in kept.confirmed
+
+    def is_known(self, key: Key) -> bool:
+        """Return whether the present run must take an event for delivered."""
+        run_id = self.database.kept.confirmed.get(key)
+        return run_id == self.run.run_id if self.plan.send_again else run_id is not None
 
     def is_bad(self, record: Record) -> bool:
         """Return whether the API refuses a record's event, whatever the settings are."""
@@ -177,7 +185,7 @@ class Facts:
             return True
         records = self.feed.records[run.first : run.first + run.read]
         events = [one.result for one in records if isinstance(one.result, Conversion)]
-        return any(event_key(event) in self.committed for event in events)
+        return any(self.is_known(event_key(event)) for event in events)
 
     def has_outcome(self, event: Conversion) -> bool:
         """Return whether an event has its outcome in this run, or an unclear one."""

@@ -9,12 +9,12 @@ from simulated_feed import place_of, place_of_state
 from simulation_facts import SILENT_INTERVALS, require
 
 from target_liveintent.conversions import Conversion, Rejection
-from target_liveintent.storage import event_key
+from target_liveintent.store import event_key
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
 
-    from simulated_process import Letter
+    from simulated_store import Letter
     from simulation_facts import Facts
 
     from target_liveintent.delivery import Batch, BatchResult
@@ -27,7 +27,7 @@ FEWEST_FAULTS = 3
 
 
 class OutcomeChecks:
-    """Watches batches, dead letters, the ledger and STATE."""
+    """Watches batches, dead letters, what is confirmed, and STATE."""
 
     def __init__(self, facts: Facts) -> None:
         self._facts = facts
@@ -66,6 +66,7 @@ class OutcomeChecks:
         require(expected is batch, "a batch comes back once", batch)
         if result.is_last:
             del run.batches[batch.number]
+            run.finished.add(batch.number)
         for event in result.delivered:
             is_accepted = place_of(event) in run.accepted
             require(is_accepted, "only what the API accepted is delivered", event)
@@ -114,30 +115,38 @@ class OutcomeChecks:
         return FEWEST_FAULTS if is_outage else MOST_FAULTS
 
     def _check_confirmed(self, result: BatchResult) -> None:
-        """Check that the ledger is told of each 204, and of nothing else, before anything else."""
+        """Check that the store is told of each 204, and of nothing else, before anything else."""
         run = self._facts.run
-        require(not run.unnoted, "the ledger learns what was confirmed", run.unnoted)
+        self.all_told()
         given = {place_of(event) for event in result.confirmed}
         expected = {
             place for event in result.delivered if (place := place_of(event)) in run.confirmed
         }
         require(given == expected, "what a 204 accepted is confirmed", (given, expected))
-        if self._facts.plan.ledger:
-            run.unnoted = set(map(event_key, result.confirmed))
+        self.must_tell("confirm", result.confirmed)
+        self.must_tell("deliver", result.delivered)
 
-    def noted(self, confirmed: Iterable[Conversion]) -> None:
-        """Note what the ledger was told."""
-        run = self._facts.run
-        for event in confirmed:
-            is_confirmed = place_of(event) in run.confirmed
-            require(is_confirmed, "the ledger knows only what was confirmed", event)
-            run.uncommitted.add(event_key(event))
-            run.unnoted.discard(event_key(event))
+    def must_tell(self, call: str, conversions: Iterable[Conversion]) -> None:
+        """Note that the store must be told of events, by a call."""
+        self._facts.run.untold |= {(call, event_key(event)) for event in conversions}
 
-    def committed(self) -> None:
-        """Note that the ledger keeps what it was told."""
-        self._facts.committed |= self._facts.run.uncommitted
-        self._facts.run.uncommitted.clear()
+    def told(self, call: str, conversions: Iterable[Conversion]) -> None:
+        """Check what the store is told of events."""
+        facts, run = self._facts, self._facts.run
+        for event in conversions:
+            key = event_key(event)
+            is_true = {
+                "confirm": place_of(event) in run.confirmed,
+                "deliver": place_of(event) in run.accepted,
+                "settle": facts.is_known(key) or key in facts.database.told_events,
+            }[call]
+            require(is_true, "the store is told only what is true", (call, event))
+            run.untold.discard((call, key))
+
+    def all_told(self) -> None:
+        """Check that the store was told of all events of which it had to be told."""
+        untold = self._facts.run.untold
+        require(not untold, "the store learns what was confirmed", untold)
 
     def letter_written(self, letter: Letter) -> None:
         """Check that a record gets one dead letter, and that it was not delivered."""
@@ -151,18 +160,27 @@ class OutcomeChecks:
         require(letter.reason == expected, rule, (letter, expected))
 
     def state_written(self, text: str) -> None:
-        """Check that everything before a STATE has its outcome, on the disk if it is a letter."""
+        """Check that everything before a STATE has its outcome, and that this is durable."""
         facts, place = self._facts, place_of_state(text)
+        database = facts.database
         require(place >= facts.covered, "STATE does not go back", text)
-        require(not facts.run.is_unwritable, "no STATE comes after a failed write", text)
+        require(not database.is_unwritable, "no STATE comes after a failed write", text)
         require(facts.settings.limit is None, "a canary writes no STATE", text)
-        rule = "before STATE, the ledger has what was confirmed"
-        require(not facts.run.uncommitted, rule, text)
+        self.all_told()
+        told = (*database.told_events, *database.told_letters)
+        require(not told, "before STATE, the store learns everything", (text, told))
+        require(database.is_durable, "what STATE covers survives a power cut", text)
+        events, kept = database.count("event"), database.kept
+        require(events == len(kept.confirmed), "the store has what was confirmed", events)
+        letters = database.count("dead_letter")
+        require(letters == len(kept.letters), "the store has the dead letters", letters)
+        reserved = database.reserved & facts.run.finished
+        require(not reserved, "the reservations of a batch end with it", reserved)
         for record in facts.feed.records[facts.covered : place]:
             require(facts.is_safe(record), "no STATE comes early", (text, record))
         self._check_passed(place)
         facts.covered = place
-        facts.disk.state = text
+        facts.state = text
 
     def _check_passed(self, place: int) -> None:
         """Check that no STATE passes rejected records before anything is delivered."""

@@ -10,7 +10,7 @@ from simulated_feed import place_of
 from simulation_facts import SILENT_INTERVALS, require
 
 from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.storage import event_key
+from target_liveintent.store import event_key
 
 if TYPE_CHECKING:
     from simulated_api import Reply
@@ -80,12 +80,10 @@ class RequestChecks:
         require(not facts.has_outcome(event), "an event with an outcome is not sent again", event)
         require(place not in run.on_their_way, "an event is in one request at a time", event)
         require(place >= facts.covered, "what STATE covers is not sent again", event)
-        if facts.plan.ledger:
-            key = event_key(event)
-            rule = "what the ledger knows is not sent again"
-            require(key not in facts.committed, rule, event)
-            rule = "with the ledger, copies of an event are not sent at once"
-            require(key not in run.keys_on_their_way, rule, event)
+        key = event_key(event)
+        require(not facts.is_known(key), "what the store knows is not sent again", event)
+        rule = "copies of an event are not sent at once"
+        require(key not in run.keys_on_their_way, rule, event)
 
     def _check_end(self, now: float) -> None:
         """Check that nothing is sent after the end of the delivery."""

@@ -17,22 +17,25 @@ from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.outage import Outage
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.run.outbox import Outbox
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import StateGate
+from target_liveintent.store import RunStore
+from target_liveintent.store.ledger import Ledger
 
 if TYPE_CHECKING:
-    from collections.abc import Callable
+    from collections.abc import Callable, Iterable
 
     from target_liveintent.delivery import Batch
-    from target_liveintent.storage import Claim
+    from target_liveintent.store import Claim
 
 MOST_HISTORIES = 500
 """As many as the suite plays; a break must be found in one of them."""
 DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
-SUBMIT_ALL, TOO_MANY_REJECTED = Outbox.submit_all, RunCounts.too_many_rejected
-OPEN_BATCH, DIVIDE = StateGate.open_batch, Outbox._divide
+SEND_ALL, TOO_MANY_REJECTED = Run._send_all, RunCounts.too_many_rejected
+OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, Run._write
+CONFIRM = Ledger.confirm
 ANSWERED, TAKEN = Pace.answered, Outage.taken
 
 
@@ -62,9 +65,9 @@ def finish_before_writing(run: Run, result: BatchResult) -> None:
         run._reject(result.batch.stream, undelivered.rejection)
 
 
-def release_at_the_end_of_input(outbox: Outbox) -> None:
-    SUBMIT_ALL(outbox)
-    outbox._run.gate.release()
+def release_at_the_end_of_input(run: Run) -> None:
+    SEND_ALL(run)
+    run.gate.release()
 
 
 def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | None:
@@ -82,10 +85,20 @@ def ignore_retry_after(pace: Pace, started_at: float, now: float, signal: Any, _
     ANSWERED(pace, started_at, now, signal)
 
 
-def send_what_waits(outbox: Outbox, batch: Batch, claim: Claim) -> None:
-    if claim.mine:
-        claim = claim._replace(mine=[*claim.mine, *claim.waiting], waiting=[])
-    DIVIDE(outbox, batch, claim)
+def send_what_waits(batches: Batches, claims: Iterable[tuple[Batch, Claim]]) -> None:
+    DIVIDE(
+        batches,
+        [
+            (batch, claim._replace(mine=[*claim.mine, *claim.waiting], waiting=[]))
+            if claim.mine
+            else (batch, claim)
+            for batch, claim in claims
+        ],
+    )
+
+
+def forget_parts(ledger: Ledger, number: int, confirmed: Any, *, is_last: bool) -> None:
+    CONFIRM(ledger, number, confirmed if is_last else [], is_last=is_last)
 
 
 def open_at_the_end(gate: StateGate, beside: int | None = None) -> int:
@@ -134,8 +147,8 @@ BREAKS = {
         "until something is delivered, no STATE passes a rejected record",
     ),
     "STATE passes rejected records as soon as the input ends": Break(
-        Outbox,
-        "submit_all",
+        Run,
+        "_send_all",
         release_at_the_end_of_input,
         "until something is delivered, no STATE passes a rejected record",
     ),
@@ -158,19 +171,25 @@ BREAKS = {
         Suspicion, "proves_wrong", property(lambda _: False), "wrong settings end the run in time"
     ),
     "copies of an event are sent at once": Break(
-        Outbox,
-        "_divide",
-        send_what_waits,
-        "with the ledger, copies of an event are not sent at once",
+        Batches, "divide", send_what_waits, "copies of an event are not sent at once"
     ),
     "STATE passes copies that wait": Break(
         StateGate, "open_batch", open_at_the_end, "no STATE comes early"
     ),
-    "STATE does not wait for the ledger": Break(
-        Outbox,
-        "write_ledger",
-        lambda _: None,
-        "before STATE, the ledger has what was confirmed",
+    "STATE does not wait for the store": Break(
+        Run, "_write", lambda *_, **__: None, "before STATE, the store learns everything"
+    ),
+    "what STATE covers is not durable": Break(
+        Run, "_write", lambda run, **_: WRITE(run), "what STATE covers survives a power cut"
+    ),
+    "the store forgets what is confirmed of a part of a batch": Break(
+        Ledger, "confirm", forget_parts, "the store has what was confirmed"
+    ),
+    "a delivered event keeps its dead letter": Break(
+        RunStore, "settle", lambda *_: None, "the store has the dead letters"
+    ),
+    "a run leaves without a word to the store": Break(
+        RunStore, "release", lambda _: None, "what a run has done survives a power cut"
     ),
     "what is delivered comes back with the rest of its batch": Break(
         BatchResult,

@@ -6,21 +6,15 @@ SEED=17 scripts/test tests/simulation                               one history 
 
 from __future__ import annotations
 
-import itertools
 import os
 from typing import TYPE_CHECKING
 
 import pytest
 from simulated_plan import FAULTS, plan_of
-from simulation import History, play, violation_in
-
-from target_liveintent.storage import Ledger, LedgerAccount, LedgerInFile
+from simulation import play, violation_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterable
-    from pathlib import Path
-
-    from target_liveintent.clock import Clock
 
 HISTORIES = int(os.environ.get("HISTORIES", "500"))
 SLOW_HISTORIES = max(HISTORIES, 2_000)
@@ -65,34 +59,3 @@ def test_plans() -> None:
 
     assert {frozenset({fault}) for fault in FAULTS} <= kinds
     assert frozenset(FAULTS) in kinds
-
-
-def test_the_real_ledger(tmp_path: Path) -> None:
-    """The ledger's file serves as well as its stand-in."""
-    with_ledger = (plan for seed in itertools.count() if (plan := plan_of(seed)).ledger)
-    for plan in itertools.islice(with_ledger, 25):
-        path = str(tmp_path / f"{plan.seed}.ledger")
-        account = LedgerAccount(plan.settings.customer_id, "api.example.com")
-        ledgers = _Ledgers(path, account)
-        History(plan, ledgers).play()
-        ledgers.close()
-
-
-class _Ledgers:
-    """Opens the ledgers of runs, one after another, over one file."""
-
-    def __init__(self, path: str, account: LedgerAccount) -> None:
-        self._path = path
-        self._account = account
-        self._stores: list[LedgerInFile] = []
-
-    def __call__(self, run_id: str, clock: Clock) -> Ledger:
-        self.close()
-        store = LedgerInFile(self._path, self._account, "", run_id=run_id, clock=clock)
-        self._stores.append(store)
-        return Ledger(store, self._account, clock)
-
-    def close(self) -> None:
-        """Close the last one, as the end of the process does that was killed."""
-        for store in self._stores:
-            store.close()

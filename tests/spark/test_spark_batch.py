@@ -10,7 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 from faulty_server import Reply
-from integration_support import wait_until
+from integration_support import STORE, read_letters, wait_until
 from object_store import Store
 from spark_support import (
     MIXED,
@@ -77,7 +77,8 @@ def test_columns_that_cannot_give_events(spark: Spark, server: Recorder, folder:
 
 WRONG: list[tuple[dict[str, Any], str]] = [
     ({"stream_maps": "{}"}, "option 'stream_maps' has no effect in Spark: add the columns"),
-    ({"ledger_path": "l.db"}, "option 'ledger_path' has no effect in Spark: use ledger_url,"),
+    ({"store": "l.sqlite"}, "option 'store' must be the URL of a PostgreSQL database, because"),
+    ({"ledger_path": "l.db"}, "setting 'ledger_path' no longer exists: set store to"),
     ({"limit": 5}, "option 'limit' has no effect in Spark: call limit() on"),
     ({"concurrent_tasks": "0"}, "option 'concurrent_tasks' must be an integer and at least 1"),
     ({"pixel_id": "x"}, "setting 'pixel_id' must be an integer"),
@@ -149,7 +150,7 @@ def test_dry_run(spark: Spark, server: Recorder, folder: Path) -> None:
 
 
 def test_letters_are_piped_back(spark: Spark, server: Recorder, folder: Path) -> None:
-    """The whole folder goes back into the target; event IDs stay."""
+    """A replay takes the whole folder; event IDs stay."""
     early = query(200, time=f"timestamp_seconds({NOW - 8 * 86_400})")
     spark.do("write", sql=early, options=options(server.url, folder))
     assert {letter["reason"] for letter in letters(folder)} == {"event_too_old"}
@@ -159,18 +160,18 @@ def test_letters_are_piped_back(spark: Spark, server: Recorder, folder: Path) ->
         "api_url": server.url,
         "pixel_id": 12345,
         "default_source": "offline",  # Its window is 30 days.
-        "dead_letter_path": str(folder.parent / "again.singer"),
     }
     (folder.parent / "config.json").write_text(json.dumps(config), encoding="utf-8")
     done = subprocess.run(
-        [sys.executable, "-m", "target_liveintent", "--config", folder.parent / "config.json"],
-        cwd=folder.parent,  # The ledger of another run would know these events.
+        [sys.executable, "-m", "target_liveintent", "--config", "config.json", "replay", "-"],
+        cwd=folder.parent,
         input=b"".join(file.read_bytes() for file in folder.glob("*.singer")),
         capture_output=True,
         check=False,
     )
     assert done.returncode == 0, done.stderr.decode()
     assert sorted(ids(server)) == sorted(event_ids(range(200)))
+    assert read_letters(folder.parent / STORE) == []
 
 
 @pytest.fixture

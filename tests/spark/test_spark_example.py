@@ -5,9 +5,10 @@ from __future__ import annotations
 import subprocess
 import sys
 from collections import Counter
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
+from integration_support import STORE, read_letters
 from meltano_support import changed_text, copy_of_the_repositorys
 from spark_support import PYTHON, ROOT, Recorder, Spark, environment, letters, options
 
@@ -88,8 +89,6 @@ def test_same_events(
     project.settings.write_text(derived, encoding="utf-8")
     installed = project.run("install", "tap-jsonl", "target-liveintent")
     assert installed.returncode == 0, installed.stderr
-    of_target = tmp_path / "of-target"
-    of_target.mkdir()
     done = project.run(
         *("run", "--no-install", "--full-refresh", "tap-jsonl", "target-liveintent"),
         TAP_JSONL_PATH=str(orders),
@@ -97,8 +96,7 @@ def test_same_events(
         TARGET_LIVEINTENT_AUTH_TOKEN="token",
         TARGET_LIVEINTENT_PIXEL_ID="12345",
         TARGET_LIVEINTENT_API_URL=server.url,
-        TARGET_LIVEINTENT_DEAD_LETTER_PATH=str(of_target / "letters.singer"),
-        TARGET_LIVEINTENT_LEDGER_PATH=str(of_target / "ledger.sqlite"),
+        TARGET_LIVEINTENT_STORE=str(tmp_path / STORE),
     )
     assert done.returncode == 0, done.stderr
     by_target = Counter(server.events)
@@ -109,8 +107,9 @@ def test_same_events(
     assert max(by_target.values()) == 1
     assert by_target.total() > ROWS / 2
 
-    def fates(where: Path) -> Counter[tuple[str, str]]:
-        return Counter((letter["event_id"], letter["reason"]) for letter in letters(where))
+    def fates(left: list[dict[str, Any]]) -> Counter[tuple[str, str]]:
+        return Counter((letter["event_id"], letter["reason"]) for letter in left)
 
-    assert fates(folder) == fates(of_target)
-    assert len({reason for _, reason in fates(folder)}) > 2
+    found = fates(letters(folder))
+    assert found == fates(read_letters(tmp_path / STORE))
+    assert len({reason for _, reason in found}) > 2

@@ -2,11 +2,10 @@
 
 from __future__ import annotations
 
-import json
 import re
-from operator import itemgetter
 from typing import TYPE_CHECKING, Any
 
+import psycopg
 import pytest
 from faulty_server import Reply
 from spark_support import (
@@ -25,6 +24,7 @@ from spark_support import (
 )
 
 if TYPE_CHECKING:
+    from collections.abc import Callable
     from pathlib import Path
 
 pytestmark = [pytest.mark.spark, pytest.mark.slow]
@@ -132,9 +132,9 @@ def test_columns_that_differ_by_case(spark: Spark, server: Recorder, given: dict
 
 
 def test_explain(spark: Spark, server: Recorder, folder: Path, given: dict[str, Any]) -> None:
-    """It says what `--explain` says, and sends and writes nothing."""
+    """It says what the command `explain` says, and sends and writes nothing."""
     sql = query(200, time=f"IF(id < 20, 'soon', string({NOW - 60}))")
-    said = spark.do("explain", sql=sql, options=given | {"history_path": None, "dry_run": False})
+    said = spark.do("explain", sql=sql, options=given | {"store": None, "dry_run": False})
     assert "\nStream orders\n" in f"\n{said}"
     assert "\n  event_id         derived from the stream's name and the key properties id\n" in said
     assert "\n  Of 200 records, 180 would be sent, 0 filtered, 20 rejected.\n" in said
@@ -143,52 +143,73 @@ def test_explain(spark: Spark, server: Recorder, folder: Path, given: dict[str, 
     assert not folder.exists()
 
 
+def runs(store: str) -> list[dict[str, Any]]:
+    """The figures of the writes in a store, the oldest first, with account and pixel."""
+    query = (
+        "SELECT figures, customer_id, api_host, pixel_id, ending FROM run WHERE kind <> 'task'"
+        " ORDER BY started_at"
+    )
+    with psycopg.connect(store) as database:
+        found = database.execute(query).fetchall()
+    assert [row[4] for row in found] == [row[0]["run"]["ending"] for row in found]
+    return [row[0]["run"] | {"account": row[1:4]} for row in found]
+
+
+@pytest.mark.postgres
 def test_the_history(
-    spark: Spark, server: Recorder, tmp_path: Path, folder: Path, given: dict[str, Any]
+    spark: Spark,
+    server: Recorder,
+    folder: Path,
+    given: dict[str, Any],
+    new_store_url: Callable[[], str],
 ) -> None:
-    """The driver writes a file for each write, also for one that fails.
+    """The driver keeps a run in the store for each write, also for one that fails.
 
     It judges the share of dead letters over all tasks; they stay, to be looked at.
     """
-    history = tmp_path / "history"
-    kept = given | {"history_path": str(history)}
+    store = new_store_url()
+    kept = given | {"store": store}
     spark.do("write", sql=query(1_000, email=MIXED), options=kept)
-    (entry,) = map(json.loads, (file.read_text() for file in history.iterdir()))
-    assert (entry["account"], entry["pixel_id"]) == ("a-1b2c at 127.0.0.1", 12345)
-    (stream,) = entry["run"]["streams"].values()
+    (run,) = runs(store)
+    assert run["account"] == ("a-1b2c", "127.0.0.1", 12345)
+    (stream,) = run["streams"].values()
     assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (1_000, 900, 900)
     assert stream["having"]["md5"] == 900
     assert stream["not_sent"] == {"no_identity": 100}
     assert stream["values"]["USD"][0] == 900
-    assert entry["run"]["ending"] == "done"
+    assert run["ending"] == "done"
 
     early = query(400, time=f"IF(id < 300, 'soon', string({NOW - 60}))")
     said = spark.failure("write", sql=early, options=kept)
     assert "TooManyRejectedError: 300 of 400 records became dead letters" in said
     assert len(letters(folder)) == 100 + 300
-    runs = [json.loads(file.read_text())["run"] for file in history.iterdir()]
-    failed, done = sorted(runs, key=itemgetter("ending"), reverse=True)
+    done, failed = runs(store)
     assert (done["ending"], failed["ending"]) == ("done", "failed")
     assert "300 of 400 records became dead letters" in failed["message"]
 
     server.answer = lambda _: Reply(403)
-    spark.failure("write", sql=query(100, 2), options=kept)
-    entries = [json.loads(file.read_text()) for file in history.iterdir()]
-    assert len(entries) == 3
+    spark.failure("write", sql=query(100, 2), options=kept | {"stream_name": "others"})
+    *_, denied = runs(store)
     words = "the write failed; the counts include only the tasks that succeeded (0 of 2)"
-    assert words in [one["run"]["message"] for one in entries]
+    assert (denied["ending"], denied["message"]) == ("failed", words)
 
 
+@pytest.mark.postgres
 def test_the_history_of_a_stream(
-    spark: Spark, server: Recorder, tmp_path: Path, folder: Path
+    spark: Spark,
+    server: Recorder,
+    tmp_path: Path,
+    folder: Path,
+    new_store_url: Callable[[], str],
 ) -> None:
-    """It has a file for each micro-batch."""
-    source, history = Source(spark, tmp_path, folder, server.url), tmp_path / "history"
-    source.options["history_path"] = str(history)
+    """It has a run for each micro-batch, and a micro-batch that comes again sends nothing."""
+    source, store = Source(spark, tmp_path, folder, server.url), new_store_url()
+    source.options["store"] = store
     source.add(0, 50)
     source.add(50, 100)
     source.run()
-    entries = [json.loads(file.read_text()) for file in history.iterdir()]
-    found = [one["run"]["streams"]["orders"]["delivered"] for one in entries]
-    assert found == [50, 50]
+    assert [run["streams"]["orders"]["delivered"] for run in runs(store)] == [50, 50]
+    source.forget(1)
+    source.run()
+    assert runs(store)[-1]["streams"]["orders"]["not_sent"] == {"already_sent": 50}
     assert sorted(ids(server)) == sorted(event_ids(range(100)))

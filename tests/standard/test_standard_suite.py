@@ -11,6 +11,7 @@ import pytest
 from singer_sdk.testing import get_target_test_class
 from singer_sdk.testing.runners import TargetTestRunner
 
+from target_liveintent.store import RunStore, open_store
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:
@@ -39,12 +40,23 @@ class TestStandardSuite(Suite):  # type: ignore[misc,valid-type]
     @pytest.fixture(autouse=True)
     def _against_the_sandbox(
         self, sandbox: Sandbox, tmp_path: Path, monkeypatch: pytest.MonkeyPatch
-    ) -> None:
+    ) -> Iterator[None]:
+        """Send to the sandbox, and close the stores, as the suite does not end its runs."""
+        stores: list[RunStore] = []
+
+        def opened(*args: Any, **options: Any) -> RunStore:
+            stores.append(open_store(*args, **options))
+            return stores[-1]
+
+        monkeypatch.setattr("target_liveintent.target.open_store", opened)
         monkeypatch.setitem(CONFIG, "api_url", sandbox.url)
         monkeypatch.chdir(tmp_path)
         for name in list(os.environ):
             if name.startswith("TARGET_LIVEINTENT_"):
                 monkeypatch.delenv(name)
+        yield
+        for store in stores:
+            store.close()
 
     @pytest.fixture
     def runner(self, _against_the_sandbox: None) -> Iterator[TargetTestRunner]:

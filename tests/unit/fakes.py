@@ -1,4 +1,4 @@
-"""Stand-ins for what delivery and runs are given: clock, client, delivery, files."""
+"""Stand-ins for what delivery and runs are given: clock, client, delivery, store."""
 
 from __future__ import annotations
 
@@ -24,7 +24,7 @@ from target_liveintent.errors import StorageError
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
-from target_liveintent.storage import Claim
+from target_liveintent.store import Claim
 
 LOGGER = logging.getLogger("test")
 BODY = b'{"eventId":"1","eventTime":1,"pixelId":1,"source":"web","userData":{},"purchaseData":{}}'
@@ -36,9 +36,8 @@ STARVED = Answer(Verdict.STARVED, "no file descriptors are left")
 
 
 def settings(**changes: Any) -> Settings:
-    """Return settings with an API that is not there, and without a ledger."""
-    given = {**ACCOUNT, "ledger": False, "api_url": "http://127.0.0.1:9"}
-    return settings_of({**given, **changes})
+    """Return settings with an API that is not there."""
+    return settings_of({**ACCOUNT, "api_url": "http://127.0.0.1:9", **changes})
 
 
 def event(name: str, expires_at: float = NOW + 86_400) -> Conversion:
@@ -228,140 +227,132 @@ def deliver_all(given: Batch) -> BatchResult:
 
 
 @dataclass(eq=False)
-class FakeFile:
-    """A dead-letter file, or a delivered file, that is only remembered."""
+class FakeOutcomes:
+    """Outcomes that are only remembered; see `run.Outcomes`.
 
-    name: str
-    """The name of its setting."""
-    happened: list[str]
-    """What happens to it is added here."""
+    What a run notes is kept when `claim`, `write` or `release` succeeds, as in a transaction.
+    """
+
+    happened: list[str] = field(default_factory=list)
+    """The calls that succeeded, in order: those that note something, and those that keep it."""
     failing: str = ""
-    """What fails: `write` or `sync`, the first time, or with `fail_always` each time."""
-    fail_always: bool = False
-    is_due: bool = True
-    written: list[Any] = field(default_factory=list)
-
-    def _do(self, what: str) -> None:
-        if what == self.failing:
-            self.failing = self.failing if self.fail_always else ""
-            msg = f"{self.name} cannot be written"
-            raise StorageError(msg)
-        self.happened.append(f"{self.name} {what}")
-
-    def write(self, what: Any) -> None:
-        self._do("write")
-        self.written.append(what)
-
-    write_events = write
-
-    def sync(self) -> None:
-        self._do("sync")
-
-    sync_batch = sync
-
-    def cover(self) -> None:
-        self._do("cover")
-
-    def close(self) -> None:
-        self._do("close")
-
-
-@dataclass(eq=False)
-class FakeLedger:
-    """A ledger that is only remembered."""
-
-    happened: list[str]
-    """What happens to it is added here."""
+    """What fails the first time: `claim`, `write`, `durable write` or `release`."""
+    failure: Exception = field(default_factory=lambda: StorageError("the disk is full"))
+    """What it raises then."""
     known: Collection[str] = ()
     """The IDs of the events that were delivered before."""
-    claimed: list[list[list[str]]] = field(default_factory=list)
-    """The IDs of the events of each batch, in each call of `claim`."""
-    confirmed: list[str] = field(default_factory=list)
-    """The IDs of the events that were confirmed and written."""
     others: dict[str, str] = field(default_factory=dict)
-    """The runs that have claimed events, by their IDs."""
+    """The runs that have reserved events, by the IDs of the events."""
     on_claim: Callable[[], None] = lambda: None
     """Called at the start of each claim."""
-    is_kept = True
-    waits_for = ""
+    claimed: list[list[list[str]]] = field(default_factory=list)
+    """The IDs of the events of each batch, in each call of `claim`."""
+    kept: dict[str, list[str]] = field(default_factory=lambda: defaultdict(list))
+    """The IDs of the events of which something was noted and kept, by the call that noted it."""
+    rejections: list[Rejection] = field(default_factory=list)
+    """The rejections that were noted."""
+    _noted: list[tuple[str, str]] = field(default_factory=list)
     _underway: dict[str, int] = field(default_factory=dict)
-    _ended: list[str] = field(default_factory=list)
-    _has_ended: bool = False
+    _confirmed: set[str] = field(default_factory=set)
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         self.on_claim()
-        self.write()
+        self._keep("claim")
         self.claimed.append([[one.event_id for one in batch] for batch in batches.values()])
         return {number: self._claim(number, given) for number, given in batches.items()}
 
     def _claim(self, number: int, given: Sequence[Conversion]) -> Claim:
-        mine, waiting, sent, other = [], [], 0, None
+        claim = Claim([], [], [])
+        other = None
         for one in given:
             name = one.event_id
-            if name in self.known or name in self.confirmed:
-                sent += 1
+            if name in self.known or name in self._confirmed:
+                claim.sent.append(one)
             elif name in self._underway or name in self.others:
-                waiting.append(one)
+                claim.waiting.append(one)
                 other = other or self.others.get(name)
             else:
                 self._underway[name] = number
-                mine.append(one)
-        return Claim(mine, waiting, sent, other)
+                claim.mine.append(one)
+        return claim._replace(other_run=other)
 
-    def confirm(self, number: int, confirmed: Sequence[Conversion]) -> None:
-        self.happened.append("ledger confirm")
-        names = [one.event_id for one in confirmed]
-        self._underway = {name: n for name, n in self._underway.items() if name not in names}
-        self._ended += names
-        self._has_ended = True
+    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        assert len(conversions) == len(sent_at)
+        self._note("deliver", conversions)
 
-    def end(self, number: int, confirmed: Sequence[Conversion]) -> None:
-        self.happened.append("ledger end")
-        self._underway = {name: n for name, n in self._underway.items() if n != number}
-        self._ended += [one.event_id for one in confirmed]
-        self._has_ended = True
+    def settle(self, conversions: Sequence[Conversion]) -> None:
+        self._note("settle", conversions)
 
-    def write(self) -> None:
-        if self._has_ended:
-            self.happened.append("ledger write")
-            self.confirmed += self._ended
-            self._ended, self._has_ended = [], False
+    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
+        self._note("confirm", confirmed)
+        names = {one.event_id for one in confirmed}
+        self._confirmed |= names
+        self._underway = {
+            name: batch
+            for name, batch in self._underway.items()
+            if name not in names and not (is_last and batch == number)
+        }
 
-    def close(self) -> None:
-        self.write()
-        self.happened.append("ledger close")
+    def reject(self, rejection: Rejection) -> None:
+        self.rejections.append(rejection)
+        self._note("reject", [rejection])
+
+    def drop(self, rejection: Rejection, reason: str) -> None:
+        self._note(f"drop as {reason}", [rejection])
+
+    def write(self, *, durable: bool = False) -> None:
+        if durable or self._noted:
+            self._keep("durable write" if durable else "write")
+
+    def release(self) -> None:
+        self._keep("release")
+
+    def _note(self, what: str, results: Sequence[Conversion | Rejection]) -> None:
+        self._noted += [(what, one.event_id) for one in results]
+        self.happened.append(what)
+
+    def _keep(self, call: str) -> None:
+        if call == self.failing:
+            self.failing = ""
+            raise self.failure
+        for what, name in self._noted:
+            self.kept[what].append(name)
+        self._noted.clear()
+        self.happened.append(call)
 
 
 class FakeRun:
     """A run whose parts are all fakes, or the given parts, with changes of the settings.
 
     Attributes:
-        happened: What happened to its files, in order, and the STATEs that were written.
+        happened: What happened to its outcomes, in order, and each STATE that was written.
     """
 
     def __init__(
         self,
-        *,
+        *known: str,
         deliver: Callable[[Batch], BatchResult] | None = deliver_all,
         size: int = 8,
         failing: str = "",
-        happened: list[str] | None = None,
         parts: dict[str, Any] | None = None,
         **changes: Any,
     ) -> None:
-        self.happened: list[str] = [] if happened is None else happened
         self.states: list[str] = []
         self.clock = FakeClock()
         self.delivery = FakeDelivery(self.clock, deliver, size)
-        self.dead_letters = FakeFile("dead_letter_path", self.happened, failing)
-        given = RunParts(
-            self.clock, "run-1", self.delivery, self.dead_letters, write_state=self._write_state
-        )
+        self.outcomes = FakeOutcomes(failing=failing, known=known)
+        self.happened = self.outcomes.happened
+        given = RunParts(self.clock, self.delivery, self.outcomes, write_state=self._write_state)
         self.run = Run(settings(**changes), given._replace(**parts or {}))
 
     def _write_state(self, state: str) -> None:
         self.happened.append("state")
         self.states.append(state)
+
+    @property
+    def submitted(self) -> list[list[str]]:
+        """The IDs of the events of each batch that was handed over."""
+        return [[one.event_id for one in batch.conversions] for batch in self.delivery.submitted]
 
     def tick(self) -> None:
         """Let a second pass."""
@@ -403,12 +394,3 @@ def refuse(given: Batch, *names: str) -> BatchResult:
         if one.event_id in names
     ]
     return BatchResult(given, good, [NOW] * len(good), good, refusals, requests=3)
-
-
-def delivering(*, ledger: bool = False, failing: str = "") -> tuple[FakeRun, FakeFile, FakeLedger]:
-    """Return a run with a delivered file, and the files."""
-    happened: list[str] = []
-    file = FakeFile("delivered_path", happened, failing)
-    known = FakeLedger(happened)
-    parts = {"delivered_file": file, **({"ledger": known} if ledger else {})}
-    return FakeRun(happened=happened, parts=parts), file, known

@@ -16,9 +16,8 @@ hub = pytest.importorskip("hub", reason="not a checkout")
 
 EXAMPLE = hub.ROOT / "examples" / "no-disk"
 PREFIX = "TARGET_LIVEINTENT_"
-OTHERS = {f"AWS_{name}" for name in ("ACCESS_KEY_ID", "SECRET_ACCESS_KEY", "DEFAULT_REGION")}
-OTHERS |= {"MELTANO_DATABASE_URI"}
-"""What S3's client and Meltano read."""
+OTHERS = {"PGPASSWORD", "MELTANO_DATABASE_URI"}
+"""What PostgreSQL's client and Meltano read."""
 RUN = ["run", "postgres-to-liveintent"]
 
 
@@ -73,15 +72,12 @@ def test_the_settings(place: Callable[[], dict[str, str]]) -> None:
 
 
 def test_nothing_is_on_the_disk() -> None:
-    """What a run writes goes to URLs, for which the project names the extras."""
+    """What a run writes goes to the database, for which the project names the extra."""
     given = LOADER["config"] | config.from_environment(SECRETS, PREFIX)
-    paths = {name for name in config.SCHEMA["properties"] if name.endswith("_path")}
-    written = paths - {"auth_token_path", "suppression_path"}
-    assert written - given.keys() == {"ledger_path", "metrics_path"}  # ledger_url; off
-    for name in written & given.keys():
-        assert given[name].startswith("s3://shop-liveintent/"), name
-    assert given["ledger_url"].startswith("postgresql://")
-    assert LOADER["pip_url"] == f"{hub.NAME}[postgres,report,s3]"
+    assert [name for name in given if name.endswith("_path")] == []
+    assert given["store"].startswith("postgresql://")
+    assert given["keep_delivered"]
+    assert LOADER["pip_url"] == f"{hub.NAME}[postgres]"
     assert [volume["name"] for volume in POD["volumes"]] == ["token"]
     uses = [step["uses"].partition("@")[0] for step in WORKFLOW_JOB["steps"] if "uses" in step]
     assert uses == ["actions/checkout", "actions/setup-python"]  # No cache, no artifact.
@@ -98,8 +94,8 @@ def test_the_commands() -> None:
     assert 'ENTRYPOINT ["meltano"]' in DOCKERFILE.splitlines()
     assert "pip install --no-cache-dir 'meltano[postgres]>=4.4'" in DOCKERFILE
     assert f"{run}\n" in README
-    named = re.findall(rf"^meltano invoke {hub.NAME}:([\w-]+)$", README, re.MULTILINE)
-    assert named == ["dead-letters", "replay"]
+    named = re.findall(rf"^meltano invoke {hub.NAME}:([\w-]+)", README, re.MULTILINE)
+    assert named == ["dead-letters", "replay", "report"]
     assert set(named) <= hub.lock()["commands"].keys()
 
 

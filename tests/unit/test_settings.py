@@ -15,13 +15,18 @@ GOOD: dict[str, Any] = {"customer_id": "a-1b2c", "auth_token": SECRET}
 
 
 def test_the_repr_hides_the_token() -> None:
-    """A log line or a traceback with the settings shows no token, and no value of stream maps."""
+    """A log line or a traceback with the settings shows no secret.
+
+    A secret is a token, a value of stream maps, or the password of a database.
+    """
     maps = {"orders": {"salted": f"'{SECRET}'"}}
     given = {**GOOD, "pixel_id": 7, "stream_maps": maps, "stream_map_config": {"salt": SECRET}}
+    given["store"] = f"postgresql://loader:{SECRET}@db.example.com/l"
     settings = settings_of(given)
     assert SECRET not in repr(settings) + str(settings)
     assert "pixel_id=7" in repr(settings)
     assert (settings.auth_token, settings.stream_map_config) == (SECRET, {"salt": SECRET})
+    assert settings.store == given["store"]
     with pytest.raises(AttributeError):  # A setting cannot change during the run.
         settings.dry_run = True  # type: ignore[misc]
 

@@ -12,9 +12,10 @@ from unittest import mock
 
 import pytest
 
-from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.redaction import without_secrets
+from target_liveintent.singer import ReplayRequest
+from target_liveintent.store import ReplayChoice
 from target_liveintent.target import TargetLiveIntent
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "t0ken-of-unit-tests"}
@@ -32,8 +33,7 @@ def keep_signals() -> Iterator[None]:
 
 @pytest.fixture
 def target(tmp_path: Path) -> TargetLiveIntent:
-    letters = str(tmp_path / "letters.singer")
-    return TargetLiveIntent(config={**ACCOUNT, "dead_letter_path": letters})
+    return TargetLiveIntent(config={**ACCOUNT, "store": str(tmp_path / "store.sqlite")})
 
 
 @pytest.fixture
@@ -44,8 +44,9 @@ def said(target: TargetLiveIntent, monkeypatch: pytest.MonkeyPatch) -> list[str]
     return said
 
 
-def stop(_: object) -> None:
+def stop(_: object) -> tuple[()]:
     signal.raise_signal(signal.SIGTERM)
+    return ()
 
 
 def process(target: TargetLiveIntent, listen: Callable[[object], None]) -> object:
@@ -76,22 +77,27 @@ def test_a_stranger_after_a_signal(
 
 
 @pytest.mark.parametrize(
-    ("stream", "then"),
+    ("is_replay", "then"),
     [
-        ("orders", "the next run continues from the last STATE"),
-        (DEAD_LETTERS, "keep the file of dead letters, and pipe it into the target again"),
+        (False, "the next run continues from the last STATE"),
+        (True, "run the replay again to send the rest"),
     ],
 )
 def test_the_last_line_after_a_signal(
-    target: TargetLiveIntent, said: list[str], stream: str, then: str
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, is_replay: bool, then: str
 ) -> None:
     """It says where the next run goes on; a replay has no STATE, so no other run does."""
-
-    def listen(_: object) -> None:
-        target.run.counts.of(stream).read += 1
-        stop(_)
-
-    process(target, listen)
+    request = ReplayRequest(ReplayChoice()) if is_replay else None
+    config = {**ACCOUNT, "store": str(tmp_path / "store.sqlite")}
+    target = TargetLiveIntent(config=config, replay=request)
+    said: list[str] = []
+    monkeypatch.setattr(target.logger, "handle", lambda entry: said.append(entry.getMessage()))
+    if is_replay:
+        with mock.patch.object(target, "_letters", stop), pytest.raises(SystemExit) as ended:
+            target.replay()
+        assert ended.value.code == 128 + signal.SIGTERM
+    else:
+        process(target, stop)
     assert said[-1] == f"stopped by SIGTERM; {then} (run {target.run_id})"
 
 
@@ -125,7 +131,7 @@ def test_a_closed_standard_error(
 ) -> None:
     """Without a log there is no run, and no file."""
     monkeypatch.setattr(sys, "stderr", None)
-    config = {**ACCOUNT, "dry_run": dry_run, "ledger_path": str(tmp_path / "ledger.sqlite")}
+    config = {**ACCOUNT, "dry_run": dry_run, "store": str(tmp_path / "store.sqlite")}
     with pytest.raises(StorageError, match="standard error is closed"):
         TargetLiveIntent(config=config)
     assert list(tmp_path.iterdir()) == []

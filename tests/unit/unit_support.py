@@ -19,8 +19,8 @@ from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.settings import EventDefaults
-from target_liveintent.singer.reader import decode_message, decode_object
-from target_liveintent.storage.dead_letters import dead_letter_line, to_replay
+from target_liveintent.singer.reader import decode_object
+from target_liveintent.store.letters import letter_of, to_replay
 
 NOW = 1_785_600_000.0
 """2026-08-01T16:00:00Z: the clock of these tests."""
@@ -141,7 +141,8 @@ def letter(result: Conversion | Rejection) -> dict[str, Any]:
     """Return the record of a result's dead letter; the API refuses a conversion."""
     if isinstance(result, Conversion):
         result = result.rejected("refused_by_api", None, None)
-    return decode_object(decode_message(dead_letter_line(result, SETTINGS, "run-1")).record)
+    *_, record = letter_of(result, SETTINGS, "run-1", NOW).row(1)
+    return decode_object(record.encode())
 
 
 def replayed(

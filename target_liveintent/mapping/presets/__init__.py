@@ -1,6 +1,6 @@
 """Ready stream maps for known taps.
 
-Each preset is a YAML file beside this module, written as a user would write it. `--preset` prints
+Each preset is a YAML file beside this module, written as a user would write it. `preset` prints
 the file, and `expand_presets` turns it into an entry of `stream_maps`.
 """
 

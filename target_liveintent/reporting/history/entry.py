@@ -10,7 +10,6 @@ import msgspec
 
 from target_liveintent.conversions import DAY, DEAD_LETTERS
 from target_liveintent.privacy import without_secrets
-from target_liveintent.reporting.history.days import Account
 from target_liveintent.reporting.history.model import (
     BACKFILL,
     CANARY,
@@ -38,7 +37,6 @@ _SHOWN = (
     "source_url_parameters",
     "on_rejection",
     "validate_records",
-    "ledger",
 )
 """Settings that matter to the figures and whose values are kept."""
 _DIGESTED = ("presets", "stream_maps")
@@ -46,14 +44,8 @@ _DIGESTED = ("presets", "stream_maps")
 _DIGITS = 12
 
 
-def account_of(settings: Settings) -> Account:
-    """Return whose conversions a run sends: only runs of the same account are compared."""
-    return f"{settings.customer_id} at {settings.api_host}", settings.pixel_id
-
-
 def entry_of(counts: RunCounts, tally: Tally, settings: Settings, facts: Facts) -> RunEntry:
     """Return what a run that is over leaves in the history."""
-    account, pixel_id = account_of(settings)
     ended_at = dt.datetime.fromisoformat(facts.ended_at.replace("Z", "+00:00"))
     names = settings_that_matter(settings)
     run = RunFigures(
@@ -68,8 +60,6 @@ def entry_of(counts: RunCounts, tally: Tally, settings: Settings, facts: Facts) 
     )
     return RunEntry(
         format=FORMAT,
-        account=account,
-        pixel_id=pixel_id,
         day=ended_at.astimezone(settings.events.zone).date(),
         settings=names,
         run=run,

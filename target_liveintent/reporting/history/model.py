@@ -1,6 +1,6 @@
-"""The JSON of the history: what a run leaves in the folder, and what stays of it in its day.
+"""The figures of the history: what a run leaves in the store, and what a day has of its runs.
 
-docs/history.md describes the fields. Increase `FORMAT` when the meaning of one changes.
+Increase `FORMAT` when the meaning of one changes.
 """
 
 from __future__ import annotations
@@ -131,7 +131,7 @@ class Unusual(msgspec.Struct, frozen=True, omit_defaults=True):
 
 
 class RunFigures(msgspec.Struct, omit_defaults=True):
-    """What the day of a run keeps of it.
+    """The figures of a run.
 
     Attributes:
         run_id: The ID of the run.
@@ -162,21 +162,17 @@ class RunFigures(msgspec.Struct, omit_defaults=True):
 
 
 class RunEntry(msgspec.Struct):
-    """What a run leaves: the file `<ended at>-<run ID>.run.json`.
+    """What a run leaves: the JSON in the column `figures`.
 
     Attributes:
         format: `FORMAT`.
-        account: The customer ID and the API host.
-        pixel_id: The setting of this name.
         day: The day on which the run ended, in the zone of the setting `timezone`.
         settings: The settings that matter, by name, without secrets or personal data.
-        run: The figures that stay when the day is folded.
+        run: The figures.
         facts: The JSON of the report: `run_report.model.Facts`.
     """
 
     format: int
-    account: str
-    pixel_id: int | None
     day: dt.date
     settings: dict[str, str]
     run: RunFigures
@@ -184,11 +180,9 @@ class RunEntry(msgspec.Struct):
 
 
 class DayFigures(msgspec.Struct):
-    """One day of one account and pixel, in the file `<day>-<run ID>.day.json` of finished days.
+    """One day of one account and pixel.
 
     Attributes:
-        account: The customer ID and the API host.
-        pixel_id: The setting of this name.
         day: In the zone of the setting `timezone`.
         usual: The sum of the usual runs, by stream.
         others: The sum of the canaries, replays and backfills, by stream.
@@ -197,11 +191,9 @@ class DayFigures(msgspec.Struct):
         versions: The versions of the program, in the order in which they came.
         settings: The settings that matter by their digest, in the order in which they came.
         unusual: What was unusual in this day, each fault once.
-        raw_runs: The JSON of the runs; `runs` decodes it.
+        entries: What its runs left, in the order in which they ended.
     """
 
-    account: str
-    pixel_id: int | None
     day: dt.date
     usual: dict[str, StreamFigures]
     others: dict[str, StreamFigures]
@@ -210,12 +202,12 @@ class DayFigures(msgspec.Struct):
     versions: list[str]
     settings: dict[str, dict[str, str]]
     unusual: list[Unusual]
-    raw_runs: msgspec.Raw
+    entries: list[RunEntry]
 
     @property
     def runs(self) -> list[RunFigures]:
-        """The runs in the order in which they ended; most readers need only the sums."""
-        return msgspec.json.decode(self.raw_runs, type=list[RunFigures])
+        """The figures of the runs, in the order in which they ended."""
+        return [one.run for one in self.entries]
 
     @property
     def delivered(self) -> int:
@@ -229,21 +221,13 @@ class DayFigures(msgspec.Struct):
         return self.kinds.get(USUAL, 0) > 0
 
 
-class DayFile(msgspec.Struct):
-    """The content of a file `<day>-<run ID>.day.json`: a finished day of each account and pixel."""
-
-    format: int
-    days: list[DayFigures]
-
-
 class History(msgspec.Struct):
     """What is known of one account and pixel.
 
     Attributes:
         days: The days on which runs ended, the oldest first; the last may be today, so far. At most
             91 of them are before today.
-        entry: What the newest run left, of whatever kind; None if its day is folded already, as
-            runs of other accounts may do.
+        entry: What the newest run left, of whatever kind; None on a first day.
     """
 
     days: list[DayFigures]

@@ -1,4 +1,4 @@
-"""Says what is not well, since when, and what to do: what `--health` is about."""
+"""Says what is not well, since when, and what to do: what `health` is about."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""What the history says of an account and pixel as of now: the JSON of `--report --format=json`.
+"""What the history says of an account and pixel as of now: the JSON of `report --format=json`.
 
 docs/reference/cli.md describes the fields. Increase `VERSION` when the meaning of one changes.
 """
@@ -193,7 +193,7 @@ class Overview(msgspec.Struct):
         first_day: The first day of the history, as far as it is read; None if it is empty.
         comparable_from: The day from which on there is something usual; None if it is empty.
         last_run: None if there is none.
-        causes: What keeps `--health` from exit code 0, the worst first.
+        causes: What keeps `health` from exit code 0, the worst first.
         unusual: What was unusual at the end of the last run that judged it.
         advice: What would help most, first.
         figures: The figures of the last 24 hours and of each day.

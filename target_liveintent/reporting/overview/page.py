@@ -59,9 +59,10 @@ def page(overview: Overview, facts: Facts | None) -> str:
     html = [part(overview) for part in parts]
     if facts is not None:
         html += last_run(facts)
+    last = "" if facts is None else f" The ID of the last run is {facts.run_id}."
     footer = (
-        "Written by target-liveintent from the history of its runs. The page contains no"
-        " personal data. `target-liveintent --report --format=json` prints the same data for"
+        f"Written by target-liveintent from the history of its runs.{last} The page contains no"
+        " personal data. `target-liveintent report --format=json` prints the same data for"
         " programs."
     )
     return document(title, html, footer)
@@ -244,8 +245,8 @@ def _months(overview: Overview) -> str:
     intro = (
         "The table shows everything that LiveIntent has received, from regular and special runs."
         " The current month is not over yet. Is a conversion sent twice? Only in rare cases: for"
-        " example, if an answer of LiveIntent was lost, if a run crashed, or if somebody turned off"
-        " the ledger. LiveIntent then gets this conversion again, with the same ID."
+        " example, if an answer of LiveIntent was lost, if a run crashed, or if somebody sent it"
+        " again on purpose. LiveIntent then gets this conversion again, with the same ID."
     )
     if special:
         intro += f" {special:,} of these conversions came from special runs."

@@ -64,19 +64,20 @@ REASONS = {
     ),
     "not_processed": PlainReason(
         "not processed by LiveIntent",
-        f"Ask {OPERATOR} to send these conversions again (`--replay`).",
+        f"Ask {OPERATOR} to send these conversions again (the command `replay`).",
     ),
     "api_error": PlainReason(
         "LiveIntent failed on these conversions",
-        f"Ask {OPERATOR} whether to send these conversions again (`--replay`).",
+        f"Ask {OPERATOR} whether to send these conversions again (the command `replay`).",
     ),
     "unconfirmed": PlainReason(
         "LiveIntent did not confirm these conversions",
-        f"Ask {OPERATOR} whether to send these conversions again (`--replay`).",
+        f"Ask {OPERATOR} whether to send these conversions again (the command `replay`).",
     ),
     "other_account": PlainReason(
         "of another account or pixel",
-        f"Ask {OPERATOR} to send these conversions to that account or pixel (`--replay`).",
+        f"Ask {OPERATOR} to send these conversions to that account or pixel (the command"
+        " `replay`).",
     ),
 }
 """For each reason of which there are dead letters."""

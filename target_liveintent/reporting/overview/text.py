@@ -1,4 +1,4 @@
-"""Renders an overview for people on call: at most 12 lines, and the line of `--health`."""
+"""Renders an overview for people on call: at most 12 lines, and the line of `health`."""
 
 from __future__ import annotations
 
@@ -31,7 +31,7 @@ from target_liveintent.run import counted
 _MOST_LINES = 12
 _MOST_CAUSES = 2
 _MOST_NAMED = 3
-"""Causes that the line of `--health` names: it becomes the subject of a mail."""
+"""Causes that the line of `health` names: it becomes the subject of a mail."""
 _MOST_REASONS = 3
 
 
@@ -81,7 +81,7 @@ def _lines(overview: Overview) -> Iterator[str]:
         if cause.what_to_do:
             yield f"  What to do: {cause.what_to_do}"
     if (more := len(overview.causes) - _MOST_CAUSES) > 0:
-        yield f"And {counted(more, 'more finding')}: --report --format=json lists all findings."
+        yield f"And {counted(more, 'more finding')}: report --format=json lists all findings."
     if (last := overview.last_run) is not None:
         age = age_words((overview.as_of - last.ended_at).total_seconds())
         yield (f"Last run: {last.run_id}, {last.ending}, {moment(last.ended_at, zone)}, {age} ago.")

@@ -1,4 +1,4 @@
-"""What `--explain` finds out about an input: read, judged, and compared."""
+"""What `explain` finds out about an input: read, judged, and compared."""
 
 from __future__ import annotations
 

@@ -1,4 +1,4 @@
-"""Finds out for `--explain` how streams, and their first records, would become events.
+"""Finds out for `explain` how streams, and their first records, would become events.
 
 It reads a Singer stream or a tap's catalog. It sends, writes and keeps nothing. It converts records
 with the parts that a run uses: stream maps, validator and record converter.
@@ -7,7 +7,6 @@ with the parts that a run uses: stream maps, validator and record converter.
 from __future__ import annotations
 
 import datetime as dt
-import logging
 import math
 import time
 from collections.abc import Iterator
@@ -15,10 +14,11 @@ from typing import IO, Any
 
 import msgspec
 
-from target_liveintent.conversions import DAY, DEAD_LETTERS, MARGIN
+from target_liveintent.conversions import DAY, MARGIN
 from target_liveintent.errors import InputError
 from target_liveintent.explain import MAX_RECORDS, Explained, Noted
 from target_liveintent.mapping import RecordConverter, Stream, lacking_for_events
+from target_liveintent.privacy import Suppressions
 from target_liveintent.settings import Settings
 from target_liveintent.singer.batch_files import batch_records
 from target_liveintent.singer.reader import (
@@ -30,11 +30,9 @@ from target_liveintent.singer.reader import (
     state_of,
     stream_of,
 )
-from target_liveintent.singer.replay import ReplayConverter
 from target_liveintent.singer.stream_maps import StreamMaps
-from target_liveintent.singer.streams import StreamsThatCame, stream_described
+from target_liveintent.singer.streams import StreamsThatCame, refuse_own_stream, stream_described
 from target_liveintent.singer.validation import RecordValidator
-from target_liveintent.storage import Places, event_key
 
 _CLOCK_AFTER = 2
 """Seconds after the newest event at which a recording is judged: the API wants a time before that
@@ -61,7 +59,7 @@ class Inspector:
     ) -> None:
         self._settings = settings
         self._maps = maps
-        self._suppressions = Places(settings, logging.getLogger(__name__)).suppressions()
+        self._suppressions = Suppressions(settings.suppression_path)
         self._from_recording = from_recording
         self._extracted: float | None = None  # When the tap read the last row, if it says so.
         self._as_of: float | None = None
@@ -75,7 +73,7 @@ class Inspector:
         if self.records >= MAX_RECORDS:
             yield f"Only the first {MAX_RECORDS:,} records were read."
         if self.records and (limit := self._settings.limit):
-            yield f"--explain ignores the setting limit. A run would send at most {limit:,} events."
+            yield f"explain ignores the setting limit. A run would send at most {limit:,} events."
         if unread:
             self.is_catalog = True
             for stream in _catalog(b"\n".join(unread)):
@@ -149,13 +147,8 @@ class Inspector:
         if self._from_recording:
             self._as_of = self._newest() + _CLOCK_AFTER
         for plans, record in self._taken:
-            first_of: dict[tuple[int, str, str], Explained] = {}
             for explained in plans:
-                if (event := explained.add(record)) is None:
-                    continue
-                first = first_of.setdefault(event_key(event), explained)
-                if first is not explained:
-                    explained.noted.copies[first.plan.stream, explained.plan.stream] += 1
+                explained.add(record)
 
     def _note_extracted(self, moment: Any) -> None:
         try:
@@ -208,23 +201,18 @@ class Inspector:
 
     def _explained(self, explained: Explained) -> Explained:
         stream, plan = explained.stream, explained.plan
+        refuse_own_stream(stream.name)
         if plan.transform is None:
             return explained
-        is_replay = stream.name == DEAD_LETTERS
         defaults = self._settings.events
-        if not is_replay:
-            explained.missing = lacking_for_events(plan, stream.schema, defaults)
+        explained.missing = lacking_for_events(plan, stream.schema, defaults)
         if explained.missing:
             return explained
-        if self._settings.validate_records and not is_replay:
+        if self._settings.validate_records:
             explained.validator = RecordValidator(stream.schema)
         builder = explained.builder(defaults, self._suppressions)
         left_out = explained.noted.left_out
-        explained.converter = (
-            ReplayConverter(plan, builder, left_out, self._settings, self._clock)
-            if is_replay
-            else RecordConverter(plan, builder, left_out, self._clock)
-        )
+        explained.converter = RecordConverter(plan, builder, left_out, self._clock)
         return explained
 
 

@@ -1,4 +1,4 @@
-"""Says why a run over the input of `--explain` would fail."""
+"""Says why a run over the input of `explain` would fail."""
 
 from __future__ import annotations
 

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 
-from target_liveintent.config import SCHEMA, problems
+from target_liveintent.config import SCHEMA, from_environment, gone, problems
 from target_liveintent.mapping import PRESETS
 from target_liveintent.settings import Settings
 
@@ -39,11 +39,7 @@ def _working_folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
 
 # A setting alone
 
-TAKE_URLS = (
-    *("dead_letter_path", "delivered_path", "history_path", "report_path", "suppression_path"),
-)
 NO_FOLDER = "must name a file in a folder that exists"
-NO_SECRETS = "must be a URL without a user, a password or parameters, such as s3://bucket/folder:"
 NO_FILE = "must name an ordinary file, not a device such as /dev/null"
 DEVICES = ("/dev/null", "device", "pipe")
 ONE_OF = f"must be one of {', '.join(PRESETS)}"
@@ -78,23 +74,29 @@ WRONG: list[tuple[Any, ...]] = [
     ("history_days", "an integer of at least 1", 0),
     ("on_rejection", "one of dead_letter, fail", "stop"),
     ("max_dead_letter_percent", "an integer from 0 to 100", -1, 101),
-    ("dead_letter_path", "not empty", ""),
-    ("delivered_path", "not empty", ""),
-    ("delivered_path", "must name a file, not a folder: add a file name", "/", "folder"),
+    ("store", "not empty", ""),
+    ("store", "must name a file, not a folder: add a file name", "/", "folder"),
+    ("store", NO_FOLDER, "nowhere/liveintent.sqlite"),
+    ("store", "must be a path, or a URL such as postgresql://", "mysql://s3cr3t@x.example/l"),
+    ("store", "must be a path, or a URL such as postgresql://", "s3://s3cr3t/x", "postgresql://"),
+    ("keep_delivered", "a boolean", "yes"),
+    ("suppression_path", "not empty", ""),
     ("metrics_path", "must name a file, not a folder: add a file name", "file"),
     ("metrics_path", NO_FOLDER, "nowhere/run.prom", "a\0b", "\ud800"),
     ("report_path", NO_FOLDER, "nowhere/report.html"),
     ("report_path", ".html", "report.htm", "report.json", ".html"),
-    ("history_path", "must name a folder, not a file", "there", " ", "a\0b", "\ud800"),
+    # Only the suppression list can be anywhere.
+    ("metrics_path", NO_FOLDER, "s3://s3cr3t/run.prom"),
+    ("report_path", NO_FOLDER, "s3://AKIA1:s3cr3t@bucket/a.html", "file:///s3cr3t.html"),
     ("validate_records", "a boolean", "yes"),
     ("dry_run", "a boolean", 1),
     ("stream_maps", "an object", "x", []),
     ("stream_map_config", "an object", "x"),
     ("presets", "an object", "shopify"),
     # A run would change /dev/null for the whole machine; the line says what to use instead.
-    ("dead_letter_path", "set on_rejection to 'fail'", *DEVICES),
-    ("ledger_path", "set ledger to false", *DEVICES),
-    ("delivered_path", f"{NO_FILE}, a pipe or a socket. If you do not need the file", *DEVICES),
+    ("store", f"{NO_FILE}, a pipe or a socket. Otherwise, the target could not", *DEVICES),
+    ("store", "delete it after the run", *DEVICES),
+    ("metrics_path", f"{NO_FILE}, a pipe or a socket. If you do not need the file", *DEVICES),
     ("metrics_path", "remove the setting", *DEVICES),
     # The token never travels in the clear, and not to where the URL only seems to point.
     (
@@ -119,17 +121,6 @@ WRONG: list[tuple[Any, ...]] = [
         *("http://localhost@x.example", "http://127.0.0.1:80@x.example"),
         *("https://user:s3cr3t@x.example", "http://x.example\\@127.0.0.1"),
     ),
-    *((name, NO_SECRETS, "s3://AKIA1:s3cr3t@bucket/a.html") for name in TAKE_URLS),
-    ("report_path", NO_SECRETS, "s3://s3cr3t@bucket/a.html", "s3://bucket/a#s3cr3t.html"),
-    ("report_path", NO_SECRETS, "s3://bucket/a?s3cr3t=s3cr3t.html"),
-    (
-        "report_path",
-        "must be a URL such as s3://bucket/folder",
-        *("s3://AKIA1:s3cr3t/letters.html", "simplecache::s3://AKIA1:s3cr3t@bucket/a.html"),
-        *("s3://[s3cr3t/a.html", "s3://bucket/s3cr3t\u2028a.html", "s3://bucket/s3cr3t a.html"),
-    ),
-    *((name, "give the path of the file, without file://", "file:///a.html") for name in TAKE_URLS),
-    *((name, "cannot be a URL. ", "s3://s3cr3t/x") for name in ("ledger_path", "metrics_path")),
     # At the top of stream_maps, a misspelled `__else__` would keep all other streams.
     ("stream_maps.orders", NO_MAP, 5, "s3cr3t", ["s3cr3t"]),
     ("stream_maps.__else__", NULL, "s3cr3t", {"a": "s3cr3t"}),
@@ -187,7 +178,11 @@ RIGHT: list[tuple[Any, ...]] = [
     ("timezone", "Asia/Kathmandu"),
     ("email_normalization", "all_domains"),
     ("source_url_parameters", "attribution", "none"),
-    ("history_path", "folder", "new/folder"),
+    ("store", "new.sqlite", "there", "folder/a"),
+    ("store", "postgresql://loader:p%40rt@db.example.com:5432/l?application_name=a@b"),
+    ("store", "postgres://db.example.com/l", " postgresql://loader@db.example.com/l"),
+    # Whether it can be read is found out when a run begins.
+    ("suppression_path", "nowhere", "s3://bucket/people.txt", "https://x.example/people?key=1"),
     ("stream_map_config", {"a": 1}),
     ("presets", {"orders": "shopify"}),
     (
@@ -197,10 +192,6 @@ RIGHT: list[tuple[Any, ...]] = [
         *("http://127.0.0.1:8086", "http://127.9.9.9", "http://localhost:8086/"),
         *("http://LOCALHOST", "http://[::1]:8086"),
     ),
-    # Whether a store is there is found out when a run begins.
-    *((name, "s3://bucket/a.html") for name in TAKE_URLS),
-    ("report_path", "gs://bucket/a-b@c.html", "az://c/d/e.html", " s3://b/x.html"),
-    ("ledger_url", "postgresql://loader:p%40rt@db.example.com/l?application_name=a@b"),
     (
         "stream_maps",
         {},
@@ -235,7 +226,7 @@ IN_URLS = (
     ("name", "value"),
     [
         *((name, value) for name in SCHEMA["properties"] for value in (SECRET, [SECRET])),
-        *((name, url) for name in ("api_url", "delivered_path", "ledger_url") for url in IN_URLS),
+        *((name, url) for name in ("api_url", "report_path", "store") for url in IN_URLS),
     ],
 )
 def test_no_value_is_ever_shown(name: str, value: Any) -> None:
@@ -253,17 +244,16 @@ def test_no_value_is_ever_shown(name: str, value: Any) -> None:
 @pytest.mark.parametrize(
     ("one", "path", "other", "same_path"),
     [
-        ("delivered_path", "a", "metrics_path", "a"),
-        ("ledger_path", "folder/../a", "delivered_path", "./a"),
-        ("dead_letter_path", None, "delivered_path", "liveintent-dead-letters.singer"),
-        ("ledger_path", None, "delivered_path", Settings.ledger_path),
+        ("store", "a", "metrics_path", "a"),
+        ("store", "folder/../a", "metrics_path", "./a"),
+        ("store", None, "metrics_path", Settings.store),
+        ("suppression_path", "third", "store", "third"),
         ("metrics_path", "a.json", "report_path", "a.html"),
         ("suppression_path", "a.html", "report_path", "a.html"),
-        ("dead_letter_path", "s3://bucket/a", "delivered_path", "s3://bucket/a/"),
-        ("dead_letter_path", "there", "delivered_path", "symlink"),
-        ("dead_letter_path", "there", "delivered_path", "hard link"),
-        ("dead_letter_path", "there", "delivered_path", "here/there"),
-        ("dead_letter_path", "absent", "delivered_path", "dangling"),
+        ("store", "there", "metrics_path", "symlink"),
+        ("store", "there", "metrics_path", "hard link"),
+        ("store", "there", "metrics_path", "here/there"),
+        ("store", "absent", "metrics_path", "dangling"),
     ],
 )
 def test_settings_that_name_the_same_file(
@@ -276,34 +266,18 @@ def test_settings_that_name_the_same_file(
     ]
 
 
-DATABASE = "postgresql://db.example.com/l"
-PASSWORD = {"ledger_password": "pa/ss@word"}
-TWO = "s 'ledger_password' and 'ledger_url' both contain a password: remove the password from"
-
-
-@pytest.mark.parametrize(
-    ("settings", "said"),
-    [
-        ({"auth_token_path": "token"}, "s 'auth_token' and 'auth_token_path' are both set: remove"),
-        # Meltano gives each setting its default, so only another path contradicts the database.
-        ({"ledger_url": DATABASE, "ledger_path": "a"}, "s 'ledger_path' and 'ledger_url' are both"),
-        (PASSWORD, " 'ledger_password' has no effect without 'ledger_url': set ledger_url, or"),
-        ({**PASSWORD, "ledger_url": "postgresql://u:s3cr@db.example.com/l"}, TWO),
-        ({**PASSWORD, "ledger_url": f"{DATABASE}?password=s3cr"}, TWO),
-    ],
-)
-def test_settings_that_contradict_each_other(settings: dict[str, Any], said: str) -> None:
-    (line,) = problems({**GOOD, **settings})
-    assert line.startswith(f"setting{said}")
+def test_settings_that_contradict_each_other() -> None:
+    (line,) = problems({**GOOD, "auth_token_path": "token"})
+    assert line == "settings 'auth_token' and 'auth_token_path' are both set: remove one of them"
 
 
 @pytest.mark.parametrize("password", ["p@rt", "pa/rt", "a#b", "p@a/rt"])
 def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
     """A part of it would be taken for the host, and be shown in messages."""
-    (line,) = problems({**GOOD, "ledger_url": f"postgresql://u:{password}@db.example.com/l"})
+    (line,) = problems({**GOOD, "store": f"postgresql://u:{password}@db.example.com/l"})
     assert line == (
-        "the user or the password in setting 'ledger_url' contains special characters: write %40"
-        " for @, %2F for /, %3F for ? and %23 for #"
+        "the user or the password in setting 'store' contains special characters: write %40 for @,"
+        " %2F for /, %3F for ? and %23 for #"
     )
 
 
@@ -311,12 +285,9 @@ def test_a_password_of_the_database_that_is_not_encoded(password: str) -> None:
     "settings",
     [
         {},
-        {"delivered_path": "a.csv", "metrics_path": "a.prom", "report_path": "a.html"},
-        {"dead_letter_path": "there", "delivered_path": "third"},
-        {"delivered_path": Settings.ledger_path, "ledger": False},
-        {"ledger_url": DATABASE, "ledger_path": Settings.ledger_path},
-        {**PASSWORD, "ledger_url": "postgresql://loader@db.example.com/l"},
-        {**PASSWORD, "ledger_url": "postgresql://db.example.com:5432/l"},
+        {"store": "a.sqlite", "metrics_path": "a.prom", "report_path": "a.html"},
+        {"store": "there", "suppression_path": "third"},
+        {"store": "postgresql://db.example.com/l", "metrics_path": Settings.store},
     ],
 )
 def test_settings_that_go_together(settings: dict[str, Any]) -> None:
@@ -337,7 +308,10 @@ def test_a_token_file_that_cannot_be_used(tmp_path: Path, content: bytes | None)
 
 @pytest.mark.parametrize(
     ("name", "value", "module", "extra"),
-    [("report_path", "a.html", "pygal", "report"), ("ledger_url", DATABASE, "psycopg", "postgres")],
+    [
+        ("report_path", "a.html", "pygal", "report"),
+        ("store", "postgresql://db.example.com/l", "psycopg", "postgres"),
+    ],
 )
 def test_a_library_that_is_not_installed(
     monkeypatch: pytest.MonkeyPatch, name: str, value: str, module: str, extra: str
@@ -345,9 +319,37 @@ def test_a_library_that_is_not_installed(
     """The problem is found before anything is sent, and the message has the command that helps."""
     monkeypatch.setitem(sys.modules, module, None)
     (line,) = problems({**GOOD, name: value})
-    assert line.startswith(f"setting '{name}'")
+    assert f"setting '{name}' needs a library that is not installed" in line
     assert f"pip install 'target-liveintent[{extra}]'" in line
     assert problems(GOOD) == []
+
+
+# Settings that are gone
+
+GONE: dict[str, tuple[Any, str]] = {
+    "dead_letter_path": ("letters.singer", "see the command dead-letters"),
+    "delivered_path": ("s3cr3t.csv", "set keep_delivered to true, and use the command delivered"),
+    "history_path": ("s3://s3cr3t/history", "remove the setting"),
+    "ledger": (False, "use the option --send-again"),
+    "ledger_password": ("s3cr3t", "set PGPASSWORD, or write the password into the URL of store"),
+    "ledger_path": ("ledger.sqlite", "set store to the path of a file"),
+    "ledger_url": ("postgresql://u:s3cr3t@db.example.com/l", "to the URL of a PostgreSQL database"),
+    "on_invalid": ("fail", "set on_rejection"),
+    "replay_other_accounts": (True, "use the option --other-accounts of the command replay"),
+    "replay_unconfirmed": (True, "use the option --unconfirmed of the command replay"),
+}
+
+
+@pytest.mark.parametrize("name", gone.GONE)
+def test_a_setting_that_is_gone(name: str) -> None:
+    """It ends the run, also as a text, and the one line says what does its work now."""
+    value, instead = GONE[name]
+    (line,) = problems({**GOOD, name: value})
+    assert line.startswith(f"setting '{name}' no longer exists: ")
+    assert instead in line
+    assert "s3cr3t" not in line
+    assert problems({**GOOD, name: None}) == []
+    assert problems({**GOOD, **from_environment({f"X_{name.upper()}": str(value)}, "X_")})
 
 
 # Several problems
@@ -360,7 +362,7 @@ WRONG_OF_EACH_KIND: dict[str, Any] = {
     "auth_token": "to ken",
     "api_url": "https://",
     "timezone": "Mars/Olympus",
-    "ledger_path": "nowhere/ledger.sqlite",
+    "store": "nowhere/liveintent.sqlite",
     "presets": {"__else__": "shopify"},
     "stream_maps": {"orders": {"email": "mail ="}},
 }

@@ -18,7 +18,6 @@ from target_liveintent.config import (
 )
 from target_liveintent.errors import ConfigurationError
 from target_liveintent.settings import Settings
-from target_liveintent.spark.options import unknown_options
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -40,7 +39,7 @@ def test_what_is_secret() -> None:
     """The schema marks what must not be shown."""
     for mark in ("secret", "writeOnly"):
         marked = {name for name, schema in SCHEMA["properties"].items() if schema.get(mark)}
-        assert marked == {"auth_token", "ledger_url", "ledger_password"}
+        assert marked == {"auth_token", "store"}
 
 
 def test_null_is_no_value() -> None:
@@ -84,11 +83,13 @@ def test_a_token_in_a_file(tmp_path: Path, content: str) -> None:
 
 
 def test_unknown_settings() -> None:
-    """A misspelled setting is named, with the nearest that exists, and without its value."""
-    given = {**GOOD, "batch_size_row": SECRET, "on_invalids": "fail", "zzz": 1}
+    """A misspelled setting is named, with the nearest that exists, and without its value.
+
+    Of one that is gone, the checks say more.
+    """
+    given = {**GOOD, "batch_size_row": SECRET, "on_invalid": "fail", "zzz": 1}
     assert list(warnings_of(given)) == [
         "setting 'batch_size_row' is unknown and has no effect; did you mean 'batch_size_rows'?",
-        "setting 'on_invalids' is unknown and has no effect",
         "setting 'zzz' is unknown and has no effect",
     ]
 
@@ -135,66 +136,58 @@ def test_environment_variables_by_their_prefix() -> None:
     assert from_environment(given, "X_") == {"limit": 5, "stream_maps": []}
 
 
-# Settings that had another name
+# Paths
+
+
+@pytest.mark.parametrize("root", [None, "project"])
+def test_relative_paths_start_at_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, root: str | None
+) -> None:
+    """Meltano starts the target in a folder of its own, and names the project's root.
+
+    The checks look there as well.
+    """
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MELTANO_PROJECT_ROOT", raising=False)
+    where = tmp_path
+    if root is not None:
+        where = tmp_path / root
+        monkeypatch.setenv("MELTANO_PROJECT_ROOT", str(where))
+    (where / "output").mkdir(parents=True)
+    (where / "token").write_text(SECRET)
+    paths = {
+        "auth_token_path": "token",
+        "suppression_path": "people.txt",
+        "store": "output/store.sqlite",
+        "report_path": "output/run.html",
+        "metrics_path": "output/run.prom",
+    }
+    given = {"customer_id": "a-1b2c", **paths}
+    assert problems(given) == []
+    settings = settings_of(given)
+    assert settings.auth_token == SECRET
+    for name, path in paths.items():
+        assert (tmp_path / getattr(settings, name)) == where / path
+    assert tmp_path / settings_of(GOOD).store == where / Settings.store
+
+
+def test_other_places_do_not_start_at_the_project(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    monkeypatch.setenv("MELTANO_PROJECT_ROOT", "/nowhere")
+    metrics = str(tmp_path / "run.prom")
+    urls = {"store": "postgresql://db.example.com/l", "suppression_path": "s3://bucket/people.txt"}
+    settings = settings_of({**GOOD, "metrics_path": metrics, **urls})
+    assert settings.metrics_path == metrics
+    assert (settings.store, settings.suppression_path) == tuple(urls.values())
+
+
+# Environment variables that a run does not read, and that would change its settings
 
 DEFAULTS = {
     name: schema["default"] for name, schema in SCHEMA["properties"].items() if "default" in schema
 }
 """What Meltano gives the target, whatever the user has set."""
-WARNING = "setting 'on_invalid' has been renamed: use 'on_rejection' instead"
-CONTRADICTION = (
-    "'on_invalid' has been renamed to 'on_rejection', but both are set, and their values differ:"
-    " remove 'on_invalid'"
-)
-OLD = {name: value for name, value in DEFAULTS.items() if name != "on_rejection"}
-"""What an old lock file has: a default for the old name."""
-
-
-@pytest.mark.parametrize(
-    ("config", "warnings", "used"),
-    [
-        # With a warning that names the new one; Meltano's default of that one says nothing.
-        ({"on_invalid": "fail"}, [WARNING], "fail"),
-        ({"on_invalid": "fail", "on_rejection": None}, [WARNING], "fail"),
-        ({"on_invalid": "fail", "on_rejection": "fail"}, [WARNING], "fail"),
-        ({**DEFAULTS, "on_invalid": "fail"}, [WARNING], "fail"),
-        # The default of an old lock file says nothing, so the new name holds.
-        ({**OLD, "on_invalid": "dead_letter"}, [], "dead_letter"),
-        ({**OLD, "on_invalid": "dead_letter", "on_rejection": "fail"}, [], "fail"),
-        # Null says nothing, as with each setting, and so there is nothing to warn of.
-        ({"on_invalid": None, "on_rejection": "fail"}, [], "fail"),
-    ],
-)
-def test_the_old_name(config: dict[str, Any], warnings: list[str], used: str) -> None:
-    """It works, with a warning where the user has set it."""
-    given = {**GOOD, **config}
-    assert problems(given) == []
-    assert settings_of(given).on_rejection == used
-    assert list(warnings_of(given)) == warnings
-
-
-@pytest.mark.parametrize(
-    ("old", "new", "said"),
-    [
-        # Where nobody fills in defaults, a default is a value as any other.
-        *(("fail", "dead_letter", CONTRADICTION), ("dead_letter", "fail", CONTRADICTION)),
-        # A wrong value is named as the user calls it.
-        ("fial", None, "'on_invalid' must be one of dead_letter, fail; did you mean 'fail'?"),
-    ],
-)
-def test_wrong_values_of_the_old_name(old: str, new: str | None, said: str) -> None:
-    given = {**GOOD, "on_invalid": old, "on_rejection": new}
-    assert problems(given) == [f"setting {said}"]
-
-
-def test_texts_and_variables() -> None:
-    """Options of Spark and the environment know the old name as well."""
-    assert from_texts({"on_invalid": "fail"}) == {"on_invalid": "fail"}
-    assert from_environment({"X_ON_INVALID": "fail"}, "X_") == {"on_invalid": "fail"}
-    assert list(unknown_options({"on_invalid": "fail", "stream_name": "orders"})) == [WARNING]
-
-
-# Environment variables that a run does not read, and that would change its settings
 
 
 def unread(environment: dict[str, str], **config: Any) -> tuple[list[str], list[str]]:
@@ -220,8 +213,6 @@ EQUAL: list[tuple[dict[str, str], dict[str, Any]]] = [
     ({"STREAM_MAPS": "{}"}, {}),
     ({"STREAM_MAPS": '{"a.email": "mail"}'}, {"stream_maps": {"a": {"email": "mail"}}}),
     ({"LOGLEVEL": "DEBUG", "UNKNOWN": "1"}, {}),
-    ({"ON_INVALID": "fail"}, {"on_rejection": "fail"}),
-    ({"ON_REJECTION": "fail"}, {"on_invalid": "fail"}),
 ]
 GUARDS: list[tuple[dict[str, str], dict[str, Any]]] = [
     *(({"DRY_RUN": "true"}, {}), ({"DRY_RUN": "1"}, {"dry_run": False})),
@@ -240,9 +231,8 @@ def test_guards(environment: dict[str, str], config: dict[str, Any]) -> None:
 
 @pytest.mark.parametrize("changes", [{}, {"dry_run": True, "limit": 10, "on_rejection": "fail"}])
 def test_meltano_says_nothing(changes: dict[str, Any]) -> None:
-    """It gives each setting in both places, an old lock file also the old name of one."""
-    config = {**GOOD, **DEFAULTS, "on_invalid": "dead_letter", "presets": {"a": "shopify"}}
-    config |= changes
+    """It gives each setting in both places."""
+    config = {**GOOD, **DEFAULTS, "presets": {"a": "shopify"}, **changes}
     environment = {
         name.upper(): value if isinstance(value, str) else json.dumps(value)
         for name, value in config.items()
@@ -251,14 +241,14 @@ def test_meltano_says_nothing(changes: dict[str, Any]) -> None:
 
 
 def test_other_variables() -> None:
-    """What differs is named, in the order of the settings."""
+    """What differs is named, what is gone first, in the order of the settings."""
     environment = {
-        "LEDGER": "false",
+        "KEEP_DELIVERED": "true",
         "PIXEL_ID": "8",
         "AUTH_TOKEN": "another",
         "DRY_RUN": "false",
         "STREAM_MAPS": '{"a": null}',
-        "ON_INVALID": "fail",
+        "LEDGER_PATH": "ledger.sqlite",
     }
-    expected = ["AUTH_TOKEN", "PIXEL_ID", "LEDGER", "DRY_RUN", "STREAM_MAPS", "ON_INVALID"]
+    expected = ["LEDGER_PATH", "AUTH_TOKEN", "PIXEL_ID", "KEEP_DELIVERED", "DRY_RUN", "STREAM_MAPS"]
     assert unread(environment, dry_run=True, pixel_id="seven") == ([], expected)

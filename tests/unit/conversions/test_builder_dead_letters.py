@@ -14,6 +14,7 @@ from unit_support import (
     DEFAULTS,
     FULL,
     MD5,
+    NOW,
     SETTINGS,
     SHA2,
     conversion,
@@ -29,8 +30,8 @@ from unit_support import (
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
-from target_liveintent.singer.reader import decode_message, decode_object
-from target_liveintent.storage.dead_letters import dead_letter_line
+from target_liveintent.singer.reader import decode_object
+from target_liveintent.store import letter_of
 
 ADDED = {"reason", "field", "stream", "time", "run_id", "detail", "written_for"}
 """What a dead letter has beside the columns of its record."""
@@ -99,7 +100,19 @@ def test_a_failed_mapping_shows_keys_only() -> None:
     assert record["keys"] == {"id": 7, "who": sha256("ann@example.com")}
     assert record["detail"] == "KeyError"
     assert set(record) == {*ADDED, "event_id", "keys"}
-    assert b"hush" not in dead_letter_line(rejected, SETTINGS, "run-1")
+    assert "hush" not in repr(letter_of(rejected, SETTINGS, "run-1", NOW).row(1))
+
+
+def test_a_failed_mapping_has_the_event_id_of_the_map() -> None:
+    """Without one, it has the ID that is derived from the keys."""
+    builder = EventBuilder("orders", ["event_id", "event_time"], ["id"], DEFAULTS)
+    given = builder.reject_unmapped("value", {"id": 7}, "KeyError", event_id="order-7")
+    derived = builder.reject_unmapped("value", {"id": 7}, "KeyError")
+    assert (given.event_id, given.keys) == ("order-7", {"id": 7})
+    assert (
+        derived.event_id
+        == rejection(order(event_id=...), raw={"id": 7}, keys=["id"], violation="x").event_id
+    )
 
 
 def test_a_schema_violation_keeps_id_and_columns() -> None:
@@ -123,11 +136,9 @@ def test_a_schema_violation_keeps_id_and_columns() -> None:
     ids=lambda value: type(value).__name__,
 )
 def test_any_value_fits_a_dead_letter(value: Any) -> None:
-    """The dead letter of any value is a line of JSON that can be read back."""
+    """The dead letter of any value is JSON that can be read back."""
     rejected = rejection(order(event_time=["x"], order_id=value, ip=value))
-    line = dead_letter_line(rejected, SETTINGS, "run-1")
-    assert line.count(b"\n") == 1
-    assert decode_object(decode_message(line).record)["event_id"] == "1007"
+    assert letter(rejected)["event_id"] == "1007"
 
 
 @pytest.mark.parametrize("depth", [10, 200, 600, 900])
@@ -136,7 +147,7 @@ def test_deep_values_fit_a_dead_letter(depth: int, opening: bytes, closing: byte
     """Every depth that the reader accepts fits, so that no record ends the run."""
     deep = decode_object(b'{"a":' + opening * depth + b"1" + closing * depth + b"}")["a"]
     rejected = rejection(order(event_id=..., event_time=deep))
-    assert dead_letter_line(rejected, SETTINGS, "run-1").endswith(b"\n")
+    assert letter(rejected)["event_id"] == rejected.event_id
 
 
 def test_what_a_dead_letter_lacks_is_not_counted() -> None:

@@ -7,9 +7,9 @@ from decimal import Decimal
 from typing import Any
 
 import pytest
-from unit_support import ADDRESS, HUGE, SETTINGS, body, conversion, counted, order, rejection
+from unit_support import ADDRESS, HUGE, NOW, SETTINGS, body, conversion, counted, order, rejection
 
-from target_liveintent.storage.dead_letters import dead_letter_line
+from target_liveintent.store import letter_of
 
 SEVENTH = "fcc7bb98-a3fa-540b-a5b3-2813e36cc8a2"
 """The ID of the record of the stream `orders` whose key `id` is 7."""
@@ -109,7 +109,7 @@ def test_an_address_as_key_does_not_show() -> None:
     record = order(event_id=..., event_time=None)
     rejected = rejection(record, raw={"email": ADDRESS}, keys=["email"])
     assert uuid.UUID(rejected.event_id).version == 5
-    assert b"ohn.Doe" not in dead_letter_line(rejected, SETTINGS, "run-1")
+    assert "ohn.Doe" not in repr(letter_of(rejected, SETTINGS, "run-1", NOW).row(1))
 
 
 @pytest.mark.parametrize("value", [{1: "x", "a": "y", None: 0}, HUGE], ids=["keys", "huge"])

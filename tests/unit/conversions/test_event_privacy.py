@@ -2,17 +2,16 @@
 
 from __future__ import annotations
 
-import json
 from typing import Any
 
 import pytest
-from unit_support import DEFAULTS, FULL, SETTINGS, TIME, build, order, rejection
+from unit_support import DEFAULTS, FULL, NOW, SETTINGS, TIME, build, letter, order, rejection
 
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.model import Undelivered
-from target_liveintent.storage.dead_letters import dead_letter_line
+from target_liveintent.store import letter_of
 
 JANE = "jane.roe+x@example.com"
 COLUMNS = [field.name for field in FIELDS]
@@ -36,8 +35,8 @@ def shows_nobody(record: dict[str, Any]) -> type[Any]:
     result = build(record)
     refused = result.rejected("refused_by_api", None, None) if hasattr(result, "body") else result
     assert isinstance(refused, Rejection)
-    written = dead_letter_line(refused, SETTINGS, "run-1") + getattr(result, "body", b"")
-    assert "roe" not in f"{result!r} {written!r}".lower()
+    written = letter_of(refused, SETTINGS, "run-1", NOW).row(1)
+    assert "roe" not in f"{result!r} {written!r} {getattr(result, 'body', b'')!r}".lower()
     return type(result)
 
 
@@ -73,6 +72,5 @@ def test_columns_that_were_left_out_are_named_once() -> None:
     result = build(order(order_id=JANE, user_agent=f"curl {JANE}"))
     assert isinstance(result, Conversion)
     assert sorted(result.columns["scrubbed"]) == ["order_id", "user_agent"]
-    refused = Undelivered(result, "refused_by_api").rejection
-    record = json.loads(dead_letter_line(refused, SETTINGS, "run-1"))["record"]
+    record = letter(Undelivered(result, "refused_by_api").rejection)
     assert sorted(record["scrubbed"]) == ["order_id", "user_agent"]

@@ -7,11 +7,11 @@ from typing import Any
 
 import msgspec
 import pytest
-from unit_support import FULL, LI_DID, MD5, SETTINGS, SHA2, conversion, order
+from unit_support import FULL, LI_DID, MD5, NOW, SETTINGS, SHA2, conversion, order
 
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.wire import ConversionEvent, read_back
-from target_liveintent.storage.dead_letters import dead_letter_line
+from target_liveintent.store import letter_of
 
 
 def test_the_json_of_a_full_event() -> None:
@@ -47,7 +47,7 @@ def test_nothing_else_of_the_record_is_sent_or_kept() -> None:
     made = conversion(record)
     refused = made.rejected("refused_by_api", None, None)
     assert b"hush" not in made.body
-    assert b"hush" not in dead_letter_line(refused, SETTINGS, "run-1")
+    assert "hush" not in repr(letter_of(refused, SETTINGS, "run-1", NOW).row(1))
 
 
 AMOUNTS = [

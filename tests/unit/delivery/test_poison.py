@@ -68,7 +68,7 @@ def test_poison_events_at_the_end(failure: str, budget: int, events: int, poison
 
 
 def test_what_comes_after_events_that_were_given_up() -> None:
-    """With a ledger, more may come: it has the whole of `max_retry_seconds`."""
+    """Events that another run had reserved may come later: they have all of the time."""
     machine = machine_of(max_retry_seconds=20)
     machine.add(batch("good", "poison"))
     clock = FakeClock()

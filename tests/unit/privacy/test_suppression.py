@@ -3,9 +3,11 @@
 from __future__ import annotations
 
 import os
+import sys
 from collections.abc import Callable
 from pathlib import Path
 
+import fsspec
 import pytest
 from unit_support import ADDRESS, MD5, SHA2, md5, sha256
 
@@ -120,7 +122,7 @@ def test_a_bad_line_is_named_by_its_number(tmp_path: Path, line: str) -> None:
 @pytest.mark.parametrize("content", [b"a@example.com\n\xff\xfe\n", "a@b.com".encode("utf-16")])
 def test_text_in_another_encoding(tmp_path: Path, content: bytes) -> None:
     """A file that is not UTF-8 is refused, and not shown."""
-    with pytest.raises(ConfigurationError, match=r"suppression_path '.*people\.txt' is not UTF-8"):
+    with pytest.raises(ConfigurationError, match="file of suppression_path is not UTF-8 text"):
         load(tmp_path, content)
 
 
@@ -144,6 +146,40 @@ def test_a_file_of_somebody_else(tmp_path: Path) -> None:
     path.chmod(0)
     with pytest.raises(ConfigurationError, match="suppression_path"):
         Suppressions(str(path))
+
+
+def test_a_file_elsewhere() -> None:
+    """The URL of a file on another file system is read in the same way."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/lists/people.txt", b"\xef\xbb\xbf# people\r\n" + ADDRESS.encode())
+    people = Suppressions("memory://lists/people.txt")
+    memory.rm("/lists", recursive=True)
+    assert people.contains(who(ADDRESS))
+    assert not people.contains(who("other@example.com"))
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (f"memory://{SECRET}/people.txt", "it does not exist"),
+        (f"memory://{SECRET}/bad.txt", "line 1 of suppression_path is neither"),
+        (f"unheard-of://u:{SECRET}@example.com/people.txt", "ValueError"),
+        (f"gs://{SECRET}/a", "files at gs:// need a package of fsspec that is not installed"),
+    ],
+)
+def test_a_file_elsewhere_that_cannot_be_read(
+    monkeypatch: pytest.MonkeyPatch, url: str, said: str
+) -> None:
+    """The message says why, and shows nothing of the URL, which may hold credentials."""
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file(f"/{SECRET}/bad.txt", SECRET.encode())
+    with pytest.raises(ConfigurationError, match=said) as raised:
+        Suppressions(url)
+    memory.rm(f"/{SECRET}", recursive=True)
+    assert "suppression_path" in str(raised.value)
+    assert SECRET not in str(raised.value)
+    assert raised.value.__suppress_context__ or raised.value.__context__ is None
 
 
 def test_it_shows_nobody(tmp_path: Path) -> None:

@@ -42,7 +42,7 @@ def test_the_report_follows_a_run(tmp_path: Path) -> None:
     assert reports.tally is not None
     events = read_back([conversion(order())] * 2)
     reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
-    reports.end(counts, Ending(DONE))
+    reports.end(counts, Ending(DONE), None)
     facts = json.loads(path.with_suffix(".json").read_text())
     assert [step["unused"] for step in facts["over_time"]["steps"]] == [3, 0, 2]
     (freshness,) = facts["freshness"]
@@ -73,7 +73,7 @@ def test_a_terminal_shows_a_live_line() -> None:
         reports = reporter(clock, stream)
         clock.now += 1
         reports.progress(RunCounts(), STATUS)
-        reports.end(RunCounts(), Ending(DONE))
+        reports.end(RunCounts(), Ending(DONE), None)
     shown = b""
     with contextlib.suppress(OSError):  # The other end is closed.
         while more := os.read(screen, 1_000):
@@ -88,37 +88,33 @@ def test_a_terminal_shows_a_live_line() -> None:
 def test_metrics_at_the_end(tmp_path: Path, kind: str, success: int) -> None:
     """Only a run that is done succeeded."""
     path = tmp_path / "run.prom"
-    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind))
+    reporter(metrics_path=str(path)).end(RunCounts(), Ending(kind), None)
     assert f"target_liveintent_success {success}.0\n" in path.read_text()
 
 
 def test_the_summary_is_logged(caplog: pytest.LogCaptureFixture, tmp_path: Path) -> None:
-    """Without paths in the settings, the summary in the log is all there is."""
+    """Without a store and paths in the settings, the summary in the log is all there is."""
     counts = RunCounts()
     counts.of("orders").read = 7
-    reports = reporter(dead_letter_path=str(tmp_path / "dead_letters"))
+    reports = reporter(dry_run=True, store=str(tmp_path / "store.sqlite"))
     assert reports.tally is None
     reports.progress(counts, DeliveryStatus())
-    reports.end(counts, Ending(DONE))
+    reports.end(counts, Ending(DONE), None)
     lines = [line.partition(",")[0] for line in caplog.messages]
     assert lines == ["orders: read 7", "total: read 7"]
     assert [line.endswith(" s (run run-1)") for line in caplog.messages] == [False, True]
     assert list(tmp_path.iterdir()) == []
 
 
-@pytest.mark.parametrize("is_there", [True, False])
-def test_how_to_send_again_what_was_sent(
-    tmp_path: Path, caplog: pytest.LogCaptureFixture, is_there: bool
-) -> None:
-    """Nobody is told to delete a ledger that is not there, as after a dry run."""
-    path = tmp_path / "ledger.sqlite"
-    if is_there:
-        path.touch()
+def test_what_to_do_comes_after_the_summary(caplog: pytest.LogCaptureFixture) -> None:
+    """The advice names the store, and is the last line, which names the run."""
     counts = RunCounts()
     counts.of("orders").read = counts.of("orders").dropped["already_sent"] = 1
-    reporter(ledger_path=str(path)).end(counts, Ending(DONE))
-    assert ("delete the ledger's files" in caplog.messages[-1]) == is_there
-    assert "set ledger to false for one run" in caplog.messages[-1]
+    reporter().end(counts, Ending(DONE), None)
+    *_, total, advice = caplog.messages
+    assert total.startswith("total: read 1")
+    assert advice.startswith("already_sent 1: The store shows that")
+    assert advice.endswith("use the option `--send-again`. (run run-1)")
 
 
 def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
@@ -128,7 +124,7 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptu
     path = folder / "run.html"
     reports = reporter(report_path=str(path))
     folder.rmdir()
-    reports.end(RunCounts(), Ending(DONE))
+    reports.end(RunCounts(), Ending(DONE), None)
     said = f"report_path '{path}' cannot be written: No such file or directory (run run-1)"
     assert [one.message for one in caplog.records if one.levelname == "WARNING"] == [said]
 
@@ -136,11 +132,11 @@ def test_a_report_that_cannot_be_written(tmp_path: Path, caplog: pytest.LogCaptu
 def test_the_last_line_names_the_run(tmp_path: Path, caplog: pytest.LogCaptureFixture) -> None:
     """It is the line about the report; and where a run has failed, the line about the failure."""
     path = str(tmp_path / "run.html")
-    reporter(report_path=path).end(RunCounts(), Ending(DONE))
+    reporter(report_path=path).end(RunCounts(), Ending(DONE), None)
     assert caplog.messages[-1] == f"the report is in {path} (run run-1)"
     assert caplog.text.count("run-1") == 1
     caplog.clear()
-    reporter(report_path=path).end(RunCounts(), Ending(FAILED, "no luck"))
-    reporter().end(RunCounts(), Ending(FAILED, "no luck"))
+    reporter(report_path=path).end(RunCounts(), Ending(FAILED, "no luck"), None)
+    reporter().end(RunCounts(), Ending(FAILED, "no luck"), None)
     assert caplog.messages
     assert "run-1" not in caplog.text

@@ -10,7 +10,7 @@ from unit_support import NOW
 
 from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.reporting.waits import WaitLog, three_digits
-from target_liveintent.run import Elsewhere
+from target_liveintent.run import ReservedByOther
 
 LIMITED = DeliveryStatus(9, 7, 2, 4.56789, "HTTP 429")
 PACE = (
@@ -22,7 +22,7 @@ OUTAGE = (
     " run fails. Batches that wait: 7. Requests: now at most 1 in flight"
 )
 ELSEWHERE = (
-    "run run-2 is sending the same events (7) and has reserved them in the ledger; this run has"
+    "run run-2 is sending the same events (7) and has reserved them in the store; this run has"
     " been waiting for {} s. If that run has crashed, its reservation expires within 30 seconds,"
     " and this run then sends the events"
 )
@@ -73,7 +73,7 @@ def test_a_wait_for_another_run(
     since = clock.now
     log.update_elsewhere(None)
     for _ in range(70):
-        log.update_elsewhere(Elsewhere(7, "run-2", since))
+        log.update_elsewhere(ReservedByOther(7, "run-2", since))
         clock.now += 1
     assert caplog.messages == [ELSEWHERE.format(5), ELSEWHERE.format(65)]
     assert {record.levelname for record in caplog.records} == {"INFO"}

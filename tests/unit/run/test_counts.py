@@ -11,7 +11,6 @@ from fakes import FakeClock
 
 from target_liveintent.conversions import DEAD_LETTERS, Rejection
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
-from target_liveintent.run.copies import Copies
 from target_liveintent.run.counts import RunCounts, StreamCounts
 
 if TYPE_CHECKING:
@@ -175,13 +174,12 @@ def test_the_total_is_the_sum_of_streams() -> None:
     theirs = Situation(
         {"a": counts(1, "md5"), "b": counts(1)}, {"requests": 7, "retries": 4}
     ).report
-    theirs.copies["orders", "leads"] = 2
     theirs.other_accounts["b"] = 1
     ours.add(theirs)
     assert ours.of("a") == counts(2, "email", "md5")
     assert ours.total == counts(3, "email", "md5")
     assert (ours.total.unsettled, ours.requests, ours.retries) == (0, 9, 5)
-    assert (ours.copies, ours.other_accounts) == ({("orders", "leads"): 2}, {"b": 1})
+    assert ours.other_accounts == {"b": 1}
 
 
 def test_records_that_became_events() -> None:
@@ -216,14 +214,12 @@ class Situation(NamedTuple):
         streams: The counts of its streams.
         changes: Attributes of the run's counts.
         timezone: The setting.
-        how_to_forget: What removes all events from the ledger.
         dry_run: Whether events are only shown.
     """
 
     streams: dict[str, StreamCounts]
     changes: dict[str, Any] = {}  # noqa: RUF012 (nobody changes it)
     timezone: str = "UTC"
-    how_to_forget: str = ""
     dry_run: bool = False
 
     @property
@@ -237,7 +233,7 @@ class Situation(NamedTuple):
 
     def advice(self) -> list[str]:
         """Return the lines of advice."""
-        return [*self.report.advice("letters.singer", self.how_to_forget, self.timezone)]
+        return [*self.report.advice("liveintent.sqlite", self.timezone)]
 
 
 def times(**counts: Any) -> StreamCounts:
@@ -307,14 +303,13 @@ SITUATIONS = {
     "too many dead letters": Situation(
         orders(read=200, delivered=50, rejected={"invalid_source": 100, "missing_event_time": 50})
     ),
-    "each reason to send nothing, and a ledger": Situation(
+    "each reason to send nothing": Situation(
         orders(
             read=21,
             rejected={"invalid_source": 3, "no_identity": 5},
             dropped={"no_consent": 4, "suppressed": 2, "already_sent": 6, "over_limit": 1},
             mapped=frozenset({"email"}),
-        ),
-        how_to_forget="do this",
+        )
     ),
     "a first run over old rows": Situation(
         orders(read=500, delivered=20, rejected={"event_too_old": 480})
@@ -348,8 +343,6 @@ SITUATIONS = {
         replayed(read=3, rejected={"no_identity": 2}, not_replayed={"api_error": 1}),
         dry_run=True,
     ),
-    "one copy": Situation({}, {"copies": Copies({("orders", "leads"): 1})}),
-    "copies": Situation({}, {"copies": Copies({("orders", "leads"): 1_200})}),
     "no consent": Situation(orders(read=10, dropped={"no_consent": 10})),
     "no consent, in few records": Situation(orders(read=9, dropped={"no_consent": 9})),
     "no consent, but of one record": Situation(

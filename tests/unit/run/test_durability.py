@@ -1,80 +1,82 @@
-"""What a run makes durable, and in which order: dead letters, rows, the ledger, STATE."""
+"""What a run makes durable, and when: the outcome of everything that a STATE covers, before it."""
 
 from __future__ import annotations
 
 import contextlib
-import os
+import copy
 from typing import TYPE_CHECKING
 
 import pytest
-from fakes import (
-    LOGGER,
-    FakeFile,
-    FakeLedger,
-    FakeRun,
-    deliver_all,
-    delivering,
-    read,
-    refuse,
-    reject,
-    rejection,
-    send,
-)
+from fakes import FakeRun, deliver_all, read, refuse, reject, rejection, send
 from unit_support import NOW
 
 from target_liveintent.delivery.model import BatchResult
-from target_liveintent.errors import OutageError, StorageError, TooManyRejectedError
-from target_liveintent.storage.delivered import DeliveredFile
-from target_liveintent.storage.delivered_rows import row_format
+from target_liveintent.errors import StorageError, TooManyRejectedError
 
 if TYPE_CHECKING:
     from collections.abc import Sized
-    from pathlib import Path
 
     from target_liveintent.delivery.model import Batch
 
 # The order
 
 
-@pytest.mark.parametrize("with_ledger", [False, True])
-def test_everything_is_durable_before_state(with_ledger: bool) -> None:
-    """STATE goes out after what it covers is on the disk; then objects that it covers may go.
+def test_everything_is_durable_before_state() -> None:
+    """One durable write, right before STATE, has the outcome of each record before the STATE."""
+    at_state: list[tuple[str, dict[str, list[str]]]] = []
 
-    What the ledger knows is not sent again, so its row is durable before it is in the ledger.
-    """
-    fake, file, ledger = delivering(ledger=with_ledger)
-    read(fake, "1")
+    def write_state(_: str) -> None:
+        at_state.append((fake.happened[-1], copy.deepcopy(fake.outcomes.kept)))
+
+    fake = FakeRun(
+        "sent", deliver=lambda given: refuse(given, "bad"), parts={"write_state": write_state}
+    )
+    read(fake, "good", "bad", "sent")
     reject(fake, 1)
+    fake.run.take("orders", rejection("7", "no_consent"))
     fake.run.gate.hold("{}")
     fake.run.finish()
-    written = ["delivered_path write", "delivered_path sync", *["ledger write"] * with_ledger]
-    for order in (
-        [*written, "state", "delivered_path cover"],
-        ["dead_letter_path write", "dead_letter_path sync", "state", "dead_letter_path cover"],
-    ):
-        happened = iter(fake.happened)
-        assert [what for what in order if what not in happened] == []  # Each after the last one.
-    assert (fake.states, ledger.confirmed, len(file.written)) == (["{}"], ["1"] * with_ledger, 1)
+    kept = {
+        "reject": ["0", "bad"],
+        "drop as no_consent": ["7"],
+        "settle": ["sent"],
+        "deliver": ["good"],
+        "confirm": ["good"],
+    }
+    assert at_state == [("durable write", kept)]
+    assert fake.happened[-1] == "release"
 
 
-def test_rows_are_synced_with_state_and_not_before() -> None:
-    """Without a ledger, the rows of a batch wait for STATE, as a sync takes its time."""
-    fake, _, _ = delivering()
+def test_a_durable_write_is_for_state_only() -> None:
+    """Without a STATE, what is new is written soon, but nobody waits for the disk."""
+    fake = FakeRun()
     send(fake, "1")
-    assert fake.happened == ["delivered_path write"]
+    reject(fake, 1)
+    assert "write" not in fake.happened
+    fake.tick()
+    assert fake.outcomes.kept["confirm"] == ["1"]
+    assert fake.outcomes.kept["reject"] == ["0"]
+    assert fake.happened.count("write") == 1
+    assert "durable write" not in fake.happened
 
 
-def in_two_parts(*, failing: str = "") -> tuple[FakeRun, FakeLedger]:
-    """Return a run with a batch of four events, two of which come back; their row may fail."""
-    happened: list[str] = []
-    ledger, file = FakeLedger(happened), FakeFile("delivered_path", happened)
-    parts = {"ledger": ledger, "delivered_file": file}
-    fake = FakeRun(happened=happened, deliver=None, size=4, parts=parts)
+def test_many_dead_letters_do_not_wait_in_memory(monkeypatch: pytest.MonkeyPatch) -> None:
+    """From a number of them on, they are written, also before a second has passed."""
+    monkeypatch.setattr("target_liveintent.run.run._MOST_REJECTED", 3)
+    fake = FakeRun()
+    kept = fake.outcomes.kept["reject"]
+    for count, expected in ((2, 0), (1, 3), (2, 3), (2, 6)):
+        reject(fake, count)
+        assert len(kept) == expected
+
+
+def in_two_parts() -> FakeRun:
+    """Return a run with a batch of four events, two of which have come back."""
+    fake = FakeRun(deliver=None)
     send(fake, *"0123")
-    file.failing = failing  # Once.
     fake.run.gate.hold("{}")
     finish_part(fake, 0)
-    return fake, ledger
+    return fake
 
 
 def finish_part(fake: FakeRun, first: int) -> None:
@@ -86,70 +88,52 @@ def finish_part(fake: FakeRun, first: int) -> None:
     fake.delivery.finish(BatchResult(batch, given, sent, given, requests=3 * last, is_last=last))
 
 
-def test_the_ledger_knows_of_a_part_before_the_rest_of_its_batch() -> None:
+def test_the_store_knows_of_a_part_before_the_rest_of_its_batch() -> None:
     """A run that is killed while the rest fails repeats only that; STATE waits for all of it."""
-    fake, ledger = in_two_parts()
+    fake = in_two_parts()
     fake.tick()
-    assert (ledger.confirmed, fake.run.counts.total.delivered) == (["0", "1"], 2)
+    kept = fake.outcomes.kept
+    assert (kept["confirm"], kept["deliver"]) == (["0", "1"], ["0", "1"])
     assert (fake.states, fake.delivery.in_flight) == ([], 1)
+    assert fake.run.counts.total.delivered == 2
     finish_part(fake, 2)
     fake.run.finish()
-    assert (ledger.confirmed, fake.run.counts.total.delivered) == (["0", "1", "2", "3"], 4)
+    assert (kept["confirm"], kept["deliver"]) == ([*"0123"], [*"0123"])
     assert (fake.states, fake.run.counts.requests) == (["{}"], 3)
-
-
-@pytest.mark.parametrize("what", ["the store", "the end", "a signal", "a failure"])
-def test_a_state_waits_for_an_object_store(what: str) -> None:
-    """While the store takes no object, no STATE is written, whatever else it waits for.
-
-    At the end, after a signal and after a failure, what waits goes up at once.
-    """
-    fake = FakeRun()
-    send(fake, "1")
-    fake.dead_letters.is_due = False
-    reject(fake, 1)
-    fake.run.gate.hold("1")
-    fake.tick()
-    assert (fake.states, "dead_letter_path sync" in fake.happened) == ([], False)
-    if what == "the store":
-        fake.dead_letters.is_due = True
-        fake.tick()
-    elif what == "the end":
-        fake.run.finish()
-    elif what == "a signal":
-        fake.run.request_stop()
-        fake.tick()
-    else:
-        fake.run.abandon(OutageError("no luck"))
-    assert fake.states == ["1"]
-    assert fake.happened.index("dead_letter_path sync") < fake.happened.index("state")
+    assert fake.run.counts.total.delivered == 4
 
 
 # What cannot be written
 
 
-def test_a_letter_that_is_not_written_holds_state_back() -> None:
-    """When a letter cannot be written, its record has no outcome, and no STATE passes it."""
-    fake = FakeRun(failing="write")
-    with pytest.raises(StorageError, match="dead_letter_path") as raised:
-        fake.run.take("orders", rejection())
-    assert fake.run.counts.of("orders").rejected.total() == 0
-    fake.run.gate.hold("1")
-    fake.run.abandon(raised.value)
-    assert fake.states == []
-
-
-def test_no_state_after_a_failed_sync() -> None:
-    """Once letters may not be on the disk, no STATE is written, though later syncs succeed."""
-    fake = FakeRun(failing="sync")
+@pytest.mark.parametrize("failing", ["claim", "write", "durable write"])
+def test_no_state_after_a_failed_write(failing: str) -> None:
+    """Whatever the store cannot write, no STATE follows, although it works again at the end."""
+    fake = FakeRun(failing=failing)
     reject(fake, 1)
+    read(fake, "1")
     fake.run.gate.hold("1")
-    with pytest.raises(StorageError, match="dead_letter_path") as raised:
+    with pytest.raises(StorageError, match="the disk is full") as raised:  # noqa: PT012
+        fake.tick()
         fake.run.finish()
     fake.run.gate.hold("2")
-    with contextlib.suppress(StorageError):
-        fake.run.abandon(raised.value)
+    fake.run.abandon(raised.value)
     assert fake.states == []
+    assert fake.happened[-1] == "release"
+    assert fake.outcomes.kept["reject"] == ["0"]
+
+
+def test_no_state_after_a_bug_in_a_durable_write() -> None:
+    """Whatever is raised, nobody knows what is durable, although delivery continues to the end."""
+    fake = FakeRun(failing="durable write")
+    fake.outcomes.failure = ValueError("a bug")
+    fake.run.gate.hold("1")
+    with pytest.raises(ValueError, match="a bug") as raised:
+        fake.run.finish()
+    read(fake, "1")
+    fake.run.gate.hold("2")
+    fake.run.abandon(raised.value)
+    assert (fake.submitted, fake.states) == ([["1"]], [])
 
 
 def test_no_state_after_one_that_failed() -> None:
@@ -171,86 +155,44 @@ def test_no_state_after_one_that_failed() -> None:
     assert states == ["1"]
 
 
-@pytest.mark.parametrize("failing", ["write", "sync"])
-def test_a_row_that_is_not_written_holds_state_back(failing: str) -> None:
-    """A full disk fails the run without a STATE; what was confirmed is not sent again, though."""
-    fake, _, ledger = delivering(ledger=True, failing=failing)
-    read(fake, "1")
-    fake.run.gate.hold("{}")
-    with pytest.raises(StorageError, match="delivered_path") as raised:
-        fake.run.submit("orders")
-    fake.run.abandon(raised.value)
-    assert (fake.states, ledger.confirmed) == ([], ["1"])
+def test_what_comes_back_after_a_failed_write_is_told_at_the_end() -> None:
+    """What the API has confirmed meanwhile must not be sent again; nothing more is sent.
 
-
-@pytest.mark.parametrize("failing", ["write", "sync"])
-def test_a_row_of_a_part_that_is_not_written_holds_state_back(failing: str) -> None:
-    """The disk may have space again when the rest of the batch comes: the row is lost all the same.
-
-    What was confirmed is not sent again.
+    The store is tried once more, when the reservations end, and not before.
     """
-    fake, ledger = in_two_parts(failing=failing)
-    with pytest.raises(StorageError, match="delivered_path") as raised:
-        fake.run.check_due()
-    finish_part(fake, 2)
-    fake.run.abandon(raised.value)
-    assert (fake.states, ledger.confirmed) == ([], ["0", "1", "2", "3"])
-
-
-def test_a_full_disk_keeps_nothing_from_the_ledger() -> None:
-    """After a dead letter that cannot be written, what comes back later is still noted."""
-    ledger = FakeLedger([])
-    fake = FakeRun(deliver=None, size=4, failing="write", parts={"ledger": ledger})
+    fake = FakeRun(deliver=None, size=4)
     for name in "012":
         send(fake, name)
-    fake.tick()  # It claims what waits.
-    for batch in fake.delivery.submitted[:2]:
-        fake.delivery.finish(refuse(batch, batch.conversions[0].event_id))
-    fake.dead_letters.fail_always = True
+    fake.tick()  # It reserves what waits.
+    first, second, third = fake.delivery.submitted
+    fake.delivery.finish(refuse(first, "0"))
+    read(fake, "3")
+    fake.outcomes.failing = "write"
     with pytest.raises(StorageError) as raised:
-        fake.run.check_due()
-    fake.delivery.finish(deliver_all(fake.delivery.submitted[2]))
-    with pytest.raises(StorageError):
-        fake.run.abandon(raised.value)
-    assert ledger.confirmed == ["2"]
-
-
-def test_a_full_disk_leaves_whole_rows(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
-    """Of a row that could not be written, nothing stays in the delivered file."""
-    path = tmp_path / "sent.csv"
-    rows = row_format(str(path), "run-1", LOGGER)
-    fake = FakeRun(parts={"delivered_file": DeliveredFile(str(path), rows)})
-    whole = path.read_text()
-    read(fake, "1")
-    fake.run.gate.hold("{}")
-
-    def fill(file: int, row: bytes) -> int:
-        if len(row) > 20:
-            return real(file, row[:20])
-        raise OSError(28, "No space left on device")
-
-    real = os.write
-    monkeypatch.setattr("os.write", fill)
-    with pytest.raises(StorageError, match=r"delivered_path.*No space left") as raised:
-        fake.run.submit("orders")
+        fake.tick()
+    failed_at = len(fake.happened)
+    fake.delivery.finish(deliver_all(third))
     fake.run.abandon(raised.value)
-    assert fake.states == []
-    assert path.read_text() == whole
+    assert fake.happened[failed_at:] == ["deliver", "confirm", "release"]
+    assert fake.outcomes.kept["confirm"] == ["2"]
+    assert fake.outcomes.kept["reject"] == ["0"]
+    assert fake.submitted == [["0"], ["1"], ["2"]]
+    assert (fake.delivery.stopped, fake.delivery.closed) == ([0.0], True)
+    assert second.number in fake.run.gate._unfinished  # noqa: SLF001 (it has no outcome)
 
 
-@pytest.mark.parametrize("failing", ["", "write", "close"])
-def test_all_files_are_closed_at_the_end(failing: str) -> None:
-    """However a run ends, its files are closed, and its threads released.
+@pytest.mark.parametrize("failing", ["", "claim", "release"])
+def test_reservations_end_with_the_run(failing: str) -> None:
+    """However a run ends, its reservations end, and its threads are released.
 
-    Its end may fail as well, and one of the files may not close.
+    Its end may fail as well, and the store may fail once more.
     """
-    fake, _, _ = delivering(ledger=True, failing=failing)
+    fake = FakeRun(failing=failing)
     read(fake, "1")
     with pytest.raises(StorageError) if failing else contextlib.nullcontext():
         fake.run.abandon(TooManyRejectedError("a first failure"))
-    closed = [what for what in fake.happened if what.endswith(" close")]
-    files = ["dead_letter_path", "delivered_path", "ledger"]
-    assert closed == [f"{name} close" for name in files if (name, failing) != (files[1], "close")]
+    assert ("release" in fake.happened) == (failing != "release")
+    assert fake.outcomes.failing == ""
     assert fake.delivery.closed
 
 
@@ -287,6 +229,15 @@ def test_the_percentage_is_judged_at_the_end(dry_run: bool) -> None:
     with pytest.raises(TooManyRejectedError, match="120 of 120"):
         fake.run.finish()
     assert fake.states == []
+
+
+def test_a_dry_run_writes_no_state() -> None:
+    """What a dry run reads has no outcome, so its STATE is not true."""
+    fake = FakeRun(dry_run=True)
+    read(fake, "1")
+    fake.run.gate.hold("1")
+    fake.run.finish()
+    assert (fake.states, fake.run.counts.of("orders").delivered) == ([], 1)
 
 
 def test_a_canary_writes_no_state() -> None:

@@ -2,11 +2,29 @@
 
 from __future__ import annotations
 
-import pytest
-from fakes import FakeClock, FakeDelivery, FakeRun, deliver_all, event, read, refuse, send
+import threading
+import time
 
+import pytest
+from fakes import (
+    FakeClock,
+    FakeDelivery,
+    FakeOutcomes,
+    FakeRun,
+    deliver_all,
+    event,
+    read,
+    refuse,
+    send,
+    settings,
+)
+
+from target_liveintent.clock import SYSTEM_CLOCK
+from target_liveintent.delivery import Client, delivery_of
 from target_liveintent.delivery.model import BatchResult
-from target_liveintent.errors import DeliveryError, OutageError, StorageError
+from target_liveintent.errors import DeliveryError, OutageError, TooManyRejectedError
+from target_liveintent.run.parts import RunParts
+from target_liveintent.run.run import Run
 
 
 @pytest.mark.parametrize("is_second", [False, True])
@@ -34,6 +52,8 @@ def test_what_is_in_flight_when_delivery_fails() -> None:
     for name in ("1", "2"):
         send(fake, name)
         fake.run.gate.hold(name)
+    fake.tick()
+    assert fake.submitted == [["1"], ["2"]]
     fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
     start = fake.clock.now
     fake.run.abandon(OutageError("no luck"))
@@ -66,7 +86,7 @@ def test_a_stopped_run_ends_in_any_case(has_failed: bool) -> None:
     start = fake.clock.now
     fake.run.request_stop()
     with pytest.raises(DeliveryError, match="still sending batches") as raised:
-        fake.run.abandon(StorageError("no space")) if has_failed else fake.run.finish()
+        fake.run.abandon(ValueError("a bug")) if has_failed else fake.run.finish()
     assert 17.0 < fake.clock.now - start <= 19.0
     if not has_failed:
         fake.run.abandon(raised.value)
@@ -98,7 +118,7 @@ def test_what_is_known_of_batches_that_are_left_behind_is_counted(has_failed: bo
     fake = FakeRun(parts={"clock": clock, "delivery": delivery})
     read(fake, "1")
     fake.run.request_stop()
-    failure = StorageError("no space")
+    failure = ValueError("a bug")
     with pytest.raises(DeliveryError, match="still sending batches") as raised:
         fake.run.abandon(failure) if has_failed else fake.run.finish()
     if not has_failed:
@@ -128,14 +148,29 @@ def test_a_stop_ends_the_wait_for_a_result() -> None:
 
 def test_a_batch_whose_hand_over_failed_is_not_lost() -> None:
     """A batch that waits for its turn while another one fails is sent when the run ends."""
-    fake = FakeRun(deliver=None, size=1, failing="write")
+    fake = FakeRun(deliver=None, size=1, on_rejection="fail")
     send(fake, "1")
     fake.delivery.finish(refuse(fake.delivery.submitted[0], "1"))
     fake.run.take("orders", event("2"))
-    with pytest.raises(StorageError) as raised:
-        fake.run.submit("orders")
-    assert len(fake.delivery.submitted) == 1
+    with pytest.raises(TooManyRejectedError) as raised:
+        fake.run._send_all()  # noqa: SLF001 (what a tick does when the batch is due)
+    assert fake.submitted == [["1"]]
     fake.delivery.deliver = deliver_all
     fake.run.abandon(raised.value)
-    assert [one.conversions[0].event_id for one in fake.delivery.submitted] == ["1", "2"]
+    assert fake.submitted == [["1"], ["2"]]
     assert fake.run.counts.of("orders").delivered == 1
+
+
+def test_a_run_leaves_no_threads() -> None:
+    """A process that makes one run after the other, as Spark's does, gathers no threads."""
+    before = set(threading.enumerate())
+    given = settings(max_retry_seconds=0)
+    delivery = delivery_of(given, Client(given, SYSTEM_CLOCK), SYSTEM_CLOCK)
+    run = Run(given, RunParts(SYSTEM_CLOCK, delivery, FakeOutcomes()))
+    run.take("orders", event("1", time.time() + 1_000))
+    with pytest.raises(DeliveryError) as raised:
+        run.finish()
+    run.abandon(raised.value)
+    for thread in set(threading.enumerate()) - before:
+        thread.join(5)
+    assert set(threading.enumerate()) <= before

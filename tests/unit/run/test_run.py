@@ -1,24 +1,18 @@
-"""The outcome of each record of a run, whose clock, delivery and files are fakes."""
+"""The outcome of each record of a run, whose clock, delivery and store are fakes."""
 
 from __future__ import annotations
 
 import itertools
-import json
 from typing import TYPE_CHECKING, Any
 
 import pytest
-from fakes import FakeLedger, FakeRun, deliver_all, event, read, refuse, reject, rejection, send
+from fakes import FakeRun, deliver_all, event, read, refuse, reject, rejection, send
 
 from target_liveintent.conversions.model import DEAD_LETTERS, Rejection
 from target_liveintent.errors import InputError, TooManyRejectedError
 
 if TYPE_CHECKING:
     from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-
-
-def letters(fake: FakeRun) -> list[dict[str, Any]]:
-    """Return the records of the dead letters that were written."""
-    return [json.loads(line)["record"] for line in fake.dead_letters.written]
 
 
 # The outcome of each record
@@ -38,28 +32,10 @@ def test_each_record_has_one_outcome() -> None:
     assert (counts.delivered, counts.filtered, counts.unsettled) == (1, 1, 0)
     assert counts.rejected == {"missing_event_time": 1, "refused_by_api": 1}
     assert counts.dropped == {"no_consent": 1}
-    assert [letter["event_id"] for letter in letters(fake)] == ["3", "2"]
+    assert fake.outcomes.kept["reject"] == ["3", "2"]
     assert (fake.run.counts.requests, fake.states) == (3, ["1"])
     # Delivery knew that nothing more comes before the run waited for its results.
     assert (fake.delivery.drained, fake.delivery.closed) == (1, True)
-
-
-@pytest.mark.parametrize("reason", ["unconfirmed", "other_account"])
-def test_a_dead_letter_that_is_carried_over(reason: str) -> None:
-    """A dead letter that a replay does not send is written again and counted.
-
-    One of another account is counted by the account's name as well.
-    """
-    fake = FakeRun()
-    fake.run.counts.of("letters").read += 1
-    account = {"customer_id": "b-9z9z", "api_host": "api.example.com", "pixel_id": 7}
-    kept = {"event_id": "7", "reason": "unconfirmed", "written_for": account}
-    fake.run.carry_over("letters", kept, reason)
-    fake.run.finish()
-    assert fake.run.counts.of("letters").not_replayed == {reason: 1}
-    others = {"b-9z9z at api.example.com, pixel 7": 1} if reason == "other_account" else {}
-    assert fake.run.counts.other_accounts == others
-    assert letters(fake) == [{**kept, "run_id": fake.run.run_id}]
 
 
 @pytest.mark.parametrize(
@@ -73,10 +49,8 @@ def test_a_dead_letter_that_is_carried_over(reason: str) -> None:
             Rejection("orders", "7", "no_identity", None, {}),
             "no_identity, and the run ends because on_rejection is 'fail'. The record has no",
         ),
-        # No map applies to dead letters.
-        (Rejection(DEAD_LETTERS, "1", "missing_event_time", None, {}), "Load the row again with"),
     ],
-    ids=["detail", "no-detail", "replay"],
+    ids=["detail", "no-detail"],
 )
 def test_a_rejection_that_ends_the_run(given: Rejection, words: str) -> None:
     """With `on_rejection: fail`, the message names reason, column, detail and event."""
@@ -84,8 +58,7 @@ def test_a_rejection_that_ends_the_run(given: Rejection, words: str) -> None:
     with pytest.raises(TooManyRejectedError) as raised:
         fake.run.take(given.stream, given)
     assert words in str(raised.value)
-    assert given.stream != DEAD_LETTERS or " map" not in str(raised.value).lower()
-    assert fake.dead_letters.written == []
+    assert fake.outcomes.rejections == []
     assert fake.run.counts.of(given.stream).rejected.total() == 0
 
 
@@ -97,18 +70,7 @@ def test_a_refusal_after_the_end() -> None:
     with pytest.raises(TooManyRejectedError) as raised:
         fake.run.take("orders", rejection("2"))
     fake.run.abandon(raised.value)
-    assert (fake.states, fake.dead_letters.written) == ([], [])
-
-
-def test_a_dry_run_writes_nothing() -> None:
-    """A dry run counts dead letters and writes neither them nor a STATE."""
-    fake = FakeRun(dry_run=True)
-    reject(fake, 1)
-    fake.run.carry_over("orders", {"reason": "unconfirmed"}, "unconfirmed")
-    fake.run.gate.hold("1")
-    fake.run.finish()
-    assert (fake.dead_letters.written, fake.states) == ([], [])
-    assert fake.run.counts.of("orders").rejected.total() == 1
+    assert (fake.states, fake.outcomes.rejections) == ([], [])
 
 
 @pytest.mark.parametrize(("stream", "dropped"), [(DEAD_LETTERS, True), ("orders", False)])
@@ -119,7 +81,7 @@ def test_a_window_that_closes_while_the_run_waits(stream: str, dropped: bool) ->
     counts = fake.run.counts.of(stream)
     assert counts.dropped == ({"expired": 1} if dropped else {})
     assert counts.rejected == ({} if dropped else {"event_too_old": 1})
-    assert len(fake.dead_letters.written) == counts.rejected.total()
+    assert fake.happened == ["drop as expired" if dropped else "reject"]
 
 
 # What delivery counts
@@ -226,8 +188,8 @@ def test_state_waits_after_a_refusal() -> None:
 
 
 def test_what_was_sent_already_lets_state_go() -> None:
-    """What the ledger knows is delivered, so STATE goes out."""
-    fake = FakeRun(parts={"ledger": FakeLedger([], known=["1"])})
+    """What was delivered before counts as delivered, so STATE goes out."""
+    fake = FakeRun("1")
     reject(fake, 1)
     fake.run.gate.hold("1")
     fake.tick()
@@ -251,8 +213,8 @@ def test_a_run_that_delivers_nothing(count: int, percent: int, fails: int) -> No
     else:
         fake.run.finish()
     assert fake.states == ([] if fails else ["1"])
-    assert len(fake.dead_letters.written) == count
-    assert fake.happened.index("dead_letter_path close") > 0
+    assert len(fake.outcomes.kept["reject"]) == count
+    assert fake.happened[-1] == "release"
 
 
 def test_the_end_is_judged_when_all_is_settled() -> None:

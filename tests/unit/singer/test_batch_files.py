@@ -9,6 +9,7 @@ from collections.abc import Callable
 from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
+import fsspec
 import pytest
 
 from target_liveintent.errors import InputError
@@ -96,23 +97,39 @@ def test_junk_names_file_and_line_and_shows_nothing(stored: Stored, line: bytes)
     assert "\n" not in message
 
 
-ELSEWHERE = ("https://x.example/a", "s3://bucket/a", "/data/a", "a.jsonl", "", "FTP://x/a")
+@pytest.mark.parametrize(
+    ("encoding", "content"), [(JSONL, LINES), (GZIP, gzip.compress(LINES, mtime=0))]
+)
+def test_files_elsewhere(encoding: dict[str, Any], content: bytes) -> None:
+    """The URL of a file on another file system is read in the same way."""
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/taps/a.jsonl", content)
+    assert list(batch_records(encoding, ["memory://taps/a.jsonl"])) == RECORDS
+    memory.rm("/taps", recursive=True)
+
+
+INVALID = "names a file with an invalid URL"
 
 
 @pytest.mark.parametrize(
     ("url", "said"),
     [
-        # Nothing is fetched from anywhere.
-        *((url, "supports only file://") for url in ELSEWHERE),
-        ("file://[x", "a file with an invalid URL"),
-        ("file:///a%00b", "contains a NUL character"),
+        *((url, INVALID) for url in ("/data/a", "a.jsonl", "", "file://[x", "file:///a%00b")),
         ("file:///nowhere/missing.jsonl", "missing.jsonl' cannot be read: No such file"),
         ("file:///etc", "'/etc' cannot be read: Is a directory"),
+        # A URL may hold credentials.
+        ("memory://s3cr3t/a", "a BATCH file at memory:// cannot be read: it does not exist"),
+        ("memory://s3cr3t", "a BATCH file at memory:// cannot be read: it does not exist"),
+        ("unheard-of://u:s3cr3t@x/a", "a BATCH file at unheard-of:// cannot be read: ValueError"),
+        ("gs://s3cr3t/a", "at gs:// cannot be read: files at gs:// need a package of fsspec"),
     ],
 )
-def test_files_that_cannot_be_read(url: str, said: str) -> None:
-    with pytest.raises(InputError, match=re.escape(said)):
+def test_files_that_cannot_be_read(monkeypatch: pytest.MonkeyPatch, url: str, said: str) -> None:
+    """The line names the file on this machine, and only the kind of place of others."""
+    monkeypatch.setitem(sys.modules, "gcsfs", None)
+    with pytest.raises(InputError, match=re.escape(said)) as raised:
         list(batch_records(JSONL, [url]))
+    assert "s3cr3t" not in str(raised.value)
 
 
 @pytest.mark.parametrize(
@@ -163,11 +180,16 @@ def test_parquet_without_pyarrow(stored: Stored, monkeypatch: pytest.MonkeyPatch
     assert "\n" not in str(raised.value)
 
 
-def test_parquet(tmp_path: Path) -> None:
+@pytest.mark.parametrize("scheme", ["file", "memory"])
+def test_parquet(tmp_path: Path, scheme: str) -> None:
     """Row by row, where pyarrow is installed."""
     pa = pytest.importorskip("pyarrow")
     pq = pytest.importorskip("pyarrow.parquet")
     path = tmp_path / "a.parquet"
     rows = [{"id": n, "name": f"x{n}", "total": None} for n in range(10)]
     pq.write_table(pa.Table.from_pylist(rows), path, row_group_size=3)
-    assert list(batch_records(PARQUET, [path.as_uri()])) == rows
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file(str(path), path.read_bytes())
+    url = path.as_uri().replace("file:", f"{scheme}:")
+    assert list(batch_records(PARQUET, [url])) == rows
+    memory.rm(str(path))

@@ -1,4 +1,4 @@
-"""The reference of the command line names each field of the JSON that its options print."""
+"""The reference of the command line names each field of the JSON that its commands print."""
 
 from __future__ import annotations
 
@@ -10,7 +10,7 @@ import msgspec
 import pytest
 
 from target_liveintent.explain import model as explanation
-from target_liveintent.singer.letters import model as letters
+from target_liveintent.reporting.letters import model as letters
 
 PAGE = Path(__file__).parents[3] / "docs" / "reference" / "cli.md"
 

@@ -1,4 +1,4 @@
-"""Standard input and output: what a run must not read, and STATE that cannot be written."""
+"""Standard input and output: streams that are closed, and STATE that cannot be written."""
 
 from __future__ import annotations
 
@@ -13,30 +13,14 @@ from typing import Any
 
 import pytest
 
-from target_liveintent.errors import ConfigurationError, InputError, StorageError
+from target_liveintent.errors import InputError, StorageError
 from target_liveintent.singer import standard_io
 from target_liveintent.singer.standard_io import (
     StateOutput,
-    check_input,
     check_log,
     check_output,
     input_of,
 )
-
-
-def test_the_own_dead_letters_are_not_read(tmp_path: Path) -> None:
-    """A run must not read the file that it writes to, under any name; memory is no file."""
-    path, other, link = (tmp_path / name for name in ("letters", "other", "link"))
-    for file in (path, other):
-        file.write_text("{}\n")
-    link.symlink_to(path)
-    with path.open() as source:
-        for name in (path, link):
-            with pytest.raises(ConfigurationError):
-                check_input(source, str(name))
-        for name in (other, tmp_path / "nowhere"):
-            check_input(source, str(name))
-    check_input(io.StringIO("{}"), str(path))
 
 
 def test_streams_that_are_closed(monkeypatch: pytest.MonkeyPatch) -> None:

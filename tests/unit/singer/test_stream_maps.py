@@ -10,7 +10,6 @@ from typing import Any
 import pytest
 from singer_sdk.mapper import PluginMapper, RemoveRecordTransform
 
-from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import ColumnOrigin, MappingFailedError, StreamPlan
 from target_liveintent.mapping.reads import Reads
@@ -201,6 +200,26 @@ def test_an_intermittent_failure() -> None:
     assert (raised.value.column, raised.value.kind) == ("unknown", "intermittent failure")
 
 
+@pytest.mark.parametrize(
+    ("own", "event_id"),
+    [
+        ({"event_id": "'order-' + str(id)"}, "order-7"),
+        ({"event_id": "str(1 / 0)"}, None),
+        ({}, "given"),
+        ({"event_id": None}, None),
+        ({"__else__": None}, None),
+    ],
+)
+def test_the_event_id_of_a_record_that_cannot_be_mapped(
+    own: dict[str, Any], event_id: str | None
+) -> None:
+    """It is what the map gives, so the event of a corrected map replaces the dead letter."""
+    (plan,) = plans({"orders": {"x": "1 / 0", **own}})
+    with pytest.raises(MappingFailedError) as raised:
+        mapped(plan, {**RECORD, "event_id": "given"})
+    assert raised.value.event_id == event_id
+
+
 def test_what_columns_are_computed_from() -> None:
     """The plan has the text of each expression and what it reads, the filter first."""
     (own,) = plans({"orders": {"x": "get('customer.email') ", "__filter__": "paid", "id": None}})
@@ -228,24 +247,6 @@ def test_the_maps_of_a_configuration() -> None:
     (own,) = maps.plans("orders", copy.deepcopy(SCHEMA))
     assert mapped(own) == {**RECORD, "x": "berlin"}
     assert stream_maps_of(dict.fromkeys(settings)).names == []
-
-
-@pytest.mark.parametrize(
-    "maps",
-    [
-        {"*": {"email": "'x'", "event_id": None, "__filter__": "1 == 2", "__alias__": "y"}},
-        {DEAD_LETTERS: None},
-        {"orders": {"x": "id"}, "__else__": None},
-        {"copy": {"__source__": DEAD_LETTERS}},
-    ],
-)
-def test_dead_letters_pass_untouched(maps: dict[str, Any]) -> None:
-    """No map touches dead letters: they are mapped already."""
-    (own,) = plans(maps, DEAD_LETTERS)
-    assert own.stream == DEAD_LETTERS
-    assert own.named
-    assert mapped(own) == RECORD
-    assert set(own.properties) == set(SCHEMA["properties"])
 
 
 @pytest.mark.parametrize(

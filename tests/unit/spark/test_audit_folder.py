@@ -7,7 +7,7 @@ from typing import TYPE_CHECKING, Any
 
 import pytest
 import write_support
-from fakes import FakeClock, FakeLedger, event
+from fakes import FakeClock, event
 from unit_support import NOW
 from write_support import job, of_batch
 
@@ -17,14 +17,9 @@ from target_liveintent.conversions import Rejection  # noqa: E402
 from target_liveintent.errors import StorageError  # noqa: E402
 from target_liveintent.spark.attempts import Attempt, MicroBatch, Write  # noqa: E402
 from target_liveintent.spark.audit import SCHEMA, AuditFolder, TaskAudit  # noqa: E402
-from target_liveintent.spark.skipping import AttemptLedger  # noqa: E402
-from target_liveintent.storage import Claim  # noqa: E402
 
 if TYPE_CHECKING:
-    from collections.abc import Iterable
     from pathlib import Path
-
-    from target_liveintent.conversions import Conversion
 
 WRITE = Write("a1b2", "7e57")
 
@@ -175,42 +170,3 @@ def test_a_folder_that_is_not_shared(tmp_path: Path) -> None:
     AuditFolder(job(audit=str(tmp_path / "driver"))).prepare()
     with pytest.raises(StorageError, match="'audit_path' must name a folder that all machines"):
         AuditFolder(job(audit=str(tmp_path / "executor"))).check()
-
-
-# What the next attempt does not send again
-
-
-class Known(FakeLedger):
-    """A ledger that knows one event, and one that is on its way elsewhere; and an audit."""
-
-    waits_for = "the database"
-
-    def __init__(self) -> None:
-        self.happened: list[str] = []
-        super().__init__(self.happened, ["known"])
-        self.others = {"elsewhere": "run-2"}
-        self.noted: list[str] = []
-
-    def already_sent(self, conversions: Iterable[Conversion]) -> None:
-        self.noted += [one.event_id for one in conversions]
-
-
-def test_with_a_ledger() -> None:
-    """It is asked about the others; what it knows is noted, as the audit has no row of it.
-
-    The audit tells events of two pixels apart.
-    """
-    known = Known()
-    ledger = AttemptLedger({1: {"old"}, 2: {"new"}}, known, known)
-    events = [event(name) for name in ("old", "known", "elsewhere", "new", "new")]
-    claims = ledger.claim({0: events, 1: [event("old")]})
-    waiting = [events[2], events[4]]
-    assert claims == {0: Claim([events[3]], waiting, 2, "run-2"), 1: Claim([], [], 1)}
-    assert (known.claimed, known.noted) == ([[["known", "elsewhere", "new", "new"]]], ["known"])
-    ledger.confirm(0, [events[3]])
-    ledger.end(0, [])
-    ledger.write()
-    assert known.happened == ["ledger confirm", "ledger end", "ledger write"]
-    ledger.close()
-    assert known.happened[3:] == ["ledger close"]
-    assert (ledger.is_kept, ledger.waits_for) == (True, "the database")

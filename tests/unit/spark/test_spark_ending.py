@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import json
 import logging
 import time
@@ -22,8 +23,10 @@ from target_liveintent.spark.acceptances import Acceptance
 from target_liveintent.spark.attempts import Attempt, MicroBatch, Write
 from target_liveintent.spark.audit import AuditFolder
 from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLetters
+from target_liveintent.spark.history import Written
 from target_liveintent.spark.options import Job, job_of
 from target_liveintent.spark.task import LOGGER, TaskResult, deliver
+from target_liveintent.store import RunNames, account_of, open_for_reading, open_store, runs_in
 
 pa = pytest.importorskip("pyarrow", reason="an extra")
 
@@ -48,6 +51,14 @@ def said(caplog: pytest.LogCaptureFixture) -> Iterator[pytest.LogCaptureFixture]
     LOGGER.removeHandler(caplog.handler)
     LOGGER.setLevel(level)
     LOGGER.propagate = goes_on
+
+
+@pytest.fixture
+def kept(monkeypatch: pytest.MonkeyPatch) -> list[Written]:
+    """Catch what goes into the history, which is a test of its own."""
+    found: list[Written] = []
+    monkeypatch.setattr(ending, "keep", lambda _settings, written, *_: found.append(written))
+    return found
 
 
 @pytest.fixture
@@ -97,9 +108,14 @@ def pending(job: Job) -> set[str]:
     return found - {"_pending/README"}
 
 
-def history(tmp_path: Path) -> list[dict[str, Any]]:
+def history(job: Job) -> list[dict[str, Any]]:
     """Return the entries of the history."""
-    return [json.loads(one.read_text()) for one in (tmp_path / "history").iterdir()]
+    settings = job.settings_of_the_write()
+    database = open_for_reading(settings)
+    assert database is not None
+    with contextlib.closing(database):
+        runs = list(runs_in(database, account_of(settings), settings.pixel_id, 0.0))
+    return [json.loads(one.figures or "") for one in runs]
 
 
 def test_a_write_that_ends_well(job: Job, said: pytest.LogCaptureFixture) -> None:
@@ -116,39 +132,36 @@ def test_a_write_that_ends_well(job: Job, said: pytest.LogCaptureFixture) -> Non
     assert "under the name" not in said.text  # That is for the audit.
 
 
-def test_a_write_without_tasks(job: Job, said: pytest.LogCaptureFixture, tmp_path: Path) -> None:
+def test_a_write_without_tasks(
+    job: Job, said: pytest.LogCaptureFixture, kept: list[Written]
+) -> None:
     """An empty DataFrame is no failure, and no run of the history."""
-    kept = prepared(tmp_path, history_path=str(tmp_path / "history"))
-    ending.commit(kept, [], tasks=0)
+    ending.commit(job, [], tasks=0)
     assert "total: read 0" in said.text
-    assert not (tmp_path / "history").exists()
+    assert kept == []
     with pytest.raises(RunError, match="do not add up"):
         ending.commit(job, [], tasks=1)
 
 
 @pytest.mark.parametrize(("tasks", "read"), [(2, 20), (1, 21)])
-def test_counts_that_do_not_add_up(tmp_path: Path, tasks: int, read: int) -> None:
+def test_counts_that_do_not_add_up(job: Job, kept: list[Written], tasks: int, read: int) -> None:
     """A task or a record without an outcome fails the write, also in the history."""
-    job = prepared(tmp_path, history_path=str(tmp_path / "history"))
     results = [done(job, 0, read=read, delivered=19, rejected=Counter(no_identity=1))]
     with pytest.raises(RunError, match="the counts of the tasks do not add up"):
         ending.commit(job, results, tasks=tasks)
     assert published(job) == set()
-    (entry,) = history(tmp_path)
-    assert (entry["run"]["ending"], entry["run"]["run_id"]) == ("failed", "w1")
+    assert [(one.id, one.ending.kind) for one in kept] == [("w1", "failed")]
 
 
-def test_too_many_dead_letters(tmp_path: Path) -> None:
+def test_too_many_dead_letters(job: Job, kept: list[Written]) -> None:
     """The write fails, with its dead letters published and its counts in the history."""
-    job = prepared(tmp_path, history_path=str(tmp_path / "history"))
     half = done(job, 0, **rejected("no_identity", 50, delivered=50))
     ending.commit(job, [half], tasks=1)
     more = done(job, 1, Write("w3", "7e57"), **rejected("mapping_failed", 51, delivered=49))
     with pytest.raises(TooManyRejectedError, match=r"51 of 100 .* delivered 49 events\. Its dead"):
         ending.commit(job, [more], tasks=1)
     assert len(published(job)) == 2
-    runs = [entry["run"] for entry in history(tmp_path)]
-    assert {run["run_id"]: run["ending"] for run in runs} == {"w1": "done", "w3": "failed"}
+    assert [(one.id, one.ending.kind) for one in kept] == [("w1", "done"), ("w3", "failed")]
 
 
 def test_a_stream_continues_with_too_many_dead_letters(
@@ -197,28 +210,26 @@ def test_a_dry_run_publishes_nothing(tmp_path: Path, said: pytest.LogCaptureFixt
     assert said.text == ""
 
 
-def test_a_failed_write(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
+def test_a_failed_write(job: Job, said: pytest.LogCaptureFixture, kept: list[Written]) -> None:
     """What was sent is told, with what failed attempts say; the dead letters come again."""
-    job = prepared(tmp_path, history_path=str(tmp_path / "history"))
     results = [done(job, 0, **rejected("no_identity", 1, delivered=20))]
     DeadLetterFolder(job).note_failure(Attempt(WRITE, 1, 4), 7)
     ending.abort(job, WRITE, results, tasks=2)
     assert "it delivered 27 events, and tasks that were killed may have delivered more" in said.text
     assert "set audit_path" in said.text
     assert (published(job), pending(job)) == (set(), set())
-    (entry,) = history(tmp_path)
-    assert entry["run"]["ending"] == "failed"
-    assert "only the tasks that succeeded (1 of 2)" in entry["run"]["message"]
+    (one,) = kept
+    assert one.ending.kind == "failed"
+    assert "only the tasks that succeeded (1 of 2)" in str(one.ending.message)
 
 
 def test_a_failed_write_whose_tasks_are_done(
-    tmp_path: Path, said: pytest.LogCaptureFixture
+    job: Job, said: pytest.LogCaptureFixture, kept: list[Written]
 ) -> None:
     """Its commit has failed, and has the run in the history; none is added."""
-    job = prepared(tmp_path, history_path=str(tmp_path / "history"))
     ending.abort(job, WRITE, [done(job, 0, read=1, delivered=1)], tasks=1)
     assert "it delivered 1 event, and tasks" in said.text
-    assert not (tmp_path / "history").exists()
+    assert kept == []
 
 
 def test_a_failed_write_of_which_nothing_is_known(job: Job, said: pytest.LogCaptureFixture) -> None:
@@ -262,39 +273,60 @@ def test_a_failed_micro_batch_is_found_by_its_audit(
     assert "'query-5'" in said.text
 
 
+# The history
+
+
+@pytest.mark.postgres
 def test_the_history_of_a_write(
-    sandbox: Sandbox, tmp_path: Path, said: pytest.LogCaptureFixture
+    sandbox: Sandbox, tmp_path: Path, said: pytest.LogCaptureFixture, store_url: str
 ) -> None:
     """The events of all its tasks are one run, with when they were sent."""
-    folder = str(tmp_path / "history")
-    job = prepared(tmp_path, api_url=sandbox.url, history_path=folder)
-    results = [
-        deliver(job, Attempt(WRITE, part, 0), [pa.RecordBatch.from_pydict(ROWS)])
-        for part in range(2)
-    ]
+    job = prepared(tmp_path, api_url=sandbox.url, store=store_url)
+    rows = [pa.RecordBatch.from_pydict({**ROWS, "id": [n, n + 1]}) for n in (1, 3)]
+    results = [deliver(job, Attempt(WRITE, part, 0), [rows[part]]) for part in range(2)]
     assert all(isinstance(one.tally, Tally) for one in results)
     results.append(done(job, 2, read=0))  # Without a tally: a partition without rows.
     ending.commit(job, results, tasks=3)
-    (entry,) = history(tmp_path)
+    (entry,) = history(job)
+    assert (entry["run"]["run_id"], entry["run"]["ending"]) == ("w1", "done")
     (stream,) = entry["run"]["streams"].values()
     assert (stream["read"], stream["delivered"], stream["within_a_day"]) == (4, 2, 2)
     assert entry["facts"]["total"]["delivered"] == 2
     assert "unusual" not in said.text
 
 
-def test_what_is_unusual_is_a_warning(tmp_path: Path, said: pytest.LogCaptureFixture) -> None:
+@pytest.mark.postgres
+def test_what_is_unusual_is_a_warning(
+    tmp_path: Path, said: pytest.LogCaptureFixture, store_url: str
+) -> None:
     """Of a write as of a run of the target: here the first day without conversions."""
-    now, folder = time.time(), str(tmp_path / "history")
+    now = time.time()
+    job = prepared(tmp_path, store=store_url)
     for day in range(15, 0, -1):
-        clock = FakeClock()
-        clock.now = now - day * DAY
-        reports = reporter(clock, run_id=f"0190-{day:04x}", pixel_id=12345, history_path=folder)
+        clock, run_id = FakeClock(now - day * DAY), f"0190-{day:04x}"
+        reports = reporter(clock, run_id=run_id, pixel_id=12345, store=store_url)
         run = MadeUpRun()
         assert reports.tally is not None
         run.counts, run.tally = RunCounts(clock=clock), reports.tally
         run.deliver(30, at=clock.now, event_time=clock.now - 60)
-        reports.end(run.counts, Ending(DONE))
-    job = prepared(tmp_path, history_path=folder)
+        store = open_store(job.settings_of_the_write(), RunNames(run_id, 12345), clock)
+        with contextlib.closing(store):
+            reports.end(run.counts, Ending(DONE), store)
     ending.commit(job, [done(job, 0, read=0)], tasks=1)
     warnings = [one.getMessage() for one in said.records if one.levelno == logging.WARNING]
     assert warnings[-1].startswith("orders: unusual: 0 conversions in the last 24 hours")
+
+
+def test_a_store_that_cannot_be_reached_is_a_warning(
+    tmp_path: Path, said: pytest.LogCaptureFixture
+) -> None:
+    """The events are delivered by then; a dry run has no history at all."""
+    absent = {"store": "postgresql://u:s3cr3t@127.0.0.1:9/l", "max_retry_seconds": "0"}
+    for dry_run in ("true", "false"):
+        job = prepared(tmp_path, dry_run=dry_run, **absent)
+        ending.commit(job, [done(job, 0, read=1, delivered=1)], tasks=1)
+        warnings = [one.getMessage() for one in said.records if one.levelno == logging.WARNING]
+        assert [one.endswith("so the history lacks this write operation") for one in warnings] == (
+            [] if dry_run == "true" else [True]
+        )
+    assert "s3cr3t" not in said.text

@@ -71,7 +71,7 @@ def test_many_rows(capsys: pytest.CaptureFixture[str], monkeypatch: pytest.Monke
 def test_a_write_that_would_fail(capsys: pytest.CaptureFixture[str]) -> None:
     """It fails as a run over the same records does."""
     bad = Frame(ID=[1], EVENT_TIME=["soon"], Email=["ann@example.com"])
-    lines = said(capsys, bad, on_rejection="fail", dry_run=False, history_path=None)
+    lines = said(capsys, bad, on_rejection="fail", dry_run=False, suppression_path=None)
     assert lines[-1] == (
         "A run over this input would fail: a record of 'orders' is rejected as invalid_event_time,"
         " and on_rejection is 'fail'"

@@ -37,11 +37,12 @@ def test_settings_without_effect_are_refused() -> None:
 def test_texts_become_settings() -> None:
     """Options are text, as environment variables are.
 
-    The target's ledger is on by default, but a task must not make a file where it happens to run.
+    The target has a store by default, but a task must not make a file where it happens to run.
     """
     settings = job(pixel_id="7", dry_run="true", max_retry_seconds="5").settings()
     assert (settings.events.pixel_id, settings.dry_run, settings.max_retry_seconds) == (7, True, 5)
-    assert not settings.ledger
+    assert not settings.has_database_server
+    assert job(store="postgresql://db.example.com/l").settings().has_database_server
 
 
 @pytest.mark.parametrize(
@@ -94,11 +95,16 @@ def test_a_token_file_is_read_where_it_is_used(tmp_path: Path) -> None:
             "'concurrent_tasks' is required with max_requests_per_minute",
         ),
         ({"dead_letter_path": "DBFS:/letters"}, "'dead_letter_path' must not begin with dbfs:"),
-        ({"history_path": "dbfs:/history"}, "'history_path' must not begin with dbfs:"),
+        ({"suppression_path": "dbfs:/people"}, "'suppression_path' must not begin with dbfs:"),
         ({"dead_letter_path": None}, "'dead_letter_path' is required: set it to a folder that all"),
         ({"dead_letter_path": "sftp://me:pass@host/x"}, "'dead_letter_path' must be a URL without"),
-        ({"dead_letter_path": "s3://[me:pass@host/x"}, "'dead_letter_path' must be a URL such as"),
-        ({"audit_path": "s3://[me:pass@host/x"}, "'audit_path' must be a URL such as"),
+        ({"dead_letter_path": "s3://host/x?key=pass@"}, "'dead_letter_path' must be a URL without"),
+        ({"audit_path": "s3://[me:pass@host/x"}, "'audit_path' must be a URL without a user, a"),
+        ({"audit_path": "s3://host/x#pass@"}, "'audit_path' must be a URL without a user, a pass"),
+        ({"store": "liveintent.sqlite"}, "'store' must be the URL of a PostgreSQL database"),
+        ({"store": "mysql://me:pass@host/x"}, "'store' must be a path, or a URL such as postgres"),
+        ({"ledger_url": "postgresql://me:pass@host/x"}, "'ledger_url' no longer exists: set store"),
+        ({"history_path": "s3://bucket/x"}, "'history_path' no longer exists: the history is in"),
         ({"key_properties": "order"}, "names columns that the DataFrame does not have: order"),
         ({"customer_id": None, "pixel_id": "0"}, "'customer_id' is required"),
     ],

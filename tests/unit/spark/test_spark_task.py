@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import dataclasses
 import datetime as dt
 import io
@@ -24,6 +25,7 @@ from target_liveintent.spark.audit import AuditFolder
 from target_liveintent.spark.dead_letters import DeadLetterFolder
 from target_liveintent.spark.options import job_of
 from target_liveintent.spark.task import LOGGER, configure_logging, deliver
+from target_liveintent.store import open_for_reading
 
 pa = pytest.importorskip("pyarrow", reason="an extra")
 pq = pytest.importorskip("pyarrow.parquet", reason="an extra")
@@ -260,10 +262,14 @@ def test_a_dry_run_keeps_no_audit(sandbox: Sandbox, tmp_path: Path) -> None:
 
 
 @pytest.mark.postgres
-def test_tasks_share_a_ledger(sandbox: Sandbox, tmp_path: Path, ledger_url: str) -> None:
-    """What another job has delivered is not sent again; attempts at a time claim for themselves."""
+def test_tasks_share_a_store(sandbox: Sandbox, tmp_path: Path, store_url: str) -> None:
+    """What another job has delivered is not sent again; attempts at a time claim for themselves.
+
+    With keep_delivered, the store has a row for each event, and in any case nothing of the tasks.
+    """
     audit = tmp_path / "audit"
-    job = make_job(sandbox, tmp_path, audit_path=str(audit), ledger_url=ledger_url)
+    shared = {"store": store_url, "keep_delivered": "true"}
+    job = make_job(sandbox, tmp_path, audit_path=str(audit), **shared)
     deliver(job, ATTEMPT, [batch(0, 120)])
     other = [Attempt(Write("job2", "t"), partition, 7) for partition in range(2)]
     with ThreadPoolExecutor() as pool:
@@ -275,3 +281,19 @@ def test_tasks_share_a_ledger(sandbox: Sandbox, tmp_path: Path, ledger_url: str)
     rows = pq.read_table(audit, filters=[("write", "==", "job2")]).to_pylist()
     found = Counter((row["outcome"], row["reason"]) for row in rows)
     assert found == {("delivered", None): 80, ("dropped", "already_sent"): 120}
+    database = open_for_reading(job.settings())
+    assert database is not None
+    with contextlib.closing(database):
+        assert list(database.read("SELECT count(*) FROM delivered")) == [(200,)]
+        assert list(database.read("SELECT count(*) FROM run")) == [(0,)]
+
+
+@pytest.mark.postgres
+def test_a_dry_run_only_reads_the_store(sandbox: Sandbox, tmp_path: Path, store_url: str) -> None:
+    """It counts what was delivered before, and leaves no trace."""
+    deliver(make_job(sandbox, tmp_path, store=store_url), ATTEMPT, [batch(0, 10)])
+    dry = make_job(sandbox, tmp_path, store=store_url, dry_run="true")
+    for number in (2, 3):
+        counts = deliver(dry, ATTEMPT._replace(number=number), [batch(5, 10)]).counts.total
+        assert (counts.delivered, counts.dropped) == (5, {"already_sent": 5})
+    assert sandbox.stats.accepted == 10

@@ -10,9 +10,7 @@ from typing import TYPE_CHECKING, Any
 
 import history_support
 import msgspec
-from history_support import ACCOUNT
 
-from target_liveintent.reporting.history.days import fold
 from target_liveintent.reporting.history.model import (
     FORMAT,
     USUAL,
@@ -21,6 +19,7 @@ from target_liveintent.reporting.history.model import (
     StreamFigures,
     ValueSum,
 )
+from target_liveintent.reporting.history.reading import history_of
 from target_liveintent.reporting.overview.gather import overview_of
 from target_liveintent.reporting.run_report.tally import FIELDS
 
@@ -29,6 +28,7 @@ if TYPE_CHECKING:
 
     from target_liveintent.reporting.overview.model import Overview
 
+ACCOUNT = ("a-1b2c at api.example.com", 4711)
 ZONE = zoneinfo.ZoneInfo("America/New_York")
 TODAY = dt.date(2026, 5, 20)
 """A Wednesday."""
@@ -62,18 +62,12 @@ def entry(ended_at: dt.datetime, kind: str = USUAL, **changes: Any) -> RunEntry:
     for name, value in changes.items():
         setattr(run, name, value)
     day = ended_at.astimezone(ZONE).date()
-    return RunEntry(FORMAT, *ACCOUNT, day, names, run, msgspec.Raw(b"{}"))
+    return RunEntry(FORMAT, day, names, run, msgspec.Raw(b"{}"))
 
 
 def history(entries: Iterable[RunEntry]) -> History:
     """Return the history that entries are, of today and the 91 days before."""
-    days: dict[dt.date, list[RunEntry]] = {}
-    for one in sorted(entries, key=lambda one: one.run.ended_at):
-        days.setdefault(one.day, []).append(one)
-    first = TODAY - dt.timedelta(days=91)
-    return History(
-        [fold(day, [], found)[ACCOUNT] for day, found in sorted(days.items()) if day >= first]
-    )
+    return history_of(entries, TODAY)
 
 
 def overview(

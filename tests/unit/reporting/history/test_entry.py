@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 import datetime as dt
 import json
 from decimal import Decimal
@@ -9,14 +10,14 @@ from typing import TYPE_CHECKING, Any
 
 import msgspec
 import pytest
-from history_support import MemoryFolder
+from fakes import FakeClock
 from report_support import MadeUpRun, everything
 from unit_support import DAY, TIME
 
 from target_liveintent.conversions.model import DEAD_LETTERS
 from target_liveintent.privacy import hide_token
-from target_liveintent.reporting.history.entry import account_of, entry_of, settings_that_matter
-from target_liveintent.reporting.history.folder import HistoryFolder
+from target_liveintent.reporting.history.entry import entry_of, settings_that_matter
+from target_liveintent.reporting.history.keeping import keep_run
 from target_liveintent.reporting.history.model import (
     BACKFILL,
     CANARY,
@@ -27,8 +28,11 @@ from target_liveintent.reporting.history.model import (
     ValueSum,
 )
 from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending, Facts
+from target_liveintent.store import RunNames, open_store
 
 if TYPE_CHECKING:
+    from pathlib import Path
+
     from syrupy.assertion import SnapshotAssertion
 
 
@@ -65,11 +69,10 @@ def test_a_stream_without_records_is_there() -> None:
 
 
 def test_what_is_known_of_the_run() -> None:
-    """The entry names the run, its account and pixel, and how it ended; the report is in it."""
+    """The entry names the run, and how it ended; the report is in it."""
     run = MadeUpRun(pixel_id=4711, timezone="Asia/Tokyo").deliver()
     left = left_by(run, Ending(FAILED, "the API was down"))
-    assert (left.account, left.pixel_id) == ("a-1b2c at conversions.liveintent.com", 4711)
-    assert (left.account, left.pixel_id) == account_of(run.settings)
+    assert left.run.run_id == "run-1"
     facts = msgspec.json.decode(left.facts, type=Facts)
     assert (facts.total, facts.ending) == (run.facts().total, FAILED)
     assert (left.run.ending, left.run.message) == (FAILED, "the API was down")
@@ -112,20 +115,23 @@ def test_a_replay_has_figures_of_its_own_stream_alone() -> None:
     assert left_by(replay).run.streams[DEAD_LETTERS].delivered == 5
 
 
-def test_no_secret_and_no_address_is_written() -> None:
+def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:
     """Names of streams and the message of a failure are redacted, and so are maps."""
     hide_token("made-up-token")
     run = MadeUpRun(
-        stream_maps={"orders": {"salt": "'s3cret'"}}, stream_map_config={"hash_seed": "s33d"}
+        stream_maps={"orders": {"salt": "'s3cret'"}},
+        stream_map_config={"hash_seed": "s33d"},
+        store=str(tmp_path / "store.sqlite"),
     )
     run.deliver(stream="buyer@example.com").deliver(2, stream="made-up-token")
     assert not {"buyer@example.com", "made-up-token"} & left_by(run).run.streams.keys()
-    memory = MemoryFolder()
-    failure = Ending(FAILED, "made-up-token of buyer@example.com")
-    HistoryFolder(memory, 400, pytest.fail).add(left_by(run, failure))
-    (text,) = (content.decode() for content in memory.files.values())
+    facts = run.facts(Ending(FAILED, "made-up-token of buyer@example.com"))
+    with contextlib.closing(open_store(run.settings, RunNames("run-1"), FakeClock())) as store:
+        keep_run(run.counts, run.tally, run.settings, facts, store)
+        ((text,),) = store.database.read("SELECT CAST(figures AS TEXT) FROM run")
+    written = b"".join(path.read_bytes() for path in tmp_path.iterdir())
     for secret in ("buyer@example.com", "buyer", "made-up-token", "s3cret", "s33d"):
-        assert secret not in text
+        assert secret.encode() not in text.encode() + written
     streams = json.loads(text)["run"]["streams"]
     assert sorted(one["delivered"] for one in streams.values()) == [1, 2]
 

@@ -7,8 +7,9 @@ import json
 
 from overview_support import NOW, TODAY, ZONE, at, daily, entry, history, overview
 
+from target_liveintent.config import settings_of
+from target_liveintent.printing import json_text
 from target_liveintent.reporting.overview.reading import overview_with
-from target_liveintent.singer.printing import json_text
 
 
 def sent(*entries: object) -> object:
@@ -44,15 +45,18 @@ def test_who_asks_in_another_zone_hears_of_the_newest_runs() -> None:
 
 
 def test_the_run_that_has_just_ended() -> None:
-    """It is in the overview of its own page, as the last of its day."""
+    """It is in the overview of its own page, as the last of its day, with its account."""
+    given = {"customer_id": "a-1b2c", "auth_token": "x", "pixel_id": 7, "timezone": str(ZONE)}
+    settings = settings_of(given)
     before = history([*daily(3, 1), entry(at(0, 9))])
     last = entry(at(0, 12))
-    found = overview_with(before, last, ZONE)
+    found = overview_with(before, last, settings)
     assert (found.days[-1].runs, found.figure("conversions").now) == (2, 200)
     assert found.last_run is not None
     assert found.last_run.run_id == last.run.run_id
     assert found.as_of == at(0, 12)
-    first = overview_with(history([]), last, ZONE)
+    assert (found.account, found.pixel_id) == ("a-1b2c at conversions.liveintent.com", 7)
+    first = overview_with(history([]), last, settings)
     assert [one.runs for one in first.days] == [1]
 
 

@@ -45,7 +45,7 @@ def test_a_difference_that_nobody_sees_is_none() -> None:
 
 def test_the_words_for_failures_fit_the_messages() -> None:
     """Each message that the words are for begins as they expect; others have words, too."""
-    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "x", "ledger": False})
+    settings = settings_of({"customer_id": "a-1b2c", "auth_token": "x"})
     answer = Answer(Verdict.FAULT, "HTTP 503", 503)
     down = "LiveIntent could not be reached, or its API did not work"
     for error, expected in (

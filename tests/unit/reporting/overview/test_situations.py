@@ -1,4 +1,4 @@
-"""What people read in each situation: the line of `--health`, `--report`, and the page.
+"""What people read in each situation: the line of `health`, `report`, and the page.
 
 The top of the page is in a golden file for each situation; some whole pages are, too.
 """
@@ -208,7 +208,7 @@ def test_what_is_said(name: str, snapshot: SnapshotAssertion) -> None:
     text = readable(page(found, None))
     top = text.partition("<body>\n")[2].partition("<section")[0]
     not_sent = re.findall("(?<=What could not be sent, by reason</h2>\n)<p>.*", text)
-    said = ["--health", health_line(found), "--report", *lines, "the page", top, *not_sent]
+    said = ["health", health_line(found), "report", *lines, "the page", top, *not_sent]
     assert "\n".join(said) == snapshot
 
 

@@ -15,13 +15,12 @@ from target_liveintent.reporting.reporter import write_report
 from target_liveintent.reporting.run_report.model import FAILED, Ending, Facts
 from target_liveintent.reporting.run_report.page import page
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.storage.files import replace_file
 
 
 def test_the_files(tmp_path: Path) -> None:
     """The JSON holds the facts that the page shows, whole and exact."""
     facts = everything().facts()
-    write_report(facts, str(tmp_path / "a.html"), replace_file)
+    write_report(facts, str(tmp_path / "a.html"))
     assert sorted(path.name for path in tmp_path.iterdir()) == ["a.html", "a.json"]
     text = (tmp_path / "a.json").read_text()
     assert msgspec.json.decode(text, type=Facts) == facts
@@ -38,7 +37,7 @@ def test_secrets_are_scrubbed(tmp_path: Path) -> None:
     hide_token("s3cret-token")
     run = MadeUpRun().deliver(3, "of jane@example.com").deliver(3)
     ending = Ending(FAILED, "s3cret-token is refused, says joe@example.com")
-    write_report(run.facts(ending), str(tmp_path / "a.html"), replace_file)
+    write_report(run.facts(ending), str(tmp_path / "a.html"))
     for path in tmp_path.iterdir():
         text = path.read_text()
         assert not re.search("s3cret|jane|joe@", text)
@@ -51,7 +50,7 @@ DOCS = Path(__file__).parents[4] / "docs" / "run-report.md"
 @pytest.mark.skipif(not DOCS.exists(), reason="not a checkout")
 def test_every_field_is_documented(tmp_path: Path) -> None:
     """The documentation names each field of the JSON, and no others."""
-    write_report(everything().facts(), str(tmp_path / "a.html"), replace_file)
+    write_report(everything().facts(), str(tmp_path / "a.html"))
     names = set(re.findall(r'"(\w+)":', (tmp_path / "a.json").read_text()))
     table = DOCS.read_text(encoding="utf-8").split("### The JSON")[1].split("## ")[0]
     documented = set(re.findall(r"`([a-z0-9_]+)`", table))

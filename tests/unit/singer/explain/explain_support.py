@@ -1,4 +1,4 @@
-"""Builds the input and the settings of the tests of `--explain`."""
+"""Builds the input and the settings of the tests of `explain`."""
 
 from __future__ import annotations
 

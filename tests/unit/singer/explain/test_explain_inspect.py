@@ -1,4 +1,4 @@
-"""What `--explain` notes about the records of a stream."""
+"""What `explain` notes about the records of a stream."""
 
 from __future__ import annotations
 
@@ -10,6 +10,7 @@ import pytest
 from explain_support import inspected, record, schema, settings, source
 from unit_support import ADDRESS, DAY, TIME
 
+from target_liveintent.conversions import DEAD_LETTERS, DELIVERED_EVENTS
 from target_liveintent.errors import InputError
 from target_liveintent.explain.description import describe
 from target_liveintent.explain.explained import Explained
@@ -105,26 +106,15 @@ def test_junk_after_a_stream() -> None:
         list(inspector.read(io.StringIO(json.dumps(schema(["id"])) + "\njunk\n")))
 
 
-@pytest.mark.parametrize("ledger", [True, False])
-def test_two_maps_that_make_the_same_event(ledger: bool) -> None:
-    """The second is warned of, unless both are sent for want of a ledger."""
-    inspector = inspected(
-        schema(("id", "event_time", "email"), keys=["id"]),
-        *(record({**RECORD, "id": number}) for number in (1, 2)),
-        maps={"orders": {}, "leads": {"__source__": "orders"}},
-        recorded=True,
-        ledger=ledger,
-    )
-    orders, leads = (describe(one, settings(ledger=ledger), {}) for one in inspector.plans)
-    assert orders.warnings == []
-    assert [said.partition(": one")[0] for said in leads.warnings] == (
-        ["for 2 records, there are two events with the same ID"] if ledger else []
-    )
+@pytest.mark.parametrize("stream", [DEAD_LETTERS, DELIVERED_EVENTS])
+@pytest.mark.parametrize("maps", [{}, {"orders": {}, "__else__": None}])
+def test_streams_of_the_own_commands(stream: str, maps: dict[str, Any]) -> None:
+    """A run does not take them, so there is nothing to explain."""
+    with pytest.raises(InputError, match=stream):
+        inspected({**schema(["event_id"]), "stream": stream}, maps=maps)
 
 
-@pytest.mark.parametrize(
-    ("records", "said"), [(2, ["--explain ignores the setting limit"]), (0, [])]
-)
+@pytest.mark.parametrize(("records", "said"), [(2, ["explain ignores the setting limit"]), (0, [])])
 def test_the_limit_is_left_aside(records: int, said: list[str]) -> None:
     """All records are looked at, and a line says so, unless there are none."""
     inspector = Inspector(settings(limit=1), StreamMaps({}, {}))

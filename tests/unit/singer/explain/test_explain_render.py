@@ -1,18 +1,13 @@
-"""What `--explain` prints about the fields of a stream."""
+"""What `explain` prints about the fields of a stream."""
 
 from __future__ import annotations
 
-import json
-import re
 import time
 from typing import TYPE_CHECKING, Any
 
 import pytest
 from explain_support import explained, printed, record, schema
 from unit_support import TIME
-
-from target_liveintent.conversions.model import DEAD_LETTERS
-from target_liveintent.storage.dead_letters import HEAD
 
 if TYPE_CHECKING:
     from syrupy.assertion import SnapshotAssertion
@@ -80,34 +75,3 @@ def test_columns_that_identify_nobody() -> None:
         "In stream orders, almost no event has a usable value in email: check what is mapped to"
         " email."
     )
-
-
-def test_dead_letters() -> None:
-    """What a replay leaves or drops is told, with advice that does not speak of maps."""
-    good = {"event_time": int(time.time()) - 60, "md5": "0" * 31 + "1", "source": "web"}
-    other = {"customer_id": "b-9z9z", "api_host": "conversions.liveintent.com"}
-    letters: list[dict[str, Any]] = [
-        {**good, "reason": "refused_by_api"},
-        {**good, "reason": "refused_by_api", "written_for": other},
-        {**good, "reason": "unconfirmed"},
-        {**good, "reason": "refused_by_api", "event_time": 1},
-        {"reason": "missing_event_time"},
-    ]
-    records = (
-        record({"event_id": str(number), **letter}, DEAD_LETTERS)
-        for number, letter in enumerate(letters)
-    )
-    found = "\n".join(printed(json.loads(HEAD), *records))
-    said = "Of 5 records, 1 would be sent, 0 filtered, 1 rejected, 1 dropped, 2 left in the file."
-    assert said in found
-    for reason in ("other_account", "unconfirmed", "expired", "missing_event_time"):
-        assert f"  {reason} (1), first event: " in found
-    assert not re.search(r"\bmap", found, re.IGNORECASE)
-
-
-@pytest.mark.parametrize("on_rejection", ["dead_letter", "fail"])
-def test_dead_letters_that_stay_fail_no_replay(on_rejection: str) -> None:
-    """A replay leaves them in the file, ends well, and so does its explanation."""
-    letter = {"event_id": "1", "reason": "mapping_failed", "keys": {"id": 1}}
-    messages = [json.loads(HEAD), *[record(letter, DEAD_LETTERS)] * 12]
-    assert explained(*messages, on_rejection=on_rejection).failures == []

@@ -1,0 +1,65 @@
+"""Files that a run replaces, and files that it reads from any file system."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import stat
+import tempfile
+from pathlib import Path
+from typing import IO
+from urllib.parse import urlsplit
+
+
+def replace_file(path: Path, text: str) -> None:
+    """Replace the text of a file in one step: a reader finds the old text or the new one.
+
+    A new file has mode 0600; one that is there, or to which a link at the path leads, keeps its
+    mode. The text is written as UTF-8.
+
+    Raises:
+        OSError: If it cannot be written.
+    """
+    path = path.resolve()
+    file, scratch = tempfile.mkstemp(prefix=".liveintent-", dir=path.parent)  # (Mode 0600.)
+    try:
+        with os.fdopen(file, "w", encoding="utf-8") as stream:
+            stream.write(text)
+        with contextlib.suppress(FileNotFoundError):
+            Path(scratch).chmod(stat.S_IMODE(path.stat().st_mode))
+        Path(scratch).replace(path)
+    except BaseException:
+        Path(scratch).unlink()
+        raise
+
+
+def open_anywhere(url: str) -> IO[bytes]:
+    """Open a file for reading: a path, or a URL of any file system that fsspec has a package for.
+
+    Raises:
+        OSError: If it cannot be opened. The text of the error holds nothing of the URL, in which
+            there may be credentials.
+    """
+    if "://" not in url:
+        return Path(url).open("rb")
+    # Imported here because only a run with such a URL needs it.
+    import fsspec  # noqa: PLC0415
+
+    try:
+        file: IO[bytes] = fsspec.open(url, "rb").open()
+    except ImportError:
+        scheme = urlsplit(url).scheme
+        msg = f"files at {scheme}:// need a package of fsspec that is not installed"
+        raise OSError(0, msg) from None
+    except Exception as error:  # noqa: BLE001 (each file system has its own)
+        raise OSError(0, _reason(error)) from None
+    return file
+
+
+def _reason(error: Exception) -> str:
+    """Return why a file cannot be read, in words that hold nothing of its URL."""
+    if isinstance(error, FileNotFoundError):
+        return "it does not exist"
+    if isinstance(error, PermissionError):
+        return "access is denied"
+    return type(error).__name__

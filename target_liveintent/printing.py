@@ -1,0 +1,50 @@
+"""Prints what a command finds out, without secrets and without control of the terminal."""
+
+from __future__ import annotations
+
+import re
+from collections.abc import Iterable
+from typing import Any
+
+import click
+import msgspec
+
+from target_liveintent.privacy import without_secrets
+
+
+def print_lines(lines: Iterable[str]) -> None:
+    """Print lines, each as `printable` returns it."""
+    for line in lines:
+        click.echo(printable(line))
+
+
+def printable(line: str) -> str:
+    """Hide secrets, and escape characters that would forge another line or control a terminal."""
+    shown = without_secrets(line)
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else ascii(c)[1:-1] for c in shown)
+
+
+def print_json_lines(lines: Iterable[str]) -> None:
+    """Print lines of JSON, which cannot control a terminal either."""
+    for line in lines:
+        click.echo(_safe_json(line))
+
+
+def json_text(value: Any) -> str:
+    """Return a value as indented JSON, without secrets. It cannot control a terminal."""
+    text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
+    return "\n".join(_safe_json(line) for line in text.split("\n"))
+
+
+def _safe_json(text: str) -> str:
+    shown = without_secrets(text)
+    if shown.isprintable():
+        return shown
+    return "".join(c if c.isprintable() else _escaped(c) for c in shown)
+
+
+def _escaped(character: str) -> str:
+    units = re.findall("....", character.encode("utf-16-be").hex())
+    return "".join(f"\\u{unit}" for unit in units)

@@ -1,0 +1,81 @@
+"""The batches of a run: they fill, wait until their events are reserved, and are handed over."""
+
+from __future__ import annotations
+
+from collections import deque
+from collections.abc import Iterable
+
+from target_liveintent.clock import Clock
+from target_liveintent.conversions import Conversion
+from target_liveintent.delivery import Batch
+from target_liveintent.run.state_gate import StateGate
+from target_liveintent.store import Claim
+
+
+class Batches:
+    """The batches that delivery does not have yet.
+
+    Args:
+        gate: Numbers batches, so that STATE waits for them.
+        size: The most events of a batch.
+        clock: Tells when a batch was opened.
+
+    Attributes:
+        full: They take no more events, and wait to be reserved.
+        waiting: Their events are on their way already, in this run or in another one; they wait for
+            the outcome.
+        reserved: They wait to be handed over.
+    """
+
+    def __init__(self, gate: StateGate, size: int, clock: Clock) -> None:
+        self._gate = gate
+        self._size = size
+        self._clock = clock
+        self._open: dict[str, Batch] = {}
+        self.full: list[Batch] = []
+        self.waiting: list[Batch] = []
+        self.reserved: deque[Batch] = deque()
+
+    def __bool__(self) -> bool:
+        """Return whether a batch that is not open any more waits for something."""
+        return bool(self.full or self.waiting or self.reserved)
+
+    def add(self, stream: str, conversion: Conversion) -> bool:
+        """Put a conversion into its stream's batch; return whether that batch is full now."""
+        batch = self._open.get(stream)
+        if batch is None:
+            number = self._gate.open_batch()
+            batch = self._open[stream] = Batch(number, stream, self._clock.monotonic(), [])
+        batch.conversions.append(conversion)
+        return len(batch.conversions) >= self._size
+
+    def close(self, stream: str) -> None:
+        """Put no more events into a stream's open batch, if it has one."""
+        if stream in self._open:
+            self.full.append(self._open.pop(stream))
+
+    def close_opened_before(self, moment: float) -> None:
+        """Put no more events into batches that were opened before, or at, a monotonic time."""
+        overdue = [name for name, one in self._open.items() if one.opened_at <= moment]
+        for stream in overdue:
+            self.close(stream)
+
+    def divide(self, claims: Iterable[tuple[Batch, Claim]]) -> None:
+        """Put the events of batches where they belong; all of them come before the same STATEs."""
+        claims = list(claims)
+        claimed = {batch.number for batch, _ in claims}
+        self.full = [one for one in self.full if one.number not in claimed]
+        self.waiting = [one for one in self.waiting if one.number not in claimed]
+        for batch, claim in claims:
+            rest = batch
+            if claim.mine:
+                if claim.waiting:
+                    number = self._gate.open_batch(beside=batch.number)
+                    rest = Batch(number, batch.stream, batch.opened_at, [])
+                batch.conversions = claim.mine
+                self.reserved.append(batch)
+            if claim.waiting:
+                rest.conversions = claim.waiting
+                self.waiting.append(rest)
+            elif not claim.mine:
+                self._gate.finish_batch(batch.number)

@@ -1,0 +1,53 @@
+"""How a command ends when it fails: one readable line, and the exit code."""
+
+from __future__ import annotations
+
+import contextlib
+import logging
+import sys
+import traceback
+from collections.abc import Iterator
+
+from singer_sdk.exceptions import (
+    InvalidJSONSchema,
+    MissingKeyPropertiesError,
+    RecordsWithoutSchemaException,
+)
+
+from target_liveintent.errors import ConfigurationError, RunError
+
+_EXPECTED_FAILURES = (
+    RunError,
+    MissingKeyPropertiesError,
+    RecordsWithoutSchemaException,
+    InvalidJSONSchema,
+)
+"""Exceptions whose text is all that the user needs."""
+
+
+@contextlib.contextmanager
+def readable_failures(logger: logging.Logger, ending: str = "") -> Iterator[None]:
+    """End the process on a failure: with exit code 2 if a setting is wrong, else with 1.
+
+    Args:
+        logger: Takes the line that describes the failure.
+        ending: What this line ends in.
+    """
+    try:
+        yield
+    except Exception as failure:  # noqa: BLE001 (its text could hold what is in a record)
+        if not isinstance(failure, _EXPECTED_FAILURES):
+            frames = "".join(traceback.format_tb(failure.__traceback__))
+            logger.error("this is a bug. Please report it with these lines:\n%s", frames)  # noqa: TRY400
+        text = failure_text(failure)
+        if "\n" in text:  # It ends in a block to paste.
+            ending = ending and f" #{ending}"
+        logger.error("%s%s", text, ending)  # noqa: TRY400
+        sys.exit(2 if isinstance(failure, ConfigurationError) else 1)
+
+
+def failure_text(failure: BaseException) -> str:
+    """Return the line that describes a failure. It holds nothing of a record."""
+    if isinstance(failure, _EXPECTED_FAILURES):
+        return str(failure)
+    return f"the run ended with an unexpected {type(failure).__name__}"

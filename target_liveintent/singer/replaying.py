@@ -1,0 +1,115 @@
+"""A replay: the dead letters of the store, or of a file, are the input of a run."""
+
+from __future__ import annotations
+
+from collections import Counter
+from collections.abc import Iterable, Iterator
+from typing import IO, Any, NamedTuple
+
+import msgspec
+
+from target_liveintent.conversions import DEAD_LETTERS, LetterKey, Rejection
+from target_liveintent.errors import AllRefusedError, InputError
+from target_liveintent.reasons import REASONS
+from target_liveintent.run import ReplayConverter, Run, RunCounts, counted
+from target_liveintent.singer.reader import decode_message, decode_object, lines
+from target_liveintent.store import ReplayChoice, addressee
+
+_MOST_REFUSED = 100
+"""Refused events at which a replay fails if the API has accepted none."""
+
+
+class ReplayRequest(NamedTuple):
+    """What the command `replay` asks for.
+
+    Attributes:
+        choice: Which dead letters are also sent.
+        source: The file to import dead letters from; None for those of the store.
+        dry_run: Whether nothing is sent or changed.
+    """
+
+    choice: ReplayChoice
+    source: IO[str] | None = None
+    dry_run: bool = False
+
+
+class Replay:
+    """Gives each dead letter its outcome.
+
+    Args:
+        run: The run.
+        converter: Converts dead letters.
+    """
+
+    def __init__(self, run: Run, converter: ReplayConverter) -> None:
+        self._run = run
+        self._converter = converter
+
+    def process(self, key: LetterKey, record: dict[str, Any]) -> None:
+        """Send a dead letter, drop it, or leave it in the store."""
+        counts = self._run.counts.of(DEAD_LETTERS)
+        counts.read += 1
+        result = self._converter.convert(record)
+        if result is None:
+            return
+        if isinstance(result, Rejection) and REASONS[result.reason].is_kept:
+            counts.not_replayed[result.reason] += 1
+            if result.reason == "other_account":
+                self._run.counts.other_accounts[addressee(record)] += 1
+            return
+        # If it is refused again, its dead letter names the stream that it came from.
+        stream = str(record.get("stream"))
+        result = msgspec.structs.replace(result, stream=stream, letter=key)
+        self._run.take(DEAD_LETTERS, result)
+
+    def check_refusals(self) -> None:
+        """Fail if the API has refused many events, and has accepted none."""
+        counts = self._run.counts
+        refused = counts.total.rejected["refused_by_api"]
+        if refused >= _MOST_REFUSED and not counts.has_taken:
+            msg = (
+                f"the API refused all {refused} events that the replay has sent, so the cause may"
+                " be in the settings: check pixel_id and customer_id, then start the replay again."
+                " The dead letters are in the store"
+            )
+            raise AllRefusedError(msg)
+
+
+def letters_of(source: IO[str]) -> Iterator[dict[str, Any]]:
+    """Yield the dead letters of a Singer stream.
+
+    Raises:
+        InputError: If a line is no dead letter.
+    """
+    for number, line in enumerate(lines(source, lambda: True), 1):
+        if not line.strip():
+            continue
+        try:
+            message = decode_message(line)
+            record = decode_object(message.record) if message.type == "RECORD" else None
+        except InputError as error:
+            msg = f"line {number} of the dead letters cannot be read: {error}"
+            raise InputError(msg) from None
+        if message.stream != DEAD_LETTERS or message.type not in {"SCHEMA", "RECORD"}:
+            msg = f"line {number} is no message of the stream {DEAD_LETTERS}"
+            raise InputError(msg)
+        if record is not None:
+            yield record
+
+
+def summary(counts: RunCounts) -> Iterable[str]:
+    """Return what became of the dead letters, in lines."""
+    total = counts.total
+    would = "would be " if counts.dry_run else ""
+    yield counted(total.read, "dead letter")
+    yield f"  {would}sent {total.delivered:,}"
+    for reason, count in total.dropped.most_common():
+        yield f"  {reason.replace('_', ' ')} {count:,}"
+    yield f"  {would}rejected again {_by_reason(total.rejected)}"
+    left = total.not_replayed + Counter({"not sent yet": max(0, total.unsettled)})
+    yield f"  {would}left as they were {_by_reason(left)}"
+
+
+def _by_reason(counter: Counter[str]) -> str:
+    reasons = ", ".join(f"{reason} {count:,}" for reason, count in counter.most_common())
+    return f"{counter.total():,} ({reasons})" if reasons else "0"

@@ -1,0 +1,58 @@
+"""The store: which events were delivered, the dead letters, and the history of runs."""
+
+from target_liveintent.store.database import Database, Waiting
+from target_liveintent.store.delivered import as_csv as delivered_as_csv
+from target_liveintent.store.delivered import as_messages as delivered_as_messages
+from target_liveintent.store.delivered import delivered_in
+from target_liveintent.store.dry import DryStore
+from target_liveintent.store.forgetting import forget_people
+from target_liveintent.store.history import StoredRun, runs_in
+from target_liveintent.store.ledger import Claim, LedgerAccount, account_of, event_key
+from target_liveintent.store.letters import (
+    PROPERTIES,
+    SCHEMA_MESSAGE,
+    ReplayChoice,
+    addressee,
+    delete_of_reason,
+    imported,
+    letter_of,
+    letters_in,
+    to_replay,
+    why_not_replayed,
+)
+from target_liveintent.store.letters import as_messages as letters_as_messages
+from target_liveintent.store.opening import open_for_reading, open_for_writing, open_store
+from target_liveintent.store.run_store import TASK, RunNames, RunStore
+
+__all__ = [
+    "PROPERTIES",
+    "SCHEMA_MESSAGE",
+    "TASK",
+    "Claim",
+    "Database",
+    "DryStore",
+    "LedgerAccount",
+    "ReplayChoice",
+    "RunNames",
+    "RunStore",
+    "StoredRun",
+    "Waiting",
+    "account_of",
+    "addressee",
+    "delete_of_reason",
+    "delivered_as_csv",
+    "delivered_as_messages",
+    "delivered_in",
+    "event_key",
+    "forget_people",
+    "imported",
+    "letter_of",
+    "letters_as_messages",
+    "letters_in",
+    "open_for_reading",
+    "open_for_writing",
+    "open_store",
+    "runs_in",
+    "to_replay",
+    "why_not_replayed",
+]

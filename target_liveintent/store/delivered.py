@@ -1,0 +1,176 @@
+"""Delivered events: a row for each, for spreadsheets, databases and the counts of LiveIntent."""
+
+from __future__ import annotations
+
+import csv
+import datetime as dt
+import io
+from collections.abc import Collection, Iterable, Iterator, Sequence
+from typing import Any
+
+import msgspec
+
+from target_liveintent.conversions import DELIVERED_EVENTS, SentEvent
+from target_liveintent.store.database import AnyStep, Database, ForEach, Row
+from target_liveintent.store.ledger import LedgerAccount
+from target_liveintent.store.letters import storable, stored_stream
+
+CSV_COLUMNS = {
+    "event_time": "When the conversion happened, in UTC: `2026-08-01T16:00:00Z`.",
+    "order_id": "Your order number.",
+    "source": "`web`, `app` or `offline`.",
+    "device_id": "The `idfa`, or the `aaid` if the event has no `idfa`.",
+    "email_hash": "The `md5`, or the `sha2` if the event has no `md5`.",
+    "value": "The amount, with the digits that were sent.",
+    "currency": "The three-letter currency code, such as `USD`.",
+}
+"""The headings, each with a sentence for the documentation."""
+_EPOCH = dt.datetime(1970, 1, 1)  # noqa: DTZ001 (the rows say that it is UTC)
+_FORMULA = ("=", "+", "-", "@", "\t", "\r", "'")
+"""The characters that start a formula in a spreadsheet, and the apostrophe that prevents one."""
+
+_KEY = {"type": "string"}
+_TEXT = {"type": ["string", "null"]}
+_TIME = {"type": "string", "format": "date-time"}
+SINGER_COLUMNS: dict[str, tuple[dict[str, Any], str]] = {
+    "event_id": (
+        _KEY,
+        "The event's ID. Together with `stream` and `pixel_id`, it identifies the event.",
+    ),
+    "stream": (_KEY, "The tap's stream from which the event comes."),
+    "pixel_id": ({"type": "integer"}, "The pixel to which the event belongs."),
+    "event_time": (_TIME, "When the conversion happened (UTC timestamp)."),
+    "sent_at": (_TIME, "When the request that delivered the event was sent (UTC timestamp)."),
+    "outcome": (_KEY, "Always `delivered`."),
+    "run_id": (_KEY, "The ID of the run that sent the event."),
+    "source": (_KEY, "`web`, `app` or `offline`."),
+    "order_id": (_TEXT, "Your order number."),
+    "value": ({"type": ["number", "null"]}, "The amount, with the digits that were sent."),
+    "currency": (_TEXT, "The three-letter currency code, such as `USD`."),
+    "md5": (_TEXT, "The MD5 of the e-mail address, as it was sent."),
+    "sha2": (_TEXT, "The SHA-256 of the e-mail address, as it was sent."),
+    "decision_id": (_TEXT, "LiveIntent's decision ID."),
+    "idfa": (_TEXT, "The device ID of an Apple device."),
+    "aaid": (_TEXT, "The device ID of an Android device."),
+}
+"""The columns of the Singer stream, each with its JSON schema and a sentence for the pages."""
+_SCHEMA_MESSAGE = {
+    "type": "SCHEMA",
+    "stream": DELIVERED_EVENTS,
+    # With them, a database has one row for each event, however often the stream is loaded.
+    "key_properties": ["event_id", "stream", "pixel_id"],
+    "schema": {
+        "type": "object",
+        "properties": {name: schema for name, (schema, _) in SINGER_COLUMNS.items()},
+    },
+}
+_PAGE = 5_000
+"""Rows that are read at once."""
+_COLUMNS = (
+    *("sent_at", "stream", "event_id", "pixel_id", "event_time", "run_id", "source", "order_id"),
+    *("value", "currency", "md5", "sha2", "decision_id", "idfa", "aaid"),
+)
+_SELECTED = {"pixel_id": "delivered.pixel_id", "run_id": "run.id", "value": "CAST(value AS TEXT)"}
+_READ = (
+    f"SELECT {', '.join(_SELECTED.get(name, name) for name in _COLUMNS)}"  # noqa: S608
+    " FROM delivered LEFT JOIN run ON run.number = delivered.run"
+    " WHERE delivered.customer_id = ? AND delivered.api_host = ?"
+    " AND (sent_at, stream, event_id, delivered.pixel_id) > (?, ?, ?, ?)"
+    " ORDER BY sent_at, stream, event_id, delivered.pixel_id LIMIT ?"
+)
+_KEY_TYPES = ("text", "text", "text", "text", "bigint")
+_TYPES = (
+    *(*_KEY_TYPES, "bigint", "double precision", "bigint", "text", "text", "numeric"),
+    *("text", "text", "text", "text", "text", "text"),
+)
+_encode = msgspec.json.Encoder().encode
+
+
+def add_delivered(rows: Collection[Row]) -> list[AnyStep]:
+    """Return the steps that write rows of `delivered_row`, each in the place of an older one."""
+    keys = (row[: len(_KEY_TYPES)] for row in rows)
+    delete = "DELETE FROM delivered WHERE (customer_id, api_host, stream, event_id, pixel_id)"
+    return [
+        ForEach(f"{delete} IN ({{given}})", _KEY_TYPES, keys, table="delivered"),
+        ForEach("INSERT INTO delivered {values}", _TYPES, rows),
+    ]
+
+
+def delivered_row(
+    event: SentEvent, stream: str, sent_at: float, account: LedgerAccount, run: int
+) -> Row:
+    """Return the row of an event that LiveIntent has accepted.
+
+    Args:
+        event: The event, read back from what was sent.
+        stream: The tap's name of the stream that it came from.
+        sent_at: Unix time, in seconds, of the request.
+        account: Whose event it is.
+        run: The number of the run.
+    """
+    user, purchase = event.user_data, event.purchase_data
+    texts = (purchase.currency, user.md5, user.sha2, event.decision_id, user.idfa, user.aaid)
+    return (
+        *account,
+        stored_stream(stream),
+        storable(event.event_id),
+        event.pixel_id,
+        run,
+        sent_at,
+        event.event_time,
+        event.source,
+        purchase.order_id and storable(purchase.order_id),
+        None if purchase.value is None else str(purchase.value),
+        *texts,
+    )
+
+
+def delivered_in(database: Database, account: LedgerAccount, since: float) -> Iterator[Row]:
+    """Yield the delivered events of an account that were sent since a Unix time, the oldest first.
+
+    Yields:
+        Rows with the columns of `_COLUMNS`.
+    """
+    last: Sequence[Any] = (since, "", "", -1)
+    while page := list(database.read(_READ, [*account, *last, _PAGE])):
+        yield from page
+        last = page[-1][:4]  # By these columns, the rows are in order.
+
+
+def as_csv(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the lines of a CSV with the columns that LiveIntent compares."""
+    yield ",".join(CSV_COLUMNS)
+    for row in rows:
+        event = dict(zip(_COLUMNS, row, strict=True))
+        order_id = event["order_id"] or ""
+        line = (
+            _utc(event["event_time"]),
+            # A spreadsheet must not take an order number for a formula.
+            f"'{order_id}" if order_id.startswith(_FORMULA) else order_id,
+            event["source"],
+            event["idfa"] or event["aaid"],
+            event["md5"] or event["sha2"],
+            event["value"],
+            event["currency"],
+        )
+        text = io.StringIO()
+        csv.writer(text, lineterminator="").writerow(line)
+        yield text.getvalue()
+
+
+def as_messages(rows: Iterable[Row]) -> Iterator[str]:
+    """Yield the lines of a Singer stream, which any target for a database loads."""
+    yield _encode(_SCHEMA_MESSAGE).decode()
+    for row in rows:
+        event = dict(zip(_COLUMNS, row, strict=True))
+        event["event_time"] = _utc(event["event_time"])
+        event["sent_at"] = _utc(event["sent_at"], "milliseconds")
+        event["outcome"] = "delivered"
+        if event["value"] is not None:
+            event["value"] = msgspec.Raw(event["value"].encode())
+        record = {name: event[name] for name in SINGER_COLUMNS if event[name] is not None}
+        yield _encode({"type": "RECORD", "stream": DELIVERED_EVENTS, "record": record}).decode()
+
+
+def _utc(unix_time: float, precision: str = "seconds") -> str:
+    return f"{(_EPOCH + dt.timedelta(seconds=unix_time)).isoformat(timespec=precision)}Z"

@@ -1,0 +1,341 @@
+"""Dead letters: the records that could not be sent, for a person to look at and for a replay.
+
+A dead letter keeps the event ID, so that a replay sends the same event. It holds no address, and
+its columns hold nothing that came from the settings, so that a corrected setting takes effect. It
+names the account and the pixel that it was written for, so that no replay delivers it to another.
+"""
+
+from __future__ import annotations
+
+import datetime as dt
+import functools
+from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+from typing import Any, NamedTuple
+
+import msgspec
+
+from target_liveintent.conversions import (
+    DEAD_LETTERS,
+    FIELDS,
+    UNUSABLE,
+    Conversion,
+    LetterKey,
+    Rejection,
+    positive_integer,
+    window_end,
+)
+from target_liveintent.privacy import redact_columns, scrub
+from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
+from target_liveintent.settings import Settings
+from target_liveintent.store.database import AnyStep, Database, ForEach, Row, Step
+from target_liveintent.store.ledger import LedgerAccount
+
+_TEXT = {"type": ["string", "null"]}
+PROPERTIES: dict[str, Any] = {
+    **{field.name: {} for field in FIELDS if field.name != "email"},
+    **dict.fromkeys(
+        ("event_id", "reason", "field", "detail", "stream", "time", "window_end", "run_id"), _TEXT
+    ),
+    "written_for": {"type": ["object", "null"]},
+    "keys": {"type": ["object", "null"]},
+    "scrubbed": {"type": ["array", "null"]},
+}
+"""The columns of the stream of dead letters. "keys" has the tap's key properties where nothing else
+identifies the row; "scrubbed" names the columns in which a hash replaces an address; "written_for"
+has `customer_id` and `api_host`, and `pixel_id` where the setting gave it."""
+SCHEMA_MESSAGE = {
+    "type": "SCHEMA",
+    "stream": DEAD_LETTERS,
+    "key_properties": ["event_id", "stream", "time"],  # For databases, not for replays.
+    "schema": {"type": "object", "properties": PROPERTIES},
+}
+_JUDGED_AGAIN = "event_too_old"
+"""The reason of events that are sent if the window is open with the settings of the replay."""
+_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_LONGEST_NAME = 120
+"""Characters of an account that a log line shows: a user may have edited the dead letter."""
+_PAGE = 1_000
+"""Dead letters that are read at once."""
+_encode = msgspec.json.Encoder(decimal_format="number").encode
+
+
+class DeadLetter(NamedTuple):
+    """A dead letter as the store keeps it.
+
+    Attributes:
+        record: The columns of the stream of dead letters.
+    """
+
+    key: LetterKey
+    record: Mapping[str, Any]
+
+    def row(self, run: int, now: float = 0.0) -> Row:
+        """Return the row of the table, written by a run.
+
+        Args:
+            run: The number of the run.
+            now: Unix time, which takes the place of a time that is missing, or that somebody has
+                made unreadable.
+        """
+        record, key = self.record, self.key
+        texts = (_text_or_none(record.get(name)) for name in ("field", "detail"))
+        return (
+            *key,
+            storable(str(record.get("reason"))),
+            *texts,
+            _unix_time(record.get("time")) or int(now),
+            _unix_time(record.get("window_end")),
+            run,
+            _encode(record).decode(),
+        )
+
+
+def letter_of(rejection: Rejection, settings: Settings, run_id: str, now: float) -> DeadLetter:
+    """Return the dead letter of a rejection, without addresses.
+
+    Args:
+        rejection: The rejection.
+        settings: Those with which the event would have been sent.
+        run_id: The ID of the run.
+        now: Unix time, in seconds.
+    """
+    moment = _EPOCH + dt.timedelta(seconds=int(now))
+    record: dict[str, Any] = {"event_id": rejection.event_id, **redact_columns(rejection.columns)}
+    record |= {
+        "reason": rejection.reason,
+        "field": rejection.field and scrub(rejection.field),
+        "stream": scrub(rejection.stream),
+        "time": moment.isoformat(timespec="seconds"),
+        "run_id": run_id,
+    }
+    detail = rejection.detail
+    if (closes := _window_end(rejection.columns, settings)) is not None:
+        record["window_end"] = closes.isoformat(timespec="seconds")
+        if detail is None and closes <= moment:
+            detail = "its window has closed"
+    if detail is not None:
+        record["detail"] = scrub(detail)
+    own = positive_integer(rejection.columns.get("pixel_id"))
+    if own is None and settings.pixel_id is not None:
+        record["written_for"] = {**_account(settings), "pixel_id": settings.pixel_id}
+    elif own is not None and own is not UNUSABLE:
+        record["written_for"] = _account(settings)
+    if rejection.keys is not None:
+        record["keys"] = rejection.keys
+    return DeadLetter(_key_of(record, settings), record)
+
+
+def imported(record: Mapping[str, Any], settings: Settings) -> DeadLetter:
+    """Return a dead letter that was exported, and perhaps edited. Addresses are removed again.
+
+    One that names no account belongs to that of the settings.
+    """
+    known = {name: value for name, value in record.items() if name in PROPERTIES}
+    for name, kind in (("scrubbed", list), ("written_for", dict)):
+        if name in known and not isinstance(known[name], kind):
+            del known[name]
+    known |= redact_columns(known)
+    return DeadLetter(_key_of(known, settings), known)
+
+
+def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
+    """Return the key of a dead letter, from its columns."""
+    named = record.get("written_for", {})
+    own = positive_integer(record.get("pixel_id"))
+    pixel_id = positive_integer(named.get("pixel_id")) if own is None else own
+    # Where no map was applied, it might have given another pixel.
+    is_mapped = record.get("keys") is None
+    return LetterKey(
+        storable(str(named.get("customer_id", settings.customer_id))),
+        storable(str(named.get("api_host", settings.api_host))),
+        storable(str(record.get("stream"))),
+        storable(str(record.get("event_id"))),
+        pixel_id if is_mapped and isinstance(pixel_id, int) else 0,
+    )
+
+
+def keys_of(conversion: Conversion, account: LedgerAccount) -> tuple[LetterKey, ...]:
+    """Return the keys of the dead letters that an event may have, from this run or an earlier one.
+
+    It may have become a dead letter while it had no usable pixel. A replay knows the letter of
+    which it made the event; the key may be that of another account.
+    """
+    stream, event_id = stored_stream(conversion.stream), storable(conversion.event_id)
+    pixels = (conversion.pixel_id, 0)
+    own = tuple(LetterKey(*account, stream, event_id, pixel) for pixel in pixels)
+    return own if conversion.letter is None else (*own, conversion.letter)
+
+
+@functools.lru_cache
+def stored_stream(name: str) -> str:
+    """Return the name of a stream as the store has it: without addresses."""
+    return storable(scrub(name))
+
+
+def storable(text: str) -> str:
+    """Return a text that any database takes."""
+    if text.isascii() and "\0" not in text:
+        return text
+    return text.encode(errors="replace").decode().replace("\0", "�")
+
+
+def _text_or_none(value: Any) -> str | None:
+    return None if value is None else storable(str(value))
+
+
+def _unix_time(value: Any) -> int | None:
+    try:
+        return int(msgspec.convert(value, dt.datetime).timestamp())
+    except (msgspec.ValidationError, OverflowError):
+        return None
+
+
+def _window_end(columns: Mapping[str, Any], settings: Settings) -> dt.datetime | None:
+    end = window_end(columns, settings.events)
+    try:
+        return None if end is None else _EPOCH + dt.timedelta(seconds=end)
+    except OverflowError:  # After the year 9999.
+        return None
+
+
+def _account(settings: Settings) -> dict[str, Any]:
+    return {"customer_id": settings.customer_id, "api_host": settings.api_host}
+
+
+# What a replay does with them
+
+
+def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record that a replay sends for a dead letter.
+
+    It lacks the columns in which a hash replaced an address: such a hash is not an order ID.
+    """
+    scrubbed = record.get("scrubbed")
+    left_out = scrubbed if isinstance(scrubbed, list) else []
+    return {name: value for name, value in record.items() if name not in left_out}
+
+
+class ReplayChoice(NamedTuple):
+    """Which dead letters a replay also sends.
+
+    Attributes:
+        unconfirmed: Those that LiveIntent may have counted.
+        other_accounts: Those that were written for another account or pixel.
+    """
+
+    unconfirmed: bool = False
+    other_accounts: bool = False
+
+
+def why_not_replayed(
+    record: Mapping[str, Any], settings: Settings, choice: ReplayChoice, now: float
+) -> str | None:
+    """Return the reason for which a replay does not send a dead letter; None if it sends it.
+
+    Args:
+        record: The dead letter.
+        settings: The settings of the replay.
+        choice: Its options.
+        now: Unix time.
+    """
+    if not choice.other_accounts and _is_for_another(record, settings):
+        return "other_account"
+    end = window_end(to_replay(record), settings.events)
+    if end is not None and now >= end:
+        return "expired"
+    code = str(record.get("reason"))
+    reason = REASONS.get(code)
+    if reason is None or reason.replayed or code == _JUDGED_AGAIN:
+        return None
+    return None if choice.unconfirmed and code in MAY_HAVE_COUNTED else code
+
+
+def _is_for_another(record: Mapping[str, Any], settings: Settings) -> bool:
+    """Return whether a dead letter names another account, or its event goes to another pixel."""
+    named = record.get("written_for")
+    if not isinstance(named, dict):
+        return False
+    ours = _account(settings)
+    if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
+        ours["pixel_id"] = settings.pixel_id
+    return any(named.get(name) not in (None, value) for name, value in ours.items())
+
+
+def addressee(record: Mapping[str, Any]) -> str:
+    """Return in words the account and the pixel that a dead letter names."""
+    named = record["written_for"]
+    words = f"{named.get('customer_id')} at {named.get('api_host')}"
+    if named.get("pixel_id") is not None:
+        words += f", pixel {named['pixel_id']}"
+    shown = scrub(words)[:_LONGEST_NAME]
+    return shown if shown.isprintable() else ascii(shown)
+
+
+# In the database
+
+_KEY = ", ".join(LetterKey._fields)
+_DELETE = f"DELETE FROM dead_letter WHERE ({_KEY}) IN ({{given}})"  # noqa: S608
+_OF_REASON = "dead_letter WHERE customer_id = ? AND api_host = ? AND reason = ?"
+_READ = (
+    f"SELECT {_KEY}, CAST(record AS TEXT) FROM dead_letter"  # noqa: S608
+    f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) {{condition}}"
+    f" ORDER BY {_KEY} LIMIT ?"
+)
+_KEY_TYPES = ("text", "text", "text", "text", "bigint")
+_TYPES = (*_KEY_TYPES, "text", "text", "text", "bigint", "bigint", "bigint", "json")
+
+
+def replace_letters(letters: Collection[DeadLetter], run: int, now: float) -> list[AnyStep]:
+    """Return the steps that write dead letters, each in the place of the one with the same key."""
+    rows = [one.row(run, now) for one in letters]
+    insert = ForEach("INSERT INTO dead_letter {values}", _TYPES, rows)
+    return [delete_letters(one.key for one in letters), insert]
+
+
+def delete_letters(keys: Iterable[LetterKey]) -> ForEach:
+    """Return the step that deletes dead letters."""
+    return ForEach(_DELETE, _KEY_TYPES, keys, table="dead_letter")
+
+
+def delete_of_reason(account: LedgerAccount, pixel_id: int | None, reason: str) -> list[AnyStep]:
+    """Return the steps that count and delete the dead letters of an account.
+
+    Args:
+        account: The account.
+        pixel_id: Only those of this pixel, or without one; None for all.
+        reason: The reason that they have.
+    """
+    condition = _OF_REASON
+    values: list[Any] = [*account, reason]
+    if pixel_id is not None:
+        condition, values = f"{_OF_REASON} AND pixel_id IN (?, 0)", [*values, pixel_id]
+    return [
+        Step(f"SELECT count(*) FROM {condition}", values),  # noqa: S608
+        Step(f"DELETE FROM {condition}", values),  # noqa: S608
+    ]
+
+
+def letters_in(database: Database, *, of_run: int | None = None) -> Iterator[tuple[LetterKey, str]]:
+    """Yield all dead letters in the order of their keys, each once, also while a run writes.
+
+    Args:
+        database: The store.
+        of_run: Only those that this run has written.
+
+    Yields:
+        The key, and the JSON of the columns.
+    """
+    condition, more = ("", []) if of_run is None else ("AND run = ?", [of_run])
+    last: Sequence[Any] = ("", "", "", "", -1)
+    query = _READ.replace("{condition}", condition)
+    while page := list(database.read(query, [*last, *more, _PAGE])):
+        for *key, record in page:
+            yield LetterKey(*key), record
+        last = page[-1][:-1]
+
+
+def as_messages(records: Iterable[str]) -> Iterator[str]:
+    """Yield the lines of the Singer stream of dead letters."""
+    yield _encode(SCHEMA_MESSAGE).decode()
+    for record in records:
+        yield f'{{"type":"RECORD","stream":"{DEAD_LETTERS}","record":{record}}}'

@@ -1,0 +1,73 @@
+"""From the setting `store` to what it names: a file of SQLite's, or a PostgreSQL database."""
+
+from __future__ import annotations
+
+from pathlib import Path
+
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.settings import Settings
+from target_liveintent.store.database import Database, Waiting
+from target_liveintent.store.postgres import PostgresStore
+from target_liveintent.store.run_store import RunNames, RunStore
+from target_liveintent.store.sqlite import SqliteStore
+
+
+def open_store(
+    settings: Settings,
+    names: RunNames,
+    clock: Clock = SYSTEM_CLOCK,
+    *,
+    waiting: Waiting | None = None,
+    send_again: bool = False,
+) -> RunStore:
+    """Open the store for a run that sends events; create it if there is none.
+
+    Args:
+        settings: The settings.
+        names: The run.
+        clock: Tells the time.
+        waiting: How it waits; by default, silently.
+        send_again: Whether events that other runs delivered are sent once more.
+
+    Raises:
+        ConfigurationError: If the setting names something that is no store.
+        StorageError: If a database cannot be reached.
+    """
+    database = open_for_writing(settings, clock, waiting)
+    try:
+        return RunStore(database, settings, names, clock, send_again=send_again)
+    except BaseException:
+        database.close()
+        raise
+
+
+def open_for_writing(
+    settings: Settings, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None
+) -> Database:
+    """Open the database of the store; create it if there is none. Raises as `open_store`."""
+    waiting = waiting or Waiting(clock)
+    if settings.has_database_server:
+        return PostgresStore(settings.store, settings.max_retry_seconds, waiting)
+    return SqliteStore(settings.store, clock, waiting)
+
+
+def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database | None:
+    """Open the store to read it, without a change; None if no run has used it yet.
+
+    Raises:
+        ConfigurationError: If the setting names something that is no store.
+        StorageError: If a database cannot be reached.
+    """
+    waiting = Waiting(clock)
+    database: Database
+    if settings.has_database_server:
+        seconds = settings.max_retry_seconds
+        database = PostgresStore(settings.store, seconds, waiting, reads_only=True)
+    elif not Path(settings.store).exists():
+        return None
+    else:
+        database = SqliteStore(settings.store, clock, waiting, reads_only=True)
+    if database.is_new:
+        database.close()
+        return None
+    return database

@@ -1,0 +1,161 @@
+"""What becomes of each dead letter that a replay reads."""
+
+from __future__ import annotations
+
+from typing import Any, NamedTuple
+
+import msgspec
+import pytest
+from fakes import FakeRun, refuse
+from unit_support import DAY, NOW, SETTINGS
+
+from target_liveintent.conversions import DEAD_LETTERS, LetterKey
+from target_liveintent.errors import AllRefusedError
+from target_liveintent.privacy import Suppressions
+from target_liveintent.run.replay import ReplayConverter
+from target_liveintent.singer import Replay
+from target_liveintent.store import ReplayChoice
+
+GOOD = {
+    "stream": "orders",
+    "event_id": "1",
+    "reason": "refused_by_api",
+    "event_time": int(NOW) - 60,
+    "md5": "29a1df4646cb3417c19994a59a3e022a",
+}
+UNCONFIRMED = {**GOOD, "reason": "unconfirmed"}
+TOO_OLD = {**GOOD, "event_time": int(NOW) - 31 * DAY}
+OTHER = {"customer_id": "b-9z9z", "api_host": "api.example.com", "pixel_id": 7}
+OF_OTHERS = {**GOOD, "written_for": OTHER}
+KEY = LetterKey("a-1b2c", "conversions.liveintent.com", "orders", "1", 4711)
+
+
+def converter(**choice: bool) -> ReplayConverter:
+    """Return what converts the dead letters of a replay with these options."""
+    return ReplayConverter(SETTINGS, Suppressions(None), ReplayChoice(**choice), {}, lambda: NOW)
+
+
+class Replayed(NamedTuple):
+    """What a replay does with a dead letter.
+
+    Attributes:
+        fake: The run, at its end.
+        outcome: `sent`, or the reason for which it was not, with what becomes of the letter.
+    """
+
+    fake: FakeRun
+    outcome: str
+
+
+def replayed(letter: dict[str, Any], **choice: bool) -> Replayed:
+    """Replay a dead letter."""
+    fake = FakeRun()
+    Replay(fake.run, converter(**choice)).process(KEY, letter)
+    fake.run.finish()
+    counts = fake.run.counts.of(DEAD_LETTERS)
+    assert (counts.read, counts.unsettled, [*fake.run.counts.streams]) == (1, 0, [DEAD_LETTERS])
+    if counts.delivered:
+        ((sent,),) = [batch.conversions for batch in fake.delivery.submitted]
+        assert (sent.stream, sent.letter) == ("orders", KEY)
+        return Replayed(fake, "sent")
+    assert fake.submitted == []
+    for kind in ("not_replayed", "dropped", "rejected"):
+        for reason in getattr(counts, kind):
+            return Replayed(fake, f"{kind}: {reason}")
+    pytest.fail("the dead letter has no outcome")
+
+
+@pytest.mark.parametrize(
+    ("letter", "outcome"),
+    [
+        (GOOD, "sent"),
+        (
+            {**GOOD, "reason": "invalid_event_time", "event_time": "?"},
+            "rejected: invalid_event_time",
+        ),
+        (UNCONFIRMED, "not_replayed: unconfirmed"),
+        ({**GOOD, "reason": "api_error"}, "not_replayed: api_error"),
+        ({**GOOD, "reason": "mapping_failed"}, "not_replayed: mapping_failed"),
+        (OF_OTHERS, "not_replayed: other_account"),
+        # Consent is obeyed before a dead letter is kept.
+        ({**UNCONFIRMED, "consent": False}, "dropped: no_consent"),
+        ({**OF_OTHERS, "consent": "no"}, "dropped: no_consent"),
+        # One whose window has closed is dropped, whatever its reason is.
+        *(
+            ({**TOO_OLD, "reason": reason}, "dropped: expired")
+            for reason in ("event_too_old", "api_error", "refused_by_api", "unconfirmed")
+        ),
+        ({**TOO_OLD, "reason": "invalid_source", "source": "till"}, "dropped: expired"),
+        # One that was too old is sent if its window is open with the settings of the replay.
+        ({**GOOD, "reason": "event_too_old"}, "sent"),
+        # A reason that this version does not know keeps nothing from being sent.
+        ({**GOOD, "reason": "of_the_future"}, "sent"),
+    ],
+)
+def test_what_becomes_of_a_dead_letter(letter: dict[str, Any], outcome: str) -> None:
+    """It is sent, stays as it is, goes, or is rejected again for the stream that it came from."""
+    fake, found = replayed(letter)
+    assert found == outcome
+    kind, _, reason = outcome.partition(": ")
+    happened = {
+        "sent": ["claim", "deliver", "confirm", "release"],
+        "not_replayed": ["release"],  # The store is told of nothing.
+        "dropped": [f"drop as {reason}", "release"],
+        "rejected": ["reject", "release"],
+    }
+    assert fake.happened == happened[kind]
+    for rejection in fake.outcomes.rejections:
+        assert (rejection.stream, rejection.letter) == ("orders", KEY)
+
+
+@pytest.mark.parametrize(
+    ("letter", "choice", "outcome"),
+    [
+        (UNCONFIRMED, "unconfirmed", "sent"),
+        ({**GOOD, "reason": "api_error"}, "unconfirmed", "sent"),
+        ({**GOOD, "reason": "mapping_failed"}, "unconfirmed", "not_replayed: mapping_failed"),
+        (UNCONFIRMED, "other_accounts", "not_replayed: unconfirmed"),
+        (OF_OTHERS, "other_accounts", "sent"),
+        (OF_OTHERS, "unconfirmed", "not_replayed: other_account"),
+    ],
+)
+def test_the_options(letter: dict[str, Any], choice: str, outcome: str) -> None:
+    """Each option sends what it names, and nothing else."""
+    assert replayed(letter, **{choice: True}).outcome == outcome
+
+
+def test_other_accounts_are_named() -> None:
+    """A dead letter of another account counts by the account's name as well."""
+    counts = replayed(OF_OTHERS).fake.run.counts
+    assert counts.other_accounts == {"b-9z9z at api.example.com, pixel 7": 1}
+
+
+def test_no_column_that_holds_a_hash_of_an_address_is_sent() -> None:
+    """Such a hash is no order ID; nor does any stream map change a dead letter."""
+    letter = {**GOOD, "order_id": "0" * 64, "currency": "EUR", "scrubbed": ["order_id"]}
+    (batch,) = replayed(letter).fake.delivery.submitted
+    body = msgspec.json.decode(batch.conversions[0].body)
+    assert body["purchaseData"] == {"currency": "EUR"}
+
+
+def test_too_many_refusals_end_a_replay() -> None:
+    """From a hundred on, the settings are probably wrong, unless something was accepted."""
+
+    def refuse_all(given: Any) -> Any:
+        return refuse(given, *(one.event_id for one in given.conversions if one.event_id != "ok"))
+
+    fake = FakeRun(deliver=refuse_all, batch_size_rows=1)
+    replay = Replay(fake.run, converter())
+
+    def process(*names: str) -> None:
+        for name in names:
+            replay.process(KEY._replace(event_id=name), {**GOOD, "event_id": name})
+            fake.run.tick()
+            replay.check_refusals()
+
+    process(*map(str, range(99)))
+    with pytest.raises(AllRefusedError, match="refused all 100 events"):
+        process("99")
+    process("ok")
+    replay.check_refusals()
+    assert fake.run.counts.of(DEAD_LETTERS).rejected == {"refused_by_api": 100}

@@ -1,0 +1,263 @@
+"""What a run asks the store before it sends events, and in which order batches are sent."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import FakeRun, deliver_all, event, read, send
+
+from target_liveintent.errors import DeliveryError, StorageError
+from target_liveintent.run.counts import ReservedByOther
+
+if TYPE_CHECKING:
+    from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
+    from target_liveintent.run.counts import RunCounts
+
+
+def test_a_full_batch_is_handed_over() -> None:
+    """A batch goes as soon as it has `batch_size_rows` events, or when its stream is asked for."""
+    fake = FakeRun(batch_size_rows=2)
+    for stream, name in (("a", "1"), ("b", "2"), ("a", "3"), ("a", "4"), ("c", "5")):
+        fake.run.take(stream, event(name))
+    assert fake.submitted == [["1", "3"]]
+    assert [(batch.stream, batch.number) for batch in fake.delivery.submitted] == [("a", 0)]
+    fake.run.submit("b")
+    fake.run.submit("d")
+    assert fake.submitted == [["1", "3"], ["2"]]
+    fake.run.finish()
+    assert fake.submitted == [["1", "3"], ["2"], ["4"], ["5"]]
+
+
+SEVENTEEN = "abcdefghijklmnopq"
+
+
+def test_a_full_delivery_is_waited_for() -> None:
+    """While as many batches are in flight as may be, the run waits, and does what is due."""
+    shown: list[int] = []
+
+    def show(counts: RunCounts, status: DeliveryStatus) -> None:
+        shown.append(status.batches)
+        if len(shown) == 3:
+            fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
+            fake.delivery.deliver = deliver_all
+
+    fake = FakeRun(deliver=None, size=1, batch_size_rows=1, parts={"on_progress": show})
+    start = fake.clock.now
+    read(fake, *SEVENTEEN)  # So many batches are reserved although nothing has come back.
+    assert fake.submitted == [[name] for name in SEVENTEEN]
+    assert shown[:4] == [1, 1, 1, 0]
+    assert fake.clock.now == start + 3
+
+
+@pytest.mark.parametrize(
+    ("known", "names", "sent", "already_sent"),
+    [
+        ("2", "123", ["13"], "2"),
+        # A batch of which nothing is left to send is finished.
+        ("12", "12", [], "12"),
+        # The second of two equal events waits until the first is delivered, and is not sent then.
+        ("", "1121", ["12"], "11"),
+    ],
+)
+def test_what_was_delivered_before_is_not_sent(
+    known: str, names: str, sent: list[str], already_sent: str
+) -> None:
+    """Such events are dropped, the others are sent, and STATE goes out.
+
+    The store is told of them, as it may have a dead letter of such an event.
+    """
+    fake = FakeRun(*known)
+    read(fake, *names)
+    fake.run.gate.hold("1")
+    fake.run.finish()
+    assert fake.submitted == [[*batch] for batch in sent]
+    assert fake.run.counts.of("orders").dropped == {"already_sent": len(already_sent)}
+    kept = fake.outcomes.kept
+    assert (kept["confirm"], kept["settle"]) == ([*"".join(sent)], [*already_sent])
+    assert fake.states == ["1"]
+
+
+def test_the_first_of_equal_events_goes_first() -> None:
+    """Equal events that fill a batch wait until the batch with the first of them was sent."""
+    fake = FakeRun(batch_size_rows=3)
+    read(fake, *"12111")
+    assert fake.submitted == [["1", "2"]]
+    fake.run.finish()
+    assert fake.run.counts.of("orders").dropped == {"already_sent": 3}
+
+
+def test_an_event_whose_first_was_not_delivered() -> None:
+    """Equal events are sent one after the other until one of them is delivered."""
+    tries: list[str] = []
+
+    def deliver(given: Batch) -> BatchResult:
+        result = deliver_all(given)
+        tries.append("1")
+        if len(tries) < 3:
+            result.delivered, result.confirmed, result.sent_at = [], [], []
+        return result
+
+    fake = FakeRun(deliver=deliver)
+    read(fake, *"1111")
+    fake.run.finish()
+    assert fake.submitted == [["1"], ["1"], ["1"]]
+    counts = fake.run.counts.of("orders")
+    assert (counts.delivered, counts.dropped) == (1, {"already_sent": 1})
+
+
+@pytest.mark.parametrize("size", [1, 2, 3, 100])
+def test_two_maps_that_make_the_same_event(size: int) -> None:
+    """One of them is sent, and the others count as sent already."""
+    fake = FakeRun(batch_size_rows=size)
+    for name in "1234":
+        for stream in ("orders", "leads", "clicks"):
+            fake.run.take(stream, event(name))
+        fake.run.take("people", event(f"person {name}"))
+    fake.run.finish()
+    assert fake.run.counts.total.dropped == {"already_sent": 8}
+
+
+@pytest.mark.parametrize("size", [1, 2, 100])
+def test_the_limit_counts_what_is_sent(size: int) -> None:
+    """What was delivered before makes room for others below the limit."""
+    fake = FakeRun("1", "2", limit=2, batch_size_rows=size)
+    read(fake, *"12345")
+    fake.run.finish()
+    assert [name for names in fake.submitted for name in names] == ["3", "4"]
+    assert fake.run.limit_reached
+    assert fake.run.counts.of("orders").dropped == {"already_sent": 2, "over_limit": 1}
+
+
+def full_batches(fake: FakeRun, count: int, *, first: int = 0) -> None:
+    """Read the events of so many batches of two."""
+    read(fake, *(str(n) for n in range(first * 2, (first + count) * 2)))
+
+
+def test_full_batches_are_reserved_together() -> None:
+    """One is, when nothing is in flight; then 16 at once, or those that there are at a tick."""
+    fake = FakeRun(deliver=None, batch_size_rows=2, size=99)
+    claimed = fake.outcomes.claimed
+    full_batches(fake, 16)
+    assert claimed == [[["0", "1"]]]
+    assert fake.submitted == [["0", "1"]]
+    full_batches(fake, 1, first=16)
+    assert [len(batches) for batches in claimed] == [1, 16]
+    full_batches(fake, 2, first=17)
+    assert len(claimed) == 2
+    fake.delivery.deliver = deliver_all
+    fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
+    fake.tick()
+    assert [len(batches) for batches in claimed] == [1, 16, 2]
+
+
+def test_a_slow_store_is_not_asked_all_the_time() -> None:
+    """After an answer that took a while, as much time passes before single batches are reserved."""
+    fake = FakeRun(batch_size_rows=2)
+    outcomes = fake.outcomes
+
+    def answer_slowly() -> None:
+        fake.clock.now += 0.05
+
+    outcomes.on_claim = answer_slowly
+    full_batches(fake, 2)
+    assert (len(outcomes.claimed), outcomes.kept["confirm"]) == (1, [])
+    fake.clock.now += 0.04
+    full_batches(fake, 1, first=2)
+    assert (len(outcomes.claimed), outcomes.kept["confirm"]) == (1, [])
+    fake.clock.now += 0.011
+    full_batches(fake, 1, first=3)
+    assert [len(batches) for batches in outcomes.claimed] == [1, 3]
+    assert outcomes.kept["confirm"] == ["0", "1"]
+
+
+def test_what_another_run_has_reserved_is_waited_for() -> None:
+    """It is asked about once a second, and no STATE passes it; then it is sent, if it must be."""
+    fake = FakeRun(batch_size_rows=2)
+    fake.outcomes.others = {"1": "run-2", "2": "run-2"}
+    read(fake, *"12")
+    fake.run.gate.hold("1")
+    read(fake, *"34")
+    fake.run.gate.hold("2")
+    start = fake.clock.now
+    fake.tick()
+    fake.tick()
+    assert fake.submitted == [["3", "4"]]
+    assert fake.states == []
+    assert fake.run.counts.elsewhere == ReservedByOther(2, "run-2", start)
+    fake.outcomes.others = {"2": "run-2"}
+    fake.tick()
+    assert (fake.submitted, fake.states) == ([["3", "4"], ["1"]], [])
+    fake.outcomes.others, fake.outcomes.known = {}, ["2"]
+    fake.tick()
+    assert (fake.submitted, fake.states) == ([["3", "4"], ["1"]], ["2"])
+    assert fake.run.counts.of("orders").dropped == {"already_sent": 1}
+    assert fake.run.counts.elsewhere is None
+
+
+def test_the_end_waits_for_another_run() -> None:
+    """At its end, too, a run waits for the outcome of what another one has reserved."""
+    fake = FakeRun()
+    fake.outcomes.others = {"1": "run-2"}
+    asked: list[float] = []
+
+    def ask() -> None:
+        asked.append(fake.clock.now)
+        if len(asked) == 5:
+            fake.outcomes.others = {}
+
+    fake.outcomes.on_claim = ask
+    read(fake, "1")
+    fake.run.gate.hold("1")
+    start = fake.clock.now
+    fake.run.finish()
+    assert (fake.submitted, fake.states) == ([["1"]], ["1"])
+    assert [at - start for at in asked] == [0, 0, 1, 2, 3]
+
+
+def test_a_stopped_run_does_not_wait_for_another_one() -> None:
+    """After some seconds it ends, and STATE stands before what waits."""
+    fake = FakeRun(batch_size_rows=1)
+    fake.outcomes.others = {"2": "run-2"}
+    for name in "12":
+        read(fake, name)
+        fake.run.gate.hold(name)
+    fake.run.request_stop()
+    start = fake.clock.now
+    with pytest.raises(
+        DeliveryError, match=r"waiting for run run-2, which is sending the same events \(1\)"
+    ) as raised:
+        fake.run.finish()
+    fake.run.abandon(raised.value)
+    assert 5 < fake.clock.now - start < 8
+    assert (fake.submitted, fake.states) == ([["1"]], ["1"])
+    assert fake.happened[-1] == "release"
+
+
+def test_too_many_repeats_are_not_read_on() -> None:
+    """While many batches wait for equal events, nothing more is read."""
+    progress: list[int] = []
+
+    def deliver(*_: object) -> None:
+        progress.append(fake.delivery.in_flight)
+        if len(progress) == 100:
+            fake.delivery.finish(deliver_all(fake.delivery.submitted[0]))
+
+    fake = FakeRun(deliver=None, batch_size_rows=1, parts={"on_progress": deliver})
+    for _ in range(200):
+        read(fake, "1")
+    assert fake.run.counts.of("orders").dropped["already_sent"] > 64
+
+
+def test_what_cannot_be_reserved_is_not_sent() -> None:
+    """A store that fails ends the run, and no STATE is written."""
+    fake = FakeRun(batch_size_rows=2)
+    send(fake, "0", "1")
+    fake.outcomes.failing = "claim"
+    read(fake, "8")
+    fake.run.gate.hold("1")
+    with pytest.raises(StorageError, match="the disk is full") as raised:
+        fake.run.finish()
+    fake.run.abandon(raised.value)
+    assert (fake.submitted, fake.states) == ([["0", "1"]], [])
+    assert fake.happened[-1] == "release"

@@ -1,0 +1,67 @@
+"""What a replay reads from a file, and what it says at its end."""
+
+from __future__ import annotations
+
+import io
+import json
+from typing import Any
+
+import pytest
+
+from target_liveintent.conversions import DEAD_LETTERS
+from target_liveintent.errors import InputError
+from target_liveintent.run import RunCounts
+from target_liveintent.singer.replaying import letters_of, summary
+from target_liveintent.store import SCHEMA_MESSAGE
+
+
+def line(record: Any, stream: str = DEAD_LETTERS, **members: Any) -> str:
+    return json.dumps({"type": "RECORD", "stream": stream, "record": record, **members}) + "\n"
+
+
+def test_dead_letters_are_read() -> None:
+    """SCHEMAs and blank lines between them do not matter, nor does a last line without an end."""
+    head = json.dumps(SCHEMA_MESSAGE) + "\n"
+    text = head + line({"event_id": "1"}) + "\n" + head + line({"event_id": "2"}, extra=1).rstrip()
+    assert list(letters_of(io.StringIO(text))) == [{"event_id": "1"}, {"event_id": "2"}]
+    assert list(letters_of(io.StringIO(""))) == []
+
+
+@pytest.mark.parametrize(
+    ("bad", "said"),
+    [
+        (line({"note": "s3cr3t"}, "orders"), f"is no message of the stream {DEAD_LETTERS}"),
+        (line(1, type="STATE", value="s3cr3t"), f"is no message of the stream {DEAD_LETTERS}"),
+        (line(["s3cr3t"]), "of the dead letters cannot be read"),
+        ("s3cr3t\n", "of the dead letters cannot be read"),
+        (line({"note": "s3cr3t"})[:-9], "of the dead letters cannot be read"),
+    ],
+    ids=["stream", "state", "list", "text", "cut"],
+)
+def test_a_line_that_is_no_dead_letter(bad: str, said: str) -> None:
+    """The message names the line, and does not show it; those before are read."""
+    found = letters_of(io.StringIO(line({"event_id": "1"}) + bad))
+    assert next(found) == {"event_id": "1"}
+    with pytest.raises(InputError, match=f"^line 2 {said}") as raised:
+        next(found)
+    assert "s3cr3t" not in str(raised.value)
+
+
+@pytest.mark.parametrize(("dry_run", "would"), [(False, ""), (True, "would be ")])
+def test_what_became_of_dead_letters(dry_run: bool, would: str) -> None:
+    """Each of them is in one line; those that an end cut off are left as they were."""
+    counts = RunCounts(dry_run=dry_run)
+    of_letters = counts.of(DEAD_LETTERS)
+    of_letters.read, of_letters.delivered = 2_000, 1_985
+    of_letters.dropped.update(expired=2, already_sent=1)
+    of_letters.rejected.update(no_identity=3)
+    of_letters.not_replayed.update(unconfirmed=4, other_account=1)
+    assert list(summary(counts)) == [
+        "2,000 dead letters",
+        f"  {would}sent 1,985",
+        "  expired 2",
+        "  already sent 1",
+        f"  {would}rejected again 3 (no_identity 3)",
+        f"  {would}left as they were 9 (unconfirmed 4, not sent yet 4, other_account 1)",
+    ]
+    assert list(summary(RunCounts()))[-2:] == ["  rejected again 0", "  left as they were 0"]

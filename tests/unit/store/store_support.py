@@ -1,0 +1,149 @@
+"""Stores over one database, each as a run of its own."""
+
+from __future__ import annotations
+
+import itertools
+import time
+from typing import TYPE_CHECKING, Any
+
+from target_liveintent.clock import SYSTEM_CLOCK, Clock
+from target_liveintent.config import settings_of
+from target_liveintent.conversions.model import Conversion, LetterKey, Rejection
+from target_liveintent.run_id import new_run_id
+from target_liveintent.store import RunNames, RunStore, Waiting
+from target_liveintent.store.database import Step
+from target_liveintent.store.opening import open_for_writing
+
+if TYPE_CHECKING:
+    from target_liveintent.settings import Settings
+    from target_liveintent.store.database import AnyStep, Database
+    from target_liveintent.store.ledger import Claim
+
+LATER = int(time.time()) + 86_400
+GIVEN = {"customer_id": "a-1b2c", "auth_token": "a-token-of-unit-tests", "pixel_id": 1}
+BODY = (
+    b'{"eventId":"%s","eventTime":1785500000,"pixelId":1,"source":"web",'
+    b'"userData":{"md5":"%s"},"purchaseData":{"value":12.50,"currency":"EUR","orderId":"=1+1"}}'
+)
+MD5 = "29a1df4646cb3417c19994a59a3e022a"
+
+
+def event(event_id: str = "1", **changes: Any) -> Conversion:
+    """Return an event that has a day left."""
+    body = BODY % (event_id.encode(), MD5.encode())
+    values = {"stream": "orders", "pixel_id": 1, "expires_at": LATER, "body": body, "columns": {}}
+    return Conversion(event_id=event_id, **(values | changes))
+
+
+def events(*numbers: int) -> list[Conversion]:
+    """Return events whose IDs are numbers."""
+    return [event(str(n)) for n in range(*numbers)]
+
+
+def rejection(event_id: str = "1", reason: str = "invalid_event_time", **more: Any) -> Rejection:
+    """Return a record that cannot be sent."""
+    columns = more.pop("columns", {"order_id": event_id, "md5": MD5})
+    return Rejection("orders", event_id, reason, "event_time", columns, **more)
+
+
+def key(event_id: str = "1", pixel_id: int = 1) -> LetterKey:
+    """Return the key of the dead letter of an event."""
+    return LetterKey("a-1b2c", "conversions.liveintent.com", "orders", event_id, pixel_id)
+
+
+class Stores:
+    """Opens stores over one database, each as a run of its own, and closes them all.
+
+    Args:
+        place: The setting `store`.
+    """
+
+    def __init__(self, place: str) -> None:
+        self.place = place
+        self.is_postgres = "://" in place
+        self._open: list[Database] = []
+        self._numbers = itertools.count()
+
+    def settings(self, **changes: Any) -> Settings:
+        """Return settings with this store."""
+        return settings_of({**GIVEN, "store": self.place, "max_retry_seconds": 2, **changes})
+
+    def database(
+        self, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None, **changes: Any
+    ) -> Database:
+        """Open the database alone."""
+        database = open_for_writing(self.settings(**changes), clock, waiting)
+        self._open.append(database)
+        return database
+
+    def __call__(
+        self,
+        clock: Clock = SYSTEM_CLOCK,
+        *,
+        send_again: bool = False,
+        waiting: Waiting | None = None,
+        **changes: Any,
+    ) -> RunStore:
+        """Open the store for a new run, with changes of the settings."""
+        database = self.database(clock, waiting, **changes)
+        settings = self.settings(**changes)
+        names = RunNames(new_run_id(), settings.pixel_id)
+        return RunStore(database, settings, names, clock, send_again=send_again)
+
+    def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
+        """Execute a statement, and return its rows."""
+        database = self.database()
+        (rows,) = database.transact([Step(text, values)], durable=True)
+        database.close()
+        return rows
+
+    def letters(self) -> list[tuple[str, str, int]]:
+        """Return the event ID, the reason and the pixel of each dead letter."""
+        query = "SELECT event_id, reason, pixel_id FROM dead_letter ORDER BY event_id, pixel_id"
+        return [(event_id, reason, pixel) for event_id, reason, pixel in self.sql(query)]
+
+    def suspend(self, store: RunStore, seconds: float = 31) -> None:
+        """Let a run stand still for some seconds, as all others see it."""
+        text = "UPDATE run SET alive_until = alive_until - ? WHERE number = ?"
+        self.sql(text, seconds, store.number)
+
+    def close(self) -> None:
+        """Close all databases."""
+        for database in self._open:
+            database.close()
+
+
+def ids(conversions: list[Conversion]) -> list[str]:
+    """Return the IDs of events."""
+    return [one.event_id for one in conversions]
+
+
+def said(claim: Claim) -> tuple[list[str], list[str], list[str]]:
+    """Return the IDs of the events that are to be sent, that wait, and that were sent."""
+    return ids(claim.mine), ids(claim.waiting), ids(claim.sent)
+
+
+def claim(store: RunStore, number: int, *conversions: Conversion) -> Claim:
+    """Reserve the events of one batch."""
+    return store.claim({number: conversions})[number]
+
+
+def send(store: RunStore, number: int, *conversions: Conversion) -> list[Conversion]:
+    """Send events of which the API confirms all, and return those that had to be sent."""
+    mine = claim(store, number, *conversions).mine
+    if mine:
+        store.deliver(mine, [1_785_600_000.25] * len(mine))
+        store.confirm(number, mine, is_last=True)
+    store.write()
+    return mine
+
+
+def fail_next(store: RunStore, at: int) -> None:
+    """Let the next transaction of a store fail before its step of this number, from 0."""
+    real = store.database.transact
+
+    def transact(steps: list[AnyStep], *then: Any, **how: Any) -> Any:
+        store.database.transact = real  # type: ignore[method-assign]
+        return real([*steps[:at], Step("SELECT 1 FROM no_such_table"), *steps[at:]], *then, **how)
+
+    store.database.transact = transact  # type: ignore[method-assign, assignment]

@@ -1,0 +1,155 @@
+"""Rows of delivered events, what `forget` deletes, and the rows of runs."""
+
+from __future__ import annotations
+
+import csv
+import json
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from fakes import FakeClock
+from store_support import MD5, Stores, event, rejection, send
+
+from target_liveintent.store import account_of, forget_people, runs_in
+from target_liveintent.store.delivered import as_csv, as_messages, delivered_in
+from target_liveintent.store.dry import DryStore
+
+if TYPE_CHECKING:
+    from target_liveintent.store import RunStore
+
+SENT = 1_785_600_000.25
+SHA2 = "06a240d11cc201676da976f7b49341181fd180da37cbe40a77432c0a366c80c3"
+
+
+def rows(stores: Stores, since: float = 0.0, **changes: Any) -> list[tuple[Any, ...]]:
+    """Return the delivered events of an account."""
+    account = account_of(stores.settings(**changes))
+    return list(delivered_in(stores.database(), account, since))
+
+
+@pytest.fixture
+def kept(stores: Stores) -> RunStore:
+    """Give a run that has delivered three events."""
+    store = stores(keep_delivered=True)
+    send(store, 0, event("1"), event("2"), event("3"))
+    return store
+
+
+def test_a_row_for_each_event(stores: Stores, kept: RunStore) -> None:
+    """With the digits that were sent, once however often the event is sent."""
+    again = stores(keep_delivered=True, send_again=True)
+    send(again, 0, event("3"))
+    found = rows(stores)
+    assert [(row[2], row[3]) for row in found] == [("1", 1), ("2", 1), ("3", 1)]
+    ((first, third),) = [(found[0][5], found[2][5])]
+    assert first != third
+    assert found[0][0] == SENT
+    assert found[0][8:11] == ("12.50", "EUR", MD5)
+    assert kept.number < again.number
+
+
+def test_without_the_setting_there_is_no_row(stores: Stores) -> None:
+    send(stores(), 0, event())
+    assert rows(stores) == []
+
+
+def test_which_rows_are_read(
+    stores: Stores, kept: RunStore, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Those of one account, sent since a time, in several pages."""
+    monkeypatch.setattr("target_liveintent.store.delivered._PAGE", 1)
+    kept.deliver([event("4")], [SENT + 10])
+    kept.write()
+    assert [row[2] for row in rows(stores)] == ["1", "2", "3", "4"]
+    assert [row[2] for row in rows(stores, SENT)] == ["1", "2", "3", "4"]
+    assert [row[2] for row in rows(stores, SENT + 1)] == ["4"]
+    assert rows(stores, customer_id="b-1b2c") == []
+
+
+def test_as_csv(stores: Stores, kept: RunStore) -> None:
+    """A spreadsheet takes no order number for a formula."""
+    del kept
+    first = next(csv.DictReader(as_csv(rows(stores))))
+    assert first == {
+        "event_time": "2026-07-31T12:13:20Z",
+        "order_id": "'=1+1",
+        "source": "web",
+        "device_id": "",
+        "email_hash": MD5,
+        "value": "12.50",
+        "currency": "EUR",
+    }
+
+
+def test_as_a_singer_stream(stores: Stores, kept: RunStore) -> None:
+    """The SCHEMA comes first; what an event lacks is left out."""
+    del kept
+    schema, first, *_ = map(json.loads, as_messages(rows(stores)))
+    assert schema["key_properties"] == ["event_id", "stream", "pixel_id"]
+    record = first["record"]
+    assert record.keys() < schema["schema"]["properties"].keys()
+    assert (record["sent_at"], record["value"]) == ("2026-08-01T16:00:00.250Z", 12.5)
+    assert "idfa" not in record
+    assert '"value":12.50' in list(as_messages(rows(stores)))[1]
+
+
+@pytest.mark.parametrize(("hashes", "left"), [([MD5], 0), (["0" * 32], 5), ([SHA2], 4)])
+def test_forgetting_people(stores: Stores, hashes: list[str], left: int) -> None:
+    """Each row that has one of the hashes goes, also where a hash replaced an address."""
+    store = stores(keep_delivered=True)
+    send(store, 0, event("1"), event("2"))
+    store.reject(rejection("3"))
+    store.reject(rejection("4", columns={"order_id": f"x {MD5} y"}))
+    store.reject(rejection("5", columns={"sha2": SHA2, "md5": MD5}))
+    store.write()
+    assert forget_people(store.database, hashes) == 5 - left
+    counts = "(SELECT count(*) FROM dead_letter) + (SELECT count(*) FROM delivered)"
+    assert stores.sql(f"SELECT {counts}") == [(left,)]
+
+
+def test_the_history(stores: Stores) -> None:
+    """Runs that are over, of one account and pixel; one that was killed has no figures."""
+    clock = FakeClock()
+    done, killed, going, other, task = (
+        stores(clock),
+        stores(clock),
+        stores(clock),
+        stores(clock, pixel_id=2),
+        stores(clock),
+    )
+    for store in (done, other):
+        store.finish("done", '{"a": 1}')
+    stores.sql("UPDATE run SET kind = 'task' WHERE number = ?", task.number)
+    seconds = 40 if stores.is_postgres else 0
+    stores.suspend(killed, seconds)
+    stores.suspend(task, seconds)
+    if not stores.is_postgres:
+        clock.now += 31
+        going.write(durable=True)
+    settings = stores.settings()
+    found = list(runs_in(stores.database(clock), account_of(settings), settings.pixel_id, 0.0))
+    names = dict(stores.sql("SELECT number, id FROM run"))
+    assert [(one.id, one.figures) for one in found] == [
+        (names[done.number], '{"a": 1}'),
+        (names[killed.number], None),
+    ]
+    assert list(runs_in(stores.database(), account_of(settings), 1, clock.now + 1)) == []
+
+
+def test_a_dry_run(stores: Stores) -> None:
+    """It finds what was delivered, and what comes twice, and changes nothing."""
+    send(stores(), 0, event("1"))
+    before = [stores.sql(f"SELECT count(*) FROM {name}") for name in ("event", "reservation")]  # noqa: S608
+    for again in (False, True):
+        dry = DryStore(stores.database(), account_of(stores.settings()), send_again=again)
+        found = dry.claim({0: [event("1"), event("2"), event("2")], 1: [event("2"), event("3")]})
+        mine = [[one.event_id for one in claim.mine] for claim in found.values()]
+        sent = [[one.event_id for one in claim.sent] for claim in found.values()]
+        assert mine == [["1", "2"] if again else ["2"], ["3"]]
+        assert sent == [["2"] if again else ["1", "2"], ["2"]]
+        for number, claim in found.items():
+            dry.confirm(number, claim.mine, is_last=True)
+        assert [one.event_id for one in dry.claim({2: [event("3"), event("4")]})[2].mine] == ["4"]
+        dry.release()
+    after = [stores.sql(f"SELECT count(*) FROM {name}") for name in ("event", "reservation")]  # noqa: S608
+    assert after == before

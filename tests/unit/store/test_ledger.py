@@ -1,0 +1,183 @@
+"""Which events a run must send: those that no run has sent, or is sending now."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING
+
+import pytest
+from store_support import LATER, claim, event, events, fail_next, ids, said, send
+
+from target_liveintent.errors import StorageError
+from target_liveintent.store import ledger
+
+if TYPE_CHECKING:
+    from store_support import Stores
+
+DAY = 86_400
+
+
+def test_the_next_run_knows_what_was_sent(stores: Stores) -> None:
+    """Also under another ID of the run, and in any batch."""
+    assert ids(send(stores(), 0, *events(3))) == ["0", "1", "2"]
+    assert said(claim(stores(), 7, *events(1, 5))) == (["3", "4"], [], ["1", "2"])
+
+
+@pytest.mark.parametrize(
+    "changes",
+    [{"stream": "refunds"}, {"pixel_id": 2}, {"event_id": "01"}, {"event_id": "1\0"}],
+)
+def test_other_events(stores: Stores, changes: dict[str, object]) -> None:
+    """Each of stream, pixel and ID makes another event."""
+    send(stores(), 0, event())
+    assert ids(claim(stores(), 0, event(**changes)).mine) == [event(**changes).event_id]
+
+
+@pytest.mark.parametrize("changes", [{"customer_id": "b-1b2c"}, {"api_url": "https://a.example"}])
+def test_other_accounts(stores: Stores, changes: dict[str, object]) -> None:
+    """The events of another account are other events."""
+    send(stores(), 0, event())
+    assert ids(claim(stores(**changes), 0, event()).mine) == ["1"]
+
+
+def test_a_changed_record(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The newest events are known whatever changed; older ones if their time did not."""
+    send(stores(), 0, event("old", expires_at=LATER - 100), event("new"))
+    monkeypatch.setattr(ledger, "_RECENT", 1)
+    changed = (event("old", expires_at=LATER - 101), event("new", expires_at=LATER + 5))
+    assert said(claim(stores(), 0, *changed, event("old", expires_at=LATER - 100))) == (
+        ["old"],
+        ["old"],
+        ["new"],
+    )
+
+
+def test_equal_events_of_a_run(stores: Stores) -> None:
+    """One of them is sent; the others wait for its outcome, in the same batch and in others."""
+    store = stores()
+    first = claim(store, 0, event(), event(), event("2"))
+    assert said(first) == (["1", "2"], ["1"], [])
+    assert said(claim(store, 1, event())) == ([], ["1"], [])
+    store.confirm(0, [first.mine[0]], is_last=True)  # The other one was refused.
+    assert said(claim(store, 1, event(), event("2"))) == (["2"], [], ["1"])
+
+
+def test_two_runs(stores: Stores) -> None:
+    """What one of them is sending, the other one waits for; it learns the run's ID."""
+    one, two = stores(), stores()
+    mine = claim(one, 0, *events(3)).mine
+    found = claim(two, 0, *events(2, 5))
+    assert said(found) == (["3", "4"], ["2"], [])
+    assert found.other_run is not None
+    assert [(found.other_run,)] == stores.sql("SELECT id FROM run WHERE number = ?", one.number)
+    one.confirm(0, mine[:2], is_last=True)
+    one.write()
+    assert said(claim(two, 1, *events(3))) == (["2"], [], ["0", "1"])
+
+
+def test_a_part_of_a_batch_is_confirmed(stores: Stores) -> None:
+    """The rest stays reserved until the batch has its outcome."""
+    one, two = stores(), stores()
+    mine = claim(one, 0, *events(3)).mine
+    one.confirm(0, mine[:1], is_last=False)
+    one.write()
+    assert said(claim(two, 0, *events(3))) == ([], ["1", "2"], ["0"])
+    one.confirm(0, mine[1:2], is_last=True)
+    one.write()
+    assert said(claim(two, 1, *events(3))) == (["2"], [], ["0", "1"])
+
+
+def test_a_run_that_died(stores: Stores) -> None:
+    """Its reservations lapse, those of a run that is only slow do not."""
+    one, two = stores(), stores()
+    claim(one, 0, *events(2))
+    stores.suspend(one, ledger.LAPSE - 2)
+    assert said(claim(two, 0, *events(2))) == ([], ["0", "1"], [])
+    stores.suspend(one, 3)
+    assert said(claim(two, 1, *events(2))) == (["0", "1"], [], [])
+
+
+def test_a_run_that_ends(stores: Stores) -> None:
+    """Its reservations end at once, whatever became of the events."""
+    one, two = stores(), stores()
+    claim(one, 0, *events(2))
+    one.release()
+    assert said(claim(two, 0, *events(2))) == (["0", "1"], [], [])
+
+
+@pytest.mark.parametrize("how", ["reserved", "sent", "alone"])
+def test_a_run_that_was_suspended(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch, how: str
+) -> None:
+    """It goes on, unless another run has reserved or sent its events meanwhile."""
+    one, two = stores(), stores()
+    mine = claim(one, 0, *events(2)).mine
+    stores.suspend(one)
+    if how == "reserved":
+        assert len(claim(two, 0, event("1")).mine) == 1
+    elif how == "sent":
+        send(two, 0, event("1"))
+    monkeypatch.setattr("target_liveintent.store.run_store._RENEWED_AFTER", 0.0)
+    if how != "alone":
+        with pytest.raises(StorageError, match="suspended for so long"):
+            one.write()
+        return
+    one.write()
+    assert said(claim(two, 1, *events(2))) == ([], ["0", "1"], [])
+    one.confirm(0, mine, is_last=True)
+    one.write()
+    assert said(claim(two, 2, *events(2))) == ([], [], ["0", "1"])
+
+
+def test_a_run_renews_its_reservations(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also if nothing is new."""
+    monkeypatch.setattr("target_liveintent.store.run_store._RENEWED_AFTER", 0.0)
+    one, two = stores(), stores()
+    claim(one, 0, event())
+    stores.suspend(one, 29)
+    one.write()
+    stores.suspend(one, 20)
+    assert said(claim(two, 0, event())) == ([], ["1"], [])
+
+
+def test_keys_go_long_after_the_event_has_expired(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """A few with each transaction, the oldest first; a younger one stays."""
+    store = stores()
+    with monkeypatch.context() as before:
+        before.setattr(ledger, "KEPT", 60 * DAY)
+        old = [event(f"old {n}", expires_at=LATER - 32 * DAY - n) for n in range(3)]
+        send(store, 0, *old, event("young", expires_at=LATER - 30 * DAY))
+    monkeypatch.setattr(ledger, "_LEAST_REMOVED", 1)
+    send(store, 1, event("1"))
+    assert len(stores.sql("SELECT key FROM event")) == 4 + 1 - 2
+    send(store, 2, event("2"))
+    assert len(stores.sql("SELECT key FROM event")) == 3 + 1 - 1
+    assert said(claim(store, 3, event("young", expires_at=LATER - 30 * DAY)))[2] == ["young"]
+
+
+def test_sending_again(stores: Stores) -> None:
+    """What earlier runs delivered is sent once more, what this run delivered is not."""
+    send(stores(), 0, *events(2))
+    again = stores(send_again=True)
+    assert ids(send(again, 0, event("0"))) == ["0"]
+    assert said(claim(again, 1, *events(3))) == (["1", "2"], [], ["0"])
+    again.release()
+    assert said(claim(stores(), 0, *events(3))) == (["2"], [], ["0", "1"])
+    third = stores(send_again=True)
+    assert ids(claim(third, 0, event("0")).mine) == ["0"]
+
+
+@pytest.mark.parametrize("at", range(6))
+def test_a_claim_that_fails(stores: Stores, at: int) -> None:
+    """Nothing is reserved then, and what was confirmed is told with the next transaction."""
+    store, other = stores(), stores()
+    mine = claim(store, 0, *events(2)).mine
+    store.confirm(0, mine, is_last=True)
+    fail_next(store, at)
+    with pytest.raises(StorageError, match="no_such_table"):
+        claim(store, 1, *events(1, 4))
+    assert said(claim(other, 0, *events(4))) == (["2", "3"], ["0", "1"], [])
+    other.release()
+    assert said(claim(store, 2, *events(1, 4))) == (["2", "3"], [], ["1"])
+    assert said(claim(other, 1, *events(4))) == ([], ["2", "3"], ["0", "1"])

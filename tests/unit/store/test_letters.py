@@ -1,0 +1,282 @@
+"""Dead letters as rows: which row a record has, and when the row goes."""
+
+from __future__ import annotations
+
+import json
+from typing import TYPE_CHECKING, Any
+
+import msgspec
+import pytest
+from fakes import FakeClock
+from hypothesis import given
+from hypothesis import strategies as st
+from store_support import MD5, claim, event, fail_next, key, rejection, send
+from unit_support import SETTINGS
+
+from target_liveintent.conversions.model import LetterKey
+from target_liveintent.errors import StorageError
+from target_liveintent.store.letters import (
+    as_messages,
+    delete_of_reason,
+    imported,
+    letter_of,
+    letters_in,
+    storable,
+)
+
+if TYPE_CHECKING:
+    from store_support import Stores
+
+DAY = 86_400
+
+
+def test_a_record_that_is_rejected_again(stores: Stores) -> None:
+    """It replaces its row, in the same run and in a later one."""
+    for reason in ("invalid_event_time", "invalid_source"):
+        store = stores()
+        store.reject(rejection("1"))
+        store.reject(rejection("1", reason))
+        store.reject(rejection("2"))
+        store.write()
+        assert stores.letters() == [("1", reason, 1), ("2", "invalid_event_time", 1)]
+
+
+def test_what_a_row_has(stores: Stores) -> None:
+    """Columns for queries, and the columns of the stream of dead letters as JSON."""
+    store = stores(FakeClock())
+    store.reject(rejection("7", columns={"value": "x", "md5": MD5}, detail="no time at all"))
+    store.write()
+    columns = "customer_id, api_host, stream, reason, field, detail, written_at, window_end, run"
+    assert stores.sql(f"SELECT {columns} FROM dead_letter") == [  # noqa: S608
+        (
+            *("a-1b2c", "conversions.liveintent.com", "orders", "invalid_event_time"),
+            *("event_time", "no time at all", 1_785_600_000, None, store.number),
+        )
+    ]
+    ((text,),) = stores.sql("SELECT CAST(record AS TEXT) FROM dead_letter")
+    ((run_id,),) = stores.sql("SELECT id FROM run")
+    assert json.loads(text) == {
+        "event_id": "7",
+        "value": "x",
+        "md5": MD5,
+        "reason": "invalid_event_time",
+        "field": "event_time",
+        "stream": "orders",
+        "time": "2026-08-01T16:00:00+00:00",
+        "detail": "no time at all",
+        "run_id": run_id,
+        "written_for": {
+            "customer_id": "a-1b2c",
+            "api_host": "conversions.liveintent.com",
+            "pixel_id": 1,
+        },
+    }
+
+
+@pytest.mark.parametrize("how", ["delivered", "sent before"])
+def test_a_delivered_event_deletes_its_letter(stores: Stores, how: str) -> None:
+    """In the same commit; also one that was written while the record had no usable pixel."""
+    if how == "sent before":
+        send(stores(), 0, event("1"))
+    store = stores()
+    store.reject(rejection("1"))
+    store.reject(rejection("1", "invalid_pixel_id", columns={"pixel_id": "x"}))
+    store.reject(rejection("2"))
+    store.write()
+    assert len(stores.letters()) == 3
+    other = stores()
+    found = claim(other, 0, event("1"))
+    if how == "sent before":
+        other.settle(found.sent)
+    else:
+        other.deliver(found.mine, [0.0])
+        assert len(stores.letters()) == 3
+    other.write()
+    assert stores.letters() == [("2", "invalid_event_time", 1)]
+
+
+@pytest.mark.parametrize("other", [{"pixel_id": 2}, {"stream": "refunds"}, {"event_id": "01"}])
+def test_a_letter_of_another_event_stays(stores: Stores, other: dict[str, Any]) -> None:
+    store = stores()
+    store.reject(rejection("1"))
+    store.write()
+    send(store, 0, event(**other))
+    assert len(stores.letters()) == 1
+
+
+def test_the_last_outcome_counts(stores: Stores) -> None:
+    """Within one transaction as well."""
+    store = stores()
+    store.reject(rejection("1"))
+    store.deliver([event("1")], [0.0])
+    store.deliver([event("2")], [0.0])
+    store.reject(rejection("2"))
+    store.write()
+    assert stores.letters() == [("2", "invalid_event_time", 1)]
+
+
+@pytest.mark.parametrize("outcome", ["delivered", "rejected", "dropped"])
+def test_a_replayed_letter(stores: Stores, outcome: str) -> None:
+    """The row that a replay has read goes, also where its key is that of another account."""
+    other = LetterKey("b-1b2c", "a.example", "orders", "1", 5)
+    store = stores(pixel_id=None)
+    record = {"event_id": "1", "stream": "orders", "reason": "invalid_source"}
+    account = {"customer_id": "b-1b2c", "api_host": "a.example", "pixel_id": 5}
+    letter = imported({**record, "written_for": account}, stores.settings())
+    assert letter.key == other
+    store.import_letters([letter])
+    if outcome == "delivered":
+        store.deliver([event("1", letter=other)], [0.0])
+    elif outcome == "rejected":
+        store.reject(rejection("1", letter=other, columns={"pixel_id": 1}))
+    else:
+        store.drop(rejection("1", "expired", letter=other), "expired")
+    store.write()
+    kept = [("1", "invalid_event_time", 1)] if outcome == "rejected" else []
+    assert stores.letters() == kept
+
+
+@pytest.mark.parametrize("at", range(5))
+def test_a_transaction_that_fails(stores: Stores, at: int) -> None:
+    """It does nothing; the next one does all of it."""
+    store = stores(keep_delivered=True)
+    for n in "ab":
+        store.reject(rejection(n))
+    store.write()
+    mine = claim(store, 0, event("a")).mine
+    store.deliver(mine, [1.0])
+    store.confirm(0, mine, is_last=True)
+    store.reject(rejection("c"))
+    before = (stores.letters(), stores.sql("SELECT key FROM event"))
+    fail_next(store, at)
+    with pytest.raises(StorageError):
+        store.write()
+    assert (stores.letters(), stores.sql("SELECT key FROM event")) == before
+    store.write()
+    assert [name for name, _, _ in stores.letters()] == ["b", "c"]
+    assert len(stores.sql("SELECT key FROM event")) == 1
+    assert len(stores.sql("SELECT run FROM delivered")) == 1
+
+
+def test_a_map_that_failed(stores: Stores) -> None:
+    """Its letter has no pixel, because the map might have given one; any delivery deletes it."""
+    store = stores()
+    store.reject(rejection("1", "mapping_failed", columns={}, keys={"id": 1}))
+    store.write()
+    assert stores.letters() == [("1", "mapping_failed", 0)]
+    send(store, 0, event("1"))
+    assert stores.letters() == []
+
+
+def test_each_letter_is_read_once(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """Also while a run writes some of them again."""
+    monkeypatch.setattr("target_liveintent.store.letters._PAGE", 2)
+    store = stores()
+    for n in range(5):
+        store.reject(rejection(str(n)))
+    store.write()
+    seen = []
+    for found, text in letters_in(store.database):
+        seen.append(found.event_id)
+        assert json.loads(text)["event_id"] == found.event_id
+        store.reject(rejection(found.event_id, "invalid_source"))
+        store.write()
+    assert seen == ["0", "1", "2", "3", "4"]
+    assert list(letters_in(store.database, of_run=store.number + 1)) == []
+    assert len(list(letters_in(store.database, of_run=store.number))) == 5
+
+
+def test_export_and_import(stores: Stores) -> None:
+    """Imported letters take the places of those with their keys; addresses are removed again."""
+    store = stores()
+    store.reject(rejection("1"))
+    store.reject(rejection("2", "mapping_failed", columns={}, keys={"id": 2}))
+    store.write()
+    schema, *exported = as_messages(text for _, text in letters_in(store.database))
+    assert json.loads(schema)["schema"]["properties"].keys() >= {"event_id", "reason", "keys"}
+    records = [json.loads(line)["record"] for line in exported]
+    records[0] |= {"order_id": "buyer@example.com", "unknown": 1, "scrubbed": 5}
+    other = stores()
+    other.import_letters(imported(one, stores.settings()) for one in records)
+    assert stores.letters() == [("1", "invalid_event_time", 1), ("2", "mapping_failed", 0)]
+    text = next(text for found, text in letters_in(other.database) if found.event_id == "1")
+    assert "buyer@example.com" not in text
+    assert "unknown" not in text
+
+
+@given(
+    record=st.dictionaries(
+        st.sampled_from(["event_id", "stream", "reason", "time", "written_for", "keys", "value"]),
+        st.none() | st.integers() | st.text() | st.lists(st.text()) | st.floats(allow_nan=False),
+    )
+)
+def test_any_letter_can_be_imported(record: dict[str, Any]) -> None:
+    """Whatever somebody has written into it, it becomes a row that any database takes."""
+    letter = imported(record, SETTINGS)
+    row = letter.row(1)
+    texts = [value for value in (*letter.key, *row) if isinstance(value, str)]
+    assert not any("\0" in text for text in texts)
+    "".join(texts).encode()
+    assert msgspec.json.decode(row[-1]).keys() <= record.keys() | {"scrubbed"}
+
+
+@pytest.mark.parametrize(("text", "stored"), [("é", "é"), ("a\0b", "a\ufffdb"), ("x", "x")])
+def test_texts_that_no_database_takes(stores: Stores, text: str, stored: str) -> None:
+    """They are stored in another form, by which they are found again."""
+    assert storable(text) == stored
+    store = stores()
+    store.reject(rejection(text))
+    store.write()
+    assert [name for name, _, _ in stores.letters()] == [stored]
+    send(store, 0, event(text))
+    assert stores.letters() == []
+
+
+def test_deleting_by_reason(stores: Stores) -> None:
+    """Only the letters of one account and pixel, and those without a pixel."""
+    for changes in ({}, {"pixel_id": 2}, {"customer_id": "b-1b2c"}):
+        store = stores(**changes)
+        store.reject(rejection("1"))
+        store.reject(rejection("2", "invalid_source"))
+        store.reject(rejection("3", "invalid_pixel_id", columns={"pixel_id": "x"}))
+        store.write()
+    account = (key().customer_id, key().api_host)
+    for reason, count, left in (
+        ("invalid_event_time", 1, 7),
+        ("invalid_pixel_id", 1, 6),
+        ("no_identity", 0, 6),
+    ):
+        steps = delete_of_reason(account, 1, reason)  # type: ignore[arg-type]
+        answers = store.database.transact(steps)
+        assert answers[0] == [(count,)]
+        assert len(stores.letters()) == left
+    every = delete_of_reason(account, None, "invalid_source")  # type: ignore[arg-type]
+    assert store.database.transact(every)[0] == [(2,)]
+
+
+def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
+    """The next run counts them; so do runs and delivered events go, but no young ones."""
+    clock = FakeClock()
+    old = stores(clock, keep_delivered=True)
+    old.reject(rejection("bad"))
+    send(old, 0, event("good"))
+    old.finish("done", "{}")
+    clock.now += 10 * DAY
+    assert stores(clock, history_days=11).expired_letters == 0
+    clock.now += DAY + 1
+    young = stores(clock, history_days=11)
+    assert young.expired_letters == 1
+    assert stores.letters() == []
+    assert stores.sql("SELECT count(*) FROM run") == [(2,)]
+    assert stores.sql("SELECT count(*) FROM delivered") == [(0,)]
+
+
+def test_a_letter_without_an_account(stores: Stores) -> None:
+    """One without a usable pixel was written for no account."""
+    settings = stores.settings(pixel_id=None)
+    letter = letter_of(rejection("1"), settings, "run-1", 0.0)
+    assert "written_for" not in letter.record
+    assert letter.key.pixel_id == 0
+    own = letter_of(rejection("1", columns={"pixel_id": 9}), settings, "run-1", 0.0)
+    assert own.record["written_for"].keys() == {"customer_id", "api_host"}
+    assert own.key.pixel_id == 9

@@ -1,0 +1,205 @@
+"""The store in PostgreSQL: who may use it, what it does when it is gone, and what it never says."""
+
+from __future__ import annotations
+
+import logging
+from typing import TYPE_CHECKING
+
+import psycopg
+import pytest
+from fakes import FakeClock
+from postgres_server import GUARDED
+from store_support import Stores, claim, event, events, said, send
+
+from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.store import Waiting
+from target_liveintent.store.opening import open_for_reading
+
+if TYPE_CHECKING:
+    from collections.abc import Callable, Iterator
+
+    from postgres_server import Postgres
+
+pytestmark = pytest.mark.postgres
+LOCK = "SELECT version FROM store FOR UPDATE"
+
+
+@pytest.fixture
+def in_database(new_store_url: Callable[[], str]) -> Iterator[Stores]:
+    """Open stores in a schema of its own."""
+    stores = Stores(new_store_url())
+    yield stores
+    stores.close()
+
+
+def connection(stores: Stores) -> psycopg.Connection:
+    """Connect as another program."""
+    return psycopg.connect(stores.place)
+
+
+def test_a_connection_that_is_lost(in_database: Stores) -> None:
+    """A transaction that may have been lost is done again, and does nothing twice."""
+    store = in_database()
+    mine = claim(store, 0, *events(2)).mine
+    store.confirm(0, mine, is_last=True)
+    for number, do in enumerate((store.write, lambda: claim(store, 1, event("9")))):
+        with connection(in_database) as other:
+            other.execute(
+                "SELECT pg_terminate_backend(pid) FROM pg_stat_activity WHERE pid <>"
+                " pg_backend_pid() AND application_name = 'target-liveintent'"
+            )
+        do()
+        assert in_database.sql("SELECT count(*) FROM event") == [(2,)], number
+    assert said(claim(in_database(), 0, *events(2), event("9"))) == ([], ["9"], ["0", "1"])
+
+
+def test_an_answer_to_a_commit_that_is_lost(
+    in_database: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """The transaction is done again; the events are this run's all the same."""
+    store, lost = in_database(), []
+    real = psycopg.Pipeline.__exit__
+
+    def leave(self: psycopg.Pipeline, *failure: object) -> None:
+        real(self, *failure)  # type: ignore[arg-type]
+        if not lost:
+            lost.append(True)
+            msg = "the connection is gone"
+            raise psycopg.OperationalError(msg)
+
+    monkeypatch.setattr(psycopg.Pipeline, "__exit__", leave)
+    assert said(claim(store, 0, *events(2))) == (["0", "1"], [], [])
+    assert lost
+    store.confirm(0, events(2), is_last=True)
+    store.write()
+    assert in_database.sql("SELECT count(*) FROM reservation") == [(0,)]
+    assert in_database.sql("SELECT count(*) FROM event") == [(2,)]
+
+
+def test_a_database_that_is_gone() -> None:
+    """It is tried again for as long as the setting says; a stopped run does not wait."""
+    for stopped, seconds in ((False, 10), (True, 0)):
+        clock, said_so = FakeClock(), []
+
+        def sleep(pause: float, clock: FakeClock = clock) -> None:
+            clock.now += pause
+
+        stores = Stores("postgresql://tester:s3cret@127.0.0.1:9/postgres")
+        waiting = Waiting(clock, sleep, lambda stopped=stopped: stopped, said_so.append)
+        before = clock.now
+        with pytest.raises(StorageError, match=r"named in store cannot be used: .*refused") as info:
+            stores(waiting=waiting, max_retry_seconds=10)
+        assert "tester" not in str(info.value)
+        assert "s3cret" not in str(info.value)
+        assert seconds <= clock.now - before <= seconds + 1
+        assert len(said_so) == (not stopped)
+
+
+@pytest.mark.parametrize(
+    ("change", "why"),
+    [
+        (("tester:", "nobody:"), "role .*does not exist"),
+        (("/postgres?", "/no_such_database?"), "does not exist"),
+        (("tester:s3cret-of-postgres", f"{GUARDED}:wrong-password"), "authentication failed"),
+        (("tester:s3cret-of-postgres", GUARDED), "asks for a password: set PGPASSWORD"),
+        (("127.0.0.1", "no-such-host.invalid"), "translate host name|resolve"),
+    ],
+)
+def test_settings_that_cannot_work(
+    in_database: Stores,
+    postgres: Postgres,
+    monkeypatch: pytest.MonkeyPatch,
+    change: tuple[str, str],
+    why: str,
+) -> None:
+    """They end the run at once; the message names neither the user nor the password."""
+    monkeypatch.delenv("PGPASSWORD", raising=False)
+    monkeypatch.setenv("PGPASSFILE", "/no/such/file")
+    if GUARDED in change[1]:
+        postgres.sql(f"DROP ROLE IF EXISTS {GUARDED}")
+        postgres.sql(f"CREATE ROLE {GUARDED} LOGIN PASSWORD 'right-password'")
+    stores = Stores(in_database.place.replace(*change))
+    with pytest.raises(ConfigurationError, match=why) as info:
+        stores()
+    message = str(info.value)
+    assert not [word for word in (GUARDED, "wrong-password", "s3cret", "nobody") if word in message]
+    assert "s3cret" not in repr(stores.settings())
+
+
+def test_a_user_who_may_not_create_tables(in_database: Stores, postgres: Postgres) -> None:
+    """The message has the SQL that makes the store; with the rights on it, the user can use it."""
+    schema = in_database.place.rpartition("%3D")[2]
+    postgres.sql(f"DROP ROLE IF EXISTS {GUARDED}")
+    postgres.sql(f"CREATE ROLE {GUARDED} LOGIN PASSWORD 'right-password'")
+    postgres.sql(f"GRANT USAGE ON SCHEMA {schema} TO {GUARDED}")
+    place = in_database.place.replace("tester:s3cret-of-postgres", f"{GUARDED}:right-password")
+    stores = Stores(place)
+    with pytest.raises(ConfigurationError, match="may not create tables") as info:
+        stores()
+    sql = str(info.value).partition("\n")[2]
+    postgres.sql(f"SET search_path = {schema}; {sql}")
+    granted = f"GRANT SELECT, INSERT, UPDATE, DELETE ON ALL TABLES IN SCHEMA {schema}"
+    postgres.sql(f"{granted} TO {GUARDED}")
+    assert send(stores(), 0, event()) != []
+    stores.close()
+    postgres.sql(f"DROP OWNED BY {GUARDED}")
+    postgres.sql(f"DROP ROLE {GUARDED}")
+
+
+@pytest.mark.parametrize(
+    ("sql", "why"),
+    [
+        ("CREATE TABLE event (id int)", "tables of another program.*Name another schema in"),
+        ("CREATE TABLE store (name text)", "tables of another program"),
+        ("CREATE TABLE store (version int)", "tables of another program"),
+        (
+            "CREATE TABLE store (version int); INSERT INTO store VALUES (99)",
+            "a newer version of target-liveintent created the tables",
+        ),
+    ],
+)
+def test_tables_that_are_no_store(in_database: Stores, sql: str, why: str) -> None:
+    with connection(in_database) as other:
+        other.execute(sql)
+    with pytest.raises(ConfigurationError, match=why):
+        in_database()
+
+
+def test_no_table_is_created_for_reading(in_database: Stores) -> None:
+    assert open_for_reading(in_database.settings()) is None
+    with connection(in_database) as other:
+        found = other.execute("SELECT to_regclass('store')").fetchall()
+    assert found == [(None,)]
+
+
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_lock_that_stays(
+    in_database: Stores, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
+) -> None:
+    """The run says what it waits for; one that was told to stop does not wait."""
+    monkeypatch.setattr(
+        "target_liveintent.store.postgres._BEGIN",
+        ("BEGIN", "SET LOCAL lock_timeout = '5ms'"),
+    )
+    clock, stopped, warnings = FakeClock(), [], []
+
+    def sleep(_: float) -> None:
+        clock.now += 2
+
+    waiting = Waiting(clock, sleep, lambda: bool(stopped), warnings.append)
+    store = in_database(waiting=waiting)
+    stopped += [True] * is_stopped
+    with connection(in_database) as other:
+        other.execute(LOCK)
+        with pytest.raises(StorageError, match="lock timeout"):
+            claim(store, 0, event())
+    words = "another program locks the tables of the store; the run waits for up to 30 seconds"
+    assert warnings == ([] if is_stopped else [words])
+    stopped.clear()
+    assert said(claim(store, 0, event())) == (["1"], [], [])
+
+
+def test_no_secret_is_logged(in_database: Stores, caplog: pytest.LogCaptureFixture) -> None:
+    caplog.set_level(logging.DEBUG)
+    send(in_database(), 0, event())
+    assert "s3cret" not in caplog.text

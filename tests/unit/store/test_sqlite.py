@@ -1,0 +1,290 @@
+"""The store in a file: which files it takes, and what it does when the file fails."""
+
+from __future__ import annotations
+
+import contextlib
+import os
+import sqlite3
+import stat
+import threading
+from pathlib import Path
+from typing import TYPE_CHECKING
+
+import pytest
+from fakes import FakeClock
+from store_support import Stores, claim, event, events, rejection, said, send
+
+from target_liveintent.errors import ConfigurationError, StorageError
+from target_liveintent.store import Waiting, open_for_reading
+from target_liveintent.store.database import NoSpaceError, Step
+
+if TYPE_CHECKING:
+    from collections.abc import Callable
+
+    from target_liveintent.store import RunStore
+
+IS_ROOT = os.geteuid() == 0
+
+
+def test_a_new_file(in_file: Stores) -> None:
+    """Only its owner can read it; what SQLite writes beside it as well."""
+    store = in_file()
+    send(store, 0, event())
+    files = sorted(Path(in_file.place).parent.iterdir())
+    assert [one.name for one in files] == [f"store.sqlite{end}" for end in ("", "-shm", "-wal")]
+    assert {stat.S_IMODE(one.stat().st_mode) for one in files} == {0o600}
+    store.close()
+    assert [one.name for one in Path(in_file.place).parent.iterdir()] == ["store.sqlite"]
+
+
+def test_a_link_and_a_mode(in_file: Stores, tmp_path: Path) -> None:
+    """A link is followed, and a file that is there keeps its mode."""
+    target = tmp_path / "real.sqlite"
+    target.touch(0o640)
+    Path(in_file.place).symlink_to(target)
+    send(in_file(), 0, event())
+    assert target.stat().st_size > 0
+    assert stat.S_IMODE(target.stat().st_mode) == 0o640
+
+
+def make_fifo(path: Path) -> None:
+    os.mkfifo(path)
+
+
+def make_database(path: Path) -> None:
+    with sqlite3.connect(path) as database:
+        database.execute("CREATE TABLE event (id)")
+    database.close()
+
+
+def make_newer(path: Path) -> None:
+    Stores(str(path))().close()
+    with sqlite3.connect(path) as database:
+        database.execute("PRAGMA user_version = 99")
+    database.close()
+
+
+def make_damaged(path: Path) -> None:
+    Stores(str(path))().close()
+    content = bytearray(path.read_bytes())
+    content[100:2000] = b"\xff" * 1900
+    path.write_bytes(content)
+
+
+@pytest.mark.parametrize(
+    ("make", "why"),
+    [
+        (make_fifo, "store.* an ordinary file, not a device"),
+        (Path.mkdir, "store.* a file, not a folder"),
+        (lambda path: path.write_text("a,b\n" * 999), "not a database.*move it away"),
+        (make_database, "a database of another program"),
+        (make_newer, "a newer version of target-liveintent wrote the file"),
+        (make_damaged, "malformed.*move it away"),
+    ],
+)
+def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object], why: str) -> None:
+    """They stay as they are."""
+    path = Path(in_file.place)
+    make(path)
+    before = path.stat().st_mode, path.is_file() and path.read_bytes()
+    for opens in (in_file, lambda: open_for_reading(in_file.settings())):
+        with pytest.raises(ConfigurationError, match=why):
+            opens()
+    assert (path.stat().st_mode, path.is_file() and path.read_bytes()) == before
+
+
+@pytest.mark.parametrize("path", ["no/such/folder/store.sqlite", "a\0b"])
+def test_paths_that_no_file_has(tmp_path: Path, path: str) -> None:
+    stores = Stores(str(tmp_path / "x"))
+    settings = stores.settings()
+    object.__setattr__(settings, "store", str(tmp_path / path))
+    stores.settings = lambda **_: settings  # type: ignore[method-assign]
+    with pytest.raises(ConfigurationError, match="cannot be used"):
+        stores()
+
+
+def test_two_runs_create_the_tables_at_once(in_file: Stores) -> None:
+    """One of them does it, and the other one finds them."""
+    failures: list[BaseException] = []
+    start = threading.Barrier(4)
+
+    def run() -> None:
+        start.wait()
+        try:
+            in_file().close()
+        except BaseException as failure:  # noqa: BLE001 (looked at below)
+            failures.append(failure)
+
+    threads = [threading.Thread(target=run) for _ in range(4)]
+    for thread in threads:
+        thread.start()
+    for thread in threads:
+        thread.join()
+    assert failures == []
+    assert in_file.sql("SELECT count(*), max(number) FROM run") == [(4, 4)]
+
+
+@pytest.mark.parametrize("how", ["deleted", "moved", "replaced"])
+def test_a_file_that_is_gone(in_file: Stores, tmp_path: Path, how: str) -> None:
+    """SQLite would write on into the old file, so the run ends before the next STATE."""
+    store, path = in_file(), Path(in_file.place)
+    send(store, 0, event())
+    if how == "deleted":
+        path.unlink()
+    else:
+        path.rename(tmp_path / "elsewhere")
+    if how == "replaced":
+        path.touch()
+    with pytest.raises(StorageError, match="was deleted, moved or replaced during the run"):
+        store.write(durable=True)
+
+
+def test_damage_that_is_found_later(in_file: Stores) -> None:
+    """It ends the run, and the message says what to do."""
+    store = in_file()
+    send(store, 0, *events(3_000))
+    path = Path(in_file.place)
+    with contextlib.closing(sqlite3.connect(path)) as other:
+        other.execute("PRAGMA wal_checkpoint(TRUNCATE)")
+    with path.open("r+b") as file:
+        file.seek(4096)
+        file.write(b"\xff" * (path.stat().st_size - 4096))
+    store.database.transact([Step("PRAGMA cache_size = 1")])
+    with pytest.raises(StorageError, match=r"malformed.*Restore the file, or move it away"):
+        send_many(store)
+
+
+def send_many(store: RunStore) -> None:
+    """Send so many events that each page of the file is read."""
+    for number in range(1, 50):
+        send(store, number, event(f"new {number}"), event("2"))
+
+
+def test_a_full_disk(in_file: Stores) -> None:
+    """What the API has confirmed is noted in space that was reserved; the rest is not lost either.
+
+    The next run has the dead letters again, as no STATE has passed them.
+    """
+    store = in_file()
+    mine = claim(store, 0, *events(100)).mine
+    store.confirm(0, mine, is_last=True)
+    for n in range(900):
+        store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}))
+    (((pages,),),) = store.database.transact([Step("PRAGMA page_count")])
+    store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
+    with pytest.raises(NoSpaceError, match="full"):
+        store.write()
+    assert said(claim(in_file(), 0, *events(100)))[2] == [str(n) for n in range(100)]
+    assert in_file.letters() == []
+    store.database.transact([Step("PRAGMA max_page_count = 100000")])
+    store.write()
+    assert len(in_file.letters()) == 900
+
+
+def test_space_is_reserved_and_given_back(in_file: Stores) -> None:
+    """The reserved space has no name, so nothing of it stays after a kill."""
+    store = in_file()
+    assert store.database.free_reserve()
+    assert not store.database.free_reserve()
+    store.close()
+    assert len(list(Path(in_file.place).parent.iterdir())) == 1
+
+
+class Locked:
+    """Locks the file of a store, as another program does."""
+
+    def __init__(self, stores: Stores) -> None:
+        self._database = sqlite3.connect(stores.place, isolation_level=None)
+        self._database.execute("BEGIN IMMEDIATE")
+
+    def end(self, *_: object) -> None:
+        if self._database.in_transaction:
+            self._database.execute("ROLLBACK")
+        self._database.close()
+
+
+@pytest.fixture
+def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
+    """Let SQLite not wait by itself."""
+    monkeypatch.setattr("target_liveintent.store.sqlite._SLICE", 0.0)
+
+
+@pytest.mark.usefixtures("at_once")
+def test_a_lock_that_ends(in_file: Stores) -> None:
+    """The run says what it waits for, once, and goes on."""
+    clock, warnings, seen = FakeClock(), [], []
+
+    def sleep(seconds: float) -> None:
+        clock.now += 20 * seconds
+        seen.append(store.waits_for)
+        if len(seen) == 5:
+            lock.end()
+
+    store = in_file(waiting=Waiting(clock, sleep, warn=warnings.append))
+    lock = Locked(in_file)
+    assert said(claim(store, 0, event())) == (["1"], [], [])
+    assert set(seen) == {"another program locks the file of the store"}
+    assert store.waits_for == ""
+    assert warnings == [
+        "another program locks the file of the store; the run waits for up to 30 seconds"
+    ]
+
+
+@pytest.mark.usefixtures("at_once")
+@pytest.mark.parametrize("is_stopped", [False, True])
+def test_a_lock_that_stays(in_file: Stores, is_stopped: bool) -> None:
+    """It ends the run after half a minute, and a run that was told to stop at once."""
+    clock, stopped = FakeClock(), []
+
+    def sleep(seconds: float) -> None:
+        clock.now += 20 * seconds
+
+    waiting = Waiting(clock, sleep, lambda: bool(stopped))
+    store = in_file(waiting=waiting)
+    lock = Locked(in_file)
+    stopped += [True] * is_stopped
+    before = clock.now
+    with pytest.raises(StorageError, match="keeps the file locked"):
+        claim(store, 0, event())
+    assert (clock.now - before >= 30) != is_stopped
+    lock.end()
+    stopped.clear()
+    assert said(claim(store, 0, event())) == (["1"], [], [])
+
+
+def test_no_store_is_created_for_reading(in_file: Stores) -> None:
+    assert open_for_reading(in_file.settings()) is None
+    assert not Path(in_file.place).exists()
+
+
+@pytest.mark.parametrize("is_open", [False, True])
+def test_reading_changes_nothing(in_file: Stores, is_open: bool) -> None:
+    """Also while a run has the store open; a writing statement fails."""
+    store = in_file()
+    store.reject(rejection())
+    store.write()
+    if not is_open:
+        store.close()
+    database = open_for_reading(in_file.settings())
+    assert database is not None
+    assert list(database.read("SELECT count(*) FROM dead_letter")) == [(1,)]
+    with pytest.raises(StorageError, match="read-only"):
+        list(database.read("DELETE FROM dead_letter"))
+    database.close()
+
+
+@pytest.mark.skipif(IS_ROOT, reason="root may write everywhere")
+def test_a_read_only_folder(in_file: Stores) -> None:
+    """The store can be read there, and a run says why it cannot write."""
+    in_file().close()
+    folder = Path(in_file.place).parent
+    folder.chmod(0o500)
+    try:
+        database = open_for_reading(in_file.settings())
+        assert database is not None
+        assert list(database.read("SELECT count(*) FROM run")) == [(1,)]
+        database.close()
+        with pytest.raises(ConfigurationError, match="read-only"):
+            in_file()
+    finally:
+        folder.chmod(0o700)

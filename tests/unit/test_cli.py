@@ -1,0 +1,607 @@
+"""The command line: commands and options, configuration files, exit codes, what is printed."""
+
+from __future__ import annotations
+
+import contextlib
+import json
+import logging
+import os
+import re
+import signal
+import time
+from collections.abc import Callable, Iterator
+from pathlib import Path
+from typing import IO, Any
+
+import msgspec
+import pytest
+from click.testing import CliRunner, Result
+from fakes import FakeClock
+from singer_sdk.exceptions import RecordsWithoutSchemaException
+from unit_support import ACCOUNT, NOW, conversion, md5, order, rejection, sha256
+
+from target_liveintent import cli
+from target_liveintent.config import settings_of
+from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.errors import ConfigurationError, InputError
+from target_liveintent.mapping.presets import PRESETS, preset_text
+from target_liveintent.printing import json_text, printable
+from target_liveintent.singer import ReplayRequest
+from target_liveintent.store import (
+    ReplayChoice,
+    RunNames,
+    letters_in,
+    open_for_reading,
+    open_for_writing,
+    open_store,
+)
+from target_liveintent.target import TargetLiveIntent
+
+CONFIG = {**ACCOUNT, "pixel_id": 4711, "default_source": "web", "keep_delivered": True}
+Program = Callable[..., Result]
+
+
+@pytest.fixture
+def program(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Program:
+    """Return how to run the program in a folder of its own; keywords become a file of settings."""
+    monkeypatch.chdir(tmp_path)
+    for name in [name for name in os.environ if name.startswith("TARGET_LIVEINTENT_")]:
+        monkeypatch.delenv(name)
+
+    def run(*arguments: str, given: str = "", **settings: Any) -> Result:
+        if settings:
+            Path("config.json").write_text(json.dumps(settings))
+            arguments = ("--config", "config.json", *arguments)
+        root = logging.getLogger()
+        kept = root.level, root.handlers[:], [one.formatter for one in root.handlers]
+        try:
+            return CliRunner().invoke(cli.main, arguments, input=given, catch_exceptions=False)
+        finally:
+            root.level, root.handlers, formatters = kept
+            for handler, formatter in zip(root.handlers, formatters, strict=True):
+                handler.setFormatter(formatter)
+
+    return run
+
+
+def here() -> set[str]:
+    """Return the names of the files in the folder."""
+    return {path.name for path in Path().iterdir()}
+
+
+class FakeTarget(TargetLiveIntent):
+    """Notes how it is made, and what it is told to do."""
+
+    done: list[Any]
+    run_ids: list[str]
+    fails: Exception | None
+
+    def __init__(self, *, run_id: str, **given: Any) -> None:
+        self.run_ids.append(run_id)
+        self.done.append(given)
+
+    def process(self, file_input: IO[str] | None) -> None:
+        self.done.append("process" if file_input is None else file_input.read())
+        if self.fails is not None:
+            raise self.fails
+
+    def replay(self) -> None:
+        source = self.done[-1]["replay"].source
+        self.done.append(None if source is None else source.read())
+
+    @classmethod
+    def print_about(cls, output_format: str | None = None) -> None:
+        cls.done.append(output_format)
+
+
+@pytest.fixture
+def target(monkeypatch: pytest.MonkeyPatch) -> type[FakeTarget]:
+    """Stand in for the target."""
+    FakeTarget.done, FakeTarget.run_ids, FakeTarget.fails = [], [], None
+    monkeypatch.setattr(cli, "TargetLiveIntent", FakeTarget)
+    return FakeTarget
+
+
+# Configuration files
+
+
+@pytest.mark.parametrize(
+    ("arguments", "settings", "reads_environment"),
+    [
+        ("", {}, False),
+        ("--config 1.json --config 2.json", {"a": 1, "b": 2}, False),
+        ("--config 2.json --config ENV --config 1.json", {"a": 1, "b": 1}, True),
+        ("--config 1.json replay --config 2.json", {"a": 1, "b": 2}, False),
+        ("--config=2.json replay --config=1.json", {"a": 1, "b": 1}, False),
+        ("--config ENV --config 1.json replay", {"a": 1, "b": 1}, True),
+        ("--config 1.json replay --config ENV", {"a": 1, "b": 1}, True),
+        ("replay --config 1.json --dry-run --config 2.json", {"a": 1, "b": 2}, False),
+    ],
+)
+def test_files_are_merged(
+    program: Program,
+    target: type[FakeTarget],
+    arguments: str,
+    settings: dict[str, Any],
+    reads_environment: bool,
+) -> None:
+    """What comes later wins, before a command as after it, and ENV asks for the environment."""
+    Path("1.json").write_text('{"a": 1, "b": 1}')
+    Path("2.json").write_text('{"b": 2}')
+    assert program(*arguments.split()).exit_code == 0
+    made = target.done[0]
+    assert (made["config"], made["parse_env_config"]) == (settings, reads_environment)
+
+
+@pytest.mark.parametrize(
+    ("content", "said"),
+    [
+        *(
+            (content, "is not a JSON object")
+            for content in ("s3cr3t", '["s3cr3t"]', '{"a": "s3cr3t"', "5", "")
+        ),
+        (None, "cannot be read: the file does not exist"),
+        (..., "cannot be read: Is a directory"),
+    ],
+)
+@pytest.mark.parametrize("command", ["explain", ""])
+def test_a_file_that_cannot_be_used(
+    program: Program, content: Any, said: str, command: str
+) -> None:
+    """The last line names the file and the reason, and nothing shows its content."""
+    path = Path.cwd() if content is ... else Path("a.json")
+    if isinstance(content, str):
+        path.write_text(content)
+    done = program(*command.split(), f"--config={path}")
+    assert done.exit_code == 2
+    assert done.output.strip().endswith(f"the configuration file '{path}' {said}")
+    assert "s3cr3t" not in done.output
+
+
+# Options that are wrong, or gone
+
+NO_EFFECT = "--about, --format, --input and --send-again have no effect before a command"
+WRONG: list[tuple[str, str]] = [
+    ("--nothing", "No such option"),
+    ("nothing", "No such command 'nothing'"),
+    ("--format=json", "--format needs --about, or stands after a command"),
+    ("--about --format=csv", "'csv' is not one of"),
+    *((f"{option} explain", NO_EFFECT) for option in ("--about", "--format=text", "--send-again")),
+    ("--input=there explain", NO_EFFECT),
+    ("--input=nowhere", "No such file"),
+    ("preset", "Missing argument"),
+    ("preset nothing", "'nothing' is not one of"),
+    ("explain --format=markdown", "'markdown' is not one of"),
+    ("explain there", "unexpected extra argument"),
+    ("explain --expect .", "is a directory"),
+    ("explain --send-again", "No such option"),
+    ("dead-letters --format=csv", "'csv' is not one of"),
+    ("dead-letters --delete=nothing", "'nothing' is not one of"),
+    ("dead-letters --delete=already_sent", "'already_sent' is not one of"),  # It has no letters.
+    ("replay nowhere", "No such file"),
+    ("replay - there", "unexpected extra argument"),
+    ("delivered --format=json", "'json' is not one of"),
+    ("delivered --since=yesterday", "does not match the formats"),
+    ("forget there", "unexpected extra argument"),
+    ("health --max-age=0", "is not in the range"),
+    ("health --max-age=soon", "is not a valid float"),
+    ("report --format=markdown", "'markdown' is not one of"),
+    ("report a.html --format=json", "a PATH has no effect with --format"),
+    ("report .", "is a directory"),
+]
+
+
+@pytest.mark.parametrize(("arguments", "said"), WRONG)
+def test_wrong_options(program: Program, arguments: str, said: str) -> None:
+    """The last line names what is wrong, and nothing is done."""
+    Path("there").touch()
+    done = program(*arguments.split())
+    assert done.exit_code == 2
+    # Click breaks lines at the width of the terminal.
+    assert said in " ".join(done.output.split("Error: ")[1].split())
+    assert here() == {"there"}
+
+
+@pytest.mark.parametrize("option", cli._GONE)  # noqa: SLF001 (those that exist)
+def test_an_option_that_is_gone(program: Program, option: str) -> None:
+    """A command does its work now."""
+    command = option.removeprefix("--")
+    assert program(command, "--help").exit_code == 0
+    for arguments in ([option], [f"{option}=x"], ["--config=ENV", option, "x"], [command, option]):
+        done = program(*arguments)
+        assert done.exit_code == 2
+        assert done.output.endswith(f"no longer exists: use target-liveintent {command}\n")
+
+
+def test_help(program: Program) -> None:
+    """It names each command and each option of a run."""
+    shown = program("--help").output
+    names = (*cli.main.commands, "--config", "--input", "--send-again", "--about", "--version")
+    assert [name for name in names if f"  {name} " not in shown] == []
+
+
+# What needs no settings
+
+
+def test_version(program: Program) -> None:
+    assert re.fullmatch(r"target-liveintent v\d\S+\n", program("--version").output)
+
+
+@pytest.mark.parametrize("style", ["text", "json", "markdown"])
+def test_about(program: Program, target: type[FakeTarget], style: str) -> None:
+    """The SDK prints the settings, and nothing is run."""
+    assert program("--about", f"--format={style}").exit_code == 0
+    assert target.done == [None if style == "text" else style]
+
+
+@pytest.mark.parametrize("name", PRESETS)
+def test_preset(program: Program, name: str) -> None:
+    """A preset is printed as it is in its file."""
+    assert program("preset", name).output == preset_text(name)
+
+
+# Runs
+
+
+def test_a_run(program: Program, target: type[FakeTarget]) -> None:
+    """A target is made of the configuration, and reads the input; each run has an ID."""
+    Path("input").write_text("messages")
+    first = program(given="x", a=1)
+    program("--send-again", "--input=input")
+    made = {"config": {"a": 1}, "parse_env_config": False, "send_again": False}
+    again = {"config": {}, "parse_env_config": False, "send_again": True}
+    assert target.done == [made, "process", again, "messages"]
+    assert first.output.endswith(f", run {target.run_ids[0]}\n")
+    assert target.run_ids[0] < target.run_ids[1]
+
+
+@pytest.mark.parametrize(
+    ("arguments", "expected"),
+    [
+        ("", (ReplayChoice(), False, None)),
+        ("--dry-run --unconfirmed", (ReplayChoice(unconfirmed=True), True, None)),
+        ("letters --other-accounts", (ReplayChoice(other_accounts=True), False, "of a file")),
+        ("-", (ReplayChoice(), False, "of standard input")),
+    ],
+)
+def test_a_replay(
+    program: Program, target: type[FakeTarget], arguments: str, expected: tuple[Any, ...]
+) -> None:
+    """It is a run whose input is the store, or a file that it imports."""
+    Path("letters").write_text("of a file")
+    assert program("replay", *arguments.split(), given="of standard input").exit_code == 0
+    made, read = target.done
+    request: ReplayRequest = made["replay"]
+    assert (request.choice, request.dry_run, read) == expected
+
+
+@pytest.mark.parametrize(
+    ("failure", "ending"),
+    [
+        (ConfigurationError("wrong"), (2, "wrong")),
+        (InputError("odd"), (1, "odd")),
+        (RecordsWithoutSchemaException("early"), (1, "early")),
+        (ValueError("ann@example.com"), (1, "the run ended with an unexpected ValueError")),
+    ],
+)
+def test_a_run_that_fails(
+    program: Program, target: type[FakeTarget], failure: Exception, ending: tuple[int, str]
+) -> None:
+    """Its last line names the cause, and the run; the text of an unexpected failure is hidden."""
+    target.fails = failure
+    done = program()
+    last_line = done.output.splitlines()[-1].split("|")[-1].strip()
+    assert (done.exit_code, last_line) == (ending[0], f"{ending[1]} (run {target.run_ids[0]})")
+    assert "ann@" not in done.output
+    assert ("this is a bug" in done.output) == isinstance(failure, ValueError)
+
+
+# Explaining
+
+SCHEMA = {
+    "type": "SCHEMA",
+    "stream": "orders",
+    "schema": {"properties": {name: {} for name in ("id", "event_time", "email")}},
+    "key_properties": ["id"],
+}
+EVENTS = {"pixel_id": 5, "default_source": "web"}
+
+
+def explained(program: Program, **settings: Any) -> Result:
+    """Explain a stream with settings, and with the environment."""
+    return program("--config=ENV", "explain", given=json.dumps(SCHEMA), **EVENTS, **settings)
+
+
+def test_explain(program: Program) -> None:
+    """It needs no account and no store, hides the token, and says what is misspelled."""
+    maps = {"orders": {"order_id": "'hidden-t0ken'"}}
+    done = explained(program, auth_token="hidden-t0ken", pixl_id=1, stream_maps=maps)
+    assert done.exit_code == 0
+    assert "5 (setting pixel_id)" in done.output
+    assert "did you mean 'pixel_id'?" in done.output
+    assert "hidden-t0ken" not in done.output
+    assert here() == {"config.json"}
+
+
+def test_explain_reads_the_environment(program: Program, monkeypatch: pytest.MonkeyPatch) -> None:
+    """As in a run, the environment takes precedence over files, where it has the prefix."""
+    monkeypatch.setenv("TARGET_LIVEINTENT_PIXEL_ID", "8")
+    monkeypatch.setenv("PIXEL_ID", "9")
+    assert "8 (setting pixel_id)" in explained(program).output
+
+
+@pytest.mark.parametrize(
+    "wrong",
+    [
+        *({"limit": -1}, {"customer_id": "x"}, {"ledger_path": "x"}, {"store": "nowhere/x"}),
+        {"auth_token_path": "token", "auth_token": "t0ken"},
+    ],
+)
+def test_explain_checks_the_settings(program: Program, wrong: dict[str, Any]) -> None:
+    """A wrong setting fails as in a run, also one of the account."""
+    Path("token").write_text("t0ken")
+    assert explained(program, auth_token_path="token").exit_code == 0
+    assert explained(program, **wrong).exit_code == 2
+
+
+def test_explain_without_input(program: Program) -> None:
+    """It checks the settings alone, and says what a run needs besides."""
+    done = program("explain", customer_id="a-1b2c")
+    assert done.output == "The settings are fine; a run also needs auth_token.\n"
+
+
+# Without a store
+
+
+@pytest.fixture
+def _keep_signals() -> Iterator[None]:
+    kept = {n: signal.getsignal(n) for n in (signal.SIGINT, signal.SIGTERM)}
+    yield
+    for number, handler in kept.items():
+        signal.signal(number, handler)
+
+
+@pytest.mark.parametrize(
+    ("arguments", "code", "said"),
+    [
+        ("dead-letters", 0, "There are no dead letters in the store."),
+        ("dead-letters --format=json", 0, '"letters": 0,'),
+        ("dead-letters --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_dead_letters"'),
+        ("dead-letters --delete=no_identity", 0, "There are no dead letters in the store."),
+        ("delivered", 0, "event_time,order_id,source,device_id,email_hash,value,currency"),
+        ("delivered --format=singer", 0, '{"type":"SCHEMA","stream":"liveintent_delivered"'),
+        ("forget", 0, "deleted 0 rows"),
+        ("report --format=text", 0, "There has been no run yet."),
+        ("report --format=json", 0, '"last_run": null'),
+        ("report page.html", 0, "the report is in page.html"),
+        ("health", 3, "there is no run in the history"),
+        ("replay --dry-run", 0, "0 dead letters"),
+    ],
+)
+@pytest.mark.usefixtures("_keep_signals")
+def test_commands_without_a_store(program: Program, arguments: str, code: int, said: str) -> None:
+    """There is nothing to show, and no command but a run creates the store."""
+    done = program(*arguments.split(), given="ann@example.com\n", **CONFIG)
+    assert (done.exit_code, said in done.output) == (code, True), done.output
+    assert here() <= {"config.json", "page.html"}
+
+
+@pytest.mark.parametrize("arguments", ["report --format=text", "health", "delivered"])
+def test_commands_need_an_account(program: Program, arguments: str) -> None:
+    """What belongs to an account is not looked for under another one."""
+    done = program(*arguments.split(), pixel_id=4711)
+    assert done.exit_code == 2
+    assert "setting 'customer_id' is required" in done.output
+
+
+# With a store
+
+JOHN, JANE = "john.doe@example.com", "jane.roe@example.com"
+
+
+def fill(*results: Conversion | Rejection, run_id: str = "run-1", **settings: Any) -> None:
+    """Keep dead letters, and events that were delivered one a minute."""
+    given = settings_of({**CONFIG, **settings})
+    store = open_store(given, RunNames(run_id, given.pixel_id), FakeClock())
+    for minute, one in enumerate(results):
+        if isinstance(one, Rejection):
+            store.reject(one)
+        else:
+            store.deliver([one], [NOW + 60 * minute])
+    store.release()
+    store.close()
+
+
+def bad(name: str, reason: str = "invalid_event_time", **columns: Any) -> Rejection:
+    """Return an order that cannot be sent."""
+    made = rejection(order(event_id=name, event_time="someday", **{"email": JOHN, **columns}))
+    return msgspec.structs.replace(made, reason=reason)
+
+
+def good(name: str, email: str = JOHN) -> Conversion:
+    """Return an order that can be sent."""
+    return conversion(order(event_id=name, order_id=name, email=email))
+
+
+def letters() -> list[str]:
+    """Return the event IDs of the dead letters of the store."""
+    database = open_for_reading(settings_of(CONFIG))
+    assert database is not None
+    with contextlib.closing(database):
+        return [key.event_id for key, _ in letters_in(database)]
+
+
+def delivered(program: Program, *arguments: str, **settings: Any) -> list[str]:
+    """Return the order numbers of the delivered events that are printed."""
+    done = program("delivered", *arguments, **{**CONFIG, **settings})
+    assert done.exit_code == 0, done.output
+    return [line.split(",")[1] for line in done.output.splitlines()[1:]]
+
+
+def test_dead_letters(program: Program) -> None:
+    """They are counted for people and programs, or printed as a stream, without addresses."""
+    fill(bad("1"), bad("2", "refused_by_api", order_id=f"for {JANE}"))
+    text, as_json, stream = (
+        program("dead-letters", f"--format={style}", pixl_id=1, **CONFIG).output
+        for style in ("text", "json", "singer")
+    )
+    assert text.splitlines()[:2] == [
+        "setting 'pixl_id' is unknown and has no effect; did you mean 'pixel_id'?",
+        "Dead letters in the store: 2, written at 2026-08-01 16:00:00 UTC",
+    ]
+    assert json.loads(as_json)["letters"] == 2
+    schema, *records = map(json.loads, stream.splitlines())
+    assert schema["type"] == "SCHEMA"
+    assert [one["record"]["event_id"] for one in records] == ["1", "2"]
+    assert "@" not in text + as_json + stream
+
+
+def test_whose_dead_letters_they_are_is_not_known_without_an_account(program: Program) -> None:
+    """All of them are judged as one's own then, and a note says so."""
+    fill(bad("1", "refused_by_api"), customer_id="b-9z9z")
+    for settings, prospect in (({}, "cannot_send"), ({"customer_id": "a-1b2c"}, "other_account")):
+        found = json.loads(program("dead-letters", "--format=json", pixel_id=1, **settings).output)
+        assert found["replay"][prospect] == 1
+        assert ["customer_id" in note for note in found["notes"]] == [True] * (not settings)
+
+
+def test_dead_letters_are_deleted_by_their_reason(program: Program) -> None:
+    """Those of this account and pixel, and those that have no pixel; the others stay."""
+    fill(bad("1"), bad("2"), bad("3", "no_identity"), bad("4", "missing_event_time"))
+    fill(bad("5", pixel_id="none"), bad("6", pixel_id=1), run_id="run-2")
+    fill(bad("7"), run_id="run-3", customer_id="b-9z9z")
+    reasons = ["invalid_event_time", "no_identity", "invalid_event_time", "api_error"]
+    done = program("dead-letters", *(f"--delete={name}" for name in reasons), **CONFIG)
+    assert (done.exit_code, done.output.splitlines()) == (
+        0,
+        [
+            "invalid_event_time: deleted 3 dead letters",
+            "no_identity: deleted 1 dead letter",
+            "api_error: deleted 0 dead letters",
+        ],
+    )
+    assert letters() == ["4", "6", "7"]
+
+
+def test_dead_letters_of_an_unknown_account_are_not_deleted(program: Program) -> None:
+    fill(bad("1"))
+    done = program("dead-letters", "--delete=invalid_event_time", pixel_id=4711)
+    assert done.exit_code == 2
+    assert "setting 'customer_id' is required: --delete deletes dead letters" in done.output
+    assert letters() == ["1"]
+
+
+@pytest.fixture
+def _new_york() -> Iterator[None]:
+    with pytest.MonkeyPatch.context() as patched:
+        patched.setenv("TZ", "America/New_York")
+        time.tzset()
+        yield
+    time.tzset()
+
+
+@pytest.mark.parametrize(
+    ("since", "names"),
+    [
+        ("2026-08-01", "123"),
+        ("2026-08-01T16:01:00", "23"),
+        ("2026-08-01T16:01:01Z", "3"),
+        ("2026-08-02", ""),
+    ],
+)
+@pytest.mark.usefixtures("_new_york")
+def test_delivered_events_since_a_time(program: Program, since: str, names: str) -> None:
+    """The time is one in UTC, wherever that is; an event that was sent at that moment is there."""
+    fill(*map(good, "123"))
+    assert delivered(program, f"--since={since}") == [*names]
+
+
+def test_delivered_events_are_those_of_the_account(program: Program) -> None:
+    """They are printed for spreadsheets, or for databases."""
+    fill(good("1"), good("2"))
+    fill(good("3"), run_id="run-2", customer_id="b-9z9z")
+    assert delivered(program) == ["1", "2"]
+    assert delivered(program, customer_id="b-9z9z") == ["3"]
+    lines = program("delivered", "--format=singer", **CONFIG).output.splitlines()
+    assert [json.loads(line).get("record", {}).get("run_id") for line in lines] == [
+        *(None, "run-1", "run-1"),
+    ]
+
+
+@pytest.mark.parametrize(
+    ("given", "rows", "left"),
+    [
+        (f"{JOHN}\n", 3, ["jane", "2"]),
+        (" John.Doe@EXAMPLE.com \n\n", 3, ["jane", "2"]),
+        (sha256(JOHN).upper(), 3, ["jane", "2"]),
+        (md5(JOHN), 2, ["jane", "named", "2"]),  # In place of an address stands its SHA-256.
+        (f"{JOHN}\n{JANE}\n", 5, []),
+        ("nobody@example.com", 0, ["jane", "john", "named", "1", "2"]),
+        ("", 0, ["jane", "john", "named", "1", "2"]),
+    ],
+)
+def test_people_are_forgotten(program: Program, given: str, rows: int, left: list[str]) -> None:
+    """No row of dead letters or delivered events has one of their hashes, in whatever column."""
+    named = bad("named", email="else@example.com", order_id="for John.Doe@example.com")
+    fill(bad("john"), bad("jane", email=JANE), named, good("1"), good("2", JANE))
+    done = program("forget", given=given, **CONFIG)
+    assert (done.exit_code, done.output) == (0, f"deleted {rows} row{'s' * (rows != 1)}\n")
+    assert [*letters(), *delivered(program)] == left
+
+
+def test_people_are_forgotten_in_all_accounts(program: Program) -> None:
+    """The command needs no account."""
+    for number in range(2):
+        fill(bad("john"), good("1"), run_id=f"run-{number}", customer_id=f"b-000{number}")
+    assert program("forget", given=JOHN, pixel_id=1).output == "deleted 4 rows\n"
+    assert letters() == []
+
+
+def test_a_line_that_names_nobody(program: Program) -> None:
+    """Nothing is deleted, and the line is not shown."""
+    fill(bad("john"))
+    done = program("forget", given=f"{JOHN}\nof {JANE}\n", **CONFIG)
+    assert done.exit_code == 1
+    assert "line 2 is neither an e-mail address nor the hash of one" in done.output
+    assert "roe" not in done.output
+    assert letters() == ["john"]
+
+
+def test_a_store_without_runs(program: Program) -> None:
+    """As without a store, nothing is known."""
+    open_for_writing(settings_of(CONFIG)).close()
+    health, report = (program(*name.split(), **CONFIG) for name in ("health", "report a.html"))
+    assert (health.exit_code, health.output) == (3, "there is no run in the history\n")
+    assert (report.exit_code, report.output) == (0, "the report is in a.html\n")
+    assert "There has been no run yet." in Path("a.html").read_text()
+
+
+def test_a_report_needs_a_path(program: Program) -> None:
+    """It is that of the command, or else of the settings."""
+    assert "the report needs the path of a file" in program("report", **CONFIG).output
+    for arguments, path in (("", "b.html"), ("a.html", "a.html")):
+        done = program("report", *arguments.split(), **CONFIG, report_path="b.html")
+        assert done.output == f"the report is in {path}\n"
+    done = program("report", "nowhere/a.html", **CONFIG)
+    assert done.exit_code == 1
+    assert "the report 'nowhere/a.html' cannot be written: No such file" in done.output
+
+
+# What is printed
+
+
+@pytest.mark.parametrize(
+    ("line", "shown"),
+    [("plain ü 雪", "plain ü 雪"), ("a\nb\tc", r"a\nb\tc"), ("\x1b[31m\u202e", r"\x1b[31m\u202e")],
+)
+def test_lines(line: str, shown: str) -> None:
+    """Characters that cannot be printed are escaped; all others stay."""
+    assert printable(line) == shown
+
+
+def test_json() -> None:
+    """It controls no terminal, shows no address, and is what it was."""
+    value = {"a": ["ü 雪", "\x1b[31m\u202e\U000e0001"], JANE: 1}
+    shown = json_text(value)
+    assert json.loads(shown) == {"a": value["a"], sha256(JANE): 1}
+    assert all(line.isprintable() for line in shown.splitlines())

@@ -1,0 +1,115 @@
+"""Files that a run replaces, and files that it reads from any file system."""
+
+from __future__ import annotations
+
+import os
+import stat
+from pathlib import Path
+from typing import TYPE_CHECKING, Any
+
+import fsspec
+import pytest
+
+from target_liveintent.files import open_anywhere, replace_file
+
+if TYPE_CHECKING:
+    from collections.abc import Iterator
+
+SECRET = "s3cr3t"
+
+
+@pytest.fixture
+def no_umask() -> Iterator[None]:
+    """Let the modes of new files be what a run asks for, and no less."""
+    before = os.umask(0)
+    yield
+    os.umask(before)
+
+
+@pytest.mark.usefixtures("no_umask")
+def test_replace(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> None:
+    """A file, also one that a link leads to, keeps its mode; a new one is for its owner only."""
+    monkeypatch.chdir(tmp_path)
+    real = tmp_path / "folder" / "real"
+    real.parent.mkdir()
+    real.write_text("old")
+    real.chmod(0o640)
+    (tmp_path / "link").symlink_to(real)
+    replace_file(Path("link"), "new")
+    replace_file(Path("other"), "ü\n")
+    assert (tmp_path / "link").is_symlink()
+    for path, text, mode in ((real, "new", 0o640), (tmp_path / "other", "ü\n", 0o600)):
+        assert (path.read_bytes(), stat.S_IMODE(path.stat().st_mode)) == (text.encode(), mode)
+    assert sorted(one.name for one in tmp_path.rglob("*")) == ["folder", "link", "other", "real"]
+
+
+@pytest.mark.parametrize(
+    ("text", "error"), [("new", OSError), ("\ud800", UnicodeEncodeError)], ids=["rename", "text"]
+)
+def test_a_failing_replace(
+    tmp_path: Path, monkeypatch: pytest.MonkeyPatch, text: str, error: type[Exception]
+) -> None:
+    """The failure is raised, the old text stays, and no scratch file is left."""
+
+    def no_space(*_: Any) -> None:
+        raise OSError(28, "No space left on device")
+
+    path = tmp_path / "page"
+    path.write_text("old")
+    monkeypatch.setattr(Path, "replace", no_space)
+    with pytest.raises(error):
+        replace_file(path, text)
+    assert path.read_text() == "old"
+    assert list(tmp_path.iterdir()) == [path]
+
+
+def test_a_file_is_read_wherever_it_is(tmp_path: Path) -> None:
+    """A path is one of this machine; a URL is one of any file system that fsspec knows."""
+    (tmp_path / "people").write_bytes(b"on the disk")
+    memory = fsspec.filesystem("memory")
+    memory.pipe_file("/test-files/people", b"elsewhere")
+    for place, content in (
+        (str(tmp_path / "people"), b"on the disk"),
+        ((tmp_path / "people").as_uri(), b"on the disk"),
+        ("memory://test-files/people", b"elsewhere"),
+    ):
+        with open_anywhere(place) as file:
+            assert file.read() == content
+    memory.rm("/test-files", recursive=True)
+
+
+@pytest.mark.parametrize(
+    ("url", "said"),
+    [
+        (f"memory://{SECRET}/nowhere", "it does not exist"),
+        (f"nothing://{SECRET}@example.com/x", "ValueError"),
+    ],
+)
+def test_a_file_elsewhere_that_cannot_be_read(url: str, said: str) -> None:
+    """The reason has nothing of the URL, in which there may be credentials."""
+    with pytest.raises(OSError, match=said) as raised:
+        open_anywhere(url)
+    assert SECRET not in f"{raised.value!r} {raised.value.strerror}"
+    assert raised.value.__suppress_context__
+
+
+@pytest.mark.parametrize(
+    ("error", "said"),
+    [
+        (ImportError(SECRET), "files at s3:// need a package of fsspec that is not installed"),
+        (PermissionError(SECRET), "access is denied"),
+        (RuntimeError(SECRET), "RuntimeError"),
+    ],
+)
+def test_a_file_system_that_fails(
+    monkeypatch: pytest.MonkeyPatch, error: Exception, said: str
+) -> None:
+    """Each file system has errors of its own, whose texts are not shown."""
+
+    def fail(*_: Any) -> None:
+        raise error
+
+    monkeypatch.setattr(fsspec, "open", fail)
+    with pytest.raises(OSError, match=said) as raised:
+        open_anywhere(f"s3://{SECRET}/x")
+    assert SECRET not in f"{raised.value!r} {raised.value.strerror}"

@@ -1,0 +1,79 @@
+"""What a run works with, as the settings and the command say."""
+
+from __future__ import annotations
+
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from unit_support import ACCOUNT
+
+from target_liveintent.delivery.dry_run import DryRun
+from target_liveintent.delivery.pool import DeliveryPool
+from target_liveintent.errors import ConfigurationError
+from target_liveintent.singer import ReplayRequest
+from target_liveintent.store import DryStore, ReplayChoice, RunStore
+from target_liveintent.target import TargetLiveIntent
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_liveintent.run import RunParts
+
+
+@pytest.fixture(autouse=True)
+def folder(tmp_path: Path, monkeypatch: pytest.MonkeyPatch) -> Path:
+    """Let the target work in a folder of its own."""
+    monkeypatch.chdir(tmp_path)
+    monkeypatch.delenv("MELTANO_PROJECT_ROOT", raising=False)
+    return tmp_path
+
+
+def made(**settings: Any) -> TargetLiveIntent:
+    return TargetLiveIntent(config={**ACCOUNT, **settings})
+
+
+def parts_of(target: TargetLiveIntent) -> RunParts:
+    return target.run._parts  # noqa: SLF001
+
+
+def test_the_usual_parts(folder: Path) -> None:
+    """Threads deliver, and the store is there before anything is read; only its owner reads it."""
+    parts = parts_of(made())
+    assert isinstance(parts.delivery, DeliveryPool)
+    assert isinstance(parts.outcomes, RunStore)
+    assert (folder / "liveintent.sqlite").stat().st_mode & 0o777 == 0o600
+    parts.outcomes.close()
+
+
+@pytest.mark.parametrize("is_replay", [False, True])
+def test_a_dry_run_has_neither_threads_nor_files(folder: Path, is_replay: bool) -> None:
+    """It is one by a setting, or, in a replay, by an option."""
+    if is_replay:
+        request = ReplayRequest(ReplayChoice(), dry_run=True)
+        target = TargetLiveIntent(config=ACCOUNT, replay=request)
+    else:
+        target = made(dry_run=True)
+    parts = parts_of(target)
+    assert isinstance(parts.delivery, DryRun)
+    assert isinstance(parts.outcomes, DryStore)
+    assert target.settings.dry_run
+    assert list(folder.iterdir()) == []
+
+
+@pytest.mark.parametrize("dry_run", [False, True])
+@pytest.mark.parametrize("name", ["store", "suppression_path"])
+def test_a_file_that_cannot_be_used(folder: Path, name: str, dry_run: bool) -> None:
+    """It is found before anything is read, and the run creates no file."""
+    place = folder / "a-folder"
+    place.mkdir()
+    with pytest.raises(ConfigurationError, match=name):
+        made(dry_run=dry_run, **{name: str(place)})
+    assert list(folder.iterdir()) == [place]
+
+
+def test_a_replay_reaches_its_end() -> None:
+    """However many dead letters are rejected again, the others are sent."""
+    given = {**ACCOUNT, "on_rejection": "fail", "max_dead_letter_percent": 1, "dry_run": True}
+    target = TargetLiveIntent(config=given, replay=ReplayRequest(ReplayChoice()))
+    assert target.settings.max_dead_letter_percent == 100
+    assert not target.settings.fail_on_rejection
