@@ -27,6 +27,8 @@ from target_liveintent.store.layout import APPLICATION_ID, VERSION, statements
 
 _VALUES_AT_ONCE = 900
 """Values of one statement: older releases of SQLite take 999."""
+_AUXILIARY_BYTES = 64 * 1024
+"""Free bytes that SQLite needs beside the file."""
 _LOCK_SECONDS = 30.0
 """Seconds for which a run waits for another program that locks the file."""
 _SLICE = 0.5
@@ -36,6 +38,7 @@ _PAUSE = 0.05
 _RESERVED_BYTES = 4 * 1024 * 1024
 """Bytes of the disk that are reserved for what the API confirms while the disk is full."""
 _T = TypeVar("_T")
+_FULL = "the disk is full"
 _LOCKED = "another program locks the file of the store"
 
 
@@ -62,17 +65,18 @@ class SqliteStore(Database):
         self._reserve: IO[bytes] | None = None
         try:
             self._path = os.path.realpath(path)
+            self._folder = os.path.dirname(self._path)  # noqa: PTH120
             self._prepare_file(reads_only=reads_only)
             self._db = self._connect(reads_only=reads_only)
         except (OSError, ValueError) as error:
             raise self._refusal(getattr(error, "strerror", None) or "it is no valid path") from None
         except sqlite3.Error as error:
-            raise self._refusal(_reason(error)) from None
+            raise self._refusal(self._reason(error)) from None
         try:
             self._open(reads_only=reads_only)
         except sqlite3.Error as error:
             self._db.close()
-            raise self._refusal(_reason(error)) from None
+            raise self._refusal(self._reason(error)) from None
         except BaseException:
             self._db.close()
             raise
@@ -93,10 +97,10 @@ class SqliteStore(Database):
             os.close(file)  # Before SQLite opens it: a close drops the locks of the process.
 
     def _connect(self, *, reads_only: bool) -> sqlite3.Connection:
-        folder = os.path.dirname(self._path)  # noqa: PTH120
         mode = "rw"  # With "ro", a reader would leave SQLite's auxiliary files behind.
-        if reads_only and not os.access(folder, os.W_OK):
-            has_log = Path(f"{self._path}-wal").exists()
+        if reads_only and (self._is_full() or not os.access(self._folder, os.W_OK)):
+            log = Path(f"{self._path}-wal")
+            has_log = log.exists() and log.stat().st_size > 0
             # Without the log, SQLite cannot create its auxiliary files, nor can others.
             mode = "ro" if has_log else "ro&immutable=1"
         db = sqlite3.connect(
@@ -125,7 +129,7 @@ class SqliteStore(Database):
         if is_new:
             self._create()
         with contextlib.suppress(OSError):  # Without free space, or on a file system that cannot.
-            self._reserve = tempfile.TemporaryFile(dir=os.path.dirname(self._path))  # noqa: SIM115, PTH120
+            self._reserve = tempfile.TemporaryFile(dir=self._folder)  # noqa: SIM115
             os.posix_fallocate(self._reserve.fileno(), 0, _RESERVED_BYTES)
 
     def _check(self) -> bool:
@@ -261,11 +265,28 @@ class SqliteStore(Database):
             raise StorageError(msg)
 
     def _failure(self, error: Exception) -> StorageError:
-        kind = NoSpaceError if "full" in str(error) else StorageError
-        return kind(f"store '{self._name}' cannot be used: {_reason(error)}")
+        reason = self._reason(error)
+        kind = NoSpaceError if reason == _FULL else StorageError
+        return kind(f"store '{self._name}' cannot be used: {reason}")
 
     def _refusal(self, why: str) -> ConfigurationError:
         return ConfigurationError(f"store '{self._name}' cannot be used: {why}")
+
+    def _reason(self, error: Exception) -> str:
+        """Return what is wrong, in the words of a user."""
+        text = getattr(error, "strerror", None) or str(error)
+        if "locked" in text:
+            return "another program, such as another run, keeps the file locked"
+        if "not a database" in text or "malformed" in text:
+            return f"{text}. Restore the file, or move it away: then the next run creates a new one"
+        if "readonly" in text:
+            return "the file or its folder is read-only"
+        return _FULL if "full" in text or self._is_full() else text
+
+    def _is_full(self) -> bool:
+        """Return whether SQLite cannot create its auxiliary files, of which one has 32 KB."""
+        disk = os.statvfs(self._folder)
+        return disk.f_bavail * disk.f_frsize < _AUXILIARY_BYTES
 
     def close(self) -> None:
         """Close the file."""
@@ -279,15 +300,3 @@ def _in_parts(rows: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
 
 def _given(marks: str, columns: int) -> str:
     return marks if columns == 1 else f"VALUES {marks}"
-
-
-def _reason(error: Exception) -> str:
-    """Return what is wrong, in the words of a user."""
-    text = getattr(error, "strerror", None) or str(error)
-    if "locked" in text:
-        return "another program, such as another run, keeps the file locked"
-    if "not a database" in text or "malformed" in text:
-        return f"{text}. Restore the file, or move it away: then the next run creates a new one"
-    if "readonly" in text:
-        return "the file or its folder is read-only"
-    return text

@@ -17,6 +17,7 @@ from store_support import Stores, claim, event, events, rejection, said, send
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.store import Waiting, open_for_reading
 from target_liveintent.store.database import NoSpaceError, Step
+from target_liveintent.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
     from collections.abc import Callable
@@ -188,6 +189,22 @@ def test_space_is_reserved_and_given_back(in_file: Stores) -> None:
     assert not store.database.free_reserve()
     store.close()
     assert len(list(Path(in_file.place).parent.iterdir())) == 1
+
+
+def test_a_disk_that_is_full_at_the_start(
+    in_file: Stores, monkeypatch: pytest.MonkeyPatch, tmp_path: Path
+) -> None:
+    """SQLite says only that it cannot read or write; the store can still be read."""
+    in_file().close()
+    monkeypatch.setattr(SqliteStore, "_is_full", lambda _: True)
+    database = open_for_reading(in_file.settings())
+    assert database is not None
+    assert list(database.read("SELECT count(*) FROM run")) == [(1,)]
+    assert [one.name for one in tmp_path.iterdir()] == ["store.sqlite"]
+    database.close()
+    (tmp_path / "store.sqlite-wal").mkdir()  # So that SQLite cannot create the file.
+    with pytest.raises(ConfigurationError, match="cannot be used: the disk is full"):
+        in_file()
 
 
 class Locked:
