@@ -27,22 +27,24 @@ def printable(line: str) -> str:
 
 
 def print_json_lines(lines: Iterable[str]) -> None:
-    """Print lines of JSON, which cannot control a terminal either."""
+    """Print lines of JSON data, unchanged but for characters that could control a terminal.
+
+    A password that is a usual word may occur in them; nothing that is stored holds a secret.
+    """
     for line in lines:
-        click.echo(_safe_json(line))
+        click.echo(_escaped_json(line))
 
 
 def json_text(value: Any) -> str:
     """Return a value as indented JSON, without secrets. It cannot control a terminal."""
     text = msgspec.json.format(msgspec.json.encode(value), indent=2).decode()
-    return "\n".join(_safe_json(line) for line in text.split("\n"))
+    return "\n".join(_escaped_json(without_secrets(line)) for line in text.split("\n"))
 
 
-def _safe_json(text: str) -> str:
-    shown = without_secrets(text)
-    if shown.isprintable():
-        return shown
-    return "".join(c if c.isprintable() else _escaped(c) for c in shown)
+def _escaped_json(text: str) -> str:
+    if text.isprintable():
+        return text
+    return "".join(c if c.isprintable() else _escaped(c) for c in text)
 
 
 def _escaped(character: str) -> str:

@@ -323,7 +323,7 @@ class TargetLiveIntent(Target):
 
     def _letters(self, source: IO[str] | None) -> Iterator[tuple[LetterKey, dict[str, Any]]]:
         """Yield the dead letters of a replay; those of a file are in the store before that."""
-        store, of_run = self._store, None
+        store = self._store
         if source is not None:
             letters = (imported(record, self.settings) for record in letters_of(source))
             if store is None:
@@ -331,11 +331,14 @@ class TargetLiveIntent(Target):
                 return
             while some := list(itertools.islice(letters, _MOST_IMPORTED)):
                 store.import_letters(some)
-            of_run = store.number
-        database = open_for_reading(self.settings) if store is None else store.database
-        if database is not None:
-            for key, text in letters_in(database, of_run=of_run):
-                yield key, decode_object(text.encode())
+            found = letters_in(store.database, of_run=store.number)
+        elif store is not None:  # A letter that is rejected again may get a key behind this one.
+            found = letters_in(store.database, not_of_run=store.number)
+        else:
+            database = open_for_reading(self.settings)
+            found = iter(()) if database is None else letters_in(database)
+        for key, text in found:
+            yield key, decode_object(text.encode())
 
     def _make_sink(
         self, stream: Stream, plan: StreamPlan, *, gives_events: bool

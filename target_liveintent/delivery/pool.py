@@ -27,6 +27,8 @@ _FEWEST_EVENTS = 1_600
 """Events that may be here at the same time at least: so many are there to be compared when the API
 refuses some, also where few requests are in flight or batches are small."""
 
+_MOST_AWAY = 2.0
+"""Seconds after which the main thread counts as away: it takes results at least once a second."""
 _NO_THREAD = Answer(Verdict.STARVED, "the system cannot start another thread")
 
 
@@ -72,6 +74,8 @@ class DeliveryPool:
         self._wakes_at = math.inf  # When the machine must be asked again.
         self._has_timer = False  # Whether there is a thread that does so.
         self._closed = False
+        self._seen_at = clock.monotonic()  # When the main thread was last here.
+        self._is_taking = False
         self.in_flight = 0
 
     @property
@@ -100,6 +104,7 @@ class DeliveryPool:
                 self._new_thread(self._watch).start()
                 self._has_timer = True
             self._machine.add(batch)
+            self._see()
             self._hand_out()
 
     def drain(self) -> None:
@@ -110,12 +115,18 @@ class DeliveryPool:
 
     def take(self, seconds: float) -> BatchResult | None:
         """Take a result; None if there was none in time, or `wake` ended the wait."""
+        with self._lock:
+            if self._see():
+                self._hand_out()
+            self._is_taking = True
         try:
             result = self._finished.get(seconds > 0, seconds or None)
             while result is None and not seconds:  # It hides no result from who does not wait.
                 result = self._finished.get(block=False)
         except queue.Empty:
             return None
+        finally:
+            self._seen_at, self._is_taking = self._clock.monotonic(), False
         if isinstance(result, Exception):
             raise result
         if result is not None and result.is_last:
@@ -171,7 +182,17 @@ class DeliveryPool:
         self._set_timer(due)
         return kept
 
+    def _see(self) -> bool:
+        """Note that the main thread is here; return whether it was away for long."""
+        before, self._seen_at = self._seen_at, self._clock.monotonic()
+        return self._seen_at - before > _MOST_AWAY
+
     def _ask(self) -> Request | float:
+        # A main thread that waits for the store, or for whoever reads STATE, cannot write down what
+        # is confirmed, and its reservations expire. So nothing more is sent meanwhile.
+        away = self._clock.monotonic() - self._seen_at
+        if away > _MOST_AWAY and not self._is_taking:
+            return math.inf
         return self._machine.next(self._clock.monotonic(), self._clock.time())
 
     def _set_timer(self, due: float) -> None:

@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Collection, Mapping, Sequence
 
 import msgspec
@@ -100,9 +101,8 @@ class TaskOutcomes:
 
     def release(self) -> None:
         """End the reservations of the task, and close its files."""
-        try:
-            self._dead_letters.close()
-        finally:
+        with contextlib.ExitStack() as stack:
             if self._store is not None:
-                self._store.release()
-                self._store.close()
+                stack.callback(self._store.close)
+                stack.callback(self._store.release)
+            self._dead_letters.close()

@@ -13,13 +13,15 @@ from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Callable, Iterable, Iterator, Sequence
+from collections.abc import Callable, Iterator, Sequence
 from typing import Any, NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.errors import StorageError
 
 Row = tuple[Any, ...]
+_STOP_SECONDS = 1.0
+"""Seconds for which a run that was told to stop still waits, in all."""
 _SILENT_SECONDS = 1.0
 """Seconds of a wait after which the log says what is waited for."""
 
@@ -37,14 +39,14 @@ class ForEach(NamedTuple):
     Attributes:
         sql: A statement with `{values}` or `{given}`.
         types: The types of the columns of `rows`, as PostgreSQL names them.
-        rows: The rows. No two of them may insert the same key.
+        rows: Returns the rows, for each try anew. No two of them may insert the same key.
         table: The table of a DELETE, which does nothing if the table is empty. Then the rows need
             not be made.
     """
 
     sql: str
     types: Sequence[str]
-    rows: Iterable[Row]
+    rows: Callable[[], Sequence[Row]]
     table: str = ""
 
 
@@ -97,6 +99,7 @@ class Waiting:
         self._warn = warn
         self._began: float | None = None
         self._has_warned = False
+        self._stopped_at: float | None = None
         self._has_ended = False
         self.reason = ""
 
@@ -110,7 +113,10 @@ class Waiting:
         """
         now = self._clock.monotonic()
         self._began = now if self._began is None else self._began
-        if now - self._began >= most or self._has_ended or self._is_stopped():
+        if self._is_stopped():
+            self._stopped_at = now if self._stopped_at is None else self._stopped_at
+            most = min(most, self._stopped_at - self._began + _STOP_SECONDS)
+        if now - self._began >= most or self._has_ended:
             return False
         self.reason = reason
         if now - self._began >= _SILENT_SECONDS and not self._has_warned:

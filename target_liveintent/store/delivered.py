@@ -6,6 +6,7 @@ import csv
 import datetime as dt
 import io
 from collections.abc import Collection, Iterable, Iterator, Sequence
+from decimal import Decimal
 from typing import Any
 
 import msgspec
@@ -13,7 +14,7 @@ import msgspec
 from target_liveintent.conversions import DELIVERED_EVENTS, SentEvent
 from target_liveintent.store.database import AnyStep, Database, ForEach, Row
 from target_liveintent.store.ledger import LedgerAccount
-from target_liveintent.store.letters import storable, stored_stream
+from target_liveintent.store.letters import storable, stored_id, stored_stream
 
 CSV_COLUMNS = {
     "event_time": "When the conversion happened, in UTC: `2026-08-01T16:00:00Z`.",
@@ -64,6 +65,7 @@ _SCHEMA_MESSAGE = {
         "properties": {name: schema for name, (schema, _) in SINGER_COLUMNS.items()},
     },
 }
+_MOST_POWER = 1_000
 _PAGE = 5_000
 """Rows that are read at once."""
 _COLUMNS = (
@@ -88,11 +90,12 @@ _encode = msgspec.json.Encoder().encode
 
 def add_delivered(rows: Collection[Row]) -> list[AnyStep]:
     """Return the steps that write rows of `delivered_row`, each in the place of an older one."""
-    keys = (row[: len(_KEY_TYPES)] for row in rows)
+    kept = list(rows)
+    keys = [row[: len(_KEY_TYPES)] for row in kept]
     delete = "DELETE FROM delivered WHERE (customer_id, api_host, stream, event_id, pixel_id)"
     return [
-        ForEach(f"{delete} IN ({{given}})", _KEY_TYPES, keys, table="delivered"),
-        ForEach("INSERT INTO delivered {values}", _TYPES, rows),
+        ForEach(f"{delete} IN ({{given}})", _KEY_TYPES, lambda: keys, table="delivered"),
+        ForEach("INSERT INTO delivered {values}", _TYPES, lambda: kept),
     ]
 
 
@@ -113,16 +116,21 @@ def delivered_row(
     return (
         *account,
         stored_stream(stream),
-        storable(event.event_id),
+        stored_id(event.event_id),
         event.pixel_id,
         run,
         sent_at,
         event.event_time,
         event.source,
         purchase.order_id and storable(purchase.order_id),
-        None if purchase.value is None else str(purchase.value),
+        _amount(purchase.value),
         *texts,
     )
+
+
+def _amount(value: Decimal | None) -> str | None:
+    """Return an amount with the digits that were sent; None for one that no database takes."""
+    return None if value is None or abs(value.adjusted()) > _MOST_POWER else str(value)
 
 
 def delivered_in(database: Database, account: LedgerAccount, since: float) -> Iterator[Row]:

@@ -8,7 +8,7 @@ from target_liveintent.store.database import AnyStep, Database, Step
 
 _PLACES = (
     # Besides the columns of hashes, a dead letter has them wherever an address was replaced.
-    ("dead_letter", "CAST(record AS TEXT) LIKE ?", "%{}%"),
+    ("dead_letter", "lower(CAST(record AS TEXT)) LIKE ?", "%{}%"),
     ("delivered", "md5 = ?", "{}"),
     ("delivered", "sha2 = ?", "{}"),
 )

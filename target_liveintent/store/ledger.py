@@ -14,6 +14,7 @@ from hashlib import blake2b
 from typing import NamedTuple
 
 from target_liveintent.conversions import DAY, Conversion
+from target_liveintent.privacy import scrub
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import AnyStep, Find, ForEach, Row, Step
 
@@ -197,7 +198,7 @@ class Ledger:
     def reserve(self, batches: Iterable[int], run: int) -> list[AnyStep]:
         """Return the step that reserves the events of batches after `answer`."""
         rows = [(run, n, self._hashes_of(n)) for n in batches if n in self._reserved]
-        return [ForEach(_RESERVE, ("bigint", "bigint", "bytea"), rows)] if rows else []
+        return [ForEach(_RESERVE, ("bigint", "bigint", "bytea"), lambda: rows)] if rows else []
 
     def _hashes_of(self, number: int) -> bytes:
         return b"".join([key[TIME_BYTES:] for key in self._reserved[number]])
@@ -247,15 +248,16 @@ class Ledger:
         steps: list[AnyStep] = []
         if self._confirmed:
             rows = [(key, run) for key in dict.fromkeys(self._confirmed)]
+            note = _NOTE_AGAIN if self._send_again else _NOTE
             before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
             steps += [
-                ForEach(_NOTE_AGAIN if self._send_again else _NOTE, ("bytea", "bigint"), rows),
+                ForEach(note, ("bytea", "bigint"), lambda: rows),
                 # However wrong the clock is, a run of which nothing is accepted removes nothing.
                 Step(_EXPIRE, [before, max(_LEAST_REMOVED, 2 * len(rows))]),
             ]
         if self._changed:
             changed = [(run, number) for number in self._changed]
-            steps.append(ForEach(_RELEASE, ("bigint", "bigint"), changed))
+            steps.append(ForEach(_RELEASE, ("bigint", "bigint"), lambda: changed))
             steps += self.reserve(sorted(self._changed), run)  # What is left of them.
         return steps
 
@@ -270,7 +272,8 @@ class Ledger:
             if conversion.stream != stream or conversion.pixel_id != pixel_id:
                 stream, pixel_id = conversion.stream, conversion.pixel_id
                 common = self._account.copy()
-                common.update(f"\0{pixel_id}\0{stream}\0".encode(errors="replace"))
+                # (A dead letter of a stream whose name holds an address has another name.)
+                common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
             digest = common.copy()
             digest.update(conversion.event_id.encode(errors="replace"))
             yield conversion.expires_at.to_bytes(TIME_BYTES, "big") + digest.digest()

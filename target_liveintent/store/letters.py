@@ -9,7 +9,8 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
-from collections.abc import Collection, Iterable, Iterator, Mapping, Sequence
+import hashlib
+from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -52,6 +53,8 @@ SCHEMA_MESSAGE = {
 _JUDGED_AGAIN = "event_too_old"
 """The reason of events that are sent if the window is open with the settings of the replay."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+_LONGEST_ID = 200
+"""Characters of a part of a key; of a longer one, a hash stands for the rest."""
 _LONGEST_NAME = 120
 """Characters of an account that a log line shows: a user may have edited the dead letter."""
 _PAGE = 1_000
@@ -148,8 +151,8 @@ def _key_of(record: Mapping[str, Any], settings: Settings) -> LetterKey:
     return LetterKey(
         storable(str(named.get("customer_id", settings.customer_id))),
         storable(str(named.get("api_host", settings.api_host))),
-        storable(str(record.get("stream"))),
-        storable(str(record.get("event_id"))),
+        stored_id(str(record.get("stream"))),
+        stored_id(str(record.get("event_id"))),
         pixel_id if is_mapped and isinstance(pixel_id, int) else 0,
     )
 
@@ -160,7 +163,7 @@ def keys_of(conversion: Conversion, account: LedgerAccount) -> tuple[LetterKey, 
     It may have become a dead letter while it had no usable pixel. A replay knows the letter of
     which it made the event; the key may be that of another account.
     """
-    stream, event_id = stored_stream(conversion.stream), storable(conversion.event_id)
+    stream, event_id = stored_stream(conversion.stream), stored_id(conversion.event_id)
     pixels = (conversion.pixel_id, 0)
     own = tuple(LetterKey(*account, stream, event_id, pixel) for pixel in pixels)
     return own if conversion.letter is None else (*own, conversion.letter)
@@ -169,7 +172,15 @@ def keys_of(conversion: Conversion, account: LedgerAccount) -> tuple[LetterKey, 
 @functools.lru_cache
 def stored_stream(name: str) -> str:
     """Return the name of a stream as the store has it: without addresses."""
-    return storable(scrub(name))
+    return stored_id(scrub(name))
+
+
+def stored_id(text: str) -> str:
+    """Return a text as a part of a key has it: an index of PostgreSQL takes no long ones."""
+    text = storable(text)
+    if len(text) <= _LONGEST_ID:
+        return text
+    return f"{text[:_LONGEST_ID]}…{hashlib.sha256(text.encode()).hexdigest()[:32]}"
 
 
 def storable(text: str) -> str:
@@ -288,11 +299,12 @@ _TYPES = (*_KEY_TYPES, "text", "text", "text", "bigint", "bigint", "bigint", "js
 def replace_letters(letters: Collection[DeadLetter], run: int, now: float) -> list[AnyStep]:
     """Return the steps that write dead letters, each in the place of the one with the same key."""
     rows = [one.row(run, now) for one in letters]
-    insert = ForEach("INSERT INTO dead_letter {values}", _TYPES, rows)
-    return [delete_letters(one.key for one in letters), insert]
+    insert = ForEach("INSERT INTO dead_letter {values}", _TYPES, lambda: rows)
+    keys = [one.key for one in letters]
+    return [delete_letters(lambda: keys), insert]
 
 
-def delete_letters(keys: Iterable[LetterKey]) -> ForEach:
+def delete_letters(keys: Callable[[], Sequence[LetterKey]]) -> ForEach:
     """Return the step that deletes dead letters."""
     return ForEach(_DELETE, _KEY_TYPES, keys, table="dead_letter")
 
@@ -315,17 +327,21 @@ def delete_of_reason(account: LedgerAccount, pixel_id: int | None, reason: str) 
     ]
 
 
-def letters_in(database: Database, *, of_run: int | None = None) -> Iterator[tuple[LetterKey, str]]:
+def letters_in(
+    database: Database, *, of_run: int | None = None, not_of_run: int | None = None
+) -> Iterator[tuple[LetterKey, str]]:
     """Yield all dead letters in the order of their keys, each once, also while a run writes.
 
     Args:
         database: The store.
         of_run: Only those that this run has written.
+        not_of_run: Only those that this run has not written.
 
     Yields:
         The key, and the JSON of the columns.
     """
-    condition, more = ("", []) if of_run is None else ("AND run = ?", [of_run])
+    more = [run for run in (of_run, not_of_run) if run is not None]
+    condition = "AND run = ?" if of_run is not None else "AND run <> ?" * len(more)
     last: Sequence[Any] = ("", "", "", "", -1)
     query = _READ.replace("{condition}", condition)
     while page := list(database.read(query, [*last, *more, _PAGE])):

@@ -33,7 +33,7 @@ _NO_ANSWER = "the database of the store has not answered"
 _FIRST_PAUSE, _LONGEST_PAUSE = 0.05, 1.0
 """Seconds between two tries to reach a database."""
 _CONNECTING = {
-    "connect_timeout": "10",
+    "connect_timeout": "2",
     "application_name": "target-liveintent",
     "keepalives_idle": "30",
     "tcp_user_timeout": "30000",  # Milliseconds after which a database that is gone is given up.
@@ -77,8 +77,10 @@ class PostgresStore(Database):
         self._parameters, self._secrets = _parameters(url)
         self._retry_seconds = retry_seconds
         self._db: psycopg.Connection[Any] | None = None
+        self._was_open = False
         try:
             self._with_retries(lambda db: self._open(db, reads_only=reads_only))
+            self._was_open = True
         except BaseException:
             self.close()
             raise
@@ -191,7 +193,8 @@ class PostgresStore(Database):
                     if error.sqlstate == _LOCK_TAKEN:
                         goes_on = self._waiting.again(_LOCKED, _LOCK_SECONDS, 0.0)
                     else:
-                        seconds = self._retry_seconds if _is_lost(error) else 0.0
+                        may_pass = _is_lost(error) and not self._is_refused(error)
+                        seconds = self._retry_seconds if may_pass else 0.0
                         goes_on = self._waiting.again(_GONE, seconds, pause)
                         pause = min(2 * pause, _LONGEST_PAUSE)
                     if not goes_on:
@@ -216,9 +219,16 @@ class PostgresStore(Database):
         reason = _without(self._secrets, " ".join(words))
         if _needs_password(error):
             reason += ". The database asks for a password: set PGPASSWORD, or use ~/.pgpass"
-        is_setting = error.sqlstate in _CONFIGURATION or _is_refused(error)
+        is_setting = error.sqlstate in _CONFIGURATION or self._is_refused(error)
         kind = ConfigurationError if is_setting else StorageError
         return kind(f"the database named in store cannot be used: {reason}")
+
+    def _is_refused(self, error: psycopg.Error) -> bool:
+        """Return whether no connection is possible with these settings; that has no error code."""
+        words = str(error)
+        is_first = error.sqlstate is None and not self._was_open
+        is_wrong = is_first and any(one in words for one in _CONFIGURATION_WORDS)
+        return is_wrong or _needs_password(error)
 
     def close(self) -> None:
         """Close the connection."""
@@ -231,6 +241,8 @@ _OF_ANOTHER = (
     "it has tables of another program with the names that the store needs. Name another schema in"
     " the URL: postgresql://user@host/database?options=-csearch_path%3Dliveintent"
 )
+_PASSING = ("53300", "40001", "40P01")
+"""Errors that another try does not have: too many connections, a serialization, a deadlock."""
 _CONFIGURATION_WORDS = (
     "authentication failed",
     "does not exist",
@@ -252,12 +264,6 @@ def _connect(parameters: str) -> psycopg.Connection[Any]:
     return psycopg.connect(parameters, autocommit=True, prepare_threshold=None)
 
 
-def _is_refused(error: psycopg.Error) -> bool:
-    """Return whether no connection is possible with these settings; such errors have no code."""
-    has_words = any(words in str(error) for words in _CONFIGURATION_WORDS)
-    return error.sqlstate is None and (has_words or _needs_password(error))
-
-
 def _needs_password(error: psycopg.Error) -> bool:
     """Return whether the database asks for a password, and there is none."""
     return error.pgconn is not None and error.pgconn.needs_password
@@ -265,9 +271,8 @@ def _needs_password(error: psycopg.Error) -> bool:
 
 def _is_lost(error: psycopg.Error) -> bool:
     """Return whether the connection is gone or was never there: the database may come back."""
-    import psycopg  # noqa: PLC0415 (only this store needs it)
-
-    return isinstance(error, psycopg.OperationalError) and not _is_refused(error)
+    state = error.sqlstate
+    return state is None or state.startswith(("08", "57P")) or state in _PASSING
 
 
 def _rows_of(cursors: Iterable[psycopg.Cursor[Any]]) -> list[list[Row]]:
@@ -279,7 +284,7 @@ def _in_postgres(step: AnyStep) -> tuple[str, list[Any]]:
     if isinstance(step, ForEach):
         arrays = ", ".join(f"%s::{kind}[]" for kind in step.types)
         select = f"SELECT * FROM unnest({arrays})"  # noqa: S608 (names of types)
-        columns = [list(column) for column in zip(*step.rows, strict=True)] or [[]] * len(
+        columns = [list(column) for column in zip(*step.rows(), strict=True)] or [[]] * len(
             step.types
         )
         return _marks(step.sql.format(values=select, given=select, now=_NOW)), columns

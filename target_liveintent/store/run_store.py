@@ -7,6 +7,7 @@ before that STATE.
 
 from __future__ import annotations
 
+import contextlib
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from typing import NamedTuple
 
@@ -15,7 +16,7 @@ from target_liveintent.conversions import DAY, Conversion, LetterKey, Rejection,
 from target_liveintent.errors import StorageError
 from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
-from target_liveintent.store.database import AnyStep, Database, NoSpaceError, Row, Step
+from target_liveintent.store.database import AnyStep, Database, Row, Step
 from target_liveintent.store.delivered import add_delivered, delivered_row
 from target_liveintent.store.ledger import Claim, Ledger, account_of, event_key
 from target_liveintent.store.letters import (
@@ -30,8 +31,8 @@ _RENEWED_AFTER = 5.0
 """Seconds after which a run that has nothing to write renews its reservations, and looks whether
 they held: a run that is suspended for long loses them."""
 _ADD_RUN = (
-    "INSERT INTO run (number, id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
-    " SELECT coalesce(max(number), 0) + 1, ?, ?, ?, ?, ?, ?, {now} + ? FROM run"
+    "INSERT INTO run (id, kind, customer_id, api_host, pixel_id, started_at, alive_until)"
+    " VALUES (?, ?, ?, ?, ?, {now}, {now} + ?) ON CONFLICT (id) DO NOTHING"
 )
 _NUMBER = "SELECT number FROM run WHERE id = ?"
 _RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
@@ -45,12 +46,13 @@ _FORGET_DEAD = (
 )
 """Until then, a run that has only stood still can take its reservations up again."""
 _END_TASK = "DELETE FROM run WHERE number = ?"
+_OLD_LETTERS = "dead_letter WHERE written_at < {now} - ?"
 _OLD = (
-    ("dead_letter", "written_at"),
-    ("delivered", "sent_at"),
-    ("run", "started_at"),
+    _OLD_LETTERS,
+    "delivered WHERE sent_at < {now} - ?",
+    "run WHERE started_at < {now} - ? AND (ended_at IS NOT NULL OR alive_until < {now})",
 )
-"""The tables whose rows go `history_days` after the time in a column."""
+"""Rows that go after so many seconds."""
 
 
 TASK = "task"
@@ -115,17 +117,12 @@ class RunStore:
 
     def _begin(self, history_days: int) -> int:
         """Add the row of the run, remove what is too old, and learn the newest events."""
-        names, now = self._names, self._clock.time()
-        values = [names.id, names.kind, *self._account, names.pixel_id, now, ledger.LAPSE]
+        names, kept = self._names, [history_days * DAY]
+        values = [names.id, names.kind, *self._account, names.pixel_id, ledger.LAPSE]
         steps: list[AnyStep] = [Step(_ADD_RUN, values), Step(_NUMBER, [names.id]), Ledger.newest()]
         if names.kind != TASK:
-            before = now - history_days * DAY
-            table, column = _OLD[0]
-            steps.append(Step(f"SELECT count(*) FROM {table} WHERE {column} < ?", [before]))  # noqa: S608
-            steps += [
-                Step(f"DELETE FROM {table} WHERE {column} < ?", [before])  # noqa: S608
-                for table, column in _OLD
-            ]
+            steps.append(Step(f"SELECT count(*) FROM {_OLD_LETTERS}", kept))  # noqa: S608
+            steps += [Step(f"DELETE FROM {old}", kept) for old in _OLD]  # noqa: S608
         steps.append(Step(_FORGET_DEAD))
         _, ((number,),), newest, *counted = self.database.transact(steps)
         if names.kind != TASK:
@@ -237,11 +234,8 @@ class RunStore:
         self._has_failed = True
         try:
             answers = self.database.transact(steps, then, durable=durable)
-        except NoSpaceError:
-            # What the API has confirmed must not be sent again, whatever else is lost.
-            self.database.free_reserve()
-            self.database.transact(self._ledger.news(self.number, self._clock.time()))
-            self._ledger.told()
+        except StorageError:
+            self._save_ledger()
             raise
         self._has_failed = False
         self._letters, self._dropped, self._settled, self._delivered = {}, [], [], {}
@@ -255,13 +249,31 @@ class RunStore:
                     " continue: start the run again"
                 )
                 raise StorageError(msg)
+        elif self._must_renew:  # The store has answered so late that they may have expired.
+            self._exchange([], durable=durable)
+
+    def _save_ledger(self) -> None:
+        """Note what the API has confirmed, whatever else cannot be written: a full disk, a value.
+
+        Otherwise the next run would send these events again.
+        """
+        self.database.wait_no_more()
+        self.database.free_reserve()
+        with contextlib.suppress(StorageError):
+            self.database.transact(self._ledger.news(self.number, self._clock.time()))
+            self._ledger.told()
 
     def _steps(self) -> list[AnyStep]:
         """Return the steps that write what is new."""
         steps = self._ledger.news(self.number, self._clock.time())
         if self._settled or self._dropped:
-            settled = (key for one in self._settled for key in keys_of(one, self._account))
-            steps += [delete_letters(settled), delete_letters(self._dropped)]
+            settled, dropped = self._settled, self._dropped
+            steps += [
+                delete_letters(
+                    lambda: [key for one in settled for key in keys_of(one, self._account)]
+                ),
+                delete_letters(lambda: dropped),
+            ]
         if self._letters:
             now = self._clock.time()
             steps += replace_letters(self._letters.values(), self.number, now)

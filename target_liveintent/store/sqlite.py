@@ -205,7 +205,7 @@ class SqliteStore(Database):
         if not step.table or self._has_rows(step.table):
             columns = len(step.types)
             mark = f"({', '.join('?' * columns)})" if columns > 1 else "?"
-            rows = list(step.rows)
+            rows = step.rows()
             # One statement for many rows takes half the time of one for each.
             for some in _in_parts(rows, _VALUES_AT_ONCE // columns):
                 marks = ", ".join([mark] * len(some))

@@ -198,6 +198,21 @@ def test_a_request_is_made_when_it_is_due(pool_of: PoolOf) -> None:
     assert sum(clock.waits) == pytest.approx(third - first)  # And not a moment later.
 
 
+def test_nothing_is_sent_while_the_main_thread_is_away(pool_of: PoolOf) -> None:
+    """It cannot write down what is confirmed then; when it takes results again, all goes on."""
+    clock, client = FakeClock(), FakeClient(lambda _: ACCEPTED)
+    pool = pool_of(client, clock)
+    submit(pool, 1)
+    assert take(pool).failure is None
+    clock.now += 3
+    pool.drain()
+    pool._machine.add(batch("late"))  # noqa: SLF001 (as one that was there before)
+    pool.in_flight += 1
+    pool.drain()
+    assert client.posted == [["0"]]
+    assert take(pool).batch.conversions[0].event_id == "late"
+
+
 @pytest.fixture
 def few_threads(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let the system start two threads: one that keeps the time, one that makes requests."""

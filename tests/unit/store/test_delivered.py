@@ -100,7 +100,7 @@ def test_forgetting_people(stores: Stores, hashes: list[str], left: int) -> None
     send(store, 0, event("1"), event("2"))
     store.reject(rejection("3"))
     store.reject(rejection("4", columns={"order_id": f"x {MD5} y"}))
-    store.reject(rejection("5", columns={"sha2": SHA2, "md5": MD5}))
+    store.reject(rejection("5", columns={"sha2": SHA2.upper(), "md5": MD5}))
     store.write()
     assert forget_people(store.database, hashes) == 5 - left
     counts = "(SELECT count(*) FROM dead_letter) + (SELECT count(*) FROM delivered)"
@@ -133,7 +133,7 @@ def test_the_history(stores: Stores) -> None:
         (names[done.number], '{"a": 1}'),
         (names[killed.number], None),
     ]
-    assert list(runs_in(stores.database(), account_of(settings), 1, clock.now + 1)) == []
+    assert list(runs_in(stores.database(), account_of(settings), 1, 9e9)) == []
 
 
 def test_a_dry_run(stores: Stores) -> None:

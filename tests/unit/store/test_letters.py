@@ -3,6 +3,7 @@
 from __future__ import annotations
 
 import json
+import time
 from typing import TYPE_CHECKING, Any
 
 import msgspec
@@ -10,7 +11,7 @@ import pytest
 from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
-from store_support import MD5, claim, event, fail_next, key, rejection, send
+from store_support import MD5, claim, event, fail_next, key, rejection, said, send
 from unit_support import SETTINGS
 
 from target_liveintent.conversions.model import LetterKey
@@ -22,6 +23,7 @@ from target_liveintent.store.letters import (
     letter_of,
     letters_in,
     storable,
+    stored_stream,
 )
 
 if TYPE_CHECKING:
@@ -138,7 +140,7 @@ def test_a_replayed_letter(stores: Stores, outcome: str) -> None:
 
 @pytest.mark.parametrize("at", range(5))
 def test_a_transaction_that_fails(stores: Stores, at: int) -> None:
-    """It does nothing; the next one does all of it."""
+    """It does nothing but to note what was confirmed; the next one does all of it."""
     store = stores(keep_delivered=True)
     for n in "ab":
         store.reject(rejection(n))
@@ -147,11 +149,12 @@ def test_a_transaction_that_fails(stores: Stores, at: int) -> None:
     store.deliver(mine, [1.0])
     store.confirm(0, mine, is_last=True)
     store.reject(rejection("c"))
-    before = (stores.letters(), stores.sql("SELECT key FROM event"))
+    before = stores.letters()
     fail_next(store, at)
     with pytest.raises(StorageError):
         store.write()
-    assert (stores.letters(), stores.sql("SELECT key FROM event")) == before
+    assert stores.letters() == before
+    assert len(stores.sql("SELECT key FROM event")) == 1
     store.write()
     assert [name for name, _, _ in stores.letters()] == ["b", "c"]
     assert len(stores.sql("SELECT key FROM event")) == 1
@@ -255,20 +258,22 @@ def test_deleting_by_reason(stores: Stores) -> None:
 
 
 def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:
-    """The next run counts them; so do runs and delivered events go, but no young ones."""
-    clock = FakeClock()
-    old = stores(clock, keep_delivered=True)
+    """The next run counts them; so do runs and delivered events go, but no run that is alive."""
+    old, alive = stores(keep_delivered=True), stores()
     old.reject(rejection("bad"))
     send(old, 0, event("good"))
     old.finish("done", "{}")
-    clock.now += 10 * DAY
-    assert stores(clock, history_days=11).expired_letters == 0
-    clock.now += DAY + 1
-    young = stores(clock, history_days=11)
-    assert young.expired_letters == 1
-    assert stores.letters() == []
-    assert stores.sql("SELECT count(*) FROM run") == [(2,)]
-    assert stores.sql("SELECT count(*) FROM delivered") == [(0,)]
+    for days, age, letters, runs in ((10, 10, 1, 3), (1, 11, 0, 3)):
+        for place in ("dead_letter SET written_at = written_at", "run SET started_at = started_at"):
+            stores.sql(f"UPDATE {place} - ?", days * DAY + 1)
+        stores.sql("UPDATE delivered SET sent_at = ?", time.time() - age * DAY - 9)
+        young = stores(history_days=11)
+        assert young.expired_letters == 1 - letters
+        young.finish("done", "{}")
+        assert len(stores.letters()) == letters
+        assert stores.sql("SELECT count(*) FROM run") == [(runs,)]
+        assert stores.sql("SELECT count(*) FROM delivered") == [(letters,)]
+    assert stores.sql("SELECT number FROM run WHERE number = ?", alive.number) != []
 
 
 def test_a_letter_without_an_account(stores: Stores) -> None:
@@ -280,3 +285,53 @@ def test_a_letter_without_an_account(stores: Stores) -> None:
     own = letter_of(rejection("1", columns={"pixel_id": 9}), settings, "run-1", 0.0)
     assert own.record["written_for"].keys() == {"customer_id", "api_host"}
     assert own.key.pixel_id == 9
+
+
+def test_values_that_an_index_or_a_column_cannot_hold(stores: Stores) -> None:
+    """A long ID has a hash in the keys; an amount beyond all money is left out."""
+    long = "é" * 4_000
+    other = f"{long}x"
+    store = stores(keep_delivered=True)
+    body = event(long).body.replace(b"12.50", b"1E-20000")
+    store.deliver([event(long, body=body), event(other)], [1.0, 2.0])
+    store.reject(rejection(f"{long}y"))
+    store.write()
+    assert stores.sql("SELECT count(*), count(value) FROM delivered") == [(2, 1)]
+    send(store, 0, event(f"{long}y"))
+    assert stores.letters() == []
+
+
+def test_a_confirmed_event_is_noted_whatever_fails(stores: Stores) -> None:
+    """Otherwise the next run would send it again, and fail again."""
+    store = stores()
+    mine = claim(store, 0, event("1")).mine
+    store.confirm(0, mine, is_last=True)
+    fail_next(store, 0)
+    with pytest.raises(StorageError):
+        store.write()
+    assert said(claim(stores(), 0, event("1"))) == ([], [], ["1"])
+
+
+def test_numbers_are_not_used_again(stores: Stores) -> None:
+    """What refers to a run that is gone refers to no other one."""
+    task = stores()
+    stores.sql("DELETE FROM run WHERE number = ?", task.number)
+    assert stores().number > task.number
+
+
+def test_a_stream_whose_name_holds_an_address(stores: Stores) -> None:
+    """A replay knows its letters by another name, and the event is the same one."""
+    send(stores(), 0, event("1", stream="of buyer@example.com"))
+    ((name,),) = {(stored_stream("of buyer@example.com"),)}
+    assert said(claim(stores(), 0, event("1", stream=name)))[2] == ["1"]
+
+
+def test_a_replay_does_not_read_its_own_letters(stores: Stores) -> None:
+    store = stores()
+    store.reject(rejection("1"))
+    store.write()
+    other = stores()
+    other.reject(rejection("2"))
+    other.write()
+    found = letters_in(other.database, not_of_run=other.number)
+    assert [key.event_id for key, _ in found] == ["1"]

@@ -9,7 +9,7 @@ import psycopg
 import pytest
 from fakes import FakeClock
 from postgres_server import GUARDED
-from store_support import Stores, claim, event, events, said, send
+from store_support import Stores, claim, event, events, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.store import Waiting
@@ -76,6 +76,49 @@ def test_an_answer_to_a_commit_that_is_lost(
     assert in_database.sql("SELECT count(*) FROM event") == [(2,)]
 
 
+def test_a_transaction_that_waited_does_all_of_it(
+    in_database: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """It is tried again after a lock: letters go and come, and delivered events have rows."""
+    monkeypatch.setattr(
+        "target_liveintent.store.postgres._BEGIN", ("BEGIN", "SET LOCAL lock_timeout = '5ms'")
+    )
+    store = in_database(keep_delivered=True)
+    store.reject(rejection("1"))
+    store.reject(rejection("2"))
+    store.write()
+    other = connection(in_database)
+    waiting = Waiting(sleep=lambda _: other.rollback())
+    store.database._waiting = waiting  # noqa: SLF001
+    for _ in range(2):
+        other.execute(LOCK)
+        store.deliver([event("1")], [1.0])
+        store.reject(rejection("2", "invalid_source"))
+        store.write()
+    other.close()
+    assert in_database.letters() == [("2", "invalid_source", 1)]
+    assert in_database.sql("SELECT count(*) FROM delivered") == [(1,)]
+
+
+def test_the_first_commit_is_lost(in_database: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
+    """The run has one row all the same."""
+    in_database().close()
+    lost: list[bool] = []
+    real = psycopg.Pipeline.__exit__
+
+    def leave(self: psycopg.Pipeline, *failure: object) -> None:
+        real(self, *failure)  # type: ignore[arg-type]
+        if not lost:
+            lost.append(True)
+            raise psycopg.OperationalError
+
+    monkeypatch.setattr(psycopg.Pipeline, "__exit__", leave)
+    store = in_database()
+    assert lost
+    assert in_database.sql("SELECT count(*) FROM run") == [(2,)]
+    assert in_database.sql("SELECT id FROM run WHERE number = ?", store.number) != []
+
+
 def test_a_database_that_is_gone() -> None:
     """It is tried again for as long as the setting says; a stopped run does not wait."""
     for stopped, seconds in ((False, 10), (True, 0)):
@@ -91,7 +134,7 @@ def test_a_database_that_is_gone() -> None:
             stores(waiting=waiting, max_retry_seconds=10)
         assert "tester" not in str(info.value)
         assert "s3cret" not in str(info.value)
-        assert seconds <= clock.now - before <= seconds + 1
+        assert seconds <= clock.now - before <= seconds + 2
         assert len(said_so) == (not stopped)
 
 

@@ -269,6 +269,30 @@ def test_a_lock_that_stays(in_file: Stores, is_stopped: bool) -> None:
     assert said(claim(store, 0, event())) == (["1"], [], [])
 
 
+@pytest.mark.usefixtures("at_once")
+def test_a_stopped_run_waits_a_little(in_file: Stores) -> None:
+    """What is confirmed is worth a second, in all."""
+    clock, seen = FakeClock(), []
+
+    def sleep(seconds: float) -> None:
+        clock.now += seconds
+        seen.append(seconds)
+        if len(seen) == 10:
+            lock.end()
+
+    store = in_file(waiting=Waiting(clock, sleep, lambda: True))
+    store.confirm(0, claim(store, 0, event()).mine, is_last=True)
+    lock = Locked(in_file)
+    store.write()
+    assert len(seen) == 10
+    lock = Locked(in_file)
+    store.reject(rejection())
+    with pytest.raises(StorageError, match="locked"):
+        store.write()
+    assert sum(seen) < 1.1
+    lock.end()
+
+
 def test_no_store_is_created_for_reading(in_file: Stores) -> None:
     assert open_for_reading(in_file.settings()) is None
     assert not Path(in_file.place).exists()
