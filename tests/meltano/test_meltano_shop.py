@@ -54,18 +54,6 @@ def test_names_with_dots(account: dict[str, str], sandbox: Sandbox, tmp_path: Pa
     assert sent["order 1"]["orderId"] == "US"
 
 
-@pytest.mark.slow
-def test_the_old_name_works(account: dict[str, str], tmp_path: Path) -> None:
-    """Also beside the default of the new one, which Meltano gives the target all the same."""
-    guest = order(1, email=None, customer=None, customerJourneySummary=None)
-    project = replayed_shop(tmp_path, [guest], presets={"orders": "shopify"}, on_invalid="fail")
-    run = project.run(*RUN, **account)
-    assert run.returncode != 0
-    said = run.stdout + run.stderr
-    assert "setting 'on_invalid' has been renamed: use 'on_rejection' instead" in said
-    assert "because on_rejection is 'fail'" in said
-
-
 @pytest.fixture
 def shop(tmp_path: Path) -> Project:
     """A project with a shop of some orders."""
@@ -79,9 +67,9 @@ def test_a_failed_refresh_leaves_the_older_state(
     shop: Project, account: dict[str, str], sandbox: Sandbox
 ) -> None:
     """The next run ends well and sends nothing, which is why the promise names the options."""
-    account["TARGET_LIVEINTENT_LEDGER"] = "false"  # It would know all rows.
     assert shop.run(*RUN, **account).returncode == 0
     assert len(sandbox.events) == ROWS
+    account["TARGET_LIVEINTENT_STORE"] = "another.sqlite"  # The first one knows all rows.
     sandbox.reset()
     sandbox.add_faults({"kind": "status", "status": 401})
     assert shop.run(*RUN, "--full-refresh", **account).returncode != 0
@@ -94,7 +82,7 @@ def test_the_recipe(shop: Project, account: dict[str, str], sandbox: Sandbox) ->
     """It repeats what failed, as a `--full-refresh`, until it has succeeded."""
     (recipe,) = (
         block
-        for block in blocks(ROOT / "docs" / "how-to" / "replay.md")
+        for block in blocks(ROOT / "docs" / "store.md")
         if any(line.startswith("until ") for line in block)
     )
     sandbox.add_faults({"kind": "status", "status": 401})
