@@ -20,7 +20,7 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.errors import StorageError
 
 Row = tuple[Any, ...]
-_STOP_SECONDS = 1.0
+_STOP_SECONDS = 0.5
 """Seconds for which a run that was told to stop still waits, in all."""
 _SILENT_SECONDS = 1.0
 """Seconds of a wait after which the log says what is waited for."""

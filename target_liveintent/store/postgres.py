@@ -44,8 +44,10 @@ _BEGIN = (
     # To compile a statement takes longer than to execute it, however many rows are expected.
     "SET LOCAL jit = off",
     "SET LOCAL statement_timeout = '30s'",
-    "SET LOCAL lock_timeout = '500ms'",  # Then a signal can end the wait.
 )
+_LOCK_MILLISECONDS, _LAST_MILLISECONDS = 500, 100
+"""How long PostgreSQL waits for a lock at a time, so that a signal can end the wait; and how long
+after a wait in vain."""
 _LOCK_TAKEN = "55P03"
 _NO_RIGHT = "42501"
 _FOREIGN = ("42703", "42P07", "42P10")
@@ -78,6 +80,7 @@ class PostgresStore(Database):
         self._retry_seconds = retry_seconds
         self._db: psycopg.Connection[Any] | None = None
         self._was_open = False
+        self._lock_milliseconds = _LOCK_MILLISECONDS
         try:
             self._with_retries(lambda db: self._open(db, reads_only=reads_only))
             self._was_open = True
@@ -143,7 +146,9 @@ class PostgresStore(Database):
         durable: bool = False,
     ) -> list[list[Row]]:
         """Do all steps, or none, and return the answer of each."""
-        begin = _BEGIN if durable else (*_BEGIN, "SET LOCAL synchronous_commit = off")
+        begin = [*_BEGIN, f"SET LOCAL lock_timeout = '{self._lock_milliseconds}ms'"]
+        if not durable:
+            begin.append("SET LOCAL synchronous_commit = off")
 
         def work(db: psycopg.Connection[Any]) -> list[list[Row]]:
             answers: list[list[Row]] | None = None
@@ -161,6 +166,11 @@ class PostgresStore(Database):
 
         answers: list[list[Row]] = self._with_retries(work)
         return answers
+
+    def wait_no_more(self) -> None:
+        """Wait for nothing any more, and for a lock only a moment."""
+        super().wait_no_more()
+        self._lock_milliseconds = _LAST_MILLISECONDS
 
     def read(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
         """Return the rows of a query."""

@@ -33,6 +33,8 @@ _LOCK_SECONDS = 30.0
 """Seconds for which a run waits for another program that locks the file."""
 _SLICE = 0.5
 """Seconds of that for which SQLite waits at a time: Python obeys no signal during its wait."""
+_LAST_MILLISECONDS = 100
+"""The same after a wait in vain."""
 _PAUSE = 0.05
 """Seconds between two tries, as SQLite does not wait for every lock."""
 _RESERVED_BYTES = 4 * 1024 * 1024
@@ -188,6 +190,11 @@ class SqliteStore(Database):
         except (OSError, sqlite3.Error) as error:
             raise self._failure(error) from None
         return answers
+
+    def wait_no_more(self) -> None:
+        """Wait for nothing any more, and for a lock only a moment."""
+        super().wait_no_more()
+        self._execute(f"PRAGMA busy_timeout = {_LAST_MILLISECONDS}")
 
     def free_reserve(self) -> bool:
         """Give the reserved part of the disk back; return whether there was one."""
