@@ -34,6 +34,7 @@ from target_liveintent.store import (
     TASK,
     DryStore,
     RunNames,
+    Waiting,
     account_of,
     open_for_reading,
     open_store,
@@ -105,6 +106,7 @@ class _Task:
 
     def __init__(self, job: Job, attempt: Attempt) -> None:
         settings = job.settings()
+        suppressions = Suppressions(settings.suppression_path)
         self._attempt = attempt
         self._folder = folder = DeadLetterFolder(job)
         folder.check()
@@ -131,7 +133,6 @@ class _Task:
         )
         self.run = Run(settings, parts)
         plan = StreamPlan.without_map(job.stream, job.columns.names)
-        suppressions = Suppressions(settings.suppression_path)
         self._stream = job.stream
         self._columns = job.columns
         self._counts = self.run.counts.of(job.stream)
@@ -154,7 +155,7 @@ class _Task:
         attempt, store = self._attempt, None
         if settings.has_database_server:
             names = RunNames(attempt.name, settings.pixel_id, TASK)
-            store = open_store(settings, names)
+            store = open_store(settings, names, waiting=Waiting(warn=LOGGER.warning))
         letters = self.dead_letters
         return TaskOutcomes(settings, attempt.write.name, letters, self.audit, sent, store)
 
