@@ -2,7 +2,7 @@
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING
+from typing import TYPE_CHECKING, Any
 
 import pytest
 from store_support import LATER, claim, event, events, fail_next, ids, said, send
@@ -102,6 +102,23 @@ def test_a_run_that_ends(stores: Stores) -> None:
     claim(one, 0, *events(2))
     one.release()
     assert said(claim(two, 0, *events(2))) == (["0", "1"], [], [])
+
+
+def test_what_a_run_has_sent_survives_a_power_cut_after_it(
+    stores: Stores, monkeypatch: pytest.MonkeyPatch
+) -> None:
+    """Its last transaction is durable, and so are all before it: no later run sends them again."""
+    store = stores()
+    send(store, 0, event())
+    really, durable = store.database.transact, []
+
+    def watched(*given: Any, **more: Any) -> Any:
+        durable.append(more["durable"])
+        return really(*given, **more)
+
+    monkeypatch.setattr(store.database, "transact", watched)
+    store.release()
+    assert durable == [True]
 
 
 @pytest.mark.parametrize("how", ["reserved", "sent", "alone"])
