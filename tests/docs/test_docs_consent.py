@@ -107,16 +107,6 @@ def test_us_privacy() -> None:
     assert not any(map(says_yes, [*USELESS, "2YNN", "1", "1Y", "1Y n", 1, 1.5]))
 
 
-def test_one_column_for_all() -> None:
-    """The first string that is there decides; without any, the answer is no."""
-    says_yes = _says_yes("tc_string", "us_privacy")
-    assert says_yes(tcf({1, 7}), "1YYN")
-    assert not says_yes(tcf({1}), "1YNN")
-    assert says_yes(None, "1YNN")
-    assert not says_yes("", "1YYN")
-    assert not says_yes(None, None)
-
-
 @pytest.mark.parametrize("purpose", range(1, 11))
 def test_the_table_of_purposes(purpose: int) -> None:
     """The table names the character and the bit of each purpose."""
