@@ -23,7 +23,7 @@ from singer_sdk.target_base import Target
 from target_liveintent import config
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import DEAD_LETTERS, LetterKey
-from target_liveintent.delivery import Client, DryRun, Suspicion, delivery_of
+from target_liveintent.delivery import Client, DryRun, Refusals, delivery_of
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.mapping import Stream, StreamPlan
 from target_liveintent.printing import print_lines
@@ -193,8 +193,8 @@ class TargetLiveIntent(Target):
                 settings.history_days,
             )
         # An API that accepts nothing may do so as only the bad events are left to be replayed.
-        suspicion = Suspicion(accepted=self._replay is not None)
-        delivery = delivery_of(settings, client, SYSTEM_CLOCK, suspicion)
+        refusals = Refusals(accepted=self._replay is not None)
+        delivery = delivery_of(settings, client, SYSTEM_CLOCK, refusals)
         return RunParts(SYSTEM_CLOCK, delivery, store)
 
     # The settings

@@ -1,11 +1,11 @@
 """How batches reach the Conversions API."""
 
+from target_liveintent.delivery.api import refused_as_a_whole
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.dry_run import DryRun
-from target_liveintent.delivery.failures import refused_as_a_whole
 from target_liveintent.delivery.model import Batch, BatchResult, Delivery, DeliveryStatus
 from target_liveintent.delivery.pool import delivery_of
-from target_liveintent.delivery.suspicion import MOST_UNPROVEN_OF_NONE, SharedSuspicion, Suspicion
+from target_liveintent.delivery.refusals import MOST_UNPROVEN_OF_NONE, Refusals, SharedRefusals
 from target_liveintent.delivery.tokens import is_usable_token, read_token
 
 __all__ = [
@@ -16,8 +16,8 @@ __all__ = [
     "Delivery",
     "DeliveryStatus",
     "DryRun",
-    "SharedSuspicion",
-    "Suspicion",
+    "Refusals",
+    "SharedRefusals",
     "delivery_of",
     "is_usable_token",
     "read_token",

@@ -9,9 +9,8 @@ from collections.abc import Iterable
 import msgspec
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.answers import Answer, Verdict, judge
-from target_liveintent.delivery.faults import (
-    MORE_DESCRIPTORS,
+from target_liveintent.delivery.api import MORE_DESCRIPTORS, Answer, Verdict, judge
+from target_liveintent.delivery.network_faults import (
     NETWORK_FAULTS,
     describe,
     is_starved,

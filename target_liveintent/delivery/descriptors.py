@@ -6,7 +6,7 @@ import logging
 import os
 import sys
 
-from target_liveintent.delivery.faults import MORE_DESCRIPTORS
+from target_liveintent.delivery.api import MORE_DESCRIPTORS
 
 if sys.platform != "win32":
     import resource

@@ -6,17 +6,36 @@
     stop       the run must end soon     ┘
 
 It has no clock, socket or thread: times are passed in, and a caller makes the requests (pool.py).
-Its parts decide about one thing each:
+pace.py says when the next request may start, and refusals.py whether the API refuses everything.
 
-    pace.py        when the next request may start
-    backlog.py     of which batch it is
-    job.py         which events of a batch are sent, and what became of them
-    isolation.py   which part of a refused batch is asked about next
-    sizes.py       which requests are too large
-    suspicion.py   whether the API refuses everything or only bad events
-    blame.py       whether an event is to blame for faults
-    outage.py      how long the run continues while the API accepts nothing
-    silence.py     when nothing more seems to come
+A batch is a flat list of *parts*: events that are sent together. At first it is one part. A request
+has the events of one part, and each batch has at most one request in flight. The table says what
+becomes of a part after its request. *Halved* means that its halves take its place in the list.
+
+| what happens | what becomes of the part |
+| --- | --- |
+| 204 | All events are delivered and confirmed. If the part was the left half of a refused part, \
+the right half has the bad event. So the right half is halved at once, and not sent as a whole. |
+| 200 that names some of the events | The others are delivered. Those that it names become dead \
+letters (`not_processed`). |
+| any other 200 | All events become dead letters (`unconfirmed`). |
+| 400 or 422, several events | It is halved, and the left half is sent next. |
+| 400, 413 or 422, one event | The event is refused. It becomes a dead letter (`refused_by_api`) \
+when the API accepts a request that is made later, or at the end of the input. |
+| 413, several events | It is halved. No event is at fault. Requests that are as large as this one \
+are halved before they are sent. |
+| 408, 425, 429 or 503, or no answer in time | It is sent again. |
+| another 5xx, or no connection | It is sent again, after other parts and batches. |
+| ten such failures while the API accepts other requests, several events | It is halved. |
+| ten of them (twenty if one is a 429 or 503), one event | The event becomes a dead letter \
+(`api_error`). |
+| 401 or 403, and the file of the token has a new token | It is sent again at once. |
+| no file descriptor or thread is left | It is sent again later. The request does not count. |
+| an event is too old, before a request | The event becomes a dead letter (`event_too_old`). |
+| any other answer, or 401 or 403 without a new token | The run ends. |
+
+The largest part of a batch is sent first: a few requests then show whether the API accepts
+anything at all. A part that may be at fault for failures is sent after all others of its batch.
 
 All times are monotonic seconds, except where they are called Unix times.
 """
@@ -24,33 +43,303 @@ All times are monotonic seconds, except where they are called Unix times.
 from __future__ import annotations
 
 import math
+import operator
 import random
 from collections import deque
 from collections.abc import Callable
+from typing import NamedTuple
 
-from target_liveintent.delivery import failures
-from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.backlog import Backlog
-from target_liveintent.delivery.blame import Blame
-from target_liveintent.delivery.job import Job
-from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
-from target_liveintent.delivery.outage import Outage
+import msgspec
+
+from target_liveintent.conversions import Conversion
+from target_liveintent.delivery import api
+from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Undelivered
 from target_liveintent.delivery.pace import Pace, Signal
-from target_liveintent.delivery.request import Request
-from target_liveintent.delivery.silence import Silence
-from target_liveintent.delivery.sizes import RequestSizes
-from target_liveintent.delivery.suspicion import MOST_SAMPLES, Suspicion
+from target_liveintent.delivery.refusals import MOST_SAMPLES, Refusals
 from target_liveintent.settings import Settings
 
+_MOST_FAULTS = 10
+"""Faults that count against a part, after which it is halved or, if it is one event, given up."""
+_MOST_THROTTLED = 20
+"""The same for a single event if one of the answers was a 429 or 503: a limit may give those by
+chance, but not so often while it takes other requests."""
+_FEW_FAULTS = 3
+"""Faults of a single event, with nothing else to send, before the end of the budget."""
+_FEW_LEFT = 3
+"""Batches at the end of a run whose failing events are found in the time of an outage."""
+_LATE = 0.25
+"""The share of the time of an outage after which these batches are halved."""
+_FIRST_PAUSE = 0.25
+"""Seconds for which a batch rests after the first fault that counts; each further one doubles them
+and adds as many."""
+_LONGEST_PAUSE = 10.0
 _SHORTEST_TIMEOUT = 5.0
 """Seconds that each request may take, however little of the budget is left: an API that comes back
 from an outage may be slow."""
+_SAMPLES_BEFORE_MORE_INPUT = 3
+"""Samples of one batch before other batches are waited for, if some may come."""
+_GOLDEN_RATIO = 0.618
+"""Its multiples, without their integer part, lie far from each other."""
+_SILENT_INTERVALS = 2
+"""Times `flush_interval_seconds` without a batch after which the input is as good as over. After
+one, a batch of the last records may still be open; after two, it would have come."""
 _SIGNALS = {
     Verdict.LIMITED: Signal.LIMITED,
     Verdict.FAULT: Signal.FAULT,
     Verdict.STARVED: Signal.STARVED,
 }
 """The verdicts after which the same part is sent again later. The API took all other requests."""
+_expires_at = operator.attrgetter("expires_at")
+
+
+class Part(msgspec.Struct, eq=False):
+    """Events that are sent together, and how often that failed.
+
+    Attributes:
+        events: At least one.
+        faults: How many of its requests failed.
+        counted: How many of them count against its events: those between which the API accepted
+            other requests. A 429 or 503 counts by the share of other requests that were accepted.
+        was_throttled: Whether one of the answers was a 429 or 503.
+        accepted: How many requests of the run were accepted until the last fault,
+        throttled: and how many got a 429 or 503.
+        postponed_at: The number of the run's newest request when it was last postponed.
+    """
+
+    events: list[Conversion]
+    faults: int = 0
+    counted: float = 0.0
+    was_throttled: bool = False
+    accepted: int = 0
+    throttled: int = 0
+    postponed_at: int = 0
+
+
+class Job:
+    """The delivery of one batch.
+
+    Attributes:
+        result: What became of the batch since its last result.
+        parts: The events without an outcome; the first part is sent next.
+        refused: The events whose refusal is not proven yet.
+        refused_at: The number of the run's newest request when the API last refused one of it; None
+            if it did not.
+        in_flight: Whether a request is in flight.
+        ready_at: Monotonic seconds before which it is not sent again after a fault.
+        deferred_at: How many requests of the run were accepted when a part of it last seemed to be
+            at fault, and how many were made. Other batches go first until one more is accepted.
+        blamed_at: The number of the run's newest request when that first happened.
+        samples: How many single events of it were sent as samples.
+    """
+
+    def __init__(self, batch: Batch) -> None:
+        self.result = BatchResult(batch)
+        self.parts = [Part(batch.conversions)]
+        self.refused: list[Undelivered] = []
+        self.refused_at: int | None = None
+        self.in_flight = False
+        self.ready_at = 0.0
+        self.deferred_at = (-1, 0)
+        self.blamed_at: int | None = None
+        self.samples = 0
+        # The second part, if it has a bad event should the API accept all events of the first.
+        self._other_half: Part | None = None
+
+    @property
+    def is_waiting(self) -> bool:
+        """Whether a request of it is to be made, and none is in flight."""
+        return bool(self.parts) and not self.in_flight
+
+    @property
+    def is_sent(self) -> bool:
+        """Whether nothing is left to send."""
+        return not (self.parts or self.in_flight)
+
+    @property
+    def is_isolating(self) -> bool:
+        """Whether bad events are looked for in it, as the API has refused a request of it."""
+        return self.refused_at is not None and not self.is_sent
+
+    @property
+    def undecided(self) -> int:
+        """The number of events without an outcome."""
+        return sum(len(part.events) for part in self.parts) + len(self.refused)
+
+    # What becomes of the first part
+
+    def drop_old(self, unix_time: float) -> None:
+        """Give the events that are too old their outcome; one such event spoils a whole request."""
+        while self.parts and unix_time >= min(map(_expires_at, self.parts[0].events)):
+            events = self.parts[0].events
+            young = [event for event in events if unix_time < event.expires_at]
+            old = [event for event in events if unix_time >= event.expires_at]
+            self.result.undelivered += [Undelivered(event, "event_too_old") for event in old]
+            if young:
+                self._other_half = None  # The part proves nothing of it any more.
+                self.parts[0].events = young
+            else:
+                self._settle()
+
+    def accept(self, answer: Answer, sent_at: float) -> None:
+        """Note that the API processed the events, except those that the answer names."""
+        delivered, named = self.parts[0].events, answer.not_processed
+        if answer.verdict is Verdict.ACCEPTED:
+            self.result.confirmed += delivered
+        else:
+            left_out = [event for event in delivered if event.event_id in named]
+            self.result.undelivered += [Undelivered(event, "not_processed") for event in left_out]
+            delivered = [event for event in delivered if event.event_id not in named]
+        self.result.delivered += delivered
+        self.result.sent_at += [sent_at] * len(delivered)
+        self._settle(all_good=answer.verdict is Verdict.ACCEPTED)
+
+    def refuse(self, answer: Answer, newest: int) -> None:
+        """Note that the API refused the part; a single event is found bad by that."""
+        self.refused_at = newest
+        events = self.parts[0].events
+        if len(events) > 1:
+            self.halve(has_bad_event=answer.proves_bad_event)
+        else:
+            self.refused.append(Undelivered(events[0], "refused_by_api", answer.detail))
+            self._settle()
+
+    def give_up(self, reason: str, detail: str | None) -> None:
+        """Give the events of the part this outcome."""
+        events = self.parts[0].events
+        self.result.undelivered += [Undelivered(event, reason, detail) for event in events]
+        self._settle()
+
+    def halve(self, *, has_bad_event: bool = False) -> None:
+        """Put the halves of the part into its place."""
+        events = self.parts.pop(0).events
+        middle = len(events) // 2
+        left, right = Part(events[:middle]), Part(events[middle:])
+        self.parts[:0] = [left, right]
+        self._other_half = right if has_bad_event else None
+        if not has_bad_event:
+            self._sort()
+
+    def postpone(self, newest: int) -> None:
+        """Send all other parts before this one; `newest` is the number of the newest request."""
+        self.parts[0].postponed_at = newest
+        self._other_half = None
+        self._sort()
+
+    def take_sample(self) -> None:
+        """Send a single event next; each time it lies somewhere else in the batch."""
+        self.samples += 1
+        self._other_half = None
+        part = max(self.parts, key=lambda part: len(part.events))
+        if len(part.events) == 1:
+            self.parts.remove(part)
+        else:
+            place = int(self.samples * _GOLDEN_RATIO % 1 * len(part.events))
+            events, part.events = part.events, [*part.events[:place], *part.events[place + 1 :]]
+            part = Part([events[place]])
+        self.parts.insert(0, part)
+
+    def prove_refusals(self) -> None:
+        """Give the refused events their outcome."""
+        self.result.undelivered += self.refused
+        self.refused.clear()
+
+    def finished(self, failure: Exception | None = None) -> BatchResult:
+        """Return the last result; what is undelivered is in the order of the records."""
+        if self.result.undelivered:
+            place = {id(event): n for n, event in enumerate(self.result.batch.conversions)}
+            self.result.undelivered.sort(key=lambda one: place[id(one.conversion)])
+        self.result.failure = failure
+        return self.result
+
+    def _settle(self, *, all_good: bool = False) -> None:
+        """Remove the part, as its events have their outcome."""
+        right, self._other_half = self._other_half, None
+        self.parts.pop(0)
+        if all_good and right is not None and len(right.events) > 1:
+            self.halve(has_bad_event=True)
+        else:  # A single event that is left over is sent: the API must have refused it alone.
+            self._sort()
+
+    def _sort(self) -> None:
+        self.parts.sort(key=lambda part: (part.postponed_at, -len(part.events)))
+
+
+class Request(NamedTuple):
+    """A request to make.
+
+    Attributes:
+        number: Its place in the order of the run's requests, counted from 1.
+        job: The delivery of its batch.
+        conversions: What is sent, 1 to 100 events.
+        seconds: After how many seconds an answer is of no use.
+        is_sample: Whether it only serves to find out if the settings are wrong.
+        started_at: When it starts.
+        sent_at: The same as a Unix time.
+    """
+
+    number: int
+    job: Job
+    conversions: list[Conversion]
+    seconds: float
+    is_sample: bool
+    started_at: float
+    sent_at: float
+
+    @property
+    def body(self) -> bytes:
+        """The JSON array of the events."""
+        return _body(self.conversions)
+
+
+class Outage:
+    """The time since which each request got a fault, if that is so now.
+
+    As long as the API accepts any request, there is no outage, however long a batch waits.
+
+    Attributes:
+        budget: Seconds after which an outage ends the run: the setting `max_retry_seconds`.
+        since: When the outage began; infinite if there is none.
+        last_fault: The last answer; None if there is no outage.
+        taken_at: When the API took the last request.
+    """
+
+    def __init__(self, budget: float) -> None:
+        self.budget = budget
+        self.since = math.inf
+        self.last_fault: Answer | None = None
+        self.taken_at = -math.inf
+        self._told_at = self._quiet_until = -math.inf  # The last `Retry-After`.
+
+    @property
+    def ends_at(self) -> float:
+        """When the budget is used up; infinite if there is no outage."""
+        return self.since + self.budget
+
+    def fault(self, answer: Answer, started_at: float, now: float) -> None:
+        """Note a fault that came now, and when its request started."""
+        self.since = min(self.since, max(started_at, self.taken_at))
+        self.last_fault = answer
+        if answer.retry_after:
+            self._told_at = now
+            self._quiet_until = max(self._quiet_until, now + answer.retry_after)
+
+    def forget(self) -> None:
+        """Note that there is nothing to send, so that nothing shows whether it is over."""
+        self.since = math.inf
+        self.last_fault = None
+
+    def taken(self, started_at: float, now: float) -> None:
+        """Note that the API took a request now, also if it refused its events.
+
+        A request that was under way when the API asked to wait does not show that it takes others
+        again. Without a budget from now on, the run would wait for as long as the API says.
+        """
+        self.taken_at = now
+        if started_at < self._told_at and now < self._quiet_until:
+            self.since = now
+        else:
+            self.forget()
 
 
 class DeliveryMachine:
@@ -59,13 +348,11 @@ class DeliveryMachine:
     Args:
         settings: The settings of the run.
         pace: Says when a request may start.
-        suspicion: Judges refusals.
+        refusals: Says whether the API refuses everything.
         size: The most batches that are here at the same time; the caller adds no more.
         jitter: Returns random numbers from 0 to 1, for pauses.
 
     Attributes:
-        pace: Says when a request may start.
-        outage: Says since when the API accepts nothing.
         finished: The results that the caller has not taken yet.
     """
 
@@ -73,38 +360,39 @@ class DeliveryMachine:
         self,
         settings: Settings,
         pace: Pace,
-        suspicion: Suspicion,
+        refusals: Refusals,
         size: int,
         jitter: Callable[[], float] = random.random,
     ) -> None:
-        self.pace = pace
-        self.outage = Outage(settings.max_retry_seconds)
         self.finished: deque[BatchResult] = deque()
         self._settings = settings
-        self._suspicion = suspicion
-        self._backlog = Backlog(size)
-        self._blame = Blame(self._backlog, self.outage)
+        self._pace = pace
+        self._refusals = refusals
+        self._size = size
         self._jitter = jitter
+        self._jobs: list[Job] = []  # The oldest first.
+        self._outage = Outage(settings.max_retry_seconds)
         self._drained = False
-        self._silence = Silence(settings.flush_interval_seconds)
-        self._requests = 0
-        self._in_flight = 0
-        self._limit: Answer | None = None  # The last answer that a request came too fast,
-        self._limited_at = 0.0  # and when the first one came.
-        self._sizes = RequestSizes()
+        self._silent_at: float | None = None  # When the input counts as silent.
         self._ends_at = math.inf
         self._failure: Exception | None = None
+        self._in_flight = 0
+        self._requests = 0  # How many were made; each one's number is its place among them.
+        self._accepted = self._newest_accepted = 0  # How many were, and the highest number.
+        self._throttled = 0
+        self._limit: Answer | None = None  # The last answer that a request came too fast,
+        self._limited_at = 0.0  # and when the first one came.
+        self._fits = 0  # Bytes of the largest request that was accepted,
+        self._too_large = math.inf  # and of the smallest one that was refused for its size.
 
     # What happens
 
     def add(self, batch: Batch) -> None:
         """Take a batch to deliver."""
         self._drained = False
-        self._silence.end()
-        job = Job(batch)
-        self._backlog.jobs.append(job)
-        if self._failure is not None:
-            self._finish_jobs(job)
+        self._silent_at = None
+        self._jobs.append(Job(batch))
+        self._finish_jobs()
 
     def drain(self) -> None:
         """Note that no batch is added before those that are here are finished."""
@@ -130,30 +418,28 @@ class DeliveryMachine:
 
     def give_up(self) -> None:
         """End the delivery, and wait for no answer: what is known of each batch is its result."""
-        self.fail(failures.stopped(self.outage.last_fault, self._settings))
-        for job in list(self._backlog.jobs):
-            self._finish(job, self._failure)
+        self.fail(api.stopped(self._outage.last_fault, self._settings))
+        for job in list(self._jobs):
+            self._finish(job)
 
     def answered(self, request: Request, answer: Answer, now: float) -> None:
         """Take the answer to a request."""
-        request.job.in_flight = False
+        job = request.job
+        job.in_flight = False
         self._in_flight -= 1
         if answer.verdict is Verdict.STARVED:
-            request.job.result.requests -= 1  # It was not made.
+            job.result.requests -= 1  # It was not made.
         else:
-            request.job.result.latencies.append(answer.seconds)
+            job.result.latencies.append(answer.seconds)
         signal = _SIGNALS.get(answer.verdict, Signal.TAKEN)
-        # If it is longer than the budget, the API is asked at the end of that.
-        retry_after = min(answer.retry_after or 0.0, self._settings.max_retry_seconds)
-        self.pace.answered(request.started_at, now, signal, retry_after)
-        given_up: list[Job] = []
+        self._pace.answered(request.started_at, now, signal, answer.retry_after)
         if signal is Signal.TAKEN:
-            self.outage.taken(request.started_at, now)
+            self._outage.taken(request.started_at, now)
             self._take(request, answer)
         else:
-            request.job.samples -= request.is_sample  # It says nothing of the event.
-            given_up = self._retry(request, answer, now)
-        self._finish_jobs(request.job, *given_up)
+            job.samples -= request.is_sample  # It says nothing of the event.
+            self._retry(request, answer, now)
+        self._finish_jobs()
 
     # What to do
 
@@ -170,94 +456,133 @@ class DeliveryMachine:
             job = self._next_job(now, unix_time)
             if job is not None:
                 return self._request(job, now, unix_time)
-            start = self._backlog.next_ready(now)
+            resting = [one.ready_at for one in self._jobs if one.is_waiting and one.ready_at > now]
+            start = min(resting, default=math.inf)
             if math.isinf(start) and self._in_flight == 0:
-                self.outage.forget()
+                self._outage.forget()
         # A batch may wait for more input, or for its end: either may come before the run's end.
         is_open = math.isinf(start) and not self._drained and now < self._ends_at
-        if start > self._ends_at and not (is_open or self._in_flight) and self._backlog.jobs:
-            self.fail(failures.stopped(self.outage.last_fault, self._settings))
+        if start > self._ends_at and not (is_open or self._in_flight) and self._jobs:
+            self.fail(api.stopped(self._outage.last_fault, self._settings))
             return math.inf
         if now >= self._ends_at:
             return start
-        if math.isinf(start) and self._backlog.jobs and not self._in_flight:
+        if math.isinf(start) and self._jobs and not self._in_flight:
             start = silent_at
         return min(start, self._ends_at)
 
     @property
     def unsent(self) -> int:
         """How many batches are not sent yet as a whole."""
-        return self._backlog.unsent
+        # What is sent stays here only while the refusal of an event is not proven.
+        return sum(not job.is_sent for job in self._jobs)
 
     def status(self) -> DeliveryStatus:
         """Return how far the delivery is, and why it waits."""
-        waiting = sum(job.is_waiting for job in self._backlog.jobs)
-        rate = self.pace.rate
-        status = DeliveryStatus(waiting=waiting, window=self.pace.window, rate=rate)
+        waiting = sum(job.is_waiting for job in self._jobs)
+        rate = self._pace.rate
+        status = DeliveryStatus(waiting=waiting, window=self._pace.window, rate=rate)
         if not waiting:
             return status
-        if self.outage.last_fault is not None:
-            reason, since = self.outage.last_fault.in_words, self.outage.since
+        if self._outage.last_fault is not None:
+            reason, since = self._outage.last_fault.in_words, self._outage.since
             return status._replace(reason=reason, since=since, is_outage=True)
-        if self._suspicion.suspects:
-            reason = f"the API has refused the last requests ({self._suspicion.in_a_row})"
-            return status._replace(reason=reason, since=self.outage.taken_at)
+        if self._refusals.suspects:
+            reason = f"the API has refused the last requests ({self._refusals.in_a_row})"
+            return status._replace(reason=reason, since=self._outage.taken_at)
         if rate is not None and self._limit is not None:
             return status._replace(reason=self._limit.in_words, since=self._limited_at)
         return status
 
     def _note_silence(self, now: float) -> float:
         """Take a silent input for its end, if that fails no run; return when it will be silent."""
-        at = self._silence.begins_at(now)
-        if self._drained or not self._backlog.jobs:
+        if self._silent_at is None:
+            self._silent_at = now + _SILENT_INTERVALS * self._settings.flush_interval_seconds
+        if self._drained or not self._jobs:
             return math.inf
-        if now < at:
-            return at
-        if self._suspicion.accepted and self._suspicion.allows_unproven(self._backlog.undecided):
+        if now < self._silent_at:
+            return self._silent_at
+        if self._refusals.accepted and self._refusals.allows_unproven(self._undecided):
             self.drain()
         return math.inf
 
     def _start(self) -> float:
         """Return when the next request may start; infinite if that depends on an answer."""
-        if self._suspicion.suspects and self._in_flight >= MOST_SAMPLES:
+        if self._refusals.suspects and self._in_flight >= MOST_SAMPLES:
             return math.inf
-        start = self.pace.next_start()
+        start = self._pace.next_start()
         if self._in_flight == 0:
             # One more request at the end of the budget shows whether the API is back.
-            last = max(self.outage.ends_at, self.pace.allowed_at)
+            last = max(self._outage.ends_at, self._pace.allowed_at)
             return min(last, math.inf if start is None else start)
         return math.inf if start is None else start
 
     def _next_job(self, now: float, unix_time: float) -> Job | None:
-        """Return the job of which a request is made now, and get its part ready."""
-        while job := (
-            self._backlog.sample(now, drained=self._drained)
-            if self._suspicion.suspects
-            else self._backlog.oldest(now, self._blame.run)
-        ):
+        """Return the job of which a request is made now, and get its first part ready."""
+        while job := self._sample(now) if self._refusals.suspects else self._oldest(now):
             job.drop_old(unix_time)
-            while self._sizes.is_too_large(part := job.isolation.part):
-                job.isolation.halve()
-                job.drop_old(unix_time)  # The part may be another one now.
-            if part:
+            while job.parts and self._is_too_large(job.parts[0].events):
+                job.halve()
+                job.drop_old(unix_time)  # The first part may be another one now.
+            if job.parts:
                 return job
-            self._finish_jobs(job)
+            self._finish_jobs()
         return None
+
+    def _oldest(self, now: float) -> Job | None:
+        """Return the oldest job of which a request may be made now.
+
+        Those that seem to be at fault come last, the one that waits longest first.
+        """
+        reserve = self._reserve(now)
+        deferred = []
+        for job in self._jobs:
+            if job.is_waiting and job.ready_at <= now and job is not reserve:
+                if job.deferred_at[0] != self._accepted:
+                    return job
+                deferred.append(job)
+        return min(deferred, key=lambda job: job.deferred_at, default=None)
+
+    def _reserve(self, now: float) -> Job | None:
+        """Return the batch that is kept back to compare others with, while bad events are found."""
+        if not any(job.is_isolating and job.ready_at <= now for job in self._jobs):
+            return None
+        untried = (job for job in reversed(self._jobs) if job.refused_at is None)
+        return next((job for job in untried if job.is_waiting), None)
+
+    def _sample(self, now: float) -> Job | None:
+        """Return the job of which a single event is sent next, as far away from others as possible.
+
+        None if there is no event, or if it is better to wait until there are other batches.
+        """
+        ready = [job for job in reversed(self._jobs) if job.is_waiting and job.ready_at <= now]
+        job = min(ready, key=lambda job: (job.refused_at is not None, job.samples), default=None)
+        if job is None:
+            return None
+        more_may_come = not self._drained and self.unsent < self._size
+        if more_may_come and job.samples >= _SAMPLES_BEFORE_MORE_INPUT:
+            return None
+        job.take_sample()
+        return job
+
+    def _is_too_large(self, events: list[Conversion]) -> bool:
+        """Return whether a request would be as large as one that was refused for its size."""
+        is_known = self._too_large < math.inf and len(events) > 1
+        return is_known and len(_body(events)) >= self._too_large
 
     def _request(self, job: Job, now: float, unix_time: float) -> Request:
         self._requests += 1
-        self._blame.sent(self._requests)
         self._in_flight += 1
         job.in_flight = True
         job.result.requests += 1
-        self.pace.started(now)
-        left = max(self.outage.ends_at - now, _SHORTEST_TIMEOUT)
+        self._pace.started(now)
+        left = max(self._outage.ends_at - now, _SHORTEST_TIMEOUT)
         return Request(
             number=self._requests,
             job=job,
-            conversions=job.isolation.part,
+            conversions=job.parts[0].events,
             seconds=min(self._settings.request_timeout_seconds, left),
-            is_sample=self._suspicion.suspects,
+            is_sample=self._refusals.suspects,
             started_at=now,
             sent_at=unix_time,
         )
@@ -268,103 +593,176 @@ class DeliveryMachine:
         """Do what the answer to a request that the API took asks for."""
         match answer.verdict:
             case Verdict.ACCEPTED | Verdict.PARTLY:
-                self._blame.accepted(request.number)
-                self._sizes.accept(request.conversions)
-                self._suspicion.accept(request.number)
+                self._accepted += 1
+                self._newest_accepted = max(self._newest_accepted, request.number)
+                self._fits = max(self._fits, len(request.body))
+                self._refusals.accept(request.number)
                 request.job.accept(answer, request.sent_at)
             case Verdict.UNCONFIRMED:
-                request.job.leave_unconfirmed()
+                request.job.give_up("unconfirmed", None)
             case Verdict.REFUSED:
                 self._refuse(request, answer)
             case Verdict.ROTATED:
                 request.job.result.retries += 1
             case Verdict.DENIED:
-                self.fail(failures.access_denied(answer, self._settings))
+                self.fail(api.access_denied(answer, self._settings))
             case Verdict.UNREACHABLE:
-                self.fail(failures.unreachable(answer, self._settings))
+                self.fail(api.unreachable(answer, self._settings))
             case _:
-                self.fail(failures.unknown_answer(answer, self._settings))
+                self.fail(api.unknown_answer(answer, self._settings))
 
     def _refuse(self, request: Request, answer: Answer) -> None:
-        if not answer.proves_bad_event and self._sizes.refuse(request.conversions):
-            request.job.result.too_large.append(len(request.conversions))
-        self._suspicion.refuse(self._requests, is_sample=request.is_sample)
+        if not answer.proves_bad_event:
+            self._note_size(request)
+        self._refusals.refuse(self._requests, is_sample=request.is_sample)
         request.job.refuse(answer, self._requests)
-        few = self._drained and self._suspicion.allows_unproven(self._backlog.undecided)
-        if self._suspicion.proves_wrong and not few:
-            self.fail(failures.all_refused(self._suspicion.in_a_row, answer.detail))
+        few = self._drained and self._refusals.allows_unproven(self._undecided)
+        if self._refusals.proves_wrong and not few:
+            self.fail(api.all_refused(self._refusals.in_a_row, answer.detail))
 
-    def _retry(self, request: Request, answer: Answer, now: float) -> list[Job]:
-        """Let a part be sent again, or end the delivery if the API accepts nothing for too long.
+    def _note_size(self, request: Request) -> None:
+        """Note that a request got a 413.
 
-        Returns:
-            The jobs that have ended because the API fails on what was left of them.
+        Its size is not at fault if the API accepted more bytes, or if it has no other event.
         """
-        job = request.job
-        job.result.throttled += answer.is_throttled
+        size = len(request.body)
+        if len(request.conversions) == 1:
+            self._too_large = math.inf  # Larger requests may have been refused for this event.
+        elif self._fits < size:
+            self._too_large = min(self._too_large, size)
+            request.job.result.too_large.append(len(request.conversions))
+
+    def _retry(self, request: Request, answer: Answer, now: float) -> None:
+        """Let a part be sent again, or end the delivery if the API accepts nothing for too long."""
+        job, outage = request.job, self._outage
         is_starved = answer.verdict is Verdict.STARVED
-        if is_starved and self._in_flight:
-            return []  # What is in flight has the descriptors, and its answers tell of an outage.
+        job.result.throttled += answer.is_throttled
         job.result.retries += not (answer.is_throttled or is_starved)
-        self.outage.fault(answer, request.started_at, now)
-        if now >= self.outage.ends_at:
-            is_last = self._drained and not (self._in_flight or is_starved)
-            if is_last and (given_up := self._blame.give_up_last(answer)):
-                self.outage.forget()  # The events are at fault; more may come, as with a ledger.
-                return given_up
-            self.fail(failures.outage(answer, self.outage.asked, self._settings))
-        elif not is_starved:
-            if answer.is_throttled:
-                self._limited_at = now if self._limit is None else self._limited_at
-                self._limit = answer
-            pause = self._blame.fault(job, answer, now, drained=self._drained)
-            rest = pause * (1 + self._jitter()) / 2
-            job.ready_at = min(now + rest, self.outage.ends_at)
-        return []
+        if is_starved and self._in_flight:
+            return  # What is in flight has the descriptors, and its answers tell of an outage.
+        outage.fault(answer, request.started_at, now)
+        if (answer.retry_after or 0.0) > outage.budget:
+            self.fail(api.asked_to_wait_too_long(answer, self._settings))
+        elif now < outage.ends_at:
+            if not is_starved:
+                self._note_fault(job, answer, now)
+        elif self._drained and not (self._in_flight or is_starved) and self._give_up_last(answer):
+            outage.forget()  # The events are at fault; more may come after others of the store.
+        else:
+            self.fail(api.outage(answer, self._settings))
+
+    def _note_fault(self, job: Job, answer: Answer, now: float) -> None:
+        """Count a fault of a part, and let its batch rest.
+
+        A part that gets faults again and again while other requests are accepted is halved, and a
+        single event is given up. At the end of a run there may be nothing to compare a batch with
+        but its own parts. So it is halved in any case when a quarter of `max_retry_seconds` is over
+        without an acceptance.
+        """
+        part = job.parts[0]
+        self._count_fault(job, part, answer)
+        late_at = self._outage.since + _LATE * self._outage.budget
+        is_late = now >= late_at and self._drained and self.unsent <= _FEW_LEFT
+        if answer.is_throttled:
+            self._limited_at = now if self._limit is None else self._limited_at
+            self._limit = answer
+        if part.counted >= 1 or is_late:
+            most = _MOST_THROTTLED if part.was_throttled else _MOST_FAULTS
+            is_single = len(part.events) == 1
+            job.deferred_at = (self._accepted, self._requests)
+            job.blamed_at = self._requests if job.blamed_at is None else job.blamed_at
+            if not is_single and (is_late or part.counted >= _MOST_FAULTS):
+                job.halve()
+            elif is_single and part.counted >= most and self._is_to_blame(job):
+                job.give_up("api_error", answer.detail)
+            else:
+                job.postpone(self._requests)
+        counted = min(job.parts[0].counted if job.parts else 0.0, _MOST_FAULTS)
+        pause = min(_FIRST_PAUSE * (math.pow(2, counted) - 1), _LONGEST_PAUSE)
+        job.ready_at = min(now + pause * (1 + self._jitter()) / 2, self._outage.ends_at)
+
+    def _count_fault(self, job: Job, part: Part, answer: Answer) -> None:
+        """Count a fault of a part, as far as it speaks against its events."""
+        good, others = self._accepted - part.accepted, self._throttled - part.throttled
+        if answer.is_throttled:
+            part.was_throttled = True
+            self._throttled += 1
+            part.counted += good / (good + others) if good and part.faults else 0.0
+        elif good or not part.counted or self._all_fail(job):
+            part.counted += 1
+        part.faults += 1
+        part.accepted, part.throttled = self._accepted, self._throttled
+
+    def _all_fail(self, job: Job) -> bool:
+        """Return whether all other batches seem to be at fault as well, so that none goes first."""
+        others = (one for one in self._jobs if one.parts and one is not job)
+        return all(one.deferred_at[0] == self._accepted for one in others)
+
+    def _is_to_blame(self, job: Job) -> bool:
+        """Return whether a request was accepted that was made after the first fault of the batch.
+
+        One that was under way then does not show that the API accepts others.
+        """
+        return job.blamed_at is not None and self._newest_accepted > job.blamed_at
+
+    def _give_up_last(self, answer: Answer) -> bool:
+        """Give up the last events of a run, if they are to blame; return whether they are.
+
+        They are if only single events are left on which the API fails, while it accepted others.
+        """
+        left = [job for job in self._jobs if job.parts]
+        parts = [part for job in left for part in job.parts]
+        are_stuck = all(len(one.events) == 1 and one.faults >= _FEW_FAULTS for one in parts)
+        if len(left) > _FEW_LEFT or not are_stuck or not all(map(self._is_to_blame, left)):
+            return False
+        for job in left:
+            while job.parts:
+                job.give_up("api_error", answer.detail)
+        return True
 
     # What is finished
 
-    def _finish_jobs(self, *changed: Job) -> None:
-        """Put the results of jobs that are finished, or in part delivered, into `finished`.
-
-        Args:
-            changed: The jobs that something happened to. Only they and those with refused events
-                can be finished, unless the delivery has failed.
-        """
-        unproven = self._backlog.unproven
-        for job in unproven:
-            if self._suspicion.has_passed(job.refused[-1].newest):
+    def _finish_jobs(self) -> None:
+        """Put the results of jobs that are finished, or in part delivered, into `finished`."""
+        for job in self._jobs:
+            if job.refused and self._refusals.has_passed(job.refused_at or 0):
                 job.prove_refusals()
-        jobs = self._backlog.jobs
-        if self._drained and self._failure is None and all(job.is_sent for job in jobs):
+        if self._drained and self._failure is None and all(job.is_sent for job in self._jobs):
             self._end_input()
-        if self._failure is None:
-            jobs = [*unproven, *changed]
-        for job in dict.fromkeys(job for job in jobs if not job.in_flight):
-            if job.is_sent and not job.refused:
-                self._finish(job, None)
-            elif self._failure is not None:
-                self._finish(job, self._failure)
+        for job in [job for job in self._jobs if not job.in_flight]:
+            if self._failure is not None or not (job.parts or job.refused):
+                self._finish(job)
             elif job.result.delivered:
                 self.finished.append(job.result.split_off())
 
     def _end_input(self) -> None:
         """Decide about refused events when nothing is left to compare them with."""
-        unproven = self._backlog.unproven
+        unproven = [job for job in self._jobs if job.refused]
         events = sum(len(job.refused) for job in unproven)
-        if events and self._ends_at < math.inf and not self._suspicion.accepted:
+        if events and self._ends_at < math.inf and not self._refusals.accepted:
             # The run was stopped before it could find out whether the settings are right.
-            self._failure = failures.stopped(self.outage.last_fault, self._settings)
-            return
-        if not self._suspicion.allows_unproven(events):
-            detail = str(unproven[-1].refused[-1].undelivered.detail)
-            self._failure = failures.all_refused(self._suspicion.in_a_row, detail)
-            return
-        self._suspicion.leave_unproven(events)
-        for job in unproven:
-            job.result.unproven += len(job.refused)
-            job.prove_refusals()
+            self._failure = api.stopped(self._outage.last_fault, self._settings)
+        elif not self._refusals.allows_unproven(events):
+            detail = str(unproven[-1].refused[-1].detail)
+            self._failure = api.all_refused(self._refusals.in_a_row, detail)
+        else:
+            self._refusals.leave_unproven(events)
+            for job in unproven:
+                job.result.unproven += len(job.refused)
+                job.prove_refusals()
 
-    def _finish(self, job: Job, failure: Exception | None) -> None:
-        self._backlog.jobs.remove(job)
-        self.finished.append(job.finished(failure))
+    def _finish(self, job: Job) -> None:
+        """Return the last result of a job; it has failed if anything of it has no outcome."""
+        self._jobs.remove(job)
+        has_outcomes = job.is_sent and not job.refused
+        self.finished.append(job.finished(None if has_outcomes else self._failure))
+
+    @property
+    def _undecided(self) -> int:
+        """The number of events without an outcome."""
+        return sum(job.undecided for job in self._jobs)
+
+
+def _body(events: list[Conversion]) -> bytes:
+    """Return the JSON array of events."""
+    return b"[%b]" % b",".join([event.body for event in events])

@@ -14,13 +14,12 @@ from collections.abc import Callable, Iterable
 from typing import Protocol
 
 from target_liveintent.clock import Clock
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.descriptors import most_connections
-from target_liveintent.delivery.machine import DeliveryMachine
+from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus
 from target_liveintent.delivery.pace import Pace
-from target_liveintent.delivery.request import Request
-from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.settings import Settings
 
 _FEWEST_EVENTS = 1_600
@@ -278,7 +277,7 @@ def most_batches(settings: Settings) -> int:
 
 
 def delivery_of(
-    settings: Settings, client: Poster, clock: Clock, suspicion: Suspicion | None = None
+    settings: Settings, client: Poster, clock: Clock, refusals: Refusals | None = None
 ) -> DeliveryPool:
     """Return the threads that deliver the batches of a run by one client.
 
@@ -286,10 +285,10 @@ def delivery_of(
         settings: The settings.
         client: Makes the requests.
         clock: Tells the time.
-        suspicion: Judges refusals; one that knows of no other run if it is None.
+        refusals: Judges refusals; one that knows of no other run if it is None.
     """
     most = most_connections(settings.max_concurrent_requests)
     size = most_batches(settings)
     pace = Pace(most, per_minute=settings.max_requests_per_minute)
-    machine = DeliveryMachine(settings, pace, suspicion or Suspicion(), size)
+    machine = DeliveryMachine(settings, pace, refusals or Refusals(), size)
     return DeliveryPool(machine, client, clock, most, size)

@@ -15,7 +15,7 @@ from requests.utils import DEFAULT_CA_BUNDLE_PATH
 from urllib3.util.ssl_ import create_urllib3_context
 
 from target_liveintent.delivery.connections import Deadline, limit_connections
-from target_liveintent.delivery.faults import NETWORK_FAULTS, is_starved, obstacle
+from target_liveintent.delivery.network_faults import NETWORK_FAULTS, is_starved, obstacle
 from target_liveintent.errors import SetUpError
 from target_liveintent.settings import Settings, is_loopback
 

@@ -14,7 +14,7 @@ import pyarrow as pa
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import EventBuilder, watch_zone
-from target_liveintent.delivery import Client, Delivery, DryRun, SharedSuspicion, delivery_of
+from target_liveintent.delivery import Client, Delivery, DryRun, SharedRefusals, delivery_of
 from target_liveintent.errors import DeliveryError, RunError
 from target_liveintent.mapping import RecordConverter, StreamPlan
 from target_liveintent.privacy import Suppressions, protect_logging
@@ -112,7 +112,7 @@ class _Task:
         folder.check()
         self.dead_letters = TaskDeadLetters(folder, attempt.name)
         self._acceptance = Acceptance(folder.store, job.account)
-        self._suspicion = SharedSuspicion(accepted=self._acceptance.is_known())
+        self._refusals = SharedRefusals(accepted=self._acceptance.is_known())
         self._is_dry = settings.dry_run
         self.tally = new_tally(settings)
         sent: dict[int, set[str]] = {}
@@ -145,7 +145,7 @@ class _Task:
         client = Client(settings, SYSTEM_CLOCK)  # Also in a dry run: it hides the token in the log.
         if self._is_dry:
             return DryRun(LOGGER, SYSTEM_CLOCK)
-        return delivery_of(settings, client, SYSTEM_CLOCK, self._suspicion)
+        return delivery_of(settings, client, SYSTEM_CLOCK, self._refusals)
 
     def _outcomes(self, settings: Settings, sent: dict[int, set[str]]) -> Outcomes:
         """Return what keeps outcomes. Attempts at tasks are apart in the store, as runs are."""
@@ -182,8 +182,8 @@ class _Task:
             return
         if counts.has_taken:
             self._acceptance.note()
-        elif self._suspicion.suspects and not self._suspicion.accepted:
-            self._suspicion.accepted = self._acceptance.is_known()
+        elif self._refusals.suspects and not self._refusals.accepted:
+            self._refusals.accepted = self._acceptance.is_known()
 
     def _close(self) -> None:
         """Write the rest."""

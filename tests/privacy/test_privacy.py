@@ -41,7 +41,7 @@ from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
 from target_liveintent.privacy.identity import digests, identify

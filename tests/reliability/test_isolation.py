@@ -26,7 +26,7 @@ from reliability_support import (
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.pool import delivery_of
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.run.parts import RunParts

@@ -11,7 +11,7 @@ from typing import TYPE_CHECKING, NamedTuple
 import msgspec
 from simulated_feed import place_of
 
-from target_liveintent.delivery.answers import Answer, Verdict, judge
+from target_liveintent.delivery.api import Answer, Verdict, judge
 
 if TYPE_CHECKING:
     from simulated_feed import Feed

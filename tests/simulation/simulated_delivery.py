@@ -14,9 +14,8 @@ from typing import TYPE_CHECKING
 from simulated_api import Reply
 
 from target_liveintent.delivery import DeliveryStatus
-from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.request import Request
+from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.machine import DeliveryMachine, Request
 
 if TYPE_CHECKING:
     from simulated_api import SimulatedApi

@@ -23,7 +23,7 @@ from simulation_facts import ViolationError, require
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.pool import most_batches
-from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import RunError
 from target_liveintent.run import Run
 from target_liveintent.run.parts import RunParts
@@ -98,7 +98,7 @@ class History:
         most, size = settings.max_concurrent_requests, most_batches(settings)
         jitter = self._rng.random
         pace = Pace(most, per_minute=settings.max_requests_per_minute, jitter=jitter)
-        machine = DeliveryMachine(settings, pace, Suspicion(), size, jitter)
+        machine = DeliveryMachine(settings, pace, Refusals(), size, jitter)
         descriptors = 256 if self._api.heals else plan.descriptors
         return SimulatedDelivery(
             machine, self._api, self._clock, signals, self._checks, size, plan.threads, descriptors

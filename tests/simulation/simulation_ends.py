@@ -99,7 +99,8 @@ class EndChecks:
         is_stopped = run.signalled_at is not None
         if isinstance(failure, OutageError):
             budget = facts.settings.max_retry_seconds - A_MOMENT
-            return is_stopped or run.longest_failing >= budget
+            is_long = max(run.longest_failing, run.longest_asked) >= budget
+            return is_stopped or is_long
         if isinstance(failure, AllRefusedError):
             return run.wrong > 0 or self._could_be_wrong()
         if isinstance(failure, TooManyRejectedError):

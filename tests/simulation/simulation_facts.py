@@ -69,6 +69,7 @@ class RunFacts:
         failing_since: Since when each request got a fault; infinite if that is not so.
         failing_requests: How many requests started since then.
         longest_failing: The most seconds for which each request got a fault.
+        longest_asked: The most seconds that the API asked to wait.
         newest_accepted: When the newest request started that was accepted.
         faults_alone: How often each event got a fault alone after others were accepted, and how
             many were accepted at the last time.
@@ -108,7 +109,7 @@ class RunFacts:
         self.taken_at = -math.inf
         self.failing_since = math.inf
         self.failing_requests = 0
-        self.longest_failing = 0.0
+        self.longest_failing = self.longest_asked = 0.0
         self.newest_accepted = -math.inf
         self.refused_at: dict[int, float] = {}
         self.faults_alone: dict[int, tuple[int, int]] = {}

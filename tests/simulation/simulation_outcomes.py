@@ -18,7 +18,7 @@ if TYPE_CHECKING:
     from simulation_facts import Facts
 
     from target_liveintent.delivery import Batch, BatchResult
-    from target_liveintent.delivery.request import Request
+    from target_liveintent.delivery.machine import Request
 
 MOST_FAULTS = 10
 """Faults of a single event before it may become a dead letter."""

@@ -9,7 +9,7 @@ from simulated_api import FAULTY, WRONG_SETTINGS
 from simulated_feed import place_of
 from simulation_facts import SILENT_INTERVALS, require
 
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.store import event_key
 
 if TYPE_CHECKING:
@@ -17,7 +17,7 @@ if TYPE_CHECKING:
     from simulation_facts import Facts
 
     from target_liveintent.conversions import Conversion
-    from target_liveintent.delivery.request import Request
+    from target_liveintent.delivery.machine import Request
 
 MOST_EVENTS = 100
 FIRST_REQUESTS = 2
@@ -176,6 +176,7 @@ class RequestChecks:
         if len(request.conversions) == 1 and not is_chance:
             self._count_fault_alone(place_of(request.conversions[0]))
         if answer.retry_after:
+            run.longest_asked = max(run.longest_asked, answer.retry_after)
             longest = min(answer.retry_after, self._facts.plan.settings.max_retry_seconds)
             run.quiet_until = max(run.quiet_until, now + longest)
             run.quiet_since = now

@@ -11,12 +11,9 @@ import pytest
 from simulation import violation_in
 
 from target_liveintent.delivery import BatchResult
-from target_liveintent.delivery.isolation import Isolation
-from target_liveintent.delivery.job import Job
-from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.outage import Outage
+from target_liveintent.delivery.machine import DeliveryMachine, Job, Outage
 from target_liveintent.delivery.pace import Pace
-from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.run.run import Run
@@ -36,7 +33,7 @@ DUE, DROP_OLD, ACCEPT = StateGate.due, Job.drop_old, Job.accept
 SEND_ALL, TOO_MANY_REJECTED = Run._send_all, RunCounts.too_many_rejected
 OPEN_BATCH, DIVIDE, WRITE = StateGate.open_batch, Batches.divide, Run._write
 CONFIRM = Ledger.confirm
-ANSWERED, TAKEN = Pace.answered, Outage.taken
+ANSWERED, FINISH = Pace.answered, DeliveryMachine._finish
 
 
 def ignore_unfinished(gate: StateGate) -> str | None:
@@ -49,13 +46,13 @@ def judge_ages_once(job: Job, unix_time: float) -> None:
         DROP_OLD(job, unix_time)
 
 
-def lose_the_part(isolation: Isolation) -> None:
-    isolation._pop_question()
+def lose_the_part(job: Job, _: int) -> None:
+    job.parts.pop(0)
 
 
-def finish_twice(machine: DeliveryMachine, job: Job, failure: Exception | None) -> None:
-    machine._backlog.jobs.remove(job)
-    machine.finished.extend([job.finished(failure)] * 2)
+def finish_twice(machine: DeliveryMachine, job: Job) -> None:
+    FINISH(machine, job)
+    machine.finished.append(machine.finished[-1])
 
 
 def finish_before_writing(run: Run, result: BatchResult) -> None:
@@ -76,7 +73,7 @@ def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | Non
 
 def accept_all(job: Job, answer: Any, sent_at: float) -> None:
     job.result.delivered += [
-        one for one in job.isolation.part if one.event_id in answer.not_processed
+        one for one in job.parts[0].events if one.event_id in answer.not_processed
     ]
     ACCEPT(job, answer, sent_at)
 
@@ -129,10 +126,10 @@ BREAKS = {
         Job, "drop_old", judge_ages_once, "no event is sent when it is too old"
     ),
     "a refusal is final at once": Break(
-        Suspicion, "has_passed", lambda *_: True, "a refusal is proven by what is accepted after it"
+        Refusals, "has_passed", lambda *_: True, "a refusal is proven by what is accepted after it"
     ),
     "a retry loses a part": Break(
-        Isolation,
+        Job,
         "postpone",
         lose_the_part,
         "a batch is finished when each of its events has an outcome",
@@ -168,7 +165,7 @@ BREAKS = {
         Outage, "ends_at", property(lambda _: float("inf")), "an outage ends the run in time"
     ),
     "the settings are never found wrong": Break(
-        Suspicion, "proves_wrong", property(lambda _: False), "wrong settings end the run in time"
+        Refusals, "proves_wrong", property(lambda _: False), "wrong settings end the run in time"
     ),
     "copies of an event are sent at once": Break(
         Batches, "divide", send_what_waits, "copies of an event are not sent at once"

@@ -14,12 +14,11 @@ from unit_support import ACCOUNT, NOW
 from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, Rejection
-from target_liveintent.delivery.answers import Answer, Verdict
-from target_liveintent.delivery.machine import DeliveryMachine
+from target_liveintent.delivery.api import Answer, Verdict
+from target_liveintent.delivery.machine import DeliveryMachine, Request
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Undelivered
 from target_liveintent.delivery.pace import Pace
-from target_liveintent.delivery.request import Request
-from target_liveintent.delivery.suspicion import Suspicion
+from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
@@ -122,7 +121,7 @@ def machine_of(*, accepted: bool = False, size: int = 16, **changes: Any) -> Del
     given = settings(**changes)
     per_minute = given.max_requests_per_minute
     pace = Pace(given.max_concurrent_requests, per_minute=per_minute, jitter=lambda: 0.5)
-    return DeliveryMachine(given, pace, Suspicion(accepted=accepted), size, lambda: 0.5)
+    return DeliveryMachine(given, pace, Refusals(accepted=accepted), size, lambda: 0.5)
 
 
 def drive(machine: DeliveryMachine, client: FakeClient, clock: FakeClock) -> list[BatchResult]:

@@ -10,13 +10,13 @@ from typing import TYPE_CHECKING, Any, NamedTuple
 from fakes import event, machine_of
 from unit_support import NOW
 
+from target_liveintent.delivery.machine import Request
 from target_liveintent.delivery.model import Batch
-from target_liveintent.delivery.request import Request
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
 
-    from target_liveintent.delivery.answers import Answer
+    from target_liveintent.delivery.api import Answer
     from target_liveintent.delivery.model import BatchResult
 
 LATENCY = 0.1

@@ -16,7 +16,7 @@ from fakes import FakeClock, batch, deliver, settings
 from loopback import NO_CONTENT, answer_with, loopback
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.transport import find_route, read_body, retry_after
 from target_liveintent.errors import SetUpError

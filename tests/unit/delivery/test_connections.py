@@ -14,9 +14,9 @@ from loopback import NO_CONTENT, accept, answer_with, dripping, loopback, receiv
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery import connections
-from target_liveintent.delivery.answers import Verdict
+from target_liveintent.delivery.api import Verdict
 from target_liveintent.delivery.client import Client
-from target_liveintent.delivery.faults import NETWORK_FAULTS, describe
+from target_liveintent.delivery.network_faults import NETWORK_FAULTS, describe
 from target_liveintent.delivery.transport import Route, find_route, read_body
 
 if TYPE_CHECKING:

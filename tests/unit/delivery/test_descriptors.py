@@ -16,11 +16,11 @@ from loopback import answer_with, loopback
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.delivery import tokens
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.descriptors import most_connections
-from target_liveintent.delivery.faults import is_starved
 from target_liveintent.delivery.model import BatchResult
+from target_liveintent.delivery.network_faults import is_starved
 from target_liveintent.delivery.pool import delivery_of
 
 if TYPE_CHECKING:

@@ -15,7 +15,7 @@ from fakes import settings
 from loopback import accept, received, serving
 
 from target_liveintent.clock import SYSTEM_CLOCK
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.client import Client
 
 if TYPE_CHECKING:

@@ -9,7 +9,7 @@ import pytest
 from fakes import ACCEPTED, FAULT, LIMITED, FakeClient, FakeClock, answers, batch, drive, machine_of
 from sending import Asked, one_at_a_time, send
 
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.errors import OutageError
 
 if TYPE_CHECKING:

@@ -19,7 +19,7 @@ from fakes import (
 )
 from unit_support import NOW
 
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine
 from target_liveintent.delivery.model import Batch
 from target_liveintent.delivery.pool import DeliveryPool, delivery_of, most_batches

@@ -8,8 +8,7 @@ import pytest
 from fakes import ACCEPTED, REFUSED, batch, machine_of
 from unit_support import NOW
 
-from target_liveintent.delivery.machine import DeliveryMachine
-from target_liveintent.delivery.request import Request
+from target_liveintent.delivery.machine import DeliveryMachine, Request
 
 FLUSH = 10
 """The setting `flush_interval_seconds`; twice as long, the input is silent."""

@@ -10,7 +10,7 @@ from overview_support import NOW, at, daily, entry, figures, overview
 
 from target_liveintent.config import settings_of
 from target_liveintent.delivery import failures
-from target_liveintent.delivery.answers import Answer, Verdict
+from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.overview import plain
 from target_liveintent.reporting.overview.model import AS_USUAL, LOW

@@ -4,30 +4,27 @@ from __future__ import annotations
 
 import pytest
 
-from target_liveintent.delivery.suspicion import SharedSuspicion, Suspicion
+from target_liveintent.delivery.refusals import Refusals, SharedRefusals
 
 
-def suspicion(requests: int = 0, samples: int = 0, *, accepted: bool = True) -> Suspicion:
-    """Return a suspicion after refusals in a row, each after a request of its own."""
-    given = Suspicion(accepted=accepted)
+def refusals(requests: int = 0, samples: int = 0, *, accepted: bool = True) -> Refusals:
+    """Return what is known after refusals in a row, each after a request of its own."""
+    given = Refusals(accepted=accepted)
     for n in range(1, requests + samples + 1):
         given.refuse(n, is_sample=n > requests)
     return given
 
 
-@pytest.mark.parametrize(
-    ("times", "accepted", "suspects"),
-    [(7, True, False), (8, True, True), (0, False, False), (1, False, True)],
-)
-def test_when_it_begins(times: int, accepted: bool, suspects: bool) -> None:
-    """After eight refusals in a row; before the first acceptance, after one."""
-    assert suspicion(times, accepted=accepted).suspects == suspects
+@pytest.mark.parametrize(("times", "suspects"), [(7, False), (8, True)])
+def test_when_samples_are_sent(times: int, suspects: bool) -> None:
+    """After eight refusals in a row: one bad event in a batch causes seven."""
+    assert refusals(times).suspects == suspects
 
 
 @pytest.mark.parametrize(("made_after", "in_a_row"), [(9, 0), (8, 8)])
 def test_what_ends_it(made_after: int, in_a_row: int) -> None:
     """An accepted request that was made after the refusals came; others overtake each other."""
-    given = Suspicion()
+    given = Refusals()
     for _ in range(8):
         given.refuse(8, is_sample=False)
     given.accept(made_after)
@@ -40,12 +37,12 @@ def test_what_ends_it(made_after: int, in_a_row: int) -> None:
 )
 def test_what_proves_wrong_settings(requests: int, samples: int, wrong: bool) -> None:
     """Many refusals in a row, of which enough are samples."""
-    assert suspicion(requests, samples).proves_wrong == wrong
+    assert refusals(requests, samples).proves_wrong == wrong
 
 
 def test_an_acceptance_clears_samples() -> None:
     """The proof begins again after an acceptance."""
-    given = suspicion(samples=92)
+    given = refusals(samples=92)
     given.accept(93)
     for n in range(93, 184):
         given.refuse(n, is_sample=True)
@@ -56,7 +53,7 @@ def test_an_acceptance_clears_samples() -> None:
 
 def test_an_acceptance_renews_what_needs_no_proof() -> None:
     """Refused events that were left unproven count until the API accepts something again."""
-    given = Suspicion(accepted=True)
+    given = Refusals(accepted=True)
     given.leave_unproven(60)
     assert not given.allows_unproven(41)
     given.accept(1)
@@ -69,7 +66,7 @@ def test_an_acceptance_renews_what_needs_no_proof() -> None:
 )
 def test_one_of_several_runs(times: int, accepted: bool, proves: bool) -> None:
     """Many bad events may come first; only if no run is accepted for long, the run ends."""
-    given = SharedSuspicion()
+    given = SharedRefusals()
     for _ in range(times):
         given.refuse(1, is_sample=True)
     given.accepted = accepted

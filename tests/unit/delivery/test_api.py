@@ -6,7 +6,7 @@ import json
 
 import pytest
 
-from target_liveintent.delivery.answers import Answer, Verdict, judge
+from target_liveintent.delivery.api import Answer, Verdict, judge
 
 VERDICTS = {
     204: Verdict.ACCEPTED,

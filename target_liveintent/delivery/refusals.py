@@ -1,9 +1,9 @@
 """Tells an API that refuses everything from one that refuses only bad events.
 
-With a wrong pixel ID the API refuses every batch, and an isolation would find every event bad. So
-after some refusals in a row, isolation pauses, and single events of other batches are asked about,
-from as far away as possible. If one is accepted, the settings are right, and isolation continues.
-If many are refused, the settings are wrong, and the run ends.
+With a wrong pixel ID the API refuses every batch, and halving would find every event bad. So after
+some refusals in a row, halving pauses, and single events of other batches are sent as samples, from
+as far away as possible. If one is accepted, the settings are right, and halving continues. If many
+are refused, the settings are wrong, and the run ends.
 
 Requests overtake each other. So they are numbered: an acceptance speaks only for refusals that came
 before its request was made.
@@ -12,8 +12,7 @@ before its request was made.
 from __future__ import annotations
 
 _SUSPICIOUS = 8
-"""Refusals in a row after which only samples are sent. Before the first acceptance, one is enough:
-the settings may be wrong from the start."""
+"""Refusals in a row after which only samples are sent: one bad event in a batch causes seven."""
 MOST_SAMPLES = 4
 """Samples in flight at the same time: enough to be fast, few enough to stop in time."""
 _REFUSALS_THAT_PROVE = 92
@@ -31,7 +30,7 @@ _MOST_WITHOUT_WORD = 1_000
 many that bad events which happen to come first end no run, and a wrong pixel ID still does."""
 
 
-class Suspicion:
+class Refusals:
     """Counts refusals in a row.
 
     Args:
@@ -43,44 +42,41 @@ class Suspicion:
         self.accepted = accepted
         self._newest_accepted = 0
         self._unproven = 0
-        # For each refusal in a row, the number of the newest request when it came.
-        self._refused: list[int] = []
-        self._samples: list[int] = []
+        # For each refusal in a row, the number of the newest request when it came, and whether it
+        # was the refusal of a sample.
+        self._in_a_row: list[tuple[int, bool]] = []
 
     @property
     def suspects(self) -> bool:
         """Whether the settings may be wrong, so that only samples may be sent."""
-        return len(self._refused) >= (_SUSPICIOUS if self.accepted else 1)
+        return len(self._in_a_row) >= _SUSPICIOUS
 
     @property
     def in_a_row(self) -> int:
         """The number of refusals in a row."""
-        return len(self._refused)
+        return len(self._in_a_row)
 
     @property
     def proves_wrong(self) -> bool:
         """Whether so many samples were refused that the settings must be wrong."""
-        enough = len(self._samples) >= _SAMPLES_THAT_PROVE
-        return enough and len(self._refused) >= _REFUSALS_THAT_PROVE
+        samples = sum(is_sample for _, is_sample in self._in_a_row)
+        return samples >= _SAMPLES_THAT_PROVE and self.in_a_row >= _REFUSALS_THAT_PROVE
 
     def accept(self, request: int) -> None:
         """Note that the API accepted events of the request with this number."""
         self.accepted = True
         self._newest_accepted = max(self._newest_accepted, request)
         self._unproven = 0
-        for refusals in (self._refused, self._samples):
-            refusals[:] = [newest for newest in refusals if newest >= request]
+        self._in_a_row = [refusal for refusal in self._in_a_row if refusal[0] >= request]
 
     def refuse(self, newest: int, *, is_sample: bool) -> None:
         """Note a refusal.
 
         Args:
             newest: The number of the newest request that was made until now.
-            is_sample: Whether a single event was asked about as a sample.
+            is_sample: Whether a single event was sent as a sample.
         """
-        self._refused.append(newest)
-        if is_sample:
-            self._samples.append(newest)
+        self._in_a_row.append((newest, is_sample))
 
     def has_passed(self, newest: int) -> bool:
         """Return whether a request was accepted that was made after a refusal came.
@@ -98,12 +94,12 @@ class Suspicion:
     def leave_unproven(self, events: int) -> None:
         """Note that so many refused events were found bad although nothing proves it.
 
-        That may happen several times in a run: with a ledger, batches wait for each other.
+        That may happen several times in a run: batches wait for each other.
         """
         self._unproven += events
 
 
-class SharedSuspicion(Suspicion):
+class SharedRefusals(Refusals):
     """Counts refusals in one of several runs with the same settings, whose caller judges over all.
 
     Once the settings are known to be right, no refusal ends the run. The caller sets `accepted`

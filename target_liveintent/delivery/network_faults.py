@@ -115,8 +115,6 @@ _FAULTS: tuple[tuple[type[BaseException], str], ...] = (
 
 _NO_DESCRIPTORS = {errno.EMFILE, errno.ENFILE}
 """This process, or the machine, has as many files and connections open as it may."""
-MORE_DESCRIPTORS = "Raise the limit on open files (ulimit -n), or lower max_concurrent_requests"
-"""What to do if the system gives too few file descriptors."""
 
 
 def is_starved(fault: BaseException) -> bool:
