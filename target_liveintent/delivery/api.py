@@ -150,8 +150,14 @@ _SLOWER = (
 )
 
 
-def access_denied(answer: Answer, settings: Settings) -> AccessDeniedError:
-    """Return the end of a run whose token or customer ID is wrong."""
+def access_denied(answer: Answer, settings: Settings, *, accepted: bool) -> AccessDeniedError:
+    """Return the end of a run whose token or customer ID is wrong.
+
+    Args:
+        answer: The answer.
+        settings: The settings.
+        accepted: Whether the API accepted events with this token before.
+    """
     if settings.auth_token_path is None:
         advice = "Ask your account manager for the current auth_token"
     else:
@@ -159,10 +165,17 @@ def access_denied(answer: Answer, settings: Settings) -> AccessDeniedError:
             "The run has read the file of auth_token_path again, and the file still contains"
             " this token. Ask your account manager for the current token"
         )
-    msg = (
-        f"the API denied access ({answer.detail}). The token may have been rotated, or may belong"
-        f" to another customer_id. {advice}"
-    )
+    if accepted and answer.status == HTTPStatus.FORBIDDEN:
+        msg = (
+            f"the API denied access ({answer.detail}) after it had accepted events. A firewall or"
+            " a limit may have stopped the run: run again later. If the API then denies access"
+            f" at once, the token may have been rotated. {advice}"
+        )
+    else:
+        msg = (
+            f"the API denied access ({answer.detail}). The token may have been rotated, or may"
+            f" belong to another customer_id. {advice}"
+        )
     return AccessDeniedError(msg + _where(settings))
 
 

@@ -605,7 +605,8 @@ class DeliveryMachine:
             case Verdict.ROTATED:
                 request.job.result.retries += 1
             case Verdict.DENIED:
-                self.fail(api.access_denied(answer, self._settings))
+                accepted = self._accepted > 0
+                self.fail(api.access_denied(answer, self._settings, accepted=accepted))
             case Verdict.UNREACHABLE:
                 self.fail(api.unreachable(answer, self._settings))
             case _:

@@ -134,8 +134,15 @@ def test_the_body_is_an_array() -> None:
     assert request(machine).body == b"[" + one + b"," + two + b"]"
 
 
-def test_access_is_denied(tmp_path: Path) -> None:
-    """A denied token ends the run, with advice that fits where the token came from."""
+ROTATED_WORDS = "denied access (HTTP 403). The token may have been rotated"
+STOPPED_WORDS = "denied access (HTTP 403) after it had accepted events. A firewall or a limit"
+
+
+@pytest.mark.parametrize(
+    ("given", "words"), [([DENIED], ROTATED_WORDS), ([ACCEPTED, DENIED], STOPPED_WORDS)]
+)
+def test_access_is_denied(tmp_path: Path, given: list[Answer], words: str) -> None:
+    """A 403 ends the run, with advice that fits where the token came from, and what came before."""
     path = tmp_path / "token"
     path.write_text("a-token")
     for how, advice in (
@@ -145,11 +152,11 @@ def test_access_is_denied(tmp_path: Path) -> None:
             "auth_token_path again, and the file still contains this token",
         ),
     ):
-        result = deliver(batch("1"), answers(DENIED), **how)
-        assert isinstance(result.failure, AccessDeniedError)
-        for words in ("denied access (HTTP 403)", advice, "customer_id a-1b2c"):
-            assert words in str(result.failure)
-        assert (result.requests, undelivered(result)) == (1, [])
+        *_, last = drive(machine_with(*"12"[: len(given)], **how), answers(*given), FakeClock())
+        assert isinstance(last.failure, AccessDeniedError)
+        for part in (words, advice, "customer_id a-1b2c"):
+            assert part in str(last.failure)
+        assert (last.requests, undelivered(last)) == (1, [])
 
 
 def test_an_unknown_answer() -> None:
