@@ -9,7 +9,7 @@ import pytest
 from overview_support import NOW, at, daily, entry, figures, overview
 
 from target_liveintent.config import settings_of
-from target_liveintent.delivery import failures
+from target_liveintent.delivery import api
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.overview import plain
@@ -49,11 +49,11 @@ def test_the_words_for_failures_fit_the_messages() -> None:
     answer = Answer(Verdict.FAULT, "HTTP 503", 503)
     down = "LiveIntent could not be reached, or its API did not work"
     for error, expected in (
-        (failures.access_denied(answer, settings), "LiveIntent refused the access key (token)"),
-        (failures.outage(answer, None, settings), down),
-        (failures.stopped(answer, settings), down),
-        (failures.all_refused(3, "HTTP 400"), "LiveIntent refused every conversion"),
-        (failures.stopped(None, settings), "the program ended with an error"),
+        (api.access_denied(answer, settings, accepted=False), "LiveIntent refused the access key (token)"),
+        (api.outage(answer, settings), down),
+        (api.stopped(answer, settings), down),
+        (api.all_refused(3, "HTTP 400"), "LiveIntent refused every conversion"),
+        (api.stopped(None, settings), "the program ended with an error"),
         (None, "the program ended with an error"),
     ):
         message = None if error is None else str(error)
