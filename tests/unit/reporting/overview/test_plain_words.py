@@ -47,9 +47,10 @@ def test_the_words_for_failures_fit_the_messages() -> None:
     """Each message that the words are for begins as they expect; others have words, too."""
     settings = settings_of({"customer_id": "a-1b2c", "auth_token": "x"})
     answer = Answer(Verdict.FAULT, "HTTP 503", 503)
+    denied = api.access_denied(answer, settings, accepted=False)
     down = "LiveIntent could not be reached, or its API did not work"
     for error, expected in (
-        (api.access_denied(answer, settings, accepted=False), "LiveIntent refused the access key (token)"),
+        (denied, "LiveIntent refused the access key (token)"),
         (api.outage(answer, settings), down),
         (api.stopped(answer, settings), down),
         (api.all_refused(3, "HTTP 400"), "LiveIntent refused every conversion"),
