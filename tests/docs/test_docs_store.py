@@ -1,4 +1,4 @@
-"""The queries and the tables of store.md, on a filled store of each kind."""
+"""The queries and the tables of store-tables.md, on a filled store of each kind."""
 
 from __future__ import annotations
 
@@ -18,7 +18,7 @@ from target_liveintent.store import open_for_writing
 if TYPE_CHECKING:
     from pathlib import Path
 
-PAGE = DOCS / "store.md"
+PAGE = DOCS / "reference" / "store-tables.md"
 EXCUSE = "run by tests/docs/test_docs_store.py"
 ACCOUNT = {"customer_id": "a-1b2c", "api_host": "api.example.com", "pixel_id": 12345}
 SETTINGS = {"customer_id": ACCOUNT["customer_id"], "auth_token": "made-up"}
