@@ -46,7 +46,7 @@ from target_liveintent.store import (
     Database,
     ReplayChoice,
     account_of,
-    delete_of_reason,
+    delete_letters,
     delivered_as_csv,
     delivered_as_messages,
     delivered_in,
@@ -328,8 +328,7 @@ def _delete_letters(given: Mapping[str, Any], reasons: Iterable[str]) -> None:
         return
     with contextlib.closing(open_for_writing(settings)) as database:
         for reason in dict.fromkeys(reasons):
-            steps = delete_of_reason(account_of(settings), settings.pixel_id, reason)
-            (((count,),), *_) = database.transact(steps, durable=True)
+            count = delete_letters(database, account_of(settings), settings.pixel_id, reason)
             print_lines([f"{reason}: deleted {counted(count, 'dead letter')}"])
 
 

@@ -1,19 +1,16 @@
 """The store: which events were delivered, the dead letters, and the history of runs."""
 
 from target_liveintent.store.database import Database, Waiting
+from target_liveintent.store.deletion import delete_letters, forget_people
 from target_liveintent.store.delivered import as_csv as delivered_as_csv
 from target_liveintent.store.delivered import as_messages as delivered_as_messages
 from target_liveintent.store.delivered import delivered_in
-from target_liveintent.store.dry import DryStore
-from target_liveintent.store.forgetting import forget_people
-from target_liveintent.store.history import StoredRun, runs_in
 from target_liveintent.store.ledger import Claim, LedgerAccount, account_of, event_key
 from target_liveintent.store.letters import (
     PROPERTIES,
     SCHEMA_MESSAGE,
     ReplayChoice,
     addressee,
-    delete_of_reason,
     imported,
     letter_of,
     letters_in,
@@ -22,7 +19,7 @@ from target_liveintent.store.letters import (
 )
 from target_liveintent.store.letters import as_messages as letters_as_messages
 from target_liveintent.store.opening import open_for_reading, open_for_writing, open_store
-from target_liveintent.store.run_store import TASK, RunNames, RunStore
+from target_liveintent.store.run_store import TASK, DryStore, RunNames, RunStore, StoredRun, runs_in
 
 __all__ = [
     "PROPERTIES",
@@ -39,7 +36,7 @@ __all__ = [
     "Waiting",
     "account_of",
     "addressee",
-    "delete_of_reason",
+    "delete_letters",
     "delivered_as_csv",
     "delivered_as_messages",
     "delivered_in",

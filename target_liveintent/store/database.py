@@ -1,76 +1,66 @@
-"""What the store asks of a database: transactions that are lists of steps, and reading queries.
+"""What the store asks of a database: transactions that are lists of steps, and queries.
 
-A transaction is data, not code, so a database far away gets all of its steps at once and answers
-in one round trip. The SQL of a step is the same for each database. It has `?` for a value, and
-these words, for which each database has its own text:
+A transaction is data, not code, so a database far away gets all of its steps at once. The SQL of a
+step is the same for each database. It has `?` for a value, and these words, for which each database
+has its own text:
 
 `{now}`      the Unix time by the clock that all runs share
-`{values}`   the rows of a `ForEach`, after INSERT INTO … (…)
-`{given}`    the same between brackets, after IN
+`{rows}`     the rows of the step, after INSERT INTO … (…), or between brackets after IN
 """
 
 from __future__ import annotations
 
 import abc
 import time
-from collections.abc import Callable, Iterator, Sequence
-from typing import Any, NamedTuple
+from collections.abc import Callable, Sequence
+from typing import Any, NamedTuple, TypeVar
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.errors import StorageError
+from target_liveintent.errors import ConfigurationError, StorageError
 
 Row = tuple[Any, ...]
+_T = TypeVar("_T")
 _STOP_SECONDS = 0.5
 """Seconds for which a run that was told to stop still waits, in all."""
 _SILENT_SECONDS = 1.0
 """Seconds of a wait after which the log says what is waited for."""
+_LOCK_MILLISECONDS, _LAST_MILLISECONDS = 500, 100
+"""How long a database waits for a lock at a time, so that a signal can end the wait; and how long
+after a wait in vain."""
 
 
 class Step(NamedTuple):
-    """A statement with its values. The answer has the rows that it returns."""
-
-    sql: str
-    values: Sequence[Any] = ()
-
-
-class ForEach(NamedTuple):
-    """A statement that inserts or deletes many rows. The answer has no rows.
+    """A statement. Its answer has the rows that it returns.
 
     Attributes:
-        sql: A statement with `{values}` or `{given}`.
-        types: The types of the columns of `rows`, as PostgreSQL names them.
-        rows: Returns the rows, for each try anew. No two of them may insert the same key.
-        table: The table of a DELETE, which does nothing if the table is empty. Then the rows need
-            not be made.
+        sql: The statement.
+        values: The values for `?`.
+        rows: Any number of rows, for `{rows}`; None for a statement without this word.
+        types: The types of their columns: those of the layout.
     """
 
     sql: str
-    types: Sequence[str]
-    rows: Callable[[], Sequence[Row]]
-    table: str = ""
+    values: Sequence[Any] = ()
+    rows: Sequence[Row] | None = None
+    types: Sequence[str] = ()
 
 
-class Find(NamedTuple):
-    """A query for many values of one column. The answer has the rows that it finds.
+Answers = list[list[Row]]
+Then = Callable[[Answers], Sequence[Step]]
+
+
+class Wait(NamedTuple):
+    """What a failure lets a run wait for.
 
     Attributes:
-        sql: A query that ends in `IN ({given})`.
-        type: The type of the column, as PostgreSQL names it.
-        keys: The values.
-        values: The values for the `?` in the query.
+        reason: What is waited for, as a clause.
+        most: The most seconds that are waited, in all.
+        pause: The seconds until the next try.
     """
 
-    sql: str
-    type: str
-    keys: Sequence[Any]
-    values: Sequence[Any] = ()
-
-
-AnyStep = Step | ForEach | Find
-
-
-class NoSpaceError(StorageError):
-    """The disk of the store is full."""
+    reason: str
+    most: float
+    pause: float
 
 
 class Waiting:
@@ -103,26 +93,20 @@ class Waiting:
         self._has_ended = False
         self.reason = ""
 
-    def again(self, reason: str, most: float, pause: float) -> bool:
-        """Wait before the next try; return False if it is not worth it any more.
-
-        Args:
-            reason: What is waited for, as a clause.
-            most: The most seconds that are waited.
-            pause: The seconds until the next try.
-        """
-        now = self._clock.monotonic()
+    def again(self, wait: Wait) -> bool:
+        """Wait before the next try; return False if it is not worth it any more."""
+        now, most = self._clock.monotonic(), wait.most
         self._began = now if self._began is None else self._began
         if self._is_stopped():
             self._stopped_at = now if self._stopped_at is None else self._stopped_at
             most = min(most, self._stopped_at - self._began + _STOP_SECONDS)
         if now - self._began >= most or self._has_ended:
             return False
-        self.reason = reason
+        self.reason = wait.reason
         if now - self._began >= _SILENT_SECONDS and not self._has_warned:
             self._has_warned = True
-            self._warn(f"{reason}; the run waits for up to {most:.0f} seconds")
-        self._sleep(pause)
+            self._warn(f"{wait.reason}; the run waits for up to {most:.0f} seconds")
+        self._sleep(wait.pause)
         return True
 
     def end(self) -> None:
@@ -137,6 +121,8 @@ class Waiting:
 class Database(abc.ABC):
     """A database with the tables of the store.
 
+    All methods raise a `StorageError` if the database cannot be used.
+
     Args:
         waiting: How it waits for other programs, and for a database that is gone.
 
@@ -144,8 +130,12 @@ class Database(abc.ABC):
         is_new: Whether it is open for reading only, and has no tables: no run has used it yet.
     """
 
+    _errors: tuple[type[Exception], ...]
+    """What its statements raise."""
+
     def __init__(self, waiting: Waiting) -> None:
         self._waiting = waiting
+        self._lock_milliseconds = _LOCK_MILLISECONDS
         self.is_new = False
 
     @property
@@ -154,47 +144,67 @@ class Database(abc.ABC):
         return self._waiting.reason
 
     def wait_no_more(self) -> None:
-        """Let each further transaction fail that would have to wait."""
+        """Let each further transaction fail that would have to wait, and soon if for a lock."""
         self._waiting.end()
+        self._lock_milliseconds = _LAST_MILLISECONDS
 
-    @abc.abstractmethod
     def transact(
-        self,
-        steps: Sequence[AnyStep],
-        then: Callable[[list[list[Row]]], Sequence[AnyStep]] | None = None,
-        *,
-        durable: bool = False,
-    ) -> list[list[Row]]:
+        self, steps: Sequence[Step], then: Then | None = None, *, durable: bool = False
+    ) -> Answers:
         """Do all steps, or none, and return the answer of each.
 
         Args:
             steps: The steps.
-            then: Returns more steps of the transaction, given the answers; they answer nothing.
+            then: Returns more steps of the transaction, given the answers; they answer nothing. It
+                is called again if the transaction must be done again.
             durable: Whether the transaction, and all before it, survive a power cut.
-
-        Raises:
-            StorageError: If that is not possible.
         """
+        return self._retried(lambda: self._transact(steps, then, durable=durable))
+
+    def read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
+        """Return the rows of a query; nothing stays locked."""
+        return self.find(Step(sql, values))
+
+    def find(self, query: Step) -> list[Row]:
+        """Return the rows of a query; nothing stays locked."""
+        return self._retried(lambda: self._do(query))
+
+    def _retried(self, work: Callable[[], _T]) -> _T:
+        """Do something; after a failure that may pass, wait and do it again.
+
+        What is done must be the same when it is done twice: the answer to a COMMIT can be lost.
+        """
+        tries = 0
+        try:
+            while True:
+                try:
+                    return work()
+                except self._errors as error:
+                    wait = self._wait_after(error, tries)
+                    if wait is None or not self._waiting.again(wait):
+                        raise self._failure(error) from None
+                tries += 1
+        finally:
+            self._waiting.over()
 
     @abc.abstractmethod
-    def read(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
-        """Return the rows of a query; nothing is locked while they are read.
-
-        Raises:
-            StorageError: If that is not possible.
-        """
+    def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
+        """Do all steps, or none, as `transact` does, but only once."""
 
     @abc.abstractmethod
-    def find(self, query: Find) -> list[Row]:
-        """Return the rows of a query for many values.
+    def _do(self, step: Step) -> list[Row]:
+        """Do one step, and return its rows."""
 
-        Raises:
-            StorageError: If that is not possible.
-        """
+    @abc.abstractmethod
+    def _wait_after(self, error: Any, tries: int) -> Wait | None:
+        """Return what to wait for after a failure of so many tries before; None if it stays."""
 
-    def free_reserve(self) -> bool:
-        """Give a reserved part of the disk back; return whether there was one."""
-        return False
+    @abc.abstractmethod
+    def _failure(self, error: Any) -> ConfigurationError | StorageError:
+        """Return what ends the run."""
+
+    def free_reserve(self) -> None:  # noqa: B027 (only a file has one)
+        """Give a reserved part of the disk back, if there is one."""
 
     @abc.abstractmethod
     def close(self) -> None:

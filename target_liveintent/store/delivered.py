@@ -5,14 +5,14 @@ from __future__ import annotations
 import csv
 import datetime as dt
 import io
-from collections.abc import Collection, Iterable, Iterator, Sequence
+from collections.abc import Iterable, Iterator, Sequence
 from decimal import Decimal
 from typing import Any
 
 import msgspec
 
 from target_liveintent.conversions import DELIVERED_EVENTS, SentEvent
-from target_liveintent.store.database import AnyStep, Database, ForEach, Row
+from target_liveintent.store.database import Database, Row
 from target_liveintent.store.ledger import LedgerAccount
 from target_liveintent.store.letters import storable, stored_id, stored_stream
 
@@ -72,31 +72,15 @@ _COLUMNS = (
     *("sent_at", "stream", "event_id", "pixel_id", "event_time", "run_id", "source", "order_id"),
     *("value", "currency", "md5", "sha2", "decision_id", "idfa", "aaid"),
 )
-_SELECTED = {"pixel_id": "delivered.pixel_id", "run_id": "run.id", "value": "CAST(value AS TEXT)"}
 _READ = (
-    f"SELECT {', '.join(_SELECTED.get(name, name) for name in _COLUMNS)}"  # noqa: S608
+    "SELECT sent_at, stream, event_id, delivered.pixel_id, event_time, run.id, source, order_id,"
+    " CAST(value AS TEXT), currency, md5, sha2, decision_id, idfa, aaid"
     " FROM delivered LEFT JOIN run ON run.number = delivered.run"
     " WHERE delivered.customer_id = ? AND delivered.api_host = ?"
     " AND (sent_at, stream, event_id, delivered.pixel_id) > (?, ?, ?, ?)"
     " ORDER BY sent_at, stream, event_id, delivered.pixel_id LIMIT ?"
 )
-_KEY_TYPES = ("text", "text", "text", "text", "bigint")
-_TYPES = (
-    *(*_KEY_TYPES, "bigint", "double precision", "bigint", "text", "text", "numeric"),
-    *("text", "text", "text", "text", "text", "text"),
-)
 _encode = msgspec.json.Encoder().encode
-
-
-def add_delivered(rows: Collection[Row]) -> list[AnyStep]:
-    """Return the steps that write rows of `delivered_row`, each in the place of an older one."""
-    kept = list(rows)
-    keys = [row[: len(_KEY_TYPES)] for row in kept]
-    delete = "DELETE FROM delivered WHERE (customer_id, api_host, stream, event_id, pixel_id)"
-    return [
-        ForEach(f"{delete} IN ({{given}})", _KEY_TYPES, lambda: keys, table="delivered"),
-        ForEach("INSERT INTO delivered {values}", _TYPES, lambda: kept),
-    ]
 
 
 def delivered_row(
@@ -133,23 +117,20 @@ def _amount(value: Decimal | None) -> str | None:
     return None if value is None or abs(value.adjusted()) > _MOST_POWER else str(value)
 
 
-def delivered_in(database: Database, account: LedgerAccount, since: float) -> Iterator[Row]:
-    """Yield the delivered events of an account that were sent since a Unix time, the oldest first.
-
-    Yields:
-        Rows with the columns of `_COLUMNS`.
-    """
+def delivered_in(
+    database: Database, account: LedgerAccount, since: float
+) -> Iterator[dict[str, Any]]:
+    """Yield the delivered events that an account sent since a Unix time, the oldest first."""
     last: Sequence[Any] = (since, "", "", -1)
-    while page := list(database.read(_READ, [*account, *last, _PAGE])):
-        yield from page
+    while page := database.read(_READ, [*account, *last, _PAGE]):
+        yield from (dict(zip(_COLUMNS, row, strict=True)) for row in page)
         last = page[-1][:4]  # By these columns, the rows are in order.
 
 
-def as_csv(rows: Iterable[Row]) -> Iterator[str]:
+def as_csv(events: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a CSV with the columns that LiveIntent compares."""
     yield ",".join(CSV_COLUMNS)
-    for row in rows:
-        event = dict(zip(_COLUMNS, row, strict=True))
+    for event in events:
         order_id = event["order_id"] or ""
         line = (
             _utc(event["event_time"]),
@@ -166,17 +147,17 @@ def as_csv(rows: Iterable[Row]) -> Iterator[str]:
         yield text.getvalue()
 
 
-def as_messages(rows: Iterable[Row]) -> Iterator[str]:
+def as_messages(events: Iterable[dict[str, Any]]) -> Iterator[str]:
     """Yield the lines of a Singer stream, which any target for a database loads."""
     yield _encode(_SCHEMA_MESSAGE).decode()
-    for row in rows:
-        event = dict(zip(_COLUMNS, row, strict=True))
-        event["event_time"] = _utc(event["event_time"])
-        event["sent_at"] = _utc(event["sent_at"], "milliseconds")
-        event["outcome"] = "delivered"
-        if event["value"] is not None:
-            event["value"] = msgspec.Raw(event["value"].encode())
-        record = {name: event[name] for name in SINGER_COLUMNS if event[name] is not None}
+    for event in events:
+        columns = event | {
+            "event_time": _utc(event["event_time"]),
+            "sent_at": _utc(event["sent_at"], "milliseconds"),
+            "outcome": "delivered",
+            "value": event["value"] and msgspec.Raw(event["value"].encode()),
+        }
+        record = {name: columns[name] for name in SINGER_COLUMNS if columns[name] is not None}
         yield _encode({"type": "RECORD", "stream": DELIVERED_EVENTS, "record": record}).decode()
 
 

@@ -4,19 +4,20 @@ Events come again after a crash between sending and STATE, after a canary, or fr
 repeats its last row in each run; some come twice in a run, and some in two runs at the same time.
 The store keeps a key of each event that was confirmed until the event has expired; after that, the
 API refuses it anyway. Before events are sent, a run reserves them, so that no other run sends them
-as well; a reservation ends when its event has an outcome.
+as well; a reservation ends when its batch has its outcome.
 """
 
 from __future__ import annotations
 
-from collections.abc import Iterable, Iterator, Mapping, Sequence
+from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
 from target_liveintent.conversions import DAY, Conversion
 from target_liveintent.privacy import scrub
 from target_liveintent.settings import Settings
-from target_liveintent.store.database import AnyStep, Find, ForEach, Row, Step
+from target_liveintent.store.database import Row, Step
+from target_liveintent.store.layout import EVENT, RESERVATION
 
 TIME_BYTES = 5
 """The bytes of a key that hold a Unix time, in seconds: when the event expires."""
@@ -32,22 +33,13 @@ older ones, the key must be found in the store, and it begins with a time."""
 _LEAST_REMOVED = 200
 """Expired keys that are removed with the events of a transaction: the pause stays short."""
 
-_RESERVE = (
-    "INSERT INTO reservation (run, batch, hashes) {values}"
-    " ON CONFLICT (run, batch) DO UPDATE SET hashes = excluded.hashes"
-)
-_RELEASE = "DELETE FROM reservation WHERE (run, batch) IN ({given})"
 _OF_OTHERS = (
     "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
     # (A time further ahead was written before the clock was set back.)
     " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
 )
-_KNOWN = "SELECT key FROM event WHERE key IN ({given})"
-_KNOWN_OF_RUN = "SELECT key FROM event WHERE run = ? AND key IN ({given})"
-_NOTE = "INSERT INTO event (key, run) {values} ON CONFLICT (key) DO NOTHING"
-_NOTE_AGAIN = (
-    "INSERT INTO event (key, run) {values} ON CONFLICT (key) DO UPDATE SET run = excluded.run"
-)
+_KNOWN = "SELECT key FROM event WHERE key IN ({rows})"
+_KNOWN_OF_RUN = "SELECT key FROM event WHERE run = ? AND key IN ({rows})"
 _EXPIRE = (
     "DELETE FROM event WHERE key IN (SELECT key FROM event WHERE key < ? ORDER BY key LIMIT ?)"
 )
@@ -88,135 +80,135 @@ class Claim(NamedTuple):
     other_run: str | None = None
 
 
+class Keyed(NamedTuple):
+    """An event of a batch with its key: when it expires, and a hash of what identifies it."""
+
+    batch: int
+    key: bytes
+    hash: bytes
+    conversion: Conversion
+
+
 class Ledger:
     """What a run remembers of the ledger, and the steps by which it asks and tells the store.
 
     Args:
         account: Events of another account have other keys.
+        run: The number of the run in the store.
         send_again: Whether events that other runs delivered are sent once more.
+        newest: The answer to `newest`.
     """
 
-    def __init__(self, account: LedgerAccount, *, send_again: bool = False) -> None:
+    def __init__(
+        self,
+        account: LedgerAccount,
+        run: int,
+        newest: Iterable[Row],
+        *,
+        send_again: bool = False,
+    ) -> None:
         self._account = blake2b("\0".join(account).encode(), digest_size=HASH_BYTES)
+        self._run = run
         self._send_again = send_again
         # The hashes of recent events. The older ones are dropped at once when there are too many.
         self._recent: set[bytes] = set()
-        self._less_recent: set[bytes] = set()
-        self._underway: set[bytes] = set()  # The hashes of the events in `_reserved`.
-        self._reserved: dict[int, list[bytes]] = {}  # The keys of the reservations, by batch.
+        self._less_recent = set() if send_again else {key[TIME_BYTES:] for (key,) in newest}
+        self._reserved: dict[int, list[bytes]] = {}  # The keys of what has no outcome, by batch.
+        self._underway: set[bytes] = set()  # Their hashes.
         # What the store must learn next.
         self._confirmed: list[bytes] = []
-        self._changed: set[int] = set()  # Batches whose reservation has changed.
+        self._ended: list[Row] = []  # The keys of reservations.
 
     @property
     def has_news(self) -> bool:
         """Whether the store must learn something."""
-        return bool(self._confirmed or self._changed)
+        return bool(self._confirmed or self._ended)
 
     @staticmethod
     def newest() -> Step:
-        """Return the query for the newest events, which `remember` takes."""
+        """Return the query for the newest events."""
         return Step(_NEWEST, [_RECENT])
-
-    def remember(self, rows: Iterable[Row]) -> None:
-        """Take the answer to `newest`."""
-        if not self._send_again:
-            self._less_recent = {key[TIME_BYTES:] for (key,) in rows}
 
     # Asking
 
-    def look_up(
-        self, batches: Mapping[int, Sequence[Conversion]]
-    ) -> tuple[dict[int, Claim], dict[int, dict[bytes, Conversion]]]:
-        """Return what is known without the store, and what it must be asked about, by key.
-
-        The events that are asked about count as being on their way until `answer` or `forget`.
-        """
-        claims: dict[int, Claim] = {}
-        wanted: dict[int, dict[bytes, Conversion]] = {}
-        underway, recent, less_recent = self._underway, self._recent, self._less_recent
+    def keyed(self, batches: Mapping[int, Sequence[Conversion]]) -> list[Keyed]:
+        """Return the events of batches with their keys."""
+        stream, pixel_id = None, None
+        found = []
         for number, conversions in batches.items():
-            claim = claims[number] = Claim([], [], [])
-            asked: dict[bytes, Conversion] = {}
-            for conversion, key in zip(conversions, self._keys(conversions), strict=True):
-                digest = key[TIME_BYTES:]
-                if digest in underway:
-                    claim.waiting.append(conversion)
-                elif digest in recent or digest in less_recent:
-                    claim.sent.append(conversion)
-                else:
-                    underway.add(digest)
-                    asked[key] = conversion
-            if asked:
-                wanted[number] = asked
-        return claims, wanted
-
-    def ask(self, keys: Sequence[bytes], run: int) -> list[AnyStep]:
-        """Return the two queries that find out what is known of events; see `answer`."""
-        return [Step(_OF_OTHERS, [run, 2 * LAPSE]), self.known(keys, run)]
-
-    def known(self, keys: Sequence[bytes], run: int) -> Find:
-        """Return the query for events that were delivered: to send again, only those of a run."""
-        if self._send_again:
-            return Find(_KNOWN_OF_RUN, "bytea", keys, [run])
-        return Find(_KNOWN, "bytea", keys)
-
-    def answer(
-        self,
-        claims: Mapping[int, Claim],
-        wanted: Mapping[int, Mapping[bytes, Conversion]],
-        others: Iterable[Row],
-        known: Iterable[Row],
-    ) -> dict[int, Claim]:
-        """Return the claims with what the store says; `reserve` then reserves what is free.
-
-        It may be called again with another answer, if the first transaction was lost.
-        """
-        taken = _taken(others)
-        sent = {key for (key,) in known}
-        found = dict(claims)
-        for number, asked in wanted.items():
-            claim = claims[number]
-            waiting, delivered, other_run = [*claim.waiting], [*claim.sent], None
-            mine: list[bytes] = []
-            for key, conversion in asked.items():
-                if key in sent:
-                    delivered.append(conversion)
-                elif key[TIME_BYTES:] in taken:
-                    waiting.append(conversion)
-                    other_run = taken[key[TIME_BYTES:]]
-                else:
-                    mine.append(key)
-            self._underway.difference_update([key[TIME_BYTES:] for key in asked])
-            self._underway.update([key[TIME_BYTES:] for key in mine])
-            self._reserved.pop(number, None)
-            if mine:
-                self._reserved[number] = mine
-            found[number] = Claim([asked[key] for key in mine], waiting, delivered, other_run)
+            for conversion in conversions:
+                if conversion.stream != stream or conversion.pixel_id != pixel_id:
+                    stream, pixel_id = conversion.stream, conversion.pixel_id
+                    common = self._account.copy()
+                    # (A dead letter of a stream whose name holds an address has another name.)
+                    common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
+                digest = common.copy()
+                digest.update(conversion.event_id.encode(errors="replace"))
+                hashed = digest.digest()
+                key = conversion.expires_at.to_bytes(TIME_BYTES, "big") + hashed
+                found.append(Keyed(number, key, hashed, conversion))
         return found
 
-    def reserve(self, batches: Iterable[int], run: int) -> list[AnyStep]:
-        """Return the step that reserves the events of batches after `answer`."""
-        rows = [(run, n, self._hashes_of(n)) for n in batches if n in self._reserved]
-        return [ForEach(_RESERVE, ("bigint", "bigint", "bytea"), lambda: rows)] if rows else []
+    def questions(self, keys: Iterable[bytes]) -> list[Step]:
+        """Return the queries for the reservations of other runs, and for what was delivered."""
+        return [Step(_OF_OTHERS, [self._run, 2 * LAPSE]), self.delivered(keys)]
 
-    def _hashes_of(self, number: int) -> bytes:
-        return b"".join([key[TIME_BYTES:] for key in self._reserved[number]])
+    def delivered(self, keys: Iterable[bytes]) -> Step:
+        """Return the query for events that were delivered: to send again, only those of the run."""
+        rows = [(key,) for key in keys]
+        if self._send_again:
+            return Step(_KNOWN_OF_RUN, [self._run], rows, ["BYTES"])
+        return Step(_KNOWN, (), rows, ["BYTES"])
+
+    def divide(
+        self, events: Sequence[Keyed], others: Mapping[bytes, str], delivered: Collection[bytes]
+    ) -> tuple[dict[int, Claim], dict[int, list[bytes]]]:
+        """Decide which events are sent. This changes nothing; see `reserve`.
+
+        Args:
+            events: The events of batches.
+            others: The hashes that other runs have reserved, each with the ID of a run.
+            delivered: The keys that the store has.
+
+        Returns:
+            What is known of each batch, and the keys of those of its events that are sent.
+        """
+        claims: dict[int, Claim] = {}
+        reserved: dict[int, list[bytes]] = {}
+        mine: set[bytes] = set()
+        underway, recent, less_recent = self._underway, self._recent, self._less_recent
+        for number, key, hashed, conversion in events:
+            claim = claims.get(number) or claims.setdefault(number, Claim([], [], []))
+            if hashed in recent or hashed in less_recent or key in delivered:
+                claim.sent.append(conversion)
+            elif hashed in underway or hashed in mine:
+                claim.waiting.append(conversion)
+            elif hashed in others:
+                claim.waiting.append(conversion)
+                claims[number] = claim._replace(other_run=others[hashed])
+            else:
+                mine.add(hashed)
+                claim.mine.append(conversion)
+                reserved.setdefault(number, []).append(key)
+        return claims, reserved
+
+    def reservations(self, reserved: Mapping[int, Sequence[bytes]]) -> Step:
+        """Return the step that reserves events."""
+        rows = [
+            (self._run, number, b"".join([key[TIME_BYTES:] for key in keys]))
+            for number, keys in reserved.items()
+        ]
+        return RESERVATION.put(rows)
+
+    def reserve(self, reserved: Mapping[int, list[bytes]]) -> None:
+        """Note that the store has taken reservations."""
+        self._reserved |= reserved
+        for keys in reserved.values():
+            self._underway.update([key[TIME_BYTES:] for key in keys])
 
     def own_keys(self) -> list[bytes]:
-        """Return the keys of all events that the run has reserved."""
+        """Return the keys of all events that the run has reserved, and that have no outcome."""
         return [key for keys in self._reserved.values() for key in keys]
-
-    def has_lost(self, others: Iterable[Row], known: Iterable[Row]) -> bool:
-        """Return whether another run has reserved or sent what this run has reserved."""
-        taken = _taken(others)
-        return any(known) or any(key[TIME_BYTES:] in taken for key in self.own_keys())
-
-    def forget(self, wanted: Mapping[int, Mapping[bytes, Conversion]]) -> None:
-        """Note that the store has not answered."""
-        for number, asked in wanted.items():
-            self._reserved.pop(number, None)
-            self._underway.difference_update([key[TIME_BYTES:] for key in asked])
 
     # Telling
 
@@ -226,64 +218,50 @@ class Ledger:
         Args:
             number: The number of the batch.
             confirmed: The events.
-            is_last: Whether the batch has its outcome; its other reservations end then.
+            is_last: Whether the batch has its outcome. Its reservation ends then.
         """
-        ended = self._reserved.pop(number)
+        reserved = self._reserved.pop(number)
         # (Usually these are all events of the batch, and their keys are known.)
-        keys = ended if len(confirmed) == len(ended) else list(self._keys(confirmed))
-        if not is_last:
+        is_all = len(confirmed) == len(reserved)
+        keys = reserved if is_all else [one.key for one in self.keyed({number: confirmed})]
+        hashes = [key[TIME_BYTES:] for key in keys]
+        if len(self._recent) >= _RECENT:
+            self._less_recent, self._recent = self._recent, set()
+        self._recent.update(hashes)
+        self._confirmed += keys
+        if is_last:
+            self._ended.append((self._run, number))
+            hashes = [key[TIME_BYTES:] for key in reserved]
+        else:
             done = set(keys)
-            self._reserved[number] = [key for key in ended if key not in done]
-            ended = keys
-        self._underway.difference_update([key[TIME_BYTES:] for key in ended])
-        self._changed.add(number)
-        if keys:
-            if len(self._recent) >= _RECENT:
-                self._less_recent, self._recent = self._recent, set()
-            self._recent.update([key[TIME_BYTES:] for key in keys])
-            self._confirmed += keys
+            self._reserved[number] = [key for key in reserved if key not in done]
+        self._underway.difference_update(hashes)
 
-    def news(self, run: int, now: float) -> list[AnyStep]:
+    def news(self, now: float) -> list[Step]:
         """Return the steps that tell the store what is new; `told` follows if they succeed."""
-        steps: list[AnyStep] = []
+        steps = []
         if self._confirmed:
-            rows = [(key, run) for key in dict.fromkeys(self._confirmed)]
-            note = _NOTE_AGAIN if self._send_again else _NOTE
+            rows = [(key, self._run) for key in dict.fromkeys(self._confirmed)]
             before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
             steps += [
-                ForEach(note, ("bytea", "bigint"), lambda: rows),
+                EVENT.put(rows, keeps_old=not self._send_again),
                 # However wrong the clock is, a run of which nothing is accepted removes nothing.
                 Step(_EXPIRE, [before, max(_LEAST_REMOVED, 2 * len(rows))]),
             ]
-        if self._changed:
-            changed = [(run, number) for number in self._changed]
-            steps.append(ForEach(_RELEASE, ("bigint", "bigint"), lambda: changed))
-            steps += self.reserve(sorted(self._changed), run)  # What is left of them.
+        if self._ended:
+            steps.append(RESERVATION.remove(self._ended))
         return steps
 
     def told(self) -> None:
         """Note that the store has taken the news."""
-        self._confirmed, self._changed = [], set()
-
-    def _keys(self, conversions: Iterable[Conversion]) -> Iterator[bytes]:
-        """Yield the key of each event: when it expires, and a hash of what identifies it."""
-        stream, pixel_id = None, None
-        for conversion in conversions:
-            if conversion.stream != stream or conversion.pixel_id != pixel_id:
-                stream, pixel_id = conversion.stream, conversion.pixel_id
-                common = self._account.copy()
-                # (A dead letter of a stream whose name holds an address has another name.)
-                common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
-            digest = common.copy()
-            digest.update(conversion.event_id.encode(errors="replace"))
-            yield conversion.expires_at.to_bytes(TIME_BYTES, "big") + digest.digest()
+        self._confirmed, self._ended = [], []
 
 
-def _taken(others: Iterable[Row]) -> dict[bytes, str]:
+def reserved_by_others(rows: Iterable[Row]) -> dict[bytes, str]:
     """Return the hashes that other runs have reserved, each with the ID of a run."""
     return {
         hashes[start : start + HASH_BYTES]: run_id
-        for hashes, run_id in others
+        for hashes, run_id in rows
         for start in range(0, len(hashes), HASH_BYTES)
     }
 

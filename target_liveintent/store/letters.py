@@ -10,7 +10,7 @@ from __future__ import annotations
 import datetime as dt
 import functools
 import hashlib
-from collections.abc import Callable, Collection, Iterable, Iterator, Mapping, Sequence
+from collections.abc import Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 import msgspec
@@ -28,7 +28,7 @@ from target_liveintent.conversions import (
 from target_liveintent.privacy import redact_columns, scrub
 from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.store.database import AnyStep, Database, ForEach, Row, Step
+from target_liveintent.store.database import Database, Row
 from target_liveintent.store.ledger import LedgerAccount
 
 _TEXT = {"type": ["string", "null"]}
@@ -285,46 +285,11 @@ def addressee(record: Mapping[str, Any]) -> str:
 # In the database
 
 _KEY = ", ".join(LetterKey._fields)
-_DELETE = f"DELETE FROM dead_letter WHERE ({_KEY}) IN ({{given}})"  # noqa: S608
-_OF_REASON = "dead_letter WHERE customer_id = ? AND api_host = ? AND reason = ?"
 _READ = (
     f"SELECT {_KEY}, CAST(record AS TEXT) FROM dead_letter"  # noqa: S608
     f" WHERE ({_KEY}) > (?, ?, ?, ?, ?) {{condition}}"
     f" ORDER BY {_KEY} LIMIT ?"
 )
-_KEY_TYPES = ("text", "text", "text", "text", "bigint")
-_TYPES = (*_KEY_TYPES, "text", "text", "text", "bigint", "bigint", "bigint", "json")
-
-
-def replace_letters(letters: Collection[DeadLetter], run: int, now: float) -> list[AnyStep]:
-    """Return the steps that write dead letters, each in the place of the one with the same key."""
-    rows = [one.row(run, now) for one in letters]
-    insert = ForEach("INSERT INTO dead_letter {values}", _TYPES, lambda: rows)
-    keys = [one.key for one in letters]
-    return [delete_letters(lambda: keys), insert]
-
-
-def delete_letters(keys: Callable[[], Sequence[LetterKey]]) -> ForEach:
-    """Return the step that deletes dead letters."""
-    return ForEach(_DELETE, _KEY_TYPES, keys, table="dead_letter")
-
-
-def delete_of_reason(account: LedgerAccount, pixel_id: int | None, reason: str) -> list[AnyStep]:
-    """Return the steps that count and delete the dead letters of an account.
-
-    Args:
-        account: The account.
-        pixel_id: Only those of this pixel, or without one; None for all.
-        reason: The reason that they have.
-    """
-    condition = _OF_REASON
-    values: list[Any] = [*account, reason]
-    if pixel_id is not None:
-        condition, values = f"{_OF_REASON} AND pixel_id IN (?, 0)", [*values, pixel_id]
-    return [
-        Step(f"SELECT count(*) FROM {condition}", values),  # noqa: S608
-        Step(f"DELETE FROM {condition}", values),  # noqa: S608
-    ]
 
 
 def letters_in(
@@ -344,7 +309,7 @@ def letters_in(
     condition = "AND run = ?" if of_run is not None else "AND run <> ?" * len(more)
     last: Sequence[Any] = ("", "", "", "", -1)
     query = _READ.replace("{condition}", condition)
-    while page := list(database.read(query, [*last, *more, _PAGE])):
+    while page := database.read(query, [*last, *more, _PAGE]):
         for *key, record in page:
             yield LetterKey(*key), record
         last = page[-1][:-1]

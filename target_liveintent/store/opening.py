@@ -7,7 +7,6 @@ from pathlib import Path
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database, Waiting
-from target_liveintent.store.postgres import PostgresStore
 from target_liveintent.store.run_store import RunNames, RunStore
 from target_liveintent.store.sqlite import SqliteStore
 
@@ -45,10 +44,7 @@ def open_for_writing(
     settings: Settings, clock: Clock = SYSTEM_CLOCK, waiting: Waiting | None = None
 ) -> Database:
     """Open the database of the store; create it if there is none. Raises as `open_store`."""
-    waiting = waiting or Waiting(clock)
-    if settings.has_database_server:
-        return PostgresStore(settings.store, settings.max_retry_seconds, waiting)
-    return SqliteStore(settings.store, clock, waiting)
+    return _open(settings, clock, waiting or Waiting(clock), reads_only=False)
 
 
 def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Database | None:
@@ -58,16 +54,18 @@ def open_for_reading(settings: Settings, clock: Clock = SYSTEM_CLOCK) -> Databas
         ConfigurationError: If the setting names something that is no store.
         StorageError: If a database cannot be reached.
     """
-    waiting = Waiting(clock)
-    database: Database
-    if settings.has_database_server:
-        seconds = settings.max_retry_seconds
-        database = PostgresStore(settings.store, seconds, waiting, reads_only=True)
-    elif not Path(settings.store).exists():
+    if not settings.has_database_server and not Path(settings.store).exists():
         return None
-    else:
-        database = SqliteStore(settings.store, clock, waiting, reads_only=True)
+    database = _open(settings, clock, Waiting(clock), reads_only=True)
     if database.is_new:
         database.close()
         return None
     return database
+
+
+def _open(settings: Settings, clock: Clock, waiting: Waiting, *, reads_only: bool) -> Database:
+    if not settings.has_database_server:
+        return SqliteStore(settings.store, clock, waiting, reads_only=reads_only)
+    from target_liveintent.store.postgres import PostgresStore  # noqa: PLC0415 (its libraries)
+
+    return PostgresStore(settings.store, settings.max_retry_seconds, waiting, reads_only=reads_only)

@@ -1,29 +1,27 @@
 """The store in a PostgreSQL database, which runs on many machines may share.
 
-A transaction goes to the database in one piece, so it takes one or two round trips. Transactions
-that write go one after another: each begins by locking the row with the version. So what one of
-them reads is what all before it have written. Time is the database's, as the clocks of the machines
-may differ.
+A transaction goes to the database in one or two pieces, so it takes as many round trips.
+Transactions that write go one after another: each begins by locking the row with the version. So
+what one of them reads is what all before it have written. Time is the database's, as the clocks of
+the machines may differ.
 """
 
 from __future__ import annotations
 
 import contextlib
 import re
-from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import TYPE_CHECKING, Any
+from collections.abc import Mapping, Sequence
+from typing import Any
+
+import psycopg
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import hide_token
-from target_liveintent.store.database import AnyStep, Database, Find, ForEach, Row, Waiting
-from target_liveintent.store.layout import NAMES, VERSION, statements
-
-if TYPE_CHECKING:
-    import psycopg
+from target_liveintent.store.database import Answers, Database, Row, Step, Then, Wait, Waiting
+from target_liveintent.store.layout import POSTGRES, TABLES, VERSION, creation
 
 _CREATING = 0x4C495354
 """The number of the lock that runs take while they create the tables: the letters "LIST"."""
-_VERSION_TABLE = "CREATE TABLE store (version integer NOT NULL)"
 _NOW = "extract(epoch FROM clock_timestamp())"
 _LOCK_SECONDS = 30.0
 """Seconds for which a run waits for another program that locks the tables."""
@@ -44,17 +42,31 @@ _BEGIN = (
     # To compile a statement takes longer than to execute it, however many rows are expected.
     "SET LOCAL jit = off",
     "SET LOCAL statement_timeout = '30s'",
+    "SET LOCAL lock_timeout = '{lock}ms'",
+    "SET LOCAL synchronous_commit = {durable}",
+    "SELECT version FROM store FOR UPDATE",
 )
-_LOCK_MILLISECONDS, _LAST_MILLISECONDS = 500, 100
-"""How long PostgreSQL waits for a lock at a time, so that a signal can end the wait; and how long
-after a wait in vain."""
 _LOCK_TAKEN = "55P03"
 _NO_RIGHT = "42501"
+_PASSING = ("53300", "40001", "40P01")
+"""Errors that another try does not have: too many connections, a serialization, a deadlock."""
 _FOREIGN = ("42703", "42P07", "42P10")
 """The errors of a database in which another program has such tables: a column that is not there, a
 table that is there already, a key that is another one."""
 _CONFIGURATION = ("28000", "28P01", "3D000", "3F000", _NO_RIGHT)
 """Errors that only another setting can fix: user, password, database, schema, rights."""
+_CONFIGURATION_WORDS = (
+    "authentication failed",
+    "does not exist",
+    "no pg_hba.conf entry",
+    "could not translate host name",
+    "invalid",
+)
+"""Words of failed connections that only another setting can fix; these have no error code."""
+_OF_ANOTHER = (
+    "it has tables of another program with the names that the store needs. Name another schema in"
+    " the URL: postgresql://user@host/database?options=-csearch_path%3Dliveintent"
+)
 
 
 class PostgresStore(Database):
@@ -72,17 +84,18 @@ class PostgresStore(Database):
         StorageError: If the database cannot be reached.
     """
 
+    _errors = (psycopg.Error,)
+
     def __init__(
         self, url: str, retry_seconds: float, waiting: Waiting, *, reads_only: bool = False
     ) -> None:
         super().__init__(waiting)
         self._parameters, self._secrets = _parameters(url)
         self._retry_seconds = retry_seconds
-        self._db: psycopg.Connection[Any] | None = None
+        self._connection: psycopg.Connection[Any] | None = None
         self._was_open = False
-        self._lock_milliseconds = _LOCK_MILLISECONDS
         try:
-            self._with_retries(lambda db: self._open(db, reads_only=reads_only))
+            self._retried(lambda: self._open(reads_only=reads_only))
             self._was_open = True
         except BaseException:
             self.close()
@@ -90,13 +103,24 @@ class PostgresStore(Database):
 
     # Opening
 
-    def _open(self, db: psycopg.Connection[Any], *, reads_only: bool) -> None:
-        if not self._has_tables(db):
+    @property
+    def _db(self) -> psycopg.Connection[Any]:
+        """The connection, which is made if there is none, or if it was lost."""
+        self._waiting.reason = _NO_ANSWER
+        if self._connection is None or self._connection.closed:
+            # A pooler between the run and the database may not know prepared statements.
+            self._connection = psycopg.connect(
+                self._parameters, autocommit=True, prepare_threshold=None
+            )
+        return self._connection
+
+    def _open(self, *, reads_only: bool) -> None:
+        if not self._has_tables():
             self.is_new = reads_only
             if reads_only:
                 return
-            self._create(db)
-        versions = db.execute("SELECT version FROM store").fetchall()
+            self._create()
+        versions = self._db.execute("SELECT version FROM store").fetchall()
         if len(versions) != 1 or not isinstance(versions[0][0], int):
             raise _refused(_OF_ANOTHER)
         if versions[0][0] > VERSION:
@@ -105,29 +129,27 @@ class PostgresStore(Database):
             )
             raise _refused(why)
 
-    def _has_tables(self, db: psycopg.Connection[Any]) -> bool:
+    def _has_tables(self) -> bool:
         """Return whether the tables exist; refuse those of another program."""
-        names = ["store", *NAMES]
+        names = ["store", *(table.name for table in TABLES)]
         query = (
             "SELECT relname FROM pg_class WHERE relname = ANY (%s)"
             " AND relnamespace = current_schema()::regnamespace"
         )
-        found = {name for (name,) in db.execute(query, [names])}
+        found = {name for (name,) in self._db.execute(query, [names])}
         if found and "store" not in found:
             raise _refused(_OF_ANOTHER)
         return bool(found)
 
-    def _create(self, db: psycopg.Connection[Any]) -> None:
-        import psycopg  # noqa: PLC0415 (only this store needs it)
-
-        creating = [_VERSION_TABLE, *statements("postgres")]
+    def _create(self) -> None:
+        creating = ["CREATE TABLE store (version integer NOT NULL)", *creation(POSTGRES)]
         creating.append(f"INSERT INTO store VALUES ({VERSION})")  # noqa: S608 (a number)
         try:
-            with db.transaction():
-                db.execute(f"SELECT pg_advisory_xact_lock({_CREATING})")
-                if not self._has_tables(db):  # Unless another run was faster.
+            with self._db.transaction():
+                self._db.execute(f"SELECT pg_advisory_xact_lock({_CREATING})")
+                if not self._has_tables():  # Unless another run was faster.
                     for statement in creating:
-                        db.execute(statement)
+                        self._db.execute(statement)
         except psycopg.errors.InsufficientPrivilege:
             sql = ";\n".join(creating)
             why = (
@@ -138,86 +160,47 @@ class PostgresStore(Database):
 
     # Reading and writing
 
-    def transact(
-        self,
-        steps: Sequence[AnyStep],
-        then: Callable[[list[list[Row]]], Sequence[AnyStep]] | None = None,
-        *,
-        durable: bool = False,
-    ) -> list[list[Row]]:
-        """Do all steps, or none, and return the answer of each."""
-        begin = [*_BEGIN, f"SET LOCAL lock_timeout = '{self._lock_milliseconds}ms'"]
-        if not durable:
-            begin.append("SET LOCAL synchronous_commit = off")
-
-        def work(db: psycopg.Connection[Any]) -> list[list[Row]]:
-            answers: list[list[Row]] | None = None
-            with db.pipeline() as pipeline:
-                for text in (*begin, "SELECT version FROM store FOR UPDATE"):
-                    db.execute(text)
-                cursors = [db.execute(*_in_postgres(step)) for step in steps]
-                if then is not None:  # It takes one more round trip.
-                    pipeline.sync()
-                    answers = _rows_of(cursors)
-                    for step in then(answers):
-                        db.execute(*_in_postgres(step))
+    def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
+        words = {"lock": self._lock_milliseconds, "durable": "on" if durable else "off"}
+        db = self._db
+        with db.pipeline() as pipeline:
+            for text in _BEGIN:
+                db.execute(text.format(**words))
+            cursors = [db.execute(*_in_postgres(step)) for step in steps]
+            if then is None:
                 db.execute("COMMIT")
-            return _rows_of(cursors) if answers is None else answers
+            else:  # It takes one more round trip.
+                pipeline.sync()
+                answers = _rows_of(cursors)
+                for step in then(answers):
+                    db.execute(*_in_postgres(step))
+                db.execute("COMMIT")
+                return answers
+        return _rows_of(cursors)
 
-        answers: list[list[Row]] = self._with_retries(work)
-        return answers
+    def _do(self, step: Step) -> list[Row]:
+        return self._db.execute(*_in_postgres(step)).fetchall()
 
-    def wait_no_more(self) -> None:
-        """Wait for nothing any more, and for a lock only a moment."""
-        super().wait_no_more()
-        self._lock_milliseconds = _LAST_MILLISECONDS
+    def close(self) -> None:
+        """Close the connection."""
+        if self._connection is not None:
+            self._connection.close()
 
-    def read(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
-        """Return the rows of a query."""
-        text = _marks(sql.format(now=_NOW))
-        yield from self._with_retries(lambda db: db.execute(text, list(values)).fetchall())
+    # Failures
 
-    def find(self, query: Find) -> list[Row]:
-        """Return the rows of a query for many values."""
-        text, values = _in_postgres(query)
-        found: list[Row] = self._with_retries(lambda db: db.execute(text, values).fetchall())
-        return found
-
-    def _with_retries(self, work: Callable[[psycopg.Connection[Any]], Any]) -> Any:
-        """Do something with the connection; after a failure that may pass, connect and try again.
-
-        What is done must be the same when it is done twice: the answer to a COMMIT can be lost.
-        """
-        import psycopg  # noqa: PLC0415 (only this store needs it)
-
-        pause = _FIRST_PAUSE
-        try:
-            while True:
-                self._waiting.reason = _NO_ANSWER
-                try:
-                    if self._db is None or self._db.closed:
-                        self._db = _connect(self._parameters)
-                    return work(self._db)
-                except psycopg.Error as error:
-                    self._roll_back()
-                    if error.sqlstate == _LOCK_TAKEN:
-                        goes_on = self._waiting.again(_LOCKED, _LOCK_SECONDS, 0.0)
-                    else:
-                        may_pass = _is_lost(error) and not self._is_refused(error)
-                        seconds = self._retry_seconds if may_pass else 0.0
-                        goes_on = self._waiting.again(_GONE, seconds, pause)
-                        pause = min(2 * pause, _LONGEST_PAUSE)
-                    if not goes_on:
-                        raise self._failure(error) from None
-        finally:
-            self._waiting.over()
+    def _wait_after(self, error: psycopg.Error, tries: int) -> Wait | None:
+        self._roll_back()
+        if error.sqlstate == _LOCK_TAKEN:
+            return Wait(_LOCKED, _LOCK_SECONDS, 0.0)
+        if not _is_lost(error) or self._is_refused(error):
+            return None
+        pause = min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
+        return Wait(_GONE, self._retry_seconds, pause)
 
     def _roll_back(self) -> None:
-        import psycopg  # noqa: PLC0415 (only this store needs it)
-
-        if self._db is not None and not self._db.closed:
+        if self._connection is not None and not self._connection.closed:
             with contextlib.suppress(psycopg.Error):
-                self._db.execute("ROLLBACK")
+                self._connection.execute("ROLLBACK")
                 return
             self.close()
 
@@ -229,49 +212,19 @@ class PostgresStore(Database):
         reason = _without(self._secrets, " ".join(words))
         if _needs_password(error):
             reason += ". The database asks for a password: set PGPASSWORD, or use ~/.pgpass"
-        is_setting = error.sqlstate in _CONFIGURATION or self._is_refused(error)
-        kind = ConfigurationError if is_setting else StorageError
-        return kind(f"the database named in store cannot be used: {reason}")
+        if error.sqlstate in _CONFIGURATION or self._is_refused(error):
+            return _refused(reason)
+        return StorageError(f"the database named in store cannot be used: {reason}")
 
     def _is_refused(self, error: psycopg.Error) -> bool:
         """Return whether no connection is possible with these settings; that has no error code."""
-        words = str(error)
         is_first = error.sqlstate is None and not self._was_open
-        is_wrong = is_first and any(one in words for one in _CONFIGURATION_WORDS)
+        is_wrong = is_first and any(one in str(error) for one in _CONFIGURATION_WORDS)
         return is_wrong or _needs_password(error)
-
-    def close(self) -> None:
-        """Close the connection."""
-        if self._db is not None:
-            self._db.close()
-            self._db = None
-
-
-_OF_ANOTHER = (
-    "it has tables of another program with the names that the store needs. Name another schema in"
-    " the URL: postgresql://user@host/database?options=-csearch_path%3Dliveintent"
-)
-_PASSING = ("53300", "40001", "40P01")
-"""Errors that another try does not have: too many connections, a serialization, a deadlock."""
-_CONFIGURATION_WORDS = (
-    "authentication failed",
-    "does not exist",
-    "no pg_hba.conf entry",
-    "could not translate host name",
-    "invalid",
-)
-"""Words of failed connections that only another setting can fix; these have no error code."""
 
 
 def _refused(why: str) -> ConfigurationError:
     return ConfigurationError(f"the database named in store cannot be used: {why}")
-
-
-def _connect(parameters: str) -> psycopg.Connection[Any]:
-    import psycopg  # noqa: PLC0415 (only this store needs it)
-
-    # A pooler between the run and the database may not know prepared statements.
-    return psycopg.connect(parameters, autocommit=True, prepare_threshold=None)
 
 
 def _needs_password(error: psycopg.Error) -> bool:
@@ -285,34 +238,24 @@ def _is_lost(error: psycopg.Error) -> bool:
     return state is None or state.startswith(("08", "57P")) or state in _PASSING
 
 
-def _rows_of(cursors: Iterable[psycopg.Cursor[Any]]) -> list[list[Row]]:
+def _rows_of(cursors: Sequence[psycopg.Cursor[Any]]) -> Answers:
     return [one.fetchall() if one.description else [] for one in cursors]
 
 
-def _in_postgres(step: AnyStep) -> tuple[str, list[Any]]:
+def _in_postgres(step: Step) -> tuple[str, list[Any]]:
     """Return a step in PostgreSQL's words, with its values."""
-    if isinstance(step, ForEach):
-        arrays = ", ".join(f"%s::{kind}[]" for kind in step.types)
-        select = f"SELECT * FROM unnest({arrays})"  # noqa: S608 (names of types)
-        columns = [list(column) for column in zip(*step.rows(), strict=True)] or [[]] * len(
+    columns: list[Any] = []
+    if step.rows is not None:
+        columns = [list(column) for column in zip(*step.rows, strict=True)] or [[]] * len(
             step.types
         )
-        return _marks(step.sql.format(values=select, given=select, now=_NOW)), columns
-    if isinstance(step, Find):
-        given = f"SELECT unnest(%s::{step.type}[])"
-        text = _marks(step.sql.format(given=given, now=_NOW))
-        return text, [*step.values, list(step.keys)]
-    return _marks(step.sql.format(now=_NOW)), list(step.values)
-
-
-def _marks(sql: str) -> str:
-    return sql.replace("?", "%s")
+    arrays = ", ".join(f"?::{POSTGRES.get(kind, kind)}[]" for kind in step.types)
+    sql = step.sql.format(rows=f"SELECT * FROM unnest({arrays})", now=_NOW)  # noqa: S608 (types)
+    return sql.replace("?", "%s"), [*step.values, *columns]
 
 
 def _parameters(url: str) -> tuple[str, list[str]]:
     """Return what is connected with, and what of it no message shows."""
-    import psycopg  # noqa: PLC0415 (only this store needs it)
-
     try:
         given: Mapping[str, Any] = psycopg.conninfo.conninfo_to_dict(url)
     except psycopg.Error:

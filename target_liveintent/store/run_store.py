@@ -8,7 +8,7 @@ before that STATE.
 from __future__ import annotations
 
 import contextlib
-from collections.abc import Callable, Iterable, Mapping, Sequence
+from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
@@ -16,16 +16,18 @@ from target_liveintent.conversions import DAY, Conversion, LetterKey, Rejection,
 from target_liveintent.errors import StorageError
 from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
-from target_liveintent.store.database import AnyStep, Database, Row, Step
-from target_liveintent.store.delivered import add_delivered, delivered_row
-from target_liveintent.store.ledger import Claim, Ledger, account_of, event_key
-from target_liveintent.store.letters import (
-    DeadLetter,
-    delete_letters,
-    keys_of,
-    letter_of,
-    replace_letters,
+from target_liveintent.store.database import Answers, Database, Row, Step
+from target_liveintent.store.delivered import delivered_row
+from target_liveintent.store.layout import DEAD_LETTER, DELIVERED
+from target_liveintent.store.ledger import (
+    Claim,
+    Ledger,
+    LedgerAccount,
+    account_of,
+    event_key,
+    reserved_by_others,
 )
+from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 
 _RENEWED_AFTER = 5.0
 """Seconds after which a run that has nothing to write renews its reservations, and looks whether
@@ -36,6 +38,7 @@ _ADD_RUN = (
 )
 _NUMBER = "SELECT number FROM run WHERE id = ?"
 _RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
+_HAS_LETTERS = "SELECT 1 FROM dead_letter LIMIT 1"
 _RELEASE_ALL = "DELETE FROM reservation WHERE run = ?"
 _END_RUN = (
     "UPDATE run SET alive_until = {now}, ended_at = ?, ending = ?, figures = ? WHERE number = ?"
@@ -46,15 +49,17 @@ _FORGET_DEAD = (
 )
 """Until then, a run that has only stood still can take its reservations up again."""
 _END_TASK = "DELETE FROM run WHERE number = ?"
-_OLD_LETTERS = "dead_letter WHERE written_at < {now} - ?"
-_OLD = (
-    _OLD_LETTERS,
-    "delivered WHERE sent_at < {now} - ?",
-    "run WHERE started_at < {now} - ? AND (ended_at IS NOT NULL OR alive_until < {now})",
+_COUNT_OLD = "SELECT count(*) FROM dead_letter WHERE written_at < {now} - ?"
+_DELETE_OLD = (
+    "DELETE FROM dead_letter WHERE written_at < {now} - ?",
+    "DELETE FROM delivered WHERE sent_at < {now} - ?",
+    "DELETE FROM run WHERE started_at < {now} - ? AND coalesce(ended_at, alive_until) < {now}",
 )
-"""Rows that go after so many seconds."""
-
-
+_RUNS = (
+    "SELECT id, kind, alive_until, CAST(figures AS TEXT) FROM run WHERE kind <> 'task'"
+    " AND customer_id = ? AND api_host = ? AND coalesce(pixel_id, 0) = ? AND started_at >= ?"
+    " AND (ended_at IS NOT NULL OR alive_until < {now}) ORDER BY started_at, id"
+)
 TASK = "task"
 """The kind of a task of a Spark write, of which nothing is kept."""
 
@@ -102,33 +107,37 @@ class RunStore:
     ) -> None:
         self.database = database
         self._settings = settings
-        self._account = account = account_of(settings)
+        self._account = account_of(settings)
         self._names = names
         self._clock = clock
-        self._ledger = Ledger(account, send_again=send_again)
         self._letters: dict[LetterKey, DeadLetter] = {}
         self._dropped: list[LetterKey] = []
         self._settled: list[Conversion] = []
         self._delivered: dict[tuple[int, str, str], Row] = {}
         self._renewed_at = clock.monotonic()
         self._has_failed = False
-        self.expired_letters = 0
-        self.number = self._begin(settings.history_days)
+        self.number, newest, self.expired_letters = self._begin()
+        self._ledger = Ledger(self._account, self.number, newest, send_again=send_again)
 
-    def _begin(self, history_days: int) -> int:
-        """Add the row of the run, remove what is too old, and learn the newest events."""
-        names, kept = self._names, [history_days * DAY]
+    def _begin(self) -> tuple[int, list[Row], int]:
+        """Add the row of the run, and remove what is too old.
+
+        Returns:
+            The number of the run, its newest events, and how many dead letters were too old.
+        """
+        names, kept = self._names, [self._settings.history_days * DAY]
         values = [names.id, names.kind, *self._account, names.pixel_id, ledger.LAPSE]
-        steps: list[AnyStep] = [Step(_ADD_RUN, values), Step(_NUMBER, [names.id]), Ledger.newest()]
+        steps = [
+            Step(_ADD_RUN, values),
+            Step(_NUMBER, [names.id]),
+            Ledger.newest(),
+            Step(_COUNT_OLD, kept),
+            Step(_FORGET_DEAD),
+        ]
         if names.kind != TASK:
-            steps.append(Step(f"SELECT count(*) FROM {_OLD_LETTERS}", kept))  # noqa: S608
-            steps += [Step(f"DELETE FROM {old}", kept) for old in _OLD]  # noqa: S608
-        steps.append(Step(_FORGET_DEAD))
-        _, ((number,),), newest, *counted = self.database.transact(steps)
-        if names.kind != TASK:
-            self.expired_letters = counted[0][0][0]
-        self._ledger.remember(newest)
-        return int(number)
+            steps += [Step(delete, kept) for delete in _DELETE_OLD]
+        _, ((number,),), newest, ((old,),), *_ = self.database.transact(steps)
+        return number, newest, 0 if names.kind == TASK else old
 
     @property
     def waits_for(self) -> str:
@@ -182,23 +191,18 @@ class RunStore:
             batches: The events by the number of their batch; no number comes twice in a run, unless
                 nothing of the batch was reserved.
         """
-        claims, wanted = self._ledger.look_up(batches)
-        if not wanted:
-            return claims
-        keys = [key for asked in wanted.values() for key in asked]
-        found = claims
+        events = self._ledger.keyed(batches)
+        claims, reserved = self._ledger.divide(events, {}, ())
 
-        def reserve(answers: list[list[Row]]) -> Sequence[AnyStep]:
-            nonlocal found
-            found = self._ledger.answer(claims, wanted, *answers[-2:])
-            return self._ledger.reserve(wanted, self.number)
+        def reserve(others: Mapping[bytes, str], delivered: set[bytes]) -> list[Step]:
+            nonlocal claims, reserved
+            claims, reserved = self._ledger.divide(events, others, delivered)
+            return [self._ledger.reservations(reserved)]
 
-        try:
-            self._exchange(self._ledger.ask(keys, self.number), reserve)
-        except BaseException:
-            self._ledger.forget(wanted)
-            raise
-        return found
+        if reserved:
+            self._exchange([key for keys in reserved.values() for key in keys], reserve)
+            self._ledger.reserve(reserved)
+        return claims
 
     # Transactions
 
@@ -208,13 +212,9 @@ class RunStore:
         Args:
             durable: Whether all that was written so far survives a power cut.
         """
-        if durable or self._has_news or self._must_renew:
-            self._exchange([], durable=durable)
-
-    @property
-    def _has_news(self) -> bool:
         pending = (self._letters, self._dropped, self._settled, self._delivered)
-        return any(pending) or self._ledger.has_news
+        if durable or any(pending) or self._ledger.has_news or self._must_renew:
+            self._exchange(durable=durable)
 
     @property
     def _must_renew(self) -> bool:
@@ -222,18 +222,34 @@ class RunStore:
 
     def _exchange(
         self,
-        more: Sequence[AnyStep],
-        then: Callable[[list[list[Row]]], Sequence[AnyStep]] | None = None,
+        keys: Sequence[bytes] = (),
+        then: Callable[[Mapping[bytes, str], set[bytes]], list[Step]] = lambda *_: [],
         *,
         durable: bool = False,
     ) -> None:
-        """Do what is new, and more steps, in one transaction."""
+        """Ask about events, write what is new, and do more steps, in one transaction.
+
+        Args:
+            keys: The events.
+            then: Returns the other steps. It is given the hashes that other runs have reserved, and
+                the keys of events that were delivered.
+            durable: Whether all that was written so far survives a power cut.
+        """
         renews = self._must_renew
-        steps = self._ledger.ask(self._ledger.own_keys(), self.number) if renews else []
-        steps += [Step(_RENEW, [ledger.LAPSE, self.number]), *self._steps(), *more]
+        own = self._ledger.own_keys() if renews else []
+        is_lost = False
+
+        def steps(answers: Answers) -> list[Step]:
+            nonlocal is_lost
+            has_letters, reserved, delivered = answers
+            others, known = reserved_by_others(reserved), {key for (key,) in delivered}
+            is_lost = any(key in known or key[ledger.TIME_BYTES :] in others for key in own)
+            return [*self._news(has_letters=bool(has_letters)), *then(others, known)]
+
+        questions = [Step(_HAS_LETTERS), *self._ledger.questions([*keys, *own])]
         self._has_failed = True
         try:
-            answers = self.database.transact(steps, then, durable=durable)
+            self.database.transact(questions, steps, durable=durable)
         except StorageError:
             self._save_ledger()
             raise
@@ -242,15 +258,17 @@ class RunStore:
         self._ledger.told()
         if renews:
             self._renewed_at = self._clock.monotonic()
-            if self._ledger.has_lost(*answers[:2]):
-                msg = (
-                    "this run was suspended for so long that its reservations in the store expired,"
-                    " and another run has sent or reserved the same events. This run cannot"
-                    " continue: start the run again"
-                )
-                raise StorageError(msg)
-        elif self._must_renew:  # The store has answered so late that they may have expired.
-            self._exchange([], durable=durable)
+        if is_lost:
+            msg = (
+                "this run was suspended for so long that its reservations in the store expired,"
+                " and another run has sent or reserved the same events. This run cannot"
+                " continue: start the run again"
+            )
+            raise StorageError(msg)
+        if (
+            not renews and self._must_renew
+        ):  # The store has answered so late that they may have expired.
+            self._exchange(durable=durable)
 
     def _save_ledger(self) -> None:
         """Note what the API has confirmed, whatever else cannot be written: a full disk, a value.
@@ -260,32 +278,27 @@ class RunStore:
         self.database.wait_no_more()
         self.database.free_reserve()
         with contextlib.suppress(StorageError):
-            self.database.transact(self._ledger.news(self.number, self._clock.time()))
+            self.database.transact(self._ledger.news(self._clock.time()))
             self._ledger.told()
 
-    def _steps(self) -> list[AnyStep]:
-        """Return the steps that write what is new."""
-        steps = self._ledger.news(self.number, self._clock.time())
-        if self._settled or self._dropped:
-            settled, dropped = self._settled, self._dropped
-            steps += [
-                delete_letters(
-                    lambda: [key for one in settled for key in keys_of(one, self._account)]
-                ),
-                delete_letters(lambda: dropped),
-            ]
+    def _news(self, *, has_letters: bool) -> list[Step]:
+        """Return the steps that write what is new, and renew the reservations."""
+        now = self._clock.time()
+        steps = [Step(_RENEW, [ledger.LAPSE, self.number]), *self._ledger.news(now)]
+        if has_letters:  # Otherwise, their keys need not be made.
+            settled = [key for one in self._settled for key in keys_of(one, self._account)]
+            steps.append(DEAD_LETTER.remove([*settled, *self._dropped]))
         if self._letters:
-            now = self._clock.time()
-            steps += replace_letters(self._letters.values(), self.number, now)
+            rows = [letter.row(self.number, now) for letter in self._letters.values()]
+            steps.append(DEAD_LETTER.put(rows))
         if self._delivered:
-            steps += add_delivered(self._delivered.values())
+            steps.append(DELIVERED.put(list(self._delivered.values())))
         return steps
 
     def import_letters(self, letters: Iterable[DeadLetter]) -> None:
         """Keep dead letters that were exported, each in the place of the one with the same key."""
-        unique = {one.key: one for one in letters}
-        now = self._clock.time()
-        self._exchange(replace_letters(unique.values(), self.number, now))
+        self._letters |= {one.key: one for one in letters}
+        self._exchange()
 
     def release(self) -> None:
         """Write what is new, and end all reservations of the run."""
@@ -293,7 +306,7 @@ class RunStore:
         if failed_before:
             self.database.wait_no_more()
         try:
-            self._exchange([Step(_RELEASE_ALL, [self.number])], durable=True)
+            self._exchange(then=lambda *_: [Step(_RELEASE_ALL, [self.number])], durable=True)
         except StorageError:
             if not failed_before:  # Otherwise it has been said.
                 raise
@@ -313,3 +326,80 @@ class RunStore:
                 self.database.transact([Step(_END_TASK, [self.number])])
         finally:
             self.database.close()
+
+
+class DryStore:
+    """Stands in for the store in a dry run: knows what was delivered, and writes nothing.
+
+    Args:
+        database: The store; None if there is none yet.
+        account: Whose events are sent.
+        send_again: Whether the run would send delivered events once more.
+    """
+
+    def __init__(
+        self, database: Database | None, account: LedgerAccount, *, send_again: bool = False
+    ) -> None:
+        self._database = database
+        newest = [] if database is None else database.find(Ledger.newest())
+        self._ledger = Ledger(account, 0, newest, send_again=send_again)
+
+    def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
+        """Say what a run would send."""
+        events = self._ledger.keyed(batches)
+        known: set[bytes] = set()
+        if self._database is not None:
+            found = self._database.find(self._ledger.delivered(one.key for one in events))
+            known = {key for (key,) in found}
+        claims, reserved = self._ledger.divide(events, {}, known)
+        self._ledger.reserve(reserved)
+        return claims
+
+    def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
+        """Remember what would be sent, as far as a run does."""
+        self._ledger.confirm(number, confirmed, is_last=is_last)
+        self._ledger.told()
+
+    def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
+        """Do nothing: nothing is written."""
+
+    def settle(self, conversions: Sequence[Conversion]) -> None:
+        """Do nothing: nothing is written."""
+
+    def reject(self, rejection: Rejection) -> None:
+        """Do nothing: nothing is written."""
+
+    def drop(self, rejection: Rejection, reason: str) -> None:
+        """Do nothing: nothing is written."""
+
+    def write(self, *, durable: bool = False) -> None:
+        """Do nothing: nothing is written."""
+
+    def release(self) -> None:
+        """Close the store."""
+        if self._database is not None:
+            self._database.close()
+
+
+class StoredRun(NamedTuple):
+    """A run that is over.
+
+    Attributes:
+        id: Its ID.
+        kind: What kind of run it was meant to be.
+        last_seen: Unix time, in seconds, until which it was certainly there.
+        figures: Its figures as JSON; None if it was killed.
+    """
+
+    id: str
+    kind: str
+    last_seen: float
+    figures: str | None
+
+
+def runs_in(
+    database: Database, account: LedgerAccount, pixel_id: int | None, since: float
+) -> Iterator[StoredRun]:
+    """Yield the runs of an account and pixel that began since a Unix time, the oldest first."""
+    for row in database.read(_RUNS, [*account, pixel_id or 0, since]):
+        yield StoredRun(*row)

@@ -7,23 +7,15 @@ import os
 import sqlite3
 import stat
 import tempfile
-from collections.abc import Callable, Iterator, Sequence
+from collections.abc import Sequence
 from pathlib import Path
-from typing import IO, Any, TypeVar
+from typing import IO
 from urllib.parse import quote
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store.database import (
-    AnyStep,
-    Database,
-    Find,
-    NoSpaceError,
-    Row,
-    Step,
-    Waiting,
-)
-from target_liveintent.store.layout import APPLICATION_ID, VERSION, statements
+from target_liveintent.store.database import Answers, Database, Row, Step, Then, Wait, Waiting
+from target_liveintent.store.layout import APPLICATION_ID, SQLITE, VERSION, creation
 
 _VALUES_AT_ONCE = 900
 """Values of one statement: older releases of SQLite take 999."""
@@ -31,17 +23,11 @@ _AUXILIARY_BYTES = 64 * 1024
 """Free bytes that SQLite needs beside the file."""
 _LOCK_SECONDS = 30.0
 """Seconds for which a run waits for another program that locks the file."""
-_SLICE = 0.5
-"""Seconds of that for which SQLite waits at a time: Python obeys no signal during its wait."""
-_LAST_MILLISECONDS = 100
-"""The same after a wait in vain."""
+_LOCKED = "another program locks the file of the store"
 _PAUSE = 0.05
 """Seconds between two tries, as SQLite does not wait for every lock."""
 _RESERVED_BYTES = 4 * 1024 * 1024
 """Bytes of the disk that are reserved for what the API confirms while the disk is full."""
-_T = TypeVar("_T")
-_FULL = "the disk is full"
-_LOCKED = "another program locks the file of the store"
 
 
 class SqliteStore(Database):
@@ -57,77 +43,65 @@ class SqliteStore(Database):
         ConfigurationError: If the file is no store, or cannot be used.
     """
 
+    _errors = (OSError, sqlite3.Error)
+
     def __init__(
         self, path: str, clock: Clock, waiting: Waiting, *, reads_only: bool = False
     ) -> None:
         super().__init__(waiting)
         self._name = path
-        self._clock = clock
-        self._is_durable = False
+        self._path = os.path.realpath(path)
+        self._folder = os.path.dirname(self._path)  # noqa: PTH120
+        self._is_open = self._is_durable = False
         self._reserve: IO[bytes] | None = None
+        self._identity, self._db = self._retried(lambda: self._connect(reads_only=reads_only))
+        self._db.create_function("now", 0, clock.time)
         try:
-            self._path = os.path.realpath(path)
-            self._folder = os.path.dirname(self._path)  # noqa: PTH120
-            self._prepare_file(reads_only=reads_only)
-            self._db = self._connect(reads_only=reads_only)
-        except (OSError, ValueError) as error:
-            raise self._refusal(getattr(error, "strerror", None) or "it is no valid path") from None
-        except sqlite3.Error as error:
-            raise self._refusal(self._reason(error)) from None
-        try:
-            self._open(reads_only=reads_only)
-        except sqlite3.Error as error:
-            self._db.close()
-            raise self._refusal(self._reason(error)) from None
+            self._retried(lambda: self._open(reads_only=reads_only))
+            self._is_open = True
         except BaseException:
             self._db.close()
             raise
 
     # Opening
 
-    def _prepare_file(self, *, reads_only: bool) -> None:
-        """Create the file if there is none, and remember which one it is."""
+    def _connect(self, *, reads_only: bool) -> tuple[os.stat_result, sqlite3.Connection]:
+        """Create the file if there is none; return which file it is, and the connection."""
         flags = os.O_RDONLY if reads_only else os.O_RDWR | os.O_CREAT
         # (Without O_NONBLOCK, a FIFO would block.)
         file = os.open(self._path, flags | os.O_NONBLOCK, 0o600)
-        try:
-            self._identity = os.fstat(file)
-            if not stat.S_ISREG(self._identity.st_mode):
-                why = "it is no ordinary file"
-                raise self._refusal(why)
-        finally:
-            os.close(file)  # Before SQLite opens it: a close drops the locks of the process.
-
-    def _connect(self, *, reads_only: bool) -> sqlite3.Connection:
+        identity = os.fstat(file)
+        os.close(file)  # Before SQLite opens it: a close drops the locks of the process.
+        if not stat.S_ISREG(identity.st_mode):
+            why = "it is no ordinary file"
+            raise self._refusal(why)
         mode = "rw"  # With "ro", a reader would leave SQLite's auxiliary files behind.
         if reads_only and (self._is_full() or not os.access(self._folder, os.W_OK)):
             log = Path(f"{self._path}-wal")
             has_log = log.exists() and log.stat().st_size > 0
             # Without the log, SQLite cannot create its auxiliary files, nor can others.
             mode = "ro" if has_log else "ro&immutable=1"
-        db = sqlite3.connect(
+        return identity, sqlite3.connect(
             f"file:{quote(self._path)}?mode={mode}",
             uri=True,
-            timeout=_SLICE,
+            timeout=self._lock_milliseconds / 1_000,
             isolation_level=None,
             check_same_thread=False,
         )
-        db.create_function("now", 0, self._clock.time)
-        return db
 
     def _open(self, *, reads_only: bool) -> None:
-        if reads_only:
-            self._execute("PRAGMA query_only = ON")
-            self.is_new = self._check()
-            return
         is_new = self._check()
-        # A commit survives SIGKILL without an fsync; before STATE, `transact` makes it survive a
+        if reads_only:
+            self._db.execute("PRAGMA query_only = ON")
+            self.is_new = is_new
+            return
+        # A commit survives SIGKILL without an fsync; before STATE, `_transact` makes it survive a
         # power cut.
-        self._execute("PRAGMA journal_mode = WAL")
-        self._execute("PRAGMA synchronous = NORMAL")
+        self._db.execute("PRAGMA journal_mode = WAL")
+        self._db.execute("PRAGMA synchronous = NORMAL")
         # Fewer checkpoints write each page less often. More would slow down the recovery.
-        self._execute("PRAGMA wal_autocheckpoint = 4000")
-        self._execute("PRAGMA secure_delete = ON")
+        self._db.execute("PRAGMA wal_autocheckpoint = 4000")
+        self._db.execute("PRAGMA secure_delete = ON")
         if is_new:
             self._create()
         with contextlib.suppress(OSError):  # Without free space, or on a file system that cannot.
@@ -137,9 +111,9 @@ class SqliteStore(Database):
     def _check(self) -> bool:
         """Refuse a file that is no store; return whether it has no tables yet."""
         # The mark comes last: another run may create the store between these statements.
-        ((tables,),) = self._execute("SELECT count(*) FROM sqlite_master").fetchall()
-        ((version,),) = self._execute("PRAGMA user_version").fetchall()
-        ((application,),) = self._execute("PRAGMA application_id").fetchall()
+        ((tables,),) = self._db.execute("SELECT count(*) FROM sqlite_master").fetchall()
+        ((version,),) = self._db.execute("PRAGMA user_version").fetchall()
+        ((application,),) = self._db.execute("PRAGMA application_id").fetchall()
         if application == APPLICATION_ID:
             if version > VERSION:
                 why = (
@@ -154,114 +128,52 @@ class SqliteStore(Database):
         return True
 
     def _create(self) -> None:
-        self._execute("BEGIN IMMEDIATE")
+        self._db.execute("BEGIN IMMEDIATE")
         with self._db:  # Commits, or rolls back.
             if self._check():  # Unless another run was faster.
-                for statement in statements("sqlite"):
+                for statement in creation(SQLITE):
                     self._db.execute(statement)
                 self._db.execute(f"PRAGMA application_id = {APPLICATION_ID}")
                 self._db.execute(f"PRAGMA user_version = {VERSION}")
 
     # Reading and writing
 
-    def transact(
-        self,
-        steps: Sequence[AnyStep],
-        then: Callable[[list[list[Row]]], Sequence[AnyStep]] | None = None,
-        *,
-        durable: bool = False,
-    ) -> list[list[Row]]:
-        """Do all steps, or none, and return the answer of each."""
+    def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
+        self._check_identity()
+        self._db.execute(f"PRAGMA busy_timeout = {self._lock_milliseconds}")
+        if durable != self._is_durable:
+            self._db.execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
+            self._is_durable = durable
+        self._db.execute("BEGIN IMMEDIATE")
         try:
-            self._check_identity()
-            if durable != self._is_durable:
-                self._execute(f"PRAGMA synchronous = {'FULL' if durable else 'NORMAL'}")
-                self._is_durable = durable
-            self._execute("BEGIN IMMEDIATE")
-            try:
-                answers = [self._do(step) for step in steps]
-                for step in then(answers) if then else ():
-                    self._do(step)
-                self._db.execute("COMMIT")
-            except BaseException:
-                if self._db.in_transaction:
-                    self._db.execute("ROLLBACK")
-                raise
-        except (OSError, sqlite3.Error) as error:
-            raise self._failure(error) from None
+            answers = [self._do(step) for step in steps]
+            for step in then(answers) if then else ():
+                self._do(step)
+            self._db.execute("COMMIT")
+        except BaseException:
+            if self._db.in_transaction:
+                self._db.execute("ROLLBACK")
+            raise
         return answers
 
-    def wait_no_more(self) -> None:
-        """Wait for nothing any more, and for a lock only a moment."""
-        super().wait_no_more()
-        self._execute(f"PRAGMA busy_timeout = {_LAST_MILLISECONDS}")
-
-    def free_reserve(self) -> bool:
-        """Give the reserved part of the disk back; return whether there was one."""
-        reserve, self._reserve = self._reserve, None
-        if reserve is None:
-            return False
-        reserve.close()
-        return True
-
-    def _do(self, step: AnyStep) -> list[Row]:
-        if isinstance(step, Find):
-            return self._find(step)
-        if isinstance(step, Step):
+    def _do(self, step: Step) -> list[Row]:
+        if step.rows is None:
             return self._db.execute(step.sql.format(now="now()"), step.values).fetchall()
-        if not step.table or self._has_rows(step.table):
-            columns = len(step.types)
-            mark = f"({', '.join('?' * columns)})" if columns > 1 else "?"
-            rows = step.rows()
-            # One statement for many rows takes half the time of one for each.
-            for some in _in_parts(rows, _VALUES_AT_ONCE // columns):
-                marks = ", ".join([mark] * len(some))
-                sql = step.sql.format(values=f"VALUES {marks}", given=_given(marks, columns))
-                self._db.execute(sql, [value for row in some for value in row])
-        return []
-
-    def _find(self, query: Find) -> list[Row]:
         found: list[Row] = []
-        for keys in _in_parts(query.keys, _VALUES_AT_ONCE):
-            sql = query.sql.format(given=", ".join("?" * len(keys)), now="now()")
-            found += self._execute(sql, (*query.values, *keys))
+        mark = f"({', '.join('?' * len(step.types))})"
+        # One statement for many rows takes half the time of one for each.
+        at_once = (_VALUES_AT_ONCE - len(step.values)) // len(step.types)
+        for start in range(0, len(step.rows), at_once):
+            rows = step.rows[start : start + at_once]
+            sql = step.sql.format(rows=f"VALUES {', '.join([mark] * len(rows))}", now="now()")
+            values = [*step.values, *(value for row in rows for value in row)]
+            found += self._db.execute(sql, values)
         return found
-
-    def find(self, query: Find) -> list[Row]:
-        """Return the rows of a query for many values."""
-        try:
-            return self._find(query)
-        except sqlite3.Error as error:
-            raise self._failure(error) from None
-
-    def _has_rows(self, table: str) -> bool:
-        return self._db.execute(f"SELECT 1 FROM {table} LIMIT 1").fetchone() is not None  # noqa: S608
-
-    def read(self, sql: str, values: Sequence[Any] = ()) -> Iterator[Row]:
-        """Return the rows of a query."""
-        try:
-            yield from self._execute(sql.format(now="now()"), values).fetchall()
-        except sqlite3.Error as error:
-            raise self._failure(error) from None
-
-    def _execute(self, sql: str, values: Sequence[Any] = ()) -> sqlite3.Cursor:
-        """Execute a statement. While another program locks the file, wait and try again."""
-        try:
-            while True:
-                try:
-                    return self._db.execute(sql, values)
-                except sqlite3.OperationalError as error:  # noqa: PERF203 (each try may fail)
-                    is_locked = "locked" in str(error)
-                    if not is_locked or not self._waiting.again(_LOCKED, _LOCK_SECONDS, _PAUSE):
-                        raise
-        finally:
-            self._waiting.over()
 
     def _check_identity(self) -> None:
         """Fail if the path names another file by now: SQLite would write on into the old one."""
         try:
-            now = os.stat(self._path)  # noqa: PTH116
-            is_same = os.path.samestat(self._identity, now)
+            is_same = os.path.samestat(self._identity, os.stat(self._path))  # noqa: PTH116
         except FileNotFoundError:
             is_same = False
         if not is_same:
@@ -271,39 +183,43 @@ class SqliteStore(Database):
             )
             raise StorageError(msg)
 
-    def _failure(self, error: Exception) -> StorageError:
-        reason = self._reason(error)
-        kind = NoSpaceError if reason == _FULL else StorageError
-        return kind(f"store '{self._name}' cannot be used: {reason}")
-
-    def _refusal(self, why: str) -> ConfigurationError:
-        return ConfigurationError(f"store '{self._name}' cannot be used: {why}")
-
-    def _reason(self, error: Exception) -> str:
-        """Return what is wrong, in the words of a user."""
-        text = getattr(error, "strerror", None) or str(error)
-        if "locked" in text:
-            return "another program, such as another run, keeps the file locked"
-        if "not a database" in text or "malformed" in text:
-            return f"{text}. Restore the file, or move it away: then the next run creates a new one"
-        if "readonly" in text:
-            return "the file or its folder is read-only"
-        return _FULL if "full" in text or self._is_full() else text
-
-    def _is_full(self) -> bool:
-        """Return whether SQLite cannot create its auxiliary files, of which one has 32 KB."""
-        disk = os.statvfs(self._folder)
-        return disk.f_bavail * disk.f_frsize < _AUXILIARY_BYTES
+    def free_reserve(self) -> None:
+        """Give the reserved part of the disk back."""
+        if self._reserve is not None:
+            self._reserve.close()
 
     def close(self) -> None:
         """Close the file."""
         self.free_reserve()
         self._db.close()
 
+    # Failures
 
-def _in_parts(rows: Sequence[_T], size: int) -> Iterator[Sequence[_T]]:
-    return (rows[start : start + size] for start in range(0, len(rows), size))
+    def _wait_after(self, error: Exception, tries: int) -> Wait | None:  # noqa: ARG002
+        return Wait(_LOCKED, _LOCK_SECONDS, _PAUSE) if "locked" in str(error) else None
 
+    def _failure(self, error: Exception) -> ConfigurationError | StorageError:
+        """Return what is wrong, in the words of a user; at the start of a run, a setting is."""
+        text = getattr(error, "strerror", None) or str(error)
+        if "locked" in text:
+            text = "another program, such as another run, keeps the file locked"
+        elif "not a database" in text or "malformed" in text:
+            text += ". Restore the file, or move it away: then the next run creates a new one"
+        elif "readonly" in text:
+            text = "the file or its folder is read-only"
+        elif "full" in text or self._is_full():
+            text = "the disk is full"
+        if self._is_open:
+            return StorageError(f"store '{self._name}' cannot be used: {text}")
+        return self._refusal(text)
 
-def _given(marks: str, columns: int) -> str:
-    return marks if columns == 1 else f"VALUES {marks}"
+    def _refusal(self, why: str) -> ConfigurationError:
+        return ConfigurationError(f"store '{self._name}' cannot be used: {why}")
+
+    def _is_full(self) -> bool:
+        """Return whether SQLite cannot create its auxiliary files, of which one has 32 KB."""
+        try:
+            disk = os.statvfs(self._folder)
+        except OSError:  # There is no such folder.
+            return False
+        return disk.f_bavail * disk.f_frsize < _AUXILIARY_BYTES

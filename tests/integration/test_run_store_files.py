@@ -41,7 +41,7 @@ QUICK: dict[str, Any] = {
     "batch_size_rows": 1,
     "constants": OFTEN
     | {
-        "target_liveintent.store.sqlite:_SLICE": 0.02,
+        "target_liveintent.store.database:_LOCK_MILLISECONDS": 20,
         "target_liveintent.store.database:_SILENT_SECONDS": 0.05,
     },
 }

@@ -10,7 +10,7 @@ from simulated_process import Signals
 
 from target_liveintent.errors import StorageError
 from target_liveintent.store import Claim, RunStore, Waiting, event_key
-from target_liveintent.store.database import AnyStep, Database, NoSpaceError, Row
+from target_liveintent.store.database import Answers, Database, Step, Then
 from target_liveintent.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -88,7 +88,7 @@ class SimulatedDatabase(SqliteStore):
         self._db = sqlite3.connect(":memory:", isolation_level=None)
         self._db.create_function("now", 0, clock.time)
         self._create()
-        self._reserve = None
+        self._is_open, self._reserve = True, None
         self.kept = Kept()
         self._before: list[Kept] = []  # What was kept before each of the savepoints.
         self.start("", Signals(Ending()), lambda: None, None, goes=False)
@@ -123,11 +123,11 @@ class SimulatedDatabase(SqliteStore):
 
     def transact(
         self,
-        steps: Sequence[AnyStep],
-        then: Callable[[list[list[Row]]], Sequence[AnyStep]] | None = None,
+        steps: Sequence[Step],
+        then: Then | None = None,
         *,
         durable: bool = False,
-    ) -> list[list[Row]]:
+    ) -> Answers:
         """Do all steps, or none. A signal may come before that, and after it."""
         self._signals.step()
         name = f"transaction_{len(self._before)}"
@@ -162,8 +162,7 @@ class SimulatedDatabase(SqliteStore):
         is_gone = self._goes and (is_full or self.is_unwritable)
         self.is_unwritable |= is_full
         if is_full or is_gone:
-            kind, msg = (StorageError, "it is gone") if is_gone else (NoSpaceError, "it is full")
-            raise kind(msg)
+            raise StorageError("it is gone" if is_gone else "it is full")
 
     def _keep(self) -> None:
         """Note that what the run has told was written; on a full disk, dead letters were not."""

@@ -16,7 +16,7 @@ from target_liveintent.store.opening import open_for_writing
 
 if TYPE_CHECKING:
     from target_liveintent.settings import Settings
-    from target_liveintent.store.database import AnyStep, Database
+    from target_liveintent.store.database import Database
     from target_liveintent.store.ledger import Claim
 
 LATER = int(time.time()) + 86_400
@@ -142,8 +142,16 @@ def fail_next(store: RunStore, at: int) -> None:
     """Let the next transaction of a store fail before its step of this number, from 0."""
     real = store.database.transact
 
-    def transact(steps: list[AnyStep], *then: Any, **how: Any) -> Any:
+    def transact(steps: list[Step], then: Any = None, **how: Any) -> Any:
         store.database.transact = real  # type: ignore[method-assign]
-        return real([*steps[:at], Step("SELECT 1 FROM no_such_table"), *steps[at:]], *then, **how)
+        fails = [Step("SELECT 1 FROM no_such_table")]
+        if at < len(steps) or then is None:
+            return real([*steps[:at], *fails, *steps[at:]], then, **how)
+
+        def fail_then(answers: Any) -> list[Step]:
+            more, after = then(answers), at - len(steps)
+            return [*more[:after], *fails, *more[after:]]
+
+        return real(steps, fail_then, **how)
 
     store.database.transact = transact  # type: ignore[method-assign, assignment]

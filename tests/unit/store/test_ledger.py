@@ -185,7 +185,7 @@ def test_sending_again(stores: Stores) -> None:
     assert ids(claim(third, 0, event("0")).mine) == ["0"]
 
 
-@pytest.mark.parametrize("at", range(6))
+@pytest.mark.parametrize("at", range(8))
 def test_a_claim_that_fails(stores: Stores, at: int) -> None:
     """Nothing is reserved then, but what was confirmed is noted all the same."""
     store, other = stores(), stores()

@@ -11,14 +11,14 @@ import pytest
 from fakes import FakeClock
 from hypothesis import given
 from hypothesis import strategies as st
-from store_support import MD5, claim, event, fail_next, key, rejection, said, send
+from store_support import MD5, claim, event, fail_next, rejection, said, send
 from unit_support import SETTINGS
 
 from target_liveintent.conversions.model import LetterKey
 from target_liveintent.errors import StorageError
+from target_liveintent.store import account_of, delete_letters
 from target_liveintent.store.letters import (
     as_messages,
-    delete_of_reason,
     imported,
     letter_of,
     letters_in,
@@ -138,7 +138,7 @@ def test_a_replayed_letter(stores: Stores, outcome: str) -> None:
     assert stores.letters() == kept
 
 
-@pytest.mark.parametrize("at", range(5))
+@pytest.mark.parametrize("at", range(11))
 def test_a_transaction_that_fails(stores: Stores, at: int) -> None:
     """It does nothing but to note what was confirmed; the next one does all of it."""
     store = stores(keep_delivered=True)
@@ -243,18 +243,15 @@ def test_deleting_by_reason(stores: Stores) -> None:
         store.reject(rejection("2", "invalid_source"))
         store.reject(rejection("3", "invalid_pixel_id", columns={"pixel_id": "x"}))
         store.write()
-    account = (key().customer_id, key().api_host)
+    account = account_of(stores.settings())
     for reason, count, left in (
         ("invalid_event_time", 1, 7),
         ("invalid_pixel_id", 1, 6),
         ("no_identity", 0, 6),
     ):
-        steps = delete_of_reason(account, 1, reason)  # type: ignore[arg-type]
-        answers = store.database.transact(steps)
-        assert answers[0] == [(count,)]
+        assert delete_letters(store.database, account, 1, reason) == count
         assert len(stores.letters()) == left
-    every = delete_of_reason(account, None, "invalid_source")  # type: ignore[arg-type]
-    assert store.database.transact(every)[0] == [(2,)]
+    assert delete_letters(store.database, account, None, "invalid_source") == 2
 
 
 def test_letters_go_after_the_days_of_the_history(stores: Stores) -> None:

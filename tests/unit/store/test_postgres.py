@@ -80,7 +80,7 @@ def test_a_transaction_that_waited_does_all_of_it(
     in_database: Stores, monkeypatch: pytest.MonkeyPatch
 ) -> None:
     """It is tried again after a lock: letters go and come, and delivered events have rows."""
-    monkeypatch.setattr("target_liveintent.store.postgres._LOCK_MILLISECONDS", 5)
+    monkeypatch.setattr("target_liveintent.store.database._LOCK_MILLISECONDS", 5)
     store = in_database(keep_delivered=True)
     store.reject(rejection("1"))
     store.reject(rejection("2"))
@@ -218,7 +218,7 @@ def test_a_lock_that_stays(
     in_database: Stores, monkeypatch: pytest.MonkeyPatch, is_stopped: bool
 ) -> None:
     """The run says what it waits for; one that was told to stop does not wait."""
-    monkeypatch.setattr("target_liveintent.store.postgres._LOCK_MILLISECONDS", 5)
+    monkeypatch.setattr("target_liveintent.store.database._LOCK_MILLISECONDS", 5)
     clock, stopped, warnings = FakeClock(), [], []
 
     def sleep(_: float) -> None:

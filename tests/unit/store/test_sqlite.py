@@ -16,7 +16,7 @@ from store_support import Stores, claim, event, events, rejection, said, send
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.store import Waiting, open_for_reading
-from target_liveintent.store.database import NoSpaceError, Step
+from target_liveintent.store.database import Step
 from target_liveintent.store.sqlite import SqliteStore
 
 if TYPE_CHECKING:
@@ -94,7 +94,7 @@ def test_files_that_are_no_store(in_file: Stores, make: Callable[[Path], object]
     assert (path.stat().st_mode, path.is_file() and path.read_bytes()) == before
 
 
-@pytest.mark.parametrize("path", ["no/such/folder/store.sqlite", "a\0b"])
+@pytest.mark.parametrize("path", ["no/such/folder/store.sqlite"])
 def test_paths_that_no_file_has(tmp_path: Path, path: str) -> None:
     stores = Stores(str(tmp_path / "x"))
     settings = stores.settings()
@@ -173,7 +173,7 @@ def test_a_full_disk(in_file: Stores) -> None:
         store.reject(rejection(f"bad {n}", columns={"order_id": "x" * 900}))
     (((pages,),),) = store.database.transact([Step("PRAGMA page_count")])
     store.database.transact([Step(f"PRAGMA max_page_count = {pages + 4}")])
-    with pytest.raises(NoSpaceError, match="full"):
+    with pytest.raises(StorageError, match="the disk is full"):
         store.write()
     assert said(claim(in_file(), 0, *events(100)))[2] == [str(n) for n in range(100)]
     assert in_file.letters() == []
@@ -185,8 +185,10 @@ def test_a_full_disk(in_file: Stores) -> None:
 def test_space_is_reserved_and_given_back(in_file: Stores) -> None:
     """The reserved space has no name, so nothing of it stays after a kill."""
     store = in_file()
-    assert store.database.free_reserve()
-    assert not store.database.free_reserve()
+    free = os.statvfs(in_file.place).f_bavail
+    for _ in range(2):
+        store.database.free_reserve()
+    assert os.statvfs(in_file.place).f_bavail > free
     store.close()
     assert len(list(Path(in_file.place).parent.iterdir())) == 1
 
@@ -223,7 +225,7 @@ class Locked:
 @pytest.fixture
 def at_once(monkeypatch: pytest.MonkeyPatch) -> None:
     """Let SQLite not wait by itself."""
-    monkeypatch.setattr("target_liveintent.store.sqlite._SLICE", 0.0)
+    monkeypatch.setattr("target_liveintent.store.database._LOCK_MILLISECONDS", 0)
 
 
 @pytest.mark.usefixtures("at_once")
