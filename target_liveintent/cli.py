@@ -29,7 +29,7 @@ from target_liveintent.reporting import (
     read_overview,
     write_overview,
 )
-from target_liveintent.run import counted
+from target_liveintent.run import ReplayChoice, counted
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.settings import Settings
 from target_liveintent.singer import (
@@ -44,7 +44,6 @@ from target_liveintent.singer import (
 )
 from target_liveintent.store import (
     Database,
-    ReplayChoice,
     account_of,
     delete_letters,
     delivered_as_csv,

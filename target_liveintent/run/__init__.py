@@ -10,7 +10,7 @@ from target_liveintent.run.amounts import (
 from target_liveintent.run.counts import ReservedByOther, RunCounts, StreamCounts
 from target_liveintent.run.identification import what_to_do
 from target_liveintent.run.parts import Outcomes, RunParts
-from target_liveintent.run.replay import ReplayConverter
+from target_liveintent.run.replay import ReplayChoice, ReplayConverter, addressee
 from target_liveintent.run.run import Run
 from target_liveintent.run.state_gate import Closed
 
@@ -19,12 +19,14 @@ __all__ = [
     "Closed",
     "CurrencyFigures",
     "Outcomes",
+    "ReplayChoice",
     "ReplayConverter",
     "ReservedByOther",
     "Run",
     "RunCounts",
     "RunParts",
     "StreamCounts",
+    "addressee",
     "amount_words",
     "counted",
     "currency_lines",

@@ -1,17 +1,41 @@
-"""Converts the dead letters of a replay."""
+"""A replay: which dead letters it sends, and how it converts them."""
 
 from __future__ import annotations
 
 import time
-from collections.abc import Callable
-from typing import Any
+from collections.abc import Callable, Mapping
+from typing import Any, NamedTuple
 
-from target_liveintent.conversions import DEAD_LETTERS, Conversion, EventBuilder, Rejection
+from target_liveintent.conversions import (
+    DEAD_LETTERS,
+    Conversion,
+    EventBuilder,
+    Rejection,
+    positive_integer,
+    window_end,
+)
 from target_liveintent.mapping import RecordConverter, StreamPlan
-from target_liveintent.privacy import Suppressions
-from target_liveintent.reasons import REASONS
+from target_liveintent.privacy import Suppressions, scrub
+from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
-from target_liveintent.store import PROPERTIES, ReplayChoice, to_replay, why_not_replayed
+from target_liveintent.store import PROPERTIES
+
+_JUDGED_AGAIN = "event_too_old"
+"""The reason of events that are sent if the window is open with the settings of the replay."""
+_LONGEST_NAME = 120
+"""Characters of an account that a log line shows: a user may have edited the dead letter."""
+
+
+class ReplayChoice(NamedTuple):
+    """Which dead letters a replay also sends.
+
+    Attributes:
+        unconfirmed: Those that LiveIntent may have counted.
+        other_accounts: Those that were written for another account or pixel.
+    """
+
+    unconfirmed: bool = False
+    other_accounts: bool = False
 
 
 class ReplayConverter(RecordConverter):
@@ -45,10 +69,55 @@ class ReplayConverter(RecordConverter):
         self, record: dict[str, Any], violation: str | None = None
     ) -> Conversion | Rejection | None:
         """Convert a dead letter."""
-        result = super().convert(to_replay(record), violation)
+        columns = to_replay(record)
+        result = super().convert(columns, violation)
         if isinstance(result, Rejection) and not REASONS[result.reason].letter:
             return result  # Who must not be sent is not kept either.
-        reason = why_not_replayed(record, self._settings, self._choice, self._now())
+        reason = self._why_not_sent(record, columns)
         if reason is None:
             return result
         return Rejection(str(record.get("stream")), str(record.get("event_id")), reason, None, {})
+
+    def _why_not_sent(self, record: Mapping[str, Any], columns: Mapping[str, Any]) -> str | None:
+        """Return the reason for which a dead letter is not sent; None if it is sent."""
+        if not self._choice.other_accounts and self._is_for_another(record):
+            return "other_account"
+        end = window_end(columns, self._settings.events)
+        if end is not None and self._now() >= end:
+            return "expired"
+        code = str(record.get("reason"))
+        reason = REASONS.get(code)
+        if reason is None or reason.replayed or code == _JUDGED_AGAIN:
+            return None
+        return None if self._choice.unconfirmed and code in MAY_HAVE_COUNTED else code
+
+    def _is_for_another(self, record: Mapping[str, Any]) -> bool:
+        """Return whether a dead letter names another account, or goes to another pixel."""
+        named = record.get("written_for")
+        if not isinstance(named, dict):
+            return False
+        settings = self._settings
+        ours: dict[str, Any] = {"customer_id": settings.customer_id, "api_host": settings.api_host}
+        if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
+            ours["pixel_id"] = settings.pixel_id
+        return any(named.get(name) not in (None, value) for name, value in ours.items())
+
+
+def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
+    """Return the record that a replay sends for a dead letter.
+
+    It lacks the columns in which a hash replaced an address: such a hash is not an order ID.
+    """
+    scrubbed = record.get("scrubbed")
+    left_out = scrubbed if isinstance(scrubbed, list) else []
+    return {name: value for name, value in record.items() if name not in left_out}
+
+
+def addressee(record: Mapping[str, Any]) -> str:
+    """Return in words the account and the pixel that a dead letter names."""
+    named = record["written_for"]
+    words = f"{named.get('customer_id')} at {named.get('api_host')}"
+    if named.get("pixel_id") is not None:
+        words += f", pixel {named['pixel_id']}"
+    shown = scrub(words)[:_LONGEST_NAME]
+    return shown if shown.isprintable() else ascii(shown)

@@ -11,9 +11,15 @@ import msgspec
 from target_liveintent.conversions import DEAD_LETTERS, LetterKey, Rejection
 from target_liveintent.errors import AllRefusedError, InputError
 from target_liveintent.reasons import REASONS
-from target_liveintent.run import ReplayConverter, Run, RunCounts, counted
+from target_liveintent.run import (
+    ReplayChoice,
+    ReplayConverter,
+    Run,
+    RunCounts,
+    addressee,
+    counted,
+)
 from target_liveintent.singer.reader import decode_message, decode_object, lines
-from target_liveintent.store import ReplayChoice, addressee
 
 _MOST_REFUSED = 100
 """Refused events at which a replay fails if the API has accepted none."""

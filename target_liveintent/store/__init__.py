@@ -9,13 +9,9 @@ from target_liveintent.store.ledger import Claim, LedgerAccount, account_of, eve
 from target_liveintent.store.letters import (
     PROPERTIES,
     SCHEMA_MESSAGE,
-    ReplayChoice,
-    addressee,
     imported,
     letter_of,
     letters_in,
-    to_replay,
-    why_not_replayed,
 )
 from target_liveintent.store.letters import as_messages as letters_as_messages
 from target_liveintent.store.opening import open_for_reading, open_for_writing, open_store
@@ -29,13 +25,11 @@ __all__ = [
     "Database",
     "DryStore",
     "LedgerAccount",
-    "ReplayChoice",
     "RunNames",
     "RunStore",
     "StoredRun",
     "Waiting",
     "account_of",
-    "addressee",
     "delete_letters",
     "delivered_as_csv",
     "delivered_as_messages",
@@ -50,6 +44,4 @@ __all__ = [
     "open_for_writing",
     "open_store",
     "runs_in",
-    "to_replay",
-    "why_not_replayed",
 ]

@@ -13,37 +13,17 @@ from collections.abc import Collection, Iterable, Mapping, Sequence
 from hashlib import blake2b
 from typing import NamedTuple
 
-from target_liveintent.conversions import DAY, Conversion
+from target_liveintent.conversions import Conversion
 from target_liveintent.privacy import scrub
 from target_liveintent.settings import Settings
-from target_liveintent.store.database import Row, Step
-from target_liveintent.store.layout import EVENT, RESERVATION
 
 TIME_BYTES = 5
 """The bytes of a key that hold a Unix time, in seconds: when the event expires."""
 HASH_BYTES = 11
 """The bytes of a key that hold the hash."""
-KEPT = 30 * DAY
-"""Seconds for which a key stays after its event has expired, in case the clock is wrong."""
-LAPSE = 30
-"""Seconds after which the reservations of a run lapse that does not renew them: it has died."""
-_RECENT = 50_000
+RECENT = 50_000
 """Events whose hashes are kept in memory: they are known whatever else changes in a record. Of
 older ones, the key must be found in the store, and it begins with a time."""
-_LEAST_REMOVED = 200
-"""Expired keys that are removed with the events of a transaction: the pause stays short."""
-
-_OF_OTHERS = (
-    "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
-    # (A time further ahead was written before the clock was set back.)
-    " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
-)
-_KNOWN = "SELECT key FROM event WHERE key IN ({rows})"
-_KNOWN_OF_RUN = "SELECT key FROM event WHERE run = ? AND key IN ({rows})"
-_EXPIRE = (
-    "DELETE FROM event WHERE key IN (SELECT key FROM event WHERE key < ? ORDER BY key LIMIT ?)"
-)
-_NEWEST = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
 
 
 class LedgerAccount(NamedTuple):
@@ -80,59 +60,35 @@ class Claim(NamedTuple):
     other_run: str | None = None
 
 
-class Keyed(NamedTuple):
-    """An event of a batch with its key: when it expires, and a hash of what identifies it."""
-
-    batch: int
-    key: bytes
-    hash: bytes
-    conversion: Conversion
-
-
 class Ledger:
-    """What a run remembers of the ledger, and the steps by which it asks and tells the store.
+    """Decides which events a run sends, from what it remembers and what the store says.
 
     Args:
         account: Events of another account have other keys.
-        run: The number of the run in the store.
-        send_again: Whether events that other runs delivered are sent once more.
-        newest: The answer to `newest`.
+        newest: The keys of the newest events that were delivered before.
+
+    Attributes:
+        confirmed: The keys of events that the API has confirmed: the store must learn them.
+        ended: The numbers of batches that have their outcome: their reservations must end.
     """
 
-    def __init__(
-        self,
-        account: LedgerAccount,
-        run: int,
-        newest: Iterable[Row],
-        *,
-        send_again: bool = False,
-    ) -> None:
+    def __init__(self, account: LedgerAccount, newest: Iterable[bytes] = ()) -> None:
         self._account = blake2b("\0".join(account).encode(), digest_size=HASH_BYTES)
-        self._run = run
-        self._send_again = send_again
         # The hashes of recent events. The older ones are dropped at once when there are too many.
         self._recent: set[bytes] = set()
-        self._less_recent = set() if send_again else {key[TIME_BYTES:] for (key,) in newest}
+        self._less_recent = {key[TIME_BYTES:] for key in newest}
         self._reserved: dict[int, list[bytes]] = {}  # The keys of what has no outcome, by batch.
         self._underway: set[bytes] = set()  # Their hashes.
-        # What the store must learn next.
-        self._confirmed: list[bytes] = []
-        self._ended: list[Row] = []  # The keys of reservations.
+        self.confirmed: list[bytes] = []
+        self.ended: list[int] = []
 
-    @property
-    def has_news(self) -> bool:
-        """Whether the store must learn something."""
-        return bool(self._confirmed or self._ended)
+    def keyed(
+        self, batches: Mapping[int, Sequence[Conversion]]
+    ) -> list[tuple[int, bytes, Conversion]]:
+        """Return each event with its batch and its key.
 
-    @staticmethod
-    def newest() -> Step:
-        """Return the query for the newest events."""
-        return Step(_NEWEST, [_RECENT])
-
-    # Asking
-
-    def keyed(self, batches: Mapping[int, Sequence[Conversion]]) -> list[Keyed]:
-        """Return the events of batches with their keys."""
+        The key says when the event expires, and then has a hash of what identifies the event.
+        """
         stream, pixel_id = None, None
         found = []
         for number, conversions in batches.items():
@@ -142,31 +98,22 @@ class Ledger:
                     common = self._account.copy()
                     # (A dead letter of a stream whose name holds an address has another name.)
                     common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
-                digest = common.copy()
-                digest.update(conversion.event_id.encode(errors="replace"))
-                hashed = digest.digest()
-                key = conversion.expires_at.to_bytes(TIME_BYTES, "big") + hashed
-                found.append(Keyed(number, key, hashed, conversion))
+                hashed = common.copy()
+                hashed.update(conversion.event_id.encode(errors="replace"))
+                key = conversion.expires_at.to_bytes(TIME_BYTES, "big") + hashed.digest()
+                found.append((number, key, conversion))
         return found
 
-    def questions(self, keys: Iterable[bytes]) -> list[Step]:
-        """Return the queries for the reservations of other runs, and for what was delivered."""
-        return [Step(_OF_OTHERS, [self._run, 2 * LAPSE]), self.delivered(keys)]
-
-    def delivered(self, keys: Iterable[bytes]) -> Step:
-        """Return the query for events that were delivered: to send again, only those of the run."""
-        rows = [(key,) for key in keys]
-        if self._send_again:
-            return Step(_KNOWN_OF_RUN, [self._run], rows, ["BYTES"])
-        return Step(_KNOWN, (), rows, ["BYTES"])
-
     def divide(
-        self, events: Sequence[Keyed], others: Mapping[bytes, str], delivered: Collection[bytes]
+        self,
+        events: Iterable[tuple[int, bytes, Conversion]],
+        others: Mapping[bytes, str],
+        delivered: Collection[bytes],
     ) -> tuple[dict[int, Claim], dict[int, list[bytes]]]:
         """Decide which events are sent. This changes nothing; see `reserve`.
 
         Args:
-            events: The events of batches.
+            events: The events, as `keyed` returns them.
             others: The hashes that other runs have reserved, each with the ID of a run.
             delivered: The keys that the store has.
 
@@ -177,8 +124,10 @@ class Ledger:
         reserved: dict[int, list[bytes]] = {}
         mine: set[bytes] = set()
         underway, recent, less_recent = self._underway, self._recent, self._less_recent
-        for number, key, hashed, conversion in events:
-            claim = claims.get(number) or claims.setdefault(number, Claim([], [], []))
+        for number, key, conversion in events:
+            if number not in claims:
+                claims[number], reserved[number] = Claim([], [], []), []
+            claim, hashed = claims[number], key[TIME_BYTES:]
             if hashed in recent or hashed in less_recent or key in delivered:
                 claim.sent.append(conversion)
             elif hashed in underway or hashed in mine:
@@ -189,28 +138,18 @@ class Ledger:
             else:
                 mine.add(hashed)
                 claim.mine.append(conversion)
-                reserved.setdefault(number, []).append(key)
-        return claims, reserved
-
-    def reservations(self, reserved: Mapping[int, Sequence[bytes]]) -> Step:
-        """Return the step that reserves events."""
-        rows = [
-            (self._run, number, b"".join([key[TIME_BYTES:] for key in keys]))
-            for number, keys in reserved.items()
-        ]
-        return RESERVATION.put(rows)
+                reserved[number].append(key)
+        return claims, {number: keys for number, keys in reserved.items() if keys}
 
     def reserve(self, reserved: Mapping[int, list[bytes]]) -> None:
         """Note that the store has taken reservations."""
         self._reserved |= reserved
-        for keys in reserved.values():
-            self._underway.update([key[TIME_BYTES:] for key in keys])
+        self._underway.update(key[TIME_BYTES:] for keys in reserved.values() for key in keys)
 
-    def own_keys(self) -> list[bytes]:
-        """Return the keys of all events that the run has reserved, and that have no outcome."""
+    @property
+    def reserved(self) -> list[bytes]:
+        """The keys of all events that the run has reserved, and that have no outcome."""
         return [key for keys in self._reserved.values() for key in keys]
-
-    # Telling
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         """Note which events of a batch the API has confirmed.
@@ -223,47 +162,18 @@ class Ledger:
         reserved = self._reserved.pop(number)
         # (Usually these are all events of the batch, and their keys are known.)
         is_all = len(confirmed) == len(reserved)
-        keys = reserved if is_all else [one.key for one in self.keyed({number: confirmed})]
-        hashes = [key[TIME_BYTES:] for key in keys]
-        if len(self._recent) >= _RECENT:
+        keys = reserved if is_all else [key for _, key, _ in self.keyed({number: confirmed})]
+        if len(self._recent) >= RECENT:
             self._less_recent, self._recent = self._recent, set()
-        self._recent.update(hashes)
-        self._confirmed += keys
+        self._recent.update([key[TIME_BYTES:] for key in keys])
+        self.confirmed += keys
         if is_last:
-            self._ended.append((self._run, number))
-            hashes = [key[TIME_BYTES:] for key in reserved]
+            self.ended.append(number)
+            keys = reserved
         else:
             done = set(keys)
             self._reserved[number] = [key for key in reserved if key not in done]
-        self._underway.difference_update(hashes)
-
-    def news(self, now: float) -> list[Step]:
-        """Return the steps that tell the store what is new; `told` follows if they succeed."""
-        steps = []
-        if self._confirmed:
-            rows = [(key, self._run) for key in dict.fromkeys(self._confirmed)]
-            before = max(0, int(now) - KEPT).to_bytes(TIME_BYTES, "big")
-            steps += [
-                EVENT.put(rows, keeps_old=not self._send_again),
-                # However wrong the clock is, a run of which nothing is accepted removes nothing.
-                Step(_EXPIRE, [before, max(_LEAST_REMOVED, 2 * len(rows))]),
-            ]
-        if self._ended:
-            steps.append(RESERVATION.remove(self._ended))
-        return steps
-
-    def told(self) -> None:
-        """Note that the store has taken the news."""
-        self._confirmed, self._ended = [], []
-
-
-def reserved_by_others(rows: Iterable[Row]) -> dict[bytes, str]:
-    """Return the hashes that other runs have reserved, each with the ID of a run."""
-    return {
-        hashes[start : start + HASH_BYTES]: run_id
-        for hashes, run_id in rows
-        for start in range(0, len(hashes), HASH_BYTES)
-    }
+        self._underway.difference_update([key[TIME_BYTES:] for key in keys])
 
 
 def event_key(conversion: Conversion) -> tuple[int, str, str]:

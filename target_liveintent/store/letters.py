@@ -26,7 +26,6 @@ from target_liveintent.conversions import (
     window_end,
 )
 from target_liveintent.privacy import redact_columns, scrub
-from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database, Row
 from target_liveintent.store.ledger import LedgerAccount
@@ -50,13 +49,9 @@ SCHEMA_MESSAGE = {
     "key_properties": ["event_id", "stream", "time"],  # For databases, not for replays.
     "schema": {"type": "object", "properties": PROPERTIES},
 }
-_JUDGED_AGAIN = "event_too_old"
-"""The reason of events that are sent if the window is open with the settings of the replay."""
 _EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _LONGEST_ID = 200
 """Characters of a part of a key; of a longer one, a hash stands for the rest."""
-_LONGEST_NAME = 120
-"""Characters of an account that a log line shows: a user may have edited the dead letter."""
 _PAGE = 1_000
 """Dead letters that are read at once."""
 _encode = msgspec.json.Encoder(decimal_format="number").encode
@@ -211,75 +206,6 @@ def _window_end(columns: Mapping[str, Any], settings: Settings) -> dt.datetime |
 
 def _account(settings: Settings) -> dict[str, Any]:
     return {"customer_id": settings.customer_id, "api_host": settings.api_host}
-
-
-# What a replay does with them
-
-
-def to_replay(record: Mapping[str, Any]) -> dict[str, Any]:
-    """Return the record that a replay sends for a dead letter.
-
-    It lacks the columns in which a hash replaced an address: such a hash is not an order ID.
-    """
-    scrubbed = record.get("scrubbed")
-    left_out = scrubbed if isinstance(scrubbed, list) else []
-    return {name: value for name, value in record.items() if name not in left_out}
-
-
-class ReplayChoice(NamedTuple):
-    """Which dead letters a replay also sends.
-
-    Attributes:
-        unconfirmed: Those that LiveIntent may have counted.
-        other_accounts: Those that were written for another account or pixel.
-    """
-
-    unconfirmed: bool = False
-    other_accounts: bool = False
-
-
-def why_not_replayed(
-    record: Mapping[str, Any], settings: Settings, choice: ReplayChoice, now: float
-) -> str | None:
-    """Return the reason for which a replay does not send a dead letter; None if it sends it.
-
-    Args:
-        record: The dead letter.
-        settings: The settings of the replay.
-        choice: Its options.
-        now: Unix time.
-    """
-    if not choice.other_accounts and _is_for_another(record, settings):
-        return "other_account"
-    end = window_end(to_replay(record), settings.events)
-    if end is not None and now >= end:
-        return "expired"
-    code = str(record.get("reason"))
-    reason = REASONS.get(code)
-    if reason is None or reason.replayed or code == _JUDGED_AGAIN:
-        return None
-    return None if choice.unconfirmed and code in MAY_HAVE_COUNTED else code
-
-
-def _is_for_another(record: Mapping[str, Any], settings: Settings) -> bool:
-    """Return whether a dead letter names another account, or its event goes to another pixel."""
-    named = record.get("written_for")
-    if not isinstance(named, dict):
-        return False
-    ours = _account(settings)
-    if positive_integer(record.get("pixel_id")) is None:  # It is sent to the setting's pixel.
-        ours["pixel_id"] = settings.pixel_id
-    return any(named.get(name) not in (None, value) for name, value in ours.items())
-
-
-def addressee(record: Mapping[str, Any]) -> str:
-    """Return in words the account and the pixel that a dead letter names."""
-    named = record["written_for"]
-    words = f"{named.get('customer_id')} at {named.get('api_host')}"
-    if named.get("pixel_id") is not None:
-        words += f", pixel {named['pixel_id']}"
-    shown = scrub(words)[:_LONGEST_NAME]
-    return shown if shown.isprintable() else ascii(shown)
 
 
 # In the database

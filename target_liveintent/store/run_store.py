@@ -18,17 +18,22 @@ from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
 from target_liveintent.store.database import Answers, Database, Row, Step
 from target_liveintent.store.delivered import delivered_row
-from target_liveintent.store.layout import DEAD_LETTER, DELIVERED
+from target_liveintent.store.layout import DEAD_LETTER, DELIVERED, EVENT, RESERVATION
 from target_liveintent.store.ledger import (
+    HASH_BYTES,
+    TIME_BYTES,
     Claim,
     Ledger,
     LedgerAccount,
     account_of,
     event_key,
-    reserved_by_others,
 )
 from target_liveintent.store.letters import DeadLetter, keys_of, letter_of
 
+LAPSE = 30
+"""Seconds after which the reservations of a run lapse that does not renew them: it has died."""
+KEPT = 30 * DAY
+"""Seconds for which a key stays after its event has expired, in case the clock is wrong."""
 _RENEWED_AFTER = 5.0
 """Seconds after which a run that has nothing to write renews its reservations, and looks whether
 they held: a run that is suspended for long loses them."""
@@ -38,6 +43,17 @@ _ADD_RUN = (
 )
 _NUMBER = "SELECT number FROM run WHERE id = ?"
 _RENEW = "UPDATE run SET alive_until = {now} + ? WHERE number = ?"
+_NEWEST = "SELECT key FROM event ORDER BY key DESC LIMIT ?"
+_OF_OTHERS = (
+    "SELECT reservation.hashes, run.id FROM reservation JOIN run ON run.number = reservation.run"
+    # (A time further ahead was written before the clock was set back.)
+    " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
+)
+_KNOWN = "SELECT key FROM event WHERE key IN ({rows})"
+_KNOWN_OF_RUN = "SELECT key FROM event WHERE run = ? AND key IN ({rows})"
+_EXPIRE = (
+    "DELETE FROM event WHERE key IN (SELECT key FROM event WHERE key < ? ORDER BY key LIMIT ?)"
+)
 _HAS_LETTERS = "SELECT 1 FROM dead_letter LIMIT 1"
 _RELEASE_ALL = "DELETE FROM reservation WHERE run = ?"
 _END_RUN = (
@@ -110,6 +126,7 @@ class RunStore:
         self._account = account_of(settings)
         self._names = names
         self._clock = clock
+        self._send_again = send_again
         self._letters: dict[LetterKey, DeadLetter] = {}
         self._dropped: list[LetterKey] = []
         self._settled: list[Conversion] = []
@@ -117,27 +134,28 @@ class RunStore:
         self._renewed_at = clock.monotonic()
         self._has_failed = False
         self.number, newest, self.expired_letters = self._begin()
-        self._ledger = Ledger(self._account, self.number, newest, send_again=send_again)
+        self._ledger = Ledger(self._account, () if send_again else newest)
 
-    def _begin(self) -> tuple[int, list[Row], int]:
+    def _begin(self) -> tuple[int, list[bytes], int]:
         """Add the row of the run, and remove what is too old.
 
         Returns:
-            The number of the run, its newest events, and how many dead letters were too old.
+            The number of the run, the keys of the newest events, and how many dead letters were
+            too old.
         """
         names, kept = self._names, [self._settings.history_days * DAY]
-        values = [names.id, names.kind, *self._account, names.pixel_id, ledger.LAPSE]
+        values = [names.id, names.kind, *self._account, names.pixel_id, LAPSE]
         steps = [
             Step(_ADD_RUN, values),
             Step(_NUMBER, [names.id]),
-            Ledger.newest(),
+            Step(_NEWEST, [ledger.RECENT]),
             Step(_COUNT_OLD, kept),
             Step(_FORGET_DEAD),
         ]
         if names.kind != TASK:
             steps += [Step(delete, kept) for delete in _DELETE_OLD]
         _, ((number,),), newest, ((old,),), *_ = self.database.transact(steps)
-        return number, newest, 0 if names.kind == TASK else old
+        return number, [key for (key,) in newest], 0 if names.kind == TASK else old
 
     @property
     def waits_for(self) -> str:
@@ -192,16 +210,17 @@ class RunStore:
                 nothing of the batch was reserved.
         """
         events = self._ledger.keyed(batches)
-        claims, reserved = self._ledger.divide(events, {}, ())
+        claims: dict[int, Claim] = {}
+        reserved: dict[int, list[bytes]] = {}
 
         def reserve(others: Mapping[bytes, str], delivered: set[bytes]) -> list[Step]:
             nonlocal claims, reserved
             claims, reserved = self._ledger.divide(events, others, delivered)
-            return [self._ledger.reservations(reserved)]
+            hashes = {n: b"".join([key[TIME_BYTES:] for key in reserved[n]]) for n in reserved}
+            return [RESERVATION.put([(self.number, n, hashes[n]) for n in reserved])]
 
-        if reserved:
-            self._exchange([key for keys in reserved.values() for key in keys], reserve)
-            self._ledger.reserve(reserved)
+        self._exchange([key for _, key, _ in events], reserve)
+        self._ledger.reserve(reserved)
         return claims
 
     # Transactions
@@ -212,8 +231,9 @@ class RunStore:
         Args:
             durable: Whether all that was written so far survives a power cut.
         """
-        pending = (self._letters, self._dropped, self._settled, self._delivered)
-        if durable or any(pending) or self._ledger.has_news or self._must_renew:
+        outcomes = (self._letters, self._dropped, self._settled, self._delivered)
+        pending = (*outcomes, self._ledger.confirmed, self._ledger.ended)
+        if durable or any(pending) or self._must_renew:
             self._exchange(durable=durable)
 
     @property
@@ -236,17 +256,21 @@ class RunStore:
             durable: Whether all that was written so far survives a power cut.
         """
         renews = self._must_renew
-        own = self._ledger.own_keys() if renews else []
+        own = self._ledger.reserved if renews else []
         is_lost = False
 
         def steps(answers: Answers) -> list[Step]:
             nonlocal is_lost
             has_letters, reserved, delivered = answers
-            others, known = reserved_by_others(reserved), {key for (key,) in delivered}
-            is_lost = any(key in known or key[ledger.TIME_BYTES :] in others for key in own)
+            others, known = _reserved_by(reserved), {key for (key,) in delivered}
+            is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
             return [*self._news(has_letters=bool(has_letters)), *then(others, known)]
 
-        questions = [Step(_HAS_LETTERS), *self._ledger.questions([*keys, *own])]
+        questions = [
+            Step(_HAS_LETTERS),
+            Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
+            _delivered([*keys, *own], self.number if self._send_again else None),
+        ]
         self._has_failed = True
         try:
             self.database.transact(questions, steps, durable=durable)
@@ -255,7 +279,7 @@ class RunStore:
             raise
         self._has_failed = False
         self._letters, self._dropped, self._settled, self._delivered = {}, [], [], {}
-        self._ledger.told()
+        self._ledger.confirmed, self._ledger.ended = [], []
         if renews:
             self._renewed_at = self._clock.monotonic()
         if is_lost:
@@ -278,17 +302,29 @@ class RunStore:
         self.database.wait_no_more()
         self.database.free_reserve()
         with contextlib.suppress(StorageError):
-            self.database.transact(self._ledger.news(self._clock.time()))
-            self._ledger.told()
+            self.database.transact(self._confirmed())
+            self._ledger.confirmed, self._ledger.ended = [], []
+
+    def _confirmed(self) -> list[Step]:
+        """Return the steps that note what the API has confirmed, and end reservations."""
+        rows = [(key, self.number) for key in dict.fromkeys(self._ledger.confirmed)]
+        before = max(0, int(self._clock.time()) - KEPT).to_bytes(TIME_BYTES, "big")
+        return [
+            EVENT.put(rows, keeps_old=not self._send_again),
+            # However wrong the clock is, a run of which nothing is accepted removes nothing. A few
+            # at a time keep the pause short.
+            Step(_EXPIRE, [before, 2 * len(rows)]),
+            RESERVATION.remove([(self.number, number) for number in self._ledger.ended]),
+        ]
 
     def _news(self, *, has_letters: bool) -> list[Step]:
         """Return the steps that write what is new, and renew the reservations."""
-        now = self._clock.time()
-        steps = [Step(_RENEW, [ledger.LAPSE, self.number]), *self._ledger.news(now)]
+        steps = [Step(_RENEW, [LAPSE, self.number]), *self._confirmed()]
         if has_letters:  # Otherwise, their keys need not be made.
             settled = [key for one in self._settled for key in keys_of(one, self._account)]
             steps.append(DEAD_LETTER.remove([*settled, *self._dropped]))
         if self._letters:
+            now = self._clock.time()
             rows = [letter.row(self.number, now) for letter in self._letters.values()]
             steps.append(DEAD_LETTER.put(rows))
         if self._delivered:
@@ -328,6 +364,23 @@ class RunStore:
             self.database.close()
 
 
+def _delivered(keys: Iterable[bytes], run: int | None) -> Step:
+    """Return the query for the keys of events that were delivered, by any run or by one of them."""
+    rows = [(key,) for key in keys]
+    if run is None:
+        return Step(_KNOWN, (), rows, ["BYTES"])
+    return Step(_KNOWN_OF_RUN, [run], rows, ["BYTES"])
+
+
+def _reserved_by(others: Iterable[Row]) -> dict[bytes, str]:
+    """Return the hashes that other runs have reserved, each with the ID of a run."""
+    return {
+        hashes[start : start + HASH_BYTES]: run_id
+        for hashes, run_id in others
+        for start in range(0, len(hashes), HASH_BYTES)
+    }
+
+
 class DryStore:
     """Stands in for the store in a dry run: knows what was delivered, and writes nothing.
 
@@ -341,16 +394,19 @@ class DryStore:
         self, database: Database | None, account: LedgerAccount, *, send_again: bool = False
     ) -> None:
         self._database = database
-        newest = [] if database is None else database.find(Ledger.newest())
-        self._ledger = Ledger(account, 0, newest, send_again=send_again)
+        self._sends_again = send_again
+        self._ledger = Ledger(account, self._find(Step(_NEWEST, [ledger.RECENT])))
+
+    def _find(self, query: Step) -> set[bytes]:
+        """Return the keys that a query finds; none if events are sent again."""
+        if self._database is None or self._sends_again:
+            return set()
+        return {key for (key,) in self._database.find(query)}
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         """Say what a run would send."""
         events = self._ledger.keyed(batches)
-        known: set[bytes] = set()
-        if self._database is not None:
-            found = self._database.find(self._ledger.delivered(one.key for one in events))
-            known = {key for (key,) in found}
+        known = self._find(_delivered([key for _, key, _ in events], None))
         claims, reserved = self._ledger.divide(events, {}, known)
         self._ledger.reserve(reserved)
         return claims
@@ -358,7 +414,7 @@ class DryStore:
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         """Remember what would be sent, as far as a run does."""
         self._ledger.confirm(number, confirmed, is_last=is_last)
-        self._ledger.told()
+        self._ledger.confirmed.clear()
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Do nothing: nothing is written."""

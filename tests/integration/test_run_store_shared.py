@@ -12,7 +12,7 @@ from faulty_server import Reply
 from integration_support import OFTEN, WITH_ID, lines, numbered, order, schema, state, wait_until
 from ledger_claims import ask, count
 
-from target_liveintent.store.ledger import LAPSE
+from target_liveintent.store.run_store import LAPSE
 
 if TYPE_CHECKING:
     from pathlib import Path

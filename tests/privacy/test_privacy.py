@@ -747,7 +747,7 @@ def objects(folder: Path) -> dict[str, Any]:
     claims = store.claim({0: [made]})
     store.reject(rejected)
     ledger = Ledger(account_of(settings))
-    ledger.look_up({0: [made]})
+    ledger.reserve(ledger.divide(ledger.keyed({0: [made]}), {}, ())[1])
     letter = letter_of(rejected, settings, "run-1", 0.0)
     store.close()
     target = TargetLiveIntent(config={**given, "dry_run": True})

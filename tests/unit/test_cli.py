@@ -26,9 +26,9 @@ from target_liveintent.conversions import Conversion, Rejection
 from target_liveintent.errors import ConfigurationError, InputError
 from target_liveintent.mapping.presets import PRESETS, preset_text
 from target_liveintent.printing import json_text, printable
+from target_liveintent.run import ReplayChoice
 from target_liveintent.singer import ReplayRequest
 from target_liveintent.store import (
-    ReplayChoice,
     RunNames,
     letters_in,
     open_for_reading,

@@ -10,8 +10,9 @@ from unit_support import ACCOUNT
 from target_liveintent.delivery.dry_run import DryRun
 from target_liveintent.delivery.pool import DeliveryPool
 from target_liveintent.errors import ConfigurationError
+from target_liveintent.run import ReplayChoice
 from target_liveintent.singer import ReplayRequest
-from target_liveintent.store import DryStore, ReplayChoice, RunStore
+from target_liveintent.store import DryStore, RunStore
 from target_liveintent.target import TargetLiveIntent
 
 if TYPE_CHECKING:

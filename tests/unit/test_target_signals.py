@@ -14,8 +14,8 @@ import pytest
 
 from target_liveintent.errors import StorageError
 from target_liveintent.privacy.redaction import without_secrets
+from target_liveintent.run import ReplayChoice
 from target_liveintent.singer import ReplayRequest
-from target_liveintent.store import ReplayChoice
 from target_liveintent.target import TargetLiveIntent
 
 ACCOUNT = {"customer_id": "a-1b2c", "auth_token": "t0ken-of-unit-tests"}

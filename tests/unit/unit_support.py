@@ -18,9 +18,10 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.privacy.suppression import Suppressions
+from target_liveintent.run.replay import to_replay
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_object
-from target_liveintent.store.letters import letter_of, to_replay
+from target_liveintent.store.letters import letter_of
 
 NOW = 1_785_600_000.0
 """2026-08-01T16:00:00Z: the clock of these tests."""

@@ -14,9 +14,9 @@ from target_liveintent.reasons import MAY_HAVE_COUNTED, REASONS
 from target_liveintent.reporting.letters.model import DeadLetters
 from target_liveintent.reporting.letters.render import as_lines
 from target_liveintent.reporting.letters.tally import LetterTally
-from target_liveintent.run import ReplayConverter
+from target_liveintent.run import ReplayChoice, ReplayConverter
 from target_liveintent.settings import Settings
-from target_liveintent.store import Database, ReplayChoice, letters_in
+from target_liveintent.store import Database, letters_in
 
 __all__ = ["as_lines", "look_at"]
 

@@ -12,9 +12,8 @@ from unit_support import DAY, NOW, SETTINGS
 from target_liveintent.conversions import DEAD_LETTERS, LetterKey
 from target_liveintent.errors import AllRefusedError
 from target_liveintent.privacy import Suppressions
-from target_liveintent.run.replay import ReplayConverter
+from target_liveintent.run.replay import ReplayChoice, ReplayConverter
 from target_liveintent.singer import Replay
-from target_liveintent.store import ReplayChoice
 
 GOOD = {
     "stream": "orders",

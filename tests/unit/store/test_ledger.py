@@ -8,7 +8,8 @@ import pytest
 from store_support import LATER, claim, event, events, fail_next, ids, said, send
 
 from target_liveintent.errors import StorageError
-from target_liveintent.store import ledger
+from target_liveintent.store import ledger, run_store
+from target_liveintent.store.run_store import LAPSE
 
 if TYPE_CHECKING:
     from store_support import Stores
@@ -42,12 +43,12 @@ def test_other_accounts(stores: Stores, changes: dict[str, object]) -> None:
 def test_a_changed_record(stores: Stores, monkeypatch: pytest.MonkeyPatch) -> None:
     """The newest events are known whatever changed; older ones if their time did not."""
     send(stores(), 0, event("old", expires_at=LATER - 100), event("new"))
-    monkeypatch.setattr(ledger, "_RECENT", 1)
+    monkeypatch.setattr(ledger, "RECENT", 1)
     changed = (event("old", expires_at=LATER - 101), event("new", expires_at=LATER + 5))
     assert said(claim(stores(), 0, *changed, event("old", expires_at=LATER - 100))) == (
         ["old"],
-        ["old"],
-        ["new"],
+        [],
+        ["new", "old"],
     )
 
 
@@ -90,7 +91,7 @@ def test_a_run_that_died(stores: Stores) -> None:
     """Its reservations lapse, those of a run that is only slow do not."""
     one, two = stores(), stores()
     claim(one, 0, *events(2))
-    stores.suspend(one, ledger.LAPSE - 2)
+    stores.suspend(one, LAPSE - 2)
     assert said(claim(two, 0, *events(2))) == ([], ["0", "1"], [])
     stores.suspend(one, 3)
     assert said(claim(two, 1, *events(2))) == (["0", "1"], [], [])
@@ -162,10 +163,9 @@ def test_keys_go_long_after_the_event_has_expired(
     """A few with each transaction, the oldest first; a younger one stays."""
     store = stores()
     with monkeypatch.context() as before:
-        before.setattr(ledger, "KEPT", 60 * DAY)
+        before.setattr(run_store, "KEPT", 60 * DAY)
         old = [event(f"old {n}", expires_at=LATER - 32 * DAY - n) for n in range(3)]
         send(store, 0, *old, event("young", expires_at=LATER - 30 * DAY))
-    monkeypatch.setattr(ledger, "_LEAST_REMOVED", 1)
     send(store, 1, event("1"))
     assert len(stores.sql("SELECT key FROM event")) == 4 + 1 - 2
     send(store, 2, event("2"))

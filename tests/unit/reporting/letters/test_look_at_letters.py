@@ -17,7 +17,8 @@ from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.letters import as_lines, look_at, tally
 from target_liveintent.reporting.letters.model import PROSPECTS, DeadLetters, Example
 from target_liveintent.reporting.letters.tally import LetterTally
-from target_liveintent.store import ReplayChoice, RunNames, open_store
+from target_liveintent.run import ReplayChoice
+from target_liveintent.store import RunNames, open_store
 from target_liveintent.store.letters import DeadLetter
 
 if TYPE_CHECKING:
