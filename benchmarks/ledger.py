@@ -27,7 +27,7 @@ from benchmarks.processes import FailedRunError
 from target_liveintent.config import settings_of
 from target_liveintent.run_id import new_run_id
 from target_liveintent.settings import Settings
-from target_liveintent.store import RunNames, open_for_writing, open_store
+from target_liveintent.store import open_for_writing, open_store
 from target_liveintent.store.ledger import HASH_BYTES, TIME_BYTES
 
 if TYPE_CHECKING:
@@ -164,7 +164,7 @@ def opening_ms(path: Path) -> float:
     seconds = []
     for _ in range(_RUNS):
         start = time.perf_counter()
-        store = open_store(_settings(path), RunNames(new_run_id(), PIXEL_ID))
+        store = open_store(_settings(path), new_run_id())
         store.claim({0: [event]})
         seconds.append(time.perf_counter() - start)
         store.release()

@@ -69,7 +69,6 @@ from target_liveintent.singer import (
 from target_liveintent.sinks import LiveIntentSink, SkippedSink
 from target_liveintent.store import (
     DryStore,
-    RunNames,
     RunStore,
     Waiting,
     account_of,
@@ -182,10 +181,12 @@ class TargetLiveIntent(Target):
             dry = DryStore(database, account_of(settings), send_again=send_again)
             return RunParts(SYSTEM_CLOCK, DryRun(self.logger, SYSTEM_CLOCK), dry)
         kind = USUAL if settings.limit is None else CANARY
-        names = RunNames(self.run_id, settings.pixel_id, REPLAY if self._replay else kind)
+        kind = REPLAY if self._replay else kind
         stopped = self._signals
         waiting = Waiting(is_stopped=lambda: stopped.received is not None, warn=self.logger.warning)
-        self._store = store = open_store(settings, names, waiting=waiting, send_again=send_again)
+        self._store = store = open_store(
+            settings, self.run_id, kind=kind, waiting=waiting, send_again=send_again
+        )
         if store.expired_letters:
             self.logger.warning(
                 "%s older than history_days (%d) went out of the store",

@@ -13,7 +13,7 @@ from target_liveintent.errors import RunError
 from target_liveintent.reporting import Ending, Tally, gather, keep_run, unusual_lines
 from target_liveintent.run import RunCounts
 from target_liveintent.settings import Settings
-from target_liveintent.store import RunNames, open_store
+from target_liveintent.store import open_store
 
 
 def new_tally(settings: Settings) -> Tally | None:
@@ -62,7 +62,7 @@ def keep(
         written.counts, total, settings, written.ending, **names, now=SYSTEM_CLOCK.time()
     )
     try:
-        store = open_store(settings, RunNames(written.id, settings.pixel_id))
+        store = open_store(settings, written.id)
         with contextlib.closing(store):
             kept = keep_run(written.counts, total, settings, facts, store)
     except RunError as failure:

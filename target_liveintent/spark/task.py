@@ -33,7 +33,6 @@ from target_liveintent.spark.records import records_of
 from target_liveintent.store import (
     TASK,
     DryStore,
-    RunNames,
     Waiting,
     account_of,
     open_for_reading,
@@ -154,8 +153,8 @@ class _Task:
             return DryStore(database, account_of(settings))
         attempt, store = self._attempt, None
         if settings.has_database_server:
-            names = RunNames(attempt.name, settings.pixel_id, TASK)
-            store = open_store(settings, names, waiting=Waiting(warn=LOGGER.warning))
+            waiting = Waiting(warn=LOGGER.warning)
+            store = open_store(settings, attempt.name, kind=TASK, waiting=waiting)
         letters = self.dead_letters
         return TaskOutcomes(settings, attempt.write.name, letters, self.audit, sent, store)
 

@@ -15,7 +15,7 @@ from target_liveintent.store.letters import (
 )
 from target_liveintent.store.letters import as_messages as letters_as_messages
 from target_liveintent.store.opening import open_for_reading, open_for_writing, open_store
-from target_liveintent.store.run_store import TASK, DryStore, RunNames, RunStore, StoredRun, runs_in
+from target_liveintent.store.run_store import TASK, DryStore, RunStore, StoredRun, runs_in
 
 __all__ = [
     "PROPERTIES",
@@ -25,7 +25,6 @@ __all__ = [
     "Database",
     "DryStore",
     "LedgerAccount",
-    "RunNames",
     "RunStore",
     "StoredRun",
     "Waiting",

@@ -7,15 +7,16 @@ from pathlib import Path
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.settings import Settings
 from target_liveintent.store.database import Database, Waiting
-from target_liveintent.store.run_store import RunNames, RunStore
+from target_liveintent.store.run_store import RunStore
 from target_liveintent.store.sqlite import SqliteStore
 
 
-def open_store(
+def open_store(  # noqa: PLR0913 (an argument for each option)
     settings: Settings,
-    names: RunNames,
+    run_id: str,
     clock: Clock = SYSTEM_CLOCK,
     *,
+    kind: str = "usual",
     waiting: Waiting | None = None,
     send_again: bool = False,
 ) -> RunStore:
@@ -23,8 +24,9 @@ def open_store(
 
     Args:
         settings: The settings.
-        names: The run.
+        run_id: The ID of the run.
         clock: Tells the time.
+        kind: The kind of the run; see `RunStore`.
         waiting: How it waits; by default, silently.
         send_again: Whether events that other runs delivered are sent once more.
 
@@ -34,7 +36,7 @@ def open_store(
     """
     database = open_for_writing(settings, clock, waiting)
     try:
-        return RunStore(database, settings, names, clock, send_again=send_again)
+        return RunStore(database, settings, run_id, clock, kind=kind, send_again=send_again)
     except BaseException:
         database.close()
         raise

@@ -80,28 +80,15 @@ TASK = "task"
 """The kind of a task of a Spark write, of which nothing is kept."""
 
 
-class RunNames(NamedTuple):
-    """The run that uses a store.
-
-    Attributes:
-        id: Its ID.
-        pixel_id: The setting.
-        kind: `usual`, `replay`, `canary` (a run with the setting `limit`), or `TASK`.
-    """
-
-    id: str
-    pixel_id: int | None = None
-    kind: str = "usual"
-
-
 class RunStore:
     """The store, as one run uses it.
 
     Args:
         database: The database.
         settings: The settings of the run.
-        names: The run.
+        run_id: The ID of the run.
         clock: Tells the time.
+        kind: `usual`, `replay`, `canary` (a run with the setting `limit`), or `TASK`.
         send_again: Whether events that other runs delivered are sent once more.
 
     Attributes:
@@ -112,19 +99,21 @@ class RunStore:
         StorageError: From all methods that read or write, if the database cannot be used.
     """
 
-    def __init__(
+    def __init__(  # noqa: PLR0913 (an argument for each option)
         self,
         database: Database,
         settings: Settings,
-        names: RunNames,
+        run_id: str,
         clock: Clock = SYSTEM_CLOCK,
         *,
+        kind: str = "usual",
         send_again: bool = False,
     ) -> None:
         self.database = database
         self._settings = settings
         self._account = account_of(settings)
-        self._names = names
+        self._run_id = run_id
+        self._is_task = kind == TASK
         self._clock = clock
         self._send_again = send_again
         self._letters: dict[LetterKey, DeadLetter] = {}
@@ -133,29 +122,29 @@ class RunStore:
         self._delivered: dict[tuple[int, str, str], Row] = {}
         self._renewed_at = clock.monotonic()
         self._has_failed = False
-        self.number, newest, self.expired_letters = self._begin()
+        self.number, newest, self.expired_letters = self._begin(kind)
         self._ledger = Ledger(self._account, () if send_again else newest)
 
-    def _begin(self) -> tuple[int, list[bytes], int]:
+    def _begin(self, kind: str) -> tuple[int, list[bytes], int]:
         """Add the row of the run, and remove what is too old.
 
         Returns:
             The number of the run, the keys of the newest events, and how many dead letters were
             too old.
         """
-        names, kept = self._names, [self._settings.history_days * DAY]
-        values = [names.id, names.kind, *self._account, names.pixel_id, LAPSE]
+        kept = [self._settings.history_days * DAY]
+        values = [self._run_id, kind, *self._account, self._settings.pixel_id, LAPSE]
         steps = [
             Step(_ADD_RUN, values),
-            Step(_NUMBER, [names.id]),
+            Step(_NUMBER, [self._run_id]),
             Step(_NEWEST, [ledger.RECENT]),
             Step(_COUNT_OLD, kept),
             Step(_FORGET_DEAD),
         ]
-        if names.kind != TASK:
+        if not self._is_task:
             steps += [Step(delete, kept) for delete in _DELETE_OLD]
         _, ((number,),), newest, ((old,),), *_ = self.database.transact(steps)
-        return number, [key for (key,) in newest], 0 if names.kind == TASK else old
+        return number, [key for (key,) in newest], 0 if self._is_task else old
 
     @property
     def waits_for(self) -> str:
@@ -167,7 +156,7 @@ class RunStore:
     def reject(self, rejection: Rejection) -> None:
         """Keep a record as a dead letter, in the place of an earlier one of the same event."""
         now = self._clock.time()
-        letter = letter_of(rejection, self._settings, self._names.id, now)
+        letter = letter_of(rejection, self._settings, self._run_id, now)
         if rejection.letter is not None and rejection.letter != letter.key:
             self._delete_letter(rejection.letter)
         self._letters[letter.key] = letter
@@ -358,7 +347,7 @@ class RunStore:
     def close(self) -> None:
         """Close the database. Nothing is kept of a task."""
         try:
-            if self._names.kind == TASK and not self._has_failed:
+            if self._is_task and not self._has_failed:
                 self.database.transact([Step(_END_TASK, [self.number])])
         finally:
             self.database.close()

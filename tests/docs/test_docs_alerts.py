@@ -21,7 +21,7 @@ from docs_support import DOCS, PROGRAMS, ROOT, Block, blocks
 
 from target_liveintent.config import settings_of
 from target_liveintent.reporting.history.model import FORMAT, RunEntry, RunFigures, StreamFigures
-from target_liveintent.store import RunNames, open_store
+from target_liveintent.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterator
@@ -90,7 +90,7 @@ class Shop(NamedTuple):
             message = MESSAGE if ending == "failed" else None
             run = RunFigures(f"0-{back}", at, "usual", ending, message, "0", "0", streams)
             entry = RunEntry(FORMAT, at.date(), {}, run, msgspec.Raw(b"{}"))
-            store = open_store(settings, RunNames(run.run_id, ACCOUNT["pixel_id"]))
+            store = open_store(settings, run.run_id)
             store.finish(ending, msgspec.json.encode(entry).decode())
             store.close()
 

@@ -19,7 +19,7 @@ from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions import DEAD_LETTERS
 from target_liveintent.run_id import new_run_id
-from target_liveintent.store import RunNames, imported, open_store
+from target_liveintent.store import imported, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Iterable, Iterator, Mapping
@@ -526,8 +526,8 @@ class Launcher:
     def earlier_run(self, days_ago: int = 0) -> Iterator[RunStore]:
         """Give the store to what stands for an earlier run of the account."""
         values = {**SETTINGS, "api_url": self.api_url, "store": str(self.store)}
-        names, clock = RunNames(new_run_id(), SETTINGS["pixel_id"]), Past(days_ago)
-        with contextlib.closing(open_store(settings_of(values), names, clock)) as store:
+        opened = open_store(settings_of(values), new_run_id(), Past(days_ago))
+        with contextlib.closing(opened) as store:
             yield store
 
     def put_letters(self, *letters: Message) -> None:

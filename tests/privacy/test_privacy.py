@@ -47,7 +47,7 @@ from target_liveintent.delivery.model import Batch, BatchResult, Undelivered
 from target_liveintent.privacy.identity import digests, identify
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.singer.reader import decode_message
-from target_liveintent.store import RunNames, account_of, letter_of, open_store
+from target_liveintent.store import account_of, letter_of, open_store
 from target_liveintent.store.ledger import Ledger
 from target_liveintent.target import TargetLiveIntent
 
@@ -743,7 +743,7 @@ def objects(folder: Path) -> dict[str, Any]:
     assert isinstance(rejected, Rejection)
     (folder / "people.txt").write_text(f"{ADDRESS}\n")
     batch_ = Batch(1, "orders", 0.0, [made])
-    store = open_store(settings, RunNames("run-1"))
+    store = open_store(settings, "run-1")
     claims = store.claim({0: [made]})
     store.reject(rejected)
     ledger = Ledger(account_of(settings))

@@ -24,7 +24,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Rejection
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
-from target_liveintent.store import RunNames, open_store
+from target_liveintent.store import open_store
 
 if TYPE_CHECKING:
     from collections.abc import Callable, Sequence
@@ -190,7 +190,7 @@ def test_letters_are_on_the_disk_before_state(
     """When a STATE is written, each letter before it is in the store, and survives a power cut."""
     settings = settings_of({**USUAL, "store": str(tmp_path / STORE)})
     clock = FakeClock()
-    store = open_store(settings, RunNames("run-1"), clock)
+    store = open_store(settings, "run-1", clock)
     really, is_durable = store.database.transact, [False]
 
     def transact(*steps: Any, durable: bool = False) -> Any:

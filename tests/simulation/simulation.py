@@ -27,7 +27,7 @@ from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import RunError
 from target_liveintent.run import Run
 from target_liveintent.run.parts import RunParts
-from target_liveintent.store import RunNames, RunStore
+from target_liveintent.store import RunStore
 
 if TYPE_CHECKING:
     from simulated_feed import Message
@@ -118,9 +118,7 @@ class History:
 
         full_after = None if self._api.heals else plan.full_after
         database.start(run_id, signals, wait, full_after, goes=plan.store_goes)
-        store = RunStore(
-            database, plan.settings, RunNames(run_id), self._clock, send_again=plan.send_again
-        )
+        store = RunStore(database, plan.settings, run_id, self._clock, send_again=plan.send_again)
         return RunParts(
             clock=self._clock,
             delivery=delivery,

@@ -29,7 +29,6 @@ from target_liveintent.printing import json_text, printable
 from target_liveintent.run import ReplayChoice
 from target_liveintent.singer import ReplayRequest
 from target_liveintent.store import (
-    RunNames,
     letters_in,
     open_for_reading,
     open_for_writing,
@@ -402,7 +401,7 @@ JOHN, JANE = "john.doe@example.com", "jane.roe@example.com"
 def fill(*results: Conversion | Rejection, run_id: str = "run-1", **settings: Any) -> None:
     """Keep dead letters, and events that were delivered one a minute."""
     given = settings_of({**CONFIG, **settings})
-    store = open_store(given, RunNames(run_id, given.pixel_id), FakeClock())
+    store = open_store(given, run_id, FakeClock())
     for minute, one in enumerate(results):
         if isinstance(one, Rejection):
             store.reject(one)

@@ -26,7 +26,7 @@ from target_liveintent.spark.dead_letters import DeadLetterFolder, TaskDeadLette
 from target_liveintent.spark.history import Written
 from target_liveintent.spark.options import Job, job_of
 from target_liveintent.spark.task import LOGGER, TaskResult, deliver
-from target_liveintent.store import RunNames, account_of, open_for_reading, open_store, runs_in
+from target_liveintent.store import account_of, open_for_reading, open_store, runs_in
 
 pa = pytest.importorskip("pyarrow", reason="an extra")
 
@@ -309,7 +309,7 @@ def test_what_is_unusual_is_a_warning(
         assert reports.tally is not None
         run.counts, run.tally = RunCounts(clock=clock), reports.tally
         run.deliver(30, at=clock.now, event_time=clock.now - 60)
-        store = open_store(job.settings_of_the_write(), RunNames(run_id, 12345), clock)
+        store = open_store(job.settings_of_the_write(), run_id, clock)
         with contextlib.closing(store):
             reports.end(run.counts, Ending(DONE), store)
     ending.commit(job, [done(job, 0, read=0)], tasks=1)

@@ -23,7 +23,6 @@ from target_liveintent.spark.outcomes import TaskOutcomes  # noqa: E402
 from target_liveintent.store import (  # noqa: E402
     TASK,
     Claim,
-    RunNames,
     RunStore,
     letters_in,
     open_store,
@@ -73,8 +72,7 @@ def open_run(tmp_path: Path) -> Iterator[Open]:
     with contextlib.ExitStack() as stack:
 
         def make(name: str, kind: str = TASK) -> RunStore:
-            names = RunNames(name, 1, kind)
-            store = open_store(settings, names, FakeClock())
+            store = open_store(settings, name, FakeClock(), kind=kind)
             stack.callback(store.database.close)
             return store
 

@@ -10,7 +10,7 @@ from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.config import settings_of
 from target_liveintent.conversions.model import Conversion, LetterKey, Rejection
 from target_liveintent.run_id import new_run_id
-from target_liveintent.store import RunNames, RunStore, Waiting
+from target_liveintent.store import RunStore, Waiting
 from target_liveintent.store.database import Step
 from target_liveintent.store.opening import open_for_writing
 
@@ -87,8 +87,7 @@ class Stores:
         """Open the store for a new run, with changes of the settings."""
         database = self.database(clock, waiting, **changes)
         settings = self.settings(**changes)
-        names = RunNames(new_run_id(), settings.pixel_id)
-        return RunStore(database, settings, names, clock, send_again=send_again)
+        return RunStore(database, settings, new_run_id(), clock, send_again=send_again)
 
     def sql(self, text: str, *values: Any) -> list[tuple[Any, ...]]:
         """Execute a statement, and return its rows."""

@@ -28,7 +28,7 @@ from target_liveintent.reporting.history.model import (
     ValueSum,
 )
 from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending, Facts
-from target_liveintent.store import RunNames, open_store
+from target_liveintent.store import open_store
 
 if TYPE_CHECKING:
     from pathlib import Path
@@ -126,7 +126,7 @@ def test_no_secret_and_no_address_is_written(tmp_path: Path) -> None:
     run.deliver(stream="buyer@example.com").deliver(2, stream="made-up-token")
     assert not {"buyer@example.com", "made-up-token"} & left_by(run).run.streams.keys()
     facts = run.facts(Ending(FAILED, "made-up-token of buyer@example.com"))
-    with contextlib.closing(open_store(run.settings, RunNames("run-1"), FakeClock())) as store:
+    with contextlib.closing(open_store(run.settings, "run-1", FakeClock())) as store:
         keep_run(run.counts, run.tally, run.settings, facts, store)
         ((text,),) = store.database.read("SELECT CAST(figures AS TEXT) FROM run")
     written = b"".join(path.read_bytes() for path in tmp_path.iterdir())

@@ -18,7 +18,7 @@ from target_liveintent.reporting.history.model import History, RunEntry
 from target_liveintent.reporting.history.reading import read_history
 from target_liveintent.reporting.run_report.model import DONE, STOPPED, Ending
 from target_liveintent.run.counts import RunCounts
-from target_liveintent.store import RunNames, account_of, open_for_reading, open_store, runs_in
+from target_liveintent.store import account_of, open_for_reading, open_store, runs_in
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -55,7 +55,7 @@ class Runs:
 
     def open(self, run_id: str, **changes: Any) -> RunStore:
         settings = settings_of({**ACCOUNT, **self.given, **changes})
-        return open_store(settings, RunNames(run_id, settings.pixel_id), self.clock)
+        return open_store(settings, run_id, self.clock)
 
     def days(self, count: int) -> None:
         """Let days go by, with a run each."""

@@ -20,7 +20,7 @@ from unit_support import SETTINGS
 from target_liveintent.reporting.history.model import FORMAT, History
 from target_liveintent.reporting.history.reading import history_of, read_history
 from target_liveintent.reporting.overview import read_overview
-from target_liveintent.store import RunNames, open_for_reading, open_for_writing, open_store
+from target_liveintent.store import open_for_reading, open_for_writing, open_store
 
 if TYPE_CHECKING:
     from collections.abc import Iterator
@@ -44,8 +44,7 @@ class Runs:
         """Add a run of a minute, with the text of its figures; None lets it be killed."""
         settings = dataclasses.replace(self.settings, **changes)
         self.clock.now = ended_at.timestamp() - 60
-        names = RunNames(name, settings.pixel_id)
-        with contextlib.closing(open_store(settings, names, self.clock)) as store:
+        with contextlib.closing(open_store(settings, name, self.clock)) as store:
             if left is not None:
                 self.clock.now += 60
                 one = entry(run(name, ended_at, orders=figures()))

@@ -18,7 +18,7 @@ from target_liveintent.reporting.letters import as_lines, look_at, tally
 from target_liveintent.reporting.letters.model import PROSPECTS, DeadLetters, Example
 from target_liveintent.reporting.letters.tally import LetterTally
 from target_liveintent.run import ReplayChoice
-from target_liveintent.store import RunNames, open_store
+from target_liveintent.store import open_store
 from target_liveintent.store.letters import DeadLetter
 
 if TYPE_CHECKING:
@@ -61,7 +61,7 @@ def look(
 ) -> DeadLetters:
     """Look at a store with these letters, which may be what nobody writes."""
     settings = dataclasses.replace(settings, store=str(folder / "store.sqlite"))
-    store = open_store(settings, RunNames("run-1"), FakeClock())
+    store = open_store(settings, "run-1", FakeClock())
     with contextlib.closing(store):
         keys = (LetterKey("a-1b2c", "a host", "orders", f"{n:04}", 1) for n in range(len(letters)))
         store.import_letters(map(DeadLetter, keys, letters))
