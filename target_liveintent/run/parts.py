@@ -20,22 +20,19 @@ class Outcomes(Protocol):
     """
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> Mapping[int, Claim]:
-        """Reserve the events of batches, by the numbers of the batches, before they are sent."""
+        """Reserve the events of batches, by the numbers of the batches, before they are sent.
+
+        Those that were sent before have their outcome.
+        """
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Note events that LiveIntent has, and the Unix time at which each was sent."""
-
-    def settle(self, conversions: Sequence[Conversion]) -> None:
-        """Note events that LiveIntent has by an earlier run."""
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         """Note which events of a batch the API has confirmed, and whether the batch is done."""
 
     def reject(self, rejection: Rejection) -> None:
-        """Note a record that becomes a dead letter."""
-
-    def drop(self, rejection: Rejection, reason: str) -> None:
-        """Note a record of which nothing is kept, and the reason under which it is counted."""
+        """Note a record that is not sent: by its reason, it becomes a dead letter or is dropped."""
 
     def write(self, *, durable: bool = False) -> None:
         """Write what was noted; if durable, it survives a power cut."""

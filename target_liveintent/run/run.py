@@ -9,6 +9,8 @@ from __future__ import annotations
 import contextlib
 from collections.abc import Iterator
 
+import msgspec
+
 from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection, read_back
 from target_liveintent.delivery import BatchResult
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
@@ -113,12 +115,13 @@ class Run:
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
         """Drop a record, keep it as a dead letter, or end the run because of it."""
-        counts, reason = self.counts.of(stream), rejection.reason
-        if reason == "event_too_old" and stream == DEAD_LETTERS:
-            reason = "expired"  # The replay had to wait, and no other one can send it.
-        if not REASONS[reason].letter:
-            counts.dropped[reason] += 1
-            self._outcomes.drop(rejection, reason)
+        counts = self.counts.of(stream)
+        if rejection.reason == "event_too_old" and stream == DEAD_LETTERS:
+            # The replay had to wait, and no other one can send it.
+            rejection = msgspec.structs.replace(rejection, reason="expired")
+        if not REASONS[rejection.reason].letter:
+            counts.dropped[rejection.reason] += 1
+            self._outcomes.reject(rejection)
             return
         if self._settings.fail_on_rejection:
             raise TooManyRejectedError(_explain(rejection))
@@ -160,7 +163,6 @@ class Run:
             if sent := claims[batch.number].sent:
                 self.counts.of(batch.stream).dropped["already_sent"] += len(sent)
                 self._left = None if self._left is None else self._left + len(sent)
-                self._outcomes.settle(sent)
         was_all = with_waiting or not self._batches.waiting
         self._batches.divide((batch, claims[batch.number]) for batch in batches)
         others = [one.other_run for one in claims.values() if one.other_run is not None]

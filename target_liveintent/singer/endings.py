@@ -24,6 +24,6 @@ def what_waits(output: StateOutput, store: RunStore | None) -> str:
     """Return what keeps a stopped run from ending, as a clause."""
     if output.waiting:
         return "no program has read STATE from standard output"
-    if store is not None and store.waits_for:
-        return store.waits_for
+    if store is not None and store.database.waiting.reason:
+        return store.database.waiting.reason
     return "the cause is unknown"

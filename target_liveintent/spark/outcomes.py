@@ -9,6 +9,7 @@ import msgspec
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.spark.audit import TaskAudit
 from target_liveintent.spark.dead_letters import TaskDeadLetters
@@ -70,29 +71,20 @@ class TaskOutcomes:
         if self._store is not None:
             self._store.deliver(conversions, sent_at)
 
-    def settle(self, conversions: Sequence[Conversion]) -> None:
-        """Note events that LiveIntent has by an earlier attempt or job."""
-        if self._store is not None:
-            self._store.settle(conversions)
-
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         """Note which events of a batch the API has confirmed, and whether the batch is done."""
         if self._store is not None:
             self._store.confirm(number, confirmed, is_last=is_last)
 
     def reject(self, rejection: Rejection) -> None:
-        """Write a dead letter."""
-        now = SYSTEM_CLOCK.time()
-        letter = letter_of(rejection, self._settings, self._run_id, now)
-        message = {"type": "RECORD", "stream": DEAD_LETTERS, "record": letter.record}
-        self._dead_letters.write(_encode(message) + b"\n")
+        """Write a dead letter, if its reason deserves one."""
+        if REASONS[rejection.reason].letter:
+            now = SYSTEM_CLOCK.time()
+            letter = letter_of(rejection, self._settings, self._run_id, now)
+            message = {"type": "RECORD", "stream": DEAD_LETTERS, "record": letter.record}
+            self._dead_letters.write(_encode(message) + b"\n")
         if self._audit is not None:
             self._audit.undelivered(rejection, rejection.reason)
-
-    def drop(self, rejection: Rejection, reason: str) -> None:
-        """Note a record of which nothing is kept, and the reason under which it is counted."""
-        if self._audit is not None:
-            self._audit.undelivered(rejection, reason)
 
     def write(self, *, durable: bool = False) -> None:
         """Write what the store must know."""

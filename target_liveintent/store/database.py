@@ -49,20 +49,6 @@ Answers = list[list[Row]]
 Then = Callable[[Answers], Sequence[Step]]
 
 
-class Wait(NamedTuple):
-    """What a failure lets a run wait for.
-
-    Attributes:
-        reason: What is waited for, as a clause.
-        most: The most seconds that are waited, in all.
-        pause: The seconds until the next try.
-    """
-
-    reason: str
-    most: float
-    pause: float
-
-
 class Waiting:
     """Says what is waited for, and ends the wait of a run that was told to stop.
 
@@ -93,20 +79,26 @@ class Waiting:
         self._has_ended = False
         self.reason = ""
 
-    def again(self, wait: Wait) -> bool:
-        """Wait before the next try; return False if it is not worth it any more."""
-        now, most = self._clock.monotonic(), wait.most
+    def again(self, reason: str, most: float, pause: float) -> bool:
+        """Wait before the next try; return False if it is not worth it any more.
+
+        Args:
+            reason: What is waited for, as a clause.
+            most: The most seconds that are waited, in all.
+            pause: The seconds until the next try.
+        """
+        now = self._clock.monotonic()
         self._began = now if self._began is None else self._began
         if self._is_stopped():
             self._stopped_at = now if self._stopped_at is None else self._stopped_at
             most = min(most, self._stopped_at - self._began + _STOP_SECONDS)
         if now - self._began >= most or self._has_ended:
             return False
-        self.reason = wait.reason
+        self.reason = reason
         if now - self._began >= _SILENT_SECONDS and not self._has_warned:
             self._has_warned = True
-            self._warn(f"{wait.reason}; the run waits for up to {most:.0f} seconds")
-        self._sleep(wait.pause)
+            self._warn(f"{reason}; the run waits for up to {most:.0f} seconds")
+        self._sleep(pause)
         return True
 
     def end(self) -> None:
@@ -127,6 +119,7 @@ class Database(abc.ABC):
         waiting: How it waits for other programs, and for a database that is gone.
 
     Attributes:
+        waiting: The same.
         is_new: Whether it is open for reading only, and has no tables: no run has used it yet.
     """
 
@@ -134,18 +127,13 @@ class Database(abc.ABC):
     """What its statements raise."""
 
     def __init__(self, waiting: Waiting) -> None:
-        self._waiting = waiting
+        self.waiting = waiting
         self._lock_milliseconds = _LOCK_MILLISECONDS
         self.is_new = False
 
-    @property
-    def waits_for(self) -> str:
-        """What the run waits for at this moment, as a clause; empty if for nothing."""
-        return self._waiting.reason
-
     def wait_no_more(self) -> None:
         """Let each further transaction fail that would have to wait, and soon if for a lock."""
-        self._waiting.end()
+        self.waiting.end()
         self._lock_milliseconds = _LAST_MILLISECONDS
 
     def transact(
@@ -161,13 +149,9 @@ class Database(abc.ABC):
         """
         return self._retried(lambda: self._transact(steps, then, durable=durable))
 
-    def read(self, sql: str, values: Sequence[Any] = ()) -> list[Row]:
-        """Return the rows of a query; nothing stays locked."""
-        return self.find(Step(sql, values))
-
-    def find(self, query: Step) -> list[Row]:
-        """Return the rows of a query; nothing stays locked."""
-        return self._retried(lambda: self._do(query))
+    def read(self, sql: str, *how: Any) -> list[Row]:
+        """Return the rows of a query, which has the same parts as a step; nothing stays locked."""
+        return self._retried(lambda: self._do(Step(sql, *how)))
 
     def _retried(self, work: Callable[[], _T]) -> _T:
         """Do something; after a failure that may pass, wait and do it again.
@@ -181,11 +165,11 @@ class Database(abc.ABC):
                     return work()
                 except self._errors as error:
                     wait = self._wait_after(error, tries)
-                    if wait is None or not self._waiting.again(wait):
+                    if wait is None or not self.waiting.again(*wait):
                         raise self._failure(error) from None
                 tries += 1
         finally:
-            self._waiting.over()
+            self.waiting.over()
 
     @abc.abstractmethod
     def _transact(self, steps: Sequence[Step], then: Then | None, *, durable: bool) -> Answers:
@@ -196,8 +180,13 @@ class Database(abc.ABC):
         """Do one step, and return its rows."""
 
     @abc.abstractmethod
-    def _wait_after(self, error: Any, tries: int) -> Wait | None:
-        """Return what to wait for after a failure of so many tries before; None if it stays."""
+    def _wait_after(self, error: Any, tries: int) -> tuple[str, float, float] | None:
+        """Return what `Waiting.again` takes, after a failure that may pass.
+
+        Args:
+            error: The failure.
+            tries: How many tries had failed before it.
+        """
 
     @abc.abstractmethod
     def _failure(self, error: Any) -> ConfigurationError | StorageError:

@@ -17,7 +17,7 @@ import psycopg
 
 from target_liveintent.errors import ConfigurationError, StorageError
 from target_liveintent.privacy import hide_token
-from target_liveintent.store.database import Answers, Database, Row, Step, Then, Wait, Waiting
+from target_liveintent.store.database import Answers, Database, Row, Step, Then, Waiting
 from target_liveintent.store.layout import POSTGRES, TABLES, VERSION, creation
 
 _CREATING = 0x4C495354
@@ -106,7 +106,7 @@ class PostgresStore(Database):
     @property
     def _db(self) -> psycopg.Connection[Any]:
         """The connection, which is made if there is none, or if it was lost."""
-        self._waiting.reason = _NO_ANSWER
+        self.waiting.reason = _NO_ANSWER
         if self._connection is None or self._connection.closed:
             # A pooler between the run and the database may not know prepared statements.
             self._connection = psycopg.connect(
@@ -188,14 +188,13 @@ class PostgresStore(Database):
 
     # Failures
 
-    def _wait_after(self, error: psycopg.Error, tries: int) -> Wait | None:
+    def _wait_after(self, error: psycopg.Error, tries: int) -> tuple[str, float, float] | None:
         self._roll_back()
         if error.sqlstate == _LOCK_TAKEN:
-            return Wait(_LOCKED, _LOCK_SECONDS, 0.0)
+            return _LOCKED, _LOCK_SECONDS, 0.0
         if not _is_lost(error) or self._is_refused(error):
             return None
-        pause = min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
-        return Wait(_GONE, self._retry_seconds, pause)
+        return _GONE, self._retry_seconds, min(_FIRST_PAUSE * 2**tries, _LONGEST_PAUSE)
 
     def _roll_back(self) -> None:
         if self._connection is not None and not self._connection.closed:

@@ -9,11 +9,12 @@ from __future__ import annotations
 
 import contextlib
 from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
-from typing import NamedTuple
+from typing import Any, NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.conversions import DAY, Conversion, LetterKey, Rejection, read_back
 from target_liveintent.errors import StorageError
+from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
 from target_liveintent.store import ledger
 from target_liveintent.store.database import Answers, Database, Row, Step
@@ -49,8 +50,7 @@ _OF_OTHERS = (
     # (A time further ahead was written before the clock was set back.)
     " WHERE run.number <> ? AND run.alive_until BETWEEN {now} AND {now} + ?"
 )
-_KNOWN = "SELECT key FROM event WHERE key IN ({rows})"
-_KNOWN_OF_RUN = "SELECT key FROM event WHERE run = ? AND key IN ({rows})"
+_DELIVERED = "SELECT key, run FROM event WHERE key IN ({rows})"
 _EXPIRE = (
     "DELETE FROM event WHERE key IN (SELECT key FROM event WHERE key < ? ORDER BY key LIMIT ?)"
 )
@@ -146,31 +146,18 @@ class RunStore:
         _, ((number,),), newest, ((old,),), *_ = self.database.transact(steps)
         return number, [key for (key,) in newest], 0 if self._is_task else old
 
-    @property
-    def waits_for(self) -> str:
-        """What the run waits for at this moment, as a clause; empty if for nothing."""
-        return self.database.waits_for
-
     # Outcomes
 
     def reject(self, rejection: Rejection) -> None:
-        """Keep a record as a dead letter, in the place of an earlier one of the same event."""
-        now = self._clock.time()
-        letter = letter_of(rejection, self._settings, self._run_id, now)
-        if rejection.letter is not None and rejection.letter != letter.key:
-            self._delete_letter(rejection.letter)
-        self._letters[letter.key] = letter
-
-    def drop(self, rejection: Rejection, reason: str) -> None:  # noqa: ARG002 (others keep it)
-        """Delete the dead letter of a record that nobody may send."""
+        """Keep a record as a dead letter, or nothing of it, in the place of its earlier letter."""
         if rejection.letter is not None:
-            self._delete_letter(rejection.letter)
+            self._letters.pop(rejection.letter, None)
+            self._dropped.append(rejection.letter)
+        if REASONS[rejection.reason].letter:
+            letter = letter_of(rejection, self._settings, self._run_id, self._clock.time())
+            self._letters[letter.key] = letter
 
-    def _delete_letter(self, key: LetterKey) -> None:
-        self._letters.pop(key, None)
-        self._dropped.append(key)
-
-    def settle(self, conversions: Sequence[Conversion]) -> None:
+    def _settle(self, conversions: Sequence[Conversion]) -> None:
         """Delete the dead letters of events that LiveIntent has."""
         if self._letters:
             for conversion in conversions:
@@ -180,7 +167,7 @@ class RunStore:
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Delete the dead letters of events that LiveIntent has now, and keep a row of each."""
-        self.settle(conversions)
+        self._settle(conversions)
         if self._settings.keep_delivered:
             events = zip(read_back(conversions), conversions, sent_at, strict=True)
             for event, conversion, moment in events:
@@ -192,7 +179,7 @@ class RunStore:
         self._ledger.confirm(number, confirmed, is_last=is_last)
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
-        """Reserve the events of batches before they are sent.
+        """Reserve the events of batches before they are sent; delete the letters of those sent.
 
         Args:
             batches: The events by the number of their batch; no number comes twice in a run, unless
@@ -210,6 +197,8 @@ class RunStore:
 
         self._exchange([key for _, key, _ in events], reserve)
         self._ledger.reserve(reserved)
+        for claim in claims.values():
+            self._settle(claim.sent)
         return claims
 
     # Transactions
@@ -251,14 +240,15 @@ class RunStore:
         def steps(answers: Answers) -> list[Step]:
             nonlocal is_lost
             has_letters, reserved, delivered = answers
-            others, known = _reserved_by(reserved), {key for (key,) in delivered}
+            others = _reserved_by(reserved)
+            known = {k for k, run in delivered if run == self.number or not self._send_again}
             is_lost = any(key in known or key[TIME_BYTES:] in others for key in own)
             return [*self._news(has_letters=bool(has_letters)), *then(others, known)]
 
         questions = [
             Step(_HAS_LETTERS),
             Step(_OF_OTHERS, [self.number, 2 * LAPSE]),
-            _delivered([*keys, *own], self.number if self._send_again else None),
+            Step(_DELIVERED, (), [(key,) for key in (*keys, *own)], ["BYTES"]),
         ]
         self._has_failed = True
         try:
@@ -278,9 +268,7 @@ class RunStore:
                 " continue: start the run again"
             )
             raise StorageError(msg)
-        if (
-            not renews and self._must_renew
-        ):  # The store has answered so late that they may have expired.
+        if self._must_renew and not renews:  # The answer came so late that they may have expired.
             self._exchange(durable=durable)
 
     def _save_ledger(self) -> None:
@@ -353,14 +341,6 @@ class RunStore:
             self.database.close()
 
 
-def _delivered(keys: Iterable[bytes], run: int | None) -> Step:
-    """Return the query for the keys of events that were delivered, by any run or by one of them."""
-    rows = [(key,) for key in keys]
-    if run is None:
-        return Step(_KNOWN, (), rows, ["BYTES"])
-    return Step(_KNOWN_OF_RUN, [run], rows, ["BYTES"])
-
-
 def _reserved_by(others: Iterable[Row]) -> dict[bytes, str]:
     """Return the hashes that other runs have reserved, each with the ID of a run."""
     return {
@@ -384,18 +364,18 @@ class DryStore:
     ) -> None:
         self._database = database
         self._sends_again = send_again
-        self._ledger = Ledger(account, self._find(Step(_NEWEST, [ledger.RECENT])))
+        self._ledger = Ledger(account, self._find(_NEWEST, [ledger.RECENT]))
 
-    def _find(self, query: Step) -> set[bytes]:
+    def _find(self, *query: Any) -> set[bytes]:
         """Return the keys that a query finds; none if events are sent again."""
         if self._database is None or self._sends_again:
             return set()
-        return {key for (key,) in self._database.find(query)}
+        return {row[0] for row in self._database.read(*query)}
 
     def claim(self, batches: Mapping[int, Sequence[Conversion]]) -> dict[int, Claim]:
         """Say what a run would send."""
         events = self._ledger.keyed(batches)
-        known = self._find(_delivered([key for _, key, _ in events], None))
+        known = self._find(_DELIVERED, (), [(key,) for _, key, _ in events], ["BYTES"])
         claims, reserved = self._ledger.divide(events, {}, known)
         self._ledger.reserve(reserved)
         return claims
@@ -408,13 +388,7 @@ class DryStore:
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         """Do nothing: nothing is written."""
 
-    def settle(self, conversions: Sequence[Conversion]) -> None:
-        """Do nothing: nothing is written."""
-
     def reject(self, rejection: Rejection) -> None:
-        """Do nothing: nothing is written."""
-
-    def drop(self, rejection: Rejection, reason: str) -> None:
         """Do nothing: nothing is written."""
 
     def write(self, *, durable: bool = False) -> None:

@@ -14,7 +14,7 @@ from urllib.parse import quote
 
 from target_liveintent.clock import Clock
 from target_liveintent.errors import ConfigurationError, StorageError
-from target_liveintent.store.database import Answers, Database, Row, Step, Then, Wait, Waiting
+from target_liveintent.store.database import Answers, Database, Row, Step, Then, Waiting
 from target_liveintent.store.layout import APPLICATION_ID, SQLITE, VERSION, creation
 
 _VALUES_AT_ONCE = 900
@@ -195,8 +195,12 @@ class SqliteStore(Database):
 
     # Failures
 
-    def _wait_after(self, error: Exception, tries: int) -> Wait | None:  # noqa: ARG002
-        return Wait(_LOCKED, _LOCK_SECONDS, _PAUSE) if "locked" in str(error) else None
+    def _wait_after(
+        self,
+        error: Exception,
+        tries: int,  # noqa: ARG002 (the pause stays the same)
+    ) -> tuple[str, float, float] | None:
+        return (_LOCKED, _LOCK_SECONDS, _PAUSE) if "locked" in str(error) else None
 
     def _failure(self, error: Exception) -> ConfigurationError | StorageError:
         """Return what is wrong, in the words of a user; at the start of a run, a setting is."""

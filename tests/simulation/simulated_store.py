@@ -9,6 +9,7 @@ from simulated_plan import Ending
 from simulated_process import Signals
 
 from target_liveintent.errors import StorageError
+from target_liveintent.reasons import REASONS
 from target_liveintent.store import Claim, RunStore, Waiting, event_key
 from target_liveintent.store.database import Answers, Database, Step, Then
 from target_liveintent.store.sqlite import SqliteStore
@@ -223,17 +224,13 @@ class WatchedStore:
         self._outcomes.all_told()
         claims = self._store.claim(batches)
         for claim in claims.values():
-            self._outcomes.must_tell("settle", claim.sent)
+            self._outcomes.told("settle", claim.sent)
+            self._has(claim.sent)
         return claims
 
     def deliver(self, conversions: Sequence[Conversion], sent_at: Sequence[float]) -> None:
         self._outcomes.told("deliver", conversions)
         self._store.deliver(conversions, sent_at)
-        self._has(conversions)
-
-    def settle(self, conversions: Sequence[Conversion]) -> None:
-        self._outcomes.told("settle", conversions)
-        self._store.settle(conversions)
         self._has(conversions)
 
     def _has(self, conversions: Sequence[Conversion]) -> None:
@@ -247,12 +244,11 @@ class WatchedStore:
 
     def reject(self, rejection: Rejection) -> None:
         self._store.reject(rejection)
+        if not REASONS[rejection.reason].letter:
+            return
         letter = Letter(int(rejection.columns["order_id"]), rejection.reason)
         self._outcomes.letter_written(letter)
         self._database.told_letters.append(((rejection.stream, rejection.event_id), letter))
-
-    def drop(self, rejection: Rejection, reason: str) -> None:
-        self._store.drop(rejection, reason)
 
     def write(self, *, durable: bool = False) -> None:
         self._store.write(durable=durable)

@@ -183,7 +183,7 @@ BREAKS = {
         Ledger, "confirm", forget_parts, "the store has what was confirmed"
     ),
     "a delivered event keeps its dead letter": Break(
-        RunStore, "settle", lambda *_: None, "the store has the dead letters"
+        RunStore, "_settle", lambda *_: None, "the store has the dead letters"
     ),
     "a run leaves without a word to the store": Break(
         RunStore, "release", lambda _: None, "what a run has done survives a power cut"

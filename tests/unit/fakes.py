@@ -20,6 +20,7 @@ from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus,
 from target_liveintent.delivery.pace import Pace
 from target_liveintent.delivery.refusals import Refusals
 from target_liveintent.errors import StorageError
+from target_liveintent.reasons import REASONS
 from target_liveintent.run.parts import RunParts
 from target_liveintent.run.run import Run
 from target_liveintent.settings import Settings
@@ -279,9 +280,6 @@ class FakeOutcomes:
         assert len(conversions) == len(sent_at)
         self._note("deliver", conversions)
 
-    def settle(self, conversions: Sequence[Conversion]) -> None:
-        self._note("settle", conversions)
-
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:
         self._note("confirm", confirmed)
         names = {one.event_id for one in confirmed}
@@ -294,10 +292,8 @@ class FakeOutcomes:
 
     def reject(self, rejection: Rejection) -> None:
         self.rejections.append(rejection)
-        self._note("reject", [rejection])
-
-    def drop(self, rejection: Rejection, reason: str) -> None:
-        self._note(f"drop as {reason}", [rejection])
+        reason = rejection.reason
+        self._note("reject" if REASONS[reason].letter else f"drop as {reason}", [rejection])
 
     def write(self, *, durable: bool = False) -> None:
         if durable or self._noted:

@@ -39,7 +39,6 @@ def test_everything_is_durable_before_state() -> None:
     kept = {
         "reject": ["0", "bad"],
         "drop as no_consent": ["7"],
-        "settle": ["sent"],
         "deliver": ["good"],
         "confirm": ["good"],
     }

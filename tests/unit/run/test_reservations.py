@@ -63,18 +63,14 @@ def test_a_full_delivery_is_waited_for() -> None:
 def test_what_was_delivered_before_is_not_sent(
     known: str, names: str, sent: list[str], already_sent: str
 ) -> None:
-    """Such events are dropped, the others are sent, and STATE goes out.
-
-    The store is told of them, as it may have a dead letter of such an event.
-    """
+    """Such events are dropped, the others are sent, and STATE goes out."""
     fake = FakeRun(*known)
     read(fake, *names)
     fake.run.gate.hold("1")
     fake.run.finish()
     assert fake.submitted == [[*batch] for batch in sent]
     assert fake.run.counts.of("orders").dropped == {"already_sent": len(already_sent)}
-    kept = fake.outcomes.kept
-    assert (kept["confirm"], kept["settle"]) == ([*"".join(sent)], [*already_sent])
+    assert fake.outcomes.kept["confirm"] == [*"".join(sent)]
     assert fake.states == ["1"]
 
 

@@ -38,5 +38,6 @@ def test_what_a_stopped_run_waits_for(is_writing: bool, waits_for: str | None, s
     """STATE that nobody reads comes first, then the store, if there is one."""
     output = StateOutput()
     output.waiting = is_writing
-    store = None if waits_for is None else SimpleNamespace(waits_for=waits_for)
-    assert said in what_waits(output, cast("RunStore | None", store))
+    waiting = SimpleNamespace(reason=waits_for)
+    store = SimpleNamespace(database=SimpleNamespace(waiting=waiting))
+    assert said in what_waits(output, cast("RunStore", store) if waits_for is not None else None)

@@ -86,7 +86,6 @@ def test_what_an_earlier_attempt_has_delivered_is_not_sent_again(tmp_path: Path)
     claims = task.outcomes.claim({0: [old, new], 1: [old]})
     assert claims == {0: Claim([new], [], [old]), 1: Claim([], [], [old])}
     task.outcomes.confirm(0, [new], is_last=True)
-    task.outcomes.settle([old])
     task.outcomes.write(durable=True)
     task.outcomes.release()
     assert task.rows() == []  # The audit has it already.
@@ -129,7 +128,7 @@ def test_each_record_has_a_row(tmp_path: Path) -> None:
     task = Task(tmp_path)
     task.outcomes.deliver([event("1")], [NOW])
     task.outcomes.reject(rejection("2", "no_identity"))
-    task.outcomes.drop(rejection("3", "no_consent"), "no_consent")
+    task.outcomes.reject(rejection("3", "no_consent"))
     task.outcomes.release()
     assert task.rows() == [
         ("1", "delivered", None),
@@ -151,10 +150,11 @@ def test_a_delivered_event_has_no_dead_letter_in_the_store(tmp_path: Path, open_
     run = open_run("run", "usual")
     for one in events:
         run.reject(one.rejected("refused_by_api", None, None))
+    run.confirm(0, run.claim({0: events[1:2]})[0].mine, is_last=True)
     run.write()
     task = Task(tmp_path, open_run("task"))
     task.outcomes.deliver(events[:1], [NOW])
-    task.outcomes.settle(events[1:2])
+    assert task.outcomes.claim({0: events[1:2]})[0].sent == events[1:2]
     task.outcomes.write()
     assert [key.event_id for key, _ in letters_in(run.database)] == ["3"]
 

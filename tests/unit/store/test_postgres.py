@@ -87,7 +87,7 @@ def test_a_transaction_that_waited_does_all_of_it(
     store.write()
     other = connection(in_database)
     waiting = Waiting(sleep=lambda _: other.rollback())
-    store.database._waiting = waiting  # noqa: SLF001
+    store.database.waiting = waiting
     for _ in range(2):
         other.execute(LOCK)
         store.deliver([event("1")], [1.0])

@@ -235,7 +235,7 @@ def test_a_lock_that_ends(in_file: Stores) -> None:
 
     def sleep(seconds: float) -> None:
         clock.now += 20 * seconds
-        seen.append(store.waits_for)
+        seen.append(store.database.waiting.reason)
         if len(seen) == 5:
             lock.end()
 
@@ -243,7 +243,7 @@ def test_a_lock_that_ends(in_file: Stores) -> None:
     lock = Locked(in_file)
     assert said(claim(store, 0, event())) == (["1"], [], [])
     assert set(seen) == {"another program locks the file of the store"}
-    assert store.waits_for == ""
+    assert store.database.waiting.reason == ""
     assert warnings == [
         "another program locks the file of the store; the run waits for up to 30 seconds"
     ]
