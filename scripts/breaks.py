@@ -91,8 +91,8 @@ BREAKS: tuple[Break, ...] = (
     ),
     Break(
         "confirmed events are not recorded",
-        "store/ledger.py",
-        "rows = [(key, run) for key in dict.fromkeys(self._confirmed)]",
+        "store/run_store.py",
+        "rows = [(key, self.number) for key in dict.fromkeys(self._ledger.confirmed)]",
         "rows: list[Row] = []",
         (
             "reliability/test_kills.py::test_kill_campaign",
@@ -101,9 +101,9 @@ BREAKS: tuple[Break, ...] = (
     ),
     Break(
         "events that another run has reserved are sent",
-        "store/ledger.py",
-        "        taken = _taken(others)\n        sent = {key",
-        "        taken: dict[bytes, str] = {}\n        sent = {key",
+        "store/run_store.py",
+        "others = _reserved_by(reserved)",
+        "others: dict[bytes, str] = {}",
         (
             "integration/test_run_store_shared.py::test_runs_over_the_same_events",
             "unit/store/test_ledger.py::test_two_runs",
