@@ -4,6 +4,7 @@ from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.coerce import (
     UNUSABLE,
     currency_code,
+    exact,
     local_amount,
     positive_integer,
 )
@@ -21,11 +22,12 @@ from target_liveintent.conversions.model import (
     MARGIN,
     WINDOWS,
     Conversion,
+    Event,
     LetterKey,
     Rejection,
+    request_body,
 )
 from target_liveintent.conversions.window import window_end
-from target_liveintent.conversions.wire import SentEvent, read_back
 from target_liveintent.conversions.zones import watch_zone
 
 __all__ = [
@@ -39,16 +41,17 @@ __all__ = [
     "UNUSABLE",
     "WINDOWS",
     "Conversion",
+    "Event",
     "EventBuilder",
     "LetterKey",
     "Rejection",
-    "SentEvent",
     "currency_code",
+    "exact",
     "local_amount",
     "missing_columns",
     "missing_columns_message",
     "positive_integer",
-    "read_back",
+    "request_body",
     "watch_zone",
     "window_end",
 ]

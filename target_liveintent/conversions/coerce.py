@@ -15,8 +15,6 @@ import uuid
 from decimal import Decimal
 from typing import Any, Final, Literal
 
-import msgspec
-
 from target_liveintent.conversions.model import DAY, WINDOWS
 from target_liveintent.privacy import LONGEST_TEXT
 
@@ -34,7 +32,6 @@ Unusable = Literal[_Unusable.UNUSABLE]
 
 # Texts that stand for null: a stream map's str(null) is `None`; taps write `null` and `NaN`.
 _EMPTY_TEXTS = frozenset({"", "None", "null", "NULL", "NaN", "nan"})
-_LONGEST_EMPTY = max(map(len, _EMPTY_TEXTS))
 _SURROGATE = re.compile("[\ud800-\udfff]")
 _INT64 = 2**63
 _LONGEST_ID_BITS = 128
@@ -54,7 +51,6 @@ _SPACES = str.maketrans({"\u00a0": " ", "\u202f": " ", "\u2212": "-"})
 _DECIMAL_SIGNS = {".": {}, ",": str.maketrans(",.", ".,")}
 UUID_FORM = re.compile(r"[0-9a-fA-F]{8}(?:-[0-9a-fA-F]{4}){3}-[0-9a-fA-F]{12}")
 _ZERO_UUID = str(uuid.UUID(int=0))
-_CURRENCY = re.compile(r"[A-Z]{3}")
 _CURRENCY_LENGTH = 3
 _FLAGS = {"true": 1, "1": 1, "false": 0, "0": 0}
 # The units of Unix times, by size: seconds up to the year 5138, milliseconds, microseconds.
@@ -65,13 +61,10 @@ def text(value: Any) -> str | Unusable | None:  # noqa: PLR0911 (a table of type
     """Return any scalar as text, `1007.0` as `1007`; lists, objects, surrogates are unusable."""
     if isinstance(value, str):
         stripped = value.strip()
-        length = len(stripped)
-        # Looking up a long text in a set takes a while, because Python hashes it.
-        if length <= _LONGEST_EMPTY and stripped in _EMPTY_TEXTS:
+        if stripped in _EMPTY_TEXTS:
             return None
-        if length > LONGEST_TEXT:
-            return UNUSABLE
-        return stripped if stripped.isascii() or not _SURROGATE.search(stripped) else UNUSABLE
+        is_usable = len(stripped) <= LONGEST_TEXT and not _SURROGATE.search(stripped)
+        return stripped if is_usable else UNUSABLE
     if value is None:
         return None
     if isinstance(value, bool):
@@ -94,7 +87,7 @@ def _number_text(value: float | Decimal) -> str | Unusable | None:
     return str(int(number)) if number == number.to_integral_value() else format(number, "f")
 
 
-def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:  # noqa: PLR0911 (a table)
+def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:
     """Return a moment as whole Unix seconds, rounded down.
 
     Args:
@@ -103,20 +96,13 @@ def unix_time(value: Any, zone: dt.tzinfo) -> int | Unusable | None:  # noqa: PL
         zone: The zone of times without an offset; a date means midnight there.
     """
     if isinstance(value, str):
-        if not value[26:27].isdigit():  # It would round a seventh digit instead of cutting it.
-            try:  # C code that reads the usual forms in a fifth of the time.
-                passed = msgspec.convert(value, dt.datetime) - _EPOCH
-            except (msgspec.ValidationError, UnicodeError, TypeError):  # A TypeError: no zone.
-                pass
-            else:
-                return passed.days * DAY + passed.seconds
         return _time_of_text(value.strip(), zone)
     if value is None:
         return None
     if isinstance(value, dt.datetime):
-        return _seconds(value, zone)
+        return unix_seconds(value, zone)
     if isinstance(value, dt.date):
-        return _seconds(dt.datetime(value.year, value.month, value.day), zone)  # noqa: DTZ001
+        return unix_seconds(dt.datetime(value.year, value.month, value.day), zone)  # noqa: DTZ001
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
         return UNUSABLE
     return _time_of_number(value)
@@ -131,7 +117,9 @@ def _time_of_text(value: str, zone: dt.tzinfo) -> int | Unusable | None:
         micro = int((fraction or "")[:6].ljust(6, "0"))
         try:
             there = _offset(offset) if offset else zone
-            return _seconds(dt.datetime(year, month, day, hour, minute, second, micro, there), zone)
+            return unix_seconds(
+                dt.datetime(year, month, day, hour, minute, second, micro, there), zone
+            )
         except ValueError:
             return UNUSABLE
     return _time_of_number(Decimal(value)) if _NUMBER.fullmatch(value) else UNUSABLE
@@ -145,10 +133,11 @@ def _offset(offset: str) -> dt.timezone:
     return dt.timezone(-gap if offset[0] == "-" else gap)
 
 
-def _seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
+def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
+    """Return a moment as whole Unix seconds, rounded down; without a zone of its own, in `zone`."""
     try:
-        aware = moment if moment.tzinfo else moment.replace(tzinfo=zone)
-        return math.floor(aware.timestamp())
+        passed = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - _EPOCH
+        return passed.days * DAY + passed.seconds
     except (OverflowError, ValueError):  # A zone shifts the year 1 or 9999 out of the calendar.
         return UNUSABLE
 
@@ -172,8 +161,6 @@ def amount(value: Any) -> float | Decimal | Unusable | None:
     """Return a finite number with its digits: of `"$12.50"`, `"1,234.50"`, but not `"12,50"`."""
     if isinstance(value, str):
         return _amount_of_text(value.strip())
-    if isinstance(value, float) and math.isfinite(value):
-        return value
     if value is None:
         return None
     if isinstance(value, bool) or not isinstance(value, (int, float, Decimal)):
@@ -223,6 +210,11 @@ def _finite(value: float | Decimal) -> float | Decimal | Unusable:
     return value if finite else UNUSABLE
 
 
+def exact(value: float | Decimal) -> Decimal:
+    """Return an amount with the digits that are sent."""
+    return value if isinstance(value, Decimal) else Decimal(repr(value))
+
+
 def positive_integer(value: Any) -> int | Unusable | None:
     """Return an integer from 1 to 2^63-1, which may come as `44489.0` or as text."""
     if not isinstance(plain := text(value), str):
@@ -235,8 +227,6 @@ def positive_integer(value: Any) -> int | Unusable | None:
 
 def source(value: Any) -> str | Unusable | None:
     """Return `web`, `app` or `offline`, which may come in upper case."""
-    if isinstance(value, str) and value in WINDOWS:
-        return value
     if not isinstance(plain := text(value), str):
         return plain
     return plain.lower() if plain.lower() in WINDOWS else UNUSABLE
@@ -244,8 +234,6 @@ def source(value: Any) -> str | Unusable | None:
 
 def currency_code(value: Any) -> str | Unusable | None:
     """Return three letters in upper case."""
-    if isinstance(value, str) and _CURRENCY.fullmatch(value):  # The usual case.
-        return value
     if not isinstance(plain := text(value), str):
         return plain
     if len(plain) == _CURRENCY_LENGTH and plain.isascii() and plain.isalpha():

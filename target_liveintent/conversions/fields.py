@@ -1,7 +1,7 @@
 """The one table of what an event is made of, and what a stream must have for it.
 
-Everything else follows from `FIELDS`: the columns of stream maps and dead letters, the JSON of an
-event (wire.py), which columns the builder may leave out, and the table in the documentation.
+Everything else follows from `FIELDS`: the columns of stream maps and dead letters, the event as the
+API accepts it, which columns the builder may leave out, and the table in the documentation.
 """
 
 from __future__ import annotations
@@ -9,6 +9,8 @@ from __future__ import annotations
 from collections.abc import Callable, Iterable, Mapping, Sequence
 from decimal import Decimal
 from typing import Any, NamedTuple
+
+import msgspec
 
 from target_liveintent.conversions.addresses import ip
 from target_liveintent.conversions.coerce import amount, currency_code, device_id, flag, text
@@ -152,16 +154,53 @@ FIELDS = (
 )
 """In the order of the documentation; within each object of an event also that of the JSON."""
 
+OPTIONAL = {field.name: field.coerce for field in FIELDS if field.coerce}
+"""The columns that are left out where they cannot be read, each with its coercion."""
 READ_COLUMNS = frozenset(place[0] for field in FIELDS for place in field.places)
 """The names in a mapped record that are read, in both spellings."""
-
-
 IDENTIFYING = (*IDENTITY_COLUMNS, "decision_id", "source_url")
 """The columns that say whose conversion it is; the URL of a page may hold a decision ID."""
 _LACKS_PIXEL = "pixel_id (column or setting)"
 _LACKS_SOURCE = "source (column, or the setting default_source)"
 SETTING_FOR = {_LACKS_PIXEL: "pixel_id", _LACKS_SOURCE: "default_source"}
 """Maps a phrase of `missing_columns` to the setting that can supply what is missing."""
+
+
+def _struct(name: str, path: tuple[str, ...], *objects: Field) -> Any:
+    """Make the struct of the fields right below a path, those that the API requires first.
+
+    Its members have the names of our columns; in the JSON they have the API's names.
+    """
+    fields = [field for field in FIELDS if field.path and field.path[:-1] == path]
+    fields = sorted([*fields, *objects], key=lambda field: not field.required)
+    return msgspec.defstruct(
+        name,
+        [(field.name, field.wire_type, *([] if field.required else [None])) for field in fields],
+        rename={field.name: field.path[-1] for field in fields},
+        frozen=True,
+        gc=False,
+        omit_defaults=True,
+    )
+
+
+UserData = _struct("UserData", ("userData",))
+PurchaseData = _struct("PurchaseData", ("purchaseData",))
+ConversionEvent = _struct(
+    "ConversionEvent",
+    (),
+    Field("user_data", "userData", None, "The person.", UserData),
+    Field("purchase_data", "purchaseData", None, "The order.", PurchaseData),
+)
+
+
+def event_of(values: Mapping[str, Any]) -> Any:
+    """Return the event of values by the names of our columns; what is absent is not sent."""
+
+    def made(struct: Any, **objects: Any) -> Any:
+        names = [name for name in struct.__struct_fields__ if name in values]
+        return struct(**{name: values[name] for name in names}, **objects)
+
+    return made(ConversionEvent, user_data=made(UserData), purchase_data=made(PurchaseData))
 
 
 def places_of(columns: Iterable[str]) -> dict[str, tuple[tuple[str, ...], ...]]:

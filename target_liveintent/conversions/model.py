@@ -2,13 +2,10 @@
 
 from __future__ import annotations
 
-from collections.abc import Mapping
-from decimal import Decimal
-from typing import Any, NamedTuple
+from collections.abc import Callable, Iterable, Mapping
+from typing import Any, NamedTuple, TypeAlias
 
 import msgspec
-
-from target_liveintent.privacy import Identity
 
 DEAD_LETTERS = "liveintent_dead_letters"
 """The name of the stream of dead letters, which the command `replay` reads."""
@@ -22,6 +19,12 @@ Source: LiveIntent's guide.
 """
 MARGIN = 60
 """Seconds before the end of its window at which an event is too old, and accepted clock skew."""
+
+Event: TypeAlias = Any
+"""A `fields.ConversionEvent`: a class that follows from a table, so that mypy cannot know it."""
+
+# A Decimal is written as a JSON number with the digits that it came with.
+_encode: Callable[[Any], bytes] = msgspec.json.Encoder(decimal_format="number").encode
 
 
 class LetterKey(NamedTuple):
@@ -44,28 +47,39 @@ class Conversion(msgspec.Struct, frozen=True, gc=False):
 
     Attributes:
         stream: The tap's name of the stream that it came from.
+        event: The event as it is sent.
         expires_at: Unix time from which on it is too old to be sent.
-        body: The event's JSON.
         columns: The mapped columns for a dead letter, without those that the identity was made of.
-        currency: As it is sent; None if the event has none.
-        value: As it is sent; None if the event has none.
         letter: The dead letter that a replay made it of.
     """
 
     stream: str
-    event_id: str
-    pixel_id: int
+    event: Event
     expires_at: int
-    body: bytes
     columns: dict[str, Any]
-    identity: Identity = Identity(None, None)
-    currency: str | None = None
-    value: float | Decimal | None = None
     letter: LetterKey | None = None
+
+    @property
+    def event_id(self) -> str:
+        """The event's ID."""
+        event_id: str = self.event.event_id
+        return event_id
+
+    @property
+    def pixel_id(self) -> int:
+        """The pixel that the event is for."""
+        pixel_id: int = self.event.pixel_id
+        return pixel_id
+
+    @property
+    def body(self) -> bytes:
+        """The event's JSON."""
+        return _encode(self.event)
 
     def rejected(self, reason: str, field: str | None, detail: str | None) -> Rejection:
         """Convert a conversion that cannot be sent after all to a `Rejection`."""
-        columns = with_hashes(self.columns, self.identity)
+        user = self.event.user_data
+        columns = with_hashes(self.columns, user.md5, user.sha2)
         return Rejection(
             self.stream, self.event_id, reason, field, columns, detail, letter=self.letter
         )
@@ -94,6 +108,11 @@ class Rejection(msgspec.Struct, frozen=True):
     letter: LetterKey | None = None
 
 
-def with_hashes(columns: Mapping[str, Any], identity: Identity) -> dict[str, Any]:
-    """Put the hashes of the identity back into the columns that it was taken out of."""
-    return {**columns, "md5": identity.md5, "sha2": identity.sha2}
+def with_hashes(columns: Mapping[str, Any], md5: str | None, sha2: str | None) -> dict[str, Any]:
+    """Put the hashes of an identity back into the columns that it was taken out of."""
+    return {**columns, "md5": md5, "sha2": sha2}
+
+
+def request_body(conversions: Iterable[Conversion]) -> bytes:
+    """Return the JSON array of events that a request sends."""
+    return _encode([conversion.event for conversion in conversions])

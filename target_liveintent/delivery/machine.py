@@ -51,7 +51,7 @@ from typing import NamedTuple
 
 import msgspec
 
-from target_liveintent.conversions import Conversion
+from target_liveintent.conversions import Conversion, request_body
 from target_liveintent.delivery import api
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.model import Batch, BatchResult, DeliveryStatus, Undelivered
@@ -276,6 +276,7 @@ class Request(NamedTuple):
         is_sample: Whether it only serves to find out if the settings are wrong.
         started_at: When it starts.
         sent_at: The same as a Unix time.
+        body: The JSON array of the events.
     """
 
     number: int
@@ -285,11 +286,7 @@ class Request(NamedTuple):
     is_sample: bool
     started_at: float
     sent_at: float
-
-    @property
-    def body(self) -> bytes:
-        """The JSON array of the events."""
-        return _body(self.conversions)
+    body: bytes
 
 
 class Outage:
@@ -568,7 +565,7 @@ class DeliveryMachine:
     def _is_too_large(self, events: list[Conversion]) -> bool:
         """Return whether a request would be as large as one that was refused for its size."""
         is_known = self._too_large < math.inf and len(events) > 1
-        return is_known and len(_body(events)) >= self._too_large
+        return is_known and len(request_body(events)) >= self._too_large
 
     def _request(self, job: Job, now: float, unix_time: float) -> Request:
         self._requests += 1
@@ -585,6 +582,7 @@ class DeliveryMachine:
             is_sample=self._refusals.suspects,
             started_at=now,
             sent_at=unix_time,
+            body=request_body(job.parts[0].events),
         )
 
     # What an answer means
@@ -762,8 +760,3 @@ class DeliveryMachine:
     def _undecided(self) -> int:
         """The number of events without an outcome."""
         return sum(job.undecided for job in self._jobs)
-
-
-def _body(events: list[Conversion]) -> bytes:
-    """Return the JSON array of events."""
-    return b"[%b]" % b",".join([event.body for event in events])

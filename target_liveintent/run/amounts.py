@@ -13,7 +13,7 @@ from decimal import Context, Decimal
 
 import msgspec
 
-from target_liveintent.conversions import Conversion
+from target_liveintent.conversions import Conversion, exact
 from target_liveintent.mapping import CURRENCIES
 
 _LEFT_OUT_CURRENCY = {"currency", "currency empty"}
@@ -135,8 +135,8 @@ class Amounts(dict[str, Amount]):
                 currency,
                 one.conversions,
                 one.average,
-                _exact(one.lowest),
-                _exact(one.highest),
+                exact(one.lowest),
+                exact(one.highest),
                 one.negative,
             )
             for currency, one in self.items()
@@ -204,8 +204,9 @@ def amount_words(number: Decimal) -> str:
 def _by_currency(conversions: Sequence[Conversion]) -> dict[str | None, list[Number]]:
     groups: dict[str | None, list[Number]] = defaultdict(list)
     for conversion in conversions:
-        if conversion.value is not None:
-            groups[conversion.currency].append(conversion.value)
+        purchase = conversion.event.purchase_data
+        if purchase.value is not None:
+            groups[purchase.currency].append(purchase.value)
     return groups
 
 
@@ -217,12 +218,8 @@ def _total(values: Sequence[Number]) -> Decimal:
     if isinstance(total, float):
         if math.isfinite(total):
             return Decimal(repr(total))
-        return sum(map(_exact, values), Decimal(0))
+        return sum(map(exact, values), Decimal(0))
     return Decimal(total)
-
-
-def _exact(value: Number) -> Decimal:
-    return value if isinstance(value, Decimal) else Decimal(repr(value))
 
 
 def counted(count: int, noun: str) -> str:

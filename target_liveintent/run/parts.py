@@ -6,7 +6,7 @@ from collections.abc import Callable, Mapping, Sequence
 from typing import NamedTuple, Protocol
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions import Conversion, Rejection, SentEvent
+from target_liveintent.conversions import Conversion, Event, Rejection
 from target_liveintent.delivery import Delivery, DeliveryStatus
 from target_liveintent.run.counts import RunCounts
 from target_liveintent.store import Claim
@@ -60,6 +60,6 @@ class RunParts(NamedTuple):
     write_state: Callable[[str], None] = lambda _: None
     stop_reading: Callable[[], None] = lambda: None
     on_delivered: (
-        Callable[[str, Sequence[SentEvent], Sequence[float], Sequence[float]], None] | None
+        Callable[[str, Sequence[Event], Sequence[float], Sequence[float]], None] | None
     ) = None
     on_progress: Callable[[RunCounts, DeliveryStatus], None] = lambda *_: None

@@ -11,7 +11,7 @@ from collections.abc import Iterator
 
 import msgspec
 
-from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection, read_back
+from target_liveintent.conversions import DEAD_LETTERS, Conversion, Rejection
 from target_liveintent.delivery import BatchResult
 from target_liveintent.errors import DeliveryError, StorageError, TooManyRejectedError
 from target_liveintent.reasons import NEVER_TAKEN, REASONS
@@ -294,7 +294,7 @@ class Run:
         sizes = result.too_large
         self.counts.note_too_large(len(sizes), min(sizes, default=0) // 2)
         if self._parts.on_delivered is not None:
-            events = read_back(result.delivered)
+            events = [conversion.event for conversion in result.delivered]
             stream = result.batch.stream
             self._parts.on_delivered(stream, events, result.sent_at, result.latencies)
         self._outcomes.deliver(result.delivered, result.sent_at)

@@ -11,7 +11,7 @@ from typing import Any
 
 import msgspec
 
-from target_liveintent.conversions import DELIVERED_EVENTS, SentEvent
+from target_liveintent.conversions import DELIVERED_EVENTS, Conversion, exact
 from target_liveintent.store.database import Database, Row
 from target_liveintent.store.ledger import LedgerAccount
 from target_liveintent.store.letters import storable, stored_id, stored_stream
@@ -83,23 +83,21 @@ _READ = (
 _encode = msgspec.json.Encoder().encode
 
 
-def delivered_row(
-    event: SentEvent, stream: str, sent_at: float, account: LedgerAccount, run: int
-) -> Row:
+def delivered_row(conversion: Conversion, sent_at: float, account: LedgerAccount, run: int) -> Row:
     """Return the row of an event that LiveIntent has accepted.
 
     Args:
-        event: The event, read back from what was sent.
-        stream: The tap's name of the stream that it came from.
+        conversion: The event.
         sent_at: Unix time, in seconds, of the request.
         account: Whose event it is.
         run: The number of the run.
     """
+    event = conversion.event
     user, purchase = event.user_data, event.purchase_data
     texts = (purchase.currency, user.md5, user.sha2, event.decision_id, user.idfa, user.aaid)
     return (
         *account,
-        stored_stream(stream),
+        stored_stream(conversion.stream),
         stored_id(event.event_id),
         event.pixel_id,
         run,
@@ -112,9 +110,11 @@ def delivered_row(
     )
 
 
-def _amount(value: Decimal | None) -> str | None:
+def _amount(value: float | Decimal | None) -> str | None:
     """Return an amount with the digits that were sent; None for one that no database takes."""
-    return None if value is None or abs(value.adjusted()) > _MOST_POWER else str(value)
+    if value is None or abs((sent := exact(value)).adjusted()) > _MOST_POWER:
+        return None
+    return str(sent)
 
 
 def delivered_in(

@@ -93,13 +93,14 @@ class Ledger:
         found = []
         for number, conversions in batches.items():
             for conversion in conversions:
-                if conversion.stream != stream or conversion.pixel_id != pixel_id:
-                    stream, pixel_id = conversion.stream, conversion.pixel_id
+                event = conversion.event
+                if conversion.stream != stream or event.pixel_id != pixel_id:
+                    stream, pixel_id = conversion.stream, event.pixel_id
                     common = self._account.copy()
                     # (A dead letter of a stream whose name holds an address has another name.)
                     common.update(f"\0{pixel_id}\0{scrub(stream)}\0".encode(errors="replace"))
                 hashed = common.copy()
-                hashed.update(conversion.event_id.encode(errors="replace"))
+                hashed.update(event.event_id.encode(errors="replace"))
                 key = conversion.expires_at.to_bytes(TIME_BYTES, "big") + hashed.digest()
                 found.append((number, key, conversion))
         return found

@@ -12,7 +12,7 @@ from collections.abc import Callable, Iterable, Iterator, Mapping, Sequence
 from typing import Any, NamedTuple
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
-from target_liveintent.conversions import DAY, Conversion, LetterKey, Rejection, read_back
+from target_liveintent.conversions import DAY, Conversion, LetterKey, Rejection
 from target_liveintent.errors import StorageError
 from target_liveintent.reasons import REASONS
 from target_liveintent.settings import Settings
@@ -169,9 +169,8 @@ class RunStore:
         """Delete the dead letters of events that LiveIntent has now, and keep a row of each."""
         self._settle(conversions)
         if self._settings.keep_delivered:
-            events = zip(read_back(conversions), conversions, sent_at, strict=True)
-            for event, conversion, moment in events:
-                row = delivered_row(event, conversion.stream, moment, self._account, self.number)
+            for conversion, moment in zip(conversions, sent_at, strict=True):
+                row = delivered_row(conversion, moment, self._account, self.number)
                 self._delivered[event_key(conversion)] = row
 
     def confirm(self, number: int, confirmed: Sequence[Conversion], *, is_last: bool) -> None:

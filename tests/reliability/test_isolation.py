@@ -25,6 +25,7 @@ from reliability_support import (
 
 from target_liveintent.clock import SYSTEM_CLOCK
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.fields import event_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.pool import delivery_of
@@ -113,7 +114,9 @@ def send(api: Api, events: Iterable[str]) -> Sent:
     failure = None
     try:
         for n, event in enumerate(["first", *events]):
-            run.take("orders", Conversion("orders", event, 1, later, b"{}", {"event_id": event}))
+            given = {"event_id": event, "event_time": 1, "pixel_id": 1, "source": "web"}
+            given["order_id"] = "-" * (9 - len(event))  # All events have the same size.
+            run.take("orders", Conversion("orders", event_of(given), later, {"event_id": event}))
             if n == 0:
                 run.submit("orders")
                 run.gate.hold("first")

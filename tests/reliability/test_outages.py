@@ -27,6 +27,7 @@ from reliability_support import (
 )
 
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.fields import event_of
 from target_liveintent.conversions.model import Conversion
 from target_liveintent.delivery.client import Client
 from target_liveintent.delivery.model import Batch
@@ -102,8 +103,8 @@ def test_the_budget_is_for_the_run(server: FaultyServer) -> None:
     clock = FakeClock()
     began = clock.now
     deliveries = delivery_of(settings, Client(settings, clock), clock)
-    event = b'{"eventId": "e0", "eventTime": 9999999999, "source": "web"}'
-    conversions = [Conversion("orders", "e0", 1, 9_999_999_999, event, {})]
+    given = {"event_id": "e0", "event_time": 9_999_999_999, "pixel_id": 1, "source": "web"}
+    conversions = [Conversion("orders", event_of(given), 9_999_999_999, {})]
     deliveries.submit(Batch(0, "orders", began, conversions))
     done = deliveries.take(20)
     assert done is not None

@@ -5,7 +5,8 @@ from __future__ import annotations
 import random
 from typing import TYPE_CHECKING, NamedTuple, TypeAlias
 
-from target_liveintent.conversions import Conversion, Rejection
+from target_liveintent.conversions import Conversion, Event, Rejection
+from target_liveintent.conversions.fields import event_of
 
 if TYPE_CHECKING:
     from simulated_plan import Plan
@@ -13,8 +14,14 @@ if TYPE_CHECKING:
 EPOCH = 1_800_000_000
 """The Unix time at which the simulated clock shows 0."""
 DAY = 86_400
-BODY = 40
-"""Bytes of an event; a large one has four times as many."""
+ORDER_ID = 50
+"""Characters of an order ID; that of a large event makes the event four times as large."""
+
+
+def _event(event_id: str, order_id: str) -> Event:
+    """Return an event as it is sent, of about 160 bytes if the order ID is short."""
+    given = {"event_id": event_id, "event_time": EPOCH, "pixel_id": 1, "source": "web"}
+    return event_of({**given, "order_id": order_id})
 
 
 class Record(NamedTuple):
@@ -98,22 +105,21 @@ class Feed:
 
     @staticmethod
     def _event(plan: Plan, rng: random.Random, place: int, stream: str) -> Conversion:
-        size = BODY
+        size = ORDER_ID
         if "large events" in plan.faults and rng.random() < 0.1:
-            size *= 4
+            size += 480
         life = 5 * DAY
         if "old events" in plan.faults:
             life = rng.choice((5 * DAY, 5 * DAY, rng.randint(0, 3_600), rng.randint(0, 30)))
-        body = b"%*d" % (size, place)
-        columns = {"order_id": str(place)}
-        return Conversion(stream, f"e{place}", 1, EPOCH + life, body, columns)
+        event = _event(f"e{place}", f"{place:{size}}")
+        return Conversion(stream, event, EPOCH + life, {"order_id": str(place)})
 
     @staticmethod
     def _copy(event: Conversion, place: int) -> Conversion:
         """Return what a tap that sends a row twice makes of its event."""
-        body = b"%*d" % (len(event.body), place)
-        columns = {"order_id": str(place)}
-        return Conversion(event.stream, event.event_id, 1, event.expires_at, body, columns)
+        size = len(event.event.purchase_data.order_id)
+        copied = _event(event.event_id, f"{place:{size}}")
+        return Conversion(event.stream, copied, event.expires_at, {"order_id": str(place)})
 
     def after(self, text: str | None) -> list[Message]:
         """Return the messages after a STATE; None for the start."""

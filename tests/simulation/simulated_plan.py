@@ -172,7 +172,7 @@ def plan_of(seed: int) -> Plan:
         fault_share=rng.choice((0.05, 0.2, 0.4)) if "answers" in faults else 0.0,
         unclear_share=0.03 if "unclear" in faults else 0.0,
         names_bad=rng.random() < 0.3,
-        largest=rng.choice((90, 200, 1_000)) if "large events" in faults else math.inf,
+        largest=rng.choice((360, 800, 4_000)) if "large events" in faults else math.inf,
         limit=_limit(rng) if "limit" in faults else None,
         outages=_outages(rng, records * gap / 2) if "outages" in faults else [],
         wrong_from=_some_time(rng, records * gap / 2) if "wrong settings" in faults else None,

@@ -13,6 +13,7 @@ from unit_support import ACCOUNT, NOW
 
 from target_liveintent.clock import Clock
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.fields import event_of
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.delivery.api import Answer, Verdict
 from target_liveintent.delivery.machine import DeliveryMachine, Request
@@ -27,7 +28,6 @@ from target_liveintent.settings import Settings
 from target_liveintent.store import Claim
 
 LOGGER = logging.getLogger("test")
-BODY = b'{"eventId":"1","eventTime":1,"pixelId":1,"source":"web","userData":{},"purchaseData":{}}'
 ACCEPTED = Answer(Verdict.ACCEPTED, "HTTP 204", 204)
 REFUSED = Answer(Verdict.REFUSED, "HTTP 400: bad", 400)
 LIMITED = Answer(Verdict.LIMITED, "HTTP 429", 429)
@@ -42,7 +42,8 @@ def settings(**changes: Any) -> Settings:
 
 def event(name: str, expires_at: float = NOW + 86_400) -> Conversion:
     """Return a conversion that has a day left on the fake clock, or less."""
-    return Conversion("orders", name, 1, int(expires_at), BODY, {"value": 1})
+    sent = event_of({"event_id": name, "event_time": 1, "pixel_id": 1, "source": "web"})
+    return Conversion("orders", sent, int(expires_at), {"value": 1})
 
 
 def batch(*names: str, number: int = 0) -> Batch:

@@ -17,7 +17,7 @@ from decimal import Context, Decimal
 from msgspec.structs import astuple
 
 from target_liveintent.clock import Clock
-from target_liveintent.conversions import DAY, SentEvent
+from target_liveintent.conversions import DAY, Event, exact
 from target_liveintent.reporting.run_report.model import Coverage, DayValue, TimeStep
 from target_liveintent.run import RunCounts
 
@@ -159,7 +159,7 @@ class Tally:
     def delivered(
         self,
         stream: str,
-        events: Sequence[SentEvent],
+        events: Sequence[Event],
         sent_at: Sequence[float],
         latencies: Iterable[float] = (),
     ) -> None:
@@ -182,7 +182,7 @@ class Tally:
             self._combinations[stream, event.source, has] += 1
             self.ages[stream, event.source].add(sent - event.event_time)
             if purchase.value is not None:
-                self._add_value(purchase.currency or "", event.event_time, purchase.value)
+                self._add_value(purchase.currency or "", event.event_time, exact(purchase.value))
 
     def merge(self, other: Tally) -> None:
         """Count what another tally has counted, but for its timeline."""

@@ -1,4 +1,4 @@
-"""Events on the wire: the exact JSON, and what is read back from it."""
+"""Events on the wire: the exact JSON."""
 
 from __future__ import annotations
 
@@ -9,8 +9,9 @@ import msgspec
 import pytest
 from unit_support import FULL, LI_DID, MD5, NOW, SETTINGS, SHA2, conversion, order
 
-from target_liveintent.conversions.fields import FIELDS
-from target_liveintent.conversions.wire import ConversionEvent, read_back
+from target_liveintent.conversions.coerce import exact
+from target_liveintent.conversions.fields import FIELDS, ConversionEvent
+from target_liveintent.conversions.model import request_body
 from target_liveintent.store import letter_of
 
 
@@ -71,14 +72,11 @@ def test_amounts_keep_their_digits_on_the_wire(value: Any, digits: str) -> None:
     """An amount is a JSON number, and the delivered file and the report have all of its digits."""
     made = conversion(order(value=value))
     assert made.body.endswith(f'"purchaseData":{{"value":{digits}}}}}'.encode())
-    (event,) = read_back([made])
-    assert isinstance(event.purchase_data.value, Decimal)
-    assert str(event.purchase_data.value) == digits
+    assert str(exact(made.event.purchase_data.value)) == digits
 
 
-def test_what_is_read_back_is_what_was_sent() -> None:
-    """Every field has its value under the name of our column."""
-    (event,) = read_back([conversion(FULL)])
+def test_an_event_has_its_values_under_the_names_of_our_columns() -> None:
+    event = conversion(FULL).event
     user, purchase = event.user_data, event.purchase_data
     found = {
         name: getattr(part, name)
@@ -99,15 +97,15 @@ def test_what_is_read_back_is_what_was_sent() -> None:
     assert found == expected
 
 
-def test_what_was_not_sent_is_read_back_as_none() -> None:
-    (event,) = read_back([conversion(order())])
+def test_what_is_not_sent_is_none() -> None:
+    event = conversion(order()).event
     assert event.decision_id is event.user_data.ip is event.purchase_data.value is None
 
 
-def test_events_are_read_back_in_their_order() -> None:
-    events = read_back(conversion(order(event_id=number)) for number in range(3))
-    assert [event.event_id for event in events] == ["0", "1", "2"]
-    assert read_back([]) == []
+def test_a_request_has_events_in_their_order() -> None:
+    events = [conversion(order(event_id=number)) for number in range(3)]
+    assert request_body(events) == b"[%b]" % b",".join(event.body for event in events)
+    assert request_body([]) == b"[]"
 
 
 def test_the_structs_have_the_fields_of_the_table() -> None:

@@ -54,7 +54,7 @@ def test_a_conversion() -> None:
     """The event has the mapped columns; its ID comes from the keys of the record itself."""
     result, other = converted(), converted(id=8)
     assert isinstance(result, Conversion)
-    assert (result.stream, result.identity.md5) == ("orders", MD5)
+    assert (result.stream, result.event.user_data.md5) == ("orders", MD5)
     assert b'"value":12.5' in result.body
     assert other.event_id != result.event_id
     assert converted(id="filtered") is None

@@ -14,7 +14,6 @@ from fakes import FakeClock
 from report_support import reporter
 from unit_support import TIME, conversion, order
 
-from target_liveintent.conversions.wire import read_back
 from target_liveintent.delivery.model import DeliveryStatus
 from target_liveintent.reporting.run_report.model import DONE, FAILED, Ending
 from target_liveintent.run.counts import RunCounts
@@ -40,7 +39,7 @@ def test_the_report_follows_a_run(tmp_path: Path) -> None:
     clock.now += 2
     counts.of("orders").filtered = 5
     assert reports.tally is not None
-    events = read_back([conversion(order())] * 2)
+    events = [conversion(order()).event] * 2
     reports.tally.delivered("orders", events, [TIME + 60, TIME + 7_200], [0.5])
     reports.end(counts, Ending(DONE), None)
     facts = json.loads(path.with_suffix(".json").read_text())

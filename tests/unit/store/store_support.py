@@ -4,10 +4,12 @@ from __future__ import annotations
 
 import itertools
 import time
+from decimal import Decimal
 from typing import TYPE_CHECKING, Any
 
 from target_liveintent.clock import SYSTEM_CLOCK, Clock
 from target_liveintent.config import settings_of
+from target_liveintent.conversions.fields import event_of
 from target_liveintent.conversions.model import Conversion, LetterKey, Rejection
 from target_liveintent.run_id import new_run_id
 from target_liveintent.store import RunStore, Waiting
@@ -21,18 +23,24 @@ if TYPE_CHECKING:
 
 LATER = int(time.time()) + 86_400
 GIVEN = {"customer_id": "a-1b2c", "auth_token": "a-token-of-unit-tests", "pixel_id": 1}
-BODY = (
-    b'{"eventId":"%s","eventTime":1785500000,"pixelId":1,"source":"web",'
-    b'"userData":{"md5":"%s"},"purchaseData":{"value":12.50,"currency":"EUR","orderId":"=1+1"}}'
-)
 MD5 = "29a1df4646cb3417c19994a59a3e022a"
+SENT = {
+    "event_time": 1_785_500_000,
+    "pixel_id": 1,
+    "source": "web",
+    "md5": MD5,
+    "value": Decimal("12.50"),
+    "currency": "EUR",
+    "order_id": "=1+1",
+}
+"""The event, but for its ID."""
 
 
 def event(event_id: str = "1", **changes: Any) -> Conversion:
-    """Return an event that has a day left."""
-    body = BODY % (event_id.encode(), MD5.encode())
-    values = {"stream": "orders", "pixel_id": 1, "expires_at": LATER, "body": body, "columns": {}}
-    return Conversion(event_id=event_id, **(values | changes))
+    """Return an event that has a day left; changes are those of its values or of a conversion."""
+    sent = {name: changes.pop(name, value) for name, value in SENT.items()}
+    values = {"stream": "orders", "expires_at": LATER, "columns": {}, **changes}
+    return Conversion(event=event_of({"event_id": event_id, **sent}), **values)
 
 
 def events(*numbers: int) -> list[Conversion]:

@@ -13,7 +13,6 @@ from fakes import FakeClock
 from unit_support import DAY, NOW, TIME, conversion, order
 
 from target_liveintent.config import settings_of
-from target_liveintent.conversions.wire import read_back
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.reporter import RunReporter
 from target_liveintent.reporting.run_report.facts import gather
@@ -51,12 +50,11 @@ class MadeUpRun:
         self, count: int = 1, stream: str = "orders", at: float = TIME + 60, **record: Any
     ) -> MadeUpRun:
         made = conversion(order(**{**FULL, **record}), now=at)
-        events = read_back([made])
         counts = self.counts.of(stream)
         counts.read += count
         counts.delivered += count
         counts.amounts.add([made] * count)
-        self.tally.delivered(stream, events * count, [at] * count)
+        self.tally.delivered(stream, [made.event] * count, [at] * count)
         self.tally.timeline.update(self.counts)
         return self
 

@@ -13,7 +13,7 @@ from fakes import FakeClock
 from msgspec.structs import astuple
 from unit_support import MD5, NOW, SHA2, conversion, order
 
-from target_liveintent.conversions.wire import SentEvent, read_back
+from target_liveintent.conversions.model import Event
 from target_liveintent.reporting.run_report.model import DayValue, TimeStep
 from target_liveintent.reporting.run_report.tally import (
     FIELDS,
@@ -26,9 +26,9 @@ from target_liveintent.run.counts import RunCounts
 UTC = dt.timezone.utc
 
 
-def sent(*records: dict[str, Any]) -> list[SentEvent]:
-    """The events of mapped records, read back from the bytes that are sent."""
-    return read_back(conversion(order(**record)) for record in records)
+def sent(*records: dict[str, Any]) -> list[Event]:
+    """The events of mapped records."""
+    return [conversion(order(**record)).event for record in records]
 
 
 def empty() -> Tally:
