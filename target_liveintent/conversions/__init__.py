@@ -27,6 +27,7 @@ from target_liveintent.conversions.model import (
     Rejection,
     request_body,
 )
+from target_liveintent.conversions.usual import Usual, compiled, usual_way
 from target_liveintent.conversions.window import window_end
 from target_liveintent.conversions.zones import watch_zone
 
@@ -45,6 +46,8 @@ __all__ = [
     "EventBuilder",
     "LetterKey",
     "Rejection",
+    "Usual",
+    "compiled",
     "currency_code",
     "exact",
     "local_amount",
@@ -52,6 +55,7 @@ __all__ = [
     "missing_columns_message",
     "positive_integer",
     "request_body",
+    "usual_way",
     "watch_zone",
     "window_end",
 ]

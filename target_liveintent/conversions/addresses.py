@@ -18,6 +18,13 @@ _NOBODYS = tuple(
 )
 """Networks of machines that are not reached over the internet: their addresses are those of
 proxies, tills and offices, and tell no buyer from another. The ranges for documentation pass."""
+FIRST_BYTES_OF_NOBODY = frozenset(
+    byte
+    for network in _NOBODYS
+    if network.version == 4  # noqa: PLR2004
+    for byte in range(network[0].packed[0], network[-1].packed[0] + 1)
+)
+"""The first bytes of the IPv4 addresses in these networks, and of some others."""
 
 
 def ip(value: Any) -> str | Unusable | None:

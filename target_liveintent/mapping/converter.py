@@ -8,7 +8,14 @@ import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
-from target_liveintent.conversions import READ_COLUMNS, Conversion, EventBuilder, Rejection
+from target_liveintent.conversions import (
+    READ_COLUMNS,
+    Conversion,
+    EventBuilder,
+    Rejection,
+    Usual,
+    usual_way,
+)
 from target_liveintent.mapping.functions import coalesce
 from target_liveintent.mapping.reads import Reads
 
@@ -58,6 +65,8 @@ class StreamPlan(NamedTuple):
         transform: Returns the mapped record, or None if the map's filter drops it. The attribute
             itself is None if all records are dropped.
         origins: What the map computes each column from; the filter comes first if there is one.
+        code: Python code of what the map computes, by column; for `usual_way`.
+        environment: What names in this code mean.
     """
 
     stream: str
@@ -67,6 +76,8 @@ class StreamPlan(NamedTuple):
     reads: frozenset[str] | None = frozenset()
     transform: Callable[[dict[str, Any]], dict[str, Any] | None] | None = None
     origins: Mapping[str, ColumnOrigin] = types.MappingProxyType({})
+    code: Mapping[str, str] = types.MappingProxyType({})
+    environment: Mapping[str, Any] = types.MappingProxyType({})
 
     @property
     def computed(self) -> tuple[str, ...]:
@@ -108,6 +119,7 @@ class RecordConverter:
     ) -> None:
         assert plan.transform is not None  # noqa: S101 (a dropped stream needs no converter)
         self._transform = plan.transform
+        self._usual = _usual_way(plan, builder)
         self._deletion_columns = plan.deletion_columns
         self._builder = builder
         self._left_out = left_out
@@ -138,6 +150,11 @@ class RecordConverter:
             StreamMappingError: If the map reads a column that neither the record nor the tap's
                 schema has.
         """
+        if violation is None:
+            try:
+                return self._usual(record, self._now(), self._left_out)
+            except Exception:  # noqa: BLE001, S110 (the careful way says what is odd)
+                pass
         for column in self._deletion_columns:
             if column in record and _is_set(record[column]):
                 return self._builder.reject_unmapped(column, record, reason="deleted")
@@ -150,6 +167,18 @@ class RecordConverter:
         if mapped is None:
             return None
         return self._builder.build(mapped, record, self._now(), self._left_out, violation)
+
+
+def _usual_way(plan: StreamPlan, builder: EventBuilder) -> Usual:
+    """Return the usual way of a stream."""
+    passed = {name: f"record.get({name!r})" for name in builder.places}
+    return usual_way(
+        builder,
+        {**passed, **plan.code},
+        plan.environment,
+        test=plan.code.get(FILTER),
+        empty=plan.deletion_columns,
+    )
 
 
 def _is_set(value: Any) -> bool:

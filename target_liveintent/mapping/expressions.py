@@ -15,12 +15,12 @@ import ast
 import copy
 import itertools
 import types
-import warnings
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
 
 import simpleeval
 
+from target_liveintent.conversions import compiled
 from target_liveintent.mapping.converter import FILTER
 from target_liveintent.mapping.functions import AMOUNT, GET, getter, walk
 
@@ -52,11 +52,15 @@ class Compiled(NamedTuple):
         run: Returns a dict with all columns for a record, or None if the filter drops the record.
         reads: The columns that the expressions read; None if that is not known.
         names: The columns without which an expression fails.
+        code: Python code of each expression, which reads `record`.
+        environment: What other names in the code mean; all of them begin with an underscore.
     """
 
     run: Callable[[Row], Row | None]
     reads: frozenset[str] | None
     names: frozenset[str]
+    code: Mapping[str, str]
+    environment: Mapping[str, Any]
 
 
 class _NotCompiledError(Exception):
@@ -75,7 +79,6 @@ def compile_row(
         values: What the other names mean that are not columns, such as `config`.
     """
     environment: dict[str, Any] = {
-        "__builtins__": {},
         "_attribute": _attribute,
         "_getter": getter,
         "_walk": walk,
@@ -83,36 +86,27 @@ def compile_row(
         **{f"_f_{name}": function for name, function in functions.items()},
         **{f"_v_{name}": value for name, value in values.items()},
     }
-    compiled: dict[str, ast.expr] = {}
+    code: dict[str, str] = {}
     parts: list[_Rewriter] = []
     for number, expression in enumerate(expressions):
         rewriter = _Rewriter(functions, values, expression.column)
         try:
-            value = rewriter.rewrite(expression.tree)
-        except (_NotCompiledError, RecursionError):
+            text = ast.unparse(rewriter.rewrite(expression.tree))
+            ast.parse(text)  # It may be nested more deeply than Python's parser can read.
+        except (_NotCompiledError, RecursionError, SyntaxError, MemoryError):
             environment[f"_e_{number}"] = expression.evaluate
-            value = _call(f"_e_{number}", _RECORD)
+            text = f"_e_{number}(record)"
             rewriter.reads_all = True
         parts.append(rewriter)
-        compiled[expression.column] = value
-    test = compiled.pop(FILTER, None)
-    row: ast.expr = ast.Dict([ast.Constant(column) for column in compiled], [*compiled.values()])
-    if test is not None:
-        row = ast.IfExp(test, row, ast.Constant(None))
-    parameters = ast.arguments([], [ast.arg("record")], None, [], [], None, [])
-    body = ast.Expression(ast.Lambda(parameters, row))
-    with warnings.catch_warnings():
-        warnings.simplefilter("ignore", SyntaxWarning)  # The user may write `x is 'a'`.
-        code = compile(ast.fix_missing_locations(body), "<stream map>", "eval")
-    run = eval(code, environment)  # noqa: S307 (of nodes that `_Rewriter` let through, no builtins)
-    # Methods such as `strptime` and `timetuple` import a module in C, by the `__import__` that they
-    # find through the globals of their caller. The function itself keeps the builtins that it was
-    # made with, which are none: no name of an expression means `__import__`.
-    environment["__builtins__"] = {"__import__": __import__}
+        code[expression.column] = text
+    row = ", ".join(f"{column!r}: {text}" for column, text in code.items() if column != FILTER)
+    test = f" if {code[FILTER]} else None" if FILTER in code else ""
     return Compiled(
-        run,
+        compiled(f"lambda record: {{{row}}}{test}", environment, "eval"),
         None if any(part.reads_all for part in parts) else _union(part.columns for part in parts),
         _union(part.names for part in parts),
+        code,
+        environment,
     )
 
 

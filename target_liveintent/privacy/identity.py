@@ -117,7 +117,7 @@ def identify(
     for place, candidate in enumerate(candidates):
         text = candidate.strip() if isinstance(candidate, str) else ""
         if "@" in text:
-            hashed = _hash_address(text, normalize)
+            hashed = hash_address(text, normalize)
             computed = computed or hashed
             if hashed is None:
                 notes.append(columns[place])
@@ -138,11 +138,12 @@ def digests(text: str) -> set[str]:
     """Return the hashes of an address in each normalization, or a given hash; else an empty set."""
     if _HASH.fullmatch(text):
         return {text.lower()}
-    hashed = (_hash_address(text, normalize) for normalize in NORMALIZATIONS.values())
+    hashed = (hash_address(text, normalize) for normalize in NORMALIZATIONS.values())
     return {digest for one in hashed if one for digest in (one.md5, one.sha2) if digest}
 
 
-def _hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
+def hash_address(text: str, normalize: Callable[[str], str]) -> Identity | None:
+    """Return the hashes of an address without spaces around it; None if the text is no address."""
     if text.isascii():
         found = _ASCII_ADDRESS.fullmatch(text)
     else:

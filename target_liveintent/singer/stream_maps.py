@@ -71,6 +71,7 @@ class StreamMap(CustomStreamMap):
         self._expressions = [self._expression(column, text) for column, text in texts.items()]
         compiled = self._compiled(self._expressions)
         self._row, self.reads = compiled.run, compiled.reads
+        self.code, self.environment = compiled.code, compiled.environment
         if self.passes_others and self.reads is not None:
             self.reads |= READ_COLUMNS
         other_names = self.expr_evaluator.functions.keys() | self._values
@@ -274,6 +275,8 @@ class StreamMaps:
             reads=stream_map.reads,
             transform=stream_map.transform,
             origins=stream_map.origins,
+            code=stream_map.code,
+            environment=stream_map.environment,
         )
 
 
