@@ -40,7 +40,7 @@ _TIME = re.compile(
     r"(?:[Tt ](\d\d):(\d\d)(?::(\d\d)(?:[.,](\d+))?)?\s?(Z|z|[+-]\d\d(?::?\d\d)?)?)?",
     re.ASCII,
 )
-_EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
+EPOCH = dt.datetime(1970, 1, 1, tzinfo=dt.timezone.utc)
 _NUMBER = re.compile(r"[+-]?\d+(?:\.\d*)?", re.ASCII)
 _AMOUNT = re.compile(
     r"([+-]?)(\D?)\s?([+-]?)((?:[1-9]\d{0,2}(?:,\d{3})+|\d+)(?:\.\d+)?(?:[eE][+-]?\d{1,3})?)",
@@ -136,7 +136,7 @@ def _offset(offset: str) -> dt.timezone:
 def unix_seconds(moment: dt.datetime, zone: dt.tzinfo) -> int | Unusable:
     """Return a moment as whole Unix seconds, rounded down; without a zone of its own, in `zone`."""
     try:
-        passed = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - _EPOCH
+        passed = (moment if moment.tzinfo else moment.replace(tzinfo=zone)) - EPOCH
         return passed.days * DAY + passed.seconds
     except (OverflowError, ValueError):  # A zone shifts the year 1 or 9999 out of the calendar.
         return UNUSABLE

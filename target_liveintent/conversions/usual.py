@@ -14,11 +14,14 @@ from __future__ import annotations
 
 import datetime as dt
 import functools
+import math
 import re
 import socket
 import warnings
 from collections.abc import Callable, Iterable, Iterator, Mapping
 from typing import Any, NoReturn, TypeAlias
+
+import msgspec
 
 from target_liveintent.conversions import coerce
 from target_liveintent.conversions.addresses import FIRST_BYTES_OF_NOBODY
@@ -26,7 +29,7 @@ from target_liveintent.conversions.builder import EventBuilder, count
 from target_liveintent.conversions.coerce import UNUSABLE
 from target_liveintent.conversions.decisions import decision_id_of_url
 from target_liveintent.conversions.fields import OPTIONAL, ConversionEvent, PurchaseData, UserData
-from target_liveintent.conversions.model import DEAD_LETTERS, MARGIN, WINDOWS, Conversion
+from target_liveintent.conversions.model import DAY, DEAD_LETTERS, MARGIN, WINDOWS, Conversion
 from target_liveintent.privacy import (
     LONGEST_TEXT,
     clean_url,
@@ -45,9 +48,6 @@ _REMEMBERED = 1_024
 """Texts of a column that are remembered with what they were read as."""
 _SENT_AS_IS = re.compile(r"(?!(?:None|null|NULL|NaN|nan)\Z)[0-9A-Za-z_.:/#-]{1,128}")
 """Texts from which no rule changes anything, such as most IDs."""
-_TIME = re.compile(
-    r"\d{4}-\d\d-\d\d[T ](?:[01]\d|2[0-3]):\d\d:\d\d(?:[.]\d{1,6})?(?:Z|[+-]\d\d:\d\d)?", re.ASCII
-)
 _GLOBAL_IPV6 = 0b001
 """The first bits of the IPv6 addresses that are reached over the internet."""
 
@@ -176,12 +176,12 @@ def _optional(builder: EventBuilder) -> Iterator[str]:
 
 def _read(name: str) -> str:
     """Return the line that reads a column."""
-    text = f"type(given_{name}) is str"
+    given = f"given_{name}"
+    code = f"remembered_{name}({given}) if type({given}) is str else read_{name}({given})"
     if name in _TESTS:
-        usual = f"given_{name} if {text} and is_usual_{name}(given_{name})"
-    else:
-        usual = f"remembered_{name}(given_{name}) if {text}"
-    return f"sent_{name} = {usual} else read_{name}(given_{name})"
+        kind = _TESTS[name][0].__name__
+        code = f"{given} if type({given}) is {kind} and is_usual_{name}({given}) else {code}"
+    return f"sent_{name} = {code}"
 
 
 def _call(name: str, struct: Any, **objects: str) -> str:
@@ -212,6 +212,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
         "str": str,
         "stream": builder.stream,
         "time": _time_reader(builder.defaults.zone),
+        "float": float,
         "type": type,
     }
     if builder.suppressions:
@@ -225,7 +226,7 @@ def _names(builder: EventBuilder) -> dict[str, Any]:
     for name, coercion in coercions.items():
         read = names[f"read_{name}"] = _reader(coercion)
         names[f"remembered_{name}"] = functools.lru_cache(_REMEMBERED)(read)
-    return names | {f"is_usual_{name}": test for name, test in _TESTS.items()}
+    return names | {f"is_usual_{name}": test for name, (_, test) in _TESTS.items()}
 
 
 def _reader(coercion: Callable[[Any], Any]) -> Callable[[Any], Any]:
@@ -259,12 +260,14 @@ def _time_reader(zone: dt.tzinfo) -> Callable[[Any], int]:
     """Return what reads an event time."""
 
     def time(value: Any) -> int:
-        if type(value) is str and _TIME.fullmatch(value):
-            # (Python 3.10 does not read a Z.)
-            moment = dt.datetime.fromisoformat(value.replace("Z", "+00:00"))
-            read: Any = coerce.unix_seconds(moment, zone)
-        else:
-            read = coerce.unix_time(value, zone)
+        if type(value) is str and not value[26:27].isdigit():  # (It rounds a seventh digit.)
+            try:
+                passed = msgspec.convert(value, dt.datetime) - coerce.EPOCH
+            except (msgspec.ValidationError, UnicodeError, TypeError):  # Another form, or no zone.
+                pass
+            else:
+                return passed.days * DAY + passed.seconds
+        read = coerce.unix_time(value, zone)
         if not isinstance(read, int):
             raise _OddError
         return read
@@ -296,9 +299,10 @@ def _is_usual_ip(text: str) -> bool:
     return address[0] >> 5 == _GLOBAL_IPV6 and socket.inet_ntop(family, address) == text
 
 
-_TESTS: dict[str, Callable[[str], Any]] = {
-    "event_id": _SENT_AS_IS.fullmatch,
-    "order_id": _SENT_AS_IS.fullmatch,
-    "ip": _is_usual_ip,
+_TESTS: dict[str, tuple[type, Callable[[Any], object]]] = {
+    "event_id": (str, _SENT_AS_IS.fullmatch),
+    "order_id": (str, _SENT_AS_IS.fullmatch),
+    "ip": (str, _is_usual_ip),
+    "value": (float, math.isfinite),
 }
-"""The columns with another value in most records, and tests of texts that are sent as they are."""
+"""Columns with another value in most records: the usual type, and what is sent as it is."""

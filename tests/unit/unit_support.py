@@ -17,6 +17,7 @@ from target_liveintent.config import settings_of
 from target_liveintent.conversions.builder import EventBuilder
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import DEAD_LETTERS, Conversion, Rejection
+from target_liveintent.conversions.usual import usual_way
 from target_liveintent.privacy.suppression import Suppressions
 from target_liveintent.run.replay import to_replay
 from target_liveintent.settings import EventDefaults
@@ -96,11 +97,51 @@ def build(
     suppressions: Suppressions | None = None,
     violation: str | None = None,
 ) -> Conversion | Rejection:
-    """Build the event of one record with a builder of its own."""
+    """Build the event of one record with a builder of its own.
+
+    If the usual way builds it as well, it must build the same.
+    """
     columns = list(record) if properties is None else properties
     builder = EventBuilder(stream, columns, tuple(keys), defaults, suppressions)
+    raw = record if raw is None else raw
     counted: dict[str, int] = {} if left_out is None else left_out
-    return builder.build(record, record if raw is None else raw, now, counted, violation)
+    if violation is None:
+        result, counts, _ = both_ways(builder, record, raw, now)
+        counted.update(counts)
+        return result
+    return builder.build(record, raw, now, counted, violation)
+
+
+def both_ways(
+    builder: EventBuilder, mapped: Mapping[str, Any], raw: Mapping[str, Any], now: float
+) -> tuple[Conversion | Rejection, dict[str, int], bool]:
+    """Build an event in the careful way, and check that the usual way gives the same, if any.
+
+    Returns:
+        The result, the counts of what the event lacks, and whether the usual way gives it.
+    """
+    left_out: dict[str, int] = {}
+    result = builder.build(mapped, raw, now, left_out)
+    inputs = {name: f"record['mapped'].get({name!r})" for name in builder.places}
+    build_usual = usual_way(builder, inputs, {})
+    counted: dict[str, int] = {}
+    try:
+        usual = build_usual({**raw, "mapped": mapped}, now, counted)
+    except Exception:  # noqa: BLE001 (an odd record may raise anything)
+        assert not counted
+        return result, left_out, False
+    assert isinstance(usual, Conversion)
+    assert facts_of(usual) == facts_of(result)
+    assert counted == left_out
+    return result, left_out, True
+
+
+def facts_of(result: Conversion | Rejection | None) -> Any:
+    """Return all that a conversion consists of, the digits and types of its values included."""
+    if not isinstance(result, Conversion):
+        return result
+    kept = [(name, repr(value)) for name, value in result.columns.items() if value is not None]
+    return result.stream, result.body, repr(result.event), result.expires_at, sorted(kept)
 
 
 def conversion(record: Mapping[str, Any], **options: Any) -> Conversion:

@@ -1,0 +1,297 @@
+"""The usual way gives what the careful way gives, or leaves the record to it."""
+
+from __future__ import annotations
+
+import datetime as dt
+import types
+import zoneinfo
+from decimal import Decimal
+from typing import TYPE_CHECKING, Any
+
+import pytest
+from hypothesis import given, settings
+from hypothesis import strategies as st
+from unit_support import (
+    ADDRESS,
+    BARE,
+    CLICK_URL,
+    DAY,
+    DEFAULTS,
+    FULL,
+    LI_DID,
+    MD5,
+    NOW,
+    SHA2,
+    TIME,
+    both_ways,
+    conversion,
+    md5,
+    order,
+    suppressing,
+)
+
+from target_liveintent.conversions.builder import EventBuilder
+from target_liveintent.conversions.model import DEAD_LETTERS, Conversion
+from target_liveintent.conversions.usual import compiled, usual_way
+
+if TYPE_CHECKING:
+    from pathlib import Path
+
+    from target_liveintent.privacy import Suppressions
+    from target_liveintent.settings import EventDefaults
+
+BERLIN = DEFAULTS._replace(zone=zoneinfo.ZoneInfo("Europe/Berlin"))
+PAGE = "https://shop.example/p?a=1"
+
+
+def is_usual(
+    record: dict[str, Any],
+    *,
+    stream: str = "orders",
+    keys: tuple[str, ...] = (),
+    defaults: EventDefaults = DEFAULTS,
+    now: float = NOW,
+    suppressions: Suppressions | None = None,
+) -> bool:
+    """Return whether a record takes the usual way, and check that both ways give the same."""
+    builder = EventBuilder(stream, list(record), keys, defaults, suppressions)
+    return both_ways(builder, record, record, now)[-1]
+
+
+NOBODY = {"email": ...}
+USUAL: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    ({}, {}),
+    (FULL, {}),
+    # Times
+    *(({"event_time": at}, {"defaults": BERLIN}) for at in ("2026-07-31T14:13:20", TIME)),
+    *(({"event_time": f"2026-07-31T12:13:20{end}"}, {}) for end in ("Z", ".5+02:00", ".1234567Z")),
+    ({"event_time": NOW - 2}, {}),
+    ({"event_time": NOW - 7 * DAY + 61}, {}),
+    ({"event_time": NOW - 8 * DAY, "source": "offline"}, {}),
+    # IDs
+    *(({"event_id": n}, {}) for n in ("gid://shop/Order/1", "a b", 7, 7.0, "é")),
+    *(({"event_id": n, "id": 7}, {"keys": ("id",)}) for n in (..., None, "")),
+    ({"event_id": ..., "id": "7", "no": None}, {"keys": ("id", "no")}),
+    # Identities
+    *(({**NOBODY, name: value}, {}) for name, value in (("md5", MD5), ("sha2", SHA2.upper()))),
+    *(({"md5": value, "sha2": other}, {}) for value, other in ((None, SHA2), (MD5, None))),
+    ({"md5": "0" * 31 + "1"}, {}),
+    ({"email": MD5}, {}),
+    ({"email": None, "decision_id": LI_DID}, {}),
+    ({**NOBODY, "source_url": CLICK_URL}, {}),
+    ({"source_url": CLICK_URL, "decision_id": "another-id"}, {}),
+    ({"source_url": CLICK_URL}, {"defaults": DEFAULTS._replace(url_parameters="none")}),
+    *(({}, {"defaults": DEFAULTS._replace(normalization=n)}) for n in ("lowercase", "all_domains")),
+    # Who may be sent
+    *(({"consent": value}, {}) for value in (True, "Granted", 1)),
+    # What the settings give, or the record
+    ({"source": None, "pixel_id": None}, {}),
+    ({"source": "WEB", "pixel_id": "44489"}, {"defaults": BARE}),
+    # Optional values
+    *(({name: None}, {}) for name in ("ip", "value", "source_url", "decision_id", "order_id")),
+    *(({"value": value}, {}) for value in (12.5, -0.0, 7, "$1,234.50", Decimal("1E+2"))),
+    *(
+        ({"ip": ip}, {})
+        for ip in ("203.0.113.9", "2001:db8::1", "2001:DB8::1", "10.1.1.1, 8.8.8.8")
+    ),
+    *(({"order_id": text}, {}) for text in (" a ", "None", 1007, "#1")),
+    *(({"currency": text}, {}) for text in ("usd", "EUR")),
+    ({"user_agent": "Mozilla/5.0 (ü)", "app_bundle": "a.b", "tracking_enabled": "false"}, {}),
+    ({"source_url": f"{PAGE}&key=secret#x"}, {}),
+]
+
+
+@pytest.mark.parametrize(("changes", "options"), USUAL)
+def test_what_is_usual(changes: dict[str, Any], options: dict[str, Any]) -> None:
+    """These records never cost the careful way, and give the same with it."""
+    assert is_usual(order(**changes), **options)
+
+
+ODD: list[tuple[dict[str, Any], dict[str, Any]]] = [
+    *(({"event_time": at}, {}) for at in (None, "soon", NOW, NOW - 1, NOW - 7 * DAY + 60)),
+    ({"event_id": ADDRESS}, {}),
+    ({"event_id": [1], "id": 7}, {"keys": ("id",)}),
+    ({"event_id": ...}, {}),
+    *(({"event_id": ..., "id": key}, {"keys": ("id",)}) for key in (None, [1])),
+    ({"event_id": ...}, {"keys": ("id",)}),
+    *((change, {}) for change in ({"email": "nobody"}, {"email": None}, {"email": 5, "md5": None})),
+    *(({"consent": value}, {}) for value in (None, False, "no")),
+    ({}, {"defaults": DEFAULTS._replace(source=None)}),
+    ({}, {"defaults": DEFAULTS._replace(pixel_id=None)}),
+    *((change, {}) for change in ({"source": "shop"}, {"pixel_id": -1})),
+    *(({"value": value}, {}) for value in ("12,50", True, float("inf"))),
+    *(({"ip": ip}, {}) for ip in ("10.1.1.1", "fe80::1", "::1", "x")),
+    *(({name: ADDRESS}, {}) for name in ("order_id", "user_agent", "source_url", "app_bundle")),
+    *(({"source_url": url}, {}) for url in (f"{PAGE}&li_did=x", "/" + "x" * 8_192, 5)),
+    ({"decision_id": "undefined"}, {}),
+    ({}, {"stream": DEAD_LETTERS}),
+    ({"eventId": "1"}, {}),
+]
+
+
+@pytest.mark.parametrize(("changes", "options"), ODD)
+def test_what_is_odd(changes: dict[str, Any], options: dict[str, Any]) -> None:
+    """The careful way has to build, or to reject, these; before that, nothing is counted."""
+    assert not is_usual(order(**changes), **options)
+
+
+def test_people_who_must_not_be_sent(tmp_path: Path) -> None:
+    people = suppressing(tmp_path, "bo@example.com", md5("cy@example.com"))
+    assert is_usual(order(), suppressions=people)
+    for address in ("Bo@Example.com", "cy@example.com"):
+        assert not is_usual(order(email=address), suppressions=people)
+
+
+def test_records_follow_each_other() -> None:
+    """What is remembered of a text is not taken for another value."""
+    texts = ("1", "true", "1.0", " 1", "USD", "usd", PAGE, CLICK_URL, "$5", "0")
+    kept: dict[str, Any] = {}
+    columns = ("order_id", "user_agent", "tracking_enabled", "currency", "value", "source_url")
+    builder = EventBuilder("orders", [*order(), *columns], (), DEFAULTS, None)
+    usual = usual_way(builder, {name: f"record.get({name!r})" for name in builder.places}, {})
+    for column in columns:
+        for value in (*texts, 1, True, 1.0, Decimal(1), 0, False, None) * 2:
+            record = order(**{column: value})
+            careful = builder.build(record, record, NOW, {})
+            try:
+                made = usual(record, NOW, kept)
+            except Exception:  # noqa: BLE001, S112 (the record is odd)
+                continue
+            assert isinstance(careful, Conversion)
+            assert made is not None
+            assert made.body == careful.body
+
+
+# Any record, of values that are usual, nearly usual, and odd
+
+texts = st.one_of(
+    st.sampled_from(
+        [
+            *(
+                "",
+                " ",
+                "None",
+                "nan",
+                "null",
+                "7",
+                " 7",
+                "a b",
+                "x" * 130,
+                "x@y.example",
+                "%40",
+                "\\",
+            ),
+            *("a&b", "\u00e9", "\ud800", "\u200b", "a\nb", '"', "#1", "gid://shop/Order/1"),
+        ]
+    ),
+    st.text(max_size=6),
+)
+moments = st.datetimes(dt.datetime(2026, 7, 24), dt.datetime(2026, 8, 2))  # noqa: DTZ001
+forms = ["", "Z", "z", "+02:00", "-0330", "+00", ".5Z", ".123456+00:00", ".1234567", " +01:00"]
+written = st.builds(
+    lambda at, form, sep, cut: f"{at:%Y-%m-%d}{sep}{at:%H:%M:%S}"[:cut] + form,
+    moments,
+    st.sampled_from(forms),
+    st.sampled_from("T t"),
+    st.sampled_from([19, 19, 19, 16, 10]),
+)
+VALUES: dict[str, st.SearchStrategy[Any]] = {
+    "event_id": st.one_of(texts, st.integers(), st.just(...)),
+    "event_time": st.one_of(
+        written, moments, st.integers(int(NOW) - 9 * DAY, int(NOW) + 90), texts, st.floats()
+    ),
+    "pixel_id": st.sampled_from([1, "44489", 0, None, 1.0, "x"]),
+    "source": st.sampled_from(["web", "WEB", "offline", "shop", None, ""]),
+    "decision_id": st.one_of(texts, st.sampled_from([LI_DID, "undefined", None, 0])),
+    "email": st.one_of(texts, st.sampled_from([ADDRESS, f" {ADDRESS} ", "é@ü.example", MD5, None])),
+    "md5": st.sampled_from([MD5, MD5.upper(), SHA2, "x", None, "0" * 32, ADDRESS]),
+    "sha2": st.sampled_from([SHA2, SHA2.title(), MD5, "", None, "f" * 64, 5]),
+    "ip": st.one_of(
+        st.ip_addresses().map(str),
+        st.ip_addresses(network="2001::/16").map(lambda one: one.exploded),
+        st.sampled_from(["", None, "10.0.0.1, 203.0.113.7", "1.2.3.4 ", "::ffff:203.0.113.7", 5]),
+    ),
+    "user_agent": texts,
+    "idfa": st.sampled_from([LI_DID, LI_DID.upper(), "0" * 8, None]),
+    "aaid": st.sampled_from([LI_DID, "00000000-0000-0000-0000-000000000000", ""]),
+    "tracking_enabled": st.sampled_from([True, 0, 1, "false", "2", 1.0, None]),
+    "currency": st.sampled_from(["USD", "usd", " EUR", "EURO", "", None, 5, "ÄÖÜ"]),
+    "value": st.one_of(
+        st.floats(), st.decimals(), st.integers(), st.sampled_from(["1", "$1.50", "1,5", None, ""])
+    ),
+    "order_id": st.one_of(texts, st.integers(), st.floats()),
+    "source_url": st.one_of(
+        texts,
+        st.sampled_from(
+            [
+                *(
+                    PAGE,
+                    CLICK_URL,
+                    f"{CLICK_URL}&token=x",
+                    f"{PAGE}&li_did=x",
+                    f"{PAGE}#key=1",
+                    None,
+                ),
+                *(f"{PAGE}&e=a%40b.example", f"https://u:p@shop.example/?li_did={LI_DID}", 5),
+                *("/p;sid=1?utm_source=a", f"{PAGE}&li_did=undefined", " /p?key=1 "),
+            ]
+        ),
+    ),
+    "app_bundle": texts,
+    "consent": st.sampled_from([True, "yes", "no", None, False, 1, "GRANTED"]),
+    "id": st.one_of(texts, st.integers(), st.none()),
+    "no": st.one_of(texts, st.none(), st.just(...)),
+}
+changes = st.lists(st.sampled_from([*VALUES]), max_size=7, unique=True).flatmap(
+    lambda names: st.fixed_dictionaries({name: VALUES[name] for name in names})
+)
+choices = st.builds(
+    lambda normalization, parameters, zone, source: DEFAULTS._replace(
+        normalization=normalization, url_parameters=parameters, zone=zone, source=source
+    ),
+    st.sampled_from(["gmail", "all_domains", "lowercase"]),
+    st.sampled_from(["all_but_secrets", "attribution", "none"]),
+    st.sampled_from([dt.timezone.utc, zoneinfo.ZoneInfo("America/New_York")]),
+    st.sampled_from(["web", "offline", None]),
+)
+
+
+@given(changes, choices, st.sampled_from([(), ("id",), ("id", "no")]))
+@settings(max_examples=500)
+def test_both_ways_give_the_same(
+    changed: dict[str, Any], defaults: EventDefaults, keys: tuple[str, ...]
+) -> None:
+    """Whenever the usual way gives an event, the careful way gives the same bytes and counts."""
+    is_usual(order(**changed), keys=keys, defaults=defaults)
+
+
+# The code that is generated
+
+
+def test_a_column_cannot_be_taken_for_a_name_of_the_code() -> None:
+    """A tap's columns may have any name."""
+    hostile = "'] + odd() + record['"
+    names = ["odd", "record", "str", "given_email", "sent_ip", "now", "__builtins__", hostile]
+    builder = EventBuilder("orders", ["event_time", "event_id", "email", "value"], (), DEFAULTS)
+    for name in names:
+        inputs = {column: f"record[{name!r}].get({column!r})" for column in builder.places}
+        usual = usual_way(builder, inputs, {}, test=f"record[{name!r}]", empty=[f"{name}x"])
+        made = usual({name: order()}, NOW, {})
+        assert made is not None
+        assert made.body == conversion(order()).body
+        assert usual({name: {}}, NOW, {}) is None
+        with pytest.raises(Exception, match=r"^$"):
+            usual({name: order(), f"{name}x": 1}, NOW, {})
+
+
+@pytest.mark.parametrize("mode", ["eval", "exec"])
+def test_generated_code_has_no_builtins(mode: str) -> None:
+    """Even code that no check looked at would find none: only C code finds the import."""
+    source = {"eval": "lambda: given", "exec": "def made():\n    return given"}[mode]
+    found = compiled(source, {"given": 7}, mode)
+    function = found if mode == "eval" else found["made"]
+    assert isinstance(function, types.FunctionType)
+    assert function() == 7
+    function.__code__ = (lambda: __import__("os")).__code__
+    with pytest.raises(NameError):
+        function()
