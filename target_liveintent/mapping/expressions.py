@@ -100,7 +100,7 @@ def compile_row(
         parts.append(rewriter)
         code[expression.column] = text
     row = ", ".join(f"{column!r}: {text}" for column, text in code.items() if column != FILTER)
-    test = f" if {code[FILTER]} else None" if FILTER in code else ""
+    test = f" if ({code[FILTER]}) else None" if FILTER in code else ""
     return Compiled(
         compiled(f"lambda record: {{{row}}}{test}", environment, "eval"),
         None if any(part.reads_all for part in parts) else _union(part.columns for part in parts),
