@@ -45,7 +45,7 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "STATE is written before delivery",
         "run/state_gate.py",
-        "oldest = min((self._next, *self._withheld, *self._unfinished.values()))",
+        "oldest = min((self._next, self._withheld, *self._unfinished.values()))",
         "oldest = self._next",
         (
             "reliability/test_isolation.py::test_breaker",

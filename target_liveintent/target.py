@@ -38,7 +38,7 @@ from target_liveintent.reporting import (
     Ending,
     RunReporter,
 )
-from target_liveintent.run import Closed, ReplayConverter, Run, RunParts, counted
+from target_liveintent.run import ReplayConverter, Run, RunParts, counted
 from target_liveintent.run_id import new_run_id, run_named
 from target_liveintent.singer import (
     STOP_SECONDS,
@@ -163,7 +163,7 @@ class TargetLiveIntent(Target):
             on_progress=self._reporter.progress,
         )
         self.run = Run(self.settings, parts)
-        self.run.gate.close(Closed.NO_STREAM_GIVES_EVENTS)
+        self.run.gate.awaits_stream = True
         self.message_reader = MessageReader(self.run.tick)
         self.streams = StreamRegistry(
             self._stream_maps,
@@ -355,7 +355,7 @@ class TargetLiveIntent(Target):
             stream = stream_of(message)
             self.message_reader.select_columns(stream, self.streams.columns_of(stream))
             if self.streams.has_events:
-                self.run.gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)
+                self.run.gate.awaits_stream = False
 
     def _process_record_message(self, message: Record) -> None:  # type: ignore[override]
         for sink in self.streams.sinks[message.stream]:
@@ -387,7 +387,7 @@ class TargetLiveIntent(Target):
                 )
         if not self.streams.has_events and self.run.counts.total.read > 0:
             self.streams.fail_unmapped()
-        self.run.gate.reopen(Closed.NO_STREAM_GIVES_EVENTS)
+        self.run.gate.awaits_stream = False
         self.run.finish()
         self.streams.clean_up()
 

@@ -12,11 +12,9 @@ from target_liveintent.run.identification import what_to_do
 from target_liveintent.run.parts import Outcomes, RunParts
 from target_liveintent.run.replay import ReplayChoice, ReplayConverter, addressee
 from target_liveintent.run.run import Run
-from target_liveintent.run.state_gate import Closed
 
 __all__ = [
     "Amounts",
-    "Closed",
     "CurrencyFigures",
     "Outcomes",
     "ReplayChoice",

@@ -6,8 +6,8 @@ full batch is reserved in the store and handed to delivery; its result gives eac
 
 from __future__ import annotations
 
-import contextlib
-from collections.abc import Iterator
+from collections.abc import Callable
+from typing import TypeVar
 
 import msgspec
 
@@ -18,9 +18,10 @@ from target_liveintent.reasons import NEVER_TAKEN, REASONS
 from target_liveintent.run.batches import Batches
 from target_liveintent.run.counts import ReservedByOther, RunCounts
 from target_liveintent.run.parts import RunParts
-from target_liveintent.run.state_gate import Closed, StateGate
+from target_liveintent.run.state_gate import StateGate
 from target_liveintent.settings import Settings
 
+_T = TypeVar("_T")
 _TICK = 1.0
 """The most seconds between two checks of what is due."""
 _RESERVED_AT_ONCE = 16
@@ -51,8 +52,8 @@ class Run:
     def __init__(self, settings: Settings, parts: RunParts) -> None:
         self.counts = RunCounts(dry_run=settings.dry_run, clock=parts.clock)
         self.gate = StateGate()
-        if settings.dry_run or settings.limit is not None:
-            self.gate.close(Closed.TRIAL_RUN)
+        # A dry run sends nothing, and all events of a canary are read again.
+        self.gate.is_closed = settings.dry_run or settings.limit is not None
         self._settings = settings
         self._parts = parts
         self._clock = parts.clock
@@ -61,10 +62,9 @@ class Run:
         self._batches = Batches(self.gate, settings.batch_size_rows, parts.clock)
         self._left = settings.limit  # Events that may still be sent; None without a limit.
         self._unwritten_rejections = 0
-        self._store_rests_until = self._store_asked_at = parts.clock.monotonic()
+        self._store_asked_at, self._store_took = parts.clock.monotonic(), 0.0
         self._at_end = False
         self._failed = False
-        self._store_has_failed = False
         self._has_given_up = False  # Nothing more is sent after a failure of delivery or the store.
         self._later_failure: Exception | None = None
         self._next_check = parts.clock.monotonic()
@@ -136,7 +136,7 @@ class Run:
         self._batches.close(stream)
         # A store may answer slowly. So it is asked less than half of the time, unless so many
         # batches are full that asking is worth it.
-        is_idle = not self._delivery.in_flight and self._store_has_rested
+        is_idle = not self._delivery.in_flight and self._store_has_rested(self._store_took)
         if is_idle or len(self._batches.full) >= _RESERVED_AT_ONCE:
             self._reserve(with_waiting=False)
         self._hand_over()
@@ -157,8 +157,7 @@ class Run:
         if not batches:
             return
         events = {one.number: one.conversions for one in batches}
-        with self._store_asked():
-            claims = self._outcomes.claim(events)
+        claims = self._ask_store(lambda: self._outcomes.claim(events))
         for batch in batches:
             if sent := claims[batch.number].sent:
                 self.counts.of(batch.stream).dropped["already_sent"] += len(sent)
@@ -221,41 +220,40 @@ class Run:
         """Write the STATE that is due. STATE is written nowhere else."""
         if self.counts.has_taken:
             self.gate.release()
-        if self.gate.withholds:  # A run that delivers nothing must not read a million bad records.
-            self._judge()
         state = self.gate.due()
-        if state is None:
-            return
-        self._judge()
-        with self.gate.closed_by_failure():
-            self._write(durable=True)
-            self._parts.write_state(state)
+        # A run that delivers nothing must not read a million bad records.
+        if state is not None or self.gate.withholds:
+            self._judge()
+        if state is not None:
+            try:
+                self._write(durable=True)
+                self._parts.write_state(state)
+            except BaseException:
+                self.gate.is_closed = True
+                raise
 
     def _judge(self) -> None:
         """Fail if too many records became dead letters, or nothing but those."""
         percent = self._settings.max_dead_letter_percent
         if problem := self.counts.too_many_rejected(percent, at_end=self._at_end):
-            self.gate.close(Closed.TOO_MANY_REJECTED)
+            self.gate.is_closed = True
             raise TooManyRejectedError(problem)
 
     def _write(self, *, durable: bool = False) -> None:
         """Let the store write what was noted."""
-        with self._store_asked():
-            self._outcomes.write(durable=durable)
+        self._ask_store(lambda: self._outcomes.write(durable=durable))
         self._unwritten_rejections = 0
 
-    @contextlib.contextmanager
-    def _store_asked(self) -> Iterator[None]:
-        """Let the store rest for as long as the block takes, in which it is asked."""
+    def _ask_store(self, ask: Callable[[], _T]) -> _T:
+        """Ask the store something, and note how long that takes."""
         start = self._clock.monotonic()
-        yield
-        end = self._clock.monotonic()
-        self._store_rests_until = max(self._store_rests_until, end + (end - start))
-        self._store_asked_at = end
+        answer = ask()
+        self._store_asked_at = self._clock.monotonic()
+        self._store_took = self._store_asked_at - start
+        return answer
 
-    @property
-    def _store_has_rested(self) -> bool:
-        return self._clock.monotonic() >= self._store_rests_until
+    def _store_has_rested(self, seconds: float) -> bool:
+        return self._clock.monotonic() - self._store_asked_at >= seconds
 
     # What comes back
 
@@ -263,8 +261,8 @@ class Run:
         """Settle what has finished, without waiting."""
         while self._settle_one(0.0):
             pass
-        since = self._clock.monotonic() - self._store_asked_at
-        if since >= _WRITTEN_AFTER and self._store_has_rested and not self._store_has_failed:
+        is_due = self._store_has_rested(max(_WRITTEN_AFTER, self._store_took))
+        if is_due and not self._has_given_up:
             self._write()
 
     def _settle_within(self, seconds: float) -> bool:
@@ -380,8 +378,7 @@ class Run:
         """
         self._failed = True
         if isinstance(failure, StorageError):
-            self._store_has_failed = True
-            self.gate.close(Closed.WRITE_FAILED)
+            self.gate.is_closed = True
         try:
             if isinstance(failure, (DeliveryError, StorageError)):
                 self._give_up()

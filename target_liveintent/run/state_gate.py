@@ -10,49 +10,26 @@ delivered, no STATE passes a record that was rejected: it counts as an unfinishe
 
 from __future__ import annotations
 
-import contextlib
-import enum
+import math
 from collections import deque
-from collections.abc import Iterator
-
-
-class Closed(enum.Enum):
-    """Why no STATE at all may be written."""
-
-    TRIAL_RUN = "a dry run sends nothing, and a canary's events are all read again"
-    NO_STREAM_GIVES_EVENTS = "no stream that gives events has come yet"
-    WRITE_FAILED = "a dead letter, a delivered row or a STATE could not be written"
-    TOO_MANY_REJECTED = "too many records became dead letters"
 
 
 class StateGate:
-    """Holds STATEs back until every record before them has its outcome."""
+    """Holds STATEs back until every record before them has its outcome.
+
+    Attributes:
+        is_closed: Whether no STATE may be written any more.
+        awaits_stream: Whether no STATE may be written yet, as no stream that gives events has come.
+    """
 
     def __init__(self) -> None:
-        self._closed: set[Closed] = set()
+        self.is_closed = self.awaits_stream = False
         self._next = 0
         self._unfinished: dict[int, int] = {}  # Places among the batches, by number.
-        self._withheld: set[int] = set()  # Places of batches with a rejected record.
+        self._withheld: float = math.inf  # The first place with a rejected record.
         self._released = False
         self._held: deque[tuple[int, str]] = deque()
         self._written: str | None = None
-
-    def close(self, reason: Closed) -> None:
-        """Let no STATE pass while there is this reason."""
-        self._closed.add(reason)
-
-    def reopen(self, reason: Closed) -> None:
-        """Take a reason back; the gate is open when there is none."""
-        self._closed.discard(reason)
-
-    @contextlib.contextmanager
-    def closed_by_failure(self) -> Iterator[None]:
-        """Close the gate for good if the block, which writes something, raises."""
-        try:
-            yield
-        except BaseException:
-            self.close(Closed.WRITE_FAILED)
-            raise
 
     def open_batch(self, beside: int | None = None) -> int:
         """Return the number of a new batch.
@@ -74,23 +51,27 @@ class StateGate:
         """
         place = self._unfinished.pop(number)
         if rejected and not self._released:
-            self._withheld.add(place)
+            self._withheld = min(self._withheld, place)
 
     def withhold(self) -> None:
         """Let no STATE pass the record that was just read before `release`."""
-        if not self._released and not self._withheld:  # The first one holds back all later STATEs.
-            self._withheld.add(self._next)
+        if not self._released and self._withheld == math.inf:  # It holds back all later STATEs.
+            self._withheld = self._next
             self._next += 1
 
     @property
     def withholds(self) -> bool:
         """Whether a STATE waits that may be written after `release`, if nothing else holds it."""
-        return bool(self._withheld and self._held and not self._closed)
+        return self._withheld < math.inf and bool(self._held) and self._is_open
+
+    @property
+    def _is_open(self) -> bool:
+        return not (self.is_closed or self.awaits_stream)
 
     def release(self) -> None:
         """Let STATEs pass rejected records, from now on."""
         self._released = True
-        self._withheld.clear()
+        self._withheld = math.inf
 
     def hold(self, state: str) -> None:
         """Remember a STATE that was just read; it stands for everything read before it."""
@@ -103,9 +84,9 @@ class StateGate:
 
         The caller writes it; the gate does not return it a second time.
         """
-        if self._closed:
+        if not self._is_open:
             return None
-        oldest = min((self._next, *self._withheld, *self._unfinished.values()))
+        oldest = min((self._next, self._withheld, *self._unfinished.values()))
         state = None
         while self._held and self._held[0][0] <= oldest:
             state = self._held.popleft()[1]

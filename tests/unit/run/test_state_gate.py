@@ -5,12 +5,11 @@ from __future__ import annotations
 import gc
 import weakref
 
-import pytest
 from hypothesis import settings
 from hypothesis import strategies as st
 from hypothesis.stateful import RuleBasedStateMachine, precondition, rule
 
-from target_liveintent.run.state_gate import Closed, StateGate
+from target_liveintent.run.state_gate import StateGate
 
 
 def test_a_state_that_a_newer_one_replaces_is_not_kept() -> None:
@@ -44,21 +43,6 @@ def test_the_same_state_again_says_nothing() -> None:
     assert gate.due() is None
 
 
-def test_a_write_that_fails_closes_the_gate() -> None:
-    """A write that succeeds changes nothing; one that fails closes the gate for good."""
-    gate = StateGate()
-    gate.hold("a")
-    with gate.closed_by_failure():
-        pass
-    assert gate.due() == "a"
-    gate.hold("b")
-    with pytest.raises(KeyboardInterrupt), gate.closed_by_failure():
-        raise KeyboardInterrupt
-    with gate.closed_by_failure():
-        pass
-    assert gate.due() is None
-
-
 def test_no_state_passes_a_rejected_batch() -> None:
     """A batch that ends in dead letters holds STATE back like a rejected record."""
     gate = StateGate()
@@ -78,7 +62,6 @@ class AnyOrder(RuleBasedStateMachine):
         held: For each STATE, the batches and the rejected records that it waits for.
         unfinished: The batches that are on their way.
         rejected: What was rejected before anything was delivered.
-        closed: Why nothing is due now.
         written: The place of the newest STATE that was due.
     """
 
@@ -88,7 +71,6 @@ class AnyOrder(RuleBasedStateMachine):
         self.held: list[set[int]] = []
         self.unfinished: list[int] = []
         self.rejected: set[int] = set()
-        self.closed: set[Closed] = set()
         self.has_delivered = False
         self.written = -1
 
@@ -129,15 +111,13 @@ class AnyOrder(RuleBasedStateMachine):
         self.has_delivered = True
         self.rejected.clear()
 
-    @rule(reason=st.sampled_from(Closed))
-    def close(self, reason: Closed) -> None:
-        self.gate.close(reason)
-        self.closed.add(reason)
+    @rule(which=st.sampled_from(["is_closed", "awaits_stream"]), value=st.booleans())
+    def close(self, which: str, value: bool) -> None:
+        setattr(self.gate, which, value)
 
-    @rule(reason=st.sampled_from(Closed))
-    def reopen(self, reason: Closed) -> None:
-        self.gate.reopen(reason)
-        self.closed.discard(reason)
+    @property
+    def closed(self) -> bool:
+        return self.gate.is_closed or self.gate.awaits_stream
 
     @rule()
     def due(self) -> None:
@@ -152,8 +132,7 @@ class AnyOrder(RuleBasedStateMachine):
 
     def teardown(self) -> None:
         """At the end, the last STATE is written."""
-        for reason in Closed:
-            self.reopen(reason)
+        self.gate.is_closed = self.gate.awaits_stream = False
         while self.unfinished:
             self.finish(0, rejected=False)
         self.release()
