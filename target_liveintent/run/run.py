@@ -101,17 +101,11 @@ class Run:
         if self._batches.add(stream, conversion):
             self.submit(stream)
         if self._left is not None:
-            self._count_down()
-
-    def _count_down(self) -> None:
-        """Stop reading once as many events as `limit` says are being sent."""
-        self._left = self._left - 1 if self._left else 0
-        if self._left == 0:
-            self._send_all()  # What was delivered before makes room for others.
-            if self._batches.waiting:
-                self._join()
-        if self._left == 0:
-            self._parts.stop_reading()
+            self._left -= 1
+            if self._left == 0:
+                self._send_all()  # What was delivered before makes room for others.
+            if self._left == 0:
+                self._parts.stop_reading()
 
     def _reject(self, stream: str, rejection: Rejection) -> None:
         """Drop a record, keep it as a dead letter, or end the run because of it."""
@@ -145,11 +139,9 @@ class Run:
         self._collect()
 
     def _send_all(self) -> None:
-        """Send all batches, those that are not full and those that wait included."""
+        """Send all batches, those that are not full included, and wait for their outcomes."""
         self._batches.close_opened_before(self._clock.monotonic())
-        self._reserve(with_waiting=True)
-        self._hand_over()
-        self._collect()
+        self._join()
 
     def _reserve(self, *, with_waiting: bool) -> None:
         """Reserve the events of full batches, and drop those that were delivered before."""
@@ -358,7 +350,6 @@ class Run:
     def _settle_all(self) -> None:
         self._at_end = True
         self._send_all()
-        self._join()
         if self._later_failure is not None:
             raise self._later_failure
         if not self._failed:

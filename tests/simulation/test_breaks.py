@@ -63,8 +63,8 @@ def finish_before_writing(run: Run, result: BatchResult) -> None:
 
 
 def release_at_the_end_of_input(run: Run) -> None:
-    SEND_ALL(run)
     run.gate.release()
+    SEND_ALL(run)
 
 
 def judge_only_at_states(counts: RunCounts, percent: int, **_: Any) -> str | None:
