@@ -122,8 +122,8 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "what the store has does not survive a power cut when STATE is written",
         "run/run.py",
-        "            self._write(durable=True)\n",
-        "            self._write()\n",
+        "                self._write(durable=True)\n",
+        "                self._write()\n",
         (
             "reliability/test_partial.py::test_letters_are_on_the_disk_before_state",
             "unit/run/test_durability.py::test_everything_is_durable_before_state",
@@ -132,8 +132,8 @@ BREAKS: tuple[Break, ...] = (
     Break(
         "STATE is written before the outcomes that it covers",
         "run/run.py",
-        "            self._write(durable=True)\n            self._parts.write_state(state)\n",
-        "            self._parts.write_state(state)\n            self._write(durable=True)\n",
+        "self._write(durable=True)\n                self._parts.write_state(state)\n",
+        "self._parts.write_state(state)\n                self._write(durable=True)\n",
         (
             "reliability/test_partial.py::test_letters_are_on_the_disk_before_state",
             "unit/run/test_durability.py::test_everything_is_durable_before_state",
