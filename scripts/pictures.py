@@ -65,7 +65,7 @@ def take_screenshots(browser: Browser, name: str, url: str, folder: Path) -> Non
         height = HEIGHTS[name]
         with opened(browser, url, width=WIDTH, height=height, color_scheme=scheme) as page:
             if name == "sandbox":
-                page.locator("#events tbody tr").first.wait_for()
+                page.locator("#events a").first.wait_for()
             page.screenshot(path=folder / f"{name}-{scheme}.png")
 
 
@@ -73,7 +73,7 @@ def main(out: Path) -> None:
     out.mkdir(parents=True, exist_ok=True)
     with (
         tempfile.TemporaryDirectory() as scratch,
-        Sandbox(seed=7) as sandbox,
+        Sandbox() as sandbox,
         contextlib.contextmanager(launch)() as browser,
         contextlib.redirect_stdout(io.StringIO()),
     ):

@@ -20,7 +20,8 @@ from target_liveintent.mapping.presets import PRESETS
 from target_liveintent.reasons import REASONS
 from target_liveintent.reporting.metrics import METRICS
 from target_liveintent.sandbox import Sandbox
-from target_liveintent.sandbox.cli import OPTIONS as SANDBOX_OPTIONS
+from target_liveintent.sandbox.cli import main as sandbox_command
+from target_liveintent.sandbox.faults import KINDS
 from target_liveintent.spark.options import OWN, REFUSED
 from target_liveintent.store import delivered as delivered_rows
 from target_liveintent.target import TargetLiveIntent
@@ -167,10 +168,24 @@ def _options(
 def sandbox_options() -> str:
     """Return a table of the options of the sandbox's command line."""
     rows = [
-        (f"`{name}`", f"`{option['default']}`" if "default" in option else "", option["help"])
-        for name, option in SANDBOX_OPTIONS.items()
+        (f"`{option.opts[0]}`", f"`{option.default}`", option.help or "")
+        for option in sandbox_command.params
+        if isinstance(option, click.Option)
     ]
     return _table(("option", "default", ""), rows)
+
+
+def sandbox_faults() -> str:
+    """Return a table of the kinds of faults that the sandbox can simulate."""
+    rows = [
+        (
+            f"`{name}`",
+            _summary(kind),
+            ", ".join(f"`{field}`" for field in kind.__struct_fields__ if field != "times"),
+        )
+        for name, kind in KINDS.items()
+    ]
+    return _table(("kind", "what the sandbox does", "fields"), rows)
 
 
 def endings() -> str:

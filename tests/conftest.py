@@ -50,7 +50,7 @@ def pytest_xdist_make_scheduler(config: pytest.Config, log: Any) -> ByFile | Non
 
 @pytest.fixture(scope="session")
 def _shared_sandbox() -> Iterator[Sandbox]:
-    with Sandbox(seed=7) as sandbox:
+    with Sandbox() as sandbox:
         yield sandbox
 
 
@@ -64,7 +64,7 @@ def sandbox(_shared_sandbox: Sandbox) -> Sandbox:
 @pytest.fixture
 def own_sandbox() -> Iterator[Sandbox]:
     """Give a local Conversions API of its own to a test whose requests may outlive it."""
-    with Sandbox(seed=7) as sandbox:
+    with Sandbox() as sandbox:
         yield sandbox
 
 

@@ -19,9 +19,8 @@ __all__ = ["Sandbox"]
 
 def __getattr__(name: str) -> object:
     """Import `Sandbox` on first use."""
-    if name == "Sandbox":
-        from target_liveintent.sandbox.server import Sandbox  # noqa: PLC0415 - see the module
+    if name != "Sandbox":
+        raise AttributeError(name)
+    from target_liveintent.sandbox.server import Sandbox  # noqa: PLC0415 - see the module
 
-        return Sandbox
-    msg = f"module {__name__!r} has no attribute {name!r}"
-    raise AttributeError(msg)
+    return Sandbox

@@ -2,8 +2,6 @@
 
 from __future__ import annotations
 
-import sys
-
 from target_liveintent.sandbox.cli import main
 
-sys.exit(main())
+main(prog_name="liveintent-sandbox")

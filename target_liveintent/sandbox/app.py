@@ -1,12 +1,12 @@
-"""The sandbox's HTTP routes: those of the API, and others to inspect events and script faults."""
+"""The sandbox's HTTP routes: the API, what arrived, the faults, and the page."""
 
 from __future__ import annotations
 
 import asyncio
-import contextlib
-import re
+import mimetypes
 import time
-from typing import TYPE_CHECKING, Any
+from collections.abc import Callable
+from typing import Any
 
 import msgspec
 from starlette.applications import Starlette
@@ -14,22 +14,16 @@ from starlette.exceptions import HTTPException
 from starlette.requests import ClientDisconnect, Request
 from starlette.responses import Response
 from starlette.routing import Route
+from starlette.types import Receive, Scope, Send
 
-from target_liveintent.sandbox.answers import JSON
-from target_liveintent.sandbox.contract import ApiRequest, Contract
-from target_liveintent.sandbox.faults import FaultError, parse_faults
-from target_liveintent.sandbox.page import Page
-from target_liveintent.sandbox.rules import OPENAPI
-from target_liveintent.sandbox.store import LoggedRequest, Store, decode_events
-from target_liveintent.sandbox.transport import ConnectionDrop
+from target_liveintent.sandbox import page
+from target_liveintent.sandbox.contract import OPENAPI, Contract, Outcome
+from target_liveintent.sandbox.store import Store
 
-if TYPE_CHECKING:
-    from collections.abc import Callable
-
-    from target_liveintent.sandbox.fault_queue import FaultQueue
-
-DEFAULT_LIMIT = 100
-"""How many events or requests to list if the query has no `limit`."""
+JSON = "application/json"
+ABORT = "liveintent.sandbox.abort"
+"""The key of an ASGI scope under which the server puts a function that aborts the connection."""
+_TICK = 0.1  # seconds between two looks at whether the server stops, during a scripted latency
 
 
 class App:
@@ -37,42 +31,41 @@ class App:
 
     Args:
         contract: Answers requests, apart from faults.
-        faults: The scripted faults.
-        store: Keeps what arrives.
+        store: Keeps what arrives, and the faults.
         clock: Returns the time in Unix seconds.
+        is_stopping: Returns whether the server stops, which ends scripted latencies.
     """
 
     def __init__(
-        self, contract: Contract, faults: FaultQueue, store: Store, clock: Callable[[], float]
+        self,
+        contract: Contract,
+        store: Store,
+        clock: Callable[[], float],
+        is_stopping: Callable[[], bool],
     ) -> None:
         """Set up the routes."""
         self._contract = contract
-        self._faults = faults
         self._store = store
         self._clock = clock
-        self._closing = asyncio.Event()
-        page = Page(store, faults, contract.customer_id, self._closing)
+        self._is_stopping = is_stopping
         self.asgi = Starlette(
             routes=[
                 Route("/conversions/{customer_id}", self._receive, methods=["POST"]),
                 Route("/{customer_id}/events", self._receive, methods=["POST"]),
-                *page.routes,
                 Route("/openapi.json", self._show_openapi),
                 Route("/stats", self._show_stats),
-                Route("/requests", self._list_requests),
                 Route("/events", self._list_events),
                 Route("/events", self._reset, methods=["DELETE"]),
                 Route("/faults", self._list_faults),
                 Route("/faults", self._add_faults, methods=["POST"]),
-                Route("/faults", self._clear_faults, methods=["DELETE"]),
-                Route("/faults/{number:int}", self._remove_fault, methods=["DELETE"]),
+                Route("/faults", self._remove_faults, methods=["DELETE"]),
+                Route("/faults/{number:int}", self._remove_faults, methods=["DELETE"]),
+                Route("/", self._show_page),
+                Route("/batches/{number:int}", self._show_batch),
+                Route("/static/{name}", self._send_file),
             ],
             exception_handlers={HTTPException: _error_response},
         )
-
-    def close(self) -> None:
-        """End all scripted latencies, because the server is stopping."""
-        self._closing.set()
 
     async def _receive(self, request: Request) -> Response:
         now = self._clock()
@@ -80,103 +73,100 @@ class App:
         try:
             body = await request.body()
         except ClientDisconnect:
-            return ConnectionDrop()
-        api_request = ApiRequest(
-            customer_id=request.path_params["customer_id"],
-            body=body,
-            authorization=request.headers.get("Authorization"),
-        )
-        checked = self._contract.check(api_request, now)
-        effect = self._faults.apply(checked.answer.accepted)
-        if effect.delay:
-            with contextlib.suppress(asyncio.TimeoutError):
-                await asyncio.wait_for(self._closing.wait(), effect.delay)
-        answer = effect.fault.answer(checked.answer) if effect.fault else checked.answer
-        logged = LoggedRequest(
-            received_at=now,
-            latency=time.perf_counter() - started,
-            status=answer.status,
-            outcome=answer.outcome,
-            events=None if checked.events is None else len(checked.events),
-            reasons=answer.reasons,
-            problems=answer.problems,
-        )
-        self._store.add(logged, checked.events or (), answer.accepted)
+            return _Drop()
+        customer_id = request.path_params["customer_id"]
+        authorization = request.headers.get("Authorization")
+        regular, items = self._contract.answer(customer_id, authorization, body, now=now)
+        answer, delay = self._store.apply_faults(items, regular)
+        for _ in range(int(delay / _TICK)):
+            if not self._is_stopping():
+                await asyncio.sleep(_TICK)
+        await asyncio.sleep(delay % _TICK)
+        latency = time.perf_counter() - started
+        self._store.add(items, answer, body=body, received_at=now, latency=latency)
         if answer.status is None:
-            return ConnectionDrop()
-        return Response(answer.body, answer.status, answer.headers, answer.media_type)
+            return _Drop()
+        return Response(answer.body, answer.status, answer.headers, JSON if answer.body else None)
 
     async def _show_openapi(self, _: Request) -> Response:
-        return Response(OPENAPI, media_type=JSON)
+        return _json(OPENAPI)
 
     async def _show_stats(self, _: Request) -> Response:
         return _json(self._store.stats)
 
     async def _list_events(self, request: Request) -> Response:
-        limit, event_id = _limit(request), request.query_params.get("event_id")
-        found, count = self._store.accepted, self._store.stats.accepted
-        if event_id is not None:
-            part = msgspec.json.encode(event_id)
-            found = [e for e in found if part in e.body and e.event["eventId"] == event_id]
-            count = len(found)
-        return _json({"count": count, "events": decode_events(found[::-1][:limit])})
-
-    async def _list_requests(self, request: Request) -> Response:
-        limit, event_id = _limit(request), request.query_params.get("event_id")
-        found, count = self._store.requests, self._store.stats.requests
-        if event_id is not None:
-            found = [r for r in found if event_id in r.event_ids]
-            count = len(found)
-        return _json({"count": count, "requests": found[::-1][:limit]})
+        query = msgspec.structs.replace(_query(request), outcome=Outcome.ACCEPTED)
+        rows = page.matching_rows(self._store, query)
+        return _json({"events": [row.event for row in rows]})
 
     async def _reset(self, _: Request) -> Response:
         self._store.reset()
-        self._faults.clear()
         return Response(status_code=204)
 
     async def _list_faults(self, _: Request) -> Response:
-        faults = self._faults.descriptions
-        return _json({"count": len(faults), "faults": faults})
+        return _json({"faults": self._store.faults})
 
     async def _add_faults(self, request: Request) -> Response:
         # A page of another site can make a browser post plain text here, but not JSON.
-        if not _is_json(request.headers.get("Content-Type")):
+        content_type = request.headers.get("Content-Type", "")
+        if content_type.partition(";")[0].strip().lower() != JSON:
             raise HTTPException(415, f"Content-Type must be {JSON}")
         try:
-            faults = parse_faults(msgspec.json.decode(await request.body()))
-        except (FaultError, msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
+            self._store.add_faults(*msgspec.json.decode(await request.body(), type=list))
+        except (ValueError, RecursionError) as error:
             raise HTTPException(422, str(error)) from error
-        self._faults.add(faults)
         return await self._list_faults(request)
 
-    async def _clear_faults(self, _: Request) -> Response:
-        self._faults.clear()
+    async def _remove_faults(self, request: Request) -> Response:
+        self._store.remove_faults(request.path_params.get("number"))
         return Response(status_code=204)
 
-    async def _remove_fault(self, request: Request) -> Response:
-        if not self._faults.remove(request.path_params["number"]):
-            raise HTTPException(404, "this fault does not exist, or no longer exists")
-        return Response(status_code=204)
+    async def _show_page(self, request: Request) -> Response:
+        version = f'"{self._store.version}"'
+        if request.headers.get("If-None-Match") == version:
+            return Response(status_code=304)
+        context = page.index_values(self._store, _query(request))
+        context["customer_id"] = self._contract.customer_id
+        headers = {**page.HEADERS, "ETag": version}
+        return page.TEMPLATES.TemplateResponse(request, "index.html", context, headers=headers)
+
+    async def _show_batch(self, request: Request) -> Response:
+        number = request.path_params["number"]
+        found = next((one for one in self._store.requests if one.number == number), None)
+        if found is None:
+            raise HTTPException(404, "the sandbox has no such batch, or no longer has it")
+        context = {"batch": found, "rows": page.rows_of(found)}
+        return page.TEMPLATES.TemplateResponse(request, "batch.html", context, headers=page.HEADERS)
+
+    async def _send_file(self, request: Request) -> Response:
+        name = request.path_params["name"]
+        if name not in page.STATIC:
+            raise HTTPException(404)
+        return Response(page.STATIC[name], media_type=mimetypes.guess_type(name)[0])
 
 
-def _is_json(content_type: str | None) -> bool:
-    """Return whether a Content-Type header declares JSON; a missing header does not."""
-    return (content_type or "").partition(";")[0].strip().lower() == JSON
+class _Drop(Response):
+    """Closes the client's connection without an answer, for which ASGI has no message."""
+
+    async def __call__(self, scope: Scope, receive: Receive, send: Send) -> None:  # noqa: ARG002
+        """Abort the connection, then wait until uvicorn notices: it then expects no response."""
+        scope[ABORT]()
+        while (await receive())["type"] != "http.disconnect":
+            pass
 
 
-def _limit(request: Request) -> int:
-    text = request.query_params.get("limit", str(DEFAULT_LIMIT))
-    if not re.fullmatch("[0-9]{1,9}", text):
-        raise HTTPException(422, f"limit: must be a whole number of up to 9 digits, got {text!r}")
-    return int(text)
+def _query(request: Request) -> page.Query:
+    """Return the query of a URL; empty parameters count as missing."""
+    given = {name: value for name, value in request.query_params.items() if value}
+    try:
+        return msgspec.convert(given, page.Query, strict=False)
+    except msgspec.ValidationError as error:
+        raise HTTPException(422, str(error)) from error
 
 
-def _json(content: object) -> Response:
-    return Response(msgspec.json.encode(content), media_type=JSON)
+def _json(content: object, status: int = 200) -> Response:
+    return Response(msgspec.json.encode(content), status, media_type=JSON)
 
 
 async def _error_response(_: Request, error: Any) -> Response:
-    response = _json({"error": error.detail})
-    response.status_code = error.status_code
-    response.headers.update(error.headers or {})
-    return response
+    return _json({"error": error.detail}, error.status_code)

@@ -1,151 +1,207 @@
-"""Decides what the API answers to a request, apart from scripted faults. Pure functions."""
+"""The API's contract: what it answers to a request, apart from scripted faults. Pure functions.
+
+The rules are the schemas in `openapi.yaml`, and two that a schema cannot express.
+"""
 
 from __future__ import annotations
 
-from typing import TYPE_CHECKING, Any
+from collections.abc import Iterator, Mapping, Sequence
+from enum import Enum
+from importlib.resources import files
+from itertools import islice
+from typing import Any
 
+import jsonschema_rs
 import msgspec
+import yaml
 
-from target_liveintent.sandbox.answers import Answer, ErrorEntry, Problem, accept, refuse
-from target_liveintent.sandbox.masking import mask_addresses
-from target_liveintent.sandbox.rules import (
-    SCHEMAS,
-    Violation,
-    other_violations,
-    schema_violations,
-    validator,
+OPENAPI: Mapping[str, Any] = yaml.safe_load((files(__package__) / "openapi.yaml").read_bytes())
+"""The OpenAPI 3.1 document of the API. Its schemas are JSON Schema 2020-12."""
+
+SCHEMAS: Mapping[str, Any] = OPENAPI["components"]["schemas"]
+
+# The validator also enforces `format`, which JSON Schema treats as an annotation by default. `mask`
+# keeps values out of its messages, which repeat them whole.
+_BATCH = jsonschema_rs.Draft202012Validator(
+    {"$ref": "#/components/schemas/ConversionBatch", "components": {"schemas": SCHEMAS}},
+    validate_formats=True,
+    mask="value",
 )
-
-if TYPE_CHECKING:
-    from collections.abc import Iterator, Sequence
-
-_MAX_VIOLATIONS = 5
-"""Most violations in one error entry."""
+_TIME = ("eventTime",)
+_INTEGERS = (_TIME, ("pixelId",), ("userData", "trackingEnabled"))
+_DAY = 86_400  # seconds
+_WINDOW_DAYS = 7
+_OFFLINE_WINDOW_DAYS = 30
+_MAX_PROBLEMS = 10
+"""Most problems to find in one request."""
 _MAX_ECHO = 60
 """Most characters of an offending value in a message."""
 
-_MIN_EVENTS: int = SCHEMAS["ConversionBatch"]["minItems"]
-_MAX_EVENTS: int = SCHEMAS["ConversionBatch"]["maxItems"]
-_BATCH = validator("ConversionBatch")
-_EVENT = validator("ConversionEvent")
+Event = dict[str, Any]
+"""One conversion event as it arrived, decoded from JSON."""
 
 
-class ApiRequest(msgspec.Struct, frozen=True, kw_only=True):
-    """The parts of a request that determine its answer."""
+class Outcome(str, Enum):
+    """What became of a request."""
 
-    customer_id: str
-    body: bytes
-    authorization: str | None = None
+    ACCEPTED = "accepted"
+    PARTIAL = "partial"
+    REFUSED = "refused"
+    FAULT = "fault"
+    DROPPED = "dropped"
 
 
-class CheckResult(msgspec.Struct, frozen=True):
-    """The answer to a request, and the items in its body, which need not be events.
+class Problem(msgspec.Struct, frozen=True, kw_only=True):
+    """Why the answer to a request is not a plain 204.
 
-    `events` is None if the body is not an array, or if the request is refused before it is read.
+    Attributes:
+        rule: The rule that is broken, in words.
+        index: The position of the event in the request; None for the whole request.
+        event_id: The ID of this event, if it has one.
+        field: The dotted path of the field; empty for the whole event.
+        value: The offending value as JSON, if there is one.
     """
 
-    answer: Answer
-    events: Sequence[object] | None = None
+    rule: str
+    index: int | None = None
+    event_id: str | None = None
+    field: str = ""
+    value: str | None = None
+
+    @property
+    def message(self) -> str:
+        """The problem in one line; like the messages of a real API, it repeats the value."""
+        if self.index is None:
+            return self.rule
+        where = f"events[{self.index}].{self.field}".removesuffix(".")
+        got = "" if self.value is None else f", got {shorten(self.value, _MAX_ECHO)}"
+        whose = "" if self.event_id is None else f" (eventId {self.event_id})"
+        return f"{where}: {self.rule}{got}{whose}"
+
+
+class Answer(msgspec.Struct, frozen=True, kw_only=True):
+    """The answer to one request.
+
+    Attributes:
+        status: None if the connection is closed without an answer.
+        accepted: The positions of the events that count as received.
+        problems: Why the answer is not a plain 204.
+    """
+
+    outcome: Outcome
+    status: int | None
+    accepted: Sequence[int] = ()
+    problems: Sequence[Problem] = ()
+    body: bytes = b""
+    headers: Mapping[str, str] = {}
 
 
 class Contract(msgspec.Struct, frozen=True, kw_only=True):
-    """The rules by which the API answers one customer.
-
-    With `echo_values`, messages repeat the offending value, as the messages of a real API may.
-    """
+    """The rules by which the API answers the one customer that it knows."""
 
     customer_id: str
     auth_token: str
-    echo_values: bool = True
 
-    def check(self, request: ApiRequest, now: float) -> CheckResult:
-        """Return the answer to a request that arrived at `now`, in Unix seconds."""
-        if (denial := self._denial(request)) is not None:
-            return CheckResult(denial)
+    def answer(
+        self, customer_id: str, authorization: str | None, body: bytes, *, now: float
+    ) -> tuple[Answer, list[Any]]:
+        """Return the answer to a request that arrives at `now`, in Unix seconds.
+
+        It is followed by the items in the body, which need not be events. There are none if the
+        body is not an array, or if the request is refused before it is read.
+        """
+        if authorization != f"Bearer {self.auth_token}":
+            return refuse(401, Problem(rule="the token is missing or wrong")), []
+        if customer_id != self.customer_id:
+            problem = Problem(rule="the token does not belong to this customer ID")
+            return refuse(403, problem), []
         try:
-            batch = msgspec.json.decode(request.body)
-        # msgspec raises Python's own exceptions for text that is not UTF-8 and for arrays nested
-        # thousands deep. It rejects NaN and Infinity, which are not JSON.
-        except (msgspec.DecodeError, UnicodeDecodeError, RecursionError) as error:
-            return _refused("INVALID_JSON", f"body: invalid JSON: {error}")
-        if not isinstance(batch, list):
-            return _refused("TYPE", "body: must be an array of events")
-        try:
-            return CheckResult(self._check_batch(batch, now), batch)
-        except ValueError:  # The validator stops at some 250 levels.
-            return _refused("INVALID_JSON", "body: nested too deep")
-
-    def _denial(self, request: ApiRequest) -> Answer | None:
-        """Return the answer to a request whose headers or path are wrong, otherwise None."""
-        if request.authorization != f"Bearer {self.auth_token}":
-            entry = ErrorEntry("UNAUTHORIZED", "the token is missing or wrong")
-            return refuse(401, entry, headers={"WWW-Authenticate": "Bearer"})
-        if request.customer_id != self.customer_id:
-            entry = ErrorEntry("FORBIDDEN", "the token does not belong to this customer ID")
-            return refuse(403, entry)
-        return None
-
-    def _check_batch(self, batch: list[Any], now: float) -> Answer:
-        if not _MIN_EVENTS <= len(batch) <= _MAX_EVENTS:
-            rule = f"must contain {_MIN_EVENTS} to {_MAX_EVENTS} events, contains {len(batch)}"
-            return refuse(400, ErrorEntry("BATCH_SIZE", f"body: {rule}"))
-        # Validating the whole batch at once is several times as fast as validating each event.
-        # Single events are validated only if that fails, to find which event breaks which rule.
-        well_formed = _BATCH.is_valid(batch)
-        entries = [
-            self._entry(index, event, violations)
-            for index, event in enumerate(batch)
-            if (violations := tuple(_violations(event, now, well_formed=well_formed)))
-        ]
-        return refuse(400, *entries) if entries else accept(batch)
-
-    def _entry(self, index: int, event: object, violations: Sequence[Violation]) -> ErrorEntry:
-        place = f"events[{index}]"
-        violations = violations[:_MAX_VIOLATIONS]
-        texts = [self._text(place, violation) for violation in violations]
-        event_id = event_id_of(event)
-        suffix = "" if event_id is None else f" (eventId {event_id})"
-        problems = tuple(_problem(index, event_id, violation) for violation in violations)
-        return ErrorEntry(violations[0].code, "; ".join(texts) + suffix, problems)
-
-    def _text(self, place: str, violation: Violation) -> str:
-        where = f"{place}.{violation.field}" if violation.field else place
-        text = f"{where}: {violation.rule}"
-        if not self.echo_values or violation.value is msgspec.UNSET:
-            return text
-        return f"{text}, got {_shorten(msgspec.json.encode(violation.value).decode())}"
+            batch = msgspec.json.decode(body)
+            problems = list(islice(broken_rules(batch, now), _MAX_PROBLEMS))
+        # Text that is not UTF-8 and arrays nested thousands deep raise Python's own exceptions, and
+        # the validator a ValueError at some 250 levels. NaN and Infinity are not JSON.
+        except (ValueError, RecursionError) as error:
+            return refuse(400, Problem(rule=f"body: invalid JSON: {error}")), []
+        if problems:
+            return refuse(400, *problems), batch if isinstance(batch, list) else []
+        accepted = range(len(batch))
+        return Answer(outcome=Outcome.ACCEPTED, status=204, accepted=accepted), batch
 
 
-def event_id_of(event: object) -> str | None:
-    """Return the eventId of an item; None if it has none or is not an event."""
-    event_id = event.get("eventId") if isinstance(event, dict) else None
-    return event_id if isinstance(event_id, str) else None
+def broken_rules(batch: Any, now: float) -> Iterator[Problem]:
+    """Yield the rules that a batch breaks if it arrives at `now`, in Unix seconds."""
+    # To ask whether a batch is valid takes a fraction of the time of a search for errors.
+    if not _BATCH.is_valid(batch):
+        for error in _BATCH.iter_errors(batch):
+            yield _problem(batch, error.instance_path, error.message, error.instance)
+    if isinstance(batch, list):
+        for index, event in enumerate(batch):
+            for path, rule in _other_rules(event, now):
+                yield _problem(batch, [index, *path], rule, lookup(event, path))
 
 
-def _refused(code: str, message: str) -> CheckResult:
-    return CheckResult(refuse(400, ErrorEntry(code, message)))
+def refuse(
+    status: int,
+    *problems: Problem,
+    outcome: Outcome = Outcome.REFUSED,
+    headers: Mapping[str, str] | None = None,
+) -> Answer:
+    """Return an answer with this status that accepts no event.
 
-
-def _violations(event: Any, now: float, *, well_formed: bool) -> Iterator[Violation]:
-    if not well_formed:
-        yield from schema_violations(_EVENT, event)
-    if isinstance(event, dict):
-        yield from other_violations(event, now)
-
-
-def _problem(index: int, event_id: str | None, violation: Violation) -> Problem:
-    value = None
-    if violation.value is not msgspec.UNSET:
-        # Mask before shortening: otherwise the first half of an address could remain.
-        value = _shorten(mask_addresses(msgspec.json.encode(violation.value).decode()))
-    return Problem(
-        rule=violation.rule,
-        index=index,
-        event_id=event_id,
-        field=violation.field or None,
-        value=value,
+    Its body has the format of LiveIntent's sister APIs. The format of the Conversions API itself is
+    not published.
+    """
+    errors = [
+        {"httpStatus": status, "message": problem.message, "errorCode": str(status)}
+        for problem in problems
+    ]
+    body = msgspec.json.encode({"errors": errors})
+    return Answer(
+        outcome=outcome, status=status, problems=problems, body=body, headers=headers or {}
     )
 
 
-def _shorten(value: str) -> str:
-    return value if len(value) <= _MAX_ECHO else value[:_MAX_ECHO] + "…"
+def lookup(event: object, path: Sequence[str]) -> Any:
+    """Return the value at a path in nested objects, or None if it is missing."""
+    for key in path:
+        event = event.get(key) if isinstance(event, dict) else None
+    return event
+
+
+def shorten(text: str, most: int) -> str:
+    """Return a text with at most this many characters."""
+    return text if len(text) <= most else text[:most] + "…"
+
+
+def _problem(batch: Any, path: Sequence[str | int], rule: str, value: object) -> Problem:
+    """Return a rule that the value at this path in a batch breaks."""
+    if not path:
+        return Problem(rule=f"body: {rule}")
+    index, *fields = path
+    event_id = lookup(batch[index], ("eventId",))
+    is_container = isinstance(value, dict | list)
+    return Problem(
+        rule=rule,
+        field=".".join(map(str, fields)),
+        value=None if is_container else msgspec.json.encode(value).decode(),
+        index=int(index),
+        event_id=event_id if isinstance(event_id, str) else None,
+    )
+
+
+def _other_rules(event: object, now: float) -> Iterator[tuple[Sequence[str], str]]:
+    """Yield the path of each value that breaks a rule beyond schemas, and the rule.
+
+    The age windows are those of LiveIntent's guide, measured when the request arrives. A value of
+    the wrong type is left to the schema.
+    """
+    for path in _INTEGERS:
+        if type(lookup(event, path)) is float:  # JSON Schema accepts 1.0 as an integer.
+            yield path, "must be an integer without a fraction"
+    if type(event_time := lookup(event, _TIME)) is not int:
+        return
+    days = _OFFLINE_WINDOW_DAYS if lookup(event, ("source",)) == "offline" else _WINDOW_DAYS
+    if event_time >= now:
+        yield _TIME, "must be earlier than the moment of sending"
+    elif now - event_time > days * _DAY:
+        yield _TIME, f"older than {days} days"

@@ -34,7 +34,7 @@ def messages() -> dict[str, str]:
     """Return each text, with `…` for what is filled in, and the place of its first use."""
     found: dict[str, str] = {}
     for path in sorted(ROOT.rglob("*.py")):
-        if "sandbox" in path.parts and path.name != "cli.py":
+        if "sandbox" in path.relative_to(ROOT).parts and path.name != "cli.py":
             continue  # Its answers to requests are the API's.
         tree = ast.parse(path.read_text(encoding="utf-8"))
         for node in _places(tree, path):

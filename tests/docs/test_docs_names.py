@@ -15,8 +15,8 @@ FOLDERS = ("benchmarks", "demo", "docs", "examples", "hub", "scripts", "target_l
 MADE = {"demo/data/orders.jsonl", "tap_orders.py"}
 """Files that a page, or a command of a page, makes."""
 _DEFINITION = re.compile(r"^( *)(?:(class|def) (\w+)|(\w+)(?:: [^=\n]+)? = )", re.MULTILINE)
-OTHERS = {"BatchSink", "PGPASSWORD", "SWITCHES"}
-"""Names of the SDK, of PostgreSQL and of the sandbox's page."""
+OTHERS = {"BatchSink", "PGPASSWORD"}
+"""Names of the SDK and of PostgreSQL."""
 
 
 def _named(pattern: str) -> set[tuple[str, str]]:

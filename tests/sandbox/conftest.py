@@ -8,7 +8,7 @@ import pytest
 import requests
 from integration_fixtures import forks
 from integration_support import Launcher
-from sandbox_support import JSON, NOW, TOKEN, Call, Post
+from sandbox_support import NOW, TOKEN, Call, Post
 
 from target_liveintent.sandbox import Sandbox
 
@@ -30,7 +30,7 @@ def http() -> Iterator[requests.Session]:
 
 @pytest.fixture(scope="session")
 def _served() -> Iterator[Sandbox]:
-    with Sandbox(clock=lambda: NOW, seed=7) as sandbox:
+    with Sandbox(clock=lambda: NOW) as sandbox:
         yield sandbox
 
 
@@ -59,11 +59,11 @@ def post(call: Call) -> Post:
         *,
         path: str = "/conversions/a-1b2c",
         token: str | None = TOKEN,
-        content_type: str | None = JSON,
+        headers: dict[str, str] | None = None,
         **how: Any,
     ) -> requests.Response:
         content = {"data": body} if isinstance(body, bytes) else {"json": body}
-        headers = {"Authorization": token, "Content-Type": content_type}
+        headers = {"Authorization": token, **(headers or {})}
         return call(path, "POST", headers=headers, **content, **how)
 
     return send

@@ -10,7 +10,6 @@ import requests
 
 NOW = 1_800_000_000.5
 DAY = 86_400
-JSON = "application/json"
 TOKEN = "Bearer sandbox-token"
 
 VALID: dict[str, Any] = {

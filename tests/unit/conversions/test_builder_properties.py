@@ -30,12 +30,11 @@ from unit_support import (
 from target_liveintent.conversions.fields import FIELDS
 from target_liveintent.conversions.model import Conversion, Rejection
 from target_liveintent.reasons import REASONS
-from target_liveintent.sandbox.rules import other_violations, schema_violations, validator
+from target_liveintent.sandbox.contract import broken_rules
 from target_liveintent.settings import EventDefaults
 from target_liveintent.singer.reader import decode_object
 from target_liveintent.store import letter_of
 
-EVENT = validator("ConversionEvent")
 NAMES = [field.name for field in FIELDS]
 ADDED = {"reason", "field", "stream", "time", "run_id", "detail", "scrubbed", "written_for"}
 ADDED |= {"window_end"}
@@ -165,8 +164,7 @@ def test_any_record(
     assert result.event_id == again.event_id
     if isinstance(result, Conversion):
         event = json.loads(result.body, parse_constant=_no_constant)
-        assert list(schema_violations(EVENT, event)) == []
-        assert list(other_violations(event, NOW)) == []
+        assert list(broken_rules([event], NOW)) == []
         assert event["eventId"] == result.event_id
         assert NOW < result.expires_at <= NOW + 30 * DAY
         assert isinstance(again, Conversion)

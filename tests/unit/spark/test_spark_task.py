@@ -77,7 +77,7 @@ def test_a_partition(job: Job, sandbox: Sandbox, tmp_path: Path) -> None:
     assert (counts.read, counts.delivered, counts.unsettled) == (211, 210, 0)
     assert counts.rejected == {"no_identity": 1}
     assert sandbox.stats.accepted == 210
-    assert sorted(len(request.event_ids) for request in sandbox.requests) == [10, 100, 100]
+    assert sorted(request.events for request in sandbox.requests) == [10, 100, 100]
     assert result.has_dead_letters
     _, line = (tmp_path / "letters" / "_pending" / ATTEMPT.name).read_text().splitlines()
     account = {"customer_id": "a-1b2c", "api_host": "127.0.0.1", "pixel_id": 12345}

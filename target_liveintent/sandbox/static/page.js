@@ -1,0 +1,54 @@
+// Follows the sandbox: asks for the page again, and replaces what has changed since.
+
+const byId = id => document.getElementById(id);
+let version = "";
+
+// Replace the children that differ. The others keep their focus and selection.
+function update(old, fresh) {
+  const wanted = [...fresh.children];
+  const html = new Set(wanted.map(child => child.outerHTML));
+  for (const child of [...old.children]) if (!html.has(child.outerHTML)) child.remove();
+  wanted.forEach((child, n) => {
+    if (old.children[n]?.outerHTML !== child.outerHTML) old.insertBefore(child, old.children[n] ?? null);
+  });
+}
+
+async function refresh() {
+  const live = byId("live");
+  let said = "live";
+  try {
+    const answer = await fetch(location.href, { headers: { "If-None-Match": version } });
+    if (answer.status !== 304) {
+      const fresh = new DOMParser().parseFromString(await answer.text(), "text/html");
+      const focused = document.activeElement.id;
+      for (const part of document.querySelectorAll("[data-live]")) {
+        update(part, fresh.getElementById(part.id));
+      }
+      if (focused) byId(focused).focus({ preventScroll: true });
+      version = answer.headers.get("ETag");
+    }
+  } catch {
+    said = "the sandbox does not answer";
+  }
+  if (live.textContent !== said) live.textContent = said;
+}
+
+// Each button says in its attributes what it asks the sandbox for.
+document.addEventListener("click", async ({ target }) => {
+  const { path, method, body, confirm: question } = target.closest("[data-path]")?.dataset ?? {};
+  if (!path || (question && !confirm(question))) return;
+  const content = method === "POST" ? { body: body ?? byId("fault").value } : {};
+  const answer = await fetch(path, { method, headers: { "Content-Type": "application/json" }, ...content });
+  byId("wrong").textContent = answer.ok ? "" : (await answer.json()).error;
+  await refresh();
+});
+
+byId("filters").addEventListener("input", () => {
+  history.replaceState(null, "", `?${new URLSearchParams(new FormData(byId("filters")))}`);
+  version = "";
+  refresh();
+});
+byId("filters").addEventListener("submit", event => event.preventDefault());
+
+setInterval(refresh, 500);
+refresh();
