@@ -18,14 +18,13 @@ import yaml
 from target_liveintent.config import SCHEMA
 from target_liveintent.target import TargetLiveIntent
 
-PIP_URL = "target-liveintent"
-"""Where pip installs the target from. No other place names the public location."""
-
 ROOT = Path(__file__).parents[1]
 NAME = "target-liveintent"
 _ABOUT = metadata.metadata(NAME)
 REPOSITORY = _ABOUT["Project-URL"].removeprefix("Homepage, ")
 """The URL in pyproject.toml."""
+PIP_URL = f"{NAME}@git+{REPOSITORY}"
+"""Where pip installs the target from: its repository, and from the first release on, `NAME`."""
 ACCOUNT, _, _ = REPOSITORY.rpartition("/")
 MAINTAINER = ACCOUNT.rpartition("/")[2]
 """Also the name of the Hub's variant."""

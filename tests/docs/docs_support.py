@@ -254,7 +254,7 @@ class Project:
 
     def _start_sandbox(self, command: str) -> subprocess.CompletedProcess[str]:
         """Leave a sandbox running, on a free port, as in a terminal of its own."""
-        options = command.strip().split()[1:]
+        options = command.strip().removesuffix("&").split()[1:]
         sandbox = subprocess.Popen(
             [PROGRAMS / "liveintent-sandbox", *options, "--port", "0"],
             stdout=subprocess.PIPE,

@@ -112,9 +112,10 @@ def test_page(page: Path, request: pytest.FixtureRequest) -> None:
     said, project = "", None
     for block in blocks(page):
         where = f"{_name(page)}:{block.line}"
-        if (block.title or "").endswith(".json") or block.kind in {"sh", "python"}:
+        is_file = (block.title or "").endswith((".json", ".py"))
+        if is_file or block.kind in {"sh", "python"}:
             project = project or request.getfixturevalue("project")
-        if block.title and block.title.endswith(".json"):
+        if is_file:
             project.write(block.title, block.text)
         if block.excuse is not None:
             continue
@@ -122,9 +123,9 @@ def test_page(page: Path, request: pytest.FixtureRequest) -> None:
             said = _run(block.text, project, where)
         elif block.kind == "text":
             assert unseen(block.text, said) == [], f"{where}\n{said}"
-        elif block.kind == "python":
+        elif block.kind == "python" and not is_file:
             _run_python(block.text, project, where)
-        else:
+        elif not is_file or block.kind == "json":
             assert block.kind in CHECKS, f"{where}: a block of the kind '{block.kind}'"
             try:
                 CHECKS[block.kind](block.text)

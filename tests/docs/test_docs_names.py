@@ -12,7 +12,7 @@ from target_liveintent.config import SCHEMA
 
 PAGES = [*sorted(DOCS.rglob("*.md")), *sorted(ROOT.glob("*.md")), *ROOT.glob("examples/*/*.md")]
 FOLDERS = ("benchmarks", "demo", "docs", "examples", "hub", "scripts", "target_liveintent", "tests")
-MADE = {"demo/data/orders.jsonl", "tap_orders.py"}
+MADE = {"csv_tap.py", "demo/data/orders.jsonl", "tap_orders.py"}
 """Files that a page, or a command of a page, makes."""
 _DEFINITION = re.compile(r"^( *)(?:(class|def) (\w+)|(\w+)(?:: [^=\n]+)? = )", re.MULTILINE)
 OTHERS = {"BatchSink", "PGPASSWORD"}

@@ -81,18 +81,6 @@ def test_from_an_empty_folder(sandbox: Sandbox, wheel: str, tmp_path: Path) -> N
     assert (project.folder / STORE).exists()
 
 
-def test_readme_is_the_quickstart() -> None:
-    """README.md's pipeline is the one of docs/quickstart.md, which the test above runs."""
-
-    def commands(page: Path) -> list[str]:
-        (found,) = (block for block in blocks(page) if any("presets '" in line for line in block))
-        return [line.partition("  #")[0].strip() for line in found]
-
-    short, whole = commands(ROOT / "README.md"), commands(ROOT / "docs" / "quickstart.md")
-    assert len(short) == 4
-    assert [command for command in whole if command in short] == short
-
-
 @pytest.fixture
 def hub_url() -> Iterator[str]:
     """A Hub that has the target, at this address."""

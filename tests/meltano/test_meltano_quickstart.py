@@ -9,6 +9,7 @@ from collections import Counter
 from typing import TYPE_CHECKING
 
 import pytest
+import yaml
 from docs_support import PROGRAMS, SANDBOX_URL, Block, blocks, unseen
 from integration_support import STORE, read_letters
 from meltano_support import MELTANO, ROOT, Project, changed_text
@@ -96,18 +97,13 @@ class Reader:
 
 def _project(folder: Path, sandbox: Sandbox, wheel: str) -> Reader:
     """The project, as the page has it before its section "Map, check, send"."""
-    _, init, _ = text_of("sh", "meltano init").splitlines()
+    _, init, add = text_of("sh", "meltano init").splitlines()
     done = Project(folder).shell(init)
     assert done.returncode == 0, done.stderr
     reader = Reader(folder / "shop", sandbox)
-
-    add = text_of("sh", "--no-install")
-    reader.run(changed_text(add, {f"{hub.FILES}/{hub.DEFINITION}": str(ROOT / hub.DEFINITION)}))
-    url = text_of("yaml", "pip_url")
-    assert url == f"pip_url: git+{hub.REPOSITORY}\n"
-    here = changed_text(url, {f"git+{hub.REPOSITORY}": wheel})
-    reader.change_project({f"pip_url: {hub.PIP_URL}\n": here})
-    reader.run(text_of("sh", "meltano install"))
+    reference = folder / "target.yml"
+    reference.write_text(yaml.safe_dump(hub.definition(wheel)), encoding="utf-8")
+    reader.run(changed_text(add, {f"{hub.FILES}/{hub.DEFINITION}": str(reference)}))
 
     reader.write(".env", text_of("ini", "CUSTOMER_ID"))
     reader.write("tap_orders.py", text_of("python", "SCHEMA"))
@@ -120,7 +116,7 @@ def _project(folder: Path, sandbox: Sandbox, wheel: str) -> Reader:
 
 @pytest.mark.skipif(shutil.which("curl") is None, reason=not_installed("curl"))
 def test_without_a_shop(sandbox: Sandbox, wheel: str, tmp_path: Path) -> None:
-    """The page leads a reader without a shop, before the first release, through all its sections.
+    """The page leads a reader without a shop through all its sections.
 
     The invented orders give the outputs on the page, and nothing is sent twice.
     """

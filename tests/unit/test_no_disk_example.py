@@ -77,7 +77,7 @@ def test_nothing_is_on_the_disk() -> None:
     assert [name for name in given if name.endswith("_path")] == []
     assert given["store"].startswith("postgresql://")
     assert given["keep_delivered"]
-    assert LOADER["pip_url"] == f"{hub.NAME}[postgres]"
+    assert LOADER["pip_url"] == hub.PIP_URL.replace(hub.NAME, f"{hub.NAME}[postgres]", 1)
     assert [volume["name"] for volume in POD["volumes"]] == ["token"]
     uses = [step["uses"].partition("@")[0] for step in WORKFLOW_JOB["steps"] if "uses" in step]
     assert uses == ["actions/checkout", "actions/setup-python"]  # No cache, no artifact.
