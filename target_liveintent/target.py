@@ -1,8 +1,7 @@
 """The target: what the SDK calls for a run, from its settings to its exit code.
 
-The path of a record: `MessageReader` → `TargetLiveIntent._process_record_message` →
-`LiveIntentSink.process_record` → `RecordConverter.convert` (stream map, then event builder) →
-`Run`, which collects batches and keeps the counts → delivery. The command line is in `cli.py`.
+The path of a record: `MessageReader` → `LiveIntentSink.process_record` → `RecordConverter.convert`
+→ `Run`, which collects batches and keeps the counts → delivery. The command line is in `cli.py`.
 """
 
 from __future__ import annotations
@@ -44,7 +43,6 @@ from target_liveintent.singer import (
     STOP_SECONDS,
     Message,
     MessageReader,
-    Record,
     Replay,
     ReplayRequest,
     StateOutput,
@@ -353,18 +351,32 @@ class TargetLiveIntent(Target):
     def _process_schema_message(self, message: Message) -> None:  # type: ignore[override]
         if self.streams.register(message):
             stream = stream_of(message)
-            self.message_reader.select_columns(stream, self.streams.columns_of(stream))
+            columns = self.streams.columns_of(stream)
+            self.message_reader.select_columns(stream, columns, self._process_of(stream))
             if self.streams.has_events:
                 self.run.gate.awaits_stream = False
 
-    def _process_record_message(self, message: Record) -> None:  # type: ignore[override]
-        for sink in self.streams.sinks[message.stream]:
-            sink.process_record(message.record)
+    def _process_of(self, stream: str) -> Callable[[dict[str, Any]], None]:
+        """Return what processes the records of a stream: its sink, which is usually one."""
+        sinks = self.streams.sinks[stream]
+        if len(sinks) == 1:
+            return sinks[0].process_record
+
+        def process(record: dict[str, Any]) -> None:
+            for sink in sinks:
+                sink.process_record(record)
+
+        return process
+
+    def _process_record_message(self, message: Message) -> None:  # type: ignore[override]
+        """Refuse a record that came before the SCHEMA of its stream; sinks get all others."""
+        self._process_of(stream_of(message))
 
     def _process_batch_message(self, message: Message) -> None:  # type: ignore[override]
         stream = stream_of(message)
+        process = self._process_of(stream)
         for record in batch_records(message.encoding or {}, message.manifest or []):
-            self._process_record_message(Record("RECORD", stream, record))
+            process(record)
             self.run.tick()
             if self.message_reader.stopped:
                 return

@@ -8,7 +8,6 @@ from target_liveintent.singer.failures import failure_text, readable_failures
 from target_liveintent.singer.reader import (
     Message,
     MessageReader,
-    Record,
     decode_object,
     state_of,
     stream_of,
@@ -29,7 +28,6 @@ __all__ = [
     "STOP_SECONDS",
     "Message",
     "MessageReader",
-    "Record",
     "RecordValidator",
     "Replay",
     "ReplayRequest",

@@ -98,6 +98,7 @@ class StreamRegistry:
         self._logger = logger
         self.sinks = StreamsThatCame[StreamSink]()
         self._schemas: dict[str, tuple[bytes, list[str] | None]] = {}
+        self._columns: dict[str, list[str]] = {}
         self._warned: set[str] = set()
         self.has_events = False
 
@@ -123,14 +124,18 @@ class StreamRegistry:
         self._schemas[name] = known
         return True
 
-    def columns_of(self, stream: str) -> frozenset[str] | None:
-        """Return the columns that the sinks of a stream need; None for all."""
+    def columns_of(self, stream: str) -> list[str] | None:
+        """Return the columns that the sinks of a stream need, in the SCHEMA's order; None for all.
+
+        The columns that the SCHEMA does not have come last.
+        """
         needed: frozenset[str] = frozenset()
         for sink in self.sinks[stream]:
             if sink.columns is None:
                 return None
             needed |= sink.columns
-        return needed
+        there = [column for column in self._columns[stream] if column in needed]
+        return there + sorted(needed.difference(there))
 
     def warn_of_absent_streams(self) -> None:
         """Warn about streams that a map names and the tap did not send, if another is similar."""
@@ -162,6 +167,7 @@ class StreamRegistry:
             sinks.append(self._make_sink(stream, plan, gives_events=gives_events))
             self.has_events |= gives_events or stream.name == MELTANO_TEST_STREAM
         self.sinks[stream.name] = sinks
+        self._columns[stream.name] = list(stream.schema["properties"])
 
     def _check_plan(self, stream: Stream, plan: StreamPlan) -> bool:
         """Return whether events can be built; raise an error if the user wants them in vain."""

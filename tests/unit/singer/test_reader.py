@@ -2,6 +2,7 @@
 
 from __future__ import annotations
 
+import functools
 import io
 import json
 import os
@@ -18,8 +19,9 @@ from target_liveintent.singer import reader
 from target_liveintent.singer.reader import (
     Message,
     MessageReader,
-    Record,
+    RecordLine,
     decode_message,
+    decode_object,
     lines,
     state_of,
 )
@@ -39,6 +41,13 @@ class Recorder:
     def _tick(self) -> None:
         self.ticks += 1
 
+    def select(self, stream: str, *columns: str) -> None:
+        """Select columns of a stream."""
+        self.reader.select_columns(stream, columns or None, functools.partial(self._add, stream))
+
+    def _add(self, stream: str, record: dict[str, Any]) -> None:
+        self.messages.append(RecordLine("RECORD", stream, record))
+
     def read(self, source: str | bytes | IO[str]) -> list[Any]:
         """Read text, bytes (through a pipe) or a file."""
         if isinstance(source, str):
@@ -47,6 +56,7 @@ class Recorder:
             source = _pipe(source)
         kinds = ("SCHEMA", "RECORD", "STATE", "BATCH", "ACTIVATE_VERSION")
         callbacks: dict[str, Callable[[Any], None]] = dict.fromkeys(kinds, self.messages.append)
+        callbacks["RECORD"] = lambda one: self._add(one.stream, decode_object(one.record))
         try:
             self.reader.process_lines(source, callbacks)
         finally:
@@ -317,8 +327,8 @@ def record(stream: str, **columns: Any) -> str:
 def test_only_the_columns_that_are_needed() -> None:
     """Other columns are skipped, in each way in which a record can be read."""
     found = Recorder()
-    found.reader.select_columns("s", frozenset({"a", "x"}))
-    found.reader.select_columns("t", None)
+    found.select("s", "x", "a")
+    found.select("t")
     content = "".join(
         [
             *(record("s", a=number, b=2) for number in range(3)),
@@ -335,15 +345,15 @@ def test_only_the_columns_that_are_needed() -> None:
 
 def test_a_schema_changes_the_columns() -> None:
     """The columns that are selected at a SCHEMA hold from the next record on."""
-    found = MessageReader(lambda: None)
-    columns = iter([frozenset({"a"}), frozenset({"b"})])
-    records: list[Record] = []
+    found = Recorder()
+    columns = iter("ab")
     content = STREAM[0].decode() + "\n" + record("s", a=1, b=2) * 2
-    counts = found.process_lines(
+    counts = found.reader.process_lines(
         io.StringIO(content * 2),
-        {"SCHEMA": lambda _: found.select_columns("s", next(columns)), "RECORD": records.append},
+        {"SCHEMA": lambda _: found.select("s", next(columns)), "RECORD": pytest.fail},
     )
-    assert [one.record for one in records] == [{"a": 1}, {"a": 1}, {"b": 2}, {"b": 2}]
+    records = [one.record for one in found.messages]
+    assert records == [{"a": 1}, {"a": 1}, {"b": 2}, {"b": 2}]
     assert counts == {"SCHEMA": 2, "RECORD": 4}
 
 
@@ -363,7 +373,7 @@ def test_malformed_messages(line: str, said: str, known: tuple[str, ...]) -> Non
     """A malformed RECORD is rejected with its line, whether its stream is known or not."""
     found = Recorder()
     for stream in known:
-        found.reader.select_columns(stream, frozenset({"a"}))
+        found.select(stream, "a")
     with pytest.raises(InputError, match=f"line 2 of the input: .*{said}"):
         found.read(record("s", a=1) + line + "\n")
     assert len(found.messages) == 1
