@@ -155,6 +155,12 @@ class RecordConverter:
                 return self._usual(record, self._now(), self._left_out)
             except Exception:  # noqa: BLE001, S110 (the careful way says what is odd)
                 pass
+        return self.convert_carefully(record, violation)
+
+    def convert_carefully(
+        self, record: dict[str, Any], violation: str | None = None
+    ) -> Conversion | Rejection | None:
+        """Convert a record as `convert` does, but without the usual way."""
         for column in self._deletion_columns:
             if column in record and _is_set(record[column]):
                 return self._builder.reject_unmapped(column, record, reason="deleted")

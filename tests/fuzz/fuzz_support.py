@@ -15,8 +15,10 @@ from singer_sdk.exceptions import (
     MissingKeyPropertiesError,
     RecordsWithoutSchemaException,
 )
+from unit_support import convert_both_ways
 
 from target_liveintent.errors import RunError, StreamMappingError
+from target_liveintent.mapping.converter import RecordConverter
 from target_liveintent.singer import batch_files
 from target_liveintent.target import TargetLiveIntent
 
@@ -147,6 +149,7 @@ def feed(data: bytes, **settings: Any) -> Fed:
         with (
             os.fdopen(readable, encoding="utf-8") as source,
             mock.patch.object(batch_files, "open_anywhere", side_effect=_no_file),
+            mock.patch.object(RecordConverter, "convert", convert_both_ways),
         ):
             try:
                 target.process(source)

@@ -14,7 +14,7 @@ import msgspec
 import pytest
 import yaml
 from preset_records import LI_DID, OTHER_DID, PAGE, Record, changed, hashes, paths, sample
-from unit_support import BARE, NOW
+from unit_support import BARE, NOW, convert_both_ways
 
 from target_liveintent.config import SCHEMA, problems
 from target_liveintent.conversions.builder import EventBuilder
@@ -65,7 +65,7 @@ def outcome(
         decoded = {column: decoded[column] for column in decoded if column in needed}
     stream, keys, _, _ = sample(name, NOW)
     builder = EventBuilder(stream, made.properties, keys, BARE._replace(pixel_id=4711))
-    result = RecordConverter(made, builder, {}, lambda: NOW).convert(decoded)
+    result = convert_both_ways(RecordConverter(made, builder, {}, lambda: NOW), decoded)
     if not isinstance(result, Conversion):
         return "filtered" if result is None else result.reason
     event = msgspec.json.decode(result.body)
