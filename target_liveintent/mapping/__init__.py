@@ -8,8 +8,8 @@ from target_liveintent.mapping.converter import (
     RecordConverter,
     StreamPlan,
 )
-from target_liveintent.mapping.expressions import Compiled, Expression, compile_row
-from target_liveintent.mapping.functions import CURRENCIES, FUNCTIONS, GET, coalesce, getter
+from target_liveintent.mapping.expressions import Compiler, Expression
+from target_liveintent.mapping.functions import CURRENCIES, FUNCTIONS, GET, coalesce
 from target_liveintent.mapping.presets import (
     NULL_VALUES,
     PRESETS,
@@ -43,7 +43,7 @@ __all__ = [
     "NULL_VALUES",
     "PRESETS",
     "ColumnOrigin",
-    "Compiled",
+    "Compiler",
     "Expression",
     "MappingFailedError",
     "Reads",
@@ -53,10 +53,8 @@ __all__ = [
     "absent_streams",
     "advise_map",
     "coalesce",
-    "compile_row",
     "did_you_mean_stream",
     "expand_presets",
-    "getter",
     "lacking_for_events",
     "likely_preset",
     "nearest",

@@ -1,19 +1,22 @@
 """Compiles stream-map expressions once to Python code that means what the SDK's evaluator does.
 
 For each record, the SDK walks the tree of each expression, which takes about 3 µs even for a bare
-column. This module turns the trees of a stream's map into one function. Operators that the
-evaluator guards become calls of the guards themselves (simpleeval's own functions), a name becomes
-a lookup in the record, and the rest stays plain Python.
+column. This module turns each tree into code. Operators that the evaluator guards become calls of
+the guards themselves (simpleeval's own functions), a name becomes a lookup in the record, and the
+rest stays plain Python.
 
-The evaluator still handles what is rare: comprehensions, f-strings, starred items. A test compares
-the results of both.
+The evaluator of simpleeval still handles what is rare: comprehensions, f-strings, starred items. A
+test compares the results of both with those of the SDK.
 """
 
 from __future__ import annotations
 
 import ast
-import copy
+import datetime as dt
+import functools
+import hashlib
 import itertools
+import json
 import types
 from collections.abc import Callable, Iterable, Mapping
 from typing import Any, NamedTuple
@@ -22,7 +25,7 @@ import simpleeval
 
 from target_liveintent.conversions import compiled
 from target_liveintent.mapping.converter import FILTER
-from target_liveintent.mapping.functions import AMOUNT, GET, getter, walk
+from target_liveintent.mapping.functions import AMOUNT, FUNCTIONS, GET, getter, walk
 
 Row = dict[str, Any]
 
@@ -35,83 +38,122 @@ _GUARDS: dict[type[ast.operator], Callable[[Any, Any], Any]] = {
     ast.RShift: simpleeval.safe_rshift,
 }
 _PLAIN = (ast.Sub, ast.Div, ast.FloorDiv, ast.Mod, ast.BitXor, ast.BitOr, ast.BitAnd)
+_KEPT = (
+    *(ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop),
+    *(ast.BoolOp, ast.IfExp, ast.UnaryOp, ast.List, ast.Set, ast.Slice, ast.Tuple),
+)
+"""Nodes of which only the parts are compiled. Other nodes have a method of `_Rewriter`, or are left
+to the evaluator."""
+
+
+def _md5(string: str) -> str:
+    return hashlib.md5(string.encode(), usedforsecurity=False).hexdigest()
+
+
+def _sha256(string: str) -> str:
+    return hashlib.sha256(string.encode()).hexdigest()
+
+
+_FUNCTIONS: dict[str, Any] = {
+    **simpleeval.DEFAULT_FUNCTIONS,
+    **{kind.__name__: kind for kind in (bool, dict, list, set, tuple)},
+    "md5": _md5,
+    "sha256": _sha256,
+    "datetime": simpleeval.ModuleWrapper(dt),
+    "json": simpleeval.ModuleWrapper(json),
+    **{helper.name: helper.call for helper in FUNCTIONS},
+}
+"""The functions and modules that the SDK offers to expressions, and the helpers."""
 
 
 class Expression(NamedTuple):
-    """One expression of a map, for a column or `__filter__`; the SDK's evaluator evaluates it."""
-
-    column: str
-    tree: ast.stmt
-    evaluate: Callable[[Row], Any]
-
-
-class Compiled(NamedTuple):
-    """Expressions, compiled to one function.
+    """An expression of a map.
 
     Attributes:
-        run: Returns a dict with all columns for a record, or None if the filter drops the record.
-        reads: The columns that the expressions read; None if that is not known.
-        names: The columns without which an expression fails.
-        code: Python code of each expression, which reads `record`.
-        environment: What other names in the code mean; all of them begin with an underscore.
+        column: The column that it computes, or `__filter__`.
+        tree: It, parsed.
+        code: It, as Python code that reads `record`.
+        reads: The columns that it reads; None if that is not known.
+        names: The columns without which it fails.
     """
 
-    run: Callable[[Row], Row | None]
+    column: str
+    text: str
+    tree: ast.stmt
+    code: str
     reads: frozenset[str] | None
     names: frozenset[str]
-    code: Mapping[str, str]
-    environment: Mapping[str, Any]
+
+
+class Compiler:
+    """Compiles the expressions of a map.
+
+    Args:
+        values: What names mean that are neither columns nor functions, such as `config`.
+
+    Attributes:
+        environment: What names in the code mean; all of them begin with an underscore.
+        other_names: The names in expressions that are not columns.
+    """
+
+    def __init__(self, values: Mapping[str, Any]) -> None:
+        self._values = values
+        self._evaluator = simpleeval.EvalWithCompoundTypes(functions=dict(_FUNCTIONS))
+        self.other_names = _FUNCTIONS.keys() | values.keys()
+        self.environment: dict[str, Any] = {
+            "_attribute": _attribute,
+            "_getter": getter,
+            "_walk": walk,
+            **{f"_{operator.__name__}": guard for operator, guard in _GUARDS.items()},
+            **{f"_f_{name}": function for name, function in _FUNCTIONS.items()},
+            **{f"_v_{name}": value for name, value in values.items()},
+        }
+
+    def compile(self, column: str, text: str) -> Expression:
+        """Compile an expression.
+
+        Raises:
+            ValueError: If it is no Python.
+        """
+        try:
+            tree = ast.parse(text).body[0]
+        except (SyntaxError, IndexError):
+            msg = f"Failed to parse expression {text}."
+            raise ValueError(msg) from None
+        rewriter = _Rewriter(self._values, column)
+        try:
+            code = rewriter.rewrite(ast.parse(text).body[0])
+            ast.parse(code)  # It may be nested more deeply than Python's parser can read.
+        except (_NotCompiledError, RecursionError, SyntaxError, MemoryError):
+            name = f"_e_{len(self.environment)}"
+            self.environment[name] = functools.partial(self._evaluate, column, text, tree)
+            return Expression(column, text, tree, f"{name}(record)", None, frozenset())
+        reads = None if rewriter.reads_all else frozenset(rewriter.columns)
+        return Expression(column, text, tree, code, reads, frozenset(rewriter.names))
+
+    def function(self, expressions: Iterable[Expression]) -> Callable[[Row], Row | None]:
+        """Return a function that computes the columns of a record.
+
+        It returns None for a record for which the filter, if there is one, is not true.
+        """
+        code = {expression.column: expression.code for expression in expressions}
+        row = ", ".join(f"{column!r}: {text}" for column, text in code.items() if column != FILTER)
+        test = f" if ({code[FILTER]}) else None" if FILTER in code else ""
+        function: Callable[[Row], Row | None]
+        function = compiled(f"lambda record: {{{row}}}{test}", self.environment, "eval")
+        return function
+
+    def _evaluate(self, column: str, text: str, tree: ast.stmt, record: Row) -> Any:
+        """Evaluate an expression with the names that the SDK gives it."""
+        own = {"self": record[column]} if column in record and column != FILTER else {}
+        shared = {"_": record, "record": record}
+        self._evaluator.names = {**record, **shared, **self._values, **own}
+        self._evaluator.functions[GET] = getter(record)
+        return self._evaluator.eval(text, previously_parsed=tree)
 
 
 class _NotCompiledError(Exception):
-    """An expression has to be evaluated by the SDK's evaluator."""
-
-
-def compile_row(
-    expressions: Iterable[Expression], functions: Mapping[str, Any], values: Mapping[str, Any]
-) -> Compiled:
-    """Compile expressions to one function that returns a new dict.
-
-    Args:
-        expressions: The expressions of the columns, and of the filter if there is one: it drops
-            the records for which its value is not true.
-        functions: The functions that they may use, by name.
-        values: What the other names mean that are not columns, such as `config`.
-    """
-    environment: dict[str, Any] = {
-        "_attribute": _attribute,
-        "_getter": getter,
-        "_walk": walk,
-        **{f"_{operator.__name__}": guard for operator, guard in _GUARDS.items()},
-        **{f"_f_{name}": function for name, function in functions.items()},
-        **{f"_v_{name}": value for name, value in values.items()},
-    }
-    code: dict[str, str] = {}
-    parts: list[_Rewriter] = []
-    for number, expression in enumerate(expressions):
-        rewriter = _Rewriter(functions, values, expression.column)
-        try:
-            text = ast.unparse(rewriter.rewrite(expression.tree))
-            ast.parse(text)  # It may be nested more deeply than Python's parser can read.
-        except (_NotCompiledError, RecursionError, SyntaxError, MemoryError):
-            environment[f"_e_{number}"] = expression.evaluate
-            text = f"_e_{number}(record)"
-            rewriter.reads_all = True
-        parts.append(rewriter)
-        code[expression.column] = text
-    row = ", ".join(f"{column!r}: {text}" for column, text in code.items() if column != FILTER)
-    test = f" if ({code[FILTER]}) else None" if FILTER in code else ""
-    return Compiled(
-        compiled(f"lambda record: {{{row}}}{test}", environment, "eval"),
-        None if any(part.reads_all for part in parts) else _union(part.columns for part in parts),
-        _union(part.names for part in parts),
-        code,
-        environment,
-    )
-
-
-def _union(sets: Iterable[set[str]]) -> frozenset[str]:
-    return frozenset[str]().union(*sets)
+    """An expression has to be evaluated."""
 
 
 def _call(function: str, *arguments: ast.expr) -> ast.Call:
@@ -135,41 +177,37 @@ def _attribute(value: Any, name: str) -> Any:
 
 
 class _Rewriter(ast.NodeTransformer):
-    """Rewrites one expression. It raises an error for node types that it has no method for."""
+    """Rewrites one expression, and notes what it reads.
 
-    def __init__(
-        self, functions: Mapping[str, Any], values: Mapping[str, Any], column: str
-    ) -> None:
-        self._functions = functions
+    Raises:
+        _NotCompiledError: For a node that is neither kept nor has a method here.
+    """
+
+    def __init__(self, values: Mapping[str, Any], column: str) -> None:
         self._values = values
         self._column = column
         self.columns: set[str] = set()
         self.names: set[str] = set()
         self.reads_all = False
 
-    def rewrite(self, tree: ast.stmt) -> ast.expr:
+    def rewrite(self, tree: ast.stmt) -> str:
         if not isinstance(tree, ast.Expr):
             raise _NotCompiledError
-        # Rewrite a copy, because the evaluator may still need the original tree.
-        rewritten: ast.expr = self.visit(copy.deepcopy(tree.value))
-        return rewritten
-
-    def generic_visit(self, node: ast.AST) -> ast.AST:
-        raise _NotCompiledError(type(node).__name__)
-
-    def _keep(self, node: ast.AST) -> ast.AST:
-        return super().generic_visit(node)
-
-    visit_BoolOp = visit_Compare = visit_IfExp = visit_UnaryOp = _keep  # noqa: N815
-    visit_List = visit_Set = visit_Slice = visit_Tuple = _keep  # noqa: N815
+        return ast.unparse(ast.fix_missing_locations(self.visit(tree.value)))
 
     def visit(self, node: ast.AST) -> Any:
-        """Keep operators and contexts, by their base class; visit other nodes by their type."""
-        if isinstance(node, (ast.boolop, ast.cmpop, ast.expr_context, ast.unaryop)):
-            return node
-        if isinstance(node, ast.Compare) and _compares_by_identity(node):
+        """Keep what is in the table, and visit other nodes by their type."""
+        if isinstance(node, _KEPT):
+            return self.generic_visit(node)
+        method = getattr(self, f"visit_{type(node).__name__}", None)
+        if method is None:
             raise _NotCompiledError
-        return super().visit(node)
+        return method(node)
+
+    def visit_Compare(self, node: ast.Compare) -> ast.AST:
+        if _compares_by_identity(node):
+            raise _NotCompiledError
+        return self.generic_visit(node)
 
     def visit_Constant(self, node: ast.Constant) -> ast.AST:
         if isinstance(node.value, (str, bytes)) and len(node.value) > simpleeval.MAX_STRING_LENGTH:
@@ -179,7 +217,7 @@ class _Rewriter(ast.NodeTransformer):
     def visit_Dict(self, node: ast.Dict) -> ast.AST:
         if None in node.keys:
             raise _NotCompiledError
-        return self._keep(node)
+        return self.generic_visit(node)
 
     def visit_BinOp(self, node: ast.BinOp) -> ast.AST:
         left, right = self.visit(node.left), self.visit(node.right)
@@ -202,7 +240,7 @@ class _Rewriter(ast.NodeTransformer):
         if node.id == "self":
             return self._if_present(self._column, self._at("self"))
         # Where a record lacks a column `amount`, the helper must not stand in for it unnoticed.
-        if node.id in self._functions and node.id != AMOUNT:
+        if node.id in _FUNCTIONS and node.id != AMOUNT:
             return self._if_present(node.id, self._function(node.id))
         return self._required(node.id)
 
@@ -249,8 +287,7 @@ class _Rewriter(ast.NodeTransformer):
 
     def _constant_path(self, node: ast.Call) -> str | None:
         """Return the path of a call `get('a.b')`; None for other calls and for computed paths."""
-        is_get = isinstance(node.func, ast.Name) and node.func.id == GET
-        if not is_get or GET not in self._functions:
+        if not isinstance(node.func, ast.Name) or node.func.id != GET:
             return None
         return _constant_text(node.args[0]) if len(node.args) == 1 and not node.keywords else None
 
@@ -275,9 +312,9 @@ class _Rewriter(ast.NodeTransformer):
             attribute: ast.expr = self.visit(function)
             return attribute
         # The evaluator calls functions only, never the value of a column of the same name.
-        if not isinstance(function, ast.Name) or function.id not in self._functions:
+        if not isinstance(function, ast.Name) or function.id not in _FUNCTIONS:
             raise _NotCompiledError
-        if self._functions[function.id] in simpleeval.DISALLOW_FUNCTIONS:
+        if _FUNCTIONS[function.id] in simpleeval.DISALLOW_FUNCTIONS:
             raise _NotCompiledError
         return self._function(function.id)
 

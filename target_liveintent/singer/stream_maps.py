@@ -1,14 +1,13 @@
-"""Applies the SDK's stream maps: selects the maps of a stream, and maps its records.
+"""Applies stream maps: selects the maps of a stream, and maps its records.
 
-The expressions, their evaluator and the schema of a mapped stream are the SDK's. The differences:
-reading the configuration does not change it; an expression that fails rejects one record and does
-not end the run; a mapped stream needs no `__key_properties__`; and a plan says whether a map names
-the stream at all, so that a misspelled name does not send a whole table.
+The maps mean what they mean to the SDK, and a test compares them with the SDK's own. The
+differences: an expression that fails rejects one record and does not end the run; a mapped stream
+needs no `__key_properties__`; and a plan says whether a map names the stream at all, so that a
+misspelled name does not send a whole table.
 """
 
 from __future__ import annotations
 
-import ast
 import copy
 import fnmatch
 import functools
@@ -17,89 +16,97 @@ from collections.abc import Callable, Collection, Mapping
 from typing import Any
 
 import simpleeval
-from singer_sdk.mapper import CustomStreamMap, PluginMapper
 
 from target_liveintent.config import joined
 from target_liveintent.conversions import READ_COLUMNS
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping import (
     FILTER,
-    FUNCTIONS,
-    GET,
     NULL_VALUES,
     ColumnOrigin,
-    Compiled,
+    Compiler,
     Expression,
     MappingFailedError,
     StreamPlan,
-    compile_row,
     expand_presets,
-    getter,
     reads_of,
     shipped_columns,
     unknown_read,
 )
 
 
-class StreamMap(CustomStreamMap):
+class StreamMap:
     """One entry of `stream_maps`, applied to one stream.
 
-    The SDK's class checks the entry and computes the schema; this class maps the records.
-
     Args:
-        kwargs: The arguments of the SDK's class.
+        stream: The tap's name of the stream.
+        counted_as: The name under which its records are counted.
+        options: The entry.
+        config: The setting `stream_map_config`.
+        columns: The columns of the tap's schema.
+
+    Raises:
+        ValueError: If the entry cannot be used.
 
     Attributes:
-        passes_others: Whether columns that the map does not name are passed on.
-        reads: The columns of a record that the map needs; None for all.
-        origins: What the map computes each column from; the filter comes first if there is one.
+        plan: What is done with the records.
     """
 
-    def __init__(self, **kwargs: Any) -> None:
-        super().__init__(**kwargs)
-        definitions = dict(kwargs["map_transform"])
-        definitions.pop("__key_properties__", None)
-        self.passes_others = "__else__" not in definitions  # It can only be null, as in a column.
+    def __init__(
+        self,
+        stream: str,
+        counted_as: str,
+        options: Mapping[str, Any],
+        config: Mapping[str, Any],
+        columns: Collection[str],
+    ) -> None:
+        definitions = dict(options)
+        keys = definitions.pop("__key_properties__", None) or []
+        if definitions.get("__else__") not in NULL_VALUES:
+            msg = f"Option '__else__={definitions['__else__']}' is not supported."
+            raise ValueError(msg)
+        self._passes_others = "__else__" not in definitions
         rows = {FILTER: definitions.pop(FILTER, None), **definitions}
         texts = {column: text for column, text in rows.items() if text not in NULL_VALUES}
+        self._name = counted_as
+        self._columns = columns
         self._dropped = definitions.keys() - texts
-        self._values = {
-            "config": self.map_config,
-            "__stream_name__": self.stream_alias,
-            "__original_stream_name__": kwargs["stream_name"],
-        }
-        self._expressions = [self._expression(column, text) for column, text in texts.items()]
-        compiled = self._compiled(self._expressions)
-        self._row, self.reads = compiled.run, compiled.reads
-        self.code, self.environment = compiled.code, compiled.environment
-        if self.passes_others and self.reads is not None:
-            self.reads |= READ_COLUMNS
-        other_names = self.expr_evaluator.functions.keys() | self._values
-        self.origins = {
-            e.column: ColumnOrigin(texts[e.column].strip(), reads_of(e.tree, other_names))
-            for e in self._expressions
-        }
+        names = {"__stream_name__": counted_as, "__original_stream_name__": stream}
+        self._compiler = compiler = Compiler({"config": config, **names})
+        self._expressions = [compiler.compile(column, text) for column, text in texts.items()]
+        self._row = compiler.function(self._expressions)
+        others = [column for column in columns if column not in self._dropped]
+        computed = [column for column in texts if column != FILTER]
+        properties = tuple(dict.fromkeys((*(others if self._passes_others else ()), *computed)))
+        if missing := [key for key in keys if key not in properties]:
+            msg = f"__key_properties__ names columns that are not there: {', '.join(missing)}"
+            raise ValueError(msg)
+        self.plan = StreamPlan(
+            counted_as,
+            named=True,
+            properties=properties,
+            passes_others=self._passes_others,
+            reads=self._reads(),
+            transform=self._transform,
+            origins={e.column: self._origin(e) for e in self._expressions},
+            code={e.column: e.code for e in self._expressions},
+            environment=compiler.environment,
+        )
 
-    def _compiled(self, expressions: list[Expression]) -> Compiled:
-        return compile_row(expressions, self.expr_evaluator.functions, self._values)
+    def _reads(self) -> frozenset[str] | None:
+        """Return the columns of a record that the map needs; None for all."""
+        found = READ_COLUMNS if self._passes_others else frozenset()
+        for expression in self._expressions:
+            if expression.reads is None:
+                return None
+            found |= expression.reads
+        return found
 
-    def _expression(self, column: str, text: str) -> Expression:
-        tree = ast.parse(text).body[0]
-        own = None if column == FILTER else column
-        return Expression(column, tree, lambda record: self._eval(text, tree, record, own))  # type: ignore[arg-type]
+    def _origin(self, expression: Expression) -> ColumnOrigin:
+        reads = reads_of(expression.tree, self._compiler.other_names)
+        return ColumnOrigin(expression.text.strip(), reads)
 
-    @property
-    def functions(self) -> dict[str, Callable[..., Any]]:
-        """The SDK's functions, and the helpers of `mapping.functions`."""
-        return {**super().functions, **{helper.name: helper.call for helper in FUNCTIONS}}
-
-    def _eval(
-        self, expr: str, expr_parsed: ast.Expr, record: dict[str, Any], property_name: str | None
-    ) -> Any:
-        self.expr_evaluator.functions[GET] = getter(record)
-        return super()._eval(expr, expr_parsed, record, property_name)
-
-    def transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
+    def _transform(self, record: dict[str, Any]) -> dict[str, Any] | None:
         """Map one record.
 
         Raises:
@@ -111,7 +118,7 @@ class StreamMap(CustomStreamMap):
             row = self._row(record)
         except Exception:  # noqa: BLE001 (an expression of the user may raise anything)
             raise self._failure(record) from None
-        if row is not None and self.passes_others:
+        if row is not None and self._passes_others:
             row = {**record, **row}
             for column in self._dropped:
                 row.pop(column, None)
@@ -119,13 +126,14 @@ class StreamMap(CustomStreamMap):
 
     def _failure(self, record: dict[str, Any]) -> MappingFailedError:
         """Find the expression that fails, by evaluating one after the other."""
-        for column, single in self._singly.items():
+        for expression in self._expressions:
+            column = expression.column
             try:
-                single.run(record)
-            except Exception as failure:  # noqa: BLE001, PERF203
-                name = _absent_name(failure, single)
+                self._singly[column](record)
+            except Exception as failure:  # noqa: BLE001
+                name = _absent_name(failure, expression)
                 if name is None or name in record:
-                    kind = type(failure.__cause__ or failure).__name__
+                    kind = type(failure).__name__
                 else:
                     self._check_known(column, name)
                     kind = "NameNotDefined"  # As the SDK calls it.
@@ -135,39 +143,35 @@ class StreamMap(CustomStreamMap):
     def _event_id(self, record: dict[str, Any]) -> Any:
         """Return the event ID that the map gives to a record; None if it gives none, or fails."""
         if "event_id" not in self._singly:
-            passes = self.passes_others and "event_id" not in self._dropped
+            passes = self._passes_others and "event_id" not in self._dropped
             return record.get("event_id") if passes else None
         try:
-            return (self._singly["event_id"].run(record) or {}).get("event_id")
+            return (self._singly["event_id"](record) or {}).get("event_id")
         except Exception:  # noqa: BLE001 (an expression of the user may raise anything)
             return None
 
     def _check_known(self, column: str, name: str) -> None:
         """Raise an error that ends the run if the tap's schema does not have a column either."""
-        properties = self.raw_schema.get("properties", {})
-        if name not in properties and name != "self":
-            said, end = unknown_read(column, (name,), 0, properties)
+        if name not in self._columns and name != "self":
+            said, end = unknown_read(column, (name,), 0, self._columns)
             msg = (
-                f"the map of '{self.stream_alias}' has a mistake: {said}{end} To read a column"
+                f"the map of '{self._name}' has a mistake: {said}{end} To read a column"
                 " that only some records have, use get('name')."
             )
             raise StreamMappingError(msg) from None
 
     @functools.cached_property
-    def _singly(self) -> dict[str, Compiled]:
-        return {e.column: self._compiled([e]) for e in self._expressions}
-
-    def _init_faker_instance(self) -> None:
-        """Disables Faker: fabricated values must never be sent."""
+    def _singly(self) -> dict[str, Callable[[dict[str, Any]], dict[str, Any] | None]]:
+        return {e.column: self._compiler.function([e]) for e in self._expressions}
 
 
-def _absent_name(failure: Exception, single: Compiled) -> str | None:
+def _absent_name(failure: Exception, expression: Expression) -> str | None:
     """Return the name whose absence made an expression fail; None if another reason did."""
-    if isinstance(failure, KeyError):
-        name = failure.args[0]
-        return name if name in single.names or name == "self" else None
-    cause = failure.__cause__  # Of the SDK's evaluator.
-    return cause.name if isinstance(cause, simpleeval.NameNotDefined) else None
+    if isinstance(failure, simpleeval.NameNotDefined):
+        return str(failure.name)
+    if isinstance(failure, KeyError) and failure.args[0] in {*expression.names, "self"}:
+        return str(failure.args[0])
+    return None
 
 
 class StreamMaps:
@@ -252,32 +256,12 @@ class StreamMaps:
     def _mapped(
         self, stream: str, counted_as: str, options: dict[str, Any], schema: dict[str, Any]
     ) -> StreamPlan:
+        columns = schema.get("properties", {})
         try:
-            stream_map = StreamMap(
-                stream_alias=counted_as,
-                map_config=self._config,
-                faker_config={},
-                raw_schema=schema,
-                # Only a target that writes tables needs key properties after mapping.
-                key_properties=[],
-                map_transform=options,
-                flattening_options=None,
-                stream_name=stream,
-            )
-        except Exception as error:  # noqa: BLE001 (the SDK raises many kinds)
+            return StreamMap(stream, counted_as, options, self._config, columns).plan
+        except Exception as error:  # noqa: BLE001 (Python's parser raises many kinds)
             msg = f"the stream map of '{stream}' cannot be used: {error}"
             raise StreamMappingError(msg) from None
-        return StreamPlan(
-            counted_as,
-            named=True,
-            properties=tuple(stream_map.transformed_schema.get("properties", {})),
-            passes_others=stream_map.passes_others,
-            reads=stream_map.reads,
-            transform=stream_map.transform,
-            origins=stream_map.origins,
-            code=stream_map.code,
-            environment=stream_map.environment,
-        )
 
 
 def stream_maps_of(settings: Mapping[str, Any]) -> StreamMaps:
@@ -300,8 +284,11 @@ def _marked(
 
 
 def _alias(expression: str, stream: str) -> str:
+    """Return the new name of a stream; text that is no expression stands for itself."""
     try:
-        return PluginMapper._eval_stream(expression, stream)  # noqa: SLF001 (the SDK's rule)
+        return str(simpleeval.simple_eval(expression, names={"__stream_name__": stream}))
+    except simpleeval.NameNotDefined:
+        return expression
     except Exception as error:  # noqa: BLE001 (expressions may do anything)
         msg = (
             f"the __alias__ of stream '{stream}' cannot be computed ({type(error).__name__}):"

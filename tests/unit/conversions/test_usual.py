@@ -292,6 +292,13 @@ def test_generated_code_has_no_builtins(mode: str) -> None:
     function = found if mode == "eval" else found["made"]
     assert isinstance(function, types.FunctionType)
     assert function() == 7
+    assert compiled("lambda: at('7', '%d').day", {"at": dt.datetime.strptime}, "eval")() == 7
     function.__code__ = (lambda: __import__("os")).__code__
     with pytest.raises(NameError):
         function()
+
+
+@pytest.mark.filterwarnings("error")
+def test_generated_code_warns_of_nothing() -> None:
+    """What Python says of a user's expression would not name the expression."""
+    assert compiled("lambda: given is 'a'", {"given": 7}, "eval")() is False

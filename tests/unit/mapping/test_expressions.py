@@ -19,7 +19,7 @@ from singer_sdk.mapper import CustomStreamMap
 
 from target_liveintent.errors import StreamMappingError
 from target_liveintent.mapping.converter import MappingFailedError
-from target_liveintent.mapping.expressions import Expression, compile_row
+from target_liveintent.mapping.expressions import Compiler
 from target_liveintent.mapping.functions import FUNCTIONS, getter
 from target_liveintent.singer.stream_maps import StreamMaps
 
@@ -101,7 +101,6 @@ def differences(
 ) -> list[Any]:
     """Return the expressions of which compiled code and the SDK's evaluator make another value."""
     sdk = theirs()
-    functions = sdk.expr_evaluator.functions
     names = {"__stream_name__": "gifts", "__original_stream_name__": "orders"}
     found = []
     for text in expressions:
@@ -111,11 +110,11 @@ def differences(
             sdk.map_config = {"shop": "berlin"}
             return sdk._eval(text, tree, record, column)  # noqa: SLF001 (what is compared with)
 
-        values = {"config": {"shop": "berlin"}, **names}
-        compiled = compile_row([Expression(column, tree, evaluate)], functions, values)
+        compiler = Compiler({"config": {"shop": "berlin"}, **names})
+        run = compiler.function([compiler.compile(column, text)])
         for record in records:
             wanted = outcome(lambda one, call=evaluate: {column: call(one)}, record)
-            made = outcome(compiled.run, record)
+            made = outcome(run, record)
             if wanted != made:
                 found.append((text, record, wanted, made))
     return found
@@ -289,7 +288,7 @@ def test_nothing_unsafe_is_reachable(expression: str) -> None:
 
 def test_no_name_of_a_compiled_map_is_a_builtin() -> None:
     """Even code that no check looked at would find no builtin: only C code finds the import."""
-    run = compile_row([], {}, {}).run
+    run = Compiler({}).function([])
     assert isinstance(run, types.FunctionType)
     run.__code__ = (lambda record: __import__("os")).__code__
     with pytest.raises(NameError):
